@@ -1,0 +1,79 @@
+//! What the control path asks of the data path.
+//!
+//! The proxy implements it; the binary puts the two together. A database's traffic is either
+//! *open* (statements flow to its server) or *shut* (statements are held, and each one that is
+//! held asks the plane for a wake).
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use dormouse_types::{DatabaseName, InstanceId};
+
+/// Where a database's statements go while its traffic is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The instance that serves the database.
+    pub instance: InstanceId,
+    /// Counts the server processes of this database; backends of an older one are dead.
+    pub generation: u64,
+    /// The server's Unix socket.
+    pub socket: PathBuf,
+}
+
+/// What the data path knows of one database's load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// Client connections.
+    pub sessions: u32,
+    /// Statements on the server now.
+    pub running: u32,
+    /// Statements held until the server is awake.
+    pub held: u32,
+    /// Sessions with an open transaction.
+    pub transactions: u32,
+    /// When the last statement ended; `None` if none has run since the traffic was first opened.
+    pub last_statement: Option<Instant>,
+}
+
+/// Why a session cannot live through a park.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Veto {
+    /// The connection id the client was given.
+    pub session: u32,
+    /// The pin's name: `transaction`, `temporary_table`, `user_variable`, …
+    pub pin: String,
+}
+
+/// What the control path asks of the data path. Every verb is idempotent.
+#[async_trait]
+pub trait Traffic: Send + Sync + 'static {
+    /// A database exists: sessions may be accepted for it. Its traffic starts shut.
+    fn add(&self, database: &DatabaseName);
+
+    /// A database is no more: its sessions get an error and end.
+    fn remove(&self, database: &DatabaseName);
+
+    /// Lets statements flow; those held go first, in order of arrival.
+    fn open(&self, database: &DatabaseName, target: Target);
+
+    /// Holds every statement from now on. With `force` false it answers `false` and changes
+    /// nothing if a statement is running; with `force` true (the server died) it always holds.
+    fn shut(&self, database: &DatabaseName, force: bool) -> bool;
+
+    /// Held statements get this error and so do later ones, until the traffic is opened or shut
+    /// anew: the server cannot be started.
+    fn refuse(&self, database: &DatabaseName, reason: &str);
+
+    /// The load now; all zero for a database that is not known.
+    fn activity(&self, database: &DatabaseName) -> Activity;
+
+    /// With the traffic shut and the server running: every session notes its state so that it can
+    /// be restored on another server, and says no if it has state that cannot be. Sessions that do
+    /// not answer in time veto with the pin `unresponsive`.
+    async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto>;
+
+    /// With the traffic shut and every session captured: gives up all backends, so that the server
+    /// can stop.
+    async fn release(&self, database: &DatabaseName);
+}

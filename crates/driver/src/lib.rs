@@ -1,0 +1,113 @@
+//! Where instances run, as a contract.
+//!
+//! A driver is told what should be true of an instance and says what is true. It knows nothing of
+//! databases, sessions or policies. Every driver passes the same [`conformance`] tests.
+//!
+//! Invariants:
+//! - every verb is idempotent, and may be repeated after a crash of the caller at any line;
+//! - an instance outlives the process that drives it, and is found again by [`Driver::list`];
+//! - a process is never signalled by a bare pid: its identity is checked first.
+//!
+//! Called by `control` alone.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dormouse_types::{Bytes, InstanceId, Units};
+
+pub mod conformance;
+
+/// What should be true of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Desired {
+    /// Whether its process runs.
+    pub run: Run,
+    /// What it may use while it runs.
+    pub units: Units,
+}
+
+/// Whether an instance's process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Run {
+    /// No process; files only.
+    Stopped,
+    /// A process that takes connections.
+    Running,
+    /// A process that keeps everything and is never scheduled.
+    Frozen,
+}
+
+/// Names one process for as long as the machine is up: a pid alone may be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// The process id.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
+    pub started: u64,
+}
+
+/// What is true of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observed {
+    /// Whether its process runs.
+    pub run: Run,
+    /// The process, unless stopped.
+    pub process: Option<Process>,
+    /// Memory it holds, where the driver can tell.
+    pub memory: Option<Bytes>,
+    /// CPU time it has used since it started, where the driver can tell.
+    pub cpu: Option<Duration>,
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The instance has no files here.
+    #[error("instance {0} does not exist")]
+    Unknown(InstanceId),
+    /// The server's process ended, or did not answer, while it was starting.
+    #[error("the server of instance {id} did not start: {reason}")]
+    Start {
+        /// The instance.
+        id: InstanceId,
+        /// What its error log says, or what was waited for.
+        reason: String,
+    },
+    /// The machine is at fault: disk full, no permission, no such program.
+    #[error("{doing}: {source}")]
+    Machine {
+        /// What was being done.
+        doing: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Where instances run.
+#[async_trait]
+pub trait Driver: Send + Sync + 'static {
+    /// Makes the files of a new instance, owned by a user of its own where the machine allows it.
+    async fn provision(&self, id: InstanceId) -> Result<(), Error>;
+
+    /// Brings an instance to what is desired and says what is then true. [`Run::Running`] returns
+    /// when the server takes connections; [`Run::Stopped`] when the process is gone, after a clean
+    /// stop if the server manages one in time, else after a kill.
+    async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error>;
+
+    /// Says what is true of an instance now.
+    async fn observe(&self, id: InstanceId) -> Result<Observed, Error>;
+
+    /// Every instance that has files here.
+    async fn list(&self) -> Result<Vec<InstanceId>, Error>;
+
+    /// Returns when the process is no more; at once if it is not there now.
+    async fn ended(&self, process: Process);
+
+    /// Ends the process if there is one and removes the files.
+    async fn remove(&self, id: InstanceId) -> Result<(), Error>;
+
+    /// The Unix socket on which the instance's server listens while it runs.
+    fn socket(&self, id: InstanceId) -> PathBuf;
+}

@@ -1,0 +1,32 @@
+//! A database user as the server knows it, and how a password of theirs is checked.
+
+use serde::{Deserialize, Serialize};
+
+/// One account of one database, as read from the server's own account table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The user part of `'user'@'host'`; empty for an anonymous account.
+    pub user: String,
+    /// The host part: a literal, a pattern with `%` and `_`, or `base/netmask`.
+    pub host: String,
+    /// The ways to prove who one is, any of which is enough, in the server's order.
+    pub verifiers: Vec<Verifier>,
+    /// Whether the account is locked (`ACCOUNT LOCK`).
+    pub locked: bool,
+    /// Whether the account demands TLS (`REQUIRE SSL` or stronger).
+    pub require_tls: bool,
+    /// Whether the account carries the credential with which the proxy logs in as this user.
+    pub enrolled: bool,
+}
+
+/// One way an account's owner proves who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "plugin", content = "value", rename_all = "snake_case")]
+pub enum Verifier {
+    /// `mysql_native_password`: SHA1(SHA1(password)).
+    Native([u8; 20]),
+    /// `mysql_native_password` with an empty password.
+    NoPassword,
+    /// Another plugin, by name; the proxy cannot check it.
+    Other(String),
+}

@@ -1,0 +1,16 @@
+//! The words every crate shares: names, ids, units, delays, states, accounts.
+//!
+//! Nothing here does I/O or reads a clock; time is a [`jiff::Timestamp`] or a
+//! [`std::time::Duration`] handed in by the caller.
+
+pub mod account;
+pub mod delay;
+pub mod name;
+pub mod state;
+pub mod units;
+
+pub use account::{Account, Verifier};
+pub use delay::Delay;
+pub use name::{DatabaseName, InstanceId};
+pub use state::State;
+pub use units::{Bytes, UnitRange, Units};

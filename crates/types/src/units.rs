@@ -1,0 +1,113 @@
+//! Compute units and sizes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    /// `n` mebibytes.
+    #[must_use]
+    pub const fn mib(n: u64) -> Self {
+        Self(n << 20)
+    }
+}
+
+/// A number of compute units; one is half a virtual CPU and 2 GiB of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Units(pub u16);
+
+impl Units {
+    /// CPU of this many units, in thousandths of a core.
+    #[must_use]
+    pub const fn millicores(self) -> u32 {
+        self.0 as u32 * 500
+    }
+
+    /// Memory of this many units.
+    #[must_use]
+    pub const fn memory(self) -> Bytes {
+        Bytes((self.0 as u64) << 31)
+    }
+}
+
+/// The fewest and the most units a database may get. Written `1..4`, or `2` for both ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UnitRange {
+    /// What it has when it wakes.
+    pub min: Units,
+    /// What it may grow to.
+    pub max: Units,
+}
+
+/// Why a text is no range of units.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a range of compute units: write MIN..MAX with 1 <= MIN <= MAX <= {max}, as in 1..4", max = UnitRange::MOST)]
+pub struct InvalidUnits(String);
+
+impl UnitRange {
+    /// The most units one database may be given.
+    pub const MOST: u16 = 512;
+}
+
+impl FromStr for UnitRange {
+    type Err = InvalidUnits;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUnits> {
+        let invalid = || InvalidUnits(text.to_owned());
+        let (min, max) = text.split_once("..").unwrap_or((text, text));
+        let min: u16 = min.parse().map_err(|_| invalid())?;
+        let max: u16 = max.parse().map_err(|_| invalid())?;
+        if 1 <= min && min <= max && max <= Self::MOST {
+            Ok(Self { min: Units(min), max: Units(max) })
+        } else {
+            Err(invalid())
+        }
+    }
+}
+
+impl TryFrom<String> for UnitRange {
+    type Error = InvalidUnits;
+
+    fn try_from(text: String) -> Result<Self, InvalidUnits> {
+        text.parse()
+    }
+}
+
+impl From<UnitRange> for String {
+    fn from(range: UnitRange) -> Self {
+        range.to_string()
+    }
+}
+
+impl fmt::Display for UnitRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.min.0, self.max.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_ordered_ends() {
+        assert_eq!("1..4".parse::<UnitRange>().map(|r| r.to_string()), Ok("1..4".to_owned()));
+        assert_eq!("2".parse::<UnitRange>().map(|r| r.to_string()), Ok("2..2".to_owned()));
+        for bad in ["", "0..1", "4..1", "1..", "..1", "1..513", "a..b", "1...2"] {
+            assert!(bad.parse::<UnitRange>().is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_half_a_core_and_two_gibibytes() {
+        assert_eq!((Units(3).millicores(), Units(3).memory()), (1500, Bytes::mib(6144)));
+    }
+}
