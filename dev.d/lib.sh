@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# Words shared by ./dev and the tools: speaking, failing, finding the cache, installing packages.
+# Sourced, never run.
+
+# Everything meant for people goes to stderr, so that what a tool prints can be used by another.
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Where downloaded things are kept between runs. Root's own home is closed to the unprivileged
+# users under which servers run, so root keeps them elsewhere.
+cache_dir() {
+    if [ -n "${DORMOUSE_CACHE:-}" ]; then
+        printf '%s\n' "$DORMOUSE_CACHE"
+    elif [ "$(id -u)" -eq 0 ]; then
+        printf '/var/cache/dormouse\n'
+    else
+        printf '%s/dormouse\n' "${XDG_CACHE_HOME:-$HOME/.cache}"
+    fi
+}
+
+# installed PACKAGE: whether dpkg has it, configured.
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
+}
+
+# as_root COMMAND…: runs it as root, through sudo when we are someone else.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo -- "$@"
+    else
+        die "needs root for: $*
+Run it as root, or install sudo; DORMOUSE_NO_INSTALL=1 skips every installation."
+    fi
+}
+
+# need_packages PACKAGE…: installs those that are missing, after saying which.
+need_packages() {
+    local package missing=()
+    for package in "$@"; do
+        installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ -n "${DORMOUSE_NO_INSTALL:-}" ]; then
+        say "not installed, as asked: ${missing[*]}"
+        return 0
+    fi
+    have apt-get || die "needs Debian packages: ${missing[*]}
+This is no Debian system; install their like by hand and run again with DORMOUSE_NO_INSTALL=1."
+    say "installing: ${missing[*]}"
+    apt_lists
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        "${missing[@]}" </dev/null >&2 || die "apt-get could not install: ${missing[*]}"
+}
+
+# Fetches the package lists once per run of the caller.
+apt_lists() {
+    [ -z "${apt_lists_fresh:-}" ] || return 0
+    as_root apt-get update -q </dev/null >&2 || say "warning: apt-get update failed, going on with old lists"
+    apt_lists_fresh=yes
+}
