@@ -1,1 +1,31 @@
-//! To be written.
+//! The control path: observe, decide, act, and remember.
+//!
+//! Modules stand in the order of one turn: observe what the [driver](dormouse_driver),
+//! the [`traffic`] and the [`servers`] say; [decide](dormouse_policy::decide), which is elsewhere
+//! and pure; act; and write what was done to the catalog and its ledger.
+//!
+//! Invariants:
+//! - one actor per database does all its transitions, one after another; whatever happens only
+//!   makes it look again, never tells it what to do;
+//! - intent is in the catalog before anything is done that cannot be undone, and the result after;
+//! - dormouse may end at any await: whatever is true then, the next start converges from it;
+//! - files that the catalog of this data directory did not hand out are never touched;
+//! - nothing here wakes a database but a statement, an order, or accounts that must be read anew
+//!   after a crash.
+//!
+//! Called by `api` (orders, questions) and, through a trait of the proxy's, by the data path.
+
+pub mod config;
+pub mod error;
+pub mod plane;
+pub mod servers;
+pub mod status;
+pub mod traffic;
+
+pub use config::{Deadlines, LedgerKeep, PlaneConfig};
+pub use dormouse_policy::{Cause, Spec};
+pub use error::{Error, ErrorKind};
+pub use plane::Plane;
+pub use servers::{ServerError, Servers, Snapshot};
+pub use status::{Created, Event, EventFilter, EventKind, Figures, Status};
+pub use traffic::{Activity, Target, Traffic, Veto};

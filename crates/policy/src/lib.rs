@@ -1,1 +1,18 @@
-//! To be written.
+//! What the plane decides, as pure and total functions.
+//!
+//! What is known goes in as data, with the time; what should be done comes out, with the reason.
+//!
+//! Invariants:
+//! - no I/O, no clock, no task, no randomness: the same arguments give the same answer;
+//! - every input has an answer, also one that "cannot happen";
+//! - a decision that changes nothing says when to look again, or else some event will tell.
+//!
+//! Called by `control` alone.
+
+pub mod admission;
+pub mod lifecycle;
+pub mod pool;
+pub mod spec;
+
+pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
+pub use spec::Spec;

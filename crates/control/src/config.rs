@@ -1,0 +1,90 @@
+//! How a plane is set up.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dormouse_policy::Spec;
+
+/// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaneConfig {
+    /// Where the catalog is.
+    pub data_dir: PathBuf,
+    /// How many instances wait, started and unclaimed.
+    pub warm_pool: usize,
+    /// How many servers may start at once.
+    pub wakes_at_once: usize,
+    /// How many databases there may be.
+    pub databases_most: usize,
+    /// What a database gets whose owner wishes nothing.
+    pub defaults: Spec,
+    /// How much of the ledger is kept.
+    pub ledger_keep: LedgerKeep,
+    /// How long to wait for others.
+    pub deadlines: Deadlines,
+}
+
+/// How much of the ledger is kept; what is beyond either goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerKeep {
+    /// The newest so many entries.
+    pub rows: u64,
+    /// Entries no older than this.
+    pub age: Duration,
+}
+
+/// How long to wait for others before taking it that they failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For a server to start, recovery of its files included.
+    pub start: Duration,
+    /// For a server to stop, with the kill that follows if it does not.
+    pub stop: Duration,
+    /// For a process to freeze or thaw.
+    pub freeze: Duration,
+    /// For a question to a running server.
+    pub ask: Duration,
+    /// For a buffer pool to shrink before its server is frozen; frozen anyway after that.
+    pub shrink: Duration,
+    /// For sessions to note their state before a park.
+    pub capture: Duration,
+    /// For a login to wait for a server whose accounts must be read first.
+    pub login: Duration,
+    /// For an order (`wake`, `park`, …) to be carried out before its caller is told to look later.
+    pub order: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(300),
+            stop: Duration::from_secs(60),
+            freeze: Duration::from_secs(10),
+            ask: Duration::from_secs(5),
+            shrink: Duration::from_secs(3),
+            capture: Duration::from_secs(5),
+            login: Duration::from_secs(30),
+            order: Duration::from_secs(310),
+        }
+    }
+}
+
+impl PlaneConfig {
+    /// The defaults, with the catalog in `data_dir`.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            data_dir: data_dir.into(),
+            warm_pool: 2,
+            wakes_at_once: dormouse_policy::admission::width(None, cores),
+            databases_most: 20_000,
+            defaults: Spec::default(),
+            ledger_keep: LedgerKeep {
+                rows: 1_000_000,
+                age: Duration::from_secs(90 * 86_400),
+            },
+            deadlines: Deadlines::default(),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the plane asks of a running server.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use dormouse_types::{Account, InstanceId, Units};
+
+/// A server that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its Unix socket.
+    pub socket: PathBuf,
+}
+
+/// What must be known of a database while its server sleeps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// Who may log in.
+    pub accounts: Vec<Account>,
+    /// The names of its schemas.
+    pub schemas: Vec<String>,
+    /// The global variables that somebody set since the server started, with their values.
+    pub globals: Vec<(String, String)>,
+}
+
+/// Why a server did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// It could not be reached, or the connection broke, or it took too long.
+    #[error("it does not answer: {0}")]
+    Unreachable(String),
+    /// It answered with an error.
+    #[error("it refused: {0}")]
+    Refused(String),
+}
+
+/// What the plane asks of running servers. Every verb is idempotent and may be abandoned at any
+/// await; the caller sets the deadline.
+#[async_trait]
+pub trait Servers: Send + Sync + 'static {
+    /// The version string the servers greet with.
+    fn version(&self) -> String;
+
+    /// Gives the owner's account `admin` this password (SHA1(SHA1(password))), unlocks it, and
+    /// enrolls it.
+    async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError>;
+
+    /// The accounts of this user name.
+    async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError>;
+
+    /// Adds the credential with which the proxy logs in as this account; `false` if there is no
+    /// such account.
+    async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError>;
+
+    /// All that must be known while the server sleeps.
+    async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError>;
+
+    /// Sets global variables again that a restart has lost; answers with those it could not set,
+    /// each with the reason.
+    async fn apply_globals(
+        &self,
+        server: &Server,
+        globals: &[(String, String)],
+    ) -> Result<Vec<String>, ServerError>;
+
+    /// Notes which pages are hot and makes the buffer pool as small as it can be.
+    async fn shrink(&self, server: &Server) -> Result<(), ServerError>;
+
+    /// Makes the buffer pool as large as these units call for and reloads the hot pages.
+    async fn grow(&self, server: &Server, units: Units) -> Result<(), ServerError>;
+
+    /// Gives up whatever connection is kept to the server: it is about to be frozen or stopped,
+    /// or it is gone.
+    async fn forget(&self, instance: InstanceId);
+}

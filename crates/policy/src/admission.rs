@@ -1,0 +1,21 @@
+//! How many servers may start at once.
+
+/// How many starts to let run side by side: what is configured, else one per core. A start is
+/// almost pure CPU, so more of them at once only make each of them later.
+#[must_use]
+pub fn width(configured: Option<usize>, cores: usize) -> usize {
+    configured.unwrap_or(cores).clamp(1, 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::width;
+
+    #[test]
+    fn one_start_per_core_unless_told_otherwise_and_never_none() {
+        assert_eq!(width(None, 2), 2);
+        assert_eq!(width(None, 0), 1);
+        assert_eq!(width(Some(8), 2), 8);
+        assert_eq!(width(Some(0), 2), 1);
+    }
+}
