@@ -1,0 +1,228 @@
+//! Capability bits: what client and server agree upon when a connection starts.
+
+use std::fmt;
+use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
+
+/// A set of capabilities. The low 32 bits are those both servers know; the high 32 are MariaDB's
+/// own, and are sent only where bit 0 is clear.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Capabilities(pub u64);
+
+macro_rules! capabilities {
+    ($($(#[$doc:meta])+ $name:ident = $bit:literal;)+) => {
+        impl Capabilities {
+            $($(#[$doc])+ pub const $name: Self = Self(1 << $bit);)+
+            const NAMES: &'static [(&'static str, Self)] =
+                &[$((stringify!($name), Self::$name)),+];
+        }
+    };
+}
+
+capabilities! {
+    /// "Not MariaDB": set by MySQL servers and clients (once: new password hashes).
+    LONG_PASSWORD = 0;
+    /// Affected rows are those found, not those changed.
+    FOUND_ROWS = 1;
+    /// Two bytes of column flags.
+    LONG_FLAG = 2;
+    /// The login names a schema.
+    CONNECT_WITH_DB = 3;
+    /// `schema.table.column` is not allowed.
+    NO_SCHEMA = 4;
+    /// zlib compression.
+    COMPRESS = 5;
+    /// ODBC behaviour; unused.
+    ODBC = 6;
+    /// `LOAD DATA LOCAL INFILE` is possible.
+    LOCAL_FILES = 7;
+    /// Spaces before `(` are ignored.
+    IGNORE_SPACE = 8;
+    /// The protocol since 4.1, the only one spoken here.
+    PROTOCOL_41 = 9;
+    /// The session's `wait_timeout` is the server's `interactive_timeout`.
+    INTERACTIVE = 10;
+    /// TLS follows.
+    SSL = 11;
+    /// Client side only.
+    IGNORE_SIGPIPE = 12;
+    /// OK packets carry status flags.
+    TRANSACTIONS = 13;
+    /// Once: the 4.1 protocol.
+    RESERVED = 14;
+    /// The login's proof has a length byte.
+    SECURE_CONNECTION = 15;
+    /// Several statements in one COM_QUERY.
+    MULTI_STATEMENTS = 16;
+    /// Several results for COM_QUERY.
+    MULTI_RESULTS = 17;
+    /// Several results for COM_STMT_EXECUTE, and output parameters.
+    PS_MULTI_RESULTS = 18;
+    /// Authentication plugins.
+    PLUGIN_AUTH = 19;
+    /// The login carries attributes.
+    CONNECT_ATTRS = 20;
+    /// The login's proof has a length-encoded length.
+    PLUGIN_AUTH_LENENC = 21;
+    /// The client can live with an expired password.
+    EXPIRED_PASSWORDS = 22;
+    /// OK packets say what changed in the session.
+    SESSION_TRACK = 23;
+    /// Results end with an OK packet; columns have no ending.
+    DEPRECATE_EOF = 24;
+    /// MySQL: column definitions may be left out.
+    OPTIONAL_METADATA = 25;
+    /// MySQL: zstd compression.
+    ZSTD = 26;
+    /// MySQL: attributes of single statements.
+    QUERY_ATTRIBUTES = 27;
+    /// MySQL: several authentication factors.
+    MULTI_FACTOR = 28;
+    /// MariaDB before 10.2: progress reports.
+    PROGRESS_OBSOLETE = 29;
+    /// Client side only.
+    SSL_VERIFY = 30;
+    /// Client side only.
+    REMEMBER_OPTIONS = 31;
+    /// MariaDB: progress reports, in packets that look like errors.
+    PROGRESS = 32;
+    /// MariaDB: withdrawn.
+    RESERVED_2 = 33;
+    /// MariaDB: COM_STMT_BULK_EXECUTE.
+    STMT_BULK = 34;
+    /// MariaDB: column definitions carry more on types and formats.
+    EXTENDED_METADATA = 35;
+    /// MariaDB: column definitions are left out when unchanged since the prepare.
+    CACHE_METADATA = 36;
+    /// MariaDB: COM_STMT_BULK_EXECUTE can answer for each row.
+    BULK_UNIT = 37;
+}
+
+impl Capabilities {
+    /// No capability.
+    pub const NONE: Self = Self(0);
+
+    /// What Dormouse offers in front of any MariaDB server: what 10.11 and all later versions
+    /// honour, without compression. TLS is for the caller to add.
+    pub const MARIADB_OFFER: Self = Self(0x81ff_f7fe & !Self::COMPRESS.0 | 0xd << 32);
+
+    /// The low 32 bits.
+    #[must_use]
+    pub const fn low(self) -> u32 {
+        (self.0 & 0xFFFF_FFFF) as u32
+    }
+
+    /// MariaDB's own bits, as they are sent.
+    #[must_use]
+    pub const fn extended(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Puts the two halves together; the extended one counts only if bit 0 is clear.
+    #[must_use]
+    pub const fn from_halves(low: u32, extended: u32) -> Self {
+        let all = Self(low as u64 | (extended as u64) << 32);
+        if all.contains(Self::LONG_PASSWORD) {
+            Self(low as u64)
+        } else {
+            all
+        }
+    }
+
+    /// Whether all of `other` is in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// This set with `other` added if `yes`, else removed.
+    #[must_use]
+    pub const fn set(self, other: Self, yes: bool) -> Self {
+        if yes {
+            Self(self.0 | other.0)
+        } else {
+            Self(self.0 & !other.0)
+        }
+    }
+}
+
+impl BitOr for Capabilities {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Capabilities {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl BitAnd for Capabilities {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl Sub for Capabilities {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Capabilities({:#x}:", self.0)?;
+        let known = Self::NAMES.iter().filter(|(_, bit)| self.contains(*bit));
+        known
+            .map(|(name, _)| name)
+            .try_for_each(|name| write!(f, " {name}"))?;
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offer_is_what_every_mariadb_honours() {
+        let offer = Capabilities::MARIADB_OFFER;
+        assert_eq!((offer.low(), offer.extended()), (0x81ff_f7de, 0xd));
+        for absent in [
+            Capabilities::LONG_PASSWORD,
+            Capabilities::COMPRESS,
+            Capabilities::SSL,
+            Capabilities::CACHE_METADATA,
+            Capabilities::BULK_UNIT,
+            Capabilities::QUERY_ATTRIBUTES,
+        ] {
+            assert!(!offer.contains(absent), "{absent:?} is offered");
+        }
+    }
+
+    #[test]
+    fn mysql_has_no_extended_bits() {
+        assert_eq!(Capabilities::from_halves(0x201, 0xd), Capabilities(0x201));
+        assert_eq!(
+            Capabilities::from_halves(0x200, 0xd),
+            Capabilities(0xd_0000_0200)
+        );
+    }
+
+    #[test]
+    fn shows_names() {
+        let set = Capabilities::SSL | Capabilities::PROGRESS;
+        assert_eq!(
+            format!("{set:?}"),
+            "Capabilities(0x100000800: SSL PROGRESS)"
+        );
+        assert_eq!(set - Capabilities::SSL, Capabilities::PROGRESS);
+        assert_eq!(set & Capabilities::SSL, Capabilities::SSL);
+    }
+}

@@ -1,0 +1,218 @@
+//! The client's side of a login.
+
+use crate::auth::{CACHING_SHA2, NATIVE, native};
+use crate::caps::Capabilities;
+use crate::greeting::{Greeting, GreetingError};
+use crate::login::{Attribute, AuthSwitch, Login};
+use crate::packet::write_packet;
+use crate::reader::Malformed;
+use crate::reply::{ErrPacket, OkPacket};
+
+/// Who logs in, and how.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// What is wanted; what the server does not offer falls away.
+    pub capabilities: Capabilities,
+    /// The collation, its low byte.
+    pub collation: u8,
+    /// The largest packet to be sent by the server, in bytes.
+    pub max_packet: u32,
+    /// The user.
+    pub user: Vec<u8>,
+    /// `SHA1(password)`; `None` for an empty password, or where the socket is proof enough.
+    pub stage1: Option<[u8; 20]>,
+    /// The schema to start in.
+    pub schema: Option<Vec<u8>>,
+    /// What to tell of oneself.
+    pub attributes: Vec<Attribute>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginStep {
+    /// Send these packets, headers included, then hand in the server's next payload.
+    Send(Vec<u8>),
+    /// The login is complete.
+    Done {
+        /// What the server said at the end.
+        ok: OkPacket,
+        /// What both sides can do.
+        capabilities: Capabilities,
+        /// The connection's id on the server.
+        connection_id: u32,
+        /// The server's version, as in the greeting.
+        version: String,
+    },
+}
+
+/// Why a login failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// The server said no; its answer may go to whoever is to be logged in.
+    #[error("the server refused the login: {0}")]
+    Refused(ErrPacket),
+    /// The peer is no such server.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The account is to be proven in a way that is not spoken here: change the account.
+    #[error("the account asks for the plugin '{0}': only mysql_native_password is supported")]
+    UnsupportedPlugin(String),
+}
+
+impl From<GreetingError> for LoginError {
+    fn from(error: GreetingError) -> Self {
+        match error {
+            GreetingError::Refused(err) => Self::Refused(err),
+            GreetingError::Malformed(malformed) => Self::Malformed(malformed),
+        }
+    }
+}
+
+/// An account may name several plugins; a server asks for each but once.
+const MAX_SWITCHES: u8 = 8;
+
+/// A login in progress.
+#[derive(Debug)]
+pub struct ClientLogin {
+    config: ClientConfig,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Greeting,
+    Answer { agreed: Agreed, switches: u8 },
+    Over,
+}
+
+#[derive(Debug)]
+struct Agreed {
+    capabilities: Capabilities,
+    connection_id: u32,
+    version: String,
+}
+
+impl ClientLogin {
+    /// Waits for the server's greeting.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        Self {
+            config,
+            state: State::Greeting,
+        }
+    }
+
+    /// Takes the server's next payload and its sequence number; the first is the greeting.
+    ///
+    /// # Errors
+    /// The login failed and the connection must be closed.
+    pub fn on_payload(&mut self, seq: u8, payload: &[u8]) -> Result<LoginStep, LoginError> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Greeting => self.greeted(seq, &Greeting::parse(payload)?),
+            State::Answer { agreed, switches } => self.answered(seq, payload, agreed, switches),
+            State::Over => Err(Malformed("a packet after the login's end").into()),
+        }
+    }
+
+    fn greeted(&mut self, seq: u8, greeting: &Greeting) -> Result<LoginStep, LoginError> {
+        let config = &self.config;
+        let needed = Capabilities::PROTOCOL_41
+            | Capabilities::SECURE_CONNECTION
+            | Capabilities::PLUGIN_AUTH
+            | Capabilities::PLUGIN_AUTH_LENENC;
+        let wanted = (config.capabilities | needed)
+            .set(Capabilities::CONNECT_WITH_DB, config.schema.is_some())
+            .set(Capabilities::CONNECT_ATTRS, !config.attributes.is_empty())
+            .set(Capabilities::LONG_PASSWORD, true);
+        let capabilities = wanted & (greeting.capabilities - Capabilities::SSL);
+        let attributed = capabilities.contains(Capabilities::CONNECT_ATTRS);
+        let login = Login {
+            capabilities,
+            max_packet: config.max_packet,
+            collation: config.collation,
+            user: config.user.clone(),
+            auth: self.proof(&greeting.salt),
+            schema: config.schema.clone(),
+            plugin: capabilities
+                .contains(Capabilities::PLUGIN_AUTH)
+                .then(|| NATIVE.to_owned()),
+            attributes: if attributed {
+                config.attributes.clone()
+            } else {
+                Vec::new()
+            },
+        };
+        let agreed = Agreed {
+            capabilities,
+            connection_id: greeting.connection_id,
+            version: greeting.version.clone(),
+        };
+        self.state = State::Answer {
+            agreed,
+            switches: 0,
+        };
+        Ok(send(seq, &login.encode()))
+    }
+
+    fn answered(
+        &mut self,
+        seq: u8,
+        payload: &[u8],
+        agreed: Agreed,
+        switches: u8,
+    ) -> Result<LoginStep, LoginError> {
+        match payload.first() {
+            Some(0x00) => {
+                let Agreed {
+                    capabilities,
+                    connection_id,
+                    version,
+                } = agreed;
+                let ok = OkPacket::parse(payload, capabilities)?;
+                Ok(LoginStep::Done {
+                    ok,
+                    capabilities,
+                    connection_id,
+                    version,
+                })
+            }
+            Some(0xFF) => Err(LoginError::Refused(ErrPacket::parse(payload)?)),
+            Some(&AuthSwitch::MARK) if switches < MAX_SWITCHES => {
+                let proof = self.switched(&AuthSwitch::parse(payload)?)?;
+                self.state = State::Answer {
+                    agreed,
+                    switches: switches + 1,
+                };
+                Ok(send(seq, &proof))
+            }
+            // a plugin's own talk; a server accepts an empty password without
+            Some(0x01) => Err(LoginError::UnsupportedPlugin(CACHING_SHA2.to_owned())),
+            _ => Err(Malformed("no answer to a login").into()),
+        }
+    }
+
+    /// The proof for the plugin that the server switched to.
+    fn switched(&self, switch: &AuthSwitch) -> Result<Vec<u8>, LoginError> {
+        let no_salt = Malformed("a switch of plugins without a salt");
+        match (switch.plugin.as_str(), self.config.stage1) {
+            (NATIVE, _) => Ok(self.proof(&switch.salt().ok_or(no_salt)?)),
+            (CACHING_SHA2, None) => Ok(Vec::new()),
+            (other, _) => Err(LoginError::UnsupportedPlugin(other.to_owned())),
+        }
+    }
+
+    fn proof(&self, salt: &[u8; 20]) -> Vec<u8> {
+        self.config
+            .stage1
+            .map_or_else(Vec::new, |stage1| native::reply(&stage1, salt).to_vec())
+    }
+}
+
+fn send(seq: u8, payload: &[u8]) -> LoginStep {
+    let mut out = Vec::new();
+    write_packet(&mut out, seq.wrapping_add(1), payload);
+    LoginStep::Send(out)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! The layouts of COM_STMT_EXECUTE and COM_STMT_BULK_EXECUTE, as far as a proxy must know them.
+//!
+//! Drivers send a statement's parameter types with the first execution only. A server that never
+//! saw that one needs them spliced in. Payloads here start with their command byte.
+
+use crate::command::Command;
+use crate::reader::{Malformed, Reader};
+
+/// The flag of a bulk execution that carries types.
+pub const BULK_SEND_TYPES: u16 = 128;
+
+/// The parts of a COM_STMT_EXECUTE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecuteView<'a> {
+    /// The statement's id.
+    pub statement: u32,
+    /// Which cursor is wanted; 0 for none.
+    pub flags: u8,
+    /// How often to execute: 1.
+    pub iterations: u32,
+    /// A bit for each parameter that is NULL; empty without parameters.
+    pub nulls: &'a [u8],
+    /// Two bytes for each parameter, if they were sent.
+    pub types: Option<&'a [u8]>,
+    /// The values, as their types lay them out.
+    pub values: &'a [u8],
+}
+
+impl<'a> ExecuteView<'a> {
+    /// Reads an execution of a statement with this many parameters.
+    ///
+    /// # Errors
+    /// It is none, or is cut short before the values.
+    pub fn parse(payload: &'a [u8], params: u16) -> Result<Self, Malformed> {
+        let mut r = Reader::new(payload);
+        if r.u8()? != Command::StmtExecute as u8 {
+            return Err(Malformed("no COM_STMT_EXECUTE"));
+        }
+        let (statement, flags, iterations) = (r.u32()?, r.u8()?, r.u32()?);
+        if params == 0 {
+            let values = r.rest();
+            return Ok(Self {
+                statement,
+                flags,
+                iterations,
+                nulls: &[],
+                types: None,
+                values,
+            });
+        }
+        let nulls = r.take(usize::from(params).div_ceil(8))?;
+        let types = match r.u8()? {
+            0 => None,
+            _ => Some(r.take(usize::from(params) * 2)?),
+        };
+        Ok(Self {
+            statement,
+            flags,
+            iterations,
+            nulls,
+            types,
+            values: r.rest(),
+        })
+    }
+
+    /// The execution with these types in it, two bytes for each parameter. It comes back as it is
+    /// if it has types already, takes no parameters, or is malformed: then the server refuses it.
+    #[must_use]
+    pub fn with_types(payload: &[u8], params: u16, types: &[u8]) -> Vec<u8> {
+        let Ok(view) = ExecuteView::parse(payload, params) else {
+            return payload.to_vec();
+        };
+        if params == 0 || view.types.is_some() || types.len() != usize::from(params) * 2 {
+            return payload.to_vec();
+        }
+        let head = payload.len() - view.values.len() - 1;
+        [&payload[..head], &[1], types, view.values].concat()
+    }
+}
+
+/// The parts of a COM_STMT_BULK_EXECUTE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkView<'a> {
+    /// The statement's id.
+    pub statement: u32,
+    /// What is wanted, and whether types were sent.
+    pub flags: u16,
+    /// Two bytes for each parameter, if they were sent.
+    pub types: Option<&'a [u8]>,
+    /// The rows.
+    pub values: &'a [u8],
+}
+
+impl<'a> BulkView<'a> {
+    /// Reads a bulk execution of a statement with this many parameters.
+    ///
+    /// # Errors
+    /// It is none, or is cut short before the values.
+    pub fn parse(payload: &'a [u8], params: u16) -> Result<Self, Malformed> {
+        let mut r = Reader::new(payload);
+        if r.u8()? != Command::StmtBulkExecute as u8 {
+            return Err(Malformed("no COM_STMT_BULK_EXECUTE"));
+        }
+        let (statement, flags) = (r.u32()?, r.u16()?);
+        let types = match flags & BULK_SEND_TYPES {
+            0 => None,
+            _ => Some(r.take(usize::from(params) * 2)?),
+        };
+        Ok(Self {
+            statement,
+            flags,
+            types,
+            values: r.rest(),
+        })
+    }
+
+    /// The bulk execution with these types in it; as it is where
+    /// [`ExecuteView::with_types`] would leave it so.
+    #[must_use]
+    pub fn with_types(payload: &[u8], params: u16, types: &[u8]) -> Vec<u8> {
+        let Ok(view) = BulkView::parse(payload, params) else {
+            return payload.to_vec();
+        };
+        if params == 0 || view.types.is_some() || types.len() != usize::from(params) * 2 {
+            return payload.to_vec();
+        }
+        let head = payload.len() - view.values.len() - 2;
+        let flags = (view.flags | BULK_SEND_TYPES).to_le_bytes();
+        [&payload[..head], &flags, types, view.values].concat()
+    }
+}
+
+/// The statement's id in any command on a prepared statement; `None` if there is none.
+#[must_use]
+pub fn statement_of(payload: &[u8]) -> Option<u32> {
+    let mut r = Reader::new(payload);
+    r.u8().ok().filter(|&byte| names_statement(byte))?;
+    r.u32().ok()
+}
+
+/// Puts another statement's id into any command on a prepared statement; other payloads stay as
+/// they are.
+pub fn set_statement(payload: &mut [u8], id: u32) {
+    if let [command, a, b, c, d, ..] = payload
+        && names_statement(*command)
+    {
+        [*a, *b, *c, *d] = id.to_le_bytes();
+    }
+}
+
+fn names_statement(byte: u8) -> bool {
+    matches!(
+        Command::from_byte(byte),
+        Some(
+            Command::StmtExecute
+                | Command::StmtSendLongData
+                | Command::StmtClose
+                | Command::StmtReset
+                | Command::StmtFetch
+                | Command::StmtBulkExecute
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests;
