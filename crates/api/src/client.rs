@@ -1,0 +1,354 @@
+//! The API's client, one request per connection.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use dormouse_types::DatabaseName;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::error::{Envelope, ErrorBody};
+use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus};
+use crate::routes::ORDER_DEADLINE;
+
+/// The longest answer that is read, and the longest line of a stream, in bytes.
+const MAX_ANSWER: usize = 256 << 20;
+const MAX_LINE: usize = 1 << 20;
+
+/// Talks to the `dormouse up` of one data directory.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens on the socket.
+    #[error("dormouse is not running here: nothing answers on {}", .0.display())]
+    NotRunning(PathBuf),
+    /// The socket belongs to someone else.
+    #[error("no permission to speak to the dormouse that runs here, on {}", .0.display())]
+    NoPermission(PathBuf),
+    /// The request was understood and turned down.
+    #[error("{0}")]
+    Refused(ErrorBody),
+    /// No answer in time.
+    #[error("dormouse did not answer within {} s, on {}", .waited.as_secs(), .socket.display())]
+    Timeout {
+        /// The API's socket.
+        socket: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The connection broke, or the answer made no sense.
+    #[error("no usable answer from dormouse on {}: {reason}", .socket.display())]
+    Broken {
+        /// The API's socket.
+        socket: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    /// The failure for programs and people, with a hint.
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        let (code, hint) = match self {
+            Self::Refused(body) => return body.clone(),
+            Self::NotRunning(_) => (
+                "not_running",
+                "start it with `dormouse up`; if it uses another data directory, name it with --data-dir",
+            ),
+            Self::NoPermission(_) => (
+                "no_permission",
+                "run this as the user who started `dormouse up`, or as root",
+            ),
+            Self::Timeout { .. } => ("timeout", "look at the log of `dormouse up`"),
+            Self::Broken { .. } => (
+                "broken",
+                "is it a dormouse of the same version? look at the log of `dormouse up`",
+            ),
+        };
+        ErrorBody::new(code, self.to_string()).with_hint(hint)
+    }
+}
+
+type Answer<T> = Result<T, ClientError>;
+
+impl Client {
+    /// A client for the API's socket; nothing is opened yet.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// `GET /v1/status`.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; so for every request.
+    pub async fn status(&self) -> Answer<ServerStatus> {
+        self.json(Method::GET, "/v1/status", None).await
+    }
+
+    /// `GET /v1/databases`, by name.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn databases(&self) -> Answer<Vec<Database>> {
+        self.json(Method::GET, "/v1/databases", None).await
+    }
+
+    /// `GET /v1/databases/NAME`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn database(&self, name: &DatabaseName) -> Answer<Database> {
+        self.json(Method::GET, &format!("/v1/databases/{name}"), None)
+            .await
+    }
+
+    /// `POST /v1/databases`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn create(&self, request: &CreateRequest) -> Answer<Created> {
+        let body = self.encode(request)?;
+        self.json(Method::POST, "/v1/databases", Some(body)).await
+    }
+
+    /// `POST /v1/databases/NAME/wake`: answers when it is awake.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn wake(&self, name: &DatabaseName) -> Answer<Database> {
+        self.json(Method::POST, &format!("/v1/databases/{name}/wake"), None)
+            .await
+    }
+
+    /// `POST /v1/databases/NAME/suspend`: answers when it is suspended.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn suspend(&self, name: &DatabaseName) -> Answer<Database> {
+        self.json(Method::POST, &format!("/v1/databases/{name}/suspend"), None)
+            .await
+    }
+
+    /// `POST /v1/databases/NAME/park`: answers when it is parked.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn park(&self, name: &DatabaseName) -> Answer<Database> {
+        self.json(Method::POST, &format!("/v1/databases/{name}/park"), None)
+            .await
+    }
+
+    /// `DELETE /v1/databases/NAME`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn drop_database(&self, name: &DatabaseName) -> Answer<()> {
+        let path = format!("/v1/databases/{name}");
+        self.bytes(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// `GET /v1/events`: what the ledger holds, oldest first; [`EventQuery::follow`] is ignored.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn events(&self, query: &EventQuery) -> Answer<Vec<Event>> {
+        self.json(Method::GET, &events_path(query, false), None)
+            .await
+    }
+
+    /// `GET /v1/events?follow=true`: the same, and then what happens.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn follow(&self, query: &EventQuery) -> Answer<EventStream> {
+        let response = self
+            .send(Method::GET, &events_path(query, true), None)
+            .await?;
+        let response = self.checked(response).await?;
+        let (socket, body) = (self.socket.clone(), response.into_body());
+        Ok(EventStream {
+            socket,
+            body,
+            buffer: BytesMut::new(),
+        })
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Answer<T> {
+        let answer = self.bytes(method, path, body).await?;
+        serde_json::from_slice(&answer).map_err(|e| self.broken(e))
+    }
+
+    /// Sends and reads all, within a deadline a little beyond the server's own.
+    async fn bytes(&self, method: Method, path: &str, body: Option<Bytes>) -> Answer<Bytes> {
+        let waited = ORDER_DEADLINE + Duration::from_secs(10);
+        let exchange = async {
+            let response = self.send(method, path, body).await?;
+            let response = self.checked(response).await?;
+            self.read(response.into_body()).await
+        };
+        let timeout = || ClientError::Timeout {
+            socket: self.socket.clone(),
+            waited,
+        };
+        tokio::time::timeout(waited, exchange)
+            .await
+            .map_err(|_| timeout())?
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Answer<Response<Incoming>> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| self.broken(e))?;
+        // Ends with the request; what goes wrong in it is told to the sender or to the body.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(hyper::header::HOST, "dormouse")
+            .header(hyper::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body.unwrap_or_default()))
+            .map_err(|e| self.broken(e))?;
+        sender
+            .send_request(request)
+            .await
+            .map_err(|e| self.broken(e))
+    }
+
+    async fn connect(&self) -> Answer<UnixStream> {
+        UnixStream::connect(&self.socket)
+            .await
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NotRunning(self.socket.clone())
+                }
+                io::ErrorKind::PermissionDenied => ClientError::NoPermission(self.socket.clone()),
+                _ => self.broken(e),
+            })
+    }
+
+    /// Turns an answer that is a failure into one.
+    async fn checked(&self, response: Response<Incoming>) -> Answer<Response<Incoming>> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = self.read(response.into_body()).await?;
+        Err(self.failure(status, &body))
+    }
+
+    fn failure(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<Envelope>(body) {
+            Ok(envelope) => ClientError::Refused(envelope.error),
+            Err(_) => self.broken(format!("HTTP status {status}")),
+        }
+    }
+
+    async fn read(&self, body: Incoming) -> Answer<Bytes> {
+        let read = Limited::new(body, MAX_ANSWER).collect().await;
+        read.map(http_body_util::Collected::to_bytes)
+            .map_err(|e| self.broken(e))
+    }
+
+    fn encode(&self, value: &impl Serialize) -> Answer<Bytes> {
+        serde_json::to_vec(value)
+            .map(Bytes::from)
+            .map_err(|e| self.broken(e))
+    }
+
+    fn broken(&self, reason: impl ToString) -> ClientError {
+        ClientError::Broken {
+            socket: self.socket.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Events as they happen.
+#[derive(Debug)]
+pub struct EventStream {
+    socket: PathBuf,
+    body: Incoming,
+    buffer: BytesMut,
+}
+
+impl EventStream {
+    /// Waits for the next one; `None` when the server stops.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`].
+    pub async fn next(&mut self) -> Answer<Option<Event>> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
+                let line = self.buffer.split_to(end + 1);
+                let line = line.trim_ascii();
+                if line.is_empty() {
+                    continue;
+                }
+                return serde_json::from_slice(line)
+                    .map(Some)
+                    .map_err(|e| self.broken(e));
+            }
+            if self.buffer.len() > MAX_LINE {
+                return Err(self.broken("a line without end"));
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.buffer.extend_from_slice(data);
+                    }
+                }
+                Some(Err(e)) => return Err(self.broken(e)),
+            }
+        }
+    }
+
+    fn broken(&self, reason: impl ToString) -> ClientError {
+        ClientError::Broken {
+            socket: self.socket.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Names are DNS labels and the rest is numbers: nothing needs encoding.
+fn events_path(query: &EventQuery, follow: bool) -> String {
+    let mut path = format!("/v1/events?follow={follow}");
+    if let Some(database) = &query.database {
+        path.push_str(&format!("&database={database}"));
+    }
+    if let Some(after) = query.after {
+        path.push_str(&format!("&after={after}"));
+    }
+    if let Some(limit) = query.limit {
+        path.push_str(&format!("&limit={limit}"));
+    }
+    path
+}

@@ -1,0 +1,207 @@
+//! Each request's handler: read it, ask the plane, answer. Orders run as tasks of their own, so
+//! that they are carried out even if the caller hangs up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use dormouse_control::{Plane, Spec, Status};
+use dormouse_types::DatabaseName;
+
+use crate::error::Failure;
+use crate::login;
+use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus};
+use crate::server::Context;
+
+mod events;
+
+/// The longest body a request may have, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// How long an order may take before its caller is told that it goes on without them.
+/// Longer than the plane's own deadline for orders, whose answer says more.
+pub const ORDER_DEADLINE: Duration = Duration::from_secs(330);
+
+type Answer<T> = Result<T, Failure>;
+type Shared = State<Arc<Context>>;
+
+/// All routes.
+pub fn router(context: Arc<Context>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/databases", get(list).post(create))
+        .route("/v1/databases/{name}", get(show).delete(remove))
+        .route("/v1/databases/{name}/wake", post(wake))
+        .route("/v1/databases/{name}/suspend", post(suspend))
+        .route("/v1/databases/{name}/park", post(park))
+        .route("/v1/events", get(list_events))
+        .fallback(async || Failure::new(StatusCode::NOT_FOUND, "not_found", "no such resource"))
+        .method_not_allowed_fallback(async || {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            Failure::new(
+                status,
+                "method_not_allowed",
+                "this resource has no such method",
+            )
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(context)
+}
+
+async fn status(State(context): Shared) -> Json<ServerStatus> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for database in context.plane.list() {
+        *counts.entry(database.state.to_string()).or_default() += 1;
+    }
+    Json(context.status(counts))
+}
+
+async fn list(State(context): Shared) -> Json<Vec<Database>> {
+    let mut all: Vec<Database> = context.plane.list().into_iter().map(database).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Json(all)
+}
+
+async fn show(State(context): Shared, Path(name): Path<String>) -> Answer<Json<Database>> {
+    Ok(Json(database(context.plane.show(&parse(&name)?)?)))
+}
+
+async fn create(
+    State(context): Shared,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<(StatusCode, Json<Created>)> {
+    let body = body.map_err(|e| match e.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(MAX_BODY),
+        _ => Failure::invalid(e.body_text()),
+    })?;
+    let request: CreateRequest = serde_json::from_slice(&body)
+        .map_err(|e| Failure::invalid(format!("the body is not what creates a database: {e}")))?;
+    let spec = Spec {
+        idle_suspend: request
+            .idle_suspend
+            .unwrap_or(context.defaults.idle_suspend),
+        idle_park: request.idle_park.unwrap_or(context.defaults.idle_park),
+        units: request.units.unwrap_or(context.defaults.units),
+    };
+    let plane = context.plane.clone();
+    let name = request.name;
+    let made = order(async move { plane.create(&name, spec).await }).await?;
+    let answer = login::created(made.name, made.password, &context.listen);
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+async fn remove(State(context): Shared, Path(name): Path<String>) -> Answer<StatusCode> {
+    let (plane, name) = (context.plane.clone(), parse(&name)?);
+    order(async move { plane.drop_database(&name).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn wake(context: Shared, name: Path<String>) -> Answer<Json<Database>> {
+    transition(context, name, |plane, name| async move {
+        plane.wake(&name).await
+    })
+    .await
+}
+
+async fn suspend(context: Shared, name: Path<String>) -> Answer<Json<Database>> {
+    transition(context, name, |plane, name| async move {
+        plane.suspend(&name).await
+    })
+    .await
+}
+
+async fn park(context: Shared, name: Path<String>) -> Answer<Json<Database>> {
+    transition(context, name, |plane, name| async move {
+        plane.park(&name).await
+    })
+    .await
+}
+
+async fn transition<F>(
+    State(context): Shared,
+    Path(name): Path<String>,
+    verb: impl FnOnce(Plane, DatabaseName) -> F,
+) -> Answer<Json<Database>>
+where
+    F: Future<Output = Result<Status, dormouse_control::Error>> + Send + 'static,
+{
+    let name = parse(&name)?;
+    Ok(Json(database(
+        order(verb(context.plane.clone(), name)).await?,
+    )))
+}
+
+async fn list_events(
+    State(context): Shared,
+    query: Result<Query<EventQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Response> {
+    let Query(query) = query.map_err(|e| Failure::invalid(e.body_text()))?;
+    if query.follow {
+        return Ok(events::follow(&context, query));
+    }
+    let found = events::read(&context.plane, &query).await?;
+    Ok(Json(found).into_response())
+}
+
+/// Carries an order out in a task of its own and waits for it, within [`ORDER_DEADLINE`].
+async fn order<T: Send + 'static>(
+    future: impl Future<Output = Result<T, dormouse_control::Error>> + Send + 'static,
+) -> Answer<T> {
+    match tokio::time::timeout(ORDER_DEADLINE, tokio::spawn(future)).await {
+        Ok(Ok(done)) => Ok(done?),
+        Ok(Err(broken)) => Err(Failure::internal(format!(
+            "the order's task broke off: {broken}"
+        ))),
+        Err(_) => Err(Failure::timeout(ORDER_DEADLINE.as_secs())),
+    }
+}
+
+fn parse(name: &str) -> Answer<DatabaseName> {
+    name.parse()
+        .map_err(|e: dormouse_types::name::InvalidName| Failure::invalid(e.to_string()))
+}
+
+fn database(status: Status) -> Database {
+    Database {
+        name: status.name,
+        state: status.state,
+        since: status.since,
+        pid: status.pid,
+        instance: status.instance,
+        generation: status.generation,
+        units: status.units,
+        units_range: status.spec.units,
+        idle_suspend: status.spec.idle_suspend,
+        idle_park: status.spec.idle_park,
+        sessions: status.sessions,
+        held: status.held,
+        transactions: status.transactions,
+        memory: status.memory,
+        reason: status.last_reason,
+    }
+}
+
+fn event(event: dormouse_control::Event) -> Event {
+    Event {
+        id: event.id,
+        at: event.at,
+        database: event.database,
+        event: event.event.as_str().to_owned(),
+        from: event.from,
+        to: event.to,
+        cause: event.cause.as_str().to_owned(),
+        reason: event.reason,
+        duration_ms: event.duration_ms,
+        figures: event.figures,
+    }
+}
+
+#[cfg(test)]
+mod tests;
