@@ -1,1 +1,37 @@
-//! To be written.
+//! The data path: from an accepted socket to a server's reply.
+//!
+//! Modules stand in the order in which a connection meets them:
+//! [`accept`] → [`handshake`] → [`route`] → [`session`] → [`door`] → [`backend`] → [`relay`].
+//!
+//! Invariants:
+//! - a reply's bytes are forwarded as they are; rows are never decoded nor copied twice;
+//! - a statement reaches a server only with a [`door::Pass`]; while the door is shut it is held;
+//! - an idle session owns no buffer;
+//! - whatever a client sends ends in a reply, an error or a closed connection, never in a wait
+//!   without a deadline.
+//!
+//! The control path is seen through [`Plane`] and steers through the methods of [`Proxy`].
+
+mod accept;
+mod backend;
+mod chunk;
+mod config;
+mod directory;
+mod door;
+mod guard;
+mod handshake;
+mod inbox;
+mod mailbox;
+mod plane;
+mod refusal;
+mod relay;
+mod route;
+mod session;
+mod steer;
+mod stream;
+
+pub use accept::{Proxy, StartError};
+pub use config::{Limits, ProxyConfig, Tls};
+pub use door::{Activity, Target};
+pub use plane::{Plane, PlaneError};
+pub use steer::Veto;

@@ -1,1 +1,26 @@
-//! To be written.
+//! What a client session's state is, how a statement changes it, and how to restore it.
+//!
+//! Sans-IO: statements and replies go in; effects, pins, queries to ask and statements to restore
+//! come out. A [`Session`] outlives every backend that has served it.
+//!
+//! Invariants:
+//! - state is *known* (captured, or changed since only by statements that can be replayed), or the
+//!   session says [`Knowledge::Unknown`] and must be probed before its backend may go;
+//! - what can be neither captured nor replayed is a [`Pin`] with a name.
+//!
+//! Called by `proxy`. The wire facts behind each choice are MariaDB's: `sql/sql_class.cc`
+//! (`THD::change_user`), `information_schema.SYSTEM_VARIABLES`, `METADATA_LOCK_INFO`.
+
+pub mod effects;
+pub mod kill;
+pub mod lexer;
+pub mod pin;
+pub mod probe;
+pub mod session;
+pub mod statements;
+
+pub use effects::Effects;
+pub use pin::Pin;
+pub use probe::{Captured, Probe};
+pub use session::{Knowledge, Session};
+pub use statements::{Statement, Statements};

@@ -1,0 +1,74 @@
+//! What the proxy is told at start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Configuration of the data path.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// TCP address to listen on; port 0 takes a free one. `None` for no TCP.
+    pub listen: Option<SocketAddr>,
+    /// Unix socket to listen on. `None` for none.
+    pub socket: Option<PathBuf>,
+    /// Worker threads; each runs its sessions alone.
+    pub workers: usize,
+    /// TLS for clients; `None` offers none.
+    pub tls: Option<Tls>,
+    /// Suffix of the host names by which SNI names a database: `DATABASE.<domain>`.
+    pub domain: Option<String>,
+    /// Limits on clients.
+    pub limits: Limits,
+}
+
+/// TLS for clients.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Certificate, key and protocol versions.
+    pub config: Arc<rustls::ServerConfig>,
+    /// Whether clients on TCP must use it.
+    pub require: bool,
+}
+
+/// Limits on clients. Each refusal names its limit.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Client connections of one database (`connections_per_database`).
+    pub connections_per_database: u32,
+    /// Client connections from one address (`connections_per_address`).
+    pub connections_per_address: u32,
+    /// Connections that have not logged in yet, all together (`handshakes`).
+    pub handshakes: u32,
+    /// Failed logins from one address in a minute (`failed_logins_per_minute`).
+    pub failed_logins_per_minute: u32,
+    /// From the first byte to the end of the login (`handshake_timeout`).
+    pub handshake_timeout: Duration,
+    /// Statements of one database that wait for its server (`held_statements`).
+    pub held_statements: usize,
+    /// How long a statement waits for its server (`hold_timeout`).
+    pub hold_timeout: Duration,
+    /// How long a client may stop in the middle of a packet (`read_timeout`).
+    pub read_timeout: Duration,
+    /// How long a client may not read its reply (`write_timeout`).
+    pub write_timeout: Duration,
+    /// How long a session may be idle (`wait_timeout`).
+    pub wait_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_per_database: 10_000,
+            connections_per_address: 10_000,
+            handshakes: 1_000,
+            failed_logins_per_minute: 100,
+            handshake_timeout: Duration::from_secs(10),
+            held_statements: 10_000,
+            hold_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            wait_timeout: Duration::from_secs(28_800),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Which databases there are, and who is connected to them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use dormouse_types::DatabaseName;
+
+use crate::door::Door;
+use crate::mailbox::{Mailbox, Order};
+
+/// One database as the data path sees it.
+pub(crate) struct Database {
+    pub(crate) name: DatabaseName,
+    pub(crate) door: Arc<Door>,
+    sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
+    removed: AtomicBool,
+}
+
+/// What others know of a session.
+pub(crate) struct SessionHandle {
+    /// The connection id the client was given.
+    pub(crate) id: u32,
+    pub(crate) user: String,
+    pub(crate) mailbox: Mailbox,
+    /// The server's id of its backend; 0 while it has none.
+    pub(crate) thread: AtomicU32,
+    /// When its client was last heard of, in seconds of [`crate::accept`]'s clock.
+    pub(crate) heard: AtomicU64,
+    /// Whether the server was told to kill it.
+    pub(crate) killed: AtomicBool,
+}
+
+impl SessionHandle {
+    pub(crate) fn new(id: u32, user: String) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            user,
+            mailbox: Mailbox::default(),
+            thread: AtomicU32::new(0),
+            heard: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+        })
+    }
+}
+
+/// A session's place in its database; dropping it leaves.
+pub(crate) struct Membership {
+    pub(crate) database: Arc<Database>,
+    pub(crate) handle: Arc<SessionHandle>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.database.sessions().remove(&self.handle.id);
+    }
+}
+
+impl Database {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Arc<SessionHandle>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a session, unless there are `most` already or the database has just been removed.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        handle: &Arc<SessionHandle>,
+        most: u32,
+    ) -> Option<Membership> {
+        let mut sessions = self.sessions();
+        if sessions.len() >= most as usize || self.removed.load(Ordering::Acquire) {
+            return None;
+        }
+        sessions.insert(handle.id, Arc::clone(handle));
+        Some(Membership { database: Arc::clone(self), handle: Arc::clone(handle) })
+    }
+
+    /// The sessions now.
+    pub(crate) fn everyone(&self) -> Vec<Arc<SessionHandle>> {
+        self.sessions().values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn session_count(&self) -> u32 {
+        u32::try_from(self.sessions().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The session with this connection id.
+    pub(crate) fn session(&self, id: u32) -> Option<Arc<SessionHandle>> {
+        self.sessions().get(&id).cloned()
+    }
+}
+
+/// All databases.
+#[derive(Default)]
+pub(crate) struct Directory {
+    databases: RwLock<HashMap<DatabaseName, Arc<Database>>>,
+}
+
+impl Directory {
+    pub(crate) fn find(&self, name: &DatabaseName) -> Option<Arc<Database>> {
+        self.databases.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Adds a database, its door shut; one that is there already stays as it is.
+    pub(crate) fn add(&self, name: &DatabaseName) {
+        let mut databases = self.databases.write().unwrap_or_else(PoisonError::into_inner);
+        databases.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Database {
+                name: name.clone(),
+                door: Door::new(),
+                sessions: Mutex::default(),
+                removed: AtomicBool::new(false),
+            })
+        });
+    }
+
+    /// Removes a database and ends its sessions.
+    pub(crate) fn remove(&self, name: &DatabaseName) {
+        let removed =
+            self.databases.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(database) = removed {
+            database.removed.store(true, Ordering::Release);
+            database.door.refuse("it has been dropped");
+            for session in database.everyone() {
+                session.mailbox.send(Order::End);
+            }
+        }
+    }
+
+    /// Every database.
+    pub(crate) fn all(&self) -> Vec<Arc<Database>> {
+        let databases = self.databases.read().unwrap_or_else(PoisonError::into_inner);
+        databases.values().cloned().collect()
+    }
+}

@@ -1,0 +1,235 @@
+//! The door in front of one database's server.
+//!
+//! *Open*, statements pass and are counted. *Shut*, they are held in order of arrival until the
+//! door opens, a limit is reached, or the plane refuses them. The door can be shut only while no
+//! statement runs (or by force, when the server has died), so no statement is ever refused because
+//! of a state change.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dormouse_types::InstanceId;
+use tokio::sync::oneshot;
+
+/// Where statements go while the door is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The instance that serves the database.
+    pub instance: InstanceId,
+    /// Counts the server processes of this database; backends of an older one are dead.
+    pub generation: u64,
+    /// The server's Unix socket.
+    pub socket: PathBuf,
+}
+
+/// One database's load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// Client connections.
+    pub sessions: u32,
+    /// Statements on the server now.
+    pub running: u32,
+    /// Statements held until the server is awake.
+    pub held: u32,
+    /// Sessions with an open transaction.
+    pub transactions: u32,
+    /// When the last statement ended; `None` if none has run.
+    pub last_statement: Option<Instant>,
+}
+
+/// The bit of [`Door::state`] that says open; the rest counts running statements.
+const OPEN: u64 = 1 << 63;
+
+/// The door of one database.
+pub(crate) struct Door {
+    state: AtomicU64,
+    /// The generation of the present target.
+    generation: AtomicU64,
+    transactions: AtomicU32,
+    /// When the last statement ended, in milliseconds after `born`, plus one; 0 for never.
+    last_statement: AtomicU64,
+    born: Instant,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    target: Option<Arc<Target>>,
+    held: VecDeque<oneshot::Sender<Result<Pass, String>>>,
+    refused: Option<String>,
+}
+
+/// What a statement finds at the door.
+pub(crate) enum Entry {
+    /// It may go.
+    Pass(Pass),
+    /// It is held until this says otherwise; a dropped sender means the database is no more.
+    Held(oneshot::Receiver<Result<Pass, String>>),
+    /// The server cannot be started; the text says why.
+    Refused(String),
+    /// Too many are held.
+    Full,
+}
+
+/// The right to have one statement on the server; it counts as running until this is dropped.
+pub(crate) struct Pass {
+    door: Arc<Door>,
+    /// Where to.
+    pub(crate) target: Arc<Target>,
+    /// Whether it leaves no mark as the last statement (a login, a probe).
+    quiet: bool,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if !self.quiet {
+            let now = u64::try_from(self.door.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+            self.door.last_statement.store(now + 1, Ordering::Relaxed);
+        }
+        self.door.state.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Door {
+    /// A shut door.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            transactions: AtomicU32::new(0),
+            last_statement: AtomicU64::new(0),
+            born: Instant::now(),
+            queue: Mutex::default(),
+        })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one more running statement, unless the door is shut.
+    fn step_in(&self) -> bool {
+        let count = |state| (state & OPEN != 0).then(|| state + 1);
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, count).is_ok()
+    }
+
+    fn pass(self: &Arc<Self>, target: Arc<Target>, quiet: bool) -> Pass {
+        Pass { door: Arc::clone(self), target, quiet }
+    }
+
+    /// Asks for a pass for a statement of a session whose backend is at `known`, if it has one.
+    pub(crate) fn enter(self: &Arc<Self>, known: Option<&Arc<Target>>, most_held: usize) -> Entry {
+        // the usual way takes no lock; once inside, the target cannot change
+        if let Some(target) = known
+            && self.step_in()
+        {
+            if self.generation.load(Ordering::Acquire) == target.generation {
+                return Entry::Pass(self.pass(Arc::clone(target), false));
+            }
+            self.state.fetch_sub(1, Ordering::AcqRel);
+        }
+        let mut queue = self.queue();
+        if let Some(target) = queue.target.clone()
+            && self.step_in()
+        {
+            return Entry::Pass(self.pass(target, false));
+        }
+        if let Some(reason) = &queue.refused {
+            return Entry::Refused(reason.clone());
+        }
+        queue.held.retain(|waiter| !waiter.is_closed());
+        if queue.held.len() >= most_held {
+            return Entry::Full;
+        }
+        let (sender, receiver) = oneshot::channel();
+        queue.held.push_back(sender);
+        Entry::Held(receiver)
+    }
+
+    /// A pass that does not count as a statement of the client, if the door is open.
+    pub(crate) fn enter_quietly(self: &Arc<Self>) -> Option<Pass> {
+        let target = self.queue().target.clone()?;
+        self.step_in().then(|| self.pass(target, true))
+    }
+
+    /// Where the open door leads; `None` while it is shut.
+    pub(crate) fn target(&self) -> Option<Arc<Target>> {
+        let queue = self.queue();
+        (self.state.load(Ordering::Acquire) & OPEN != 0).then(|| queue.target.clone()).flatten()
+    }
+
+    /// Opens it. Those held get their passes first, all counted before anyone can shut it again.
+    pub(crate) fn open(self: &Arc<Self>, target: Target) {
+        let mut queue = self.queue();
+        let target = Arc::new(target);
+        queue.target = Some(Arc::clone(&target));
+        queue.refused = None;
+        self.generation.store(target.generation, Ordering::Release);
+        self.state.fetch_or(OPEN, Ordering::AcqRel);
+        for waiter in std::mem::take(&mut queue.held) {
+            if waiter.is_closed() {
+                continue;
+            }
+            self.state.fetch_add(1, Ordering::AcqRel);
+            // if it has gone meanwhile, the pass comes back and is dropped
+            let _ = waiter.send(Ok(self.pass(Arc::clone(&target), false)));
+        }
+    }
+
+    /// Shuts it; without `force` only if no statement runs or is held. Says whether it is shut.
+    pub(crate) fn shut(&self, force: bool) -> bool {
+        let mut queue = self.queue();
+        let shut = if force {
+            self.state.fetch_and(!OPEN, Ordering::AcqRel);
+            true
+        } else {
+            match self.state.compare_exchange(OPEN, 0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => true,
+                Err(state) => state & OPEN == 0,
+            }
+        };
+        if shut {
+            queue.refused = None;
+        }
+        shut
+    }
+
+    /// Shuts it and refuses everyone with this reason.
+    pub(crate) fn refuse(&self, reason: &str) {
+        let mut queue = self.queue();
+        self.state.fetch_and(!OPEN, Ordering::AcqRel);
+        queue.refused = Some(reason.to_owned());
+        for waiter in std::mem::take(&mut queue.held) {
+            let _ = waiter.send(Err(reason.to_owned()));
+        }
+    }
+
+    /// Counts a session's transaction in or out.
+    pub(crate) fn transaction(&self, open: bool) {
+        if open {
+            self.transactions.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.transactions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The load, but for the number of sessions.
+    pub(crate) fn activity(&self) -> Activity {
+        let state = self.state.load(Ordering::Acquire) & !OPEN;
+        let held = self.queue().held.iter().filter(|waiter| !waiter.is_closed()).count();
+        let last = self.last_statement.load(Ordering::Relaxed).checked_sub(1);
+        Activity {
+            sessions: 0,
+            running: u32::try_from(state).unwrap_or(u32::MAX),
+            held: u32::try_from(held).unwrap_or(u32::MAX),
+            transactions: self.transactions.load(Ordering::Relaxed),
+            last_statement: last.map(|ms| self.born + Duration::from_millis(ms)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+
+fn target(generation: u64) -> Target {
+    Target { instance: InstanceId(1), generation, socket: "/s".into() }
+}
+
+fn pass(door: &Arc<Door>) -> Pass {
+    match door.enter(None, 10) {
+        Entry::Pass(pass) => pass,
+        _ => panic!("the door did not let a statement pass"),
+    }
+}
+
+fn held(door: &Arc<Door>) -> oneshot::Receiver<Result<Pass, String>> {
+    match door.enter(None, 10) {
+        Entry::Held(receiver) => receiver,
+        _ => panic!("the door did not hold a statement"),
+    }
+}
+
+#[test]
+fn it_is_shut_only_when_no_statement_runs() {
+    let door = Door::new();
+    door.open(target(1));
+    let running = pass(&door);
+    assert!(!door.shut(false));
+    drop(running);
+    assert!(door.shut(false));
+    assert!(door.shut(false), "shutting a shut door changes nothing");
+}
+
+#[test]
+fn the_held_go_in_order_and_are_counted_before_it_can_shut_again() {
+    let door = Door::new();
+    let (mut first, mut second) = (held(&door), held(&door));
+    assert_eq!(door.activity().held, 2);
+    door.open(target(1));
+    assert!(!door.shut(false), "shut in the face of those it had let in");
+    assert_eq!(door.activity().running, 2);
+    assert!(matches!(first.try_recv(), Ok(Ok(_))) && matches!(second.try_recv(), Ok(Ok(_))));
+    assert_eq!((door.activity().running, door.activity().held), (0, 0));
+}
+
+#[test]
+fn who_has_left_the_queue_is_not_let_in() {
+    let door = Door::new();
+    drop(held(&door));
+    door.open(target(1));
+    assert_eq!(door.activity().running, 0);
+}
+
+#[test]
+fn a_refusal_tells_the_held_and_the_next_until_the_door_moves() {
+    let door = Door::new();
+    let mut waiting = held(&door);
+    door.refuse("disk full");
+    assert!(matches!(waiting.try_recv(), Ok(Err(reason)) if reason == "disk full"));
+    assert!(matches!(door.enter(None, 10), Entry::Refused(_)));
+    door.shut(true);
+    held(&door);
+}
+
+#[test]
+fn the_queue_is_bounded() {
+    let door = Door::new();
+    let waiting = held(&door);
+    assert!(matches!(door.enter(None, 1), Entry::Full));
+    drop(waiting);
+    assert!(matches!(door.enter(None, 1), Entry::Held(_)), "a place left free was not given away");
+}
+
+#[test]
+fn a_session_with_an_old_backend_is_shown_the_new_target() {
+    let door = Door::new();
+    door.open(target(1));
+    let old = Arc::new(target(1));
+    assert!(matches!(door.enter(Some(&old), 1), Entry::Pass(pass) if pass.target.generation == 1));
+    door.shut(true);
+    door.open(target(2));
+    assert!(matches!(door.enter(Some(&old), 1), Entry::Pass(pass) if pass.target.generation == 2));
+    assert_eq!(door.activity().running, 0);
+}
+
+#[test]
+fn a_quiet_pass_is_no_statement() {
+    let door = Door::new();
+    assert!(door.enter_quietly().is_none());
+    door.open(target(1));
+    drop(door.enter_quietly());
+    assert_eq!(door.activity().last_statement, None);
+    drop(pass(&door));
+    assert!(door.activity().last_statement.is_some());
+}
+
+#[test]
+fn by_force_it_shuts_on_running_statements() {
+    let door = Door::new();
+    door.open(target(1));
+    let running = pass(&door);
+    assert!(door.shut(true));
+    assert_eq!(door.activity().running, 1);
+    drop(running);
+    assert_eq!(door.activity().running, 0);
+}

@@ -1,0 +1,43 @@
+//! What the data path asks of the control path.
+
+use async_trait::async_trait;
+use dormouse_types::{Account, DatabaseName, InstanceId};
+
+/// Why the plane could not answer. The text is for the client.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct PlaneError(pub String);
+
+/// What the data path asks of the control path. Nothing here wakes a database but
+/// [`demand`](Plane::demand).
+#[async_trait]
+pub trait Plane: Send + Sync + 'static {
+    /// The version string that a server here would greet with.
+    fn greeting_version(&self) -> String;
+
+    /// A statement of this database is held. Returns at once; the door tells the rest.
+    fn demand(&self, database: &DatabaseName);
+
+    /// The accounts that a login of `user` could match: from the server while it is awake, from
+    /// what was noted before it slept otherwise.
+    async fn accounts(
+        &self,
+        database: &DatabaseName,
+        user: &str,
+    ) -> Result<Vec<Account>, PlaneError>;
+
+    /// Whether the database has this schema; `None` if that is not known.
+    fn has_schema(&self, database: &DatabaseName, schema: &[u8]) -> Option<bool>;
+
+    /// Gives the account the credential with which the proxy logs in as its user. Answers `false`
+    /// if there is no such account.
+    async fn enroll(
+        &self,
+        database: &DatabaseName,
+        user: &str,
+        host: &str,
+    ) -> Result<bool, PlaneError>;
+
+    /// That credential: SHA1 of the password, for `mysql_native_password`.
+    fn credential(&self, instance: InstanceId, user: &str) -> [u8; 20];
+}

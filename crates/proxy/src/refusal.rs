@@ -1,0 +1,204 @@
+//! The errors that Dormouse itself gives to clients.
+//!
+//! Numbers and SQLSTATEs are the server's own where it has one for the case (MariaDB Knowledge
+//! Base, "MariaDB Error Codes"); the text says what happened and what to do.
+
+use std::fmt::Display;
+
+use dormouse_wire::reply::ErrPacket;
+
+/// `ER_ACCESS_DENIED_ERROR`, word for word as the server says it.
+pub(crate) fn access_denied(user: &str, host: &str, with_password: bool) -> ErrPacket {
+    let using = if with_password { "YES" } else { "NO" };
+    let text = format!("Access denied for user '{user}'@'{host}' (using password: {using})");
+    ErrPacket::new(1045, "28000", text)
+}
+
+/// The account's only plugins are ones Dormouse cannot check.
+pub(crate) fn unsupported_plugin(user: &str, plugin: &str) -> ErrPacket {
+    ErrPacket::new(
+        1251,
+        "08004",
+        format!(
+            "account '{user}' authenticates with '{plugin}', which Dormouse cannot check; \
+             give it a mysql_native_password credential"
+        ),
+    )
+}
+
+/// A login that names no database.
+pub(crate) fn no_database() -> ErrPacket {
+    ErrPacket::new(
+        1046,
+        "3D000",
+        "the login names no database: use DATABASE.USER as the user name, TLS with the server name \
+         DATABASE.<domain>, or the connection attribute dormouse_database",
+    )
+}
+
+/// A login to a database that does not exist.
+pub(crate) fn unknown_database(name: &str) -> ErrPacket {
+    ErrPacket::new(
+        1049,
+        "42000",
+        format!("Unknown database '{name}': Dormouse has none of this name ('dormouse ls' lists them)"),
+    )
+}
+
+/// A schema that a sleeping database does not have, word for word as the server says it.
+pub(crate) fn unknown_schema(name: &[u8]) -> ErrPacket {
+    ErrPacket::new(1049, "42000", format!("Unknown database '{}'", String::from_utf8_lossy(name)))
+}
+
+/// TLS is required and the client did not ask for it.
+pub(crate) fn tls_required() -> ErrPacket {
+    ErrPacket::new(
+        3159,
+        "08004",
+        "this Dormouse takes connections with TLS only (require in [tls]); connect with --ssl",
+    )
+}
+
+/// A limit was reached; its name is that of the configuration.
+pub(crate) fn limit(name: &str, value: impl Display) -> ErrPacket {
+    ErrPacket::new(1040, "08004", format!("Too many connections: limit {name} = {value} is reached"))
+}
+
+/// Too many failed logins from one address.
+pub(crate) fn too_many_failures(host: &str, limit: u32) -> ErrPacket {
+    ErrPacket::new(
+        1129,
+        "HY000",
+        format!(
+            "Host '{host}' is blocked for up to a minute: limit failed_logins_per_minute = {limit} \
+             is reached"
+        ),
+    )
+}
+
+/// The login packet is not one.
+pub(crate) fn bad_handshake(why: impl Display) -> ErrPacket {
+    ErrPacket::new(1043, "08S01", format!("Bad handshake: {why}"))
+}
+
+/// A packet whose sequence number is wrong.
+pub(crate) fn out_of_order() -> ErrPacket {
+    ErrPacket::new(1156, "08S01", "Got packets out of order")
+}
+
+/// A command that no server would take.
+pub(crate) fn unknown_command() -> ErrPacket {
+    ErrPacket::new(1047, "08S01", "Unknown command")
+}
+
+/// A command that Dormouse does not pass on.
+pub(crate) fn not_passed(command: &str, why: &str) -> ErrPacket {
+    ErrPacket::new(1235, "42000", format!("{command} is not passed on by Dormouse: {why}"))
+}
+
+/// A packet that does not hold what its command needs.
+pub(crate) fn malformed() -> ErrPacket {
+    ErrPacket::new(1835, "HY000", "Malformed communication packet")
+}
+
+/// A statement id that the session does not have, as the server says it.
+pub(crate) fn unknown_statement(id: u32, doing: &str) -> ErrPacket {
+    let text = format!("Unknown prepared statement handler ({id}) given to {doing}");
+    ErrPacket::new(1243, "HY000", text)
+}
+
+/// Too many prepared statements.
+pub(crate) fn too_many_statements(most: usize) -> ErrPacket {
+    ErrPacket::new(
+        1461,
+        "42000",
+        format!("Can't create more prepared statements: limit of one session = {most} is reached"),
+    )
+}
+
+/// Too many statements wait for a server.
+pub(crate) fn too_many_held(limit: usize) -> ErrPacket {
+    ErrPacket::new(
+        1040,
+        "08004",
+        format!("the database is waking and limit held_statements = {limit} is reached; try again"),
+    )
+}
+
+/// A server did not come up in time.
+pub(crate) fn hold_timeout(seconds: u64) -> ErrPacket {
+    ErrPacket::new(
+        1205,
+        "HY000",
+        format!(
+            "the database's server was not ready within limit hold_timeout = {seconds}s; the \
+             statement was not run, try again ('dormouse events' tells why)"
+        ),
+    )
+}
+
+/// A server cannot be started.
+pub(crate) fn cannot_wake(reason: &str) -> ErrPacket {
+    ErrPacket::new(
+        1203,
+        "08004",
+        format!("the database cannot be woken: {reason}; the statement was not run"),
+    )
+}
+
+/// The server ended while a transaction was open.
+pub(crate) fn transaction_lost() -> ErrPacket {
+    ErrPacket::new(
+        1213,
+        "40001",
+        "the database's server was restarted and the transaction was rolled back; \
+         try restarting transaction",
+    )
+}
+
+/// The server ended while a statement ran.
+pub(crate) fn outcome_unknown() -> ErrPacket {
+    ErrPacket::new(
+        1053,
+        "08007",
+        "the database's server ended while this statement ran; whether it took effect is not known",
+    )
+}
+
+/// The server ended and the session had state that only it held.
+pub(crate) fn state_lost(pins: &[dormouse_session::Pin]) -> ErrPacket {
+    let names: Vec<_> = pins.iter().map(|pin| pin.as_str()).collect();
+    ErrPacket::new(
+        1927,
+        "08S01",
+        format!(
+            "the database's server was restarted and this session's state is lost ({}); connect again",
+            names.join(", ")
+        ),
+    )
+}
+
+/// The session's state could not be brought to a new server.
+pub(crate) fn cannot_restore(statement: &[u8], error: &str) -> ErrPacket {
+    let text = String::from_utf8_lossy(statement.get(..80).unwrap_or(statement)).into_owned();
+    ErrPacket::new(
+        1927,
+        "08S01",
+        format!("this session's state could not be restored ('{text}': {error}); connect again"),
+    )
+}
+
+/// `KILL` of an id that is no session of this database.
+pub(crate) fn unknown_thread(id: u32) -> ErrPacket {
+    ErrPacket::new(1094, "HY000", format!("Unknown thread id: {id}"))
+}
+
+/// `KILL` of somebody else's session.
+pub(crate) fn not_owner(id: u32) -> ErrPacket {
+    ErrPacket::new(1095, "HY000", format!("You are not owner of thread {id}"))
+}
+
+/// The plane could not answer.
+pub(crate) fn plane(why: impl Display) -> ErrPacket {
+    ErrPacket::new(1105, "HY000", format!("Dormouse could not do this: {why}"))
+}

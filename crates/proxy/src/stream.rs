@@ -1,0 +1,125 @@
+//! A client's socket: TCP or Unix, plain or TLS; and writing with a deadline.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+/// Where a client comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A TCP address, and the address of ours that it reached.
+    Tcp {
+        /// The client's.
+        from: SocketAddr,
+        /// Ours.
+        to: SocketAddr,
+    },
+    /// Our Unix socket; the server calls it `localhost`.
+    Unix,
+}
+
+impl Peer {
+    /// The host as the server's account table would see it (names are not resolved).
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Self::Tcp { from, .. } => from.ip().to_canonical().to_string(),
+            Self::Unix => "localhost".to_owned(),
+        }
+    }
+}
+
+/// A connected socket.
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A client's byte stream.
+pub(crate) enum ClientStream {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl ClientStream {
+    /// Whether it is encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+/// Forwards the four methods of a byte stream to whichever variant there is.
+macro_rules! delegate {
+    ($name:ident: $($variant:ident),+) => {
+        impl AsyncRead for $name {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                match self.get_mut() { $(Self::$variant(s) => Pin::new(s).poll_read(cx, buf)),+ }
+            }
+        }
+
+        impl AsyncWrite for $name {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                match self.get_mut() { $(Self::$variant(s) => Pin::new(s).poll_write(cx, buf)),+ }
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() { $(Self::$variant(s) => Pin::new(s).poll_flush(cx)),+ }
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() { $(Self::$variant(s) => Pin::new(s).poll_shutdown(cx)),+ }
+            }
+        }
+    };
+}
+
+delegate!(Socket: Tcp, Unix);
+delegate!(ClientStream: Plain, Tls);
+
+/// Writes and flushes all bytes; each wait for the peer to take some has the deadline. The clock
+/// is touched only if the peer is slow.
+pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    mut bytes: &[u8],
+    deadline: Duration,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let now = poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_write(cx, bytes))).await;
+        let written = match now {
+            Poll::Ready(result) => result?,
+            Poll::Pending => within(deadline, stream.write(bytes)).await?,
+        };
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = bytes.get(written..).unwrap_or_default();
+    }
+    match poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_flush(cx))).await {
+        Poll::Ready(result) => result,
+        Poll::Pending => within(deadline, stream.flush()).await,
+    }
+}
+
+/// An I/O operation with a deadline.
+pub(crate) async fn within<T>(
+    deadline: Duration,
+    operation: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    tokio::time::timeout(deadline, operation)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

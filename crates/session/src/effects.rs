@@ -1,0 +1,233 @@
+//! What a statement may do to the state of its session, judged by its text.
+//!
+//! A judgement errs towards "may": what is overlooked here (a stored function that sets a
+//! variable) is still found by the [probe](crate::probe) before a park, and lost only if the
+//! server is killed.
+
+use crate::lexer::{Lexer, Token};
+
+/// How much of a long statement is looked at word by word; beyond, only `@` is looked for.
+const LOOKED_AT: usize = 16 << 10;
+
+/// What a statement, once it has succeeded, did to its session's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effects {
+    /// Nothing that outlives it.
+    None,
+    /// It changed session variables, the role or the schema, and running the same text on a session
+    /// in the former state makes the same change.
+    Replay(Replay),
+    /// `SET TRANSACTION`: holds until the next transaction begins.
+    NextTransaction,
+    /// It set a variable whose session value cannot be read back.
+    HiddenVariable,
+    /// It may have changed anything: the session must be probed.
+    Unknown,
+}
+
+/// What a replayable statement is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replay {
+    /// Whether it also changes how later statements are parsed: SQL mode or character set.
+    pub parsing: bool,
+    /// Whether its outcome depends on the value a variable had before, as `CONCAT(@@sql_mode, …)`.
+    pub relative: bool,
+    /// Whether it is `USE`.
+    pub schema: bool,
+}
+
+/// Variables with no session value to read in `information_schema.SYSTEM_VARIABLES`.
+const HIDDEN: [&str; 12] = [
+    "TIMESTAMP",
+    "INSERT_ID",
+    "RAND_SEED1",
+    "RAND_SEED2",
+    "PSEUDO_THREAD_ID",
+    "SQL_LOG_BIN",
+    "SQL_LOG_OFF",
+    "SKIP_REPLICATION",
+    "GTID_SEQ_NO",
+    "GTID_DOMAIN_ID",
+    "SERVER_ID",
+    "SKIP_PARALLEL_REPLICATION",
+];
+
+/// Words after which the session may hold something that is not a variable.
+const SUSPECT: [&str; 9] = [
+    "GET_LOCK",
+    "TEMPORARY",
+    "CALL",
+    "EXECUTE",
+    "PREPARE",
+    "HANDLER",
+    "BACKUP",
+    "SETVAL",
+    "XA",
+];
+
+impl Effects {
+    /// Judges one text as sent with `COM_QUERY` or prepared with `COM_STMT_PREPARE`.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        let (head, tail) = text.split_at(text.len().min(LOOKED_AT));
+        let mut lexer = Lexer::new(head);
+        let Some(first) = lexer.next() else { return Self::None };
+        if first.is("SET") {
+            return of_set(lexer, tail);
+        }
+        if first.is("USE") {
+            let one = lexer.skip(1).all(|token| token == Token::Semicolon) && tail.is_empty();
+            let replay = Replay { parsing: false, relative: false, schema: true };
+            return if one { Self::Replay(replay) } else { Self::Unknown };
+        }
+        if is_suspect(&first) || first.is("LOCK") || first.is("FLUSH") {
+            return Self::Unknown;
+        }
+        of_other(lexer, tail)
+    }
+}
+
+fn of_other(lexer: Lexer<'_>, tail: &[u8]) -> Effects {
+    let mut ended = false;
+    for token in lexer {
+        match token {
+            Token::UserVariable => return Effects::Unknown,
+            Token::Semicolon => ended = true,
+            // a second statement in the same text
+            _ if ended => return Effects::Unknown,
+            _ if is_suspect(&token) => return Effects::Unknown,
+            _ => {}
+        }
+    }
+    if memchr::memchr(b'@', tail).is_some() { Effects::Unknown } else { Effects::None }
+}
+
+fn is_suspect(token: &Token<'_>) -> bool {
+    let Token::Word(word) = token else { return false };
+    // every suspect word has 2 to 14 letters and begins with one of these
+    (2..=9).contains(&word.len())
+        && word.first().is_some_and(|b| b"GTCEPHBSX".contains(&b.to_ascii_uppercase()))
+        && SUSPECT.iter().any(|suspect| word.eq_ignore_ascii_case(suspect.as_bytes()))
+}
+
+fn of_set(mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
+    let mut replay = Replay { parsing: false, relative: false, schema: false };
+    if !tail.is_empty() {
+        return Effects::Unknown;
+    }
+    let mut ended = false;
+    let mut hidden = false;
+    let mut global = false;
+    let mut first = true;
+    while let Some(token) = lexer.next() {
+        if ended {
+            return Effects::Unknown;
+        }
+        match token {
+            Token::UserVariable => return Effects::Unknown,
+            Token::SystemVariable => replay.relative = true,
+            Token::Semicolon => ended = true,
+            Token::Word(_) if first && (token.is("STATEMENT") || token.is("PASSWORD")) => {
+                // SET STATEMENT … FOR … puts everything back; a password is no session state
+                return if token.is("STATEMENT") { Effects::Unknown } else { Effects::None };
+            }
+            Token::Word(_) if first && token.is("TRANSACTION") => return Effects::NextTransaction,
+            Token::Word(_) if token.is("GLOBAL") => global = true,
+            Token::Word(word) => {
+                replay.parsing |= changes_parsing(word);
+                hidden |= HIDDEN.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+                if is_suspect(&token) || token.is("SELECT") && lexer.rest().contains(&b'`') {
+                    return Effects::Unknown;
+                }
+            }
+            _ => {}
+        }
+        first = false;
+    }
+    if hidden {
+        Effects::HiddenVariable
+    } else if global {
+        // what else stands in the same SET is found by the probe
+        Effects::Unknown
+    } else {
+        Effects::Replay(replay)
+    }
+}
+
+fn changes_parsing(word: &[u8]) -> bool {
+    let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    is("SQL_MODE")
+        || is("NAMES")
+        || is("CHARSET")
+        || is("CHARACTER")
+        || is("CHARACTER_SET_CLIENT")
+        || is("CHARACTER_SET_CONNECTION")
+        || is("COLLATION_CONNECTION")
+}
+
+/// Whether a text of unknown effect speaks of the SQL mode or of character sets. (A procedure's
+/// own SQL mode ends with it, `sp_head::execute`.)
+pub(crate) fn may_change_parsing(text: &[u8]) -> bool {
+    Lexer::new(text).any(|token| matches!(token, Token::Word(word) if changes_parsing(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Replay = Replay { parsing: false, relative: false, schema: false };
+
+    #[test]
+    fn a_statement_is_judged_by_its_text() {
+        let parsing = Effects::Replay(Replay { parsing: true, ..PLAIN });
+        let table = [
+            ("", Effects::None),
+            ("SELECT 1", Effects::None),
+            ("select * from t where mail = 'a@b.c'", Effects::None),
+            ("INSERT INTO t VALUES (1)", Effects::None),
+            ("SELECT @@version", Effects::None),
+            ("SELECT @a := 1", Effects::Unknown),
+            ("SELECT 1 INTO @x", Effects::Unknown),
+            ("SELECT GET_LOCK('a', 1)", Effects::Unknown),
+            ("create temporary table t (i int)", Effects::Unknown),
+            ("CREATE TABLE temporary_things (i int)", Effects::None),
+            ("CALL p()", Effects::Unknown),
+            ("SELECT 1; SELECT 2", Effects::Unknown),
+            ("SELECT 1;  ", Effects::None),
+            ("FLUSH TABLES WITH READ LOCK", Effects::Unknown),
+            ("LOCK TABLES t READ", Effects::Unknown),
+            ("USE shop", Effects::Replay(Replay { schema: true, ..PLAIN })),
+            ("use `my shop`;", Effects::Replay(Replay { schema: true, ..PLAIN })),
+            ("USE a; DROP TABLE b", Effects::Unknown),
+            ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", parsing),
+            ("SET autocommit=0", Effects::Replay(PLAIN)),
+            ("SET ROLE r", Effects::Replay(PLAIN)),
+            ("SET time_zone='+00:00'", Effects::Replay(PLAIN)),
+            (
+                "set sql_mode=CONCAT(@@sql_mode,',STRICT_TRANS_TABLES')",
+                Effects::Replay(Replay { parsing: true, relative: true, schema: false }),
+            ),
+            ("SET @a = 1", Effects::Unknown),
+            ("SET timestamp = 1", Effects::HiddenVariable),
+            ("SET SESSION sql_log_bin=0", Effects::HiddenVariable),
+            ("SET GLOBAL max_connections=10", Effects::Unknown),
+            ("SET TRANSACTION READ ONLY", Effects::NextTransaction),
+            ("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", Effects::Replay(PLAIN)),
+            ("SET PASSWORD = PASSWORD('x')", Effects::None),
+            ("SET STATEMENT max_statement_time=1 FOR SELECT 1", Effects::Unknown),
+            ("SET x=1; SELECT 1", Effects::Unknown),
+            ("/*!40101 SET NAMES utf8 */", parsing),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Effects::of(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_statement_is_searched_for_user_variables_to_its_end() {
+        let mut text = format!("INSERT INTO t VALUES ({}", "1,".repeat(LOOKED_AT)).into_bytes();
+        assert_eq!(Effects::of(&text), Effects::None);
+        text.extend_from_slice(b"@a)");
+        assert_eq!(Effects::of(&text), Effects::Unknown);
+    }
+}

@@ -1,0 +1,63 @@
+use super::*;
+
+fn rows(rows: &[&[Option<&str>]]) -> Answer {
+    let column = |c: &Option<&str>| c.map(|c| c.as_bytes().to_vec());
+    Some(rows.iter().map(|row| row.iter().map(column).collect()).collect())
+}
+
+fn clean() -> Vec<Answer> {
+    vec![
+        rows(&[&[Some("73686F70"), None, Some("0"), Some("utf8mb4"), None, Some("utf8mb4_bin")]]),
+        rows(&[]),
+        rows(&[&[Some("0")]]),
+        rows(&[&[Some("Com_create_temporary_table"), Some("0")]]),
+        rows(&[&[Some("0")]]),
+    ]
+}
+
+#[test]
+fn a_clean_session_is_restored_whole() {
+    let mut answers = clean();
+    answers[1] = rows(&[
+        &[Some("SQL_MODE"), Some("414E5349"), Some("SET")],
+        &[Some("WAIT_TIMEOUT"), Some("3630"), Some("BIGINT UNSIGNED")],
+        &[Some("TIME_ZONE"), Some("2B30303A3030"), Some("VARCHAR")],
+    ]);
+    let (captured, pins) = Probe::read(&answers);
+    assert_eq!(pins, []);
+    assert_eq!(captured.schema.as_deref(), Some(&b"shop"[..]));
+    assert_eq!(
+        captured.restore(),
+        [
+            "SET ROLE NONE",
+            "SET SESSION WAIT_TIMEOUT = 60, SESSION TIME_ZONE = '+00:00', \
+             character_set_results = NULL, collation_connection = utf8mb4_bin",
+            "SET SESSION sql_mode = 'ANSI'",
+            "SET character_set_client = utf8mb4",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_restored_pins() {
+    let table: [(usize, Answer, Pin); 7] = [
+        (0, None, Pin::Unreadable),
+        (1, None, Pin::Unreadable),
+        (2, rows(&[&[Some("2")]]), Pin::UserVariable),
+        (2, None, Pin::UserVariable),
+        (3, rows(&[&[Some("Com_create_temporary_table"), Some("1")]]), Pin::TemporaryTable),
+        (3, rows(&[&[Some("Com_prepare_sql"), Some("1")]]), Pin::TextPrepare),
+        (4, rows(&[&[Some("1")]]), Pin::Lock),
+    ];
+    for (question, answer, pin) in table {
+        let mut answers = clean();
+        answers[question] = answer;
+        assert_eq!(Probe::read(&answers).1, [pin]);
+    }
+}
+
+#[test]
+fn values_are_quoted() {
+    assert_eq!(quote_text("it's \\"), "'it''s \\\\'");
+    assert_eq!(quote_name("a`b"), "`a``b`");
+}

@@ -1,0 +1,136 @@
+//! Prepared statements of a session: the client's ids, kept over all backends.
+//!
+//! The client sees ids that Dormouse gives, counted from 1 as a server does. Each stands for a text
+//! and, while a backend has it prepared, for that backend's own id. A statement without one is
+//! prepared again before it runs; the parameter types the client bound once are remembered, since
+//! drivers do not send them twice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::effects::Effects;
+
+/// The statement id that means "the one prepared last" (`sql/sql_prepare.h`,
+/// `LAST_STMT_ID`).
+pub const LAST: u32 = u32::MAX;
+
+/// One prepared statement.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// The text, unless it is too large to keep.
+    pub text: Option<Arc<[u8]>>,
+    /// What running it may do to the session.
+    pub effects: Effects,
+    /// The schema in which its names were resolved; `None` for none.
+    pub schema: Option<Arc<[u8]>>,
+    /// Which [parsing context](Statements::context) it was prepared in.
+    pub context: u32,
+    /// How many parameters it has.
+    pub params: u16,
+    /// The types last bound, two bytes for each parameter.
+    pub types: Option<Box<[u8]>>,
+    /// The present backend's id for it.
+    pub backend: Option<u32>,
+    /// Whether the present backend has been told the types.
+    pub bound: bool,
+    /// Whether a cursor is open on it.
+    pub cursor: bool,
+    /// Whether long data was sent for its next execution.
+    pub long_data: bool,
+}
+
+/// The prepared statements of one session.
+#[derive(Debug, Default)]
+pub struct Statements {
+    by_id: HashMap<u32, Box<Statement>>,
+    last: u32,
+    context: u32,
+    text_bytes: usize,
+}
+
+impl Statements {
+    /// The most statements one session may have open; the server's own default for all sessions
+    /// together (`max_prepared_stmt_count`).
+    pub const MOST: usize = 16_382;
+    /// The longest text that is kept, in bytes.
+    pub const LONGEST_TEXT: usize = 1 << 20;
+    /// The most bytes of text kept for one session.
+    pub const MOST_TEXT: usize = 16 << 20;
+
+    /// Whether another text of this many bytes can be kept.
+    #[must_use]
+    pub fn can_keep(&self, bytes: usize) -> bool {
+        bytes <= Self::LONGEST_TEXT && self.text_bytes + bytes <= Self::MOST_TEXT
+    }
+
+    /// The present parsing context; it changes with the SQL mode and the character set.
+    #[must_use]
+    pub fn context(&self) -> u32 {
+        self.context
+    }
+
+    /// Notes that later texts are parsed under other rules.
+    pub fn new_context(&mut self) {
+        self.context = self.context.wrapping_add(1);
+    }
+
+    /// Adds a statement and returns the client's id for it.
+    pub fn add(&mut self, statement: Statement) -> u32 {
+        self.text_bytes += statement.text.as_ref().map_or(0, |text| text.len());
+        self.last = if self.last >= LAST - 1 { 1 } else { self.last + 1 };
+        self.by_id.insert(self.last, Box::new(statement));
+        self.last
+    }
+
+    /// The client's id behind the id in a packet: [`LAST`] means the latest.
+    #[must_use]
+    pub fn resolve(&self, id: u32) -> u32 {
+        if id == LAST { self.last } else { id }
+    }
+
+    /// The statement with this client's id.
+    pub fn get(&mut self, id: u32) -> Option<&mut Statement> {
+        self.by_id.get_mut(&id).map(AsMut::as_mut)
+    }
+
+    /// Forgets a statement and returns the present backend's id for it, which is to be closed.
+    pub fn remove(&mut self, id: u32) -> Option<u32> {
+        let statement = self.by_id.remove(&id)?;
+        self.text_bytes -= statement.text.as_ref().map_or(0, |text| text.len());
+        statement.backend
+    }
+
+    /// Forgets all, as the server does on a reset.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Notes that the backend is gone: every statement must be prepared again before it runs.
+    pub fn lose_backend(&mut self) {
+        for statement in self.by_id.values_mut() {
+            statement.backend = None;
+            statement.bound = false;
+            statement.cursor = false;
+            statement.long_data = false;
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Statement> {
+        self.by_id.values().map(AsRef::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests;
