@@ -131,6 +131,7 @@ impl ReplyFramer {
         }
         let mut at = 0;
         loop {
+            at += self.pass_rows(&bytes[at..]);
             let (used, verdict) = self.advance(&bytes[at..])?;
             at += used;
             let event = match verdict {
@@ -282,6 +283,25 @@ impl ReplyFramer {
                 Ok((used, Some(verdict)))
             }
         }
+    }
+
+    /// The shortest way over rows that are there as a whole: how many bytes they are.
+    fn pass_rows(&mut self, bytes: &[u8]) -> usize {
+        if !self.reply.in_rows() || !self.at_boundary() {
+            return 0;
+        }
+        let mut at = 0;
+        while let Some(&[a, b, c, seq, first]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            let header = Header::parse([a, b, c, seq]);
+            let end = at + HEADER + header.len;
+            let plain = header.len > 0 && !header.continues() && first < phase::LEAST_SPECIAL;
+            if !plain || end > bytes.len() {
+                break;
+            }
+            self.seq = Some(seq);
+            at = end;
+        }
+        at
     }
 
     fn empty_packet(&mut self, used: usize) -> Result<(usize, Option<Verdict>), Malformed> {

@@ -11,6 +11,9 @@ use crate::status::Status;
 /// The most columns a table or a result can have is 4096 in both servers; this is their type's.
 const MAX_COLUMNS: u64 = 0xFFFF;
 
+/// Packets among rows that begin with less are rows.
+pub(super) const LEAST_SPECIAL: u8 = EOF;
+
 /// What must be seen of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
@@ -91,6 +94,11 @@ impl Reply {
 
     pub(super) fn take_changes(&mut self) -> Vec<SessionChange> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Whether the next packet stands among rows.
+    pub(super) fn in_rows(&self) -> bool {
+        self.phase == Phase::Rows
     }
 
     /// By its first byte and its length: must the packet be seen as a whole?
