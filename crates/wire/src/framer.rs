@@ -234,7 +234,7 @@ impl ReplyFramer {
                     },
                     Want::Payload if bytes.len() >= header.len && !header.continues() => {
                         self.cut = START;
-                        let payload = &bytes[..header.len];
+                        let payload = &bytes[..header.len.min(KEPT)];
                         let verdict = self.reply.packet(payload, header.len)?;
                         return Ok((header.len, Some(verdict)));
                     }

@@ -310,4 +310,4 @@ pub fn is_progress(payload: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -53,7 +53,7 @@ fn proves_itself(proof: &[u8], salt: &[u8; 20]) -> bool {
 
 #[test]
 fn logs_in_with_what_both_sides_can_do() {
-    let offered = Capabilities::MARIADB_OFFER - Capabilities::DEPRECATE_EOF | Capabilities::SSL;
+    let offered = (Capabilities::MARIADB_OFFER - Capabilities::DEPRECATE_EOF) | Capabilities::SSL;
     let mut client = ClientLogin::new(config());
     let payload = sent(client.on_payload(0, &greeting(offered)).unwrap(), 1);
     let login = Login::parse(&payload, Capabilities(u64::MAX)).unwrap();

@@ -322,9 +322,12 @@ impl Reply {
     fn ok(&mut self, payload: &[u8], len: usize) -> Result<ReplyEnd, Malformed> {
         let mut r = Reader::new(payload);
         let ok = OkPacket::parse_fixed(&mut r)?;
-        if ok.status.contains(Status::SESSION_STATE_CHANGED) && len == payload.len() {
-            self.changes
-                .extend(OkPacket::parse(payload, self.caps)?.session_changes);
+        // the flag tells that something changed even if what it was cannot be read
+        if ok.status.contains(Status::SESSION_STATE_CHANGED)
+            && len == payload.len()
+            && let Ok(ok) = OkPacket::parse(payload, self.caps)
+        {
+            self.changes.extend(ok.session_changes);
         }
         Ok(ReplyEnd {
             status: Some(ok.status),

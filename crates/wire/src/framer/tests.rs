@@ -1,1 +1,305 @@
+mod model;
+mod recorded;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::packet::{MAX_PAYLOAD, write_packet};
+use model::{BOTH, NEW, OLD, Script, script};
+
+/// What `bytes` are found to be if they come in pieces that end at these places.
+pub(super) fn frame(
+    kind: ReplyKind,
+    caps: Capabilities,
+    bytes: &[u8],
+    cuts: &[usize],
+) -> Result<(usize, ReplyEnd, Vec<SessionChange>), String> {
+    let mut framer = ReplyFramer::new(kind, caps);
+    let mut fed = 0;
+    let mut cuts = cuts.iter().copied().chain([bytes.len()]);
+    loop {
+        let until = cuts
+            .next()
+            .ok_or("the reply does not end")?
+            .clamp(fed, bytes.len());
+        while fed <= until {
+            let chunk = &bytes[fed..until];
+            let step = framer.feed(chunk).map_err(|e| e.to_string())?;
+            fed += step.consumed;
+            match step.event {
+                Event::More if step.consumed == chunk.len() => break,
+                Event::More => return Err("more, but not all consumed".into()),
+                Event::LocalInfile => framer.resume_after_infile(),
+                Event::End(end) => return Ok((fed, end, framer.take_changes())),
+            }
+        }
+    }
+}
+
+fn whole(kind: ReplyKind, caps: Capabilities, bytes: &[u8]) -> Result<(usize, ReplyEnd), String> {
+    frame(kind, caps, bytes, &[]).map(|(consumed, end, _)| (consumed, end))
+}
+
+fn stream(payloads: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    payloads
+        .iter()
+        .fold(1, |seq, payload| write_packet(&mut out, seq, payload));
+    out
+}
+
+fn ends(status: u16) -> ReplyEnd {
+    ReplyEnd {
+        status: Some(Status(status)),
+        ..ReplyEnd::default()
+    }
+}
+
+#[test]
+fn a_command_without_reply_ends_at_once() {
+    let mut framer = ReplyFramer::new(ReplyKind::None, BOTH);
+    let step = framer.feed(b"\x01\0\0").unwrap();
+    assert_eq!(
+        step,
+        Step {
+            consumed: 0,
+            event: Event::End(ReplyEnd::default())
+        }
+    );
+}
+
+#[test]
+fn a_reply_takes_nothing_of_the_next() {
+    let two = stream(&[&[0, 1, 0, 2, 0, 3, 0], &[0, 9, 0, 2, 0, 0, 0]]);
+    let mut framer = ReplyFramer::new(ReplyKind::Simple, NEW);
+    let step = framer.feed(&two).unwrap();
+    let end = ReplyEnd {
+        affected: 1,
+        warnings: 3,
+        ..ends(2)
+    };
+    assert_eq!(
+        step,
+        Step {
+            consumed: 11,
+            event: Event::End(end.clone())
+        }
+    );
+    let again = framer.feed(&two[11..]).unwrap();
+    assert_eq!(
+        again,
+        Step {
+            consumed: 0,
+            event: Event::End(end)
+        }
+    );
+}
+
+#[test]
+fn a_row_may_look_like_an_end() {
+    let columns: [&[u8]; 2] = [b"\x01", b"\x03def"];
+    let eof = b"\xfe\0\0\x02\0".as_slice();
+    // 0xFE leads the length of a value of 16 MiB and more, then the packet has a continuation
+    let mut huge = vec![0xFE];
+    huge.extend_from_slice(&(MAX_PAYLOAD as u64).to_le_bytes());
+    huge.resize(9 + MAX_PAYLOAD, 0xFF);
+    let old = stream(&[columns[0], columns[1], eof, b"\0", &huge, eof]);
+    assert_eq!(
+        whole(ReplyKind::ResultSet, OLD, &old),
+        Ok((old.len(), ends(2)))
+    );
+    let ok = b"\xfe\0\0\x02\0\0\0".as_slice();
+    let new = stream(&[columns[0], columns[1], b"\0", &huge, ok]);
+    let pieces: Vec<usize> = (0..new.len()).step_by(1_000_003).collect();
+    let (consumed, end, _) = frame(ReplyKind::ResultSet, NEW, &new, &pieces).unwrap();
+    assert_eq!((consumed, end), (new.len(), ends(2)));
+}
+
+#[test]
+fn a_payload_of_exactly_16_mib_less_one_has_an_empty_continuation() {
+    let row = vec![0; MAX_PAYLOAD];
+    let bytes = stream(&[b"\x01", b"\x03def", &row, b"\xfe\0\0\x02\0\0\0"]);
+    for cut in 4 + MAX_PAYLOAD..4 + MAX_PAYLOAD + 40 {
+        let (consumed, end, _) = frame(ReplyKind::ResultSet, NEW, &bytes, &[cut]).unwrap();
+        assert_eq!((consumed, end), (bytes.len(), ends(2)));
+    }
+    let text = stream(&[&row]);
+    assert_eq!(
+        whole(ReplyKind::Text, NEW, &text),
+        Ok((text.len(), ReplyEnd::default()))
+    );
+}
+
+#[test]
+fn progress_never_ends_a_reply_but_an_error_of_its_number_does() {
+    let progress = b"\xff\xff\xff\x01\x01\x02\x88\x13\0\x04copy".as_slice();
+    let bytes = stream(&[progress, progress, b"\0\0\0\x02\0\0\0"]);
+    let caps = NEW | Capabilities::PROGRESS;
+    assert_eq!(
+        whole(ReplyKind::ResultSet, caps, &bytes),
+        Ok((bytes.len(), ends(2)))
+    );
+    let error = ReplyEnd {
+        error: Some(0xFFFF),
+        ..ReplyEnd::default()
+    };
+    assert_eq!(
+        whole(ReplyKind::ResultSet, NEW, &bytes),
+        Ok((4 + progress.len(), error.clone()))
+    );
+    let signal = stream(&[b"\xff\xff\xff#45000mine"]);
+    assert_eq!(
+        whole(ReplyKind::ResultSet, caps, &signal),
+        Ok((signal.len(), error))
+    );
+}
+
+#[test]
+fn the_flag_of_a_cursor_ends_only_what_may_have_one() {
+    let columns: [&[u8]; 3] = [b"\x01", b"\x03def", b"\xfe\0\0\x42\0"];
+    let cursor = stream(&columns);
+    let rows = stream(&[
+        columns[0],
+        columns[1],
+        columns[2],
+        b"\x011",
+        b"\xfe\0\0\x42\0",
+    ]);
+    assert_eq!(
+        whole(ReplyKind::Execute, OLD, &rows),
+        Ok((cursor.len(), ends(0x42)))
+    );
+    assert_eq!(
+        whole(ReplyKind::ResultSet, OLD, &rows),
+        Ok((rows.len(), ends(0x42)))
+    );
+    let new = stream(&[columns[0], columns[1], b"\xfe\0\0\x42\0\0\0"]);
+    assert_eq!(
+        whole(ReplyKind::Execute, NEW, &new),
+        Ok((new.len(), ends(0x42)))
+    );
+}
+
+#[test]
+fn a_file_is_asked_for_before_the_answer() {
+    let ask = stream(&[b"\xfb/etc/hosts"]);
+    let mut framer = ReplyFramer::new(ReplyKind::ResultSet, NEW);
+    let step = framer.feed(&ask).unwrap();
+    assert_eq!(
+        step,
+        Step {
+            consumed: ask.len(),
+            event: Event::LocalInfile
+        }
+    );
+    assert_eq!((framer.last_seq(), framer.next_seq()), (1, 2));
+    framer.resume_after_infile();
+    let mut answer = Vec::new();
+    write_packet(&mut answer, 4, b"\0\x07\0\x02\0\0\0");
+    let step = framer.feed(&answer).unwrap();
+    let end = ReplyEnd {
+        affected: 7,
+        ..ends(2)
+    };
+    assert_eq!(
+        step,
+        Step {
+            consumed: answer.len(),
+            event: Event::End(end)
+        }
+    );
+    assert_eq!(framer.last_seq(), 4);
+}
+
+#[test]
+fn a_boundary_is_where_an_error_may_be_put_in() {
+    let bytes = stream(&[b"\x01", b"\x03def", b"\x011", b"\xfe\0\0\x02\0\0\0"]);
+    let boundaries = [0, 5, 13, 19];
+    for cut in 0..bytes.len() {
+        let mut framer = ReplyFramer::new(ReplyKind::ResultSet, NEW);
+        framer.feed(&bytes[..cut]).unwrap();
+        assert_eq!(framer.at_boundary(), boundaries.contains(&cut), "{cut}");
+        assert_eq!(framer.is_untouched(), cut == 0, "{cut}");
+        let headers = [4, 9, 17, 23].iter().filter(|&&seen| cut >= seen).count();
+        assert_eq!(usize::from(framer.last_seq()), headers, "{cut}");
+    }
+}
+
+#[test]
+fn the_end_of_a_very_long_packet_is_understood_by_its_start() {
+    let mut ok = b"\0\x01\0\x02\x40\0\0\0\xfd\0\0\x02".to_vec();
+    ok.resize(12 + 0x2_0000, 0);
+    let bytes = stream(&[&ok]);
+    for cuts in [vec![], vec![5], vec![70_000, 70_001]] {
+        let (consumed, end, changes) = frame(ReplyKind::Simple, BOTH, &bytes, &cuts).unwrap();
+        assert_eq!(
+            (consumed, end.affected, end.session_changes),
+            (bytes.len(), 1, true)
+        );
+        assert_eq!(changes, []);
+    }
+}
+
+#[test]
+fn what_is_no_reply_is_refused() {
+    let eof = b"\xfe\0\0\x02\0".as_slice();
+    let cases: [(ReplyKind, Capabilities, &[&[u8]]); 12] = [
+        (ReplyKind::Simple, NEW, &[b"\x01"]),
+        (ReplyKind::Simple, NEW, &[b""]),
+        (ReplyKind::Simple, NEW, &[b"\0"]),
+        (ReplyKind::Simple, NEW, &[b"\xff\x01"]),
+        (ReplyKind::Prepare, NEW, &[b"\0\x01"]),
+        (ReplyKind::Prepare, NEW, &[b"\x01"]),
+        (
+            ReplyKind::Prepare,
+            OLD,
+            &[b"\0\x01\0\0\0\0\0\x01\0\0\0\0", b"\x03def", b"\x03def"],
+        ),
+        (ReplyKind::ResultSet, OLD, &[b"\x01", b"\x03def", b"\x011"]),
+        (ReplyKind::ResultSet, OLD, &[b"\x02", b"\x03def", eof]),
+        (ReplyKind::ResultSet, NEW, &[b"\xfd\0\0\x01"]),
+        (ReplyKind::ResultSet, NEW, &[b"\x01", b""]),
+        (ReplyKind::Fetch, OLD, &[b"\xfe\0"]),
+    ];
+    for (kind, caps, payloads) in cases {
+        let found = whole(kind, caps, &stream(payloads));
+        assert!(
+            found.as_ref().is_err_and(|e| e.contains("malformed")),
+            "{payloads:?}: {found:?}"
+        );
+    }
+}
+
+/// Where pieces of `bytes` end: every `step` bytes, after `start`.
+fn cuts(bytes: &[u8], start: usize, step: usize) -> Vec<usize> {
+    (start..bytes.len()).step_by(step).collect()
+}
+
+proptest! {
+    #[test]
+    fn finds_the_end_of_any_reply_however_it_is_cut(
+        script in script(), start in 0usize..20, step in 1usize..50, rest: Vec<u8>,
+    ) {
+        let Script { kind, caps, bytes, end, changes } = script;
+        let expected = Ok((bytes.len(), end, changes));
+        let followed = [bytes.as_slice(), &rest].concat();
+        prop_assert_eq!(&frame(kind, caps, &followed, &[]), &expected);
+        prop_assert_eq!(&frame(kind, caps, &followed, &cuts(&followed, start, step)), &expected);
+        for cut in 0..bytes.len().min(400) {
+            prop_assert_eq!(&frame(kind, caps, &bytes, &[cut]), &expected, "cut at {}", cut);
+        }
+        let cut_short = frame(kind, caps, &bytes[..bytes.len() - 1], &[]);
+        prop_assert_eq!(cut_short, Err("the reply does not end".to_owned()));
+    }
+
+    #[test]
+    fn any_bytes_are_answered_the_same_however_they_are_cut(
+        bytes in proptest::collection::vec(prop_oneof![0u8..4, Just(0xFE), Just(0xFF), Just(0xFB), any::<u8>()], 0..80),
+        kind in 0usize..model::KINDS.len(), bits: u64, step in 1usize..9,
+    ) {
+        let (kind, caps) = (model::KINDS[kind], Capabilities(bits));
+        let at_once = frame(kind, caps, &bytes, &[]);
+        let in_pieces = frame(kind, caps, &bytes, &cuts(&bytes, 0, step));
+        prop_assert_eq!(at_once, in_pieces);
+    }
+}

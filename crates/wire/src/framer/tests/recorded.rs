@@ -1,0 +1,1 @@
+//! Replies recorded from a real server.
