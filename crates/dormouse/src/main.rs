@@ -1,1 +1,72 @@
-fn main() {}
+//! The `dormouse` program: reads the command line and hands over to the command.
+//!
+//! [`up`] is the one place where all parts meet: configuration → engine → driver → plane → proxy →
+//! API. Every other command is a client of the API ([`commands`]).
+//!
+//! Exit codes: 0, 1 for a failure (one message and a hint on stderr; with `--json` the API's error
+//! object), 2 for a command line that cannot be read.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod cli;
+mod commands;
+mod config;
+mod credentials;
+mod format;
+mod output;
+mod tls;
+mod up;
+mod wiring;
+
+use cli::{Cli, Command};
+use dormouse_api::ErrorBody;
+use output::Output;
+
+/// What a command ends with; the failure is told to the user as it stands.
+type Outcome<T = ()> = Result<T, ErrorBody>;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let output = Output::new(cli.global.json);
+    match run(cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli, output: &Output) -> Outcome {
+    let data_dir = cli.global.data_dir()?;
+    match cli.command {
+        Command::Up(args) => up::run(data_dir, args, output),
+        Command::Connect(args) => commands::connect::run(&data_dir, args),
+        command => commands::run(&data_dir, command, output),
+    }
+}
+
+/// Help and version go to stdout with code 0, a bad command line to stderr with code 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
+    if error.use_stderr() && json {
+        let body = ErrorBody::new("usage", error.render().to_string().trim())
+            .with_hint("`dormouse help` shows the commands");
+        Output::new(true).failure(&body);
+    } else if error.print().is_err() {
+        // Nobody reads: there is nobody to tell.
+        return ExitCode::from(2);
+    }
+    if error.use_stderr() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    }
+}

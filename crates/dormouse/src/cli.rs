@@ -1,0 +1,251 @@
+//! The command line. Its help is a page of the manual: every command shows how it is used.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use dormouse_api::ErrorBody;
+use dormouse_types::{DatabaseName, Delay, UnitRange};
+
+use crate::Outcome;
+use crate::config::{ClientSocket, Listen};
+
+/// Serverless MariaDB that you run yourself.
+#[derive(Debug, Parser)]
+#[command(name = "dormouse", version, after_help = FIRST_STEPS, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const FIRST_STEPS: &str = "\
+First steps:
+  dormouse up                      serve, in the foreground; leave it running
+  dormouse create shop             make a database; prints how to log in
+  dormouse connect shop            open it in the mariadb client
+  dormouse ls                      see it fall asleep when nobody uses it
+  dormouse events shop --follow    see why, and how long waking took";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where everything is kept [default: /var/lib/dormouse for root, else
+    /// ~/.local/share/dormouse]
+    #[arg(long, global = true, value_name = "DIR", env = "DORMOUSE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Print JSON for programs; a failure is {"error": {"code", "message", "hint"}} on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+impl Global {
+    /// The data directory as an absolute path.
+    pub(crate) fn data_dir(&self) -> Outcome<PathBuf> {
+        let given = self
+            .data_dir
+            .clone()
+            .filter(|dir| !dir.as_os_str().is_empty());
+        let dir = match given {
+            Some(dir) => dir,
+            None => default_data_dir()?,
+        };
+        std::path::absolute(&dir).map_err(|e| {
+            ErrorBody::new(
+                "machine",
+                format!("cannot tell where {} is: {e}", dir.display()),
+            )
+        })
+    }
+}
+
+fn default_data_dir() -> Outcome<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/dormouse"));
+    }
+    let env = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    let share = env("XDG_DATA_HOME").or_else(|| Some(env("HOME")?.join(".local/share")));
+    share.map(|dir| dir.join("dormouse")).ok_or_else(|| {
+        ErrorBody::new("invalid", "no data directory: $HOME is not set")
+            .with_hint("name one with --data-dir DIR or DORMOUSE_DATA_DIR")
+    })
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve: listen for clients, and run the databases they use
+    Up(UpArgs),
+    /// Make a database and print how to log in
+    Create(CreateArgs),
+    /// List the databases
+    #[command(after_help = "Examples:\n  dormouse ls\n  dormouse ls --json | jq -r '.[].name'")]
+    Ls,
+    /// Show one database in full
+    #[command(
+        after_help = "Examples:\n  dormouse show shop\n  dormouse show shop --json | jq .state"
+    )]
+    Show(NameArgs),
+    /// Wake a database now, before somebody needs it
+    #[command(after_help = "A database wakes by itself when a statement for it arrives.")]
+    Wake(NameArgs),
+    /// Freeze a database's server now; it keeps everything and thaws within milliseconds
+    #[command(after_help = "Refused while a statement is running.")]
+    Suspend(NameArgs),
+    /// Stop a database's server now; client connections stay open
+    #[command(after_help = "\
+Refused while a session has state that would be lost, such as an open transaction; the
+refusal names it.")]
+    Park(NameArgs),
+    /// Delete a database with all its data
+    #[command(after_help = "\
+Asks first; --yes answers, and is needed where there is no terminal.
+
+Examples:
+  dormouse drop shop
+  dormouse drop shop --yes")]
+    Drop(DropArgs),
+    /// Show what happened to the databases, and why
+    #[command(after_help = "\
+Examples:
+  dormouse events                  the newest 100
+  dormouse events shop --limit 10
+  dormouse events --follow         go on with what happens from now on")]
+    Events(EventsArgs),
+    /// Open a database in the mariadb client
+    Connect(ConnectArgs),
+}
+
+/// `up`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Stop it with Ctrl-C or SIGTERM: clients are let go at the end of their statement, the database
+servers keep running, and the next `dormouse up` takes them over.
+
+Examples:
+  dormouse up
+  dormouse up --listen 0.0.0.0:3306
+  dormouse up --listen 127.0.0.1:0 --data-dir /tmp/try    any free port; prints which
+  dormouse up --config /etc/dormouse.toml
+
+Options win over the environment, that over the configuration file, that over the defaults.")]
+pub(crate) struct UpArgs {
+    /// TCP address for clients, IP:PORT; port 0 takes a free one; `off` for none
+    /// [default: 127.0.0.1:3306]
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_LISTEN")]
+    pub(crate) listen: Option<Listen>,
+
+    /// Unix socket for clients [default: DATA_DIR/dormouse.sock]
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_SOCKET")]
+    pub(crate) socket: Option<ClientSocket>,
+
+    /// Configuration file (TOML); docs/dormouse.example.toml has every key
+    #[arg(long, value_name = "FILE", env = "DORMOUSE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// What to log on stderr: error, warn, info, debug or trace, also per module
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "DORMOUSE_LOG",
+        default_value = "info"
+    )]
+    pub(crate) log_level: String,
+}
+
+/// `create`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The password is told this once. It is saved in DATA_DIR/credentials/NAME, readable by you alone,
+for `dormouse connect`, unless --no-save is given; the server keeps only a hash.
+
+Examples:
+  dormouse create shop
+  dormouse create shop --idle-suspend 1m --idle-park 1h
+  dormouse create shop --idle-park never --units 1..4
+  dormouse create shop --json | jq -r .url")]
+pub(crate) struct CreateArgs {
+    /// The new database's name: 1 to 63 of a-z, 0-9 and '-'
+    pub(crate) name: DatabaseName,
+
+    /// Suspend after this long without a statement: 10s, 5m, 0, never
+    #[arg(long, value_name = "D")]
+    pub(crate) idle_suspend: Option<Delay>,
+
+    /// Park after this long without a statement: 5m, 1h, 0, never
+    #[arg(long, value_name = "D")]
+    pub(crate) idle_park: Option<Delay>,
+
+    /// The fewest and the most compute units (half a CPU and 2 GiB each)
+    #[arg(long, value_name = "MIN..MAX")]
+    pub(crate) units: Option<UnitRange>,
+
+    /// Do not save the password for `dormouse connect`
+    #[arg(long)]
+    pub(crate) no_save: bool,
+}
+
+/// A command about one database.
+#[derive(Debug, Args)]
+pub(crate) struct NameArgs {
+    /// The database
+    pub(crate) name: DatabaseName,
+}
+
+/// `drop`
+#[derive(Debug, Args)]
+pub(crate) struct DropArgs {
+    /// The database
+    pub(crate) name: DatabaseName,
+
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Only this database's
+    pub(crate) name: Option<DatabaseName>,
+
+    /// Go on with what happens from now on, until interrupted
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+
+    /// How many of the newest to show
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+/// `connect`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs the mariadb client on Dormouse's Unix socket. The password is the one that `dormouse create`
+saved, or $MYSQL_PWD, or is asked for.
+
+Examples:
+  dormouse connect shop
+  dormouse connect shop -- -e 'SHOW DATABASES'
+  dormouse connect shop < dump.sql
+  dormouse connect shop --user app")]
+pub(crate) struct ConnectArgs {
+    /// The database
+    pub(crate) name: DatabaseName,
+
+    /// The account to log in as, without the database's name
+    #[arg(long, short, value_name = "USER", default_value = dormouse_api::model::OWNER)]
+    pub(crate) user: String,
+
+    /// Passed on to the mariadb client
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<std::ffi::OsString>,
+}
+
+#[cfg(test)]
+mod tests;

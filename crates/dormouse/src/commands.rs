@@ -1,0 +1,166 @@
+//! The commands that ask a running `dormouse up` through its API.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+
+use dormouse_api::error::ErrorBody;
+use dormouse_api::model::{CreateRequest, Created, Database, EventQuery};
+use dormouse_api::{Client, client::ClientError};
+use dormouse_types::DatabaseName;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::Outcome;
+use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs};
+use crate::output::{Colours, Output, Style};
+use crate::{credentials, format, up};
+
+pub(crate) mod connect;
+
+/// Runs a command to its end.
+pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome {
+    let client = Client::new(&up::api_socket(data_dir));
+    block_on(async {
+        match command {
+            Command::Create(args) => create(&client, data_dir, args, output).await,
+            Command::Ls => {
+                let all = client.databases().await.map_err(told)?;
+                output.result(&all, |colours| {
+                    format::databases(&all, Timestamp::now(), colours)
+                })
+            }
+            Command::Show(args) => {
+                let d = client.database(&args.name).await.map_err(told)?;
+                output.result(&d, |colours| {
+                    format::database(&d, Timestamp::now(), colours)
+                })
+            }
+            Command::Wake(args) => done(client.wake(&args.name).await, output),
+            Command::Suspend(args) => done(client.suspend(&args.name).await, output),
+            Command::Park(args) => done(client.park(&args.name).await, output),
+            Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
+            Command::Events(args) => events(&client, args, output).await,
+            // These two are not requests; `main` runs them.
+            Command::Up(_) | Command::Connect(_) => Ok(()),
+        }
+    })
+}
+
+/// Runs a future on a small runtime of its own.
+fn block_on<T>(future: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|e| {
+        ErrorBody::new(
+            "machine",
+            format!("cannot start the asynchronous runtime: {e}"),
+        )
+    })?;
+    runtime.block_on(future)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "used as a function for map_err"
+)]
+fn told(error: ClientError) -> ErrorBody {
+    error.body()
+}
+
+async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Output) -> Outcome {
+    let request = CreateRequest {
+        name: args.name,
+        idle_suspend: args.idle_suspend,
+        idle_park: args.idle_park,
+        units: args.units,
+    };
+    let created = client.create(&request).await.map_err(told)?;
+    // The result first: it is the only place where the password is for certain.
+    output.result(&created, |colours| created_text(&created, colours))?;
+    if !args.no_save {
+        credentials::save(data_dir, &created)?;
+        output.remark(&format!("or: dormouse connect {}", created.name));
+    }
+    Ok(())
+}
+
+fn created_text(created: &Created, colours: Colours) -> String {
+    format!(
+        "created {}\n\n  {}\n  {}\n",
+        created.name,
+        colours.paint(Style::Bold, &created.command),
+        created.url,
+    )
+}
+
+fn done(answer: Result<Database, ClientError>, output: &Output) -> Outcome {
+    let d = answer.map_err(told)?;
+    output.result(&d, |_| format!("{} is {}", d.name, d.state))
+}
+
+async fn drop_database(
+    client: &Client,
+    data_dir: &Path,
+    args: DropArgs,
+    output: &Output,
+) -> Outcome {
+    let name = args.name;
+    if !args.yes {
+        // Nobody is asked about a database that is not there.
+        client.database(&name).await.map_err(told)?;
+        confirm(&name)?;
+    }
+    client.drop_database(&name).await.map_err(told)?;
+    if let Err(error) = credentials::forget(data_dir, &name) {
+        output.remark(&format!("its saved password could not be removed: {error}"));
+    }
+    output.result(&json!({"name": name, "dropped": true}), |_| {
+        format!("dropped {name}")
+    })
+}
+
+/// Asks on the terminal; only the database's name means yes.
+fn confirm(name: &DatabaseName) -> Outcome {
+    if !io::stdin().is_terminal() {
+        let message = format!("not dropping {name} without being asked to be sure");
+        return Err(ErrorBody::new("refused", message).with_hint("say so with --yes"));
+    }
+    let failed = |e: io::Error| ErrorBody::new("machine", format!("cannot ask: {e}"));
+    let mut stderr = io::stderr().lock();
+    write!(
+        stderr,
+        "This deletes {name} and all its data. Type its name to go on: "
+    )
+    .and_then(|()| stderr.flush())
+    .map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    if answer.trim() == name.as_str() {
+        Ok(())
+    } else {
+        Err(ErrorBody::new("refused", format!("{name} was not dropped")))
+    }
+}
+
+async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
+    let query = EventQuery {
+        database: args.name,
+        after: None,
+        limit: Some(args.limit),
+        follow: args.follow,
+    };
+    if !args.follow {
+        let all = client.events(&query).await.map_err(told)?;
+        return output.result(&all, |colours| {
+            all.iter()
+                .map(|e| format::event(e, colours) + "\n")
+                .collect()
+        });
+    }
+    let mut stream = client.follow(&query).await.map_err(told)?;
+    while let Some(event) = stream.next().await.map_err(told)? {
+        output.result(&event, |colours| format::event(&event, colours))?;
+    }
+    Err(ErrorBody::new("stopped", "dormouse was stopped"))
+}

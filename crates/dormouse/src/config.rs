@@ -1,0 +1,360 @@
+//! The configuration of `dormouse up`: defaults, then the file, then the environment and the
+//! command line. `docs/dormouse.example.toml` shows every key; a test keeps the two the same.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use dormouse_api::ErrorBody;
+use dormouse_types::{Delay, UnitRange, Units};
+use serde::{Deserialize, Serialize};
+
+use crate::Outcome;
+use crate::cli::UpArgs;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// TCP address for clients.
+    pub(crate) listen: Listen,
+    /// Unix socket for clients; `None`: `dormouse.sock` in the data directory.
+    pub(crate) socket: Option<ClientSocket>,
+    /// A TLS client that names the host `DATABASE.domain` is routed to DATABASE.
+    pub(crate) domain: Option<String>,
+    /// TLS for clients.
+    pub(crate) tls: Tls,
+    /// The database server.
+    pub(crate) engine: Engine,
+    /// Servers kept ready for new databases.
+    pub(crate) warm_pool: WarmPool,
+    /// What a new database gets.
+    pub(crate) defaults: Defaults,
+    /// Limits against overload and abuse.
+    pub(crate) limits: Limits,
+    /// Control groups.
+    pub(crate) cgroup: Cgroup,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Certificate chain, PEM; `None`: one is generated.
+    pub(crate) cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub(crate) key: Option<PathBuf>,
+    /// Whether clients on TCP must use TLS.
+    pub(crate) require: bool,
+}
+
+/// `[engine]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Engine {
+    /// The server program; `None`: looked for in the usual places.
+    pub(crate) mariadbd: Option<PathBuf>,
+    /// The program that makes a data directory; `None`: looked for beside the server.
+    pub(crate) install_db: Option<PathBuf>,
+    /// The server's `--basedir`; `None`: it knows itself.
+    pub(crate) basedir: Option<PathBuf>,
+}
+
+/// `[warm_pool]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WarmPool {
+    /// How many servers are kept ready.
+    pub(crate) size: usize,
+}
+
+/// `[defaults]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Defaults {
+    /// Suspend after this long without a statement.
+    pub(crate) idle_suspend: Delay,
+    /// Park after this long without a statement.
+    pub(crate) idle_park: Delay,
+    /// The fewest and the most compute units.
+    pub(crate) units: UnitRange,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Databases in all.
+    pub(crate) databases: usize,
+    /// Client connections to one database.
+    pub(crate) connections_per_database: u32,
+    /// Client connections from one IP address.
+    pub(crate) connections_per_address: u32,
+    /// Connections that have not logged in yet.
+    pub(crate) handshakes: u32,
+    /// How long a client may take from connecting to being logged in.
+    pub(crate) handshake_timeout: Span,
+    /// Failed logins from one IP address, per minute.
+    pub(crate) failed_logins_per_minute: u32,
+    /// Statements held for one database while it wakes.
+    pub(crate) held_statements: u32,
+    /// How long a statement is held at most.
+    pub(crate) hold_timeout: Span,
+    /// How long a client may stop in the middle of a packet.
+    pub(crate) read_timeout: Span,
+    /// How long a client may not read its reply.
+    pub(crate) write_timeout: Span,
+    /// How long a session may be idle.
+    pub(crate) wait_timeout: Span,
+}
+
+/// `[cgroup]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cgroup {
+    /// Whether control groups are used.
+    pub(crate) mode: CgroupMode,
+}
+
+/// Whether control groups are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CgroupMode {
+    /// Where the machine allows it.
+    #[default]
+    Auto,
+    /// Not at all.
+    Off,
+}
+
+impl Default for WarmPool {
+    fn default() -> Self {
+        Self { size: 2 }
+    }
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            idle_suspend: Delay::After(Duration::from_secs(10)),
+            idle_park: Delay::After(Duration::from_secs(300)),
+            units: UnitRange {
+                min: Units(1),
+                max: Units(2),
+            },
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            databases: 20_000,
+            connections_per_database: 10_000,
+            connections_per_address: 10_000,
+            handshakes: 1_000,
+            handshake_timeout: Span(Duration::from_secs(10)),
+            failed_logins_per_minute: 100,
+            held_statements: 10_000,
+            hold_timeout: Span(Duration::from_secs(60)),
+            read_timeout: Span(Duration::from_secs(30)),
+            write_timeout: Span(Duration::from_secs(60)),
+            wait_timeout: Span(Duration::from_secs(28_800)),
+        }
+    }
+}
+
+/// A TCP address for clients, or none. Written `IP:PORT` or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) enum Listen {
+    /// No TCP.
+    Off,
+    /// This address; port 0 takes a free one.
+    At(SocketAddr),
+}
+
+/// Why a text is no address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InvalidListen(String);
+
+impl fmt::Display for InvalidListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.0;
+        write!(
+            f,
+            "'{text}' is not an address: write IP:PORT (127.0.0.1:3306, [::1]:3306) or off"
+        )
+    }
+}
+
+impl std::error::Error for InvalidListen {}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self::At(SocketAddr::from(([127, 0, 0, 1], 3306)))
+    }
+}
+
+impl FromStr for Listen {
+    type Err = InvalidListen;
+
+    fn from_str(text: &str) -> Result<Self, InvalidListen> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let address = text
+            .strip_prefix("localhost:")
+            .map(|port| format!("127.0.0.1:{port}"));
+        let address = address.as_deref().unwrap_or(text);
+        address
+            .parse()
+            .map(Self::At)
+            .map_err(|_| InvalidListen(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = InvalidListen;
+
+    fn try_from(text: String) -> Result<Self, InvalidListen> {
+        text.parse()
+    }
+}
+
+impl From<Listen> for String {
+    fn from(listen: Listen) -> Self {
+        match listen {
+            Listen::Off => "off".to_owned(),
+            Listen::At(address) => address.to_string(),
+        }
+    }
+}
+
+/// A path for the clients' socket; relative ones are relative to where `dormouse up` is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ClientSocket(pub(crate) PathBuf);
+
+impl FromStr for ClientSocket {
+    type Err = std::io::Error;
+
+    fn from_str(text: &str) -> Result<Self, std::io::Error> {
+        std::path::absolute(text).map(Self)
+    }
+}
+
+/// A time that must pass at some point: a [`Delay`] that is neither `never` nor 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Delay", into = "Delay")]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl TryFrom<Delay> for Span {
+    type Error = &'static str;
+
+    fn try_from(delay: Delay) -> Result<Self, &'static str> {
+        match delay {
+            Delay::After(time) if !time.is_zero() => Ok(Self(time)),
+            _ => Err("this time must be more than 0 and cannot be never"),
+        }
+    }
+}
+
+impl From<Span> for Delay {
+    fn from(span: Span) -> Self {
+        Self::After(span.0)
+    }
+}
+
+impl Config {
+    /// What `dormouse up` shall use: the command line and the environment (which clap has put
+    /// together) over the file over the defaults.
+    pub(crate) fn load(args: &UpArgs) -> Outcome<Self> {
+        let mut config = match &args.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        if let Some(listen) = args.listen {
+            config.listen = listen;
+        }
+        if let Some(socket) = &args.socket {
+            config.socket = Some(socket.clone());
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> Outcome<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let message = format!("cannot read the configuration file {}: {e}", path.display());
+            ErrorBody::new("invalid", message)
+        })?;
+        toml::from_str(&text).map_err(|e| {
+            let message = format!(
+                "the configuration file {}: {}",
+                path.display(),
+                e.to_string().trim()
+            );
+            ErrorBody::new("invalid", message)
+                .with_hint("docs/dormouse.example.toml shows every key")
+        })
+    }
+
+    /// What no single key can tell.
+    fn check(&self) -> Outcome {
+        let invalid = |message: &str, hint: &str| {
+            Err(
+                ErrorBody::new("invalid", format!("in the configuration: {message}"))
+                    .with_hint(hint),
+            )
+        };
+        if self.tls.cert.is_some() != self.tls.key.is_some() {
+            return invalid(
+                "tls.cert and tls.key belong together",
+                "set both, or neither",
+            );
+        }
+        let limits = &self.limits;
+        let counts = [
+            limits.connections_per_database,
+            limits.connections_per_address,
+            limits.handshakes,
+            limits.failed_logins_per_minute,
+            limits.held_statements,
+        ];
+        if counts.contains(&0) {
+            return invalid(
+                "a limit is 0: nothing would be let through",
+                "use 1 or more",
+            );
+        }
+        if self
+            .domain
+            .as_deref()
+            .is_some_and(|domain| !is_domain(domain))
+        {
+            return invalid(
+                "domain is no domain name",
+                "write it without a leading dot or '*', as in db.example.org",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether the text is DNS labels with dots between them.
+fn is_domain(text: &str) -> bool {
+    let label = |l: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=63).contains(&l.len())
+            && l.bytes().all(allowed)
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    text.len() <= 189 && text.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests;

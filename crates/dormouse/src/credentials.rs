@@ -1,0 +1,135 @@
+//! Passwords that `dormouse create` saves for `dormouse connect`: `DATA_DIR/credentials/NAME`, an
+//! option file of the mariadb client (`--defaults-file`), readable by its owner alone. The server
+//! side keeps hashes only and never reads these files.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use dormouse_api::ErrorBody;
+use dormouse_api::model::Created;
+use dormouse_types::DatabaseName;
+
+use crate::Outcome;
+
+/// Where a database's password is saved.
+pub(crate) fn path(data_dir: &Path, name: &DatabaseName) -> PathBuf {
+    data_dir.join("credentials").join(name.as_str())
+}
+
+/// Saves how to log in, in place of what was saved before.
+pub(crate) fn save(data_dir: &Path, created: &Created) -> Outcome<PathBuf> {
+    let path = path(data_dir, &created.name);
+    write(&path, &option_file(created)).map_err(|e| {
+        let message = format!(
+            "{} was created, but its password could not be saved in {}: {e}",
+            created.name,
+            path.display()
+        );
+        ErrorBody::new("machine", message)
+            .with_hint(format!("note it yourself: {}", created.password))
+    })?;
+    Ok(path)
+}
+
+/// Forgets a dropped database's password; nothing to forget is fine.
+pub(crate) fn forget(data_dir: &Path, name: &DatabaseName) -> io::Result<()> {
+    match fs::remove_file(path(data_dir, name)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    // A dot cannot stand in a database's name, so this name is nobody's.
+    let new = path.with_extension("new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn option_file(created: &Created) -> String {
+    let (user, password) = (quote(&created.user), quote(&created.password));
+    let socket = quote(&created.socket.display().to_string());
+    format!("[client]\nuser={user}\npassword={password}\nsocket={socket}\n")
+}
+
+/// Quotes a value where an option file would read it otherwise than it stands
+/// (<https://mariadb.com/kb/en/configuring-mariadb-with-option-files/>).
+fn quote(value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:@%+=,".contains(&b);
+    if !value.is_empty() && value.bytes().all(plain) {
+        return value.to_owned();
+    }
+    format!("\"{}\"", value.replace('\\', r"\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn created(password: &str) -> Created {
+        Created {
+            name: "shop".parse().unwrap(),
+            user: "shop.admin".to_owned(),
+            password: password.to_owned(),
+            host: None,
+            port: None,
+            socket: "/run/d.sock".into(),
+            url: String::new(),
+            command: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_password_is_saved_for_its_owner_alone_and_forgotten_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = created("").name;
+        save(dir.path(), &created("first")).unwrap();
+        let path = save(dir.path(), &created("s3cret")).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            "[client]\nuser=shop.admin\npassword=s3cret\nsocket=/run/d.sock\n"
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let parent = path.parent().unwrap();
+        assert_eq!(
+            fs::metadata(parent).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        forget(dir.path(), &name).unwrap();
+        assert_eq!(fs::read_dir(parent).unwrap().count(), 0);
+        forget(dir.path(), &name).unwrap();
+    }
+
+    #[test]
+    fn a_password_that_cannot_be_saved_is_not_lost() {
+        let error = save(Path::new("/dev/null"), &created("s3cret")).unwrap_err();
+        assert!(error.message.contains("was created"), "{}", error.message);
+        assert!(error.hint.unwrap().contains("s3cret"));
+    }
+
+    #[test]
+    fn odd_values_are_quoted() {
+        assert_eq!(quote("a b#c"), "\"a b#c\"");
+        assert_eq!(quote(r#"a"b\c"#), r#""a\"b\\c""#);
+    }
+}

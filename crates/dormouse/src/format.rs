@@ -1,0 +1,171 @@
+//! Figures for people.
+
+use std::time::Duration;
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use dormouse_api::model::{Database, Event};
+use dormouse_types::{Bytes, State};
+use jiff::Timestamp;
+
+use crate::output::{Colours, Style};
+
+/// How long ago, in the largest unit and the next one: `3s`, `2m 05s`, `4h 10m`, `3d 2h`.
+pub(crate) fn age(since: Timestamp, now: Timestamp) -> String {
+    let seconds = u64::try_from(now.as_second() - since.as_second()).unwrap_or(0);
+    let (m, h, d) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{m}m {:02}s", seconds % 60),
+        3600..86_400 => format!("{h}h {:02}m", m % 60),
+        _ => format!("{d}d {}h", h % 24),
+    }
+}
+
+/// A duration: `0.4 ms`, `93 ms`, `1.25 s`, `2m 05s`.
+pub(crate) fn duration(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1000.0;
+    match time.as_secs() {
+        0 if ms < 10.0 => format!("{ms:.1} ms"),
+        0 => format!("{ms:.0} ms"),
+        1..60 => format!("{:.2} s", time.as_secs_f64()),
+        s => format!("{}m {:02}s", s / 60, s % 60),
+    }
+}
+
+/// A size: `512 B`, `36 MiB`, `1.5 GiB`.
+pub(crate) fn size(bytes: Bytes) -> String {
+    let mut value = bytes.0 as f64;
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB"].into_iter();
+    let mut unit = units.next().unwrap_or("B");
+    for next in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    if value < 10.0 && unit != "B" {
+        format!("{value:.1} {unit}")
+    } else {
+        format!("{value:.0} {unit}")
+    }
+}
+
+/// How a state is shown.
+fn style(state: State) -> Style {
+    match state {
+        State::Active => Style::Green,
+        State::Failed => Style::Red,
+        State::Suspended | State::Parked => Style::Dim,
+        State::Creating
+        | State::Suspending
+        | State::Parking
+        | State::Waking
+        | State::Migrating
+        | State::Dropping => Style::Yellow,
+    }
+}
+
+/// `dormouse ls`.
+pub(crate) fn databases(all: &[Database], now: Timestamp, colours: Colours) -> String {
+    if all.is_empty() {
+        return "no databases yet; make one with: dormouse create NAME".to_owned();
+    }
+    let mut table = table(&[
+        "NAME", "STATE", "FOR", "SESSIONS", "UNITS", "MEMORY", "BECAUSE",
+    ]);
+    for d in all {
+        table.add_row(vec![
+            Cell::new(&d.name),
+            Cell::new(d.state),
+            Cell::new(age(d.since, now)).set_alignment(CellAlignment::Right),
+            Cell::new(d.sessions).set_alignment(CellAlignment::Right),
+            Cell::new(d.units_range),
+            Cell::new(d.memory.map_or("-".to_owned(), size)).set_alignment(CellAlignment::Right),
+            Cell::new(one_line(&d.reason)),
+        ]);
+    }
+    let styles = std::iter::once(Style::Bold).chain(all.iter().map(|d| style(d.state)));
+    lines(&table, styles, colours)
+}
+
+/// `dormouse show`.
+pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String {
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    let rows = [
+        ("name", d.name.to_string()),
+        ("state", colours.paint(style(d.state), d.state.as_str())),
+        (
+            "since",
+            format!("{:.0} ({} ago)", d.since, age(d.since, now)),
+        ),
+        ("because", d.reason.clone()),
+        ("process", or_none(d.pid.map(|pid| format!("pid {pid}")))),
+        ("memory", or_none(d.memory.map(size))),
+        ("units", format!("{} of {}", d.units.0, d.units_range)),
+        ("idle suspend", d.idle_suspend.to_string()),
+        ("idle park", d.idle_park.to_string()),
+        ("sessions", d.sessions.to_string()),
+        ("held statements", d.held.to_string()),
+        ("transactions", d.transactions.to_string()),
+        ("instance", d.instance.to_string()),
+        ("generation", d.generation.to_string()),
+    ];
+    rows.iter()
+        .map(|(key, value)| format!("{key:<15}  {value}\n"))
+        .collect()
+}
+
+/// One line of `dormouse events`.
+pub(crate) fn event(e: &Event, colours: Colours) -> String {
+    let way = match (e.from, e.to) {
+        (Some(from), Some(to)) => format!("{from} → {}", colours.paint(style(to), to.as_str())),
+        (None, Some(to)) => colours.paint(style(to), to.as_str()),
+        _ => String::new(),
+    };
+    let what = match e.event.as_str() {
+        "changed" if !way.is_empty() => way,
+        other if way.is_empty() => other.to_owned(),
+        other => format!("{other} {way}"),
+    };
+    let took = e
+        .duration_ms
+        .map(|ms| format!(" in {}", duration(Duration::from_millis(ms))));
+    let at = colours.paint(Style::Dim, &format!("{:.3}", e.at));
+    format!(
+        "{at}  {}  {what}{}  [{}] {}",
+        e.database,
+        took.unwrap_or_default(),
+        e.cause,
+        one_line(&e.reason)
+    )
+}
+
+/// A text of several lines on one, for lists.
+fn one_line(text: &str) -> String {
+    text.split(['\n', '\r'])
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header);
+    table
+}
+
+/// The table with one style per line: colours must not enter its cells, which count columns.
+fn lines(table: &Table, styles: impl Iterator<Item = Style>, colours: Colours) -> String {
+    let lines = table.lines().zip(styles);
+    lines
+        .map(|(line, style)| colours.paint(style, line.trim()) + "\n")
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

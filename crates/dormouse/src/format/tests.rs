@@ -1,0 +1,138 @@
+use dormouse_types::{Delay, InstanceId, UnitRange, Units};
+
+use super::*;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn shop() -> Database {
+    Database {
+        name: "shop".parse().unwrap(),
+        state: State::Active,
+        since: at("2026-01-01T00:00:00Z"),
+        pid: Some(42),
+        instance: InstanceId(7),
+        generation: 3,
+        units: Units(1),
+        units_range: UnitRange {
+            min: Units(1),
+            max: Units(2),
+        },
+        idle_suspend: "10s".parse().unwrap(),
+        idle_park: Delay::Never,
+        sessions: 12,
+        held: 0,
+        transactions: 1,
+        memory: Some(Bytes::mib(36)),
+        reason: "a statement arrived".to_owned(),
+    }
+}
+
+#[test]
+fn an_age_has_two_units_at_most() {
+    let since = at("2026-01-01T00:00:00Z");
+    for (now, text) in [
+        ("2026-01-01T00:00:03.9Z", "3s"),
+        ("2026-01-01T00:02:05Z", "2m 05s"),
+        ("2026-01-01T04:10:59Z", "4h 10m"),
+        ("2026-01-04T02:00:00Z", "3d 2h"),
+        ("2025-12-31T00:00:00Z", "0s"),
+    ] {
+        assert_eq!(age(since, at(now)), text);
+    }
+}
+
+#[test]
+fn durations_and_sizes_are_short() {
+    for (micros, text) in [
+        (400, "0.4 ms"),
+        (93_000, "93 ms"),
+        (1_250_000, "1.25 s"),
+        (125_000_000, "2m 05s"),
+    ] {
+        assert_eq!(duration(Duration::from_micros(micros)), text);
+    }
+    for (bytes, text) in [
+        (0, "0 B"),
+        (512, "512 B"),
+        (1536, "1.5 KiB"),
+        (36 << 20, "36 MiB"),
+        (3 << 29, "1.5 GiB"),
+    ] {
+        assert_eq!(size(Bytes(bytes)), text);
+    }
+}
+
+#[test]
+fn the_list_is_a_table_with_a_line_for_each_database() {
+    let mut night = shop();
+    night.name = "night-shift".parse().unwrap();
+    night.state = State::Parked;
+    night.memory = None;
+    night.sessions = 0;
+    night.reason = "idle\nfor long".to_owned();
+    let text = databases(&[shop(), night], at("2026-01-01T00:02:05Z"), Colours::Off);
+    let expected = "\
+NAME          STATE    FOR      SESSIONS   UNITS   MEMORY   BECAUSE
+shop          active   2m 05s         12   1..2    36 MiB   a statement arrived
+night-shift   parked   2m 05s          0   1..2         -   idle; for long
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn colours_do_not_shift_the_columns() {
+    let plain = databases(&[shop()], at("2026-01-01T00:00:00Z"), Colours::Off);
+    let coloured = databases(&[shop()], at("2026-01-01T00:00:00Z"), Colours::On);
+    let stripped = ["\x1b[1m", "\x1b[32m", "\x1b[0m"]
+        .iter()
+        .fold(coloured, |t, c| t.replace(c, ""));
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn an_empty_list_says_how_to_go_on() {
+    assert!(databases(&[], Timestamp::UNIX_EPOCH, Colours::Off).contains("dormouse create"));
+}
+
+#[test]
+fn one_database_is_shown_in_full() {
+    let text = database(&shop(), at("2026-01-01T00:00:03Z"), Colours::Off);
+    for line in [
+        "name             shop",
+        "state            active",
+        "since            2026-01-01T00:00:00Z (3s ago)",
+        "process          pid 42",
+        "units            1 of 1..2",
+        "idle park        never",
+    ] {
+        assert!(
+            text.lines().any(|l| l == line),
+            "{line:?} is not in\n{text}"
+        );
+    }
+}
+
+#[test]
+fn an_event_is_one_line() {
+    let mut entry = Event {
+        id: 1,
+        at: at("2026-01-01T00:00:00.1234Z"),
+        database: "shop".parse().unwrap(),
+        event: "changed".to_owned(),
+        from: Some(State::Parked),
+        to: Some(State::Active),
+        cause: "demand".to_owned(),
+        reason: "a statement arrived".to_owned(),
+        duration_ms: Some(93),
+        figures: dormouse_api::model::Figures::default(),
+    };
+    let expected =
+        "2026-01-01T00:00:00.123Z  shop  parked → active in 93 ms  [demand] a statement arrived";
+    assert_eq!(event(&entry, Colours::Off), expected);
+    (entry.event, entry.duration_ms) = ("refused".to_owned(), None);
+    assert!(event(&entry, Colours::Off).contains("  shop  refused parked → active  [demand]"));
+    (entry.from, entry.to) = (None, None);
+    assert!(event(&entry, Colours::Off).contains("  shop  refused  [demand]"));
+}

@@ -1,0 +1,318 @@
+//! `dormouse up`: opens everything in an order in which a failure is one readable error, says what
+//! listens where, and stops in order.
+//!
+//! What can be known to be wrong is found out first: configuration, data directory, another
+//! Dormouse, certificate, server program, addresses; then the plane finds the databases again, and
+//! only when all stands are clients and the API answered.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_api::model::Listening;
+use dormouse_api::server::About;
+use dormouse_api::{Client, Context, ErrorBody, Server};
+use dormouse_control::{Plane, PlaneConfig, Spec};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::UpArgs;
+use crate::config::Config;
+use crate::output::{Colours, Output, Style};
+use crate::wiring::{DataPath, Settings};
+use crate::{Outcome, tls};
+
+mod data_dir;
+mod machine;
+mod port;
+mod stop;
+
+pub(crate) use port::cannot_listen;
+
+/// How long clients in the middle of a statement may keep a stopping Dormouse.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the plane may take to leave everything in order.
+const PLANE_STOP: Duration = Duration::from_secs(10);
+
+/// The API's socket in a data directory.
+pub(crate) fn api_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("api.sock")
+}
+
+/// Serves until a signal.
+pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
+    log_to_stderr(&args.log_level)?;
+    let config = Config::load(&args)?;
+    let mut warnings = data_dir::open(&data_dir)?;
+    warnings.extend(raise_file_limit());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(
+            std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(4),
+        )
+        .thread_name("plane")
+        .enable_all()
+        .build()
+        .map_err(|e| ErrorBody::new("machine", format!("cannot start threads: {e}")))?;
+    let served = runtime.block_on(async {
+        // Boxed, for it is large and lives as long as the program.
+        Box::pin(serve(&config, &data_dir, warnings, output)).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn serve(
+    config: &Config,
+    data_dir: &Path,
+    warnings: Vec<String>,
+    output: &Output,
+) -> Outcome {
+    let mut signals = stop::Signals::listen()?;
+    let up = tokio::select! {
+        up = Up::start(config, data_dir) => up?,
+        // Nothing is open to clients yet; servers that were started are found again.
+        signal = signals.next() => {
+            return Err(ErrorBody::new("stopped", format!("stopped by {signal} while starting")));
+        }
+    };
+    let ready = up.ready(warnings);
+    output.announce(&ready, |colours| ready.banner(colours));
+    tracing::info!(listen = ?ready.listen, socket = %ready.socket.display(), "up");
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping; database servers keep running");
+    tokio::select! {
+        () = up.stop() => Ok(()),
+        signal = signals.next() => {
+            Err(ErrorBody::new("stopped", format!("stopped at once by a second signal, {signal}")))
+        }
+    }
+}
+
+/// Everything that runs.
+struct Up {
+    plane: Plane,
+    data_path: DataPath,
+    api: JoinHandle<()>,
+    stopping: watch::Sender<bool>,
+    about: About,
+    warnings: Vec<String>,
+}
+
+impl Up {
+    async fn start(config: &Config, data_dir: &Path) -> Outcome<Self> {
+        refuse_second(data_dir).await?;
+        let tls = tls::load(config, data_dir)?;
+        let machine = machine::open(config, data_dir).await?;
+        let mut data_path = DataPath::bind(Settings {
+            config,
+            socket: client_socket(config, data_dir)?,
+            tls,
+            secret: machine.secret.clone(),
+        })?;
+        let api_path = api_socket(data_dir);
+        let plane = Plane::start(
+            plane_config(config, data_dir),
+            Arc::clone(&machine.driver),
+            Arc::clone(&machine.servers),
+            data_path.traffic(),
+        )
+        .await?;
+        // The plane holds the data directory's lock: what lies at the socket's path is dead.
+        let server = Server::bind(&api_path).map_err(|e| cannot_serve(&api_path, &e))?;
+        let about = About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            data_dir: data_dir.to_owned(),
+            api: api_path,
+            engine: machine.engine,
+            capabilities: machine.capabilities,
+        };
+        let (stopping, told) = watch::channel(false);
+        let listening = data_path.listening().clone();
+        let context = Context::new(plane.clone(), spec(config), listening, about.clone(), told);
+        data_path.start(plane.clone())?;
+        let api = tokio::spawn(server.serve(Arc::new(context)));
+        Ok(Self {
+            plane,
+            data_path,
+            api,
+            stopping,
+            about,
+            warnings: machine.warnings,
+        })
+    }
+
+    async fn stop(self) {
+        self.stopping.send_replace(true);
+        self.data_path.stop(GRACE).await;
+        if self.api.await.is_err() {
+            tracing::warn!("the API did not end in order");
+        }
+        if tokio::time::timeout(PLANE_STOP, self.plane.stop())
+            .await
+            .is_err()
+        {
+            tracing::warn!("transitions were left unfinished; the next start completes them");
+        }
+    }
+
+    fn ready(&self, mut warnings: Vec<String>) -> Ready {
+        warnings.extend(self.warnings.iter().cloned());
+        let Listening { tcp, socket } = self.data_path.listening().clone();
+        Ready {
+            pid: std::process::id(),
+            listen: tcp.map(|address| address.to_string()),
+            socket,
+            api: self.about.api.clone(),
+            data_dir: self.about.data_dir.clone(),
+            version: self.about.version.clone(),
+            engine: self.about.engine.clone(),
+            capabilities: self.about.capabilities.clone(),
+            databases: self.plane.list().len(),
+            warnings,
+        }
+    }
+}
+
+/// What is told once everything stands.
+#[derive(Debug, Serialize)]
+struct Ready {
+    pid: u32,
+    listen: Option<String>,
+    socket: PathBuf,
+    api: PathBuf,
+    data_dir: PathBuf,
+    version: String,
+    engine: String,
+    capabilities: String,
+    databases: usize,
+    warnings: Vec<String>,
+}
+
+impl Ready {
+    fn banner(&self, colours: Colours) -> String {
+        let socket = self.socket.display();
+        let clients = match &self.listen {
+            Some(tcp) => format!("{tcp} and {socket}"),
+            None => socket.to_string(),
+        };
+        let databases = match self.databases {
+            0 => "none yet; make one with: dormouse create NAME".to_owned(),
+            n => format!("{n}; see them with: dormouse ls"),
+        };
+        let up = format!("dormouse {} is up (pid {})", self.version, self.pid);
+        let mut text = format!(
+            "{}\n  clients    {clients}\n  data       {}\n  engine     {}\n  machine    {}\n  databases  {databases}\n",
+            colours.paint(Style::Bold, &up),
+            self.data_dir.display(),
+            self.engine,
+            self.capabilities.trim().replace('\n', "\n             "),
+        );
+        for warning in &self.warnings {
+            text.push_str(&format!(
+                "{} {warning}\n",
+                colours.paint(Style::Yellow, "warning:")
+            ));
+        }
+        text
+    }
+}
+
+/// One readable error before anything is touched, if another Dormouse serves the directory. The
+/// plane's lock makes it certain.
+async fn refuse_second(data_dir: &Path) -> Outcome {
+    match tokio::time::timeout(
+        Duration::from_secs(2),
+        Client::new(&api_socket(data_dir)).status(),
+    )
+    .await
+    {
+        Ok(Ok(other)) => {
+            let error = dormouse_control::Error::Busy {
+                data_dir: data_dir.to_owned(),
+                holder: format!("pid {}", other.pid),
+            };
+            Err(error.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn client_socket(config: &Config, data_dir: &Path) -> Outcome<PathBuf> {
+    let Some(socket) = &config.socket else {
+        return Ok(data_dir.join("dormouse.sock"));
+    };
+    std::path::absolute(&socket.0).map_err(|e| {
+        ErrorBody::new(
+            "invalid",
+            format!("cannot tell where {} is: {e}", socket.0.display()),
+        )
+    })
+}
+
+fn spec(config: &Config) -> Spec {
+    let defaults = &config.defaults;
+    Spec {
+        idle_suspend: defaults.idle_suspend,
+        idle_park: defaults.idle_park,
+        units: defaults.units,
+    }
+}
+
+fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
+    PlaneConfig {
+        warm_pool: config.warm_pool.size,
+        databases_most: config.limits.databases,
+        defaults: spec(config),
+        ..PlaneConfig::new(data_dir)
+    }
+}
+
+fn cannot_serve(path: &Path, error: &std::io::Error) -> ErrorBody {
+    let message = format!("cannot serve the API on {}: {error}", path.display());
+    ErrorBody::new("machine", message)
+        .with_hint("a Unix socket's path has 107 bytes at most; a shorter --data-dir helps")
+}
+
+/// Every client and every server takes a descriptor: as many as the system allows. Warns if that
+/// is few.
+fn raise_file_limit() -> Option<String> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() {
+        limit.maximum
+    } else {
+        limit.current
+    };
+    now.filter(|most| *most < 16_384).map(|most| {
+        format!(
+            "only {most} open files are allowed (`ulimit -n`): so many clients at most, together"
+        )
+    })
+}
+
+fn log_to_stderr(level: &str) -> Outcome {
+    let filter = EnvFilter::try_new(level).map_err(|e| {
+        ErrorBody::new("invalid", format!("'{level}' is no log level: {e}"))
+            .with_hint("use error, warn, info, debug or trace, or dormouse_control=debug,info")
+    })?;
+    let colours = Colours::of(&std::io::stderr()) == Colours::On;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .try_init()
+        .map_err(|e| ErrorBody::new("internal", format!("cannot log: {e}")))
+}
+
+#[cfg(test)]
+mod tests;

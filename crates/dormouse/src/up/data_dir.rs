@@ -1,0 +1,147 @@
+//! Opening the data directory: making it, and finding out early what would fail later.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use dormouse_api::ErrorBody;
+
+use crate::Outcome;
+
+/// With less room than this a warning is due, in bytes: a database's files take 24 MB.
+const LITTLE_ROOM: u64 = 256 << 20;
+
+/// Makes the directory if need be and sees that it can be used. Answers with warnings.
+pub(super) fn open(dir: &Path) -> Outcome<Vec<String>> {
+    let root = rustix::process::geteuid().is_root();
+    // Root's instances run as users of their own and must be able to pass through; what is inside
+    // is closed to them one by one.
+    let mode = if root { 0o711 } else { 0o700 };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(dir)
+        .map_err(|e| unusable(dir, &e))?;
+    probe(dir).map_err(|e| unusable(dir, &e))?;
+    if root {
+        passable(dir)?;
+    }
+    let mut warnings = Vec::new();
+    if let Ok(fs) = rustix::fs::statvfs(dir) {
+        let free = fs.f_bavail.saturating_mul(fs.f_frsize);
+        if free < LITTLE_ROOM {
+            let free = crate::format::size(dormouse_types::Bytes(free));
+            warnings.push(format!(
+                "only {free} are free on the disk of {}",
+                dir.display()
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+/// Writes a little and takes it away again.
+fn probe(dir: &Path) -> io::Result<()> {
+    let path = dir.join(".probe");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)?;
+    file.write_all(&[0; 4096])?;
+    file.sync_all()?;
+    fs::remove_file(&path)
+}
+
+/// Sees that every directory on the way may be passed through by other users; opens the last one.
+fn passable(dir: &Path) -> Outcome {
+    for on_the_way in dir.ancestors() {
+        let meta = fs::metadata(on_the_way).map_err(|e| unusable(dir, &e))?;
+        if meta.mode() & 0o001 != 0 {
+            continue;
+        }
+        if on_the_way == dir && meta.uid() == 0 {
+            let mode = fs::Permissions::from_mode((meta.mode() & 0o7777) | 0o011);
+            fs::set_permissions(dir, mode).map_err(|e| unusable(dir, &e))?;
+            continue;
+        }
+        let message = format!(
+            "the data directory {} cannot be reached through {}: as root, every database server \
+             runs as a user of its own and has to pass through",
+            dir.display(),
+            on_the_way.display()
+        );
+        let hint = format!(
+            "choose another --data-dir, or allow it with `chmod o+x {}`",
+            on_the_way.display()
+        );
+        return Err(ErrorBody::new("machine", message).with_hint(hint));
+    }
+    Ok(())
+}
+
+fn unusable(dir: &Path, error: &io::Error) -> ErrorBody {
+    let dir = dir.display();
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "choose another one with --data-dir, or run as its owner".to_owned()
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "choose one on another disk with --data-dir".to_owned()
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("make room on its disk (`df {dir}`), or choose another one with --data-dir")
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "something on that path is a file; choose another one with --data-dir".to_owned()
+        }
+        _ => "choose another one with --data-dir".to_owned(),
+    };
+    ErrorBody::new(
+        "machine",
+        format!("the data directory {dir} cannot be used: {error}"),
+    )
+    .with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_directory_is_made_and_nothing_is_left_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let dir = parent.path().join("a/b");
+        open(&dir).unwrap();
+        open(&dir).unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o066, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_a_directory_is_told_with_a_way_out() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for dir in [
+            file.path().to_owned(),
+            file.path().join("inside"),
+            "/proc/dormouse".into(),
+        ] {
+            let error = open(&dir).unwrap_err();
+            assert!(
+                error.message.contains(&dir.display().to_string()),
+                "{}",
+                error.message
+            );
+            assert!(error.hint.unwrap().contains("--data-dir"));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_one() {
+        let error = unusable(Path::new("/data"), &io::ErrorKind::StorageFull.into());
+        assert!(error.hint.unwrap().contains("make room"));
+    }
+}

@@ -1,0 +1,34 @@
+//! SIGTERM and SIGINT: the first one stops in order, the second one at once.
+
+use dormouse_api::ErrorBody;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::Outcome;
+
+/// The signals that stop `dormouse up`.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on the signals no longer end the process by themselves.
+    pub(super) fn listen() -> Outcome<Self> {
+        let on = |kind| {
+            signal(kind)
+                .map_err(|e| ErrorBody::new("machine", format!("cannot catch signals: {e}")))
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one and says its name.
+    pub(super) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
