@@ -1,1 +1,32 @@
-//! To be written.
+//! One database server: how it is found, configured, made from a template, and administered.
+//!
+//! This crate starts no process but the ones that make a template; running servers is a driver's
+//! work. MariaDB is what it speaks today; the types name the server's [`Family`] wherever MySQL
+//! will differ.
+//!
+//! Invariants:
+//! - an instance never reads the machine's own server configuration ([`config`]);
+//! - a template or an instance's directory is whole or not there under its final name ([`Template`]);
+//! - no account but the machinery's own can log in to a new instance ([`template`]);
+//! - every wait on a server has a deadline ([`Admin`]).
+//!
+//! Called by `driver-local` (files and configuration) and `control` (a running server).
+
+pub mod admin;
+pub mod config;
+pub mod error;
+pub mod error_log;
+pub mod installation;
+pub mod layout;
+pub mod pool;
+pub mod secret;
+pub mod template;
+pub mod version;
+
+pub use admin::{Admin, AdminError, LockInfo, Rows};
+pub use error::EngineError;
+pub use installation::{Installation, Search};
+pub use layout::Layout;
+pub use secret::Secret;
+pub use template::{Owner, Template};
+pub use version::{Family, Version};

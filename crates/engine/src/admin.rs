@@ -1,0 +1,336 @@
+//! The machinery's own connection to a running server.
+//!
+//! Invariants: every wait has a deadline; after a failure that is not the server's own answer the
+//! connection is spent, and [`Admin::connect`] must be called anew; no statement holds a password
+//! or a first stage, only second stages; errors never quote a statement.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use dormouse_types::InstanceId;
+use dormouse_wire::{
+    Capabilities, ClientConfig, ClientLogin, Command, ErrPacket, Limits, LoginError, LoginStep,
+    PacketBuffer, TextOutcome, TextResultSet, write_packet,
+};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::{Secret, Version};
+
+mod accounts;
+mod buffer_pool;
+mod locks;
+mod settings;
+
+pub use locks::LockInfo;
+
+/// How long a server may take to answer anything that is not a change of the buffer pool.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest answer that is taken, in bytes.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// `utf8mb4_general_ci`, the connection's collation.
+const UTF8MB4: u8 = 45;
+
+/// Why the machinery got no answer from a server.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The connection could not be made, or broke: the server died or was stopped. Try again when
+    /// it runs.
+    #[error("the server does not answer: {0}")]
+    Gone(#[from] io::Error),
+    /// The server refused the machinery's own account.
+    #[error(
+        "the server refused dormouse@localhost ({0}); a user of the database must have changed \
+         this account, which its machinery needs"
+    )]
+    Refused(ErrPacket),
+    /// The server refused a statement.
+    #[error("the server refused {doing}: {error}")]
+    Sql {
+        /// What was being done.
+        doing: &'static str,
+        /// The server's answer.
+        error: ErrPacket,
+    },
+    /// The server did not answer in time.
+    #[error("the server took longer than {after:?} over {doing}")]
+    Late {
+        /// What was being done.
+        doing: &'static str,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The server's answer cannot be understood.
+    #[error("the server's answer cannot be understood: {0}")]
+    Protocol(String),
+    /// An earlier failure left the connection in the middle of an answer: connect again.
+    #[error("this connection failed earlier; connect again")]
+    Spent,
+}
+
+/// Rows of an answer; none for a statement that has no result.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rows {
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// The rows; `None` is NULL.
+    pub rows: Vec<Vec<Option<Vec<u8>>>>,
+}
+
+impl Rows {
+    /// A field as text, empty for NULL and for a field that is not there; bytes that are no UTF-8
+    /// are replaced.
+    #[must_use]
+    pub fn text(&self, row: usize, column: usize) -> String {
+        let field = self
+            .rows
+            .get(row)
+            .and_then(|row| row.get(column))
+            .and_then(Option::as_deref);
+        String::from_utf8_lossy(field.unwrap_or_default()).into_owned()
+    }
+
+    /// Every row's fields as text, as [`text`](Self::text) gives them.
+    pub fn texts<const N: usize>(&self) -> impl Iterator<Item = [String; N]> {
+        (0..self.rows.len()).map(|row| std::array::from_fn(|column| self.text(row, column)))
+    }
+}
+
+/// A connection to a running server as `dormouse`@`localhost`.
+#[derive(Debug)]
+pub struct Admin {
+    stream: UnixStream,
+    packets: PacketBuffer,
+    capabilities: Capabilities,
+    version: String,
+    secret: Secret,
+    instance: InstanceId,
+    spent: bool,
+}
+
+impl Admin {
+    /// Connects to the server of an instance.
+    ///
+    /// # Errors
+    /// If the server is not there, is late, or refuses the account.
+    pub async fn connect(
+        socket: &Path,
+        secret: &Secret,
+        instance: InstanceId,
+    ) -> Result<Self, AdminError> {
+        let connect = async {
+            let stream = UnixStream::connect(socket).await?;
+            let mut admin = Self {
+                stream,
+                packets: PacketBuffer::new(MAX_ANSWER),
+                capabilities: Capabilities::NONE,
+                version: String::new(),
+                secret: secret.clone(),
+                instance,
+                spent: false,
+            };
+            admin.log_in().await?;
+            // whatever the database's owner has set globally, our own statements mean the same
+            admin
+                .query("SET NAMES utf8mb4, SESSION sql_mode='', SESSION lock_wait_timeout=5")
+                .await?;
+            admin.query("SET SESSION TRANSACTION READ WRITE").await?;
+            Ok(admin)
+        };
+        in_time("a login", PATIENCE, connect).await
+    }
+
+    async fn log_in(&mut self) -> Result<(), AdminError> {
+        let mut login = ClientLogin::new(ClientConfig {
+            capabilities: Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF,
+            collation: UTF8MB4,
+            max_packet: 1 << 24,
+            user: b"dormouse".to_vec(),
+            stage1: Some(self.secret.admin_stage1()),
+            schema: None,
+            attributes: vec![(b"program_name".to_vec(), b"dormouse".to_vec())],
+        });
+        loop {
+            let (seq, payload) = self.payload().await?;
+            match login.on_payload(seq, &payload) {
+                Ok(LoginStep::Send(bytes)) => self.stream.write_all(&bytes).await?,
+                Ok(LoginStep::Done {
+                    capabilities,
+                    version,
+                    ..
+                }) => {
+                    self.capabilities = capabilities;
+                    self.version = version;
+                    return Ok(());
+                }
+                Err(LoginError::Refused(error)) => return Err(AdminError::Refused(error)),
+                Err(other) => return Err(AdminError::Protocol(other.to_string())),
+            }
+        }
+    }
+
+    /// The server's version, from its greeting; `None` if it is none this crate can read.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        Version::from_text(&self.version)
+    }
+
+    /// The server's version word for word as its greeting has it.
+    #[must_use]
+    pub fn greeting_version(&self) -> &str {
+        &self.version
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn query(&mut self, sql: &str) -> Result<Rows, AdminError> {
+        self.run("a statement", sql, PATIENCE).await
+    }
+
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn ping(&mut self) -> Result<(), AdminError> {
+        self.exchange("a ping", &[Command::Ping as u8], PATIENCE)
+            .await
+            .map(drop)
+    }
+
+    /// Ends a connection of the server's; it may already have ended.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn kill(&mut self, connection: u32) -> Result<(), AdminError> {
+        const NO_SUCH_THREAD: u16 = 1094;
+        match self
+            .run("a kill", &format!("KILL CONNECTION {connection}"), PATIENCE)
+            .await
+        {
+            Err(AdminError::Sql { error, .. }) if error.code == NO_SUCH_THREAD => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn run(
+        &mut self,
+        doing: &'static str,
+        sql: &str,
+        patience: Duration,
+    ) -> Result<Rows, AdminError> {
+        let mut command = vec![Command::Query as u8];
+        command.extend_from_slice(sql.as_bytes());
+        self.exchange(doing, &command, patience).await
+    }
+
+    /// One command and its answer. The connection is spent from the first byte sent until the
+    /// answer is complete, so a caller who gives up in between cannot read a stale one later.
+    async fn exchange(
+        &mut self,
+        doing: &'static str,
+        command: &[u8],
+        patience: Duration,
+    ) -> Result<Rows, AdminError> {
+        if std::mem::replace(&mut self.spent, true) {
+            return Err(AdminError::Spent);
+        }
+        let outcome = in_time(doing, patience, self.send_and_read(command)).await?;
+        self.spent = false;
+        match outcome {
+            TextOutcome::Ok(_) => Ok(Rows::default()),
+            TextOutcome::Rows { columns, rows } => Ok(Rows { columns, rows }),
+            TextOutcome::Err(error) => Err(AdminError::Sql { doing, error }),
+        }
+    }
+
+    async fn send_and_read(&mut self, command: &[u8]) -> Result<TextOutcome, AdminError> {
+        let mut bytes = Vec::with_capacity(command.len() + 4);
+        write_packet(&mut bytes, 0, command);
+        self.stream.write_all(&bytes).await?;
+        let mut result = TextResultSet::new(self.capabilities, Limits::default());
+        loop {
+            let (_, payload) = self.payload().await?;
+            let outcome = result
+                .on_payload(&payload)
+                .map_err(|e| AdminError::Protocol(e.to_string()))?;
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    async fn payload(&mut self) -> Result<(u8, Vec<u8>), AdminError> {
+        loop {
+            if let Some(packet) = self
+                .packets
+                .next()
+                .map_err(|e| AdminError::Protocol(e.to_string()))?
+            {
+                return Ok(packet);
+            }
+            self.stream.readable().await?;
+            // on the stack only between two waits, so that futures stay small
+            let mut bytes = [0; 4096];
+            match self.stream.try_read(&mut bytes) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(n) => self.packets.push(&bytes[..n]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+async fn in_time<T>(
+    doing: &'static str,
+    patience: Duration,
+    work: impl Future<Output = Result<T, AdminError>>,
+) -> Result<T, AdminError> {
+    let late = |_| AdminError::Late {
+        doing,
+        after: patience,
+    };
+    timeout(patience, work).await.map_err(late)?
+}
+
+/// A text as an SQL literal, for a session whose `sql_mode` is empty.
+fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('\'');
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("''"),
+            '\\' => out.push_str("\\\\"),
+            '\0' => out.push_str("\\0"),
+            other => out.push(other),
+        }
+    }
+    out.push('\'');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_ends_where_it_should() {
+        assert_eq!(literal(r"o'x\' OR 1"), r"'o''x\\'' OR 1'");
+        assert_eq!(literal("a\0b"), r"'a\0b'");
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_is_empty() {
+        let rows = Rows {
+            columns: vec!["a".into()],
+            rows: vec![vec![Some(b"x".to_vec())], vec![None]],
+        };
+        assert_eq!(rows.texts::<2>().collect::<Vec<_>>(), [["x", ""], ["", ""]]);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a park must not lose and a files-only database cannot tell: schemas and global variables.
+
+use super::{Admin, AdminError, PATIENCE, literal};
+
+/// Variables that the machinery sets itself, or that trigger an action when set.
+const OURS: [&str; 13] = [
+    "innodb_buffer_pool_size",
+    "innodb_buffer_pool_dump_now",
+    "innodb_buffer_pool_load_now",
+    "innodb_buffer_pool_load_abort",
+    "innodb_buffer_pool_dump_pct",
+    "innodb_buffer_pool_dump_at_shutdown",
+    "innodb_fast_shutdown",
+    "innodb_log_checkpoint_now",
+    "innodb_log_file_size",
+    "gtid_slave_pos",
+    "gtid_binlog_state",
+    "wait_timeout",
+    "interactive_timeout",
+];
+
+/// A variable that could not be set again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotSet {
+    /// Its name.
+    pub name: String,
+    /// What the server said.
+    pub reason: String,
+}
+
+impl Admin {
+    /// The schemas, in the server's order.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn schemas(&mut self) -> Result<Vec<String>, AdminError> {
+        let rows = self
+            .run("a look at the schemas", "SHOW DATABASES", PATIENCE)
+            .await?;
+        Ok(rows.texts().map(|[name]| name).collect())
+    }
+
+    /// The global variables that were set by SQL since the server started, each with its value as
+    /// an SQL literal; without those the machinery sets itself.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn changed_globals(&mut self) -> Result<Vec<(String, String)>, AdminError> {
+        let sql = "SELECT LOWER(VARIABLE_NAME), VARIABLE_TYPE, GLOBAL_VALUE FROM information_schema.SYSTEM_VARIABLES \
+                   WHERE GLOBAL_VALUE_ORIGIN = 'SQL' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
+                   ORDER BY VARIABLE_NAME";
+        let rows = self.run("a look at the variables", sql, PATIENCE).await?;
+        let changed = rows
+            .texts::<3>()
+            .filter(|[name, _, _]| !OURS.contains(&name.as_str()));
+        Ok(changed
+            .map(|[name, kind, value]| (name, value_literal(&kind, &value)))
+            .collect())
+    }
+
+    /// Sets global variables to what [`changed_globals`](Self::changed_globals) once said. Says
+    /// which the server (another version, perhaps) would not take.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says, other than for single variables.
+    pub async fn apply_globals(
+        &mut self,
+        globals: &[(String, String)],
+    ) -> Result<Vec<NotSet>, AdminError> {
+        let mut not_set = Vec::new();
+        if globals.is_empty() {
+            return Ok(not_set);
+        }
+        let all: Vec<String> = globals
+            .iter()
+            .map(|(n, v)| format!("GLOBAL `{n}` = {v}"))
+            .collect();
+        let set = |what: &str| format!("SET {what}");
+        match self
+            .run("setting variables", &set(&all.join(", ")), PATIENCE)
+            .await
+        {
+            Err(AdminError::Sql { .. }) => {}
+            other => return other.map(|_| not_set),
+        }
+        for ((name, _), one) in globals.iter().zip(&all) {
+            match self.run("setting a variable", &set(one), PATIENCE).await {
+                Err(AdminError::Sql { error, .. }) => {
+                    not_set.push(NotSet {
+                        name: name.clone(),
+                        reason: error.to_string(),
+                    });
+                }
+                other => drop(other?),
+            }
+        }
+        Ok(not_set)
+    }
+}
+
+/// Numbers go as they are; a server refuses them in quotes, and other values without.
+fn value_literal(kind: &str, value: &str) -> String {
+    let numeric = ["INT", "DOUBLE"].iter().any(|word| kind.contains(word));
+    let plain = !value.is_empty()
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+    if numeric && plain {
+        value.to_owned()
+    } else {
+        literal(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_written_as_its_type_wants_it() {
+        for (kind, value, expected) in [
+            ("BIGINT UNSIGNED", "151", "151"),
+            ("INT", "-1", "-1"),
+            ("DOUBLE", "0.500000", "0.500000"),
+            ("VARCHAR", "151", "'151'"),
+            ("VARCHAR", "it's", "'it''s'"),
+            ("BOOLEAN", "ON", "'ON'"),
+            ("INT", "1; DROP", "'1; DROP'"),
+            ("INT", "", "''"),
+        ] {
+            assert_eq!(value_literal(kind, value), expected);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What a server's error log says of a failed start.
+
+/// The most bytes a reason may have.
+const MOST: usize = 600;
+
+/// The lines that say why, from the text that one start wrote: those marked as errors, without
+/// their time stamps, or the last ones if none is marked.
+#[must_use]
+pub fn reason(log: &str) -> String {
+    let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut errors: Vec<&str> = lines()
+        .filter_map(|line| line.split_once("[ERROR] ").map(|(_, e)| e))
+        .collect();
+    errors.dedup();
+    let mut text = if errors.is_empty() {
+        let last: Vec<&str> = lines().collect();
+        last[last.len().saturating_sub(3)..].join("; ")
+    } else {
+        // the last one is "Aborting" and says nothing; the first ones are the cause
+        errors.retain(|e| *e != "Aborting");
+        errors.truncate(4);
+        errors.join("; ")
+    };
+    if text.is_empty() {
+        text.push_str("its error log is empty");
+    }
+    if text.len() > MOST {
+        text.truncate(text.floor_char_boundary(MOST));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_errors_are_the_reason() {
+        let log = "\
+2026-11-22  8:49:42 0 [Note] Starting MariaDB 10.11.19-MariaDB-0+deb12u1 as process 9581
+2026-11-22  8:49:42 0 [ERROR] InnoDB: Operating system error number 28 in a file operation.
+2026-11-22  8:49:42 0 [ERROR] Plugin 'InnoDB' registration as a STORAGE ENGINE failed.
+2026-11-22  8:49:42 0 [ERROR] Unknown/unsupported storage engine: InnoDB
+2026-11-22  8:49:42 0 [ERROR] Aborting
+";
+        assert_eq!(
+            reason(log),
+            "InnoDB: Operating system error number 28 in a file operation.; Plugin 'InnoDB' registration as a \
+             STORAGE ENGINE failed.; Unknown/unsupported storage engine: InnoDB"
+        );
+    }
+
+    #[test]
+    fn without_errors_the_last_lines_are() {
+        assert_eq!(
+            reason("a\n\nb\nc\nlibfoo.so.1: cannot open\n"),
+            "b; c; libfoo.so.1: cannot open"
+        );
+        assert_eq!(reason(""), "its error log is empty");
+    }
+
+    #[test]
+    fn a_reason_is_short() {
+        let log = format!("x [ERROR] {}", "ä".repeat(MOST));
+        assert!(reason(&log).len() <= MOST + '…'.len_utf8());
+    }
+}

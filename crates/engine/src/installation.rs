@@ -1,0 +1,242 @@
+//! Finding a server that is installed on this machine.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::doing;
+use crate::{EngineError, Family, Version};
+
+/// The oldest MariaDB that is supported.
+const OLDEST_MARIADB: (u16, u16, u16) = (10, 11, 0);
+
+/// Where to look for a server; every field has a default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// The server program, or a script that runs one and passes its arguments on (the first one,
+    /// `--defaults-file` or `--no-defaults`, must stay first). Default: `/usr/sbin/mariadbd`, then
+    /// the directories of `PATH`.
+    pub mariadbd: Option<PathBuf>,
+    /// The program that makes a data directory. Default: `mariadb-install-db` beside the server,
+    /// in `../bin` or `../scripts`, or in `PATH`.
+    pub install_db: Option<PathBuf>,
+    /// What the server's own `--basedir` should be, if it cannot tell itself.
+    pub basedir: Option<PathBuf>,
+}
+
+/// A server that is installed on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// The server program.
+    pub mariadbd: PathBuf,
+    /// The program that makes a data directory.
+    pub install_db: PathBuf,
+    /// What the server's own `--basedir` should be, if it cannot tell itself.
+    pub basedir: Option<PathBuf>,
+    /// Its version.
+    pub version: Version,
+    /// Every option the server knows and its default, names with `-`.
+    options: BTreeMap<String, String>,
+}
+
+impl Installation {
+    /// Finds the server and asks it who it is and what it can.
+    ///
+    /// # Errors
+    /// If there is none, or it does not run, or it is too old; the text says what to install.
+    pub fn probe(search: &Search) -> Result<Self, EngineError> {
+        let mariadbd = find_server(search)?;
+        let banner = run(&mariadbd, &["--no-defaults", "--version"])?;
+        let not_a_server = |reason: String| EngineError::NotAServer {
+            program: mariadbd.clone(),
+            reason,
+        };
+        let version = Version::from_banner(&banner)
+            .ok_or_else(|| not_a_server(format!("it calls itself {:?}", banner.trim())))?;
+        if version.family != Family::MariaDb {
+            return Err(not_a_server(format!(
+                "{version} is MySQL, which cannot be run yet; MariaDB can"
+            )));
+        }
+        if version.numbers() < OLDEST_MARIADB {
+            let (major, minor, _) = OLDEST_MARIADB;
+            return Err(not_a_server(format!(
+                "{version} is older than MariaDB {major}.{minor}"
+            )));
+        }
+        let mut arguments: Vec<OsString> = vec!["--no-defaults".into()];
+        arguments.extend(basedir_option(search.basedir.as_deref()));
+        arguments.extend(["--verbose".into(), "--help".into()]);
+        let help = run(&mariadbd, &arguments)?;
+        let install_db = find_installer(search, &mariadbd)?;
+        let options = options(&help);
+        Ok(Self {
+            mariadbd,
+            install_db,
+            basedir: search.basedir.clone(),
+            version,
+            options,
+        })
+    }
+
+    /// Whether the server knows an option, named with `-`.
+    #[must_use]
+    pub fn knows(&self, option: &str) -> bool {
+        self.options.contains_key(option)
+    }
+
+    /// Whether a plugin's library is installed, named without its ending.
+    #[must_use]
+    pub fn has_plugin(&self, name: &str) -> bool {
+        let dir = self.options.get("plugin-dir").map(Path::new);
+        dir.is_some_and(|dir| dir.join(format!("{name}.so")).is_file())
+    }
+}
+
+/// `--basedir`, if it must be said.
+pub(crate) fn basedir_option(basedir: Option<&Path>) -> Option<OsString> {
+    basedir.map(|dir| {
+        let mut option = OsString::from("--basedir=");
+        option.push(dir);
+        option
+    })
+}
+
+fn find_server(search: &Search) -> Result<PathBuf, EngineError> {
+    let candidates = match &search.mariadbd {
+        Some(path) => vec![path.clone()],
+        None => std::iter::once("/usr/sbin".into())
+            .chain(path_dirs())
+            .map(|d| d.join("mariadbd"))
+            .collect(),
+    };
+    let found = candidates
+        .iter()
+        .find(|p| p.is_file())
+        .and_then(|p| std::path::absolute(p).ok());
+    found.ok_or_else(|| {
+        let looked: Vec<_> = candidates.iter().map(|p| p.display().to_string()).collect();
+        EngineError::NoServer {
+            looked: looked.join(", "),
+        }
+    })
+}
+
+fn find_installer(search: &Search, server: &Path) -> Result<PathBuf, EngineError> {
+    if let Some(path) = &search.install_db {
+        return Ok(path.clone());
+    }
+    let beside = server.parent().unwrap_or(Path::new("/"));
+    let dirs = [
+        beside.to_owned(),
+        beside.join("../bin"),
+        beside.join("../scripts"),
+    ];
+    let mut candidates = dirs
+        .into_iter()
+        .chain(path_dirs())
+        .map(|d| d.join("mariadb-install-db"));
+    candidates
+        .find(|p| p.is_file())
+        .ok_or_else(|| EngineError::NoInstaller {
+            server: server.to_owned(),
+        })
+}
+
+fn path_dirs() -> Vec<PathBuf> {
+    std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default()
+}
+
+/// Runs a program of the server and hands back what it printed.
+fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> Result<String, EngineError> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(doing(format!("running {}", program.display())))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.trim().lines().last().unwrap_or("it printed nothing");
+    Err(EngineError::NotAServer {
+        program: program.to_owned(),
+        reason: format!("{}: {last}", output.status),
+    })
+}
+
+/// The table of options at the end of what `--verbose --help` prints, between two ruled lines.
+fn options(help: &str) -> BTreeMap<String, String> {
+    let is_rule = |line: &&str| line.starts_with("-----") && line.trim_end().ends_with("----");
+    let table = help.lines().skip_while(|line| !is_rule(line)).skip(1);
+    let rows = table.take_while(|line| !line.trim().is_empty());
+    rows.filter_map(|line| {
+        let (name, value) = line.split_once(' ')?;
+        Some((name.to_owned(), value.trim().to_owned()))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_table_of_options() {
+        let help = "\
+mariadbd  Ver 10.11.19-MariaDB
+  --symbolic-links    Permit symlinks
+
+Variables (--variable-name=value) and boolean options {FALSE|TRUE}  Value (after reading options)
+----------------------------------------------------------------- -------------
+allow-suspicious-udfs                                             FALSE
+plugin-dir                                                        /usr/lib/mysql/plugin/
+tmpdir                                                            /tmp
+
+To see what values a running MySQL server is using, type
+";
+        let read = options(help);
+        let read: Vec<_> = read.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(
+            read,
+            [
+                ("allow-suspicious-udfs", "FALSE"),
+                ("plugin-dir", "/usr/lib/mysql/plugin/"),
+                ("tmpdir", "/tmp")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_server_is_one_readable_error() {
+        let search = Search {
+            mariadbd: Some("/nowhere/mariadbd".into()),
+            ..Search::default()
+        };
+        let error = Installation::probe(&search).map_err(|e| e.to_string());
+        assert!(
+            error
+                .as_ref()
+                .is_err_and(|e| e.contains("/nowhere/mariadbd") && e.contains("apt-get install")),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn another_program_is_no_server() {
+        for (program, reason) in [("/bin/true", "calls itself"), ("/bin/false", "exit status")] {
+            let search = Search {
+                mariadbd: Some(program.into()),
+                ..Search::default()
+            };
+            let error = Installation::probe(&search).map_err(|e| e.to_string());
+            assert!(
+                error.as_ref().is_err_and(|e| e.contains(reason)),
+                "{error:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The secret from which the machinery's own passwords come.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use dormouse_types::InstanceId;
+use dormouse_wire::auth::native;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use crate::EngineError;
+use crate::error::doing;
+
+/// What `mysql_native_password` keeps of a password in a client: SHA1(password).
+pub type Stage1 = [u8; 20];
+
+/// The secret of one installation. It never leaves the machine, and no password derived from it
+/// is kept anywhere: servers only get the second stage.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// Takes the bytes as the secret.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads the secret from a file, or makes a new one there, readable by its owner alone.
+    ///
+    /// # Errors
+    /// If the file cannot be read or made, or holds something else.
+    pub fn load_or_create(path: &Path) -> Result<Self, EngineError> {
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                let bad = || EngineError::BadSecret {
+                    path: path.to_owned(),
+                };
+                from_hex(text.trim_end()).map(Self).ok_or_else(bad)
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let secret = Self::random()?;
+                secret
+                    .store(path)
+                    .map_err(doing(format!("writing the secret {}", path.display())))?;
+                Ok(secret)
+            }
+            Err(e) if e.kind() == ErrorKind::InvalidData => Err(EngineError::BadSecret {
+                path: path.to_owned(),
+            }),
+            Err(e) => Err(doing(format!("reading the secret {}", path.display()))(e)),
+        }
+    }
+
+    fn random() -> Result<Self, EngineError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)
+            .map_err(std::io::Error::other)
+            .map_err(doing("asking the system for random bytes"))?;
+        Ok(Self(bytes))
+    }
+
+    /// Durable and whole under its name, or not there.
+    fn store(&self, path: &Path) -> std::io::Result<()> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".tmp");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        writeln!(file, "{}", to_hex(&self.0))?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    }
+
+    /// The first stage of the password of `dormouse`@`localhost` in every instance.
+    #[must_use]
+    pub fn admin_stage1(&self) -> Stage1 {
+        self.stage1(&[b"admin"])
+    }
+
+    /// The first stage of the password with which the proxy logs in to an instance as one of its
+    /// users.
+    #[must_use]
+    pub fn user_stage1(&self, instance: InstanceId, user: &str) -> Stage1 {
+        self.stage1(&[b"user", &instance.0.to_be_bytes(), user.as_bytes()])
+    }
+
+    /// The administrator's second stage as SQL and the account table have it.
+    #[must_use]
+    pub fn admin_hash(&self) -> String {
+        native::to_text(&native::stage2(&self.admin_stage1()))
+    }
+
+    /// The user's second stage as SQL and the account table have it.
+    #[must_use]
+    pub fn user_hash(&self, instance: InstanceId, user: &str) -> String {
+        native::to_text(&native::stage2(&self.user_stage1(instance, user)))
+    }
+
+    /// A password is the hexadecimal text of an HMAC-SHA256; its parts are joined so that no two
+    /// lists of parts give the same bytes (only the last part varies in length).
+    fn stage1(&self, parts: &[&[u8]]) -> Stage1 {
+        let mut key = [0; 64];
+        key[..32].copy_from_slice(&self.0);
+        let mut mac = Hmac::<Sha256>::new(&key.into());
+        for part in parts {
+            mac.update(part);
+            mac.update(&[0]);
+        }
+        let password = to_hex(&mac.finalize().into_bytes());
+        native::stage1(password.as_bytes())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|b| [b >> 4, b & 15])
+        .map(|n| char::from(b"0123456789abcdef"[usize::from(n)]))
+        .collect()
+}
+
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let digit = |b: &u8| char::from(*b).to_digit(16);
+        *byte = u8::try_from(pair.iter().try_fold(0, |n, b| Some(n * 16 + digit(b)?))?).ok()?;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+#[test]
+fn a_secret_is_made_once_and_only_its_owner_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    let made = Secret::load_or_create(&path).unwrap();
+    assert_eq!(Secret::load_or_create(&path).unwrap(), made);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_ne!(
+        Secret::load_or_create(&dir.path().join("other")).unwrap(),
+        made
+    );
+}
+
+#[test]
+fn a_damaged_secret_is_refused_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    for bad in [&b""[..], b"xyz", &[b'g'; 64], &[b'0'; 63], &[0xff; 64]] {
+        fs::write(&path, bad).unwrap();
+        assert!(matches!(
+            Secret::load_or_create(&path),
+            Err(EngineError::BadSecret { .. })
+        ));
+        assert_eq!(fs::read(&path).unwrap(), bad);
+    }
+}
+
+#[test]
+fn every_user_of_every_instance_has_a_password_of_their_own() {
+    let (a, b) = (Secret::new([1; 32]), Secret::new([2; 32]));
+    let mut seen = HashSet::from([a.admin_stage1(), b.admin_stage1()]);
+    for secret in [&a, &b] {
+        for instance in [InstanceId(1), InstanceId(256)] {
+            for user in ["", "app", "App", "app\0"] {
+                assert!(
+                    seen.insert(secret.user_stage1(instance, user)),
+                    "{instance} {user:?}"
+                );
+            }
+        }
+    }
+    assert_eq!(
+        a.user_stage1(InstanceId(1), "app"),
+        a.user_stage1(InstanceId(1), "app")
+    );
+}
+
+#[test]
+fn a_secret_is_not_printed() {
+    assert_eq!(format!("{:?}", Secret::new([7; 32])), "Secret(..)");
+}

@@ -1,0 +1,137 @@
+//! Which server this is.
+
+use std::fmt;
+
+/// A line of servers that speak the same dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// MariaDB.
+    MariaDb,
+    /// MySQL.
+    MySql,
+}
+
+/// A server's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its family.
+    pub family: Family,
+    /// The first number.
+    pub major: u16,
+    /// The second number.
+    pub minor: u16,
+    /// The third number.
+    pub patch: u16,
+    /// All of it, as `SELECT VERSION()` says: `10.11.19-MariaDB-0+deb12u1`.
+    pub full: String,
+}
+
+impl Version {
+    /// Reads what the server program prints for `--version`.
+    #[must_use]
+    pub fn from_banner(banner: &str) -> Option<Self> {
+        let (_, rest) = banner.split_once(" Ver ")?;
+        Self::from_text(rest.split_whitespace().next()?)
+    }
+
+    /// Reads a version as `SELECT VERSION()` or a greeting says it, with or without the `5.5.5-`
+    /// that MariaDB 10 puts before it.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let family = if text.contains("MariaDB") {
+            Family::MariaDb
+        } else {
+            Family::MySql
+        };
+        let full = match family {
+            Family::MariaDb => text.strip_prefix(REPLICATION_PREFIX).unwrap_or(text),
+            Family::MySql => text,
+        };
+        let numbers = full.split(['-', '+']).next()?;
+        let mut numbers = numbers.split('.').map(str::parse::<u16>);
+        let mut next = || numbers.next()?.ok();
+        Some(Self {
+            family,
+            major: next()?,
+            minor: next()?,
+            patch: next()?,
+            full: full.to_owned(),
+        })
+    }
+
+    /// The version as the server's greeting says it. MariaDB 10 puts `5.5.5-` before its own
+    /// (`RPL_VERSION_HACK` in its sources), MariaDB 11 and MySQL nothing.
+    #[must_use]
+    pub fn greeting(&self) -> String {
+        match self.family {
+            Family::MariaDb if self.major == 10 => format!("{REPLICATION_PREFIX}{}", self.full),
+            Family::MariaDb | Family::MySql => self.full.clone(),
+        }
+    }
+
+    /// The three numbers, for comparisons within a family.
+    #[must_use]
+    pub fn numbers(&self) -> (u16, u16, u16) {
+        (self.major, self.minor, self.patch)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.full)
+    }
+}
+
+/// What MariaDB 10 says before its version, so that old replicas accept a number of two digits.
+const REPLICATION_PREFIX: &str = "5.5.5-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_servers_print() {
+        let read = |text| Version::from_banner(text).map(|v| (v.family, v.numbers(), v.full));
+        assert_eq!(
+            read(
+                "mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)\n"
+            ),
+            Some((
+                Family::MariaDb,
+                (10, 11, 19),
+                "10.11.19-MariaDB-0+deb12u1".to_owned()
+            ))
+        );
+        assert_eq!(
+            read("/usr/sbin/mysqld  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)"),
+            Some((Family::MySql, (8, 0, 36), "8.0.36".to_owned()))
+        );
+        for other in [
+            "",
+            "nginx version: 1.2",
+            "x Ver ",
+            "x Ver ten for y",
+            "x Ver 10.11 for y",
+        ] {
+            assert_eq!(read(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn only_mariadb_ten_hides_behind_an_old_version() {
+        for (text, greeting) in [
+            (
+                "10.11.19-MariaDB-0+deb12u1",
+                "5.5.5-10.11.19-MariaDB-0+deb12u1",
+            ),
+            ("5.5.5-10.11.19-MariaDB", "5.5.5-10.11.19-MariaDB"),
+            ("11.8.6-MariaDB-ubu2404", "11.8.6-MariaDB-ubu2404"),
+            ("9.7.4-2", "9.7.4-2"),
+        ] {
+            assert_eq!(
+                Version::from_text(text).map(|v| v.greeting()),
+                Some(greeting.to_owned())
+            );
+        }
+    }
+}

@@ -1,0 +1,623 @@
+//! The engine against a real server, started here from a template.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails the test"
+)]
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dormouse_engine::{
+    Admin, AdminError, Installation, Layout, Search, Secret, Template, Version, config,
+};
+use dormouse_types::{Account, Bytes, InstanceId, Units, Verifier};
+use dormouse_wire::{Greeting, PacketBuffer, native};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixStream;
+
+const ID: InstanceId = InstanceId(7);
+
+/// A server on a template's copy; killed and removed at the end.
+struct Server {
+    layout: Layout,
+    secret: Secret,
+    installation: Installation,
+    child: Child,
+    _dir: tempfile::TempDir,
+}
+
+fn installation() -> Installation {
+    Installation::probe(&search()).unwrap()
+}
+
+fn search() -> Search {
+    let mariadbd = std::env::var_os("DORMOUSE_TEST_MARIADBD").map(PathBuf::from);
+    Search {
+        mariadbd,
+        ..Search::default()
+    }
+}
+
+impl Server {
+    async fn start() -> Self {
+        let installation = installation();
+        let dir = tempfile::tempdir().unwrap();
+        let secret = Secret::load_or_create(&dir.path().join("secret")).unwrap();
+        let template =
+            Template::ensure(&installation, &dir.path().join("templates"), &secret).unwrap();
+        let layout = Layout::new(dir.path().join("7")).unwrap();
+        template.instantiate(&layout, None).unwrap();
+        let child = spawn(&installation, &layout);
+        let server = Self {
+            layout,
+            secret,
+            installation,
+            child,
+            _dir: dir,
+        };
+        server.wait().await;
+        server
+    }
+
+    async fn wait(&self) {
+        let socket = self.layout.socket();
+        let patience = Duration::from_secs(30);
+        let up = async {
+            while UnixStream::connect(&socket).await.is_err() {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::time::timeout(patience, up)
+            .await
+            .expect("the server did not start");
+    }
+
+    async fn admin(&self) -> Admin {
+        Admin::connect(&self.layout.socket(), &self.secret, ID)
+            .await
+            .unwrap()
+    }
+
+    /// Stops it cleanly and starts it on the same files.
+    async fn restart(&mut self) {
+        self.end("-TERM");
+        self.child = spawn(&self.installation, &self.layout);
+        self.wait().await;
+    }
+
+    fn end(&mut self, signal: &str) {
+        let status = Command::new("kill")
+            .arg(signal)
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        self.child.wait().unwrap();
+    }
+
+    /// Whether a client with this password may log in.
+    fn lets_in(&self, user: &str, password: &str) -> Result<String, String> {
+        let output = Command::new("mariadb")
+            .arg("--no-defaults")
+            .arg(format!("--socket={}", self.layout.socket().display()))
+            .arg(format!("--user={user}"))
+            .arg(format!("--password={password}"))
+            .args([
+                "--batch",
+                "--skip-column-names",
+                "-e",
+                "SELECT CURRENT_USER()",
+            ])
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(text(output.stdout))
+        } else {
+            Err(text(output.stderr))
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(installation: &Installation, layout: &Layout) -> Child {
+    std::fs::write(
+        layout.config(),
+        config::render(installation, layout, Units(1)),
+    )
+    .unwrap();
+    let log: File = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(layout.error_log())
+        .unwrap();
+    let mut command = Command::new(&installation.mariadbd);
+    command.arg(format!("--defaults-file={}", layout.config().display()));
+    if is_root() {
+        command.arg("--user=root");
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+fn find<'a>(accounts: &'a [Account], user: &str) -> &'a Account {
+    accounts
+        .iter()
+        .find(|a| a.user == user)
+        .unwrap_or_else(|| panic!("no {user} in {accounts:?}"))
+}
+
+/// A password that the engine made, as text no client could type: logs in by first stage.
+async fn enrolled_login(server: &Server, user: &str) -> bool {
+    use dormouse_wire::{Capabilities, ClientConfig, ClientLogin, LoginStep};
+    use tokio::io::AsyncWriteExt as _;
+    let mut stream = UnixStream::connect(server.layout.socket()).await.unwrap();
+    let mut login = ClientLogin::new(ClientConfig {
+        capabilities: Capabilities::TRANSACTIONS,
+        collation: 45,
+        max_packet: 1 << 24,
+        user: user.as_bytes().to_vec(),
+        stage1: Some(server.secret.user_stage1(ID, user)),
+        schema: None,
+        attributes: Vec::new(),
+    });
+    let mut packets = PacketBuffer::new(1 << 20);
+    loop {
+        while let Some((seq, payload)) = packets.next().unwrap() {
+            match login.on_payload(seq, &payload) {
+                Ok(LoginStep::Send(bytes)) => stream.write_all(&bytes).await.unwrap(),
+                Ok(LoginStep::Done { .. }) => return true,
+                Err(_) => return false,
+            }
+        }
+        packets.push(&[stream.read_u8().await.unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_what_the_server_greets_with() {
+    let server = Server::start().await;
+    let mut stream = UnixStream::connect(server.layout.socket()).await.unwrap();
+    let mut packets = PacketBuffer::new(1 << 16);
+    let greeting = loop {
+        if let Some((_, payload)) = packets.next().unwrap() {
+            break Greeting::parse(&payload).unwrap();
+        }
+        packets.push(&[stream.read_u8().await.unwrap()]);
+    };
+    assert_eq!(greeting.version, server.installation.version.greeting());
+    let admin = server.admin().await;
+    assert_eq!(admin.version(), Some(server.installation.version.clone()));
+    assert_eq!(
+        Version::from_text(admin.greeting_version()),
+        admin.version()
+    );
+}
+
+#[tokio::test]
+async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
+    let server = Server::start().await;
+    for user in ["root", "admin", "dormouse", "mariadb.sys", "", "anyone"] {
+        for password in ["", "invalid", "admin"] {
+            assert!(
+                server.lets_in(user, password).is_err(),
+                "{user:?} {password:?}"
+            );
+        }
+    }
+    let mut admin = server.admin().await;
+    let accounts = admin.accounts(None).await.unwrap();
+    let users: Vec<_> = accounts
+        .iter()
+        .map(|a| (a.user.as_str(), a.host.as_str(), a.locked))
+        .collect();
+    assert_eq!(users, [("admin", "%", true)]);
+    assert_eq!(
+        admin.schemas().await.unwrap(),
+        ["information_schema", "mysql", "performance_schema", "sys"]
+    );
+
+    // twice: the second one is another password
+    for password in ["first", "pass'w\\örd"] {
+        let stage2 = native::stage2(&native::stage1(password.as_bytes()));
+        admin.secure_owner(stage2).await.unwrap();
+        let accounts = admin.accounts(Some("admin")).await.unwrap();
+        let owner = find(&accounts, "admin");
+        assert_eq!((owner.locked, owner.enrolled), (false, true));
+        assert_eq!(owner.verifiers, [Verifier::Native(stage2)]);
+        assert_eq!(server.lets_in("admin", password).as_deref(), Ok("admin@%"));
+        assert!(enrolled_login(&server, "admin").await);
+    }
+    assert!(server.lets_in("admin", "first").is_err());
+    let grants = admin
+        .query("SHOW GRANTS FOR 'admin'@'%'")
+        .await
+        .unwrap()
+        .text(0, 0);
+    assert!(
+        grants.starts_with("GRANT ALL PRIVILEGES ON *.* TO `admin`@`%`"),
+        "{grants}"
+    );
+    assert!(grants.ends_with("WITH GRANT OPTION"), "{grants}");
+
+    admin.query("DROP USER admin").await.unwrap();
+    admin
+        .secure_owner(native::stage2(&native::stage1(b"again")))
+        .await
+        .unwrap();
+    assert_eq!(server.lets_in("admin", "again").as_deref(), Ok("admin@%"));
+}
+
+#[tokio::test]
+async fn another_installations_secret_is_refused() {
+    let server = Server::start().await;
+    let other = Secret::new([9; 32]);
+    let refused = Admin::connect(&server.layout.socket(), &other, ID).await;
+    assert!(
+        matches!(refused, Err(AdminError::Refused(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn enrolling_adds_a_credential_and_changes_nothing_else() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    for sql in [
+        "CREATE USER full@'%' IDENTIFIED BY 'x' REQUIRE SSL WITH MAX_USER_CONNECTIONS 7 \
+         PASSWORD EXPIRE INTERVAL 30 DAY ACCOUNT LOCK",
+        "CREATE USER subject@'%' IDENTIFIED BY 'x' REQUIRE SUBJECT '/CN=a' ISSUER '/CN=b' CIPHER 'AES'",
+        "CREATE USER expired@'%' IDENTIFIED BY 'x' PASSWORD EXPIRE",
+        "CREATE USER empty@'%'",
+        "CREATE USER many@'%' IDENTIFIED VIA unix_socket OR mysql_native_password USING PASSWORD('y')",
+        "CREATE USER `it's \\ö`@'%' IDENTIFIED BY 'x'",
+        "CREATE USER plain@'%' IDENTIFIED BY 'x'",
+        "CREATE ROLE role",
+    ] {
+        admin.query(sql).await.unwrap();
+    }
+    const ROWS: &str = "SELECT User, Priv FROM mysql.global_priv ORDER BY User";
+    const REST: &str =
+        "SELECT User, JSON_REMOVE(Priv, '$.auth_or') FROM mysql.global_priv ORDER BY User";
+    let before = (
+        admin.query(REST).await.unwrap(),
+        admin.accounts(None).await.unwrap(),
+    );
+    assert!(before.1.iter().all(|a| !a.enrolled));
+    let enroll: Vec<_> = before
+        .1
+        .iter()
+        .map(|a| (a.user.clone(), a.host.clone()))
+        .collect();
+    assert_eq!(enroll.len(), 8, "the role is no account");
+    for (user, host) in &enroll {
+        admin.enroll(user, host).await.unwrap();
+    }
+    let rows = admin.query(ROWS).await.unwrap();
+    for (user, host) in &enroll {
+        admin.enroll(user, host).await.unwrap();
+    }
+    admin.enroll("nobody", "%").await.unwrap();
+    admin.enroll("role", "").await.unwrap();
+    assert_eq!(
+        admin.query(ROWS).await.unwrap(),
+        rows,
+        "enrolling twice is enrolling once"
+    );
+    assert_eq!(admin.query(REST).await.unwrap(), before.0);
+    let after = admin.accounts(None).await.unwrap();
+    for (before, after) in before.1.iter().zip(&after) {
+        assert_eq!(
+            &Account {
+                enrolled: true,
+                ..before.clone()
+            },
+            after
+        );
+    }
+    for user in ["plain", "empty", "many", "it's \\ö"] {
+        assert!(enrolled_login(&server, user).await, "{user}");
+    }
+    for user in ["full", "subject"] {
+        assert!(
+            !enrolled_login(&server, user).await,
+            "{user} is locked or needs TLS"
+        );
+    }
+    assert_eq!(server.lets_in("plain", "x").as_deref(), Ok("plain@%"));
+    assert_eq!(server.lets_in("many", "y").as_deref(), Ok("many@%"));
+    assert_eq!(server.lets_in("empty", "").as_deref(), Ok("empty@%"));
+    assert!(server.lets_in("empty", "y").is_err());
+
+    admin
+        .query("SET PASSWORD FOR plain@'%' = PASSWORD('new')")
+        .await
+        .unwrap();
+    assert_eq!(server.lets_in("plain", "new").as_deref(), Ok("plain@%"));
+    assert!(server.lets_in("plain", "x").is_err());
+    assert!(
+        enrolled_login(&server, "plain").await,
+        "a new password keeps the enrolment"
+    );
+    admin
+        .query("ALTER USER plain@'%' IDENTIFIED BY 'newer'")
+        .await
+        .unwrap();
+    assert!(
+        !find(&admin.accounts(None).await.unwrap(), "plain").enrolled,
+        "ALTER USER drops it"
+    );
+    admin.enroll("plain", "%").await.unwrap();
+    assert!(enrolled_login(&server, "plain").await);
+    assert_eq!(server.lets_in("plain", "newer").as_deref(), Ok("plain@%"));
+}
+
+#[tokio::test]
+async fn accounts_of_one_name_come_with_the_anonymous_ones() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    for sql in [
+        "CREATE USER a@'%'",
+        "CREATE USER a@'10.0.0.0/255.0.0.0'",
+        "CREATE USER b@'%'",
+        "CREATE USER ''@'%'",
+    ] {
+        admin.query(sql).await.unwrap();
+    }
+    let mut names: Vec<_> = admin
+        .accounts(Some("a"))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|a| (a.user, a.host))
+        .collect();
+    names.sort();
+    let expected = [("", "%"), ("a", "%"), ("a", "10.0.0.0/255.0.0.0")];
+    assert_eq!(
+        names,
+        expected.map(|(user, host)| (user.to_owned(), host.to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn globals_set_by_sql_live_through_a_restart() {
+    let mut server = Server::start().await;
+    let mut admin = server.admin().await;
+    assert_eq!(admin.changed_globals().await.unwrap(), []);
+    for sql in [
+        "SET GLOBAL max_connections = 77",
+        "SET GLOBAL sql_mode = 'ANSI'",
+        "SET GLOBAL init_connect = 'SET @a = ''b\\\\'''",
+        "SET GLOBAL long_query_time = 0.25",
+        "SET GLOBAL optimizer_switch = 'index_merge=off'",
+        "SET GLOBAL event_scheduler = ON",
+        "SET GLOBAL innodb_stats_auto_recalc = OFF",
+    ] {
+        admin.query(sql).await.unwrap();
+    }
+    admin
+        .resize_buffer_pool(Bytes::mib(16), Duration::from_secs(30))
+        .await
+        .unwrap();
+    admin.dump_hot_pages().await.unwrap();
+    let changed = admin.changed_globals().await.unwrap();
+    let names: Vec<_> = changed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "event_scheduler",
+            "init_connect",
+            "innodb_stats_auto_recalc",
+            "long_query_time",
+            "max_connections",
+            "optimizer_switch",
+            "sql_mode"
+        ]
+    );
+    drop(admin);
+    server.restart().await;
+    let mut admin = server.admin().await;
+    assert_eq!(admin.changed_globals().await.unwrap(), []);
+    assert_eq!(admin.apply_globals(&changed).await.unwrap(), []);
+    assert_eq!(admin.changed_globals().await.unwrap(), changed);
+
+    let with_unknown: Vec<_> = [
+        ("no_such_variable".to_owned(), "1".to_owned()),
+        ("max_connections".to_owned(), "78".to_owned()),
+    ]
+    .into();
+    let not_set = admin.apply_globals(&with_unknown).await.unwrap();
+    assert_eq!(
+        not_set.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(),
+        ["no_such_variable"]
+    );
+    let now = admin
+        .query("SELECT @@GLOBAL.max_connections")
+        .await
+        .unwrap()
+        .text(0, 0);
+    assert_eq!(now, "78", "what can be set is set");
+}
+
+#[tokio::test]
+async fn the_buffer_pool_shrinks_and_grows_with_its_pages() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    admin.query("CREATE SCHEMA s").await.unwrap();
+    admin
+        .query("CREATE TABLE s.t (id INT PRIMARY KEY, c CHAR(250))")
+        .await
+        .unwrap();
+    admin
+        .query("INSERT INTO s.t SELECT seq, REPEAT('x', 250) FROM seq_1_to_60000")
+        .await
+        .unwrap();
+    let pool = async |admin: &mut Admin| {
+        let sql = "SELECT @@innodb_buffer_pool_size, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
+                   WHERE VARIABLE_NAME = 'Innodb_buffer_pool_pages_data'";
+        let rows = admin.query(sql).await.unwrap();
+        (
+            rows.text(0, 0).parse::<u64>().unwrap() >> 20,
+            rows.text(0, 1).parse::<u64>().unwrap(),
+        )
+    };
+    let patience = Duration::from_secs(60);
+    let (_, pages) = pool(&mut admin).await;
+    assert!(pages > 1000, "{pages}");
+    // two within a second: each must really have ended
+    let list = server.layout.data().join("ib_buffer_pool");
+    for _ in 0..2 {
+        let _ = std::fs::remove_file(&list);
+        admin.dump_hot_pages().await.unwrap();
+        assert!(std::fs::read_to_string(&list).unwrap().lines().count() > 1000);
+    }
+    admin
+        .resize_buffer_pool(Bytes::mib(8), patience)
+        .await
+        .unwrap();
+    let (mib, small) = pool(&mut admin).await;
+    assert!(mib == 8 && small <= 512, "{mib} MiB, {small} pages");
+    admin
+        .resize_buffer_pool(Bytes::mib(256), patience)
+        .await
+        .unwrap();
+    assert_eq!(pool(&mut admin).await.0, 256);
+    admin.load_hot_pages().await.unwrap();
+    let back = async { while pool(&mut admin).await.1 < pages {} };
+    tokio::time::timeout(patience, back)
+        .await
+        .expect("the pages did not come back");
+}
+
+#[tokio::test]
+async fn locks_are_told_where_the_server_can() {
+    let server = Server::start().await;
+    let mut holder = server.admin().await;
+    holder.query("SELECT GET_LOCK('l', 0)").await.unwrap();
+    let id: u32 = holder
+        .query("SELECT CONNECTION_ID()")
+        .await
+        .unwrap()
+        .text(0, 0)
+        .parse()
+        .unwrap();
+    let mut admin = server.admin().await;
+    match admin.session_pins(&[id]).await.unwrap() {
+        Some(locks) => {
+            assert!(server.installation.has_plugin("metadata_lock_info"));
+            assert_eq!(
+                locks.iter().map(|l| l.connection).collect::<Vec<_>>(),
+                [id],
+                "{locks:?}"
+            );
+            assert_eq!(admin.session_pins(&[]).await.unwrap(), Some(Vec::new()));
+        }
+        None => assert!(!server.installation.has_plugin("metadata_lock_info")),
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_one_statement_keeps_the_connection_and_a_death_ends_it() {
+    let mut server = Server::start().await;
+    let mut admin = server.admin().await;
+    let refused = admin.query("SELECT * FROM nowhere.nothing").await;
+    assert!(
+        matches!(&refused, Err(AdminError::Sql { error, .. }) if error.code == 1146),
+        "{refused:?}"
+    );
+    admin.ping().await.unwrap();
+    let mut other = server.admin().await;
+    let id: u32 = other
+        .query("SELECT CONNECTION_ID()")
+        .await
+        .unwrap()
+        .text(0, 0)
+        .parse()
+        .unwrap();
+    admin.kill(id).await.unwrap();
+    admin.kill(id).await.unwrap();
+    assert!(other.ping().await.is_err());
+    assert!(matches!(other.ping().await, Err(AdminError::Spent)));
+
+    server.end("-KILL");
+    assert!(matches!(admin.ping().await, Err(AdminError::Gone(_))));
+    assert!(matches!(admin.ping().await, Err(AdminError::Spent)));
+    let gone = Admin::connect(&server.layout.socket(), &server.secret, ID).await;
+    assert!(matches!(gone, Err(AdminError::Gone(_))), "{gone:?}");
+}
+
+#[test]
+fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
+    let installation = installation();
+    let dir = tempfile::tempdir().unwrap();
+    let templates = dir.path().join("templates");
+    let secret = Secret::new([1; 32]);
+    let broken = Installation::probe(&Search {
+        install_db: Some("/bin/false".into()),
+        ..search()
+    })
+    .unwrap();
+    let failed = Template::ensure(&broken, &templates, &secret).map_err(|e| e.to_string());
+    assert!(
+        failed
+            .as_ref()
+            .is_err_and(|e| e.contains("/bin/false failed")),
+        "{failed:?}"
+    );
+    let template = Template::ensure(&installation, &templates, &secret).unwrap();
+    let names = |dir: &Path| {
+        let mut names: Vec<_> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(
+        names(&templates),
+        [template.path().file_name().unwrap()],
+        "nothing half-made stays"
+    );
+    // an installer that fails is not run again for a template that is there
+    assert_eq!(
+        Template::ensure(&broken, &templates, &secret).unwrap(),
+        template
+    );
+    let other = Template::ensure(&installation, &templates, &Secret::new([2; 32])).unwrap();
+    assert_ne!(
+        other, template,
+        "another secret needs another account table"
+    );
+
+    let layout = Layout::new(dir.path().join("1")).unwrap();
+    // what a crash in the middle of a copy leaves
+    std::fs::create_dir_all(layout.unfinished().join("data/mysql")).unwrap();
+    template.instantiate(&layout, None).unwrap();
+    assert_eq!(names(&layout.data()), names(template.path()));
+    assert!(!layout.unfinished().exists());
+    std::fs::write(layout.data().join("mine"), "").unwrap();
+    template.instantiate(&layout, None).unwrap();
+    assert!(
+        layout.data().join("mine").exists(),
+        "an instance that is there stays as it is"
+    );
+}
