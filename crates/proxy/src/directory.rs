@@ -21,7 +21,7 @@ pub(crate) struct Database {
 pub(crate) struct SessionHandle {
     /// The connection id the client was given.
     pub(crate) id: u32,
-    pub(crate) user: String,
+    user: Mutex<String>,
     pub(crate) mailbox: Mailbox,
     /// The server's id of its backend; 0 while it has none.
     pub(crate) thread: AtomicU32,
@@ -35,12 +35,27 @@ impl SessionHandle {
     pub(crate) fn new(id: u32, user: String) -> Arc<Self> {
         Arc::new(Self {
             id,
-            user,
+            user: Mutex::new(user),
             mailbox: Mailbox::default(),
             thread: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             killed: AtomicBool::new(false),
         })
+    }
+
+    /// Whether it has a backend. While the door is shut no session gets one.
+    pub(crate) fn has_backend(&self) -> bool {
+        self.thread.load(Ordering::Acquire) != 0
+    }
+
+    /// Whose session it is.
+    pub(crate) fn user(&self) -> String {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The session belongs to another user now (`COM_CHANGE_USER`).
+    pub(crate) fn set_user(&self, user: &str) {
+        user.clone_into(&mut self.user.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -1,12 +1,54 @@
 //! What a client has sent and nobody has looked at yet.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use dormouse_wire::packet::{HEADER, Header};
 
 use crate::chunk::{self, Chunk};
 use crate::stream::{ClientStream, within};
+
+/// Bytes taken from an inbox.
+pub(crate) enum Bytes {
+    /// Still in the buffer they were read into.
+    Chunk {
+        chunk: Chunk,
+        /// Where they begin.
+        at: usize,
+    },
+    /// In a buffer of their own size.
+    Owned(Vec<u8>),
+}
+
+impl Bytes {
+    /// Gives the read buffer back, for a wait that may be long.
+    pub(crate) fn settle(&mut self) {
+        if let Self::Chunk { .. } = self {
+            *self = Self::Owned(self.to_vec());
+        }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Chunk { chunk, at } => chunk.get(*at..).unwrap_or_default(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Bytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Chunk { chunk, at } => chunk.get_mut(*at..).unwrap_or_default(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
 
 /// Unread bytes of one client. Empty, it owns no buffer.
 #[derive(Default)]
@@ -21,9 +63,16 @@ impl Inbox {
         self.chunk.as_ref().and_then(|chunk| chunk.get(self.at..)).unwrap_or_default()
     }
 
-    /// The bytes at hand, to be changed in place.
-    pub(crate) fn unread_mut(&mut self) -> &mut [u8] {
-        self.chunk.as_mut().and_then(|chunk| chunk.get_mut(self.at..)).unwrap_or_default()
+    /// Takes the next `n` bytes, which must be at hand; without copying if nothing follows them.
+    pub(crate) fn take(&mut self, n: usize) -> Bytes {
+        if self.unread().len() == n
+            && let Some(chunk) = self.chunk.take()
+        {
+            return Bytes::Chunk { chunk, at: std::mem::take(&mut self.at) };
+        }
+        let bytes = self.unread().get(..n).unwrap_or_default().to_vec();
+        self.consume(n);
+        Bytes::Owned(bytes)
     }
 
     /// Marks bytes as read.

@@ -45,6 +45,8 @@ pub(crate) enum Socket {
 pub(crate) enum ClientStream {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
+    /// Nothing any more: TLS could not be started.
+    Closed(tokio::io::Empty),
 }
 
 impl ClientStream {
@@ -88,7 +90,7 @@ macro_rules! delegate {
 }
 
 delegate!(Socket: Tcp, Unix);
-delegate!(ClientStream: Plain, Tls);
+delegate!(ClientStream: Plain, Tls, Closed);
 
 /// Writes and flushes all bytes; each wait for the peer to take some has the deadline. The clock
 /// is touched only if the peer is slow.

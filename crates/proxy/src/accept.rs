@@ -1,0 +1,312 @@
+//! Listening, and handing each connection to a worker.
+//!
+//! A worker is a thread with an event loop of its own: a session, its client's socket and its
+//! backend's stay on one thread, so a statement crosses none.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use crate::config::ProxyConfig;
+use crate::directory::Directory;
+use crate::guard::Guard;
+use crate::mailbox::Order;
+use crate::plane::Plane;
+use crate::session::serve;
+use crate::stream::{Peer, Socket};
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) config: ProxyConfig,
+    pub(crate) plane: Arc<dyn Plane>,
+    pub(crate) directory: Directory,
+    pub(crate) guard: Arc<Guard>,
+    handshakes: Arc<AtomicU32>,
+    next_id: AtomicU32,
+    born: Instant,
+    stopping: AtomicBool,
+}
+
+/// A place among those who are logging in; dropping it gives it back.
+pub(crate) struct HandshakePlace(Arc<AtomicU32>);
+
+impl Drop for HandshakePlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Shared {
+    /// Seconds since the proxy began: a coarse clock for idle sessions.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.born.elapsed().as_secs()
+    }
+
+    /// A place to log in; the acceptor has waited until there was room.
+    fn handshake_place(&self) -> HandshakePlace {
+        self.handshakes.fetch_add(1, Ordering::AcqRel);
+        HandshakePlace(Arc::clone(&self.handshakes))
+    }
+
+    /// A connection id that no client has: they are not used again before four billion others.
+    fn connection_id(&self) -> u32 {
+        loop {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            if id != 0 {
+                return id;
+            }
+        }
+    }
+}
+
+/// Why the proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address or path.
+        address: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// No thread or event loop could be made.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[source] io::Error),
+}
+
+/// The data path, running.
+pub struct Proxy {
+    pub(crate) shared: Arc<Shared>,
+    workers: Vec<Handle>,
+    address: Option<SocketAddr>,
+    socket: Option<PathBuf>,
+    stop: watch::Sender<bool>,
+}
+
+impl Proxy {
+    /// Binds its addresses and starts its workers; databases are added with
+    /// [`add`](Proxy::add). Clients are accepted after [`accept`](Proxy::accept).
+    ///
+    /// # Errors
+    /// An address is taken or not allowed.
+    pub fn start(config: ProxyConfig, plane: Arc<dyn Plane>) -> Result<(Arc<Self>, Listeners), StartError> {
+        let tcp = config.listen.map(bind_tcp).transpose()?;
+        let address = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+        let unix = config.socket.as_deref().map(bind_unix).transpose()?;
+        let workers =
+            (0..config.workers.max(1)).map(start_worker).collect::<Result<Vec<_>, _>>()?;
+        let socket = config.socket.clone();
+        let shared = Arc::new(Shared {
+            config,
+            plane,
+            directory: Directory::default(),
+            guard: Arc::new(Guard::default()),
+            handshakes: Arc::new(AtomicU32::new(0)),
+            next_id: AtomicU32::new(1),
+            born: Instant::now(),
+            stopping: AtomicBool::new(false),
+        });
+        let (stop, _) = watch::channel(false);
+        let proxy = Arc::new(Self { shared, workers, address, socket, stop });
+        Ok((proxy, Listeners { tcp, unix }))
+    }
+
+    /// The TCP address it listens on.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The Unix socket it listens on.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// Accepts clients from now on.
+    pub fn accept(self: &Arc<Self>, listeners: Listeners) {
+        let Some(first) = self.workers.first() else { return };
+        let turn = Arc::new(AtomicUsize::new(0));
+        if let Some(listener) = listeners.tcp {
+            first.spawn(Arc::clone(self).accept_tcp(listener, Arc::clone(&turn)));
+        }
+        if let Some(listener) = listeners.unix {
+            first.spawn(Arc::clone(self).accept_unix(listener, turn));
+        }
+        first.spawn(Arc::clone(self).sweep());
+    }
+
+    fn next_worker(&self, turn: &AtomicUsize) -> Option<&Handle> {
+        self.workers.get(turn.fetch_add(1, Ordering::Relaxed) % self.workers.len())
+    }
+
+    async fn accept_tcp(self: Arc<Self>, listener: std::net::TcpListener, turn: Arc<AtomicUsize>) {
+        let Ok(listener) = TcpListener::from_std(listener) else { return };
+        let mut stop = self.stop.subscribe();
+        while self.has_room(&mut stop).await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.changed() => return,
+            };
+            match accepted.and_then(|(stream, from)| Ok((stream.local_addr()?, stream.into_std()?, from))) {
+                Ok((to, stream, from)) => self.hand_tcp(stream, from, to, &turn),
+                Err(error) => out_of_breath(&error).await,
+            }
+        }
+    }
+
+    fn hand_tcp(&self, stream: std::net::TcpStream, from: SocketAddr, to: SocketAddr, turn: &AtomicUsize) {
+        let most = self.shared.config.limits.connections_per_address;
+        let Some(seat) = self.shared.guard.seat(from.ip().to_canonical(), most) else {
+            debug!(%from, "connections_per_address reached");
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        let id = shared.connection_id();
+        let place = shared.handshake_place();
+        let Some(worker) = self.next_worker(turn) else { return };
+        worker.spawn(async move {
+            let _seat = seat;
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            let _ = stream.set_nodelay(true);
+            serve(shared, Socket::Tcp(stream), Peer::Tcp { from, to }, id, place).await;
+        });
+    }
+
+    async fn accept_unix(self: Arc<Self>, listener: std::os::unix::net::UnixListener, turn: Arc<AtomicUsize>) {
+        let Ok(listener) = UnixListener::from_std(listener) else { return };
+        let mut stop = self.stop.subscribe();
+        while self.has_room(&mut stop).await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.changed() => return,
+            };
+            match accepted.and_then(|(stream, _)| stream.into_std()) {
+                Ok(stream) => {
+                    let shared = Arc::clone(&self.shared);
+                    let id = shared.connection_id();
+                    let place = shared.handshake_place();
+                    let Some(worker) = self.next_worker(&turn) else { return };
+                    worker.spawn(async move {
+                        let Ok(stream) = UnixStream::from_std(stream) else { return };
+                        serve(shared, Socket::Unix(stream), Peer::Unix, id, place).await;
+                    });
+                }
+                Err(error) => out_of_breath(&error).await,
+            }
+        }
+    }
+
+    /// Waits until fewer clients than the limit are logging in; the others wait in the listen
+    /// queue. `false` means that the proxy stops.
+    async fn has_room(&self, stop: &mut watch::Receiver<bool>) -> bool {
+        while self.shared.handshakes.load(Ordering::Acquire) >= self.shared.config.limits.handshakes {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(1)) => {}
+                _ = stop.changed() => return false,
+            }
+        }
+        !self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    /// Ends sessions that have been idle for longer than `wait_timeout`.
+    async fn sweep(self: Arc<Self>) {
+        let mut stop = self.stop.subscribe();
+        let limit = self.shared.config.limits.wait_timeout.as_secs();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(10)) => {}
+                _ = stop.changed() => return,
+            }
+            self.shared.guard.sweep(Instant::now());
+            let now = self.shared.seconds();
+            for database in self.shared.directory.all() {
+                for session in database.everyone() {
+                    if now.saturating_sub(session.heard.load(Ordering::Relaxed)) > limit {
+                        session.mailbox.send(Order::End);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Accepts nobody any more and ends every session at the end of its statement; returns when
+    /// all have gone or the deadline has passed.
+    pub async fn stop(&self, deadline: Duration) {
+        self.shared.stopping.store(true, Ordering::Release);
+        let _ = self.stop.send(true);
+        let all = || {
+            let databases = self.shared.directory.all();
+            databases.iter().flat_map(|database| database.everyone()).collect::<Vec<_>>()
+        };
+        for session in all() {
+            session.mailbox.send(Order::End);
+        }
+        let until = tokio::time::Instant::now() + deadline;
+        while !all().is_empty() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Bound sockets on which nobody is accepted yet.
+pub struct Listeners {
+    tcp: Option<std::net::TcpListener>,
+    unix: Option<std::os::unix::net::UnixListener>,
+}
+
+/// Accepting failed: most likely no file descriptor is left. Waits a little, so that the loop does
+/// not spin, and goes on.
+async fn out_of_breath(error: &io::Error) {
+    warn!(%error, "cannot accept a connection");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let listen = |address: SocketAddr| {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen(address).map_err(|source| StartError::Listen { address: address.to_string(), source })
+}
+
+fn bind_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, StartError> {
+    let listen = || {
+        // a socket file that nobody answers on is a leftover of a process that was killed
+        if std::os::unix::net::UnixStream::connect(path).is_err() && is_socket(path) {
+            std::fs::remove_file(path)?;
+        }
+        let listener = std::os::unix::net::UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| StartError::Listen { address: path.display().to_string(), source })
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+}
+
+/// Starts a thread that runs an event loop for as long as the process lives.
+fn start_worker(n: usize) -> Result<Handle, StartError> {
+    let runtime: Runtime =
+        Builder::new_current_thread().enable_all().build().map_err(StartError::Worker)?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name(format!("proxy-{n}"))
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))
+        .map_err(StartError::Worker)?;
+    Ok(handle)
+}

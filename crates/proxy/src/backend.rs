@@ -1,0 +1,285 @@
+//! One connection to a server: login as the client's user, questions of our own, restoring state.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_session::probe::Answer;
+use dormouse_session::{Probe, Session};
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::client::{ClientConfig, ClientLogin, LoginError, LoginStep};
+use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::framer::{Event, Prepared, ReplyFramer};
+use dormouse_wire::packet::{PacketBuffer, write_packet};
+use dormouse_wire::reader::Malformed;
+use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+
+use crate::chunk::Chunk;
+use crate::door::Target;
+use crate::stream::{Peer, within, write_all};
+
+/// The longest wait for a server's answer to what Dormouse itself asks.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest answer to what Dormouse itself asks, in bytes.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// Who a client is to the server; fixed at the login or by `COM_CHANGE_USER`.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// The user as it logs in.
+    pub(crate) user: String,
+    /// The host part of the account that matched.
+    pub(crate) account_host: String,
+    /// Where the client comes from.
+    pub(crate) peer: Peer,
+    /// What client and Dormouse have agreed on; the server gets the same.
+    pub(crate) capabilities: Capabilities,
+    /// The collation of the handshake: the server goes back to it on a reset.
+    pub(crate) collation: u8,
+    /// The largest packet the client takes.
+    pub(crate) max_packet: u32,
+    /// What the client's driver tells of itself.
+    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Why a backend could not be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BackendError {
+    /// The server is gone, or does not answer.
+    #[error("the server does not answer: {0}")]
+    Gone(#[from] std::io::Error),
+    /// It answers what no server would.
+    #[error("the server's answer cannot be understood: {0}")]
+    Malformed(#[from] Malformed),
+    /// It refuses; its own words.
+    #[error("{}", .0.message)]
+    Refused(ErrPacket),
+    /// A statement that restores the session failed.
+    #[error("'{}' failed: {}", String::from_utf8_lossy(statement), error.message)]
+    Restore {
+        /// The statement.
+        statement: Vec<u8>,
+        /// The server's words.
+        error: ErrPacket,
+    },
+}
+
+/// A connection to a server.
+pub(crate) struct Backend {
+    pub(crate) stream: UnixStream,
+    /// The server process it belongs to.
+    pub(crate) target: Arc<Target>,
+    /// The server's connection id.
+    pub(crate) thread: u32,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl Backend {
+    /// Connects and logs in, into `schema` if one is given.
+    pub(crate) async fn connect(
+        target: &Arc<Target>,
+        identity: &Identity,
+        credential: [u8; 20],
+        schema: Option<&[u8]>,
+    ) -> Result<Self, BackendError> {
+        let mut stream = within(PATIENCE, UnixStream::connect(&target.socket)).await?;
+        if let Some(header) = proxy_header(&identity.peer) {
+            write_all(&mut stream, &header, PATIENCE).await?;
+        }
+        let mut login = ClientLogin::new(ClientConfig {
+            capabilities: wanted(identity.capabilities, schema.is_some()),
+            collation: identity.collation,
+            max_packet: identity.max_packet,
+            user: identity.user.clone().into_bytes(),
+            stage1: Some(credential),
+            schema: schema.map(<[u8]>::to_vec),
+            attributes: identity.attributes.clone(),
+        });
+        let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+        loop {
+            let (seq, payload) = next_packet(&mut stream, &mut packets).await?;
+            match login.on_payload(seq, &payload) {
+                Ok(LoginStep::Send(bytes)) => write_all(&mut stream, &bytes, PATIENCE).await?,
+                Ok(LoginStep::Done { capabilities, connection_id, .. }) => {
+                    let target = Arc::clone(target);
+                    return Ok(Self { stream, target, thread: connection_id, capabilities });
+                }
+                Err(LoginError::Refused(error)) => return Err(BackendError::Refused(error)),
+                Err(LoginError::Malformed(malformed)) => return Err(malformed.into()),
+                Err(LoginError::UnsupportedPlugin(plugin)) => {
+                    let why = format!("the account's own credential is gone ({plugin})");
+                    return Err(BackendError::Refused(ErrPacket::new(1045, "28000", why)));
+                }
+            }
+        }
+    }
+
+    /// Sends a command of our own.
+    async fn send(&mut self, command: Command, argument: &[u8]) -> Result<(), BackendError> {
+        let mut packet = Vec::with_capacity(argument.len() + 5);
+        write_packet(&mut packet, 0, &[&[command as u8], argument].concat());
+        Ok(write_all(&mut self.stream, &packet, PATIENCE).await?)
+    }
+
+    /// Asks one question and reads its whole answer.
+    pub(crate) async fn ask(&mut self, statement: &[u8]) -> Result<TextOutcome, BackendError> {
+        self.send(Command::Query, statement).await?;
+        let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+        let mut answer = TextResultSet::new(self.capabilities, Limits::default());
+        loop {
+            let (_, payload) = next_packet(&mut self.stream, &mut packets).await?;
+            match answer.on_payload(&payload) {
+                Ok(Some(outcome)) if !answer.expects_more() => return Ok(outcome),
+                Ok(_) => {}
+                Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
+            }
+        }
+    }
+
+    /// Sends a command whose answer is one OK, EOF or ERR packet.
+    pub(crate) async fn tell(
+        &mut self,
+        command: Command,
+        argument: &[u8],
+    ) -> Result<Option<ErrPacket>, BackendError> {
+        self.send(command, argument).await?;
+        let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+        let (_, payload) = next_packet(&mut self.stream, &mut packets).await?;
+        let failed = payload.first() == Some(&0xff);
+        Ok(if failed { Some(ErrPacket::parse(&payload)?) } else { None })
+    }
+
+    /// Prepares a statement once more.
+    pub(crate) async fn prepare(
+        &mut self,
+        text: &[u8],
+    ) -> Result<Result<Prepared, ErrPacket>, BackendError> {
+        self.send(Command::StmtPrepare, text).await?;
+        let mut framer = ReplyFramer::new(ReplyKind::Prepare, self.capabilities);
+        let mut first = Vec::new();
+        loop {
+            let chunk = within(PATIENCE, Chunk::read(&mut self.stream)).await?;
+            if chunk.is_empty() {
+                return Err(BackendError::Gone(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            if first.len() < LONGEST_ANSWER {
+                first.extend_from_slice(&chunk);
+            }
+            if let Event::End(end) = framer.feed(&chunk)?.event {
+                return Ok(match end.prepared {
+                    Some(prepared) => Ok(prepared),
+                    None => Err(ErrPacket::parse(first.get(4..).unwrap_or_default())?),
+                });
+            }
+        }
+    }
+
+    /// Brings a fresh backend to the session's state.
+    pub(crate) async fn restore(
+        &mut self,
+        session: &Session,
+        handshake_multi: bool,
+    ) -> Result<(), BackendError> {
+        let statements = session.restore();
+        if let Some(schema) = session.restore_schema() {
+            // names are kept in UTF-8; a schema that was dropped meanwhile leaves none, as it
+            // does for a session that stays
+            if !statements.is_empty() {
+                self.run(b"SET character_set_client = utf8mb4").await?;
+            }
+            let _dropped = self.tell(Command::InitDb, schema).await?;
+        }
+        for statement in statements {
+            self.run(&statement).await?;
+        }
+        if let Some(on) = session.multi_statements().filter(|on| *on != handshake_multi) {
+            self.set_multi_statements(on).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_multi_statements(&mut self, on: bool) -> Result<(), BackendError> {
+        // enum_mysql_set_option: 0 switches on, 1 off
+        let option = u16::from(!on).to_le_bytes();
+        match self.tell(Command::SetOption, &option).await? {
+            None => Ok(()),
+            Some(error) => {
+                Err(BackendError::Restore { statement: b"COM_SET_OPTION".to_vec(), error })
+            }
+        }
+    }
+
+    async fn run(&mut self, statement: &[u8]) -> Result<(), BackendError> {
+        match self.ask(statement).await? {
+            TextOutcome::Err(error) => {
+                Err(BackendError::Restore { statement: statement.to_vec(), error })
+            }
+            TextOutcome::Ok(_) | TextOutcome::Rows { .. } => Ok(()),
+        }
+    }
+
+    /// Whether a transaction is open, by the server's own word.
+    pub(crate) async fn in_transaction(&mut self) -> Result<bool, BackendError> {
+        let outcome = self.ask(b"SELECT @@in_transaction").await?;
+        let TextOutcome::Rows { rows, .. } = outcome else { return Ok(true) };
+        Ok(rows.first().and_then(|row| row.first()).is_none_or(|c| c.as_deref() != Some(b"0")))
+    }
+
+    /// Asks the questions of a probe.
+    pub(crate) async fn probe(&mut self) -> Result<Vec<Answer>, BackendError> {
+        let mut answers = Vec::with_capacity(Probe::QUESTIONS.len());
+        for question in Probe::QUESTIONS {
+            answers.push(match self.ask(question.as_bytes()).await? {
+                TextOutcome::Rows { rows, .. } => Some(rows),
+                TextOutcome::Ok(_) | TextOutcome::Err(_) => None,
+            });
+        }
+        Ok(answers)
+    }
+}
+
+/// What the server is asked for: what client and Dormouse agreed on, less what ends at Dormouse.
+fn wanted(agreed: Capabilities, schema: bool) -> Capabilities {
+    agreed
+        .set(Capabilities::SSL, false)
+        .set(Capabilities::COMPRESS, false)
+        .set(Capabilities::CONNECT_WITH_DB, schema)
+        .set(Capabilities::PLUGIN_AUTH, true)
+        .set(Capabilities::SECURE_CONNECTION, true)
+        .set(Capabilities::PROTOCOL_41, true)
+}
+
+/// The PROXY protocol's line (version 1, haproxy.org "The PROXY protocol" §2.1) that tells the
+/// server where the client is, so that accounts bound to hosts work.
+fn proxy_header(peer: &Peer) -> Option<Vec<u8>> {
+    let Peer::Tcp { from, to } = peer else { return None };
+    let (source, target) = (from.ip().to_canonical(), to.ip().to_canonical());
+    let family = match (source, target) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => "TCP4",
+        _ => "TCP6",
+    };
+    let line = format!("PROXY {family} {source} {target} {} {}\r\n", from.port(), to.port());
+    Some(line.into_bytes())
+}
+
+async fn next_packet(
+    stream: &mut UnixStream,
+    packets: &mut PacketBuffer,
+) -> Result<(u8, Vec<u8>), BackendError> {
+    loop {
+        match packets.next() {
+            Ok(Some(packet)) => return Ok(packet),
+            Ok(None) => {}
+            Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
+        }
+        let mut bytes = Vec::with_capacity(4096);
+        if within(PATIENCE, stream.read_buf(&mut bytes)).await? == 0 {
+            return Err(BackendError::Gone(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        packets.push(&bytes);
+    }
+}

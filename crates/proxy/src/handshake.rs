@@ -1,0 +1,188 @@
+//! From a fresh socket to a client who is known: greeting, TLS, login packet, route, proof.
+//!
+//! Packets are read to the byte, never ahead: what follows an SSLRequest belongs to the TLS
+//! acceptor, what follows the login is the first command. Nothing here wakes a database.
+
+mod account;
+mod io;
+pub(crate) mod prove;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dormouse_types::{Account, DatabaseName};
+use dormouse_wire::auth::NATIVE;
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::greeting::Greeting;
+use dormouse_wire::login::{Login, SslRequest};
+use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::status::Status;
+
+use crate::accept::Shared;
+use crate::backend::Identity;
+use crate::directory::{Directory, Membership, SessionHandle};
+use crate::refusal;
+use crate::route::{Route, route};
+use crate::stream::Peer;
+
+pub(crate) use io::PacketIo;
+use prove::{Claim, Proof};
+
+/// A client who has proved who they are, and has not been told yet.
+pub(crate) struct Admitted {
+    pub(crate) membership: Membership,
+    pub(crate) identity: Identity,
+    pub(crate) account: Account,
+    /// The schema the login asks for.
+    pub(crate) schema: Option<Vec<u8>>,
+    /// The random bytes of the greeting.
+    pub(crate) salt: [u8; 20],
+}
+
+/// Why a connection ends before the login is complete.
+pub(crate) enum Rejected {
+    /// The client is gone, broke the protocol's framing, or took too long.
+    Silently,
+    /// With an error to be sent.
+    With(ErrPacket),
+}
+
+impl From<std::io::Error> for Rejected {
+    fn from(_: std::io::Error) -> Self {
+        Self::Silently
+    }
+}
+
+impl From<ErrPacket> for Rejected {
+    fn from(error: ErrPacket) -> Self {
+        Self::With(error)
+    }
+}
+
+/// Leads one client through the login up to its last answer; an error is told to them.
+pub(crate) async fn admit(
+    shared: &Shared,
+    io: &mut PacketIo<'_>,
+    peer: Peer,
+    id: u32,
+) -> Option<Admitted> {
+    let timeout = shared.config.limits.handshake_timeout;
+    let rejected = match tokio::time::timeout(timeout, login(shared, io, peer, id)).await {
+        Ok(Ok(admitted)) => return Some(admitted),
+        Ok(Err(rejected)) => rejected,
+        Err(_) => refusal::limit("handshake_timeout", format!("{timeout:?}")).into(),
+    };
+    if let Rejected::With(error) = rejected {
+        io.refuse(&error).await;
+    }
+    None
+}
+
+/// What is offered to this client.
+fn offer(shared: &Shared) -> Capabilities {
+    Capabilities::MARIADB_OFFER.set(Capabilities::SSL, shared.config.tls.is_some())
+}
+
+/// Twenty random bytes without NUL, which ends the salt in the greeting.
+pub(crate) fn salt() -> Result<[u8; 20], Rejected> {
+    let mut salt = [0; 20];
+    getrandom::fill(&mut salt).map_err(|_| Rejected::Silently)?;
+    Ok(salt.map(|byte| byte % 127 + 1))
+}
+
+async fn login(
+    shared: &Shared,
+    io: &mut PacketIo<'_>,
+    peer: Peer,
+    id: u32,
+) -> Result<Admitted, Rejected> {
+    let offered = offer(shared);
+    let salt = salt()?;
+    let greeting = Greeting {
+        version: shared.plane.greeting_version(),
+        connection_id: id,
+        salt,
+        capabilities: offered,
+        // utf8mb4_general_ci
+        collation: 45,
+        status: Status::AUTOCOMMIT,
+        auth_plugin: NATIVE.to_owned(),
+    };
+    io.send(&greeting.encode()).await?;
+    if let Peer::Tcp { from, .. } = peer {
+        let most = shared.config.limits.failed_logins_per_minute;
+        let address = from.ip().to_canonical();
+        if shared.guard.is_blocked(address, most, Instant::now()) {
+            return Err(refusal::too_many_failures(&peer.host(), most).into());
+        }
+    }
+
+    let mut payload = io.receive().await?;
+    let mut server_name = None;
+    if SslRequest::is_one(&payload) {
+        let Some(tls) = &shared.config.tls else {
+            return Err(refusal::bad_handshake("TLS was not offered").into());
+        };
+        SslRequest::parse(&payload).map_err(refusal::bad_handshake)?;
+        server_name = io.start_tls(Arc::clone(&tls.config)).await?;
+        payload = io.receive().await?;
+    }
+    let login = Login::parse(&payload, offered).map_err(refusal::bad_handshake)?;
+    let insecure = matches!(peer, Peer::Tcp { .. }) && !io.is_tls();
+    if insecure && shared.config.tls.as_ref().is_some_and(|tls| tls.require) {
+        return Err(refusal::tls_required().into());
+    }
+
+    let user = String::from_utf8_lossy(&login.user);
+    let domain = shared.config.domain.as_deref();
+    let route = route(server_name.as_deref(), domain, &user, &login.attributes)
+        .ok_or_else(refusal::no_database)?;
+    let database = find(&shared.directory, &route)?;
+    let claim = Claim {
+        database: &database,
+        user: &route.user,
+        peer,
+        plugin: login.plugin.as_deref(),
+        reply: &login.auth,
+        salt,
+    };
+    let account = match prove::prove(shared, io, claim).await? {
+        Proof::Given(account) => account,
+        Proof::Missing(error) => return Err(error.into()),
+    };
+    if let Some(schema) = &login.schema
+        && database.door.target().is_none()
+        && shared.plane.has_schema(&database.name, schema) == Some(false)
+    {
+        return Err(refusal::unknown_schema(schema).into());
+    }
+    let handle = SessionHandle::new(id, route.user.clone());
+    let most = shared.config.limits.connections_per_database;
+    let membership = database
+        .join(&handle, most)
+        .ok_or_else(|| refusal::limit("connections_per_database", most))?;
+    Ok(Admitted {
+        identity: Identity {
+            user: route.user,
+            account_host: account.host.clone(),
+            peer,
+            capabilities: login.capabilities,
+            collation: login.collation,
+            max_packet: login.max_packet,
+            attributes: login.attributes,
+        },
+        membership,
+        account,
+        schema: login.schema.filter(|schema| !schema.is_empty()),
+        salt,
+    })
+}
+
+fn find(
+    directory: &Directory,
+    route: &Route,
+) -> Result<Arc<crate::directory::Database>, ErrPacket> {
+    let name: Option<DatabaseName> = route.database.parse().ok();
+    name.and_then(|name| directory.find(&name))
+        .ok_or_else(|| refusal::unknown_database(&route.database))
+}

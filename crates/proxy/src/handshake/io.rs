@@ -1,0 +1,84 @@
+//! Packets to and from a client during the login, read to the byte.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::packet::{HEADER, Header, write_packet};
+use dormouse_wire::reply::ErrPacket;
+use tokio::io::AsyncReadExt;
+use tokio_rustls::TlsAcceptor;
+
+use crate::stream::{ClientStream, write_all};
+
+/// The longest packet a client may send before it is known, in bytes. Connection attributes are
+/// limited to 64 KiB by the protocol.
+const LONGEST: usize = 80 << 10;
+
+/// How long one write may take; the whole login has a deadline of its own.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client's stream, packet by packet, with the sequence numbers of one exchange.
+pub(crate) struct PacketIo<'a> {
+    stream: &'a mut ClientStream,
+    seq: u8,
+}
+
+impl<'a> PacketIo<'a> {
+    /// An exchange in which the next packet has this number.
+    pub(crate) fn new(stream: &'a mut ClientStream, seq: u8) -> Self {
+        Self { stream, seq }
+    }
+
+    /// The number the next packet would have.
+    pub(crate) fn seq(&self) -> u8 {
+        self.seq
+    }
+
+    /// Whether the exchange is encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
+    /// Sends one packet.
+    pub(crate) async fn send(&mut self, payload: &[u8]) -> io::Result<()> {
+        let mut packet = Vec::with_capacity(payload.len() + HEADER);
+        self.seq = write_packet(&mut packet, self.seq, payload);
+        write_all(self.stream, &packet, PATIENCE).await
+    }
+
+    /// Sends an error; the connection is over, so nobody cares whether it arrives.
+    pub(crate) async fn refuse(&mut self, error: &ErrPacket) {
+        let _ = self.send(&error.encode(Capabilities::PROTOCOL_41)).await;
+    }
+
+    /// Receives one packet and not a byte more.
+    pub(crate) async fn receive(&mut self) -> io::Result<Vec<u8>> {
+        let mut header = [0; HEADER];
+        self.stream.read_exact(&mut header).await?;
+        let header = Header::parse(header);
+        if header.len > LONGEST || header.seq != self.seq {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut payload = vec![0; header.len];
+        self.stream.read_exact(&mut payload).await?;
+        self.seq = self.seq.wrapping_add(1);
+        Ok(payload)
+    }
+
+    /// Hands the raw stream to TLS and returns the server name the client asked for.
+    pub(crate) async fn start_tls(
+        &mut self,
+        config: Arc<rustls::ServerConfig>,
+    ) -> io::Result<Option<String>> {
+        let closed = ClientStream::Closed(tokio::io::empty());
+        let ClientStream::Plain(socket) = std::mem::replace(self.stream, closed) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let tls = TlsAcceptor::from(config).accept(socket).await?;
+        let name = tls.get_ref().1.server_name().map(str::to_owned);
+        *self.stream = ClientStream::Tls(Box::new(tls));
+        Ok(name)
+    }
+}

@@ -1,0 +1,223 @@
+//! One client's session: commands in, replies out, for as long as the client stays.
+//!
+//! The session outlives its backends. It takes one when a statement needs it, loses it when the
+//! database is parked or its server dies, and brings the next one to the same state.
+
+mod admission;
+mod change_user;
+mod command;
+mod kill;
+mod prepared;
+mod statement;
+mod taking;
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use dormouse_session::{Knowledge, Pin, Session};
+use dormouse_wire::packet::write_packet;
+use dormouse_wire::status::Status;
+
+use crate::accept::Shared;
+use crate::backend::{Backend, Identity};
+use crate::chunk::Chunk;
+use crate::directory::{Database, Membership};
+use crate::inbox::Inbox;
+use crate::mailbox::Order;
+use crate::relay::Customer;
+use crate::stream::{ClientStream, write_all};
+
+pub(crate) use admission::serve;
+
+/// How long a session whose state is not known must be idle before it is probed.
+const SETTLED: Duration = Duration::from_millis(5);
+
+/// The session is over; there is nothing more to say to the client.
+pub(crate) struct Over;
+
+/// One client's session.
+pub(crate) struct Attendant {
+    shared: Arc<Shared>,
+    membership: Membership,
+    identity: Box<Identity>,
+    /// Whether the account is known to carry our credential.
+    enrolled: bool,
+    client: ClientStream,
+    inbox: Inbox,
+    backend: Option<Backend>,
+    state: Box<Session>,
+    /// What went with the last backend and cannot be restored; the client has not been told yet.
+    lost: Vec<Pin>,
+    /// Statements of the present backend that are to be closed, before the next command.
+    closing: Vec<u32>,
+    /// Whether the door counts a transaction of ours.
+    counted_transaction: bool,
+    salt: [u8; 20],
+}
+
+/// What ends a wait for the client.
+enum Turn {
+    Client(std::io::Result<Chunk>),
+    Order(Order),
+    Settled,
+}
+
+impl Attendant {
+    fn database(&self) -> &Arc<Database> {
+        &self.membership.database
+    }
+
+    /// Serves the client until it leaves or is sent away.
+    pub(crate) async fn run(mut self) {
+        while self.turn().await.is_ok() {
+            if self.membership.handle.killed.load(Ordering::Acquire) {
+                break;
+            }
+        }
+        self.count_transaction(false);
+    }
+
+    async fn turn(&mut self) -> Result<(), Over> {
+        if !self.inbox.unread().is_empty() {
+            return self.command().await;
+        }
+        match self.wait().await {
+            Turn::Client(Ok(chunk)) if !chunk.is_empty() => {
+                self.inbox.put(chunk);
+                self.membership.handle.heard.store(self.shared.seconds(), Ordering::Relaxed);
+                self.command().await
+            }
+            Turn::Client(_) => Err(Over),
+            Turn::Order(order) => self.obey(order).await,
+            Turn::Settled => {
+                Box::pin(self.probe()).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the session should be probed as soon as it is idle. While the door is shut there is
+    /// no point: the capture before a park will do it.
+    fn is_unsettled(&self) -> bool {
+        self.state.knowledge() == Knowledge::Unknown
+            && self.backend.is_some()
+            && !self.state.in_transaction()
+            && self.database().door.target().is_some()
+    }
+
+    async fn wait(&mut self) -> Turn {
+        let unsettled = self.is_unsettled();
+        let mailbox = &self.membership.handle.mailbox;
+        let mut read = pin!(Chunk::read(&mut self.client));
+        let turn = poll_fn(|cx| {
+            if let Poll::Ready(result) = read.as_mut().poll(cx) {
+                return Poll::Ready(Turn::Client(result));
+            }
+            mailbox.poll_next(cx).map(Turn::Order)
+        });
+        if !unsettled {
+            return turn.await;
+        }
+        Box::pin(tokio::time::timeout(SETTLED, turn)).await.unwrap_or(Turn::Settled)
+    }
+
+    /// Does what the control path asks, between two statements.
+    async fn obey(&mut self, order: Order) -> Result<(), Over> {
+        match order {
+            Order::Capture(reply) => {
+                let _ = reply.send(Box::pin(self.capture()).await);
+                Ok(())
+            }
+            Order::Release(reply) => {
+                if self.backend.is_some() {
+                    // captured without pins: nothing is lost
+                    self.lose_backend();
+                    self.lost.clear();
+                }
+                let _ = reply.send(());
+                Ok(())
+            }
+            Order::End => Err(Over),
+        }
+    }
+
+    /// Notes the state so that it can be restored; returns what cannot be. The door is shut: this
+    /// is the plane's own time with the server.
+    async fn capture(&mut self) -> Vec<Pin> {
+        let Some(backend) = &mut self.backend else { return Vec::new() };
+        if self.state.in_transaction() && backend.in_transaction().await.is_ok_and(|open| !open) {
+            // a deadlock or a timeout has ended it, which an error packet does not say
+            self.state.saw_status(self.state.status().without(Status::IN_TRANS));
+            self.count_transaction(false);
+        }
+        if !self.state.in_transaction() {
+            self.ask_state().await;
+        }
+        if self.backend.is_none() { Vec::new() } else { self.state.pins() }
+    }
+
+    /// Reads the state back once the session has settled.
+    async fn probe(&mut self) {
+        let Some(pass) = self.database().door.enter_quietly() else { return };
+        if self.backend.as_ref().is_some_and(|backend| backend.target == pass.target) {
+            self.ask_state().await;
+        } else {
+            self.lose_backend();
+        }
+    }
+
+    async fn ask_state(&mut self) {
+        let Some(backend) = &mut self.backend else { return };
+        match backend.probe().await {
+            Ok(answers) => self.state.captured(&answers),
+            Err(error) => {
+                tracing::debug!(%error, "session could not be probed");
+                self.lose_backend();
+            }
+        }
+    }
+
+    /// The backend is no more. What was lost with it is told at the next statement.
+    fn lose_backend(&mut self) {
+        self.backend = None;
+        self.closing.clear();
+        self.membership.handle.thread.store(0, Ordering::Release);
+        self.lost = self.state.lost_backend();
+        self.count_transaction(false);
+    }
+
+    /// Keeps the door's count of open transactions true.
+    fn count_transaction(&mut self, open: bool) {
+        if open != self.counted_transaction {
+            self.counted_transaction = open;
+            self.database().door.transaction(open);
+        }
+    }
+
+    /// Sends one packet as the answer to the command just read.
+    async fn reply(&mut self, payload: &[u8]) -> Result<(), Over> {
+        self.reply_as(1, payload).await
+    }
+
+    async fn reply_as(&mut self, seq: u8, payload: &[u8]) -> Result<(), Over> {
+        let mut packet = Vec::with_capacity(payload.len() + 4);
+        write_packet(&mut packet, seq, payload);
+        let timeout = self.shared.config.limits.write_timeout;
+        write_all(&mut self.client, &packet, timeout).await.map_err(|_| Over)
+    }
+
+    fn customer(&mut self) -> (Option<&mut Backend>, Customer<'_>) {
+        let limits = &self.shared.config.limits;
+        let customer = Customer {
+            stream: &mut self.client,
+            inbox: &mut self.inbox,
+            read_timeout: limits.read_timeout,
+            write_timeout: limits.write_timeout,
+        };
+        (self.backend.as_mut(), customer)
+    }
+}

@@ -1,0 +1,105 @@
+//! From an accepted socket to a running session.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dormouse_session::Session;
+use dormouse_wire::reply::{ErrPacket, OkPacket};
+use tracing::debug;
+
+use super::statement::Unready;
+use super::{Attendant, Over};
+use crate::accept::{HandshakePlace, Shared};
+use crate::handshake::{PacketIo, admit};
+use crate::inbox::Inbox;
+use crate::stream::{ClientStream, Peer, Socket};
+
+/// Leads one client through the login and serves it until it leaves.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    socket: Socket,
+    peer: Peer,
+    id: u32,
+    place: HandshakePlace,
+) {
+    // the login's state is large and short-lived: it does not stay in the session's task
+    let attendant = Box::pin(enter(shared, socket, peer, id)).await;
+    drop(place);
+    if let Some(attendant) = attendant {
+        attendant.run().await;
+    }
+}
+
+async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Option<Attendant> {
+    let mut client = ClientStream::Plain(socket);
+    let mut io = PacketIo::new(&mut client, 0);
+    let admitted = admit(&shared, &mut io, peer, id).await?;
+    let seq = io.seq();
+    debug!(database = %admitted.membership.database.name, user = admitted.identity.user, id, "login");
+    admitted.membership.handle.heard.store(shared.seconds(), Ordering::Relaxed);
+    let mut attendant = Attendant {
+        enrolled: admitted.account.enrolled,
+        state: Box::new(Session::new(admitted.schema.map(Into::into))),
+        identity: Box::new(admitted.identity),
+        membership: admitted.membership,
+        client,
+        inbox: Inbox::default(),
+        backend: None,
+        lost: Vec::new(),
+        closing: Vec::new(),
+        counted_transaction: false,
+        salt: admitted.salt,
+        shared,
+    };
+    match attendant.arrive().await {
+        Ok(()) => {
+            let ok = attendant.ok();
+            attendant.reply_as(seq, &ok).await.ok()?;
+            Some(attendant)
+        }
+        Err(error) => {
+            let packet = error.encode(attendant.identity.capabilities);
+            let _ = attendant.reply_as(seq, &packet).await;
+            None
+        }
+    }
+}
+
+impl Attendant {
+    /// If the login names a schema and the server is awake, connects at once: the server's own
+    /// word on the schema is part of the login's answer.
+    pub(super) async fn arrive(&mut self) -> Result<(), ErrPacket> {
+        let Some(schema) = self.state.schema().cloned() else { return Ok(()) };
+        let Some(pass) = self.database().door.enter_quietly() else { return Ok(()) };
+        match self.connect(&pass, Some(&schema)).await {
+            Ok(()) => Ok(()),
+            Err(Unready::Refused(error) | Unready::Lost(error)) => Err(error),
+            // it is going away just now; the first statement will wait for it
+            Err(Unready::Gone) => Ok(()),
+        }
+    }
+
+    /// The answer to a command that went well and changed nothing but what we track.
+    pub(super) fn ok(&self) -> Vec<u8> {
+        let ok = OkPacket { status: self.state.status(), ..OkPacket::default() };
+        ok.encode(self.identity.capabilities, false)
+    }
+
+    /// Answers the command just read with OK.
+    pub(super) async fn reply_ok(&mut self) -> Result<(), Over> {
+        let ok = self.ok();
+        self.reply(&ok).await
+    }
+
+    /// Answers the command just read with an error; the session goes on.
+    pub(super) async fn reply_error(&mut self, error: &ErrPacket) -> Result<(), Over> {
+        let packet = error.encode(self.identity.capabilities);
+        self.reply(&packet).await
+    }
+
+    /// Answers the command just read with an error and ends the session.
+    pub(super) async fn end_with(&mut self, error: &ErrPacket) -> Over {
+        let _ = self.reply_error(error).await;
+        Over
+    }
+}

@@ -1,0 +1,72 @@
+//! `COM_CHANGE_USER`: a new login on the same connection. It is proved here like the first one, so
+//! it wakes nobody; the backend is left and a new one taken when a statement needs it.
+
+use dormouse_session::Session;
+use dormouse_wire::login::ChangeUser;
+
+use super::taking::Incoming;
+use super::{Attendant, Over};
+use crate::handshake::prove::{Claim, Proof, prove};
+use crate::handshake::{PacketIo, Rejected};
+use crate::refusal;
+
+impl Attendant {
+    pub(super) async fn change_user(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if !incoming.is_whole() {
+            return Err(Over);
+        }
+        let Ok(login) = ChangeUser::parse(incoming.argument(), self.identity.capabilities) else {
+            return Err(self.end_with(&refusal::malformed()).await);
+        };
+        let name = String::from_utf8_lossy(&login.user).into_owned();
+        let own = format!("{}.", self.database().name);
+        let user = name.strip_prefix(&own).unwrap_or(&name);
+
+        let mut io = PacketIo::new(&mut self.client, 1);
+        let claim = Claim {
+            database: &self.membership.database,
+            user,
+            peer: self.identity.peer,
+            plugin: login.plugin.as_deref(),
+            reply: &login.auth,
+            salt: self.salt,
+        };
+        let timeout = self.shared.config.limits.handshake_timeout;
+        let proof = tokio::time::timeout(timeout, prove(&self.shared, &mut io, claim)).await;
+        let account = match proof {
+            Ok(Ok(Proof::Given(account))) => account,
+            // the server would stay with the old user and its state wiped; ending is safer
+            Ok(Ok(Proof::Missing(error)) | Err(Rejected::With(error))) => {
+                io.refuse(&error).await;
+                return Err(Over);
+            }
+            Ok(Err(Rejected::Silently)) | Err(_) => return Err(Over),
+        };
+        let seq = io.seq();
+
+        if self.backend.is_some() {
+            self.lose_backend();
+        }
+        self.lost.clear();
+        self.membership.handle.set_user(user);
+        user.clone_into(&mut self.identity.user);
+        self.identity.account_host = account.host;
+        // the packet has two bytes, a login but one
+        self.identity.collation = u8::try_from(login.collation).unwrap_or(self.identity.collation);
+        self.identity.attributes = login.attributes;
+        self.enrolled = account.enrolled;
+        let schema = login.schema.filter(|schema| !schema.is_empty());
+        self.state = Box::new(Session::new(schema.map(Into::into)));
+        match self.arrive().await {
+            Ok(()) => {
+                let ok = self.ok();
+                self.reply_as(seq, &ok).await
+            }
+            Err(error) => {
+                let packet = error.encode(self.identity.capabilities);
+                let _ = self.reply_as(seq, &packet).await;
+                Err(Over)
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `KILL` and `COM_PROCESS_KILL`: the client names a connection by the id it was given at the
+//! login, the server knows it by that of its present backend.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dormouse_session::kill::Kill;
+use dormouse_wire::command::Command;
+
+use super::taking::Incoming;
+use super::{Attendant, Over};
+use crate::mailbox::Order;
+use crate::refusal;
+
+impl Attendant {
+    pub(super) async fn process_kill(&mut self, incoming: Incoming) -> Result<(), Over> {
+        match incoming.argument().first_chunk::<4>() {
+            Some(id) => {
+                let connection = u32::from_le_bytes(*id);
+                self.kill(Kill { query_only: false, connection }).await
+            }
+            None => self.reply_error(&refusal::malformed()).await,
+        }
+    }
+
+    pub(super) async fn kill(&mut self, kill: Kill) -> Result<(), Over> {
+        let id = kill.connection;
+        let Some(victim) = self.database().session(id) else {
+            return self.reply_error(&refusal::unknown_thread(id)).await;
+        };
+        let thread = victim.thread.load(Ordering::Relaxed);
+        if thread == 0 {
+            // no server knows it, so none can judge whether this user may
+            if victim.user() != self.membership.handle.user() {
+                return self.reply_error(&refusal::not_owner(id)).await;
+            }
+            if !kill.query_only {
+                victim.mailbox.send(Order::End);
+            }
+            return self.reply_ok().await;
+        }
+        let what = if kill.query_only { "QUERY" } else { "CONNECTION" };
+        let statement = Incoming::made(Command::Query, format!("KILL {what} {thread}").as_bytes());
+        let own = Arc::ptr_eq(&victim, &self.membership.handle);
+        // killing oneself is answered with an error
+        let done = self.run_on_server(statement, None).await?;
+        if !kill.query_only && done.is_some_and(|end| end.error.is_none() || own) {
+            victim.killed.store(true, Ordering::Release);
+            victim.mailbox.send(Order::End);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! Prepared statements: the client's ids in front of whatever backend there is.
+
+use dormouse_session::{Effects, Statement, Statements};
+use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::packet::{HEADER, write_packet};
+use dormouse_wire::status::Status;
+use dormouse_wire::stmt::{BulkView, ExecuteView, set_statement, statement_of};
+
+use super::statement::Unready;
+use super::taking::Incoming;
+use super::{Attendant, Over};
+use crate::backend::BackendError;
+use crate::inbox::Bytes;
+use crate::refusal;
+
+impl Attendant {
+    pub(super) async fn prepare(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if self.state.statements.len() >= Statements::MOST {
+            self.skip(incoming.left, incoming.continues).await?;
+            return self.reply_error(&refusal::too_many_statements(Statements::MOST)).await;
+        }
+        let text = incoming.argument();
+        let keep = incoming.is_whole() && self.state.statements.can_keep(text.len());
+        let statement = Statement {
+            text: keep.then(|| text.into()),
+            effects: Effects::of(text),
+            schema: self.state.schema().cloned(),
+            context: self.state.statements.context(),
+            params: 0,
+            types: None,
+            backend: None,
+            bound: false,
+            cursor: false,
+            long_data: false,
+        };
+        let id = self.state.statements.add(statement);
+        let prepared = self.run_on_server(incoming, Some(id)).await?.and_then(|end| end.prepared);
+        match (prepared, self.state.statements.get(id)) {
+            (Some(prepared), Some(statement)) => {
+                statement.backend = Some(prepared.statement);
+                statement.params = prepared.params;
+                if prepared.params > 0 && matches!(statement.effects, Effects::Replay(_)) {
+                    // its text alone does not tell what it sets
+                    statement.effects = Effects::Unknown;
+                }
+            }
+            _ => {
+                let _never_prepared = self.state.statements.remove(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The client's statement id in a command, if there is such a statement; else the client has
+    /// been told.
+    async fn known(&mut self, incoming: &Incoming, doing: &str) -> Result<Option<u32>, Over> {
+        let named = statement_of(incoming.payload());
+        let id = named.map(|id| self.state.statements.resolve(id));
+        if let Some(id) = id
+            && self.state.statements.get(id).is_some()
+        {
+            return Ok(Some(id));
+        }
+        self.skip(incoming.left, incoming.continues).await?;
+        let error = match named {
+            Some(id) => refusal::unknown_statement(id, doing),
+            None => refusal::malformed(),
+        };
+        self.reply_error(&error).await?;
+        Ok(None)
+    }
+
+    pub(super) async fn execute(&mut self, incoming: Incoming) -> Result<(), Over> {
+        let Some(id) = self.known(&incoming, "EXECUTE").await? else { return Ok(()) };
+        let Some(statement) = self.state.statements.get(id) else { return Ok(()) };
+        let kind = ReplyKind::of(incoming.payload());
+        if let Some(types) = types_of(&incoming, statement.params) {
+            statement.types = Some(types);
+        }
+        statement.cursor = false;
+        let (text, effects) = (statement.text.clone(), statement.effects);
+        let Some(end) = self.run_on_server(incoming, Some(id)).await? else { return Ok(()) };
+        if let Some(statement) = self.state.statements.get(id) {
+            statement.bound |= end.error.is_none();
+            statement.long_data = false;
+            let open = |status: Status| {
+                status.contains(Status::CURSOR_EXISTS) && !status.contains(Status::LAST_ROW_SENT)
+            };
+            statement.cursor = kind == ReplyKind::Execute && end.status.is_some_and(open);
+        }
+        self.state.ran(text.as_deref().unwrap_or_default(), effects, end.error.is_some());
+        Ok(())
+    }
+
+    pub(super) async fn fetch(&mut self, incoming: Incoming) -> Result<(), Over> {
+        let Some(id) = self.known(&incoming, "FETCH").await? else { return Ok(()) };
+        let end = self.run_on_server(incoming, Some(id)).await?;
+        let over = end.and_then(|end| end.status).is_none_or(|s| s.contains(Status::LAST_ROW_SENT));
+        if let Some(statement) = self.state.statements.get(id) {
+            statement.cursor &= !over;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn long_data(&mut self, incoming: Incoming) -> Result<(), Over> {
+        let id = statement_of(incoming.payload()).map(|id| self.state.statements.resolve(id));
+        match id.and_then(|id| Some((id, self.state.statements.get(id)?))) {
+            Some((id, statement)) => {
+                statement.long_data = true;
+                self.run_on_server(incoming, Some(id)).await.map(|_| ())
+            }
+            // there is no reply in which to complain; the execution will
+            None => self.skip(incoming.left, incoming.continues).await,
+        }
+    }
+
+    pub(super) async fn reset_statement(&mut self, incoming: Incoming) -> Result<(), Over> {
+        let Some(id) = self.known(&incoming, "RESET").await? else { return Ok(()) };
+        let Some(statement) = self.state.statements.get(id) else { return Ok(()) };
+        statement.cursor = false;
+        statement.long_data = false;
+        if statement.backend.is_none() {
+            return self.reply_ok().await;
+        }
+        self.run_on_server(incoming, Some(id)).await.map(|_| ())
+    }
+
+    /// The server hears of it with the next command: closing a statement wakes nobody.
+    pub(super) fn close_statement(&mut self, incoming: Incoming) -> Result<(), Over> {
+        let id = statement_of(incoming.payload()).map(|id| self.state.statements.resolve(id));
+        if let Some(id) = id {
+            self.closing.extend(self.state.statements.remove(id));
+        }
+        Ok(())
+    }
+
+    /// Writes the present backend's id for a statement into a command about it, and the parameter
+    /// types if this backend has never been told them.
+    pub(super) fn address(&mut self, incoming: &mut Incoming, id: u32) {
+        let Some(statement) = self.state.statements.get(id) else { return };
+        let Some(backend) = statement.backend else { return };
+        let missing = !statement.bound && types_of(incoming, statement.params).is_none();
+        if missing
+            && incoming.is_whole()
+            && let Some(types) = &statement.types
+        {
+            let payload = match incoming.command {
+                Command::StmtExecute => {
+                    Some(ExecuteView::with_types(incoming.payload(), statement.params, types))
+                }
+                Command::StmtBulkExecute => {
+                    Some(BulkView::with_types(incoming.payload(), statement.params, types))
+                }
+                _ => None,
+            };
+            if let Some(payload) = payload {
+                let mut packet = Vec::with_capacity(payload.len() + HEADER);
+                write_packet(&mut packet, 0, &payload);
+                incoming.bytes = Bytes::Owned(packet);
+            }
+        }
+        if let Some(payload) = incoming.bytes.get_mut(HEADER..) {
+            set_statement(payload, backend);
+        }
+    }
+
+    /// Prepares a statement on a backend that does not have it yet, under the schema it was first
+    /// prepared in.
+    pub(super) async fn prepare_again(&mut self, id: u32) -> Result<(), Unready> {
+        let current = self.state.schema().cloned();
+        let Some(statement) = self.state.statements.get(id) else { return Ok(()) };
+        let (text, schema) = (statement.text.clone(), statement.schema.clone());
+        let (Some(text), Some(backend)) = (text, &mut self.backend) else {
+            return Err(Unready::Lost(refusal::state_lost(&[dormouse_session::Pin::PreparedText])));
+        };
+        let elsewhere = schema.is_some() && schema != current;
+        let gone = |_: BackendError| Unready::Gone;
+        if elsewhere && let Some(schema) = &schema {
+            let _dropped = backend.tell(Command::InitDb, schema).await.map_err(gone)?;
+        }
+        let prepared = backend.prepare(&text).await.map_err(gone)?;
+        if elsewhere && let Some(current) = &current {
+            let _dropped = backend.tell(Command::InitDb, current).await.map_err(gone)?;
+        }
+        let prepared = prepared.map_err(Unready::Refused)?;
+        if let Some(statement) = self.state.statements.get(id) {
+            statement.backend = Some(prepared.statement);
+            statement.bound = false;
+        }
+        Ok(())
+    }
+}
+
+/// The parameter types in an execution, if it has any.
+fn types_of(incoming: &Incoming, params: u16) -> Option<Box<[u8]>> {
+    match incoming.command {
+        Command::StmtExecute => ExecuteView::parse(incoming.payload(), params).ok()?.types,
+        Command::StmtBulkExecute => BulkView::parse(incoming.payload(), params).ok()?.types,
+        _ => None,
+    }
+    .map(Into::into)
+}

@@ -1,0 +1,306 @@
+//! A command on its way to a server and its reply on the way back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dormouse_session::Pin;
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::framer::ReplyEnd;
+use dormouse_wire::packet::{HEADER, write_packet};
+use dormouse_wire::reply::ErrPacket;
+use tokio::time::Instant;
+
+use super::taking::Incoming;
+use super::{Attendant, Over};
+use crate::backend::{Backend, BackendError, Identity};
+use crate::door::{Entry, Pass, Target};
+use crate::refusal;
+use crate::relay::{Broken, next_header, pass_on, relay};
+use crate::stream::write_all;
+
+/// Pause before asking again for a server that has just gone and whose death the plane has not
+/// seen yet.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// Why there is no usable backend.
+pub(super) enum Unready {
+    /// The server is gone or going; ask the door again.
+    Gone,
+    /// It says no to this user now; the session goes on.
+    Refused(ErrPacket),
+    /// The session cannot go on as it was.
+    Lost(ErrPacket),
+}
+
+impl Attendant {
+    /// Runs a command on the server and passes its reply on, waking the database if need be.
+    /// `statement` is the client's id of the prepared statement it is about. `None` means that it
+    /// was not run, or did not end, and the client has been told.
+    pub(super) async fn run_on_server(
+        &mut self,
+        mut incoming: Incoming,
+        statement: Option<u32>,
+    ) -> Result<Option<ReplyEnd>, Over> {
+        let mut patience = None;
+        loop {
+            let pass = match self.pass(&mut incoming).await? {
+                Ok(pass) => pass,
+                Err(error) => return self.not_run(&incoming, &error).await,
+            };
+            match self.ready(&pass, statement, incoming.command).await {
+                Ok(()) => {}
+                Err(Unready::Gone) => {
+                    drop(pass);
+                    self.shared.plane.demand(&self.database().name);
+                    let limit = self.shared.config.limits.hold_timeout;
+                    let deadline = *patience.get_or_insert_with(|| Instant::now() + limit);
+                    if Instant::now() >= deadline {
+                        let error = refusal::hold_timeout(limit.as_secs());
+                        return self.not_run(&incoming, &error).await;
+                    }
+                    tokio::time::sleep(MOMENT).await;
+                    continue;
+                }
+                Err(Unready::Refused(error)) => return self.not_run(&incoming, &error).await,
+                Err(Unready::Lost(error)) => {
+                    self.skip(incoming.left, incoming.continues).await?;
+                    return Err(self.end_with(&error).await);
+                }
+            }
+            match self.exchange(&mut incoming, statement).await {
+                Ok(end) => {
+                    self.saw(&end);
+                    return Ok(Some(end));
+                }
+                Err(Broken::Client) => return Err(Over),
+                Err(Broken::Server { unread: true, .. }) if incoming.is_whole() => {
+                    self.lose_backend();
+                }
+                Err(Broken::Server { delivered: true, .. }) => return Err(Over),
+                Err(Broken::Server { .. }) => return self.interrupted(&incoming).await,
+            }
+        }
+    }
+
+    async fn not_run(
+        &mut self,
+        incoming: &Incoming,
+        error: &ErrPacket,
+    ) -> Result<Option<ReplyEnd>, Over> {
+        self.skip(incoming.left, incoming.continues).await?;
+        if incoming.command.reply() != ReplyKind::None {
+            self.reply_error(error).await?;
+        }
+        Ok(None)
+    }
+
+    /// The server ended while it had the command.
+    async fn interrupted(&mut self, incoming: &Incoming) -> Result<Option<ReplyEnd>, Over> {
+        self.lose_backend();
+        if !incoming.is_whole() {
+            // how much of it was passed on is not known any more
+            return Err(Over);
+        }
+        let lost = std::mem::take(&mut self.lost);
+        let error = if lost.contains(&Pin::Transaction) {
+            refusal::transaction_lost()
+        } else {
+            refusal::outcome_unknown()
+        };
+        if lost.iter().any(|pin| *pin != Pin::Transaction) {
+            return Err(self.end_with(&error).await);
+        }
+        self.reply_error(&error).await?;
+        Ok(None)
+    }
+
+    /// Waits at the door. The outer error ends the session, the inner one is for the client.
+    async fn pass(&mut self, incoming: &mut Incoming) -> Result<Result<Pass, ErrPacket>, Over> {
+        let limits = &self.shared.config.limits;
+        let known = self.backend.as_ref().map(|backend| &backend.target);
+        let mut receiver = match self.database().door.enter(known, limits.held_statements) {
+            Entry::Pass(pass) => return Ok(Ok(pass)),
+            Entry::Held(receiver) => receiver,
+            Entry::Full => return Ok(Err(refusal::too_many_held(limits.held_statements))),
+            Entry::Refused(reason) => {
+                self.shared.plane.demand(&self.database().name);
+                return Ok(Err(refusal::cannot_wake(&reason)));
+            }
+        };
+        let limit = limits.hold_timeout;
+        incoming.bytes.settle();
+        self.shared.plane.demand(&self.database().name);
+        let deadline = tokio::time::sleep(limit);
+        tokio::pin!(deadline);
+        loop {
+            let handle = Arc::clone(&self.membership.handle);
+            tokio::select! {
+                biased;
+                answer = &mut receiver => return match answer {
+                    Ok(Ok(pass)) => Ok(Ok(pass)),
+                    Ok(Err(reason)) => Ok(Err(refusal::cannot_wake(&reason))),
+                    Err(_) => Err(Over),
+                },
+                order = std::future::poll_fn(|cx| handle.mailbox.poll_next(cx)) => {
+                    Box::pin(self.obey(order)).await?;
+                }
+                () = &mut deadline => return Ok(Err(refusal::hold_timeout(limit.as_secs()))),
+            }
+        }
+    }
+
+    /// Makes sure that there is a backend on the server that the pass leads to, in the session's
+    /// state, with the statement prepared.
+    async fn ready(
+        &mut self,
+        pass: &Pass,
+        statement: Option<u32>,
+        command: Command,
+    ) -> Result<(), Unready> {
+        let target = &pass.target;
+        if self.backend.as_ref().is_none_or(|backend| !Arc::ptr_eq(&backend.target, target)) {
+            Box::pin(self.replace(pass)).await?;
+        }
+        let Some(id) = statement.filter(|_| command != Command::StmtPrepare) else { return Ok(()) };
+        if self.state.statements.get(id).is_some_and(|statement| statement.backend.is_none()) {
+            Box::pin(self.prepare_again(id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Gets a backend in place of one that is gone or was never there.
+    async fn replace(&mut self, pass: &Pass) -> Result<(), Unready> {
+        if let Some(backend) = &self.backend {
+            if same_server(&backend.target, &pass.target) {
+                return Ok(());
+            }
+            self.lose_backend();
+        }
+        match std::mem::take(&mut self.lost).as_slice() {
+            [] => self.connect(pass, None).await,
+            [Pin::Transaction] => Err(Unready::Refused(refusal::transaction_lost())),
+            lost => Err(Unready::Lost(refusal::state_lost(lost))),
+        }
+    }
+
+    /// Logs in to the server as the client's user and restores the session. At the login itself
+    /// `schema` is part of it; later the schema is restored like everything else.
+    pub(super) async fn connect(
+        &mut self,
+        pass: &Pass,
+        schema: Option<&Arc<[u8]>>,
+    ) -> Result<(), Unready> {
+        let target = &pass.target;
+        let mut backend = match self.log_in(target, schema).await {
+            Ok(backend) => backend,
+            Err(BackendError::Refused(error)) => return Err(Unready::Refused(error)),
+            Err(BackendError::Gone(_) | BackendError::Malformed(_)) => return Err(Unready::Gone),
+            Err(BackendError::Restore { error, .. }) => return Err(Unready::Lost(error)),
+        };
+        if schema.is_none() {
+            let multi = self.identity.capabilities.contains(Capabilities::MULTI_STATEMENTS);
+            match backend.restore(&self.state, multi).await {
+                Ok(()) => {}
+                Err(BackendError::Restore { statement, error }) => {
+                    return Err(Unready::Lost(refusal::cannot_restore(&statement, &error.message)));
+                }
+                Err(_) => return Err(Unready::Gone),
+            }
+        }
+        self.membership.handle.thread.store(backend.thread, Ordering::Release);
+        self.backend = Some(backend);
+        Ok(())
+    }
+
+    /// Logs in; gives the account our credential if it lacks it.
+    async fn log_in(
+        &mut self,
+        target: &Arc<Target>,
+        schema: Option<&Arc<[u8]>>,
+    ) -> Result<Backend, BackendError> {
+        let credential = self.shared.plane.credential(target.instance, &self.identity.user);
+        let schema = schema.map(AsRef::as_ref);
+        if self.enrolled {
+            match Backend::connect(target, &self.identity, credential, schema).await {
+                Err(BackendError::Refused(error)) if error.code == 1045 => {}
+                done => return done,
+            }
+        }
+        let Identity { user, account_host, .. } = &*self.identity;
+        let enrolled = self.shared.plane.enroll(&self.database().name, user, account_host).await;
+        match enrolled {
+            Ok(true) => self.enrolled = true,
+            Ok(false) => {
+                let error = refusal::access_denied(user, &self.identity.peer.host(), true);
+                return Err(BackendError::Restore { statement: Vec::new(), error });
+            }
+            Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
+        }
+        Backend::connect(target, &self.identity, credential, schema).await
+    }
+
+    /// Sends the command and relays the reply.
+    async fn exchange(
+        &mut self,
+        incoming: &mut Incoming,
+        statement: Option<u32>,
+    ) -> Result<ReplyEnd, Broken> {
+        let kind = ReplyKind::of(incoming.payload());
+        if let Some(id) = statement {
+            self.address(incoming, id);
+        }
+        let closing = std::mem::take(&mut self.closing);
+        let (Some(backend), mut customer) = self.customer() else {
+            return Err(Broken::Server { unread: true, delivered: false });
+        };
+        let sent = if closing.is_empty() {
+            write_all(&mut backend.stream, &incoming.bytes, customer.write_timeout).await
+        } else {
+            let bytes = [&closings(&closing), &*incoming.bytes].concat();
+            write_all(&mut backend.stream, &bytes, customer.write_timeout).await
+        };
+        // a command that was not taken whole was not run
+        sent.map_err(|_| Broken::Server { unread: true, delivered: false })?;
+        if !incoming.is_whole() {
+            pass_on(backend, &mut customer, incoming.left).await?;
+            let mut continues = incoming.continues;
+            while continues {
+                let header = next_header(&mut customer).await?;
+                pass_on(backend, &mut customer, HEADER + header.len).await?;
+                continues = header.continues();
+            }
+        }
+        if kind == ReplyKind::None {
+            return Ok(ReplyEnd::default());
+        }
+        let renamed = statement.filter(|_| kind == ReplyKind::Prepare);
+        relay(backend, &mut customer, kind, renamed).await
+    }
+
+    /// Notes what the end of a reply says of the session.
+    fn saw(&mut self, end: &ReplyEnd) {
+        if let Some(status) = end.status {
+            self.state.saw_status(status);
+            self.count_transaction(self.state.in_transaction());
+        }
+        self.state.saw_insert_id(end.last_insert_id);
+    }
+}
+
+
+fn same_server(a: &Target, b: &Target) -> bool {
+    a.generation == b.generation && a.instance == b.instance
+}
+
+/// `COM_STMT_CLOSE` for each of the server's statement ids; they have no replies.
+fn closings(ids: &[u32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ids.len() * (HEADER + 5));
+    for id in ids {
+        let mut payload = vec![Command::StmtClose as u8];
+        payload.extend_from_slice(&id.to_le_bytes());
+        write_packet(&mut bytes, 0, &payload);
+    }
+    bytes
+}

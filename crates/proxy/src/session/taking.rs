@@ -1,0 +1,123 @@
+//! Taking a command from what the client has sent.
+
+use dormouse_wire::command::Command;
+use dormouse_wire::packet::{HEADER, Header};
+
+use super::{Attendant, Over};
+use crate::chunk;
+use crate::inbox::Bytes;
+use crate::refusal;
+use crate::stream::within;
+use crate::chunk::Chunk;
+
+/// The longest command, other than a query, that is gathered in memory before it is looked at.
+const GATHERED: usize = 1 << 20;
+
+/// A command, or the beginning of a long one.
+pub(super) struct Incoming {
+    pub(super) command: Command,
+    /// The packet from its header on.
+    pub(super) bytes: Bytes,
+    /// How many bytes of the packet are still to come.
+    pub(super) left: usize,
+    /// Whether another packet continues it.
+    pub(super) continues: bool,
+}
+
+impl Incoming {
+    /// A command of our own making.
+    pub(super) fn made(command: Command, argument: &[u8]) -> Self {
+        let mut packet = Vec::with_capacity(argument.len() + HEADER + 1);
+        dormouse_wire::packet::write_packet(&mut packet, 0, &[&[command as u8], argument].concat());
+        Self { command, bytes: Bytes::Owned(packet), left: 0, continues: false }
+    }
+
+    /// Whether all of it is in memory, so that it can be sent a second time.
+    pub(super) fn is_whole(&self) -> bool {
+        self.left == 0 && !self.continues
+    }
+
+    /// The payload as far as it is there, its first byte being the command.
+    pub(super) fn payload(&self) -> &[u8] {
+        self.bytes.get(HEADER..).unwrap_or_default()
+    }
+
+    /// The payload behind the command byte, as far as it is there.
+    pub(super) fn argument(&self) -> &[u8] {
+        self.payload().get(1..).unwrap_or_default()
+    }
+}
+
+impl Attendant {
+    /// Takes the next command; some of it is at hand. Errors in the framing end the session, as
+    /// they do on the server; a command that does not exist is answered, and `None` returned.
+    pub(super) async fn take(&mut self) -> Result<Option<Incoming>, Over> {
+        self.at_least(HEADER).await?;
+        let Some(header) = self.inbox.header() else { return Err(Over) };
+        if header.seq != 0 {
+            return Err(self.end_with(&refusal::out_of_order()).await);
+        }
+        if header.len == 0 {
+            return Err(self.end_with(&refusal::malformed()).await);
+        }
+        self.at_least(HEADER + 1).await?;
+        let command = self.inbox.unread().get(HEADER).copied().and_then(Command::from_byte);
+        let Some(command) = command else {
+            self.skip(HEADER + header.len, header.continues()).await?;
+            self.reply_error(&refusal::unknown_command()).await?;
+            return Ok(None);
+        };
+        self.gather(command, header).await.map(Some)
+    }
+
+    async fn at_least(&mut self, n: usize) -> Result<(), Over> {
+        let timeout = self.shared.config.limits.read_timeout;
+        self.inbox.at_least(n, &mut self.client, timeout).await.map_err(|_| Over)
+    }
+
+    async fn gather(&mut self, command: Command, header: Header) -> Result<Incoming, Over> {
+        let total = HEADER + header.len;
+        let continues = header.continues();
+        if total <= chunk::SIZE {
+            self.at_least(total).await?;
+            return Ok(Incoming { command, bytes: self.inbox.take(total), left: 0, continues });
+        }
+        let keep = match command {
+            Command::Query | Command::StmtSendLongData => chunk::SIZE,
+            _ => GATHERED.min(total),
+        };
+        let mut bytes = Vec::with_capacity(keep);
+        while bytes.len() < keep {
+            self.at_least(1).await?;
+            let unread = self.inbox.unread();
+            let n = unread.len().min(keep - bytes.len());
+            bytes.extend_from_slice(&unread[..n]);
+            self.inbox.consume(n);
+        }
+        let left = total - bytes.len();
+        Ok(Incoming { command, bytes: Bytes::Owned(bytes), left, continues })
+    }
+
+    /// Reads and forgets the next `left` bytes, and the packets that continue them.
+    pub(super) async fn skip(&mut self, mut left: usize, mut continues: bool) -> Result<(), Over> {
+        let timeout = self.shared.config.limits.read_timeout;
+        loop {
+            let n = self.inbox.unread().len().min(left);
+            self.inbox.consume(n);
+            left -= n;
+            if left > 0 {
+                match within(timeout, Chunk::read(&mut self.client)).await {
+                    Ok(chunk) if !chunk.is_empty() => self.inbox.put(chunk),
+                    _ => return Err(Over),
+                }
+            } else if continues {
+                self.at_least(HEADER).await?;
+                let Some(header) = self.inbox.header() else { return Err(Over) };
+                left = HEADER + header.len;
+                continues = header.continues();
+            } else {
+                return Ok(());
+            }
+        }
+    }
+}

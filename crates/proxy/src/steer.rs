@@ -1,0 +1,103 @@
+//! How the control path steers the data path.
+
+use std::time::Duration;
+
+use dormouse_session::Pin;
+use dormouse_types::DatabaseName;
+use tokio::sync::oneshot;
+
+use crate::accept::Proxy;
+use crate::door::{Activity, Target};
+use crate::mailbox::Order;
+
+/// Why a session cannot live through a park.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Veto {
+    /// The connection id the client was given.
+    pub session: u32,
+    /// What it holds; `None` if it did not answer in time.
+    pub pin: Option<Pin>,
+}
+
+impl Proxy {
+    /// A database exists: logins to it are possible. Its door is shut.
+    pub fn add(&self, database: &DatabaseName) {
+        self.shared.directory.add(database);
+    }
+
+    /// A database is no more: its sessions end.
+    pub fn remove(&self, database: &DatabaseName) {
+        self.shared.directory.remove(database);
+    }
+
+    /// Lets statements flow; those held go first.
+    pub fn open(&self, database: &DatabaseName, target: Target) {
+        if let Some(database) = self.shared.directory.find(database) {
+            database.door.open(target);
+        }
+    }
+
+    /// Holds statements from now on, if none is running, or in any case with `force`. Says whether
+    /// they are held.
+    pub fn shut(&self, database: &DatabaseName, force: bool) -> bool {
+        self.shared.directory.find(database).is_none_or(|database| database.door.shut(force))
+    }
+
+    /// Refuses held and later statements for this reason until the door is opened or shut.
+    pub fn refuse(&self, database: &DatabaseName, reason: &str) {
+        if let Some(database) = self.shared.directory.find(database) {
+            database.door.refuse(reason);
+        }
+    }
+
+    /// The load now; all zero for an unknown database.
+    #[must_use]
+    pub fn activity(&self, database: &DatabaseName) -> Activity {
+        let Some(database) = self.shared.directory.find(database) else {
+            return Activity::default();
+        };
+        Activity { sessions: database.session_count(), ..database.door.activity() }
+    }
+
+    /// With the door shut and the server running: every session notes its state. Returns what
+    /// cannot be restored.
+    pub async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto> {
+        let Some(database) = self.shared.directory.find(database) else { return Vec::new() };
+        let mut asked = Vec::new();
+        for session in database.everyone().into_iter().filter(|session| session.has_backend()) {
+            let (reply, answer) = oneshot::channel();
+            session.mailbox.send(Order::Capture(reply));
+            asked.push((session, answer));
+        }
+        let until = tokio::time::Instant::now() + deadline;
+        let mut vetoes = Vec::new();
+        for (session, answer) in asked {
+            let id = session.id;
+            match tokio::time::timeout_at(until, answer).await {
+                Ok(Ok(pins)) => {
+                    vetoes.extend(pins.into_iter().map(|pin| Veto { session: id, pin: Some(pin) }));
+                }
+                // it has ended meanwhile, or never got there: nothing to lose
+                Ok(Err(_)) => {}
+                Err(_) if database.session(id).is_none() => {}
+                Err(_) => vetoes.push(Veto { session: id, pin: None }),
+            }
+        }
+        vetoes
+    }
+
+    /// With the door shut and every session captured: all backends are given up.
+    pub async fn release(&self, database: &DatabaseName, deadline: Duration) {
+        let Some(database) = self.shared.directory.find(database) else { return };
+        let mut told = Vec::new();
+        for session in database.everyone().into_iter().filter(|session| session.has_backend()) {
+            let (reply, done) = oneshot::channel();
+            session.mailbox.send(Order::Release(reply));
+            told.push(done);
+        }
+        let until = tokio::time::Instant::now() + deadline;
+        for done in told {
+            let _ = tokio::time::timeout_at(until, done).await;
+        }
+    }
+}
