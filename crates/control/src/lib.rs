@@ -15,17 +15,26 @@
 //!
 //! Called by `api` (orders, questions) and, through a trait of the proxy's, by the data path.
 
+mod actor;
+mod catalog;
 pub mod config;
+mod create;
+mod database;
 pub mod error;
+mod lock;
 pub mod plane;
 pub mod servers;
+mod startup;
 pub mod status;
 pub mod traffic;
+mod warm;
+mod world;
 
 pub use config::{Deadlines, LedgerKeep, PlaneConfig};
+pub use create::OWNER;
 pub use dormouse_policy::{Cause, Spec};
 pub use error::{Error, ErrorKind};
 pub use plane::Plane;
-pub use servers::{ServerError, Servers, Snapshot};
+pub use servers::{Server, ServerError, Servers, Snapshot};
 pub use status::{Created, Event, EventFilter, EventKind, Figures, Status};
 pub use traffic::{Activity, Target, Traffic, Veto};

@@ -1,23 +1,27 @@
 //! The control plane, as the rest of dormouse sees it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_driver::Driver;
-use dormouse_types::{Account, DatabaseName};
+use dormouse_policy::lifecycle::{Notes, Order};
+use dormouse_types::{Account, DatabaseName, State};
 use tokio::sync::broadcast;
 
-use crate::{Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic};
+use crate::database::Database;
+use crate::world::{World, within};
+use crate::{
+    Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, create,
+    startup,
+};
+
+/// How long a transition may take to end when dormouse stops; the next start settles the rest.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The control plane. Clones are the same plane.
 #[derive(Clone)]
 pub struct Plane {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    config: PlaneConfig,
-    servers: Arc<dyn Servers>,
-    events: broadcast::Sender<Event>,
+    world: Arc<World>,
 }
 
 impl Plane {
@@ -29,38 +33,39 @@ impl Plane {
     /// cannot be used, [`Error::Machine`] for the rest.
     pub async fn start(
         config: PlaneConfig,
-        _driver: Arc<dyn Driver>,
+        driver: Arc<dyn Driver>,
         servers: Arc<dyn Servers>,
-        _traffic: Arc<dyn Traffic>,
+        traffic: Arc<dyn Traffic>,
     ) -> Result<Self, Error> {
-        let events = broadcast::Sender::new(1024);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                config,
-                servers,
-                events,
-            }),
-        })
+        let world = Box::pin(startup::start(config, driver, servers, traffic)).await?;
+        Ok(Self { world })
     }
 
     /// What a database gets whose owner wishes nothing.
     #[must_use]
     pub fn defaults(&self) -> Spec {
-        self.shared.config.defaults
+        self.world.config.defaults
     }
 
     /// Makes a database, awake and ready for its user `admin`.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Limit`], or what the machine or the server said.
-    pub async fn create(&self, name: &DatabaseName, _spec: Spec) -> Result<Created, Error> {
-        Err(Error::NotFound(name.clone()))
+    pub async fn create(&self, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
+        if self.world.stopping() {
+            return Err(Error::Stopping);
+        }
+        create::create(Arc::clone(&self.world), name.clone(), spec).await
     }
 
     /// Every database, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Status> {
-        Vec::new()
+        self.world
+            .databases()
+            .iter()
+            .map(|d| d.status(&*self.world.traffic))
+            .collect()
     }
 
     /// One database.
@@ -68,7 +73,7 @@ impl Plane {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn show(&self, name: &DatabaseName) -> Result<Status, Error> {
-        Err(Error::NotFound(name.clone()))
+        Ok(self.find(name)?.status(&*self.world.traffic))
     }
 
     /// Makes it active, and says so when it is.
@@ -76,6 +81,7 @@ impl Plane {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Server`] if its server cannot be started.
     pub async fn wake(&self, name: &DatabaseName) -> Result<Status, Error> {
+        self.order(name, Order::Wake).await?;
         self.show(name)
     }
 
@@ -84,6 +90,7 @@ impl Plane {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] if it is in use.
     pub async fn suspend(&self, name: &DatabaseName) -> Result<Status, Error> {
+        self.order(name, Order::Suspend).await?;
         self.show(name)
     }
 
@@ -92,55 +99,87 @@ impl Plane {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] if it is in use or a session vetoes.
     pub async fn park(&self, name: &DatabaseName) -> Result<Status, Error> {
+        self.order(name, Order::Park).await?;
         self.show(name)
     }
 
     /// Removes it with all its data.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Machine`] if its files cannot be removed now: this goes on by itself.
+    /// [`Error::NotFound`]; [`Error::Machine`] if its files cannot be removed now: that is tried
+    /// again until it succeeds.
     pub async fn drop_database(&self, name: &DatabaseName) -> Result<(), Error> {
-        Err(Error::NotFound(name.clone()))
+        self.order(name, Order::Drop).await
     }
 
     /// Entries of the ledger.
     ///
     /// # Errors
     /// [`Error::Catalog`].
-    pub fn events(&self, _filter: EventFilter) -> Result<Vec<Event>, Error> {
-        Ok(Vec::new())
+    pub fn events(&self, filter: EventFilter) -> Result<Vec<Event>, Error> {
+        self.world.catalog.events(&filter)
     }
 
     /// Entries of the ledger as they are written. Who reads too slowly loses the oldest, and can
     /// get them from [`Plane::events`].
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.shared.events.subscribe()
+        self.world.events.subscribe()
     }
 
     /// Whether sessions may be accepted for it.
     #[must_use]
-    pub fn exists(&self, _name: &DatabaseName) -> bool {
-        false
+    pub fn exists(&self, name: &DatabaseName) -> bool {
+        self.world
+            .find(name)
+            .is_some_and(|d| d.state() != State::Dropping)
     }
 
     /// A statement is held: its server is needed. Returns at once; the traffic is opened, or
     /// refused, when that is decided.
-    pub async fn demand(&self, _name: &DatabaseName, _why: &str) {}
+    #[expect(
+        clippy::unused_async,
+        reason = "the data path need not know that this is cheap"
+    )]
+    pub async fn demand(&self, name: &DatabaseName, why: &str) {
+        if let Some(database) = self.world.find(name) {
+            tracing::trace!(database = %name, why, "demanded");
+            database.demand();
+        }
+    }
 
     /// The accounts of a user name: from the server while it is active, else as noted when it went
-    /// to sleep. Wakes nothing.
+    /// to sleep. Wakes nothing, but waits for a wake whose server must be asked first.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Server`] if they cannot be had in time.
-    pub async fn accounts(&self, name: &DatabaseName, _user: &str) -> Result<Vec<Account>, Error> {
-        Err(Error::NotFound(name.clone()))
+    pub async fn accounts(&self, name: &DatabaseName, user: &str) -> Result<Vec<Account>, Error> {
+        let database = self.find(name)?;
+        let limit = self.world.config.deadlines.login;
+        match tokio::time::timeout(limit, self.ask_accounts(&database, user)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let reason = format!("it is {} for too long", database.state());
+                Err(Error::Server {
+                    database: name.clone(),
+                    reason,
+                })
+            }
+        }
     }
 
     /// Whether it has a schema of this name; `None` if that is not known without its server.
     #[must_use]
-    pub fn has_schema(&self, _name: &DatabaseName, _schema: &str) -> Option<bool> {
-        None
+    pub fn has_schema(&self, name: &DatabaseName, schema: &str) -> Option<bool> {
+        let view = self.world.find(name)?.view();
+        match view.notes() {
+            Notes::Fresh => view
+                .noted
+                .schemas
+                .as_ref()
+                .map(|all| all.iter().any(|s| s == schema)),
+            Notes::Stale => None,
+        }
     }
 
     /// Adds the credential with which the proxy logs in as this account; `false` if there is no
@@ -148,21 +187,107 @@ impl Plane {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] if it is not active; [`Error::Server`].
-    pub async fn enroll(
-        &self,
-        name: &DatabaseName,
-        _user: &str,
-        _host: &str,
-    ) -> Result<bool, Error> {
-        Err(Error::NotFound(name.clone()))
+    pub async fn enroll(&self, name: &DatabaseName, user: &str, host: &str) -> Result<bool, Error> {
+        let database = self.find(name)?;
+        let state = database.state();
+        if state != State::Active {
+            let reasons = vec!["its accounts can be changed while it is active only".to_owned()];
+            return Err(Error::Refused {
+                database: name.clone(),
+                state,
+                reasons,
+            });
+        }
+        let server = self.world.server(database.instance);
+        let limit = self.world.config.deadlines.ask;
+        within(limit, self.world.servers.enroll(&server, user, host))
+            .await
+            .map_err(|reason| Error::Server {
+                database: name.clone(),
+                reason,
+            })
     }
 
     /// The version string the servers greet with.
     #[must_use]
     pub fn server_version(&self) -> String {
-        self.shared.servers.version()
+        self.world.servers.version()
     }
 
-    /// Dormouse is stopping: transitions are finished or left to the next start, servers keep running.
-    pub async fn stop(&self) {}
+    /// Dormouse is stopping: transitions are finished or left to the next start, servers keep
+    /// running.
+    pub async fn stop(&self) {
+        self.world.stop(GRACE).await;
+    }
+
+    fn find(&self, name: &DatabaseName) -> Result<Arc<Database>, Error> {
+        self.world
+            .find(name)
+            .ok_or_else(|| Error::NotFound(name.clone()))
+    }
+
+    async fn order(&self, name: &DatabaseName, order: Order) -> Result<(), Error> {
+        let database = self.find(name)?;
+        if self.world.stopping() {
+            return Err(Error::Stopping);
+        }
+        let answer = database.order(order)?;
+        match tokio::time::timeout(self.world.config.deadlines.order, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Error::Stopping),
+            Err(_) => {
+                let reason = "it is still at it; look again later".to_owned();
+                Err(Error::Server {
+                    database: name.clone(),
+                    reason,
+                })
+            }
+        }
+    }
+
+    /// From whoever knows best; again when that changes.
+    async fn ask_accounts(&self, database: &Database, user: &str) -> Result<Vec<Account>, Error> {
+        let mut views = database.watch();
+        loop {
+            let view = views.borrow_and_update().clone();
+            if view.notes() == Notes::Fresh {
+                let of_user = view.noted.accounts.iter().filter(|a| a.user == user);
+                return Ok(of_user.cloned().collect());
+            }
+            match view.state {
+                State::Active => {
+                    let server = self.world.server(database.instance);
+                    let limit = self.world.config.deadlines.ask;
+                    let asked = within(limit, self.world.servers.accounts(&server, user)).await;
+                    match asked {
+                        Ok(accounts) => return Ok(accounts),
+                        // it went to sleep or died meanwhile
+                        Err(_) if changed(&views, view.state) => continue,
+                        Err(reason) => {
+                            return Err(Error::Server {
+                                database: database.name.clone(),
+                                reason,
+                            });
+                        }
+                    }
+                }
+                State::Failed => {
+                    return Err(Error::Server {
+                        database: database.name.clone(),
+                        reason: view.reason,
+                    });
+                }
+                State::Dropping => return Err(Error::NotFound(database.name.clone())),
+                _ => {}
+            }
+            if views.changed().await.is_err() {
+                return Err(Error::NotFound(database.name.clone()));
+            }
+        }
+    }
+}
+
+fn changed(views: &tokio::sync::watch::Receiver<crate::database::View>, was: State) -> bool {
+    let view = views.borrow();
+    view.state != was || view.notes() == Notes::Fresh
 }

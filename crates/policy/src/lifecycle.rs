@@ -313,6 +313,10 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         }
         return Plan::act(Verb::Thaw, Cause::Demand, "a statement arrived");
     }
+    if seen.notes == Notes::Stale {
+        let reason = "it was frozen unobserved: its accounts must be read again";
+        return Plan::act(Verb::Thaw, Cause::StartUp, reason);
+    }
     match seen.order {
         Some(Order::Wake) => return ordered(Verb::Thaw),
         Some(Order::Park) => return ordered(Verb::Park),

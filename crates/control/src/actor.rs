@@ -1,0 +1,458 @@
+//! The one who does everything that is done to a database.
+//!
+//! One turn: see what is true, [decide](dormouse_policy::decide), do one thing; again at once, or
+//! rest until something happens. At rest an actor of a parked database has no timer and holds no
+//! connection.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_driver::{Observed as Seen, Process, Run};
+use dormouse_policy::lifecycle::{
+    Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
+};
+use dormouse_policy::{Act, Cause, Verb, decide};
+use dormouse_types::State;
+use jiff::Timestamp;
+use tracing::{debug, error, info, warn};
+
+use crate::catalog::{Change, Entry, Sync};
+use crate::database::Database;
+use crate::world::{World, now, within};
+use crate::{Error, EventKind, Figures};
+
+mod park;
+mod remove;
+mod settle;
+mod suspend;
+mod wake;
+
+/// How long to wait after something failed that should not.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long to wait before looking again at one that was just in use.
+const SOON: Duration = Duration::from_millis(10);
+
+/// Does everything that is done to one database.
+pub(crate) struct Actor {
+    world: Arc<World>,
+    database: Arc<Database>,
+    /// When it came into its state.
+    since: Instant,
+    run: Run,
+    /// When its server's process was started or first seen.
+    born: Instant,
+    gate: Gate,
+    opened: Option<Instant>,
+    suspend_denied: Option<Denied>,
+    park_denied: Option<Denied>,
+    failures: Failures,
+    last_failure: String,
+    growing: Option<Growing>,
+}
+
+/// The buffer pool is grown behind the traffic; dropping this ends that.
+struct Growing(tokio::task::JoinHandle<()>);
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What an act came to.
+enum Done {
+    /// Look again.
+    Again,
+    /// It could not be done, for these reasons; a caller who ordered it is told.
+    Refused(Vec<String>),
+    /// The database is no more.
+    Gone,
+}
+
+type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Actor {
+    /// For a database whose process has not been looked at yet.
+    pub(crate) fn found(world: Arc<World>, database: Arc<Database>) -> Self {
+        let age = Timestamp::now().duration_since(database.view().since);
+        let age = Duration::try_from(age).unwrap_or_default();
+        let now = now();
+        Self {
+            world,
+            database,
+            since: now.checked_sub(age).unwrap_or(now),
+            run: Run::Stopped,
+            born: now,
+            gate: Gate::Shut,
+            opened: None,
+            suspend_denied: None,
+            park_denied: None,
+            failures: Failures::default(),
+            last_failure: String::new(),
+            growing: None,
+        }
+    }
+
+    /// For a database that was just made and whose traffic is open.
+    pub(crate) fn made(world: Arc<World>, database: Arc<Database>, seen: &Seen) -> Self {
+        let mut actor = Self::found(world, database);
+        actor.note(seen);
+        actor.gate = Gate::Open;
+        actor.opened = Some(now());
+        actor
+    }
+
+    /// Looks after the database until it is dropped or dormouse stops.
+    pub(crate) async fn run(mut self, adopt: bool) {
+        if adopt {
+            let world = Arc::clone(&self.world);
+            let Ok(_permit) = world.adoption.acquire().await else {
+                return;
+            };
+            Box::pin(self.look()).await;
+        }
+        let mut watch: Option<(Process, Ended)> = None;
+        while !self.world.stopping() {
+            let seen = self.observe();
+            let plan = decide(&self.database.spec, &seen, now());
+            let Some(act) = plan.act else {
+                self.rest(plan.look_again, &mut watch).await;
+                continue;
+            };
+            debug!(database = %self.database.name, verb = ?act.verb, reason = act.reason, "acting");
+            let ordered = act.cause == Cause::Operator;
+            match Box::pin(self.act(act)).await {
+                Done::Again => {}
+                Done::Refused(reasons) if ordered => self.database.refuse(reasons),
+                Done::Refused(_) => {}
+                Done::Gone => return,
+            }
+        }
+    }
+
+    async fn act(&mut self, act: Act) -> Done {
+        match act.verb {
+            Verb::Start => self.start(act).await,
+            Verb::Thaw => self.thaw(act).await,
+            Verb::Suspend => self.suspend(act).await,
+            Verb::Park => self.park(act).await,
+            Verb::Settle(state) => self.settle(state, act).await,
+            Verb::GiveUp => self.give_up(act).await,
+            Verb::Drop => self.remove(act).await,
+            Verb::Refuse => Done::Refused(vec![act.reason]),
+            Verb::Rearm => {
+                self.shut_by_force();
+                Done::Again
+            }
+        }
+    }
+
+    fn observe(&self) -> Observed {
+        let activity = self.world.traffic.activity(&self.database.name);
+        if self.gate != Gate::Shut {
+            self.database.satisfied();
+        }
+        let demanded = u32::from(self.database.demanded());
+        let order = self.database.current_order();
+        let view = self.database.view();
+        Observed {
+            state: view.state,
+            since: self.since,
+            server: match self.run {
+                Run::Stopped => ServerIs::Stopped,
+                Run::Running => ServerIs::Running,
+                Run::Frozen => ServerIs::Frozen,
+            },
+            gate: self.gate,
+            load: Load {
+                sessions: activity.sessions,
+                running: activity.running,
+                held: activity.held.max(demanded),
+                transactions: activity.transactions,
+                last_statement: activity.last_statement,
+            },
+            opened: self.opened,
+            notes: view.notes(),
+            suspend_denied: self.suspend_denied,
+            park_denied: self.park_denied,
+            failures: self.failures,
+            order,
+        }
+    }
+
+    /// Waits until something may have changed.
+    async fn rest(&mut self, until: Option<Instant>, watch: &mut Option<(Process, Ended)>) {
+        let process = self.database.view().process;
+        if watch.as_ref().map(|(p, _)| *p) != process {
+            *watch = process.map(|process| {
+                let driver = Arc::clone(&self.world.driver);
+                let ended: Ended = Box::pin(async move { driver.ended(process).await });
+                (process, ended)
+            });
+        }
+        let ended = async {
+            match watch.as_mut() {
+                Some((_, ended)) => ended.as_mut().await,
+                None => std::future::pending().await,
+            }
+        };
+        let timer = async {
+            match until {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let database = Arc::clone(&self.database);
+        tokio::select! {
+            () = database.nudge.notified() => return,
+            () = timer => {}
+            () = ended => {
+                *watch = None;
+                if self.database.view().process == process {
+                    info!(database = %database.name, ?process, "server ended");
+                }
+            }
+        }
+        if process.is_some() {
+            let before = process;
+            Box::pin(self.look()).await;
+            if watch.is_none() && self.database.view().process == before {
+                // the driver contradicts itself: do not ask in a circle
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Asks the driver what is true, and takes note if the server died.
+    async fn look(&mut self) {
+        let before = self.database.view().process;
+        let instance = self.database.instance;
+        let limit = self.world.config.deadlines.freeze;
+        match within(limit, self.world.driver.observe(instance)).await {
+            Ok(seen) => self.note(&seen),
+            Err(reason) => {
+                warn!(database = %self.database.name, %instance, reason, "cannot look at the instance");
+                self.last_failure = reason;
+                self.run = Run::Stopped;
+                self.database.change(|v| v.process = None);
+            }
+        }
+        let after = self.database.view().process;
+        if before.is_some() && before != after {
+            let lived = now().saturating_duration_since(self.born);
+            self.failures = self.failures.died(lived, now());
+            self.last_failure = "its server died".to_owned();
+            self.growing = None;
+            self.world.servers.forget(instance).await;
+            self.shut_by_force();
+        }
+    }
+
+    /// Takes note of what the driver says.
+    fn note(&mut self, seen: &Seen) {
+        self.run = seen.run;
+        if seen.process.is_some() && seen.process != self.database.view().process {
+            self.born = now();
+        }
+        self.database.change(|v| {
+            v.process = seen.process;
+            v.figures = Figures {
+                memory: seen.memory,
+                cpu_ms: seen
+                    .cpu
+                    .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            };
+        });
+    }
+
+    /// Lets statements flow, and calls the state active.
+    fn open(&mut self, reason: &str) {
+        self.gate = Gate::Open;
+        self.opened = Some(now());
+        self.database.satisfied();
+        if self.database.view().notes() == Notes::Fresh {
+            self.database
+                .change(|v| Arc::make_mut(&mut v.noted).fresh = false);
+        }
+        self.show(State::Active, reason);
+        let target = crate::Target {
+            instance: self.database.instance,
+            generation: self.database.view().generation,
+            socket: self.world.driver.socket(self.database.instance),
+        };
+        self.world.traffic.open(&self.database.name, target);
+    }
+
+    /// Holds statements, unless one is running.
+    fn shut(&mut self) -> bool {
+        let shut = self.world.traffic.shut(&self.database.name, false);
+        if shut {
+            self.gate = Gate::Shut;
+        } else {
+            // it is in use at this moment, whatever the figures said
+            self.opened = Some(now());
+        }
+        shut
+    }
+
+    /// What a sleep comes to when a statement runs after all.
+    async fn in_use(&mut self) -> Done {
+        tokio::time::sleep(SOON).await;
+        Done::Refused(vec!["a statement is running".to_owned()])
+    }
+
+    /// Holds statements: there is no server for them.
+    fn shut_by_force(&mut self) {
+        self.world.traffic.shut(&self.database.name, true);
+        self.gate = Gate::Shut;
+    }
+
+    /// Whether somebody needs the server now.
+    fn wanted(&self) -> bool {
+        let held = || self.world.traffic.activity(&self.database.name).held;
+        self.database.demanded() || held() > 0
+    }
+
+    /// Does something that can be abandoned, unless somebody needs the server first.
+    async fn unless_wanted<T>(
+        &self,
+        doing: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, Hitch> {
+        let mut doing = pin!(doing);
+        loop {
+            if self.wanted() {
+                return Err(Hitch::Wanted);
+            }
+            tokio::select! {
+                done = &mut doing => return done.map_err(Hitch::Failed),
+                () = self.database.nudge.notified() => {}
+            }
+        }
+    }
+
+    /// Changes the state as everybody sees it; [`Actor::record`] writes it down.
+    fn show(&mut self, state: State, reason: &str) {
+        if self.database.state() != state {
+            self.since = now();
+        }
+        self.database.change(|v| {
+            if v.state != state {
+                v.since = Timestamp::now();
+            }
+            v.state = state;
+            reason.clone_into(&mut v.reason);
+        });
+    }
+
+    /// The state as everybody sees it, to be written down.
+    fn state_change(&self) -> Change {
+        let view = self.database.view();
+        Change::State {
+            name: self.database.name.clone(),
+            state: view.state,
+            since: view.since,
+            generation: view.generation,
+            reason: view.reason,
+        }
+    }
+
+    /// Shows a state of transition and writes it down, with whatever belongs to it.
+    async fn intend(&mut self, state: State, reason: &str) -> Result<(), Error> {
+        self.show(state, reason);
+        self.world
+            .catalog
+            .write(Sync::Soon, vec![self.state_change()])
+            .await
+    }
+
+    /// Writes down the state, and in the ledger how it came about.
+    async fn record(&mut self, from: State, act: &Act, began: Instant) {
+        let state = self.database.state();
+        let entry = self.entry(
+            EventKind::Changed,
+            from,
+            state,
+            act.cause,
+            &act.reason,
+            began,
+        );
+        let changes = vec![self.state_change(), entry];
+        if let Err(error) = self.world.catalog.write(Sync::Soon, changes).await {
+            // what is true is found again at the next start; nothing is lost but the entry
+            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
+        }
+    }
+
+    /// Writes down the state, and in the ledger that something was not done.
+    async fn record_refusal(&mut self, to: State, cause: Cause, reason: &str, began: Instant) {
+        let state = self.database.state();
+        let entry = self.entry(EventKind::Refused, state, to, cause, reason, began);
+        let changes = vec![self.state_change(), entry];
+        if let Err(error) = self.world.catalog.write(Sync::Soon, changes).await {
+            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
+        }
+    }
+
+    fn entry(
+        &self,
+        event: EventKind,
+        from: State,
+        to: State,
+        cause: Cause,
+        reason: &str,
+        began: Instant,
+    ) -> Change {
+        let took = now().saturating_duration_since(began).as_millis();
+        Change::Ledger(Box::new(Entry {
+            database: self.database.name.clone(),
+            event,
+            from: Some(from),
+            to: Some(to),
+            cause,
+            reason: reason.to_owned(),
+            duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
+            figures: self.database.view().figures,
+        }))
+    }
+
+    /// How many sessions there are.
+    fn sessions(&self) -> u32 {
+        self.world.traffic.activity(&self.database.name).sessions
+    }
+
+    /// Tells the driver what the process should be, and takes note of what it is.
+    async fn apply(&mut self, run: Run, limit: Duration) -> Result<(), String> {
+        let units = self.database.spec.units.min;
+        let desired = dormouse_driver::Desired { run, units };
+        let done = within(
+            limit,
+            self.world.driver.apply(self.database.instance, desired),
+        )
+        .await;
+        match done {
+            Ok(seen) if seen.run == run => {
+                self.note(&seen);
+                Ok(())
+            }
+            Ok(seen) => {
+                self.note(&seen);
+                Err(format!(
+                    "its process is {:?} where it should be {run:?}",
+                    seen.run
+                ))
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+}
+
+/// Why something that can be abandoned was not done.
+enum Hitch {
+    /// Somebody needs the server.
+    Wanted,
+    /// It failed.
+    Failed(String),
+}

@@ -1,0 +1,173 @@
+//! From active or suspended to parked.
+
+use std::time::Instant;
+
+use dormouse_driver::Run;
+use dormouse_policy::{Act, Cause};
+use dormouse_types::State;
+use tracing::{error, warn};
+
+use super::{Actor, Done, Hitch};
+use crate::Veto;
+use crate::world::{now, within};
+
+impl Actor {
+    /// Lets every session note its state, notes what must be known, stops the server. Until it is
+    /// stopped a statement that arrives ends all this at once.
+    pub(super) async fn park(&mut self, act: Act) -> Done {
+        let began = now();
+        let from = self.database.state();
+        if from == State::Active && !self.shut() {
+            return self.in_use().await;
+        }
+        self.growing = None;
+        if let Err(error) = self.intend(State::Parking, &act.reason).await {
+            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
+            return self
+                .not_parked(from, Hitch::Failed(error.to_string()), began)
+                .await;
+        }
+        if self.run != Run::Running
+            && let Err(reason) = self
+                .apply(Run::Running, self.world.config.deadlines.freeze)
+                .await
+        {
+            return self.not_parked(from, Hitch::Failed(reason), began).await;
+        }
+        match self.capture().await {
+            Ok(vetoes) if vetoes.is_empty() => {}
+            Ok(vetoes) => return self.vetoed(from, &vetoes, began).await,
+            Err(hitch) => return self.not_parked(from, hitch, began).await,
+        }
+        if let Err(hitch) = self.take_notes().await {
+            return self.not_parked(from, hitch, began).await;
+        }
+        self.world.servers.forget(self.database.instance).await;
+        let release = self.world.traffic.release(&self.database.name);
+        let limit = self.world.config.deadlines.capture;
+        if tokio::time::timeout(limit, release).await.is_err() {
+            warn!(database = %self.database.name, "connections are left to the server's own end");
+        }
+        if self.wanted() {
+            return self.not_parked(from, Hitch::Wanted, began).await;
+        }
+        if let Err(reason) = self
+            .apply(Run::Stopped, self.world.config.deadlines.stop)
+            .await
+        {
+            self.look().await;
+            if self.run != Run::Stopped {
+                return self.not_parked(from, Hitch::Failed(reason), began).await;
+            }
+        }
+        self.park_denied = None;
+        self.show(State::Parked, &act.reason);
+        self.record(from, &act, began).await;
+        Done::Again
+    }
+
+    async fn capture(&self) -> Result<Vec<Veto>, Hitch> {
+        let limit = self.world.config.deadlines.capture;
+        let capture = async {
+            let vetoes = self.world.traffic.capture(&self.database.name, limit).await;
+            Ok::<_, String>(vetoes)
+        };
+        // the traffic keeps the deadline itself, session by session: this is for when it does not
+        self.unless_wanted(within(limit * 2, capture)).await
+    }
+
+    /// Sessions have state that would be lost.
+    async fn vetoed(&mut self, from: State, vetoes: &[Veto], began: Instant) -> Done {
+        self.deny(State::Parked);
+        let reasons = describe(vetoes);
+        let reason = reasons.join("; ");
+        if self.wanted() {
+            return self.not_parked(from, Hitch::Wanted, began).await;
+        }
+        self.back_to(from, &reason).await;
+        self.record_refusal(State::Parked, Cause::Veto, &reason, began)
+            .await;
+        Done::Refused(reasons)
+    }
+
+    /// The park is not to be.
+    async fn not_parked(&mut self, from: State, hitch: Hitch, began: Instant) -> Done {
+        match hitch {
+            Hitch::Failed(reason) if from == State::Suspended => {
+                self.deny(State::Parked);
+                self.look().await;
+                self.back_to(from, &reason).await;
+                self.record_refusal(State::Parked, Cause::Failed, &reason, began)
+                    .await;
+                Done::Refused(vec![reason])
+            }
+            hitch => self.stay_awake(State::Parked, hitch, began).await,
+        }
+    }
+
+    /// As it was before the attempt: frozen again, or open again; if that fails, whatever is true
+    /// is settled next.
+    async fn back_to(&mut self, from: State, reason: &str) {
+        if self.run == Run::Stopped {
+            return;
+        }
+        if from != State::Suspended {
+            self.open(reason);
+            return;
+        }
+        self.world.servers.forget(self.database.instance).await;
+        match self
+            .apply(Run::Frozen, self.world.config.deadlines.freeze)
+            .await
+        {
+            Ok(()) => self.show(State::Suspended, reason),
+            Err(reason) => {
+                warn!(database = %self.database.name, reason, "cannot freeze it again");
+                self.look().await;
+            }
+        }
+    }
+}
+
+/// Vetoes as sentences, one per pin, with the sessions that have it.
+fn describe(vetoes: &[Veto]) -> Vec<String> {
+    let mut pins: Vec<(&str, Vec<u32>)> = Vec::new();
+    for veto in vetoes {
+        match pins.iter_mut().find(|(pin, _)| *pin == veto.pin) {
+            Some((_, sessions)) => sessions.push(veto.session),
+            None => pins.push((&veto.pin, vec![veto.session])),
+        }
+    }
+    let told = pins.into_iter().map(|(pin, sessions)| {
+        let named: Vec<String> = sessions.iter().take(5).map(ToString::to_string).collect();
+        let named = named.join(", ");
+        match sessions.len() {
+            1 => format!("{pin} (session {named})"),
+            n if n <= 5 => format!("{pin} (sessions {named})"),
+            n => format!("{pin} (sessions {named} and {} more)", n - 5),
+        }
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vetoes_are_told_by_pin_with_a_few_sessions_each() {
+        let veto = |session, pin: &str| Veto {
+            session,
+            pin: pin.to_owned(),
+        };
+        let mut vetoes = vec![veto(7, "user_variable"), veto(1, "transaction")];
+        vetoes.extend((10..17).map(|s| veto(s, "transaction")));
+        assert_eq!(
+            describe(&vetoes),
+            [
+                "user_variable (session 7)",
+                "transaction (sessions 1, 10, 11, 12, 13 and 3 more)"
+            ]
+        );
+    }
+}

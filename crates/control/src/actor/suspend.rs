@@ -1,0 +1,131 @@
+//! From active to suspended.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dormouse_driver::Run;
+use dormouse_policy::lifecycle::Denied;
+use dormouse_policy::{Act, Cause};
+use dormouse_types::State;
+use tracing::{error, warn};
+
+use super::{Actor, Done, Hitch};
+use crate::Snapshot;
+use crate::catalog::{Change, Noted, Sync};
+use crate::world::{now, within};
+
+impl Actor {
+    /// Shuts the traffic, notes what must be known, shrinks, freezes. Until the process is frozen
+    /// a statement that arrives ends all this at once.
+    pub(super) async fn suspend(&mut self, act: Act) -> Done {
+        let began = now();
+        if !self.shut() {
+            return self.in_use().await;
+        }
+        self.growing = None;
+        if let Err(error) = self.intend(State::Suspending, &act.reason).await {
+            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
+            return self
+                .stay_awake(State::Suspended, Hitch::Failed(error.to_string()), began)
+                .await;
+        }
+        if let Err(hitch) = self.lull().await {
+            return self.stay_awake(State::Suspended, hitch, began).await;
+        }
+        if let Err(reason) = self
+            .apply(Run::Frozen, self.world.config.deadlines.freeze)
+            .await
+        {
+            self.look().await;
+            if self.run != Run::Frozen {
+                return self
+                    .stay_awake(State::Suspended, Hitch::Failed(reason), began)
+                    .await;
+            }
+        }
+        self.suspend_denied = None;
+        self.show(State::Suspended, &act.reason);
+        self.record(State::Active, &act, began).await;
+        Done::Again
+    }
+
+    /// All that comes before the freeze.
+    async fn lull(&mut self) -> Result<(), Hitch> {
+        self.take_notes().await?;
+        let server = self.world.server(self.database.instance);
+        let limit = self.world.config.deadlines.shrink;
+        let shrink = within(limit, self.world.servers.shrink(&server));
+        match self.unless_wanted(shrink).await {
+            Err(Hitch::Failed(reason)) => {
+                warn!(database = %self.database.name, reason, "frozen with a large buffer pool");
+            }
+            other => other?,
+        }
+        self.world.servers.forget(self.database.instance).await;
+        if self.wanted() {
+            Err(Hitch::Wanted)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// With the traffic shut: asks the server for what must be known while it sleeps, and writes
+    /// it down.
+    pub(super) async fn take_notes(&mut self) -> Result<(), Hitch> {
+        let server = self.world.server(self.database.instance);
+        let limit = self.world.config.deadlines.ask;
+        let snapshot = within(limit, self.world.servers.snapshot(&server));
+        let Snapshot {
+            accounts,
+            schemas,
+            globals,
+        } = self.unless_wanted(snapshot).await?;
+        let noted = Noted {
+            accounts,
+            schemas: Some(schemas),
+            globals,
+            fresh: true,
+        };
+        let change = Change::Note {
+            name: self.database.name.clone(),
+            noted: Box::new(noted.clone()),
+        };
+        self.world
+            .catalog
+            .write(Sync::Soon, vec![change])
+            .await
+            .map_err(|e| Hitch::Failed(e.to_string()))?;
+        self.database.change(|v| v.noted = Arc::new(noted));
+        Ok(())
+    }
+
+    /// A sleep that was on its way is not to be: back to active, if there is a server.
+    pub(super) async fn stay_awake(&mut self, to: State, hitch: Hitch, began: Instant) -> Done {
+        let (cause, reason) = match hitch {
+            Hitch::Wanted => (Cause::Demand, "a statement arrived".to_owned()),
+            Hitch::Failed(reason) => (Cause::Failed, reason),
+        };
+        if cause == Cause::Failed {
+            self.look().await;
+            self.deny(to);
+        }
+        if self.run == Run::Running {
+            self.open(&reason);
+            self.grow();
+        } else if self.run == Run::Stopped {
+            self.show(State::Active, "its server died");
+        }
+        self.record_refusal(to, cause, &reason, began).await;
+        Done::Refused(vec![reason])
+    }
+
+    /// Remembers that it is not to be tried again soon.
+    pub(super) fn deny(&mut self, to: State) {
+        let sessions = self.sessions();
+        let slot = match to {
+            State::Suspended => &mut self.suspend_denied,
+            _ => &mut self.park_denied,
+        };
+        *slot = Some(Denied::again(*slot, sessions, now()));
+    }
+}

@@ -1,0 +1,161 @@
+//! To active: start the server, or thaw it; or give up.
+
+use std::sync::Arc;
+
+use dormouse_driver::Run;
+use dormouse_policy::lifecycle::{Gate, Order};
+use dormouse_policy::{Act, Cause};
+use dormouse_types::State;
+use tracing::{error, info, warn};
+
+use super::{Actor, Done, Growing, PAUSE};
+use crate::Error;
+use crate::catalog::{Change, Sync};
+use crate::world::{now, within};
+
+impl Actor {
+    /// Starts the server and opens the traffic. Those who hold statements wait through a few
+    /// failures; whether to go on is decided anew after each.
+    pub(super) async fn start(&mut self, act: Act) -> Done {
+        let began = now();
+        let from = self.database.state();
+        if self.gate != Gate::Shut {
+            self.shut_by_force();
+        }
+        self.database
+            .change(|v| v.generation = v.generation.wrapping_add(1));
+        if let Err(error) = self.intend(State::Waking, &act.reason).await {
+            // better awake and not written down than not awake
+            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
+        }
+        let world = Arc::clone(&self.world);
+        let Ok(admitted) = world.admission.acquire().await else {
+            return Done::Again;
+        };
+        if let Err(reason) = self.apply(Run::Running, world.config.deadlines.start).await {
+            drop(admitted);
+            self.start_failed(reason, began).await;
+            return Done::Again;
+        }
+        self.failures = self.failures.started();
+        let lost = self.restore_globals().await;
+        drop(admitted);
+        self.open(&act.reason);
+        self.forget_denials();
+        self.record(from, &act, began).await;
+        if !lost.is_empty() {
+            let reason = format!("not set again after the start: {}", lost.join("; "));
+            warn!(database = %self.database.name, reason, "global variables were lost");
+            self.record_refusal(State::Active, Cause::Failed, &reason, now())
+                .await;
+        }
+        Done::Again
+    }
+
+    async fn start_failed(&mut self, reason: String, began: std::time::Instant) {
+        warn!(database = %self.database.name, instance = %self.database.instance, reason, "start failed");
+        self.failures = self.failures.start_failed(now());
+        self.look().await;
+        self.record_refusal(State::Active, Cause::Failed, &reason, began)
+            .await;
+        self.last_failure = reason;
+    }
+
+    /// Sets the global variables again that were set by statements before the park; says which it
+    /// could not set.
+    async fn restore_globals(&mut self) -> Vec<String> {
+        let noted = self.database.view().noted;
+        if noted.globals.is_empty() {
+            return Vec::new();
+        }
+        let server = self.world.server(self.database.instance);
+        let limit = self.world.config.deadlines.ask;
+        let all = self.world.servers.apply_globals(&server, &noted.globals);
+        within(limit, all)
+            .await
+            .unwrap_or_else(|reason| vec![reason])
+    }
+
+    /// Lets the frozen server run and opens the traffic. The intent is being written meanwhile:
+    /// nothing here needs undoing, and a statement waits.
+    pub(super) async fn thaw(&mut self, act: Act) -> Done {
+        let began = now();
+        let from = self.database.state();
+        self.show(State::Waking, &act.reason);
+        let intent = vec![
+            self.state_change(),
+            Change::Stale(self.database.name.clone()),
+        ];
+        let catalog = self.world.catalog.clone();
+        let intent = tokio::spawn(async move { catalog.write(Sync::Soon, intent).await });
+        if let Err(reason) = self
+            .apply(Run::Running, self.world.config.deadlines.freeze)
+            .await
+        {
+            let _ = intent.await;
+            warn!(database = %self.database.name, reason, "thaw failed");
+            self.look().await;
+            if self.run == Run::Frozen {
+                self.failures = self.failures.start_failed(now());
+                self.last_failure.clone_from(&reason);
+                if self.failures.given_up() {
+                    // it will not run again like this: a new process may
+                    let _ = self
+                        .apply(Run::Stopped, self.world.config.deadlines.stop)
+                        .await;
+                    self.look().await;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            self.record_refusal(State::Active, Cause::Failed, &reason, began)
+                .await;
+            return Done::Again;
+        }
+        self.open(&act.reason);
+        self.failures = self.failures.started();
+        self.grow();
+        self.forget_denials();
+        if let Ok(Err(error)) = intent.await {
+            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
+        }
+        self.record(from, &act, began).await;
+        Done::Again
+    }
+
+    /// Grows the buffer pool and reloads the hot pages, behind the traffic.
+    pub(super) fn grow(&mut self) {
+        let servers = Arc::clone(&self.world.servers);
+        let server = self.world.server(self.database.instance);
+        let units = self.database.spec.units.min;
+        let name = self.database.name.clone();
+        let limit = self.world.config.deadlines.start;
+        self.growing = Some(Growing(tokio::spawn(async move {
+            if let Err(reason) = within(limit, servers.grow(&server, units)).await {
+                info!(database = %name, reason, "the buffer pool stays small until the next nap");
+            }
+        })));
+    }
+
+    /// Tells those who wait that the server cannot be started.
+    pub(super) async fn give_up(&mut self, act: Act) -> Done {
+        let from = self.database.state();
+        let reason = format!("{}: {}", act.reason, self.last_failure);
+        error!(database = %self.database.name, reason, "given up; it is tried again on demand");
+        self.show(State::Failed, &reason);
+        self.world.traffic.refuse(&self.database.name, &reason);
+        self.gate = Gate::Refusing;
+        self.database.satisfied();
+        let told = Error::Server {
+            database: self.database.name.clone(),
+            reason: reason.clone(),
+        };
+        self.database.answer(&[Order::Wake], Err(told));
+        self.record(from, &Act { reason, ..act }, now()).await;
+        Done::Again
+    }
+
+    fn forget_denials(&mut self) {
+        self.suspend_denied = None;
+        self.park_denied = None;
+    }
+}

@@ -1,0 +1,300 @@
+//! The catalog: what must be remembered, in SQLite.
+//!
+//! One writer, one statement of intent after another. A transition's intent and result are
+//! committed without waiting for the disk: what takes them away, a loss of power, also takes every
+//! server process away, and then what is observed overrules what is written. Where a row stands
+//! for data (a database was made or dropped, an instance id was handed out) the commit waits for
+//! the disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dormouse_policy::{Cause, Spec};
+use dormouse_types::{Account, DatabaseName, InstanceId, State};
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use tokio::sync::broadcast;
+
+use crate::{Error, Event, EventFilter, EventKind, Figures, LedgerKeep};
+
+mod ledger;
+mod rows;
+mod schema;
+
+/// The catalog's file in the data directory.
+pub(crate) const FILE: &str = "catalog.sqlite";
+
+/// What an instance is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    /// It is being made.
+    Preparing,
+    /// It waits for a database to claim it.
+    Warm,
+    /// It is a database's.
+    Claimed,
+    /// It is being removed.
+    Removing,
+    /// The catalog never handed it out, and leaves it alone.
+    Foreign,
+}
+
+/// What is noted of a database for the time it sleeps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Noted {
+    pub(crate) accounts: Vec<Account>,
+    /// `None` until its server was asked for the first time.
+    pub(crate) schemas: Option<Vec<String>>,
+    pub(crate) globals: Vec<(String, String)>,
+    /// Whether the traffic has stayed shut since.
+    pub(crate) fresh: bool,
+}
+
+/// One database, as remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DatabaseRow {
+    pub(crate) name: DatabaseName,
+    pub(crate) instance: InstanceId,
+    pub(crate) spec: Spec,
+    pub(crate) state: State,
+    pub(crate) since: Timestamp,
+    pub(crate) generation: u64,
+    pub(crate) reason: String,
+    pub(crate) noted: Noted,
+}
+
+/// One instance, as remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InstanceRow {
+    pub(crate) id: InstanceId,
+    pub(crate) phase: Phase,
+    pub(crate) version: String,
+}
+
+/// All that is remembered but the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Contents {
+    pub(crate) databases: Vec<DatabaseRow>,
+    pub(crate) instances: Vec<InstanceRow>,
+    /// The highest instance id ever handed out.
+    pub(crate) last_instance: u32,
+}
+
+/// An entry of the ledger that is yet to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) database: DatabaseName,
+    pub(crate) event: EventKind,
+    pub(crate) from: Option<State>,
+    pub(crate) to: Option<State>,
+    pub(crate) cause: Cause,
+    pub(crate) reason: String,
+    pub(crate) duration_ms: Option<u64>,
+    pub(crate) figures: Figures,
+}
+
+/// What is to be remembered; all of it in one transaction.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// An instance exists in this phase (a new row, or the phase of an old one).
+    Instance {
+        id: InstanceId,
+        phase: Phase,
+        version: String,
+    },
+    /// An instance is no more.
+    InstanceGone(InstanceId),
+    /// A database is being made of this instance.
+    Claim(Box<DatabaseRow>),
+    /// A database came into a state, or is on the way to one.
+    State {
+        name: DatabaseName,
+        state: State,
+        since: Timestamp,
+        generation: u64,
+        reason: String,
+    },
+    /// What is noted of a database for the time it sleeps.
+    Note {
+        name: DatabaseName,
+        noted: Box<Noted>,
+    },
+    /// What is noted of a database is out of date from now on.
+    Stale(DatabaseName),
+    /// A database is no more, nor its instance.
+    Gone {
+        name: DatabaseName,
+        instance: InstanceId,
+    },
+    /// The ledger has one more entry.
+    Ledger(Box<Entry>),
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// A crash of dormouse does not lose it; a loss of power may.
+    Soon,
+    /// Nothing loses it.
+    Now,
+}
+
+/// The catalog.
+#[derive(Clone)]
+pub(crate) struct Catalog {
+    path: Arc<PathBuf>,
+    writer: Arc<tokio::sync::Mutex<Writer>>,
+    reader: Arc<Mutex<Connection>>,
+}
+
+struct Writer {
+    connection: Connection,
+    keep: LedgerKeep,
+    events: broadcast::Sender<Event>,
+    until_prune: u32,
+}
+
+impl Catalog {
+    /// Opens the catalog in `dir`, or makes an empty one; reads it all but the ledger. Entries of
+    /// the ledger are told to `events` when they are committed.
+    pub(crate) fn open(
+        dir: &Path,
+        keep: LedgerKeep,
+        events: broadcast::Sender<Event>,
+    ) -> Result<(Self, Contents), Error> {
+        let path = dir.join(FILE);
+        let explain = |e: rusqlite::Error| explain(&path, &e);
+        let mut connection = Connection::open(&path).map_err(explain)?;
+        schema::prepare(&mut connection).map_err(|e| match e {
+            schema::Unfit::Sqlite(e) => explain(e),
+            schema::Unfit::Newer { found, known } => Error::Catalog {
+                path: path.clone(),
+                reason: format!("it has format {found}, this dormouse knows up to {known}"),
+                hint: "run the newer dormouse that wrote it".to_owned(),
+            },
+            schema::Unfit::Damaged(what) => damaged(&path, &what),
+        })?;
+        let contents = rows::load(&connection).map_err(explain)?;
+        ledger::prune(&connection, keep).map_err(explain)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = Connection::open_with_flags(&path, flags).map_err(explain)?;
+        reader.busy_timeout(schema::BUSY).map_err(explain)?;
+        let writer = Writer {
+            connection,
+            keep,
+            events,
+            until_prune: ledger::PRUNE_EVERY,
+        };
+        let catalog = Self {
+            path: Arc::new(path),
+            writer: Arc::new(tokio::sync::Mutex::new(writer)),
+            reader: Arc::new(Mutex::new(reader)),
+        };
+        Ok((catalog, contents))
+    }
+
+    /// Commits changes, all or none, in the order given.
+    pub(crate) async fn write(&self, sync: Sync, changes: Vec<Change>) -> Result<(), Error> {
+        self.with_writer(move |writer| writer.commit(sync, &changes))
+            .await
+    }
+
+    /// Hands out the next instance id, in phase [`Phase::Preparing`].
+    pub(crate) async fn new_instance(&self, version: String) -> Result<InstanceId, Error> {
+        self.with_writer(move |writer| {
+            set_sync(&writer.connection, Sync::Now)?;
+            rows::new_instance(&writer.connection, &version)
+        })
+        .await
+    }
+
+    /// Entries of the ledger.
+    pub(crate) fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, Error> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger::read(&reader, filter).map_err(|e| explain(&self.path, &e))
+    }
+
+    async fn with_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        match tokio::task::spawn_blocking(move || work(&mut writer)).await {
+            Ok(done) => done.map_err(|e| explain(&self.path, &e)),
+            Err(_) => Err(Error::Stopping),
+        }
+    }
+}
+
+impl Writer {
+    fn commit(&mut self, sync: Sync, changes: &[Change]) -> rusqlite::Result<()> {
+        set_sync(&self.connection, sync)?;
+        let now = Timestamp::now();
+        let mut written = Vec::new();
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for change in changes {
+            match change {
+                Change::Ledger(entry) => written.push(ledger::append(&transaction, entry, now)?),
+                other => rows::apply(&transaction, other)?,
+            }
+        }
+        transaction.commit()?;
+        let count = u32::try_from(written.len()).unwrap_or(u32::MAX);
+        for event in written {
+            // nobody listening is no error
+            let _ = self.events.send(event);
+        }
+        self.until_prune = self.until_prune.saturating_sub(count);
+        if self.until_prune == 0 {
+            self.until_prune = ledger::PRUNE_EVERY;
+            ledger::prune(&self.connection, self.keep)?;
+        }
+        Ok(())
+    }
+}
+
+fn set_sync(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
+    let level = match sync {
+        Sync::Soon => "NORMAL",
+        Sync::Now => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", level)
+}
+
+/// Makes of SQLite's error one that says what to do.
+fn explain(path: &Path, error: &rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+        PermissionDenied, ReadOnly, SystemIoFailure,
+    };
+    let hint = match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => return damaged(path, &error.to_string()),
+        Some(DiskFull) => "make room on the disk",
+        Some(SystemIoFailure) => "look at the disk and its free space",
+        Some(CannotOpen | PermissionDenied | ReadOnly) => {
+            "make the file and its directory writable for the user dormouse runs as"
+        }
+        Some(DatabaseBusy | DatabaseLocked) => "end the program that keeps it locked",
+        _ => return damaged(path, &error.to_string()),
+    };
+    Error::Catalog {
+        path: path.to_owned(),
+        reason: error.to_string(),
+        hint: hint.to_owned(),
+    }
+}
+
+fn damaged(path: &Path, what: &str) -> Error {
+    Error::Catalog {
+        path: path.to_owned(),
+        reason: format!("it is damaged ({what})"),
+        hint: "put a copy of it back from a backup; the databases' own files are untouched, and \
+               dormouse will not remove what the catalog does not know"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The ledger: what happened to every database, and why.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::rows::{bad, json, parsed, text};
+use super::{Entry, EventFilter, EventKind, LedgerKeep};
+use crate::{Cause, Event};
+
+/// After so many entries, those that are too many or too old go.
+pub(super) const PRUNE_EVERY: u32 = 1024;
+/// The most entries one question is answered with.
+const MOST: usize = 10_000;
+
+const KINDS: [EventKind; 5] = [
+    EventKind::Created,
+    EventKind::Changed,
+    EventKind::Refused,
+    EventKind::Noted,
+    EventKind::Dropped,
+];
+const CAUSES: [Cause; 7] = [
+    Cause::Demand,
+    Cause::Idle,
+    Cause::Operator,
+    Cause::Crash,
+    Cause::Veto,
+    Cause::StartUp,
+    Cause::Failed,
+];
+
+/// Writes an entry and says what it became.
+pub(super) fn append(
+    connection: &Connection,
+    entry: &Entry,
+    now: Timestamp,
+) -> rusqlite::Result<Event> {
+    let at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+    let id = connection
+        .prepare_cached(
+            "INSERT INTO ledger (at, database, event, from_state, to_state, cause, reason, \
+             duration_ms, figures) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+        )?
+        .query_row(
+            params![
+                at.as_millisecond(),
+                entry.database.as_str(),
+                entry.event.as_str(),
+                entry.from.map(dormouse_types::State::as_str),
+                entry.to.map(dormouse_types::State::as_str),
+                entry.cause.as_str(),
+                entry.reason,
+                entry.duration_ms.map(u64::cast_signed),
+                text(&entry.figures)?
+            ],
+            |row| row.get(0),
+        )?;
+    Ok(Event {
+        id,
+        at,
+        database: entry.database.clone(),
+        event: entry.event,
+        from: entry.from,
+        to: entry.to,
+        cause: entry.cause,
+        reason: entry.reason.clone(),
+        duration_ms: entry.duration_ms,
+        figures: entry.figures,
+    })
+}
+
+/// Reads entries, the oldest first.
+pub(super) fn read(connection: &Connection, filter: &EventFilter) -> rusqlite::Result<Vec<Event>> {
+    let order = if filter.after.is_some() {
+        "ASC"
+    } else {
+        "DESC"
+    };
+    let of_one = if filter.database.is_some() {
+        "database = ?1"
+    } else {
+        "?1 IS NULL"
+    };
+    let mut events = connection
+        .prepare_cached(&format!(
+            "SELECT id, at, database, event, from_state, to_state, cause, reason, duration_ms, \
+             figures FROM ledger WHERE {of_one} AND id > ?2 ORDER BY id {order} LIMIT ?3"
+        ))?
+        .query_map(
+            params![
+                filter
+                    .database
+                    .as_ref()
+                    .map(dormouse_types::DatabaseName::as_str),
+                filter.after.unwrap_or(0),
+                i64::try_from(filter.limit.min(MOST)).unwrap_or(i64::MAX)
+            ],
+            event,
+        )?
+        .collect::<Result<Vec<_>, _>>()?;
+    if filter.after.is_none() {
+        events.reverse();
+    }
+    Ok(events)
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let kind: String = row.get(3)?;
+    let cause: String = row.get(6)?;
+    let duration: Option<i64> = row.get(8)?;
+    let state = |column: usize| {
+        let word: Option<String> = row.get(column)?;
+        word.map(|_| parsed(row, column)).transpose()
+    };
+    Ok(Event {
+        id: row.get(0)?,
+        at: Timestamp::from_millisecond(row.get(1)?).map_err(|e| bad(1, e.into()))?,
+        database: parsed(row, 2)?,
+        event: word(3, &kind, KINDS, EventKind::as_str)?,
+        from: state(4)?,
+        to: state(5)?,
+        cause: word(6, &cause, CAUSES, Cause::as_str)?,
+        reason: row.get(7)?,
+        duration_ms: duration.map(i64::cast_unsigned),
+        figures: json(row, 9)?,
+    })
+}
+
+fn word<T: Copy, const N: usize>(
+    column: usize,
+    text: &str,
+    all: [T; N],
+    as_str: fn(T) -> &'static str,
+) -> rusqlite::Result<T> {
+    let found = all.into_iter().find(|known| as_str(*known) == text);
+    found.ok_or_else(|| bad(column, format!("'{text}' is not known here").into()))
+}
+
+/// Removes entries that are too many or too old. Ids and times rise together.
+pub(super) fn prune(connection: &Connection, keep: LedgerKeep) -> rusqlite::Result<()> {
+    let rows = i64::try_from(keep.rows).unwrap_or(i64::MAX);
+    let oldest = Timestamp::now().as_millisecond()
+        - i64::try_from(keep.age.as_millis()).unwrap_or(i64::MAX / 2);
+    connection.execute(
+        "DELETE FROM ledger WHERE id <= (SELECT max(id) FROM ledger) - ?1 OR id < coalesce( \
+         (SELECT id FROM ledger WHERE at >= ?2 ORDER BY id LIMIT 1), \
+         (SELECT max(id) + 1 FROM ledger))",
+        params![rows, oldest],
+    )?;
+    Ok(())
+}

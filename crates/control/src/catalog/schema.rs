@@ -1,0 +1,95 @@
+//! The catalog's tables, and how an older catalog becomes a newer one.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// How long to wait for another program that has the catalog open.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
+/// Each step makes one format of the one before; never changed once released.
+const STEPS: &[&str] = &["
+    CREATE TABLE instances (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        phase       TEXT NOT NULL,
+        version     TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE databases (
+        name        TEXT PRIMARY KEY,
+        instance    INTEGER NOT NULL UNIQUE REFERENCES instances (id),
+        spec        TEXT NOT NULL,              -- JSON
+        state       TEXT NOT NULL,
+        since       INTEGER NOT NULL,           -- milliseconds since 1970
+        generation  INTEGER NOT NULL,
+        reason      TEXT NOT NULL,
+        accounts    TEXT NOT NULL,              -- JSON
+        schemas     TEXT,                       -- JSON
+        globals     TEXT NOT NULL,              -- JSON
+        fresh       INTEGER NOT NULL            -- whether the three above are those of the files
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ledger (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        at          INTEGER NOT NULL,           -- milliseconds since 1970
+        database    TEXT NOT NULL,
+        event       TEXT NOT NULL,
+        from_state  TEXT,
+        to_state    TEXT,
+        cause       TEXT NOT NULL,
+        reason      TEXT NOT NULL,
+        duration_ms INTEGER,
+        figures     TEXT NOT NULL               -- JSON
+    ) STRICT;
+    CREATE INDEX ledger_by_database ON ledger (database, id);
+"];
+
+/// Why a catalog cannot be used.
+pub(super) enum Unfit {
+    /// SQLite says so.
+    Sqlite(rusqlite::Error),
+    /// A newer dormouse wrote it.
+    Newer { found: i64, known: usize },
+    /// Its pages do not add up.
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for Unfit {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Sets the connection up, checks the tables that matter, and brings them to today's format.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
+    connection.busy_timeout(BUSY)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = match usize::try_from(found) {
+        Ok(done) if done <= STEPS.len() => done,
+        _ => {
+            return Err(Unfit::Newer {
+                found,
+                known: STEPS.len(),
+            });
+        }
+    };
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    if done > 0 {
+        for table in ["databases", "instances"] {
+            let said: String =
+                connection.pragma_query_value(None, &format!("quick_check('{table}')"), |row| {
+                    row.get(0)
+                })?;
+            if said != "ok" {
+                return Err(Unfit::Damaged(said));
+            }
+        }
+    }
+    for (step, number) in STEPS.iter().zip(1i64..).skip(done) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

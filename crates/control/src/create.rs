@@ -1,0 +1,261 @@
+//! Making a database: claim an instance, make it the owner's, remember it, open it.
+
+use std::sync::Arc;
+
+use dormouse_driver::{Desired, Observed, Run};
+use dormouse_types::{Account, DatabaseName, InstanceId, State, Verifier};
+use jiff::Timestamp;
+use sha1::{Digest, Sha1};
+use tracing::warn;
+
+use crate::actor::Actor;
+use crate::catalog::{Change, DatabaseRow, Entry, Noted, Phase, Sync};
+use crate::database::Database;
+use crate::warm::{Importance, discard, prepare};
+use crate::world::{World, now, within};
+use crate::{Cause, Created, Error, EventKind, Figures, Spec, Target};
+
+/// The owner's user name in every database.
+pub const OWNER: &str = "admin";
+/// Letters and digits of a generated password: 142 bits.
+const PASSWORD_LENGTH: usize = 24;
+
+/// Makes a database. Runs to its end even if nobody waits for that any more: a half-made one would
+/// be in the way of the next attempt.
+pub(crate) async fn create(
+    world: Arc<World>,
+    name: DatabaseName,
+    spec: Spec,
+) -> Result<Created, Error> {
+    let most = world.config.databases_most;
+    world.edit(|d| {
+        if d.known.contains_key(&name) || d.reserved.contains(&name) {
+            return Err(Error::Exists(name.clone()));
+        }
+        if d.known.len() + d.reserved.len() >= most {
+            return Err(Error::Limit {
+                what: "too many databases".to_owned(),
+                most: most as u64,
+            });
+        }
+        d.reserved.insert(name.clone());
+        Ok(())
+    })?;
+    let work = {
+        let (world, name) = (Arc::clone(&world), name.clone());
+        async move {
+            let made = make(&world, &name, spec).await;
+            world.edit(|d| d.reserved.remove(&name));
+            made
+        }
+    };
+    match tokio::spawn(work).await {
+        Ok(made) => made,
+        Err(_) => Err(Error::Stopping),
+    }
+}
+
+async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
+    let began = now();
+    let instance = match world.warm.claim() {
+        Some(instance) => instance,
+        None => prepare(world, Importance::Awaited).await?,
+    };
+    let password = password()?;
+    let stage2 = stage2(&password);
+    let row = DatabaseRow {
+        name: name.clone(),
+        instance,
+        spec,
+        state: State::Creating,
+        since: Timestamp::now(),
+        generation: 1,
+        reason: "it was created".to_owned(),
+        noted: Noted {
+            accounts: vec![owner(stage2)],
+            ..Noted::default()
+        },
+    };
+    let claim = Change::Claim(Box::new(row.clone()));
+    if let Err(error) = world.catalog.write(Sync::Soon, vec![claim]).await {
+        discard(world, instance).await;
+        return Err(error);
+    }
+    let secured = match secure(world, &row, stage2).await {
+        Ok(seen) => record(world, &row, &seen, began).await.map(|()| seen),
+        Err(error) => Err(error),
+    };
+    match secured {
+        Ok(seen) => {
+            ready(world, row, &seen);
+            Ok(Created {
+                name: name.clone(),
+                password,
+            })
+        }
+        Err(error) => {
+            undo(world, name, instance).await;
+            Err(error)
+        }
+    }
+}
+
+/// Gives the server its size and its owner.
+async fn secure(world: &World, row: &DatabaseRow, stage2: [u8; 20]) -> Result<Observed, Error> {
+    let id = row.instance;
+    let limits = world.config.deadlines;
+    let desired = Desired {
+        run: Run::Running,
+        units: row.spec.units.min,
+    };
+    let doing = || format!("starting instance {id}");
+    let seen = within(limits.start, world.driver.apply(id, desired))
+        .await
+        .map_err(|reason| Error::Machine {
+            doing: doing(),
+            reason,
+        })?;
+    let server = world.server(id);
+    within(limits.ask, world.servers.secure_owner(&server, stage2))
+        .await
+        .map_err(|reason| Error::Server {
+            database: row.name.clone(),
+            reason,
+        })?;
+    Ok(seen)
+}
+
+/// From here on the database exists, whatever happens.
+async fn record(
+    world: &World,
+    row: &DatabaseRow,
+    seen: &Observed,
+    began: std::time::Instant,
+) -> Result<(), Error> {
+    let took = now().saturating_duration_since(began).as_millis();
+    let entry = Entry {
+        database: row.name.clone(),
+        event: EventKind::Created,
+        from: None,
+        to: Some(State::Active),
+        cause: Cause::Operator,
+        reason: row.reason.clone(),
+        duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
+        figures: Figures {
+            memory: seen.memory,
+            cpu_ms: seen
+                .cpu
+                .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+        },
+    };
+    let state = Change::State {
+        name: row.name.clone(),
+        state: State::Active,
+        since: Timestamp::now(),
+        generation: row.generation,
+        reason: row.reason.clone(),
+    };
+    world
+        .catalog
+        .write(Sync::Now, vec![state, Change::Ledger(Box::new(entry))])
+        .await
+}
+
+fn ready(world: &Arc<World>, row: DatabaseRow, seen: &Observed) {
+    let name = row.name.clone();
+    let target = Target {
+        instance: row.instance,
+        generation: row.generation,
+        socket: world.driver.socket(row.instance),
+    };
+    let database = Database::new(DatabaseRow {
+        state: State::Active,
+        since: Timestamp::now(),
+        ..row
+    });
+    world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
+    world.traffic.add(&name);
+    world.traffic.open(&name, target);
+    let actor = Actor::made(Arc::clone(world), database, seen);
+    world.spawn(actor.run(false));
+}
+
+/// Its caller gets an error, so there must be nothing.
+async fn undo(world: &World, name: &DatabaseName, instance: InstanceId) {
+    let gone = vec![
+        Change::Gone {
+            name: name.clone(),
+            instance,
+        },
+        Change::Instance {
+            id: instance,
+            phase: Phase::Removing,
+            version: String::new(),
+        },
+    ];
+    if let Err(error) = world.catalog.write(Sync::Now, gone).await {
+        warn!(database = %name, %error, hint = error.hint(), "a half-made database is left to the next start");
+        return;
+    }
+    discard(world, instance).await;
+}
+
+fn owner(stage2: [u8; 20]) -> Account {
+    Account {
+        user: OWNER.to_owned(),
+        host: "%".to_owned(),
+        verifiers: vec![Verifier::Native(stage2)],
+        locked: false,
+        require_tls: false,
+        enrolled: true,
+    }
+}
+
+/// SHA1(SHA1(password)), as the server keeps it.
+fn stage2(password: &str) -> [u8; 20] {
+    Sha1::digest(Sha1::digest(password.as_bytes())).into()
+}
+
+/// A password nobody can guess and everybody can paste.
+fn password() -> Result<String, Error> {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut password = String::with_capacity(PASSWORD_LENGTH);
+    while password.len() < PASSWORD_LENGTH {
+        let mut random = [0; 64];
+        getrandom::fill(&mut random).map_err(|e| Error::Machine {
+            doing: "drawing a random password".to_owned(),
+            reason: e.to_string(),
+        })?;
+        // 248 is a multiple of 62: no letter is likelier than another
+        let drawn = random
+            .iter()
+            .filter(|b| **b < 248)
+            .map(|b| char::from(LETTERS[usize::from(*b) % 62]));
+        password.extend(drawn.take(PASSWORD_LENGTH - password.len()));
+    }
+    Ok(password)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_have_their_length_and_differ() {
+        let (a, b) = (password().unwrap(), password().unwrap());
+        assert_eq!((a.len(), b.len()), (PASSWORD_LENGTH, PASSWORD_LENGTH));
+        assert!(a.bytes().all(|c| c.is_ascii_alphanumeric()));
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn stage2_is_what_the_server_prints() {
+        // SELECT PASSWORD('mariadb')
+        let expected = "54958e764ce10e50764c2eecbb71d01f08549980";
+        let hex: String = stage2("mariadb")
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(hex, expected);
+    }
+}

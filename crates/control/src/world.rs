@@ -1,0 +1,158 @@
+//! What all actors share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use dormouse_driver::Driver;
+use dormouse_types::{DatabaseName, InstanceId};
+use tokio::sync::{Semaphore, broadcast};
+use tokio::task::JoinSet;
+
+use crate::catalog::Catalog;
+use crate::database::Database;
+use crate::lock::Lock;
+use crate::servers::Server;
+use crate::warm::Warm;
+use crate::{Event, PlaneConfig, Servers, Traffic};
+
+/// What all actors share.
+pub(crate) struct World {
+    pub(crate) config: PlaneConfig,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) servers: Arc<dyn Servers>,
+    pub(crate) traffic: Arc<dyn Traffic>,
+    pub(crate) catalog: Catalog,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) directory: RwLock<Directory>,
+    /// One permit per server that may start now.
+    pub(crate) admission: Semaphore,
+    /// One permit per process that may be looked at when dormouse starts.
+    pub(crate) adoption: Semaphore,
+    pub(crate) warm: Warm,
+    stopping: AtomicBool,
+    tasks: Mutex<JoinSet<()>>,
+    _lock: Lock,
+}
+
+/// The databases there are.
+#[derive(Default)]
+pub(crate) struct Directory {
+    pub(crate) known: BTreeMap<DatabaseName, Arc<Database>>,
+    /// Names of databases that are being made.
+    pub(crate) reserved: BTreeSet<DatabaseName>,
+}
+
+/// What a [`World`] is made of.
+pub(crate) struct Parts {
+    pub(crate) config: PlaneConfig,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) servers: Arc<dyn Servers>,
+    pub(crate) traffic: Arc<dyn Traffic>,
+    pub(crate) catalog: Catalog,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) lock: Lock,
+}
+
+impl World {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            admission: Semaphore::new(parts.config.wakes_at_once.max(1)),
+            adoption: Semaphore::new(8),
+            config: parts.config,
+            driver: parts.driver,
+            servers: parts.servers,
+            traffic: parts.traffic,
+            catalog: parts.catalog,
+            events: parts.events,
+            directory: RwLock::default(),
+            warm: Warm::default(),
+            stopping: AtomicBool::new(false),
+            tasks: Mutex::default(),
+            _lock: parts.lock,
+        })
+    }
+
+    /// Runs a task that ends when the plane stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    /// Whether dormouse is stopping: nothing new is begun.
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Asks every task to end, and ends those that do not in time.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        self.stopping.store(true, Ordering::Release);
+        self.admission.close();
+        self.adoption.close();
+        self.warm.nudge.notify_one();
+        for database in self.databases() {
+            database.nudge.notify_one();
+        }
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+
+    pub(crate) fn find(&self, name: &DatabaseName) -> Option<Arc<Database>> {
+        self.read(|d| d.known.get(name).cloned())
+    }
+
+    /// Every database, by name.
+    pub(crate) fn databases(&self) -> Vec<Arc<Database>> {
+        self.read(|d| d.known.values().cloned().collect())
+    }
+
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Directory) -> T) -> T {
+        look(
+            &self
+                .directory
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut Directory) -> T) -> T {
+        change(
+            &mut self
+                .directory
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// How to reach the server of an instance.
+    pub(crate) fn server(&self, instance: InstanceId) -> Server {
+        Server {
+            instance,
+            socket: self.driver.socket(instance),
+        }
+    }
+}
+
+/// The time, which a test may have paused.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Waits for a peer, but not for ever.
+pub(crate) async fn within<T, E: Display>(
+    limit: Duration,
+    doing: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(limit, doing).await {
+        Ok(done) => done.map_err(|e| e.to_string()),
+        Err(_) => Err(format!("no answer within {} s", limit.as_secs_f32())),
+    }
+}
