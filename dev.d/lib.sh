@@ -24,6 +24,14 @@ cache_dir() {
     fi
 }
 
+# quietly COMMAND…: shows what it says only when it fails.
+quietly() {
+    local output status=0
+    output=$("$@" </dev/null 2>&1) || status=$?
+    [ "$status" -eq 0 ] || say "$output"
+    return "$status"
+}
+
 # installed PACKAGE: whether dpkg has it, configured.
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
@@ -56,13 +64,13 @@ need_packages() {
 This is no Debian system; install their like by hand and run again with DORMOUSE_NO_INSTALL=1."
     say "installing: ${missing[*]}"
     apt_lists
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        "${missing[@]}" </dev/null >&2 || die "apt-get could not install: ${missing[*]}"
+    quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
 }
 
 # Fetches the package lists once per run of the caller.
 apt_lists() {
     [ -z "${apt_lists_fresh:-}" ] || return 0
-    as_root apt-get update -q </dev/null >&2 || say "warning: apt-get update failed, going on with old lists"
+    quietly as_root apt-get update -q || say "warning: apt-get update failed, going on with old lists"
     apt_lists_fresh=yes
 }

@@ -1,0 +1,10 @@
+# shellcheck shell=bash
+# What the shell programs of the clients share. Sourced, never run.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034 # used by those who source this
+NAP=$here/nap
+
+fail() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
