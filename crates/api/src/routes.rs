@@ -202,6 +202,3 @@ fn event(event: dormouse_control::Event) -> Event {
         figures: event.figures,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,7 +11,7 @@ use crate::config::{ClientSocket, Listen};
 
 /// Serverless MariaDB that you run yourself.
 #[derive(Debug, Parser)]
-#[command(name = "dormouse", version, after_help = FIRST_STEPS, propagate_version = true)]
+#[command(name = "dormouse", version, after_help = FIRST_STEPS)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -27,16 +27,19 @@ First steps:
   dormouse ls                      see it fall asleep when nobody uses it
   dormouse events shop --follow    see why, and how long waking took";
 
+/// The heading of the options of every command.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Where everything is kept [default: /var/lib/dormouse for root, else
     /// ~/.local/share/dormouse]
-    #[arg(long, global = true, value_name = "DIR", env = "DORMOUSE_DATA_DIR")]
+    #[arg(long, global = true, value_name = "DIR", env = "DORMOUSE_DATA_DIR", help_heading = EVERYWHERE)]
     data_dir: Option<PathBuf>,
 
     /// Print JSON for programs; a failure is {"error": {"code", "message", "hint"}} on stderr
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
 }
 

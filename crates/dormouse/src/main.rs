@@ -57,8 +57,9 @@ fn usage(error: &clap::Error) -> ExitCode {
         .take_while(|arg| arg != "--")
         .any(|arg| arg == "--json");
     if error.use_stderr() && json {
-        let body = ErrorBody::new("usage", error.render().to_string().trim())
-            .with_hint("`dormouse help` shows the commands");
+        let text = error.render().to_string();
+        let text = text.trim().trim_start_matches("error: ");
+        let body = ErrorBody::new("usage", text).with_hint("`dormouse help` shows the commands");
         Output::new(true).failure(&body);
     } else if error.print().is_err() {
         // Nobody reads: there is nobody to tell.

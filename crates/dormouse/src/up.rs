@@ -29,8 +29,6 @@ mod machine;
 mod port;
 mod stop;
 
-pub(crate) use port::cannot_listen;
-
 /// How long clients in the middle of a statement may keep a stopping Dormouse.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long the plane may take to leave everything in order.
@@ -106,6 +104,7 @@ struct Up {
 impl Up {
     async fn start(config: &Config, data_dir: &Path) -> Outcome<Self> {
         refuse_second(data_dir).await?;
+        port::must_be_free(config.listen)?;
         let tls = tls::load(config, data_dir)?;
         let machine = machine::open(config, data_dir).await?;
         let mut data_path = DataPath::bind(Settings {
@@ -113,6 +112,7 @@ impl Up {
             socket: client_socket(config, data_dir)?,
             tls,
             secret: machine.secret.clone(),
+            greeting: machine.greeting.clone(),
         })?;
         let api_path = api_socket(data_dir);
         let plane = Plane::start(
@@ -134,7 +134,7 @@ impl Up {
         let (stopping, told) = watch::channel(false);
         let listening = data_path.listening().clone();
         let context = Context::new(plane.clone(), spec(config), listening, about.clone(), told);
-        data_path.start(plane.clone())?;
+        data_path.start(plane.clone());
         let api = tokio::spawn(server.serve(Arc::new(context)));
         Ok(Self {
             plane,

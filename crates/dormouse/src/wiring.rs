@@ -1,17 +1,26 @@
 //! Where the configuration becomes the data path, and the data path meets the plane.
+//!
+//! Each of the two knows the other through a trait of its own. The data path is made first, since
+//! the plane opens the traffic of databases that are awake as soon as it has found them; it gets
+//! to know the plane before it accepts its first client.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dormouse_api::ErrorBody;
 use dormouse_api::model::Listening;
 use dormouse_control::{Activity, Plane, Target, Traffic, Veto};
 use dormouse_engine::Secret;
-use dormouse_types::DatabaseName;
+use dormouse_proxy::{Listeners, PlaneError, Proxy, ProxyConfig, StartError};
+use dormouse_types::{Account, DatabaseName, InstanceId};
 
 use crate::Outcome;
 use crate::config::Config;
+
+/// How long sessions may take to give up their backends before a park.
+const RELEASE: Duration = Duration::from_secs(5);
 
 /// What the data path is made from.
 pub(crate) struct Settings<'a> {
@@ -22,22 +31,38 @@ pub(crate) struct Settings<'a> {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     /// From which the credentials on the servers come.
     pub(crate) secret: Secret,
+    /// How a server here greets its clients.
+    pub(crate) greeting: String,
 }
 
 /// The data path: bound, and once started accepting clients.
 pub(crate) struct DataPath {
+    proxy: Arc<Proxy>,
+    listeners: Option<Listeners>,
+    control: Arc<Control>,
     listening: Listening,
 }
 
 impl DataPath {
     /// Takes the addresses; clients wait to be accepted until [`DataPath::start`].
     pub(crate) fn bind(settings: Settings<'_>) -> Outcome<Self> {
-        let _ = (settings.config, settings.tls, settings.secret);
+        let config = proxy_config(&settings);
+        let control = Arc::new(Control {
+            plane: OnceLock::new(),
+            secret: settings.secret,
+            greeting: settings.greeting,
+        });
+        let plane: Arc<dyn dormouse_proxy::Plane> = control.clone();
+        let (proxy, listeners) = Proxy::start(config, plane).map_err(cannot_start)?;
+        let listening = Listening {
+            tcp: proxy.address(),
+            socket: settings.socket,
+        };
         Ok(Self {
-            listening: Listening {
-                tcp: None,
-                socket: settings.socket,
-            },
+            proxy,
+            listeners: Some(listeners),
+            control,
+            listening,
         })
     }
 
@@ -48,36 +73,186 @@ impl DataPath {
 
     /// How the plane steers it.
     pub(crate) fn traffic(&self) -> Arc<dyn Traffic> {
-        Arc::new(NoTraffic)
+        Arc::new(Steering(Arc::clone(&self.proxy)))
     }
 
     /// Accepts clients from now on.
-    pub(crate) fn start(&mut self, _plane: Plane) -> Outcome {
-        Ok(())
+    pub(crate) fn start(&mut self, plane: Plane) {
+        let _ = self.control.plane.set(plane);
+        if let Some(listeners) = self.listeners.take() {
+            self.proxy.accept(listeners);
+        }
     }
 
     /// Accepts no more clients, lets each session go at the end of its statement, and cuts off
     /// those that are left when the grace is over.
-    pub(crate) async fn stop(self, _grace: Duration) {}
+    pub(crate) async fn stop(self, grace: Duration) {
+        self.proxy.stop(grace).await;
+        let _ = std::fs::remove_file(&self.listening.socket);
+    }
 }
 
-/// The traffic of a build without clients: there never is any.
-struct NoTraffic;
+fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
+    let Config {
+        listen,
+        domain,
+        tls,
+        limits,
+        ..
+    } = settings.config;
+    ProxyConfig {
+        listen: Some(listen.0),
+        socket: Some(settings.socket.clone()),
+        workers: std::thread::available_parallelism().map_or(1, usize::from),
+        tls: Some(dormouse_proxy::Tls {
+            config: Arc::clone(&settings.tls),
+            require: tls.require,
+        }),
+        domain: domain.clone(),
+        limits: dormouse_proxy::Limits {
+            connections_per_database: limits.connections_per_database,
+            connections_per_address: limits.connections_per_address,
+            handshakes: limits.handshakes,
+            failed_logins_per_minute: limits.failed_logins_per_minute,
+            handshake_timeout: limits.handshake_timeout.0,
+            held_statements: limits.held_statements as usize,
+            hold_timeout: limits.hold_timeout.0,
+            read_timeout: limits.read_timeout.0,
+            write_timeout: limits.write_timeout.0,
+            wait_timeout: limits.wait_timeout.0,
+        },
+    }
+}
+
+fn cannot_start(error: StartError) -> ErrorBody {
+    match error {
+        StartError::Tcp { address, source } => crate::up::cannot_listen(address, &source),
+        StartError::Unix { path, source } => {
+            let message = format!("cannot listen on {}: {source}", path.display());
+            ErrorBody::new("machine", message)
+                .with_hint("another program may listen there; choose another path with --socket")
+        }
+        StartError::Worker(_) => ErrorBody::new("machine", error.to_string()),
+    }
+}
+
+/// The plane as the data path sees it.
+struct Control {
+    plane: OnceLock<Plane>,
+    secret: Secret,
+    greeting: String,
+}
+
+impl Control {
+    fn plane(&self) -> Result<&Plane, PlaneError> {
+        self.plane
+            .get()
+            .ok_or_else(|| PlaneError("it is still starting".to_owned()))
+    }
+}
 
 #[async_trait]
-impl Traffic for NoTraffic {
-    fn add(&self, _database: &DatabaseName) {}
-    fn remove(&self, _database: &DatabaseName) {}
-    fn open(&self, _database: &DatabaseName, _target: Target) {}
-    fn shut(&self, _database: &DatabaseName, _force: bool) -> bool {
-        true
+impl dormouse_proxy::Plane for Control {
+    fn greeting_version(&self) -> String {
+        self.greeting.clone()
     }
-    fn refuse(&self, _database: &DatabaseName, _reason: &str) {}
-    fn activity(&self, _database: &DatabaseName) -> Activity {
-        Activity::default()
+
+    fn demand(&self, database: &DatabaseName) {
+        if let Ok(plane) = self.plane() {
+            plane.demand(database);
+        }
     }
-    async fn capture(&self, _database: &DatabaseName, _deadline: Duration) -> Vec<Veto> {
-        Vec::new()
+
+    async fn accounts(
+        &self,
+        database: &DatabaseName,
+        user: &str,
+    ) -> Result<Vec<Account>, PlaneError> {
+        let accounts = self.plane()?.accounts(database, user).await;
+        accounts.map_err(|error| PlaneError(error.to_string()))
     }
-    async fn release(&self, _database: &DatabaseName) {}
+
+    fn has_schema(&self, database: &DatabaseName, schema: &[u8]) -> Option<bool> {
+        let schema = std::str::from_utf8(schema).ok()?;
+        self.plane().ok()?.has_schema(database, schema)
+    }
+
+    async fn enroll(
+        &self,
+        database: &DatabaseName,
+        user: &str,
+        host: &str,
+    ) -> Result<bool, PlaneError> {
+        let enrolled = self.plane()?.enroll(database, user, host).await;
+        enrolled.map_err(|error| PlaneError(error.to_string()))
+    }
+
+    fn credential(&self, instance: InstanceId, user: &str) -> [u8; 20] {
+        self.secret.user_stage1(instance, user)
+    }
+}
+
+/// The data path as the plane sees it.
+struct Steering(Arc<Proxy>);
+
+#[async_trait]
+impl Traffic for Steering {
+    fn add(&self, database: &DatabaseName) {
+        self.0.add(database);
+    }
+
+    fn remove(&self, database: &DatabaseName) {
+        self.0.remove(database);
+    }
+
+    fn open(&self, database: &DatabaseName, target: Target) {
+        let Target {
+            instance,
+            generation,
+            socket,
+        } = target;
+        self.0.open(
+            database,
+            dormouse_proxy::Target {
+                instance,
+                generation,
+                socket,
+            },
+        );
+    }
+
+    fn shut(&self, database: &DatabaseName, force: bool) -> bool {
+        self.0.shut(database, force)
+    }
+
+    fn refuse(&self, database: &DatabaseName, reason: &str) {
+        self.0.refuse(database, reason);
+    }
+
+    fn activity(&self, database: &DatabaseName) -> Activity {
+        let activity = self.0.activity(database);
+        Activity {
+            sessions: activity.sessions,
+            running: activity.running,
+            held: activity.held,
+            transactions: activity.transactions,
+            last_statement: activity.last_statement,
+        }
+    }
+
+    async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto> {
+        let vetoes = self.0.capture(database, deadline).await;
+        let named = vetoes.into_iter().map(|veto| Veto {
+            session: veto.session,
+            pin: veto
+                .pin
+                .map_or("unresponsive", |pin| pin.as_str())
+                .to_owned(),
+        });
+        named.collect()
+    }
+
+    async fn release(&self, database: &DatabaseName) {
+        self.0.release(database, RELEASE).await;
+    }
 }

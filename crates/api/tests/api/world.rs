@@ -1,0 +1,217 @@
+//! A plane on a machine that only pretends, and the API on top of it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dormouse_api::model::Listening;
+use dormouse_api::server::About;
+use dormouse_api::{Client, Context, Server};
+use dormouse_control::servers::Server as At;
+use dormouse_control::{
+    Activity, Plane, PlaneConfig, ServerError, Servers, Snapshot, Spec, Target, Traffic, Veto,
+};
+use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
+use dormouse_types::{Account, DatabaseName, Delay, InstanceId, Units};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub(crate) struct World {
+    dir: TempDir,
+    plane: Plane,
+    api: JoinHandle<()>,
+    stopping: watch::Sender<bool>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    pub(crate) async fn start_in(dir: TempDir) -> Self {
+        // Nothing happens by itself.
+        let defaults = Spec {
+            idle_suspend: Delay::Never,
+            idle_park: Delay::Never,
+            ..Spec::default()
+        };
+        let config = PlaneConfig {
+            warm_pool: 0,
+            defaults,
+            ..PlaneConfig::new(dir.path())
+        };
+        let driver = Arc::new(Machine::default());
+        let plane = Plane::start(config, driver, Arc::new(Answers), Arc::new(Quiet))
+            .await
+            .unwrap();
+        let api = dir.path().join("api.sock");
+        let listen = Listening {
+            tcp: Some("0.0.0.0:3306".parse().unwrap()),
+            socket: dir.path().join("dormouse.sock"),
+        };
+        let about = About {
+            version: "test".to_owned(),
+            data_dir: dir.path().to_owned(),
+            api: api.clone(),
+            engine: "none".to_owned(),
+            capabilities: "none".to_owned(),
+        };
+        let (stopping, told) = watch::channel(false);
+        let context = Context::new(plane.clone(), defaults, listen, about, told);
+        let api = tokio::spawn(Server::bind(&api).unwrap().serve(Arc::new(context)));
+        Self {
+            dir,
+            plane,
+            api,
+            stopping,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("api.sock")
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.socket())
+    }
+
+    pub(crate) async fn stop(self) -> TempDir {
+        self.stopping.send_replace(true);
+        self.api.await.unwrap();
+        self.plane.stop().await;
+        self.dir
+    }
+}
+
+/// Instances as entries of a table.
+#[derive(Default)]
+struct Machine {
+    instances: Mutex<HashMap<InstanceId, Run>>,
+}
+
+impl Machine {
+    fn observed(id: InstanceId, run: Run) -> Observed {
+        let process = Process {
+            pid: 1000 + id.0,
+            started: 1,
+        };
+        let process = (run != Run::Stopped).then_some(process);
+        Observed {
+            run,
+            process,
+            memory: None,
+            cpu: None,
+        }
+    }
+}
+
+#[async_trait]
+impl Driver for Machine {
+    async fn provision(&self, id: InstanceId) -> Result<(), Error> {
+        self.instances
+            .lock()
+            .unwrap()
+            .entry(id)
+            .or_insert(Run::Stopped);
+        Ok(())
+    }
+
+    async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
+        let mut all = self.instances.lock().unwrap();
+        *all.get_mut(&id).ok_or(Error::Unknown(id))? = desired.run;
+        Ok(Self::observed(id, desired.run))
+    }
+
+    async fn observe(&self, id: InstanceId) -> Result<Observed, Error> {
+        let all = self.instances.lock().unwrap();
+        all.get(&id)
+            .map(|run| Self::observed(id, *run))
+            .ok_or(Error::Unknown(id))
+    }
+
+    async fn list(&self) -> Result<Vec<InstanceId>, Error> {
+        Ok(self.instances.lock().unwrap().keys().copied().collect())
+    }
+
+    async fn ended(&self, process: Process) {
+        let id = InstanceId(process.pid - 1000);
+        let running = self
+            .instances
+            .lock()
+            .unwrap()
+            .get(&id)
+            .is_some_and(|r| *r != Run::Stopped);
+        if running {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn remove(&self, id: InstanceId) -> Result<(), Error> {
+        self.instances.lock().unwrap().remove(&id);
+        Ok(())
+    }
+
+    fn socket(&self, id: InstanceId) -> PathBuf {
+        Path::new("/nowhere").join(id.to_string())
+    }
+}
+
+/// Servers that say yes.
+struct Answers;
+
+#[async_trait]
+impl Servers for Answers {
+    fn version(&self) -> String {
+        "none".to_owned()
+    }
+    async fn secure_owner(&self, _: &At, _: [u8; 20]) -> Result<(), ServerError> {
+        Ok(())
+    }
+    async fn accounts(&self, _: &At, _: &str) -> Result<Vec<Account>, ServerError> {
+        Ok(Vec::new())
+    }
+    async fn enroll(&self, _: &At, _: &str, _: &str) -> Result<bool, ServerError> {
+        Ok(true)
+    }
+    async fn snapshot(&self, _: &At) -> Result<Snapshot, ServerError> {
+        Ok(Snapshot::default())
+    }
+    async fn apply_globals(
+        &self,
+        _: &At,
+        _: &[(String, String)],
+    ) -> Result<Vec<String>, ServerError> {
+        Ok(Vec::new())
+    }
+    async fn shrink(&self, _: &At) -> Result<(), ServerError> {
+        Ok(())
+    }
+    async fn grow(&self, _: &At, _: Units) -> Result<(), ServerError> {
+        Ok(())
+    }
+    async fn forget(&self, _: InstanceId) {}
+}
+
+/// Nobody is connected.
+struct Quiet;
+
+#[async_trait]
+impl Traffic for Quiet {
+    fn add(&self, _: &DatabaseName) {}
+    fn remove(&self, _: &DatabaseName) {}
+    fn open(&self, _: &DatabaseName, _: Target) {}
+    fn shut(&self, _: &DatabaseName, _: bool) -> bool {
+        true
+    }
+    fn refuse(&self, _: &DatabaseName, _: &str) {}
+    fn activity(&self, _: &DatabaseName) -> Activity {
+        Activity::default()
+    }
+    async fn capture(&self, _: &DatabaseName, _: Duration) -> Vec<Veto> {
+        Vec::new()
+    }
+    async fn release(&self, _: &DatabaseName) {}
+}
