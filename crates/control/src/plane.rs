@@ -8,7 +8,7 @@ use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_types::{Account, DatabaseName, State};
 use tokio::sync::broadcast;
 
-use crate::database::Database;
+use crate::database::{Database, View};
 use crate::world::{World, within};
 use crate::{
     Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, create,
@@ -148,7 +148,7 @@ impl Plane {
         }
     }
 
-    /// The accounts of a user name: from the server while it is active, else as noted when it went
+    /// The accounts that somebody of this user name may be, anonymous ones included: from the server while it is active, else as noted when it went
     /// to sleep. Wakes nothing, but waits for a wake whose server must be asked first.
     ///
     /// # Errors
@@ -251,18 +251,28 @@ impl Plane {
         loop {
             let view = views.borrow_and_update().clone();
             if view.notes() == Notes::Fresh {
-                let of_user = view.noted.accounts.iter().filter(|a| a.user == user);
-                return Ok(of_user.cloned().collect());
+                let of_user = |a: &&Account| a.user == user || a.user.is_empty();
+                return Ok(view
+                    .noted
+                    .accounts
+                    .iter()
+                    .filter(of_user)
+                    .cloned()
+                    .collect());
             }
             match view.state {
                 State::Active => {
                     let server = self.world.server(database.instance);
                     let limit = self.world.config.deadlines.ask;
-                    let asked = within(limit, self.world.servers.accounts(&server, user)).await;
+                    let asked = within(limit, self.world.servers.accounts(&server, user));
+                    // a server that is being frozen does not answer: its notes do
+                    let asked = tokio::select! {
+                        asked = asked => asked,
+                        _ = views.wait_for(asleep) => continue,
+                    };
                     match asked {
                         Ok(accounts) => return Ok(accounts),
-                        // it went to sleep or died meanwhile
-                        Err(_) if changed(&views, view.state) => continue,
+                        Err(_) if asleep(&views.borrow()) => continue,
                         Err(reason) => {
                             return Err(Error::Server {
                                 database: database.name.clone(),
@@ -287,7 +297,7 @@ impl Plane {
     }
 }
 
-fn changed(views: &tokio::sync::watch::Receiver<crate::database::View>, was: State) -> bool {
-    let view = views.borrow();
-    view.state != was || view.notes() == Notes::Fresh
+/// Whether the server cannot, or need not, be asked.
+fn asleep(view: &View) -> bool {
+    view.state != State::Active || view.notes() == Notes::Fresh
 }

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use dormouse_types::{Account, InstanceId, Units};
 
+mod admin;
+
+pub use admin::AdminServers;
+
 /// A server that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -47,7 +51,7 @@ pub trait Servers: Send + Sync + 'static {
     /// enrolls it.
     async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError>;
 
-    /// The accounts of this user name.
+    /// The accounts that somebody of this user name may be: those of the name, and anonymous ones.
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError>;
 
     /// Adds the credential with which the proxy logs in as this account; `false` if there is no

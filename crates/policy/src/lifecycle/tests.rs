@@ -1,1 +1,685 @@
+use dormouse_types::Delay;
+use proptest::prelude::*;
 
+use super::*;
+
+const S: Duration = Duration::from_secs(1);
+
+/// A moment with enough past.
+fn start() -> Instant {
+    Instant::now() + 100_000 * S
+}
+
+fn spec(suspend: &str, park: &str) -> Spec {
+    Spec {
+        idle_suspend: suspend.parse().unwrap(),
+        idle_park: park.parse().unwrap(),
+        ..Spec::default()
+    }
+}
+
+/// An active database, used last at `at`.
+fn active(at: Instant) -> Observed {
+    Observed {
+        state: State::Active,
+        since: at,
+        server: Server::Running,
+        gate: Gate::Open,
+        load: Load {
+            last_statement: Some(at),
+            ..Load::default()
+        },
+        opened: Some(at),
+        notes: Notes::Stale,
+        suspend_denied: None,
+        park_denied: None,
+        failures: Failures::default(),
+        order: None,
+    }
+}
+
+fn suspended(at: Instant) -> Observed {
+    Observed {
+        state: State::Suspended,
+        server: Server::Frozen,
+        gate: Gate::Shut,
+        notes: Notes::Fresh,
+        ..active(at)
+    }
+}
+
+fn parked(at: Instant) -> Observed {
+    Observed {
+        state: State::Parked,
+        server: Server::Stopped,
+        ..suspended(at)
+    }
+}
+
+fn failed(at: Instant) -> Observed {
+    let failures = (0..4).fold(Failures::default(), |f, _| f.start_failed(at));
+    Observed {
+        state: State::Failed,
+        gate: Gate::Refusing,
+        failures,
+        ..parked(at)
+    }
+}
+
+fn holding(seen: Observed) -> Observed {
+    Observed {
+        load: Load {
+            held: 1,
+            ..seen.load
+        },
+        ..seen
+    }
+}
+
+fn ordering(order: Order, seen: Observed) -> Observed {
+    Observed {
+        order: Some(order),
+        ..seen
+    }
+}
+
+/// A plan in one line, its times counted from `now`.
+fn told(plan: &Plan, now: Instant) -> String {
+    match (&plan.act, plan.look_again) {
+        (Some(act), _) => {
+            let verb = match act.verb {
+                Verb::Settle(state) => format!("settle {state}"),
+                verb => format!("{verb:?}").to_lowercase(),
+            };
+            format!("{verb}, {}: {}", act.cause.as_str(), act.reason)
+        }
+        (None, Some(at)) => format!("look again in {:?}", at - now),
+        (None, None) => "rest".to_owned(),
+    }
+}
+
+#[test]
+fn an_idle_database_is_suspended_then_parked() {
+    let t = start();
+    let spec = spec("10s", "5m");
+    let cases = [
+        (active(t), 0, "look again in 10s"),
+        (active(t), 9, "look again in 1s"),
+        (active(t), 10, "suspend, idle: idle for 10 s"),
+        (suspended(t), 10, "look again in 290s"),
+        (suspended(t), 299, "look again in 1s"),
+        (suspended(t), 300, "park, idle: idle for 300 s"),
+        (parked(t), 300, "rest"),
+        (parked(t), 30_000, "rest"),
+    ];
+    for (seen, after, expected) in cases {
+        let now = t + after * S;
+        assert_eq!(
+            told(&decide(&spec, &seen, now), now),
+            expected,
+            "{} after {after} s",
+            seen.state
+        );
+    }
+}
+
+#[test]
+fn delays_may_be_nothing_never_or_the_wrong_way_round() {
+    let t = start();
+    let cases = [
+        ("0", "5m", active(t), 0, "suspend, idle: idle for 0.0 s"),
+        ("never", "never", active(t), 90_000, "rest"),
+        ("never", "never", suspended(t), 90_000, "rest"),
+        ("never", "5m", active(t), 299, "look again in 1s"),
+        ("never", "5m", active(t), 300, "park, idle: idle for 300 s"),
+        (
+            "10s",
+            "never",
+            active(t),
+            10,
+            "suspend, idle: idle for 10 s",
+        ),
+        ("10s", "5s", active(t), 4, "look again in 1s"),
+        ("10s", "5s", active(t), 5, "park, idle: idle for 5.0 s"),
+        ("10s", "0", active(t), 0, "park, idle: idle for 0.0 s"),
+    ];
+    for (suspend, park, seen, after, expected) in cases {
+        let now = t + after * S;
+        let plan = decide(&spec(suspend, park), &seen, now);
+        assert_eq!(
+            told(&plan, now),
+            expected,
+            "{suspend}/{park} after {after} s"
+        );
+    }
+}
+
+#[test]
+fn idleness_counts_from_the_later_of_the_last_statement_and_the_last_wake() {
+    let t = start();
+    let spec = spec("10s", "5m");
+    let woken_later = Observed {
+        opened: Some(t + 5 * S),
+        ..active(t)
+    };
+    assert_eq!(
+        told(&decide(&spec, &woken_later, t + 10 * S), t + 10 * S),
+        "look again in 5s"
+    );
+    let never_used = Observed {
+        load: Load::default(),
+        opened: None,
+        since: t + 7 * S,
+        ..suspended(t)
+    };
+    assert_eq!(
+        told(&decide(&spec, &never_used, t + 10 * S), t + 10 * S),
+        "look again in 297s"
+    );
+}
+
+#[test]
+fn a_database_in_use_is_left_alone_and_looked_at_again() {
+    let t = start();
+    let now = t + 60 * S;
+    let running = |n| Observed {
+        load: Load {
+            running: n,
+            ..active(t).load
+        },
+        ..active(t)
+    };
+    let cases = [
+        (spec("10s", "5m"), running(1), "look again in 10s"),
+        (spec("10s", "2s"), running(1), "look again in 2s"),
+        (spec("0", "5m"), running(1), "look again in 100ms"),
+        (spec("never", "never"), running(1), "rest"),
+        (spec("10s", "5m"), holding(active(t)), "look again in 10s"),
+        (
+            spec("10s", "5m"),
+            ordering(Order::Suspend, running(1)),
+            "refuse, operator: 1 statement is running",
+        ),
+        (
+            spec("10s", "5m"),
+            ordering(Order::Park, running(3)),
+            "refuse, operator: 3 statements are running",
+        ),
+        (
+            spec("10s", "5m"),
+            ordering(Order::Park, holding(active(t))),
+            "refuse, operator: 1 statement is waiting",
+        ),
+        (
+            spec("10s", "5m"),
+            ordering(Order::Park, holding(suspended(t))),
+            "refuse, operator: statements are waiting for it",
+        ),
+    ];
+    for (spec, seen, expected) in cases {
+        assert_eq!(told(&decide(&spec, &seen, now), now), expected);
+    }
+}
+
+#[test]
+fn sessions_and_transactions_do_not_keep_it_from_being_suspended() {
+    let t = start();
+    let load = Load {
+        sessions: 50,
+        transactions: 3,
+        ..active(t).load
+    };
+    let now = t + 10 * S;
+    let plan = decide(&spec("10s", "5m"), &Observed { load, ..active(t) }, now);
+    assert_eq!(told(&plan, now), "suspend, idle: idle for 10 s");
+}
+
+#[test]
+fn a_statement_wakes_it_from_every_sleep() {
+    let t = start();
+    let cases = [
+        (holding(suspended(t)), "thaw, demand: a statement arrived"),
+        (holding(parked(t)), "start, demand: a statement arrived"),
+        (
+            holding(Observed {
+                state: State::Waking,
+                ..parked(t)
+            }),
+            "start, demand: a statement arrived",
+        ),
+        (
+            holding(Observed {
+                state: State::Parking,
+                ..parked(t)
+            }),
+            "start, demand: a statement arrived",
+        ),
+    ];
+    for (seen, expected) in cases {
+        assert_eq!(told(&decide(&Spec::default(), &seen, t), t), expected);
+    }
+}
+
+#[test]
+fn orders_are_carried_out_without_waiting_for_idleness() {
+    let t = start();
+    let cases = [
+        (
+            ordering(Order::Suspend, active(t)),
+            "suspend, operator: ordered",
+        ),
+        (ordering(Order::Park, active(t)), "park, operator: ordered"),
+        (
+            ordering(Order::Park, suspended(t)),
+            "park, operator: ordered",
+        ),
+        (
+            ordering(Order::Wake, suspended(t)),
+            "thaw, operator: ordered",
+        ),
+        (ordering(Order::Wake, parked(t)), "start, operator: ordered"),
+        (ordering(Order::Wake, failed(t)), "start, operator: ordered"),
+        (
+            ordering(Order::Park, failed(t)),
+            "refuse, operator: its server cannot be started",
+        ),
+        (
+            ordering(Order::Drop, active(t)),
+            "drop, operator: it was dropped",
+        ),
+        (
+            ordering(Order::Drop, failed(t)),
+            "drop, operator: it was dropped",
+        ),
+    ];
+    for (seen, expected) in cases {
+        assert_eq!(told(&decide(&Spec::default(), &seen, t), t), expected);
+    }
+}
+
+#[test]
+fn an_order_is_met_by_the_state_it_names_or_by_deeper_sleep() {
+    assert!(Order::Wake.met(State::Active) && !Order::Wake.met(State::Waking));
+    assert!(Order::Suspend.met(State::Suspended) && Order::Suspend.met(State::Parked));
+    assert!(Order::Park.met(State::Parked) && !Order::Park.met(State::Suspended));
+    assert!(State::ALL.into_iter().all(|s| !Order::Drop.met(s)));
+}
+
+#[test]
+fn a_denied_sleep_is_tried_again_later_or_when_the_sessions_are_gone() {
+    let t = start();
+    let spec = spec("10s", "30s");
+    let now = t + 31 * S;
+    let denied = Denied::again(Some(Denied::again(None, 2, t)), 2, t + 30 * S);
+    let with = |sessions| Observed {
+        park_denied: Some(denied),
+        load: Load {
+            sessions,
+            ..suspended(t).load
+        },
+        ..suspended(t)
+    };
+    assert_eq!(
+        told(&decide(&spec, &with(2), now), now),
+        "look again in 15s"
+    );
+    assert_eq!(
+        told(&decide(&spec, &with(0), now), now),
+        "park, idle: idle for 31 s"
+    );
+    let later = t + 60 * S;
+    assert_eq!(
+        told(&decide(&spec, &with(2), later), later),
+        "park, idle: idle for 60 s"
+    );
+    let ordered = ordering(Order::Park, with(2));
+    assert_eq!(
+        told(&decide(&spec, &ordered, now), now),
+        "park, operator: ordered"
+    );
+    let park_first = Spec {
+        idle_suspend: "45s".parse().unwrap(),
+        ..spec
+    };
+    let awake = Observed {
+        park_denied: Some(denied),
+        ..active(t)
+    };
+    let awake = Observed {
+        load: Load {
+            sessions: 2,
+            ..awake.load
+        },
+        ..awake
+    };
+    let now = t + 45 * S;
+    assert_eq!(
+        told(&decide(&park_first, &awake, now), now),
+        "suspend, idle: idle for 45 s"
+    );
+}
+
+#[test]
+fn a_dead_server_is_replaced_at_once_then_with_pauses_then_given_up() {
+    let t = start();
+    let dead = |deaths| Observed {
+        server: Server::Stopped,
+        gate: Gate::Shut,
+        failures: (0..deaths).fold(Failures::default(), |f, _| f.died(S, t)),
+        ..active(t)
+    };
+    let cases = [
+        (dead(1), "start, crash: its server died"),
+        (dead(5), "start, crash: its server died"),
+        (
+            dead(7),
+            "settle parked, crash: its server keeps dying: next start in 0.5 s",
+        ),
+        (dead(30), "giveup, crash: its server keeps dying"),
+        (
+            Observed {
+                state: State::Parked,
+                ..dead(7)
+            },
+            "look again in 500ms",
+        ),
+        (
+            Observed {
+                server: Server::Stopped,
+                ..suspended(t)
+            },
+            "settle parked, crash: its server died while it was frozen",
+        ),
+    ];
+    for (seen, expected) in cases {
+        assert_eq!(told(&decide(&Spec::default(), &seen, t), t), expected);
+    }
+}
+
+#[test]
+fn a_start_that_fails_is_retried_then_given_up_then_left_to_the_next_demand() {
+    let t = start();
+    let waking = |starts| {
+        holding(Observed {
+            state: State::Waking,
+            failures: (0..starts).fold(Failures::default(), |f, _| f.start_failed(t)),
+            ..parked(t)
+        })
+    };
+    let rearmed = Observed {
+        gate: Gate::Shut,
+        ..failed(t)
+    };
+    let cases = [
+        (waking(1), 0, "start, demand: a statement arrived"),
+        (waking(2), 0, "look again in 200ms"),
+        (waking(2), 1, "start, demand: a statement arrived"),
+        (waking(4), 0, "giveup, failed: its server cannot be started"),
+        (failed(t), 0, "look again in 5s"),
+        (
+            failed(t),
+            5,
+            "rearm, failed: the next statement may try again",
+        ),
+        (rearmed, 5, "rest"),
+        (holding(rearmed), 5, "start, demand: a statement arrived"),
+    ];
+    for (seen, after, expected) in cases {
+        let now = t + after * S;
+        assert_eq!(
+            told(&decide(&Spec::default(), &seen, now), now),
+            expected,
+            "after {after} s"
+        );
+    }
+}
+
+#[test]
+fn a_transition_that_broke_off_is_settled_by_what_the_process_is() {
+    let t = start();
+    for state in [
+        State::Suspending,
+        State::Parking,
+        State::Waking,
+        State::Migrating,
+    ] {
+        let with = |server| Observed {
+            state,
+            server,
+            ..parked(t)
+        };
+        let cases = [
+            (
+                Server::Running,
+                "settle active, start_up: found with its server running",
+            ),
+            (
+                Server::Frozen,
+                "settle suspended, start_up: found with its server frozen",
+            ),
+            (
+                Server::Stopped,
+                "settle parked, start_up: found without a server",
+            ),
+        ];
+        for (server, expected) in cases {
+            assert_eq!(
+                told(&decide(&Spec::default(), &with(server), t), t),
+                expected,
+                "{state}"
+            );
+        }
+    }
+}
+
+#[test]
+fn notes_that_cannot_be_trusted_are_taken_anew() {
+    let t = start();
+    let stale = |seen| Observed {
+        notes: Notes::Stale,
+        ..seen
+    };
+    let parked = decide(&Spec::default(), &stale(parked(t)), t);
+    assert_eq!(
+        told(&parked, t),
+        "start, start_up: its server ended unobserved: its accounts must be read again"
+    );
+    let suspended = decide(&Spec::default(), &stale(suspended(t)), t);
+    assert_eq!(
+        told(&suspended, t),
+        "thaw, start_up: it was frozen unobserved: its accounts must be read again"
+    );
+}
+
+#[test]
+fn a_drop_that_failed_is_tried_again_later() {
+    let t = start();
+    let dropping = Observed {
+        state: State::Dropping,
+        park_denied: Some(Denied::again(None, 0, t)),
+        ..parked(t)
+    };
+    assert_eq!(
+        told(&decide(&Spec::default(), &dropping, t), t),
+        "look again in 15s"
+    );
+    let later = t + 15 * S;
+    assert_eq!(
+        told(&decide(&Spec::default(), &dropping, later), later),
+        "drop, operator: it was dropped"
+    );
+    let again = ordering(Order::Drop, dropping);
+    assert_eq!(
+        told(&decide(&Spec::default(), &again, t), t),
+        "drop, operator: it was dropped"
+    );
+}
+
+fn any_delay() -> impl Strategy<Value = Delay> {
+    prop_oneof![
+        Just(Delay::Never),
+        Just(Delay::After(Duration::ZERO)),
+        (0..1_000u64).prop_map(|s| Delay::After(Duration::from_secs(s))),
+        Just(Delay::After(Duration::MAX)),
+    ]
+}
+
+prop_compose! {
+    fn any_spec()(idle_suspend in any_delay(), idle_park in any_delay()) -> Spec {
+        Spec { idle_suspend, idle_park, ..Spec::default() }
+    }
+}
+
+/// Seconds before or after now, in milliseconds.
+fn any_moment(now: Instant) -> impl Strategy<Value = Instant> {
+    (-2_000_000i64..1_000).prop_map(move |ms| {
+        let by = Duration::from_millis(ms.unsigned_abs());
+        if ms < 0 { now - by } else { now + by }
+    })
+}
+
+fn any_denied(now: Instant) -> impl Strategy<Value = Option<Denied>> {
+    let denied =
+        (any::<u32>(), 0..3u32, any_moment(now)).prop_map(|(times, sessions, at)| Denied {
+            times,
+            at,
+            sessions,
+        });
+    proptest::option::of(denied)
+}
+
+fn any_failures(now: Instant) -> impl Strategy<Value = Failures> {
+    (0..10u32, 0..40u32, proptest::option::of(any_moment(now))).prop_map(
+        |(starts, deaths, last)| Failures {
+            starts,
+            deaths,
+            last,
+        },
+    )
+}
+
+fn any_load(now: Instant) -> impl Strategy<Value = Load> {
+    (
+        0..3u32,
+        0..3u32,
+        0..3u32,
+        0..3u32,
+        proptest::option::of(any_moment(now)),
+    )
+        .prop_map(
+            |(sessions, running, held, transactions, last_statement)| Load {
+                sessions,
+                running,
+                held,
+                transactions,
+                last_statement,
+            },
+        )
+}
+
+fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
+    let servers = prop_oneof![
+        Just(Server::Stopped),
+        Just(Server::Running),
+        Just(Server::Frozen)
+    ];
+    let gates = prop_oneof![Just(Gate::Open), Just(Gate::Shut), Just(Gate::Refusing)];
+    let notes = prop_oneof![Just(Notes::Fresh), Just(Notes::Stale)];
+    let orders = prop_oneof![
+        Just(None),
+        Just(Some(Order::Wake)),
+        Just(Some(Order::Suspend)),
+        Just(Some(Order::Park)),
+        Just(Some(Order::Drop)),
+    ];
+    let first = (
+        0..State::ALL.len(),
+        any_moment(now),
+        servers,
+        gates,
+        any_load(now),
+        notes,
+    );
+    let second = (
+        proptest::option::of(any_moment(now)),
+        any_denied(now),
+        any_denied(now),
+        any_failures(now),
+        orders,
+    );
+    (first, second).prop_map(
+        |(
+            (state, since, server, gate, load, notes),
+            (opened, suspend_denied, park_denied, failures, order),
+        )| Observed {
+            state: State::ALL[state],
+            since,
+            server,
+            gate,
+            load,
+            opened,
+            notes,
+            suspend_denied,
+            park_denied,
+            failures,
+            order,
+        },
+    )
+}
+
+fn any_case() -> impl Strategy<Value = (Spec, Observed, Instant)> {
+    let now = start();
+    (any_spec(), any_observed(now), Just(now))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn never_puts_to_sleep_what_is_in_use((spec, seen, now) in any_case()) {
+        let verb = decide(&spec, &seen, now).act.map(|a| a.verb);
+        if matches!(verb, Some(Verb::Suspend | Verb::Park)) {
+            prop_assert_eq!(seen.load.running.min(1) * u32::from(seen.state == State::Active), 0);
+            prop_assert_eq!(seen.load.held, 0);
+            prop_assert!(seen.server != Server::Stopped);
+        }
+    }
+
+    #[test]
+    fn never_parks_against_a_denial_unless_ordered((spec, seen, now) in any_case()) {
+        let act = decide(&spec, &seen, now).act;
+        let held_off = seen.park_denied.and_then(|d| d.holds(seen.load.sessions, now)).is_some();
+        if let Some(Act { verb: Verb::Park, cause, .. }) = act {
+            prop_assert!(!held_off || cause == Cause::Operator);
+        }
+    }
+
+    #[test]
+    fn looks_again_later_never_at_once((spec, seen, now) in any_case()) {
+        let plan = decide(&spec, &seen, now);
+        if let Some(at) = plan.look_again {
+            prop_assert!(plan.act.is_none() && at > now);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_is_served_or_looked_at_again((spec, seen, now) in any_case()) {
+        let plan = decide(&spec, &seen, now);
+        let waits = seen.load.held > 0 || matches!(seen.order, Some(Order::Wake | Order::Drop));
+        let served = seen.state == State::Active && seen.server == Server::Running
+            && seen.gate == Gate::Open;
+        let elsewhere = seen.state == State::Creating && seen.order != Some(Order::Drop);
+        if waits && !served && !elsewhere {
+            prop_assert!(plan.act.is_some() || plan.look_again.is_some(), "{:?}", seen);
+        }
+    }
+
+    #[test]
+    fn an_awake_idle_database_always_has_a_next_look((spec, seen, now) in any_case()) {
+        let plan = decide(&spec, &seen, now);
+        let finite = |d: Delay| d.duration().is_some_and(|d| d < Duration::from_secs(1 << 30));
+        if seen.state == State::Active && (finite(spec.idle_suspend) || finite(spec.idle_park)) {
+            prop_assert!(plan.act.is_some() || plan.look_again.is_some());
+        }
+    }
+}

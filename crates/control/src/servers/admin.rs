@@ -1,0 +1,174 @@
+//! Running servers, asked over dormouse's own account in each.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dormouse_engine::{Admin, AdminError, Secret, Version, pool};
+use dormouse_types::{Account, InstanceId, Units};
+use tokio::sync::Mutex as AsyncMutex;
+use tracing::debug;
+
+use super::{Server, ServerError, Servers, Snapshot};
+
+/// How long a buffer pool may take to change its size. Who waits for it sets a deadline of their
+/// own; this ends what nobody waits for.
+const RESIZE: Duration = Duration::from_secs(60);
+
+/// Running servers, asked over dormouse's own account in each. One connection per awake server is
+/// kept for what logins ask; maintenance opens its own, so that no login waits for it.
+pub struct AdminServers {
+    secret: Secret,
+    version: String,
+    kept: Mutex<HashMap<InstanceId, Arc<Kept>>>,
+}
+
+type Kept = AsyncMutex<Option<Admin>>;
+type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send + 'a>>;
+
+impl AdminServers {
+    /// For servers of this version, whose accounts for dormouse derive from this secret.
+    #[must_use]
+    pub fn new(secret: Secret, version: &Version) -> Self {
+        Self {
+            secret,
+            version: version.greeting(),
+            kept: Mutex::default(),
+        }
+    }
+
+    async fn connect(&self, server: &Server) -> Result<Admin, AdminError> {
+        Admin::connect(&server.socket, &self.secret, server.instance).await
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Kept>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks over the connection that is kept, or a new one, which is then kept. A caller that gives
+    /// up in the middle takes the connection with it: nobody can know what it would answer next.
+    async fn ask<T>(
+        &self,
+        server: &Server,
+        question: impl for<'a> Fn(&'a mut Admin) -> Asking<'a, T>,
+    ) -> Result<T, ServerError> {
+        let kept = Arc::clone(self.kept().entry(server.instance).or_default());
+        let mut kept = kept.lock().await;
+        if let Some(mut admin) = kept.take() {
+            match question(&mut admin).await {
+                Ok(answer) => {
+                    *kept = Some(admin);
+                    return Ok(answer);
+                }
+                Err(error) if is_answer(&error) => {
+                    *kept = Some(admin);
+                    return Err(error.into());
+                }
+                // it may have been the connection to a server before this one
+                Err(error) => debug!(instance = %server.instance, %error, "connecting again"),
+            }
+        }
+        let mut admin = self.connect(server).await?;
+        let answer = question(&mut admin).await;
+        if answer.as_ref().map_or_else(is_answer, |_| true) {
+            *kept = Some(admin);
+        }
+        Ok(answer?)
+    }
+}
+
+/// Whether the server itself said no, so that the connection is as good as before.
+fn is_answer(error: &AdminError) -> bool {
+    matches!(error, AdminError::Sql { .. })
+}
+
+impl From<AdminError> for ServerError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Sql { .. } | AdminError::Refused(_) => Self::Refused(error.to_string()),
+            other => Self::Unreachable(other.to_string()),
+        }
+    }
+}
+
+#[async_trait]
+impl Servers for AdminServers {
+    fn version(&self) -> String {
+        self.version.clone()
+    }
+
+    async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError> {
+        self.ask(server, |admin| Box::pin(admin.secure_owner(stage2)))
+            .await
+    }
+
+    async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError> {
+        let user: Arc<str> = user.into();
+        self.ask(server, move |admin| {
+            let user = Arc::clone(&user);
+            Box::pin(async move { admin.accounts(Some(&user)).await })
+        })
+        .await
+    }
+
+    async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError> {
+        let account: Arc<(String, String)> = Arc::new((user.to_owned(), host.to_owned()));
+        self.ask(server, move |admin| {
+            let account = Arc::clone(&account);
+            Box::pin(async move {
+                let (user, host) = &*account;
+                admin.enroll(user, host).await?;
+                let accounts = admin.accounts(Some(user)).await?;
+                Ok(accounts
+                    .iter()
+                    .any(|a| a.user == *user && a.host == *host && a.enrolled))
+            })
+        })
+        .await
+    }
+
+    async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(Snapshot {
+            accounts: admin.accounts(None).await?,
+            schemas: admin.schemas().await?,
+            globals: admin.changed_globals().await?,
+        })
+    }
+
+    async fn apply_globals(
+        &self,
+        server: &Server,
+        globals: &[(String, String)],
+    ) -> Result<Vec<String>, ServerError> {
+        let mut admin = self.connect(server).await?;
+        let not_set = admin.apply_globals(globals).await?;
+        Ok(not_set
+            .into_iter()
+            .map(|n| format!("{}: {}", n.name, n.reason))
+            .collect())
+    }
+
+    async fn shrink(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        admin.dump_hot_pages().await?;
+        Ok(admin.resize_buffer_pool(pool::suspended(), RESIZE).await?)
+    }
+
+    async fn grow(&self, server: &Server, units: Units) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        admin.resize_buffer_pool(pool::awake(units), RESIZE).await?;
+        Ok(admin.load_hot_pages().await?)
+    }
+
+    async fn forget(&self, instance: InstanceId) {
+        let kept = self.kept().remove(&instance);
+        if let Some(kept) = kept {
+            // whoever is asking just now gets an answer first
+            kept.lock().await.take();
+        }
+    }
+}
