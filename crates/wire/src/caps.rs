@@ -105,6 +105,21 @@ impl Capabilities {
     /// honour, without compression. TLS is for the caller to add.
     pub const MARIADB_OFFER: Self = Self(0x81ff_f7fe & !Self::COMPRESS.0 | 0xd << 32);
 
+    /// What a client of Dormouse's own wants: nothing that changes what a statement means.
+    pub const OWN_CLIENT: Self = Self(
+        Self::LONG_FLAG.0
+            | Self::PROTOCOL_41.0
+            | Self::TRANSACTIONS.0
+            | Self::SECURE_CONNECTION.0
+            | Self::MULTI_STATEMENTS.0
+            | Self::MULTI_RESULTS.0
+            | Self::PS_MULTI_RESULTS.0
+            | Self::PLUGIN_AUTH.0
+            | Self::PLUGIN_AUTH_LENENC.0
+            | Self::SESSION_TRACK.0
+            | Self::DEPRECATE_EOF.0,
+    );
+
     /// The low 32 bits.
     #[must_use]
     pub const fn low(self) -> u32 {

@@ -138,9 +138,12 @@ impl Command {
 }
 
 impl ReplyKind {
-    /// How the reply to this command is laid out; the first six bytes of its payload are enough. An
-    /// execution that asks for no cursor gets none, whatever the status flags say: the flag also
-    /// tells of cursors inside a stored procedure.
+    /// How the reply to this command is laid out; the first six bytes of its payload are enough.
+    ///
+    /// An execution that asks for no cursor gets none, whatever the status flags say: MariaDB sets
+    /// [`CURSOR_EXISTS`](crate::Status::CURSOR_EXISTS) also while a stored procedure has a cursor of
+    /// its own open. For the same reason, use [`ResultSet`](Self::ResultSet) for a statement whose
+    /// prepare told of no columns, such as CALL: no cursor can be had for it.
     #[must_use]
     pub fn of(payload: &[u8]) -> Self {
         let mut r = Reader::new(payload);
