@@ -1,1 +1,372 @@
-//! The tests every driver passes.
+//! What every driver does, as tests. A driver's own tests call [`run`] with a [`World`].
+#![expect(clippy::panic, reason = "a conformance test fails by panicking")]
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use dormouse_types::{InstanceId, Units};
+
+use crate::{Desired, Driver, Error, Observed, Process, Run};
+
+/// The place in which a driver is tested; no instance is there yet.
+#[async_trait]
+pub trait World: Send + Sync {
+    /// A new driver for the same instances, as after a restart of the program that drives them.
+    async fn driver(&self) -> Arc<dyn Driver>;
+
+    /// Keeps a text in the instance's database, durably. Panics if it cannot.
+    async fn write(&self, id: InstanceId, socket: &Path, text: &str);
+
+    /// Reads the text back. Panics if it cannot.
+    async fn read(&self, id: InstanceId, socket: &Path) -> String;
+
+    /// Kills a process as if it had crashed.
+    async fn kill(&self, process: Process);
+}
+
+const RUNNING: Desired = Desired {
+    run: Run::Running,
+    units: Units(1),
+};
+const FROZEN: Desired = Desired {
+    run: Run::Frozen,
+    units: Units(1),
+};
+const STOPPED: Desired = Desired {
+    run: Run::Stopped,
+    units: Units(1),
+};
+
+/// Every behaviour, one after the other. Panics at the first that is missing.
+pub async fn run(world: &dyn World) {
+    nothing_is_known_of_what_was_not_made(world).await;
+    an_instance_is_made_once(world).await;
+    starting_and_stopping_again_change_nothing(world).await;
+    freezing_keeps_the_process(world).await;
+    another_driver_takes_over(world).await;
+    the_end_of_a_process_is_noticed(world).await;
+    a_crash_keeps_what_was_written(world).await;
+    a_start_that_is_given_up_leaves_no_second_process(world).await;
+    units_change_while_it_runs(world).await;
+    two_instances_are_strangers(world).await;
+    removing_ends_the_process(world).await;
+}
+
+/// What is not there cannot be seen or changed, and may be removed.
+async fn nothing_is_known_of_what_was_not_made(world: &dyn World) {
+    let (driver, id) = (world.driver().await, InstanceId(1));
+    assert!(matches!(driver.observe(id).await, Err(Error::Unknown(unknown)) if unknown == id));
+    assert!(matches!(
+        driver.apply(id, RUNNING).await,
+        Err(Error::Unknown(_))
+    ));
+    assert!(matches!(
+        driver.apply(id, STOPPED).await,
+        Err(Error::Unknown(_))
+    ));
+    ok(driver.remove(id).await);
+    assert_eq!(ok(driver.list().await), []);
+}
+
+async fn an_instance_is_made_once(world: &dyn World) {
+    let (driver, id) = (world.driver().await, InstanceId(1));
+    ok(driver.provision(id).await);
+    ok(driver.provision(id).await);
+    assert_eq!(ok(driver.list().await), [id]);
+    assert_stopped(ok(driver.observe(id).await));
+    assert_stopped(ok(driver.apply(id, STOPPED).await));
+    ok(driver.remove(id).await);
+    assert_eq!(ok(driver.list().await), []);
+}
+
+async fn starting_and_stopping_again_change_nothing(world: &dyn World) {
+    let (driver, id) = new_instance(world, 2).await;
+    let started = ok(driver.apply(id, RUNNING).await);
+    let process = process_of(started, Run::Running);
+    world.write(id, &driver.socket(id), "kept").await;
+    assert_eq!(
+        process_of(ok(driver.apply(id, RUNNING).await), Run::Running),
+        process
+    );
+    assert_eq!(
+        process_of(ok(driver.observe(id).await), Run::Running),
+        process
+    );
+    ok(driver.provision(id).await);
+    assert_eq!(
+        process_of(ok(driver.observe(id).await), Run::Running),
+        process
+    );
+    assert_stopped(ok(driver.apply(id, STOPPED).await));
+    assert_stopped(ok(driver.apply(id, STOPPED).await));
+    driver.ended(process).await;
+
+    let again = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
+    assert_ne!(again, process);
+    assert_eq!(world.read(id, &driver.socket(id)).await, "kept");
+    ok(driver.remove(id).await);
+}
+
+async fn freezing_keeps_the_process(world: &dyn World) {
+    let (driver, id) = new_instance(world, 3).await;
+    let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
+    world.write(id, &driver.socket(id), "kept").await;
+    for _ in 0..2 {
+        for _ in 0..2 {
+            assert_eq!(
+                process_of(ok(driver.apply(id, FROZEN).await), Run::Frozen),
+                process
+            );
+        }
+        assert_eq!(
+            process_of(ok(driver.observe(id).await), Run::Frozen),
+            process
+        );
+        let before = ok(driver.observe(id).await).cpu;
+        assert_eq!(
+            ok(driver.observe(id).await).cpu,
+            before,
+            "a frozen process uses no CPU"
+        );
+        for _ in 0..2 {
+            assert_eq!(
+                process_of(ok(driver.apply(id, RUNNING).await), Run::Running),
+                process
+            );
+        }
+        assert_eq!(world.read(id, &driver.socket(id)).await, "kept");
+    }
+    process_of(ok(driver.apply(id, FROZEN).await), Run::Frozen);
+    assert_stopped(ok(driver.apply(id, STOPPED).await));
+    let frozen_at_once = process_of(ok(driver.apply(id, FROZEN).await), Run::Frozen);
+    assert_ne!(
+        frozen_at_once, process,
+        "a stopped instance is started to be frozen"
+    );
+    assert_eq!(
+        process_of(ok(driver.apply(id, RUNNING).await), Run::Running),
+        frozen_at_once
+    );
+    assert_eq!(world.read(id, &driver.socket(id)).await, "kept");
+    ok(driver.remove(id).await);
+}
+
+async fn another_driver_takes_over(world: &dyn World) {
+    let (first, id) = new_instance(world, 4).await;
+    let process = process_of(ok(first.apply(id, RUNNING).await), Run::Running);
+    let socket = first.socket(id);
+    world.write(id, &socket, "kept").await;
+    drop(first);
+    let second = world.driver().await;
+    assert_eq!(ok(second.list().await), [id]);
+    assert_eq!(
+        process_of(ok(second.observe(id).await), Run::Running),
+        process
+    );
+    assert_eq!(
+        process_of(ok(second.apply(id, RUNNING).await), Run::Running),
+        process
+    );
+    assert_eq!(second.socket(id), socket);
+    process_of(ok(second.apply(id, FROZEN).await), Run::Frozen);
+    drop(second);
+
+    let third = world.driver().await;
+    assert_eq!(
+        process_of(ok(third.observe(id).await), Run::Frozen),
+        process
+    );
+    assert_eq!(
+        process_of(ok(third.apply(id, FROZEN).await), Run::Frozen),
+        process
+    );
+    assert_eq!(
+        process_of(ok(third.apply(id, RUNNING).await), Run::Running),
+        process
+    );
+    assert_eq!(world.read(id, &socket).await, "kept");
+    process_of(ok(third.apply(id, FROZEN).await), Run::Frozen);
+    drop(third);
+
+    let fourth = world.driver().await;
+    assert_stopped(ok(fourth.apply(id, STOPPED).await));
+    fourth.ended(process).await;
+    ok(fourth.remove(id).await);
+}
+
+async fn the_end_of_a_process_is_noticed(world: &dyn World) {
+    let (driver, id) = new_instance(world, 5).await;
+    let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
+    let adopted = world.driver().await;
+    {
+        let mut ended = pin!(driver.ended(process));
+        let mut seen_by_another = pin!(adopted.ended(process));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(ended.as_mut().poll(&mut context).is_pending());
+        assert!(seen_by_another.as_mut().poll(&mut context).is_pending());
+        world.kill(process).await;
+        ended.await;
+        seen_by_another.await;
+    }
+    driver.ended(process).await;
+    driver
+        .ended(Process {
+            started: process.started + 1,
+            ..process
+        })
+        .await;
+    assert_stopped(ok(driver.observe(id).await));
+    assert_stopped(ok(adopted.observe(id).await));
+    ok(driver.remove(id).await);
+}
+
+async fn a_crash_keeps_what_was_written(world: &dyn World) {
+    let (driver, id) = new_instance(world, 6).await;
+    let mut last = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
+    for (text, run) in [("first", RUNNING), ("second", FROZEN), ("third", RUNNING)] {
+        world.write(id, &driver.socket(id), text).await;
+        ok(driver.apply(id, run).await);
+        world.kill(last).await;
+        driver.ended(last).await;
+        let next = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
+        assert_ne!(next, last);
+        assert_eq!(world.read(id, &driver.socket(id)).await, text);
+        last = next;
+    }
+    ok(driver.remove(id).await);
+}
+
+async fn a_start_that_is_given_up_leaves_no_second_process(world: &dyn World) {
+    let (driver, id) = new_instance(world, 7).await;
+    for polls in 1..4 {
+        let mut start = pin!(driver.apply(id, RUNNING));
+        let mut left = polls;
+        std::future::poll_fn(|context| {
+            left -= 1;
+            if start.as_mut().poll(context).is_ready() || left == 0 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+    let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
+    world.write(id, &driver.socket(id), "kept").await;
+    let other = world.driver().await;
+    assert_eq!(
+        process_of(ok(other.observe(id).await), Run::Running),
+        process
+    );
+    ok(driver.remove(id).await);
+}
+
+async fn units_change_while_it_runs(world: &dyn World) {
+    let (driver, id) = new_instance(world, 8).await;
+    let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
+    for units in [Units(4), Units(1)] {
+        let seen = ok(driver
+            .apply(
+                id,
+                Desired {
+                    run: Run::Running,
+                    units,
+                },
+            )
+            .await);
+        assert_eq!(process_of(seen, Run::Running), process);
+        assert!(seen.memory.is_none_or(|memory| memory.0 > 0), "{seen:?}");
+    }
+    ok(driver.remove(id).await);
+}
+
+async fn two_instances_are_strangers(world: &dyn World) {
+    let (driver, one) = new_instance(world, 9).await;
+    let (_, other) = new_instance(world, 10).await;
+    let processes = [one, other]
+        .map(|id| (id, driver.socket(id)))
+        .map(|(id, socket)| (id, socket, driver.clone()));
+    let mut seen = Vec::new();
+    for (id, socket, driver) in &processes {
+        seen.push(process_of(
+            ok(driver.apply(*id, RUNNING).await),
+            Run::Running,
+        ));
+        world.write(*id, socket, &format!("of {id}")).await;
+    }
+    assert_ne!(seen[0], seen[1]);
+    process_of(ok(driver.apply(one, FROZEN).await), Run::Frozen);
+    assert_eq!(
+        world.read(other, &driver.socket(other)).await,
+        format!("of {other}")
+    );
+    ok(driver.remove(one).await);
+    assert_eq!(ok(driver.list().await), [other]);
+    assert_eq!(
+        process_of(ok(driver.observe(other).await), Run::Running),
+        seen[1]
+    );
+    assert_eq!(
+        world.read(other, &driver.socket(other)).await,
+        format!("of {other}")
+    );
+    ok(driver.remove(other).await);
+}
+
+async fn removing_ends_the_process(world: &dyn World) {
+    let mut last = Vec::new();
+    for (number, desired) in [(11, RUNNING), (12, FROZEN), (13, STOPPED)] {
+        let (driver, id) = new_instance(world, number).await;
+        last.extend(ok(driver.apply(id, desired).await).process);
+        ok(driver.remove(id).await);
+        ok(driver.remove(id).await);
+        for process in &last {
+            driver.ended(*process).await;
+        }
+        assert_eq!(ok(driver.list().await), []);
+        assert!(matches!(driver.observe(id).await, Err(Error::Unknown(_))));
+        assert!(!driver.socket(id).exists());
+    }
+    assert_eq!(last.len(), 2);
+}
+
+async fn new_instance(world: &dyn World, number: u32) -> (Arc<dyn Driver>, InstanceId) {
+    let (driver, id) = (world.driver().await, InstanceId(number));
+    ok(driver.provision(id).await);
+    (driver, id)
+}
+
+fn ok<T, E: Debug>(result: Result<T, E>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn process_of(seen: Observed, run: Run) -> Process {
+    match seen {
+        Observed {
+            run: is,
+            process: Some(process),
+            ..
+        } if is == run => process,
+        _ => panic!("{run:?} was wanted, and this is: {seen:?}"),
+    }
+}
+
+fn assert_stopped(seen: Observed) {
+    let Observed {
+        run,
+        process,
+        memory,
+        cpu,
+    } = seen;
+    assert_eq!(
+        (run, process, memory, cpu),
+        (Run::Stopped, None, None, None)
+    );
+}

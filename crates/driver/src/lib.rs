@@ -1,7 +1,7 @@
 //! Where instances run, as a contract.
 //!
 //! A driver is told what should be true of an instance and says what is true. It knows nothing of
-//! databases, sessions or policies. Every driver passes the same [`conformance`] tests.
+//! databases, sessions or policies. Every driver passes the same tests (`conformance`).
 //!
 //! Invariants:
 //! - every verb is idempotent, and may be repeated after a crash of the caller at any line;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Bytes, InstanceId, Units};
 
+#[cfg(feature = "conformance")]
 pub mod conformance;
 
 /// What should be true of an instance.

@@ -25,7 +25,8 @@ pub fn reason(log: &str) -> String {
         text.push_str("its error log is empty");
     }
     if text.len() > MOST {
-        text.truncate(text.floor_char_boundary(MOST));
+        let whole = (0..=MOST).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(whole.unwrap_or_default());
         text.push('…');
     }
     text

@@ -10,6 +10,7 @@
 use dormouse_types::{Account, Verifier};
 use dormouse_wire::{NATIVE, native};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Admin, AdminError, PATIENCE, literal};
 
@@ -77,9 +78,16 @@ impl Method {
 /// Reads an account's JSON; `ours` is the credential the machinery would have added. `None` for
 /// a role, and for what cannot be read: nobody can log in with it here.
 fn account(user: &str, host: &str, json: &str, ours: [u8; 20]) -> Option<Account> {
-    let row: Priv = serde_json::from_str(json)
-        .ok()
-        .filter(|row: &Priv| !row.is_role)?;
+    // objects only: serde would also read a list as a row without a single field
+    let fields: serde_json::Map<String, Value> = serde_json::from_str(json).ok()?;
+    let methods = fields.get("auth_or").and_then(Value::as_array);
+    if methods.is_some_and(|methods| !methods.iter().all(Value::is_object)) {
+        return None;
+    }
+    let row: Priv = serde_json::from_value(Value::Object(fields)).ok()?;
+    if row.is_role {
+        return None;
+    }
     let ours = Verifier::Native(ours);
     let mut verifiers: Vec<Verifier> = row.methods().iter().map(Method::verifier).collect();
     let all = verifiers.len();

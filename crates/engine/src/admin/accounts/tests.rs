@@ -51,7 +51,15 @@ fn reads_what_the_server_keeps() {
 
 #[test]
 fn a_role_is_no_account_nor_is_what_cannot_be_read() {
-    for json in [r#"{"access":0,"is_role":true}"#, "", "{", "[]", "null"] {
+    for json in [
+        r#"{"access":0,"is_role":true}"#,
+        "",
+        "{",
+        "[]",
+        r#"{"auth_or":[[]]}"#,
+        r#"{"plugin":7}"#,
+        "null",
+    ] {
         assert_eq!(read(json), None, "{json:?}");
     }
 }

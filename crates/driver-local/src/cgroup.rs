@@ -1,0 +1,269 @@
+//! Cgroups: which hierarchies there are, what they can do, and an instance's place in them.
+//!
+//! A machine may have the second version of cgroups, the first, both (hybrid, where a controller
+//! is in one of the two), or none that this process may write to. So nothing is concluded from
+//! what a machine looks like: each capability is tried on a cgroup made for the purpose.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dormouse_types::{InstanceId, Units};
+
+mod group;
+mod hierarchy;
+
+pub(crate) use group::Group;
+use hierarchy::{Hierarchy, Place};
+
+/// Which cgroups are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CgroupMode {
+    /// Whatever the machine allows, the second version first.
+    #[default]
+    Auto,
+    /// Only hierarchies of the first version.
+    OnlyV1,
+    /// None: SIGSTOP, figures from `/proc`, no limits.
+    Off,
+}
+
+/// Which version of cgroups does something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CgroupVersion {
+    /// The first.
+    V1,
+    /// The second.
+    V2,
+}
+
+/// What a driver found it can do on this machine. Printed, it is one line for each finding.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// By which version servers are frozen; `None` is SIGSTOP.
+    pub freezer: Option<CgroupVersion>,
+    /// By which version CPU is limited; `None` is not at all.
+    pub cpu: Option<CgroupVersion>,
+    /// By which version memory is limited and counted; `None` is no limit, and `/proc` figures.
+    pub memory: Option<CgroupVersion>,
+    /// Whether each instance has a user of its own.
+    pub own_users: bool,
+}
+
+impl Capabilities {
+    /// What is missing, in one plain sentence for the operator; `None` if nothing is.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let limits = match (self.cpu, self.memory) {
+            (Some(_), Some(_)) => "",
+            (Some(_), None) => "memory cannot be limited",
+            (None, Some(_)) => "CPU cannot be limited",
+            (None, None) => "neither CPU nor memory can be limited",
+        };
+        let freezer = if self.freezer.is_none() {
+            "servers are frozen by SIGSTOP"
+        } else {
+            ""
+        };
+        let findings: Vec<_> = [limits, freezer]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
+        (!findings.is_empty()).then(|| {
+            format!(
+                "no cgroup here is fully writable: {}",
+                findings.join(", and ")
+            )
+        })
+    }
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = |version: Option<CgroupVersion>, without: &'static str| match version {
+            Some(CgroupVersion::V1) => "cgroup v1",
+            Some(CgroupVersion::V2) => "cgroup v2",
+            None => without,
+        };
+        writeln!(f, "freezing: {}", by(self.freezer, "SIGSTOP"))?;
+        writeln!(f, "CPU limits: {}", by(self.cpu, "none"))?;
+        writeln!(f, "memory limits: {}", by(self.memory, "none"))?;
+        write!(
+            f,
+            "servers run as: {}",
+            if self.own_users {
+                "a user each"
+            } else {
+                "this user"
+            }
+        )
+    }
+}
+
+/// The cgroups of one driver: for each capability the directory in which instances get theirs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cgroups {
+    freezer: Option<Place>,
+    cpu: Option<Place>,
+    memory: Option<Place>,
+}
+
+impl Cgroups {
+    /// Finds out what works, by trying. `name` is that of the directory that holds the instances'.
+    pub(crate) fn detect(mode: CgroupMode, name: &str) -> Self {
+        if mode == CgroupMode::Off {
+            return Self::default();
+        }
+        let hierarchies = hierarchy::of_this_process();
+        let v2 = match mode {
+            CgroupMode::Auto => hierarchies.iter().find_map(|h| v2(h, name)),
+            CgroupMode::OnlyV1 | CgroupMode::Off => None,
+        };
+        let mut found = v2.unwrap_or_default();
+        for hierarchy in hierarchies
+            .iter()
+            .filter(|h| h.version == CgroupVersion::V1)
+        {
+            let fill = |slot: &mut Option<Place>, controller: &str| {
+                if slot.is_none() && hierarchy.has(controller) {
+                    *slot = Place::try_make(hierarchy, &hierarchy.own, name, controller);
+                }
+            };
+            fill(&mut found.freezer, "freezer");
+            fill(&mut found.cpu, "cpu");
+            fill(&mut found.memory, "memory");
+        }
+        found
+    }
+
+    /// What works.
+    pub(crate) fn capabilities(&self, own_users: bool) -> Capabilities {
+        let version = |place: &Option<Place>| place.as_ref().map(|p| p.version);
+        Capabilities {
+            freezer: version(&self.freezer),
+            cpu: version(&self.cpu),
+            memory: version(&self.memory),
+            own_users,
+        }
+    }
+
+    /// Makes an instance's cgroups with their memory limit, and says which files to write to join
+    /// them. What cannot be made is left out: the process will be seen not to be there.
+    pub(crate) fn prepare(&self, id: InstanceId, units: Units) -> Vec<PathBuf> {
+        let made = self
+            .places()
+            .into_iter()
+            .map(|place| place.base.join(id.to_string()));
+        let made: Vec<_> = made.filter(|dir| make_dir(dir).is_ok()).collect();
+        if let Some(place) = &self.memory {
+            let _ = group::limit_memory(
+                place.version,
+                &place.base.join(id.to_string()),
+                units.memory(),
+            );
+        }
+        made.into_iter()
+            .map(|dir| dir.join("cgroup.procs"))
+            .collect()
+    }
+
+    /// Removes an instance's cgroups, which have no process any more; one that cannot be removed
+    /// yet is used again or removed next time.
+    pub(crate) fn clean(&self, id: InstanceId) {
+        for place in self.places() {
+            let _ = fs::remove_dir(place.base.join(id.to_string()));
+        }
+    }
+
+    /// The distinct places.
+    fn places(&self) -> Vec<&Place> {
+        let mut places: Vec<&Place> = Vec::new();
+        for place in [&self.freezer, &self.cpu, &self.memory]
+            .into_iter()
+            .flatten()
+        {
+            if places.iter().all(|p| p.base != place.base) {
+                places.push(place);
+            }
+        }
+        places
+    }
+}
+
+/// A process is in one cgroup of the second version, so one parent must do for everything: the
+/// one with the most capabilities.
+fn v2(hierarchy: &Hierarchy, name: &str) -> Option<Cgroups> {
+    if hierarchy.version != CgroupVersion::V2 {
+        return None;
+    }
+    let mut parents = vec![&hierarchy.own];
+    if hierarchy.own != hierarchy.mount {
+        parents.push(&hierarchy.mount);
+    }
+    let attempt = |parent: &PathBuf| {
+        let place = |what| Place::try_make(hierarchy, parent, name, what);
+        Cgroups {
+            freezer: place("freezer"),
+            cpu: place("cpu"),
+            memory: place("memory"),
+        }
+    };
+    let attempts = parents.into_iter().map(attempt);
+    // on a tie the nearest: `max_by_key` would take the last
+    attempts.rev().max_by_key(|found| {
+        [&found.freezer, &found.cpu, &found.memory]
+            .into_iter()
+            .flatten()
+            .count()
+    })
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_one_plain_sentence() {
+        let all = Capabilities {
+            freezer: Some(CgroupVersion::V2),
+            cpu: Some(CgroupVersion::V1),
+            memory: Some(CgroupVersion::V1),
+            own_users: true,
+        };
+        assert_eq!(all.warning(), None);
+        assert_eq!(
+            all.to_string(),
+            "freezing: cgroup v2\nCPU limits: cgroup v1\nmemory limits: cgroup v1\nservers run as: a user each"
+        );
+        assert_eq!(
+            Capabilities::default().warning().as_deref(),
+            Some(
+                "no cgroup here is fully writable: neither CPU nor memory can be limited, and servers are \
+                 frozen by SIGSTOP"
+            )
+        );
+        let no_memory = Capabilities {
+            memory: None,
+            ..all
+        };
+        assert_eq!(
+            no_memory.warning().as_deref(),
+            Some("no cgroup here is fully writable: memory cannot be limited")
+        );
+    }
+
+    #[test]
+    fn without_cgroups_nothing_is_touched() {
+        let off = Cgroups::detect(CgroupMode::Off, "dormouse-test");
+        assert_eq!(off.capabilities(false), Capabilities::default());
+        assert!(off.prepare(InstanceId(1), Units(1)).is_empty());
+    }
+}

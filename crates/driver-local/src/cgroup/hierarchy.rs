@@ -1,0 +1,175 @@
+//! Finding the hierarchies that are mounted, and this process's place in them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use super::{CgroupVersion, make_dir};
+
+/// One mounted hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hierarchy {
+    pub(super) version: CgroupVersion,
+    /// Its controllers; of the first version only, the second lists them in each cgroup.
+    pub(super) controllers: Vec<String>,
+    /// Where it is mounted.
+    pub(super) mount: PathBuf,
+    /// Which of its cgroups is mounted there: not the root, in some containers.
+    root: PathBuf,
+    /// This process's own cgroup.
+    pub(super) own: PathBuf,
+}
+
+impl Hierarchy {
+    pub(super) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|c| c == controller)
+    }
+
+    /// Where a cgroup's directory is; `None` if it is outside what is mounted.
+    fn directory(&self, cgroup: &str) -> Option<PathBuf> {
+        let inside = Path::new(cgroup).strip_prefix(&self.root).ok()?;
+        let plain = inside
+            .components()
+            .all(|c| matches!(c, Component::Normal(_)));
+        plain.then(|| self.mount.join(inside))
+    }
+}
+
+/// The hierarchies that this process is in.
+pub(super) fn of_this_process() -> Vec<Hierarchy> {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
+}
+
+/// From `proc_pid_mountinfo(5)` and `/proc/PID/cgroup` (`cgroups(7)`).
+pub(super) fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
+    let memberships = memberships(cgroup);
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut before = before.split(' ').skip(3);
+        let (root, mount) = (unescape(before.next()?), unescape(before.next()?));
+        let mut after = after.split(' ');
+        let (kind, options) = (after.next()?, after.nth(1)?);
+        let (version, controllers) = match kind {
+            "cgroup2" => (CgroupVersion::V2, Vec::new()),
+            "cgroup" => (
+                CgroupVersion::V1,
+                options.split(',').map(str::to_owned).collect(),
+            ),
+            _ => return None,
+        };
+        let mut hierarchy = Hierarchy {
+            version,
+            controllers,
+            own: PathBuf::new(),
+            root: root.into(),
+            mount: mount.into(),
+        };
+        let member = match version {
+            CgroupVersion::V2 => memberships.get("")?,
+            CgroupVersion::V1 => hierarchy
+                .controllers
+                .iter()
+                .find_map(|c| memberships.get(c.as_str()))?,
+        };
+        hierarchy.own = hierarchy.directory(member)?;
+        Some(hierarchy)
+    });
+    mounts.collect()
+}
+
+/// From `/proc/PID/cgroup`: each controller's cgroup, the second version's under the empty name.
+pub(super) fn memberships(cgroup: &str) -> HashMap<&str, &str> {
+    let lines = cgroup.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        Some((fields.next()?, fields.next()?))
+    });
+    lines
+        .flat_map(|(names, path)| names.split(',').map(move |name| (name, path)))
+        .collect()
+}
+
+/// Blanks and the like are octal in these files.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let code = after
+            .get(..3)
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) => out.push(char::from(code)),
+            None => out.push('\\'),
+        }
+        rest = if code.is_some() { &after[3..] } else { after };
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A directory in which instances get their cgroups for one capability.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) version: CgroupVersion,
+    pub(super) base: PathBuf,
+}
+
+impl Place {
+    /// Makes the directory `name` in `parent` and tries the controller on a cgroup in it.
+    pub(super) fn try_make(
+        hierarchy: &Hierarchy,
+        parent: &Path,
+        name: &str,
+        controller: &str,
+    ) -> Option<Self> {
+        let base = parent.join(name);
+        let version = hierarchy.version;
+        let attempt = || -> io::Result<()> {
+            make_dir(&base)?;
+            if version == CgroupVersion::V2 {
+                // a cgroup joins another only if their common ancestor may be written to as well
+                fs::OpenOptions::new()
+                    .write(true)
+                    .open(parent.join("cgroup.procs"))?;
+                enable(parent, controller)?;
+                enable(&base, controller)?;
+            }
+            let probe = base.join("probe");
+            make_dir(&probe)?;
+            let works = try_on(version, &probe, controller);
+            fs::remove_dir(&probe)?;
+            works
+        };
+        attempt().ok().map(|()| Self { version, base })
+    }
+}
+
+/// Lets a cgroup's children use a controller. The freezer is no controller in the second version.
+fn enable(cgroup: &Path, controller: &str) -> io::Result<()> {
+    let file = cgroup.join("cgroup.subtree_control");
+    let enabled = fs::read_to_string(&file)?;
+    if controller == "freezer" || enabled.split_whitespace().any(|c| c == controller) {
+        return Ok(());
+    }
+    fs::write(file, format!("+{controller}"))
+}
+
+/// Does to an empty cgroup what will be done to an instance's.
+fn try_on(version: CgroupVersion, cgroup: &Path, controller: &str) -> io::Result<()> {
+    let set = |file: &str, value: &str| fs::write(cgroup.join(file), value);
+    match (version, controller) {
+        (CgroupVersion::V2, "freezer") => {
+            set("cgroup.freeze", "1").and_then(|()| set("cgroup.freeze", "0"))
+        }
+        (CgroupVersion::V2, "cpu") => set("cpu.max", "max 100000"),
+        (CgroupVersion::V2, _) => set("memory.max", "max").and_then(|()| set("memory.high", "max")),
+        (CgroupVersion::V1, "freezer") => set("freezer.state", "THAWED"),
+        (CgroupVersion::V1, "cpu") => set("cpu.cfs_quota_us", "-1"),
+        (CgroupVersion::V1, _) => set("memory.limit_in_bytes", "-1"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

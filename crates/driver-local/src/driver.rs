@@ -1,0 +1,297 @@
+//! The driver's verbs.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
+use dormouse_engine::{EngineError, Installation, Layout, Secret, Template};
+use dormouse_types::InstanceId;
+use tracing::warn;
+
+use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
+use crate::owner::{OwnerError, Owners, UID_BASE};
+use crate::process::Handle;
+use crate::scan;
+
+mod files;
+mod instance;
+
+use instance::{Instance, Running};
+
+/// What a local driver needs to know.
+#[derive(Debug, Clone)]
+pub struct LocalConfig {
+    /// The directory that holds the instances'; an absolute path.
+    pub root: PathBuf,
+    /// The directory that holds the templates.
+    pub templates: PathBuf,
+    /// The server.
+    pub installation: Installation,
+    /// The installation's secret.
+    pub secret: Secret,
+    /// Which cgroups are used.
+    pub cgroups: CgroupMode,
+    /// The first user id for instances, if the driver runs as root.
+    pub uid_base: u32,
+    /// How long a server may take to start; after a crash it recovers first.
+    pub start_patience: Duration,
+    /// How long a server may take to stop before it is killed.
+    pub stop_patience: Duration,
+}
+
+impl LocalConfig {
+    /// The usual settings: everything under `data_dir`, cgroups as the machine allows.
+    #[must_use]
+    pub fn new(data_dir: &Path, installation: Installation, secret: Secret) -> Self {
+        Self {
+            root: data_dir.join("instances"),
+            templates: data_dir.join("templates"),
+            installation,
+            secret,
+            cgroups: CgroupMode::Auto,
+            uid_base: UID_BASE,
+            start_patience: Duration::from_secs(120),
+            stop_patience: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why there is no driver.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The server or its template.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The instances' users.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// The system refused.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Instances as processes of this machine. A clone is the same driver.
+#[derive(Debug, Clone)]
+pub struct LocalDriver {
+    shared: Arc<Shared>,
+}
+
+/// What does not change while the driver lives, and the instances it knows.
+#[derive(Debug)]
+struct Shared {
+    config: LocalConfig,
+    template: Template,
+    owners: Owners,
+    cgroups: Cgroups,
+    capabilities: Capabilities,
+    instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+}
+
+impl LocalDriver {
+    /// Makes the directories and the template if they are not there, finds out what the machine
+    /// allows, and adopts the servers that run already. Blocks, for about a second the first time.
+    ///
+    /// # Errors
+    /// If the server cannot be used or the directories cannot.
+    pub fn new(config: LocalConfig) -> Result<Self, SetupError> {
+        let root = &config.root;
+        let io = |doing: &str| {
+            let doing = format!("{doing} {}", root.display());
+            move |source| SetupError::Io { doing, source }
+        };
+        let owners = Owners::of_this_process(config.uid_base)?;
+        files::make_root(root).map_err(io("making the directory"))?;
+        owners.let_through(root)?;
+        // the longest path an instance can have must fit
+        Layout::new(root.join(u32::MAX.to_string()))?;
+        files::sweep(root).map_err(io("clearing up in"))?;
+        let template = Template::ensure(&config.installation, &config.templates, &config.secret)?;
+        let cgroups = Cgroups::detect(config.cgroups, &cgroup_name(root));
+        let capabilities = cgroups.capabilities(matches!(owners, Owners::Each(_)));
+        let found = scan::all(root, owners).map_err(io("looking for servers of"))?;
+        let adopt = |(id, handle)| {
+            (
+                id,
+                Arc::new(Instance::running(Running::adopted(&cgroups, id, handle))),
+            )
+        };
+        let instances = Mutex::new(found.into_iter().map(adopt).collect());
+        let shared = Shared {
+            config,
+            template,
+            owners,
+            cgroups,
+            capabilities,
+            instances,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// What the machine allows.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    /// The server that instances run.
+    #[must_use]
+    pub fn installation(&self) -> &Installation {
+        &self.shared.config.installation
+    }
+}
+
+/// Tells the cgroups of several data directories on one machine apart (FNV-1a of the path).
+fn cgroup_name(root: &Path) -> String {
+    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    let hash = root
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0x811c_9dc5, step);
+    format!("dormouse-{hash:08x}")
+}
+
+impl Shared {
+    fn layout(&self, id: InstanceId) -> Result<Layout, Error> {
+        Layout::new(self.config.root.join(id.to_string())).map_err(machine)
+    }
+
+    fn instances(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
+        self.instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instance, if it has files or a process.
+    fn find(&self, id: InstanceId) -> Result<Arc<Instance>, Error> {
+        if let Some(known) = self.instances().get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        if !self.layout(id)?.root().is_dir() {
+            return Err(Error::Unknown(id));
+        }
+        Ok(Arc::clone(self.instances().entry(id).or_default()))
+    }
+}
+
+/// The engine's errors about files are the machine's fault.
+fn machine(error: EngineError) -> Error {
+    match error {
+        EngineError::Io { doing, source } => Error::Machine { doing, source },
+        other => Error::Machine {
+            doing: "laying out an instance".to_owned(),
+            source: io::Error::other(other),
+        },
+    }
+}
+
+/// Runs what blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let lost = |source: tokio::task::JoinError| Error::Machine {
+        doing: "running a file operation".to_owned(),
+        source: source.into(),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(lost)?
+}
+
+#[async_trait]
+impl Driver for LocalDriver {
+    async fn provision(&self, id: InstanceId) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let layout = shared.layout(id)?;
+            shared
+                .template
+                .instantiate(&layout, shared.owners.of(id))
+                .map_err(machine)
+        })
+        .await
+    }
+
+    async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
+        let instance = self.shared.find(id)?;
+        let _turn = instance.turn().await;
+        match desired.run {
+            Run::Stopped => instance::stop(&self.shared, id, &instance).await?,
+            Run::Running => {
+                instance::run(&self.shared, id, &instance, desired.units).await?;
+            }
+            Run::Frozen => instance::freeze(&self.shared, id, &instance, desired.units).await?,
+        }
+        instance.observe().map_err(|source| looking_at(id, source))
+    }
+
+    async fn observe(&self, id: InstanceId) -> Result<Observed, Error> {
+        let instance = self.shared.find(id)?;
+        instance.observe().map_err(|source| looking_at(id, source))
+    }
+
+    async fn list(&self) -> Result<Vec<InstanceId>, Error> {
+        let root = self.shared.config.root.clone();
+        blocking(move || {
+            files::list(&root).map_err(|source| Error::Machine {
+                doing: format!("listing {}", root.display()),
+                source,
+            })
+        })
+        .await
+    }
+
+    async fn ended(&self, process: Process) {
+        let Some(handle) = Handle::of(process) else {
+            return;
+        };
+        if let Err(error) = handle.ended().await {
+            warn!(pid = process.pid, %error, "cannot wait for a process to end");
+        }
+    }
+
+    async fn remove(&self, id: InstanceId) -> Result<(), Error> {
+        let instance = match self.shared.find(id) {
+            Ok(instance) => instance,
+            Err(Error::Unknown(_)) => Arc::new(Instance::default()),
+            Err(other) => return Err(other),
+        };
+        let _turn = instance.turn().await;
+        instance::kill(&self.shared, id, &instance).await?;
+        let layout = self.shared.layout(id)?;
+        blocking(move || {
+            files::remove(&layout).map_err(|source| Error::Machine {
+                doing: format!("removing {}", layout.root().display()),
+                source,
+            })
+        })
+        .await?;
+        self.shared.instances().remove(&id);
+        Ok(())
+    }
+
+    fn socket(&self, id: InstanceId) -> PathBuf {
+        // a path that is too long was refused when the driver was made
+        self.shared
+            .layout(id)
+            .map(|layout| layout.socket())
+            .unwrap_or_default()
+    }
+}
+
+fn looking_at(id: InstanceId, source: io::Error) -> Error {
+    Error::Machine {
+        doing: format!("looking at the server of instance {id}"),
+        source,
+    }
+}

@@ -1,0 +1,99 @@
+//! The directory of the instances.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use dormouse_engine::Layout;
+use dormouse_types::InstanceId;
+
+/// Makes it, readable by its owner alone.
+pub(super) fn make_root(root: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(root)
+}
+
+/// Removes what a crash left half made or half removed.
+pub(super) fn sweep(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let half = entry
+            .path()
+            .extension()
+            .is_some_and(|ending| ending == "tmp");
+        if half && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The instances that have files, in order.
+pub(super) fn list(root: &Path) -> io::Result<Vec<InstanceId>> {
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let name = entry?.file_name();
+        ids.extend(
+            name.to_str()
+                .and_then(|name| name.parse().ok())
+                .map(InstanceId),
+        );
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// Removes an instance's files. It is gone under its name first, so that a crash cannot leave
+/// half of it there.
+pub(super) fn remove(layout: &Layout) -> io::Result<()> {
+    let unfinished = layout.unfinished();
+    if_there(fs::remove_dir_all(&unfinished))?;
+    if_there(fs::rename(layout.root(), &unfinished))?;
+    if_there(fs::remove_file(layout.config()))?;
+    if_there(fs::remove_file(layout.lock()))?;
+    if_there(fs::remove_dir_all(&unfinished))
+}
+
+/// Writes the server's configuration, whole or not at all; the server's user may read it.
+pub(super) fn write_config(layout: &Layout, text: &str) -> io::Result<()> {
+    let path = layout.config();
+    let unfinished = path.with_extension("cnf.tmp");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(unfinished, path)
+}
+
+fn if_there(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_instances_are_listed_and_halves_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["10", "9", "8.tmp", "lost+found", "07x"] {
+            fs::create_dir_all(dir.path().join(name).join("data")).unwrap();
+        }
+        fs::write(dir.path().join("9.cnf"), "").unwrap();
+        sweep(dir.path()).unwrap();
+        assert_eq!(list(dir.path()).unwrap(), [InstanceId(9), InstanceId(10)]);
+        assert!(!dir.path().join("8.tmp").exists());
+
+        let layout = Layout::new(dir.path().join("9")).unwrap();
+        remove(&layout).unwrap();
+        remove(&layout).unwrap();
+        assert_eq!(list(dir.path()).unwrap(), [InstanceId(10)]);
+        assert!(!layout.config().exists());
+    }
+}

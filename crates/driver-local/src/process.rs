@@ -1,0 +1,209 @@
+//! One process: who it is, and what `/proc` says of it.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use dormouse_driver::Process;
+use dormouse_types::Bytes;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::time::Timespec;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A process held by a pidfd: it cannot be mistaken for a later one with the same pid.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    process: Process,
+    pidfd: OwnedFd,
+}
+
+impl Handle {
+    /// Takes hold of a live process by its pid.
+    pub(crate) fn of_pid(pid: u32) -> io::Result<Self> {
+        let pidfd = open(pid)?;
+        // read after the pidfd was opened: if it still lives afterwards, both mean the same process
+        let started = Stat::read(pid)?.started;
+        let handle = Self {
+            process: Process { pid, started },
+            pidfd,
+        };
+        if handle.is_alive() {
+            Ok(handle)
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// Takes hold of exactly this process; `None` if it is no more.
+    pub(crate) fn of(process: Process) -> Option<Self> {
+        Self::of_pid(process.pid)
+            .ok()
+            .filter(|handle| handle.process == process)
+    }
+
+    /// Its identity.
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Whether it has not ended (a zombie has).
+    pub(crate) fn is_alive(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        matches!(poll(&mut fds, Some(&at_once)), Ok(0))
+    }
+
+    /// Sends a signal; a process that has ended takes none, which is no error.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(self.pidfd.as_fd(), signal) {
+            Err(rustix::io::Errno::SRCH) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Returns when it has ended.
+    pub(crate) async fn ended(&self) -> io::Result<()> {
+        // a copy for each who waits: epoll takes a descriptor once
+        let pidfd = watch(self.pidfd.try_clone()?)?;
+        let _ready = pidfd.readable().await?;
+        Ok(())
+    }
+
+    /// What `/proc` says of it now.
+    pub(crate) fn stat(&self) -> io::Result<Stat> {
+        Stat::read(self.process.pid)
+    }
+
+    /// Whether every thread of it is stopped by a signal.
+    pub(crate) fn is_stopped(&self) -> io::Result<bool> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.process.pid))? {
+            match fs::read_to_string(task?.path().join("stat")) {
+                Ok(text)
+                    if Stat::parse(&text).is_some_and(|s| s.state != 'T' && s.state != 't') =>
+                {
+                    return Ok(false);
+                }
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// The memory it holds in RAM, shared pages included (`proc_pid_statm(5)`, field 2).
+    pub(crate) fn resident(&self) -> io::Result<Bytes> {
+        let text = fs::read_to_string(format!("/proc/{}/statm", self.process.pid))?;
+        let pages: Option<u64> = text.split(' ').nth(1).and_then(|n| n.parse().ok());
+        let pages = pages.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Bytes(pages * rustix::param::page_size() as u64))
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, for types that may change their descriptor; an OwnedFd \
+              keeps it"
+)]
+fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(pidfd, Interest::READABLE)
+}
+
+fn open(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::NotFound)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Fields of `/proc/PID/stat` (`proc_pid_stat(5)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// Field 3: `R`, `S`, `D`, `T`, `Z`, …
+    pub(crate) state: char,
+    /// Fields 14 and 15 together, in clock ticks.
+    ticks: u64,
+    /// Field 22, in clock ticks since boot.
+    pub(crate) started: u64,
+}
+
+impl Stat {
+    pub(crate) fn read(pid: u32) -> io::Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        Self::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// The name in parentheses may hold anything, so fields are counted from its last `)`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let mut number = |skip| fields.nth(skip).and_then(|n| n.parse::<u64>().ok());
+        let (user, system) = (number(10)?, number(0)?);
+        Some(Self {
+            state,
+            ticks: user + system,
+            started: number(6)?,
+        })
+    }
+
+    /// CPU time used since it started.
+    pub(crate) fn cpu(self) -> Duration {
+        Duration::from_millis(self.ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn fields_are_counted_from_the_last_parenthesis() {
+        let text = "7 (a ) (b) S 1 7 7 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 9 0 987654 1 2\n";
+        let stat = Stat::parse(text);
+        assert_eq!(
+            stat,
+            Some(Stat {
+                state: 'S',
+                ticks: 175,
+                started: 987_654
+            })
+        );
+        for bad in ["", "7 (a", "7 (a) S", "7 (a) S 1 7 7"] {
+            assert_eq!(Stat::parse(bad), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_identity_does_not_fit_a_later_process() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let handle = Handle::of_pid(child.id()).unwrap();
+        let process = handle.process();
+        assert!(handle.is_alive() && Handle::of(process).is_some());
+        assert!(
+            Handle::of(Process {
+                started: process.started + 1,
+                ..process
+            })
+            .is_none()
+        );
+
+        handle.signal(Signal::STOP).unwrap();
+        while !handle.is_stopped().unwrap() {
+            tokio::task::yield_now().await;
+        }
+        handle.signal(Signal::KILL).unwrap();
+        handle.ended().await.unwrap();
+        // a zombie until it is reaped, and already over
+        assert!(!handle.is_alive() && Handle::of(process).is_none());
+        child.wait().unwrap();
+        handle.signal(Signal::TERM).unwrap();
+        assert!(Handle::of(process).is_none());
+    }
+}

@@ -1,0 +1,94 @@
+//! Finding servers that run already.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use dormouse_types::InstanceId;
+
+use crate::owner::Owners;
+use crate::process::Handle;
+
+/// Every live server whose configuration file is one of `root`'s, by looking at the command line
+/// of every process.
+pub(crate) fn all(root: &Path, owners: Owners) -> std::io::Result<HashMap<InstanceId, Handle>> {
+    let mut found = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        // a process may end at any line, and is then no server
+        let Some(id) = read(pid, root) else { continue };
+        let Ok(handle) = Handle::of_pid(pid) else {
+            continue;
+        };
+        if read(pid, root) == Some(id) && belongs(pid, id, owners) {
+            found.insert(id, handle);
+        }
+    }
+    Ok(found)
+}
+
+/// The live server of one instance.
+pub(crate) fn one(root: &Path, owners: Owners, id: InstanceId) -> std::io::Result<Option<Handle>> {
+    Ok(all(root, owners)?.remove(&id))
+}
+
+fn read(pid: u32, root: &Path) -> Option<InstanceId> {
+    instance_of(&fs::read(format!("/proc/{pid}/cmdline")).ok()?, root)
+}
+
+/// The instance whose configuration a command line names.
+fn instance_of(cmdline: &[u8], root: &Path) -> Option<InstanceId> {
+    let mut arguments = cmdline.split(|b| *b == 0);
+    let config = arguments.find_map(|a| a.strip_prefix(b"--defaults-file="))?;
+    let name = config
+        .strip_prefix(root.as_os_str().as_bytes())?
+        .strip_prefix(b"/")?;
+    let number = name.strip_suffix(b".cnf")?;
+    std::str::from_utf8(number)
+        .ok()?
+        .parse()
+        .ok()
+        .map(InstanceId)
+}
+
+/// Another user can give a process of theirs any command line.
+fn belongs(pid: u32, id: InstanceId, owners: Owners) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    let owner = owners.of(id).map_or(me, |owner| owner.uid);
+    // root's own: a server that has not changed to its user yet
+    fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| meta.uid() == owner || meta.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_known_by_its_configuration() {
+        let of = |line: &str| instance_of(line.replace(' ', "\0").as_bytes(), Path::new("/d/i"));
+        assert_eq!(
+            of("/usr/sbin/mariadbd --defaults-file=/d/i/7.cnf "),
+            Some(InstanceId(7))
+        );
+        assert_eq!(
+            of("/ld.so --library-path /x mariadbd --defaults-file=/d/i/7.cnf "),
+            Some(InstanceId(7))
+        );
+        for other in [
+            "",
+            "mariadbd",
+            "mariadbd --defaults-file=/d/i/7",
+            "mariadbd --defaults-file=/d/i2/7.cnf",
+            "mariadbd --defaults-file=/d/i7.cnf",
+            "mariadbd --defaults-file=/d/i/x.cnf",
+            "vi /d/i/7.cnf",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Starting a server's process: in a session of its own, in its cgroups, as its user, holding its
+//! instance's lock. The one file of the project with `unsafe` code.
+#![expect(
+    unsafe_code,
+    reason = "a process can only change its session, cgroup and user between fork and exec, for \
+              which the standard library has an unsafe function alone"
+)]
+
+use std::ffi::CStr;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use dormouse_engine::{Layout, Owner, config};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit, setsid};
+use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+/// How much sooner than others a server is killed when the machine has no memory left
+/// (`proc_pid_oom_score_adj(5)`): it starts anew in a tenth of a second and loses nothing.
+const OOM_SCORE_ADJ: &[u8] = b"300";
+
+/// What a process is to be.
+#[derive(Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) layout: &'a Layout,
+    /// Whom it runs as; `None` for the user of this process.
+    pub(crate) owner: Option<Owner>,
+    /// The `cgroup.procs` files of the cgroups it joins.
+    pub(crate) cgroups: Vec<PathBuf>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Started {
+    /// A process runs; it has joined its cgroups as far as the machine let it.
+    Process(Child),
+    /// Another process holds the lock: a server runs already.
+    Locked,
+}
+
+/// Starts a server. Blocks until the program is executed.
+pub(crate) fn start(start: &Start<'_>) -> io::Result<Started> {
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(start.layout.lock())?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Ok(Started::Locked),
+        other => other?,
+    }
+    let log = open_log(start)?;
+    let mut command = Command::new(start.program);
+    command.arg(format!(
+        "--defaults-file={}",
+        start.layout.config().display()
+    ));
+    command.env_clear().envs(
+        ["PATH", "TZ"]
+            .iter()
+            .filter_map(|k| Some((k, std::env::var_os(k)?))),
+    );
+    command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let limits = open_files();
+    let cgroups: Vec<OwnedFd> = start
+        .cgroups
+        .iter()
+        .filter_map(|path| open_procs(path))
+        .collect();
+    let owner = start.owner;
+    let become_server = move || {
+        setsid()?;
+        for procs in &cgroups {
+            // "0" is whoever writes; a cgroup that refuses is noticed from /proc/PID/cgroup later
+            let _ = rustix::io::write(procs, b"0");
+        }
+        let _ = raise_oom_score();
+        let _ = setrlimit(Resource::Nofile, limits);
+        fcntl_setfd(&lock, FdFlags::empty())?;
+        if let Some(owner) = owner {
+            change_user(owner)?;
+        }
+        set_no_new_privs(true)?;
+        Ok(())
+    };
+    // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
+    // work is allowed. All it does is a fixed list of raw system calls by rustix on values made
+    // before the fork: it allocates nothing, takes no lock and does not unwind.
+    unsafe { command.pre_exec(become_server) };
+    command.spawn().map(Started::Process)
+}
+
+/// The server writes its own log there; whatever it prints before that goes there as well.
+fn open_log(start: &Start<'_>) -> io::Result<File> {
+    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(no_follow);
+    let log = options.open(start.layout.error_log())?;
+    if let Some(owner) = start.owner {
+        std::os::unix::fs::fchown(&log, Some(owner.uid), Some(owner.gid))?;
+    }
+    Ok(log)
+}
+
+fn open_procs(path: &Path) -> Option<OwnedFd> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .ok()
+        .map(OwnedFd::from)
+}
+
+/// As many open files as a server wants, or as many as this process may grant.
+fn open_files() -> Rlimit {
+    let now = getrlimit(Resource::Nofile);
+    let want = config::OPEN_FILES;
+    let root = rustix::process::geteuid().is_root();
+    let most = now
+        .maximum
+        .map_or(want, |hard| if root { hard.max(want) } else { hard });
+    Rlimit {
+        current: Some(want.min(most)),
+        maximum: Some(most),
+    }
+}
+
+fn raise_oom_score() -> rustix::io::Result<()> {
+    const PATH: &CStr = c"/proc/self/oom_score_adj";
+    let file = rustix::fs::open(PATH, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(file, OOM_SCORE_ADJ).map(drop)
+}
+
+/// Changes this thread, which after a fork is all there is.
+fn change_user(owner: Owner) -> rustix::io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)
+}

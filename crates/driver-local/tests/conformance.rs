@@ -1,0 +1,292 @@
+//! The local driver does what every driver does, in each way it can run on this machine.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails the test"
+)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dormouse_driver::conformance::{self, World};
+use dormouse_driver::{Desired, Driver, Error, Process, Run};
+use dormouse_driver_local::{CgroupMode, LocalConfig, LocalDriver};
+use dormouse_engine::{Admin, Installation, Search, Secret};
+use dormouse_types::{InstanceId, Units};
+
+/// A data directory of its own; its servers are killed at the end, however it ends.
+struct Place {
+    config: LocalConfig,
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(cgroups: CgroupMode) -> Self {
+        let mariadbd = std::env::var_os("DORMOUSE_TEST_MARIADBD").map(PathBuf::from);
+        let installation = Installation::probe(&Search {
+            mariadbd,
+            ..Search::default()
+        })
+        .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let secret = Secret::load_or_create(&dir.path().join("secret")).unwrap();
+        let config = LocalConfig {
+            cgroups,
+            ..LocalConfig::new(dir.path(), installation, secret)
+        };
+        Self { config, dir }
+    }
+
+    fn local(&self) -> LocalDriver {
+        LocalDriver::new(self.config.clone()).unwrap()
+    }
+
+    async fn admin(&self, id: InstanceId, socket: &Path) -> Admin {
+        Admin::connect(socket, &self.config.secret, id)
+            .await
+            .unwrap()
+    }
+
+    /// Every process whose command line names a configuration of this place.
+    fn processes(&self) -> Vec<u32> {
+        let mine = self.dir.path().display().to_string();
+        let pids = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+        let is_mine = |pid: &u32| {
+            let cmdline = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&cmdline).contains(&format!("--defaults-file={mine}"))
+        };
+        pids.filter(is_mine).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // a test that failed half-way: the next driver finds what still runs
+        let Ok(driver) = LocalDriver::new(self.config.clone()) else {
+            return;
+        };
+        let clean = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                for id in driver.list().await.unwrap() {
+                    driver.remove(id).await.unwrap();
+                }
+            });
+        });
+        let _ = clean.join();
+    }
+}
+
+#[async_trait]
+impl World for Place {
+    async fn driver(&self) -> Arc<dyn Driver> {
+        Arc::new(self.local())
+    }
+
+    async fn write(&self, id: InstanceId, socket: &Path, text: &str) {
+        let mut admin = self.admin(id, socket).await;
+        admin
+            .query("CREATE DATABASE IF NOT EXISTS conformance")
+            .await
+            .unwrap();
+        admin
+            .query("CREATE TABLE IF NOT EXISTS conformance.t (id INT PRIMARY KEY, text TEXT)")
+            .await
+            .unwrap();
+        admin
+            .query(&format!("REPLACE INTO conformance.t VALUES (1, '{text}')"))
+            .await
+            .unwrap();
+    }
+
+    async fn read(&self, id: InstanceId, socket: &Path) -> String {
+        let mut admin = self.admin(id, socket).await;
+        admin
+            .query("SELECT text FROM conformance.t")
+            .await
+            .unwrap()
+            .text(0, 0)
+    }
+
+    async fn kill(&self, process: Process) {
+        let status = std::process::Command::new("kill")
+            .arg("-KILL")
+            .arg(process.pid.to_string())
+            .status();
+        assert!(status.unwrap().success());
+        // a frozen process may be kept from dying until it thaws
+        for dir in cgroup_dirs(process.pid) {
+            let _ = std::fs::write(dir.join("freezer.state"), "THAWED");
+        }
+    }
+}
+
+/// The first version's freezer cgroup of a process, wherever it is mounted.
+fn cgroup_dirs(pid: u32) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let path = text.lines().find_map(|line| {
+        line.split_once(":freezer:")
+            .map(|(_, path)| path.to_owned())
+    });
+    path.map(|path| PathBuf::from(format!("/sys/fs/cgroup/freezer{path}")))
+        .into_iter()
+        .collect()
+}
+
+async fn conform(cgroups: CgroupMode) {
+    let place = Place::new(cgroups);
+    conformance::run(&place).await;
+    assert_eq!(place.processes(), [0; 0], "no process is left over");
+    let mut left: Vec<_> = std::fs::read_dir(&place.config.root)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    left.sort();
+    assert!(left.is_empty(), "files are left over: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms_with_the_cgroups_there_are() {
+    conform(CgroupMode::Auto).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms_with_first_version_cgroups() {
+    conform(CgroupMode::OnlyV1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms_without_cgroups() {
+    conform(CgroupMode::Off).await;
+}
+
+const RUNNING: Desired = Desired {
+    run: Run::Running,
+    units: Units(1),
+};
+
+/// What `/proc` says of a process in lines of `Name:\tvalue`.
+fn status(pid: u32, name: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap();
+    line.trim_start_matches(':')
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_is_closed_to_others_and_survives_its_driver() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let place = Place::new(CgroupMode::Auto);
+    let driver = place.local();
+    let ids = [InstanceId(1), InstanceId(2)];
+    let mut uids = Vec::new();
+    for id in ids {
+        driver.provision(id).await.unwrap();
+        let pid = driver
+            .apply(id, RUNNING)
+            .await
+            .unwrap()
+            .process
+            .unwrap()
+            .pid;
+        let root = place.config.root.join(id.to_string());
+        let meta = std::fs::metadata(&root).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o700);
+        assert_eq!(status(pid, "Uid"), meta.uid().to_string());
+        assert_eq!(status(pid, "NoNewPrivs"), "1");
+        uids.push(meta.uid());
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let session: u32 = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .nth(3)
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert_eq!(session, pid, "a session of its own");
+        let sockets = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
+        let inodes: Vec<_> = sockets
+            .lines()
+            .skip(1)
+            .filter_map(|l| l.split_whitespace().nth(9))
+            .collect();
+        for fd in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
+            let target = std::fs::read_link(fd.unwrap().path())
+                .unwrap()
+                .display()
+                .to_string();
+            assert!(
+                !inodes.iter().any(|i| target == format!("socket:[{i}]")),
+                "a TCP socket is open"
+            );
+            let foreign =
+                target.starts_with('/') && !target.starts_with(place.dir.path().to_str().unwrap());
+            assert!(
+                !foreign || target.starts_with("/dev/null") || target.contains("(deleted)"),
+                "{target}"
+            );
+        }
+    }
+    if driver.capabilities().own_users {
+        assert!(uids[0] != uids[1] && uids.iter().all(|uid| *uid >= place.config.uid_base));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_cannot_start_says_why() {
+    let place = Place::new(CgroupMode::Auto);
+    let driver = place.local();
+    let id = InstanceId(1);
+    driver.provision(id).await.unwrap();
+    let data = place.config.root.join("1/data");
+    std::fs::write(data.join("ibdata1"), b"garbage").unwrap();
+    let failed = driver.apply(id, RUNNING).await;
+    let Err(Error::Start { reason, .. }) = &failed else {
+        panic!("{failed:?}")
+    };
+    assert!(reason.contains("InnoDB"), "{reason}");
+    assert_eq!(driver.observe(id).await.unwrap().run, Run::Stopped);
+    assert_eq!(place.processes(), [0; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_socket_path_is_refused_when_the_driver_is_made() {
+    let place = Place::new(CgroupMode::Off);
+    let config = LocalConfig {
+        root: place.dir.path().join("x".repeat(100)),
+        ..place.config.clone()
+    };
+    let refused = LocalDriver::new(config)
+        .map(drop)
+        .map_err(|e| e.to_string());
+    assert!(
+        refused.as_ref().is_err_and(|e| e.contains("shorter path")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_drivers_at_once_start_one_server() {
+    let place = Place::new(CgroupMode::Auto);
+    let (one, other) = (place.local(), place.local());
+    let id = InstanceId(1);
+    one.provision(id).await.unwrap();
+    let (a, b) = tokio::join!(one.apply(id, RUNNING), other.apply(id, RUNNING));
+    assert_eq!(a.unwrap().process, b.unwrap().process);
+    assert_eq!(place.processes().len(), 1);
+}
