@@ -32,6 +32,12 @@ quietly() {
     return "$status"
 }
 
+# json_field NAME: the values of a field of the JSON on stdin that are a word, a number or a plain
+# text; where several fields stand on a line, the last one of that name.
+json_field() {
+    sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\)\"\{0,1\}.*/\1/p"
+}
+
 # installed PACKAGE: whether dpkg has it, configured.
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]

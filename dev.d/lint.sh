@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# ./dev lint
+: "${top:?}"
+
+help_text() {
+    cat <<'EOF'
+usage: ./dev lint
+
+Checks, each as a step of its own: formatting (cargo fmt), clippy without a single warning,
+documentation without broken links, dependencies (cargo-deny with deny.toml if it is installed, else
+tools/check-dependencies: licences and sources, no advisories), shell scripts (shellcheck), and
+that no text names a path of one machine. './dev test' checks which crate may use which.
+EOF
+}
+
+lint_dependencies() {
+    if cargo deny --version >/dev/null 2>&1; then
+        cargo deny --log-level warn check </dev/null
+    else
+        echo "cargo-deny is not installed: checking licences and sources only, not advisories"
+        tools/check-dependencies
+    fi
+}
+
+# The shell scripts among the tracked files, by their first line.
+shell_scripts() {
+    git ls-files -z | xargs -0 -r awk 'FNR == 1 && (/^#!.*(bash|\/sh)$/ || /^# shellcheck shell=/) { print FILENAME }'
+}
+
+lint_shell() {
+    local scripts
+    mapfile -t scripts < <(shell_scripts)
+    # SC2016: single quotes are meant where text is written for another shell.
+    shellcheck --external-sources --exclude=SC2016 "${scripts[@]}"
+    echo "${#scripts[@]} scripts"
+}
+
+# Paths that mean something on one machine alone.
+lint_texts() {
+    local found=no place
+    for place in "$top/" "${HOME%/}/" '/home/[a-z]\+/' '/Users/[a-z]\+/'; do
+        [ "${#place}" -gt 5 ] || continue
+        ! git grep -nI -e "$place" -- . ':!dev.d/lint.sh' || found=yes
+    done
+    ! git grep -nI -e '^<<<<<<< ' -e '^>>>>>>> ' || found=yes
+    [ "$found" = no ] || die "paths of one machine, or leftovers of a merge, in the texts above"
+}
+
+run() {
+    need_for lint
+    step "formatting" cargo fmt --all --check
+    step "clippy" cargo clippy --workspace --all-targets -- -D warnings
+    step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+    step "dependencies" lint_dependencies
+    step "shell scripts" lint_shell
+    step "texts" lint_texts
+    steps_end
+}

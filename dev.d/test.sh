@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# ./dev test
+
+help_text() {
+    cat <<'EOF'
+usage: ./dev test [--quick] [ARGUMENTS of 'cargo test']
+
+Installs what is missing and runs, each as a step of its own:
+
+  rust      every Rust test, those on real MariaDB servers included
+  clients   real clients from other languages (tests/clients/run --help)
+  up        './dev up' in a folder of its own: the printed line works, './dev down' leaves nothing
+  fuzz      every fuzz target for a few seconds (DORMOUSE_FUZZ_SECONDS, 10)
+
+--quick runs the Rust tests alone. With arguments for cargo, as in './dev test -p dormouse-wire',
+only those tests. Tests that need another MariaDB version than the installed one find its server
+in DORMOUSE_TEST_MARIADBD_118 (see tools/fetch-server) and say 'skipped' when there is none.
+EOF
+}
+
+# The MariaDB this machine's Debian does not have. Prints its mariadbd.
+second_server() {
+    local home
+    home=$(tools/fetch-server "${1:-$(second_version)}") || return 1
+    echo "$home/bin/mariadbd"
+}
+
+second_version() {
+    case $(PATH=$PATH:/usr/sbin mariadbd --no-defaults --version 2>/dev/null) in
+    *" 11.8."*) echo 10.11 ;;
+    *) echo 11.8 ;;
+    esac
+}
+
+# What the tests find in their environment.
+test_environment() {
+    local server
+    server=$(server_with_plugins)
+    export DORMOUSE_TEST_MARIADBD=$server
+    if [ "$(second_version)" = 10.11 ]; then
+        export DORMOUSE_TEST_MARIADBD_118=$server
+    elif server=$(second_server 11.8); then
+        export DORMOUSE_TEST_MARIADBD_118=$server
+    else
+        say "skipped: no MariaDB 11.8"
+    fi
+    build dev
+    export DORMOUSE_TEST_BINARY=$binary
+}
+
+test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }
+
+test_clients() { tests/clients/run --self "$binary"; }
+
+test_fuzz() { fuzz/run "${DORMOUSE_FUZZ_SECONDS:-10}"; }
+
+# The first two minutes of somebody new.
+test_up() {
+    local dir line answer
+    dir=$(mktemp -d)
+    chmod 711 "$dir"
+    # shellcheck disable=SC2064 # the folder of now
+    trap "./dev down --data-dir '$dir' || true; rm -rf '$dir'" EXIT
+    ./dev up --profile dev --data-dir "$dir" | tee "$dir/said"
+    line=$(grep '^mariadb ' "$dir/said")
+    answer=$(bash -c "$line --batch --skip-column-names -e 'SELECT 6*7'")
+    [ "$answer" = 42 ] || die "the printed line does not work: it answered '$answer'"
+    ./dev up --profile dev --data-dir "$dir" | grep -qxF "$line" || die "a second 'up' says something else"
+    ./dev down --data-dir "$dir"
+    [ -z "$(servers_of "$dir")" ] || die "'down' left servers running"
+}
+
+run() {
+    local binary
+    if [ $# -gt 0 ]; then
+        [ "$1" != --quick ] || shift
+        need_for up
+        test_environment
+        step "rust tests" test_rust "$@"
+    else
+        need_for test
+        test_environment
+        step "rust tests" test_rust
+        step "real clients" test_clients
+        step "dev up and down" test_up
+        step "fuzzing" test_fuzz
+    fi
+    steps_end
+}
