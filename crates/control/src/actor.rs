@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Observed as Seen, Process, Run};
+use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
     Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
@@ -229,22 +229,34 @@ impl Actor {
     /// Asks the driver what is true, and takes note if the server died.
     async fn look(&mut self) {
         let before = self.database.view().process;
+        let lived = now().saturating_duration_since(self.born);
         let instance = self.database.instance;
         let limit = self.world.config.deadlines.freeze;
-        match within(limit, self.world.driver.observe(instance)).await {
-            Ok(seen) => self.note(&seen),
-            Err(reason) => {
-                warn!(database = %self.database.name, %instance, reason, "cannot look at the instance");
-                self.last_failure = reason;
+        match tokio::time::timeout(limit, self.world.driver.observe(instance)).await {
+            Ok(Ok(seen)) => self.note(&seen),
+            Ok(Err(error @ DriverError::Unknown(_))) => {
+                error!(database = %self.database.name, %instance, %error, "its files are gone");
+                self.last_failure = error.to_string();
                 self.run = Run::Stopped;
                 self.database.change(|v| v.process = None);
+            }
+            // that says nothing about the process: what was true is taken to be true still
+            Ok(Err(error)) => {
+                warn!(database = %self.database.name, %instance, %error, "cannot look at the instance")
+            }
+            Err(_) => {
+                warn!(database = %self.database.name, %instance, ?limit, "cannot look at the instance in time")
             }
         }
         let after = self.database.view().process;
         if before.is_some() && before != after {
-            let lived = now().saturating_duration_since(self.born);
             self.failures = self.failures.died(lived, now());
             self.last_failure = "its server died".to_owned();
+            if after.is_some() {
+                // a new one has come in its place
+                self.database
+                    .change(|v| v.generation = v.generation.wrapping_add(1));
+            }
             self.growing = None;
             self.world.servers.forget(instance).await;
             self.shut_by_force();
@@ -423,7 +435,8 @@ impl Actor {
         self.world.traffic.activity(&self.database.name).sessions
     }
 
-    /// Tells the driver what the process should be, and takes note of what it is.
+    /// Tells the driver what the process should be, and takes note of what it is. A process that
+    /// died meanwhile and was replaced is a failure: the next [`Actor::look`] finds out.
     async fn apply(&mut self, run: Run, limit: Duration) -> Result<(), String> {
         let units = self.database.spec.units.min;
         let desired = dormouse_driver::Desired { run, units };
@@ -432,7 +445,11 @@ impl Actor {
             self.world.driver.apply(self.database.instance, desired),
         )
         .await;
+        let before = self.database.view().process;
         match done {
+            Ok(seen) if before.is_some() && seen.process.is_some() && seen.process != before => {
+                Err("its server died and came back".to_owned())
+            }
             Ok(seen) if seen.run == run => {
                 self.note(&seen);
                 Ok(())

@@ -137,13 +137,8 @@ impl Plane {
 
     /// A statement is held: its server is needed. Returns at once; the traffic is opened, or
     /// refused, when that is decided.
-    #[expect(
-        clippy::unused_async,
-        reason = "the data path need not know that this is cheap"
-    )]
-    pub async fn demand(&self, name: &DatabaseName, why: &str) {
+    pub fn demand(&self, name: &DatabaseName) {
         if let Some(database) = self.world.find(name) {
-            tracing::trace!(database = %name, why, "demanded");
             database.demand();
         }
     }

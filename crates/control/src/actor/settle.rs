@@ -20,6 +20,10 @@ impl Actor {
                 if let Err(reason) = self.apply(Run::Running, limit).await {
                     return self.hung(reason, began).await;
                 }
+                if self.database.view().noted.fresh {
+                    // it may be a new process; for the old one this changes nothing
+                    self.restore_globals().await;
+                }
                 self.open(&act.reason);
                 self.grow();
             }

@@ -63,7 +63,7 @@ impl Actor {
 
     /// Sets the global variables again that were set by statements before the park; says which it
     /// could not set.
-    async fn restore_globals(&mut self) -> Vec<String> {
+    pub(super) async fn restore_globals(&mut self) -> Vec<String> {
         let noted = self.database.view().noted;
         if noted.globals.is_empty() {
             return Vec::new();

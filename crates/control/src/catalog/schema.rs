@@ -76,10 +76,13 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
     connection.pragma_update(None, "foreign_keys", true)?;
     if done > 0 {
         for table in ["databases", "instances"] {
-            let said: String =
-                connection.pragma_query_value(None, &format!("quick_check('{table}')"), |row| {
-                    row.get(0)
-                })?;
+            let mut said = String::new();
+            connection.pragma(None, "quick_check", table, |row| {
+                if said.is_empty() {
+                    said = row.get(0)?;
+                }
+                Ok(())
+            })?;
             if said != "ok" {
                 return Err(Unfit::Damaged(said));
             }

@@ -1,1 +1,266 @@
+use std::time::Duration;
 
+use super::*;
+
+const KEEP: LedgerKeep = LedgerKeep {
+    rows: 1000,
+    age: Duration::from_secs(86_400),
+};
+
+fn open(dir: &Path) -> (Catalog, Contents) {
+    Catalog::open(dir, KEEP, broadcast::Sender::new(16)).unwrap()
+}
+
+fn name(text: &str) -> DatabaseName {
+    text.parse().unwrap()
+}
+
+fn row(text: &str, instance: InstanceId) -> DatabaseRow {
+    DatabaseRow {
+        name: name(text),
+        instance,
+        spec: Spec::default(),
+        state: State::Creating,
+        since: Timestamp::from_millisecond(1_700_000_000_000).unwrap(),
+        generation: 1,
+        reason: "it was created".to_owned(),
+        noted: Noted {
+            globals: vec![("a".to_owned(), "'b'".to_owned())],
+            ..Noted::default()
+        },
+    }
+}
+
+fn entry(text: &str, reason: &str) -> Change {
+    Change::Ledger(Box::new(Entry {
+        database: name(text),
+        event: EventKind::Changed,
+        from: Some(State::Active),
+        to: Some(State::Suspended),
+        cause: Cause::Idle,
+        reason: reason.to_owned(),
+        duration_ms: Some(7),
+        figures: Figures {
+            memory: None,
+            cpu_ms: Some(140),
+        },
+    }))
+}
+
+fn reasons(catalog: &Catalog, filter: &EventFilter) -> Vec<String> {
+    catalog
+        .events(filter)
+        .unwrap()
+        .into_iter()
+        .map(|e| e.reason)
+        .collect()
+}
+
+#[tokio::test]
+async fn it_reads_what_it_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    let (catalog, contents) = open(dir.path());
+    assert_eq!(contents, Contents::default());
+    let id = catalog.new_instance("10.11".to_owned()).await.unwrap();
+    let mut shop = row("shop", id);
+    catalog
+        .write(Sync::Now, vec![Change::Claim(Box::new(shop.clone()))])
+        .await
+        .unwrap();
+    shop.noted.schemas = Some(vec!["shop".to_owned()]);
+    shop.noted.fresh = true;
+    shop.state = State::Suspended;
+    shop.generation = u64::MAX;
+    let changes = vec![
+        Change::Note {
+            name: shop.name.clone(),
+            noted: Box::new(shop.noted.clone()),
+        },
+        Change::State {
+            name: shop.name.clone(),
+            state: shop.state,
+            since: shop.since,
+            generation: shop.generation,
+            reason: shop.reason.clone(),
+        },
+    ];
+    catalog.write(Sync::Soon, changes).await.unwrap();
+    drop(catalog);
+    let (catalog, contents) = open(dir.path());
+    assert_eq!(contents.databases, std::slice::from_ref(&shop));
+    assert_eq!(contents.instances[0].phase, Phase::Claimed);
+    catalog
+        .write(Sync::Soon, vec![Change::Stale(shop.name.clone())])
+        .await
+        .unwrap();
+    let gone = vec![Change::Gone {
+        name: shop.name,
+        instance: id,
+    }];
+    drop(catalog);
+    let (catalog, contents) = open(dir.path());
+    assert!(!contents.databases[0].noted.fresh);
+    catalog.write(Sync::Now, gone).await.unwrap();
+    drop(catalog);
+    let (_, contents) = open(dir.path());
+    assert_eq!(
+        contents,
+        Contents {
+            last_instance: id.0,
+            ..Contents::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn instance_ids_are_never_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for expected in 1..4 {
+        let (catalog, _) = open(dir.path());
+        let id = catalog.new_instance(String::new()).await.unwrap();
+        assert_eq!(id, InstanceId(expected));
+        catalog
+            .write(Sync::Soon, vec![Change::InstanceGone(id)])
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn all_changes_of_one_write_are_kept_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (catalog, _) = open(dir.path());
+    let id = catalog.new_instance(String::new()).await.unwrap();
+    let twice = vec![
+        Change::Claim(Box::new(row("a", id))),
+        entry("a", "first"),
+        Change::Claim(Box::new(row("a", id))),
+    ];
+    catalog.write(Sync::Soon, twice).await.unwrap_err();
+    assert_eq!(
+        reasons(
+            &catalog,
+            &EventFilter {
+                limit: 9,
+                ..EventFilter::default()
+            }
+        ),
+        [""; 0]
+    );
+    drop(catalog);
+    assert_eq!(open(dir.path()).1.databases, []);
+}
+
+#[tokio::test]
+async fn the_ledger_is_read_from_either_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = broadcast::Sender::new(16);
+    let mut told = events.subscribe();
+    let (catalog, _) = Catalog::open(dir.path(), KEEP, events).unwrap();
+    for n in 0..6 {
+        let of = if n % 2 == 0 { "a" } else { "b" };
+        catalog
+            .write(Sync::Soon, vec![entry(of, &n.to_string())])
+            .await
+            .unwrap();
+    }
+    let all = |limit| EventFilter {
+        limit,
+        ..EventFilter::default()
+    };
+    assert_eq!(reasons(&catalog, &all(2)), ["4", "5"]);
+    assert_eq!(
+        reasons(&catalog, &all(usize::MAX)),
+        ["0", "1", "2", "3", "4", "5"]
+    );
+    let after = EventFilter {
+        after: Some(3),
+        ..all(2)
+    };
+    assert_eq!(reasons(&catalog, &after), ["3", "4"]);
+    let of_b = EventFilter {
+        database: Some(name("b")),
+        ..all(2)
+    };
+    assert_eq!(reasons(&catalog, &of_b), ["3", "5"]);
+    let first = told.recv().await.unwrap();
+    assert_eq!(
+        first,
+        catalog
+            .events(&EventFilter {
+                after: Some(0),
+                ..all(1)
+            })
+            .unwrap()[0]
+    );
+}
+
+#[tokio::test]
+async fn the_ledger_stays_within_its_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (catalog, _) = open(dir.path());
+    for batch in 0..4 {
+        let many = (0..1000)
+            .map(|n| entry("a", &(batch * 1000 + n).to_string()))
+            .collect();
+        catalog.write(Sync::Soon, many).await.unwrap();
+    }
+    let all = EventFilter {
+        limit: usize::MAX,
+        ..EventFilter::default()
+    };
+    assert!(reasons(&catalog, &all).len() < 3000);
+    drop(catalog);
+    let (catalog, _) = open(dir.path());
+    let kept = reasons(&catalog, &all);
+    assert_eq!(
+        (kept.len(), kept.last().map(String::as_str)),
+        (1000, Some("3999"))
+    );
+    drop(catalog);
+    let none = LedgerKeep {
+        age: Duration::ZERO,
+        ..KEEP
+    };
+    let (catalog, _) = Catalog::open(dir.path(), none, broadcast::Sender::new(16)).unwrap();
+    assert_eq!(reasons(&catalog, &all), [""; 0]);
+}
+
+#[test]
+fn a_newer_catalog_is_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let raw = Connection::open(dir.path().join(FILE)).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    drop(raw);
+    let error = Catalog::open(dir.path(), KEEP, broadcast::Sender::new(16))
+        .err()
+        .unwrap();
+    let path = dir.path().join(FILE);
+    let expected = format!(
+        "the catalog {}: it has format 99, this dormouse knows up to 1",
+        path.display()
+    );
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(error.hint(), "run the newer dormouse that wrote it");
+}
+
+#[test]
+fn damage_is_told_with_the_file_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let path = dir.path().join(FILE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let kept = bytes.len().min(4096);
+    bytes[kept..].fill(0xA5);
+    std::fs::write(&path, bytes).unwrap();
+    let error = Catalog::open(dir.path(), KEEP, broadcast::Sender::new(16))
+        .err()
+        .unwrap();
+    let told = error.to_string();
+    assert!(
+        told.starts_with(&format!("the catalog {}: it is damaged (", path.display())),
+        "{told}"
+    );
+    assert!(error.hint().contains("backup"));
+}

@@ -1,0 +1,169 @@
+//! Dormouse is killed, a verb fails, a server dies: at every step of a whole life.
+
+use std::path::Path;
+
+use dormouse_control::Error;
+use dormouse_driver::Run as Process;
+use dormouse_types::State;
+
+use crate::machine::{Fault, Machine};
+use crate::run::{Run, S, name, spec, virtually};
+
+/// What was told to callers, and so must stay true.
+#[derive(Debug, Default)]
+struct Told {
+    created: bool,
+    dropped: bool,
+}
+
+/// A whole life: made, used, suspended, thawed, parked, woken, parked from active by order, woken,
+/// and another database dropped.
+async fn life(run: &Run, told: &mut Told) {
+    let (shop, other) = (name("shop"), name("other"));
+    for database in [&shop, &other] {
+        let mut made = run.plane.create(database, spec("10s", "30s")).await;
+        if made.is_err() {
+            made = run.plane.create(database, spec("10s", "30s")).await;
+        }
+        made.unwrap();
+    }
+    told.created = true;
+    run.query(&shop).await.unwrap();
+    run.until(&shop, State::Suspended).await;
+    run.query(&shop).await.unwrap();
+    run.until(&shop, State::Parked).await;
+    run.query(&shop).await.unwrap();
+    // a fault may be in the way of the first attempt
+    if run.plane.park(&shop).await.is_err() {
+        run.plane.park(&shop).await.unwrap();
+    }
+    run.query(&shop).await.unwrap();
+    match run.plane.drop_database(&other).await {
+        Err(Error::Machine { .. }) => {
+            while run.plane.show(&other).is_ok() {
+                tokio::time::sleep(S).await;
+            }
+        }
+        done => done.unwrap(),
+    }
+    told.dropped = true;
+    run.until(&shop, State::Parked).await;
+}
+
+/// Whatever was left, the next run makes a working plane of it.
+async fn converges(run: &Run, told: &Told) {
+    tokio::time::sleep(S).await;
+    let (shop, other) = (name("shop"), name("other"));
+    if told.created {
+        assert!(run.plane.exists(&shop), "what was created is gone");
+    }
+    if told.dropped {
+        assert!(run.plane.show(&other).is_err(), "what was dropped is back");
+    }
+    for status in run.plane.list() {
+        if status.state != State::Dropping {
+            run.query(&status.name).await.unwrap();
+            assert_eq!(
+                run.plane
+                    .accounts(&status.name, "admin")
+                    .await
+                    .unwrap()
+                    .len(),
+                1
+            );
+            run.plane.suspend(&status.name).await.unwrap();
+            run.query(&status.name).await.unwrap();
+        }
+    }
+    for database in [&shop, &other] {
+        if !run.plane.exists(database) && !told.dropped {
+            run.plane
+                .create(database, spec("10s", "30s"))
+                .await
+                .unwrap();
+            run.query(database).await.unwrap();
+        }
+    }
+    tokio::time::sleep(600 * S).await;
+    let databases = run.plane.list();
+    for status in &databases {
+        assert_eq!(status.state, State::Parked, "{status:?}");
+    }
+    let machine = run.machine.lock();
+    assert_eq!(
+        machine.instances.len(),
+        databases.len(),
+        "an instance was left over"
+    );
+    assert!(
+        machine
+            .instances
+            .values()
+            .all(|i| i.run == Process::Stopped)
+    );
+    assert_eq!(machine.violations, Vec::<String>::new());
+}
+
+/// Lives a life with one fault at one step. `false` when there are not that many steps.
+fn with_fault(at: u32, fault: Fault) -> bool {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    machine.lock().fault = Some((at, fault));
+    let mut told = Told::default();
+    let ended = virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        life(&run, &mut told).await;
+    });
+    let happened = machine.lock().happened.take();
+    let Some(happened) = happened else {
+        return false;
+    };
+    let crashes = matches!(fault, Fault::CrashBefore | Fault::CrashAfter);
+    assert_eq!(
+        ended.is_none(),
+        crashes,
+        "{fault:?} at step {at}, {happened}"
+    );
+    machine.lock().fault = None;
+    let context = format!("{fault:?} at step {at}, {happened}");
+    next_run(&machine, dir.path(), &told, &context);
+    true
+}
+
+fn next_run(machine: &Machine, dir: &Path, told: &Told, context: &str) {
+    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        virtually(machine, async {
+            let run = Run::start(machine, dir).await.unwrap();
+            converges(&run, told).await;
+        });
+    }));
+    if let Err(panic) = checked {
+        eprintln!("after {context}:");
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn at_every_step(fault: Fault) {
+    let steps = (1..).take_while(|at| with_fault(*at, fault)).count();
+    assert!(steps > 25, "a life of {steps} steps only");
+}
+
+#[test]
+fn killed_before_any_step_it_converges() {
+    at_every_step(Fault::CrashBefore);
+}
+
+#[test]
+fn killed_after_any_step_it_converges() {
+    at_every_step(Fault::CrashAfter);
+}
+
+#[test]
+fn any_one_step_may_fail() {
+    at_every_step(Fault::Fail);
+}
+
+#[test]
+fn the_server_may_die_at_any_step() {
+    at_every_step(Fault::Die);
+}

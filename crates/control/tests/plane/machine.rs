@@ -1,0 +1,382 @@
+//! A made-up machine: instances, their processes, what their servers know. It outlives any number
+//! of planes that run on it, as a real one does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dormouse_control::{Server, ServerError, Servers, Snapshot};
+use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
+use dormouse_types::{Account, Bytes, InstanceId, Units, Verifier};
+use tokio::sync::watch;
+
+/// What goes wrong at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Dormouse is killed before the step has any effect.
+    CrashBefore,
+    /// Dormouse is killed when the step has had its effect.
+    CrashAfter,
+    /// The step fails, without effect.
+    Fail,
+    /// The server that the step is about dies.
+    Die,
+}
+
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub run: Run,
+    pub process: Option<Process>,
+    pub owner: Option<[u8; 20]>,
+    pub globals: Vec<(String, String)>,
+    pub small: bool,
+}
+
+#[derive(Debug)]
+pub struct Inner {
+    pub instances: BTreeMap<InstanceId, Instance>,
+    pub starts: u32,
+    pub starting: u32,
+    pub most_starting: u32,
+    /// What was done that must never be done.
+    pub violations: Vec<String>,
+    /// Steps taken so far, and what goes wrong at one of them.
+    pub steps: u32,
+    pub fault: Option<(u32, Fault)>,
+    pub happened: Option<String>,
+    /// Every start fails while this is set.
+    pub broken: Option<String>,
+    pub shrink_takes: Duration,
+    pub start_takes: Duration,
+    pub extra_account: Option<String>,
+    next_pid: u32,
+}
+
+#[derive(Clone)]
+pub struct Machine {
+    inner: Arc<Mutex<Inner>>,
+    changed: Arc<watch::Sender<u64>>,
+    crashed: Arc<watch::Sender<bool>>,
+}
+
+impl Machine {
+    pub fn new() -> Self {
+        let inner = Inner {
+            instances: BTreeMap::new(),
+            starts: 0,
+            starting: 0,
+            most_starting: 0,
+            violations: Vec::new(),
+            steps: 0,
+            fault: None,
+            happened: None,
+            broken: None,
+            shrink_takes: Duration::from_millis(20),
+            start_takes: Duration::from_millis(93),
+            extra_account: None,
+            next_pid: 100,
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            changed: Arc::new(watch::Sender::new(0)),
+            crashed: Arc::new(watch::Sender::new(false)),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    pub fn set(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.lock());
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Kills a server's process, as `kill -9` does.
+    pub fn kill(&self, id: InstanceId) {
+        self.set(|m| m.kill(id));
+    }
+
+    /// Resolves when dormouse is killed.
+    pub async fn crash(&self) {
+        let mut crashed = self.crashed.subscribe();
+        crashed.wait_for(|c| *c).await.unwrap();
+    }
+
+    pub fn reborn(&self) {
+        self.crashed.send_replace(false);
+        self.lock().starting = 0;
+    }
+
+    pub fn run_of(&self, id: InstanceId) -> Option<Run> {
+        self.lock().instances.get(&id).map(|i| i.run)
+    }
+
+    /// One step of the plane's: fails, or never returns, if it is told to.
+    async fn step<T>(
+        &self,
+        label: &str,
+        id: InstanceId,
+        effect: impl FnOnce(&mut Inner) -> T,
+    ) -> Result<T, String> {
+        let fault = {
+            let mut m = self.lock();
+            m.steps += 1;
+            let fault = m
+                .fault
+                .filter(|(at, _)| *at == m.steps)
+                .map(|(_, fault)| fault);
+            if fault.is_some() {
+                m.happened = Some(format!("{label} {id}"));
+            }
+            fault
+        };
+        match fault {
+            None => {}
+            Some(Fault::Fail) => return Err("made to fail".to_owned()),
+            Some(Fault::Die) => self.kill(id),
+            Some(fault) => {
+                if fault == Fault::CrashAfter {
+                    self.set(|m| drop(effect(m)));
+                }
+                self.crashed.send_replace(true);
+                std::future::pending::<()>().await;
+                unreachable!("dormouse was killed");
+            }
+        }
+        if *self.crashed.borrow() {
+            std::future::pending::<()>().await;
+        }
+        let done = effect(&mut self.lock());
+        self.changed.send_modify(|n| *n += 1);
+        Ok(done)
+    }
+
+    async fn asked<T>(
+        &self,
+        label: &str,
+        server: &Server,
+        effect: impl FnOnce(&mut Instance) -> T,
+    ) -> Result<T, ServerError> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.wait_while_frozen(server.instance).await;
+        let done = self.step(label, server.instance, |m| {
+            let instance = m.instances.get_mut(&server.instance);
+            instance.filter(|i| i.run == Run::Running).map(effect)
+        });
+        let gone = || ServerError::Unreachable("no such socket".to_owned());
+        done.await.map_err(ServerError::Refused)?.ok_or_else(gone)
+    }
+
+    async fn wait_while_frozen(&self, id: InstanceId) {
+        let mut changed = self.changed.subscribe();
+        while self.run_of(id) == Some(Run::Frozen) {
+            changed.changed().await.unwrap();
+        }
+    }
+}
+
+impl Inner {
+    pub fn kill(&mut self, id: InstanceId) {
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.run = Run::Stopped;
+            instance.process = None;
+            instance.globals.clear();
+        }
+    }
+
+    fn observed(&self, id: InstanceId) -> Result<Observed, Error> {
+        let instance = self.instances.get(&id).ok_or(Error::Unknown(id))?;
+        Ok(Observed {
+            run: instance.run,
+            process: instance.process,
+            memory: instance
+                .process
+                .map(|_| Bytes::mib(if instance.small { 20 } else { 36 })),
+            cpu: instance.process.map(|_| Duration::from_millis(140)),
+        })
+    }
+
+    fn set_run(&mut self, id: InstanceId, run: Run) {
+        let pid = self.next_pid;
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        match run {
+            Run::Stopped => return self.kill(id),
+            Run::Running | Run::Frozen if instance.process.is_none() => {
+                instance.process = Some(Process {
+                    pid,
+                    started: u64::from(pid) * 7,
+                });
+                instance.small = false;
+                self.next_pid += 1;
+                self.starts += 1;
+            }
+            Run::Running | Run::Frozen => {}
+        }
+        instance.run = run;
+    }
+}
+
+fn start_error(id: InstanceId, reason: String) -> Error {
+    Error::Start { id, reason }
+}
+
+#[async_trait]
+impl Driver for Machine {
+    async fn provision(&self, id: InstanceId) -> Result<(), Error> {
+        tokio::time::sleep(Duration::from_millis(90)).await;
+        let made = self.step("provision", id, |m| {
+            m.instances.entry(id).or_insert(Instance {
+                run: Run::Stopped,
+                process: None,
+                owner: None,
+                globals: Vec::new(),
+                small: false,
+            });
+        });
+        made.await.map_err(|reason| start_error(id, reason))
+    }
+
+    async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
+        let now = self.run_of(id).ok_or(Error::Unknown(id))?;
+        let starts = now == Run::Stopped && desired.run != Run::Stopped;
+        let took = match desired.run {
+            _ if now == desired.run => Duration::ZERO,
+            Run::Running | Run::Frozen if starts => {
+                let mut m = self.lock();
+                m.starting += 1;
+                m.most_starting = m.most_starting.max(m.starting);
+                m.start_takes
+            }
+            Run::Running | Run::Frozen => Duration::from_millis(1),
+            Run::Stopped => Duration::from_millis(18),
+        };
+        tokio::time::sleep(took).await;
+        if starts {
+            self.lock().starting -= 1;
+            let broken = self.lock().broken.clone();
+            if let Some(reason) = broken {
+                return Err(start_error(id, reason));
+            }
+        }
+        let label = format!("apply {:?}", desired.run);
+        let done = self.step(&label, id, |m| {
+            m.set_run(id, desired.run);
+            m.observed(id)
+        });
+        done.await.map_err(|reason| start_error(id, reason))?
+    }
+
+    async fn observe(&self, id: InstanceId) -> Result<Observed, Error> {
+        self.lock().observed(id)
+    }
+
+    async fn list(&self) -> Result<Vec<InstanceId>, Error> {
+        Ok(self.lock().instances.keys().copied().collect())
+    }
+
+    async fn ended(&self, process: Process) {
+        let mut changed = self.changed.subscribe();
+        while self
+            .lock()
+            .instances
+            .values()
+            .any(|i| i.process == Some(process))
+        {
+            changed.changed().await.unwrap();
+        }
+    }
+
+    async fn remove(&self, id: InstanceId) -> Result<(), Error> {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let removed = self.step("remove", id, |m| m.instances.remove(&id));
+        removed
+            .await
+            .map(drop)
+            .map_err(|reason| start_error(id, reason))
+    }
+
+    fn socket(&self, id: InstanceId) -> PathBuf {
+        PathBuf::from(format!("/run/made-up/{id}.sock"))
+    }
+}
+
+pub fn account(user: &str, stage2: [u8; 20]) -> Account {
+    Account {
+        user: user.to_owned(),
+        host: "%".to_owned(),
+        verifiers: vec![Verifier::Native(stage2)],
+        locked: false,
+        require_tls: false,
+        enrolled: true,
+    }
+}
+
+#[async_trait]
+impl Servers for Machine {
+    fn version(&self) -> String {
+        "5.5.5-10.11.0-MariaDB".to_owned()
+    }
+
+    async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError> {
+        self.asked("secure", server, |i| i.owner = Some(stage2))
+            .await
+    }
+
+    async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError> {
+        let mut all = self.snapshot_of("accounts", server).await?.accounts;
+        all.retain(|a| a.user == user);
+        Ok(all)
+    }
+
+    async fn enroll(&self, server: &Server, user: &str, _host: &str) -> Result<bool, ServerError> {
+        self.asked("enroll", server, |_| user == "admin").await
+    }
+
+    async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError> {
+        self.snapshot_of("snapshot", server).await
+    }
+
+    async fn apply_globals(
+        &self,
+        server: &Server,
+        globals: &[(String, String)],
+    ) -> Result<Vec<String>, ServerError> {
+        self.asked("globals", server, |i| i.globals = globals.to_vec())
+            .await?;
+        Ok(Vec::new())
+    }
+
+    async fn shrink(&self, server: &Server) -> Result<(), ServerError> {
+        let takes = self.lock().shrink_takes;
+        tokio::time::sleep(takes).await;
+        self.asked("shrink", server, |i| i.small = true).await
+    }
+
+    async fn grow(&self, server: &Server, _units: Units) -> Result<(), ServerError> {
+        self.asked("grow", server, |i| i.small = false).await
+    }
+
+    async fn forget(&self, _instance: InstanceId) {}
+}
+
+impl Machine {
+    async fn snapshot_of(&self, label: &str, server: &Server) -> Result<Snapshot, ServerError> {
+        let extra = self.lock().extra_account.clone();
+        self.asked(label, server, |i| Snapshot {
+            accounts: i
+                .owner
+                .map(|owner| account("admin", owner))
+                .into_iter()
+                .chain(extra.map(|user| account(&user, [7; 20])))
+                .collect(),
+            schemas: vec!["mysql".to_owned(), "shop".to_owned()],
+            globals: i.globals.clone(),
+        })
+        .await
+    }
+}

@@ -1,0 +1,10 @@
+//! The plane in virtual time, on a machine that is made up, and that fails wherever it is told to.
+#![expect(unreachable_pub, reason = "modules of one test share what is in them")]
+
+mod crash;
+mod life;
+mod machine;
+mod run;
+mod startup;
+mod traffic;
+mod trouble;

@@ -1,0 +1,223 @@
+//! A made-up data path: clients whose statements flow, are held, or are refused.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use dormouse_control::{Activity, Plane, Target, Traffic, Veto};
+use dormouse_driver::Run;
+use dormouse_types::DatabaseName;
+use tokio::sync::watch;
+
+use crate::machine::Machine;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    Shut,
+    Open(Target),
+    Refusing(String),
+}
+
+#[derive(Debug)]
+struct Lane {
+    gate: Gate,
+    sessions: u32,
+    running: u32,
+    held: u32,
+    last_statement: Option<Instant>,
+    vetoes: Vec<Veto>,
+    captured: bool,
+}
+
+/// The data path of one run of dormouse.
+#[derive(Clone)]
+pub struct Lanes {
+    machine: Machine,
+    lanes: Arc<Mutex<BTreeMap<DatabaseName, Lane>>>,
+    changed: Arc<watch::Sender<u64>>,
+    capture_takes: Arc<Mutex<Duration>>,
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Lanes {
+    pub fn new(machine: &Machine) -> Self {
+        Self {
+            machine: machine.clone(),
+            lanes: Arc::default(),
+            changed: Arc::new(watch::Sender::new(0)),
+            capture_takes: Arc::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseName, Lane>> {
+        self.lanes.lock().unwrap()
+    }
+
+    fn with<T>(&self, name: &DatabaseName, change: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+        let done = self.lock().get_mut(name).map(change);
+        self.changed.send_modify(|n| *n += 1);
+        done
+    }
+
+    fn violation(&self, what: String) {
+        self.machine.lock().violations.push(what);
+    }
+
+    pub fn gate(&self, name: &DatabaseName) -> Option<Gate> {
+        self.lock().get(name).map(|l| l.gate.clone())
+    }
+
+    pub fn veto(&self, name: &DatabaseName, vetoes: &[(u32, &str)]) {
+        let vetoes: Vec<Veto> = vetoes
+            .iter()
+            .map(|(session, pin)| Veto {
+                session: *session,
+                pin: (*pin).to_owned(),
+            })
+            .collect();
+        self.with(name, |l| {
+            l.sessions = u32::try_from(vetoes.len()).unwrap();
+            l.vetoes = vetoes;
+        });
+    }
+
+    pub fn capture_takes(&self, takes: Duration) {
+        *self.capture_takes.lock().unwrap() = takes;
+    }
+
+    /// A client's statement: runs for `takes` on the server, whenever there is one.
+    pub async fn statement(
+        &self,
+        plane: &Plane,
+        name: &DatabaseName,
+        takes: Duration,
+    ) -> Result<u64, String> {
+        let mut changed = self.changed.subscribe();
+        let mut held = false;
+        loop {
+            let gate = self.gate(name).ok_or("no such database")?;
+            match gate {
+                Gate::Refusing(reason) => {
+                    self.with(name, |l| l.held -= u32::from(held));
+                    return Err(reason);
+                }
+                Gate::Open(target) => {
+                    let run = self.machine.run_of(target.instance);
+                    if run == Some(Run::Frozen) {
+                        self.violation(format!("{name} is open and frozen"));
+                    }
+                    self.with(name, |l| {
+                        l.held -= u32::from(held);
+                        l.running += 1;
+                    });
+                    tokio::time::sleep(takes).await;
+                    self.with(name, |l| {
+                        l.running -= 1;
+                        l.last_statement = Some(now());
+                    });
+                    if run == Some(Run::Running) {
+                        return Ok(target.generation);
+                    }
+                    // the server is dead and the plane does not know yet
+                    held = false;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    continue;
+                }
+                Gate::Shut => {
+                    if !held {
+                        held = true;
+                        self.with(name, |l| l.held += 1);
+                        plane.demand(name);
+                    }
+                }
+            }
+            changed.changed().await.unwrap();
+        }
+    }
+}
+
+#[async_trait]
+impl Traffic for Lanes {
+    fn add(&self, name: &DatabaseName) {
+        let lane = Lane {
+            gate: Gate::Shut,
+            sessions: 0,
+            running: 0,
+            held: 0,
+            last_statement: None,
+            vetoes: Vec::new(),
+            captured: false,
+        };
+        self.lock().entry(name.clone()).or_insert(lane);
+    }
+
+    fn remove(&self, name: &DatabaseName) {
+        self.lock().remove(name);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    fn open(&self, name: &DatabaseName, target: Target) {
+        let run = self.machine.run_of(target.instance);
+        if run == Some(Run::Frozen) {
+            self.violation(format!("{name} opened while frozen"));
+        }
+        self.with(name, |l| {
+            l.gate = Gate::Open(target);
+            l.captured = false;
+        });
+    }
+
+    fn shut(&self, name: &DatabaseName, force: bool) -> bool {
+        let shut = self.with(name, |l| {
+            let shut = force || l.running == 0;
+            if shut {
+                l.gate = Gate::Shut;
+            }
+            shut
+        });
+        shut.unwrap_or(true)
+    }
+
+    fn refuse(&self, name: &DatabaseName, reason: &str) {
+        self.with(name, |l| l.gate = Gate::Refusing(reason.to_owned()));
+    }
+
+    fn activity(&self, name: &DatabaseName) -> Activity {
+        let lanes = self.lock();
+        let Some(lane) = lanes.get(name) else {
+            return Activity::default();
+        };
+        Activity {
+            sessions: lane.sessions,
+            running: lane.running,
+            held: lane.held,
+            transactions: 0,
+            last_statement: lane.last_statement,
+        }
+    }
+
+    async fn capture(&self, name: &DatabaseName, _deadline: Duration) -> Vec<Veto> {
+        let takes = *self.capture_takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
+        let open = self.gate(name).is_some_and(|g| matches!(g, Gate::Open(_)));
+        if open {
+            self.violation(format!("{name} captured while open"));
+        }
+        let vetoes = self.with(name, |l| {
+            l.captured = l.vetoes.is_empty();
+            l.vetoes.clone()
+        });
+        vetoes.unwrap_or_default()
+    }
+
+    async fn release(&self, name: &DatabaseName) {
+        let captured = self.with(name, |l| l.captured).unwrap_or(true);
+        if !captured {
+            self.violation(format!("{name} released without every session captured"));
+        }
+    }
+}
