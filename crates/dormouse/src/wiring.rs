@@ -101,7 +101,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
         ..
     } = settings.config;
     ProxyConfig {
-        listen: Some(listen.0),
+        listen: listen.address(),
         socket: Some(settings.socket.clone()),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         tls: Some(dormouse_proxy::Tls {

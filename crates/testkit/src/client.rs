@@ -1,0 +1,296 @@
+//! A client that speaks the protocol packet by packet, so that a test can also speak it wrongly.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use dormouse_wire::auth::{NATIVE, native};
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::command::Command;
+use dormouse_wire::greeting::Greeting;
+use dormouse_wire::login::{AuthSwitch, Login};
+use dormouse_wire::packet::{HEADER, Header, write_packet};
+use dormouse_wire::reply::{ErrPacket, OkPacket};
+use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
+
+/// A connection to a server or to Dormouse.
+pub struct Client {
+    stream: Box<dyn Stream>,
+    /// What the other side greeted with.
+    pub greeting: Option<Greeting>,
+    /// What the client says it can do.
+    pub capabilities: Capabilities,
+    seq: u8,
+}
+
+trait Stream: Read + Write + Send {
+    fn finish_sending(&self) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn finish_sending(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Stream for UnixStream {
+    fn finish_sending(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// How a statement ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Without rows.
+    Ok(OkPacket),
+    /// With rows, as text.
+    Rows(Vec<Vec<Option<String>>>),
+    /// With an error.
+    Err(ErrPacket),
+}
+
+impl Reply {
+    /// The OK packet; panics if it is none.
+    pub fn ok(self) -> OkPacket {
+        match self {
+            Self::Ok(ok) => ok,
+            other => panic!("expected OK, got {other:?}"),
+        }
+    }
+
+    /// The rows; panics if there are none.
+    #[must_use]
+    pub fn rows(self) -> Vec<Vec<Option<String>>> {
+        match self {
+            Self::Rows(rows) => rows,
+            other => panic!("expected rows, got {other:?}"),
+        }
+    }
+
+    /// The only value of the only row; panics otherwise.
+    #[must_use]
+    pub fn value(self) -> String {
+        let rows = self.rows();
+        match rows.as_slice() {
+            [row] => match row.as_slice() {
+                [value] => value.clone().unwrap_or_else(|| "NULL".to_owned()),
+                _ => panic!("expected one column, got {row:?}"),
+            },
+            _ => panic!("expected one row, got {rows:?}"),
+        }
+    }
+
+    /// The error; panics if there is none.
+    #[must_use]
+    pub fn err(self) -> ErrPacket {
+        match self {
+            Self::Err(error) => error,
+            other => panic!("expected an error, got {other:?}"),
+        }
+    }
+}
+
+/// Nothing that works takes so long; a test that waits longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Client {
+    /// Connects by TCP and reads the greeting.
+    #[must_use]
+    pub fn tcp(address: &str) -> Self {
+        let mut client = Self::silent(address);
+        client.greet();
+        client
+    }
+
+    /// Connects by TCP and reads nothing.
+    #[must_use]
+    pub fn silent(address: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_nodelay(true).expect("a socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        Self::new(Box::new(stream))
+    }
+
+    /// Connects by Unix socket and reads the greeting.
+    #[must_use]
+    pub fn unix(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let mut client = Self::new(Box::new(stream));
+        client.greet();
+        client
+    }
+
+    /// What a client says it can do if it sends neither schema, attributes nor TLS.
+    #[must_use]
+    pub fn plain_capabilities() -> Capabilities {
+        Capabilities::MARIADB_OFFER
+            .set(Capabilities::CONNECT_WITH_DB, false)
+            .set(Capabilities::SSL, false)
+            .set(Capabilities::CONNECT_ATTRS, false)
+    }
+
+    fn new(stream: Box<dyn Stream>) -> Self {
+        let capabilities = Self::plain_capabilities();
+        Self { stream, greeting: None, capabilities, seq: 0 }
+    }
+
+    /// Reads the greeting.
+    pub fn greet(&mut self) {
+        let payload = self.receive().expect("a greeting");
+        self.greeting = Some(Greeting::parse(&payload).expect("a greeting"));
+    }
+
+    /// The connection id it was given.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.greeting.as_ref().expect("greeted").connection_id
+    }
+
+    /// The login packet's payload for a native password.
+    #[must_use]
+    pub fn login_packet(&self, user: &str, password: &str, schema: Option<&str>) -> Vec<u8> {
+        let salt = self.greeting.as_ref().expect("greeted").salt;
+        let auth = match password {
+            "" => Vec::new(),
+            password => native::reply(&native::stage1(password.as_bytes()), &salt).to_vec(),
+        };
+        let with_schema = self.capabilities.set(Capabilities::CONNECT_WITH_DB, schema.is_some());
+        Login {
+            capabilities: with_schema,
+            max_packet: 1 << 24,
+            collation: 45,
+            user: user.as_bytes().to_vec(),
+            auth,
+            schema: schema.map(|schema| schema.as_bytes().to_vec()),
+            plugin: Some(NATIVE.to_owned()),
+            attributes: Vec::new(),
+        }
+        .encode()
+    }
+
+    /// Logs in with a native password.
+    pub fn login(&mut self, user: &str, password: &str, schema: Option<&str>) -> Reply {
+        let packet = self.login_packet(user, password, schema);
+        self.send(&packet);
+        let mut payload = self.receive().expect("an answer to the login");
+        if payload.first() == Some(&0xfe) {
+            let switch = AuthSwitch::parse(&payload).expect("a switch");
+            let salt = switch.salt().expect("a salt");
+            let reply = native::reply(&native::stage1(password.as_bytes()), &salt);
+            self.send(&reply);
+            payload = self.receive().expect("an answer to the login");
+        }
+        match payload.first() {
+            Some(0xff) => Reply::Err(ErrPacket::parse(&payload).expect("an error")),
+            _ => Reply::Ok(OkPacket::parse(&payload, self.capabilities).expect("an OK")),
+        }
+    }
+
+    /// Sends one packet with the next sequence number.
+    pub fn send(&mut self, payload: &[u8]) {
+        let mut packet = Vec::new();
+        self.seq = write_packet(&mut packet, self.seq, payload);
+        self.stream.write_all(&packet).expect("it reads");
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// The other side has closed.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// Closes the sending side; what the other side says can still be received.
+    ///
+    /// # Errors
+    /// The other side has closed.
+    pub fn finish_sending(&self) -> io::Result<()> {
+        self.stream.finish_sending()
+    }
+
+    /// Receives one packet.
+    ///
+    /// # Errors
+    /// The other side has closed, or says nothing for a minute.
+    pub fn receive(&mut self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            let mut header = [0; HEADER];
+            self.stream.read_exact(&mut header)?;
+            let header = Header::parse(header);
+            let at = all.len();
+            all.resize(at + header.len, 0);
+            self.stream.read_exact(&mut all[at..])?;
+            self.seq = header.seq.wrapping_add(1);
+            if !header.continues() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Sends a command.
+    pub fn command(&mut self, command: Command, argument: &[u8]) {
+        self.seq = 0;
+        self.send(&[&[command as u8], argument].concat());
+    }
+
+    /// Runs a statement to the end of its last result; returns that.
+    pub fn query(&mut self, text: &str) -> Reply {
+        self.try_query(text).expect("the connection lives")
+    }
+
+    /// Runs a statement.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn try_query(&mut self, text: &str) -> io::Result<Reply> {
+        self.seq = 0;
+        let mut packet = Vec::new();
+        write_packet(&mut packet, 0, &[&[Command::Query as u8], text.as_bytes()].concat());
+        self.send_raw(&packet)?;
+        self.result()
+    }
+
+    /// Receives the results of a statement; returns the last.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn result(&mut self) -> io::Result<Reply> {
+        let limits = Limits { rows: 1 << 24, bytes: 1 << 30 };
+        let mut result = TextResultSet::new(self.capabilities, limits);
+        loop {
+            let payload = self.receive()?;
+            let outcome = result.on_payload(&payload).map_err(io::Error::other)?;
+            let reply = match outcome {
+                None => continue,
+                Some(TextOutcome::Ok(ok)) => Reply::Ok(ok),
+                Some(TextOutcome::Err(error)) => Reply::Err(error),
+                Some(TextOutcome::Rows { rows, .. }) => Reply::Rows(rows.into_iter().map(texts).collect()),
+            };
+            if !result.expects_more() {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// Sends a ping and receives its answer.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn ping(&mut self) -> io::Result<Vec<u8>> {
+        let mut packet = Vec::new();
+        write_packet(&mut packet, 0, &[Command::Ping as u8]);
+        self.send_raw(&packet)?;
+        self.receive()
+    }
+}
+
+fn texts(row: Vec<Option<Vec<u8>>>) -> Vec<Option<String>> {
+    row.into_iter().map(|c| c.map(|c| String::from_utf8_lossy(&c).into_owned())).collect()
+}

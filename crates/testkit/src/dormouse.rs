@@ -1,0 +1,254 @@
+//! A Dormouse of one's own, in a directory that goes with it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::process;
+
+/// A running Dormouse. Dropping it ends it and its servers and removes its files.
+pub struct Dormouse {
+    dir: TempDir,
+    program: PathBuf,
+    config: String,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    listen: String,
+    socket: PathBuf,
+}
+
+/// What `dormouse create` said.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// `NAME.admin`.
+    pub user: String,
+    /// The generated password.
+    pub password: String,
+}
+
+impl Dormouse {
+    /// Starts one on a free port with the default configuration.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts one with a configuration file.
+    #[must_use]
+    pub fn start_with(config: &str) -> Self {
+        let mut dormouse = Self::prepare(config);
+        dormouse.up();
+        dormouse
+    }
+
+    /// Makes the directories, starts nothing.
+    #[must_use]
+    pub fn prepare(config: &str) -> Self {
+        // Unix sockets have short paths: not under a long TMPDIR
+        let dir = tempfile::Builder::new().prefix("dm").tempdir_in("/tmp").expect("a directory");
+        Self { dir, program: program(), config: config.to_owned(), running: None }
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("dormouse is up")
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.running().child.id()
+    }
+
+    /// `host:port` on which it listens.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.running().listen
+    }
+
+    /// The Unix socket on which it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.running().socket
+    }
+
+    /// A command of the program, on its data directory.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--data-dir").arg(self.data_dir()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it (again) and waits until it is ready.
+    pub fn up(&mut self) {
+        let config = self.dir.path().join("dormouse.toml");
+        std::fs::write(&config, &self.config).expect("the configuration is written");
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("log"))
+            .expect("a log");
+        let mut child = self
+            .command(&["--json", "up", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("dormouse is built");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its output");
+        BufReader::new(stdout).read_line(&mut line).expect("its first line");
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("dormouse up said '{line}'; log:\n{}", self.log()));
+        let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+        let (listen, socket) = (text("listen"), text("socket").into());
+        self.running = Some(Running { child, listen, socket });
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Runs a command with `--json`; panics if it fails.
+    #[must_use]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let all = [&["--json"], arguments].concat();
+        let output = self.command(&all).output().expect("dormouse runs");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "dormouse {arguments:?}: {stdout}{}\nlog:\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            self.log()
+        );
+        serde_json::from_str(&stdout).unwrap_or(Value::Null)
+    }
+
+    /// Makes a database.
+    #[must_use]
+    pub fn create(&self, name: &str, arguments: &[&str]) -> Created {
+        let made = self.json(&[&["create", name], arguments].concat());
+        let text = |key: &str| made[key].as_str().unwrap_or_default().to_owned();
+        Created { user: text("user"), password: text("password") }
+    }
+
+    /// What `show` says.
+    #[must_use]
+    pub fn show(&self, name: &str) -> Value {
+        self.json(&["show", name])
+    }
+
+    /// The state of a database.
+    #[must_use]
+    pub fn state(&self, name: &str) -> String {
+        self.show(name)["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The pid of a database's server.
+    #[must_use]
+    pub fn server(&self, name: &str) -> u32 {
+        let pid = self.show(name)["pid"].as_u64().expect("the database has a server");
+        u32::try_from(pid).expect("a pid")
+    }
+
+    /// Waits until a database is in a state.
+    pub fn until_state(&self, name: &str, state: &str) {
+        process::until(&format!("{name} is {state}"), || self.state(name) == state);
+    }
+
+    /// A client, logged in by TCP.
+    #[must_use]
+    pub fn connect(&self, who: &Created) -> Client {
+        let mut client = Client::tcp(self.address());
+        client.login(&who.user, &who.password, None).ok();
+        client
+    }
+
+    /// The pids of all its servers.
+    #[must_use]
+    pub fn servers(&self) -> Vec<u32> {
+        let own = self.running.as_ref().map(|running| running.child.id());
+        let pids = process::mentioning(&self.data_dir());
+        pids.into_iter().filter(|pid| Some(*pid) != own).collect()
+    }
+
+    /// `kill -9`; the servers go on.
+    pub fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.child.kill().expect("it is ours to kill");
+            running.child.wait().expect("it is ours to wait for");
+        }
+    }
+
+    /// Ends it in order; the servers go on.
+    pub fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            process::terminate(running.child.id());
+            running.child.wait().expect("it is ours to wait for");
+        }
+    }
+}
+
+impl Drop for Dormouse {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+        for pid in process::mentioning(self.dir.path()) {
+            process::kill(pid);
+        }
+        if std::thread::panicking() {
+            let mut log = self.log();
+            let tail = log.len().saturating_sub(8000);
+            log.drain(..log.char_indices().map(|(at, _)| at).find(|at| *at >= tail).unwrap_or(0));
+            eprintln!("--- the end of dormouse's log ---\n{log}");
+        }
+    }
+}
+
+/// The built program: beside the test's own, or as `DORMOUSE` says.
+#[must_use]
+pub fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("DORMOUSE") {
+        return program.into();
+    }
+    let own = std::env::current_exe().expect("a test knows where it is");
+    let found = own.ancestors().skip(1).map(|dir| dir.join("dormouse")).find(|path| path.is_file());
+    found.expect("build it first: cargo build --bin dormouse")
+}
+
+/// Reads everything a command prints.
+#[must_use]
+pub fn output_of(command: &mut Command) -> (bool, String) {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut text = String::new();
+    let mut stderr = child.stderr.take().expect("its errors");
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = stderr.read_to_string(&mut text);
+        text
+    });
+    child.stdout.take().expect("its output").read_to_string(&mut text).expect("UTF-8");
+    text.push_str(&reader.join().expect("the reader ends"));
+    (child.wait().expect("it ends").success(), text)
+}

@@ -1,0 +1,431 @@
+//! Every command passes, whole, with either kind of ending, and across naps.
+
+use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
+use dormouse_wire::auth::{NATIVE, native};
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::command::Command;
+use dormouse_wire::login::ChangeUser;
+use dormouse_wire::reply::{ErrPacket, OkPacket};
+use dormouse_wire::status::Status;
+
+fn shop() -> (Dormouse, Created) {
+    let dormouse =
+        Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (i INT PRIMARY KEY AUTO_INCREMENT, v LONGTEXT)").ok();
+    (dormouse, who)
+}
+
+/// Both kinds of client: with the old EOF packets and without.
+fn both(dormouse: &Dormouse, who: &Created) -> [Client; 2] {
+    [true, false].map(|deprecate| {
+        let mut client = Client::tcp(dormouse.address());
+        client.capabilities = client.capabilities.set(Capabilities::DEPRECATE_EOF, deprecate);
+        client.login(&who.user, &who.password, Some("app")).ok();
+        client
+    })
+}
+
+fn prepare(client: &mut Client, text: &str) -> u32 {
+    client.command(Command::StmtPrepare, text.as_bytes());
+    let first = client.receive().unwrap();
+    assert_eq!(first[0], 0, "{:?}", ErrPacket::parse(&first));
+    let number = |at: usize| u16::from_le_bytes([first[at], first[at + 1]]);
+    let eof = !client.capabilities.contains(Capabilities::DEPRECATE_EOF);
+    for count in [number(7), number(5)] {
+        for _ in 0..count + u16::from(count > 0 && eof) {
+            client.receive().unwrap();
+        }
+    }
+    u32::from_le_bytes([first[1], first[2], first[3], first[4]])
+}
+
+/// The packets of a reply to an execution up to its end; the last one is the end.
+fn rest_of_reply(client: &mut Client) -> Vec<Vec<u8>> {
+    let first = client.receive().unwrap();
+    if matches!(first[0], 0 | 0xff) {
+        return vec![first];
+    }
+    let mut packets = vec![first.clone()];
+    let eof = !client.capabilities.contains(Capabilities::DEPRECATE_EOF);
+    for _ in 0..first[0] + u8::from(eof) {
+        packets.push(client.receive().unwrap());
+    }
+    if eof && has_cursor(packets.last().unwrap()) {
+        return packets;
+    }
+    loop {
+        packets.push(client.receive().unwrap());
+        let last = packets.last().unwrap();
+        if matches!(last[0], 0xfe | 0xff) && last.len() < 100 {
+            return packets;
+        }
+    }
+}
+
+fn has_cursor(eof: &[u8]) -> bool {
+    eof.len() == 5 && Status(u16::from_le_bytes([eof[3], eof[4]])).contains(Status::CURSOR_EXISTS)
+}
+
+/// `COM_STMT_EXECUTE` with one VARCHAR parameter.
+fn execute(id: u32, value: &str, types: bool, flags: u8) -> Vec<u8> {
+    let mut argument = id.to_le_bytes().to_vec();
+    argument.push(flags);
+    argument.extend_from_slice(&1u32.to_le_bytes());
+    argument.push(0); // no NULL
+    argument.push(u8::from(types));
+    if types {
+        argument.extend_from_slice(&[0xfd, 0]);
+    }
+    argument.push(u8::try_from(value.len()).unwrap());
+    argument.extend_from_slice(value.as_bytes());
+    argument
+}
+
+fn nap(dormouse: &Dormouse, order: &str) {
+    let _ = dormouse.json(&[order, "shop"]);
+}
+
+#[test]
+fn several_statements_and_several_results() {
+    let (dormouse, who) = shop();
+    for mut client in both(&dormouse, &who) {
+        assert_eq!(client.query("SELECT 1; SELECT 2; SELECT 3").value(), "3");
+        client.query("CREATE OR REPLACE PROCEDURE p() BEGIN SELECT 4; SELECT 5; END").ok();
+        client.query("CALL p()").ok();
+        assert_eq!(client.query("SELECT 1; SELECT nowhere").err().code, 1054);
+        assert_eq!(client.query("SELECT 6").value(), "6");
+    }
+}
+
+#[test]
+fn prepared_statements_survive_naps_and_a_kill_with_their_types() {
+    let (dormouse, who) = shop();
+    for mut client in both(&dormouse, &who) {
+        let first = prepare(&mut client, "SELECT CONCAT(?, '!')");
+        let second = prepare(&mut client, "SELECT UPPER(?)");
+        assert_eq!((first, second), (1, 2));
+        client.command(Command::StmtExecute, &execute(first, "one", true, 0));
+        let before = rest_of_reply(&mut client);
+        assert!(before.len() > 2);
+        for order in ["suspend", "park", "kill"] {
+            match order {
+                "kill" => process::kill(dormouse.server("shop")),
+                _ => nap(&dormouse, order),
+            }
+            // drivers do not send the types twice
+            client.command(Command::StmtExecute, &execute(first, "one", false, 0));
+            assert_eq!(rest_of_reply(&mut client), before, "after {order}");
+            client.command(Command::StmtExecute, &execute(second, "two", true, 0));
+            assert!(rest_of_reply(&mut client).len() > 2);
+        }
+        client.command(Command::StmtClose, &first.to_le_bytes());
+        client.command(Command::StmtExecute, &execute(first, "one", true, 0));
+        assert_eq!(ErrPacket::parse(&client.receive().unwrap()).unwrap().code, 1243);
+        // the one prepared last
+        client.command(Command::StmtExecute, &execute(u32::MAX, "two", true, 0));
+        assert!(rest_of_reply(&mut client).len() > 2);
+    }
+}
+
+#[test]
+fn a_statement_is_prepared_again_where_its_names_meant_what_they_did() {
+    let (dormouse, who) = shop();
+    let [mut client, _] = both(&dormouse, &who);
+    client.query("CREATE DATABASE other").ok();
+    client.query("CREATE TABLE other.t (i INT)").ok();
+    client.query("INSERT INTO app.t (v) VALUES ('here')").ok();
+    let id = prepare(&mut client, "SELECT COUNT(*), ? FROM t");
+    client.query("USE other").ok();
+    client.command(Command::StmtExecute, &execute(id, "x", true, 0));
+    let before = rest_of_reply(&mut client);
+    nap(&dormouse, "park");
+    client.command(Command::StmtExecute, &execute(id, "x", false, 0));
+    assert_eq!(rest_of_reply(&mut client), before);
+    assert_eq!(client.query("SELECT DATABASE()").value(), "other");
+}
+
+#[test]
+fn a_cursor_is_read_across_a_suspend_and_vetoes_a_park() {
+    let (dormouse, who) = shop();
+    for mut client in both(&dormouse, &who) {
+        client.query("REPLACE INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')").ok();
+        let id = prepare(&mut client, "SELECT i FROM t WHERE v <> ? ORDER BY i");
+        client.command(Command::StmtExecute, &execute(id, "z", true, 1));
+        rest_of_reply(&mut client);
+        nap(&dormouse, "suspend");
+        let (parked, said) =
+            dormouse_testkit::dormouse::output_of(&mut dormouse.command(&["park", "shop"]));
+        assert!(!parked && said.contains("cursor"), "{said}");
+        let fetch = [&id.to_le_bytes()[..], &2u32.to_le_bytes()].concat();
+        let mut rows = 0;
+        for expected in [2, 1] {
+            client.command(Command::StmtFetch, &fetch);
+            loop {
+                let packet = client.receive().unwrap();
+                if packet[0] == 0xfe {
+                    break;
+                }
+                rows += 1;
+            }
+            assert_eq!(rows, expected + if expected == 1 { 2 } else { 0 });
+        }
+        nap(&dormouse, "park");
+        assert_eq!(dormouse.state("shop"), "parked");
+    }
+}
+
+#[test]
+fn long_data_is_collected_and_used_once() {
+    let (dormouse, who) = shop();
+    let [mut client, _] = both(&dormouse, &who);
+    let id = prepare(&mut client, "SELECT CONCAT(LENGTH(?), '')");
+    let chunk = "x".repeat(40_000);
+    let data = [&id.to_le_bytes()[..], &0u16.to_le_bytes(), chunk.as_bytes()].concat();
+    client.command(Command::StmtSendLongData, &data);
+    client.command(Command::StmtSendLongData, &data);
+    let mut argument = id.to_le_bytes().to_vec();
+    argument.push(0);
+    argument.extend_from_slice(&1u32.to_le_bytes());
+    argument.extend_from_slice(&[0, 1, 0xfb, 0]);
+    client.command(Command::StmtExecute, &argument);
+    let reply = rest_of_reply(&mut client);
+    let row = &reply[reply.len() - 2];
+    assert!(row.ends_with(b"80000"), "{row:?}");
+}
+
+#[test]
+fn a_bulk_execution_keeps_its_types_across_a_park() {
+    let (dormouse, who) = shop();
+    let [mut client, _] = both(&dormouse, &who);
+    client.query("DELETE FROM t").ok();
+    let id = prepare(&mut client, "INSERT INTO t (v) VALUES (?)");
+    let bulk = |types: bool, values: [&str; 2]| {
+        let mut argument = id.to_le_bytes().to_vec();
+        argument.extend_from_slice(&u16::from(types).rotate_left(7).to_le_bytes());
+        if types {
+            argument.extend_from_slice(&[0xfd, 0]);
+        }
+        for value in values {
+            argument.push(0);
+            argument.push(u8::try_from(value.len()).unwrap());
+            argument.extend_from_slice(value.as_bytes());
+        }
+        argument
+    };
+    client.command(Command::StmtBulkExecute, &bulk(true, ["a", "b"]));
+    assert_eq!(rest_of_reply(&mut client)[0][0], 0);
+    nap(&dormouse, "park");
+    client.command(Command::StmtBulkExecute, &bulk(false, ["c", "d"]));
+    let reply = rest_of_reply(&mut client);
+    assert_eq!(reply[0][0], 0, "{:?}", ErrPacket::parse(&reply[0]));
+    assert_eq!(client.query("SELECT GROUP_CONCAT(v ORDER BY v) FROM t").value(), "a,b,c,d");
+}
+
+#[test]
+fn a_file_is_loaded_from_the_client_while_the_database_sleeps() {
+    let (dormouse, who) = shop();
+    for mut client in both(&dormouse, &who) {
+        client.query("DELETE FROM t").ok();
+        nap(&dormouse, "park");
+        client.command(Command::Query, b"LOAD DATA LOCAL INFILE 'x' INTO TABLE t (v)");
+        let request = client.receive().unwrap();
+        assert_eq!(request, b"\xfbx");
+        let line = format!("{}\n", "y".repeat(50_000));
+        for _ in 0..20 {
+            client.send(line.as_bytes());
+        }
+        client.send(b"");
+        let ok = OkPacket::parse(&client.receive().unwrap(), client.capabilities).unwrap();
+        assert_eq!(ok.affected, 20);
+        assert_eq!(client.query("SELECT SUM(LENGTH(v)) FROM t").value(), "1000000");
+    }
+}
+
+#[test]
+fn packets_beyond_16_mib_pass_both_ways() {
+    let (dormouse, who) = shop();
+    dormouse.connect(&who).query("SET GLOBAL max_allowed_packet = 67108864").ok();
+    for size in [0xff_ffff - 20, 0xff_ffff, 20_000_000, 40_000_000] {
+        for mut client in both(&dormouse, &who) {
+            let text = format!("SELECT LENGTH('{}')", "x".repeat(size));
+            assert_eq!(client.query(&text).value(), size.to_string());
+            let value = client.query(&format!("SELECT REPEAT('y', {size})")).value();
+            assert_eq!(value.len(), size);
+            assert_eq!(client.query("SELECT 1").value(), "1");
+        }
+    }
+}
+
+#[test]
+fn a_packet_larger_than_the_server_takes_is_refused_by_it() {
+    let (dormouse, who) = shop();
+    let mut client = dormouse.connect(&who);
+    let text = format!("SELECT LENGTH('{}')", "x".repeat(30_000_000));
+    match client.try_query(&text) {
+        Ok(Reply::Err(error)) => assert_eq!(error.code, 1153),
+        // the server closes without reading on, and its answer may be cut off
+        Err(_) => {}
+        Ok(other) => panic!("{other:?}"),
+    }
+    assert_eq!(dormouse.connect(&who).query("SELECT 1").value(), "1");
+}
+
+#[test]
+fn a_session_can_change_its_user_and_be_reset_also_asleep() {
+    let (dormouse, who) = shop();
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE USER joe IDENTIFIED BY 'j'").ok();
+    client.query("GRANT SELECT ON app.* TO joe").ok();
+    for asleep in [false, true] {
+        client.query("SET @a = 1").ok();
+        if asleep {
+            client.command(Command::ResetConnection, b"");
+            assert_eq!(client.receive().unwrap()[0], 0);
+            nap(&dormouse, "park");
+        }
+        change_user(&mut client, "shop.joe", "j", Some("app")).ok();
+        if asleep {
+            assert_eq!(dormouse.state("shop"), "parked", "a change of user woke the database");
+        }
+        assert_eq!(client.query("SELECT CURRENT_USER()").value(), "joe@%");
+        assert_eq!(client.query("SELECT DATABASE()").value(), "app");
+        assert_eq!(client.query("SELECT @a").value(), "NULL");
+        change_user(&mut client, "admin", &who.password, None).ok();
+        assert_eq!(client.query("SELECT CURRENT_USER()").value(), "admin@%");
+    }
+    assert_eq!(change_user(&mut client, "joe", "wrong", None).err().code, 1045);
+    assert!(client.ping().is_err(), "the connection stayed open after a refused change of user");
+}
+
+fn change_user(client: &mut Client, user: &str, password: &str, schema: Option<&str>) -> Reply {
+    let salt = client.greeting.as_ref().unwrap().salt;
+    let login = ChangeUser {
+        user: user.as_bytes().to_vec(),
+        auth: native::reply(&native::stage1(password.as_bytes()), &salt).to_vec(),
+        schema: schema.map(|schema| schema.as_bytes().to_vec()),
+        collation: 45,
+        plugin: Some(NATIVE.to_owned()),
+        attributes: Vec::new(),
+    };
+    client.command(Command::ChangeUser, &login.encode(client.capabilities));
+    let payload = client.receive().unwrap();
+    match payload[0] {
+        0xff => Reply::Err(ErrPacket::parse(&payload).unwrap()),
+        _ => Reply::Ok(OkPacket::parse(&payload, client.capabilities).unwrap()),
+    }
+}
+
+#[test]
+fn accounts_work_at_once_and_stop_at_once_asleep_or_not() {
+    let (dormouse, who) = shop();
+    let mut client = dormouse.connect(&who);
+    let try_login = |user: &str, password: &str| {
+        match Client::tcp(dormouse.address()).login(user, password, None) {
+            Reply::Ok(_) => 0,
+            Reply::Err(error) => error.code,
+            Reply::Rows(_) => panic!("rows in answer to a login"),
+        }
+    };
+    client.query("CREATE USER joe IDENTIFIED BY 'one'").ok();
+    assert_eq!(try_login("shop.joe", "one"), 0);
+    client.query("CREATE USER ann IDENTIFIED BY 'one' ACCOUNT LOCK").ok();
+    assert_eq!(try_login("shop.ann", "one"), 4151);
+    client.query("CREATE USER tom@'10.0.0.1' IDENTIFIED BY 'one'").ok();
+    assert_eq!(try_login("shop.tom", "one"), 1045);
+    client.query("CREATE USER open").ok();
+    assert_eq!((try_login("shop.open", ""), try_login("shop.open", "x")), (0, 1045));
+    nap(&dormouse, "park");
+    assert_eq!((try_login("shop.joe", "one"), try_login("shop.joe", "two")), (0, 1045));
+    assert_eq!(try_login("shop.ann", "one"), 4151);
+    assert_eq!(dormouse.state("shop"), "parked");
+    client.query("ALTER USER joe IDENTIFIED BY 'two'").ok();
+    assert_eq!((try_login("shop.joe", "one"), try_login("shop.joe", "two")), (1045, 0));
+    nap(&dormouse, "suspend");
+    assert_eq!((try_login("shop.joe", "one"), try_login("shop.joe", "two")), (1045, 0));
+    let mut joe = Client::tcp(dormouse.address());
+    joe.login("shop.joe", "two", None).ok();
+    assert_eq!(joe.query("SELECT CURRENT_USER()").value(), "joe@%");
+    client.query("SET PASSWORD FOR joe = PASSWORD('three')").ok();
+    assert_eq!((try_login("shop.joe", "two"), try_login("shop.joe", "three")), (1045, 0));
+    client.query("DROP USER joe").ok();
+    assert_eq!(try_login("shop.joe", "three"), 1045);
+    nap(&dormouse, "park");
+    assert_eq!(try_login("shop.joe", "three"), 1045);
+    // whoever is gone meanwhile does not come back
+    assert_eq!(joe.query("SELECT 1").err().code, 1045);
+}
+
+#[test]
+fn a_running_statement_is_killed_by_the_id_its_client_was_given() {
+    let (dormouse, who) = shop();
+    let mut watcher = dormouse.connect(&who);
+    watcher.query("SELECT 1").value();
+    for connection in [false, true] {
+        let mut client = dormouse.connect(&who);
+        let id = client.id();
+        let running = std::thread::spawn(move || (client.query("SELECT SLEEP(600)"), client));
+        process::until("the statement runs", || {
+            let count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+            watcher.query(count).value() == "1"
+        });
+        if connection {
+            watcher.command(Command::ProcessKill, &id.to_le_bytes());
+            assert_eq!(watcher.receive().unwrap()[0], 0);
+        } else {
+            watcher.query(&format!("KILL QUERY {id}")).ok();
+        }
+        let (reply, mut client) = running.join().unwrap();
+        if connection {
+            assert!(client.try_query("SELECT 1").is_err(), "a killed connection goes on");
+        } else {
+            assert!(matches!(reply, Reply::Err(_)) || reply.value() == "1");
+            assert_eq!(client.query("SELECT 1").value(), "1");
+        }
+    }
+    assert_eq!(watcher.query("KILL 4000000000").err().code, 1094);
+}
+
+#[test]
+fn who_leaves_in_the_middle_of_a_result_leaves_nothing_behind() {
+    let (dormouse, who) = shop();
+    for _ in 0..20 {
+        let mut client = dormouse.connect(&who);
+        client.command(Command::Query, b"SELECT REPEAT('x', 1000) FROM seq_1_to_100000");
+        client.receive().unwrap();
+    }
+    process::until("every session has ended", || dormouse.show("shop")["sessions"] == 0);
+    nap(&dormouse, "park");
+    assert_eq!(dormouse.state("shop"), "parked");
+}
+
+#[test]
+fn commands_sent_in_one_breath_are_answered_in_order() {
+    let (dormouse, who) = shop();
+    let mut client = dormouse.connect(&who);
+    let mut bytes = Vec::new();
+    for n in 0..50 {
+        let text = format!("\x03SELECT {n}");
+        dormouse_wire::packet::write_packet(&mut bytes, 0, text.as_bytes());
+    }
+    client.send_raw(&bytes).unwrap();
+    for n in 0..50 {
+        assert_eq!(client.result().unwrap().value(), n.to_string());
+    }
+}
+
+#[test]
+fn what_is_no_command_is_refused() {
+    let (dormouse, who) = shop();
+    let mut client = dormouse.connect(&who);
+    for (command, code) in [(0x08, 1235), (0x12, 1235), (0x00, 1047), (0xee, 1047)] {
+        client.send_raw(&[1, 0, 0, 0, command]).unwrap();
+        assert_eq!(ErrPacket::parse(&client.receive().unwrap()).unwrap().code, code);
+        assert_eq!(client.query("SELECT 1").value(), "1");
+    }
+    client.send_raw(&[1, 0, 0, 7, 0x0e]).unwrap();
+    assert_eq!(ErrPacket::parse(&client.receive().unwrap()).unwrap().code, 1156);
+    assert!(client.receive().is_err(), "the connection goes on out of order");
+}

@@ -1,0 +1,323 @@
+//! Logins, however they are cut into segments, and whatever else arrives instead.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use dormouse_testkit::{Client, Created, Dormouse};
+use dormouse_wire::auth::native;
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::greeting::Greeting;
+use dormouse_wire::login::{Login, SslRequest};
+use dormouse_wire::packet::{HEADER, Header, write_packet};
+use dormouse_wire::reply::ErrPacket;
+use proptest::prelude::*;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+/// Takes any certificate: what is tested is the framing.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn tls(name: &str) -> ClientConnection {
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+        .with_no_client_auth();
+    ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap()
+}
+
+/// A socket whose first bytes are written in the given pieces, each in a segment of its own.
+struct Cut {
+    stream: TcpStream,
+    pieces: Vec<usize>,
+}
+
+impl Cut {
+    fn connect(address: &str, pieces: &[usize]) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        let pieces = pieces.iter().rev().copied().collect();
+        Self { stream, pieces }
+    }
+
+    fn packet(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        read_packet(&mut self.stream)
+    }
+}
+
+impl Write for Cut {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.pieces.pop().unwrap_or(bytes.len()).min(bytes.len());
+        std::thread::yield_now();
+        self.stream.write(&bytes[..n])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Cut {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(bytes)
+    }
+}
+
+fn read_packet(stream: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
+    let mut header = [0; HEADER];
+    stream.read_exact(&mut header)?;
+    let header = Header::parse(header);
+    let mut payload = vec![0; header.len];
+    stream.read_exact(&mut payload)?;
+    Ok((header.seq, payload))
+}
+
+fn login(greeting: &Greeting, user: &str, password: &str, secure: bool) -> Vec<u8> {
+    Login {
+        capabilities: Client::plain_capabilities().set(Capabilities::SSL, secure),
+        max_packet: 1 << 24,
+        collation: 45,
+        user: user.as_bytes().to_vec(),
+        auth: native::reply(&native::stage1(password.as_bytes()), &greeting.salt).to_vec(),
+        schema: None,
+        plugin: Some("mysql_native_password".to_owned()),
+        attributes: Vec::new(),
+    }
+    .encode()
+}
+
+/// Logs in over TLS with SSLRequest and ClientHello written as one text cut into pieces, then
+/// pings; returns the server's last packet.
+fn secure_login(address: &str, who: &Created, user: &str, name: &str, pieces: &[usize]) -> Vec<u8> {
+    let mut cut = Cut::connect(address, pieces);
+    let (_, greeting) = cut.packet().unwrap();
+    let greeting = Greeting::parse(&greeting).unwrap();
+    assert!(greeting.capabilities.contains(Capabilities::SSL));
+    let mut connection = tls(name);
+    let request = SslRequest {
+        capabilities: Client::plain_capabilities().set(Capabilities::SSL, true),
+        max_packet: 1 << 24,
+        collation: 45,
+    };
+    let mut first = Vec::new();
+    write_packet(&mut first, 1, &request.encode());
+    connection.write_tls(&mut first).unwrap();
+    cut.write_all(&first).unwrap();
+    let mut stream = rustls::Stream::new(&mut connection, &mut cut);
+    let mut packet = Vec::new();
+    write_packet(&mut packet, 2, &login(&greeting, user, &who.password, true));
+    stream.write_all(&packet).unwrap();
+    let (_, answer) = read_packet(&mut stream).unwrap();
+    if answer[0] != 0 {
+        return answer;
+    }
+    stream.write_all(&[1, 0, 0, 0, 0x0e]).unwrap();
+    read_packet(&mut stream).unwrap().1
+}
+
+fn parked() -> (Dormouse, Created) {
+    let dormouse = Dormouse::start_with(
+        "domain = \"db.example\"\n\
+         [defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
+         [limits]\nfailed_logins_per_minute = 1000000\nhandshake_timeout = \"20s\"\n",
+    );
+    let who = dormouse.create("shop", &[]);
+    let _ = dormouse.json(&["park", "shop"]);
+    (dormouse, who)
+}
+
+#[test]
+fn tls_logins_succeed_however_the_first_bytes_are_cut() {
+    let (dormouse, who) = parked();
+    let length = 36 + 700;
+    for at in 0..length {
+        let answer = secure_login(dormouse.address(), &who, &who.user, "localhost", &[at.max(1)]);
+        assert_eq!(answer[0], 0, "cut after {at} bytes: {answer:?}");
+    }
+    // byte by byte, and each part alone
+    for pieces in [vec![1; length], vec![4, 32], vec![3, 1, 32, 5], vec![36, 1, 1, 1]] {
+        let answer = secure_login(dormouse.address(), &who, &who.user, "localhost", &pieces);
+        assert_eq!(answer[0], 0, "cut as {pieces:?}: {answer:?}");
+    }
+    assert_eq!(dormouse.state("shop"), "parked", "a login woke the database");
+}
+
+#[test]
+fn plain_logins_succeed_however_they_are_cut() {
+    let (dormouse, who) = parked();
+    for at in 1..120 {
+        let mut cut = Cut::connect(dormouse.address(), &[at]);
+        let (_, greeting) = cut.packet().unwrap();
+        let greeting = Greeting::parse(&greeting).unwrap();
+        let mut packet = Vec::new();
+        write_packet(&mut packet, 1, &login(&greeting, &who.user, &who.password, false));
+        // the first command follows in the same breath
+        packet.extend_from_slice(&[1, 0, 0, 0, 0x0e]);
+        cut.write_all(&packet).unwrap();
+        assert_eq!(cut.packet().unwrap().1[0], 0, "the login, cut after {at} bytes");
+        assert_eq!(cut.packet().unwrap().1[0], 0, "the ping, login cut after {at} bytes");
+    }
+    assert_eq!(dormouse.state("shop"), "parked", "a login woke the database");
+}
+
+#[test]
+fn sni_names_the_database() {
+    let (dormouse, who) = parked();
+    let address = dormouse.address();
+    assert_eq!(secure_login(address, &who, "admin", "shop.db.example", &[])[0], 0);
+    assert_eq!(secure_login(address, &who, "shop.admin", "shop.db.example", &[])[0], 0);
+    let error = ErrPacket::parse(&secure_login(address, &who, "admin", "nope.db.example", &[])).unwrap();
+    assert_eq!(error.code, 1049);
+    let error = ErrPacket::parse(&secure_login(address, &who, "admin", "elsewhere", &[])).unwrap();
+    assert_eq!(error.code, 1046);
+}
+
+#[test]
+fn failed_logins_are_told_why_and_wake_nobody() {
+    let (dormouse, who) = parked();
+    for (user, password, code) in [
+        ("shop.admin", "wrong", 1045),
+        ("shop.admin", "", 1045),
+        ("shop.nobody", "x", 1045),
+        ("shop.", "x", 1045),
+        ("shop.dormouse", "x", 1045),
+        ("nosuch.admin", "x", 1049),
+        ("../etc.admin", "x", 1049),
+        ("admin", "x", 1046),
+        ("", "", 1046),
+    ] {
+        let error = Client::tcp(dormouse.address()).login(user, password, None).err();
+        assert_eq!(error.code, code, "{user}: {}", error.message);
+    }
+    let mut client = Client::tcp(dormouse.address());
+    let error = client.login(&who.user, &who.password, Some("nowhere")).err();
+    assert_eq!(error.code, 1049);
+    assert_eq!(dormouse.state("shop"), "parked");
+}
+
+#[test]
+fn failed_logins_are_limited_by_address() {
+    let dormouse = Dormouse::start_with("[limits]\nfailed_logins_per_minute = 3\n");
+    let who = dormouse.create("shop", &[]);
+    let fail = || Client::tcp(dormouse.address()).login(&who.user, "wrong", None).err();
+    assert_eq!([fail().code, fail().code, fail().code], [1045, 1045, 1045]);
+    let blocked = fail();
+    assert_eq!(blocked.code, 1129);
+    assert!(blocked.message.contains("failed_logins_per_minute = 3"), "{}", blocked.message);
+    // the Unix socket is guarded by its permissions
+    Client::unix(dormouse.socket()).login(&who.user, &who.password, None).ok();
+}
+
+#[test]
+fn a_client_that_never_finishes_its_login_is_sent_away() {
+    let dormouse = Dormouse::start_with("[limits]\nhandshake_timeout = \"200ms\"\n");
+    let who = dormouse.create("shop", &[]);
+    let mut silent = Client::tcp(dormouse.address());
+    let error = ErrPacket::parse(&silent.receive().unwrap()).unwrap();
+    assert!(error.message.contains("handshake_timeout"), "{}", error.message);
+    assert!(silent.receive().is_err(), "the connection stayed open");
+    dormouse.connect(&who).query("SELECT 1").value();
+}
+
+#[test]
+fn tls_can_be_required() {
+    let dormouse = Dormouse::start_with("[tls]\nrequire = true\n");
+    let who = dormouse.create("shop", &[]);
+    let error = Client::tcp(dormouse.address()).login(&who.user, &who.password, None).err();
+    assert_eq!(error.code, 3159);
+    assert_eq!(secure_login(dormouse.address(), &who, &who.user, "localhost", &[])[0], 0);
+    Client::unix(dormouse.socket()).login(&who.user, &who.password, None).ok();
+}
+
+/// Whatever this connection is sent, it ends, or answers and goes on; it never hangs.
+fn ends_or_answers(client: &mut Client, bytes: &[u8]) {
+    let _ = client.send_raw(bytes);
+    let _ = client.finish_sending();
+    while client.receive().is_ok() {}
+}
+
+#[test]
+fn garbage_instead_of_a_login_ends_the_connection_and_nothing_else() {
+    let (dormouse, who) = parked();
+    let framed = |seq: u8, payload: &[u8]| {
+        let mut packet = Vec::new();
+        write_packet(&mut packet, seq, payload);
+        packet
+    };
+    let valid = Client::tcp(dormouse.address()).login_packet(&who.user, "wrong", None);
+    let mut table = vec![
+        vec![],
+        vec![0],
+        framed(1, &[]),
+        framed(0, &valid),
+        framed(9, &valid),
+        vec![0xff, 0xff, 0xff, 1, 0, 0],
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        framed(1, &[0xff; 32]),
+    ];
+    table.extend((0..valid.len()).map(|n| framed(1, &valid[..n])));
+    for bytes in table {
+        ends_or_answers(&mut Client::tcp(dormouse.address()), &bytes);
+    }
+    proptest!(ProptestConfig::with_cases(300), |(bytes in proptest::collection::vec(any::<u8>(), 0..300), frame: bool)| {
+        let bytes = if frame { framed(1, &bytes) } else { bytes };
+        ends_or_answers(&mut Client::tcp(dormouse.address()), &bytes);
+    });
+    assert_eq!(dormouse.state("shop"), "parked", "garbage woke the database");
+    assert_eq!(dormouse.connect(&who).query("SELECT 1").value(), "1");
+}
+
+#[test]
+fn garbage_after_the_login_ends_the_connection_and_nothing_else() {
+    let (dormouse, who) = parked();
+    proptest!(ProptestConfig::with_cases(200), |(bytes in proptest::collection::vec(any::<u8>(), 0..200), frame: bool, command: u8)| {
+        // COM_SHUTDOWN and the like included
+        let payload = [&[command][..], &bytes].concat();
+        let mut packet = Vec::new();
+        write_packet(&mut packet, 0, &payload);
+        let bytes = if frame { packet } else { bytes };
+        ends_or_answers(&mut dormouse.connect(&who), &bytes);
+    });
+    assert_eq!(dormouse.connect(&who).query("SELECT 1").value(), "1");
+}
