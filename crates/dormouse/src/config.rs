@@ -176,6 +176,16 @@ pub(crate) enum Listen {
     At(SocketAddr),
 }
 
+impl Listen {
+    /// The address, if there is one.
+    pub(crate) fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::At(address) => Some(address),
+        }
+    }
+}
+
 /// Why a text is no address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidListen(String);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dormouse_api::model::Listening;
 use dormouse_api::server::About;
-use dormouse_api::{Client, Context, ErrorBody, Server};
+use dormouse_api::{Context, ErrorBody, Server};
 use dormouse_control::{Plane, PlaneConfig, Spec};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -29,6 +29,8 @@ mod machine;
 mod port;
 mod stop;
 
+pub(crate) use port::cannot_listen;
+
 /// How long clients in the middle of a statement may keep a stopping Dormouse.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long the plane may take to leave everything in order.
@@ -43,7 +45,8 @@ pub(crate) fn api_socket(data_dir: &Path) -> PathBuf {
 pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
     log_to_stderr(&args.log_level)?;
     let config = Config::load(&args)?;
-    let mut warnings = data_dir::open(&data_dir)?;
+    let opened = data_dir::open(&data_dir)?;
+    let mut warnings = opened.warnings.clone();
     warnings.extend(raise_file_limit());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(
@@ -103,8 +106,6 @@ struct Up {
 
 impl Up {
     async fn start(config: &Config, data_dir: &Path) -> Outcome<Self> {
-        refuse_second(data_dir).await?;
-        port::must_be_free(config.listen)?;
         let tls = tls::load(config, data_dir)?;
         let machine = machine::open(config, data_dir).await?;
         let mut data_path = DataPath::bind(Settings {
@@ -117,12 +118,12 @@ impl Up {
         let api_path = api_socket(data_dir);
         let plane = Plane::start(
             plane_config(config, data_dir),
-            Arc::clone(&machine.driver),
-            Arc::clone(&machine.servers),
+            machine.driver,
+            machine.servers,
             data_path.traffic(),
         )
         .await?;
-        // The plane holds the data directory's lock: what lies at the socket's path is dead.
+        // The data directory is locked: what lies at the socket's path is dead.
         let server = Server::bind(&api_path).map_err(|e| cannot_serve(&api_path, &e))?;
         let about = About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -219,26 +220,6 @@ impl Ready {
             ));
         }
         text
-    }
-}
-
-/// One readable error before anything is touched, if another Dormouse serves the directory. The
-/// plane's lock makes it certain.
-async fn refuse_second(data_dir: &Path) -> Outcome {
-    match tokio::time::timeout(
-        Duration::from_secs(2),
-        Client::new(&api_socket(data_dir)).status(),
-    )
-    .await
-    {
-        Ok(Ok(other)) => {
-            let error = dormouse_control::Error::Busy {
-                data_dir: data_dir.to_owned(),
-                holder: format!("pid {}", other.pid),
-            };
-            Err(error.into())
-        }
-        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,8 @@
-//! Opening the data directory: making it, and finding out early what would fail later.
+//! Opening the data directory: making it, taking it for this process alone, and finding out early
+//! what would fail later.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -12,8 +13,17 @@ use crate::Outcome;
 /// With less room than this a warning is due, in bytes: a database's files take 24 MB.
 const LITTLE_ROOM: u64 = 256 << 20;
 
-/// Makes the directory if need be and sees that it can be used. Answers with warnings.
-pub(super) fn open(dir: &Path) -> Outcome<Vec<String>> {
+/// The data directory, for as long as this process has it to itself.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    /// What the user should know.
+    pub(super) warnings: Vec<String>,
+    /// Locked; the system lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+/// Makes the directory if need be, locks it, and sees that it can be used.
+pub(super) fn open(dir: &Path) -> Outcome<DataDir> {
     let root = rustix::process::geteuid().is_root();
     // Root's instances run as users of their own and must be able to pass through; what is inside
     // is closed to them one by one.
@@ -23,6 +33,7 @@ pub(super) fn open(dir: &Path) -> Outcome<Vec<String>> {
         .mode(mode)
         .create(dir)
         .map_err(|e| unusable(dir, &e))?;
+    let lock = lock(dir)?;
     probe(dir).map_err(|e| unusable(dir, &e))?;
     if root {
         passable(dir)?;
@@ -38,7 +49,45 @@ pub(super) fn open(dir: &Path) -> Outcome<Vec<String>> {
             ));
         }
     }
-    Ok(warnings)
+    Ok(DataDir {
+        warnings,
+        _lock: lock,
+    })
+}
+
+/// Before anything is swept, made or migrated: two at once would take each other's files away.
+fn lock(dir: &Path) -> Outcome<File> {
+    let path = dir.join("up.lock");
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    let mut file = options.open(path).map_err(|e| unusable(dir, &e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let known = file
+                .take(32)
+                .read_to_string(&mut holder)
+                .is_ok_and(|n| n > 0);
+            let holder = if known { holder.trim() } else { "unknown" };
+            let error = dormouse_control::Error::Busy {
+                data_dir: dir.to_owned(),
+                holder: format!("pid {holder}"),
+            };
+            return Err(error.into());
+        }
+        Err(TryLockError::Error(e)) => return Err(unusable(dir, &e)),
+    }
+    let note = format!("{}\n", std::process::id());
+    file.set_len(0)
+        .and_then(|()| file.write_all(note.as_bytes()))
+        .map_err(|e| unusable(dir, &e))?;
+    Ok(file)
 }
 
 /// Writes a little and takes it away again.
@@ -115,10 +164,26 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let dir = parent.path().join("a/b");
-        open(&dir).unwrap();
-        open(&dir).unwrap();
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        drop(open(&dir).unwrap());
+        drop(open(&dir).unwrap());
+        let left: Vec<_> = fs::read_dir(&dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["up.lock"]);
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o066, 0);
+    }
+
+    #[test]
+    fn a_directory_has_one_dormouse_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let first = open(parent.path()).unwrap();
+        let refused = open(parent.path()).unwrap_err();
+        let pid = format!("pid {}", std::process::id());
+        assert!(refused.message.contains(&pid), "{}", refused.message);
+        drop(first);
+        open(parent.path()).unwrap();
     }
 
     #[test]

@@ -1,24 +1,87 @@
 //! The machine's side: the server program, its template, and the driver that runs instances.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dormouse_api::ErrorBody;
 use dormouse_control::Servers;
+use dormouse_control::servers::AdminServers;
 use dormouse_driver::Driver;
-use dormouse_engine::{EngineError, Installation, Search, Secret, Template};
+use dormouse_driver_local::{LocalConfig, LocalDriver};
+use dormouse_engine::{Installation, Search, Secret};
 
 use crate::Outcome;
-use crate::config::{CgroupMode, Config};
+use crate::config::{self, Config};
 
 /// What the plane and the data path need of it.
 pub(super) struct Machine {
     pub(super) driver: Arc<dyn Driver>,
     pub(super) servers: Arc<dyn Servers>,
     pub(super) secret: Secret,
+    /// How a server here greets its clients.
+    pub(super) greeting: String,
     /// The server's version, in words.
     pub(super) engine: String,
     /// What the machine lets the driver do, in words.
     pub(super) capabilities: String,
     pub(super) warnings: Vec<String>,
+}
+
+/// Finds the server, and takes over the instances that run already.
+pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
+    let search = search(&config.engine);
+    let cgroups = config.cgroup.mode.into();
+    let data_dir = data_dir.to_owned();
+    // Programs are run and directories copied: about a second the first time.
+    let opened = tokio::task::spawn_blocking(move || {
+        let installation = Installation::probe(&search).map_err(|e| at_fault(&e))?;
+        let secret = Secret::load_or_create(&secret_file(&data_dir)).map_err(|e| at_fault(&e))?;
+        let local = LocalConfig {
+            cgroups,
+            ..LocalConfig::new(&data_dir, installation, secret.clone())
+        };
+        let driver = LocalDriver::new(local).map_err(|e| at_fault(&e))?;
+        Ok(Machine {
+            servers: Arc::new(AdminServers::new(
+                secret.clone(),
+                &driver.installation().version,
+            )),
+            secret,
+            greeting: driver.installation().version.greeting(),
+            engine: driver.installation().version.to_string(),
+            capabilities: driver.capabilities().to_string().trim().to_owned(),
+            warnings: driver.capabilities().warning().into_iter().collect(),
+            driver: Arc::new(driver),
+        })
+    });
+    opened
+        .await
+        .map_err(|e| ErrorBody::new("internal", format!("starting broke off: {e}")))?
+}
+
+/// The secret from which the machinery's own passwords come.
+fn secret_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("secret")
+}
+
+fn search(engine: &config::Engine) -> Search {
+    Search {
+        mariadbd: engine.mariadbd.clone(),
+        install_db: engine.install_db.clone(),
+        basedir: engine.basedir.clone(),
+    }
+}
+
+/// These errors say in one text what is wrong and what helps.
+fn at_fault(error: &impl std::error::Error) -> ErrorBody {
+    ErrorBody::new("machine", error.to_string())
+}
+
+impl From<config::CgroupMode> for dormouse_driver_local::CgroupMode {
+    fn from(mode: config::CgroupMode) -> Self {
+        match mode {
+            config::CgroupMode::Auto => Self::Auto,
+            config::CgroupMode::Off => Self::Off,
+        }
+    }
 }

@@ -2,28 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use dormouse_api::ErrorBody;
 
-use crate::Outcome;
-use crate::config::Listen;
-
-/// Finds out early that an address cannot be listened on: before anything is set up, and with a
-/// better text than the one who needs it later could give.
-pub(super) fn must_be_free(listen: Listen) -> Outcome {
-    let Listen::At(address) = listen else {
-        return Ok(());
-    };
-    TcpListener::bind(address)
-        .map(drop)
-        .map_err(|e| cannot_listen(address, &e))
-}
-
 /// Why listening on an address failed.
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> ErrorBody {
+pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error) -> ErrorBody {
     let message = format!("cannot listen on {address}: {error}");
     let failure =
         |message: String, hint: String| ErrorBody::new("machine", message).with_hint(hint);
@@ -102,13 +88,16 @@ fn holds_any(fds: &Path, inodes: &[u64]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
     fn a_taken_port_is_told_with_its_owner() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let told = must_be_free(Listen::At(address)).unwrap_err();
+        let error = TcpListener::bind(address).unwrap_err();
+        let told = cannot_listen(address, &error);
         assert!(
             told.message
                 .contains(&format!("(pid {})", std::process::id())),
@@ -116,9 +105,6 @@ mod tests {
             told.message
         );
         assert!(told.hint.unwrap().contains("--listen"));
-        drop(taken);
-        assert_eq!(must_be_free(Listen::At(address)), Ok(()));
-        assert_eq!(must_be_free(Listen::Off), Ok(()));
     }
 
     #[test]
