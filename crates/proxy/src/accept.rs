@@ -6,8 +6,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -70,11 +70,20 @@ impl Shared {
 /// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address cannot be listened on.
+    /// The TCP address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address or path.
-        address: String,
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The Unix socket cannot be listened on.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Unix {
+        /// Its path.
+        path: PathBuf,
         /// The system's answer.
         #[source]
         source: io::Error,
@@ -99,12 +108,16 @@ impl Proxy {
     ///
     /// # Errors
     /// An address is taken or not allowed.
-    pub fn start(config: ProxyConfig, plane: Arc<dyn Plane>) -> Result<(Arc<Self>, Listeners), StartError> {
+    pub fn start(
+        config: ProxyConfig,
+        plane: Arc<dyn Plane>,
+    ) -> Result<(Arc<Self>, Listeners), StartError> {
         let tcp = config.listen.map(bind_tcp).transpose()?;
         let address = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
         let unix = config.socket.as_deref().map(bind_unix).transpose()?;
-        let workers =
-            (0..config.workers.max(1)).map(start_worker).collect::<Result<Vec<_>, _>>()?;
+        let workers = (0..config.workers.max(1))
+            .map(start_worker)
+            .collect::<Result<Vec<_>, _>>()?;
         let socket = config.socket.clone();
         let shared = Arc::new(Shared {
             config,
@@ -117,7 +130,13 @@ impl Proxy {
             stopping: AtomicBool::new(false),
         });
         let (stop, _) = watch::channel(false);
-        let proxy = Arc::new(Self { shared, workers, address, socket, stop });
+        let proxy = Arc::new(Self {
+            shared,
+            workers,
+            address,
+            socket,
+            stop,
+        });
         Ok((proxy, Listeners { tcp, unix }))
     }
 
@@ -135,7 +154,9 @@ impl Proxy {
 
     /// Accepts clients from now on.
     pub fn accept(self: &Arc<Self>, listeners: Listeners) {
-        let Some(first) = self.workers.first() else { return };
+        let Some(first) = self.workers.first() else {
+            return;
+        };
         let turn = Arc::new(AtomicUsize::new(0));
         if let Some(listener) = listeners.tcp {
             first.spawn(Arc::clone(self).accept_tcp(listener, Arc::clone(&turn)));
@@ -147,25 +168,36 @@ impl Proxy {
     }
 
     fn next_worker(&self, turn: &AtomicUsize) -> Option<&Handle> {
-        self.workers.get(turn.fetch_add(1, Ordering::Relaxed) % self.workers.len())
+        self.workers
+            .get(turn.fetch_add(1, Ordering::Relaxed) % self.workers.len())
     }
 
     async fn accept_tcp(self: Arc<Self>, listener: std::net::TcpListener, turn: Arc<AtomicUsize>) {
-        let Ok(listener) = TcpListener::from_std(listener) else { return };
+        let Ok(listener) = TcpListener::from_std(listener) else {
+            return;
+        };
         let mut stop = self.stop.subscribe();
         while self.has_room(&mut stop).await {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.changed() => return,
             };
-            match accepted.and_then(|(stream, from)| Ok((stream.local_addr()?, stream.into_std()?, from))) {
+            match accepted
+                .and_then(|(stream, from)| Ok((stream.local_addr()?, stream.into_std()?, from)))
+            {
                 Ok((to, stream, from)) => self.hand_tcp(stream, from, to, &turn),
                 Err(error) => out_of_breath(&error).await,
             }
         }
     }
 
-    fn hand_tcp(&self, stream: std::net::TcpStream, from: SocketAddr, to: SocketAddr, turn: &AtomicUsize) {
+    fn hand_tcp(
+        &self,
+        stream: std::net::TcpStream,
+        from: SocketAddr,
+        to: SocketAddr,
+        turn: &AtomicUsize,
+    ) {
         let most = self.shared.config.limits.connections_per_address;
         let Some(seat) = self.shared.guard.seat(from.ip().to_canonical(), most) else {
             debug!(%from, "connections_per_address reached");
@@ -174,17 +206,34 @@ impl Proxy {
         let shared = Arc::clone(&self.shared);
         let id = shared.connection_id();
         let place = shared.handshake_place();
-        let Some(worker) = self.next_worker(turn) else { return };
+        let Some(worker) = self.next_worker(turn) else {
+            return;
+        };
         worker.spawn(async move {
             let _seat = seat;
-            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            let Ok(stream) = TcpStream::from_std(stream) else {
+                return;
+            };
             let _ = stream.set_nodelay(true);
-            serve(shared, Socket::Tcp(stream), Peer::Tcp { from, to }, id, place).await;
+            serve(
+                shared,
+                Socket::Tcp(stream),
+                Peer::Tcp { from, to },
+                id,
+                place,
+            )
+            .await;
         });
     }
 
-    async fn accept_unix(self: Arc<Self>, listener: std::os::unix::net::UnixListener, turn: Arc<AtomicUsize>) {
-        let Ok(listener) = UnixListener::from_std(listener) else { return };
+    async fn accept_unix(
+        self: Arc<Self>,
+        listener: std::os::unix::net::UnixListener,
+        turn: Arc<AtomicUsize>,
+    ) {
+        let Ok(listener) = UnixListener::from_std(listener) else {
+            return;
+        };
         let mut stop = self.stop.subscribe();
         while self.has_room(&mut stop).await {
             let accepted = tokio::select! {
@@ -196,9 +245,13 @@ impl Proxy {
                     let shared = Arc::clone(&self.shared);
                     let id = shared.connection_id();
                     let place = shared.handshake_place();
-                    let Some(worker) = self.next_worker(&turn) else { return };
+                    let Some(worker) = self.next_worker(&turn) else {
+                        return;
+                    };
                     worker.spawn(async move {
-                        let Ok(stream) = UnixStream::from_std(stream) else { return };
+                        let Ok(stream) = UnixStream::from_std(stream) else {
+                            return;
+                        };
                         serve(shared, Socket::Unix(stream), Peer::Unix, id, place).await;
                     });
                 }
@@ -210,7 +263,8 @@ impl Proxy {
     /// Waits until fewer clients than the limit are logging in; the others wait in the listen
     /// queue. `false` means that the proxy stops.
     async fn has_room(&self, stop: &mut watch::Receiver<bool>) -> bool {
-        while self.shared.handshakes.load(Ordering::Acquire) >= self.shared.config.limits.handshakes {
+        while self.shared.handshakes.load(Ordering::Acquire) >= self.shared.config.limits.handshakes
+        {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(1)) => {}
                 _ = stop.changed() => return false,
@@ -247,7 +301,10 @@ impl Proxy {
         let _ = self.stop.send(true);
         let all = || {
             let databases = self.shared.directory.all();
-            databases.iter().flat_map(|database| database.everyone()).collect::<Vec<_>>()
+            databases
+                .iter()
+                .flat_map(|database| database.everyone())
+                .collect::<Vec<_>>()
         };
         for session in all() {
             session.mailbox.send(Order::End);
@@ -278,7 +335,7 @@ fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    listen(address).map_err(|source| StartError::Listen { address: address.to_string(), source })
+    listen(address).map_err(|source| StartError::Tcp { address, source })
 }
 
 fn bind_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, StartError> {
@@ -291,7 +348,7 @@ fn bind_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, StartError
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    listen().map_err(|source| StartError::Listen { address: path.display().to_string(), source })
+    listen().map_err(|source| StartError::Unix { path: path.to_owned(), source })
 }
 
 fn is_socket(path: &Path) -> bool {
@@ -301,8 +358,10 @@ fn is_socket(path: &Path) -> bool {
 
 /// Starts a thread that runs an event loop for as long as the process lives.
 fn start_worker(n: usize) -> Result<Handle, StartError> {
-    let runtime: Runtime =
-        Builder::new_current_thread().enable_all().build().map_err(StartError::Worker)?;
+    let runtime: Runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Worker)?;
     let handle = runtime.handle().clone();
     std::thread::Builder::new()
         .name(format!("proxy-{n}"))

@@ -104,9 +104,18 @@ impl Backend {
             let (seq, payload) = next_packet(&mut stream, &mut packets).await?;
             match login.on_payload(seq, &payload) {
                 Ok(LoginStep::Send(bytes)) => write_all(&mut stream, &bytes, PATIENCE).await?,
-                Ok(LoginStep::Done { capabilities, connection_id, .. }) => {
+                Ok(LoginStep::Done {
+                    capabilities,
+                    connection_id,
+                    ..
+                }) => {
                     let target = Arc::clone(target);
-                    return Ok(Self { stream, target, thread: connection_id, capabilities });
+                    return Ok(Self {
+                        stream,
+                        target,
+                        thread: connection_id,
+                        capabilities,
+                    });
                 }
                 Err(LoginError::Refused(error)) => return Err(BackendError::Refused(error)),
                 Err(LoginError::Malformed(malformed)) => return Err(malformed.into()),
@@ -150,7 +159,11 @@ impl Backend {
         let mut packets = PacketBuffer::new(LONGEST_ANSWER);
         let (_, payload) = next_packet(&mut self.stream, &mut packets).await?;
         let failed = payload.first() == Some(&0xff);
-        Ok(if failed { Some(ErrPacket::parse(&payload)?) } else { None })
+        Ok(if failed {
+            Some(ErrPacket::parse(&payload)?)
+        } else {
+            None
+        })
     }
 
     /// Prepares a statement once more.
@@ -196,7 +209,10 @@ impl Backend {
         for statement in statements {
             self.run(&statement).await?;
         }
-        if let Some(on) = session.multi_statements().filter(|on| *on != handshake_multi) {
+        if let Some(on) = session
+            .multi_statements()
+            .filter(|on| *on != handshake_multi)
+        {
             self.set_multi_statements(on).await?;
         }
         Ok(())
@@ -207,17 +223,19 @@ impl Backend {
         let option = u16::from(!on).to_le_bytes();
         match self.tell(Command::SetOption, &option).await? {
             None => Ok(()),
-            Some(error) => {
-                Err(BackendError::Restore { statement: b"COM_SET_OPTION".to_vec(), error })
-            }
+            Some(error) => Err(BackendError::Restore {
+                statement: b"COM_SET_OPTION".to_vec(),
+                error,
+            }),
         }
     }
 
     async fn run(&mut self, statement: &[u8]) -> Result<(), BackendError> {
         match self.ask(statement).await? {
-            TextOutcome::Err(error) => {
-                Err(BackendError::Restore { statement: statement.to_vec(), error })
-            }
+            TextOutcome::Err(error) => Err(BackendError::Restore {
+                statement: statement.to_vec(),
+                error,
+            }),
             TextOutcome::Ok(_) | TextOutcome::Rows { .. } => Ok(()),
         }
     }
@@ -225,8 +243,13 @@ impl Backend {
     /// Whether a transaction is open, by the server's own word.
     pub(crate) async fn in_transaction(&mut self) -> Result<bool, BackendError> {
         let outcome = self.ask(b"SELECT @@in_transaction").await?;
-        let TextOutcome::Rows { rows, .. } = outcome else { return Ok(true) };
-        Ok(rows.first().and_then(|row| row.first()).is_none_or(|c| c.as_deref() != Some(b"0")))
+        let TextOutcome::Rows { rows, .. } = outcome else {
+            return Ok(true);
+        };
+        Ok(rows
+            .first()
+            .and_then(|row| row.first())
+            .is_none_or(|c| c.as_deref() != Some(b"0")))
     }
 
     /// Asks the questions of a probe.
@@ -243,10 +266,12 @@ impl Backend {
 }
 
 /// What the server is asked for: what client and Dormouse agreed on, less what ends at Dormouse.
+/// `NO_SCHEMA`, by which a client forbids itself `schema.table`, would forbid it to the probe too.
 fn wanted(agreed: Capabilities, schema: bool) -> Capabilities {
     agreed
         .set(Capabilities::SSL, false)
         .set(Capabilities::COMPRESS, false)
+        .set(Capabilities::NO_SCHEMA, false)
         .set(Capabilities::CONNECT_WITH_DB, schema)
         .set(Capabilities::PLUGIN_AUTH, true)
         .set(Capabilities::SECURE_CONNECTION, true)
@@ -256,13 +281,19 @@ fn wanted(agreed: Capabilities, schema: bool) -> Capabilities {
 /// The PROXY protocol's line (version 1, haproxy.org "The PROXY protocol" §2.1) that tells the
 /// server where the client is, so that accounts bound to hosts work.
 fn proxy_header(peer: &Peer) -> Option<Vec<u8>> {
-    let Peer::Tcp { from, to } = peer else { return None };
+    let Peer::Tcp { from, to } = peer else {
+        return None;
+    };
     let (source, target) = (from.ip().to_canonical(), to.ip().to_canonical());
     let family = match (source, target) {
         (IpAddr::V4(_), IpAddr::V4(_)) => "TCP4",
         _ => "TCP6",
     };
-    let line = format!("PROXY {family} {source} {target} {} {}\r\n", from.port(), to.port());
+    let line = format!(
+        "PROXY {family} {source} {target} {} {}\r\n",
+        from.port(),
+        to.port()
+    );
     Some(line.into_bytes())
 }
 

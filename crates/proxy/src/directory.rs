@@ -50,7 +50,10 @@ impl SessionHandle {
 
     /// Whose session it is.
     pub(crate) fn user(&self) -> String {
-        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.user
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The session belongs to another user now (`COM_CHANGE_USER`).
@@ -87,7 +90,10 @@ impl Database {
             return None;
         }
         sessions.insert(handle.id, Arc::clone(handle));
-        Some(Membership { database: Arc::clone(self), handle: Arc::clone(handle) })
+        Some(Membership {
+            database: Arc::clone(self),
+            handle: Arc::clone(handle),
+        })
     }
 
     /// The sessions now.
@@ -114,12 +120,19 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn find(&self, name: &DatabaseName) -> Option<Arc<Database>> {
-        self.databases.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// Adds a database, its door shut; one that is there already stays as it is.
     pub(crate) fn add(&self, name: &DatabaseName) {
-        let mut databases = self.databases.write().unwrap_or_else(PoisonError::into_inner);
+        let mut databases = self
+            .databases
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         databases.entry(name.clone()).or_insert_with(|| {
             Arc::new(Database {
                 name: name.clone(),
@@ -132,8 +145,11 @@ impl Directory {
 
     /// Removes a database and ends its sessions.
     pub(crate) fn remove(&self, name: &DatabaseName) {
-        let removed =
-            self.databases.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let removed = self
+            .databases
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
         if let Some(database) = removed {
             database.removed.store(true, Ordering::Release);
             database.door.refuse("it has been dropped");
@@ -145,7 +161,10 @@ impl Directory {
 
     /// Every database.
     pub(crate) fn all(&self) -> Vec<Arc<Database>> {
-        let databases = self.databases.read().unwrap_or_else(PoisonError::into_inner);
+        let databases = self
+            .databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         databases.values().cloned().collect()
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_types::InstanceId;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Where statements go while the door is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub(crate) struct Door {
     last_statement: AtomicU64,
     born: Instant,
     queue: Mutex<Queue>,
+    /// Told when the last statement leaves a shut door.
+    empty: Notify,
 }
 
 #[derive(Default)]
@@ -89,7 +91,7 @@ impl Drop for Pass {
             let now = u64::try_from(self.door.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
             self.door.last_statement.store(now + 1, Ordering::Relaxed);
         }
-        self.door.state.fetch_sub(1, Ordering::AcqRel);
+        self.door.step_out();
     }
 }
 
@@ -103,6 +105,7 @@ impl Door {
             last_statement: AtomicU64::new(0),
             born: Instant::now(),
             queue: Mutex::default(),
+            empty: Notify::new(),
         })
     }
 
@@ -113,11 +116,24 @@ impl Door {
     /// Counts one more running statement, unless the door is shut.
     fn step_in(&self) -> bool {
         let count = |state| (state & OPEN != 0).then(|| state + 1);
-        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, count).is_ok()
+        self.state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, count)
+            .is_ok()
+    }
+
+    fn step_out(&self) {
+        // the last one out of a shut door
+        if self.state.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.empty.notify_waiters();
+        }
     }
 
     fn pass(self: &Arc<Self>, target: Arc<Target>, quiet: bool) -> Pass {
-        Pass { door: Arc::clone(self), target, quiet }
+        Pass {
+            door: Arc::clone(self),
+            target,
+            quiet,
+        }
     }
 
     /// Asks for a pass for a statement of a session whose backend is at `known`, if it has one.
@@ -129,7 +145,7 @@ impl Door {
             if self.generation.load(Ordering::Acquire) == target.generation {
                 return Entry::Pass(self.pass(Arc::clone(target), false));
             }
-            self.state.fetch_sub(1, Ordering::AcqRel);
+            self.step_out();
         }
         let mut queue = self.queue();
         if let Some(target) = queue.target.clone()
@@ -158,7 +174,38 @@ impl Door {
     /// Where the open door leads; `None` while it is shut.
     pub(crate) fn target(&self) -> Option<Arc<Target>> {
         let queue = self.queue();
-        (self.state.load(Ordering::Acquire) & OPEN != 0).then(|| queue.target.clone()).flatten()
+        (self.state.load(Ordering::Acquire) & OPEN != 0)
+            .then(|| queue.target.clone())
+            .flatten()
+    }
+
+    /// Shuts it and waits until no statement runs any more. If that takes too long it opens again
+    /// and answers `false`.
+    pub(crate) async fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
+        let target = {
+            let mut queue = self.queue();
+            let was_open = self.state.fetch_and(!OPEN, Ordering::AcqRel) & OPEN != 0;
+            queue.refused = None;
+            queue.target.clone().filter(|_| was_open)
+        };
+        let emptied = async {
+            loop {
+                let empty = self.empty.notified();
+                tokio::pin!(empty);
+                empty.as_mut().enable();
+                if self.state.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                empty.await;
+            }
+        };
+        if tokio::time::timeout(deadline, emptied).await.is_ok() {
+            return true;
+        }
+        if let Some(target) = target {
+            self.open((*target).clone());
+        }
+        false
     }
 
     /// Opens it. Those held get their passes first, all counted before anyone can shut it again.
@@ -186,7 +233,10 @@ impl Door {
             self.state.fetch_and(!OPEN, Ordering::AcqRel);
             true
         } else {
-            match self.state.compare_exchange(OPEN, 0, Ordering::AcqRel, Ordering::Acquire) {
+            match self
+                .state
+                .compare_exchange(OPEN, 0, Ordering::AcqRel, Ordering::Acquire)
+            {
                 Ok(_) => true,
                 Err(state) => state & OPEN == 0,
             }
@@ -219,7 +269,12 @@ impl Door {
     /// The load, but for the number of sessions.
     pub(crate) fn activity(&self) -> Activity {
         let state = self.state.load(Ordering::Acquire) & !OPEN;
-        let held = self.queue().held.iter().filter(|waiter| !waiter.is_closed()).count();
+        let held = self
+            .queue()
+            .held
+            .iter()
+            .filter(|waiter| !waiter.is_closed())
+            .count();
         let last = self.last_statement.load(Ordering::Relaxed).checked_sub(1);
         Activity {
             sessions: 0,

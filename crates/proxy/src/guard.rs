@@ -41,7 +41,9 @@ impl Drop for Seat {
 
 impl Guard {
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Counts>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a connection in, unless the address has `most` already.
@@ -52,12 +54,17 @@ impl Guard {
             return None;
         }
         counts.connections += 1;
-        Some(Seat { guard: Arc::clone(self), address })
+        Some(Seat {
+            guard: Arc::clone(self),
+            address,
+        })
     }
 
     /// Whether the address has failed `most` times within the last minute.
     pub(crate) fn is_blocked(&self, address: IpAddr, most: u32, now: Instant) -> bool {
-        self.addresses().get(&address).is_some_and(|counts| counts.fresh(now) >= most)
+        self.addresses()
+            .get(&address)
+            .is_some_and(|counts| counts.fresh(now) >= most)
     }
 
     /// Notes a failed login.
@@ -73,13 +80,16 @@ impl Guard {
 
     /// Forgets addresses with nothing to remember.
     pub(crate) fn sweep(&self, now: Instant) {
-        self.addresses().retain(|_, counts| counts.connections > 0 || counts.fresh(now) > 0);
+        self.addresses()
+            .retain(|_, counts| counts.connections > 0 || counts.fresh(now) > 0);
     }
 }
 
 impl Counts {
     fn fresh(&self, now: Instant) -> u32 {
-        let recent = self.since.is_some_and(|since| now.duration_since(since) < MINUTE);
+        let recent = self
+            .since
+            .is_some_and(|since| now.duration_since(since) < MINUTE);
         if recent { self.failures } else { 0 }
     }
 }
@@ -108,6 +118,9 @@ mod tests {
         assert!(guard.is_blocked(HOME, 2, start + MINUTE / 2));
         assert!(!guard.is_blocked(HOME, 2, start + MINUTE));
         guard.sweep(start + MINUTE);
-        assert!(guard.addresses().is_empty(), "an address was remembered for nothing");
+        assert!(
+            guard.addresses().is_empty(),
+            "an address was remembered for nothing"
+        );
     }
 }

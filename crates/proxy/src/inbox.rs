@@ -60,7 +60,10 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// The bytes at hand.
     pub(crate) fn unread(&self) -> &[u8] {
-        self.chunk.as_ref().and_then(|chunk| chunk.get(self.at..)).unwrap_or_default()
+        self.chunk
+            .as_ref()
+            .and_then(|chunk| chunk.get(self.at..))
+            .unwrap_or_default()
     }
 
     /// Takes the next `n` bytes, which must be at hand; without copying if nothing follows them.
@@ -68,7 +71,10 @@ impl Inbox {
         if self.unread().len() == n
             && let Some(chunk) = self.chunk.take()
         {
-            return Bytes::Chunk { chunk, at: std::mem::take(&mut self.at) };
+            return Bytes::Chunk {
+                chunk,
+                at: std::mem::take(&mut self.at),
+            };
         }
         let bytes = self.unread().get(..n).unwrap_or_default().to_vec();
         self.consume(n);
@@ -119,7 +125,9 @@ impl Inbox {
 
     /// The header of the next packet, if it is at hand.
     pub(crate) fn header(&self) -> Option<Header> {
-        self.unread().first_chunk::<HEADER>().map(|bytes| Header::parse(*bytes))
+        self.unread()
+            .first_chunk::<HEADER>()
+            .map(|bytes| Header::parse(*bytes))
     }
 
     /// Waits until `n` bytes are at hand. `n` must fit a chunk.

@@ -30,7 +30,7 @@ mod session;
 mod steer;
 mod stream;
 
-pub use accept::{Proxy, StartError};
+pub use accept::{Listeners, Proxy, StartError};
 pub use config::{Limits, ProxyConfig, Tls};
 pub use door::{Activity, Target};
 pub use plane::{Plane, PlaneError};

@@ -30,12 +30,18 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     /// Leaves an order; the session sees it when it is between statements.
     pub(crate) fn send(&self, order: Order) {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+        self.orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(order);
         self.waker.wake();
     }
 
     fn take(&self) -> Option<Order> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
     }
 
     /// The next order, when there is one. One task at a time may poll.

@@ -41,13 +41,19 @@ pub(crate) fn unknown_database(name: &str) -> ErrPacket {
     ErrPacket::new(
         1049,
         "42000",
-        format!("Unknown database '{name}': Dormouse has none of this name ('dormouse ls' lists them)"),
+        format!(
+            "Unknown database '{name}': Dormouse has none of this name ('dormouse ls' lists them)"
+        ),
     )
 }
 
 /// A schema that a sleeping database does not have, word for word as the server says it.
 pub(crate) fn unknown_schema(name: &[u8]) -> ErrPacket {
-    ErrPacket::new(1049, "42000", format!("Unknown database '{}'", String::from_utf8_lossy(name)))
+    ErrPacket::new(
+        1049,
+        "42000",
+        format!("Unknown database '{}'", String::from_utf8_lossy(name)),
+    )
 }
 
 /// TLS is required and the client did not ask for it.
@@ -61,7 +67,11 @@ pub(crate) fn tls_required() -> ErrPacket {
 
 /// A limit was reached; its name is that of the configuration.
 pub(crate) fn limit(name: &str, value: impl Display) -> ErrPacket {
-    ErrPacket::new(1040, "08004", format!("Too many connections: limit {name} = {value} is reached"))
+    ErrPacket::new(
+        1040,
+        "08004",
+        format!("Too many connections: limit {name} = {value} is reached"),
+    )
 }
 
 /// Too many failed logins from one address.
@@ -93,7 +103,11 @@ pub(crate) fn unknown_command() -> ErrPacket {
 
 /// A command that Dormouse does not pass on.
 pub(crate) fn not_passed(command: &str, why: &str) -> ErrPacket {
-    ErrPacket::new(1235, "42000", format!("{command} is not passed on by Dormouse: {why}"))
+    ErrPacket::new(
+        1235,
+        "42000",
+        format!("{command} is not passed on by Dormouse: {why}"),
+    )
 }
 
 /// A packet that does not hold what its command needs.

@@ -27,7 +27,10 @@ pub(crate) enum Broken {
 
 impl Broken {
     fn half_way(delivered: bool) -> Self {
-        Self::Server { unread: false, delivered }
+        Self::Server {
+            unread: false,
+            delivered,
+        }
     }
 }
 
@@ -51,7 +54,9 @@ pub(crate) async fn relay(
     let mut delivered = false;
     loop {
         let mut chunk = read(backend, delivered).await?;
-        let step = framer.feed(&chunk).map_err(|_| Broken::half_way(delivered))?;
+        let step = framer
+            .feed(&chunk)
+            .map_err(|_| Broken::half_way(delivered))?;
         if !delivered && let Some(id) = statement {
             rename(backend, &mut chunk, id).await?;
         }
@@ -89,7 +94,10 @@ async fn read(backend: &mut Backend, delivered: bool) -> Result<Chunk, Broken> {
         Ok(_) => Err(Broken::half_way(delivered)),
         Err(error) => {
             let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
-            Err(Broken::Server { unread: reset && !delivered, delivered })
+            Err(Broken::Server {
+                unread: reset && !delivered,
+                delivered,
+            })
         }
     }
 }

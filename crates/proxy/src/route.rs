@@ -22,20 +22,31 @@ pub(crate) fn route(
     if let Some(database) = server_name.and_then(|name| below(name, domain?)) {
         // `shop.admin` at shop.<domain> means the same as `admin`
         let user = user.strip_prefix(&format!("{database}.")).unwrap_or(user);
-        return Some(Route { database, user: user.to_owned() });
+        return Some(Route {
+            database,
+            user: user.to_owned(),
+        });
     }
     if let Some((database, user)) = user.split_once('.') {
-        return Some(Route { database: database.to_owned(), user: user.to_owned() });
+        return Some(Route {
+            database: database.to_owned(),
+            user: user.to_owned(),
+        });
     }
     let (_, database) = attributes.iter().find(|(name, _)| name == ATTRIBUTE)?;
     let database = String::from_utf8_lossy(database).into_owned();
-    Some(Route { database, user: user.to_owned() })
+    Some(Route {
+        database,
+        user: user.to_owned(),
+    })
 }
 
 /// The one label that stands in front of the domain, in lower case.
 fn below(name: &str, domain: &str) -> Option<String> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let label = name.strip_suffix(&domain.to_ascii_lowercase())?.strip_suffix('.')?;
+    let label = name
+        .strip_suffix(&domain.to_ascii_lowercase())?
+        .strip_suffix('.')?;
     (!label.is_empty() && !label.contains('.')).then(|| label.to_owned())
 }
 
@@ -47,12 +58,19 @@ mod tests {
     fn sni_then_user_name_then_attribute() {
         let attribute = vec![(ATTRIBUTE.to_vec(), b"attr".to_vec())];
         let to = |database: &str, user: &str| {
-            Some(Route { database: database.to_owned(), user: user.to_owned() })
+            Some(Route {
+                database: database.to_owned(),
+                user: user.to_owned(),
+            })
         };
         let table = [
             (Some("shop.db.example"), "admin", to("shop", "admin")),
             (Some("SHOP.DB.example."), "shop.admin", to("shop", "admin")),
-            (Some("shop.db.example"), "other.admin", to("shop", "other.admin")),
+            (
+                Some("shop.db.example"),
+                "other.admin",
+                to("shop", "other.admin"),
+            ),
             (Some("a.b.db.example"), "u.v", to("u", "v")),
             (Some("db.example"), "u.v.w", to("u", "v.w")),
             (Some("shop.elsewhere"), "admin", to("attr", "admin")),
@@ -60,7 +78,11 @@ mod tests {
             (None, "admin", to("attr", "admin")),
         ];
         for (sni, user, expected) in table {
-            assert_eq!(route(sni, Some("db.example"), user, &attribute), expected, "{sni:?} {user}");
+            assert_eq!(
+                route(sni, Some("db.example"), user, &attribute),
+                expected,
+                "{sni:?} {user}"
+            );
         }
         assert_eq!(route(Some("shop.db.example"), None, "admin", &[]), None);
     }

@@ -88,7 +88,10 @@ impl Attendant {
         match self.wait().await {
             Turn::Client(Ok(chunk)) if !chunk.is_empty() => {
                 self.inbox.put(chunk);
-                self.membership.handle.heard.store(self.shared.seconds(), Ordering::Relaxed);
+                self.membership
+                    .handle
+                    .heard
+                    .store(self.shared.seconds(), Ordering::Relaxed);
                 self.command().await
             }
             Turn::Client(_) => Err(Over),
@@ -122,7 +125,9 @@ impl Attendant {
         if !unsettled {
             return turn.await;
         }
-        Box::pin(tokio::time::timeout(SETTLED, turn)).await.unwrap_or(Turn::Settled)
+        Box::pin(tokio::time::timeout(SETTLED, turn))
+            .await
+            .unwrap_or(Turn::Settled)
     }
 
     /// Does what the control path asks, between two statements.
@@ -148,22 +153,35 @@ impl Attendant {
     /// Notes the state so that it can be restored; returns what cannot be. The door is shut: this
     /// is the plane's own time with the server.
     async fn capture(&mut self) -> Vec<Pin> {
-        let Some(backend) = &mut self.backend else { return Vec::new() };
+        let Some(backend) = &mut self.backend else {
+            return Vec::new();
+        };
         if self.state.in_transaction() && backend.in_transaction().await.is_ok_and(|open| !open) {
             // a deadlock or a timeout has ended it, which an error packet does not say
-            self.state.saw_status(self.state.status().without(Status::IN_TRANS));
+            self.state
+                .saw_status(self.state.status().without(Status::IN_TRANS));
             self.count_transaction(false);
         }
         if !self.state.in_transaction() {
             self.ask_state().await;
         }
-        if self.backend.is_none() { Vec::new() } else { self.state.pins() }
+        if self.backend.is_none() {
+            Vec::new()
+        } else {
+            self.state.pins()
+        }
     }
 
     /// Reads the state back once the session has settled.
     async fn probe(&mut self) {
-        let Some(pass) = self.database().door.enter_quietly() else { return };
-        if self.backend.as_ref().is_some_and(|backend| backend.target == pass.target) {
+        let Some(pass) = self.database().door.enter_quietly() else {
+            return;
+        };
+        if self
+            .backend
+            .as_ref()
+            .is_some_and(|backend| backend.target == pass.target)
+        {
             self.ask_state().await;
         } else {
             self.lose_backend();
@@ -171,7 +189,9 @@ impl Attendant {
     }
 
     async fn ask_state(&mut self) {
-        let Some(backend) = &mut self.backend else { return };
+        let Some(backend) = &mut self.backend else {
+            return;
+        };
         match backend.probe().await {
             Ok(answers) => self.state.captured(&answers),
             Err(error) => {
@@ -207,7 +227,9 @@ impl Attendant {
         let mut packet = Vec::with_capacity(payload.len() + 4);
         write_packet(&mut packet, seq, payload);
         let timeout = self.shared.config.limits.write_timeout;
-        write_all(&mut self.client, &packet, timeout).await.map_err(|_| Over)
+        write_all(&mut self.client, &packet, timeout)
+            .await
+            .map_err(|_| Over)
     }
 
     fn customer(&mut self) -> (Option<&mut Backend>, Customer<'_>) {

@@ -40,7 +40,19 @@ impl Proxy {
     /// Holds statements from now on, if none is running, or in any case with `force`. Says whether
     /// they are held.
     pub fn shut(&self, database: &DatabaseName, force: bool) -> bool {
-        self.shared.directory.find(database).is_none_or(|database| database.door.shut(force))
+        self.shared
+            .directory
+            .find(database)
+            .is_none_or(|database| database.door.shut(force))
+    }
+
+    /// Holds statements from now on and waits until those that run have ended. If that takes too
+    /// long they flow again, and the answer is `false`.
+    pub async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool {
+        match self.shared.directory.find(database) {
+            Some(database) => database.door.drain(deadline).await,
+            None => true,
+        }
     }
 
     /// Refuses held and later statements for this reason until the door is opened or shut.
@@ -56,15 +68,24 @@ impl Proxy {
         let Some(database) = self.shared.directory.find(database) else {
             return Activity::default();
         };
-        Activity { sessions: database.session_count(), ..database.door.activity() }
+        Activity {
+            sessions: database.session_count(),
+            ..database.door.activity()
+        }
     }
 
     /// With the door shut and the server running: every session notes its state. Returns what
     /// cannot be restored.
     pub async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto> {
-        let Some(database) = self.shared.directory.find(database) else { return Vec::new() };
+        let Some(database) = self.shared.directory.find(database) else {
+            return Vec::new();
+        };
         let mut asked = Vec::new();
-        for session in database.everyone().into_iter().filter(|session| session.has_backend()) {
+        for session in database
+            .everyone()
+            .into_iter()
+            .filter(|session| session.has_backend())
+        {
             let (reply, answer) = oneshot::channel();
             session.mailbox.send(Order::Capture(reply));
             asked.push((session, answer));
@@ -75,12 +96,18 @@ impl Proxy {
             let id = session.id;
             match tokio::time::timeout_at(until, answer).await {
                 Ok(Ok(pins)) => {
-                    vetoes.extend(pins.into_iter().map(|pin| Veto { session: id, pin: Some(pin) }));
+                    vetoes.extend(pins.into_iter().map(|pin| Veto {
+                        session: id,
+                        pin: Some(pin),
+                    }));
                 }
                 // it has ended meanwhile, or never got there: nothing to lose
                 Ok(Err(_)) => {}
                 Err(_) if database.session(id).is_none() => {}
-                Err(_) => vetoes.push(Veto { session: id, pin: None }),
+                Err(_) => vetoes.push(Veto {
+                    session: id,
+                    pin: None,
+                }),
             }
         }
         vetoes
@@ -88,9 +115,15 @@ impl Proxy {
 
     /// With the door shut and every session captured: all backends are given up.
     pub async fn release(&self, database: &DatabaseName, deadline: Duration) {
-        let Some(database) = self.shared.directory.find(database) else { return };
+        let Some(database) = self.shared.directory.find(database) else {
+            return;
+        };
         let mut told = Vec::new();
-        for session in database.everyone().into_iter().filter(|session| session.has_backend()) {
+        for session in database
+            .everyone()
+            .into_iter()
+            .filter(|session| session.has_backend())
+        {
             let (reply, done) = oneshot::channel();
             session.mailbox.send(Order::Release(reply));
             told.push(done);

@@ -71,14 +71,24 @@ impl Effects {
     pub fn of(text: &[u8]) -> Self {
         let (head, tail) = text.split_at(text.len().min(LOOKED_AT));
         let mut lexer = Lexer::new(head);
-        let Some(first) = lexer.next() else { return Self::None };
+        let Some(first) = lexer.next() else {
+            return Self::None;
+        };
         if first.is("SET") {
             return of_set(lexer, tail);
         }
         if first.is("USE") {
             let one = lexer.skip(1).all(|token| token == Token::Semicolon) && tail.is_empty();
-            let replay = Replay { parsing: false, relative: false, schema: true };
-            return if one { Self::Replay(replay) } else { Self::Unknown };
+            let replay = Replay {
+                parsing: false,
+                relative: false,
+                schema: true,
+            };
+            return if one {
+                Self::Replay(replay)
+            } else {
+                Self::Unknown
+            };
         }
         if is_suspect(&first) || first.is("LOCK") || first.is("FLUSH") {
             return Self::Unknown;
@@ -99,19 +109,33 @@ fn of_other(lexer: Lexer<'_>, tail: &[u8]) -> Effects {
             _ => {}
         }
     }
-    if memchr::memchr(b'@', tail).is_some() { Effects::Unknown } else { Effects::None }
+    if memchr::memchr(b'@', tail).is_some() {
+        Effects::Unknown
+    } else {
+        Effects::None
+    }
 }
 
 fn is_suspect(token: &Token<'_>) -> bool {
-    let Token::Word(word) = token else { return false };
+    let Token::Word(word) = token else {
+        return false;
+    };
     // every suspect word has 2 to 14 letters and begins with one of these
     (2..=9).contains(&word.len())
-        && word.first().is_some_and(|b| b"GTCEPHBSX".contains(&b.to_ascii_uppercase()))
-        && SUSPECT.iter().any(|suspect| word.eq_ignore_ascii_case(suspect.as_bytes()))
+        && word
+            .first()
+            .is_some_and(|b| b"GTCEPHBSX".contains(&b.to_ascii_uppercase()))
+        && SUSPECT
+            .iter()
+            .any(|suspect| word.eq_ignore_ascii_case(suspect.as_bytes()))
 }
 
 fn of_set(mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
-    let mut replay = Replay { parsing: false, relative: false, schema: false };
+    let mut replay = Replay {
+        parsing: false,
+        relative: false,
+        schema: false,
+    };
     if !tail.is_empty() {
         return Effects::Unknown;
     }
@@ -129,13 +153,19 @@ fn of_set(mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
             Token::Semicolon => ended = true,
             Token::Word(_) if first && (token.is("STATEMENT") || token.is("PASSWORD")) => {
                 // SET STATEMENT … FOR … puts everything back; a password is no session state
-                return if token.is("STATEMENT") { Effects::Unknown } else { Effects::None };
+                return if token.is("STATEMENT") {
+                    Effects::Unknown
+                } else {
+                    Effects::None
+                };
             }
             Token::Word(_) if first && token.is("TRANSACTION") => return Effects::NextTransaction,
             Token::Word(_) if token.is("GLOBAL") => global = true,
             Token::Word(word) => {
                 replay.parsing |= changes_parsing(word);
-                hidden |= HIDDEN.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+                hidden |= HIDDEN
+                    .iter()
+                    .any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
                 if is_suspect(&token) || token.is("SELECT") && lexer.rest().contains(&b'`') {
                     return Effects::Unknown;
                 }
@@ -175,11 +205,18 @@ pub(crate) fn may_change_parsing(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const PLAIN: Replay = Replay { parsing: false, relative: false, schema: false };
+    const PLAIN: Replay = Replay {
+        parsing: false,
+        relative: false,
+        schema: false,
+    };
 
     #[test]
     fn a_statement_is_judged_by_its_text() {
-        let parsing = Effects::Replay(Replay { parsing: true, ..PLAIN });
+        let parsing = Effects::Replay(Replay {
+            parsing: true,
+            ..PLAIN
+        });
         let table = [
             ("", Effects::None),
             ("SELECT 1", Effects::None),
@@ -196,8 +233,20 @@ mod tests {
             ("SELECT 1;  ", Effects::None),
             ("FLUSH TABLES WITH READ LOCK", Effects::Unknown),
             ("LOCK TABLES t READ", Effects::Unknown),
-            ("USE shop", Effects::Replay(Replay { schema: true, ..PLAIN })),
-            ("use `my shop`;", Effects::Replay(Replay { schema: true, ..PLAIN })),
+            (
+                "USE shop",
+                Effects::Replay(Replay {
+                    schema: true,
+                    ..PLAIN
+                }),
+            ),
+            (
+                "use `my shop`;",
+                Effects::Replay(Replay {
+                    schema: true,
+                    ..PLAIN
+                }),
+            ),
             ("USE a; DROP TABLE b", Effects::Unknown),
             ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", parsing),
             ("SET autocommit=0", Effects::Replay(PLAIN)),
@@ -205,16 +254,26 @@ mod tests {
             ("SET time_zone='+00:00'", Effects::Replay(PLAIN)),
             (
                 "set sql_mode=CONCAT(@@sql_mode,',STRICT_TRANS_TABLES')",
-                Effects::Replay(Replay { parsing: true, relative: true, schema: false }),
+                Effects::Replay(Replay {
+                    parsing: true,
+                    relative: true,
+                    schema: false,
+                }),
             ),
             ("SET @a = 1", Effects::Unknown),
             ("SET timestamp = 1", Effects::HiddenVariable),
             ("SET SESSION sql_log_bin=0", Effects::HiddenVariable),
             ("SET GLOBAL max_connections=10", Effects::Unknown),
             ("SET TRANSACTION READ ONLY", Effects::NextTransaction),
-            ("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", Effects::Replay(PLAIN)),
+            (
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                Effects::Replay(PLAIN),
+            ),
             ("SET PASSWORD = PASSWORD('x')", Effects::None),
-            ("SET STATEMENT max_statement_time=1 FOR SELECT 1", Effects::Unknown),
+            (
+                "SET STATEMENT max_statement_time=1 FOR SELECT 1",
+                Effects::Unknown,
+            ),
             ("SET x=1; SELECT 1", Effects::Unknown),
             ("/*!40101 SET NAMES utf8 */", parsing),
         ];

@@ -28,9 +28,14 @@ impl Kill {
         if query_only || token.is("CONNECTION") {
             token = tokens.next()?;
         }
-        let Token::Word(digits) = token else { return None };
+        let Token::Word(digits) = token else {
+            return None;
+        };
         let connection = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        tokens.next().is_none().then_some(Self { query_only, connection })
+        tokens.next().is_none().then_some(Self {
+            query_only,
+            connection,
+        })
     }
 }
 
@@ -40,7 +45,12 @@ mod tests {
 
     #[test]
     fn kill_by_id_is_recognised() {
-        let kill = |query_only, connection| Some(Kill { query_only, connection });
+        let kill = |query_only, connection| {
+            Some(Kill {
+                query_only,
+                connection,
+            })
+        };
         for (text, expected) in [
             ("KILL 7", kill(false, 7)),
             ("kill connection 7;", kill(false, 7)),

@@ -35,8 +35,7 @@ const LOCKS: &str = "SELECT COUNT(*) FROM information_schema.METADATA_LOCK_INFO 
 
 impl Probe {
     /// The questions, to be asked in this order outside a transaction.
-    pub const QUESTIONS: [&'static str; 5] =
-        [IDENTITY, VARIABLES, USER_VARIABLES, COUNTERS, LOCKS];
+    pub const QUESTIONS: [&'static str; 5] = [IDENTITY, VARIABLES, USER_VARIABLES, COUNTERS, LOCKS];
 
     /// What the answers say: the state, and what of it cannot be restored.
     #[must_use]
@@ -44,7 +43,10 @@ impl Probe {
         let mut captured = Captured::default();
         let mut pins = Vec::new();
         let answer = |n: usize| answers.get(n).and_then(Option::as_ref);
-        match answer(0).and_then(|rows| rows.first()).and_then(|row| identity(row)) {
+        match answer(0)
+            .and_then(|rows| rows.first())
+            .and_then(|row| identity(row))
+        {
             Some(read) => captured = read,
             None => pins.push(Pin::Unreadable),
         }
@@ -77,7 +79,9 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 fn text(column: Option<&Option<Vec<u8>>>) -> Option<String> {
-    column?.as_ref().and_then(|bytes| String::from_utf8(bytes.clone()).ok())
+    column?
+        .as_ref()
+        .and_then(|bytes| String::from_utf8(bytes.clone()).ok())
 }
 
 fn unhex(column: Option<&Option<Vec<u8>>>) -> Option<Vec<u8>> {
@@ -107,16 +111,21 @@ fn variable(row: &[Option<Vec<u8>>]) -> Option<Variable> {
     let value = String::from_utf8(unhex(row.get(1))?).ok()?;
     let kind = text(row.get(2))?;
     let plain = kind.contains("INT") || kind == "DOUBLE";
-    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(())?;
+    name.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        .then_some(())?;
     Some(Variable { name, value, plain })
 }
 
 fn counters(rows: &[Vec<Option<Vec<u8>>>]) -> Vec<Pin> {
     let of = |name: &str| {
         let row = rows.iter().find(|row| {
-            row.first().and_then(Option::as_ref).is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+            row.first()
+                .and_then(Option::as_ref)
+                .is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
         });
-        row.and_then(|row| number(row.get(1)?.as_deref()?)).unwrap_or(0)
+        row.and_then(|row| number(row.get(1)?.as_deref()?))
+            .unwrap_or(0)
     };
     let mut pins = Vec::new();
     if of("Com_create_temporary_table") > 0 {
@@ -156,16 +165,25 @@ impl Captured {
     /// The statements that bring a new backend, whose schema is already set, to this state.
     #[must_use]
     pub fn restore(&self) -> Vec<String> {
-        let role = self.role.as_ref().map_or("NONE".to_owned(), |role| quote_name(role));
+        let role = self
+            .role
+            .as_ref()
+            .map_or("NONE".to_owned(), |role| quote_name(role));
         let mut set = String::from("SET ");
         if self.last_insert_id != 0 {
             set.push_str(&format!("last_insert_id = {}, ", self.last_insert_id));
         }
         // the SQL mode goes last, so that it does not change how the rest is read
-        let (mode, rest): (Vec<_>, Vec<_>) =
-            self.variables.iter().partition(|v| v.name.eq_ignore_ascii_case("SQL_MODE"));
+        let (mode, rest): (Vec<_>, Vec<_>) = self
+            .variables
+            .iter()
+            .partition(|v| v.name.eq_ignore_ascii_case("SQL_MODE"));
         for Variable { name, value, plain } in rest {
-            let value = if *plain { value.clone() } else { quote_text(value) };
+            let value = if *plain {
+                value.clone()
+            } else {
+                quote_text(value)
+            };
             set.push_str(&format!("SESSION {name} = {value}, "));
         }
         let results = self.results_charset.as_deref().unwrap_or("NULL");
@@ -175,8 +193,14 @@ impl Captured {
         ));
         // what follows in the same text is read in the old client character set
         let mut statements = vec![format!("SET ROLE {role}"), set];
-        statements.extend(mode.iter().map(|m| format!("SET SESSION sql_mode = {}", quote_text(&m.value))));
-        statements.push(format!("SET character_set_client = {}", self.client_charset));
+        statements.extend(
+            mode.iter()
+                .map(|m| format!("SET SESSION sql_mode = {}", quote_text(&m.value))),
+        );
+        statements.push(format!(
+            "SET character_set_client = {}",
+            self.client_charset
+        ));
         statements
     }
 }

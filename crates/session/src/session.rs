@@ -160,7 +160,14 @@ impl Session {
     /// Notes a `COM_INIT_DB` that succeeded.
     pub fn changed_schema(&mut self, name: &[u8]) {
         let quoted = [b"USE `", name.escape_backticks().as_slice(), b"`"].concat();
-        self.replayable(&quoted, Replay { parsing: false, relative: false, schema: true });
+        self.replayable(
+            &quoted,
+            Replay {
+                parsing: false,
+                relative: false,
+                schema: true,
+            },
+        );
     }
 
     /// Notes a `COM_SET_OPTION` that succeeded.
@@ -172,10 +179,17 @@ impl Session {
     /// is as after the login.
     pub fn reset(&mut self) {
         let role_may_differ = self.captured.as_ref().is_some_and(|c| c.role.is_some())
-            || self.log.iter().any(|text| text.windows(4).any(|w| w.eq_ignore_ascii_case(b"role")));
+            || self
+                .log
+                .iter()
+                .any(|text| text.windows(4).any(|w| w.eq_ignore_ascii_case(b"role")));
         *self = Self {
             multi_statements: self.multi_statements,
-            knowledge: if role_may_differ { Knowledge::Unknown } else { Knowledge::Known },
+            knowledge: if role_may_differ {
+                Knowledge::Unknown
+            } else {
+                Knowledge::Known
+            },
             ..Self::new(self.schema.take())
         };
     }
@@ -209,8 +223,14 @@ impl Session {
         let context = self.statements.context();
         pin(self.statements.iter().any(|s| s.cursor), Pin::Cursor);
         pin(self.statements.iter().any(|s| s.long_data), Pin::LongData);
-        pin(self.statements.iter().any(|s| s.text.is_none()), Pin::PreparedText);
-        pin(self.statements.iter().any(|s| s.context != context), Pin::PreparedContext);
+        pin(
+            self.statements.iter().any(|s| s.text.is_none()),
+            Pin::PreparedText,
+        );
+        pin(
+            self.statements.iter().any(|s| s.context != context),
+            Pin::PreparedContext,
+        );
         pins.sort_unstable();
         pins.dedup();
         pins
@@ -224,7 +244,10 @@ impl Session {
             lost.push(Pin::Unreadable);
         }
         self.statements.lose_backend();
-        self.status = self.status.without(Status::IN_TRANS).without(Status::IN_TRANS_READONLY);
+        self.status = self
+            .status
+            .without(Status::IN_TRANS)
+            .without(Status::IN_TRANS_READONLY);
         self.next_transaction = false;
         self.hidden_variable = false;
         self.pins.clear();
@@ -262,7 +285,9 @@ trait EscapeBackticks {
 
 impl EscapeBackticks for [u8] {
     fn escape_backticks(&self) -> Vec<u8> {
-        self.iter().flat_map(|&b| std::iter::repeat_n(b, 1 + usize::from(b == b'`'))).collect()
+        self.iter()
+            .flat_map(|&b| std::iter::repeat_n(b, 1 + usize::from(b == b'`')))
+            .collect()
     }
 }
 

@@ -77,7 +77,11 @@ impl Statements {
     /// Adds a statement and returns the client's id for it.
     pub fn add(&mut self, statement: Statement) -> u32 {
         self.text_bytes += statement.text.as_ref().map_or(0, |text| text.len());
-        self.last = if self.last >= LAST - 1 { 1 } else { self.last + 1 };
+        self.last = if self.last >= LAST - 1 {
+            1
+        } else {
+            self.last + 1
+        };
         self.by_id.insert(self.last, Box::new(statement));
         self.last
     }

@@ -124,13 +124,10 @@ impl Client {
         client
     }
 
-    /// What a client says it can do if it sends neither schema, attributes nor TLS.
+    /// What the client says it can do, unless a test wants otherwise.
     #[must_use]
     pub fn plain_capabilities() -> Capabilities {
-        Capabilities::MARIADB_OFFER
-            .set(Capabilities::CONNECT_WITH_DB, false)
-            .set(Capabilities::SSL, false)
-            .set(Capabilities::CONNECT_ATTRS, false)
+        Capabilities::OWN_CLIENT | Capabilities::LOCAL_FILES | Capabilities::STMT_BULK
     }
 
     fn new(stream: Box<dyn Stream>) -> Self {

@@ -1,7 +1,11 @@
 use super::*;
 
 fn target(generation: u64) -> Target {
-    Target { instance: InstanceId(1), generation, socket: "/s".into() }
+    Target {
+        instance: InstanceId(1),
+        generation,
+        socket: "/s".into(),
+    }
 }
 
 fn pass(door: &Arc<Door>) -> Pass {
@@ -66,7 +70,10 @@ fn the_queue_is_bounded() {
     let waiting = held(&door);
     assert!(matches!(door.enter(None, 1), Entry::Full));
     drop(waiting);
-    assert!(matches!(door.enter(None, 1), Entry::Held(_)), "a place left free was not given away");
+    assert!(
+        matches!(door.enter(None, 1), Entry::Held(_)),
+        "a place left free was not given away"
+    );
 }
 
 #[test]
@@ -101,4 +108,30 @@ fn by_force_it_shuts_on_running_statements() {
     assert_eq!(door.activity().running, 1);
     drop(running);
     assert_eq!(door.activity().running, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_drained_when_the_last_statement_leaves() {
+    let door = Door::new();
+    door.open(target(1));
+    let running = pass(&door);
+    let draining = tokio::spawn({
+        let door = Arc::clone(&door);
+        async move { door.drain(Duration::from_secs(1)).await }
+    });
+    tokio::task::yield_now().await;
+    let mut waiting = held(&door);
+    drop(running);
+    assert!(draining.await.unwrap());
+    assert!(waiting.try_recv().is_err(), "a drained door let a statement pass");
+    assert!(door.target().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_too_long_lets_everyone_in_again() {
+    let door = Door::new();
+    door.open(target(1));
+    let _running = pass(&door);
+    assert!(!door.drain(Duration::from_secs(1)).await);
+    drop(pass(&door));
 }

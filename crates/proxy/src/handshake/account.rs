@@ -70,11 +70,15 @@ fn like(pattern: &[u8], text: &[u8]) -> bool {
             }
             _ => {}
         }
-        let Some((after, from)) = retry else { return false };
+        let Some((after, from)) = retry else {
+            return false;
+        };
         (p, t) = (after, from + 1);
         retry = Some((after, from + 1));
     }
-    pattern.get(p..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'%'))
+    pattern
+        .get(p..)
+        .is_some_and(|rest| rest.iter().all(|byte| *byte == b'%'))
 }
 
 #[cfg(test)]
@@ -94,7 +98,10 @@ mod tests {
 
     fn tcp(address: &str) -> Peer {
         let address = format!("{address}:1").parse().unwrap();
-        Peer::Tcp { from: address, to: address }
+        Peer::Tcp {
+            from: address,
+            to: address,
+        }
     }
 
     #[test]
@@ -119,7 +126,11 @@ mod tests {
 
     #[test]
     fn the_most_specific_host_wins_then_the_named_user() {
-        let all = [account("app", "%"), account("", "10.1.2.3"), account("app", "10.1.%")];
+        let all = [
+            account("app", "%"),
+            account("", "10.1.2.3"),
+            account("app", "10.1.%"),
+        ];
         let found = |user, peer: Peer| find(&all, user, &peer).map(|a| (&*a.user, &*a.host));
         assert_eq!(found("app", tcp("10.1.9.9")), Some(("app", "10.1.%")));
         assert_eq!(found("app", tcp("10.1.2.3")), Some(("", "10.1.2.3")));

@@ -86,7 +86,9 @@ pub(crate) async fn prove(
     let denied = || refusal::access_denied(claim.user, &claim.peer.host(), !shown.is_empty());
     let Some(account) = account.filter(|a| a.verifiers.iter().any(|v| shown.satisfies(v))) else {
         if let Peer::Tcp { from, .. } = claim.peer {
-            shared.guard.failed(from.ip().to_canonical(), Instant::now());
+            shared
+                .guard
+                .failed(from.ip().to_canonical(), Instant::now());
         }
         debug!(database = %claim.database.name, user = claim.user, "login refused");
         let only = account.and_then(|account| only_unknown_plugin(account));
@@ -129,7 +131,8 @@ async fn show(io: &mut PacketIo<'_>, claim: &Claim<'_>) -> Result<Shown, Rejecte
         }
         _ => {
             let salt = salt()?;
-            io.send(&AuthSwitch::with_salt(NATIVE, &salt).encode()).await?;
+            io.send(&AuthSwitch::with_salt(NATIVE, &salt).encode())
+                .await?;
             Ok(Shown::Scramble(io.receive().await?, salt))
         }
     }

@@ -36,7 +36,11 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     let admitted = admit(&shared, &mut io, peer, id).await?;
     let seq = io.seq();
     debug!(database = %admitted.membership.database.name, user = admitted.identity.user, id, "login");
-    admitted.membership.handle.heard.store(shared.seconds(), Ordering::Relaxed);
+    admitted
+        .membership
+        .handle
+        .heard
+        .store(shared.seconds(), Ordering::Relaxed);
     let mut attendant = Attendant {
         enrolled: admitted.account.enrolled,
         state: Box::new(Session::new(admitted.schema.map(Into::into))),
@@ -69,8 +73,12 @@ impl Attendant {
     /// If the login names a schema and the server is awake, connects at once: the server's own
     /// word on the schema is part of the login's answer.
     pub(super) async fn arrive(&mut self) -> Result<(), ErrPacket> {
-        let Some(schema) = self.state.schema().cloned() else { return Ok(()) };
-        let Some(pass) = self.database().door.enter_quietly() else { return Ok(()) };
+        let Some(schema) = self.state.schema().cloned() else {
+            return Ok(());
+        };
+        let Some(pass) = self.database().door.enter_quietly() else {
+            return Ok(());
+        };
         match self.connect(&pass, Some(&schema)).await {
             Ok(()) => Ok(()),
             Err(Unready::Refused(error) | Unready::Lost(error)) => Err(error),
@@ -81,7 +89,10 @@ impl Attendant {
 
     /// The answer to a command that went well and changed nothing but what we track.
     pub(super) fn ok(&self) -> Vec<u8> {
-        let ok = OkPacket { status: self.state.status(), ..OkPacket::default() };
+        let ok = OkPacket {
+            status: self.state.status(),
+            ..OkPacket::default()
+        };
         ok.encode(self.identity.capabilities, false)
     }
 

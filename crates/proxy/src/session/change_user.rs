@@ -56,7 +56,7 @@ impl Attendant {
         self.identity.attributes = login.attributes;
         self.enrolled = account.enrolled;
         let schema = login.schema.filter(|schema| !schema.is_empty());
-        self.state = Box::new(Session::new(schema.map(Into::into)));
+        *self.state = Session::new(schema.map(Into::into));
         match self.arrive().await {
             Ok(()) => {
                 let ok = self.ok();

@@ -11,7 +11,9 @@ use crate::refusal;
 impl Attendant {
     /// Takes the next command and carries it out.
     pub(super) async fn command(&mut self) -> Result<(), Over> {
-        let Some(incoming) = self.take().await? else { return Ok(()) };
+        let Some(incoming) = self.take().await? else {
+            return Ok(());
+        };
         match incoming.command {
             Command::Query => self.query(incoming).await,
             Command::Ping => self.reply_ok().await,
@@ -35,7 +37,8 @@ impl Attendant {
             | Command::ProcessInfo
             | Command::Debug => self.run_on_server(incoming, None).await.map(|_| ()),
             Command::Shutdown => {
-                self.refuse_command(incoming, "COM_SHUTDOWN", "'dormouse park' stops the server").await
+                self.refuse_command(incoming, "COM_SHUTDOWN", "'dormouse park' stops the server")
+                    .await
             }
             Command::BinlogDump
             | Command::BinlogDumpGtid
@@ -56,7 +59,12 @@ impl Attendant {
         }
     }
 
-    async fn refuse_command(&mut self, incoming: Incoming, name: &str, why: &str) -> Result<(), Over> {
+    async fn refuse_command(
+        &mut self,
+        incoming: Incoming,
+        name: &str,
+        why: &str,
+    ) -> Result<(), Over> {
         self.skip(incoming.left, incoming.continues).await?;
         self.reply_error(&refusal::not_passed(name, why)).await
     }
@@ -73,7 +81,11 @@ impl Attendant {
         }
         let noted = (effects != Effects::None).then(|| text.to_vec());
         if let Some(end) = self.run_on_server(incoming, None).await? {
-            self.state.ran(noted.as_deref().unwrap_or_default(), effects, end.error.is_some());
+            self.state.ran(
+                noted.as_deref().unwrap_or_default(),
+                effects,
+                end.error.is_some(),
+            );
         }
         Ok(())
     }

@@ -17,7 +17,11 @@ impl Attendant {
         match incoming.argument().first_chunk::<4>() {
             Some(id) => {
                 let connection = u32::from_le_bytes(*id);
-                self.kill(Kill { query_only: false, connection }).await
+                self.kill(Kill {
+                    query_only: false,
+                    connection,
+                })
+                .await
             }
             None => self.reply_error(&refusal::malformed()).await,
         }
@@ -39,7 +43,11 @@ impl Attendant {
             }
             return self.reply_ok().await;
         }
-        let what = if kill.query_only { "QUERY" } else { "CONNECTION" };
+        let what = if kill.query_only {
+            "QUERY"
+        } else {
+            "CONNECTION"
+        };
         let statement = Incoming::made(Command::Query, format!("KILL {what} {thread}").as_bytes());
         let own = Arc::ptr_eq(&victim, &self.membership.handle);
         // killing oneself is answered with an error

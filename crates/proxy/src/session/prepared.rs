@@ -17,7 +17,9 @@ impl Attendant {
     pub(super) async fn prepare(&mut self, incoming: Incoming) -> Result<(), Over> {
         if self.state.statements.len() >= Statements::MOST {
             self.skip(incoming.left, incoming.continues).await?;
-            return self.reply_error(&refusal::too_many_statements(Statements::MOST)).await;
+            return self
+                .reply_error(&refusal::too_many_statements(Statements::MOST))
+                .await;
         }
         let text = incoming.argument();
         let keep = incoming.is_whole() && self.state.statements.can_keep(text.len());
@@ -34,7 +36,10 @@ impl Attendant {
             long_data: false,
         };
         let id = self.state.statements.add(statement);
-        let prepared = self.run_on_server(incoming, Some(id)).await?.and_then(|end| end.prepared);
+        let prepared = self
+            .run_on_server(incoming, Some(id))
+            .await?
+            .and_then(|end| end.prepared);
         match (prepared, self.state.statements.get(id)) {
             (Some(prepared), Some(statement)) => {
                 statement.backend = Some(prepared.statement);
@@ -71,15 +76,21 @@ impl Attendant {
     }
 
     pub(super) async fn execute(&mut self, incoming: Incoming) -> Result<(), Over> {
-        let Some(id) = self.known(&incoming, "EXECUTE").await? else { return Ok(()) };
-        let Some(statement) = self.state.statements.get(id) else { return Ok(()) };
+        let Some(id) = self.known(&incoming, "EXECUTE").await? else {
+            return Ok(());
+        };
+        let Some(statement) = self.state.statements.get(id) else {
+            return Ok(());
+        };
         let kind = ReplyKind::of(incoming.payload());
         if let Some(types) = types_of(&incoming, statement.params) {
             statement.types = Some(types);
         }
         statement.cursor = false;
         let (text, effects) = (statement.text.clone(), statement.effects);
-        let Some(end) = self.run_on_server(incoming, Some(id)).await? else { return Ok(()) };
+        let Some(end) = self.run_on_server(incoming, Some(id)).await? else {
+            return Ok(());
+        };
         if let Some(statement) = self.state.statements.get(id) {
             statement.bound |= end.error.is_none();
             statement.long_data = false;
@@ -88,14 +99,22 @@ impl Attendant {
             };
             statement.cursor = kind == ReplyKind::Execute && end.status.is_some_and(open);
         }
-        self.state.ran(text.as_deref().unwrap_or_default(), effects, end.error.is_some());
+        self.state.ran(
+            text.as_deref().unwrap_or_default(),
+            effects,
+            end.error.is_some(),
+        );
         Ok(())
     }
 
     pub(super) async fn fetch(&mut self, incoming: Incoming) -> Result<(), Over> {
-        let Some(id) = self.known(&incoming, "FETCH").await? else { return Ok(()) };
+        let Some(id) = self.known(&incoming, "FETCH").await? else {
+            return Ok(());
+        };
         let end = self.run_on_server(incoming, Some(id)).await?;
-        let over = end.and_then(|end| end.status).is_none_or(|s| s.contains(Status::LAST_ROW_SENT));
+        let over = end
+            .and_then(|end| end.status)
+            .is_none_or(|s| s.contains(Status::LAST_ROW_SENT));
         if let Some(statement) = self.state.statements.get(id) {
             statement.cursor &= !over;
         }
@@ -115,8 +134,12 @@ impl Attendant {
     }
 
     pub(super) async fn reset_statement(&mut self, incoming: Incoming) -> Result<(), Over> {
-        let Some(id) = self.known(&incoming, "RESET").await? else { return Ok(()) };
-        let Some(statement) = self.state.statements.get(id) else { return Ok(()) };
+        let Some(id) = self.known(&incoming, "RESET").await? else {
+            return Ok(());
+        };
+        let Some(statement) = self.state.statements.get(id) else {
+            return Ok(());
+        };
         statement.cursor = false;
         statement.long_data = false;
         if statement.backend.is_none() {
@@ -137,20 +160,28 @@ impl Attendant {
     /// Writes the present backend's id for a statement into a command about it, and the parameter
     /// types if this backend has never been told them.
     pub(super) fn address(&mut self, incoming: &mut Incoming, id: u32) {
-        let Some(statement) = self.state.statements.get(id) else { return };
-        let Some(backend) = statement.backend else { return };
+        let Some(statement) = self.state.statements.get(id) else {
+            return;
+        };
+        let Some(backend) = statement.backend else {
+            return;
+        };
         let missing = !statement.bound && types_of(incoming, statement.params).is_none();
         if missing
             && incoming.is_whole()
             && let Some(types) = &statement.types
         {
             let payload = match incoming.command {
-                Command::StmtExecute => {
-                    Some(ExecuteView::with_types(incoming.payload(), statement.params, types))
-                }
-                Command::StmtBulkExecute => {
-                    Some(BulkView::with_types(incoming.payload(), statement.params, types))
-                }
+                Command::StmtExecute => Some(ExecuteView::with_types(
+                    incoming.payload(),
+                    statement.params,
+                    types,
+                )),
+                Command::StmtBulkExecute => Some(BulkView::with_types(
+                    incoming.payload(),
+                    statement.params,
+                    types,
+                )),
                 _ => None,
             };
             if let Some(payload) = payload {
@@ -168,10 +199,14 @@ impl Attendant {
     /// prepared in.
     pub(super) async fn prepare_again(&mut self, id: u32) -> Result<(), Unready> {
         let current = self.state.schema().cloned();
-        let Some(statement) = self.state.statements.get(id) else { return Ok(()) };
+        let Some(statement) = self.state.statements.get(id) else {
+            return Ok(());
+        };
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
         let (Some(text), Some(backend)) = (text, &mut self.backend) else {
-            return Err(Unready::Lost(refusal::state_lost(&[dormouse_session::Pin::PreparedText])));
+            return Err(Unready::Lost(refusal::state_lost(&[
+                dormouse_session::Pin::PreparedText,
+            ])));
         };
         let elsewhere = schema.is_some() && schema != current;
         let gone = |_: BackendError| Unready::Gone;

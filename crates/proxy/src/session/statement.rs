@@ -78,7 +78,9 @@ impl Attendant {
                 Err(Broken::Server { unread: true, .. }) if incoming.is_whole() => {
                     self.lose_backend();
                 }
-                Err(Broken::Server { delivered: true, .. }) => return Err(Over),
+                Err(Broken::Server {
+                    delivered: true, ..
+                }) => return Err(Over),
                 Err(Broken::Server { .. }) => return self.interrupted(&incoming).await,
             }
         }
@@ -160,11 +162,22 @@ impl Attendant {
         command: Command,
     ) -> Result<(), Unready> {
         let target = &pass.target;
-        if self.backend.as_ref().is_none_or(|backend| !Arc::ptr_eq(&backend.target, target)) {
+        if self
+            .backend
+            .as_ref()
+            .is_none_or(|backend| !Arc::ptr_eq(&backend.target, target))
+        {
             Box::pin(self.replace(pass)).await?;
         }
-        let Some(id) = statement.filter(|_| command != Command::StmtPrepare) else { return Ok(()) };
-        if self.state.statements.get(id).is_some_and(|statement| statement.backend.is_none()) {
+        let Some(id) = statement.filter(|_| command != Command::StmtPrepare) else {
+            return Ok(());
+        };
+        if self
+            .state
+            .statements
+            .get(id)
+            .is_some_and(|statement| statement.backend.is_none())
+        {
             Box::pin(self.prepare_again(id)).await?;
         }
         Ok(())
@@ -200,16 +213,25 @@ impl Attendant {
             Err(BackendError::Restore { error, .. }) => return Err(Unready::Lost(error)),
         };
         if schema.is_none() {
-            let multi = self.identity.capabilities.contains(Capabilities::MULTI_STATEMENTS);
+            let multi = self
+                .identity
+                .capabilities
+                .contains(Capabilities::MULTI_STATEMENTS);
             match backend.restore(&self.state, multi).await {
                 Ok(()) => {}
                 Err(BackendError::Restore { statement, error }) => {
-                    return Err(Unready::Lost(refusal::cannot_restore(&statement, &error.message)));
+                    return Err(Unready::Lost(refusal::cannot_restore(
+                        &statement,
+                        &error.message,
+                    )));
                 }
                 Err(_) => return Err(Unready::Gone),
             }
         }
-        self.membership.handle.thread.store(backend.thread, Ordering::Release);
+        self.membership
+            .handle
+            .thread
+            .store(backend.thread, Ordering::Release);
         self.backend = Some(backend);
         Ok(())
     }
@@ -220,7 +242,10 @@ impl Attendant {
         target: &Arc<Target>,
         schema: Option<&Arc<[u8]>>,
     ) -> Result<Backend, BackendError> {
-        let credential = self.shared.plane.credential(target.instance, &self.identity.user);
+        let credential = self
+            .shared
+            .plane
+            .credential(target.instance, &self.identity.user);
         let schema = schema.map(AsRef::as_ref);
         if self.enrolled {
             match Backend::connect(target, &self.identity, credential, schema).await {
@@ -228,13 +253,22 @@ impl Attendant {
                 done => return done,
             }
         }
-        let Identity { user, account_host, .. } = &*self.identity;
-        let enrolled = self.shared.plane.enroll(&self.database().name, user, account_host).await;
+        let Identity {
+            user, account_host, ..
+        } = &*self.identity;
+        let enrolled = self
+            .shared
+            .plane
+            .enroll(&self.database().name, user, account_host)
+            .await;
         match enrolled {
             Ok(true) => self.enrolled = true,
             Ok(false) => {
                 let error = refusal::access_denied(user, &self.identity.peer.host(), true);
-                return Err(BackendError::Restore { statement: Vec::new(), error });
+                return Err(BackendError::Restore {
+                    statement: Vec::new(),
+                    error,
+                });
             }
             Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
         }
@@ -253,7 +287,10 @@ impl Attendant {
         }
         let closing = std::mem::take(&mut self.closing);
         let (Some(backend), mut customer) = self.customer() else {
-            return Err(Broken::Server { unread: true, delivered: false });
+            return Err(Broken::Server {
+                unread: true,
+                delivered: false,
+            });
         };
         let sent = if closing.is_empty() {
             write_all(&mut backend.stream, &incoming.bytes, customer.write_timeout).await
@@ -262,7 +299,10 @@ impl Attendant {
             write_all(&mut backend.stream, &bytes, customer.write_timeout).await
         };
         // a command that was not taken whole was not run
-        sent.map_err(|_| Broken::Server { unread: true, delivered: false })?;
+        sent.map_err(|_| Broken::Server {
+            unread: true,
+            delivered: false,
+        })?;
         if !incoming.is_whole() {
             pass_on(backend, &mut customer, incoming.left).await?;
             let mut continues = incoming.continues;
@@ -288,7 +328,6 @@ impl Attendant {
         self.state.saw_insert_id(end.last_insert_id);
     }
 }
-
 
 fn same_server(a: &Target, b: &Target) -> bool {
     a.generation == b.generation && a.instance == b.instance

@@ -5,10 +5,10 @@ use dormouse_wire::packet::{HEADER, Header};
 
 use super::{Attendant, Over};
 use crate::chunk;
+use crate::chunk::Chunk;
 use crate::inbox::Bytes;
 use crate::refusal;
 use crate::stream::within;
-use crate::chunk::Chunk;
 
 /// The longest command, other than a query, that is gathered in memory before it is looked at.
 const GATHERED: usize = 1 << 20;
@@ -29,7 +29,12 @@ impl Incoming {
     pub(super) fn made(command: Command, argument: &[u8]) -> Self {
         let mut packet = Vec::with_capacity(argument.len() + HEADER + 1);
         dormouse_wire::packet::write_packet(&mut packet, 0, &[&[command as u8], argument].concat());
-        Self { command, bytes: Bytes::Owned(packet), left: 0, continues: false }
+        Self {
+            command,
+            bytes: Bytes::Owned(packet),
+            left: 0,
+            continues: false,
+        }
     }
 
     /// Whether all of it is in memory, so that it can be sent a second time.
@@ -53,7 +58,9 @@ impl Attendant {
     /// they do on the server; a command that does not exist is answered, and `None` returned.
     pub(super) async fn take(&mut self) -> Result<Option<Incoming>, Over> {
         self.at_least(HEADER).await?;
-        let Some(header) = self.inbox.header() else { return Err(Over) };
+        let Some(header) = self.inbox.header() else {
+            return Err(Over);
+        };
         if header.seq != 0 {
             return Err(self.end_with(&refusal::out_of_order()).await);
         }
@@ -61,7 +68,12 @@ impl Attendant {
             return Err(self.end_with(&refusal::malformed()).await);
         }
         self.at_least(HEADER + 1).await?;
-        let command = self.inbox.unread().get(HEADER).copied().and_then(Command::from_byte);
+        let command = self
+            .inbox
+            .unread()
+            .get(HEADER)
+            .copied()
+            .and_then(Command::from_byte);
         let Some(command) = command else {
             self.skip(HEADER + header.len, header.continues()).await?;
             self.reply_error(&refusal::unknown_command()).await?;
@@ -72,7 +84,10 @@ impl Attendant {
 
     async fn at_least(&mut self, n: usize) -> Result<(), Over> {
         let timeout = self.shared.config.limits.read_timeout;
-        self.inbox.at_least(n, &mut self.client, timeout).await.map_err(|_| Over)
+        self.inbox
+            .at_least(n, &mut self.client, timeout)
+            .await
+            .map_err(|_| Over)
     }
 
     async fn gather(&mut self, command: Command, header: Header) -> Result<Incoming, Over> {
@@ -80,7 +95,12 @@ impl Attendant {
         let continues = header.continues();
         if total <= chunk::SIZE {
             self.at_least(total).await?;
-            return Ok(Incoming { command, bytes: self.inbox.take(total), left: 0, continues });
+            return Ok(Incoming {
+                command,
+                bytes: self.inbox.take(total),
+                left: 0,
+                continues,
+            });
         }
         let keep = match command {
             Command::Query | Command::StmtSendLongData => chunk::SIZE,
@@ -95,7 +115,12 @@ impl Attendant {
             self.inbox.consume(n);
         }
         let left = total - bytes.len();
-        Ok(Incoming { command, bytes: Bytes::Owned(bytes), left, continues })
+        Ok(Incoming {
+            command,
+            bytes: Bytes::Owned(bytes),
+            left,
+            continues,
+        })
     }
 
     /// Reads and forgets the next `left` bytes, and the packets that continue them.
@@ -112,7 +137,9 @@ impl Attendant {
                 }
             } else if continues {
                 self.at_least(HEADER).await?;
-                let Some(header) = self.inbox.header() else { return Err(Over) };
+                let Some(header) = self.inbox.header() else {
+                    return Err(Over);
+                };
                 left = HEADER + header.len;
                 continues = header.continues();
             } else {

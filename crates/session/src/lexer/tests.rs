@@ -23,9 +23,18 @@ fn tokens_of_a_text() {
         ("  /* x */ SELECT-- c\n1", &["SELECT", "1"]),
         ("SELECT 1--1", &["SELECT", "1", "-", "-", "1"]),
         ("# c\nUSE `a``b`", &["USE", "`a``b`"]),
-        ("SELECT 'it''s @a; \\' @b', \"@c\"", &["SELECT", "''", ",", "''"]),
-        ("SET @a := @@x, @`b c`=1", &["SET", "@", ":", "=", "@@", "x", ",", "@", "=", "1"]),
-        ("/*!40101 SET NAMES utf8 */;", &["SET", "NAMES", "utf8", ";"]),
+        (
+            "SELECT 'it''s @a; \\' @b', \"@c\"",
+            &["SELECT", "''", ",", "''"],
+        ),
+        (
+            "SET @a := @@x, @`b c`=1",
+            &["SET", "@", ":", "=", "@@", "x", ",", "@", "=", "1"],
+        ),
+        (
+            "/*!40101 SET NAMES utf8 */;",
+            &["SET", "NAMES", "utf8", ";"],
+        ),
         ("/*M!100100 SET x=1 */", &["SET", "x", "=", "1"]),
         ("SELECT 'open", &["SELECT", "''"]),
         ("SELECT /* open", &["SELECT"]),

@@ -2,12 +2,23 @@ use super::*;
 
 fn rows(rows: &[&[Option<&str>]]) -> Answer {
     let column = |c: &Option<&str>| c.map(|c| c.as_bytes().to_vec());
-    Some(rows.iter().map(|row| row.iter().map(column).collect()).collect())
+    Some(
+        rows.iter()
+            .map(|row| row.iter().map(column).collect())
+            .collect(),
+    )
 }
 
 fn clean() -> Vec<Answer> {
     vec![
-        rows(&[&[Some("73686F70"), None, Some("0"), Some("utf8mb4"), None, Some("utf8mb4_bin")]]),
+        rows(&[&[
+            Some("73686F70"),
+            None,
+            Some("0"),
+            Some("utf8mb4"),
+            None,
+            Some("utf8mb4_bin"),
+        ]]),
         rows(&[]),
         rows(&[&[Some("0")]]),
         rows(&[&[Some("Com_create_temporary_table"), Some("0")]]),
@@ -45,8 +56,16 @@ fn what_cannot_be_restored_pins() {
         (1, None, Pin::Unreadable),
         (2, rows(&[&[Some("2")]]), Pin::UserVariable),
         (2, None, Pin::UserVariable),
-        (3, rows(&[&[Some("Com_create_temporary_table"), Some("1")]]), Pin::TemporaryTable),
-        (3, rows(&[&[Some("Com_prepare_sql"), Some("1")]]), Pin::TextPrepare),
+        (
+            3,
+            rows(&[&[Some("Com_create_temporary_table"), Some("1")]]),
+            Pin::TemporaryTable,
+        ),
+        (
+            3,
+            rows(&[&[Some("Com_prepare_sql"), Some("1")]]),
+            Pin::TextPrepare,
+        ),
         (4, rows(&[&[Some("1")]]), Pin::Lock),
     ];
     for (question, answer, pin) in table {

@@ -5,15 +5,30 @@ fn run(session: &mut Session, text: &str) {
 }
 
 fn restored(session: &Session) -> Vec<String> {
-    session.restore().iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    session
+        .restore()
+        .iter()
+        .map(|text| String::from_utf8_lossy(text).into_owned())
+        .collect()
 }
 
 fn answers(user_variables: &str) -> Vec<Answer> {
     let rows = |row: &[Option<&str>]| {
-        Some(vec![row.iter().map(|c| c.map(|c| c.as_bytes().to_vec())).collect()])
+        Some(vec![
+            row.iter()
+                .map(|c| c.map(|c| c.as_bytes().to_vec()))
+                .collect(),
+        ])
     };
     vec![
-        rows(&[Some("61"), None, Some("0"), Some("latin1"), Some("latin1"), Some("latin1_bin")]),
+        rows(&[
+            Some("61"),
+            None,
+            Some("0"),
+            Some("latin1"),
+            Some("latin1"),
+            Some("latin1_bin"),
+        ]),
         Some(vec![]),
         rows(&[Some(user_variables)]),
         Some(vec![]),
@@ -24,10 +39,18 @@ fn answers(user_variables: &str) -> Vec<Answer> {
 #[test]
 fn settings_are_replayed_in_order_and_once() {
     let mut session = Session::new(None);
-    for text in ["SET NAMES utf8mb4", "SET autocommit=0", "USE shop", "SET NAMES utf8mb4"] {
+    for text in [
+        "SET NAMES utf8mb4",
+        "SET autocommit=0",
+        "USE shop",
+        "SET NAMES utf8mb4",
+    ] {
         run(&mut session, text);
     }
-    assert_eq!(restored(&session), ["SET autocommit=0", "USE shop", "SET NAMES utf8mb4"]);
+    assert_eq!(
+        restored(&session),
+        ["SET autocommit=0", "USE shop", "SET NAMES utf8mb4"]
+    );
     assert_eq!(session.knowledge(), Knowledge::Known);
     assert_eq!(session.schema().map(|s| s.to_vec()), Some(b"shop".to_vec()));
 }
@@ -45,7 +68,10 @@ fn a_relative_setting_is_replayed_as_often_as_it_ran() {
 fn a_failed_use_changes_nothing_but_a_failed_set_may_have() {
     let mut session = Session::new(None);
     session.ran(b"USE nowhere", Effects::of(b"USE nowhere"), true);
-    assert_eq!((session.knowledge(), session.schema()), (Knowledge::Known, None));
+    assert_eq!(
+        (session.knowledge(), session.schema()),
+        (Knowledge::Known, None)
+    );
     session.ran(b"SET a=1, b=2", Effects::of(b"SET a=1, b=2"), true);
     assert_eq!(session.knowledge(), Knowledge::Unknown);
 }
@@ -57,9 +83,19 @@ fn a_capture_replaces_the_log() {
     run(&mut session, "CALL p()");
     assert_eq!(session.knowledge(), Knowledge::Unknown);
     session.captured(&answers("0"));
-    assert_eq!((session.knowledge(), session.pins()), (Knowledge::Known, vec![]));
-    assert_eq!(session.restore_schema().map(|s| s.to_vec()), Some(b"a".to_vec()));
-    assert!(restored(&session).iter().all(|text| text != "SET NAMES latin1"));
+    assert_eq!(
+        (session.knowledge(), session.pins()),
+        (Knowledge::Known, vec![])
+    );
+    assert_eq!(
+        session.restore_schema().map(|s| s.to_vec()),
+        Some(b"a".to_vec())
+    );
+    assert!(
+        restored(&session)
+            .iter()
+            .all(|text| text != "SET NAMES latin1")
+    );
 }
 
 #[test]

@@ -29,7 +29,10 @@ fn ids_count_from_one_and_are_not_used_again() {
 #[test]
 fn losing_the_backend_forgets_its_ids_but_not_the_types() {
     let mut all = Statements::default();
-    let id = all.add(Statement { types: Some([3, 0].into()), ..statement("a") });
+    let id = all.add(Statement {
+        types: Some([3, 0].into()),
+        ..statement("a")
+    });
     all.lose_backend();
     let kept = all.get(id).map(|s| (s.backend, s.bound, s.types.clone()));
     assert_eq!(kept, Some((None, false, Some([3, 0].into()))));
