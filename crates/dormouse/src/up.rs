@@ -5,6 +5,7 @@
 //! Dormouse, certificate, server program, addresses; then the plane finds the databases again, and
 //! only when all stands are clients and the API answered.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,9 @@ pub(crate) fn api_socket(data_dir: &Path) -> PathBuf {
 pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
     log_to_stderr(&args.log_level)?;
     let config = Config::load(&args)?;
+    // Servers that run as users of their own must be able to read what is written for them,
+    // whatever the umask of the shell was. What they must not see has a mode of its own.
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
     let opened = data_dir::open(&data_dir)?;
     let mut warnings = opened.warnings.clone();
     warnings.extend(raise_file_limit());
@@ -62,7 +66,8 @@ pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
         // Boxed, for it is large and lives as long as the program.
         Box::pin(serve(&config, &data_dir, warnings, output)).await
     });
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    // What must be finished is; what waits for something else to happen is not waited for.
+    runtime.shutdown_background();
     served
 }
 
@@ -115,6 +120,7 @@ impl Up {
             secret: machine.secret.clone(),
             greeting: machine.greeting.clone(),
         })?;
+        open_to_all(&data_path.listening().socket)?;
         let api_path = api_socket(data_dir);
         let plane = Plane::start(
             plane_config(config, data_dir),
@@ -123,6 +129,7 @@ impl Up {
             data_path.traffic(),
         )
         .await?;
+        data_dir::keep_catalog_private(data_dir)?;
         // The data directory is locked: what lies at the socket's path is dead.
         let server = Server::bind(&api_path).map_err(|e| cannot_serve(&api_path, &e))?;
         let about = About {
@@ -232,6 +239,16 @@ fn client_socket(config: &Config, data_dir: &Path) -> Outcome<PathBuf> {
             "invalid",
             format!("cannot tell where {} is: {e}", socket.0.display()),
         )
+    })
+}
+
+/// Lets every user of the machine connect, as to a TCP port: passwords guard it. Who shall not
+/// even try is kept out by the mode of the directory.
+fn open_to_all(socket: &Path) -> Outcome {
+    let all = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(socket, all).map_err(|e| {
+        let message = format!("cannot open {} to clients: {e}", socket.display());
+        ErrorBody::new("machine", message)
     })
 }
 

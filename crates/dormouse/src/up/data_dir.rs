@@ -90,6 +90,22 @@ fn lock(dir: &Path) -> Outcome<File> {
     Ok(file)
 }
 
+/// The catalog holds what passwords are checked with: nobody else on the machine may read it. What
+/// SQLite puts beside it takes over the mode of the file itself.
+pub(super) fn keep_catalog_private(dir: &Path) -> Outcome {
+    let is_catalogs = |name: &str| name.starts_with("catalog.");
+    let close = || {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(is_catalogs) {
+                fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o600))?;
+            }
+        }
+        Ok(())
+    };
+    close().map_err(|e| unusable(dir, &e))
+}
+
 /// Writes a little and takes it away again.
 fn probe(dir: &Path) -> io::Result<()> {
     let path = dir.join(".probe");
@@ -184,6 +200,20 @@ mod tests {
         assert!(refused.message.contains(&pid), "{}", refused.message);
         drop(first);
         open(parent.path()).unwrap();
+    }
+
+    #[test]
+    fn the_catalog_is_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["catalog.sqlite", "catalog.sqlite-wal", "other"] {
+            fs::write(dir.path().join(name), "").unwrap();
+            let open = fs::Permissions::from_mode(0o644);
+            fs::set_permissions(dir.path().join(name), open).unwrap();
+        }
+        keep_catalog_private(dir.path()).unwrap();
+        let mode = |name| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777;
+        let modes = ["catalog.sqlite", "catalog.sqlite-wal", "other"].map(mode);
+        assert_eq!(modes, [0o600, 0o600, 0o644]);
     }
 
     #[test]
