@@ -1,5 +1,11 @@
 //! The API from both ends: a real plane and a real socket, on a machine made of doubles.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says so by failing"
+)]
+
 mod world;
 
 use std::os::unix::fs::PermissionsExt;
