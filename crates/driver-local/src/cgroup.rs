@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dormouse_types::{InstanceId, Units};
 
@@ -102,11 +103,13 @@ impl fmt::Display for Capabilities {
 }
 
 /// The cgroups of one driver: for each capability the directory in which instances get theirs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Cgroups {
     freezer: Option<Place>,
     cpu: Option<Place>,
     memory: Option<Place>,
+    /// Held while directories come and go: the last instance takes what holds them with it.
+    directories: Mutex<()>,
 }
 
 impl Cgroups {
@@ -148,32 +151,48 @@ impl Cgroups {
         }
     }
 
-    /// Makes an instance's cgroups with their memory limit, and says which files to write to join
-    /// them. What cannot be made is left out: the process will be seen not to be there.
+    /// Makes an instance's cgroups, thawed and with their memory limit, and says which files to
+    /// write to join them. What cannot be made is left out: the process will be seen not to be
+    /// there.
     pub(crate) fn prepare(&self, id: InstanceId, units: Units) -> Vec<PathBuf> {
-        let made = self
-            .places()
-            .into_iter()
-            .map(|place| place.base.join(id.to_string()));
-        let made: Vec<_> = made.filter(|dir| make_dir(dir).is_ok()).collect();
-        if let Some(place) = &self.memory {
-            let _ = group::limit_memory(
-                place.version,
-                &place.base.join(id.to_string()),
-                units.memory(),
-            );
+        let _alone = self.alone();
+        for (place, controller) in [
+            (&self.freezer, "freezer"),
+            (&self.cpu, "cpu"),
+            (&self.memory, "memory"),
+        ] {
+            if let Some(place) = place {
+                let _ = place.make_base(controller);
+            }
         }
-        made.into_iter()
-            .map(|dir| dir.join("cgroup.procs"))
-            .collect()
+        let make = |place: &Place| {
+            let dir = place.of(id);
+            make_dir(&dir).ok().map(|()| dir.join("cgroup.procs"))
+        };
+        let joins = self.places().into_iter().filter_map(make).collect();
+        if let Some(place) = &self.freezer {
+            // one that was killed while it was frozen leaves a frozen cgroup
+            let _ = group::thaw(place.version, &place.of(id));
+        }
+        if let Some(place) = &self.memory {
+            let _ = group::limit_memory(place.version, &place.of(id), units.memory());
+        }
+        joins
     }
 
-    /// Removes an instance's cgroups, which have no process any more; one that cannot be removed
-    /// yet is used again or removed next time.
+    /// Removes an instance's cgroups, which have no process any more, and what held them if they
+    /// were the last; one that cannot be removed yet is used again or removed next time.
     pub(crate) fn clean(&self, id: InstanceId) {
+        let _alone = self.alone();
         for place in self.places() {
-            let _ = fs::remove_dir(place.base.join(id.to_string()));
+            let _ = fs::remove_dir(place.of(id)).and_then(|()| fs::remove_dir(&place.base));
         }
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.directories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The distinct places.
@@ -207,6 +226,7 @@ fn v2(hierarchy: &Hierarchy, name: &str) -> Option<Cgroups> {
             freezer: place("freezer"),
             cpu: place("cpu"),
             memory: place("memory"),
+            ..Cgroups::default()
         }
     };
     let attempts = parents.into_iter().map(attempt);

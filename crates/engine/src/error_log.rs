@@ -9,7 +9,11 @@ const MOST: usize = 600;
 pub fn reason(log: &str) -> String {
     let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut errors: Vec<&str> = lines()
-        .filter_map(|line| line.split_once("[ERROR] ").map(|(_, e)| e))
+        .filter_map(|line| {
+            line.split_once("[ERROR] ")
+                .map(|(_, e)| e)
+                .or_else(|| line.strip_prefix("ERROR: "))
+        })
         .collect();
     errors.dedup();
     let mut text = if errors.is_empty() {

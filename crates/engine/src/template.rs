@@ -48,10 +48,13 @@ impl Template {
         let path = dir.join(name(installation, secret));
         if !path.is_dir() {
             private_dir(dir).map_err(doing(format!("making {}", dir.display())))?;
-            let unfinished = path.with_extension("tmp");
-            remove_if_there(&unfinished)?;
-            make(installation, &unfinished, secret)?;
-            publish(&unfinished, &path)?;
+            let mut work = path.clone().into_os_string();
+            work.push(".tmp");
+            let work = PathBuf::from(work);
+            remove_if_there(&work)?;
+            let made = make(installation, &work, secret).and_then(|data| publish(&data, &path));
+            let removed = remove_if_there(&work);
+            made.and(removed)?;
         }
         Ok(Self { path })
     }
@@ -109,17 +112,32 @@ fn name(installation: &Installation, secret: &Secret) -> String {
     )
 }
 
-fn make(installation: &Installation, to: &Path, secret: &Secret) -> Result<(), EngineError> {
-    let sql = to.with_extension("sql");
-    fs::write(&sql, accounts_sql(secret)).map_err(doing(format!("writing {}", sql.display())))?;
-    let made = run_installer(installation, to, &sql);
-    let removed = fs::remove_file(&sql).map_err(doing(format!("removing {}", sql.display())));
-    made.and(removed)?;
+/// Makes a data directory in `work`, and says where.
+fn make(installation: &Installation, work: &Path, secret: &Secret) -> Result<PathBuf, EngineError> {
+    let (data, tmp, sql) = (
+        work.join("data"),
+        work.join("tmp"),
+        work.join("accounts.sql"),
+    );
+    let prepare = || {
+        private_dir(&tmp)?;
+        fs::write(&sql, accounts_sql(secret))
+    };
+    prepare().map_err(doing(format!("writing to {}", work.display())))?;
+    run_installer(installation, &data, &tmp, &sql)?;
     let closed = fs::Permissions::from_mode(0o700);
-    fs::set_permissions(to, closed).map_err(doing(format!("closing {}", to.display())))
+    fs::set_permissions(&data, closed).map_err(doing(format!("closing {}", data.display())))?;
+    Ok(data)
 }
 
-fn run_installer(installation: &Installation, to: &Path, sql: &Path) -> Result<(), EngineError> {
+/// Needs a directory for temporary files of its own: any server that starts removes those of
+/// others from `/tmp`.
+fn run_installer(
+    installation: &Installation,
+    to: &Path,
+    tmp: &Path,
+    sql: &Path,
+) -> Result<(), EngineError> {
     let program = &installation.install_db;
     let option = |name: &str, path: &Path| {
         let mut option = std::ffi::OsString::from(name);
@@ -132,6 +150,7 @@ fn run_installer(installation: &Installation, to: &Path, sql: &Path) -> Result<(
         .args(basedir_option(installation.basedir.as_deref()));
     command
         .arg(option("--datadir=", to))
+        .arg(option("--tmpdir=", tmp))
         .arg(option("--extra-file=", sql));
     command.args([
         "--auth-root-authentication-method=normal",

@@ -50,7 +50,7 @@ impl Group {
                 controller
             };
             let own = Path::new(place.base.file_name()?).join(id.to_string());
-            let dir = place.base.join(id.to_string());
+            let dir = place.of(id);
             let is_in = memberships
                 .get(key)
                 .is_some_and(|path| Path::new(path).ends_with(&own));
@@ -99,16 +99,8 @@ impl Group {
 
     /// Lets the process run again, whichever way it was frozen.
     pub(crate) fn thaw(&self, handle: &Handle) -> io::Result<()> {
-        match &self.freezer {
-            Some(Member {
-                version: CgroupVersion::V2,
-                dir,
-            }) => fs::write(dir.join("cgroup.freeze"), "0")?,
-            Some(Member {
-                version: CgroupVersion::V1,
-                dir,
-            }) => fs::write(dir.join("freezer.state"), "THAWED")?,
-            None => {}
+        if let Some(Member { version, dir }) = &self.freezer {
+            thaw(*version, dir)?;
         }
         // also for one that an earlier driver, which had no freezer, has stopped
         handle.signal(Signal::CONT)
@@ -190,6 +182,14 @@ impl Group {
             .parse()
             .ok()
             .map(Bytes)
+    }
+}
+
+/// Thaws a cgroup, whoever is in it.
+pub(super) fn thaw(version: CgroupVersion, dir: &Path) -> io::Result<()> {
+    match version {
+        CgroupVersion::V1 => fs::write(dir.join("freezer.state"), "THAWED"),
+        CgroupVersion::V2 => fs::write(dir.join("cgroup.freeze"), "0"),
     }
 }
 

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use dormouse_types::InstanceId;
+
 use super::{CgroupVersion, make_dir};
 
 /// One mounted hierarchy.
@@ -117,6 +119,20 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// An instance's cgroup.
+    pub(super) fn of(&self, id: InstanceId) -> PathBuf {
+        self.base.join(id.to_string())
+    }
+
+    /// Makes the directory that holds the instances' cgroups, if it is not there.
+    pub(super) fn make_base(&self, controller: &str) -> io::Result<()> {
+        make_dir(&self.base)?;
+        match self.version {
+            CgroupVersion::V1 => Ok(()),
+            CgroupVersion::V2 => enable(&self.base, controller),
+        }
+    }
+
     /// Makes the directory `name` in `parent` and tries the controller on a cgroup in it.
     pub(super) fn try_make(
         hierarchy: &Hierarchy,
@@ -124,25 +140,30 @@ impl Place {
         name: &str,
         controller: &str,
     ) -> Option<Self> {
-        let base = parent.join(name);
-        let version = hierarchy.version;
+        let place = Self {
+            version: hierarchy.version,
+            base: parent.join(name),
+        };
+        let (version, base) = (place.version, &place.base);
         let attempt = || -> io::Result<()> {
-            make_dir(&base)?;
             if version == CgroupVersion::V2 {
-                // a cgroup joins another only if their common ancestor may be written to as well
+                // a process may move only if the common ancestor may be written to as well
                 fs::OpenOptions::new()
                     .write(true)
                     .open(parent.join("cgroup.procs"))?;
                 enable(parent, controller)?;
-                enable(&base, controller)?;
             }
-            let probe = base.join("probe");
+            place.make_base(controller)?;
+            let probe = base.join(format!("probe-{}", std::process::id()));
             make_dir(&probe)?;
             let works = try_on(version, &probe, controller);
             fs::remove_dir(&probe)?;
             works
         };
-        attempt().ok().map(|()| Self { version, base })
+        let found = attempt();
+        // made anew with the first instance; others' may be in it already
+        let _ = fs::remove_dir(base);
+        found.ok().map(|()| place)
     }
 }
 
