@@ -16,6 +16,7 @@ use dormouse_policy::lifecycle::{
 use dormouse_policy::{Act, Cause, Verb, decide};
 use dormouse_types::State;
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use crate::catalog::{Change, Entry, Sync};
@@ -51,10 +52,12 @@ pub(crate) struct Actor {
     failures: Failures,
     last_failure: String,
     growing: Option<Growing>,
+    /// That what is noted is out of date is being written down.
+    staling: Option<JoinHandle<Result<(), Error>>>,
 }
 
 /// The buffer pool is grown behind the traffic; dropping this ends that.
-struct Growing(tokio::task::JoinHandle<()>);
+struct Growing(JoinHandle<()>);
 
 impl Drop for Growing {
     fn drop(&mut self) {
@@ -93,6 +96,7 @@ impl Actor {
             failures: Failures::default(),
             last_failure: String::new(),
             growing: None,
+            staling: None,
         }
     }
 
@@ -285,11 +289,14 @@ impl Actor {
         self.gate = Gate::Open;
         self.opened = Some(now());
         self.database.satisfied();
+        self.show(State::Active, reason);
         if self.database.view().notes() == Notes::Fresh {
+            if self.staling.is_none() {
+                self.mark_stale();
+            }
             self.database
                 .change(|v| Arc::make_mut(&mut v.noted).fresh = false);
         }
-        self.show(State::Active, reason);
         let target = crate::Target {
             instance: self.database.instance,
             generation: self.database.view().generation,
@@ -383,27 +390,53 @@ impl Actor {
     /// Writes down the state, and in the ledger how it came about.
     async fn record(&mut self, from: State, act: &Act, began: Instant) {
         let state = self.database.state();
-        let entry = self.entry(
-            EventKind::Changed,
-            from,
-            state,
-            act.cause,
-            &act.reason,
-            began,
-        );
-        let changes = vec![self.state_change(), entry];
-        if let Err(error) = self.world.catalog.write(Sync::Soon, changes).await {
-            // what is true is found again at the next start; nothing is lost but the entry
-            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
-        }
+        let changed = EventKind::Changed;
+        self.write_down(self.entry(changed, from, state, act.cause, &act.reason, began))
+            .await;
     }
 
     /// Writes down the state, and in the ledger that something was not done.
     async fn record_refusal(&mut self, to: State, cause: Cause, reason: &str, began: Instant) {
         let state = self.database.state();
-        let entry = self.entry(EventKind::Refused, state, to, cause, reason, began);
+        self.write_down(self.entry(EventKind::Refused, state, to, cause, reason, began))
+            .await;
+    }
+
+    async fn write_down(&mut self, entry: Change) {
+        self.marked_stale().await;
         let changes = vec![self.state_change(), entry];
-        if let Err(error) = self.world.catalog.write(Sync::Soon, changes).await {
+        let written = self.world.catalog.write(Sync::Soon, changes).await;
+        self.complain(written);
+    }
+
+    /// Begins to write down that what is noted is about to be out of date, with the state. It must
+    /// outlive a loss of power: an old password must not come back with it.
+    fn mark_stale(&mut self) {
+        let changes = vec![
+            self.state_change(),
+            Change::Stale(self.database.name.clone()),
+        ];
+        let fresh = self.database.view().notes() == Notes::Fresh;
+        let sync = if fresh { Sync::Now } else { Sync::Soon };
+        let catalog = self.world.catalog.clone();
+        self.staling = Some(tokio::spawn(
+            async move { catalog.write(sync, changes).await },
+        ));
+    }
+
+    /// Waits until [`Actor::mark_stale`] is done, if it was begun.
+    async fn marked_stale(&mut self) {
+        if let Some(staling) = self.staling.take()
+            && let Ok(written) = staling.await
+        {
+            self.complain(written);
+        }
+    }
+
+    /// What is true is found again at the next start: nothing is lost but what was to be written,
+    /// so it is no reason to leave a statement waiting.
+    fn complain(&self, written: Result<(), Error>) {
+        if let Err(error) = written {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
         }
     }

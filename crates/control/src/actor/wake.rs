@@ -10,7 +10,6 @@ use tracing::{error, info, warn};
 
 use super::{Actor, Done, Growing, PAUSE};
 use crate::Error;
-use crate::catalog::{Change, Sync};
 use crate::world::{now, within};
 
 impl Actor {
@@ -24,10 +23,8 @@ impl Actor {
         }
         self.database
             .change(|v| v.generation = v.generation.wrapping_add(1));
-        if let Err(error) = self.intend(State::Waking, &act.reason).await {
-            // better awake and not written down than not awake
-            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
-        }
+        self.show(State::Waking, &act.reason);
+        self.mark_stale();
         let world = Arc::clone(&self.world);
         let Ok(admitted) = world.admission.acquire().await else {
             return Done::Again;
@@ -40,6 +37,7 @@ impl Actor {
         self.failures = self.failures.started();
         let lost = self.restore_globals().await;
         drop(admitted);
+        self.marked_stale().await;
         self.open(&act.reason);
         self.forget_denials();
         self.record(from, &act, began).await;
@@ -82,17 +80,11 @@ impl Actor {
         let began = now();
         let from = self.database.state();
         self.show(State::Waking, &act.reason);
-        let intent = vec![
-            self.state_change(),
-            Change::Stale(self.database.name.clone()),
-        ];
-        let catalog = self.world.catalog.clone();
-        let intent = tokio::spawn(async move { catalog.write(Sync::Soon, intent).await });
+        self.mark_stale();
         if let Err(reason) = self
             .apply(Run::Running, self.world.config.deadlines.freeze)
             .await
         {
-            let _ = intent.await;
             warn!(database = %self.database.name, reason, "thaw failed");
             self.look().await;
             if self.run == Run::Frozen {
@@ -115,9 +107,6 @@ impl Actor {
         self.failures = self.failures.started();
         self.grow();
         self.forget_denials();
-        if let Ok(Err(error)) = intent.await {
-            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
-        }
         self.record(from, &act, began).await;
         Done::Again
     }

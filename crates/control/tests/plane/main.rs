@@ -1,4 +1,5 @@
 //! The plane in virtual time, on a machine that is made up, and that fails wherever it is told to.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "it is all tests")]
 #![expect(unreachable_pub, reason = "modules of one test share what is in them")]
 
 mod crash;

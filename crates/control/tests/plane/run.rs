@@ -46,7 +46,9 @@ impl Run {
 
     /// A short statement; the answer is the generation of the server that ran it.
     pub async fn query(&self, database: &DatabaseName) -> Result<u64, String> {
-        self.lanes.statement(&self.plane, database, MS).await
+        let statement = self.lanes.statement(&self.plane, database, MS);
+        let late = tokio::time::timeout(S * 3600, statement).await;
+        late.unwrap_or_else(|_| Err(format!("held for ever: {:?}", self.plane.show(database))))
     }
 
     pub fn status(&self, database: &DatabaseName) -> Status {

@@ -158,6 +158,31 @@ fn files_that_are_gone_are_told() {
 }
 
 #[test]
+fn no_account_comes_back_with_the_power() {
+    for slept in [State::Suspended, State::Parked] {
+        let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
+        let shop = name("shop");
+        run(&machine, dir.path(), async |run| {
+            machine.set(|m| m.extra_account = Some("eve".to_owned()));
+            run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+            run.until(&shop, slept).await;
+            run.query(&shop).await.unwrap();
+            machine.set(|m| m.extra_account = None);
+            run.query(&shop).await.unwrap();
+            machine.kill(run.status(&shop).instance);
+        });
+        run(&machine, dir.path(), async |run| {
+            assert_eq!(
+                run.plane.accounts(&shop, "eve").await.unwrap(),
+                [],
+                "after {slept}"
+            );
+            assert_eq!(run.plane.accounts(&shop, "admin").await.unwrap().len(), 1);
+        });
+    }
+}
+
+#[test]
 fn an_idle_database_that_was_left_running_goes_to_sleep() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let shop = name("shop");
