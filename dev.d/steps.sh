@@ -127,7 +127,7 @@ servers_of() {
     local process
     for process in /proc/[0-9]*; do
         # An argument of the server's names its files; the kernel's record of it cannot be a stale pid.
-        if tr '\0' '\n' <"$process/cmdline" 2>/dev/null | grep -qF -- "=$1/"; then
+        if { tr '\0' '\n' <"$process/cmdline"; } 2>/dev/null | grep -qF -- "=$1/"; then
             echo "${process#/proc/}"
         fi
     done
@@ -141,7 +141,7 @@ stop_dormouse() {
         "$binary" --data-dir "$dir" park "$name" >/dev/null 2>&1 ||
             "$binary" --data-dir "$dir" wake "$name" >/dev/null 2>&1 || true
     done
-    if [ -n "$pid" ] && tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "$dir"; then
+    if [ -n "$pid" ] && { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF -- "$dir"; then
         kill "$pid" 2>/dev/null || true
         gone 20 "$pid" || kill -9 "$pid" 2>/dev/null || true
     fi

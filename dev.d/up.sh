@@ -50,7 +50,7 @@ up_pid() {
     local pid
     [ -s "$say_file" ] || return 0
     pid=$(json_field pid <"$say_file")
-    if [ -n "$pid" ] && tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "$data_dir"; then
+    if [ -n "$pid" ] && { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF -- "$data_dir"; then
         echo "$pid"
     fi
 }
