@@ -310,7 +310,8 @@ fn change_user(client: &mut Client, user: &str, password: &str, schema: Option<&
         plugin: Some(NATIVE.to_owned()),
         attributes: Vec::new(),
     };
-    client.command(Command::ChangeUser, &login.encode(client.capabilities));
+    // the packet has the command's byte already
+    client.command(Command::ChangeUser, &login.encode(client.capabilities)[1..]);
     let payload = client.receive().unwrap();
     match payload[0] {
         0xff => Reply::Err(ErrPacket::parse(&payload).unwrap()),

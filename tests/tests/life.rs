@@ -128,9 +128,22 @@ fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, un
         let reply = client.query(text);
         assert!(!matches!(reply, dormouse_testkit::Reply::Err(_)), "{text}: {reply:?}");
     }
+    if pin == "lock" && !tells_of_locks(client) {
+        // then a lock is believed in until the connection is reset
+        client.command(Command::ResetConnection, b"");
+        assert_eq!(client.receive().unwrap()[0], 0);
+    }
     let _ = dormouse.json(&["park", "shop"]);
     assert_eq!(dormouse.state("shop"), "parked", "after {undo:?}");
     assert_eq!(client.query("SELECT 1").value(), "1");
+}
+
+/// Whether the server has the plugin metadata_lock_info; Debian ships it apart from the server.
+fn tells_of_locks(client: &mut Client) -> bool {
+    !matches!(
+        client.query("SELECT 1 FROM information_schema.METADATA_LOCK_INFO LIMIT 0"),
+        dormouse_testkit::Reply::Err(_)
+    )
 }
 
 #[test]
@@ -232,7 +245,7 @@ fn idle_databases_fall_asleep_by_themselves_and_wake_on_demand() {
     dormouse.until_state("shop", "parked");
     assert_eq!(client.query("SELECT 2").value(), "2");
     let events = dormouse.json(&["events", "shop"]).to_string();
-    for word in ["suspended", "parked", "waking"] {
+    for word in ["suspended", "parked", "demand"] {
         assert!(events.contains(word), "{word} is not in the ledger: {events}");
     }
 }

@@ -201,6 +201,12 @@ pub(crate) fn may_change_parsing(text: &[u8]) -> bool {
     Lexer::new(text).any(|token| matches!(token, Token::Word(word) if changes_parsing(word)))
 }
 
+/// Whether a text of unknown effect may take a lock that outlives it, or run another text that does.
+pub(crate) fn may_lock(text: &[u8]) -> bool {
+    const WORDS: [&str; 7] = ["GET_LOCK", "LOCK", "HANDLER", "FLUSH", "BACKUP", "CALL", "EXECUTE"];
+    Lexer::new(text).any(|token| WORDS.iter().any(|word| token.is(word)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,13 +17,14 @@ const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
      HEX(CONVERT(CURRENT_ROLE() USING utf8mb4)), LAST_INSERT_ID(), \
      @@character_set_client, @@character_set_results, @@collation_connection";
 
+/// The last two are said to have session values but can be set globally alone.
 const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING utf8mb4)), VARIABLE_TYPE \
      FROM information_schema.SYSTEM_VARIABLES \
      WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
      AND BINARY SESSION_VALUE <> BINARY GLOBAL_VALUE \
      AND VARIABLE_NAME NOT IN ('CHARACTER_SET_CLIENT', 'CHARACTER_SET_RESULTS', \
      'CHARACTER_SET_CONNECTION', 'COLLATION_CONNECTION', 'CHARACTER_SET_DATABASE', \
-     'COLLATION_DATABASE') LIMIT 10000";
+     'COLLATION_DATABASE', 'MAX_ALLOWED_PACKET', 'NET_BUFFER_LENGTH') LIMIT 10000";
 
 const USER_VARIABLES: &str = "SELECT COUNT(*) FROM information_schema.USER_VARIABLES LIMIT 1";
 
@@ -37,9 +38,11 @@ impl Probe {
     /// The questions, to be asked in this order outside a transaction.
     pub const QUESTIONS: [&'static str; 5] = [IDENTITY, VARIABLES, USER_VARIABLES, COUNTERS, LOCKS];
 
-    /// What the answers say: the state, and what of it cannot be restored.
+    /// What the answers say: the state, and what of it cannot be restored. A server without the
+    /// plugin `metadata_lock_info` cannot tell of locks; `may_lock` is then the judgement of the
+    /// statements the session has run.
     #[must_use]
-    pub fn read(answers: &[Answer]) -> (Captured, Vec<Pin>) {
+    pub fn read(answers: &[Answer], may_lock: bool) -> (Captured, Vec<Pin>) {
         let mut captured = Captured::default();
         let mut pins = Vec::new();
         let answer = |n: usize| answers.get(n).and_then(Option::as_ref);
@@ -61,7 +64,7 @@ impl Probe {
             Some(rows) => pins.extend(counters(rows)),
             None => pins.push(Pin::Unreadable),
         }
-        if count(answer(4)) != Some(0) {
+        if count(answer(4)).map_or(may_lock, |locks| locks > 0) {
             pins.push(Pin::Lock);
         }
         pins.sort_unstable();

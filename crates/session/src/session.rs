@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dormouse_wire::status::Status;
 
-use crate::effects::{Effects, Replay, may_change_parsing};
+use crate::effects::{Effects, Replay, may_change_parsing, may_lock};
 use crate::pin::Pin;
 use crate::probe::{Answer, Captured, Probe};
 use crate::statements::Statements;
@@ -38,6 +38,7 @@ pub struct Session {
     multi_statements: Option<bool>,
     next_transaction: bool,
     hidden_variable: bool,
+    may_lock: bool,
     pins: Vec<Pin>,
 }
 
@@ -57,6 +58,7 @@ impl Session {
             multi_statements: None,
             next_transaction: false,
             hidden_variable: false,
+            may_lock: false,
             pins: Vec::new(),
         }
     }
@@ -132,6 +134,7 @@ impl Session {
 
     fn unknown(&mut self, text: &[u8]) {
         self.knowledge = Knowledge::Unknown;
+        self.may_lock |= may_lock(text);
         if may_change_parsing(text) {
             self.statements.new_context();
         }
@@ -196,7 +199,7 @@ impl Session {
 
     /// What a probe of the backend found; the log before it is no longer needed.
     pub fn captured(&mut self, answers: &[Answer]) {
-        let (captured, pins) = Probe::read(answers);
+        let (captured, pins) = Probe::read(answers, self.may_lock);
         self.pins = pins;
         if !self.pins.contains(&Pin::Unreadable) {
             self.schema.clone_from(&captured.schema);
@@ -250,6 +253,7 @@ impl Session {
             .without(Status::IN_TRANS_READONLY);
         self.next_transaction = false;
         self.hidden_variable = false;
+        self.may_lock = false;
         self.pins.clear();
         self.knowledge = Knowledge::Known;
         lost

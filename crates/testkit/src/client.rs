@@ -62,7 +62,6 @@ impl Reply {
     }
 
     /// The rows; panics if there are none.
-    #[must_use]
     pub fn rows(self) -> Vec<Vec<Option<String>>> {
         match self {
             Self::Rows(rows) => rows,
@@ -71,7 +70,6 @@ impl Reply {
     }
 
     /// The only value of the only row; panics otherwise.
-    #[must_use]
     pub fn value(self) -> String {
         let rows = self.rows();
         match rows.as_slice() {
@@ -84,7 +82,6 @@ impl Reply {
     }
 
     /// The error; panics if there is none.
-    #[must_use]
     pub fn err(self) -> ErrPacket {
         match self {
             Self::Err(error) => error,

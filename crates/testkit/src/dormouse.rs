@@ -1,6 +1,7 @@
 //! A Dormouse of one's own, in a directory that goes with it.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -53,7 +54,14 @@ impl Dormouse {
     pub fn prepare(config: &str) -> Self {
         // Unix sockets have short paths: not under a long TMPDIR
         let dir = tempfile::Builder::new().prefix("dm").tempdir_in("/tmp").expect("a directory");
-        Self { dir, program: program(), config: config.to_owned(), running: None }
+        // servers run as users of their own and must reach what is theirs in it
+        let passable = std::fs::Permissions::from_mode(0o711);
+        std::fs::set_permissions(dir.path(), passable).expect("its owner's right");
+        // a server other than the installed one, as ./dev test brings it
+        let server = std::env::var("DORMOUSE_TEST_MARIADBD").ok();
+        let server = server.map_or(String::new(), |path| format!("engine.mariadbd = '{path}'\n"));
+        let config = format!("{server}{config}");
+        Self { dir, program: program(), config, running: None }
     }
 
     /// Its data directory.
@@ -104,6 +112,7 @@ impl Dormouse {
         let mut child = self
             .command(&["--json", "up", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
+            .env("DORMOUSE_LOG", "debug")
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

@@ -209,7 +209,9 @@ impl Attendant {
         let mut backend = match self.log_in(target, schema).await {
             Ok(backend) => backend,
             Err(BackendError::Refused(error)) => return Err(Unready::Refused(error)),
-            Err(BackendError::Gone(_) | BackendError::Malformed(_)) => return Err(Unready::Gone),
+            Err(error @ (BackendError::Gone(_) | BackendError::Malformed(_))) => {
+                return Err(gone(&error));
+            }
             Err(BackendError::Restore { error, .. }) => return Err(Unready::Lost(error)),
         };
         if schema.is_none() {
@@ -225,7 +227,7 @@ impl Attendant {
                         &error.message,
                     )));
                 }
-                Err(_) => return Err(Unready::Gone),
+                Err(error) => return Err(gone(&error)),
             }
         }
         self.membership
@@ -327,6 +329,11 @@ impl Attendant {
         }
         self.state.saw_insert_id(end.last_insert_id);
     }
+}
+
+fn gone(error: &BackendError) -> Unready {
+    tracing::debug!(%error, "a server could not be reached");
+    Unready::Gone
 }
 
 fn same_server(a: &Target, b: &Target) -> bool {

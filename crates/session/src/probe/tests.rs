@@ -34,7 +34,7 @@ fn a_clean_session_is_restored_whole() {
         &[Some("WAIT_TIMEOUT"), Some("3630"), Some("BIGINT UNSIGNED")],
         &[Some("TIME_ZONE"), Some("2B30303A3030"), Some("VARCHAR")],
     ]);
-    let (captured, pins) = Probe::read(&answers);
+    let (captured, pins) = Probe::read(&answers, false);
     assert_eq!(pins, []);
     assert_eq!(captured.schema.as_deref(), Some(&b"shop"[..]));
     assert_eq!(
@@ -51,7 +51,7 @@ fn a_clean_session_is_restored_whole() {
 
 #[test]
 fn what_cannot_be_restored_pins() {
-    let table: [(usize, Answer, Pin); 7] = [
+    let table: [(usize, Answer, Pin); 8] = [
         (0, None, Pin::Unreadable),
         (1, None, Pin::Unreadable),
         (2, rows(&[&[Some("2")]]), Pin::UserVariable),
@@ -67,11 +67,12 @@ fn what_cannot_be_restored_pins() {
             Pin::TextPrepare,
         ),
         (4, rows(&[&[Some("1")]]), Pin::Lock),
+        (4, None, Pin::Lock),
     ];
     for (question, answer, pin) in table {
         let mut answers = clean();
         answers[question] = answer;
-        assert_eq!(Probe::read(&answers).1, [pin]);
+        assert_eq!(Probe::read(&answers, true).1, [pin]);
     }
 }
 
@@ -79,4 +80,11 @@ fn what_cannot_be_restored_pins() {
 fn values_are_quoted() {
     assert_eq!(quote_text("it's \\"), "'it''s \\\\'");
     assert_eq!(quote_name("a`b"), "`a``b`");
+}
+
+#[test]
+fn without_the_plugin_only_statements_that_may_lock_do() {
+    let mut answers = clean();
+    answers[4] = None;
+    assert_eq!(Probe::read(&answers, false).1, []);
 }
