@@ -88,7 +88,7 @@ $(tail -n 15 "$data_dir/log")"
 }
 
 run() {
-    local binary listen where
+    local binary listen down
     up_options "$@"
     need_for up
     build "$profile"
@@ -100,17 +100,18 @@ run() {
     if ! "$binary" --data-dir "$data_dir" show first --json >/dev/null 2>&1; then
         "$binary" --data-dir "$data_dir" create first >&2
     fi
-    where="--data-dir $data_dir"
-    [ "$data_dir" = "${DORMOUSE_DATA_DIR:-}" ] && where=
+    down=./dev\ down
+    [ "$data_dir" = "$(up_data_dir)" ] || down+=" --data-dir $data_dir"
     listen=$(json_field listen <"$say_file")
     cat <<EOF
 
 Dormouse serves${listen:+ on $listen}. Everything it keeps is in $data_dir.
 
-  $binary $where ls
-  $binary $where show first
-  $binary $where events first --follow     watch it fall asleep and wake
-  ./dev down                               stop it
+  export DORMOUSE_DATA_DIR=$data_dir
+  $binary ls
+  $binary show first
+  $binary events first --follow    see it fall asleep and wake
+  $down    stop it
 
 Open the first database:
 
