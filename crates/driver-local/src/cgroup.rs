@@ -181,11 +181,31 @@ impl Cgroups {
     }
 
     /// Removes an instance's cgroups, which have no process any more, and what held them if they
-    /// were the last; one that cannot be removed yet is used again or removed next time.
-    pub(crate) fn clean(&self, id: InstanceId) {
+    /// were the last. Says whether they are gone: the kernel may still be busy with the end of
+    /// the process.
+    pub(crate) fn clean(&self, id: InstanceId) -> bool {
+        let _alone = self.alone();
+        let gone = |place: &Place| match fs::remove_dir(place.of(id)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => false,
+            _ => {
+                let _ = fs::remove_dir(&place.base);
+                true
+            }
+        };
+        // every one of them is tried
+        let gone: Vec<bool> = self.places().into_iter().map(gone).collect();
+        !gone.contains(&false)
+    }
+
+    /// Removes cgroups without a process, left by servers that ended while nobody drove them.
+    pub(crate) fn sweep(&self) {
         let _alone = self.alone();
         for place in self.places() {
-            let _ = fs::remove_dir(place.of(id)).and_then(|()| fs::remove_dir(&place.base));
+            for entry in fs::read_dir(&place.base).into_iter().flatten().flatten() {
+                // refused for those with a process, and for what is no directory
+                let _ = fs::remove_dir(entry.path());
+            }
+            let _ = fs::remove_dir(&place.base);
         }
     }
 

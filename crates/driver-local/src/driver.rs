@@ -93,6 +93,7 @@ struct Shared {
     template: Template,
     owners: Owners,
     cgroups: Cgroups,
+    cgroup_name: String,
     capabilities: Capabilities,
     instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
 }
@@ -116,7 +117,9 @@ impl LocalDriver {
         Layout::new(root.join(u32::MAX.to_string()))?;
         files::sweep(root).map_err(io("clearing up in"))?;
         let template = Template::ensure(&config.installation, &config.templates, &config.secret)?;
-        let cgroups = Cgroups::detect(config.cgroups, &cgroup_name(root));
+        let cgroup_name = cgroup_name(root);
+        let cgroups = Cgroups::detect(config.cgroups, &cgroup_name);
+        cgroups.sweep();
         let capabilities = cgroups.capabilities(matches!(owners, Owners::Each(_)));
         let found = scan::all(root, owners).map_err(io("looking for servers of"))?;
         let adopt = |(id, handle)| {
@@ -131,6 +134,7 @@ impl LocalDriver {
             template,
             owners,
             cgroups,
+            cgroup_name,
             capabilities,
             instances,
         };
@@ -143,6 +147,12 @@ impl LocalDriver {
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.shared.capabilities
+    }
+
+    /// The name of the cgroup that holds the instances', in each hierarchy.
+    #[must_use]
+    pub fn cgroup_name(&self) -> &str {
+        &self.shared.cgroup_name
     }
 
     /// The server that instances run.

@@ -36,27 +36,28 @@ pub(crate) struct Start<'a> {
     pub(crate) cgroups: Vec<PathBuf>,
 }
 
-/// What came of it.
+/// The lock of an instance: whoever holds it may write its configuration and start its server,
+/// which then holds it until it ends.
 #[derive(Debug)]
-pub(crate) enum Started {
-    /// A process runs; it has joined its cgroups as far as the machine let it.
-    Process(Child),
-    /// Another process holds the lock: a server runs already.
-    Locked,
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// Takes the lock; `None` if another process, most likely the server, holds it.
+    pub(crate) fn take(layout: &Layout) -> io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(layout.lock())?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
 }
 
-/// Starts a server. Blocks until the program is executed.
-pub(crate) fn start(start: &Start<'_>) -> io::Result<Started> {
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(start.layout.lock())?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Ok(Started::Locked),
-        other => other?,
-    }
+/// Starts a server, which joins its cgroups as far as the machine lets it. Blocks until the
+/// program is executed.
+pub(crate) fn start(start: &Start<'_>, Lock(lock): Lock) -> io::Result<Child> {
     let log = open_log(start)?;
     let mut command = Command::new(start.program);
     command.arg(format!(
@@ -99,7 +100,7 @@ pub(crate) fn start(start: &Start<'_>) -> io::Result<Started> {
     // work is allowed. All it does is a fixed list of raw system calls by rustix on values made
     // before the fork: it allocates nothing, takes no lock and does not unwind.
     unsafe { command.pre_exec(become_server) };
-    command.spawn().map(Started::Process)
+    command.spawn()
 }
 
 /// The server writes its own log there; whatever it prints before that goes there as well.

@@ -49,6 +49,27 @@ impl Place {
             .unwrap()
     }
 
+    /// Every cgroup made for this place, wherever it is.
+    fn cgroups(&self) -> Vec<PathBuf> {
+        fn below(dir: &Path, name: &str, found: &mut Vec<PathBuf>) {
+            // cgroups come and go while one looks
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                if entry.file_name() == name {
+                    found.push(entry.path());
+                } else if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                    below(&entry.path(), name, found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        below(
+            Path::new("/sys/fs/cgroup"),
+            self.local().cgroup_name(),
+            &mut found,
+        );
+        found
+    }
+
     /// Every process whose command line names a configuration of this place.
     fn processes(&self) -> Vec<u32> {
         let mine = self.dir.path().display().to_string();
@@ -144,6 +165,8 @@ async fn conform(cgroups: CgroupMode) {
     let place = Place::new(cgroups);
     conformance::run(&place).await;
     assert_eq!(place.processes(), [0; 0], "no process is left over");
+    let cgroups = place.cgroups();
+    assert!(cgroups.is_empty(), "cgroups are left over: {cgroups:?}");
     let mut left: Vec<_> = std::fs::read_dir(&place.config.root)
         .unwrap()
         .map(|e| e.unwrap().path())

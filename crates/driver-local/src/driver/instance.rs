@@ -3,6 +3,7 @@
 use std::io;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dormouse_driver::{Error, Observed, Run};
 use dormouse_engine::config;
@@ -14,8 +15,12 @@ use tracing::warn;
 use super::{Shared, blocking, files};
 use crate::cgroup::{Cgroups, Group};
 use crate::process::Handle;
-use crate::spawn::{self, Start, Started};
+use crate::spawn::{self, Lock, Start};
 use crate::{ready, scan};
+
+/// How often, and with which pause, cgroups are tried to be removed.
+const CLEAN_LOOKS: u32 = 20;
+const CLEAN_LOOK: Duration = Duration::from_millis(1);
 
 /// One instance. Its verbs take turns; anyone may look at any time.
 #[derive(Debug, Default)]
@@ -231,7 +236,13 @@ pub(super) async fn kill(
             .map_err(|e| doing(id, "waiting for the end of", e))?;
     }
     *instance.slot() = None;
-    shared.cgroups.clean(id);
+    for _ in 0..CLEAN_LOOKS {
+        if shared.cgroups.clean(id) {
+            return Ok(());
+        }
+        sleep(CLEAN_LOOK).await;
+    }
+    // used again, or removed by the next driver
     Ok(())
 }
 
@@ -244,7 +255,7 @@ async fn start(
 ) -> Result<Arc<Running>, Error> {
     // a server that holds the lock is ending, or not yet executed
     const LOOKS: u32 = 200;
-    const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+    const LOOK: Duration = Duration::from_millis(10);
     for _ in 0..LOOKS {
         let (shared, instance) = (Arc::clone(shared), Arc::clone(instance));
         let started = blocking(move || start_blocking(&shared, id, &instance, units)).await?;
@@ -282,6 +293,23 @@ fn start_blocking(
     units: Units,
 ) -> Result<StartedOrFound, Error> {
     let layout = shared.layout(id)?;
+    let starting = |e| {
+        doing(
+            id,
+            "starting (its user must be able to run the server program)",
+            e,
+        )
+    };
+    let Some(lock) = Lock::take(&layout).map_err(starting)? else {
+        let found = scan::one(&shared.config.root, shared.owners, id);
+        let found = found.map_err(|e| doing(id, "looking for", e))?;
+        let adopt = |handle| {
+            let running = Arc::new(Running::adopted(&shared.cgroups, id, handle));
+            *instance.slot() = Some(Arc::clone(&running));
+            (running, None)
+        };
+        return Ok(found.map(adopt));
+    };
     let installation = &shared.config.installation;
     let text = config::render(installation, &layout, units);
     files::write_config(&layout, &text).map_err(|e| doing(id, "configuring", e))?;
@@ -292,27 +320,13 @@ fn start_blocking(
         owner: shared.owners.of(id),
         cgroups: shared.cgroups.prepare(id, units),
     };
-    let io = |e| {
-        doing(
-            id,
-            "starting (its user must be able to run the server program)",
-            e,
-        )
-    };
-    let (handle, child) = match spawn::start(&start).map_err(io)? {
-        Started::Process(child) => match Handle::of_pid(child.id()) {
-            Ok(handle) => (handle, Some(child)),
-            Err(_) => return Err(ended_at_once(id, child, &layout, log_from)),
-        },
-        Started::Locked => match scan::one(&shared.config.root, shared.owners, id) {
-            Ok(Some(handle)) => (handle, None),
-            Ok(None) => return Ok(None),
-            Err(e) => return Err(doing(id, "looking for", e)),
-        },
+    let child = spawn::start(&start, lock).map_err(starting)?;
+    let Ok(handle) = Handle::of_pid(child.id()) else {
+        return Err(ended_at_once(id, child, &layout, log_from));
     };
     let running = Arc::new(Running::new(&shared.cgroups, id, handle, log_from));
     *instance.slot() = Some(Arc::clone(&running));
-    Ok(Some((running, child)))
+    Ok(Some((running, Some(child))))
 }
 
 fn ended_at_once(
