@@ -51,6 +51,8 @@ pub(crate) struct Actor {
     park_denied: Option<Denied>,
     failures: Failures,
     last_failure: String,
+    /// An order is carried out: a statement that arrives waits for its end.
+    insists: bool,
     growing: Option<Growing>,
     /// That what is noted is out of date is being written down.
     staling: Option<JoinHandle<Result<(), Error>>>,
@@ -95,6 +97,7 @@ impl Actor {
             park_denied: None,
             failures: Failures::default(),
             last_failure: String::new(),
+            insists: false,
             growing: None,
             staling: None,
         }
@@ -305,9 +308,17 @@ impl Actor {
         self.world.traffic.open(&self.database.name, target);
     }
 
-    /// Holds statements, unless one is running.
-    fn shut(&mut self) -> bool {
-        let shut = self.world.traffic.shut(&self.database.name, false);
+    /// Holds statements. For an order those that run are waited for, and what comes meanwhile does
+    /// not undo it; otherwise it is not done if one is running.
+    async fn shut(&mut self, act: &Act) -> bool {
+        self.insists = act.cause == Cause::Operator;
+        let traffic = &self.world.traffic;
+        let shut = if self.insists {
+            let limit = self.world.config.deadlines.drain;
+            traffic.drain(&self.database.name, limit).await
+        } else {
+            traffic.shut(&self.database.name, false)
+        };
         if shut {
             self.gate = Gate::Shut;
         } else {
@@ -331,6 +342,9 @@ impl Actor {
 
     /// Whether somebody needs the server now.
     fn wanted(&self) -> bool {
+        if self.insists {
+            return false;
+        }
         let held = || self.world.traffic.activity(&self.database.name).held;
         self.database.demanded() || held() > 0
     }

@@ -48,6 +48,8 @@ pub struct Deadlines {
     pub shrink: Duration,
     /// For sessions to note their state before a park.
     pub capture: Duration,
+    /// For running statements to end when a sleep is ordered.
+    pub drain: Duration,
     /// For a login to wait for a server whose accounts must be read first.
     pub login: Duration,
     /// For an order (`wake`, `park`, …) to be carried out before its caller is told to look later.
@@ -63,6 +65,7 @@ impl Default for Deadlines {
             ask: Duration::from_secs(5),
             shrink: Duration::from_secs(3),
             capture: Duration::from_secs(5),
+            drain: Duration::from_secs(2),
             login: Duration::from_secs(30),
             order: Duration::from_secs(310),
         }

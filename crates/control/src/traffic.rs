@@ -61,6 +61,10 @@ pub trait Traffic: Send + Sync + 'static {
     /// nothing if a statement is running; with `force` true (the server died) it always holds.
     fn shut(&self, database: &DatabaseName, force: bool) -> bool;
 
+    /// Holds every statement from now on and waits until those that run have ended. If that takes
+    /// longer than the deadline they flow again, and the answer is `false`.
+    async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool;
+
     /// Held statements get this error and so do later ones, until the traffic is opened or shut
     /// anew: the server cannot be started.
     fn refuse(&self, database: &DatabaseName, reason: &str);
@@ -70,7 +74,8 @@ pub trait Traffic: Send + Sync + 'static {
 
     /// With the traffic shut and the server running: every session notes its state so that it can
     /// be restored on another server, and says no if it has state that cannot be. Sessions that do
-    /// not answer in time veto with the pin `unresponsive`.
+    /// not answer in time veto with the pin `unresponsive`. It may be abandoned at any await: a
+    /// statement arrived, and the traffic is opened again.
     async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto>;
 
     /// With the traffic shut and every session captured: gives up all backends, so that the server

@@ -17,9 +17,10 @@ impl Actor {
     pub(super) async fn park(&mut self, act: Act) -> Done {
         let began = now();
         let from = self.database.state();
-        if from == State::Active && !self.shut() {
+        if from == State::Active && !self.shut(&act).await {
             return self.in_use().await;
         }
+        self.insists = act.cause == Cause::Operator;
         self.growing = None;
         if let Err(error) = self.intend(State::Parking, &act.reason).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");

@@ -19,7 +19,7 @@ impl Actor {
     /// a statement that arrives ends all this at once.
     pub(super) async fn suspend(&mut self, act: Act) -> Done {
         let began = now();
-        if !self.shut() {
+        if !self.shut(&act).await {
             return self.in_use().await;
         }
         self.growing = None;

@@ -293,7 +293,7 @@ fn orders_are_obeyed_or_refused_with_the_reason() {
             let error = refused.unwrap_err();
             assert_eq!(
                 error.to_string(),
-                "database 'shop' is active: 1 statement is running"
+                "database 'shop' is active: a statement is running"
             );
         }
         assert_eq!(long.await.unwrap(), Ok(3));

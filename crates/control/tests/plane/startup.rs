@@ -183,6 +183,26 @@ fn no_account_comes_back_with_the_power() {
 }
 
 #[test]
+fn no_account_comes_back_after_a_suspend_that_was_called_off() {
+    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
+    let shop = name("shop");
+    run(&machine, dir.path(), async |run| {
+        machine.set(|m| m.extra_account = Some("eve".to_owned()));
+        run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+        machine.set(|m| m.shrink_takes = 2 * S);
+        run.until(&shop, State::Suspending).await;
+        tokio::time::sleep(S).await;
+        run.query(&shop).await.unwrap();
+        machine.set(|m| m.extra_account = None);
+        run.query(&shop).await.unwrap();
+        machine.kill(run.status(&shop).instance);
+    });
+    run(&machine, dir.path(), async |run| {
+        assert_eq!(run.plane.accounts(&shop, "eve").await.unwrap(), []);
+    });
+}
+
+#[test]
 fn an_idle_database_that_was_left_running_goes_to_sleep() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let shop = name("shop");

@@ -182,6 +182,21 @@ impl Traffic for Lanes {
         shut.unwrap_or(true)
     }
 
+    async fn drain(&self, name: &DatabaseName, deadline: Duration) -> bool {
+        let until = tokio::time::Instant::now() + deadline;
+        let was = self.with(name, |l| std::mem::replace(&mut l.gate, Gate::Shut));
+        let mut changed = self.changed.subscribe();
+        while self.lock().get(name).is_some_and(|l| l.running > 0) {
+            if tokio::time::timeout_at(until, changed.changed()).await.is_err() {
+                if let Some(Gate::Open(target)) = was {
+                    self.open(name, target);
+                }
+                return false;
+            }
+        }
+        true
+    }
+
     fn refuse(&self, name: &DatabaseName, reason: &str) {
         self.with(name, |l| l.gate = Gate::Refusing(reason.to_owned()));
     }
