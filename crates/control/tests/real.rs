@@ -1,6 +1,6 @@
 //! The plane over the local driver and a real server: the life of one database, and what its
 //! server knows after each nap. Virtual time cannot tell this.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "it is all tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "it is all tests")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,20 @@ struct Targets(Mutex<BTreeMap<DatabaseName, Option<Target>>>);
 impl Targets {
     fn of(&self, name: &DatabaseName) -> Option<Target> {
         self.0.lock().unwrap().get(name).cloned().flatten()
+    }
+
+    /// Waits until statements flow to a server of this generation or a later one; not for ever.
+    async fn opened(&self, name: &DatabaseName, generation: u64) -> Target {
+        let opened = async {
+            loop {
+                match self.of(name) {
+                    Some(target) if target.generation >= generation => return target,
+                    _ => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        let opened = tokio::time::timeout(Duration::from_secs(60), opened).await;
+        opened.unwrap_or_else(|_| panic!("{name} is not open"))
     }
 
     fn set(&self, name: &DatabaseName, target: Option<Target>) {
@@ -47,9 +61,10 @@ impl Traffic for Targets {
         true
     }
 
-    async fn drain(&self, _database: &DatabaseName, _deadline: Duration) -> bool {
-        true
+    async fn drain(&self, database: &DatabaseName, _deadline: Duration) -> bool {
+        self.shut(database, false)
     }
+
     fn refuse(&self, name: &DatabaseName, reason: &str) {
         panic!("{name} was refused: {reason}");
     }
@@ -194,11 +209,8 @@ async fn a_database_keeps_what_it_knows_over_naps_crashes_and_upgrades() {
     assert_eq!(plane.has_schema(&shop, "goods"), Some(true));
     let began = Instant::now();
     plane.demand(&shop);
-    while targets.of(&shop).is_none() {
-        tokio::task::yield_now().await;
-    }
+    let thawed = targets.opened(&shop, 1).await;
     eprintln!("thawed in {:?}", began.elapsed());
-    let thawed = targets.of(&shop).unwrap();
     assert_eq!(thawed, first);
     assert_eq!(house.ask(&thawed, "SELECT a FROM goods.t").await, "42");
 
@@ -225,15 +237,7 @@ async fn a_database_keeps_what_it_knows_over_naps_crashes_and_upgrades() {
             .unwrap()
             .success()
     );
-    let replaced = async {
-        while targets.of(&shop).is_none_or(|t| t.generation < 3) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), replaced)
-        .await
-        .unwrap();
-    let restarted = targets.of(&shop).unwrap();
+    let restarted = targets.opened(&shop, 3).await;
     assert_eq!(house.ask(&restarted, "SELECT a FROM goods.t").await, "42");
 
     let pid = plane.show(&shop).unwrap().pid;
@@ -241,14 +245,7 @@ async fn a_database_keeps_what_it_knows_over_naps_crashes_and_upgrades() {
     drop(plane);
     let targets = Arc::new(Targets::default());
     let plane = house.plane(&targets).await;
-    let adopted = async {
-        while targets.of(&shop).is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), adopted)
-        .await
-        .unwrap();
+    targets.opened(&shop, 1).await;
     assert_eq!(plane.show(&shop).unwrap().pid, pid);
     let filter = dormouse_control::EventFilter {
         limit: 100,
