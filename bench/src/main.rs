@@ -1,1 +1,98 @@
-fn main() {}
+//! Measures Dormouse against named peers on the same machine in the same run: the program behind
+//! `./dev bench`. What each measure means is in `docs/performance.md`.
+//!
+//! Method: everything that is compared runs in interleaved rounds, every round in another order;
+//! a ratio is taken within a round, and what is reported is the median over the rounds.
+
+mod cleanup;
+mod machine;
+mod measure;
+mod options;
+mod report;
+mod rig;
+mod server;
+mod stats;
+mod sysbench;
+mod tls;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use dormouse_engine::{Installation, Search};
+
+use machine::Machine;
+use options::{Measure, Options};
+use report::Report;
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    cleanup::on_signals()?;
+    let search = Search {
+        mariadbd: options.mariadbd.clone(),
+        ..Search::default()
+    };
+    let installation = Installation::probe(&search)?;
+    let machine = Machine::look(&options, &installation)?;
+    for warning in machine.warnings() {
+        say(&format!("warning: {warning}"));
+    }
+    let report = measure_all(&options, &installation, machine)?;
+    print(&options, &report)
+}
+
+fn measure_all(
+    options: &Options,
+    installation: &Installation,
+    machine: Machine,
+) -> anyhow::Result<Report> {
+    let mut report = Report::new(machine, options);
+    let wants = |measures: &[Measure]| measures.iter().any(|m| options.wants(*m));
+    if wants(&[Measure::P1, Measure::P2, Measure::P3]) {
+        let rig = rig::Rig::build(options, installation)?;
+        if wants(&[Measure::P1, Measure::P2]) {
+            measure::throughput::run(options, &rig, &mut report)?;
+        }
+        if wants(&[Measure::P3]) {
+            measure::latency::run(options, &rig, &mut report)?;
+        }
+    }
+    if wants(&[Measure::P4, Measure::P5, Measure::P6]) {
+        let dormouse = rig::sleepy_dormouse(options);
+        if wants(&[Measure::P4, Measure::P5]) {
+            measure::wake::run(options, &dormouse, &mut report)?;
+        }
+        if wants(&[Measure::P6]) {
+            measure::create::run(options, &dormouse, &mut report)?;
+        }
+    }
+    if wants(&[Measure::P7]) {
+        measure::memory::run(options, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// The table goes to stdout, unless the JSON does.
+fn print(options: &Options, report: &Report) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(report).context("writing JSON")? + "\n";
+    let mut stdout = std::io::stdout();
+    match options.json.as_deref() {
+        Some(path) if path == Path::new("-") => {
+            eprint!("{}", report.text());
+            stdout.write_all(json.as_bytes())?;
+        }
+        Some(path) => {
+            fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+            stdout.write_all(report.text().as_bytes())?;
+        }
+        None => stdout.write_all(report.text().as_bytes())?,
+    }
+    Ok(())
+}
+
+/// Tells people how far it is.
+fn say(text: &str) {
+    eprintln!("bench: {text}");
+}

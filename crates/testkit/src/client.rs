@@ -22,6 +22,8 @@ pub struct Client {
     pub greeting: Option<Greeting>,
     /// What the client says it can do.
     pub capabilities: Capabilities,
+    /// How many bytes [`receive`](Client::receive) has read, headers included.
+    pub received: u64,
     seq: u8,
 }
 
@@ -114,7 +116,12 @@ impl Client {
     /// Connects by Unix socket and reads the greeting.
     #[must_use]
     pub fn unix(path: &Path) -> Self {
-        let stream = UnixStream::connect(path).expect("it listens");
+        Self::on(UnixStream::connect(path).expect("it listens"))
+    }
+
+    /// Reads the greeting from a Unix socket that is connected.
+    #[must_use]
+    pub fn on(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let mut client = Self::new(Box::new(stream));
         client.greet();
@@ -129,7 +136,7 @@ impl Client {
 
     fn new(stream: Box<dyn Stream>) -> Self {
         let capabilities = Self::plain_capabilities();
-        Self { stream, greeting: None, capabilities, seq: 0 }
+        Self { stream, greeting: None, capabilities, received: 0, seq: 0 }
     }
 
     /// Reads the greeting.
@@ -200,6 +207,16 @@ impl Client {
         self.stream.flush()
     }
 
+    /// Sends bytes as they are and receives as many as the reply holds: with the least work of its
+    /// own, for measurements.
+    ///
+    /// # Errors
+    /// The other side has closed, or says nothing for a minute.
+    pub fn exchange(&mut self, request: &[u8], reply: &mut [u8]) -> io::Result<()> {
+        self.stream.write_all(request)?;
+        self.stream.read_exact(reply)
+    }
+
     /// Closes the sending side; what the other side says can still be received.
     ///
     /// # Errors
@@ -222,6 +239,7 @@ impl Client {
             all.resize(at + header.len, 0);
             self.stream.read_exact(&mut all[at..])?;
             self.seq = header.seq.wrapping_add(1);
+            self.received += (HEADER + header.len) as u64;
             if !header.continues() {
                 return Ok(all);
             }

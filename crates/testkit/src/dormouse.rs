@@ -16,6 +16,7 @@ pub struct Dormouse {
     dir: TempDir,
     program: PathBuf,
     config: String,
+    log_level: &'static str,
     running: Option<Running>,
 }
 
@@ -52,16 +53,22 @@ impl Dormouse {
     /// Makes the directories, starts nothing.
     #[must_use]
     pub fn prepare(config: &str) -> Self {
+        // a server other than the installed one, as ./dev test brings it
+        let server = std::env::var("DORMOUSE_TEST_MARIADBD").ok();
+        let server = server.map_or(String::new(), |path| format!("engine.mariadbd = '{path}'\n"));
+        Self::prepare_program(program(), &format!("{server}{config}"), "debug")
+    }
+
+    /// The same for another build of the program, with nothing added to the configuration, and
+    /// logging as much as `log_level` says.
+    #[must_use]
+    pub fn prepare_program(program: PathBuf, config: &str, log_level: &'static str) -> Self {
         // Unix sockets have short paths: not under a long TMPDIR
         let dir = tempfile::Builder::new().prefix("dm").tempdir_in("/tmp").expect("a directory");
         // servers run as users of their own and must reach what is theirs in it
         let passable = std::fs::Permissions::from_mode(0o711);
         std::fs::set_permissions(dir.path(), passable).expect("its owner's right");
-        // a server other than the installed one, as ./dev test brings it
-        let server = std::env::var("DORMOUSE_TEST_MARIADBD").ok();
-        let server = server.map_or(String::new(), |path| format!("engine.mariadbd = '{path}'\n"));
-        let config = format!("{server}{config}");
-        Self { dir, program: program(), config, running: None }
+        Self { dir, program, config: config.to_owned(), log_level, running: None }
     }
 
     /// Its data directory.
@@ -112,7 +119,7 @@ impl Dormouse {
         let mut child = self
             .command(&["--json", "up", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
-            .env("DORMOUSE_LOG", "debug")
+            .env("DORMOUSE_LOG", self.log_level)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

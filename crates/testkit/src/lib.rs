@@ -3,7 +3,7 @@
 //!
 //! Everything here blocks, and panics when something does not go as it must: a fixture's failure
 //! is the test's.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "fixtures fail the test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "fixtures fail the test")]
 
 pub mod client;
 pub mod dormouse;

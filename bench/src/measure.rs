@@ -1,0 +1,33 @@
+//! The measures; each adds its rows to the report.
+
+pub(crate) mod create;
+pub(crate) mod latency;
+pub(crate) mod memory;
+pub(crate) mod throughput;
+pub(crate) mod wake;
+
+use dormouse_api::Client as Api;
+use dormouse_testkit::Dormouse;
+
+/// The API of a Dormouse, for orders whose time counts: no process is started for them.
+struct Orders {
+    runtime: tokio::runtime::Runtime,
+    api: Api,
+}
+
+impl Orders {
+    fn to(dormouse: &Dormouse) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            runtime,
+            api: Api::new(&dormouse.data_dir().join("api.sock")),
+        })
+    }
+}
+
+/// A duration in milliseconds.
+fn millis(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

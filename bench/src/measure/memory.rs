@@ -1,0 +1,86 @@
+//! P7: what Dormouse's resident memory grows by for each client that has logged in and is idle.
+
+use dormouse_testkit::{Created, Dormouse, process};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::options::Options;
+use crate::report::{Report, Target, Unit};
+use crate::rig::{settle, sleepy_dormouse};
+use crate::say;
+use crate::tls::TlsClient;
+
+/// Clients that come before the count and stay: with them what is needed once is there.
+const FIRST: usize = 50;
+
+/// Measures plain clients, then such with TLS, each with a Dormouse of their own: memory that
+/// departed clients leave to the allocator would be taken for the next ones'.
+pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    let clients = options.clients();
+    allow_files(clients + FIRST + 200)?;
+    let plain = grow(options, "plain", |dormouse, who| Ok(dormouse.connect(who)))?;
+    let connector = TlsClient::config()?;
+    let tls = grow(options, "TLS", |dormouse, who| {
+        TlsClient::connect(&connector, dormouse.address(), &who.user, &who.password)
+    })?;
+    let what = |kind| format!("memory per idle client of {clients}: {kind}");
+    report.promise(
+        "P7",
+        what("plain"),
+        plain,
+        Unit::Kibibytes,
+        Target::AtMost(8.0),
+    );
+    report.promise(
+        "P7",
+        what("TLS"),
+        tls,
+        Unit::Kibibytes,
+        Target::AtMost(20.0),
+    );
+    Ok(())
+}
+
+/// Growth for each client in KiB.
+fn grow<C>(
+    options: &Options,
+    kind: &str,
+    connect: impl Fn(&Dormouse, &Created) -> anyhow::Result<C>,
+) -> anyhow::Result<f64> {
+    let dormouse: Dormouse = sleepy_dormouse(options);
+    let who = dormouse.create("crowd", &[]);
+    let _first = (0..FIRST)
+        .map(|_| connect(&dormouse, &who))
+        .collect::<anyhow::Result<Vec<C>>>()?;
+    settle();
+    let before = process::resident(dormouse.pid());
+    let total = options.clients();
+    let mut crowd = Vec::with_capacity(total);
+    while crowd.len() < total {
+        crowd.push(connect(&dormouse, &who)?);
+        if crowd.len().is_multiple_of(1000) {
+            say(&format!("P7 {kind}: {} clients", crowd.len()));
+        }
+    }
+    settle();
+    let after = process::resident(dormouse.pid());
+    let counted = dormouse.show("crowd")["sessions"].as_u64();
+    anyhow::ensure!(
+        counted == Some((FIRST + total) as u64),
+        "Dormouse counts {counted:?} sessions"
+    );
+    Ok(after.saturating_sub(before) as f64 / 1024.0 / total as f64)
+}
+
+/// Lets this process, and the Dormouse it starts, open so many files.
+fn allow_files(count: usize) -> anyhow::Result<()> {
+    let now = getrlimit(Resource::Nofile);
+    let count = count as u64;
+    let most = now.maximum.unwrap_or(u64::MAX);
+    let wanted = Rlimit {
+        current: Some(count.max(now.current.unwrap_or(count))),
+        maximum: Some(most.max(count)),
+    };
+    setrlimit(Resource::Nofile, wanted).map_err(|_| {
+        anyhow::anyhow!("P7 needs {count} open files and may have {most}: raise `ulimit -Hn`, or leave P7 out with --only")
+    })
+}

@@ -1,0 +1,195 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures Dormouse on this machine, side by side with a plain server and HAProxy.
+///
+/// P1  point selects per second with 8 threads, through the proxy against direct TCP
+/// P2  the proxy's CPU time per query against HAProxy's, in the runs of P1
+/// P3  what the proxy adds to the median round trip of one thread
+/// P4  from a statement to a parked database to its first row, against a bare server start
+/// P5  the same for a suspended database
+/// P6  from asking for a new database to being logged in to it
+/// P7  memory of Dormouse for each idle client, plain and with TLS
+#[derive(Debug, Parser)]
+#[command(
+    name = "dormouse-bench",
+    version,
+    verbatim_doc_comment,
+    after_help = "\
+Everything runs in private directories below /tmp, with servers of its own, and is removed at the
+end, also after Ctrl-C. As root each server runs as an unprivileged user. Progress is told on
+stderr. Use a quiet machine: client, proxy and server share its cores, and what else runs is
+measured too. A missed target is reported, and is no failure of this program.
+
+Examples:
+  ./dev bench                            everything, about ten minutes
+  ./dev bench --only P4,P5 --json r.json two measures, with raw figures in a file
+  ./dev bench --quick                    does it work at all? about a minute; figures mean nothing
+  ./dev bench --json | jq .measures      JSON on stdout, the table on stderr"
+)]
+pub(crate) struct Options {
+    /// Rounds of each comparison; wakes and creates are repeated 20 and 10 times as often
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+
+    /// Seconds of load for each peer in a round
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+
+    /// Only these measures
+    #[arg(long, value_name = "P1,P2…", value_delimiter = ',', ignore_case = true)]
+    only: Vec<Measure>,
+
+    /// One short round of each with few clients: shows that it works, not how well
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Write the results as JSON to FILE, or to stdout
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// The program that is measured [default: `dormouse` beside this program]
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_BINARY")]
+    dormouse: Option<PathBuf>,
+
+    /// The database server [default: /usr/sbin/mariadbd, then PATH]
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_BENCH_MARIADBD")]
+    pub(crate) mariadbd: Option<PathBuf>,
+}
+
+/// A row of the table of what is promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub(crate) enum Measure {
+    /// Throughput.
+    P1,
+    /// CPU per query.
+    P2,
+    /// Latency.
+    P3,
+    /// Parked to first row.
+    P4,
+    /// Suspended to first row.
+    P5,
+    /// Create to login.
+    P6,
+    /// Memory per client.
+    P7,
+}
+
+impl Options {
+    /// Whether a measure was asked for.
+    pub(crate) fn wants(&self, measure: Measure) -> bool {
+        self.only.is_empty() || self.only.contains(&measure)
+    }
+
+    /// Rounds of each comparison.
+    pub(crate) fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    /// Load for each peer in a round.
+    pub(crate) fn seconds(&self) -> u32 {
+        if self.quick { 1 } else { self.seconds }
+    }
+
+    /// Round trips of one thread are measured this long for each peer in a round.
+    pub(crate) fn latency_time(&self) -> Duration {
+        Duration::from_secs(self.seconds().into()) / 2
+    }
+
+    /// How many wakes from park, and how many bare starts.
+    pub(crate) fn wakes(&self) -> u32 {
+        if self.quick {
+            5
+        } else {
+            (20 * self.rounds).max(60)
+        }
+    }
+
+    /// How many thaws.
+    pub(crate) fn thaws(&self) -> u32 {
+        if self.quick {
+            5
+        } else {
+            (20 * self.rounds).max(100)
+        }
+    }
+
+    /// How many new databases.
+    pub(crate) fn creates(&self) -> u32 {
+        if self.quick {
+            3
+        } else {
+            (10 * self.rounds).max(30)
+        }
+    }
+
+    /// How many idle clients.
+    pub(crate) fn clients(&self) -> usize {
+        if self.quick { 200 } else { 5000 }
+    }
+
+    /// The program that is measured.
+    pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
+        let program = match &self.dormouse {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?.with_file_name("dormouse"),
+        };
+        anyhow::ensure!(
+            program.is_file(),
+            "there is no {}: build it with `cargo build --release --bin dormouse`, or name it with --dormouse",
+            program.display()
+        );
+        Ok(program)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(arguments: &[&str]) -> Options {
+        Options::try_parse_from([&["bench"], arguments].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn only_names_measures_in_either_case() {
+        let options = parse(&["--only", "p1,P4"]);
+        let wanted = Measure::value_variants()
+            .iter()
+            .filter(|m| options.wants(**m));
+        assert_eq!(
+            wanted.copied().collect::<Vec<_>>(),
+            [Measure::P1, Measure::P4]
+        );
+        assert!(parse(&[]).wants(Measure::P7));
+        assert!(Options::try_parse_from(["bench", "--only", "P9"]).is_err());
+    }
+
+    #[test]
+    fn json_without_a_file_is_stdout() {
+        assert_eq!(parse(&["--json"]).json, Some("-".into()));
+        assert_eq!(parse(&["--json", "x.json"]).json, Some("x.json".into()));
+        assert_eq!(parse(&[]).json, None);
+    }
+
+    #[test]
+    fn promised_numbers_of_samples_are_kept_with_few_rounds() {
+        let options = parse(&["--rounds", "1"]);
+        assert_eq!(
+            (options.wakes(), options.thaws(), options.creates()),
+            (60, 100, 30)
+        );
+    }
+}

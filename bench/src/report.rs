@@ -1,0 +1,287 @@
+//! What was measured, as a table and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::options::Options;
+use crate::stats::median;
+
+/// Everything that goes out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// When the measurement began, UTC.
+    date: jiff::Timestamp,
+    machine: Machine,
+    rounds: u32,
+    seconds: u32,
+    /// Whether the figures mean nothing.
+    quick: bool,
+    measures: Vec<Row>,
+    /// Figures of each round, or of each sample.
+    raw: BTreeMap<String, Series>,
+}
+
+/// One figure.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    /// `P1` to `P7`.
+    id: &'static str,
+    what: String,
+    value: f64,
+    unit: Unit,
+    target: Option<Target>,
+    /// Whether the target is met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pass: Option<bool>,
+}
+
+/// What is promised.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Target {
+    /// The figure or more.
+    AtLeast(f64),
+    /// The figure or less.
+    AtMost(f64),
+}
+
+/// In what a figure is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// A quotient of two figures.
+    Ratio,
+    /// Queries a second.
+    QueriesPerSecond,
+    /// Microseconds.
+    Microseconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Units of 1024 bytes.
+    Kibibytes,
+}
+
+#[derive(Debug, Serialize)]
+struct Series {
+    unit: Unit,
+    median: f64,
+    figures: Vec<f64>,
+}
+
+impl Report {
+    /// An empty one, begun now.
+    pub(crate) fn new(machine: Machine, options: &Options) -> Self {
+        Self {
+            date: jiff::Timestamp::now(),
+            machine,
+            rounds: options.rounds(),
+            seconds: options.seconds(),
+            quick: options.quick,
+            measures: Vec::new(),
+            raw: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a figure that stands for itself.
+    pub(crate) fn figure(
+        &mut self,
+        id: &'static str,
+        what: impl Into<String>,
+        value: f64,
+        unit: Unit,
+    ) {
+        self.measures.push(Row {
+            id,
+            what: what.into(),
+            value,
+            unit,
+            target: None,
+            pass: None,
+        });
+    }
+
+    /// Adds a figure of which something is promised.
+    pub(crate) fn promise(
+        &mut self,
+        id: &'static str,
+        what: impl Into<String>,
+        value: f64,
+        unit: Unit,
+        target: Target,
+    ) {
+        let pass = Some(target.met_by(value));
+        self.measures.push(Row {
+            id,
+            what: what.into(),
+            value,
+            unit,
+            target: Some(target),
+            pass,
+        });
+    }
+
+    /// Keeps the figures behind a row.
+    pub(crate) fn raw(&mut self, name: impl Into<String>, unit: Unit, figures: &[f64]) {
+        let figures = figures.to_vec();
+        let series = Series {
+            unit,
+            median: median(&figures),
+            figures,
+        };
+        self.raw.insert(name.into(), series);
+    }
+
+    /// The table for people, with a heading.
+    pub(crate) fn text(&self) -> String {
+        let mut table = Table::new();
+        // also fit for docs/performance.md
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.set_header(["", "measure", "result", "target", ""]);
+        for row in &self.measures {
+            table.add_row(row.cells());
+        }
+        if let Some(column) = table.column_mut(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        let Machine {
+            cores,
+            cpu,
+            memory_mib,
+            kernel,
+            load,
+            ..
+        } = &self.machine;
+        let machine = &self.machine;
+        let mut programs = vec![
+            machine.dormouse.clone(),
+            format!("MariaDB {}", machine.server),
+        ];
+        programs.extend(
+            machine
+                .haproxy
+                .as_ref()
+                .map(|version| format!("HAProxy {version}")),
+        );
+        programs.extend(
+            machine
+                .sysbench
+                .as_ref()
+                .map(|version| format!("sysbench {version}")),
+        );
+        let quick = if self.quick {
+            "; --quick: the figures mean nothing"
+        } else {
+            ""
+        };
+        format!(
+            "{}: {cores} cores of {cpu}, {} GiB, Linux {kernel}, load before {load:.2}\n{}\n\
+             {} rounds of {} s{quick}\n\n{table}\n",
+            self.date.strftime("%Y-%m-%d %H:%M UTC"),
+            memory_mib.div_ceil(1024),
+            programs.join(", "),
+            self.rounds,
+            self.seconds,
+        )
+    }
+}
+
+impl Row {
+    fn cells(&self) -> [String; 5] {
+        let target = self.target.map_or_else(
+            || "–".to_owned(),
+            |target| match target {
+                Target::AtLeast(figure) => format!("≥ {}", self.unit.show_target(figure)),
+                Target::AtMost(figure) => format!("≤ {}", self.unit.show_target(figure)),
+            },
+        );
+        let verdict = match self.pass {
+            Some(true) => "pass",
+            Some(false) => "miss",
+            None => "",
+        };
+        [
+            self.id.to_owned(),
+            self.what.clone(),
+            self.unit.show(self.value),
+            target,
+            verdict.to_owned(),
+        ]
+    }
+}
+
+impl Target {
+    fn met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(figure) => value >= figure,
+            Self::AtMost(figure) => value <= figure,
+        }
+    }
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::Ratio => format!("{value:.2}"),
+            Self::QueriesPerSecond => format!("{value:.0} {self}"),
+            Self::Microseconds | Self::Milliseconds | Self::Kibibytes => {
+                format!("{value:.1} {self}")
+            }
+        }
+    }
+
+    fn show_target(self, value: f64) -> String {
+        match self {
+            Self::Ratio => format!("{value}"),
+            _ => format!("{value} {self}"),
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ratio => "",
+            Self::QueriesPerSecond => "/s",
+            Self::Microseconds => "µs",
+            Self::Milliseconds => "ms",
+            Self::Kibibytes => "KiB",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_whether_its_target_is_met() {
+        let row = |value, target: Target| Row {
+            id: "P1",
+            what: String::new(),
+            value,
+            unit: Unit::Ratio,
+            target: Some(target),
+            pass: Some(target.met_by(value)),
+        };
+        assert_eq!(
+            row(0.72, Target::AtLeast(0.72)).cells()[2..],
+            ["0.72", "≥ 0.72", "pass"]
+        );
+        assert_eq!(
+            row(2.01, Target::AtMost(2.0)).cells()[2..],
+            ["2.01", "≤ 2", "miss"]
+        );
+        // a figure that is none meets nothing
+        assert_eq!(row(f64::NAN, Target::AtMost(2.0)).cells()[4], "miss");
+    }
+
+    #[test]
+    fn figures_are_shown_with_their_unit() {
+        assert_eq!(Unit::QueriesPerSecond.show(51_234.6), "51235 /s");
+        assert_eq!(Unit::Kibibytes.show_target(8.0), "8 KiB");
+    }
+}

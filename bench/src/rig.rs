@@ -1,0 +1,187 @@
+//! What is compared under load: the same server with the same data, reached in different ways.
+
+mod bare;
+mod haproxy;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use dormouse_engine::Installation;
+use dormouse_testkit::{Client, Dormouse, Reply};
+
+use crate::options::Options;
+use crate::sysbench::{self, SCHEMA, Statements};
+use crate::{cleanup, say};
+
+use bare::Bare;
+use haproxy::HaProxy;
+
+/// A way to reach a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    /// For people.
+    pub(crate) name: &'static str,
+    pub(crate) way: Way,
+    pub(crate) via: Via,
+    pub(crate) user: String,
+    pub(crate) password: String,
+    /// The process in between.
+    pub(crate) proxy: Option<u32>,
+}
+
+/// Which way it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The server's Unix socket.
+    Socket,
+    /// The server's TCP port.
+    Tcp,
+    /// HAProxy, which reaches the server by TCP.
+    HaProxy,
+    /// HAProxy, which reaches the server by its Unix socket, as Dormouse does.
+    HaProxySocket,
+    /// Dormouse.
+    Dormouse,
+}
+
+/// Where a client connects.
+#[derive(Debug, Clone)]
+pub(crate) enum Via {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// A client, logged in.
+    pub(crate) fn connect(&self) -> anyhow::Result<Client> {
+        let mut client = match &self.via {
+            Via::Tcp(address) => Client::tcp(&address.to_string()),
+            Via::Unix(path) => Client::unix(path),
+        };
+        match client.login(&self.user, &self.password, None) {
+            Reply::Ok(_) => Ok(client),
+            other => anyhow::bail!("login through {} failed: {other:?}", self.name),
+        }
+    }
+}
+
+/// A plain server, HAProxy before it, and a Dormouse with one database that never sleeps.
+pub(crate) struct Rig {
+    endpoints: Vec<Endpoint>,
+    // in this order: who passes on ends before whom it passes on to
+    _dormouse: Dormouse,
+    _haproxy: HaProxy,
+    _bare: Bare,
+}
+
+impl Rig {
+    /// Starts everything and fills the tables.
+    pub(crate) fn build(options: &Options, installation: &Installation) -> anyhow::Result<Self> {
+        say("starting a plain server, HAProxy and Dormouse");
+        let bare = Bare::start(installation)?;
+        let haproxy = HaProxy::start(&bare)?;
+        let dormouse = start_dormouse(options);
+        // as much CPU as the plain server can get: two units are a core
+        let units = 2 * std::thread::available_parallelism()?.get();
+        let who = dormouse.create("bench", &["--units", &units.to_string()]);
+        let endpoint = |name, way, via, proxy| Endpoint {
+            name,
+            way,
+            via,
+            user: bare::USER.to_owned(),
+            password: bare::PASSWORD.to_owned(),
+            proxy,
+        };
+        let between = Some(haproxy.pid());
+        let address = dormouse.address().parse().context("Dormouse's address")?;
+        let endpoints = vec![
+            endpoint("Unix socket", Way::Socket, Via::Unix(bare.socket()), None),
+            endpoint("TCP", Way::Tcp, Via::Tcp(bare.address), None),
+            endpoint("HAProxy", Way::HaProxy, Via::Tcp(haproxy.by_tcp), between),
+            endpoint(
+                "HAProxy to Unix socket",
+                Way::HaProxySocket,
+                Via::Tcp(haproxy.by_socket),
+                between,
+            ),
+            Endpoint {
+                user: who.user,
+                password: who.password,
+                ..endpoint(
+                    "Dormouse",
+                    Way::Dormouse,
+                    Via::Tcp(address),
+                    Some(dormouse.pid()),
+                )
+            },
+        ];
+        let rig = Self {
+            endpoints,
+            _dormouse: dormouse,
+            _haproxy: haproxy,
+            _bare: bare,
+        };
+        rig.fill()?;
+        Ok(rig)
+    }
+
+    /// The ways, beginning with another one in each round.
+    pub(crate) fn in_order_of(&self, round: u32) -> impl Iterator<Item = &Endpoint> {
+        let first = round as usize % self.endpoints.len();
+        self.endpoints
+            .iter()
+            .cycle()
+            .skip(first)
+            .take(self.endpoints.len())
+    }
+
+    fn fill(&self) -> anyhow::Result<()> {
+        for endpoint in self
+            .endpoints
+            .iter()
+            .filter(|e| matches!(e.way, Way::Tcp | Way::Dormouse))
+        {
+            let made = endpoint
+                .connect()?
+                .query(&format!("CREATE DATABASE {SCHEMA}"));
+            anyhow::ensure!(matches!(made, Reply::Ok(_)), "CREATE DATABASE: {made:?}");
+            sysbench::prepare(endpoint)?;
+        }
+        for endpoint in &self.endpoints {
+            for statements in Statements::ALL {
+                sysbench::run(endpoint, statements, 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A Dormouse whose databases sleep when told to, and then only.
+pub(crate) fn sleepy_dormouse(options: &Options) -> Dormouse {
+    say("starting Dormouse");
+    start_dormouse(options)
+}
+
+fn start_dormouse(options: &Options) -> Dormouse {
+    let server = options.mariadbd.as_ref();
+    let server = server.map_or(String::new(), |path| {
+        format!("engine.mariadbd = '{}'\n", path.display())
+    });
+    let config = format!("{server}[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
+    // that it exists was checked at the start
+    let program = options.program().unwrap_or_default();
+    let mut dormouse = Dormouse::prepare_program(program, &config, "info");
+    if let Some(dir) = dormouse.data_dir().parent() {
+        cleanup::remember(dir);
+    }
+    dormouse.up();
+    dormouse
+}
+
+/// Lets what a server or Dormouse does after its last answer come to an end before the next
+/// sample; nothing depends on it being long enough.
+pub(crate) fn settle() {
+    std::thread::sleep(Duration::from_millis(20));
+}

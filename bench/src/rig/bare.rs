@@ -1,0 +1,111 @@
+//! A plain server on TCP and a Unix socket, configured exactly as an instance of Dormouse's.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use dormouse_engine::{Installation, Layout, Owner, Secret, Template, config, pool};
+use dormouse_testkit::Client;
+use dormouse_types::Units;
+use tempfile::TempDir;
+
+use crate::cleanup;
+use crate::server::{Recipe, Server};
+
+/// The account of the load.
+pub(crate) const USER: &str = "bench";
+/// Its password.
+pub(crate) const PASSWORD: &str = "a-bench-stands-in-the-garden";
+
+/// Whom it runs as if we are root; no convention gives this number out, and Dormouse's own
+/// servers have larger ones.
+const UID: u32 = 1_899_999_999;
+
+/// The server and its files.
+pub(super) struct Bare {
+    pub(super) address: SocketAddr,
+    layout: Layout,
+    _server: Server,
+    _dir: TempDir,
+}
+
+impl Bare {
+    pub(super) fn start(installation: &Installation) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("dmbare")
+            .tempdir_in("/tmp")?;
+        cleanup::remember(dir.path());
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711))?;
+        let secret = Secret::load_or_create(&dir.path().join("secret"))?;
+        let template = Template::ensure(installation, &dir.path().join("templates"), &secret)?;
+        let layout = Layout::new(dir.path().join("server"))?;
+        let root = rustix::process::geteuid().is_root();
+        let owner = root.then_some(Owner { uid: UID, gid: UID });
+        template.instantiate(&layout, owner)?;
+
+        let address = free_address()?;
+        let accounts = dir.path().join("accounts.sql");
+        fs::write(
+            &accounts,
+            format!(
+                "CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO {USER}@'%';\n"
+            ),
+        )?;
+        fs::set_permissions(&accounts, fs::Permissions::from_mode(0o644))?;
+        fs::write(
+            layout.config(),
+            configuration(installation, &layout, address, &accounts)?,
+        )?;
+        fs::set_permissions(layout.config(), fs::Permissions::from_mode(0o644))?;
+
+        let recipe = Recipe {
+            program: installation.mariadbd.clone(),
+            arguments: vec![format!("--defaults-file={}", layout.config().display())],
+            owner,
+            socket: layout.socket(),
+        };
+        let (server, stream) = recipe.start()?;
+        // its greeting says that it is up
+        drop(Client::on(stream));
+        Ok(Self {
+            address,
+            layout,
+            _server: server,
+            _dir: dir,
+        })
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.layout.socket()
+    }
+}
+
+/// An instance's configuration, with a TCP port, and at once as large as an instance grows.
+fn configuration(
+    installation: &Installation,
+    layout: &Layout,
+    address: SocketAddr,
+    accounts: &std::path::Path,
+) -> anyhow::Result<String> {
+    let units = Units(u16::try_from(
+        2 * std::thread::available_parallelism()?.get(),
+    )?);
+    let mut text = config::render(installation, layout, units);
+    // of an option given twice the last one counts
+    text.push_str(&format!(
+        "skip-networking=OFF\nbind-address={}\nport={}\ninnodb-buffer-pool-size={}\ninit-file=\"{}\"\n",
+        address.ip(),
+        address.port(),
+        pool::awake(units).0,
+        accounts.display()
+    ));
+    Ok(text)
+}
+
+/// An address nobody listens on at the moment.
+pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("taking a free port")?;
+    Ok(listener.local_addr()?)
+}

@@ -1,0 +1,67 @@
+//! Medians and percentiles.
+
+/// The median; the mean of the middle two of an even number. NaN of none.
+pub(crate) fn median(samples: &[f64]) -> f64 {
+    let sorted = sorted(samples);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        _ => sorted[middle],
+    }
+}
+
+/// The smallest sample that is not exceeded by `percent` of all (nearest rank). NaN of none.
+pub(crate) fn percentile(samples: &[f64], percent: f64) -> f64 {
+    let sorted = sorted(samples);
+    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+    let at = rank.clamp(1, sorted.len().max(1)) - 1;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
+
+fn sorted(samples: &[f64]) -> Vec<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// Each figure of one series divided by the one of the same round in another.
+pub(crate) fn ratios(over: &[f64], under: &[f64]) -> Vec<f64> {
+    over.iter()
+        .zip(under)
+        .map(|(over, under)| over / under)
+        .collect()
+}
+
+/// Each figure of one series less the one of the same round in another.
+pub(crate) fn differences(of: &[f64], from: &[f64]) -> Vec<f64> {
+    of.iter().zip(from).map(|(of, from)| of - from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_lies_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn percentiles_are_samples() {
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(percentile(&hundred, 50.0), 50.0);
+        assert_eq!(percentile(&hundred, 99.0), 99.0);
+        assert_eq!(percentile(&hundred[..60], 99.0), 60.0);
+        assert_eq!(percentile(&[7.0], 99.0), 7.0);
+        assert!(percentile(&[], 99.0).is_nan());
+    }
+
+    #[test]
+    fn rounds_are_compared_one_by_one() {
+        assert_eq!(ratios(&[2.0, 9.0], &[1.0, 3.0]), [2.0, 3.0]);
+        assert_eq!(differences(&[2.0, 9.0], &[1.0, 3.0]), [1.0, 6.0]);
+    }
+}
