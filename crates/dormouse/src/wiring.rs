@@ -225,6 +225,10 @@ impl Traffic for Steering {
         self.0.shut(database, force)
     }
 
+    async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool {
+        self.0.drain(database, deadline).await
+    }
+
     fn refuse(&self, database: &DatabaseName, reason: &str) {
         self.0.refuse(database, reason);
     }

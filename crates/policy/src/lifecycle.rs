@@ -258,17 +258,14 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Running if seen.gate != Gate::Open => return settle(seen, State::Active),
         Server::Running => {}
     }
-    let busy = busy(&seen.load);
-    match (seen.order, &busy) {
-        (Some(Order::Suspend | Order::Park), Some(why)) => {
-            return Plan::act(Verb::Refuse, Cause::Operator, why.clone());
-        }
-        (Some(Order::Suspend), None) => return ordered(Verb::Suspend),
-        (Some(Order::Park), None) => return ordered(Verb::Park),
+    match seen.order {
+        // what runs is waited for, what comes is held
+        Some(Order::Suspend) => return ordered(Verb::Suspend),
+        Some(Order::Park) => return ordered(Verb::Park),
         _ => {}
     }
     let (suspend, park) = (spec.idle_suspend.duration(), spec.idle_park.duration());
-    if busy.is_some() {
+    if is_busy(&seen.load) {
         let soonest = [suspend, park].into_iter().flatten().min();
         return Plan::rest(soonest.and_then(|d| now.checked_add(d.max(SOONEST_LOOK))));
     }
@@ -303,14 +300,7 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Running => return settle(seen, State::Active),
         Server::Frozen => {}
     }
-    if seen.load.held > 0 {
-        if seen.order == Some(Order::Park) {
-            return Plan::act(
-                Verb::Refuse,
-                Cause::Operator,
-                "statements are waiting for it",
-            );
-        }
+    if seen.load.held > 0 && seen.order != Some(Order::Park) {
         return Plan::act(Verb::Thaw, Cause::Demand, "a statement arrived");
     }
     if seen.notes == Notes::Stale {
@@ -442,15 +432,9 @@ fn ordered(verb: Verb) -> Plan {
     Plan::act(verb, Cause::Operator, "ordered")
 }
 
-/// Why the database may not sleep now.
-fn busy(load: &Load) -> Option<String> {
-    match (load.running, load.held) {
-        (0, 0) => None,
-        (0, 1) => Some("1 statement is waiting".to_owned()),
-        (0, n) => Some(format!("{n} statements are waiting")),
-        (1, _) => Some("1 statement is running".to_owned()),
-        (n, _) => Some(format!("{n} statements are running")),
-    }
+/// Whether a statement runs or waits.
+fn is_busy(load: &Load) -> bool {
+    load.running > 0 || load.held > 0
 }
 
 /// Since when nobody has used it: the later of the last statement and the last wake.

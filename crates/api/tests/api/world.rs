@@ -206,6 +206,9 @@ impl Traffic for Quiet {
     fn shut(&self, _: &DatabaseName, _: bool) -> bool {
         true
     }
+    async fn drain(&self, _database: &DatabaseName, _deadline: Duration) -> bool {
+        true
+    }
     fn refuse(&self, _: &DatabaseName, _: &str) {}
     fn activity(&self, _: &DatabaseName) -> Activity {
         Activity::default()
