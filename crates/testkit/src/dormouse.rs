@@ -1,5 +1,6 @@
 //! A Dormouse of one's own, in a directory that goes with it.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -226,9 +227,11 @@ impl Drop for Dormouse {
             let _ = running.child.kill();
             let _ = running.child.wait();
         }
-        for pid in process::mentioning(self.dir.path()) {
-            process::kill(pid);
-        }
+        let servers = process::mentioning(self.dir.path());
+        let groups: BTreeSet<_> = servers.iter().flat_map(|pid| process::control_groups(*pid)).collect();
+        servers.iter().for_each(|pid| process::kill(*pid));
+        process::until("its servers are gone", || process::mentioning(self.dir.path()).is_empty());
+        groups.iter().for_each(|group| process::remove_control_group(group));
         if std::thread::panicking() {
             let mut log = self.log();
             let tail = log.len().saturating_sub(8000);

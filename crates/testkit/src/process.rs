@@ -1,7 +1,7 @@
 //! Looking at processes through `/proc`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,6 +31,35 @@ pub fn kill(pid: u32) {
 pub fn terminate(pid: u32) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
     let _ = kill_process(pid, Signal::TERM);
+}
+
+/// The control groups of a Dormouse that a process is in: the topmost one, in every hierarchy.
+#[must_use]
+pub fn control_groups(pid: u32) -> Vec<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    // HIERARCHY:CONTROLLERS:PATH, see cgroups(7)
+    let names = text.lines().filter_map(|line| {
+        let path = line.splitn(3, ':').nth(2)?;
+        path.split('/').find(|part| part.starts_with("dormouse-")).map(str::to_owned)
+    });
+    let hierarchies = || fs::read_dir("/sys/fs/cgroup").into_iter().flatten().filter_map(Result::ok);
+    let root = Path::new("/sys/fs/cgroup");
+    names
+        .flat_map(|name| {
+            hierarchies().map(|h| h.path()).chain([root.to_owned()]).map(move |h| h.join(&name))
+        })
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
+/// Removes a control group and those in it; they hold no process any more.
+pub fn remove_control_group(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().filter_map(Result::ok) {
+        if entry.path().is_dir() {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+    let _ = fs::remove_dir(path);
 }
 
 /// Waits until a condition holds; panics with `what` after a minute.
