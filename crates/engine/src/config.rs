@@ -17,6 +17,9 @@ pub const MAX_CONNECTIONS: u32 = 4096;
 /// How many files a server would like to open: connections and two for each cached table.
 pub const OPEN_FILES: u64 = 65_536;
 
+/// Known to servers whose pool can be resized freely: 10.11.12, 11.4.6, 11.8.2 and later.
+const POOL_MAX: &str = "innodb-buffer-pool-size-max";
+
 /// A plugin that tells who holds which lock; not part of every package of the server.
 const LOCK_INFO: &str = "metadata_lock_info";
 
@@ -30,7 +33,7 @@ pub(crate) const FILES: [(&str, &str); 4] = [
 ];
 
 /// Settings that are the same for every instance. An option the server does not know is left out.
-const COMMON: [(&str, &str); 36] = [
+const COMMON: [(&str, &str); 37] = [
     // clients come through the proxy, over one Unix socket
     ("skip-networking", "ON"),
     ("skip-name-resolve", "ON"),
@@ -46,6 +49,8 @@ const COMMON: [(&str, &str); 36] = [
     ("character-set-server", "utf8mb4"),
     ("symbolic-links", "OFF"),
     ("feedback", "OFF"),
+    // the socket needs no TLS; MariaDB 11.4 and later would make a key at every start, for 0.4 s
+    ("ssl", "OFF"),
     // durable
     ("innodb-flush-log-at-trx-commit", "1"),
     ("innodb-doublewrite", "ON"),
@@ -57,7 +62,7 @@ const COMMON: [(&str, &str); 36] = [
     ("innodb-log-buffer-size", "2M"),
     ("innodb-temp-data-file-path", "ibtmp1:2M:autoextend"),
     ("innodb-read-io-threads", "1"),
-    ("innodb-write-io-threads", "1"),
+    ("innodb-write-io-threads", "2"),
     ("innodb-purge-threads", "1"),
     ("aria-pagecache-buffer-size", "8M"),
     ("aria-log-file-size", "16M"),
@@ -103,9 +108,13 @@ pub fn render(installation: &Installation, layout: &Layout, units: Units) -> Str
         "innodb-buffer-pool-size",
         &pool::at_start(units).0.to_string(),
     );
-    if !installation.knows("innodb-buffer-pool-size-max") {
+    if !installation.knows(POOL_MAX) {
         // servers before the resizable pool move it in whole chunks
         set("innodb-buffer-pool-chunk-size", &pool::CHUNK.0.to_string());
+    } else if installation.default_of(POOL_MAX) == Some("0") {
+        // this version would not grow beyond what it starts with
+        let most = pool::most(installation.machine_memory).max(pool::at_start(units));
+        set(POOL_MAX, &most.0.to_string());
     }
     for (name, value) in FILES.iter().chain(&COMMON) {
         if installation.knows(name) {
@@ -122,3 +131,6 @@ pub fn render(installation: &Installation, layout: &Layout, units: Units) -> Str
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display())
 }
+
+#[cfg(test)]
+mod tests;

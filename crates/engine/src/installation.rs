@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use dormouse_types::Bytes;
+
 use crate::error::doing;
 use crate::{EngineError, Family, Version};
 
@@ -36,6 +38,8 @@ pub struct Installation {
     pub basedir: Option<PathBuf>,
     /// Its version.
     pub version: Version,
+    /// The machine's memory.
+    pub machine_memory: Bytes,
     /// Every option the server knows and its default, names with `-`.
     options: BTreeMap<String, String>,
 }
@@ -71,11 +75,13 @@ impl Installation {
         let help = run(&mariadbd, &arguments)?;
         let install_db = find_installer(search, &mariadbd)?;
         let options = options(&help);
+        let machine_memory = Bytes(rustix::system::sysinfo().totalram);
         Ok(Self {
             mariadbd,
             install_db,
             basedir: search.basedir.clone(),
             version,
+            machine_memory,
             options,
         })
     }
@@ -84,6 +90,34 @@ impl Installation {
     #[must_use]
     pub fn knows(&self, option: &str) -> bool {
         self.options.contains_key(option)
+    }
+
+    /// The default of an option the server knows, as `--help` shows it.
+    #[must_use]
+    pub fn default_of(&self, option: &str) -> Option<&str> {
+        self.options.get(option).map(String::as_str)
+    }
+
+    /// A server that knows these options and is nowhere.
+    #[cfg(test)]
+    pub(crate) fn for_tests(options: &[(&str, &str)], machine_memory: Bytes) -> Self {
+        Self {
+            mariadbd: PathBuf::new(),
+            install_db: PathBuf::new(),
+            basedir: None,
+            version: Version {
+                family: Family::MariaDb,
+                major: 11,
+                minor: 8,
+                patch: 6,
+                full: "11.8.6-MariaDB".to_owned(),
+            },
+            machine_memory,
+            options: options
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        }
     }
 
     /// Whether a plugin's library is installed, named without its ending.

@@ -17,6 +17,13 @@ pub fn awake(units: Units) -> Bytes {
     Bytes(units.memory().0 / 2).max(at_start(units))
 }
 
+/// What a server on a machine with this much memory is prepared to grow its pool to: half of it.
+/// The kernel refuses to set more aside than there is.
+#[must_use]
+pub const fn most(machine: Bytes) -> Bytes {
+    Bytes(machine.0 / 2 / CHUNK.0 * CHUNK.0)
+}
+
 /// The pool of a suspended server. MariaDB 10.11 takes no less than 6 MiB.
 #[must_use]
 pub const fn suspended() -> Bytes {

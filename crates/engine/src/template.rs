@@ -105,9 +105,11 @@ impl Template {
 /// The secret is part of the name, since its hash is in the template's account table.
 fn name(installation: &Installation, secret: &Secret) -> String {
     let secret = secret.admin_hash();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-+.".contains(c);
+    let version = &installation.version.full;
     format!(
         "{}-f{FORMAT}-{}",
-        installation.version.full,
+        version.replace(|c| !plain(c), "_"),
         secret[1..9].to_ascii_lowercase()
     )
 }

@@ -31,7 +31,9 @@ impl Version {
     #[must_use]
     pub fn from_banner(banner: &str) -> Option<Self> {
         let (_, rest) = banner.split_once(" Ver ")?;
-        Self::from_text(rest.split_whitespace().next()?)
+        // a version may hold blanks: "11.8.6-MariaDB-0+deb13u1 from Debian for debian-linux-gnu on …"
+        let (version, _) = rest.split_once(" for ")?;
+        Self::from_text(version.trim())
     }
 
     /// Reads a version as `SELECT VERSION()` or a greeting says it, with or without the `5.5.5-`
@@ -100,6 +102,16 @@ mod tests {
                 Family::MariaDb,
                 (10, 11, 19),
                 "10.11.19-MariaDB-0+deb12u1".to_owned()
+            ))
+        );
+        assert_eq!(
+            read(
+                "mariadbd  Ver 11.8.6-MariaDB-0+deb13u1 from Debian for debian-linux-gnu on x86_64 ()"
+            ),
+            Some((
+                Family::MariaDb,
+                (11, 8, 6),
+                "11.8.6-MariaDB-0+deb13u1 from Debian".to_owned()
             ))
         );
         assert_eq!(

@@ -1,0 +1,58 @@
+use std::collections::HashMap;
+
+use dormouse_types::Bytes;
+
+use super::*;
+
+/// The settings for an instance on a server that knows these options.
+fn rendered(options: &[(&str, &str)]) -> HashMap<String, String> {
+    let installation = Installation::for_tests(options, Bytes::mib(16 << 10));
+    let layout = Layout::new("/d/i 7").unwrap();
+    let text = render(&installation, &layout, Units(2));
+    let mut lines = text.lines();
+    assert!(lines.next().is_some_and(|line| line.starts_with('#')));
+    assert_eq!(lines.next(), Some("[mariadbd]"));
+    let mut settings = HashMap::new();
+    for line in lines {
+        let (name, value) = line.split_once('=').unwrap();
+        assert!(
+            settings.insert(name.to_owned(), value.to_owned()).is_none(),
+            "{name} twice"
+        );
+    }
+    settings
+}
+
+#[test]
+fn an_option_the_server_does_not_know_is_left_out() {
+    let settings = rendered(&[("ssl", "TRUE"), ("innodb-purge-threads", "4")]);
+    assert_eq!(settings["ssl"], "OFF");
+    assert_eq!(settings["innodb-purge-threads"], "1");
+    assert!(!settings.contains_key("query-cache-size"));
+}
+
+#[test]
+fn paths_are_the_instances_own_and_may_hold_blanks() {
+    let settings = rendered(&[]);
+    assert_eq!(settings["datadir"], "\"/d/i 7/data\"");
+    assert_eq!(settings["socket"], "\"/d/i 7/mysqld.sock\"");
+    assert_eq!(settings["secure-file-priv"], "\"/d/i 7/files\"");
+}
+
+#[test]
+fn the_pool_can_grow_on_every_version() {
+    let chunked = rendered(&[]);
+    assert_eq!(chunked["innodb-buffer-pool-size"], (256 << 20).to_string());
+    assert_eq!(
+        chunked["innodb-buffer-pool-chunk-size"],
+        (8 << 20).to_string()
+    );
+    let free = rendered(&[(POOL_MAX, "8796093022208")]);
+    assert!(!free.contains_key(POOL_MAX) && !free.contains_key("innodb-buffer-pool-chunk-size"));
+    let bounded = rendered(&[(POOL_MAX, "0")]);
+    assert_eq!(
+        bounded[POOL_MAX],
+        (8_u64 << 30).to_string(),
+        "half of the machine's memory"
+    );
+}
