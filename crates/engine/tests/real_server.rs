@@ -464,11 +464,11 @@ async fn the_buffer_pool_shrinks_and_grows_with_its_pages() {
     let mut admin = server.admin().await;
     admin.query("CREATE SCHEMA s").await.unwrap();
     admin
-        .query("CREATE TABLE s.t (id INT PRIMARY KEY, c CHAR(250))")
+        .query("CREATE TABLE s.t (id INT PRIMARY KEY, c TEXT)")
         .await
         .unwrap();
     admin
-        .query("INSERT INTO s.t SELECT seq, REPEAT('x', 250) FROM s.seq_1_to_60000")
+        .query("INSERT INTO s.t SELECT seq, REPEAT('x', 15000) FROM s.seq_1_to_1500")
         .await
         .unwrap();
     let pool = async |admin: &mut Admin| {
