@@ -52,6 +52,12 @@ test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }
 
 test_clients() { tests/clients/run --self "$binary"; }
 
+# Those that differ most in what they send, on the newer server.
+test_clients_118() {
+    DORMOUSE_TEST_MARIADBD=$DORMOUSE_TEST_MARIADBD_118 \
+        tests/clients/run --self "$binary" mariadb-11.8 connector-python mariadb-java mysqli
+}
+
 test_fuzz() { fuzz/run "${DORMOUSE_FUZZ_SECONDS:-10}"; }
 
 # The first two minutes of somebody new.
@@ -82,6 +88,9 @@ run() {
         test_environment
         step "rust tests" test_rust
         step "real clients" test_clients
+        if [ "${DORMOUSE_TEST_MARIADBD_118:-$DORMOUSE_TEST_MARIADBD}" != "$DORMOUSE_TEST_MARIADBD" ]; then
+            step "real clients, MariaDB 11.8" test_clients_118
+        fi
         step "dev up and down" test_up
         step "fuzzing" test_fuzz
     fi
