@@ -22,15 +22,26 @@ const ORDER: [&str; 11] = [
 const PURE: [&str; 4] = ["types", "wire", "session", "policy"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// The names in a crate's `[dependencies]`.
 fn dependencies(name: &str) -> Vec<String> {
     let manifest = fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
-    let section = manifest.split("\n[").find(|part| part.starts_with("dependencies]")).unwrap_or("");
-    let lines = section.lines().skip(1).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.split(['.', ' ', '=']).next().unwrap_or("").to_owned()).collect()
+    let section = manifest
+        .split("\n[")
+        .find(|part| part.starts_with("dependencies]"))
+        .unwrap_or("");
+    let lines = section
+        .lines()
+        .skip(1)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| line.split(['.', ' ', '=']).next().unwrap_or("").to_owned())
+        .collect()
 }
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
@@ -48,7 +59,9 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 /// Product sources with their text up to the tests in them.
 fn product() -> Vec<(PathBuf, String)> {
-    let crates = ORDER.iter().flat_map(|name| sources(&root().join("crates").join(name).join("src")));
+    let crates = ORDER
+        .iter()
+        .flat_map(|name| sources(&root().join("crates").join(name).join("src")));
     let product = crates.filter(|path| {
         let tests = path.components().any(|part| part.as_os_str() == "tests");
         !tests && !path.ends_with("tests.rs") && !path.ends_with("conformance.rs")
@@ -74,35 +87,65 @@ fn every_crate_of_the_product_has_its_place() {
     expected.sort();
     assert_eq!(found, expected);
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let rows: Vec<_> = ORDER.iter().map(|name| page.find(&format!("\n| `{name}` |"))).collect();
-    assert!(rows.iter().all(Option::is_some), "ARCHITECTURE.md lacks a crate");
-    assert!(rows.is_sorted(), "ARCHITECTURE.md lists the crates in another order");
+    let rows: Vec<_> = ORDER
+        .iter()
+        .map(|name| page.find(&format!("\n| `{name}` |")))
+        .collect();
+    assert!(
+        rows.iter().all(Option::is_some),
+        "ARCHITECTURE.md lacks a crate"
+    );
+    assert!(
+        rows.is_sorted(),
+        "ARCHITECTURE.md lists the crates in another order"
+    );
 }
 
 #[test]
 fn arrows_between_crates_point_downward() {
     for (place, name) in ORDER.iter().enumerate() {
         for dependency in dependencies(name) {
-            let Some(below) = dependency.strip_prefix("dormouse-") else { continue };
+            let Some(below) = dependency.strip_prefix("dormouse-") else {
+                continue;
+            };
             let at = ORDER.iter().position(|other| *other == below);
             assert!(at.is_some_and(|at| at < place), "{name} depends on {below}");
         }
     }
     let proxy = dependencies("proxy");
-    assert!(!proxy.contains(&"dormouse-control".to_owned()), "the two paths know each other");
+    assert!(
+        !proxy.contains(&"dormouse-control".to_owned()),
+        "the two paths know each other"
+    );
 }
 
 #[test]
 fn pure_crates_have_no_io_tasks_or_clocks() {
     for name in PURE {
         for bad in ["tokio", "rustix", "rusqlite", "async-trait"] {
-            assert!(!dependencies(name).contains(&bad.to_owned()), "{name} depends on {bad}");
+            assert!(
+                !dependencies(name).contains(&bad.to_owned()),
+                "{name} depends on {bad}"
+            );
         }
     }
     for (path, code) in product() {
-        let pure = PURE.iter().any(|name| path.starts_with(root().join("crates").join(name)));
-        for bad in ["std::fs", "std::net", "Instant::now", "SystemTime::now", "Timestamp::now", "thread::"] {
-            assert!(!pure || !code.contains(bad), "{} uses {bad}", path.display());
+        let pure = PURE
+            .iter()
+            .any(|name| path.starts_with(root().join("crates").join(name)));
+        for bad in [
+            "std::fs",
+            "std::net",
+            "Instant::now",
+            "SystemTime::now",
+            "Timestamp::now",
+            "thread::",
+        ] {
+            assert!(
+                !pure || !code.contains(bad),
+                "{} uses {bad}",
+                path.display()
+            );
         }
     }
 }
@@ -120,9 +163,23 @@ fn unsafe_code_stands_in_one_file() {
 #[test]
 fn product_code_does_not_panic_on_purpose() {
     for (path, code) in product() {
-        for bad in [".unwrap()", ".expect(\"", "panic!(", "todo!(", "unimplemented!(", "unreachable!("] {
-            let found = code.lines().find(|line| !line.trim_start().starts_with("//") && line.contains(bad));
-            assert!(found.is_none(), "{}: {}", path.display(), found.unwrap_or(""));
+        for bad in [
+            ".unwrap()",
+            ".expect(\"",
+            "panic!(",
+            "todo!(",
+            "unimplemented!(",
+            "unreachable!(",
+        ] {
+            let found = code
+                .lines()
+                .find(|line| !line.trim_start().starts_with("//") && line.contains(bad));
+            assert!(
+                found.is_none(),
+                "{}: {}",
+                path.display(),
+                found.unwrap_or("")
+            );
         }
     }
 }

@@ -14,7 +14,9 @@ fn shop() -> (Dormouse, Created) {
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
     client.query("CREATE DATABASE app").ok();
-    client.query("CREATE TABLE app.t (i INT PRIMARY KEY AUTO_INCREMENT, v LONGTEXT)").ok();
+    client
+        .query("CREATE TABLE app.t (i INT PRIMARY KEY AUTO_INCREMENT, v LONGTEXT)")
+        .ok();
     (dormouse, who)
 }
 
@@ -22,7 +24,9 @@ fn shop() -> (Dormouse, Created) {
 fn both(dormouse: &Dormouse, who: &Created) -> [Client; 2] {
     [true, false].map(|deprecate| {
         let mut client = Client::tcp(dormouse.address());
-        client.capabilities = client.capabilities.set(Capabilities::DEPRECATE_EOF, deprecate);
+        client.capabilities = client
+            .capabilities
+            .set(Capabilities::DEPRECATE_EOF, deprecate);
         client.login(&who.user, &who.password, Some("app")).ok();
         client
     })
@@ -93,7 +97,9 @@ fn several_statements_and_several_results() {
     let (dormouse, who) = shop();
     for mut client in both(&dormouse, &who) {
         assert_eq!(client.query("SELECT 1; SELECT 2; SELECT 3").value(), "3");
-        client.query("CREATE OR REPLACE PROCEDURE p() BEGIN SELECT 4; SELECT 5; END").ok();
+        client
+            .query("CREATE OR REPLACE PROCEDURE p() BEGIN SELECT 4; SELECT 5; END")
+            .ok();
         client.query("CALL p()").ok();
         assert_eq!(client.query("SELECT 1; SELECT nowhere").err().code, 1054);
         assert_eq!(client.query("SELECT 6").value(), "6");
@@ -123,7 +129,10 @@ fn prepared_statements_survive_naps_and_a_kill_with_their_types() {
         }
         client.command(Command::StmtClose, &first.to_le_bytes());
         client.command(Command::StmtExecute, &execute(first, "one", true, 0));
-        assert_eq!(ErrPacket::parse(&client.receive().unwrap()).unwrap().code, 1243);
+        assert_eq!(
+            ErrPacket::parse(&client.receive().unwrap()).unwrap().code,
+            1243
+        );
         // the one prepared last
         client.command(Command::StmtExecute, &execute(u32::MAX, "two", true, 0));
         assert!(rest_of_reply(&mut client).len() > 2);
@@ -151,7 +160,9 @@ fn a_statement_is_prepared_again_where_its_names_meant_what_they_did() {
 fn a_cursor_is_read_across_a_suspend_and_vetoes_a_park() {
     let (dormouse, who) = shop();
     for mut client in both(&dormouse, &who) {
-        client.query("REPLACE INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')").ok();
+        client
+            .query("REPLACE INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+            .ok();
         let id = prepare(&mut client, "SELECT i FROM t WHERE v <> ? ORDER BY i");
         client.command(Command::StmtExecute, &execute(id, "z", true, 1));
         rest_of_reply(&mut client);
@@ -221,7 +232,12 @@ fn a_bulk_execution_keeps_its_types_across_a_park() {
     client.command(Command::StmtBulkExecute, &bulk(false, ["c", "d"]));
     let reply = rest_of_reply(&mut client);
     assert_eq!(reply[0][0], 0, "{:?}", ErrPacket::parse(&reply[0]));
-    assert_eq!(client.query("SELECT GROUP_CONCAT(v ORDER BY v) FROM t").value(), "a,b,c,d");
+    assert_eq!(
+        client
+            .query("SELECT GROUP_CONCAT(v ORDER BY v) FROM t")
+            .value(),
+        "a,b,c,d"
+    );
 }
 
 #[test]
@@ -230,7 +246,10 @@ fn a_file_is_loaded_from_the_client_while_the_database_sleeps() {
     for mut client in both(&dormouse, &who) {
         client.query("DELETE FROM t").ok();
         nap(&dormouse, "park");
-        client.command(Command::Query, b"LOAD DATA LOCAL INFILE 'x' INTO TABLE t (v)");
+        client.command(
+            Command::Query,
+            b"LOAD DATA LOCAL INFILE 'x' INTO TABLE t (v)",
+        );
         let request = client.receive().unwrap();
         assert_eq!(request, b"\xfbx");
         let line = format!("{}\n", "y".repeat(50_000));
@@ -240,14 +259,20 @@ fn a_file_is_loaded_from_the_client_while_the_database_sleeps() {
         client.send(b"");
         let ok = OkPacket::parse(&client.receive().unwrap(), client.capabilities).unwrap();
         assert_eq!(ok.affected, 20);
-        assert_eq!(client.query("SELECT SUM(LENGTH(v)) FROM t").value(), "1000000");
+        assert_eq!(
+            client.query("SELECT SUM(LENGTH(v)) FROM t").value(),
+            "1000000"
+        );
     }
 }
 
 #[test]
 fn packets_beyond_16_mib_pass_both_ways() {
     let (dormouse, who) = shop();
-    dormouse.connect(&who).query("SET GLOBAL max_allowed_packet = 67108864").ok();
+    dormouse
+        .connect(&who)
+        .query("SET GLOBAL max_allowed_packet = 67108864")
+        .ok();
     for size in [0xff_ffff - 20, 0xff_ffff, 20_000_000, 40_000_000] {
         for mut client in both(&dormouse, &who) {
             let text = format!("SELECT LENGTH('{}')", "x".repeat(size));
@@ -288,7 +313,11 @@ fn a_session_can_change_its_user_and_be_reset_also_asleep() {
         }
         change_user(&mut client, "shop.joe", "j", Some("app")).ok();
         if asleep {
-            assert_eq!(dormouse.state("shop"), "parked", "a change of user woke the database");
+            assert_eq!(
+                dormouse.state("shop"),
+                "parked",
+                "a change of user woke the database"
+            );
         }
         assert_eq!(client.query("SELECT CURRENT_USER()").value(), "joe@%");
         assert_eq!(client.query("SELECT DATABASE()").value(), "app");
@@ -296,8 +325,14 @@ fn a_session_can_change_its_user_and_be_reset_also_asleep() {
         change_user(&mut client, "admin", &who.password, None).ok();
         assert_eq!(client.query("SELECT CURRENT_USER()").value(), "admin@%");
     }
-    assert_eq!(change_user(&mut client, "joe", "wrong", None).err().code, 1045);
-    assert!(client.ping().is_err(), "the connection stayed open after a refused change of user");
+    assert_eq!(
+        change_user(&mut client, "joe", "wrong", None).err().code,
+        1045
+    );
+    assert!(
+        client.ping().is_err(),
+        "the connection stayed open after a refused change of user"
+    );
 }
 
 fn change_user(client: &mut Client, user: &str, password: &str, schema: Option<&str>) -> Reply {
@@ -323,34 +358,55 @@ fn change_user(client: &mut Client, user: &str, password: &str, schema: Option<&
 fn accounts_work_at_once_and_stop_at_once_asleep_or_not() {
     let (dormouse, who) = shop();
     let mut client = dormouse.connect(&who);
-    let try_login = |user: &str, password: &str| {
-        match Client::tcp(dormouse.address()).login(user, password, None) {
-            Reply::Ok(_) => 0,
-            Reply::Err(error) => error.code,
-            Reply::Rows(_) => panic!("rows in answer to a login"),
-        }
+    let try_login = |user: &str, password: &str| match Client::tcp(dormouse.address())
+        .login(user, password, None)
+    {
+        Reply::Ok(_) => 0,
+        Reply::Err(error) => error.code,
+        Reply::Rows(_) => panic!("rows in answer to a login"),
     };
     client.query("CREATE USER joe IDENTIFIED BY 'one'").ok();
     assert_eq!(try_login("shop.joe", "one"), 0);
-    client.query("CREATE USER ann IDENTIFIED BY 'one' ACCOUNT LOCK").ok();
+    client
+        .query("CREATE USER ann IDENTIFIED BY 'one' ACCOUNT LOCK")
+        .ok();
     assert_eq!(try_login("shop.ann", "one"), 4151);
-    client.query("CREATE USER tom@'10.0.0.1' IDENTIFIED BY 'one'").ok();
+    client
+        .query("CREATE USER tom@'10.0.0.1' IDENTIFIED BY 'one'")
+        .ok();
     assert_eq!(try_login("shop.tom", "one"), 1045);
     client.query("CREATE USER open").ok();
-    assert_eq!((try_login("shop.open", ""), try_login("shop.open", "x")), (0, 1045));
+    assert_eq!(
+        (try_login("shop.open", ""), try_login("shop.open", "x")),
+        (0, 1045)
+    );
     nap(&dormouse, "park");
-    assert_eq!((try_login("shop.joe", "one"), try_login("shop.joe", "two")), (0, 1045));
+    assert_eq!(
+        (try_login("shop.joe", "one"), try_login("shop.joe", "two")),
+        (0, 1045)
+    );
     assert_eq!(try_login("shop.ann", "one"), 4151);
     assert_eq!(dormouse.state("shop"), "parked");
     client.query("ALTER USER joe IDENTIFIED BY 'two'").ok();
-    assert_eq!((try_login("shop.joe", "one"), try_login("shop.joe", "two")), (1045, 0));
+    assert_eq!(
+        (try_login("shop.joe", "one"), try_login("shop.joe", "two")),
+        (1045, 0)
+    );
     nap(&dormouse, "suspend");
-    assert_eq!((try_login("shop.joe", "one"), try_login("shop.joe", "two")), (1045, 0));
+    assert_eq!(
+        (try_login("shop.joe", "one"), try_login("shop.joe", "two")),
+        (1045, 0)
+    );
     let mut joe = Client::tcp(dormouse.address());
     joe.login("shop.joe", "two", None).ok();
     assert_eq!(joe.query("SELECT CURRENT_USER()").value(), "joe@%");
-    client.query("SET PASSWORD FOR joe = PASSWORD('three')").ok();
-    assert_eq!((try_login("shop.joe", "two"), try_login("shop.joe", "three")), (1045, 0));
+    client
+        .query("SET PASSWORD FOR joe = PASSWORD('three')")
+        .ok();
+    assert_eq!(
+        (try_login("shop.joe", "two"), try_login("shop.joe", "three")),
+        (1045, 0)
+    );
     client.query("DROP USER joe").ok();
     assert_eq!(try_login("shop.joe", "three"), 1045);
     nap(&dormouse, "park");
@@ -369,7 +425,8 @@ fn a_running_statement_is_killed_by_the_id_its_client_was_given() {
         let id = client.id();
         let running = std::thread::spawn(move || (client.query("SELECT SLEEP(600)"), client));
         process::until("the statement runs", || {
-            let count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+            let count =
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
             watcher.query(count).value() == "1"
         });
         if connection {
@@ -380,7 +437,10 @@ fn a_running_statement_is_killed_by_the_id_its_client_was_given() {
         }
         let (reply, mut client) = running.join().unwrap();
         if connection {
-            assert!(client.try_query("SELECT 1").is_err(), "a killed connection goes on");
+            assert!(
+                client.try_query("SELECT 1").is_err(),
+                "a killed connection goes on"
+            );
         } else {
             assert!(matches!(reply, Reply::Err(_)) || reply.value() == "1");
             assert_eq!(client.query("SELECT 1").value(), "1");
@@ -394,10 +454,15 @@ fn who_leaves_in_the_middle_of_a_result_leaves_nothing_behind() {
     let (dormouse, who) = shop();
     for _ in 0..20 {
         let mut client = dormouse.connect(&who);
-        client.command(Command::Query, b"SELECT REPEAT('x', 1000) FROM seq_1_to_100000");
+        client.command(
+            Command::Query,
+            b"SELECT REPEAT('x', 1000) FROM seq_1_to_100000",
+        );
         client.receive().unwrap();
     }
-    process::until("every session has ended", || dormouse.show("shop")["sessions"] == 0);
+    process::until("every session has ended", || {
+        dormouse.show("shop")["sessions"] == 0
+    });
     nap(&dormouse, "park");
     assert_eq!(dormouse.state("shop"), "parked");
 }
@@ -423,10 +488,19 @@ fn what_is_no_command_is_refused() {
     let mut client = dormouse.connect(&who);
     for (command, code) in [(0x08, 1235), (0x12, 1235), (0x00, 1047), (0xee, 1047)] {
         client.send_raw(&[1, 0, 0, 0, command]).unwrap();
-        assert_eq!(ErrPacket::parse(&client.receive().unwrap()).unwrap().code, code);
+        assert_eq!(
+            ErrPacket::parse(&client.receive().unwrap()).unwrap().code,
+            code
+        );
         assert_eq!(client.query("SELECT 1").value(), "1");
     }
     client.send_raw(&[1, 0, 0, 7, 0x0e]).unwrap();
-    assert_eq!(ErrPacket::parse(&client.receive().unwrap()).unwrap().code, 1156);
-    assert!(client.receive().is_err(), "the connection goes on out of order");
+    assert_eq!(
+        ErrPacket::parse(&client.receive().unwrap()).unwrap().code,
+        1156
+    );
+    assert!(
+        client.receive().is_err(),
+        "the connection goes on out of order"
+    );
 }

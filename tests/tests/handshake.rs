@@ -52,7 +52,9 @@ impl ServerCertVerifier for AnyCertificate {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+        aws_lc_rs::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -63,7 +65,11 @@ fn tls(name: &str) -> ClientConnection {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
-    ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap()
+    ClientConnection::new(
+        Arc::new(config),
+        ServerName::try_from(name.to_owned()).unwrap(),
+    )
+    .unwrap()
 }
 
 /// A socket whose first bytes are written in the given pieces, each in a segment of its own.
@@ -76,7 +82,9 @@ impl Cut {
     fn connect(address: &str, pieces: &[usize]) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_secs(30)))
+            .unwrap();
         let pieces = pieces.iter().rev().copied().collect();
         Self { stream, pieces }
     }
@@ -172,15 +180,30 @@ fn tls_logins_succeed_however_the_first_bytes_are_cut() {
     let (dormouse, who) = parked();
     let length = 36 + 700;
     for at in 0..length {
-        let answer = secure_login(dormouse.address(), &who, &who.user, "localhost", &[at.max(1)]);
+        let answer = secure_login(
+            dormouse.address(),
+            &who,
+            &who.user,
+            "localhost",
+            &[at.max(1)],
+        );
         assert_eq!(answer[0], 0, "cut after {at} bytes: {answer:?}");
     }
     // byte by byte, and each part alone
-    for pieces in [vec![1; length], vec![4, 32], vec![3, 1, 32, 5], vec![36, 1, 1, 1]] {
+    for pieces in [
+        vec![1; length],
+        vec![4, 32],
+        vec![3, 1, 32, 5],
+        vec![36, 1, 1, 1],
+    ] {
         let answer = secure_login(dormouse.address(), &who, &who.user, "localhost", &pieces);
         assert_eq!(answer[0], 0, "cut as {pieces:?}: {answer:?}");
     }
-    assert_eq!(dormouse.state("shop"), "parked", "a login woke the database");
+    assert_eq!(
+        dormouse.state("shop"),
+        "parked",
+        "a login woke the database"
+    );
 }
 
 #[test]
@@ -191,23 +214,52 @@ fn plain_logins_succeed_however_they_are_cut() {
         let (_, greeting) = cut.packet().unwrap();
         let greeting = Greeting::parse(&greeting).unwrap();
         let mut packet = Vec::new();
-        write_packet(&mut packet, 1, &login(&greeting, &who.user, &who.password, false));
+        write_packet(
+            &mut packet,
+            1,
+            &login(&greeting, &who.user, &who.password, false),
+        );
         // the first command follows in the same breath
         packet.extend_from_slice(&[1, 0, 0, 0, 0x0e]);
         cut.write_all(&packet).unwrap();
-        assert_eq!(cut.packet().unwrap().1[0], 0, "the login, cut after {at} bytes");
-        assert_eq!(cut.packet().unwrap().1[0], 0, "the ping, login cut after {at} bytes");
+        assert_eq!(
+            cut.packet().unwrap().1[0],
+            0,
+            "the login, cut after {at} bytes"
+        );
+        assert_eq!(
+            cut.packet().unwrap().1[0],
+            0,
+            "the ping, login cut after {at} bytes"
+        );
     }
-    assert_eq!(dormouse.state("shop"), "parked", "a login woke the database");
+    assert_eq!(
+        dormouse.state("shop"),
+        "parked",
+        "a login woke the database"
+    );
 }
 
 #[test]
 fn sni_names_the_database() {
     let (dormouse, who) = parked();
     let address = dormouse.address();
-    assert_eq!(secure_login(address, &who, "admin", "shop.db.example", &[])[0], 0);
-    assert_eq!(secure_login(address, &who, "shop.admin", "shop.db.example", &[])[0], 0);
-    let error = ErrPacket::parse(&secure_login(address, &who, "admin", "nope.db.example", &[])).unwrap();
+    assert_eq!(
+        secure_login(address, &who, "admin", "shop.db.example", &[])[0],
+        0
+    );
+    assert_eq!(
+        secure_login(address, &who, "shop.admin", "shop.db.example", &[])[0],
+        0
+    );
+    let error = ErrPacket::parse(&secure_login(
+        address,
+        &who,
+        "admin",
+        "nope.db.example",
+        &[],
+    ))
+    .unwrap();
     assert_eq!(error.code, 1049);
     let error = ErrPacket::parse(&secure_login(address, &who, "admin", "elsewhere", &[])).unwrap();
     assert_eq!(error.code, 1046);
@@ -227,11 +279,15 @@ fn failed_logins_are_told_why_and_wake_nobody() {
         ("admin", "x", 1046),
         ("", "", 1046),
     ] {
-        let error = Client::tcp(dormouse.address()).login(user, password, None).err();
+        let error = Client::tcp(dormouse.address())
+            .login(user, password, None)
+            .err();
         assert_eq!(error.code, code, "{user}: {}", error.message);
     }
     let mut client = Client::tcp(dormouse.address());
-    let error = client.login(&who.user, &who.password, Some("nowhere")).err();
+    let error = client
+        .login(&who.user, &who.password, Some("nowhere"))
+        .err();
     assert_eq!(error.code, 1049);
     assert_eq!(dormouse.state("shop"), "parked");
 }
@@ -240,13 +296,23 @@ fn failed_logins_are_told_why_and_wake_nobody() {
 fn failed_logins_are_limited_by_address() {
     let dormouse = Dormouse::start_with("[limits]\nfailed_logins_per_minute = 3\n");
     let who = dormouse.create("shop", &[]);
-    let fail = || Client::tcp(dormouse.address()).login(&who.user, "wrong", None).err();
+    let fail = || {
+        Client::tcp(dormouse.address())
+            .login(&who.user, "wrong", None)
+            .err()
+    };
     assert_eq!([fail().code, fail().code, fail().code], [1045, 1045, 1045]);
     let blocked = fail();
     assert_eq!(blocked.code, 1129);
-    assert!(blocked.message.contains("failed_logins_per_minute = 3"), "{}", blocked.message);
+    assert!(
+        blocked.message.contains("failed_logins_per_minute = 3"),
+        "{}",
+        blocked.message
+    );
     // the Unix socket is guarded by its permissions
-    Client::unix(dormouse.socket()).login(&who.user, &who.password, None).ok();
+    Client::unix(dormouse.socket())
+        .login(&who.user, &who.password, None)
+        .ok();
 }
 
 #[test]
@@ -255,7 +321,11 @@ fn a_client_that_never_finishes_its_login_is_sent_away() {
     let who = dormouse.create("shop", &[]);
     let mut silent = Client::tcp(dormouse.address());
     let error = ErrPacket::parse(&silent.receive().unwrap()).unwrap();
-    assert!(error.message.contains("handshake_timeout"), "{}", error.message);
+    assert!(
+        error.message.contains("handshake_timeout"),
+        "{}",
+        error.message
+    );
     assert!(silent.receive().is_err(), "the connection stayed open");
     dormouse.connect(&who).query("SELECT 1").value();
 }
@@ -264,10 +334,17 @@ fn a_client_that_never_finishes_its_login_is_sent_away() {
 fn tls_can_be_required() {
     let dormouse = Dormouse::start_with("[tls]\nrequire = true\n");
     let who = dormouse.create("shop", &[]);
-    let error = Client::tcp(dormouse.address()).login(&who.user, &who.password, None).err();
+    let error = Client::tcp(dormouse.address())
+        .login(&who.user, &who.password, None)
+        .err();
     assert_eq!(error.code, 3159);
-    assert_eq!(secure_login(dormouse.address(), &who, &who.user, "localhost", &[])[0], 0);
-    Client::unix(dormouse.socket()).login(&who.user, &who.password, None).ok();
+    assert_eq!(
+        secure_login(dormouse.address(), &who, &who.user, "localhost", &[])[0],
+        0
+    );
+    Client::unix(dormouse.socket())
+        .login(&who.user, &who.password, None)
+        .ok();
 }
 
 /// Whatever this connection is sent, it ends, or answers and goes on; it never hangs.
@@ -304,7 +381,11 @@ fn garbage_instead_of_a_login_ends_the_connection_and_nothing_else() {
         let bytes = if frame { framed(1, &bytes) } else { bytes };
         ends_or_answers(&mut Client::tcp(dormouse.address()), &bytes);
     });
-    assert_eq!(dormouse.state("shop"), "parked", "garbage woke the database");
+    assert_eq!(
+        dormouse.state("shop"),
+        "parked",
+        "garbage woke the database"
+    );
     assert_eq!(dormouse.connect(&who).query("SELECT 1").value(), "1");
 }
 

@@ -58,7 +58,9 @@ fn a_park_keeps_schema_settings_and_role() {
     client.query("USE `gr\u{00f6}\u{00df}e`").err();
     client.query("SET NAMES utf8mb4").ok();
     client.query("USE `größe`").ok();
-    client.query("SET NAMES latin1 COLLATE latin1_german2_ci").ok();
+    client
+        .query("SET NAMES latin1 COLLATE latin1_german2_ci")
+        .ok();
     client.query("SET character_set_results = NULL").ok();
     let ask = "SELECT HEX(DATABASE()), CURRENT_ROLE(), @@character_set_client, @@character_set_results, \
                @@collation_connection, @@sql_mode, @@time_zone, @@max_statement_time, @@autocommit, \
@@ -79,7 +81,9 @@ fn settings_made_since_the_last_park_survive_a_kill() {
     client.query("CREATE DATABASE app").ok();
     client.query("USE app").ok();
     client.query("SET time_zone = '+03:00'").ok();
-    client.query("SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')").ok();
+    client
+        .query("SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')")
+        .ok();
     let ask = "SELECT DATABASE(), @@time_zone, @@sql_mode";
     let before = client.query(ask).rows();
     process::kill(dormouse.server("shop"));
@@ -109,7 +113,10 @@ fn a_suspend_keeps_everything_an_open_transaction_too() {
     assert_eq!(other.query("SELECT GET_LOCK('l', 0)").value(), "0");
     let _ = dormouse.json(&["suspend", "shop"]);
     client.query("COMMIT").ok();
-    assert_eq!(client.query("SELECT @a + i FROM app.temporary").value(), "12");
+    assert_eq!(
+        client.query("SELECT @a + i FROM app.temporary").value(),
+        "12"
+    );
     assert_eq!(other.query("SELECT COUNT(*) FROM app.t").value(), "1");
 }
 
@@ -118,15 +125,28 @@ fn a_suspend_keeps_everything_an_open_transaction_too() {
 fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, undo: &[&str]) {
     for text in make {
         let reply = client.query(text);
-        assert!(!matches!(reply, dormouse_testkit::Reply::Err(_)), "{text}: {reply:?}");
+        assert!(
+            !matches!(reply, dormouse_testkit::Reply::Err(_)),
+            "{text}: {reply:?}"
+        );
     }
-    let (success, said) = dormouse_testkit::dormouse::output_of(&mut dormouse.command(&["park", "shop"]));
-    assert!(!success && said.contains(pin), "a park with {make:?} said: {said}");
+    let (success, said) =
+        dormouse_testkit::dormouse::output_of(&mut dormouse.command(&["park", "shop"]));
+    assert!(
+        !success && said.contains(pin),
+        "a park with {make:?} said: {said}"
+    );
     let ledger = dormouse.json(&["events", "shop"]).to_string();
-    assert!(ledger.contains(pin), "the ledger does not tell of {pin}: {ledger}");
+    assert!(
+        ledger.contains(pin),
+        "the ledger does not tell of {pin}: {ledger}"
+    );
     for text in undo {
         let reply = client.query(text);
-        assert!(!matches!(reply, dormouse_testkit::Reply::Err(_)), "{text}: {reply:?}");
+        assert!(
+            !matches!(reply, dormouse_testkit::Reply::Err(_)),
+            "{text}: {reply:?}"
+        );
     }
     if pin == "lock" && !tells_of_locks(client) {
         // then a lock is believed in until the connection is reset
@@ -154,12 +174,28 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
     client.query("CREATE DATABASE app").ok();
     client.query("CREATE TABLE app.t (i INT)").ok();
     let table: [(&[&str], &str, &[&str]); 7] = [
-        (&["BEGIN", "INSERT INTO app.t VALUES (1)"], "transaction", &["COMMIT"]),
-        (&["SELECT GET_LOCK('l', 0)"], "lock", &["SELECT RELEASE_LOCK('l')"]),
+        (
+            &["BEGIN", "INSERT INTO app.t VALUES (1)"],
+            "transaction",
+            &["COMMIT"],
+        ),
+        (
+            &["SELECT GET_LOCK('l', 0)"],
+            "lock",
+            &["SELECT RELEASE_LOCK('l')"],
+        ),
         (&["LOCK TABLES app.t WRITE"], "lock", &["UNLOCK TABLES"]),
         (&["HANDLER app.t OPEN AS h"], "lock", &["HANDLER h CLOSE"]),
-        (&["PREPARE s FROM 'SELECT 1'"], "text_prepare", &["DEALLOCATE PREPARE s"]),
-        (&["SET TRANSACTION READ ONLY"], "transaction_characteristics", &["BEGIN", "COMMIT"]),
+        (
+            &["PREPARE s FROM 'SELECT 1'"],
+            "text_prepare",
+            &["DEALLOCATE PREPARE s"],
+        ),
+        (
+            &["SET TRANSACTION READ ONLY"],
+            "transaction_characteristics",
+            &["BEGIN", "COMMIT"],
+        ),
         (&["SET @a = 1"], "user_variable", &[]),
     ];
     for (make, pin, undo) in table {
@@ -178,7 +214,10 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
         client.query(make).ok();
         let (success, said) =
             dormouse_testkit::dormouse::output_of(&mut dormouse.command(&["park", "shop"]));
-        assert!(!success && said.contains(pin), "a park after {make} said: {said}");
+        assert!(
+            !success && said.contains(pin),
+            "a park after {make} said: {said}"
+        );
         client.command(Command::ResetConnection, b"");
         assert_eq!(client.receive().unwrap()[0], 0);
         let _ = dormouse.json(&["park", "shop"]);
@@ -227,7 +266,8 @@ fn a_statement_that_ran_at_a_kill_has_an_unknown_outcome() {
     let mut watcher = dormouse.connect(&who);
     let sleeper = std::thread::spawn(move || (client.query("SELECT SLEEP(600)"), client));
     process::until("the statement runs", || {
-        let running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+        let running =
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
         watcher.query(running).value() == "1"
     });
     process::kill(dormouse.server("shop"));
@@ -246,7 +286,10 @@ fn idle_databases_fall_asleep_by_themselves_and_wake_on_demand() {
     assert_eq!(client.query("SELECT 2").value(), "2");
     let events = dormouse.json(&["events", "shop"]).to_string();
     for word in ["suspended", "parked", "demand"] {
-        assert!(events.contains(word), "{word} is not in the ledger: {events}");
+        assert!(
+            events.contains(word),
+            "{word} is not in the ledger: {events}"
+        );
     }
 }
 
@@ -255,9 +298,14 @@ fn what_set_global_changed_survives_a_park() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
-    client.query("SET GLOBAL max_allowed_packet = 33554432").ok();
+    client
+        .query("SET GLOBAL max_allowed_packet = 33554432")
+        .ok();
     let _ = dormouse.json(&["park", "shop"]);
-    assert_eq!(client.query("SELECT @@global.max_allowed_packet").value(), "33554432");
+    assert_eq!(
+        client.query("SELECT @@global.max_allowed_packet").value(),
+        "33554432"
+    );
 }
 
 #[test]
@@ -272,17 +320,30 @@ fn a_killed_dormouse_leaves_its_servers_and_adopts_them_again() {
     let _ = dormouse.json(&["park", "parked"]);
     let servers = [dormouse.server("active"), dormouse.server("suspended")];
     dormouse.kill();
-    assert!(client.try_query("SELECT 1").is_err(), "the connection outlived dormouse");
+    assert!(
+        client.try_query("SELECT 1").is_err(),
+        "the connection outlived dormouse"
+    );
     dormouse.up();
-    assert_eq!([dormouse.server("active"), dormouse.server("suspended")], servers);
-    for (name, state) in [("active", "active"), ("suspended", "suspended"), ("parked", "parked")] {
+    assert_eq!(
+        [dormouse.server("active"), dormouse.server("suspended")],
+        servers
+    );
+    for (name, state) in [
+        ("active", "active"),
+        ("suspended", "suspended"),
+        ("parked", "parked"),
+    ] {
         assert_eq!(dormouse.state(name), state);
     }
     let mut client = dormouse.connect(&active);
     assert_eq!(client.query("SHOW DATABASES LIKE 'kept'").value(), "kept");
     assert_eq!(dormouse.connect(&suspended).query("SELECT 1").value(), "1");
     assert_eq!(dormouse.connect(&parked).query("SELECT 1").value(), "1");
-    assert_eq!([dormouse.server("active"), dormouse.server("suspended")], servers);
+    assert_eq!(
+        [dormouse.server("active"), dormouse.server("suspended")],
+        servers
+    );
 }
 
 #[test]
@@ -294,8 +355,12 @@ fn a_dropped_database_leaves_nothing() {
     let _ = dormouse.json(&["drop", "shop", "--yes"]);
     assert!(client.try_query("SELECT 1").is_err() || client.try_query("SELECT 1").is_err());
     process::until("its server is gone", || dormouse.servers().is_empty());
-    let instances = std::fs::read_dir(dormouse.data_dir().join("instances")).unwrap().count();
+    let instances = std::fs::read_dir(dormouse.data_dir().join("instances"))
+        .unwrap()
+        .count();
     assert_eq!(instances, 0);
-    let error = Client::tcp(dormouse.address()).login(&who.user, &who.password, None).err();
+    let error = Client::tcp(dormouse.address())
+        .login(&who.user, &who.password, None)
+        .err();
     assert_eq!(error.code, 1049);
 }

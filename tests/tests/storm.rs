@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
 
 fn seconds(default: u64) -> Duration {
-    let set = std::env::var("DORMOUSE_STORM_SECONDS").ok().and_then(|text| text.parse().ok());
+    let set = std::env::var("DORMOUSE_STORM_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     Duration::from_secs(set.unwrap_or(default))
 }
 
@@ -108,8 +110,15 @@ impl Worker {
             self.next += 2;
             return;
         }
-        let look = format!("SELECT COUNT(*) FROM app.log WHERE c = {number} AND n IN ({n}, {})", n + 1);
-        let found = std::iter::repeat_with(|| self.alone(&look)).flatten().next().unwrap().value();
+        let look = format!(
+            "SELECT COUNT(*) FROM app.log WHERE c = {number} AND n IN ({n}, {})",
+            n + 1
+        );
+        let found = std::iter::repeat_with(|| self.alone(&look))
+            .flatten()
+            .next()
+            .unwrap()
+            .value();
         match found.as_str() {
             "0" => {}
             "2" => self.next += 2,
@@ -163,19 +172,34 @@ fn chaos(dormouse: &Dormouse, name: &str, until: Instant, kills: &AtomicU64) -> 
     did
 }
 
-fn worker(dormouse: &Dormouse, who: &Created, number: u64, tally: &Arc<Tally>, kills: &Arc<AtomicU64>) -> Worker {
+fn worker(
+    dormouse: &Dormouse,
+    who: &Created,
+    number: u64,
+    tally: &Arc<Tally>,
+    kills: &Arc<AtomicU64>,
+) -> Worker {
     let client = dormouse.connect(who);
-    Worker { client, number, next: 0, tally: Arc::clone(tally), kills: Arc::clone(kills) }
+    Worker {
+        client,
+        number,
+        next: 0,
+        tally: Arc::clone(tally),
+        kills: Arc::clone(kills),
+    }
 }
 
 #[test]
 fn no_client_sees_an_error_that_is_not_its_own_statements() {
     const CLIENTS: u64 = 200;
-    let dormouse = Dormouse::start_with("[defaults]\nidle_suspend = \"50ms\"\nidle_park = \"200ms\"\n");
+    let dormouse =
+        Dormouse::start_with("[defaults]\nidle_suspend = \"50ms\"\nidle_park = \"200ms\"\n");
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
     client.query("CREATE DATABASE app").ok();
-    client.query("CREATE TABLE app.log (c INT, n INT, PRIMARY KEY (c, n))").ok();
+    client
+        .query("CREATE TABLE app.log (c INT, n INT, PRIMARY KEY (c, n))")
+        .ok();
     let (tally, kills) = (Arc::new(Tally::default()), Arc::new(AtomicU64::new(0)));
     let done = Arc::new(AtomicBool::new(false));
     let until = Instant::now() + seconds(15);
@@ -188,7 +212,10 @@ fn no_client_sees_an_error_that_is_not_its_own_statements() {
         .collect();
     let did = chaos(&dormouse, "shop", until, &kills);
     done.store(true, Ordering::Relaxed);
-    let counted: u64 = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
+    let counted: u64 = workers
+        .into_iter()
+        .map(|worker| worker.join().unwrap())
+        .sum();
     let stored = client.query("SELECT COUNT(*) FROM app.log").value();
     println!(
         "{} statements, slowest {} ms; {} suspends, {} parks, {} wakes, {} kills; \
@@ -208,10 +235,18 @@ fn no_client_sees_an_error_that_is_not_its_own_statements() {
 
 #[test]
 fn a_fleet_converges_to_parked_and_leaves_nothing() {
-    let databases: usize =
-        std::env::var("DORMOUSE_FLEET").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
-    let (suspend, park) = if databases >= 30 { ("10s", "30s") } else { ("500ms", "1500ms") };
-    let config = format!("[defaults]\nidle_suspend = \"{suspend}\"\nidle_park = \"{park}\"\n[warm_pool]\nsize = 0\n");
+    let databases: usize = std::env::var("DORMOUSE_FLEET")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(8);
+    let (suspend, park) = if databases >= 30 {
+        ("10s", "30s")
+    } else {
+        ("500ms", "1500ms")
+    };
+    let config = format!(
+        "[defaults]\nidle_suspend = \"{suspend}\"\nidle_park = \"{park}\"\n[warm_pool]\nsize = 0\n"
+    );
     let dormouse = Dormouse::start_with(&config);
     let all: Vec<_> = (0..databases)
         .map(|n| {
@@ -223,7 +258,10 @@ fn a_fleet_converges_to_parked_and_leaves_nothing() {
     for (name, _) in &all {
         let _ = dormouse.json(&["park", name]);
     }
-    let before = (process::descriptors(dormouse.pid()), process::resident(dormouse.pid()));
+    let before = (
+        process::descriptors(dormouse.pid()),
+        process::resident(dormouse.pid()),
+    );
     let until = Instant::now() + seconds(15);
     let refused = AtomicU64::new(0);
     let statements = AtomicU64::new(0);
@@ -251,10 +289,15 @@ fn a_fleet_converges_to_parked_and_leaves_nothing() {
         }
     });
     for (name, _) in &all {
-        process::until(&format!("{name} is parked"), || dormouse.state(name) == "parked");
+        process::until(&format!("{name} is parked"), || {
+            dormouse.state(name) == "parked"
+        });
     }
     process::until("no server is left", || dormouse.servers().is_empty());
-    let after = (process::descriptors(dormouse.pid()), process::resident(dormouse.pid()));
+    let after = (
+        process::descriptors(dormouse.pid()),
+        process::resident(dormouse.pid()),
+    );
     println!(
         "{databases} databases, {} statements; descriptors {} -> {}, memory {} -> {} KiB",
         statements.load(Ordering::Relaxed),
@@ -264,6 +307,12 @@ fn a_fleet_converges_to_parked_and_leaves_nothing() {
         after.1 >> 10
     );
     assert_eq!(refused.load(Ordering::Relaxed), 0, "logins were refused");
-    assert!(after.0 <= before.0 + 4, "descriptors were left over: {before:?} {after:?}");
-    assert!(after.1 <= before.1 + (32 << 20), "memory was left over: {before:?} {after:?}");
+    assert!(
+        after.0 <= before.0 + 4,
+        "descriptors were left over: {before:?} {after:?}"
+    );
+    assert!(
+        after.1 <= before.1 + (32 << 20),
+        "memory was left over: {before:?} {after:?}"
+    );
 }

@@ -348,7 +348,10 @@ fn bind_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, StartError
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    listen().map_err(|source| StartError::Unix { path: path.to_owned(), source })
+    listen().map_err(|source| StartError::Unix {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn is_socket(path: &Path) -> bool {

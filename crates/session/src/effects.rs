@@ -201,9 +201,26 @@ pub(crate) fn may_change_parsing(text: &[u8]) -> bool {
     Lexer::new(text).any(|token| matches!(token, Token::Word(word) if changes_parsing(word)))
 }
 
+/// Whether a text, run in a transaction, may have ended it: anything but one plain query or change
+/// of rows. (Triggers and functions cannot commit; procedures, DDL and `COMMIT` can.)
+#[must_use]
+pub fn may_commit(text: &[u8]) -> bool {
+    const PLAIN: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"];
+    let mut tokens = Lexer::new(text);
+    let plain = tokens
+        .next()
+        .is_some_and(|first| PLAIN.iter().any(|word| first.is(word)));
+    !plain
+        || tokens
+            .skip_while(|token| *token != Token::Semicolon)
+            .any(|t| t != Token::Semicolon)
+}
+
 /// Whether a text of unknown effect may take a lock that outlives it, or run another text that does.
 pub(crate) fn may_lock(text: &[u8]) -> bool {
-    const WORDS: [&str; 7] = ["GET_LOCK", "LOCK", "HANDLER", "FLUSH", "BACKUP", "CALL", "EXECUTE"];
+    const WORDS: [&str; 7] = [
+        "GET_LOCK", "LOCK", "HANDLER", "FLUSH", "BACKUP", "CALL", "EXECUTE",
+    ];
     Lexer::new(text).any(|token| WORDS.iter().any(|word| token.is(word)))
 }
 
@@ -285,6 +302,27 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(Effects::of(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_one_plain_statement_surely_leaves_the_transaction_open() {
+        for text in [
+            "SELECT 1",
+            " insert into t values (1);",
+            "/* c */ UPDATE t SET a = ';'",
+        ] {
+            assert!(!may_commit(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "COMMIT",
+            "SELECT 1; COMMIT",
+            "CREATE TABLE t (i INT)",
+            "CALL p()",
+            "",
+            "BEGIN",
+        ] {
+            assert!(may_commit(text.as_bytes()), "{text}");
         }
     }
 

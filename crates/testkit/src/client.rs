@@ -136,7 +136,13 @@ impl Client {
 
     fn new(stream: Box<dyn Stream>) -> Self {
         let capabilities = Self::plain_capabilities();
-        Self { stream, greeting: None, capabilities, received: 0, seq: 0 }
+        Self {
+            stream,
+            greeting: None,
+            capabilities,
+            received: 0,
+            seq: 0,
+        }
     }
 
     /// Reads the greeting.
@@ -159,7 +165,9 @@ impl Client {
             "" => Vec::new(),
             password => native::reply(&native::stage1(password.as_bytes()), &salt).to_vec(),
         };
-        let with_schema = self.capabilities.set(Capabilities::CONNECT_WITH_DB, schema.is_some());
+        let with_schema = self
+            .capabilities
+            .set(Capabilities::CONNECT_WITH_DB, schema.is_some());
         Login {
             capabilities: with_schema,
             max_packet: 1 << 24,
@@ -264,7 +272,11 @@ impl Client {
     pub fn try_query(&mut self, text: &str) -> io::Result<Reply> {
         self.seq = 0;
         let mut packet = Vec::new();
-        write_packet(&mut packet, 0, &[&[Command::Query as u8], text.as_bytes()].concat());
+        write_packet(
+            &mut packet,
+            0,
+            &[&[Command::Query as u8], text.as_bytes()].concat(),
+        );
         self.send_raw(&packet)?;
         self.result()
     }
@@ -274,7 +286,10 @@ impl Client {
     /// # Errors
     /// The connection is gone.
     pub fn result(&mut self) -> io::Result<Reply> {
-        let limits = Limits { rows: 1 << 24, bytes: 1 << 30 };
+        let limits = Limits {
+            rows: 1 << 24,
+            bytes: 1 << 30,
+        };
         let mut result = TextResultSet::new(self.capabilities, limits);
         loop {
             let payload = self.receive()?;
@@ -283,7 +298,9 @@ impl Client {
                 None => continue,
                 Some(TextOutcome::Ok(ok)) => Reply::Ok(ok),
                 Some(TextOutcome::Err(error)) => Reply::Err(error),
-                Some(TextOutcome::Rows { rows, .. }) => Reply::Rows(rows.into_iter().map(texts).collect()),
+                Some(TextOutcome::Rows { rows, .. }) => {
+                    Reply::Rows(rows.into_iter().map(texts).collect())
+                }
             };
             if !result.expects_more() {
                 return Ok(reply);
@@ -304,5 +321,7 @@ impl Client {
 }
 
 fn texts(row: Vec<Option<Vec<u8>>>) -> Vec<Option<String>> {
-    row.into_iter().map(|c| c.map(|c| String::from_utf8_lossy(&c).into_owned())).collect()
+    row.into_iter()
+        .map(|c| c.map(|c| String::from_utf8_lossy(&c).into_owned()))
+        .collect()
 }

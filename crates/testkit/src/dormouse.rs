@@ -56,7 +56,9 @@ impl Dormouse {
     pub fn prepare(config: &str) -> Self {
         // a server other than the installed one, as ./dev test brings it
         let server = std::env::var("DORMOUSE_TEST_MARIADBD").ok();
-        let server = server.map_or(String::new(), |path| format!("engine.mariadbd = '{path}'\n"));
+        let server = server.map_or(String::new(), |path| {
+            format!("engine.mariadbd = '{path}'\n")
+        });
         Self::prepare_program(program(), &format!("{server}{config}"), "debug")
     }
 
@@ -65,11 +67,20 @@ impl Dormouse {
     #[must_use]
     pub fn prepare_program(program: PathBuf, config: &str, log_level: &'static str) -> Self {
         // Unix sockets have short paths: not under a long TMPDIR
-        let dir = tempfile::Builder::new().prefix("dm").tempdir_in("/tmp").expect("a directory");
+        let dir = tempfile::Builder::new()
+            .prefix("dm")
+            .tempdir_in("/tmp")
+            .expect("a directory");
         // servers run as users of their own and must reach what is theirs in it
         let passable = std::fs::Permissions::from_mode(0o711);
         std::fs::set_permissions(dir.path(), passable).expect("its owner's right");
-        Self { dir, program, config: config.to_owned(), log_level, running: None }
+        Self {
+            dir,
+            program,
+            config: config.to_owned(),
+            log_level,
+            running: None,
+        }
     }
 
     /// Its data directory.
@@ -104,7 +115,11 @@ impl Dormouse {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--data-dir").arg(self.data_dir()).args(arguments).stdin(Stdio::null());
+        command
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(arguments)
+            .stdin(Stdio::null());
         command
     }
 
@@ -127,12 +142,18 @@ impl Dormouse {
             .expect("dormouse is built");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("its first line");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("its first line");
         let ready: Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("dormouse up said '{line}'; log:\n{}", self.log()));
         let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
         let (listen, socket) = (text("listen"), text("socket").into());
-        self.running = Some(Running { child, listen, socket });
+        self.running = Some(Running {
+            child,
+            listen,
+            socket,
+        });
     }
 
     /// What it has logged.
@@ -161,7 +182,10 @@ impl Dormouse {
     pub fn create(&self, name: &str, arguments: &[&str]) -> Created {
         let made = self.json(&[&["create", name], arguments].concat());
         let text = |key: &str| made[key].as_str().unwrap_or_default().to_owned();
-        Created { user: text("user"), password: text("password") }
+        Created {
+            user: text("user"),
+            password: text("password"),
+        }
     }
 
     /// What `show` says.
@@ -173,13 +197,18 @@ impl Dormouse {
     /// The state of a database.
     #[must_use]
     pub fn state(&self, name: &str) -> String {
-        self.show(name)["state"].as_str().unwrap_or_default().to_owned()
+        self.show(name)["state"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// The pid of a database's server.
     #[must_use]
     pub fn server(&self, name: &str) -> u32 {
-        let pid = self.show(name)["pid"].as_u64().expect("the database has a server");
+        let pid = self.show(name)["pid"]
+            .as_u64()
+            .expect("the database has a server");
         u32::try_from(pid).expect("a pid")
     }
 
@@ -228,14 +257,27 @@ impl Drop for Dormouse {
             let _ = running.child.wait();
         }
         let servers = process::mentioning(self.dir.path());
-        let groups: BTreeSet<_> = servers.iter().flat_map(|pid| process::control_groups(*pid)).collect();
+        let groups: BTreeSet<_> = servers
+            .iter()
+            .flat_map(|pid| process::control_groups(*pid))
+            .collect();
         servers.iter().for_each(|pid| process::kill(*pid));
-        process::until("its servers are gone", || process::mentioning(self.dir.path()).is_empty());
-        groups.iter().for_each(|group| process::remove_control_group(group));
+        process::until("its servers are gone", || {
+            process::mentioning(self.dir.path()).is_empty()
+        });
+        groups
+            .iter()
+            .for_each(|group| process::remove_control_group(group));
         if std::thread::panicking() {
             let mut log = self.log();
             let tail = log.len().saturating_sub(8000);
-            log.drain(..log.char_indices().map(|(at, _)| at).find(|at| *at >= tail).unwrap_or(0));
+            log.drain(
+                ..log
+                    .char_indices()
+                    .map(|(at, _)| at)
+                    .find(|at| *at >= tail)
+                    .unwrap_or(0),
+            );
             eprintln!("--- the end of dormouse's log ---\n{log}");
         }
     }
@@ -248,7 +290,11 @@ pub fn program() -> PathBuf {
         return program.into();
     }
     let own = std::env::current_exe().expect("a test knows where it is");
-    let found = own.ancestors().skip(1).map(|dir| dir.join("dormouse")).find(|path| path.is_file());
+    let found = own
+        .ancestors()
+        .skip(1)
+        .map(|dir| dir.join("dormouse"))
+        .find(|path| path.is_file());
     found.expect("build it first: cargo build --bin dormouse")
 }
 
@@ -267,7 +313,12 @@ pub fn output_of(command: &mut Command) -> (bool, String) {
         let _ = stderr.read_to_string(&mut text);
         text
     });
-    child.stdout.take().expect("its output").read_to_string(&mut text).expect("UTF-8");
+    child
+        .stdout
+        .take()
+        .expect("its output")
+        .read_to_string(&mut text)
+        .expect("UTF-8");
     text.push_str(&reader.join().expect("the reader ends"));
     (child.wait().expect("it ends").success(), text)
 }

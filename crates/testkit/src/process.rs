@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 #[must_use]
 pub fn mentioning(path: &Path) -> Vec<u32> {
     let wanted = path.to_str().expect("paths of tests are UTF-8");
-    let pids = fs::read_dir("/proc").expect("/proc is there").filter_map(|entry| {
-        entry.ok()?.file_name().to_str()?.parse::<u32>().ok()
-    });
+    let pids = fs::read_dir("/proc")
+        .expect("/proc is there")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(wanted)
@@ -40,13 +40,23 @@ pub fn control_groups(pid: u32) -> Vec<PathBuf> {
     // HIERARCHY:CONTROLLERS:PATH, see cgroups(7)
     let names = text.lines().filter_map(|line| {
         let path = line.splitn(3, ':').nth(2)?;
-        path.split('/').find(|part| part.starts_with("dormouse-")).map(str::to_owned)
+        path.split('/')
+            .find(|part| part.starts_with("dormouse-"))
+            .map(str::to_owned)
     });
-    let hierarchies = || fs::read_dir("/sys/fs/cgroup").into_iter().flatten().filter_map(Result::ok);
+    let hierarchies = || {
+        fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+    };
     let root = Path::new("/sys/fs/cgroup");
     names
         .flat_map(|name| {
-            hierarchies().map(|h| h.path()).chain([root.to_owned()]).map(move |h| h.join(&name))
+            hierarchies()
+                .map(|h| h.path())
+                .chain([root.to_owned()])
+                .map(move |h| h.join(&name))
         })
         .filter(|path| path.is_dir())
         .collect()
@@ -54,7 +64,11 @@ pub fn control_groups(pid: u32) -> Vec<PathBuf> {
 
 /// Removes a control group and those in it; they hold no process any more.
 pub fn remove_control_group(path: &Path) {
-    for entry in fs::read_dir(path).into_iter().flatten().filter_map(Result::ok) {
+    for entry in fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+    {
         if entry.path().is_dir() {
             let _ = fs::remove_dir(entry.path());
         }
@@ -91,8 +105,14 @@ pub fn resident(pid: u32) -> u64 {
 pub fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // fields after the command's closing parenthesis; utime and stime are numbers 14 and 15
-    let fields: Vec<&str> =
-        stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
-    let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
+    let field = |n: usize| {
+        fields
+            .get(n - 3)
+            .and_then(|f| f.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     field(14) + field(15)
 }

@@ -123,7 +123,10 @@ async fn it_is_drained_when_the_last_statement_leaves() {
     let mut waiting = held(&door);
     drop(running);
     assert!(draining.await.unwrap());
-    assert!(waiting.try_recv().is_err(), "a drained door let a statement pass");
+    assert!(
+        waiting.try_recv().is_err(),
+        "a drained door let a statement pass"
+    );
     assert!(door.target().is_none());
 }
 

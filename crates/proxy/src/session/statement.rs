@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dormouse_session::Pin;
+use dormouse_session::effects::may_commit;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
@@ -81,7 +82,7 @@ impl Attendant {
                 Err(Broken::Server {
                     delivered: true, ..
                 }) => return Err(Over),
-                Err(Broken::Server { .. }) => return self.interrupted(&incoming).await,
+                Err(Broken::Server { .. }) => return self.interrupted(&incoming, statement).await,
             }
         }
     }
@@ -99,14 +100,20 @@ impl Attendant {
     }
 
     /// The server ended while it had the command.
-    async fn interrupted(&mut self, incoming: &Incoming) -> Result<Option<ReplyEnd>, Over> {
+    async fn interrupted(
+        &mut self,
+        incoming: &Incoming,
+        statement: Option<u32>,
+    ) -> Result<Option<ReplyEnd>, Over> {
         self.lose_backend();
         if !incoming.is_whole() {
             // how much of it was passed on is not known any more
             return Err(Over);
         }
         let lost = std::mem::take(&mut self.lost);
-        let error = if lost.contains(&Pin::Transaction) {
+        let rolled_back =
+            lost.contains(&Pin::Transaction) && !self.may_have_committed(incoming, statement);
+        let error = if rolled_back {
             refusal::transaction_lost()
         } else {
             refusal::outcome_unknown()
@@ -116,6 +123,19 @@ impl Attendant {
         }
         self.reply_error(&error).await?;
         Ok(None)
+    }
+
+    /// Whether a command that was running in a transaction may have ended it.
+    fn may_have_committed(&mut self, incoming: &Incoming, statement: Option<u32>) -> bool {
+        match incoming.command {
+            Command::Query => may_commit(incoming.argument()),
+            Command::StmtExecute | Command::StmtBulkExecute => {
+                let statement = statement.and_then(|id| self.state.statements.get(id));
+                let text = statement.and_then(|statement| statement.text.as_ref());
+                text.is_none_or(|text| may_commit(text))
+            }
+            _ => false,
+        }
     }
 
     /// Waits at the door. The outer error ends the session, the inner one is for the client.
