@@ -1,4 +1,9 @@
 //! Every command passes, whole, with either kind of ending, and across naps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
 use dormouse_wire::auth::{NATIVE, native};

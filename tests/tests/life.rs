@@ -1,4 +1,9 @@
 //! A database's life as one client sees it: it never has to connect again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 use dormouse_testkit::{Client, Dormouse, process};
 use dormouse_wire::command::Command;

@@ -1,6 +1,11 @@
 //! Many clients, while the database under them is suspended, parked, woken and killed.
 //!
 //! How long is `DORMOUSE_STORM_SECONDS`; the default keeps the whole suite short.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
