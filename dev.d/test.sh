@@ -7,7 +7,7 @@ usage: ./dev test [--quick] [ARGUMENTS of 'cargo test']
 
 Installs what is missing and runs, each as a step of its own:
 
-  rust      every Rust test, those on real MariaDB servers included
+  rust      every Rust test, those on real MariaDB servers included; the main ones on 11.8 too
   clients   real clients from other languages (tests/clients/run --help)
   up        './dev up' in a folder of its own: the printed line works, './dev down' leaves nothing
   fuzz      every fuzz target for a few seconds (DORMOUSE_FUZZ_SECONDS, 10)
@@ -50,6 +50,12 @@ test_environment() {
 
 test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }
 
+# What a client may rely on, on the other version too.
+test_rust_118() {
+    DORMOUSE_TEST_MARIADBD=$DORMOUSE_TEST_MARIADBD_118 \
+        cargo test -p dormouse-tests --test life --test commands --no-fail-fast </dev/null
+}
+
 test_clients() { tests/clients/run --self "$binary"; }
 
 # Those that differ most in what they send, on the newer server.
@@ -89,6 +95,7 @@ run() {
         step "rust tests" test_rust
         step "real clients" test_clients
         if [ "${DORMOUSE_TEST_MARIADBD_118:-$DORMOUSE_TEST_MARIADBD}" != "$DORMOUSE_TEST_MARIADBD" ]; then
+            step "rust tests, MariaDB 11.8" test_rust_118
             step "real clients, MariaDB 11.8" test_clients_118
         fi
         step "dev up and down" test_up

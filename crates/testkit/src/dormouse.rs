@@ -283,10 +283,10 @@ impl Drop for Dormouse {
     }
 }
 
-/// The built program: beside the test's own, or as `DORMOUSE` says.
+/// The built program: beside the test's own, or as `DORMOUSE_TEST_BINARY` says.
 #[must_use]
 pub fn program() -> PathBuf {
-    if let Some(program) = std::env::var_os("DORMOUSE") {
+    if let Some(program) = std::env::var_os("DORMOUSE_TEST_BINARY") {
         return program.into();
     }
     let own = std::env::current_exe().expect("a test knows where it is");
