@@ -165,46 +165,67 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// The statements that bring a new backend, whose schema is already set, to this state.
+    /// The statements that bring a new backend, whose schema is already set, to this state. How
+    /// they are read changes last: the SQL mode, then the character sets.
     #[must_use]
     pub fn restore(&self) -> Vec<String> {
         let role = self
             .role
             .as_ref()
             .map_or("NONE".to_owned(), |role| quote_name(role));
-        let mut set = String::from("SET ");
-        if self.last_insert_id != 0 {
-            set.push_str(&format!("last_insert_id = {}, ", self.last_insert_id));
-        }
-        // the SQL mode goes last, so that it does not change how the rest is read
+        let mut statements = vec![format!("SET ROLE {role}")];
         let (mode, rest): (Vec<_>, Vec<_>) = self
             .variables
             .iter()
             .partition(|v| v.name.eq_ignore_ascii_case("SQL_MODE"));
-        for Variable { name, value, plain } in rest {
-            let value = if *plain {
-                value.clone()
-            } else {
-                quote_text(value)
-            };
-            set.push_str(&format!("SESSION {name} = {value}, "));
+        let mut set: Vec<String> = rest.into_iter().map(Variable::assignment).collect();
+        if self.last_insert_id != 0 {
+            set.push(format!("last_insert_id = {}", self.last_insert_id));
         }
-        let results = self.results_charset.as_deref().unwrap_or("NULL");
-        set.push_str(&format!(
-            "character_set_results = {results}, collation_connection = {}",
-            self.connection_collation
-        ));
-        // what follows in the same text is read in the old client character set
-        let mut statements = vec![format!("SET ROLE {role}"), set];
+        if !set.is_empty() {
+            statements.push(format!("SET {}", set.join(", ")));
+        }
         statements.extend(
-            mode.iter()
-                .map(|m| format!("SET SESSION sql_mode = {}", quote_text(&m.value))),
+            mode.into_iter()
+                .map(|mode| format!("SET {}", mode.assignment())),
         );
-        statements.push(format!(
-            "SET character_set_client = {}",
-            self.client_charset
-        ));
+        statements.push(self.character_sets());
         statements
+    }
+
+    /// `SET NAMES` where it can say it all: it also sets which collation the columns of results are
+    /// said to have, which no variable shows.
+    fn character_sets(&self) -> String {
+        let Self {
+            client_charset: client,
+            connection_collation: collation,
+            ..
+        } = self;
+        let results = self.results_charset.as_deref().unwrap_or("NULL");
+        let charset_of = |collation: &str| collation.split('_').next().map(str::to_owned);
+        let names = charset_of(collation).as_deref() == Some(client);
+        match (names, results == client) {
+            (true, true) => format!("SET NAMES {client} COLLATE {collation}"),
+            (true, false) => {
+                format!("SET NAMES {client} COLLATE {collation}, character_set_results = {results}")
+            }
+            (false, _) => format!(
+                "SET character_set_results = {results}, collation_connection = {collation}, \
+                 character_set_client = {client}"
+            ),
+        }
+    }
+}
+
+impl Variable {
+    fn assignment(&self) -> String {
+        let Self { name, value, plain } = self;
+        let value = if *plain {
+            value.clone()
+        } else {
+            quote_text(value)
+        };
+        format!("SESSION {name} = {value}")
     }
 }
 

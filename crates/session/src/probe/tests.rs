@@ -41,10 +41,9 @@ fn a_clean_session_is_restored_whole() {
         captured.restore(),
         [
             "SET ROLE NONE",
-            "SET SESSION WAIT_TIMEOUT = 60, SESSION TIME_ZONE = '+00:00', \
-             character_set_results = NULL, collation_connection = utf8mb4_bin",
-            "SET SESSION sql_mode = 'ANSI'",
-            "SET character_set_client = utf8mb4",
+            "SET SESSION WAIT_TIMEOUT = 60, SESSION TIME_ZONE = '+00:00'",
+            "SET SESSION SQL_MODE = 'ANSI'",
+            "SET NAMES utf8mb4 COLLATE utf8mb4_bin, character_set_results = NULL",
         ]
     );
 }
@@ -87,4 +86,48 @@ fn without_the_plugin_only_statements_that_may_lock_do() {
     let mut answers = clean();
     answers[4] = None;
     assert_eq!(Probe::read(&answers, false).1, []);
+}
+
+#[test]
+fn character_sets_are_set_together_where_they_belong_together() {
+    let table = [
+        (
+            "utf8mb4",
+            Some("utf8mb4"),
+            "utf8mb4_bin",
+            "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+        ),
+        (
+            "binary",
+            Some("binary"),
+            "binary",
+            "SET NAMES binary COLLATE binary",
+        ),
+        (
+            "latin1",
+            Some("utf8mb3"),
+            "latin1_bin",
+            "SET NAMES latin1 COLLATE latin1_bin, character_set_results = utf8mb3",
+        ),
+        (
+            "latin1",
+            Some("latin1"),
+            "utf8mb4_bin",
+            "SET character_set_results = latin1, collation_connection = utf8mb4_bin, \
+             character_set_client = latin1",
+        ),
+    ];
+    for (client, results, collation, expected) in table {
+        let mut answers = clean();
+        answers[0] = rows(&[&[
+            None,
+            None,
+            Some("0"),
+            Some(client),
+            results,
+            Some(collation),
+        ]]);
+        let restored = Probe::read(&answers, false).0.restore();
+        assert_eq!(restored.last().map(String::as_str), Some(expected));
+    }
 }
