@@ -20,7 +20,7 @@ use crate::scan;
 mod files;
 mod instance;
 
-use instance::{Instance, Running};
+use instance::{Instance, Running, Turn};
 
 /// What a local driver needs to know.
 #[derive(Debug, Clone)]
@@ -96,6 +96,7 @@ struct Shared {
     cgroup_name: String,
     capabilities: Capabilities,
     instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+    provisioning: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl LocalDriver {
@@ -137,6 +138,7 @@ impl LocalDriver {
             cgroup_name,
             capabilities,
             instances,
+            provisioning: Arc::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -207,13 +209,20 @@ fn machine(error: EngineError) -> Error {
     }
 }
 
-/// Runs what blocks on a thread that may.
+/// Runs what blocks on a thread that may; the turn lasts until it is done.
 async fn blocking<T: Send + 'static>(
+    turn: &Turn,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let lost = |source: tokio::task::JoinError| Error::Machine {
         doing: "running a file operation".to_owned(),
         source: source.into(),
+    };
+    let turn = Turn::clone(turn);
+    let work = move || {
+        let done = work();
+        drop(turn);
+        done
     };
     tokio::task::spawn_blocking(work).await.map_err(lost)?
 }
@@ -222,7 +231,9 @@ async fn blocking<T: Send + 'static>(
 impl Driver for LocalDriver {
     async fn provision(&self, id: InstanceId) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
+        // one copy at a time: two would only take turns on the disk
+        let turn = Arc::new(Arc::clone(&self.shared.provisioning).lock_owned().await);
+        blocking(&turn, move || {
             let layout = shared.layout(id)?;
             shared
                 .template
@@ -234,13 +245,15 @@ impl Driver for LocalDriver {
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let instance = self.shared.find(id)?;
-        let _turn = instance.turn().await;
+        let turn = instance.turn().await;
         match desired.run {
             Run::Stopped => instance::stop(&self.shared, id, &instance).await?,
             Run::Running => {
-                instance::run(&self.shared, id, &instance, desired.units).await?;
+                instance::run(&self.shared, id, &instance, &turn, desired.units).await?;
             }
-            Run::Frozen => instance::freeze(&self.shared, id, &instance, desired.units).await?,
+            Run::Frozen => {
+                instance::freeze(&self.shared, id, &instance, &turn, desired.units).await?
+            }
         }
         instance.observe().map_err(|source| looking_at(id, source))
     }
@@ -251,14 +264,13 @@ impl Driver for LocalDriver {
     }
 
     async fn list(&self) -> Result<Vec<InstanceId>, Error> {
-        let root = self.shared.config.root.clone();
-        blocking(move || {
-            files::list(&root).map_err(|source| Error::Machine {
-                doing: format!("listing {}", root.display()),
-                source,
-            })
+        let root = &self.shared.config.root;
+        let doing = || format!("listing {}", root.display());
+        // one directory, names only: not worth a thread
+        files::list(root).map_err(|source| Error::Machine {
+            doing: doing(),
+            source,
         })
-        .await
     }
 
     async fn ended(&self, process: Process) {
@@ -276,10 +288,10 @@ impl Driver for LocalDriver {
             Err(Error::Unknown(_)) => Arc::new(Instance::default()),
             Err(other) => return Err(other),
         };
-        let _turn = instance.turn().await;
+        let turn = instance.turn().await;
         instance::kill(&self.shared, id, &instance).await?;
         let layout = self.shared.layout(id)?;
-        blocking(move || {
+        blocking(&turn, move || {
             files::remove(&layout).map_err(|source| Error::Machine {
                 doing: format!("removing {}", layout.root().display()),
                 source,

@@ -51,12 +51,18 @@ impl Handle {
 
     /// Whether it has not ended (a zombie has).
     pub(crate) fn is_alive(&self) -> bool {
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let at_once = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        matches!(poll(&mut fds, Some(&at_once)), Ok(0))
+        loop {
+            let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+            match poll(&mut fds, Some(&at_once)) {
+                Err(rustix::io::Errno::INTR) => {}
+                // a pidfd becomes readable with the end of its process (`pidfd_open(2)`)
+                seen => return seen != Ok(1),
+            }
+        }
     }
 
     /// Sends a signal; a process that has ended takes none, which is no error.
@@ -124,6 +130,8 @@ fn open(pid: u32) -> io::Result<OwnedFd> {
 /// Fields of `/proc/PID/stat` (`proc_pid_stat(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
+    /// Field 6: the process that leads its session.
+    pub(crate) session: u64,
     /// Field 3: `R`, `S`, `D`, `T`, `Z`, …
     pub(crate) state: char,
     /// Fields 14 and 15 together, in clock ticks.
@@ -143,8 +151,10 @@ impl Stat {
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?.chars().next()?;
         let mut number = |skip| fields.nth(skip).and_then(|n| n.parse::<u64>().ok());
-        let (user, system) = (number(10)?, number(0)?);
+        let session = number(2)?;
+        let (user, system) = (number(7)?, number(0)?);
         Some(Self {
+            session,
             state,
             ticks: user + system,
             started: number(6)?,
@@ -165,11 +175,12 @@ mod tests {
 
     #[test]
     fn fields_are_counted_from_the_last_parenthesis() {
-        let text = "7 (a ) (b) S 1 7 7 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 9 0 987654 1 2\n";
+        let text = "7 (a ) (b) S 1 7 9 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 9 0 987654 1 2\n";
         let stat = Stat::parse(text);
         assert_eq!(
             stat,
             Some(Stat {
+                session: 9,
                 state: 'S',
                 ticks: 175,
                 started: 987_654

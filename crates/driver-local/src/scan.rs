@@ -9,7 +9,7 @@ use std::path::Path;
 use dormouse_types::InstanceId;
 
 use crate::owner::Owners;
-use crate::process::Handle;
+use crate::process::{Handle, Stat};
 
 /// Every live server whose configuration file is one of `root`'s, by looking at the command line
 /// of every process.
@@ -25,7 +25,7 @@ pub(crate) fn all(root: &Path, owners: Owners) -> std::io::Result<HashMap<Instan
         let Ok(handle) = Handle::of_pid(pid) else {
             continue;
         };
-        if read(pid, root) == Some(id) && belongs(pid, id, owners) {
+        if read(pid, root) == Some(id) && leads(pid) && belongs(pid, id, owners) {
             found.insert(id, handle);
         }
     }
@@ -56,6 +56,12 @@ fn instance_of(cmdline: &[u8], root: &Path) -> Option<InstanceId> {
         .map(InstanceId)
 }
 
+/// A server leads a session ([`crate::spawn`]); a child of the script that runs it has the same
+/// command line for a moment, and does not.
+fn leads(pid: u32) -> bool {
+    Stat::read(pid).is_ok_and(|stat| stat.session == u64::from(pid))
+}
+
 /// Another user can give a process of theirs any command line.
 fn belongs(pid: u32, id: InstanceId, owners: Owners) -> bool {
     let me = rustix::process::geteuid().as_raw();
@@ -66,6 +72,8 @@ fn belongs(pid: u32, id: InstanceId, owners: Owners) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -90,5 +98,33 @@ mod tests {
         ] {
             assert_eq!(of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn only_who_leads_a_session_is_a_server() {
+        let root = tempfile::tempdir().unwrap();
+        let argument = format!("--defaults-file={}/7.cnf", root.path().display());
+        let start = |program: &str, before: &[&str]| {
+            let mut command = Command::new(program);
+            command
+                .args(before)
+                .args(["-c", "read line", "sh", &argument]);
+            command.stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let found = || one(root.path(), Owners::Me, InstanceId(7)).unwrap();
+        let mut child = start("sh", &[]);
+        assert!(found().is_none(), "a child that leads no session");
+        let mut leader = start("setsid", &["sh"]);
+        let server = loop {
+            if let Some(server) = found() {
+                break server;
+            }
+        };
+        assert_eq!(server.process().pid, leader.id());
+        for process in [&mut child, &mut leader] {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        assert!(found().is_none());
     }
 }

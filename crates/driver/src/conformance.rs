@@ -340,6 +340,7 @@ async fn new_instance(world: &dyn World, number: u32) -> (Arc<dyn Driver>, Insta
     (driver, id)
 }
 
+#[track_caller]
 fn ok<T, E: Debug>(result: Result<T, E>) -> T {
     match result {
         Ok(value) => value,
@@ -347,6 +348,7 @@ fn ok<T, E: Debug>(result: Result<T, E>) -> T {
     }
 }
 
+#[track_caller]
 fn process_of(seen: Observed, run: Run) -> Process {
     match seen {
         Observed {
@@ -358,6 +360,7 @@ fn process_of(seen: Observed, run: Run) -> Process {
     }
 }
 
+#[track_caller]
 fn assert_stopped(seen: Observed) {
     let Observed {
         run,

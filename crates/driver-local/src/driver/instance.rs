@@ -9,6 +9,7 @@ use dormouse_driver::{Error, Observed, Run};
 use dormouse_engine::config;
 use dormouse_types::{InstanceId, Units};
 use rustix::process::Signal;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -22,10 +23,14 @@ use crate::{ready, scan};
 const CLEAN_LOOKS: u32 = 20;
 const CLEAN_LOOK: Duration = Duration::from_millis(1);
 
+/// One's turn to change an instance. What runs on another thread keeps a copy, so that the turn
+/// does not end before it even if the caller gives up.
+pub(super) type Turn = Arc<OwnedMutexGuard<()>>;
+
 /// One instance. Its verbs take turns; anyone may look at any time.
 #[derive(Debug, Default)]
 pub(super) struct Instance {
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     running: Mutex<Option<Arc<Running>>>,
 }
 
@@ -81,8 +86,8 @@ impl Instance {
     }
 
     /// Waits for one's turn to change it.
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
+    pub(super) async fn turn(&self) -> Turn {
+        Arc::new(Arc::clone(&self.turn).lock_owned().await)
     }
 
     /// Its process, if it lives.
@@ -142,6 +147,7 @@ pub(super) async fn run(
     shared: &Arc<Shared>,
     id: InstanceId,
     instance: &Arc<Instance>,
+    turn: &Turn,
     units: Units,
 ) -> Result<Arc<Running>, Error> {
     let running = match instance.process() {
@@ -152,7 +158,7 @@ pub(super) async fn run(
                 .map_err(|e| doing(id, "thawing", e))?;
             running
         }
-        None => start(shared, id, instance, units).await?,
+        None => start(shared, id, instance, turn, units).await?,
     };
     if *running.progress() == Progress::Started {
         let layout = shared.layout(id)?;
@@ -181,12 +187,13 @@ pub(super) async fn freeze(
     shared: &Arc<Shared>,
     id: InstanceId,
     instance: &Arc<Instance>,
+    turn: &Turn,
     units: Units,
 ) -> Result<(), Error> {
     let running = match instance.process() {
         Some(running) if *running.progress() != Progress::Started => running,
         Some(running) if running.group.is_frozen(&running.handle).unwrap_or(false) => return Ok(()),
-        _ => run(shared, id, instance, units).await?,
+        _ => run(shared, id, instance, turn, units).await?,
     };
     running
         .group
@@ -251,6 +258,7 @@ async fn start(
     shared: &Arc<Shared>,
     id: InstanceId,
     instance: &Arc<Instance>,
+    turn: &Turn,
     units: Units,
 ) -> Result<Arc<Running>, Error> {
     // a server that holds the lock is ending, or not yet executed
@@ -258,14 +266,9 @@ async fn start(
     const LOOK: Duration = Duration::from_millis(10);
     for _ in 0..LOOKS {
         let (shared, instance) = (Arc::clone(shared), Arc::clone(instance));
-        let started = blocking(move || start_blocking(&shared, id, &instance, units)).await?;
-        match started {
-            Some((running, child)) => {
-                if let Some(child) = child {
-                    reap(Arc::clone(&running), child);
-                }
-                return Ok(running);
-            }
+        let start = move || start_blocking(&shared, id, &instance, units);
+        match blocking(turn, start).await? {
+            Some(running) => return Ok(running),
             None => sleep(LOOK).await,
         }
     }
@@ -284,14 +287,12 @@ fn reap(running: Arc<Running>, mut child: Child) {
 }
 
 /// The process that was started, or one that runs already; `None` to try again.
-type StartedOrFound = Option<(Arc<Running>, Option<Child>)>;
-
 fn start_blocking(
     shared: &Shared,
     id: InstanceId,
     instance: &Instance,
     units: Units,
-) -> Result<StartedOrFound, Error> {
+) -> Result<Option<Arc<Running>>, Error> {
     let layout = shared.layout(id)?;
     let starting = |e| {
         doing(
@@ -306,7 +307,7 @@ fn start_blocking(
         let adopt = |handle| {
             let running = Arc::new(Running::adopted(&shared.cgroups, id, handle));
             *instance.slot() = Some(Arc::clone(&running));
-            (running, None)
+            running
         };
         return Ok(found.map(adopt));
     };
@@ -326,7 +327,8 @@ fn start_blocking(
     };
     let running = Arc::new(Running::new(&shared.cgroups, id, handle, log_from));
     *instance.slot() = Some(Arc::clone(&running));
-    Ok(Some((running, Some(child))))
+    reap(Arc::clone(&running), child);
+    Ok(Some(running))
 }
 
 fn ended_at_once(
