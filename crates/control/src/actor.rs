@@ -485,7 +485,7 @@ impl Actor {
     /// Tells the driver what the process should be, and takes note of what it is. A process that
     /// died meanwhile and was replaced is a failure: the next [`Actor::look`] finds out.
     async fn apply(&mut self, run: Run, limit: Duration) -> Result<(), String> {
-        let units = self.database.spec.units.min;
+        let units = self.database.spec.units_awake();
         let desired = dormouse_driver::Desired { run, units };
         let done = within(
             limit,

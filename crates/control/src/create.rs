@@ -106,7 +106,7 @@ async fn secure(world: &World, row: &DatabaseRow, stage2: [u8; 20]) -> Result<Ob
     let limits = world.config.deadlines;
     let desired = Desired {
         run: Run::Running,
-        units: row.spec.units.min,
+        units: row.spec.units_awake(),
     };
     let doing = || format!("starting instance {id}");
     let seen = within(limits.start, world.driver.apply(id, desired))

@@ -196,7 +196,7 @@ impl Database {
             instance: self.instance,
             generation: view.generation,
             spec: self.spec,
-            units: self.spec.units.min,
+            units: self.spec.units_awake(),
             sessions: activity.sessions,
             held: activity.held,
             transactions: activity.transactions,

@@ -26,6 +26,18 @@ pub(crate) fn unsupported_plugin(user: &str, plugin: &str) -> ErrPacket {
     )
 }
 
+/// An account made with `REQUIRE SSL`: on its socket the server would turn us away.
+pub(crate) fn tls_account(user: &str) -> ErrPacket {
+    ErrPacket::new(
+        1045,
+        "28000",
+        format!(
+            "account '{user}' demands TLS (REQUIRE SSL), which Dormouse does not pass on to the \
+             server: use ALTER USER ... REQUIRE NONE, and 'require' in [tls] for all clients"
+        ),
+    )
+}
+
 /// A login that names no database.
 pub(crate) fn no_database() -> ErrPacket {
     ErrPacket::new(

@@ -52,7 +52,10 @@ impl FromStr for Delay {
             "" if number == 0 => 1,
             _ => return Err(invalid()),
         };
-        number.checked_mul(millis).map(|ms| Self::After(Duration::from_millis(ms))).ok_or_else(invalid)
+        number
+            .checked_mul(millis)
+            .map(|ms| Self::After(Duration::from_millis(ms)))
+            .ok_or_else(invalid)
     }
 }
 
@@ -72,14 +75,25 @@ impl From<Delay> for String {
 
 impl fmt::Display for Delay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::After(d) = self else { return f.write_str("never") };
+        let Self::After(d) = self else {
+            return f.write_str("never");
+        };
         let ms = d.as_millis();
-        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
+        for (unit, size) in [
+            ("d", 86_400_000),
+            ("h", 3_600_000),
+            ("m", 60_000),
+            ("s", 1000),
+        ] {
             if ms >= size && ms.is_multiple_of(size) {
                 return write!(f, "{}{unit}", ms / size);
             }
         }
-        if ms == 0 { f.write_str("0") } else { write!(f, "{ms}ms") }
+        if ms == 0 {
+            f.write_str("0")
+        } else {
+            write!(f, "{ms}ms")
+        }
     }
 }
 
@@ -90,14 +104,29 @@ mod tests {
     #[test]
     fn reads_what_it_writes() {
         for text in ["0", "500ms", "10s", "90s", "5m", "2h", "1d", "never"] {
-            assert_eq!(text.parse::<Delay>().map(|d| d.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<Delay>().map(|d| d.to_string()),
+                Ok(text.to_owned())
+            );
         }
-        assert_eq!("60s".parse::<Delay>().map(|d| d.to_string()), Ok("1m".to_owned()));
+        assert_eq!(
+            "60s".parse::<Delay>().map(|d| d.to_string()),
+            Ok("1m".to_owned())
+        );
     }
 
     #[test]
     fn refuses_what_is_no_delay() {
-        for bad in ["", "s", "10", "-1s", "1 s", "1w", "99999999999999999999s", "18446744073709551615d"] {
+        for bad in [
+            "",
+            "s",
+            "10",
+            "-1s",
+            "1 s",
+            "1w",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert!(bad.parse::<Delay>().is_err(), "{bad:?} was accepted");
         }
     }

@@ -38,7 +38,11 @@ impl FromStr for DatabaseName {
             && text.bytes().all(allowed)
             && !text.starts_with('-')
             && !text.ends_with('-');
-        if ok { Ok(Self(text.into())) } else { Err(InvalidName(text.to_owned())) }
+        if ok {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidName(text.to_owned()))
+        }
     }
 }
 
@@ -63,9 +67,7 @@ impl fmt::Display for DatabaseName {
 }
 
 /// Identifies one instance (a data directory and the server process on it) for ever; never reused.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstanceId(pub u32);
 
@@ -82,9 +84,23 @@ mod tests {
     #[test]
     fn a_name_is_one_dns_label() {
         for good in ["a", "shop", "7up", "a-b", &"x".repeat(63)] {
-            assert_eq!(good.parse::<DatabaseName>().map(String::from), Ok(good.to_owned()));
+            assert_eq!(
+                good.parse::<DatabaseName>().map(String::from),
+                Ok(good.to_owned())
+            );
         }
-        for bad in ["", "-a", "a-", "A", "a.b", "a_b", "ä", "a b", "../x", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a.b",
+            "a_b",
+            "ä",
+            "a b",
+            "../x",
+            &"x".repeat(64),
+        ] {
             assert!(bad.parse::<DatabaseName>().is_err(), "{bad:?} was accepted");
         }
     }

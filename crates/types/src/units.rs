@@ -66,7 +66,10 @@ impl FromStr for UnitRange {
         let min: u16 = min.parse().map_err(|_| invalid())?;
         let max: u16 = max.parse().map_err(|_| invalid())?;
         if 1 <= min && min <= max && max <= Self::MOST {
-            Ok(Self { min: Units(min), max: Units(max) })
+            Ok(Self {
+                min: Units(min),
+                max: Units(max),
+            })
         } else {
             Err(invalid())
         }
@@ -99,8 +102,14 @@ mod tests {
 
     #[test]
     fn a_range_has_ordered_ends() {
-        assert_eq!("1..4".parse::<UnitRange>().map(|r| r.to_string()), Ok("1..4".to_owned()));
-        assert_eq!("2".parse::<UnitRange>().map(|r| r.to_string()), Ok("2..2".to_owned()));
+        assert_eq!(
+            "1..4".parse::<UnitRange>().map(|r| r.to_string()),
+            Ok("1..4".to_owned())
+        );
+        assert_eq!(
+            "2".parse::<UnitRange>().map(|r| r.to_string()),
+            Ok("2..2".to_owned())
+        );
         for bad in ["", "0..1", "4..1", "1..", "..1", "1..513", "a..b", "1...2"] {
             assert!(bad.parse::<UnitRange>().is_err(), "{bad:?} was accepted");
         }
@@ -108,6 +117,9 @@ mod tests {
 
     #[test]
     fn a_unit_is_half_a_core_and_two_gibibytes() {
-        assert_eq!((Units(3).millicores(), Units(3).memory()), (1500, Bytes::mib(6144)));
+        assert_eq!(
+            (Units(3).millicores(), Units(3).memory()),
+            (1500, Bytes::mib(6144))
+        );
     }
 }

@@ -187,7 +187,10 @@ impl Traffic for Lanes {
         let was = self.with(name, |l| std::mem::replace(&mut l.gate, Gate::Shut));
         let mut changed = self.changed.subscribe();
         while self.lock().get(name).is_some_and(|l| l.running > 0) {
-            if tokio::time::timeout_at(until, changed.changed()).await.is_err() {
+            if tokio::time::timeout_at(until, changed.changed())
+                .await
+                .is_err()
+            {
                 if let Some(Gate::Open(target)) = was {
                     self.open(name, target);
                 }

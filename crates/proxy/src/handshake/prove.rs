@@ -99,8 +99,8 @@ pub(crate) async fn prove(
         let text = "Access denied, this account is locked";
         return Ok(Proof::Missing(ErrPacket::new(4151, "HY000", text)));
     }
-    if account.require_tls && !io.is_tls() {
-        return Ok(Proof::Missing(denied()));
+    if account.require_tls {
+        return Ok(Proof::Missing(refusal::tls_account(claim.user)));
     }
     Ok(Proof::Given(account.clone()))
 }
