@@ -103,7 +103,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
     ProxyConfig {
         listen: listen.address(),
         socket: Some(settings.socket.clone()),
-        workers: std::thread::available_parallelism().map_or(1, usize::from),
+        workers: workers(),
         tls: Some(dormouse_proxy::Tls {
             config: Arc::clone(&settings.tls),
             require: tls.require,
@@ -122,6 +122,12 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
             wait_timeout: limits.wait_timeout.0,
         },
     }
+}
+
+/// Half of the cores, for servers and clients need the rest: with a worker on each, a statement
+/// costs more switches between threads and no more statements get through (docs/performance.md).
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 fn cannot_start(error: StartError) -> ErrorBody {
