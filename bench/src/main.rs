@@ -18,6 +18,7 @@ mod tls;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -27,20 +28,31 @@ use machine::Machine;
 use options::{Measure, Options};
 use report::Report;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // not {:?}, which adds a backtrace to what people read
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
     cleanup::on_signals()?;
     let search = Search {
         mariadbd: options.mariadbd.clone(),
         ..Search::default()
     };
     let installation = Installation::probe(&search)?;
-    let machine = Machine::look(&options, &installation)?;
+    let machine = Machine::look(options, &installation)?;
     for warning in machine.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let report = measure_all(&options, &installation, machine)?;
-    print(&options, &report)
+    let report = measure_all(options, &installation, machine)?;
+    print(options, &report)
 }
 
 fn measure_all(

@@ -41,7 +41,7 @@ pub(crate) fn run(
     for text in [
         "CREATE DATABASE app",
         "CREATE TABLE app.t (id INT PRIMARY KEY, c CHAR(120))",
-        "INSERT INTO app.t SELECT seq, seq FROM seq_1_to_10000",
+        "INSERT INTO app.t SELECT seq, seq FROM app.seq_1_to_10000",
     ] {
         client.query(text).ok();
     }

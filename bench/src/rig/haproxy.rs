@@ -33,7 +33,7 @@ impl HaProxy {
         let threads = std::thread::available_parallelism()?;
         // it disables Nagle's algorithm on both sides by itself
         let text = format!(
-            "global\n    nbthread {threads}\n    maxconn 10000\n\
+            "global\n    nbthread {threads}\n    maxconn 2000\n\
              defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n\
              listen by_tcp\n    bind {by_tcp}\n    server one {}\n\
              listen by_socket\n    bind {by_socket}\n    server one unix@{}\n",
@@ -41,6 +41,7 @@ impl HaProxy {
             bare.socket().display(),
         );
         let config = dir.path().join("haproxy.cfg");
+        let log = dir.path().join("log");
         fs::write(&config, text)?;
         // -db: in the foreground and one process, so that its CPU time is all there is
         let child = Command::new(program)
@@ -49,7 +50,7 @@ impl HaProxy {
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(&log)?)
             .spawn()
             .context("starting haproxy")?;
         let mut haproxy = Self {
@@ -63,7 +64,8 @@ impl HaProxy {
             let alive = haproxy.child.try_wait()?.is_none();
             anyhow::ensure!(
                 alive && began.elapsed() < Duration::from_secs(10),
-                "haproxy does not come up"
+                "haproxy does not come up: {}",
+                fs::read_to_string(&log).unwrap_or_default()
             );
             std::thread::sleep(Duration::from_millis(5));
         }
