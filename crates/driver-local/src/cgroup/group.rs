@@ -130,7 +130,10 @@ impl Group {
         if let Some(memory) = &self.memory {
             limit_memory(memory.version, &memory.dir, units.memory())?;
         }
-        self.set_cpu(Some(u64::from(units.millicores()) * PERIOD / 1000))
+        // a quota of all the machine has limits nothing, but is accounted for at every switch
+        let cores = std::thread::available_parallelism().map_or(u64::MAX, |n| n.get() as u64);
+        let quota = u64::from(units.millicores()) * PERIOD / 1000;
+        self.set_cpu(Some(quota).filter(|quota| quota / PERIOD < cores))
     }
 
     /// Takes the limit of CPU away: starting and stopping should be quick.
