@@ -17,6 +17,7 @@ mod tls;
 
 use std::fs;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -51,39 +52,43 @@ fn run(options: &Options) -> anyhow::Result<()> {
     for warning in machine.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let report = measure_all(options, &installation, machine)?;
-    print(options, &report)
+    let mut report = Report::new(machine, options);
+    // fixtures panic; what was measured until then shall not be lost
+    let measuring = AssertUnwindSafe(|| measure_all(options, &installation, &mut report));
+    let outcome = catch_unwind(measuring)
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("a fixture failed, see above")));
+    print(options, &report)?;
+    outcome.context("not everything was measured")
 }
 
 fn measure_all(
     options: &Options,
     installation: &Installation,
-    machine: Machine,
-) -> anyhow::Result<Report> {
-    let mut report = Report::new(machine, options);
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let wants = |measures: &[Measure]| measures.iter().any(|m| options.wants(*m));
     if wants(&[Measure::P1, Measure::P2, Measure::P3]) {
         let rig = rig::Rig::build(options, installation)?;
         if wants(&[Measure::P1, Measure::P2]) {
-            measure::throughput::run(options, &rig, &mut report)?;
+            measure::throughput::run(options, &rig, report)?;
         }
         if wants(&[Measure::P3]) {
-            measure::latency::run(options, &rig, &mut report)?;
+            measure::latency::run(options, &rig, report)?;
         }
     }
     if wants(&[Measure::P4, Measure::P5, Measure::P6]) {
         let dormouse = rig::sleepy_dormouse(options);
         if wants(&[Measure::P4, Measure::P5]) {
-            measure::wake::run(options, &dormouse, &mut report)?;
+            measure::wake::run(options, &dormouse, report)?;
         }
         if wants(&[Measure::P6]) {
-            measure::create::run(options, &dormouse, &mut report)?;
+            measure::create::run(options, &dormouse, report)?;
         }
     }
     if wants(&[Measure::P7]) {
-        measure::memory::run(options, &mut report)?;
+        measure::memory::run(options, report)?;
     }
-    Ok(report)
+    Ok(())
 }
 
 /// The table goes to stdout, unless the JSON does.

@@ -141,7 +141,9 @@ impl Report {
         // also fit for docs/performance.md
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header(["", "measure", "result", "target", ""]);
-        for row in &self.measures {
+        let mut rows: Vec<&Row> = self.measures.iter().collect();
+        rows.sort_by_key(|row| row.id);
+        for row in rows {
             table.add_row(row.cells());
         }
         if let Some(column) = table.column_mut(2) {
