@@ -65,7 +65,7 @@ impl Default for Deadlines {
             ask: Duration::from_secs(5),
             shrink: Duration::from_secs(3),
             capture: Duration::from_secs(5),
-            drain: Duration::from_secs(2),
+            drain: Duration::from_secs(5),
             login: Duration::from_secs(30),
             order: Duration::from_secs(310),
         }

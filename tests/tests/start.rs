@@ -1,0 +1,129 @@
+//! What keeps Dormouse from starting is told in one readable error that says what to do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use std::fs;
+use std::net::TcpListener;
+
+use dormouse_testkit::Dormouse;
+use dormouse_testkit::dormouse::output_of;
+
+/// `up` must fail, and say all of this in a few lines.
+fn fails(dormouse: &Dormouse, arguments: &[&str], words: &[&str]) {
+    let (success, said) = output_of(&mut dormouse.command(arguments));
+    assert!(!success, "{arguments:?} succeeded: {said}");
+    for word in words {
+        assert!(said.contains(word), "'{word}' is not in: {said}");
+    }
+    assert!(said.lines().count() <= 6, "too long: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_missing_server() {
+    let dormouse = Dormouse::prepare("");
+    let config = dormouse.data_dir().with_file_name("missing.toml");
+    fs::write(&config, "engine.mariadbd = '/nowhere/mariadbd'\n").unwrap();
+    let config = config.to_str().unwrap();
+    fails(
+        &dormouse,
+        &["up", "--listen", "127.0.0.1:0", "--config", config],
+        &["/nowhere/mariadbd"],
+    );
+}
+
+#[test]
+fn a_used_port() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let own = format!("pid {}", std::process::id());
+    fails(
+        &Dormouse::prepare(""),
+        &["up", "--listen", &address],
+        &[&address, &own, "--listen"],
+    );
+}
+
+#[test]
+fn a_damaged_catalog() {
+    let mut dormouse = Dormouse::start_with("[warm_pool]\nsize = 0\n");
+    dormouse.stop();
+    let catalog = dormouse.data_dir().join("catalog.sqlite");
+    // with its log SQLite would repair the first page
+    for log in ["catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        let _ = fs::remove_file(dormouse.data_dir().join(log));
+    }
+    fs::write(&catalog, "this is no catalog").unwrap();
+    fails(
+        &dormouse,
+        &["up", "--listen", "127.0.0.1:0"],
+        &["catalog.sqlite", "hint"],
+    );
+    assert_eq!(
+        fs::read_to_string(&catalog).unwrap(),
+        "this is no catalog",
+        "it was overwritten"
+    );
+}
+
+#[test]
+fn a_second_dormouse_on_the_same_directory() {
+    let dormouse = Dormouse::start_with("[warm_pool]\nsize = 0\n");
+    let own = format!("pid {}", dormouse.pid());
+    fails(&dormouse, &["up", "--listen", "127.0.0.1:0"], &[&own]);
+}
+
+#[test]
+fn a_setting_that_does_not_exist() {
+    let dormouse = Dormouse::prepare("");
+    let config = dormouse.data_dir().with_file_name("typo.toml");
+    fs::write(&config, "[limits]\nhold_timeuot = '1s'\n").unwrap();
+    fails(
+        &dormouse,
+        &["up", "--config", config.to_str().unwrap()],
+        &["hold_timeuot", "hold_timeout"],
+    );
+}
+
+#[test]
+fn a_command_without_a_dormouse() {
+    fails(&Dormouse::prepare(""), &["ls"], &["dormouse", "up"]);
+}
+
+#[test]
+fn a_full_disk_while_a_database_is_made() {
+    let dormouse = Dormouse::prepare("[warm_pool]\nsize = 0\n");
+    let small = dormouse.data_dir();
+    fs::create_dir_all(&small).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=60m,mode=711", "tmpfs"])
+        .arg(&small)
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !mounted {
+        println!("skipped: only root can make a small disk");
+        return;
+    }
+    let mut dormouse = dormouse;
+    dormouse.up();
+    // the template and one instance fit, and then no more
+    let mut last = (true, String::new());
+    for n in 0..5 {
+        last = output_of(&mut dormouse.command(&["create", &format!("db{n}")]));
+        if !last.0 {
+            break;
+        }
+    }
+    let (success, said) = last;
+    let alive = dormouse.json(&["ls"]);
+    drop(dormouse);
+    let _ = std::process::Command::new("umount")
+        .arg("-l")
+        .arg(&small)
+        .status();
+    assert!(!success && said.contains("No space left"), "{said}");
+    assert!(alive.is_array() || alive.is_object(), "{alive}");
+}
