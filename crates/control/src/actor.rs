@@ -1,6 +1,6 @@
 //! The one who does everything that is done to a database.
 //!
-//! One turn: see what is true, [decide](dormouse_policy::decide), do one thing; again at once, or
+//! One turn: see what is true, [`decide`], do one thing; again at once, or
 //! rest until something happens. At rest an actor of a parked database has no timer and holds no
 //! connection.
 
