@@ -423,13 +423,18 @@ fn accounts_work_at_once_and_stop_at_once_asleep_or_not() {
 }
 
 #[test]
-fn a_running_statement_is_killed_by_the_id_its_client_was_given() {
+fn a_running_statement_is_killed_by_the_id_of_its_client_or_of_the_server() {
     let (dormouse, who) = shop();
     let mut watcher = dormouse.connect(&who);
     watcher.query("SELECT 1").value();
-    for connection in [false, true] {
+    for (connection, by_server) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut client = dormouse.connect(&who);
-        let id = client.id();
+        let shown: u32 = client
+            .query("SELECT CONNECTION_ID()")
+            .value()
+            .parse()
+            .unwrap();
+        let id = if by_server { shown } else { client.id() };
         let running = std::thread::spawn(move || (client.query("SELECT SLEEP(600)"), client));
         process::until("the statement runs", || {
             let count =
@@ -453,7 +458,9 @@ fn a_running_statement_is_killed_by_the_id_its_client_was_given() {
             assert_eq!(client.query("SELECT 1").value(), "1");
         }
     }
-    assert_eq!(watcher.query("KILL 4000000000").err().code, 1094);
+    for nobody in [4_000_000_000_u32, 4_000_000] {
+        assert_eq!(watcher.query(&format!("KILL {nobody}")).err().code, 1094);
+    }
 }
 
 #[test]

@@ -23,6 +23,9 @@ use crate::plane::Plane;
 use crate::session::serve;
 use crate::stream::{Peer, Socket};
 
+/// The lowest connection id of ours. A server counts from 1 at each of its starts.
+pub(crate) const OWN_IDS: u32 = 1 << 31;
+
 /// What all sessions share.
 pub(crate) struct Shared {
     pub(crate) config: ProxyConfig,
@@ -56,14 +59,10 @@ impl Shared {
         HandshakePlace(Arc::clone(&self.handshakes))
     }
 
-    /// A connection id that no client has: they are not used again before four billion others.
+    /// A connection id that no client has: they are not used again before two billion others. They
+    /// lie above all that a server gives, so that `KILL` can tell which of the two is meant.
     fn connection_id(&self) -> u32 {
-        loop {
-            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            if id != 0 {
-                return id;
-            }
-        }
+        self.next_id.fetch_add(1, Ordering::Relaxed) | OWN_IDS
     }
 }
 

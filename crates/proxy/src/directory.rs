@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dormouse_types::DatabaseName;
 
+use crate::accept::OWN_IDS;
 use crate::door::Door;
 use crate::mailbox::{Mailbox, Order};
 
@@ -106,9 +107,16 @@ impl Database {
         u32::try_from(self.sessions().len()).unwrap_or(u32::MAX)
     }
 
-    /// The session with this connection id.
+    /// The session that is known by this id to its client, or by its backend's to the server.
     pub(crate) fn session(&self, id: u32) -> Option<Arc<SessionHandle>> {
-        self.sessions().get(&id).cloned()
+        let sessions = self.sessions();
+        if id >= OWN_IDS {
+            return sessions.get(&id).cloned();
+        }
+        sessions
+            .values()
+            .find(|session| session.thread.load(Ordering::Acquire) == id)
+            .cloned()
     }
 }
 

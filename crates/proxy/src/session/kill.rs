@@ -1,5 +1,6 @@
-//! `KILL` and `COM_PROCESS_KILL`: the client names a connection by the id it was given at the
-//! login, the server knows it by that of its present backend.
+//! `KILL` and `COM_PROCESS_KILL`: a connection is named by the id its client was given at the
+//! login, or by the one the server shows (`SHOW PROCESSLIST`, `CONNECTION_ID()`): that of its
+//! present backend. The two kinds do not overlap.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +10,7 @@ use dormouse_wire::command::Command;
 
 use super::taking::Incoming;
 use super::{Attendant, Over};
+use crate::accept::OWN_IDS;
 use crate::mailbox::Order;
 use crate::refusal;
 
@@ -29,8 +31,19 @@ impl Attendant {
 
     pub(super) async fn kill(&mut self, kill: Kill) -> Result<(), Over> {
         let id = kill.connection;
-        let Some(victim) = self.database().session(id) else {
-            return self.reply_error(&refusal::unknown_thread(id)).await;
+        let what = if kill.query_only {
+            "QUERY"
+        } else {
+            "CONNECTION"
+        };
+        let Some(victim) = self.database().session(id).filter(|_| id != 0) else {
+            if id >= OWN_IDS {
+                return self.reply_error(&refusal::unknown_thread(id)).await;
+            }
+            // a thread of the server's own, or none: it knows
+            let statement = format!("KILL {what} {id}");
+            let statement = Incoming::made(Command::Query, statement.as_bytes());
+            return self.run_on_server(statement, None).await.map(|_| ());
         };
         let thread = victim.thread.load(Ordering::Relaxed);
         if thread == 0 {
