@@ -12,6 +12,9 @@ use super::{Actor, Done, Growing, PAUSE};
 use crate::Error;
 use crate::world::{now, within};
 
+/// How long the first statements have the server to themselves.
+const BEHIND: std::time::Duration = std::time::Duration::from_millis(100);
+
 impl Actor {
     /// Starts the server and opens the traffic. Those who hold statements wait through a few
     /// failures; whether to go on is decided anew after each.
@@ -111,7 +114,8 @@ impl Actor {
         Done::Again
     }
 
-    /// Grows the buffer pool and reloads the hot pages, behind the traffic.
+    /// Grows the buffer pool and reloads the hot pages, behind the traffic: growing holds the
+    /// pool's latches for milliseconds, which the first statements should not wait for.
     pub(super) fn grow(&mut self) {
         let servers = Arc::clone(&self.world.servers);
         let server = self.world.server(self.database.instance);
@@ -119,6 +123,7 @@ impl Actor {
         let name = self.database.name.clone();
         let limit = self.world.config.deadlines.start;
         self.growing = Some(Growing(tokio::spawn(async move {
+            tokio::time::sleep(BEHIND).await;
             if let Err(reason) = within(limit, servers.grow(&server, units)).await {
                 info!(database = %name, reason, "the buffer pool stays small until the next nap");
             }
