@@ -39,47 +39,6 @@ fn both(dormouse: &Dormouse, who: &Created) -> [Client; 2] {
     })
 }
 
-fn prepare(client: &mut Client, text: &str) -> u32 {
-    client.command(Command::StmtPrepare, text.as_bytes());
-    let first = client.receive().unwrap();
-    assert_eq!(first[0], 0, "{:?}", ErrPacket::parse(&first));
-    let number = |at: usize| u16::from_le_bytes([first[at], first[at + 1]]);
-    let eof = !client.capabilities.contains(Capabilities::DEPRECATE_EOF);
-    for count in [number(7), number(5)] {
-        for _ in 0..count + u16::from(count > 0 && eof) {
-            client.receive().unwrap();
-        }
-    }
-    u32::from_le_bytes([first[1], first[2], first[3], first[4]])
-}
-
-/// The packets of a reply to an execution up to its end; the last one is the end.
-fn rest_of_reply(client: &mut Client) -> Vec<Vec<u8>> {
-    let first = client.receive().unwrap();
-    if matches!(first[0], 0 | 0xff) {
-        return vec![first];
-    }
-    let mut packets = vec![first.clone()];
-    let eof = !client.capabilities.contains(Capabilities::DEPRECATE_EOF);
-    for _ in 0..first[0] + u8::from(eof) {
-        packets.push(client.receive().unwrap());
-    }
-    if eof && has_cursor(packets.last().unwrap()) {
-        return packets;
-    }
-    loop {
-        packets.push(client.receive().unwrap());
-        let last = packets.last().unwrap();
-        if matches!(last[0], 0xfe | 0xff) && last.len() < 100 {
-            return packets;
-        }
-    }
-}
-
-fn has_cursor(eof: &[u8]) -> bool {
-    eof.len() == 5 && Status(u16::from_le_bytes([eof[3], eof[4]])).contains(Status::CURSOR_EXISTS)
-}
-
 /// `COM_STMT_EXECUTE` with one VARCHAR parameter.
 fn execute(id: u32, value: &str, types: bool, flags: u8) -> Vec<u8> {
     let mut argument = id.to_le_bytes().to_vec();
@@ -117,11 +76,11 @@ fn several_statements_and_several_results() {
 fn prepared_statements_survive_naps_and_a_kill_with_their_types() {
     let (dormouse, who) = shop();
     for mut client in both(&dormouse, &who) {
-        let first = prepare(&mut client, "SELECT CONCAT(?, '!')");
-        let second = prepare(&mut client, "SELECT UPPER(?)");
+        let first = client.prepare("SELECT CONCAT(?, '!')");
+        let second = client.prepare("SELECT UPPER(?)");
         assert_eq!((first, second), (1, 2));
         client.command(Command::StmtExecute, &execute(first, "one", true, 0));
-        let before = rest_of_reply(&mut client);
+        let before = client.binary_reply();
         assert!(before.len() > 2);
         for order in ["suspend", "park", "kill"] {
             match order {
@@ -130,9 +89,9 @@ fn prepared_statements_survive_naps_and_a_kill_with_their_types() {
             }
             // drivers do not send the types twice
             client.command(Command::StmtExecute, &execute(first, "one", false, 0));
-            assert_eq!(rest_of_reply(&mut client), before, "after {order}");
+            assert_eq!(client.binary_reply(), before, "after {order}");
             client.command(Command::StmtExecute, &execute(second, "two", true, 0));
-            assert!(rest_of_reply(&mut client).len() > 2);
+            assert!(client.binary_reply().len() > 2);
         }
         client.command(Command::StmtClose, &first.to_le_bytes());
         client.command(Command::StmtExecute, &execute(first, "one", true, 0));
@@ -142,7 +101,7 @@ fn prepared_statements_survive_naps_and_a_kill_with_their_types() {
         );
         // the one prepared last
         client.command(Command::StmtExecute, &execute(u32::MAX, "two", true, 0));
-        assert!(rest_of_reply(&mut client).len() > 2);
+        assert!(client.binary_reply().len() > 2);
     }
 }
 
@@ -153,13 +112,13 @@ fn a_statement_is_prepared_again_where_its_names_meant_what_they_did() {
     client.query("CREATE DATABASE other").ok();
     client.query("CREATE TABLE other.t (i INT)").ok();
     client.query("INSERT INTO app.t (v) VALUES ('here')").ok();
-    let id = prepare(&mut client, "SELECT COUNT(*), ? FROM t");
+    let id = client.prepare("SELECT COUNT(*), ? FROM t");
     client.query("USE other").ok();
     client.command(Command::StmtExecute, &execute(id, "x", true, 0));
-    let before = rest_of_reply(&mut client);
+    let before = client.binary_reply();
     nap(&dormouse, "park");
     client.command(Command::StmtExecute, &execute(id, "x", false, 0));
-    assert_eq!(rest_of_reply(&mut client), before);
+    assert_eq!(client.binary_reply(), before);
     assert_eq!(client.query("SELECT DATABASE()").value(), "other");
 }
 
@@ -170,9 +129,9 @@ fn a_cursor_is_read_across_a_suspend_and_vetoes_a_park() {
         client
             .query("REPLACE INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
             .ok();
-        let id = prepare(&mut client, "SELECT i FROM t WHERE v <> ? ORDER BY i");
+        let id = client.prepare("SELECT i FROM t WHERE v <> ? ORDER BY i");
         client.command(Command::StmtExecute, &execute(id, "z", true, 1));
-        rest_of_reply(&mut client);
+        client.binary_reply();
         nap(&dormouse, "suspend");
         let (parked, said) =
             dormouse_testkit::dormouse::output_of(&mut dormouse.command(&["park", "shop"]));
@@ -199,7 +158,7 @@ fn a_cursor_is_read_across_a_suspend_and_vetoes_a_park() {
 fn long_data_is_collected_and_used_once() {
     let (dormouse, who) = shop();
     let [mut client, _] = both(&dormouse, &who);
-    let id = prepare(&mut client, "SELECT CONCAT(LENGTH(?), '')");
+    let id = client.prepare("SELECT CONCAT(LENGTH(?), '')");
     let chunk = "x".repeat(40_000);
     let data = [&id.to_le_bytes()[..], &0u16.to_le_bytes(), chunk.as_bytes()].concat();
     client.command(Command::StmtSendLongData, &data);
@@ -209,7 +168,7 @@ fn long_data_is_collected_and_used_once() {
     argument.extend_from_slice(&1u32.to_le_bytes());
     argument.extend_from_slice(&[0, 1, 0xfb, 0]);
     client.command(Command::StmtExecute, &argument);
-    let reply = rest_of_reply(&mut client);
+    let reply = client.binary_reply();
     let row = &reply[reply.len() - 2];
     assert!(row.ends_with(b"80000"), "{row:?}");
 }
@@ -219,7 +178,7 @@ fn a_bulk_execution_keeps_its_types_across_a_park() {
     let (dormouse, who) = shop();
     let [mut client, _] = both(&dormouse, &who);
     client.query("DELETE FROM t").ok();
-    let id = prepare(&mut client, "INSERT INTO t (v) VALUES (?)");
+    let id = client.prepare("INSERT INTO t (v) VALUES (?)");
     let bulk = |types: bool, values: [&str; 2]| {
         let mut argument = id.to_le_bytes().to_vec();
         argument.extend_from_slice(&u16::from(types).rotate_left(7).to_le_bytes());
@@ -234,10 +193,10 @@ fn a_bulk_execution_keeps_its_types_across_a_park() {
         argument
     };
     client.command(Command::StmtBulkExecute, &bulk(true, ["a", "b"]));
-    assert_eq!(rest_of_reply(&mut client)[0][0], 0);
+    assert_eq!(client.binary_reply()[0][0], 0);
     nap(&dormouse, "park");
     client.command(Command::StmtBulkExecute, &bulk(false, ["c", "d"]));
-    let reply = rest_of_reply(&mut client);
+    let reply = client.binary_reply();
     assert_eq!(reply[0][0], 0, "{:?}", ErrPacket::parse(&reply[0]));
     assert_eq!(
         client

@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) warm_pool: WarmPool,
     /// What a new database gets.
     pub(crate) defaults: Defaults,
+    /// How clients share a database's backends.
+    pub(crate) pool: Pool,
     /// Limits against overload and abuse.
     pub(crate) limits: Limits,
     /// Control groups.
@@ -80,6 +82,22 @@ pub(crate) struct Defaults {
     pub(crate) idle_park: Delay,
     /// The fewest and the most compute units.
     pub(crate) units: UnitRange,
+}
+
+/// `[pool]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Pool {
+    /// The most connections to one database's server.
+    pub(crate) backends_max: u32,
+    /// As many stay open though nobody needs them.
+    pub(crate) backends_min: u32,
+    /// How long a statement waits for a taken one before another is opened.
+    pub(crate) open_after: Delay,
+    /// How long a statement waits for one in all.
+    pub(crate) lease_timeout: Span,
+    /// One that nobody has needed for this long is closed.
+    pub(crate) backend_idle: Span,
 }
 
 /// `[limits]`
@@ -144,6 +162,18 @@ impl Default for Defaults {
                 min: Units(1),
                 max: Units(2),
             },
+        }
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            backends_max: 100,
+            backends_min: 1,
+            open_after: Delay::After(Duration::ZERO),
+            lease_timeout: Span(Duration::from_secs(30)),
+            backend_idle: Span(Duration::from_secs(60)),
         }
     }
 }

@@ -14,7 +14,7 @@ use dormouse_api::model::Listening;
 use dormouse_control::{Activity, Plane, Target, Traffic, Veto};
 use dormouse_engine::Secret;
 use dormouse_proxy::{Listeners, PlaneError, Proxy, ProxyConfig, StartError};
-use dormouse_types::{Account, DatabaseName, InstanceId};
+use dormouse_types::{Account, DatabaseName, Delay, InstanceId};
 
 use crate::Outcome;
 use crate::config::Config;
@@ -98,6 +98,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
         domain,
         tls,
         limits,
+        pool,
         ..
     } = settings.config;
     ProxyConfig {
@@ -120,6 +121,16 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
             read_timeout: limits.read_timeout.0,
             write_timeout: limits.write_timeout.0,
             wait_timeout: limits.wait_timeout.0,
+        },
+        pool: dormouse_proxy::PoolLimits {
+            backends_max: pool.backends_max,
+            backends_min: pool.backends_min,
+            open_after: match pool.open_after {
+                Delay::After(time) => time,
+                Delay::Never => Duration::MAX,
+            },
+            lease_timeout: pool.lease_timeout.0,
+            backend_idle: pool.backend_idle.0,
         },
     }
 }

@@ -284,6 +284,7 @@ impl Proxy {
             self.shared.guard.sweep(Instant::now());
             let now = self.shared.seconds();
             for database in self.shared.directory.all() {
+                database.pool.trim(Instant::now());
                 for session in database.everyone() {
                     if now.saturating_sub(session.heard.load(Ordering::Relaxed)) > limit {
                         session.mailbox.send(Order::End);

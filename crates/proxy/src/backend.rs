@@ -1,11 +1,15 @@
-//! One connection to a server: login as the client's user, questions of our own, restoring state.
+//! One connection to a server: login as the client's user, questions of our own, taking on a
+//! session's state.
+
+mod assume;
+mod shelf;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_session::probe::Answer;
-use dormouse_session::{Probe, Session};
+use dormouse_session::{Left, Probe};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::client::{ClientConfig, ClientLogin, LoginError, LoginStep};
 use dormouse_wire::command::{Command, ReplyKind};
@@ -19,7 +23,11 @@ use tokio::net::UnixStream;
 
 use crate::chunk::Chunk;
 use crate::door::Target;
+use crate::pool::Place;
 use crate::stream::{Peer, within, write_all};
+
+pub(crate) use assume::{Residue, Schema};
+pub(crate) use shelf::{Shelf, Shelved};
 
 /// The longest wait for a server's answer to what Dormouse itself asks.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,35 +76,124 @@ pub(crate) enum BackendError {
     },
 }
 
-/// A connection to a server.
+/// A connection to a server, logged in.
+pub(crate) struct Connection {
+    stream: UnixStream,
+    thread: u32,
+    capabilities: Capabilities,
+}
+
+/// A connection to a server, with its place in the pool.
 pub(crate) struct Backend {
     pub(crate) stream: UnixStream,
     /// The server process it belongs to.
     pub(crate) target: Arc<Target>,
+    /// Whom the server takes it for.
+    pub(crate) identity: Arc<Identity>,
     /// The server's connection id.
     pub(crate) thread: u32,
     pub(crate) capabilities: Capabilities,
+    pub(crate) place: Place,
+    /// The prepared statements it has.
+    pub(crate) shelf: Shelf,
+    /// What of a former session it still holds.
+    pub(crate) residue: Residue,
+    /// The event loop its socket is registered with.
+    worker: std::thread::ThreadId,
+}
+
+impl Identity {
+    /// Whether a backend of this identity can serve a session of the other: whatever was fixed at
+    /// the server's login is the same.
+    pub(crate) fn serves(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+            || self.user == other.user
+                && self.account_host == other.account_host
+                && self.peer.host() == other.peer.host()
+                && self.capabilities == other.capabilities
+                && self.collation == other.collation
+                && self.max_packet == other.max_packet
+    }
 }
 
 impl Backend {
-    /// Connects and logs in, into `schema` if one is given.
-    pub(crate) async fn connect(
+    /// A backend that nobody has used yet.
+    pub(crate) fn new(
+        connection: Connection,
         target: &Arc<Target>,
+        identity: &Arc<Identity>,
+        place: Place,
+    ) -> Self {
+        Self {
+            stream: connection.stream,
+            target: Arc::clone(target),
+            identity: Arc::clone(identity),
+            thread: connection.thread,
+            capabilities: connection.capabilities,
+            place,
+            shelf: Shelf::default(),
+            residue: Residue::none(),
+            worker: std::thread::current().id(),
+        }
+    }
+
+    /// One end of a socket pair as a backend, for tests of what surrounds it.
+    #[cfg(test)]
+    pub(crate) fn on(
+        stream: UnixStream,
+        target: &Arc<Target>,
+        identity: &Arc<Identity>,
+        place: Place,
+    ) -> Self {
+        let connection = Connection {
+            stream,
+            thread: 1,
+            capabilities: identity.capabilities,
+        };
+        Self::new(connection, target, identity, place)
+    }
+
+    /// Closes it; its place stays taken.
+    pub(crate) fn close(self) -> Place {
+        self.place
+    }
+
+    /// Keeps a statement that its session does not need here any more.
+    pub(crate) fn keep_statement(&mut self, left: Left) {
+        let Left { id, wording, types } = left;
+        match wording {
+            Some((text, schema)) => self.shelf.put(text, schema, Shelved { id, types }),
+            None => self.shelf.close(id),
+        }
+    }
+
+    /// Moves its socket to the event loop of the thread that is running.
+    pub(crate) fn move_here(mut self) -> std::io::Result<Self> {
+        let here = std::thread::current().id();
+        if self.worker != here {
+            self.stream = UnixStream::from_std(self.stream.into_std()?)?;
+            self.worker = here;
+        }
+        Ok(self)
+    }
+
+    /// Connects and logs in.
+    pub(crate) async fn connect(
+        target: &Target,
         identity: &Identity,
         credential: [u8; 20],
-        schema: Option<&[u8]>,
-    ) -> Result<Self, BackendError> {
+    ) -> Result<Connection, BackendError> {
         let mut stream = within(PATIENCE, UnixStream::connect(&target.socket)).await?;
         if let Some(header) = proxy_header(&identity.peer) {
             write_all(&mut stream, &header, PATIENCE).await?;
         }
         let mut login = ClientLogin::new(ClientConfig {
-            capabilities: wanted(identity.capabilities, schema.is_some()),
+            capabilities: wanted(identity.capabilities),
             collation: identity.collation,
             max_packet: identity.max_packet,
             user: identity.user.clone().into_bytes(),
             stage1: Some(credential),
-            schema: schema.map(<[u8]>::to_vec),
+            schema: None,
             attributes: identity.attributes.clone(),
         });
         let mut packets = PacketBuffer::new(LONGEST_ANSWER);
@@ -109,10 +206,8 @@ impl Backend {
                     connection_id,
                     ..
                 }) => {
-                    let target = Arc::clone(target);
-                    return Ok(Self {
+                    return Ok(Connection {
                         stream,
-                        target,
                         thread: connection_id,
                         capabilities,
                     });
@@ -191,55 +286,6 @@ impl Backend {
         }
     }
 
-    /// Brings a fresh backend to the session's state.
-    pub(crate) async fn restore(
-        &mut self,
-        session: &Session,
-        handshake_multi: bool,
-    ) -> Result<(), BackendError> {
-        let statements = session.restore();
-        if let Some(schema) = session.restore_schema() {
-            // names are kept in UTF-8; a schema that was dropped meanwhile leaves none, as it
-            // does for a session that stays
-            if !statements.is_empty() {
-                self.run(b"SET character_set_client = utf8mb4").await?;
-            }
-            let _dropped = self.tell(Command::InitDb, schema).await?;
-        }
-        for statement in statements {
-            self.run(&statement).await?;
-        }
-        if let Some(on) = session
-            .multi_statements()
-            .filter(|on| *on != handshake_multi)
-        {
-            self.set_multi_statements(on).await?;
-        }
-        Ok(())
-    }
-
-    async fn set_multi_statements(&mut self, on: bool) -> Result<(), BackendError> {
-        // enum_mysql_set_option: 0 switches on, 1 off
-        let option = u16::from(!on).to_le_bytes();
-        match self.tell(Command::SetOption, &option).await? {
-            None => Ok(()),
-            Some(error) => Err(BackendError::Restore {
-                statement: b"COM_SET_OPTION".to_vec(),
-                error,
-            }),
-        }
-    }
-
-    async fn run(&mut self, statement: &[u8]) -> Result<(), BackendError> {
-        match self.ask(statement).await? {
-            TextOutcome::Err(error) => Err(BackendError::Restore {
-                statement: statement.to_vec(),
-                error,
-            }),
-            TextOutcome::Ok(_) | TextOutcome::Rows { .. } => Ok(()),
-        }
-    }
-
     /// Whether a transaction is open, by the server's own word.
     pub(crate) async fn in_transaction(&mut self) -> Result<bool, BackendError> {
         let outcome = self.ask(b"SELECT @@in_transaction").await?;
@@ -267,12 +313,12 @@ impl Backend {
 
 /// What the server is asked for: what client and Dormouse agreed on, less what ends at Dormouse.
 /// `NO_SCHEMA`, by which a client forbids itself `schema.table`, would forbid it to the probe too.
-fn wanted(agreed: Capabilities, schema: bool) -> Capabilities {
+fn wanted(agreed: Capabilities) -> Capabilities {
     agreed
         .set(Capabilities::SSL, false)
         .set(Capabilities::COMPRESS, false)
         .set(Capabilities::NO_SCHEMA, false)
-        .set(Capabilities::CONNECT_WITH_DB, schema)
+        .set(Capabilities::CONNECT_WITH_DB, false)
         .set(Capabilities::PLUGIN_AUTH, true)
         .set(Capabilities::SECURE_CONNECTION, true)
         .set(Capabilities::PROTOCOL_41, true)

@@ -20,6 +20,36 @@ pub struct ProxyConfig {
     pub domain: Option<String>,
     /// Limits on clients.
     pub limits: Limits,
+    /// How clients share backends.
+    pub pool: PoolLimits,
+}
+
+/// How the sessions of a database share its backends.
+#[derive(Debug, Clone)]
+pub struct PoolLimits {
+    /// The most backends of one database (`backends_max`).
+    pub backends_max: u32,
+    /// As many are kept open though nobody needs them (`backends_min`).
+    pub backends_min: u32,
+    /// Where all are taken, how long a session waits for one before another is opened, if the most
+    /// allow it (`open_after`); zero opens at once.
+    pub open_after: Duration,
+    /// How long a statement waits for a backend in all (`lease_timeout`).
+    pub lease_timeout: Duration,
+    /// A backend that nobody has needed for this long is closed (`backend_idle`).
+    pub backend_idle: Duration,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self {
+            backends_max: 100,
+            backends_min: 1,
+            open_after: Duration::ZERO,
+            lease_timeout: Duration::from_secs(30),
+            backend_idle: Duration::from_secs(60),
+        }
+    }
 }
 
 /// TLS for clients.

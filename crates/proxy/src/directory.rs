@@ -1,19 +1,22 @@
 //! Which databases there are, and who is connected to them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dormouse_types::DatabaseName;
 
 use crate::accept::OWN_IDS;
+use crate::config::PoolLimits;
 use crate::door::Door;
 use crate::mailbox::{Mailbox, Order};
+use crate::pool::Pool;
 
 /// One database as the data path sees it.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) door: Arc<Door>,
+    pub(crate) pool: Arc<Pool>,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
     removed: AtomicBool,
 }
@@ -30,6 +33,25 @@ pub(crate) struct SessionHandle {
     pub(crate) heard: AtomicU64,
     /// Whether the server was told to kill it.
     pub(crate) killed: AtomicBool,
+    lease: AtomicU8,
+    /// How many are about to name its backend to the server (`KILL`): it keeps it meanwhile.
+    pub(crate) aimed_at: AtomicU32,
+}
+
+/// What a session does with its lease; for others to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Lease {
+    /// It has none.
+    None,
+    /// A statement is running.
+    Running,
+    /// It keeps it lazily and may be able to give it up.
+    Idle,
+    /// It has been asked to give it up.
+    Asked,
+    /// It cannot give it up.
+    Pinned,
 }
 
 impl SessionHandle {
@@ -41,7 +63,25 @@ impl SessionHandle {
             thread: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             killed: AtomicBool::new(false),
+            lease: AtomicU8::new(Lease::None as u8),
+            aimed_at: AtomicU32::new(0),
         })
+    }
+
+    /// What it does with its lease.
+    pub(crate) fn lease(&self) -> Lease {
+        match self.lease.load(Ordering::SeqCst) {
+            1 => Lease::Running,
+            2 => Lease::Idle,
+            3 => Lease::Asked,
+            4 => Lease::Pinned,
+            _ => Lease::None,
+        }
+    }
+
+    /// Says what it does with its lease.
+    pub(crate) fn set_lease(&self, lease: Lease) {
+        self.lease.store(lease as u8, Ordering::SeqCst);
     }
 
     /// Whether it has a backend. While the door is shut no session gets one.
@@ -136,7 +176,7 @@ impl Directory {
     }
 
     /// Adds a database, its door shut; one that is there already stays as it is.
-    pub(crate) fn add(&self, name: &DatabaseName) {
+    pub(crate) fn add(&self, name: &DatabaseName, pool: &PoolLimits) {
         let mut databases = self
             .databases
             .write()
@@ -145,6 +185,7 @@ impl Directory {
             Arc::new(Database {
                 name: name.clone(),
                 door: Door::new(),
+                pool: Pool::new(pool.clone()),
                 sessions: Mutex::default(),
                 removed: AtomicBool::new(false),
             })

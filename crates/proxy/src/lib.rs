@@ -23,6 +23,7 @@ mod handshake;
 mod inbox;
 mod mailbox;
 mod plane;
+mod pool;
 mod refusal;
 mod relay;
 mod route;
@@ -31,7 +32,7 @@ mod steer;
 mod stream;
 
 pub use accept::{Listeners, Proxy, StartError};
-pub use config::{Limits, ProxyConfig, Tls};
+pub use config::{Limits, PoolLimits, ProxyConfig, Tls};
 pub use door::{Activity, Target};
 pub use plane::{Plane, PlaneError};
 pub use steer::Veto;

@@ -16,6 +16,8 @@ pub(crate) enum Order {
     Capture(oneshot::Sender<Vec<Pin>>),
     /// Give up your backend; you have been captured.
     Release(oneshot::Sender<()>),
+    /// Another session needs a backend: give yours up if nothing pins it.
+    Yield,
     /// End.
     End,
 }

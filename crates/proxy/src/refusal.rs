@@ -86,6 +86,23 @@ pub(crate) fn limit(name: &str, value: impl Display) -> ErrPacket {
     )
 }
 
+/// All backends are taken and none came free in time.
+pub(crate) fn no_backend(most: u32, seconds: u64) -> ErrPacket {
+    ErrPacket::new(
+        1040,
+        "08004",
+        format!(
+            "Too many connections: no backend came free for {seconds} s (limit lease_timeout); \
+             limit backends_max = {most} is reached, SHOW DORMOUSE SESSIONS tells who holds them"
+        ),
+    )
+}
+
+/// The session was ended from outside.
+pub(crate) fn ended() -> ErrPacket {
+    ErrPacket::new(1053, "08S01", "Dormouse ended this session")
+}
+
 /// Too many failed logins from one address.
 pub(crate) fn too_many_failures(host: &str, limit: u32) -> ErrPacket {
     ErrPacket::new(

@@ -7,6 +7,7 @@ mod admission;
 mod change_user;
 mod command;
 mod kill;
+mod lease;
 mod prepared;
 mod statement;
 mod taking;
@@ -25,7 +26,7 @@ use dormouse_wire::status::Status;
 use crate::accept::Shared;
 use crate::backend::{Backend, Identity};
 use crate::chunk::Chunk;
-use crate::directory::{Database, Membership};
+use crate::directory::{Database, Lease, Membership};
 use crate::inbox::Inbox;
 use crate::mailbox::Order;
 use crate::relay::Customer;
@@ -43,7 +44,7 @@ pub(crate) struct Over;
 pub(crate) struct Attendant {
     shared: Arc<Shared>,
     membership: Membership,
-    identity: Box<Identity>,
+    identity: Arc<Identity>,
     /// Whether the account is known to carry our credential.
     enrolled: bool,
     client: ClientStream,
@@ -52,8 +53,9 @@ pub(crate) struct Attendant {
     state: Box<Session>,
     /// What went with the last backend and cannot be restored; the client has not been told yet.
     lost: Vec<Pin>,
-    /// Statements of the present backend that are to be closed, before the next command.
-    closing: Vec<u32>,
+    /// The [parsing context](dormouse_session::Statements::context) of what the present backend has
+    /// on its shelf.
+    context: u32,
     /// Whether the door counts a transaction of ours.
     counted_transaction: bool,
     salt: [u8; 20],
@@ -77,7 +79,9 @@ impl Attendant {
             if self.membership.handle.killed.load(Ordering::Acquire) {
                 break;
             }
+            self.rest().await;
         }
+        self.retire();
         self.count_transaction(false);
     }
 
@@ -146,6 +150,10 @@ impl Attendant {
                 let _ = reply.send(());
                 Ok(())
             }
+            Order::Yield => {
+                Box::pin(self.give_up_lease()).await;
+                Ok(())
+            }
             Order::End => Err(Over),
         }
     }
@@ -204,8 +212,9 @@ impl Attendant {
     /// The backend is no more. What was lost with it is told at the next statement.
     fn lose_backend(&mut self) {
         self.backend = None;
-        self.closing.clear();
-        self.membership.handle.thread.store(0, Ordering::Release);
+        let handle = &self.membership.handle;
+        handle.thread.store(0, Ordering::SeqCst);
+        handle.set_lease(Lease::None);
         self.lost = self.state.lost_backend();
         self.count_transaction(false);
     }

@@ -22,7 +22,9 @@ pub struct Veto {
 impl Proxy {
     /// A database exists: logins to it are possible. Its door is shut.
     pub fn add(&self, database: &DatabaseName) {
-        self.shared.directory.add(database);
+        self.shared
+            .directory
+            .add(database, &self.shared.config.pool);
     }
 
     /// A database is no more: its sessions end.
@@ -132,5 +134,6 @@ impl Proxy {
         for done in told {
             let _ = tokio::time::timeout_at(until, done).await;
         }
+        database.pool.clear();
     }
 }

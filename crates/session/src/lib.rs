@@ -23,4 +23,4 @@ pub use effects::Effects;
 pub use pin::Pin;
 pub use probe::{Captured, Probe};
 pub use session::{Knowledge, Session};
-pub use statements::{Statement, Statements};
+pub use statements::{Left, Statement, Statements};

@@ -39,6 +39,8 @@ pub struct Session {
     next_transaction: bool,
     hidden_variable: bool,
     may_lock: bool,
+    /// Whether anything unknown has been run since the last backend was taken.
+    tainted: bool,
     pins: Vec<Pin>,
 }
 
@@ -59,6 +61,7 @@ impl Session {
             next_transaction: false,
             hidden_variable: false,
             may_lock: false,
+            tainted: false,
             pins: Vec::new(),
         }
     }
@@ -134,6 +137,7 @@ impl Session {
 
     fn unknown(&mut self, text: &[u8]) {
         self.knowledge = Knowledge::Unknown;
+        self.tainted = true;
         self.may_lock |= may_lock(text);
         if may_change_parsing(text) {
             self.statements.new_context();
@@ -254,6 +258,7 @@ impl Session {
         self.next_transaction = false;
         self.hidden_variable = false;
         self.may_lock = false;
+        self.tainted = false;
         self.pins.clear();
         self.knowledge = Knowledge::Known;
         lost
@@ -270,6 +275,49 @@ impl Session {
             all.push(format!("SET last_insert_id = {id}").into_bytes());
         }
         all
+    }
+
+    /// What distinguishes this session's state from that after the login, apart from its schema
+    /// and `LAST_INSERT_ID()`. Two sessions with the same overlay can follow each other on a
+    /// backend without a reset.
+    #[must_use]
+    pub fn overlay(&self) -> Vec<Vec<u8>> {
+        let captured = self.captured.iter().flat_map(|captured| captured.restore());
+        let mut all: Vec<Vec<u8>> = captured.map(String::into_bytes).collect();
+        let is_use = |text: &[u8]| {
+            crate::lexer::Lexer::new(text)
+                .next()
+                .is_some_and(|t| t.is("USE"))
+        };
+        all.extend(
+            self.log
+                .iter()
+                .filter(|text| !is_use(text))
+                .map(|text| text.to_vec()),
+        );
+        all
+    }
+
+    /// Whether its backend may hold something that the overlay does not tell.
+    #[must_use]
+    pub fn is_tainted(&self) -> bool {
+        self.tainted || self.knowledge == Knowledge::Unknown
+    }
+
+    /// Whether it could leave its backend now, without a probe.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.knowledge == Knowledge::Known && self.pins().is_empty()
+    }
+
+    /// Its `LAST_INSERT_ID()`.
+    #[must_use]
+    pub fn last_insert_id(&self) -> u64 {
+        let captured = self
+            .captured
+            .as_ref()
+            .map_or(0, |captured| captured.last_insert_id);
+        self.last_insert_id.unwrap_or(captured)
     }
 
     /// The schema to set before [`restore`](Self::restore): as of the last capture or the login,

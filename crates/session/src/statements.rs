@@ -39,6 +39,32 @@ pub struct Statement {
     pub long_data: bool,
 }
 
+/// A statement that stays behind on a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The backend's id for it.
+    pub id: u32,
+    /// Its text and schema; `None` if no other session can use it.
+    pub wording: Option<(Arc<[u8]>, Option<Arc<[u8]>>)>,
+    /// The parameter types the backend was told last.
+    pub types: Option<Box<[u8]>>,
+}
+
+impl Statement {
+    /// What stays behind on the backend when the session does not need it there any more. `context`
+    /// is the present [parsing context](Statements::context): only a statement of the present one
+    /// is of use to others.
+    #[must_use]
+    pub fn leave(&self, context: u32) -> Option<Left> {
+        let text = self.text.clone().filter(|_| self.context == context);
+        Some(Left {
+            id: self.backend?,
+            wording: text.map(|text| (text, self.schema.clone())),
+            types: self.types.clone().filter(|_| self.bound),
+        })
+    }
+}
+
 /// The prepared statements of one session.
 #[derive(Debug, Default)]
 pub struct Statements {
@@ -97,11 +123,20 @@ impl Statements {
         self.by_id.get_mut(&id).map(AsMut::as_mut)
     }
 
-    /// Forgets a statement and returns the present backend's id for it, which is to be closed.
-    pub fn remove(&mut self, id: u32) -> Option<u32> {
+    /// Forgets a statement and returns it.
+    pub fn remove(&mut self, id: u32) -> Option<Box<Statement>> {
         let statement = self.by_id.remove(&id)?;
         self.text_bytes -= statement.text.as_ref().map_or(0, |text| text.len());
-        statement.backend
+        Some(statement)
+    }
+
+    /// Forgets what the present backend calls them, and returns what stays behind on it.
+    pub fn leave(&mut self) -> Vec<Left> {
+        let context = self.context;
+        let left = self.by_id.values().filter_map(|one| one.leave(context));
+        let left = left.collect();
+        self.lose_backend();
+        left
     }
 
     /// Forgets all, as the server does on a reset.

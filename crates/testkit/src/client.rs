@@ -13,6 +13,7 @@ use dormouse_wire::greeting::Greeting;
 use dormouse_wire::login::{AuthSwitch, Login};
 use dormouse_wire::packet::{HEADER, Header, write_packet};
 use dormouse_wire::reply::{ErrPacket, OkPacket};
+use dormouse_wire::status::Status;
 use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
 
 /// A connection to a server or to Dormouse.
@@ -304,6 +305,49 @@ impl Client {
             };
             if !result.expects_more() {
                 return Ok(reply);
+            }
+        }
+    }
+
+    /// Prepares a statement; returns its id.
+    pub fn prepare(&mut self, text: &str) -> u32 {
+        self.command(Command::StmtPrepare, text.as_bytes());
+        let first = self.receive().expect("a reply");
+        assert_eq!(first[0], 0, "{:?}", ErrPacket::parse(&first));
+        let number = |at: usize| u16::from_le_bytes([first[at], first[at + 1]]);
+        let eof = !self.capabilities.contains(Capabilities::DEPRECATE_EOF);
+        for count in [number(7), number(5)] {
+            for _ in 0..count + u16::from(count > 0 && eof) {
+                self.receive().expect("a definition");
+            }
+        }
+        u32::from_le_bytes([first[1], first[2], first[3], first[4]])
+    }
+
+    /// The packets of a reply to an execution up to its end; the last one is the end.
+    pub fn binary_reply(&mut self) -> Vec<Vec<u8>> {
+        let mut packets = vec![self.receive().expect("a reply")];
+        let columns = packets[0][0];
+        if matches!(columns, 0 | 0xff) {
+            return packets;
+        }
+        let eof = !self.capabilities.contains(Capabilities::DEPRECATE_EOF);
+        for _ in 0..columns + u8::from(eof) {
+            packets.push(self.receive().expect("a definition"));
+        }
+        let has_cursor = |eof: &[u8]| {
+            eof.len() == 5
+                && Status(u16::from_le_bytes([eof[3], eof[4]])).contains(Status::CURSOR_EXISTS)
+        };
+        if eof && packets.last().is_some_and(|last| has_cursor(last)) {
+            return packets;
+        }
+        loop {
+            let packet = self.receive().expect("a row or the end");
+            let is_end = matches!(packet[0], 0xfe | 0xff) && packet.len() < 100;
+            packets.push(packet);
+            if is_end {
+                return packets;
             }
         }
     }

@@ -10,8 +10,10 @@ use tracing::debug;
 use super::statement::Unready;
 use super::{Attendant, Over};
 use crate::accept::{HandshakePlace, Shared};
+use crate::backend::Schema;
 use crate::handshake::{PacketIo, admit};
 use crate::inbox::Inbox;
+use crate::refusal;
 use crate::stream::{ClientStream, Peer, Socket};
 
 /// Leads one client through the login and serves it until it leaves.
@@ -44,13 +46,13 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     let mut attendant = Attendant {
         enrolled: admitted.account.enrolled,
         state: Box::new(Session::new(admitted.schema.map(Into::into))),
-        identity: Box::new(admitted.identity),
+        identity: Arc::new(admitted.identity),
         membership: admitted.membership,
         client,
         inbox: Inbox::default(),
         backend: None,
         lost: Vec::new(),
-        closing: Vec::new(),
+        context: 0,
         counted_transaction: false,
         salt: admitted.salt,
         shared,
@@ -73,17 +75,22 @@ impl Attendant {
     /// If the login names a schema and the server is awake, connects at once: the server's own
     /// word on the schema is part of the login's answer.
     pub(super) async fn arrive(&mut self) -> Result<(), ErrPacket> {
-        let Some(schema) = self.state.schema().cloned() else {
+        if self.state.schema().is_none() {
             return Ok(());
-        };
+        }
         let Some(pass) = self.database().door.enter_quietly() else {
             return Ok(());
         };
-        match self.connect(&pass, Some(&schema)).await {
-            Ok(()) => Ok(()),
-            Err(Unready::Refused(error) | Unready::Lost(error)) => Err(error),
+        match self.take_lease(&pass, Schema::Required).await {
+            Ok(Ok(())) => {
+                drop(pass);
+                self.rest().await;
+                Ok(())
+            }
+            Ok(Err(Unready::Refused(error) | Unready::Lost(error))) => Err(error),
             // it is going away just now; the first statement will wait for it
-            Err(Unready::Gone) => Ok(()),
+            Ok(Err(Unready::Gone)) => Ok(()),
+            Err(Over) => Err(refusal::ended()),
         }
     }
 

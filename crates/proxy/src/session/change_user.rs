@@ -1,6 +1,8 @@
 //! `COM_CHANGE_USER`: a new login on the same connection. It is proved here like the first one, so
 //! it wakes nobody; the backend is left and a new one taken when a statement needs it.
 
+use std::sync::Arc;
+
 use dormouse_session::Session;
 use dormouse_wire::login::ChangeUser;
 
@@ -44,16 +46,18 @@ impl Attendant {
         };
         let seq = io.seq();
 
+        self.retire();
         if self.backend.is_some() {
             self.lose_backend();
         }
         self.lost.clear();
         self.membership.handle.set_user(user);
-        user.clone_into(&mut self.identity.user);
-        self.identity.account_host = account.host;
+        let identity = Arc::make_mut(&mut self.identity);
+        user.clone_into(&mut identity.user);
+        identity.account_host = account.host;
         // the packet has two bytes, a login but one
-        self.identity.collation = u8::try_from(login.collation).unwrap_or(self.identity.collation);
-        self.identity.attributes = login.attributes;
+        identity.collation = u8::try_from(login.collation).unwrap_or(identity.collation);
+        identity.attributes = login.attributes;
         self.enrolled = account.enrolled;
         let schema = login.schema.filter(|schema| !schema.is_empty());
         *self.state = Session::new(schema.map(Into::into));

@@ -122,7 +122,9 @@ impl Attendant {
         {
             self.state.reset();
             self.count_transaction(false);
-            self.closing.clear();
+            if let Some(backend) = &mut self.backend {
+                backend.shelf.clear();
+            }
         }
         Ok(())
     }

@@ -11,8 +11,27 @@ use dormouse_wire::command::Command;
 use super::taking::Incoming;
 use super::{Attendant, Over};
 use crate::accept::OWN_IDS;
+use crate::directory::SessionHandle;
 use crate::mailbox::Order;
 use crate::refusal;
+
+/// As long as this is held, the session keeps the backend it has.
+struct Aim(Arc<SessionHandle>);
+
+impl Aim {
+    fn at(session: &Arc<SessionHandle>) -> Self {
+        session.aimed_at.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(session))
+    }
+}
+
+impl Drop for Aim {
+    fn drop(&mut self) {
+        self.0.aimed_at.fetch_sub(1, Ordering::SeqCst);
+        // it may have been asked for its lease meanwhile
+        self.0.mailbox.send(Order::Yield);
+    }
+}
 
 impl Attendant {
     pub(super) async fn process_kill(&mut self, incoming: Incoming) -> Result<(), Over> {
@@ -45,7 +64,9 @@ impl Attendant {
             let statement = Incoming::made(Command::Query, statement.as_bytes());
             return self.run_on_server(statement, None).await.map(|_| ());
         };
-        let thread = victim.thread.load(Ordering::Relaxed);
+        // from here on it keeps the backend it has
+        let _aim = Aim::at(&victim);
+        let thread = victim.thread.load(Ordering::SeqCst);
         if thread == 0 {
             // no server knows it, so none can judge whether this user may
             if victim.user() != self.membership.handle.user() {

@@ -148,12 +148,17 @@ impl Attendant {
         self.run_on_server(incoming, Some(id)).await.map(|_| ())
     }
 
-    /// The server hears of it with the next command: closing a statement wakes nobody.
+    /// The server need not hear of it: another session may want the same statement.
     pub(super) fn close_statement(&mut self, incoming: Incoming) -> Result<(), Over> {
         let id = statement_of(incoming.payload()).map(|id| self.state.statements.resolve(id));
-        if let Some(id) = id {
-            self.closing.extend(self.state.statements.remove(id));
-        }
+        let context = self.state.statements.context();
+        let Some(statement) = id.and_then(|id| self.state.statements.remove(id)) else {
+            return Ok(());
+        };
+        let (Some(backend), Some(left)) = (&mut self.backend, statement.leave(context)) else {
+            return Ok(());
+        };
+        backend.keep_statement(left);
         Ok(())
     }
 
@@ -199,15 +204,22 @@ impl Attendant {
     /// prepared in.
     pub(super) async fn prepare_again(&mut self, id: u32) -> Result<(), Unready> {
         let current = self.state.schema().cloned();
+        let context = self.state.statements.context();
         let Some(statement) = self.state.statements.get(id) else {
             return Ok(());
         };
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
+        let same_context = statement.context == context;
         let (Some(text), Some(backend)) = (text, &mut self.backend) else {
             return Err(Unready::Lost(refusal::state_lost(&[
                 dormouse_session::Pin::PreparedText,
             ])));
         };
+        if same_context && let Some(shelved) = backend.shelf.take(&text, schema.as_ref()) {
+            statement.backend = Some(shelved.id);
+            statement.bound = shelved.types.is_some() && shelved.types == statement.types;
+            return Ok(());
+        }
         let elsewhere = schema.is_some() && schema != current;
         let gone = |_: BackendError| Unready::Gone;
         if elsewhere && let Some(schema) = &schema {

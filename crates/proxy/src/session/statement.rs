@@ -1,12 +1,10 @@
 //! A command on its way to a server and its reply on the way back.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dormouse_session::Pin;
 use dormouse_session::effects::may_commit;
-use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
@@ -15,7 +13,8 @@ use tokio::time::Instant;
 
 use super::taking::Incoming;
 use super::{Attendant, Over};
-use crate::backend::{Backend, BackendError, Identity};
+use crate::backend::{Backend, BackendError, Connection, Identity, Schema};
+use crate::directory::Lease;
 use crate::door::{Entry, Pass, Target};
 use crate::refusal;
 use crate::relay::{Broken, next_header, pass_on, relay};
@@ -50,7 +49,7 @@ impl Attendant {
                 Ok(pass) => pass,
                 Err(error) => return self.not_run(&incoming, &error).await,
             };
-            match self.ready(&pass, statement, incoming.command).await {
+            match self.ready(&pass, statement, incoming.command).await? {
                 Ok(()) => {}
                 Err(Unready::Gone) => {
                     drop(pass);
@@ -180,17 +179,19 @@ impl Attendant {
         pass: &Pass,
         statement: Option<u32>,
         command: Command,
-    ) -> Result<(), Unready> {
-        let target = &pass.target;
-        if self
-            .backend
-            .as_ref()
-            .is_none_or(|backend| !Arc::ptr_eq(&backend.target, target))
-        {
-            Box::pin(self.replace(pass)).await?;
+    ) -> Result<Result<(), Unready>, Over> {
+        match &self.backend {
+            Some(backend) if Arc::ptr_eq(&backend.target, &pass.target) => {
+                self.membership.handle.set_lease(Lease::Running);
+            }
+            _ => {
+                if let Err(unready) = Box::pin(self.replace(pass)).await? {
+                    return Ok(Err(unready));
+                }
+            }
         }
         let Some(id) = statement.filter(|_| command != Command::StmtPrepare) else {
-            return Ok(());
+            return Ok(Ok(()));
         };
         if self
             .state
@@ -198,79 +199,37 @@ impl Attendant {
             .get(id)
             .is_some_and(|statement| statement.backend.is_none())
         {
-            Box::pin(self.prepare_again(id)).await?;
+            return Ok(Box::pin(self.prepare_again(id)).await);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Gets a backend in place of one that is gone or was never there.
-    async fn replace(&mut self, pass: &Pass) -> Result<(), Unready> {
+    async fn replace(&mut self, pass: &Pass) -> Result<Result<(), Unready>, Over> {
         if let Some(backend) = &self.backend {
             if same_server(&backend.target, &pass.target) {
-                return Ok(());
+                return Ok(Ok(()));
             }
             self.lose_backend();
         }
         match std::mem::take(&mut self.lost).as_slice() {
-            [] => self.connect(pass, None).await,
-            [Pin::Transaction] => Err(Unready::Refused(refusal::transaction_lost())),
-            lost => Err(Unready::Lost(refusal::state_lost(lost))),
+            [] => self.take_lease(pass, Schema::IfThere).await,
+            [Pin::Transaction] => Ok(Err(Unready::Refused(refusal::transaction_lost()))),
+            lost => Ok(Err(Unready::Lost(refusal::state_lost(lost)))),
         }
-    }
-
-    /// Logs in to the server as the client's user and restores the session. At the login itself
-    /// `schema` is part of it; later the schema is restored like everything else.
-    pub(super) async fn connect(
-        &mut self,
-        pass: &Pass,
-        schema: Option<&Arc<[u8]>>,
-    ) -> Result<(), Unready> {
-        let target = &pass.target;
-        let mut backend = match self.log_in(target, schema).await {
-            Ok(backend) => backend,
-            Err(BackendError::Refused(error)) => return Err(Unready::Refused(error)),
-            Err(error @ (BackendError::Gone(_) | BackendError::Malformed(_))) => {
-                return Err(gone(&error));
-            }
-            Err(BackendError::Restore { error, .. }) => return Err(Unready::Lost(error)),
-        };
-        if schema.is_none() {
-            let multi = self
-                .identity
-                .capabilities
-                .contains(Capabilities::MULTI_STATEMENTS);
-            match backend.restore(&self.state, multi).await {
-                Ok(()) => {}
-                Err(BackendError::Restore { statement, error }) => {
-                    return Err(Unready::Lost(refusal::cannot_restore(
-                        &statement,
-                        &error.message,
-                    )));
-                }
-                Err(error) => return Err(gone(&error)),
-            }
-        }
-        self.membership
-            .handle
-            .thread
-            .store(backend.thread, Ordering::Release);
-        self.backend = Some(backend);
-        Ok(())
     }
 
     /// Logs in; gives the account our credential if it lacks it.
-    async fn log_in(
+    pub(super) async fn log_in(
         &mut self,
         target: &Arc<Target>,
-        schema: Option<&Arc<[u8]>>,
-    ) -> Result<Backend, BackendError> {
+    ) -> Result<Connection, BackendError> {
         let credential = self
             .shared
             .plane
             .credential(target.instance, &self.identity.user);
-        let schema = schema.map(AsRef::as_ref);
         if self.enrolled {
-            match Backend::connect(target, &self.identity, credential, schema).await {
+            match Backend::connect(target, &self.identity, credential).await {
                 Err(BackendError::Refused(error)) if error.code == 1045 => {}
                 done => return done,
             }
@@ -294,7 +253,7 @@ impl Attendant {
             }
             Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
         }
-        Backend::connect(target, &self.identity, credential, schema).await
+        Backend::connect(target, &self.identity, credential).await
     }
 
     /// Sends the command and relays the reply.
@@ -307,13 +266,13 @@ impl Attendant {
         if let Some(id) = statement {
             self.address(incoming, id);
         }
-        let closing = std::mem::take(&mut self.closing);
         let (Some(backend), mut customer) = self.customer() else {
             return Err(Broken::Server {
                 unread: true,
                 delivered: false,
             });
         };
+        let closing = backend.shelf.take_closing();
         let sent = if closing.is_empty() {
             write_all(&mut backend.stream, &incoming.bytes, customer.write_timeout).await
         } else {
@@ -349,11 +308,6 @@ impl Attendant {
         }
         self.state.saw_insert_id(end.last_insert_id);
     }
-}
-
-fn gone(error: &BackendError) -> Unready {
-    tracing::debug!(%error, "a server could not be reached");
-    Unready::Gone
 }
 
 fn same_server(a: &Target, b: &Target) -> bool {

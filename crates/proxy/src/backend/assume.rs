@@ -1,0 +1,225 @@
+//! Bringing a backend to a session's state, in one round trip.
+
+use std::sync::Arc;
+
+use dormouse_session::Session;
+use dormouse_wire::command::Command;
+use dormouse_wire::packet::{PacketBuffer, write_packet};
+use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
+
+use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE, next_packet};
+use crate::stream::write_all;
+
+/// What a backend still holds of the session that had it before.
+#[derive(Debug)]
+pub(crate) struct Residue {
+    /// What has been run on it since its login or its last reset; `None` if that is not known.
+    pub(crate) overlay: Option<Vec<Vec<u8>>>,
+    /// Its schema.
+    pub(crate) schema: Option<Arc<[u8]>>,
+    /// Its `LAST_INSERT_ID()`.
+    pub(crate) last_insert_id: u64,
+    /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
+    pub(crate) multi_statements: Option<bool>,
+    /// The role it had after its login; outer `None`: not asked yet.
+    role: Option<Option<Vec<u8>>>,
+}
+
+impl Residue {
+    /// Nothing: it has just logged in.
+    pub(crate) fn none() -> Self {
+        Self {
+            overlay: Some(Vec::new()),
+            schema: None,
+            last_insert_id: 0,
+            multi_statements: None,
+            role: None,
+        }
+    }
+}
+
+/// What a schema that does not exist means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// The login fails: the client has just named it.
+    Required,
+    /// The session goes on without one, as it does when its schema is dropped.
+    IfThere,
+}
+
+enum Step {
+    /// A statement whose failure ends the attempt.
+    Run(Vec<u8>),
+    Reset,
+    Use(Arc<[u8]>),
+    SetOption(bool),
+    AskRole,
+}
+
+impl Step {
+    fn packet(&self) -> (Command, Vec<u8>) {
+        match self {
+            Self::Run(statement) => (Command::Query, statement.clone()),
+            Self::Reset => (Command::ResetConnection, Vec::new()),
+            Self::Use(schema) => (Command::InitDb, schema.to_vec()),
+            // enum_mysql_set_option: 0 switches on, 1 off
+            Self::SetOption(on) => (Command::SetOption, u16::from(!on).to_le_bytes().to_vec()),
+            Self::AskRole => (
+                Command::Query,
+                b"SELECT CONVERT(CURRENT_ROLE() USING utf8mb4)".to_vec(),
+            ),
+        }
+    }
+}
+
+impl Backend {
+    /// Brings the backend to the session's state. If it fails, the backend is not to be used.
+    pub(crate) async fn assume(
+        &mut self,
+        session: &Session,
+        missing: Schema,
+    ) -> Result<(), BackendError> {
+        let steps = self.steps(session);
+        if !steps.is_empty() {
+            self.take(&steps, missing).await?;
+        }
+        self.residue.overlay = Some(session.overlay());
+        self.residue.schema = session.schema().cloned();
+        self.residue.last_insert_id = session.last_insert_id();
+        self.residue.multi_statements = session.multi_statements();
+        Ok(())
+    }
+
+    fn steps(&mut self, session: &Session) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if self.residue.role.is_none() {
+            steps.push(Step::AskRole);
+        }
+        let overlay = session.overlay();
+        let schema = session.schema();
+        // a name is read in the session's character set
+        let same_name = schema == self.residue.schema.as_ref()
+            || schema.is_some_and(|schema| schema.is_ascii());
+        if self.residue.overlay.as_ref() == Some(&overlay) && same_name {
+            if schema != self.residue.schema.as_ref() {
+                steps.extend(schema.cloned().map(Step::Use));
+            }
+            let id = session.last_insert_id();
+            if id != self.residue.last_insert_id {
+                steps.push(Step::Run(format!("SET last_insert_id = {id}").into_bytes()));
+            }
+        } else {
+            self.steps_from_start(session, &mut steps);
+        }
+        let handshake_multi = self
+            .identity
+            .capabilities
+            .contains(dormouse_wire::caps::Capabilities::MULTI_STATEMENTS);
+        let multi = |option: Option<bool>| option.unwrap_or(handshake_multi);
+        let wanted = multi(session.multi_statements());
+        if wanted != multi(self.residue.multi_statements) {
+            steps.push(Step::SetOption(wanted));
+        }
+        steps
+    }
+
+    fn steps_from_start(&mut self, session: &Session, steps: &mut Vec<Step>) {
+        if self.residue.overlay.as_ref().is_some_and(Vec::is_empty) {
+            self.shelf.retire();
+            if self.residue.last_insert_id != 0 {
+                steps.push(Step::Run(b"SET last_insert_id = 0".to_vec()));
+            }
+        } else {
+            steps.push(Step::Reset);
+            self.shelf.clear();
+            // which leaves the role (sql/sql_class.cc, THD::change_user)
+            let role = self.residue.role.as_ref().and_then(Option::as_ref);
+            steps.push(Step::Run(set_role(role)));
+        }
+        let statements = session.restore();
+        if let Some(schema) = session.restore_schema() {
+            if !statements.is_empty() {
+                // kept in UTF-8
+                steps.push(Step::Run(b"SET character_set_client = utf8mb4".to_vec()));
+            }
+            steps.push(Step::Use(Arc::clone(schema)));
+        }
+        steps.extend(statements.into_iter().map(Step::Run));
+    }
+
+    /// Sends all steps at once and reads all replies.
+    async fn take(&mut self, steps: &[Step], missing: Schema) -> Result<(), BackendError> {
+        let mut bytes = Vec::new();
+        for step in steps {
+            let (command, argument) = step.packet();
+            write_packet(&mut bytes, 0, &[&[command as u8], &*argument].concat());
+        }
+        write_all(&mut self.stream, &bytes, PATIENCE).await?;
+        let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+        for step in steps {
+            let outcome = match step {
+                Step::Run(_) | Step::AskRole => self.outcome(&mut packets).await?,
+                Step::Reset | Step::Use(_) | Step::SetOption(_) => {
+                    let (_, payload) = next_packet(&mut self.stream, &mut packets).await?;
+                    match payload.first() {
+                        Some(0xff) => TextOutcome::Err(ErrPacket::parse(&payload)?),
+                        _ => continue,
+                    }
+                }
+            };
+            match (step, outcome) {
+                (Step::AskRole, TextOutcome::Rows { rows, .. }) => {
+                    let role = rows
+                        .into_iter()
+                        .next()
+                        .and_then(|row| row.into_iter().next());
+                    self.residue.role = Some(role.flatten());
+                }
+                (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
+                (Step::Use(_), TextOutcome::Err(error)) => self.no_schema(error, missing)?,
+                (Step::Run(statement), TextOutcome::Err(error)) => {
+                    let statement = statement.clone();
+                    return Err(BackendError::Restore { statement, error });
+                }
+                (_, TextOutcome::Err(error)) => return Err(BackendError::Refused(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn no_schema(&self, error: ErrPacket, missing: Schema) -> Result<(), BackendError> {
+        match missing {
+            Schema::Required => Err(BackendError::Refused(error)),
+            // it would stay in a former session's
+            Schema::IfThere if self.residue.schema.is_some() => {
+                Err(BackendError::Gone(std::io::Error::other(error.message)))
+            }
+            Schema::IfThere => Ok(()),
+        }
+    }
+
+    async fn outcome(&mut self, packets: &mut PacketBuffer) -> Result<TextOutcome, BackendError> {
+        let mut answer = TextResultSet::new(self.capabilities, Limits::default());
+        loop {
+            let (_, payload) = next_packet(&mut self.stream, packets).await?;
+            match answer.on_payload(&payload) {
+                Ok(Some(outcome)) if !answer.expects_more() => return Ok(outcome),
+                Ok(_) => {}
+                Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
+            }
+        }
+    }
+}
+
+fn set_role(role: Option<&Vec<u8>>) -> Vec<u8> {
+    let Some(role) = role else {
+        return b"SET ROLE NONE".to_vec();
+    };
+    let mut statement = b"SET ROLE `".to_vec();
+    for byte in role {
+        statement.extend(std::iter::repeat_n(byte, 1 + usize::from(*byte == b'`')));
+    }
+    statement.push(b'`');
+    statement
+}

@@ -1,0 +1,442 @@
+//! The backends of one database, and who has the lease of each.
+//!
+//! A session takes a lease at a statement and keeps it lazily. When another session needs a
+//! backend and there are [`most`](crate::config::PoolLimits::backends_max) already, one that is
+//! idle and holds nothing that pins it is asked to give its lease up; those that wait are served in
+//! order of arrival.
+//!
+//! Invariants:
+//! - there are never more [`Place`]s than the limit, and every backend holds one: wherever a
+//!   backend is dropped, its place goes to the first who waits;
+//! - while anybody waits, no backend is idle here;
+//! - a backend is dropped, and an order sent, only after the lock has been released.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dormouse_session::Pin;
+use tokio::sync::oneshot;
+
+use crate::backend::{Backend, Identity};
+use crate::config::PoolLimits;
+use crate::directory::{Lease, SessionHandle};
+use crate::door::Target;
+use crate::mailbox::Order;
+
+/// The backends of one database.
+pub(crate) struct Pool {
+    limits: PoolLimits,
+    /// How many wait; read after every statement.
+    wanted: AtomicU32,
+    inner: Mutex<Inner>,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Who holds the backend of each place; `None` for a free place and for an idle backend.
+    places: Vec<Holder>,
+    /// Backends nobody holds; the last was used last.
+    idle: Vec<Idle>,
+    waiting: VecDeque<Waiter>,
+}
+
+#[derive(Default)]
+enum Holder {
+    #[default]
+    Free,
+    Taken(Option<Arc<SessionHandle>>),
+}
+
+struct Idle {
+    backend: Backend,
+    since: Instant,
+}
+
+struct Waiter {
+    need: Need,
+    sender: oneshot::Sender<Grant>,
+}
+
+/// What a session needs.
+#[derive(Clone)]
+pub(crate) struct Need {
+    /// Who it is to the server.
+    pub(crate) identity: Arc<Identity>,
+    /// Where.
+    pub(crate) target: Arc<Target>,
+    /// Whether it is in a schema. A backend that is in one cannot leave it for none.
+    pub(crate) schema: bool,
+}
+
+impl Need {
+    fn is_met_by(&self, backend: &Backend) -> bool {
+        backend.target.generation == self.target.generation
+            && (self.schema || backend.residue.schema.is_none())
+            && backend.identity.serves(&self.identity)
+    }
+}
+
+/// The right to have one backend; dropping it gives it to the next who waits.
+pub(crate) struct Place {
+    pool: Arc<Pool>,
+    index: usize,
+}
+
+/// What a session gets.
+pub(crate) enum Grant {
+    /// A backend of the same [class](Identity::serves); it may hold another session's state.
+    Backend(Backend),
+    /// The right to open one.
+    Open(Place),
+}
+
+/// What a session finds at the pool.
+pub(crate) enum Offer {
+    /// This at once.
+    Now(Grant),
+    /// All are taken: it will come.
+    Wait(oneshot::Receiver<Grant>),
+}
+
+/// What has happened at one database's pool since the proxy began.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Leases given.
+    pub(crate) leases: AtomicU64,
+    /// Leases that a session gave up for another.
+    pub(crate) steals: AtomicU64,
+    /// Times an idle or stolen backend was brought to a session's state.
+    pub(crate) restores: AtomicU64,
+    /// Backends opened.
+    pub(crate) opened: AtomicU64,
+    /// Sessions that waited for a lease.
+    pub(crate) waits: AtomicU64,
+    /// How long they waited, in microseconds, all together.
+    pub(crate) waited_us: AtomicU64,
+    /// Sessions that waited too long.
+    pub(crate) timeouts: AtomicU64,
+    /// Times a session could not give its lease up, by pin.
+    pins: Mutex<BTreeMap<Pin, u64>>,
+}
+
+impl Counters {
+    /// Counts one more of something.
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a lease that could not be given up.
+    pub(crate) fn pinned(&self, pin: Pin) {
+        *self.by_pin().entry(pin).or_default() += 1;
+    }
+
+    /// How often each pin has kept a lease.
+    pub(crate) fn pins(&self) -> BTreeMap<Pin, u64> {
+        self.by_pin().clone()
+    }
+
+    fn by_pin(&self) -> MutexGuard<'_, BTreeMap<Pin, u64>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pool at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Census {
+    /// Backends and places to open one, all together.
+    pub(crate) open: u32,
+    /// Backends that nobody holds.
+    pub(crate) idle: u32,
+    /// Sessions that wait.
+    pub(crate) waiting: u32,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inner = self.pool.lock();
+        if let Some(holder) = inner.places.get_mut(self.index) {
+            *holder = Holder::Taken(None);
+        }
+        drop(self.pool.hand_place(inner, self.index));
+    }
+}
+
+impl Place {
+    /// The session holds the backend of this place from now on.
+    pub(crate) fn hold(&self, session: &Arc<SessionHandle>) {
+        self.set_holder(Some(Arc::clone(session)));
+        Counters::count(&self.pool.counters.leases);
+    }
+
+    fn set_holder(&self, session: Option<Arc<SessionHandle>>) {
+        if let Some(holder) = self.pool.lock().places.get_mut(self.index) {
+            *holder = Holder::Taken(session);
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(limits: PoolLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            wanted: AtomicU32::new(0),
+            inner: Mutex::default(),
+            counters: Counters::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it has counted.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Its limits.
+    pub(crate) fn limits(&self) -> &PoolLimits {
+        &self.limits
+    }
+
+    /// Whether a session waits for a lease. A session that has just become idle asks this after it
+    /// has said so ([`SessionHandle::lease`]); one that waits looks for idle ones after it has been
+    /// counted here. So one of the two sees the other.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) > 0
+    }
+
+    /// Asks for a backend. With `may_open` false it prefers to wait for a lease where another
+    /// backend could be opened.
+    pub(crate) fn ask(self: &Arc<Self>, need: &Need, may_open: bool) -> Offer {
+        let mut inner = self.lock();
+        let dead = inner.take_dead(&need.target);
+        let found = inner.take_idle(need);
+        if let Some(backend) = found {
+            drop(inner);
+            drop(dead);
+            return Offer::Now(Grant::Backend(backend));
+        }
+        if may_open && let Some(place) = self.free_place(&mut inner) {
+            drop(inner);
+            drop(dead);
+            return Offer::Now(Grant::Open(place));
+        }
+        // one of another class makes room
+        if !inner.idle.is_empty() {
+            let other = inner.idle.remove(0).backend;
+            drop(inner);
+            drop(dead);
+            return Offer::Now(Grant::Open(other.close()));
+        }
+        let (sender, receiver) = oneshot::channel();
+        inner.waiting.push_back(Waiter {
+            need: need.clone(),
+            sender,
+        });
+        self.note_waiting(&inner);
+        let victim = inner.victim();
+        drop(inner);
+        if let Some(victim) = victim {
+            victim.mailbox.send(Order::Yield);
+        }
+        // their places go to the first who waits
+        drop(dead);
+        Offer::Wait(receiver)
+    }
+
+    fn free_place(self: &Arc<Self>, inner: &mut Inner) -> Option<Place> {
+        let most = self.limits.backends_max.max(1) as usize;
+        let free = inner
+            .places
+            .iter()
+            .position(|holder| matches!(holder, Holder::Free));
+        let index = match free {
+            Some(index) => index,
+            None if inner.places.len() < most => {
+                inner.places.push(Holder::Free);
+                inner.places.len() - 1
+            }
+            None => return None,
+        };
+        if let Some(holder) = inner.places.get_mut(index) {
+            *holder = Holder::Taken(None);
+        }
+        Some(Place {
+            pool: Arc::clone(self),
+            index,
+        })
+    }
+
+    fn note_waiting(&self, inner: &Inner) {
+        let waiting = u32::try_from(inner.waiting.len()).unwrap_or(u32::MAX);
+        self.wanted.store(waiting, Ordering::SeqCst);
+    }
+
+    /// A session waits no longer; its receiver has been dropped.
+    pub(crate) fn gave_up(&self) {
+        let mut inner = self.lock();
+        inner.waiting.retain(|waiter| !waiter.sender.is_closed());
+        self.note_waiting(&inner);
+    }
+
+    /// A session that was asked for its lease keeps it: another one is asked.
+    pub(crate) fn kept(&self) {
+        let victim = {
+            let mut inner = self.lock();
+            inner.waiting.retain(|waiter| !waiter.sender.is_closed());
+            self.note_waiting(&inner);
+            if inner.waiting.is_empty() {
+                None
+            } else {
+                inner.victim()
+            }
+        };
+        if let Some(victim) = victim {
+            victim.mailbox.send(Order::Yield);
+        }
+    }
+
+    /// Takes a backend back: it goes to the first who waits, or stays here for later.
+    pub(crate) fn give_back(self: &Arc<Self>, backend: Backend) {
+        backend.place.set_holder(None);
+        let mut backend = backend;
+        loop {
+            let mut inner = self.lock();
+            let Some(waiter) = inner.waiting.pop_front() else {
+                inner.idle.push(Idle {
+                    backend,
+                    since: Instant::now(),
+                });
+                return;
+            };
+            self.note_waiting(&inner);
+            drop(inner);
+            let grant = if waiter.need.is_met_by(&backend) {
+                Grant::Backend(backend)
+            } else {
+                Grant::Open(backend.close())
+            };
+            match waiter.sender.send(grant) {
+                Ok(()) => return,
+                Err(Grant::Backend(back)) => backend = back,
+                // dropping the place hands it on
+                Err(Grant::Open(_place)) => return,
+            }
+        }
+    }
+
+    /// A place is free: to the first who waits, if any. What could not be delivered is returned, to
+    /// be dropped without the lock.
+    fn hand_place(
+        self: &Arc<Self>,
+        mut inner: MutexGuard<'_, Inner>,
+        index: usize,
+    ) -> Option<Grant> {
+        let Some(waiter) = inner.waiting.pop_front() else {
+            if let Some(holder) = inner.places.get_mut(index) {
+                *holder = Holder::Free;
+            }
+            return None;
+        };
+        self.note_waiting(&inner);
+        drop(inner);
+        let pool = Arc::clone(self);
+        waiter.sender.send(Grant::Open(Place { pool, index })).err()
+    }
+
+    /// Closes what nobody holds: the server is to stop.
+    pub(crate) fn clear(&self) {
+        let idle = std::mem::take(&mut self.lock().idle);
+        drop(idle);
+    }
+
+    /// Closes backends that nobody has needed for a while, but for the fewest to keep.
+    pub(crate) fn trim(&self, now: Instant) {
+        let idle_limit = self.limits.backend_idle;
+        let mut old = Vec::new();
+        {
+            let mut inner = self.lock();
+            let mut open = inner.open();
+            while open > self.limits.backends_min
+                && inner
+                    .idle
+                    .first()
+                    .is_some_and(|idle| now.duration_since(idle.since) >= idle_limit)
+            {
+                old.push(inner.idle.remove(0));
+                open -= 1;
+            }
+        }
+        drop(old);
+    }
+
+    /// How many there are.
+    pub(crate) fn census(&self) -> Census {
+        let inner = self.lock();
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Census {
+            open: inner.open(),
+            idle: number(inner.idle.len()),
+            waiting: number(inner.waiting.len()),
+        }
+    }
+
+    /// Counts how long a session has waited.
+    pub(crate) fn waited(&self, time: Duration) {
+        Counters::count(&self.counters.waits);
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.counters.waited_us.fetch_add(us, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    fn open(&self) -> u32 {
+        let taken = self
+            .places
+            .iter()
+            .filter(|holder| matches!(holder, Holder::Taken(_)));
+        u32::try_from(taken.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Backends of a server that is no more.
+    fn take_dead(&mut self, target: &Target) -> Vec<Idle> {
+        let is_dead = |idle: &Idle| idle.backend.target.generation != target.generation;
+        if !self.idle.iter().any(is_dead) {
+            return Vec::new();
+        }
+        let (dead, alive) = std::mem::take(&mut self.idle)
+            .into_iter()
+            .partition(is_dead);
+        self.idle = alive;
+        dead
+    }
+
+    /// The idle backend of the right class that was used last.
+    fn take_idle(&mut self, need: &Need) -> Option<Backend> {
+        let at = self
+            .idle
+            .iter()
+            .rposition(|idle| need.is_met_by(&idle.backend))?;
+        Some(self.idle.remove(at).backend)
+    }
+
+    /// The session that has been idle for longest of those that may be able to give up a lease.
+    fn victim(&self) -> Option<Arc<SessionHandle>> {
+        let holders = self.places.iter().filter_map(|holder| match holder {
+            Holder::Taken(Some(session)) => Some(session),
+            Holder::Taken(None) | Holder::Free => None,
+        });
+        let victim = holders
+            .filter(|session| session.lease() == Lease::Idle)
+            .min_by_key(|session| session.heard.load(Ordering::Relaxed))?;
+        victim.set_lease(Lease::Asked);
+        Some(Arc::clone(victim))
+    }
+}
+
+#[cfg(test)]
+mod tests;

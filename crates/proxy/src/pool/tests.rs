@@ -1,0 +1,193 @@
+use std::path::PathBuf;
+
+use dormouse_types::InstanceId;
+use dormouse_wire::caps::Capabilities;
+use tokio::net::UnixStream;
+
+use super::*;
+use crate::stream::Peer;
+
+fn pool(most: u32) -> Arc<Pool> {
+    Pool::new(PoolLimits {
+        backends_max: most,
+        backends_min: 0,
+        ..PoolLimits::default()
+    })
+}
+
+fn target(generation: u64) -> Arc<Target> {
+    Arc::new(Target {
+        instance: InstanceId(1),
+        generation,
+        socket: PathBuf::new(),
+    })
+}
+
+fn need(user: &str, generation: u64) -> Need {
+    Need {
+        identity: Arc::new(Identity {
+            user: user.to_owned(),
+            account_host: "%".to_owned(),
+            peer: Peer::Unix,
+            capabilities: Capabilities::OWN_CLIENT,
+            collation: 45,
+            max_packet: 1 << 24,
+            attributes: Vec::new(),
+        }),
+        target: target(generation),
+        schema: false,
+    }
+}
+
+fn backend(need: &Need, place: Place) -> Backend {
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    Backend::on(ours, &need.target, &need.identity, place)
+}
+
+fn place(offer: Offer) -> Place {
+    match offer {
+        Offer::Now(Grant::Open(place)) => place,
+        _ => panic!("not a place"),
+    }
+}
+
+fn waits(offer: Offer) -> oneshot::Receiver<Grant> {
+    match offer {
+        Offer::Wait(receiver) => receiver,
+        Offer::Now(_) => panic!("not to wait"),
+    }
+}
+
+fn has(grant: Grant) -> Backend {
+    match grant {
+        Grant::Backend(backend) => backend,
+        Grant::Open(_) => panic!("not a backend"),
+    }
+}
+
+fn census(pool: &Pool) -> (u32, u32, u32) {
+    let Census {
+        open,
+        idle,
+        waiting,
+    } = pool.census();
+    (open, idle, waiting)
+}
+
+#[tokio::test]
+async fn those_who_wait_are_served_in_order() {
+    let (pool, need) = (pool(1), need("app", 1));
+    let first = backend(&need, place(pool.ask(&need, true)));
+    let mut second = waits(pool.ask(&need, true));
+    let mut third = waits(pool.ask(&need, true));
+    assert!(pool.is_wanted());
+    pool.give_back(first);
+    assert!(third.try_recv().is_err());
+    let again = has(second.try_recv().unwrap());
+    pool.give_back(again);
+    pool.give_back(has(third.try_recv().unwrap()));
+    assert!(!pool.is_wanted());
+    assert_eq!(census(&pool), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_place_is_passed_on_wherever_its_backend_is_dropped() {
+    let (pool, need) = (pool(1), need("app", 1));
+    let first = backend(&need, place(pool.ask(&need, true)));
+    let gone = waits(pool.ask(&need, true));
+    let mut there = waits(pool.ask(&need, true));
+    drop(gone);
+    drop(first);
+    let Ok(Grant::Open(place)) = there.try_recv() else {
+        panic!("no place");
+    };
+    drop(place);
+    assert_eq!(census(&pool), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_grant_that_nobody_takes_goes_on() {
+    let (pool, need) = (pool(1), need("app", 1));
+    let first = backend(&need, place(pool.ask(&need, true)));
+    let taken_and_dropped = waits(pool.ask(&need, true));
+    let mut next = waits(pool.ask(&need, true));
+    pool.give_back(first);
+    // the backend lies in the receiver
+    drop(taken_and_dropped);
+    assert!(matches!(next.try_recv(), Ok(Grant::Open(_))));
+}
+
+#[tokio::test]
+async fn another_users_idle_backend_makes_room() {
+    let pool = pool(1);
+    let (app, other) = (need("app", 1), need("other", 1));
+    let first = backend(&app, place(pool.ask(&app, true)));
+    pool.give_back(first);
+    let place = place(pool.ask(&other, true));
+    assert_eq!(census(&pool), (1, 0, 0));
+    drop(place);
+}
+
+#[tokio::test]
+async fn a_backend_in_a_schema_is_not_for_sessions_without_one() {
+    let (pool, none) = (pool(2), need("app", 1));
+    let mut some = none.clone();
+    some.schema = true;
+    let mut first = backend(&none, place(pool.ask(&none, true)));
+    first.residue.schema = Some(b"shop".as_slice().into());
+    pool.give_back(first);
+    let fresh = place(pool.ask(&none, true));
+    assert!(matches!(
+        pool.ask(&some, true),
+        Offer::Now(Grant::Backend(_))
+    ));
+    drop(fresh);
+}
+
+#[tokio::test]
+async fn backends_of_a_dead_server_are_closed() {
+    let (pool, before, after) = (pool(3), need("app", 1), need("app", 2));
+    let [one, two] = [(); 2].map(|()| backend(&before, place(pool.ask(&before, true))));
+    pool.give_back(one);
+    pool.give_back(two);
+    let place = place(pool.ask(&after, true));
+    assert_eq!(census(&pool), (1, 0, 0));
+    drop(place);
+}
+
+#[tokio::test]
+async fn the_session_that_was_idle_for_longest_is_asked_and_then_the_next() {
+    let (pool, need) = (pool(2), need("app", 1));
+    let sessions = [7, 8].map(|id| SessionHandle::new(id, "app".to_owned()));
+    let backends = sessions.each_ref().map(|session| {
+        let backend = backend(&need, place(pool.ask(&need, true)));
+        backend.place.hold(session);
+        session.set_lease(Lease::Idle);
+        backend
+    });
+    sessions[0].heard.store(5, Ordering::Relaxed);
+    sessions[1].heard.store(4, Ordering::Relaxed);
+    let _receiver = waits(pool.ask(&need, true));
+    assert_eq!(sessions[1].lease(), Lease::Asked);
+    assert_eq!(sessions[0].lease(), Lease::Idle);
+    sessions[1].set_lease(Lease::Pinned);
+    pool.kept();
+    assert_eq!(sessions[0].lease(), Lease::Asked);
+    drop(backends);
+}
+
+#[tokio::test]
+async fn what_nobody_needs_is_closed_but_for_the_fewest() {
+    let limits = PoolLimits {
+        backends_min: 1,
+        ..PoolLimits::default()
+    };
+    let (pool, need) = (Pool::new(limits.clone()), need("app", 1));
+    let [one, two] = [(); 2].map(|()| backend(&need, place(pool.ask(&need, true))));
+    pool.give_back(one);
+    pool.give_back(two);
+    pool.trim(Instant::now());
+    assert_eq!(census(&pool), (2, 2, 0));
+    pool.trim(Instant::now() + limits.backend_idle);
+    assert_eq!(census(&pool), (1, 1, 0));
+}

@@ -1,0 +1,254 @@
+//! Taking a backend, keeping it lazily, and giving it up for another session.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use dormouse_session::Knowledge;
+use tokio::sync::oneshot;
+
+use super::statement::Unready;
+use super::{Attendant, Over};
+use crate::backend::{Backend, BackendError, Schema};
+use crate::directory::Lease;
+use crate::door::Pass;
+use crate::pool::{Counters, Grant, Need, Offer, Pool};
+use crate::refusal;
+
+impl Attendant {
+    fn pool(&self) -> &Arc<Pool> {
+        &self.membership.database.pool
+    }
+
+    /// Gets a lease on the server that the pass leads to and brings its backend to the session's
+    /// state. The outer error ends the session.
+    pub(super) async fn take_lease(
+        &mut self,
+        pass: &Pass,
+        missing: Schema,
+    ) -> Result<Result<(), Unready>, Over> {
+        let grant = match self.grant(pass).await? {
+            Ok(grant) => grant,
+            Err(unready) => return Ok(Err(unready)),
+        };
+        let mut backend = match self.seat(pass, grant).await {
+            Ok(backend) => backend,
+            Err(unready) => return Ok(Err(unready)),
+        };
+        match backend.assume(&self.state, missing).await {
+            Ok(()) => {
+                self.hold(backend);
+                Ok(Ok(()))
+            }
+            Err(BackendError::Refused(error)) => Ok(Err(Unready::Refused(error))),
+            Err(BackendError::Restore { statement, error }) => Ok(Err(Unready::Lost(
+                refusal::cannot_restore(&statement, &error.message),
+            ))),
+            Err(error @ (BackendError::Gone(_) | BackendError::Malformed(_))) => {
+                tracing::debug!(%error, "a server could not be reached");
+                Ok(Err(Unready::Gone))
+            }
+        }
+    }
+
+    fn hold(&mut self, backend: Backend) {
+        let handle = &self.membership.handle;
+        handle.set_lease(Lease::Running);
+        handle.thread.store(backend.thread, Ordering::SeqCst);
+        backend.place.hold(handle);
+        self.context = self.state.statements.context();
+        self.backend = Some(backend);
+    }
+
+    /// A backend, or the right to open one; waits for it.
+    async fn grant(&mut self, pass: &Pass) -> Result<Result<Grant, Unready>, Over> {
+        let pool = Arc::clone(self.pool());
+        let need = Need {
+            identity: Arc::clone(&self.identity),
+            target: Arc::clone(&pass.target),
+            schema: self.state.schema().is_some(),
+        };
+        let limits = pool.limits();
+        let patient = !limits.open_after.is_zero();
+        let receiver = match pool.ask(&need, !patient) {
+            Offer::Now(grant) => return Ok(Ok(grant)),
+            Offer::Wait(receiver) => receiver,
+        };
+        let began = Instant::now();
+        let first = if patient {
+            limits.open_after.min(limits.lease_timeout)
+        } else {
+            limits.lease_timeout
+        };
+        let mut granted = self.wait_for_grant(receiver, first).await?;
+        if granted.is_none() && patient {
+            granted = match pool.ask(&need, true) {
+                Offer::Now(grant) => Some(grant),
+                Offer::Wait(receiver) => {
+                    let rest = limits.lease_timeout.saturating_sub(first);
+                    self.wait_for_grant(receiver, rest).await?
+                }
+            };
+        }
+        pool.waited(began.elapsed());
+        Ok(granted.ok_or_else(|| {
+            Counters::count(&pool.counters().timeouts);
+            Unready::Refused(refusal::no_backend(
+                limits.backends_max,
+                limits.lease_timeout.as_secs(),
+            ))
+        }))
+    }
+
+    /// Waits at most so long. Orders of the control path are obeyed meanwhile.
+    async fn wait_for_grant(
+        &mut self,
+        mut receiver: oneshot::Receiver<Grant>,
+        most: Duration,
+    ) -> Result<Option<Grant>, Over> {
+        let deadline = tokio::time::sleep(most);
+        tokio::pin!(deadline);
+        let handle = Arc::clone(&self.membership.handle);
+        loop {
+            tokio::select! {
+                biased;
+                grant = &mut receiver => return Ok(grant.ok()),
+                order = poll_fn(|cx| handle.mailbox.poll_next(cx)) => {
+                    Box::pin(self.obey(order)).await?;
+                }
+                () = &mut deadline => {
+                    receiver.close();
+                    // it may have come in this very moment
+                    let grant = receiver.try_recv().ok();
+                    self.pool().gave_up();
+                    return Ok(grant);
+                }
+            }
+        }
+    }
+
+    /// Turns a grant into a backend.
+    async fn seat(&mut self, pass: &Pass, grant: Grant) -> Result<Backend, Unready> {
+        let place = match grant {
+            Grant::Backend(backend) => {
+                Counters::count(&self.pool().counters().restores);
+                return backend.move_here().map_err(|_| Unready::Gone);
+            }
+            Grant::Open(place) => place,
+        };
+        match self.log_in(&pass.target).await {
+            Ok(connection) => {
+                Counters::count(&self.pool().counters().opened);
+                Ok(Backend::new(
+                    connection,
+                    &pass.target,
+                    &self.identity,
+                    place,
+                ))
+            }
+            Err(BackendError::Refused(error)) => Err(Unready::Refused(error)),
+            Err(BackendError::Restore { error, .. }) => Err(Unready::Lost(error)),
+            Err(error @ (BackendError::Gone(_) | BackendError::Malformed(_))) => {
+                tracing::debug!(%error, "a server could not be reached");
+                Err(Unready::Gone)
+            }
+        }
+    }
+
+    /// A command is over: others may see whether the lease can be had, and get it if they wait.
+    pub(super) async fn rest(&mut self) {
+        let Some(backend) = &mut self.backend else {
+            return;
+        };
+        let context = self.state.statements.context();
+        if context != self.context {
+            self.context = context;
+            backend.shelf.retire();
+        }
+        let handle = &self.membership.handle;
+        if self.state.in_transaction() {
+            handle.set_lease(Lease::Pinned);
+            return;
+        }
+        handle.set_lease(Lease::Idle);
+        if self.pool().is_wanted() {
+            Box::pin(self.give_up_lease()).await;
+        }
+    }
+
+    /// Another session needs a backend: gives this one up, unless something pins it.
+    pub(super) async fn give_up_lease(&mut self) {
+        let Some(backend) = &self.backend else {
+            return;
+        };
+        let now = self.database().door.target();
+        if now.is_some_and(|now| now.generation != backend.target.generation) {
+            // its server is no more
+            return self.lose_backend();
+        }
+        if self.state.in_transaction() {
+            return self.keep_lease();
+        }
+        self.membership.handle.set_lease(Lease::Idle);
+        if !self.pool().is_wanted() {
+            return;
+        }
+        if self.state.knowledge() == Knowledge::Unknown {
+            self.ask_state().await;
+        }
+        if self.backend.is_none() {
+            return;
+        }
+        if !self.state.is_free() {
+            return self.keep_lease();
+        }
+        if self.leave_backend() {
+            Counters::count(&self.pool().counters().steals);
+        } else {
+            self.keep_lease();
+        }
+    }
+
+    fn keep_lease(&self) {
+        self.membership.handle.set_lease(Lease::Pinned);
+        for pin in self.state.pins() {
+            self.pool().counters().pinned(pin);
+        }
+        self.pool().kept();
+    }
+
+    /// Leaves the backend to others. The session must be free to. Says whether it has.
+    pub(super) fn leave_backend(&mut self) -> bool {
+        let handle = Arc::clone(&self.membership.handle);
+        let Some(mut backend) = self.backend.take() else {
+            return false;
+        };
+        // whoever takes aim counts first and looks for the thread then
+        handle.thread.store(0, Ordering::SeqCst);
+        if handle.aimed_at.load(Ordering::SeqCst) > 0 {
+            handle.thread.store(backend.thread, Ordering::SeqCst);
+            self.backend = Some(backend);
+            return false;
+        }
+        for left in self.state.statements.leave() {
+            backend.keep_statement(left);
+        }
+        let tainted = self.state.is_tainted();
+        backend.residue.overlay = (!tainted).then(|| self.state.overlay());
+        backend.residue.schema = self.state.schema().cloned();
+        backend.residue.last_insert_id = self.state.last_insert_id();
+        backend.residue.multi_statements = self.state.multi_statements();
+        let _none = self.state.lost_backend();
+        handle.set_lease(Lease::None);
+        self.pool().give_back(backend);
+        true
+    }
+
+    /// The client has left: its backend can serve another.
+    pub(super) fn retire(&mut self) {
+        if self.state.is_free() && !self.membership.handle.killed.load(Ordering::Acquire) {
+            self.leave_backend();
+        }
+    }
+}
