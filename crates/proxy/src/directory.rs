@@ -4,19 +4,23 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use dormouse_types::DatabaseName;
+use dormouse_session::Pin;
+use dormouse_types::{DatabaseName, Doing, PoolStatus, SessionStatus};
 
 use crate::accept::OWN_IDS;
 use crate::config::PoolLimits;
 use crate::door::Door;
 use crate::mailbox::{Mailbox, Order};
 use crate::pool::Pool;
+use crate::stream::Peer;
 
 /// One database as the data path sees it.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) door: Arc<Door>,
     pub(crate) pool: Arc<Pool>,
+    /// Statements answered while it slept.
+    pub(crate) sleeping_answers: AtomicU64,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
     removed: AtomicBool,
 }
@@ -26,6 +30,7 @@ pub(crate) struct SessionHandle {
     /// The connection id the client was given.
     pub(crate) id: u32,
     user: Mutex<String>,
+    peer: Peer,
     pub(crate) mailbox: Mailbox,
     /// The server's id of its backend; 0 while it has none.
     pub(crate) thread: AtomicU32,
@@ -34,6 +39,12 @@ pub(crate) struct SessionHandle {
     /// Whether the server was told to kill it.
     pub(crate) killed: AtomicBool,
     lease: AtomicU8,
+    /// Since when it has its backend, by the same clock.
+    pub(crate) held_since: AtomicU64,
+    /// What kept the lease when it was last asked for.
+    pins: Mutex<Vec<Pin>>,
+    /// The `wait_timeout` its client has set, in seconds; 0 if it has not.
+    pub(crate) wait_timeout: AtomicU64,
     /// How many are about to name its backend to the server (`KILL`): it keeps it meanwhile.
     pub(crate) aimed_at: AtomicU32,
 }
@@ -52,18 +63,26 @@ pub(crate) enum Lease {
     Asked,
     /// It cannot give it up.
     Pinned,
+    /// A transaction is open.
+    Transaction,
+    /// It has none and its statement waits for one.
+    Waiting,
 }
 
 impl SessionHandle {
-    pub(crate) fn new(id: u32, user: String) -> Arc<Self> {
+    pub(crate) fn new(id: u32, user: String, peer: Peer) -> Arc<Self> {
         Arc::new(Self {
             id,
             user: Mutex::new(user),
+            peer,
             mailbox: Mailbox::default(),
             thread: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             lease: AtomicU8::new(Lease::None as u8),
+            held_since: AtomicU64::new(0),
+            pins: Mutex::default(),
+            wait_timeout: AtomicU64::new(0),
             aimed_at: AtomicU32::new(0),
         })
     }
@@ -75,6 +94,8 @@ impl SessionHandle {
             2 => Lease::Idle,
             3 => Lease::Asked,
             4 => Lease::Pinned,
+            5 => Lease::Transaction,
+            6 => Lease::Waiting,
             _ => Lease::None,
         }
     }
@@ -82,6 +103,44 @@ impl SessionHandle {
     /// Says what it does with its lease.
     pub(crate) fn set_lease(&self, lease: Lease) {
         self.lease.store(lease as u8, Ordering::SeqCst);
+    }
+
+    /// It keeps its lease although it was asked for it.
+    pub(crate) fn pinned_by(&self, pins: Vec<Pin>) {
+        *self.pins.lock().unwrap_or_else(PoisonError::into_inner) = pins;
+        self.set_lease(Lease::Pinned);
+    }
+
+    /// What others may see of it at this second.
+    pub(crate) fn status(&self, now: u64) -> SessionStatus {
+        let lease = self.lease();
+        let thread = self.thread.load(Ordering::Acquire);
+        let pins = match lease {
+            Lease::Transaction => vec![Pin::Transaction],
+            Lease::Pinned => self
+                .pins
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            _ => Vec::new(),
+        };
+        let since = |then: &AtomicU64| now.saturating_sub(then.load(Ordering::Relaxed));
+        SessionStatus {
+            id: self.id,
+            user: self.user(),
+            host: self.peer.to_string(),
+            doing: match lease {
+                Lease::None => Doing::Resting,
+                Lease::Running => Doing::Running,
+                Lease::Idle | Lease::Asked => Doing::Keeping,
+                Lease::Pinned | Lease::Transaction => Doing::Pinned,
+                Lease::Waiting => Doing::Waiting,
+            },
+            pins: pins.iter().map(ToString::to_string).collect(),
+            server_thread: Some(thread).filter(|thread| *thread != 0),
+            idle_s: since(&self.heard),
+            held_s: (thread != 0).then(|| since(&self.held_since)),
+        }
     }
 
     /// Whether it has a backend. While the door is shut no session gets one.
@@ -142,6 +201,23 @@ impl Database {
         self.sessions().values().cloned().collect()
     }
 
+    /// The sessions as others may see them at this second, by their ids.
+    pub(crate) fn session_statuses(&self, now: u64) -> Vec<SessionStatus> {
+        let everyone = self.everyone();
+        let mut all: Vec<_> = everyone.iter().map(|session| session.status(now)).collect();
+        all.sort_by_key(|session| session.id);
+        all
+    }
+
+    /// Its backends, and what has happened to them.
+    pub(crate) fn pool_status(&self) -> PoolStatus {
+        PoolStatus {
+            sessions: self.session_count(),
+            sleeping_answers: self.sleeping_answers.load(Ordering::Relaxed),
+            ..self.pool.status()
+        }
+    }
+
     /// How many there are.
     pub(crate) fn session_count(&self) -> u32 {
         u32::try_from(self.sessions().len()).unwrap_or(u32::MAX)
@@ -186,6 +262,7 @@ impl Directory {
                 name: name.clone(),
                 door: Door::new(),
                 pool: Pool::new(pool.clone()),
+                sleeping_answers: AtomicU64::new(0),
                 sessions: Mutex::default(),
                 removed: AtomicBool::new(false),
             })

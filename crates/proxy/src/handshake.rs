@@ -156,7 +156,7 @@ async fn login(
     {
         return Err(refusal::unknown_schema(schema).into());
     }
-    let handle = SessionHandle::new(id, route.user.clone());
+    let handle = SessionHandle::new(id, route.user.clone(), peer);
     let most = shared.config.limits.connections_per_database;
     let membership = database
         .join(&handle, most)

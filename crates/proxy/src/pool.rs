@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_session::Pin;
+use dormouse_types::PoolStatus;
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, Identity};
@@ -133,9 +134,9 @@ impl Counters {
         *self.by_pin().entry(pin).or_default() += 1;
     }
 
-    /// How often each pin has kept a lease.
-    pub(crate) fn pins(&self) -> BTreeMap<Pin, u64> {
-        self.by_pin().clone()
+    fn pins(&self) -> BTreeMap<String, u64> {
+        let named = |(pin, count): (&Pin, &u64)| (pin.to_string(), *count);
+        self.by_pin().iter().map(named).collect()
     }
 
     fn by_pin(&self) -> MutexGuard<'_, BTreeMap<Pin, u64>> {
@@ -143,15 +144,16 @@ impl Counters {
     }
 }
 
-/// A pool at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Census {
-    /// Backends and places to open one, all together.
-    pub(crate) open: u32,
-    /// Backends that nobody holds.
-    pub(crate) idle: u32,
-    /// Sessions that wait.
-    pub(crate) waiting: u32,
+/// A backend as others may see it.
+pub(crate) struct BackendStatus {
+    /// The server's connection id.
+    pub(crate) thread: u32,
+    /// Whom the server takes it for.
+    pub(crate) user: String,
+    /// The session that has it.
+    pub(crate) session: Option<Arc<SessionHandle>>,
+    /// Prepared statements kept on it for whoever comes next; not known while a session has it.
+    pub(crate) statements: Option<usize>,
 }
 
 impl Drop for Place {
@@ -374,15 +376,52 @@ impl Pool {
         drop(old);
     }
 
-    /// How many there are.
-    pub(crate) fn census(&self) -> Census {
-        let inner = self.lock();
+    /// What there is and what has happened, but for what the sessions know.
+    pub(crate) fn status(&self) -> PoolStatus {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Census {
-            open: inner.open(),
-            idle: number(inner.idle.len()),
-            waiting: number(inner.waiting.len()),
+        let (backends, idle, waiting) = {
+            let inner = self.lock();
+            let (idle, waiting) = (inner.idle.len(), inner.waiting.len());
+            (inner.open(), number(idle), number(waiting))
+        };
+        let counters = &self.counters;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PoolStatus {
+            backends,
+            idle,
+            waiting,
+            backends_max: self.limits.backends_max,
+            leases: count(&counters.leases),
+            steals: count(&counters.steals),
+            restores: count(&counters.restores),
+            opened: count(&counters.opened),
+            waits: count(&counters.waits),
+            waited_ms: count(&counters.waited_us) / 1000,
+            timeouts: count(&counters.timeouts),
+            pins: counters.pins(),
+            ..PoolStatus::default()
         }
+    }
+
+    /// The backends: the server's thread, its user, and the session that has it.
+    pub(crate) fn backends(&self) -> Vec<BackendStatus> {
+        let inner = self.lock();
+        let held = inner.places.iter().filter_map(|holder| match holder {
+            Holder::Taken(Some(session)) => Some(BackendStatus {
+                thread: session.thread.load(Ordering::Acquire),
+                user: session.user(),
+                session: Some(Arc::clone(session)),
+                statements: None,
+            }),
+            Holder::Taken(None) | Holder::Free => None,
+        });
+        let idle = inner.idle.iter().map(|idle| BackendStatus {
+            thread: idle.backend.thread,
+            user: idle.backend.identity.user.clone(),
+            session: None,
+            statements: Some(idle.backend.shelf.len()),
+        });
+        held.chain(idle).collect()
     }
 
     /// Counts how long a session has waited.

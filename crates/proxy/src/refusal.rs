@@ -98,6 +98,12 @@ pub(crate) fn no_backend(most: u32, seconds: u64) -> ErrPacket {
     )
 }
 
+/// `SHOW DORMOUSE` of something there is not.
+pub(crate) fn show_what() -> ErrPacket {
+    let text = "SHOW DORMOUSE knows SESSION, SESSIONS, POOL and STATUS, and nothing after them";
+    ErrPacket::new(1064, "42000", text)
+}
+
 /// The session was ended from outside.
 pub(crate) fn ended() -> ErrPacket {
     ErrPacket::new(1053, "08S01", "Dormouse ended this session")

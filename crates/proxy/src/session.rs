@@ -9,6 +9,7 @@ mod command;
 mod kill;
 mod lease;
 mod prepared;
+mod show;
 mod statement;
 mod taking;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dormouse_session::Pin;
-use dormouse_types::DatabaseName;
+use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 use tokio::sync::oneshot;
 
 use crate::accept::Proxy;
@@ -74,6 +74,22 @@ impl Proxy {
             sessions: database.session_count(),
             ..database.door.activity()
         }
+    }
+
+    /// The backends of a database and what has happened to them; all zero for an unknown one.
+    #[must_use]
+    pub fn pool(&self, database: &DatabaseName) -> PoolStatus {
+        let found = self.shared.directory.find(database);
+        found.map_or_else(PoolStatus::default, |database| database.pool_status())
+    }
+
+    /// The sessions of a database, by their ids.
+    #[must_use]
+    pub fn sessions(&self, database: &DatabaseName) -> Vec<SessionStatus> {
+        let found = self.shared.directory.find(database);
+        found.map_or_else(Vec::new, |database| {
+            database.session_statuses(self.shared.seconds())
+        })
     }
 
     /// With the door shut and the server running: every session notes its state. Returns what

@@ -1,5 +1,6 @@
 //! A client's socket: TCP or Unix, plain or TLS; and writing with a deadline.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,15 @@ impl Peer {
         match self {
             Self::Tcp { from, .. } => from.ip().to_canonical().to_string(),
             Self::Unix => "localhost".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { from, .. } => write!(f, "{}:{}", from.ip().to_canonical(), from.port()),
+            Self::Unix => f.write_str("localhost"),
         }
     }
 }

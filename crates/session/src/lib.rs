@@ -17,10 +17,12 @@ pub mod lexer;
 pub mod pin;
 pub mod probe;
 pub mod session;
+pub mod show;
 pub mod statements;
 
 pub use effects::Effects;
 pub use pin::Pin;
 pub use probe::{Captured, Probe};
 pub use session::{Knowledge, Session};
+pub use show::Show;
 pub use statements::{Left, Statement, Statements};

@@ -54,6 +54,29 @@ impl Pin {
     }
 }
 
+impl Pin {
+    /// What ends it, in words for the session's owner.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Transaction => "ends with COMMIT or ROLLBACK",
+            Self::TransactionCharacteristics => "ends with the next transaction",
+            Self::TemporaryTable => "ends with DROP TEMPORARY TABLE or a reset",
+            Self::Lock => "ends with UNLOCK TABLES, RELEASE_ALL_LOCKS(), HANDLER ... CLOSE",
+            Self::UserVariable => "ends with a reset of the connection",
+            Self::TextPrepare => "ends with DEALLOCATE PREPARE",
+            Self::Cursor => "ends when its last row is fetched, or the statement is closed",
+            Self::LongData => "ends when the statement is executed, reset or closed",
+            Self::PreparedContext => {
+                "ends when the statements prepared before SET NAMES are closed"
+            }
+            Self::PreparedText => "ends when the statement with the long text is closed",
+            Self::HiddenVariable => "ends with a reset of the connection",
+            Self::Unreadable => "the session's state could not be read; a reset ends it",
+        }
+    }
+}
+
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -6,11 +6,13 @@
 pub mod account;
 pub mod delay;
 pub mod name;
+pub mod pool;
 pub mod state;
 pub mod units;
 
 pub use account::{Account, Verifier};
 pub use delay::Delay;
 pub use name::{DatabaseName, InstanceId};
+pub use pool::{Doing, PoolStatus, SessionStatus};
 pub use state::State;
 pub use units::{Bytes, UnitRange, Units};

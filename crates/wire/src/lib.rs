@@ -21,6 +21,7 @@ pub mod login;
 pub mod packet;
 pub mod reader;
 pub mod reply;
+pub mod rows;
 pub mod status;
 pub mod stmt;
 pub mod text;

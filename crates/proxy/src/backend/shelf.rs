@@ -77,6 +77,11 @@ impl Shelf {
         }
     }
 
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     /// Has a statement closed with the next command.
     pub(crate) fn close(&mut self, id: u32) {
         self.closing.push(id);

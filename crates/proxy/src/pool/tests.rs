@@ -66,12 +66,8 @@ fn has(grant: Grant) -> Backend {
 }
 
 fn census(pool: &Pool) -> (u32, u32, u32) {
-    let Census {
-        open,
-        idle,
-        waiting,
-    } = pool.census();
-    (open, idle, waiting)
+    let status = pool.status();
+    (status.backends, status.idle, status.waiting)
 }
 
 #[tokio::test]
@@ -158,7 +154,7 @@ async fn backends_of_a_dead_server_are_closed() {
 #[tokio::test]
 async fn the_session_that_was_idle_for_longest_is_asked_and_then_the_next() {
     let (pool, need) = (pool(2), need("app", 1));
-    let sessions = [7, 8].map(|id| SessionHandle::new(id, "app".to_owned()));
+    let sessions = [7, 8].map(|id| SessionHandle::new(id, "app".to_owned(), Peer::Unix));
     let backends = sessions.each_ref().map(|session| {
         let backend = backend(&need, place(pool.ask(&need, true)));
         backend.place.hold(session);

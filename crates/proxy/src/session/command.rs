@@ -1,7 +1,7 @@
 //! What each command means for the session.
 
-use dormouse_session::Effects;
 use dormouse_session::kill::Kill;
+use dormouse_session::{Effects, Show};
 use dormouse_wire::command::Command;
 
 use super::taking::Incoming;
@@ -72,12 +72,15 @@ impl Attendant {
     async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
         let text = incoming.argument();
         let effects = Effects::of(text);
-        // KILL begins with itself or with a comment
+        // what is for us begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-        if matches!(first, Some(b'K' | b'k' | b'/'))
-            && let Some(kill) = Kill::parse(text)
-        {
-            return Box::pin(self.kill(kill)).await;
+        if matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/')) {
+            if let Some(kill) = Kill::parse(text) {
+                return Box::pin(self.kill(kill)).await;
+            }
+            if let Some(show) = Show::parse(text) {
+                return self.show(show).await;
+            }
         }
         let noted = (effects != Effects::None).then(|| text.to_vec());
         if let Some(end) = self.run_on_server(incoming, None).await? {

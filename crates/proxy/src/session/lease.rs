@@ -56,6 +56,8 @@ impl Attendant {
         let handle = &self.membership.handle;
         handle.set_lease(Lease::Running);
         handle.thread.store(backend.thread, Ordering::SeqCst);
+        let now = self.shared.seconds();
+        handle.held_since.store(now, Ordering::Relaxed);
         backend.place.hold(handle);
         self.context = self.state.statements.context();
         self.backend = Some(backend);
@@ -81,6 +83,7 @@ impl Attendant {
         } else {
             limits.lease_timeout
         };
+        self.membership.handle.set_lease(Lease::Waiting);
         let mut granted = self.wait_for_grant(receiver, first).await?;
         if granted.is_none() && patient {
             granted = match pool.ask(&need, true) {
@@ -91,6 +94,7 @@ impl Attendant {
                 }
             };
         }
+        self.membership.handle.set_lease(Lease::None);
         pool.waited(began.elapsed());
         Ok(granted.ok_or_else(|| {
             Counters::count(&pool.counters().timeouts);
@@ -167,8 +171,12 @@ impl Attendant {
             backend.shelf.retire();
         }
         let handle = &self.membership.handle;
+        if handle.lease() != Lease::Running {
+            // the server had no part in it: nothing has changed
+            return;
+        }
         if self.state.in_transaction() {
-            handle.set_lease(Lease::Pinned);
+            handle.set_lease(Lease::Transaction);
             return;
         }
         handle.set_lease(Lease::Idle);
@@ -188,7 +196,8 @@ impl Attendant {
             return self.lose_backend();
         }
         if self.state.in_transaction() {
-            return self.keep_lease();
+            // which it says already
+            return self.pool().kept();
         }
         self.membership.handle.set_lease(Lease::Idle);
         if !self.pool().is_wanted() {
@@ -211,10 +220,11 @@ impl Attendant {
     }
 
     fn keep_lease(&self) {
-        self.membership.handle.set_lease(Lease::Pinned);
-        for pin in self.state.pins() {
-            self.pool().counters().pinned(pin);
+        let pins = self.state.pins();
+        for pin in &pins {
+            self.pool().counters().pinned(*pin);
         }
+        self.membership.handle.pinned_by(pins);
         self.pool().kept();
     }
 

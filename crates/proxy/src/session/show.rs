@@ -1,0 +1,166 @@
+//! `SHOW DORMOUSE …`: answered here, so it neither wakes the database nor takes a backend.
+//!
+//! The owner's account (`admin`) sees every session of its database; others see those of their own
+//! user, as in `SHOW PROCESSLIST`.
+
+use dormouse_session::{Knowledge, Show};
+use dormouse_types::SessionStatus;
+use dormouse_wire::rows::{self, Column, Value};
+
+use super::{Attendant, Over};
+use crate::refusal;
+use crate::stream::write_all;
+
+/// The account that `dormouse create` makes.
+const OWNER: &str = "admin";
+
+fn text(text: impl ToString) -> Value {
+    Some(text.to_string().into_bytes())
+}
+
+fn maybe(value: Option<impl ToString>) -> Value {
+    value.map(|value| value.to_string().into_bytes())
+}
+
+impl Attendant {
+    pub(super) async fn show(&mut self, show: Show) -> Result<(), Over> {
+        let (columns, rows) = match show {
+            Show::Session => self.show_session(),
+            Show::Sessions => self.show_sessions(),
+            Show::Pool => self.show_pool(),
+            Show::Status => self.show_status(),
+            Show::Unknown => return self.reply_error(&refusal::show_what()).await,
+        };
+        let capabilities = self.identity.capabilities;
+        let packets = rows::result(&columns, &rows, capabilities, self.state.status());
+        let timeout = self.shared.config.limits.write_timeout;
+        write_all(&mut self.client, &packets, timeout)
+            .await
+            .map_err(|_| Over)
+    }
+
+    /// What this session is and what keeps its backend, as names and values.
+    fn show_session(&self) -> (Vec<Column>, Vec<Vec<Value>>) {
+        let status = self.membership.handle.status(self.shared.seconds());
+        let database = self.database();
+        let asleep = database.door.target().is_none();
+        let pins = self.state.pins();
+        let knowledge = match self.state.knowledge() {
+            Knowledge::Known => "known",
+            Knowledge::Unknown => "to be read before the backend is given up",
+        };
+        let schema = self.state.schema();
+        let schema = schema.map(|schema| String::from_utf8_lossy(schema).into_owned());
+        let mut rows = vec![
+            ("database", text(&database.name)),
+            ("server", text(if asleep { "asleep" } else { "awake" })),
+            ("id", text(status.id)),
+            ("user", text(status.user)),
+            ("host", text(status.host)),
+            ("schema", schema.map(String::into_bytes)),
+            ("server_thread", maybe(status.server_thread)),
+            ("held_s", maybe(status.held_s)),
+            ("state", text(knowledge)),
+            ("prepared_statements", text(self.state.statements.len())),
+        ];
+        for pin in &pins {
+            rows.push(("pin", text(format!("{pin}: {}", pin.explanation()))));
+        }
+        if pins.is_empty() {
+            rows.push(("pin", None));
+        }
+        let rows = rows.into_iter();
+        let rows = rows.map(|(name, value)| vec![text(name), value]).collect();
+        (vec![Column::text("Name"), Column::text("Value")], rows)
+    }
+
+    fn visible_sessions(&self) -> Vec<SessionStatus> {
+        let mut all = self.database().session_statuses(self.shared.seconds());
+        let user = &self.identity.user;
+        if user != OWNER {
+            all.retain(|session| session.user == *user);
+        }
+        all
+    }
+
+    fn show_sessions(&self) -> (Vec<Column>, Vec<Vec<Value>>) {
+        let columns = vec![
+            Column::number("Id"),
+            Column::text("User"),
+            Column::text("Host"),
+            Column::text("State"),
+            Column::text("Pins"),
+            Column::number("Server_thread"),
+            Column::number("Idle_s"),
+            Column::number("Held_s"),
+        ];
+        let rows = self.visible_sessions().into_iter().map(|session| {
+            vec![
+                text(session.id),
+                text(session.user),
+                text(session.host),
+                text(session.doing.as_str()),
+                text(session.pins.join(",")),
+                maybe(session.server_thread),
+                text(session.idle_s),
+                maybe(session.held_s),
+            ]
+        });
+        (columns, rows.collect())
+    }
+
+    fn show_pool(&self) -> (Vec<Column>, Vec<Vec<Value>>) {
+        let columns = vec![
+            Column::number("Server_thread"),
+            Column::text("User"),
+            Column::number("Session"),
+            Column::text("State"),
+            Column::number("Held_s"),
+            Column::number("Spare_statements"),
+        ];
+        let now = self.shared.seconds();
+        let user = &self.identity.user;
+        let all = self.database().pool.backends().into_iter();
+        let visible = all.filter(|backend| user == OWNER || backend.user == *user);
+        let rows = visible.map(|backend| {
+            let session = backend.session.map(|session| session.status(now));
+            let state = session.as_ref().map_or("idle", |s| s.doing.as_str());
+            vec![
+                text(backend.thread),
+                text(&backend.user),
+                maybe(session.as_ref().map(|session| session.id)),
+                text(state),
+                maybe(session.as_ref().and_then(|session| session.held_s)),
+                maybe(backend.statements),
+            ]
+        });
+        (columns, rows.collect())
+    }
+
+    fn show_status(&self) -> (Vec<Column>, Vec<Vec<Value>>) {
+        let status = self.database().pool_status();
+        let numbers = [
+            ("sessions", u64::from(status.sessions)),
+            ("backends", u64::from(status.backends)),
+            ("backends_idle", u64::from(status.idle)),
+            ("backends_max", u64::from(status.backends_max)),
+            ("waiting", u64::from(status.waiting)),
+            ("leases", status.leases),
+            ("steals", status.steals),
+            ("restores", status.restores),
+            ("opened", status.opened),
+            ("waits", status.waits),
+            ("waited_ms", status.waited_ms),
+            ("lease_timeouts", status.timeouts),
+            ("sleeping_answers", status.sleeping_answers),
+        ];
+        let mut rows: Vec<_> = numbers
+            .into_iter()
+            .map(|(name, value)| vec![text(name), text(value)])
+            .collect();
+        for (pin, count) in &status.pins {
+            rows.push(vec![text(format!("kept_by_{pin}")), text(count)]);
+        }
+        (vec![Column::text("Name"), Column::text("Value")], rows)
+    }
+}

@@ -1,0 +1,64 @@
+//! `SHOW DORMOUSE …`: what Dormouse itself answers about its clients and backends.
+
+use crate::lexer::{Lexer, Token};
+
+/// What is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// This session: what it holds and what keeps its backend.
+    Session,
+    /// The sessions of the database.
+    Sessions,
+    /// The backends of the database and who has them.
+    Pool,
+    /// Counts.
+    Status,
+    /// Something else: the statement begins like ours and is none.
+    Unknown,
+}
+
+impl Show {
+    /// Parses `SHOW DORMOUSE SESSION | SESSIONS | POOL | STATUS`; `None` if the text is not
+    /// about Dormouse.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
+        let ours = tokens.next()?.is("SHOW") && tokens.next()?.is("DORMOUSE");
+        if !ours {
+            return None;
+        }
+        let what = tokens.next();
+        let table = [
+            ("SESSION", Self::Session),
+            ("SESSIONS", Self::Sessions),
+            ("POOL", Self::Pool),
+            ("STATUS", Self::Status),
+        ];
+        let known = what.and_then(|what| table.iter().find(|(word, _)| what.is(word)));
+        Some(match known {
+            Some((_, show)) if tokens.next().is_none() => *show,
+            _ => Self::Unknown,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_of_dormouse_is_recognised() {
+        for (text, expected) in [
+            ("SHOW DORMOUSE SESSION", Some(Show::Session)),
+            ("show dormouse sessions;", Some(Show::Sessions)),
+            ("/* a */ SHOW /* b */ DORMOUSE POOL", Some(Show::Pool)),
+            ("SHOW DORMOUSE STATUS", Some(Show::Status)),
+            ("SHOW DORMOUSE", Some(Show::Unknown)),
+            ("SHOW DORMOUSE STATUS LIKE 'a'", Some(Show::Unknown)),
+            ("SHOW STATUS", None),
+            ("SELECT 'SHOW DORMOUSE POOL'", None),
+        ] {
+            assert_eq!(Show::parse(text.as_bytes()), expected, "{text}");
+        }
+    }
+}
