@@ -11,7 +11,6 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::login::ChangeUser;
 use dormouse_wire::reply::{ErrPacket, OkPacket};
-use dormouse_wire::status::Status;
 
 fn shop() -> (Dormouse, Created) {
     let dormouse =

@@ -39,6 +39,7 @@ pub(crate) fn run(
             name: format!("new-{sample}").parse()?,
             idle_suspend: None,
             idle_park: None,
+            pooling: None,
             units: None,
         };
         let asked = Instant::now();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use dormouse_control::Figures;
-use dormouse_types::{Bytes, DatabaseName, Delay, InstanceId, State, UnitRange, Units};
+use dormouse_types::{Bytes, DatabaseName, Delay, InstanceId, Pooling, State, UnitRange, Units};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub struct CreateRequest {
     /// The fewest and the most compute units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<UnitRange>,
+    /// How its sessions share backends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
 }
 
 /// A database that was just made, and how to log in. The password is told this once.
@@ -79,6 +82,8 @@ pub struct Database {
     pub units: Units,
     /// The fewest and the most compute units it may get.
     pub units_range: UnitRange,
+    /// How its sessions share backends.
+    pub pooling: Pooling,
     /// Suspend after this long without a statement.
     pub idle_suspend: Delay,
     /// Park after this long without a statement.

@@ -89,6 +89,7 @@ async fn create(
             .unwrap_or(context.defaults.idle_suspend),
         idle_park: request.idle_park.unwrap_or(context.defaults.idle_park),
         units: request.units.unwrap_or(context.defaults.units),
+        pooling: request.pooling.unwrap_or(context.defaults.pooling),
     };
     let plane = context.plane.clone();
     let name = request.name;
@@ -178,6 +179,7 @@ fn database(status: Status) -> Database {
         generation: status.generation,
         units: status.units,
         units_range: status.spec.units,
+        pooling: status.spec.pooling,
         idle_suspend: status.spec.idle_suspend,
         idle_park: status.spec.idle_park,
         sessions: status.sessions,

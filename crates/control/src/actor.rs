@@ -14,7 +14,7 @@ use dormouse_policy::lifecycle::{
     Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
 use dormouse_policy::{Act, Cause, Verb, decide};
-use dormouse_types::State;
+use dormouse_types::{State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
@@ -300,10 +300,11 @@ impl Actor {
             self.database
                 .change(|v| Arc::make_mut(&mut v.noted).fresh = false);
         }
-        let target = crate::Target {
+        let target = Target {
             instance: self.database.instance,
             generation: self.database.view().generation,
             socket: self.world.driver.socket(self.database.instance),
+            pooling: self.database.spec.pooling,
         };
         self.world.traffic.open(&self.database.name, target);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_driver::{Desired, Observed, Run};
-use dormouse_types::{Account, DatabaseName, InstanceId, State, Verifier};
+use dormouse_types::{Account, DatabaseName, InstanceId, State, Target, Verifier};
 use jiff::Timestamp;
 use sha1::{Digest, Sha1};
 use tracing::warn;
@@ -13,7 +13,7 @@ use crate::catalog::{Change, DatabaseRow, Entry, Noted, Phase, Sync};
 use crate::database::Database;
 use crate::warm::{Importance, discard, prepare};
 use crate::world::{World, now, within};
-use crate::{Cause, Created, Error, EventKind, Figures, Spec, Target};
+use crate::{Cause, Created, Error, EventKind, Figures, Spec};
 
 /// The owner's user name in every database.
 pub const OWNER: &str = "admin";
@@ -167,6 +167,7 @@ fn ready(world: &Arc<World>, row: DatabaseRow, seen: &Observed) {
         instance: row.instance,
         generation: row.generation,
         socket: world.driver.socket(row.instance),
+        pooling: row.spec.pooling,
     };
     let database = Database::new(DatabaseRow {
         state: State::Active,

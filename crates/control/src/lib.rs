@@ -37,4 +37,4 @@ pub use error::{Error, ErrorKind};
 pub use plane::Plane;
 pub use servers::{AdminServers, Server, ServerError, Servers, Snapshot};
 pub use status::{Created, Event, EventFilter, EventKind, Figures, Status};
-pub use traffic::{Activity, Target, Traffic, Veto};
+pub use traffic::Traffic;

@@ -4,46 +4,10 @@
 //! *open* (statements flow to its server) or *shut* (statements are held, and each one that is
 //! held asks the plane for a wake).
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_types::{DatabaseName, InstanceId};
-
-/// Where a database's statements go while its traffic is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The instance that serves the database.
-    pub instance: InstanceId,
-    /// Counts the server processes of this database; backends of an older one are dead.
-    pub generation: u64,
-    /// The server's Unix socket.
-    pub socket: PathBuf,
-}
-
-/// What the data path knows of one database's load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Activity {
-    /// Client connections.
-    pub sessions: u32,
-    /// Statements on the server now.
-    pub running: u32,
-    /// Statements held until the server is awake.
-    pub held: u32,
-    /// Sessions with an open transaction.
-    pub transactions: u32,
-    /// When the last statement ended; `None` if none has run since the traffic was first opened.
-    pub last_statement: Option<Instant>,
-}
-
-/// Why a session cannot live through a park.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Veto {
-    /// The connection id the client was given.
-    pub session: u32,
-    /// The pin's name: `transaction`, `temporary_table`, `user_variable`, …
-    pub pin: String,
-}
+use dormouse_types::{Activity, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
 
 /// What the control path asks of the data path. Every verb is idempotent.
 #[async_trait]
@@ -81,4 +45,10 @@ pub trait Traffic: Send + Sync + 'static {
     /// With the traffic shut and every session captured: gives up all backends, so that the server
     /// can stop.
     async fn release(&self, database: &DatabaseName);
+
+    /// A database's backends and what has happened to them.
+    fn pool(&self, database: &DatabaseName) -> PoolStatus;
+
+    /// A database's sessions, by their ids.
+    fn sessions(&self, database: &DatabaseName) -> Vec<SessionStatus>;
 }

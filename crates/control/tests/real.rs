@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use dormouse_control::{Activity, AdminServers, Plane, PlaneConfig, Spec, Target, Traffic, Veto};
+use dormouse_control::{AdminServers, Plane, PlaneConfig, Spec, Traffic};
 use dormouse_driver::Driver;
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret};
-use dormouse_types::{DatabaseName, Delay, State, Verifier};
+use dormouse_types::{
+    Activity, DatabaseName, Delay, PoolStatus, SessionStatus, State, Target, Verifier, Veto,
+};
 
 /// A data path without clients: it remembers where statements would go.
 #[derive(Default)]
@@ -71,6 +73,13 @@ impl Traffic for Targets {
 
     fn activity(&self, _name: &DatabaseName) -> Activity {
         Activity::default()
+    }
+
+    fn pool(&self, _: &DatabaseName) -> PoolStatus {
+        PoolStatus::default()
+    }
+    fn sessions(&self, _: &DatabaseName) -> Vec<SessionStatus> {
+        Vec::new()
     }
 
     async fn capture(&self, _name: &DatabaseName, _deadline: Duration) -> Vec<Veto> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
-use dormouse_types::{DatabaseName, Delay, UnitRange};
+use dormouse_types::{DatabaseName, Delay, Pooling, UnitRange};
 
 use crate::Outcome;
 use crate::config::{ClientSocket, Listen};
@@ -187,6 +187,10 @@ pub(crate) struct CreateArgs {
     /// The fewest and the most compute units (half a CPU and 2 GiB each)
     #[arg(long, value_name = "MIN..MAX")]
     pub(crate) units: Option<UnitRange>,
+
+    /// Whether sessions share backends: statement (they do), session (each keeps its own)
+    #[arg(long, value_name = "KIND")]
+    pub(crate) pooling: Option<Pooling>,
 
     /// Do not save the password for `dormouse connect`
     #[arg(long)]

@@ -73,6 +73,7 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
         name: args.name,
         idle_suspend: args.idle_suspend,
         idle_park: args.idle_park,
+        pooling: args.pooling,
         units: args.units,
     };
     let created = client.create(&request).await.map_err(told)?;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use dormouse_api::ErrorBody;
-use dormouse_types::{Delay, UnitRange, Units};
+use dormouse_types::{Delay, Pooling, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -82,6 +82,8 @@ pub(crate) struct Defaults {
     pub(crate) idle_park: Delay,
     /// The fewest and the most compute units.
     pub(crate) units: UnitRange,
+    /// How sessions share backends.
+    pub(crate) pooling: Pooling,
 }
 
 /// `[pool]`
@@ -162,6 +164,7 @@ impl Default for Defaults {
                 min: Units(1),
                 max: Units(2),
             },
+            pooling: Pooling::default(),
         }
     }
 }

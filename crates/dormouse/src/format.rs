@@ -105,6 +105,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("units", format!("{} of {}", d.units.0, d.units_range)),
         ("idle suspend", d.idle_suspend.to_string()),
         ("idle park", d.idle_park.to_string()),
+        ("pooling", d.pooling.to_string()),
         ("sessions", d.sessions.to_string()),
         ("held statements", d.held.to_string()),
         ("transactions", d.transactions.to_string()),

@@ -257,6 +257,7 @@ fn spec(config: &Config) -> Spec {
     Spec {
         idle_suspend: defaults.idle_suspend,
         idle_park: defaults.idle_park,
+        pooling: defaults.pooling,
         units: defaults.units,
     }
 }

@@ -11,10 +11,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_api::ErrorBody;
 use dormouse_api::model::Listening;
-use dormouse_control::{Activity, Plane, Target, Traffic, Veto};
+use dormouse_control::{Plane, Traffic};
 use dormouse_engine::Secret;
 use dormouse_proxy::{Listeners, PlaneError, Proxy, ProxyConfig, StartError};
-use dormouse_types::{Account, DatabaseName, Delay, InstanceId};
+use dormouse_types::{
+    Account, Activity, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target, Veto,
+};
 
 use crate::Outcome;
 use crate::config::Config;
@@ -223,19 +225,7 @@ impl Traffic for Steering {
     }
 
     fn open(&self, database: &DatabaseName, target: Target) {
-        let Target {
-            instance,
-            generation,
-            socket,
-        } = target;
-        self.0.open(
-            database,
-            dormouse_proxy::Target {
-                instance,
-                generation,
-                socket,
-            },
-        );
+        self.0.open(database, target);
     }
 
     fn shut(&self, database: &DatabaseName, force: bool) -> bool {
@@ -251,26 +241,19 @@ impl Traffic for Steering {
     }
 
     fn activity(&self, database: &DatabaseName) -> Activity {
-        let activity = self.0.activity(database);
-        Activity {
-            sessions: activity.sessions,
-            running: activity.running,
-            held: activity.held,
-            transactions: activity.transactions,
-            last_statement: activity.last_statement,
-        }
+        self.0.activity(database)
+    }
+
+    fn pool(&self, database: &DatabaseName) -> PoolStatus {
+        self.0.pool(database)
+    }
+
+    fn sessions(&self, database: &DatabaseName) -> Vec<SessionStatus> {
+        self.0.sessions(database)
     }
 
     async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto> {
-        let vetoes = self.0.capture(database, deadline).await;
-        let named = vetoes.into_iter().map(|veto| Veto {
-            session: veto.session,
-            pin: veto
-                .pin
-                .map_or("unresponsive", |pin| pin.as_str())
-                .to_owned(),
-        });
-        named.collect()
+        self.0.capture(database, deadline).await
     }
 
     async fn release(&self, database: &DatabaseName) {

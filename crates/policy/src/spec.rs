@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_types::{Delay, UnitRange, Units};
+use dormouse_types::{Delay, Pooling, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 /// What a database's owner wishes of its life.
@@ -15,6 +15,8 @@ pub struct Spec {
     pub idle_park: Delay,
     /// What its server may use.
     pub units: UnitRange,
+    /// How its sessions share backends.
+    pub pooling: Pooling,
 }
 
 impl Default for Spec {
@@ -26,6 +28,7 @@ impl Default for Spec {
                 min: Units(1),
                 max: Units(2),
             },
+            pooling: Pooling::default(),
         }
     }
 }

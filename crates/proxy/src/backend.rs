@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dormouse_session::probe::Answer;
 use dormouse_session::{Left, Probe};
+use dormouse_types::Target;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::client::{ClientConfig, ClientLogin, LoginError, LoginStep};
 use dormouse_wire::command::{Command, ReplyKind};
@@ -22,7 +23,6 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use crate::chunk::Chunk;
-use crate::door::Target;
 use crate::pool::Place;
 use crate::stream::{Peer, within, write_all};
 

@@ -6,39 +6,12 @@
 //! of a state change.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dormouse_types::InstanceId;
+use dormouse_types::{Activity, Target};
 use tokio::sync::{Notify, oneshot};
-
-/// Where statements go while the door is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The instance that serves the database.
-    pub instance: InstanceId,
-    /// Counts the server processes of this database; backends of an older one are dead.
-    pub generation: u64,
-    /// The server's Unix socket.
-    pub socket: PathBuf,
-}
-
-/// One database's load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Activity {
-    /// Client connections.
-    pub sessions: u32,
-    /// Statements on the server now.
-    pub running: u32,
-    /// Statements held until the server is awake.
-    pub held: u32,
-    /// Sessions with an open transaction.
-    pub transactions: u32,
-    /// When the last statement ended; `None` if none has run.
-    pub last_statement: Option<Instant>,
-}
 
 /// The bit of [`Door::state`] that says open; the rest counts running statements.
 const OPEN: u64 = 1 << 63;

@@ -33,6 +33,4 @@ mod stream;
 
 pub use accept::{Listeners, Proxy, StartError};
 pub use config::{Limits, PoolLimits, ProxyConfig, Tls};
-pub use door::{Activity, Target};
 pub use plane::{Plane, PlaneError};
-pub use steer::Veto;

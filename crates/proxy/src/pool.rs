@@ -17,13 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_session::Pin;
-use dormouse_types::PoolStatus;
+use dormouse_types::{PoolStatus, Pooling, Target};
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, Identity};
 use crate::config::PoolLimits;
 use crate::directory::{Lease, SessionHandle};
-use crate::door::Target;
 use crate::mailbox::Order;
 
 /// The backends of one database.
@@ -240,7 +239,10 @@ impl Pool {
             sender,
         });
         self.note_waiting(&inner);
-        let victim = inner.victim();
+        let victim = match need.target.pooling {
+            Pooling::Statement => inner.victim(),
+            Pooling::Session => None,
+        };
         drop(inner);
         if let Some(victim) = victim {
             victim.mailbox.send(Order::Yield);

@@ -2,22 +2,11 @@
 
 use std::time::Duration;
 
-use dormouse_session::Pin;
-use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
+use dormouse_types::{Activity, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
 use tokio::sync::oneshot;
 
 use crate::accept::Proxy;
-use crate::door::{Activity, Target};
 use crate::mailbox::Order;
-
-/// Why a session cannot live through a park.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Veto {
-    /// The connection id the client was given.
-    pub session: u32,
-    /// What it holds; `None` if it did not answer in time.
-    pub pin: Option<Pin>,
-}
 
 impl Proxy {
     /// A database exists: logins to it are possible. Its door is shut.
@@ -116,7 +105,7 @@ impl Proxy {
                 Ok(Ok(pins)) => {
                     vetoes.extend(pins.into_iter().map(|pin| Veto {
                         session: id,
-                        pin: Some(pin),
+                        pin: pin.to_string(),
                     }));
                 }
                 // it has ended meanwhile, or never got there: nothing to lose
@@ -124,7 +113,7 @@ impl Proxy {
                 Err(_) if database.session(id).is_none() => {}
                 Err(_) => vetoes.push(Veto {
                     session: id,
-                    pin: None,
+                    pin: "unresponsive".to_owned(),
                 }),
             }
         }

@@ -8,6 +8,7 @@ pub mod delay;
 pub mod name;
 pub mod pool;
 pub mod state;
+pub mod traffic;
 pub mod units;
 
 pub use account::{Account, Verifier};
@@ -15,4 +16,5 @@ pub use delay::Delay;
 pub use name::{DatabaseName, InstanceId};
 pub use pool::{Doing, PoolStatus, SessionStatus};
 pub use state::State;
+pub use traffic::{Activity, Pooling, Target, Veto};
 pub use units::{Bytes, UnitRange, Units};

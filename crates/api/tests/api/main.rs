@@ -27,6 +27,7 @@ fn request(text: &str) -> CreateRequest {
         name: name(text),
         idle_suspend: None,
         idle_park: None,
+        pooling: None,
         units: None,
     }
 }
@@ -106,6 +107,7 @@ async fn what_is_asked_for_wins_over_the_defaults() {
     let world = World::start().await;
     let asked = CreateRequest {
         idle_park: Some("1h".parse().unwrap()),
+        pooling: None,
         units: Some("2..4".parse().unwrap()),
         ..request("shop")
     };

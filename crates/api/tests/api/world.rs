@@ -10,11 +10,12 @@ use dormouse_api::model::Listening;
 use dormouse_api::server::About;
 use dormouse_api::{Client, Context, Server};
 use dormouse_control::servers::Server as At;
-use dormouse_control::{
-    Activity, Plane, PlaneConfig, ServerError, Servers, Snapshot, Spec, Target, Traffic, Veto,
-};
+use dormouse_control::{Plane, PlaneConfig, ServerError, Servers, Snapshot, Spec, Traffic};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
-use dormouse_types::{Account, DatabaseName, Delay, InstanceId, Units};
+use dormouse_types::{
+    Account, Activity, DatabaseName, Delay, InstanceId, PoolStatus, Pooling, SessionStatus, Target,
+    Units, Veto,
+};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -36,6 +37,7 @@ impl World {
         let defaults = Spec {
             idle_suspend: Delay::Never,
             idle_park: Delay::Never,
+            pooling: Pooling::default(),
             ..Spec::default()
         };
         let config = PlaneConfig {
@@ -212,6 +214,12 @@ impl Traffic for Quiet {
     fn refuse(&self, _: &DatabaseName, _: &str) {}
     fn activity(&self, _: &DatabaseName) -> Activity {
         Activity::default()
+    }
+    fn pool(&self, _: &DatabaseName) -> PoolStatus {
+        PoolStatus::default()
+    }
+    fn sessions(&self, _: &DatabaseName) -> Vec<SessionStatus> {
+        Vec::new()
     }
     async fn capture(&self, _: &DatabaseName, _: Duration) -> Vec<Veto> {
         Vec::new()

@@ -4,11 +4,10 @@ use std::time::Instant;
 
 use dormouse_driver::Run;
 use dormouse_policy::{Act, Cause};
-use dormouse_types::State;
+use dormouse_types::{State, Veto};
 use tracing::{error, warn};
 
 use super::{Actor, Done, Hitch};
-use crate::Veto;
 use crate::world::{now, within};
 
 impl Actor {

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use dormouse_control::{Activity, Plane, Target, Traffic, Veto};
+use dormouse_control::{Plane, Traffic};
 use dormouse_driver::Run;
-use dormouse_types::DatabaseName;
+use dormouse_types::{Activity, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
 use tokio::sync::watch;
 
 use crate::machine::Machine;
@@ -216,6 +216,14 @@ impl Traffic for Lanes {
             transactions: 0,
             last_statement: lane.last_statement,
         }
+    }
+
+    fn pool(&self, _: &DatabaseName) -> PoolStatus {
+        PoolStatus::default()
+    }
+
+    fn sessions(&self, _: &DatabaseName) -> Vec<SessionStatus> {
+        Vec::new()
     }
 
     async fn capture(&self, name: &DatabaseName, _deadline: Duration) -> Vec<Veto> {

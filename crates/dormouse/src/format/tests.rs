@@ -1,4 +1,4 @@
-use dormouse_types::{Delay, InstanceId, UnitRange, Units};
+use dormouse_types::{Delay, InstanceId, Pooling, UnitRange, Units};
 
 use super::*;
 
@@ -21,6 +21,7 @@ fn shop() -> Database {
         },
         idle_suspend: "10s".parse().unwrap(),
         idle_park: Delay::Never,
+        pooling: Pooling::Statement,
         sessions: 12,
         held: 0,
         transactions: 1,
@@ -106,6 +107,7 @@ fn one_database_is_shown_in_full() {
         "process          pid 42",
         "units            1 of 1..2",
         "idle park        never",
+        "pooling          statement",
     ] {
         assert!(
             text.lines().any(|l| l == line),

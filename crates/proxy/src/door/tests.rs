@@ -2,9 +2,10 @@ use super::*;
 
 fn target(generation: u64) -> Target {
     Target {
-        instance: InstanceId(1),
+        instance: dormouse_types::InstanceId(1),
         generation,
         socket: "/s".into(),
+        pooling: dormouse_types::Pooling::Statement,
     }
 }
 

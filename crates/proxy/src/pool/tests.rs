@@ -20,6 +20,7 @@ fn target(generation: u64) -> Arc<Target> {
         instance: InstanceId(1),
         generation,
         socket: PathBuf::new(),
+        pooling: Pooling::Statement,
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dormouse_session::Knowledge;
+use dormouse_types::Pooling;
 use tokio::sync::oneshot;
 
 use super::statement::Unready;
@@ -180,7 +181,7 @@ impl Attendant {
             return;
         }
         handle.set_lease(Lease::Idle);
-        if self.pool().is_wanted() {
+        if backend.target.pooling == Pooling::Statement && self.pool().is_wanted() {
             Box::pin(self.give_up_lease()).await;
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dormouse_session::Pin;
 use dormouse_session::effects::may_commit;
+use dormouse_types::Target;
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
@@ -15,7 +16,7 @@ use super::taking::Incoming;
 use super::{Attendant, Over};
 use crate::backend::{Backend, BackendError, Connection, Identity, Schema};
 use crate::directory::Lease;
-use crate::door::{Entry, Pass, Target};
+use crate::door::{Entry, Pass};
 use crate::refusal;
 use crate::relay::{Broken, next_header, pass_on, relay};
 use crate::stream::write_all;
