@@ -53,6 +53,8 @@ pub struct ReplyEnd {
     pub affected: u64,
     /// The first automatic value made, by the last OK packet.
     pub last_insert_id: u64,
+    /// How many rows there were, if the reply was one result with columns and nothing else.
+    pub rows: Option<u64>,
     /// The statement, if the reply was to COM_STMT_PREPARE and no error.
     pub prepared: Option<Prepared>,
     /// Whether any packet of the reply had [`Status::SESSION_STATE_CHANGED`].
@@ -291,6 +293,7 @@ impl ReplyFramer {
             return 0;
         }
         let mut at = 0;
+        let mut rows = 0;
         while let Some(&[a, b, c, seq, first]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
             let header = Header::parse([a, b, c, seq]);
             let end = at + HEADER + header.len;
@@ -300,7 +303,9 @@ impl ReplyFramer {
             }
             self.seq = Some(seq);
             at = end;
+            rows += 1;
         }
+        self.reply.passed_rows(rows);
         at
     }
 

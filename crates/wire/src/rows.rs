@@ -2,8 +2,8 @@
 //! Packets").
 
 use crate::caps::Capabilities;
-use crate::packet::write_packet;
-use crate::reader::{put_lenenc_bytes, put_lenenc_int};
+use crate::packet::{HEADER, Header, write_packet};
+use crate::reader::{Reader, put_lenenc_bytes, put_lenenc_int};
 use crate::reply::{EofPacket, OkPacket};
 use crate::status::Status;
 
@@ -130,6 +130,46 @@ pub fn result(
     out
 }
 
+/// Replaces values in the only row of a text result; `None` in `values` keeps what is there. The
+/// answer is `None` if the reply is not one result with one row of so many columns.
+#[must_use]
+pub fn replace_row(reply: &[u8], values: &[Value], capabilities: Capabilities) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(reply.len() + 32);
+    let mut rest = reply;
+    let eof = usize::from(!capabilities.contains(Capabilities::DEPRECATE_EOF));
+    let before = 1 + values.len() + eof;
+    for n in 0.. {
+        let (header, tail) = rest.split_first_chunk::<HEADER>()?;
+        let header = Header::parse(*header);
+        let (payload, tail) = tail.split_at_checked(header.len)?;
+        if n == 0 && payload != [u8::try_from(values.len()).ok()?] {
+            return None;
+        }
+        if n < before {
+            write_packet(&mut out, header.seq, payload);
+            rest = tail;
+            continue;
+        }
+        write_packet(&mut out, header.seq, &replaced(payload, values)?);
+        out.extend_from_slice(tail);
+        // what follows must be the end
+        let (header, last) = tail.split_first_chunk::<HEADER>()?;
+        let is_end = last.first() == Some(&0xfe) && Header::parse(*header).len == last.len();
+        return is_end.then_some(out);
+    }
+    None
+}
+
+fn replaced(row: &[u8], values: &[Value]) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(row);
+    let mut out = Vec::with_capacity(row.len() + 32);
+    for value in values {
+        let old = reader.lenenc_bytes().ok()?;
+        put_lenenc_bytes(&mut out, value.as_deref().unwrap_or(old));
+    }
+    (reader.remaining() == 0).then_some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +202,26 @@ mod tests {
             };
             assert_eq!(read, rows);
         }
+    }
+
+    #[test]
+    fn the_values_of_a_single_row_are_replaced() {
+        let columns = [Column::number("FOUND_ROWS()"), Column::number("n")];
+        let row = |a: &str, b: &str| vec![Some(a.into()), Some(b.into())];
+        let capabilities = Capabilities::OWN_CLIENT;
+        let make = |rows: &[Vec<Value>]| result(&columns, rows, capabilities, Status::AUTOCOMMIT);
+        let values = [Some(b"12345".to_vec()), None];
+        assert_eq!(
+            replace_row(&make(&[row("1", "2")]), &values, capabilities),
+            Some(make(&[row("12345", "2")]))
+        );
+        for other in [make(&[]), make(&[row("1", "2"), row("3", "4")]), vec![1, 2]] {
+            assert_eq!(replace_row(&other, &values, capabilities), None);
+        }
+        let three = [None, None, None];
+        assert_eq!(
+            replace_row(&make(&[row("1", "2")]), &three, capabilities),
+            None
+        );
     }
 }

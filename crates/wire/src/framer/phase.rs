@@ -65,6 +65,10 @@ pub(super) struct Reply {
     caps: Capabilities,
     phase: Phase,
     prepared: Option<(Prepared, u16)>,
+    /// Rows so far.
+    rows: u64,
+    /// Results so far, with the one that is under way.
+    results: u32,
     changed: bool,
     changes: Vec<SessionChange>,
 }
@@ -83,6 +87,8 @@ impl Reply {
             caps,
             phase,
             prepared: None,
+            rows: 0,
+            results: 0,
             changed: false,
             changes: Vec::new(),
         }
@@ -135,6 +141,11 @@ impl Reply {
         self.caps.contains(Capabilities::DEPRECATE_EOF) && self.kind != ReplyKind::Stream
     }
 
+    /// So many rows have passed that were not looked at.
+    pub(super) fn passed_rows(&mut self, rows: u64) {
+        self.rows += rows;
+    }
+
     /// A packet that was not wanted has passed.
     pub(super) fn skipped(&mut self) -> Verdict {
         match self.phase {
@@ -142,6 +153,7 @@ impl Reply {
             Phase::PrepareParams(left) => return self.prepare_params(left - 1),
             Phase::PrepareColumns(left) => return self.prepare_columns(left - 1),
             Phase::Text => return Verdict::Ends(ReplyEnd::default()),
+            Phase::Rows => self.rows += 1,
             _ => {}
         }
         Verdict::GoesOn
@@ -209,6 +221,7 @@ impl Reply {
     }
 
     fn result(&mut self, first: u8, payload: &[u8], len: usize) -> Result<Verdict, Malformed> {
+        self.results += 1;
         match first {
             OK => self.end(payload, len),
             // no count of columns has eight bytes; some commands end like this without columns
@@ -308,6 +321,11 @@ impl Reply {
             eof_end(EofPacket::parse(payload)?)
         } else {
             self.ok(payload, len)?
+        };
+        let whole = self.phase == Phase::Rows && self.results == 1;
+        let end = ReplyEnd {
+            rows: whole.then_some(self.rows),
+            ..end
         };
         let status = end.status.unwrap_or_default();
         let several = matches!(self.kind, ReplyKind::ResultSet | ReplyKind::Execute);

@@ -7,7 +7,8 @@ use super::*;
 use crate::packet::{MAX_PAYLOAD, write_packet};
 use model::{BOTH, NEW, OLD, Script, script};
 
-/// What `bytes` are found to be if they come in pieces that end at these places.
+/// What `bytes` are found to be if they come in pieces that end at these places; rows are not
+/// counted here.
 pub(super) fn frame(
     kind: ReplyKind,
     caps: Capabilities,
@@ -30,7 +31,10 @@ pub(super) fn frame(
                 Event::More if step.consumed == chunk.len() => break,
                 Event::More => return Err("more, but not all consumed".into()),
                 Event::LocalInfile => framer.resume_after_infile(),
-                Event::End(end) => return Ok((fed, end, framer.take_changes())),
+                Event::End(end) => {
+                    let end = ReplyEnd { rows: None, ..end };
+                    return Ok((fed, end, framer.take_changes()));
+                }
             }
         }
     }
@@ -93,6 +97,33 @@ fn a_reply_takes_nothing_of_the_next() {
             event: Event::End(end)
         }
     );
+}
+
+#[test]
+fn rows_are_counted_where_there_is_one_result() {
+    let result = |more: u8| {
+        let end = [0xfe, 0, 0, 2 | more, 0, 0, 0];
+        vec![
+            vec![1],
+            b"\x03def".to_vec(),
+            vec![0],
+            vec![0xfb],
+            end.to_vec(),
+        ]
+    };
+    let ok = vec![vec![0, 0, 0, 2, 0, 0, 0]];
+    let rows = |payloads: Vec<Vec<u8>>| {
+        let payloads: Vec<&[u8]> = payloads.iter().map(AsRef::as_ref).collect();
+        let step = ReplyFramer::new(ReplyKind::ResultSet, NEW).feed(&stream(&payloads));
+        match step.unwrap().event {
+            Event::End(end) => end.rows,
+            event => panic!("{event:?}"),
+        }
+    };
+    assert_eq!(rows(result(0)), Some(2));
+    assert_eq!(rows(ok.clone()), None);
+    assert_eq!(rows([result(8), result(0)].concat()), None);
+    assert_eq!(rows([result(8), ok].concat()), None);
 }
 
 #[test]
