@@ -8,13 +8,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_session::probe::Answer;
-use dormouse_session::{Left, Probe};
+use dormouse_session::{Answer, Left, Probe, Question};
 use dormouse_types::Target;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::client::{ClientConfig, ClientLogin, LoginError, LoginStep};
 use dormouse_wire::command::{Command, ReplyKind};
-use dormouse_wire::framer::{Event, Prepared, ReplyFramer};
+use dormouse_wire::framer::{Event, Prepared, ReplyEnd, ReplyFramer};
 use dormouse_wire::packet::{PacketBuffer, write_packet};
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::ErrPacket;
@@ -232,16 +231,7 @@ impl Backend {
     /// Asks one question and reads its whole answer.
     pub(crate) async fn ask(&mut self, statement: &[u8]) -> Result<TextOutcome, BackendError> {
         self.send(Command::Query, statement).await?;
-        let mut packets = PacketBuffer::new(LONGEST_ANSWER);
-        let mut answer = TextResultSet::new(self.capabilities, Limits::default());
-        loop {
-            let (_, payload) = next_packet(&mut self.stream, &mut packets).await?;
-            match answer.on_payload(&payload) {
-                Ok(Some(outcome)) if !answer.expects_more() => return Ok(outcome),
-                Ok(_) => {}
-                Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
-            }
-        }
+        self.outcome(&mut PacketBuffer::new(LONGEST_ANSWER)).await
     }
 
     /// Sends a command whose answer is one OK, EOF or ERR packet.
@@ -298,16 +288,81 @@ impl Backend {
             .is_none_or(|c| c.as_deref() != Some(b"0")))
     }
 
-    /// Asks the questions of a probe.
-    pub(crate) async fn probe(&mut self) -> Result<Vec<Answer>, BackendError> {
-        let mut answers = Vec::with_capacity(Probe::QUESTIONS.len());
-        for question in Probe::QUESTIONS {
-            answers.push(match self.ask(question.as_bytes()).await? {
-                TextOutcome::Rows { rows, .. } => Some(rows),
-                TextOutcome::Ok(_) | TextOutcome::Err(_) => None,
-            });
+    /// Asks the questions of a probe, each batch in one round trip.
+    pub(crate) async fn probe(&mut self, probe: &mut Probe) -> Result<(), BackendError> {
+        loop {
+            let questions = probe.questions();
+            if questions.is_empty() {
+                return Ok(());
+            }
+            let mut bytes = Vec::new();
+            for question in &questions {
+                let (Question::Rows(text) | Question::Raw(text)) = question;
+                write_packet(&mut bytes, 0, &[&[Command::Query as u8], &**text].concat());
+            }
+            write_all(&mut self.stream, &bytes, PATIENCE).await?;
+            let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+            let mut answers = Vec::with_capacity(questions.len());
+            for question in &questions {
+                answers.push(match question {
+                    Question::Rows(_) => match self.outcome(&mut packets).await? {
+                        TextOutcome::Rows { rows, .. } => Answer::Rows(rows),
+                        TextOutcome::Ok(_) | TextOutcome::Err(_) => Answer::Refused,
+                    },
+                    Question::Raw(_) => Answer::Raw(self.raw(&mut packets).await?),
+                });
+            }
+            probe.answers(answers);
         }
-        Ok(answers)
+    }
+
+    /// Reads the outcome of one statement.
+    async fn outcome(&mut self, packets: &mut PacketBuffer) -> Result<TextOutcome, BackendError> {
+        let mut answer = TextResultSet::new(self.capabilities, Limits::default());
+        loop {
+            let (_, payload) = next_packet(&mut self.stream, packets).await?;
+            match answer.on_payload(&payload) {
+                Ok(Some(outcome)) if !answer.expects_more() => return Ok(outcome),
+                Ok(_) => {}
+                Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
+            }
+        }
+    }
+
+    /// Reads the packets of one reply to a query.
+    async fn raw(&mut self, packets: &mut PacketBuffer) -> Result<Vec<u8>, BackendError> {
+        let mut framer = ReplyFramer::new(ReplyKind::ResultSet, self.capabilities);
+        let mut reply = Vec::new();
+        loop {
+            let (seq, payload) = next_packet(&mut self.stream, packets).await?;
+            let at = reply.len();
+            write_packet(&mut reply, seq, &payload);
+            let packet = reply.get(at..).unwrap_or_default();
+            if let Event::End(_) = framer.feed(packet)?.event {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// Runs a statement and returns the packets of its reply, and what their end says.
+    pub(crate) async fn reply_to(
+        &mut self,
+        command: &[u8],
+    ) -> std::io::Result<(Vec<u8>, ReplyEnd)> {
+        write_all(&mut self.stream, command, PATIENCE).await?;
+        let mut framer = ReplyFramer::new(ReplyKind::ResultSet, self.capabilities);
+        let mut reply = Vec::new();
+        loop {
+            let chunk = within(PATIENCE, Chunk::read(&mut self.stream)).await?;
+            let step = framer.feed(&chunk).map_err(std::io::Error::other)?;
+            if chunk.is_empty() || reply.len() > LONGEST_ANSWER {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            reply.extend_from_slice(&chunk);
+            if let Event::End(end) = step.event {
+                return Ok((reply, end));
+            }
+        }
     }
 }
 

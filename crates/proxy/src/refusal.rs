@@ -104,6 +104,16 @@ pub(crate) fn show_what() -> ErrPacket {
     ErrPacket::new(1064, "42000", text)
 }
 
+/// What the last statement left is kept here and cannot be used in this way.
+pub(crate) fn cannot_tell(what: &str) -> ErrPacket {
+    let text = format!(
+        "{what} of the statement before cannot be used like this any more: the session has left the \
+         connection on which it ran. Ask for it alone (SELECT FOUND_ROWS(), SHOW WARNINGS, ...), or \
+         give the database its own connections (pooling = session)"
+    );
+    ErrPacket::new(1235, "42000", text)
+}
+
 /// The session was ended from outside.
 pub(crate) fn ended() -> ErrPacket {
     ErrPacket::new(1053, "08S01", "Dormouse ended this session")

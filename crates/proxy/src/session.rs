@@ -20,8 +20,9 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use dormouse_session::{Knowledge, Pin, Session};
+use dormouse_session::{Depth, Knowledge, Pin, Session};
 use dormouse_wire::packet::write_packet;
+use dormouse_wire::rows::Value;
 use dormouse_wire::status::Status;
 
 use crate::accept::Shared;
@@ -57,6 +58,8 @@ pub(crate) struct Attendant {
     /// The [parsing context](dormouse_session::Statements::context) of what the present backend has
     /// on its shelf.
     context: u32,
+    /// Values to put into the row that is the answer to the statement about to run.
+    patch: Option<Vec<Value>>,
     /// Whether the door counts a transaction of ours.
     counted_transaction: bool,
     salt: [u8; 20],
@@ -172,7 +175,7 @@ impl Attendant {
             self.count_transaction(false);
         }
         if !self.state.in_transaction() {
-            self.ask_state().await;
+            self.ask_state(Depth::Everything).await;
         }
         if self.backend.is_none() {
             Vec::new()
@@ -191,18 +194,19 @@ impl Attendant {
             .as_ref()
             .is_some_and(|backend| backend.target == pass.target)
         {
-            self.ask_state().await;
+            self.ask_state(Depth::Needed).await;
         } else {
             self.lose_backend();
         }
     }
 
-    async fn ask_state(&mut self) {
+    async fn ask_state(&mut self, depth: Depth) {
         let Some(backend) = &mut self.backend else {
             return;
         };
-        match backend.probe().await {
-            Ok(answers) => self.state.captured(&answers),
+        let mut probe = self.state.probe(depth);
+        match backend.probe(&mut probe).await {
+            Ok(()) => self.state.captured(probe),
             Err(error) => {
                 tracing::debug!(%error, "session could not be probed");
                 self.lose_backend();

@@ -14,11 +14,15 @@ const LOOKED_AT: usize = 16 << 10;
 pub enum Effects {
     /// Nothing that outlives it.
     None,
+    /// Nothing but `FOUND_ROWS()` or `LAST_INSERT_ID()`, in a way its reply does not tell.
+    Counted,
     /// It changed session variables, the role or the schema, and running the same text on a session
     /// in the former state makes the same change.
     Replay(Replay),
     /// `SET TRANSACTION`: holds until the next transaction begins.
     NextTransaction,
+    /// `SET timestamp` to a literal: it cannot be read back, but set again.
+    Timestamp,
     /// It set a variable whose session value cannot be read back.
     HiddenVariable,
     /// It may have changed anything: the session must be probed.
@@ -34,6 +38,43 @@ pub struct Replay {
     pub relative: bool,
     /// Whether it is `USE`.
     pub schema: bool,
+}
+
+/// What kind of statement a text begins with, as far as it tells what the reply says of
+/// `ROW_COUNT()` and `FOUND_ROWS()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `SELECT`: its rows are those found.
+    Select,
+    /// `INSERT`, `UPDATE`, …, `SET`, `COMMIT`, …: it finds no rows.
+    Change,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Judges by the first word.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        const CHANGES: [&str; 11] = [
+            "INSERT",
+            "UPDATE",
+            "DELETE",
+            "REPLACE",
+            "SET",
+            "USE",
+            "BEGIN",
+            "START",
+            "COMMIT",
+            "ROLLBACK",
+            "SAVEPOINT",
+        ];
+        match Lexer::new(text).next() {
+            Some(first) if first.is("SELECT") => Self::Select,
+            Some(first) if CHANGES.iter().any(|word| first.is(word)) => Self::Change,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Variables with no session value to read in `information_schema.SYSTEM_VARIABLES`.
@@ -53,8 +94,11 @@ const HIDDEN: [&str; 12] = [
 ];
 
 /// Words after which the session may hold something that is not a variable.
-const SUSPECT: [&str; 9] = [
+const SUSPECT: [&str; 12] = [
     "GET_LOCK",
+    "RELEASE_LOCK",
+    "RELEASE_ALL_LOCKS",
+    "DEALLOCATE",
     "TEMPORARY",
     "CALL",
     "EXECUTE",
@@ -75,7 +119,7 @@ impl Effects {
             return Self::None;
         };
         if first.is("SET") {
-            return of_set(lexer, tail);
+            return of_set(text, lexer, tail);
         }
         if first.is("USE") {
             let one = lexer.skip(1).all(|token| token == Token::Semicolon) && tail.is_empty();
@@ -90,27 +134,45 @@ impl Effects {
                 Self::Unknown
             };
         }
-        if is_suspect(&first) || first.is("LOCK") || first.is("FLUSH") {
+        if is_suspect(&first) || first.is("LOCK") || first.is("UNLOCK") || first.is("FLUSH") {
             return Self::Unknown;
         }
-        of_other(lexer, tail)
+        of_other(lexer, tail, first.is("SELECT"))
     }
 }
 
-fn of_other(lexer: Lexer<'_>, tail: &[u8]) -> Effects {
+fn of_other(lexer: Lexer<'_>, tail: &[u8], select: bool) -> Effects {
     let mut ended = false;
+    let mut counted = false;
+    // LAST_INSERT_ID followed by an argument sets it
+    let mut sets_id = 0;
     for token in lexer {
+        sets_id = match (sets_id, token) {
+            (_, Token::Word(_)) if token.is("LAST_INSERT_ID") => 1,
+            (1, Token::Other(b'(')) => 2,
+            (2, token) => {
+                counted |= token != Token::Other(b')');
+                0
+            }
+            _ => 0,
+        };
         match token {
             Token::UserVariable => return Effects::Unknown,
             Token::Semicolon => ended = true,
             // a second statement in the same text
             _ if ended => return Effects::Unknown,
             _ if is_suspect(&token) => return Effects::Unknown,
+            Token::Word(word) => {
+                counted |= !select && word.eq_ignore_ascii_case(b"SELECT")
+                    || word.eq_ignore_ascii_case(b"SQL_CALC_FOUND_ROWS");
+            }
             _ => {}
         }
     }
     if memchr::memchr(b'@', tail).is_some() {
         Effects::Unknown
+    } else if counted || !tail.is_empty() && select {
+        Effects::Counted
     } else {
         Effects::None
     }
@@ -120,17 +182,41 @@ fn is_suspect(token: &Token<'_>) -> bool {
     let Token::Word(word) = token else {
         return false;
     };
-    // every suspect word has 2 to 14 letters and begins with one of these
-    (2..=9).contains(&word.len())
+    // every suspect word has 2 to 17 letters and begins with one of these
+    (2..=17).contains(&word.len())
         && word
             .first()
-            .is_some_and(|b| b"GTCEPHBSX".contains(&b.to_ascii_uppercase()))
+            .is_some_and(|b| b"GTCEPHBSXRD".contains(&b.to_ascii_uppercase()))
         && SUSPECT
             .iter()
             .any(|suspect| word.eq_ignore_ascii_case(suspect.as_bytes()))
 }
 
-fn of_set(mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
+/// Whether a text is `SET timestamp = NUMBER` or `= DEFAULT` and nothing else.
+fn sets_timestamp(text: &[u8]) -> bool {
+    let tokens: Vec<_> = Lexer::new(text)
+        .filter(|token| !matches!(token, Token::SystemVariable | Token::Semicolon))
+        .filter(|token| !token.is("SESSION") && *token != Token::Other(b':'))
+        .collect();
+    let value = match tokens.as_slice() {
+        [_, name, Token::Other(b'='), value @ ..] if name.is("TIMESTAMP") => value,
+        [_, Token::Other(b'.'), name, Token::Other(b'='), value @ ..] if name.is("TIMESTAMP") => {
+            value
+        }
+        _ => return false,
+    };
+    let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+    match value {
+        [word] if word.is("DEFAULT") => true,
+        [Token::Word(whole)] => digits(whole),
+        [Token::Word(whole), Token::Other(b'.'), Token::Word(part)] => {
+            digits(whole) && digits(part)
+        }
+        _ => false,
+    }
+}
+
+fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
     let mut replay = Replay {
         parsing: false,
         relative: false,
@@ -174,7 +260,9 @@ fn of_set(mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
         }
         first = false;
     }
-    if hidden {
+    if hidden && sets_timestamp(text) {
+        Effects::Timestamp
+    } else if hidden {
         Effects::HiddenVariable
     } else if global {
         // what else stands in the same SET is found by the probe
@@ -284,7 +372,21 @@ mod tests {
                 }),
             ),
             ("SET @a = 1", Effects::Unknown),
-            ("SET timestamp = 1", Effects::HiddenVariable),
+            ("SET timestamp = 1", Effects::Timestamp),
+            ("SET @@session.timestamp = 1.5;", Effects::Timestamp),
+            ("SET timestamp = DEFAULT", Effects::Timestamp),
+            ("SET timestamp = UNIX_TIMESTAMP()", Effects::HiddenVariable),
+            (
+                "SET timestamp = 1, time_zone = 'UTC'",
+                Effects::HiddenVariable,
+            ),
+            ("SELECT SQL_CALC_FOUND_ROWS * FROM t", Effects::Counted),
+            ("INSERT INTO t SELECT * FROM u", Effects::Counted),
+            ("UPDATE t SET i = LAST_INSERT_ID(i + 1)", Effects::Counted),
+            ("SELECT LAST_INSERT_ID( )", Effects::None),
+            ("SELECT (SELECT 1)", Effects::None),
+            ("UNLOCK TABLES", Effects::Unknown),
+            ("SELECT RELEASE_LOCK('a')", Effects::Unknown),
             ("SET SESSION sql_log_bin=0", Effects::HiddenVariable),
             ("SET GLOBAL max_connections=10", Effects::Unknown),
             ("SET TRANSACTION READ ONLY", Effects::NextTransaction),

@@ -11,6 +11,7 @@
 //! Called by `proxy`. The wire facts behind each choice are MariaDB's: `sql/sql_class.cc`
 //! (`THD::change_user`), `information_schema.SYSTEM_VARIABLES`, `METADATA_LOCK_INFO`.
 
+pub mod aftermath;
 pub mod effects;
 pub mod kill;
 pub mod lexer;
@@ -19,10 +20,14 @@ pub mod probe;
 pub mod session;
 pub mod show;
 pub mod statements;
+mod temporary;
+mod text_prepared;
+pub mod user_variables;
 
-pub use effects::Effects;
+pub use aftermath::{Aftermath, Reading};
+pub use effects::{Effects, Kind};
 pub use pin::Pin;
-pub use probe::{Captured, Probe};
+pub use probe::{Answer, Captured, Depth, Probe, Question};
 pub use session::{Knowledge, Session};
 pub use show::Show;
 pub use statements::{Left, Statement, Statements};

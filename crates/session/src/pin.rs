@@ -7,16 +7,18 @@ use std::fmt;
 pub enum Pin {
     /// A transaction is open.
     Transaction,
-    /// `SET TRANSACTION` without `SESSION` waits for the next transaction.
-    TransactionCharacteristics,
     /// A temporary table or sequence may exist.
     TemporaryTable,
-    /// `LOCK TABLES`, `FLUSH TABLES WITH READ LOCK`, `BACKUP LOCK`, an open `HANDLER` or a lock
-    /// taken with `GET_LOCK`.
-    Lock,
-    /// A user variable is set.
+    /// `LOCK TABLES`, `BACKUP LOCK`, or an open `HANDLER`.
+    TableLock,
+    /// A lock taken with `GET_LOCK`.
+    UserLock,
+    /// `FLUSH TABLES WITH READ LOCK` or `BACKUP STAGE`.
+    GlobalLock,
+    /// User variables hold too much to be kept, or one has a name that is not ASCII.
     UserVariable,
-    /// A statement was prepared with SQL's own `PREPARE`.
+    /// A statement was prepared with SQL's own `PREPARE` from something other than a literal, by a
+    /// procedure, or in another schema, SQL mode or character set than the present.
     TextPrepare,
     /// A cursor is open on a prepared statement.
     Cursor,
@@ -29,19 +31,40 @@ pub enum Pin {
     /// A variable without a readable session value was set: `timestamp`, `insert_id`, `rand_seed1`,
     /// `pseudo_thread_id`, `sql_log_bin`, …
     HiddenVariable,
+    /// Profiling or the optimizer trace is on.
+    Profiling,
     /// The session's state could not be read.
     Unreadable,
 }
 
 impl Pin {
+    /// Every pin.
+    pub const ALL: [Self; 14] = [
+        Self::Transaction,
+        Self::TemporaryTable,
+        Self::TableLock,
+        Self::UserLock,
+        Self::GlobalLock,
+        Self::UserVariable,
+        Self::TextPrepare,
+        Self::Cursor,
+        Self::LongData,
+        Self::PreparedContext,
+        Self::PreparedText,
+        Self::HiddenVariable,
+        Self::Profiling,
+        Self::Unreadable,
+    ];
+
     /// The name used in the ledger, in metrics and in errors.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Transaction => "transaction",
-            Self::TransactionCharacteristics => "transaction_characteristics",
             Self::TemporaryTable => "temporary_table",
-            Self::Lock => "lock",
+            Self::TableLock => "table_lock",
+            Self::UserLock => "user_lock",
+            Self::GlobalLock => "global_lock",
             Self::UserVariable => "user_variable",
             Self::TextPrepare => "text_prepare",
             Self::Cursor => "cursor",
@@ -49,6 +72,7 @@ impl Pin {
             Self::PreparedContext => "prepared_context",
             Self::PreparedText => "prepared_text",
             Self::HiddenVariable => "hidden_variable",
+            Self::Profiling => "profiling",
             Self::Unreadable => "unreadable",
         }
     }
@@ -60,11 +84,14 @@ impl Pin {
     pub fn explanation(self) -> &'static str {
         match self {
             Self::Transaction => "ends with COMMIT or ROLLBACK",
-            Self::TransactionCharacteristics => "ends with the next transaction",
-            Self::TemporaryTable => "ends with DROP TEMPORARY TABLE or a reset",
-            Self::Lock => "ends with UNLOCK TABLES, RELEASE_ALL_LOCKS(), HANDLER ... CLOSE",
-            Self::UserVariable => "ends with a reset of the connection",
-            Self::TextPrepare => "ends with DEALLOCATE PREPARE",
+            Self::TemporaryTable => {
+                "ends with DROP TEMPORARY TABLE; one that a procedure made, with a reset"
+            }
+            Self::TableLock => "ends with UNLOCK TABLES, BACKUP UNLOCK or HANDLER ... CLOSE",
+            Self::UserLock => "ends with RELEASE_LOCK() of each, or RELEASE_ALL_LOCKS()",
+            Self::GlobalLock => "ends with UNLOCK TABLES or BACKUP STAGE END",
+            Self::UserVariable => "ends when they hold less (SET @x = NULL), or with a reset",
+            Self::TextPrepare => "ends with a reset of the connection",
             Self::Cursor => "ends when its last row is fetched, or the statement is closed",
             Self::LongData => "ends when the statement is executed, reset or closed",
             Self::PreparedContext => {
@@ -72,6 +99,7 @@ impl Pin {
             }
             Self::PreparedText => "ends when the statement with the long text is closed",
             Self::HiddenVariable => "ends with a reset of the connection",
+            Self::Profiling => "ends with SET profiling = 0, SET optimizer_trace = 'enabled=off'",
             Self::Unreadable => "the session's state could not be read; a reset ends it",
         }
     }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::status::Status;
 
-use crate::effects::{Effects, Replay, may_change_parsing, may_lock};
+use crate::aftermath::{self, Aftermath};
+use crate::effects::{Effects, Kind, Replay, may_change_parsing, may_lock};
 use crate::pin::Pin;
-use crate::probe::{Answer, Captured, Probe};
+use crate::probe::{Captured, Depth, Probe};
 use crate::statements::Statements;
+use crate::temporary::Temporaries;
+use crate::text_prepared::TextPrepared;
 
 /// How well the session's state is known without asking its backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,15 @@ const LOG_STATEMENTS: usize = 32;
 /// The most bytes of them.
 const LOG_BYTES: usize = 16 << 10;
 
+/// What the last statement's reply tells of what later ones can ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// The server must be asked.
+    Ask,
+    /// There were no warnings, and this is what the two functions answer.
+    Is { row_count: i64, found_rows: u64 },
+}
+
 /// A session's state.
 #[derive(Debug)]
 pub struct Session {
@@ -34,9 +47,21 @@ pub struct Session {
     log: Vec<Box<[u8]>>,
     log_bytes: usize,
     knowledge: Knowledge,
-    last_insert_id: Option<u64>,
+    /// `LAST_INSERT_ID()`, and whether the server must be asked if it is.
+    last_insert_id: u64,
+    id_unsure: bool,
+    /// What the last statement left, if Dormouse must answer for it.
+    aftermath: Option<Box<Aftermath>>,
+    last: Last,
+    /// Whether the last statement left warnings or an error.
+    warned: bool,
     multi_statements: Option<bool>,
-    next_transaction: bool,
+    /// `SET TRANSACTION`, until the next transaction begins; each may set another characteristic.
+    next_transaction: Vec<Box<[u8]>>,
+    /// The last `SET timestamp`.
+    timestamp: Option<Box<[u8]>>,
+    temporaries: Temporaries,
+    texts: TextPrepared,
     hidden_variable: bool,
     may_lock: bool,
     /// Whether anything unknown has been run since the last backend was taken.
@@ -56,9 +81,19 @@ impl Session {
             log: Vec::new(),
             log_bytes: 0,
             knowledge: Knowledge::Known,
-            last_insert_id: None,
+            last_insert_id: 0,
+            id_unsure: false,
+            aftermath: None,
+            last: Last::Is {
+                row_count: 0,
+                found_rows: 0,
+            },
+            warned: false,
             multi_statements: None,
-            next_transaction: false,
+            next_transaction: Vec::new(),
+            timestamp: None,
+            temporaries: Temporaries::default(),
+            texts: TextPrepared::default(),
             hidden_variable: false,
             may_lock: false,
             tainted: false,
@@ -107,31 +142,103 @@ impl Session {
         );
         self.status = Status(status.0 & LASTING.0);
         if self.in_transaction() {
-            self.next_transaction = false;
+            self.next_transaction.clear();
         }
     }
 
-    /// Notes the insert id of a reply.
-    pub fn saw_insert_id(&mut self, id: u64) {
-        if id != 0 {
-            self.last_insert_id = Some(id);
+    /// Something has run for the client that is no statement with a text.
+    pub fn ran_command(&mut self, end: &ReplyEnd) {
+        self.ended(b"", Effects::Counted, Kind::Other, end);
+    }
+
+    /// A statement was prepared, closed or fetched from: that leaves what the last one left.
+    fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
+        let left = self.aftermath.take().filter(|_| end.error.is_none());
+        self.aftermath = left
+            .and_then(|aftermath| aftermath.after(text, end.rows))
+            .map(Box::new);
+        if end.last_insert_id != 0 {
+            // or it was given, and then LAST_INSERT_ID() is what it was
+            self.last_insert_id = end.last_insert_id;
+            self.id_unsure = true;
         }
+        self.id_unsure |= matches!(effects, Effects::Counted | Effects::Unknown);
+        self.warned = end.warnings > 0
+            || end.error.is_some()
+            || self.warned && aftermath::keeps_warnings(text);
+        let certain = !self.warned && !matches!(effects, Effects::Counted | Effects::Unknown);
+        let affected = i64::try_from(end.affected).unwrap_or(-1);
+        self.last = match (kind, end.rows, self.last) {
+            (Kind::Select, Some(found_rows), _) if certain => Last::Is {
+                row_count: -1,
+                found_rows,
+            },
+            (Kind::Change, None, Last::Is { found_rows, .. }) if certain => Last::Is {
+                row_count: affected,
+                found_rows,
+            },
+            _ => Last::Ask,
+        };
+    }
+
+    /// The list of warnings, which is Dormouse's to answer, has been shown.
+    pub fn showed(&mut self) {
+        if let Some(aftermath) = &mut self.aftermath {
+            aftermath.row_count = -1;
+        }
+    }
+
+    /// Whether the text of the next statement matters whatever its effects are.
+    #[must_use]
+    pub fn wants_text(&self) -> bool {
+        self.warned || self.aftermath.is_some()
+    }
+
+    /// What the last statement left, if Dormouse must answer for it.
+    #[must_use]
+    pub fn aftermath(&self) -> Option<&Aftermath> {
+        self.aftermath.as_deref()
     }
 
     /// Notes that a statement with these effects has ended.
-    pub fn ran(&mut self, text: &[u8], effects: Effects, failed: bool) {
+    pub fn ran(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
+        self.ended(text, effects, kind, end);
+        let failed = end.error.is_some();
         match effects {
-            Effects::None => self.next_transaction &= failed,
+            Effects::None | Effects::Counted if failed => {}
+            Effects::None | Effects::Counted => {
+                self.next_transaction.clear();
+                if self.temporaries.may_exist() {
+                    self.temporaries.ran(text, self.schema.as_deref());
+                    self.unknown(text);
+                }
+            }
             // a SET that fails half way may have changed something
             Effects::Replay(replay) if failed && !replay.schema => self.unknown(text),
             Effects::Replay(_) if failed => {}
             Effects::Replay(replay) => self.replayable(text, replay),
-            Effects::NextTransaction => self.next_transaction = !failed,
+            Effects::NextTransaction | Effects::Timestamp if failed => {}
+            Effects::NextTransaction => {
+                self.next_transaction.retain(|former| **former != *text);
+                self.next_transaction.push(text.into());
+                if self.next_transaction.len() > LOG_STATEMENTS {
+                    self.hidden_variable = true;
+                }
+                self.tainted = true;
+            }
+            Effects::Timestamp => self.timestamp = Some(text.into()),
             Effects::HiddenVariable => {
                 self.hidden_variable = true;
                 self.unknown(text);
             }
-            Effects::Unknown => self.unknown(text),
+            Effects::Unknown => {
+                if !failed {
+                    let context = self.statements.context();
+                    self.temporaries.ran(text, self.schema.as_deref());
+                    self.texts.ran(text, self.schema.as_ref(), context);
+                }
+                self.unknown(text);
+            }
         }
     }
 
@@ -197,21 +304,56 @@ impl Session {
             } else {
                 Knowledge::Known
             },
+            tainted: role_may_differ,
+            last: match self.last {
+                Last::Is { found_rows, .. } => Last::Is {
+                    row_count: 0,
+                    found_rows,
+                },
+                Last::Ask => Last::Ask,
+            },
             ..Self::new(self.schema.take())
         };
     }
 
+    /// Whether the backend must be asked something before the session can leave it.
+    #[must_use]
+    pub fn needs_probe(&self) -> bool {
+        self.knowledge == Knowledge::Unknown
+            || self.id_unsure
+            || self.last == Last::Ask && self.aftermath.is_none()
+    }
+
+    /// A probe of the session's backend.
+    #[must_use]
+    pub fn probe(&self, depth: Depth) -> Probe {
+        let everything = depth == Depth::Everything || self.knowledge == Knowledge::Unknown;
+        let warned = self.warned && self.aftermath.is_none();
+        Probe::new(everything, warned, self.temporaries.clone())
+    }
+
     /// What a probe of the backend found; the log before it is no longer needed.
-    pub fn captured(&mut self, answers: &[Answer]) {
-        let (captured, pins) = Probe::read(answers, self.may_lock);
-        self.pins = pins;
-        if !self.pins.contains(&Pin::Unreadable) {
+    pub fn captured(&mut self, probe: Probe) {
+        let mut found = probe.found;
+        let locks = found.lock_pins(self.may_lock);
+        if let Some((aftermath, id)) = found.aftermath.take() {
+            self.last_insert_id = id;
+            self.id_unsure = false;
+            self.aftermath.get_or_insert_with(|| Box::new(aftermath));
+        }
+        let unreadable = found.pins.contains(&Pin::Unreadable);
+        if let Some(captured) = found.captured.filter(|_| !unreadable) {
+            self.texts.counted(found.prepared);
+            self.temporaries = found.temporaries;
+            self.pins = found.pins;
+            self.pins.extend(locks);
             self.schema.clone_from(&captured.schema);
-            self.last_insert_id = None;
             self.captured = Some(Box::new(captured));
             self.log.clear();
             self.log_bytes = 0;
             self.knowledge = Knowledge::Known;
+        } else if unreadable {
+            self.pins = vec![Pin::Unreadable];
         }
     }
 
@@ -225,22 +367,54 @@ impl Session {
             }
         };
         pin(self.in_transaction(), Pin::Transaction);
-        pin(self.next_transaction, Pin::TransactionCharacteristics);
         pin(self.hidden_variable, Pin::HiddenVariable);
         let context = self.statements.context();
-        pin(self.statements.iter().any(|s| s.cursor), Pin::Cursor);
-        pin(self.statements.iter().any(|s| s.long_data), Pin::LongData);
-        pin(
-            self.statements.iter().any(|s| s.text.is_none()),
-            Pin::PreparedText,
-        );
-        pin(
-            self.statements.iter().any(|s| s.context != context),
-            Pin::PreparedContext,
-        );
+        let stuck = self.texts.is_stuck(self.schema.as_ref(), context);
+        pin(stuck, Pin::TextPrepare);
+        for statement in self.statements.iter() {
+            pin(statement.cursor, Pin::Cursor);
+            pin(statement.long_data, Pin::LongData);
+            pin(statement.text.is_none(), Pin::PreparedText);
+            pin(statement.context != context, Pin::PreparedContext);
+        }
         pins.sort_unstable();
         pins.dedup();
         pins
+    }
+
+    /// Whether it could leave its backend now, without a probe.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        !self.needs_probe() && self.pins().is_empty()
+    }
+
+    /// The session has come to a backend. What a former one's last statement left there is not this
+    /// session's.
+    pub fn arrived(&mut self) {
+        if self.aftermath.is_none() {
+            self.aftermath = Some(Box::new(self.presumed_aftermath()));
+        }
+    }
+
+    fn presumed_aftermath(&self) -> Aftermath {
+        let (row_count, found_rows) = match self.last {
+            Last::Is {
+                row_count,
+                found_rows,
+            } => (row_count, found_rows),
+            Last::Ask => (-1, 0),
+        };
+        Aftermath {
+            row_count,
+            found_rows,
+            ..Aftermath::default()
+        }
+    }
+
+    /// The session leaves its backend, free to do so. What the last statement left is Dormouse's
+    /// to answer from now on.
+    pub fn leave(&mut self) {
+        let _nothing = self.lost_backend();
     }
 
     /// The backend is gone. What it held that no other can be given is returned: with any, the
@@ -250,30 +424,40 @@ impl Session {
         if self.knowledge == Knowledge::Unknown {
             lost.push(Pin::Unreadable);
         }
+        self.arrived();
         self.statements.lose_backend();
         self.status = self
             .status
             .without(Status::IN_TRANS)
             .without(Status::IN_TRANS_READONLY);
-        self.next_transaction = false;
         self.hidden_variable = false;
+        self.id_unsure = false;
+        self.warned = false;
         self.may_lock = false;
         self.tainted = false;
+        self.temporaries = Temporaries::default();
+        self.texts.moved();
         self.pins.clear();
         self.knowledge = Knowledge::Known;
         lost
     }
 
-    /// The statements that bring a new backend to the session's state. The schema is set first, by
-    /// `COM_INIT_DB` in UTF-8, to [`restore_schema`](Self::restore_schema).
+    /// The statements that bring a new backend to the session's state. A schema whose name is
+    /// [plain](Self::has_plain_schema) is set after them; another first, by `COM_INIT_DB` in UTF-8, to
+    /// [`restore_schema`](Self::restore_schema).
     #[must_use]
     pub fn restore(&self) -> Vec<Vec<u8>> {
         let captured = self.captured.iter().flat_map(|captured| captured.restore());
         let mut all: Vec<Vec<u8>> = captured.map(String::into_bytes).collect();
-        all.extend(self.log.iter().map(|text| text.to_vec()));
-        if let Some(id) = self.last_insert_id {
-            all.push(format!("SET last_insert_id = {id}").into_bytes());
+        let plain = self.has_plain_schema();
+        let log = self.log.iter().filter(|text| !plain || !is_use(text));
+        all.extend(log.map(|text| text.to_vec()));
+        all.extend(self.timestamp.iter().map(|text| text.to_vec()));
+        all.extend(self.texts.restore());
+        if self.last_insert_id != 0 {
+            all.push(format!("SET last_insert_id = {}", self.last_insert_id).into_bytes());
         }
+        all.extend(self.next_transaction.iter().map(|text| text.to_vec()));
         all
     }
 
@@ -284,44 +468,38 @@ impl Session {
     pub fn overlay(&self) -> Vec<Vec<u8>> {
         let captured = self.captured.iter().flat_map(|captured| captured.restore());
         let mut all: Vec<Vec<u8>> = captured.map(String::into_bytes).collect();
-        let is_use = |text: &[u8]| {
-            crate::lexer::Lexer::new(text)
-                .next()
-                .is_some_and(|t| t.is("USE"))
-        };
-        all.extend(
-            self.log
-                .iter()
-                .filter(|text| !is_use(text))
-                .map(|text| text.to_vec()),
-        );
+        let lasting = self.log.iter().filter(|text| !is_use(text));
+        all.extend(lasting.map(|text| text.to_vec()));
+        all.extend(self.timestamp.iter().map(|text| text.to_vec()));
+        all.extend(self.texts.restore());
+        all.extend(self.next_transaction.iter().map(|text| text.to_vec()));
         all
     }
 
     /// Whether its backend may hold something that the overlay does not tell.
     #[must_use]
     pub fn is_tainted(&self) -> bool {
-        self.tainted || self.knowledge == Knowledge::Unknown
-    }
-
-    /// Whether it could leave its backend now, without a probe.
-    #[must_use]
-    pub fn is_free(&self) -> bool {
-        self.knowledge == Knowledge::Known && self.pins().is_empty()
+        self.tainted
+            || self.knowledge == Knowledge::Unknown
+            || !self.next_transaction.is_empty()
+            || self.texts.restore().next().is_some()
     }
 
     /// Its `LAST_INSERT_ID()`.
     #[must_use]
     pub fn last_insert_id(&self) -> u64 {
-        let captured = self
-            .captured
-            .as_ref()
-            .map_or(0, |captured| captured.last_insert_id);
-        self.last_insert_id.unwrap_or(captured)
+        self.last_insert_id
     }
 
-    /// The schema to set before [`restore`](Self::restore): as of the last capture or the login,
-    /// since the log holds what has changed it after.
+    /// Whether the schema's name means the same in every character set: then it is set last, and
+    /// [`restore`](Self::restore) does without it.
+    #[must_use]
+    pub fn has_plain_schema(&self) -> bool {
+        self.schema.as_ref().is_none_or(|schema| schema.is_ascii())
+    }
+
+    /// The schema to set before [`restore`](Self::restore) if its name is not plain: as of the last
+    /// capture or the login, since the log holds what has changed it after.
     #[must_use]
     pub fn restore_schema(&self) -> Option<&Arc<[u8]>> {
         match &self.captured {
@@ -329,6 +507,11 @@ impl Session {
             None => self.schema.as_ref(),
         }
     }
+}
+
+fn is_use(text: &[u8]) -> bool {
+    use crate::lexer::Lexer;
+    Lexer::new(text).next().is_some_and(|first| first.is("USE"))
 }
 
 trait EscapeBackticks {

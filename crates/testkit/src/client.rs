@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use dormouse_wire::auth::{NATIVE, native};
 use dormouse_wire::caps::Capabilities;
-use dormouse_wire::command::Command;
+use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::framer::{Event, ReplyFramer};
 use dormouse_wire::greeting::Greeting;
 use dormouse_wire::login::{AuthSwitch, Login};
 use dormouse_wire::packet::{HEADER, Header, write_packet};
@@ -348,6 +349,35 @@ impl Client {
             packets.push(packet);
             if is_end {
                 return packets;
+            }
+        }
+    }
+
+    /// Sends a command and returns the bytes of its whole reply.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn exchange_whole(&mut self, command: Command, argument: &[u8]) -> io::Result<Vec<u8>> {
+        let payload = [&[command as u8], argument].concat();
+        let kind = ReplyKind::of(&payload);
+        let mut packet = Vec::new();
+        write_packet(&mut packet, 0, &payload);
+        self.send_raw(&packet)?;
+        let mut reply = Vec::new();
+        if kind == ReplyKind::None {
+            return Ok(reply);
+        }
+        let mut framer = ReplyFramer::new(kind, self.capabilities);
+        loop {
+            let mut header = [0; HEADER];
+            self.stream.read_exact(&mut header)?;
+            let at = reply.len();
+            reply.extend_from_slice(&header);
+            reply.resize(at + HEADER + Header::parse(header).len, 0);
+            self.stream.read_exact(&mut reply[at + HEADER..])?;
+            let step = framer.feed(&reply[at..]).map_err(io::Error::other)?;
+            if let Event::End(_) = step.event {
+                return Ok(reply);
             }
         }
     }

@@ -6,7 +6,7 @@ use dormouse_session::Session;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::{PacketBuffer, write_packet};
 use dormouse_wire::reply::ErrPacket;
-use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
+use dormouse_wire::text::TextOutcome;
 
 use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE, next_packet};
 use crate::stream::write_all;
@@ -138,6 +138,11 @@ impl Backend {
             steps.push(Step::Run(set_role(role)));
         }
         let statements = session.restore();
+        if session.has_plain_schema() {
+            steps.extend(statements.into_iter().map(Step::Run));
+            steps.extend(session.schema().cloned().map(Step::Use));
+            return;
+        }
         if let Some(schema) = session.restore_schema() {
             if !statements.is_empty() {
                 // kept in UTF-8
@@ -196,18 +201,6 @@ impl Backend {
                 Err(BackendError::Gone(std::io::Error::other(error.message)))
             }
             Schema::IfThere => Ok(()),
-        }
-    }
-
-    async fn outcome(&mut self, packets: &mut PacketBuffer) -> Result<TextOutcome, BackendError> {
-        let mut answer = TextResultSet::new(self.capabilities, Limits::default());
-        loop {
-            let (_, payload) = next_packet(&mut self.stream, packets).await?;
-            match answer.on_payload(&payload) {
-                Ok(Some(outcome)) if !answer.expects_more() => return Ok(outcome),
-                Ok(_) => {}
-                Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
-            }
         }
     }
 }

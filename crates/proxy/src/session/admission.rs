@@ -53,6 +53,7 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
         backend: None,
         lost: Vec::new(),
         context: 0,
+        patch: None,
         counted_transaction: false,
         salt: admitted.salt,
         shared,

@@ -1,12 +1,14 @@
 //! What each command means for the session.
 
 use dormouse_session::kill::Kill;
-use dormouse_session::{Effects, Show};
+use dormouse_session::{Effects, Kind, Reading, Show};
 use dormouse_wire::command::Command;
+use dormouse_wire::framer::ReplyEnd;
 
 use super::taking::Incoming;
 use super::{Attendant, Over};
 use crate::refusal;
+use crate::stream::write_all;
 
 impl Attendant {
     /// Takes the next command and carries it out.
@@ -35,7 +37,7 @@ impl Attendant {
             | Command::Refresh
             | Command::Statistics
             | Command::ProcessInfo
-            | Command::Debug => self.run_on_server(incoming, None).await.map(|_| ()),
+            | Command::Debug => self.run_command(incoming).await.map(|_| ()),
             Command::Shutdown => {
                 self.refuse_command(incoming, "COM_SHUTDOWN", "'dormouse park' stops the server")
                     .await
@@ -71,7 +73,7 @@ impl Attendant {
 
     async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
         let text = incoming.argument();
-        let effects = Effects::of(text);
+        let (effects, kind) = (Effects::of(text), Kind::of(text));
         // what is for us begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
         if matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/')) {
@@ -82,20 +84,52 @@ impl Attendant {
                 return self.show(show).await;
             }
         }
-        let noted = (effects != Effects::None).then(|| text.to_vec());
-        if let Some(end) = self.run_on_server(incoming, None).await? {
-            self.state.ran(
-                noted.as_deref().unwrap_or_default(),
-                effects,
-                end.error.is_some(),
-            );
+        let reading = self.state.aftermath().map(|left| left.reading(text));
+        match reading {
+            None | Some(Reading::No) => {}
+            Some(Reading::Patch(values)) => self.patch = Some(values),
+            Some(Reading::Reply(packets)) => {
+                self.send_packets(&packets).await?;
+                // as the server does after it has shown them
+                self.state.showed();
+                return Ok(());
+            }
+            Some(Reading::Cannot(what)) => {
+                self.skip(incoming.left, incoming.continues).await?;
+                return self.reply_error(&refusal::cannot_tell(what)).await;
+            }
+        }
+        let noted = effects != Effects::None || self.state.wants_text();
+        let noted = noted.then(|| text.to_vec());
+        let end = self.run_on_server(incoming, None).await?;
+        self.patch = None;
+        if let Some(end) = end {
+            let text = noted.as_deref().unwrap_or_default();
+            self.state.ran(text, effects, kind, &end);
         }
         Ok(())
     }
 
+    /// Runs a command that is no statement of the client's.
+    async fn run_command(&mut self, incoming: Incoming) -> Result<Option<ReplyEnd>, Over> {
+        let end = self.run_on_server(incoming, None).await?;
+        if let Some(end) = &end {
+            self.state.ran_command(end);
+        }
+        Ok(end)
+    }
+
+    /// Sends packets that were prepared as the answer to the command just read.
+    pub(super) async fn send_packets(&mut self, packets: &[u8]) -> Result<(), Over> {
+        let timeout = self.shared.config.limits.write_timeout;
+        write_all(&mut self.client, packets, timeout)
+            .await
+            .map_err(|_| Over)
+    }
+
     async fn init_db(&mut self, incoming: Incoming) -> Result<(), Over> {
         let name = incoming.argument().to_vec();
-        if let Some(end) = self.run_on_server(incoming, None).await?
+        if let Some(end) = self.run_command(incoming).await?
             && end.error.is_none()
         {
             self.state.changed_schema(&name);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dormouse_session::Knowledge;
+use dormouse_session::Depth;
 use dormouse_types::Pooling;
 use tokio::sync::oneshot;
 
@@ -39,6 +39,7 @@ impl Attendant {
         };
         match backend.assume(&self.state, missing).await {
             Ok(()) => {
+                self.state.arrived();
                 self.hold(backend);
                 Ok(Ok(()))
             }
@@ -204,8 +205,8 @@ impl Attendant {
         if !self.pool().is_wanted() {
             return;
         }
-        if self.state.knowledge() == Knowledge::Unknown {
-            self.ask_state().await;
+        if self.state.needs_probe() {
+            self.ask_state(Depth::Needed).await;
         }
         if self.backend.is_none() {
             return;
@@ -250,7 +251,7 @@ impl Attendant {
         backend.residue.schema = self.state.schema().cloned();
         backend.residue.last_insert_id = self.state.last_insert_id();
         backend.residue.multi_statements = self.state.multi_statements();
-        let _none = self.state.lost_backend();
+        self.state.leave();
         handle.set_lease(Lease::None);
         self.pool().give_back(backend);
         true

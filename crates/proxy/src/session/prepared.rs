@@ -1,6 +1,7 @@
 //! Prepared statements: the client's ids in front of whatever backend there is.
 
-use dormouse_session::{Effects, Statement, Statements};
+use dormouse_session::aftermath::mentioned;
+use dormouse_session::{Effects, Kind, Reading, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::status::Status;
@@ -36,10 +37,11 @@ impl Attendant {
             long_data: false,
         };
         let id = self.state.statements.add(statement);
-        let prepared = self
-            .run_on_server(incoming, Some(id))
-            .await?
-            .and_then(|end| end.prepared);
+        let end = self.run_on_server(incoming, Some(id)).await?;
+        if let Some(end) = &end {
+            self.state.ran_command(end);
+        }
+        let prepared = end.and_then(|end| end.prepared);
         match (prepared, self.state.statements.get(id)) {
             (Some(prepared), Some(statement)) => {
                 statement.backend = Some(prepared.statement);
@@ -88,6 +90,15 @@ impl Attendant {
         }
         statement.cursor = false;
         let (text, effects) = (statement.text.clone(), statement.effects);
+        let kind_of = text.as_deref().map_or(Kind::Other, Kind::of);
+        if let Some(left) = self.state.aftermath()
+            && let Some(text) = &text
+            && let Reading::Cannot(_) | Reading::Patch(_) | Reading::Reply(_) = left.reading(text)
+        {
+            let what = mentioned(text).unwrap_or("it");
+            self.skip(incoming.left, incoming.continues).await?;
+            return self.reply_error(&refusal::cannot_tell(what)).await;
+        }
         let Some(end) = self.run_on_server(incoming, Some(id)).await? else {
             return Ok(());
         };
@@ -99,11 +110,8 @@ impl Attendant {
             };
             statement.cursor = kind == ReplyKind::Execute && end.status.is_some_and(open);
         }
-        self.state.ran(
-            text.as_deref().unwrap_or_default(),
-            effects,
-            end.error.is_some(),
-        );
+        let text = text.as_deref().unwrap_or_default();
+        self.state.ran(text, effects, kind_of, &end);
         Ok(())
     }
 

@@ -9,7 +9,6 @@ use dormouse_wire::rows::{self, Column, Value};
 
 use super::{Attendant, Over};
 use crate::refusal;
-use crate::stream::write_all;
 
 /// The account that `dormouse create` makes.
 const OWNER: &str = "admin";
@@ -33,10 +32,7 @@ impl Attendant {
         };
         let capabilities = self.identity.capabilities;
         let packets = rows::result(&columns, &rows, capabilities, self.state.status());
-        let timeout = self.shared.config.limits.write_timeout;
-        write_all(&mut self.client, &packets, timeout)
-            .await
-            .map_err(|_| Over)
+        self.send_packets(&packets).await
     }
 
     /// What this session is and what keeps its backend, as names and values.

@@ -10,6 +10,7 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::rows::{Value, replace_row};
 use tokio::time::Instant;
 
 use super::taking::Incoming;
@@ -263,6 +264,11 @@ impl Attendant {
         incoming: &mut Incoming,
         statement: Option<u32>,
     ) -> Result<ReplyEnd, Broken> {
+        if let Some(values) = self.patch.clone()
+            && incoming.is_whole()
+        {
+            return self.exchange_patched(incoming, &values).await;
+        }
         let kind = ReplyKind::of(incoming.payload());
         if let Some(id) = statement {
             self.address(incoming, id);
@@ -301,13 +307,37 @@ impl Attendant {
         relay(backend, &mut customer, kind, renamed).await
     }
 
+    /// Sends a query whose answer is one row, and puts what is kept into it.
+    async fn exchange_patched(
+        &mut self,
+        incoming: &Incoming,
+        values: &[Value],
+    ) -> Result<ReplyEnd, Broken> {
+        let broken = Broken::Server {
+            unread: false,
+            delivered: false,
+        };
+        let Some(backend) = &mut self.backend else {
+            return Err(broken);
+        };
+        let capabilities = backend.capabilities;
+        let (reply, end) = backend
+            .reply_to(&incoming.bytes)
+            .await
+            .map_err(|_| broken)?;
+        let patched = replace_row(&reply, values, capabilities);
+        self.send_packets(patched.as_ref().unwrap_or(&reply))
+            .await
+            .map_err(|_| Broken::Client)?;
+        Ok(end)
+    }
+
     /// Notes what the end of a reply says of the session.
     fn saw(&mut self, end: &ReplyEnd) {
         if let Some(status) = end.status {
             self.state.saw_status(status);
             self.count_transaction(self.state.in_transaction());
         }
-        self.state.saw_insert_id(end.last_insert_id);
     }
 }
 

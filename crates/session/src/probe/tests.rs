@@ -1,44 +1,97 @@
 use super::*;
+use crate::session::Session;
 
-fn rows(rows: &[&[Option<&str>]]) -> Answer {
+/// What a server answers to a question that contains this.
+pub(crate) type Script<'a> = Vec<(&'a str, Answer)>;
+
+pub(crate) fn rows(rows: &[&[Option<&str>]]) -> Answer {
     let column = |c: &Option<&str>| c.map(|c| c.as_bytes().to_vec());
-    Some(
-        rows.iter()
-            .map(|row| row.iter().map(column).collect())
-            .collect(),
-    )
+    let row = |row: &&[Option<&str>]| row.iter().map(column).collect();
+    Answer::Rows(rows.iter().map(row).collect())
 }
 
-fn clean() -> Vec<Answer> {
+/// A session in schema `shop` that holds nothing.
+pub(crate) fn clean() -> Script<'static> {
     vec![
-        rows(&[&[
-            Some("73686F70"),
-            None,
-            Some("0"),
-            Some("utf8mb4"),
-            None,
-            Some("utf8mb4_bin"),
-        ]]),
-        rows(&[]),
-        rows(&[&[Some("0")]]),
-        rows(&[&[Some("Com_create_temporary_table"), Some("0")]]),
-        rows(&[&[Some("0")]]),
+        (
+            "ROW_COUNT()",
+            rows(&[&[Some("-1"), Some("3"), Some("0"), Some("0"), Some("0")]]),
+        ),
+        (
+            "DATABASE()",
+            rows(&[&[
+                Some("73686F70"),
+                None,
+                Some("utf8mb4"),
+                None,
+                Some("utf8mb4_bin"),
+                Some("0"),
+                Some("0"),
+            ]]),
+        ),
+        ("SYSTEM_VARIABLES", rows(&[])),
+        ("USER_VARIABLES", rows(&[])),
+        (
+            "SESSION STATUS",
+            rows(&[
+                &[Some("Com_create_temporary_table"), Some("0")],
+                &[Some("Com_prepare_sql"), Some("0")],
+            ]),
+        ),
+        ("METADATA_LOCK_INFO", rows(&[])),
     ]
+}
+
+/// With the answer to one question changed.
+pub(crate) fn but(change: &'static str, answer: Answer) -> Script<'static> {
+    let mut script = clean();
+    script.insert(0, (change, answer));
+    script
+}
+
+/// Asks the script everything.
+pub(crate) fn probe(session: &mut Session, script: &Script<'_>) {
+    let mut probe = session.probe(Depth::Everything);
+    loop {
+        let questions = probe.questions();
+        if questions.is_empty() {
+            return session.captured(probe);
+        }
+        let answer = |question: &Question| {
+            let (Question::Rows(text) | Question::Raw(text)) = question;
+            let text = String::from_utf8_lossy(text);
+            let found = script.iter().find(|(part, _)| text.contains(part));
+            found.map_or(Answer::Refused, |(_, answer)| answer.clone())
+        };
+        probe.answers(questions.iter().map(answer).collect());
+    }
+}
+
+fn probed(script: &Script<'_>) -> Session {
+    let mut session = Session::new(None);
+    probe(&mut session, script);
+    session
+}
+
+fn restored(session: &Session) -> Vec<String> {
+    let text = |text: Vec<u8>| String::from_utf8(text).unwrap();
+    session.restore().into_iter().map(text).collect()
 }
 
 #[test]
 fn a_clean_session_is_restored_whole() {
-    let mut answers = clean();
-    answers[1] = rows(&[
-        &[Some("SQL_MODE"), Some("414E5349"), Some("SET")],
-        &[Some("WAIT_TIMEOUT"), Some("3630"), Some("BIGINT UNSIGNED")],
-        &[Some("TIME_ZONE"), Some("2B30303A3030"), Some("VARCHAR")],
-    ]);
-    let (captured, pins) = Probe::read(&answers, false);
-    assert_eq!(pins, []);
-    assert_eq!(captured.schema.as_deref(), Some(&b"shop"[..]));
+    let session = probed(&but(
+        "SYSTEM_VARIABLES",
+        rows(&[
+            &[Some("SQL_MODE"), Some("414E5349"), Some("SET")],
+            &[Some("WAIT_TIMEOUT"), Some("3630"), Some("BIGINT UNSIGNED")],
+            &[Some("TIME_ZONE"), Some("2B30303A3030"), Some("VARCHAR")],
+        ]),
+    ));
+    assert_eq!(session.pins(), []);
+    assert_eq!(session.schema().map(AsRef::as_ref), Some(&b"shop"[..]));
     assert_eq!(
-        captured.restore(),
+        restored(&session),
         [
             "SET ROLE NONE",
             "SET SESSION WAIT_TIMEOUT = 60, SESSION TIME_ZONE = '+00:00'",
@@ -49,30 +102,85 @@ fn a_clean_session_is_restored_whole() {
 }
 
 #[test]
-fn what_cannot_be_restored_pins() {
-    let table: [(usize, Answer, Pin); 8] = [
-        (0, None, Pin::Unreadable),
-        (1, None, Pin::Unreadable),
-        (2, rows(&[&[Some("2")]]), Pin::UserVariable),
-        (2, None, Pin::UserVariable),
+fn user_variables_are_restored_by_type() {
+    let mut script = but(
+        "USER_VARIABLES",
+        rows(&[
+            &[Some("61"), Some("INT"), Some("5")],
+            &[Some("62"), Some("VARCHAR"), None],
+        ]),
+    );
+    script.insert(
+        0,
         (
-            3,
-            rows(&[&[Some("Com_create_temporary_table"), Some("1")]]),
+            "HEX(@`b`)",
+            rows(&[&[Some("C3A4"), Some("utf8mb4"), Some("utf8mb4_bin")]]),
+        ),
+    );
+    let session = probed(&script);
+    assert_eq!(session.pins(), []);
+    let expected = "SET @`a` = 5, @`b` = _utf8mb4 X'C3A4' COLLATE utf8mb4_bin";
+    assert!(restored(&session).contains(&expected.to_owned()));
+}
+
+#[test]
+fn what_cannot_be_restored_pins() {
+    let table = [
+        ("ROW_COUNT()", Answer::Refused, Pin::Unreadable),
+        ("DATABASE()", Answer::Refused, Pin::Unreadable),
+        ("SYSTEM_VARIABLES", Answer::Refused, Pin::Unreadable),
+        ("SESSION STATUS", Answer::Refused, Pin::Unreadable),
+        ("USER_VARIABLES", Answer::Refused, Pin::UserVariable),
+        (
+            "SESSION STATUS",
+            rows(&[
+                &[Some("Com_create_temporary_table"), Some("1")],
+                &[Some("Com_prepare_sql"), Some("0")],
+            ]),
             Pin::TemporaryTable,
         ),
         (
-            3,
-            rows(&[&[Some("Com_prepare_sql"), Some("1")]]),
+            "SESSION STATUS",
+            rows(&[
+                &[Some("Com_create_temporary_table"), Some("0")],
+                &[Some("Com_prepare_sql"), Some("1")],
+            ]),
             Pin::TextPrepare,
         ),
-        (4, rows(&[&[Some("1")]]), Pin::Lock),
-        (4, None, Pin::Lock),
+        (
+            "METADATA_LOCK_INFO",
+            rows(&[&[Some("Table metadata lock")]]),
+            Pin::TableLock,
+        ),
+        (
+            "METADATA_LOCK_INFO",
+            rows(&[&[Some("User lock")]]),
+            Pin::UserLock,
+        ),
+        (
+            "METADATA_LOCK_INFO",
+            rows(&[&[Some("Backup lock")]]),
+            Pin::GlobalLock,
+        ),
     ];
     for (question, answer, pin) in table {
-        let mut answers = clean();
-        answers[question] = answer;
-        assert_eq!(Probe::read(&answers, true).1, [pin]);
+        let session = probed(&but(question, answer));
+        assert_eq!(session.pins(), [pin], "{question}");
     }
+}
+
+#[test]
+fn what_the_last_statement_left_is_kept_and_only_asked_when_needed() {
+    let session = probed(&but(
+        "ROW_COUNT()",
+        rows(&[&[Some("7"), Some("3"), Some("0"), Some("0"), Some("12")]]),
+    ));
+    let left = session.aftermath().unwrap();
+    assert_eq!((left.row_count, left.found_rows), (7, 3));
+    assert_eq!(session.last_insert_id(), 12);
+    assert!(!session.needs_probe());
+    let questions = session.probe(Depth::Needed).questions();
+    assert_eq!(questions.len(), 1, "{questions:?}");
 }
 
 #[test]
@@ -83,9 +191,15 @@ fn values_are_quoted() {
 
 #[test]
 fn without_the_plugin_only_statements_that_may_lock_do() {
-    let mut answers = clean();
-    answers[4] = None;
-    assert_eq!(Probe::read(&answers, false).1, []);
+    let mut session = Session::new(None);
+    let script = but("METADATA_LOCK_INFO", Answer::Refused);
+    probe(&mut session, &script);
+    assert_eq!(session.pins(), []);
+    let text = b"HANDLER t OPEN";
+    let end = dormouse_wire::framer::ReplyEnd::default();
+    session.ran(text, crate::Effects::of(text), crate::Kind::of(text), &end);
+    probe(&mut session, &script);
+    assert_eq!(session.pins(), [Pin::TableLock]);
 }
 
 #[test]
@@ -118,16 +232,19 @@ fn character_sets_are_set_together_where_they_belong_together() {
         ),
     ];
     for (client, results, collation, expected) in table {
-        let mut answers = clean();
-        answers[0] = rows(&[&[
+        let identity: &[Option<&str>] = &[
             None,
             None,
-            Some("0"),
             Some(client),
             results,
             Some(collation),
-        ]]);
-        let restored = Probe::read(&answers, false).0.restore();
-        assert_eq!(restored.last().map(String::as_str), Some(expected));
+            Some("0"),
+            Some("0"),
+        ];
+        let session = probed(&but("DATABASE()", rows(&[identity])));
+        assert_eq!(
+            restored(&session).last().map(String::as_str),
+            Some(expected)
+        );
     }
 }

@@ -1,7 +1,29 @@
 use super::*;
+use crate::probe::tests::{but, clean, probe, rows};
+
+fn ran(session: &mut Session, text: &str, end: &ReplyEnd) {
+    let text = text.as_bytes();
+    session.ran(text, Effects::of(text), Kind::of(text), end);
+}
 
 fn run(session: &mut Session, text: &str) {
-    session.ran(text.as_bytes(), Effects::of(text.as_bytes()), false);
+    ran(session, text, &ReplyEnd::default());
+}
+
+fn fail(session: &mut Session, text: &str) {
+    let end = ReplyEnd {
+        error: Some(1064),
+        ..ReplyEnd::default()
+    };
+    ran(session, text, &end);
+}
+
+/// The counters of a server on which so many temporary tables and statements were made.
+fn counted(tables: &'static str, prepared: &'static str) -> crate::probe::Answer {
+    rows(&[
+        &[Some("Com_create_temporary_table"), Some(tables)],
+        &[Some("Com_prepare_sql"), Some(prepared)],
+    ])
 }
 
 fn restored(session: &Session) -> Vec<String> {
@@ -10,30 +32,6 @@ fn restored(session: &Session) -> Vec<String> {
         .iter()
         .map(|text| String::from_utf8_lossy(text).into_owned())
         .collect()
-}
-
-fn answers(user_variables: &str) -> Vec<Answer> {
-    let rows = |row: &[Option<&str>]| {
-        Some(vec![
-            row.iter()
-                .map(|c| c.map(|c| c.as_bytes().to_vec()))
-                .collect(),
-        ])
-    };
-    vec![
-        rows(&[
-            Some("61"),
-            None,
-            Some("0"),
-            Some("latin1"),
-            Some("latin1"),
-            Some("latin1_bin"),
-        ]),
-        Some(vec![]),
-        rows(&[Some(user_variables)]),
-        Some(vec![]),
-        rows(&[Some("0")]),
-    ]
 }
 
 #[test]
@@ -49,7 +47,7 @@ fn settings_are_replayed_in_order_and_once() {
     }
     assert_eq!(
         restored(&session),
-        ["SET autocommit=0", "USE shop", "SET NAMES utf8mb4"]
+        ["SET autocommit=0", "SET NAMES utf8mb4"]
     );
     assert_eq!(session.knowledge(), Knowledge::Known);
     assert_eq!(session.schema().map(|s| s.to_vec()), Some(b"shop".to_vec()));
@@ -67,12 +65,12 @@ fn a_relative_setting_is_replayed_as_often_as_it_ran() {
 #[test]
 fn a_failed_use_changes_nothing_but_a_failed_set_may_have() {
     let mut session = Session::new(None);
-    session.ran(b"USE nowhere", Effects::of(b"USE nowhere"), true);
+    fail(&mut session, "USE nowhere");
     assert_eq!(
         (session.knowledge(), session.schema()),
         (Knowledge::Known, None)
     );
-    session.ran(b"SET a=1, b=2", Effects::of(b"SET a=1, b=2"), true);
+    fail(&mut session, "SET a=1, b=2");
     assert_eq!(session.knowledge(), Knowledge::Unknown);
 }
 
@@ -82,14 +80,14 @@ fn a_capture_replaces_the_log() {
     run(&mut session, "SET NAMES latin1");
     run(&mut session, "CALL p()");
     assert_eq!(session.knowledge(), Knowledge::Unknown);
-    session.captured(&answers("0"));
+    probe(&mut session, &clean());
     assert_eq!(
         (session.knowledge(), session.pins()),
         (Knowledge::Known, vec![])
     );
     assert_eq!(
         session.restore_schema().map(|s| s.to_vec()),
-        Some(b"a".to_vec())
+        Some(b"shop".to_vec())
     );
     assert!(
         restored(&session)
@@ -114,14 +112,111 @@ fn pins_hold_as_long_as_their_reason() {
     assert_eq!(session.pins(), [Pin::Transaction]);
     session.saw_status(Status::AUTOCOMMIT);
     assert_eq!(session.pins(), []);
-    run(&mut session, "SET TRANSACTION READ ONLY");
-    assert_eq!(session.pins(), [Pin::TransactionCharacteristics]);
-    run(&mut session, "SELECT 1");
-    assert_eq!(session.pins(), []);
-    session.captured(&answers("1"));
-    assert_eq!(session.pins(), [Pin::UserVariable]);
+    run(&mut session, "SET timestamp = UNIX_TIMESTAMP()");
+    assert_eq!(session.pins(), [Pin::HiddenVariable]);
     session.reset();
     assert_eq!(session.pins(), []);
+}
+
+#[test]
+fn the_next_transactions_characteristics_are_set_again_until_it_begins() {
+    let mut session = Session::new(None);
+    run(&mut session, "SET TRANSACTION READ ONLY");
+    assert_eq!(session.pins(), []);
+    assert!(session.is_tainted(), "no other session must inherit it");
+    assert_eq!(restored(&session), ["SET TRANSACTION READ ONLY"]);
+    run(&mut session, "SELECT 1");
+    assert_eq!(restored(&session), Vec::<String>::new());
+}
+
+#[test]
+fn a_timestamp_outlives_a_capture() {
+    let mut session = Session::new(None);
+    run(&mut session, "SET timestamp = 1000");
+    probe(&mut session, &clean());
+    assert!(restored(&session).contains(&"SET timestamp = 1000".to_owned()));
+    session.reset();
+    assert_eq!(restored(&session), Vec::<String>::new());
+}
+
+#[test]
+fn a_temporary_table_pins_as_long_as_it_exists() {
+    let mut session = Session::new(None);
+    run(&mut session, "USE shop");
+    run(&mut session, "CREATE TEMPORARY TABLE t (i INT)");
+    let mut script = but("SESSION STATUS", counted("1", "0"));
+    let shown = rows(&[&[Some("t"), Some("CREATE TEMPORARY TABLE `t` (")]]);
+    script.insert(0, ("SHOW CREATE TABLE `shop`.`t`", shown));
+    probe(&mut session, &script);
+    assert_eq!(session.pins(), [Pin::TemporaryTable]);
+    run(&mut session, "DROP TABLE t");
+    assert!(session.needs_probe());
+    script.remove(0);
+    probe(&mut session, &script);
+    assert_eq!(session.pins(), []);
+}
+
+#[test]
+fn statements_prepared_as_text_are_prepared_again() {
+    let mut session = Session::new(None);
+    run(&mut session, "USE shop");
+    run(&mut session, "PREPARE p FROM 'SELECT 1'");
+    probe(&mut session, &but("SESSION STATUS", counted("0", "1")));
+    assert_eq!(session.pins(), []);
+    assert!(restored(&session).contains(&"PREPARE p FROM 'SELECT 1'".to_owned()));
+    // on the new backend the server has counted one
+    session.leave();
+    probe(&mut session, &but("SESSION STATUS", counted("0", "1")));
+    assert_eq!(session.pins(), []);
+    run(&mut session, "USE other");
+    assert_eq!(
+        session.pins(),
+        [Pin::TextPrepare],
+        "it means the other schema"
+    );
+}
+
+#[test]
+fn what_a_reply_tells_is_not_asked() {
+    let mut session = Session::new(None);
+    let select = ReplyEnd {
+        rows: Some(4),
+        ..ReplyEnd::default()
+    };
+    ran(&mut session, "SELECT * FROM t", &select);
+    assert!(!session.needs_probe());
+    let update = ReplyEnd {
+        affected: 2,
+        ..ReplyEnd::default()
+    };
+    ran(&mut session, "UPDATE t SET i = 1", &update);
+    assert!(session.is_free());
+    session.leave();
+    let left = session.aftermath().unwrap();
+    assert_eq!((left.row_count, left.found_rows), (2, 4));
+
+    for (text, end) in [
+        ("SELECT SQL_CALC_FOUND_ROWS * FROM t", select),
+        (
+            "INSERT INTO t VALUES (NULL)",
+            ReplyEnd {
+                last_insert_id: 7,
+                ..ReplyEnd::default()
+            },
+        ),
+        (
+            "UPDATE t SET i = 1000",
+            ReplyEnd {
+                warnings: 1,
+                ..ReplyEnd::default()
+            },
+        ),
+        ("SHOW TABLES", ReplyEnd::default()),
+    ] {
+        let mut session = Session::new(None);
+        ran(&mut session, text, &end);
+        assert!(session.needs_probe(), "{text}");
+    }
 }
 
 #[test]
@@ -131,6 +226,7 @@ fn losing_the_backend_tells_what_is_lost() {
     assert_eq!(session.lost_backend(), []);
     run(&mut session, "CALL p()");
     assert_eq!(session.lost_backend(), [Pin::Unreadable]);
-    session.captured(&answers("3"));
-    assert_eq!(session.lost_backend(), [Pin::UserVariable]);
+    let locked = rows(&[&[Some("User lock")]]);
+    probe(&mut session, &but("METADATA_LOCK_INFO", locked));
+    assert_eq!(session.lost_backend(), [Pin::UserLock]);
 }

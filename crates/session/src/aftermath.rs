@@ -1,0 +1,193 @@
+//! What later statements can ask about the last one: `ROW_COUNT()`, `FOUND_ROWS()`, how many
+//! warnings there were and which.
+//!
+//! No server lets one set these. So when something of Dormouse's own has run between two statements
+//! of a client, or the session has moved to another backend, what they were is kept here, and a
+//! statement that asks for them gets what is kept. (MariaDB Knowledge Base, "Diagnostics Area",
+//! "FOUND_ROWS", "ROW_COUNT". A `SELECT` without a table reads them and keeps the warnings.)
+
+use dormouse_wire::rows::Value;
+
+use crate::lexer::{Lexer, Token};
+
+/// What the last statement left for others to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Aftermath {
+    /// `ROW_COUNT()`: −1 after a result with columns and after an error.
+    pub row_count: i64,
+    /// `FOUND_ROWS()`.
+    pub found_rows: u64,
+    /// `@@warning_count`, which counts errors and notes too.
+    pub warnings: u64,
+    /// `@@error_count`.
+    pub errors: u64,
+    /// The server's whole reply to `SHOW WARNINGS`, if there were any.
+    pub warning_list: Option<Box<[u8]>>,
+    /// The server's whole reply to `SHOW ERRORS`, if there were any.
+    pub error_list: Option<Box<[u8]>>,
+}
+
+/// How a statement reads the aftermath of the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// Not at all.
+    No,
+    /// It is `SHOW WARNINGS` or `SHOW ERRORS`: this is the reply.
+    Reply(Box<[u8]>),
+    /// It is a `SELECT` of one row; these values of it are replaced.
+    Patch(Vec<Value>),
+    /// In a way that cannot be answered any more: the name of what it reads.
+    Cannot(&'static str),
+}
+
+/// One of the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    RowCount,
+    FoundRows,
+    Warnings,
+    Errors,
+    /// Something the server knows.
+    Other,
+}
+
+impl Aftermath {
+    /// How a text, sent with `COM_QUERY`, reads it.
+    #[must_use]
+    pub fn reading(&self, text: &[u8]) -> Reading {
+        let Some(name) = mentioned(text) else {
+            return Reading::No;
+        };
+        let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
+        let first = tokens.next();
+        if first.is_some_and(|token| token.is("SHOW")) {
+            return self.show(tokens.collect(), name);
+        }
+        if !first.is_some_and(|token| token.is("SELECT")) {
+            return Reading::Cannot(name);
+        }
+        let tokens: Vec<_> = tokens.collect();
+        let items: Option<Vec<Asked>> = tokens
+            .split(|token| *token == Token::Other(b','))
+            .map(asked)
+            .collect();
+        items.map_or(Reading::Cannot(name), |items| {
+            Reading::Patch(items.into_iter().map(|item| self.value(item)).collect())
+        })
+    }
+
+    fn show(&self, rest: Vec<Token<'_>>, name: &'static str) -> Reading {
+        let count = rest.first().is_some_and(|token| token.is("COUNT"));
+        let list = match rest.last() {
+            Some(token) if token.is("WARNINGS") && count => {
+                return Reading::Patch(vec![self.value(Asked::Warnings)]);
+            }
+            Some(token) if token.is("ERRORS") && count => {
+                return Reading::Patch(vec![self.value(Asked::Errors)]);
+            }
+            Some(token) if token.is("WARNINGS") && rest.len() == 1 => &self.warning_list,
+            Some(token) if token.is("ERRORS") && rest.len() == 1 => &self.error_list,
+            _ if self.warnings == 0 => return Reading::No,
+            _ => return Reading::Cannot(name),
+        };
+        // where there are none, the server says so too
+        list.clone().map_or(Reading::No, Reading::Reply)
+    }
+
+    fn value(&self, asked: Asked) -> Value {
+        match asked {
+            Asked::RowCount => Some(self.row_count.to_string().into_bytes()),
+            Asked::FoundRows => Some(self.found_rows.to_string().into_bytes()),
+            Asked::Warnings => Some(self.warnings.to_string().into_bytes()),
+            Asked::Errors => Some(self.errors.to_string().into_bytes()),
+            Asked::Other => None,
+        }
+    }
+
+    /// What is left of it after a statement that the server has run. A `SELECT` or `DO` without a
+    /// table keeps the warnings of the statement before.
+    #[must_use]
+    pub fn after(mut self, text: &[u8], rows: Option<u64>) -> Option<Self> {
+        if self.warnings == 0 || !keeps_warnings(text) {
+            return None;
+        }
+        self.row_count = -1;
+        self.found_rows = rows.unwrap_or(self.found_rows);
+        Some(self)
+    }
+}
+
+/// Whether a text leaves the warnings of the statement before as they are.
+pub(crate) fn keeps_warnings(text: &[u8]) -> bool {
+    let mut tokens = Lexer::new(text);
+    let first = tokens.next();
+    let is = |word| first.is_some_and(|token| token.is(word));
+    (is("SELECT") || is("DO")) && !tokens.any(|token| token.is("FROM"))
+        || is("SHOW") && mentioned(text).is_some()
+}
+
+/// The name of the first thing in a text that asks for the aftermath.
+#[must_use]
+pub fn mentioned(text: &[u8]) -> Option<&'static str> {
+    const NAMES: [(&str, &str); 7] = [
+        ("FOUND_ROWS", "FOUND_ROWS()"),
+        ("ROW_COUNT", "ROW_COUNT()"),
+        ("WARNING_COUNT", "@@warning_count"),
+        ("ERROR_COUNT", "@@error_count"),
+        ("WARNINGS", "SHOW WARNINGS"),
+        ("ERRORS", "SHOW ERRORS"),
+        ("DIAGNOSTICS", "GET DIAGNOSTICS"),
+    ];
+    Lexer::new(text).find_map(|token| {
+        let found = NAMES.iter().find(|(word, _)| token.is(word));
+        found.map(|(_, name)| *name)
+    })
+}
+
+/// One item of a list of selected values: a known one, with or without a name.
+fn asked(item: &[Token<'_>]) -> Option<Asked> {
+    let open = Token::Other(b'(');
+    let close = Token::Other(b')');
+    let (asked, rest) = match item {
+        [name, a, b, rest @ ..] if *a == open && *b == close => {
+            let table = [
+                ("ROW_COUNT", Asked::RowCount),
+                ("FOUND_ROWS", Asked::FoundRows),
+                ("LAST_INSERT_ID", Asked::Other),
+            ];
+            let found = table.iter().find(|(word, _)| name.is(word))?;
+            (found.1, rest)
+        }
+        [Token::SystemVariable, rest @ ..] => {
+            let rest = match rest {
+                [scope, Token::Other(b'.'), rest @ ..]
+                    if scope.is("SESSION") || scope.is("LOCAL") =>
+                {
+                    rest
+                }
+                _ => rest,
+            };
+            let (name, rest) = rest.split_first()?;
+            let table = [
+                ("WARNING_COUNT", Asked::Warnings),
+                ("ERROR_COUNT", Asked::Errors),
+            ];
+            let found = table.iter().find(|(word, _)| name.is(word))?;
+            (found.1, rest)
+        }
+        _ => return None,
+    };
+    let named = |token: &Token<'_>| {
+        matches!(token, Token::Word(word) if !word.first().is_some_and(u8::is_ascii_digit))
+            || matches!(token, Token::Quoted(_) | Token::Text)
+    };
+    match rest {
+        [] => Some(asked),
+        [name] if named(name) && !name.is("FROM") => Some(asked),
+        [word, name] if word.is("AS") && named(name) => Some(asked),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use super::*;
+
+fn aftermath() -> Aftermath {
+    Aftermath {
+        row_count: -1,
+        found_rows: 12,
+        warnings: 3,
+        errors: 1,
+        warning_list: Some(b"list".as_slice().into()),
+        error_list: Some(b"errors".as_slice().into()),
+    }
+}
+
+fn patch<const N: usize>(values: [&str; N]) -> Reading {
+    let value = |text: &&str| (!text.is_empty()).then(|| text.as_bytes().to_vec());
+    Reading::Patch(values.iter().map(value).collect())
+}
+
+#[test]
+fn a_statement_that_asks_for_it_is_recognised() {
+    let list = |text: &str| Reading::Reply(text.as_bytes().into());
+    for (text, expected) in [
+        ("SELECT 1", Reading::No),
+        ("SELECT 'FOUND_ROWS()'", Reading::No),
+        ("SELECT FOUND_ROWS()", patch(["12"])),
+        (
+            "select found_rows() as n, ROW_COUNT();",
+            patch(["12", "-1"]),
+        ),
+        (
+            "SELECT @@warning_count, @@session.error_count e",
+            patch(["3", "1"]),
+        ),
+        (
+            "SELECT ROW_COUNT() `rows`, LAST_INSERT_ID()",
+            patch(["-1", ""]),
+        ),
+        ("SELECT FOUND_ROWS() + 1", Reading::Cannot("FOUND_ROWS()")),
+        (
+            "SELECT FOUND_ROWS() FROM t",
+            Reading::Cannot("FOUND_ROWS()"),
+        ),
+        (
+            "SELECT ROW_COUNT(), a FROM t",
+            Reading::Cannot("ROW_COUNT()"),
+        ),
+        ("SELECT ROW_COUNT() INTO @x", Reading::Cannot("ROW_COUNT()")),
+        (
+            "INSERT INTO t VALUES (ROW_COUNT())",
+            Reading::Cannot("ROW_COUNT()"),
+        ),
+        ("SHOW WARNINGS", list("list")),
+        ("SHOW ERRORS;", list("errors")),
+        ("SHOW COUNT(*) WARNINGS", patch(["3"])),
+        ("SHOW COUNT(*) ERRORS", patch(["1"])),
+        ("SHOW WARNINGS LIMIT 1", Reading::Cannot("SHOW WARNINGS")),
+        (
+            "GET DIAGNOSTICS @n = NUMBER",
+            Reading::Cannot("GET DIAGNOSTICS"),
+        ),
+    ] {
+        assert_eq!(aftermath().reading(text.as_bytes()), expected, "{text}");
+    }
+}
+
+#[test]
+fn without_warnings_the_server_can_say_so_itself() {
+    let none = Aftermath::default();
+    for text in ["SHOW WARNINGS", "SHOW ERRORS", "SHOW WARNINGS LIMIT 1"] {
+        assert_eq!(none.reading(text.as_bytes()), Reading::No, "{text}");
+    }
+}
+
+#[test]
+fn a_select_without_a_table_keeps_the_warnings() {
+    let after = |text: &str| aftermath().after(text.as_bytes(), Some(1));
+    let kept = Aftermath {
+        found_rows: 1,
+        ..aftermath()
+    };
+    assert_eq!(after("SELECT 1"), Some(kept.clone()));
+    assert_eq!(after("SHOW WARNINGS"), Some(kept));
+    assert_eq!(after("SELECT 1 FROM t"), None);
+    assert_eq!(after("INSERT INTO t VALUES (1)"), None);
+    assert_eq!(Aftermath::default().after(b"SELECT 1", Some(1)), None);
+}

@@ -1,0 +1,163 @@
+//! Temporary tables: which there may be, and whether they are still there.
+//!
+//! No list of them exists on MariaDB 10.11. The server counts `CREATE TEMPORARY TABLE` for each
+//! session, and `SHOW CREATE TABLE` tells a temporary table from another of the same name. So as
+//! long as all that the server has counted was made by texts seen here, each name can be checked; a
+//! table made out of sight, by a procedure, stays until a reset.
+
+use std::collections::BTreeSet;
+
+use crate::lexer::{Lexer, Token};
+
+/// The most names that are checked, one by one.
+const MOST: usize = 32;
+
+/// What a session is known to have made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Temporaries {
+    /// As they are written in a statement: `` `schema`.`table` ``.
+    names: BTreeSet<String>,
+    /// How many `CREATE TEMPORARY TABLE` the server must have counted.
+    seen: u64,
+    /// Whether there may be one whose name is not known.
+    obscure: bool,
+}
+
+impl Temporaries {
+    /// Whether there may be any.
+    pub(crate) fn may_exist(&self) -> bool {
+        self.obscure || !self.names.is_empty()
+    }
+
+    /// Notes a text that has run in this schema.
+    pub(crate) fn ran(&mut self, text: &[u8], schema: Option<&[u8]>) {
+        let mut tokens = Lexer::new(text);
+        let Some(first) = tokens.next() else {
+            return;
+        };
+        if first.is("CREATE") && Lexer::new(text).any(|token| token.is("TEMPORARY")) {
+            self.seen += 1;
+            match created(text, schema) {
+                Some(name) if self.names.len() < MOST => {
+                    self.names.insert(name);
+                }
+                _ => self.obscure = true,
+            }
+        } else if (first.is("ALTER") || first.is("RENAME")) && self.may_exist() {
+            // it may have another name now
+            self.obscure = true;
+        }
+    }
+
+    /// What the server has counted.
+    pub(crate) fn counted(&mut self, created: u64) {
+        self.obscure |= created > self.seen;
+    }
+
+    /// The questions by which each name is checked.
+    pub(crate) fn questions(&self) -> Vec<String> {
+        let ask = |name| format!("SHOW CREATE TABLE {name}");
+        self.names.iter().map(ask).collect()
+    }
+
+    /// The answers to the questions, in order: the second column of the row, if there was one.
+    pub(crate) fn answered(&mut self, answers: &[Option<Vec<u8>>]) {
+        let there = |answer: &Option<Vec<u8>>| {
+            answer
+                .as_ref()
+                .is_some_and(|text| text.starts_with(b"CREATE TEMPORARY "))
+        };
+        let names = std::mem::take(&mut self.names);
+        let kept = names.into_iter().zip(answers);
+        self.names = kept
+            .filter(|(_, answer)| there(answer))
+            .map(|(name, _)| name)
+            .collect();
+    }
+}
+
+/// The name in `CREATE [OR REPLACE] TEMPORARY TABLE [IF NOT EXISTS] name`.
+fn created(text: &[u8], schema: Option<&[u8]>) -> Option<String> {
+    let mut tokens = Lexer::new(text).skip_while(|token| !token.is("TEMPORARY"));
+    tokens.next()?;
+    if !tokens.next()?.is("TABLE") {
+        return None;
+    }
+    let mut token = tokens.next()?;
+    if token.is("IF") {
+        token = tokens.nth(2)?;
+    }
+    let first = name(&token)?;
+    match tokens.next() {
+        Some(Token::Other(b'.')) => Some(format!("{first}.{}", name(&tokens.next()?)?)),
+        _ => {
+            let schema = std::str::from_utf8(schema?).ok().filter(|s| s.is_ascii())?;
+            Some(format!("`{}`.{first}", schema.replace('`', "``")))
+        }
+    }
+}
+
+fn name(token: &Token<'_>) -> Option<String> {
+    let inside = match token {
+        Token::Word(word) => std::str::from_utf8(word).ok()?.to_owned(),
+        // doubled backticks stay doubled
+        Token::Quoted(name) => std::str::from_utf8(name).ok()?.to_owned(),
+        _ => return None,
+    };
+    inside.is_ascii().then(|| format!("`{inside}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(texts: &[&str]) -> Temporaries {
+        let mut all = Temporaries::default();
+        for text in texts {
+            all.ran(text.as_bytes(), Some(b"shop"));
+        }
+        all
+    }
+
+    #[test]
+    fn names_are_read_from_the_texts() {
+        for (text, name) in [
+            ("CREATE TEMPORARY TABLE t (i INT)", "`shop`.`t`"),
+            (
+                "create or replace temporary table if not exists `a``b` (i int)",
+                "`shop`.`a``b`",
+            ),
+            ("CREATE TEMPORARY TABLE other . t SELECT 1", "`other`.`t`"),
+        ] {
+            let all = after(&[text]);
+            assert_eq!(
+                all.questions(),
+                [format!("SHOW CREATE TABLE {name}")],
+                "{text}"
+            );
+            assert!(!all.obscure);
+        }
+        assert!(after(&["CREATE TEMPORARY SEQUENCE s"]).obscure);
+        assert!(after(&["CREATE TEMPORARY TABLE t (i INT)", "ALTER TABLE t RENAME u"]).obscure);
+        assert!(!after(&["CREATE TABLE t (i INT)", "DROP TABLE t"]).may_exist());
+    }
+
+    #[test]
+    fn one_is_there_as_long_as_the_server_says_so() {
+        let mut all = after(&[
+            "CREATE TEMPORARY TABLE a (i INT)",
+            "CREATE TEMPORARY TABLE b (i INT)",
+        ]);
+        all.counted(2);
+        assert!(all.may_exist());
+        all.answered(&[
+            Some(b"CREATE TABLE `a` ...".to_vec()),
+            Some(b"CREATE TEMPORARY TABLE".to_vec()),
+        ]);
+        assert_eq!(all.questions(), ["SHOW CREATE TABLE `shop`.`b`"]);
+        all.answered(&[None]);
+        assert!(!all.may_exist());
+        all.counted(3);
+        assert!(all.may_exist(), "a procedure has made one");
+    }
+}

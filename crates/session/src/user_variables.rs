@@ -1,0 +1,189 @@
+//! User variables: reading them so that each can be set again just as it was.
+//!
+//! `information_schema.USER_VARIABLES` tells names and types, and the value of a number exactly; a
+//! text it converts, so texts are asked for by themselves, in hexadecimal.
+
+use crate::probe::Rows;
+
+/// The most bytes of statements that are kept to restore one session's variables.
+pub const MOST_BYTES: usize = 64 << 10;
+
+/// Asks for all of them.
+pub(crate) const NAMES: &str = "SELECT HEX(CONVERT(VARIABLE_NAME USING utf8mb4)), VARIABLE_TYPE, \
+     IF(VARIABLE_TYPE = 'VARCHAR', NULL, VARIABLE_VALUE) \
+     FROM information_schema.USER_VARIABLES LIMIT 10000";
+
+/// One variable, as far as the first answer tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    name: String,
+    kind: String,
+    value: Option<String>,
+}
+
+fn text(value: Option<&Option<Vec<u8>>>) -> Option<String> {
+    String::from_utf8(value?.clone()?).ok()
+}
+
+/// Reads the answer to [`NAMES`]; `None` if there is one whose name cannot be written safely.
+pub(crate) fn names(rows: &Rows) -> Option<Vec<Named>> {
+    let named = rows.iter().map(|row| {
+        let name = crate::probe::unhex(row.first())?;
+        let name = String::from_utf8(name)
+            .ok()
+            .filter(|name| name.is_ascii())?;
+        Some(Named {
+            name,
+            kind: text(row.get(1))?,
+            value: text(row.get(2)),
+        })
+    });
+    named.collect()
+}
+
+fn quoted(name: &str) -> String {
+    format!("@`{}`", name.replace('`', "``"))
+}
+
+/// The question for the values of texts; `None` if there is no text.
+pub(crate) fn texts(all: &[Named]) -> Option<String> {
+    let items: Vec<String> = all
+        .iter()
+        .filter(|one| one.kind == "VARCHAR")
+        .map(|one| {
+            let name = quoted(&one.name);
+            format!("HEX({name}), CHARSET({name}), COLLATION({name})")
+        })
+        .collect();
+    (!items.is_empty()).then(|| format!("SELECT {}", items.join(", ")))
+}
+
+/// The assignments that restore them; `None` if they are too much to keep or cannot be read.
+pub(crate) fn assignments(all: &[Named], texts: Option<&Rows>) -> Option<Vec<String>> {
+    let mut values = texts.and_then(|rows| rows.first()).into_iter().flatten();
+    let mut statements = Vec::with_capacity(all.len());
+    let mut bytes = 0;
+    for one in all {
+        let name = quoted(&one.name);
+        let statement = if one.kind == "VARCHAR" {
+            let hex = values.next()?.clone();
+            let charset = text(values.next())?;
+            let collation = text(values.next())?;
+            of_text(
+                &name,
+                hex.map(String::from_utf8).transpose().ok()?,
+                &charset,
+                &collation,
+            )
+        } else {
+            of_number(&name, &one.kind, one.value.as_deref())?
+        };
+        bytes += statement.len();
+        if bytes > MOST_BYTES {
+            return None;
+        }
+        statements.push(statement);
+    }
+    Some(statements)
+}
+
+fn of_text(name: &str, hex: Option<String>, charset: &str, collation: &str) -> String {
+    let literal = |hex: &str| {
+        if charset == "binary" {
+            format!("_binary X'{hex}'")
+        } else {
+            format!("_{charset} X'{hex}' COLLATE {collation}")
+        }
+    };
+    match hex {
+        Some(hex) => format!("{name} = {}", literal(&hex)),
+        // it has a character set all the same
+        None => format!("{name} = {}, {name} = NULL", literal("")),
+    }
+}
+
+fn of_number(name: &str, kind: &str, value: Option<&str>) -> Option<String> {
+    let literal = |value: &str| match kind {
+        "INT" => Some(value.to_owned()),
+        "INT UNSIGNED" => Some(format!("CAST({value} AS UNSIGNED)")),
+        "DOUBLE" if value.contains(['e', 'E']) => Some(value.to_owned()),
+        "DOUBLE" => Some(format!("{value}e0")),
+        "DECIMAL" if value.contains('.') => Some(value.to_owned()),
+        "DECIMAL" => Some(format!("CAST({value} AS DECIMAL(65,0))")),
+        _ => None,
+    };
+    Some(match value {
+        Some(value) => format!("{name} = {}", literal(value)?),
+        None => format!("{name} = {}, {name} = NULL", literal("0")?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(values: &[Option<&str>]) -> Vec<Option<Vec<u8>>> {
+        let bytes = |value: &Option<&str>| value.map(|value| value.as_bytes().to_vec());
+        values.iter().map(bytes).collect()
+    }
+
+    #[test]
+    fn each_type_is_set_as_it_was() {
+        let all = names(&vec![
+            row(&[Some("61"), Some("INT"), Some("-5")]),
+            row(&[
+                Some("62"),
+                Some("INT UNSIGNED"),
+                Some("18446744073709551615"),
+            ]),
+            row(&[Some("63"), Some("DOUBLE"), Some("10000000000")]),
+            row(&[Some("64"), Some("DOUBLE"), Some("1.25e-300")]),
+            row(&[Some("65"), Some("DECIMAL"), Some("1.50")]),
+            row(&[Some("66"), Some("DECIMAL"), Some("5")]),
+            row(&[Some("67"), Some("VARCHAR"), None]),
+            row(&[Some("6860"), Some("VARCHAR"), None]),
+            row(&[Some("69"), Some("INT"), None]),
+        ]);
+        let all = all.unwrap();
+        assert_eq!(
+            texts(&all).unwrap(),
+            "SELECT HEX(@`g`), CHARSET(@`g`), COLLATION(@`g`), \
+             HEX(@`h```), CHARSET(@`h```), COLLATION(@`h```)"
+        );
+        let answer = vec![row(&[
+            Some("C3A4"),
+            Some("utf8mb4"),
+            Some("utf8mb4_bin"),
+            None,
+            Some("binary"),
+            Some("binary"),
+        ])];
+        assert_eq!(
+            assignments(&all, Some(&answer)).unwrap(),
+            [
+                "@`a` = -5",
+                "@`b` = CAST(18446744073709551615 AS UNSIGNED)",
+                "@`c` = 10000000000e0",
+                "@`d` = 1.25e-300",
+                "@`e` = 1.50",
+                "@`f` = CAST(5 AS DECIMAL(65,0))",
+                "@`g` = _utf8mb4 X'C3A4' COLLATE utf8mb4_bin",
+                "@`h``` = _binary X'', @`h``` = NULL",
+                "@`i` = 0, @`i` = NULL",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_too_much_or_unsafe_is_not_kept() {
+        assert_eq!(
+            names(&vec![row(&[Some("C3A4"), Some("INT"), Some("1")])]),
+            None
+        );
+        let all = names(&vec![row(&[Some("61"), Some("VARCHAR"), None])]).unwrap();
+        let long = "41".repeat(MOST_BYTES);
+        let answer = vec![row(&[Some(&long), Some("latin1"), Some("latin1_bin")])];
+        assert_eq!(assignments(&all, Some(&answer)), None);
+        assert_eq!(assignments(&all, None), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! Scripts made by chance, of statements that touch every kind of session state.
+
+use crate::adversary::Dice;
+use crate::script::{Action, Step};
+
+/// Steps in a script.
+const STEPS: u64 = 60;
+
+/// The script of a seed: two sessions, each with a table of its own.
+pub(crate) fn script(seed: u64) -> Vec<Step> {
+    let mut dice = Dice::new(seed ^ 0x5eed);
+    let mut steps = Vec::new();
+    for session in ['a', 'b'] {
+        steps.push(query(session, "USE d".to_owned()));
+    }
+    for _ in 0..STEPS {
+        let session = if dice.below(2) == 0 { 'a' } else { 'b' };
+        steps.push(step(&mut dice, session));
+    }
+    steps
+}
+
+fn query(session: char, text: String) -> Step {
+    Step {
+        session,
+        action: Action::Query(text),
+    }
+}
+
+fn step(dice: &mut Dice, session: char) -> Step {
+    let t = format!("d.{session}");
+    let value = dice.one_of(&[
+        "1",
+        "-7",
+        "1.50",
+        "2.5e0",
+        "'text'",
+        "NULL",
+        "X'00ff'",
+        "_latin1'abc'",
+        "18446744073709551615",
+        "_utf8mb4'a\u{e4}' COLLATE utf8mb4_bin",
+        "CAST(3 AS DECIMAL(5,0))",
+    ]);
+    let variable = dice.one_of(&["@x", "@y", "@`z z`"]);
+    let n = dice.below(300);
+    let text = match dice.below(60) {
+        0 | 1 => format!("SET {variable} = {value}"),
+        2 => format!("SELECT {variable}, COLLATION({variable}), COERCIBILITY({variable})"),
+        3 => "SELECT @x, @y, @`z z`".to_owned(),
+        4 => format!("SELECT {variable} := {value}"),
+        5 => format!("SELECT COUNT(*) INTO @y FROM {t}"),
+        6 => format!("SET NAMES {}", dice.one_of(&["latin1", "utf8mb4", "utf8mb3 COLLATE utf8mb3_bin"])),
+        7 => format!("SET sql_mode = {}", dice.one_of(&["''", "'ANSI'", "'STRICT_ALL_TABLES'", "DEFAULT"])),
+        8 => format!("SET time_zone = {}", dice.one_of(&["'+00:00'", "'-03:30'", "DEFAULT"])),
+        9 => format!("SET autocommit = {}", dice.one_of(&["0", "1", "1"])),
+        10 => format!("SET SESSION TRANSACTION ISOLATION LEVEL {}", dice.one_of(&["READ COMMITTED", "SERIALIZABLE", "REPEATABLE READ"])),
+        11 => dice.one_of(&["SET ROLE r", "SET ROLE NONE", "SELECT CURRENT_ROLE()"]).to_owned(),
+        12 => dice.one_of(&["USE d", "USE e", "USE nowhere"]).to_owned(),
+        13 | 14 => "SELECT DATABASE(), @@sql_mode, @@time_zone, @@autocommit, @@tx_isolation, @@character_set_client, @@collation_connection, @@character_set_results, @@sql_select_limit".to_owned(),
+        15..=17 => format!("INSERT INTO {t} (n, c) VALUES ({}, 'c{n}')", n % 100),
+        18 => format!("INSERT IGNORE INTO {t} (n) VALUES ({n}), (1000)"),
+        19 => format!("INSERT INTO {t} (i, n) VALUES ({}, 5) ON DUPLICATE KEY UPDATE n = n + 1", n % 10 + 1),
+        20 => format!("UPDATE {t} SET n = {} WHERE i < {}", n % 100, n % 7),
+        21 => format!("DELETE FROM {t} WHERE i > {}", 5 + n % 40),
+        22 | 23 => format!("SELECT * FROM {t} ORDER BY i"),
+        24 => format!("SELECT SQL_CALC_FOUND_ROWS i FROM {t} ORDER BY i LIMIT 1"),
+        25 | 26 => "SELECT FOUND_ROWS()".to_owned(),
+        27 | 28 => "SELECT ROW_COUNT()".to_owned(),
+        29 | 30 => "SELECT LAST_INSERT_ID()".to_owned(),
+        31 => "SHOW WARNINGS".to_owned(),
+        32 => "SELECT @@warning_count, @@error_count".to_owned(),
+        33 => "SHOW COUNT(*) WARNINGS".to_owned(),
+        34 => "BEGIN".to_owned(),
+        35 | 36 => "COMMIT".to_owned(),
+        37 => "ROLLBACK".to_owned(),
+        38 => dice.one_of(&["SAVEPOINT s", "ROLLBACK TO s"]).to_owned(),
+        39 => "CREATE TEMPORARY TABLE IF NOT EXISTS d.tmp (i INT)".to_owned(),
+        40 => format!("INSERT INTO d.tmp VALUES ({n})"),
+        41 => "SELECT * FROM d.tmp".to_owned(),
+        42 | 43 => dice.one_of(&["DROP TEMPORARY TABLE IF EXISTS d.tmp", "DROP TABLE d.tmp"]).to_owned(),
+        44 => format!("SELECT GET_LOCK('{session}', 0)"),
+        45 | 46 => dice.one_of(&["SELECT RELEASE_ALL_LOCKS()", "DO RELEASE_LOCK('a')"]).to_owned(),
+        47 => "PREPARE p FROM 'SELECT ? + 1'".to_owned(),
+        48 => "EXECUTE p USING @x".to_owned(),
+        49 => "DEALLOCATE PREPARE p".to_owned(),
+        50 => "SET TRANSACTION READ ONLY".to_owned(),
+        51 => dice.one_of(&["SET timestamp = 1234567", "SET timestamp = DEFAULT"]).to_owned(),
+        52 => "SELECT @@timestamp < 2000000".to_owned(),
+        53 => dice.one_of(&["SELECT nonsense", "nonsense", "SELECT 1 FROM d.missing", "SELECT 1/0"]).to_owned(),
+        54 => dice.one_of(&["SELECT 1", "DO 1", "SELECT 'a' AS b"]).to_owned(),
+        55 => {
+            let action = dice.one_of(&[&Action::Ping, &Action::Reset, &Action::Use("d".into())]).clone();
+            return Step { session, action };
+        }
+        56 => {
+            let text = dice.one_of(&["SELECT ?, ? + 1", "SELECT CONCAT(?, ?)"]).to_owned();
+            let values = vec![n.to_string(), "5".to_owned()];
+            return Step { session, action: Action::Once(text, values) };
+        }
+        57 => {
+            let text = format!("SELECT i, ? FROM {t} ORDER BY i LIMIT 2");
+            return Step { session, action: Action::Prepare("q".into(), text) };
+        }
+        58 => {
+            let action = Action::Execute("q".into(), vec![n.to_string()]);
+            return Step { session, action };
+        }
+        _ => format!("UPDATE {t} SET i = LAST_INSERT_ID(i + 1000) ORDER BY i DESC LIMIT 1"),
+    };
+    query(session, text)
+}

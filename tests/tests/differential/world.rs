@@ -1,0 +1,276 @@
+//! The two sides: a server, and Dormouse.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use dormouse_testkit::{Client, Created, Dormouse, process};
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::command::Command;
+
+use crate::script::{Action, Step};
+
+/// Backends that the sessions of a script and their rivals share.
+const BACKENDS: usize = 3;
+
+/// Both sides and what has been done to one of them.
+pub(crate) struct World {
+    dormouse: Dormouse,
+    /// The database whose server is asked directly; it never sleeps.
+    plain: Created,
+    /// The server's socket.
+    socket: PathBuf,
+    moved: Created,
+    rivals: Vec<Client>,
+    sessions: Vec<char>,
+    done: BTreeMap<&'static str, u64>,
+}
+
+/// Where the two sides differ.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    /// The number of the step.
+    pub(crate) at: usize,
+    history: String,
+    plain: Vec<u8>,
+    moved: Vec<u8>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.history)?;
+        writeln!(f, "server:   {}", readable(&self.plain))?;
+        write!(f, "dormouse: {}", readable(&self.moved))
+    }
+}
+
+fn readable(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let mut rest = bytes;
+    while let [a, b, c, seq, tail @ ..] = rest {
+        let len = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
+        let (payload, tail) = tail.split_at(len.min(tail.len()));
+        text.push_str(&format!("\n  {seq}: {}", payload.escape_ascii()));
+        rest = tail;
+    }
+    text
+}
+
+/// One side's sessions.
+#[derive(Default)]
+struct Side {
+    clients: BTreeMap<char, Client>,
+    prepared: BTreeMap<(char, String), u32>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let dormouse = Dormouse::start_with(&format!(
+            "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
+             [pool]\nbackends_max = {BACKENDS}\nlease_timeout = \"200ms\"\n"
+        ));
+        let plain = dormouse.create("plain", &[]);
+        let moved = dormouse.create("moved", &[]);
+        // beside its data, as its error log is
+        let folder = dormouse.data_dir().join("instances");
+        let instance = dormouse.show("plain")["instance"].to_string();
+        let socket = folder.join(instance).join("mysqld.sock");
+        let rivals = (0..BACKENDS).map(|_| dormouse.connect(&moved)).collect();
+        Self {
+            dormouse,
+            plain,
+            socket,
+            moved,
+            rivals,
+            sessions: Vec::new(),
+            done: BTreeMap::new(),
+        }
+    }
+
+    fn count(&mut self, what: &'static str) -> &'static str {
+        *self.done.entry(what).or_default() += 1;
+        what
+    }
+
+    /// How often the adversary has done what.
+    pub(crate) fn summary(&self) -> String {
+        format!("{:?}", self.done)
+    }
+
+    /// How often it has struck at all.
+    pub(crate) fn strikes(&self) -> u64 {
+        self.done.values().sum()
+    }
+
+    /// As many other clients as there are backends run a statement.
+    pub(crate) fn steal(&mut self) -> &'static str {
+        for rival in &mut self.rivals {
+            // it may wait in vain where all backends are pinned
+            let _ = rival.query("DO 0");
+        }
+        self.count("steal")
+    }
+
+    pub(crate) fn suspend(&mut self) -> &'static str {
+        let _ = self.dormouse.json(&["suspend", "moved"]);
+        self.count("suspend")
+    }
+
+    /// Parks the database, unless a pin forbids it.
+    pub(crate) fn park(&mut self) -> &'static str {
+        let mut command = self.dormouse.command(&["park", "moved"]);
+        if dormouse_testkit::dormouse::output_of(&mut command).0 {
+            self.count("park")
+        } else {
+            self.count("park vetoed")
+        }
+    }
+
+    /// Kills the server, if every session of the script is free of pins and its state known.
+    pub(crate) fn kill(&mut self) -> &'static str {
+        if !self.sessions.is_empty() {
+            return "";
+        }
+        process::kill(self.dormouse.server("moved"));
+        self.count("kill")
+    }
+
+    /// Without session tracking: in which order a server tells of several variables depends on
+    /// where they lie in its memory.
+    fn login(&self, moved: bool) -> Client {
+        let (socket, user, password) = if moved {
+            (self.dormouse.socket(), "moved.admin", &self.moved.password)
+        } else {
+            (self.socket.as_path(), "admin", &self.plain.password)
+        };
+        let mut client = Client::unix(socket);
+        client.capabilities = client.capabilities - Capabilities::SESSION_TRACK;
+        client.login(user, password, None).ok();
+        client
+    }
+
+    fn fresh(&self, moved: bool) {
+        let mut client = self.login(moved);
+        for text in [
+            "SET sql_mode = ''",
+            "DROP DATABASE IF EXISTS d",
+            "DROP DATABASE IF EXISTS e",
+            "CREATE DATABASE d CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+            "CREATE DATABASE e CHARACTER SET latin1",
+            "CREATE OR REPLACE ROLE r",
+            "CREATE TABLE d.a (i INT AUTO_INCREMENT PRIMARY KEY, n TINYINT, c VARCHAR(20))",
+            "CREATE TABLE d.b LIKE d.a",
+            "INSERT INTO d.a (n, c) VALUES (1, 'one'), (2, 'two'), (3, NULL)",
+            "INSERT INTO d.b SELECT * FROM d.a",
+        ] {
+            client.query(text).ok();
+        }
+    }
+
+    /// Runs a script on both sides. `strike` is called before each step.
+    pub(crate) fn run(
+        &mut self,
+        steps: &[Step],
+        mut strike: impl FnMut(&mut Self) -> &'static str,
+    ) -> Result<(), Box<Difference>> {
+        self.fresh(false);
+        self.fresh(true);
+        let mut sides = [Side::default(), Side::default()];
+        let mut history = String::new();
+        for (at, step) in steps.iter().enumerate() {
+            let struck = strike(self);
+            if !struck.is_empty() {
+                history.push_str(&format!("      ({struck})\n"));
+            }
+            history.push_str(&format!("{at:4}  {step}\n"));
+            let [plain, moved] = [false, true].map(|moved| {
+                let side = &mut sides[usize::from(moved)];
+                side.step(step, || self.login(moved))
+            });
+            if plain != moved {
+                return Err(Box::new(Difference {
+                    at,
+                    history,
+                    plain,
+                    moved,
+                }));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Side {
+    fn step(&mut self, step: &Step, login: impl FnOnce() -> Client) -> Vec<u8> {
+        let who = step.session;
+        let client = self.clients.entry(who).or_insert_with(login);
+        let mut ask = |command, argument: &[u8]| {
+            client
+                .exchange_whole(command, argument)
+                .unwrap_or_else(|e| format!("    the connection ended: {e}").into_bytes())
+        };
+        match &step.action {
+            Action::Query(text) => ask(Command::Query, text.as_bytes()),
+            Action::Ping => ask(Command::Ping, b""),
+            Action::Reset => {
+                self.prepared.retain(|(session, _), _| *session != who);
+                ask(Command::ResetConnection, b"")
+            }
+            Action::Use(schema) => ask(Command::InitDb, schema.as_bytes()),
+            Action::Once(text, values) => {
+                let mut reply = ask(Command::StmtPrepare, text.as_bytes());
+                if let Some(id) = taken_id(&mut reply) {
+                    let argument = execution(id, values, true);
+                    reply.extend(ask(Command::StmtExecute, &argument));
+                    ask(Command::StmtClose, &id.to_le_bytes());
+                }
+                reply
+            }
+            Action::Prepare(name, text) => {
+                let mut reply = ask(Command::StmtPrepare, text.as_bytes());
+                if let Some(id) = taken_id(&mut reply) {
+                    self.prepared.insert((who, name.clone()), id);
+                }
+                reply
+            }
+            Action::Execute(name, values) => {
+                let Some(id) = self.prepared.get(&(who, name.clone())) else {
+                    return Vec::new();
+                };
+                ask(Command::StmtExecute, &execution(*id, values, true))
+            }
+        }
+    }
+}
+
+/// The statement's id in the reply to a prepare; it is masked there.
+fn taken_id(reply: &mut [u8]) -> Option<u32> {
+    if reply.get(4) != Some(&0) {
+        return None;
+    }
+    let id = reply.get_mut(5..9)?;
+    let number = u32::from_le_bytes([id[0], id[1], id[2], id[3]]);
+    id.fill(0);
+    Some(number)
+}
+
+/// `COM_STMT_EXECUTE` with texts as parameters.
+fn execution(id: u32, values: &[String], types: bool) -> Vec<u8> {
+    let mut argument = id.to_le_bytes().to_vec();
+    argument.extend_from_slice(&[0, 1, 0, 0, 0]);
+    if values.is_empty() {
+        return argument;
+    }
+    argument.extend(std::iter::repeat_n(0, values.len().div_ceil(8)));
+    argument.push(u8::from(types));
+    if types {
+        values
+            .iter()
+            .for_each(|_| argument.extend_from_slice(&[0xfd, 0]));
+    }
+    for value in values {
+        argument.push(u8::try_from(value.len()).unwrap());
+        argument.extend_from_slice(value.as_bytes());
+    }
+    argument
+}
