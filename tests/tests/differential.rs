@@ -29,7 +29,7 @@ use world::{Difference, World};
 /// Runs a script with the adversary's decisions drawn from a seed.
 fn compare(world: &mut World, steps: &[Step], seed: u64) -> Result<(), Box<Difference>> {
     let mut adversary = Adversary::new(seed);
-    world.run(steps, |world| adversary.strike(world))
+    world.run(steps, |world, side| adversary.strike(world, side))
 }
 
 #[test]

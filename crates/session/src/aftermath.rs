@@ -111,18 +111,32 @@ impl Aftermath {
         if self.warnings == 0 || !keeps_warnings(text) {
             return None;
         }
-        self.row_count = -1;
+        self.row_count = if rows.is_some() { -1 } else { 0 };
         self.found_rows = rows.unwrap_or(self.found_rows);
         Some(self)
     }
 }
 
-/// Whether a text leaves the warnings of the statement before as they are.
+/// Whether a text leaves the warnings of the statement before as they are: one that uses no table
+/// does (`sql/sql_parse.cc`, `mysql_execute_command`).
 pub(crate) fn keeps_warnings(text: &[u8]) -> bool {
+    const WITHOUT_TABLES: [&str; 11] = [
+        "SELECT",
+        "DO",
+        "SET",
+        "USE",
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "DEALLOCATE",
+    ];
     let mut tokens = Lexer::new(text);
     let first = tokens.next();
-    let is = |word| first.is_some_and(|token| token.is(word));
-    (is("SELECT") || is("DO")) && !tokens.any(|token| token.is("FROM"))
+    let is = |word: &str| first.is_some_and(|token| token.is(word));
+    WITHOUT_TABLES.iter().any(|word| is(word)) && !tokens.any(|token| token.is("FROM"))
         || is("SHOW") && mentioned(text).is_some()
 }
 

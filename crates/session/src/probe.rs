@@ -121,8 +121,9 @@ impl Probe {
                 Asked::Identity,
                 Asked::Variables,
                 Asked::Names,
-                Asked::Counters,
                 Asked::Locks,
+                // last: it leaves no warnings of the others
+                Asked::Counters,
             ]);
         }
         Self {

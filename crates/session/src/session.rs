@@ -83,7 +83,8 @@ impl Session {
             knowledge: Knowledge::Known,
             last_insert_id: 0,
             id_unsure: false,
-            aftermath: None,
+            // a backend may hold what another session's last statement left
+            aftermath: Some(Box::default()),
             last: Last::Is {
                 row_count: 0,
                 found_rows: 0,
@@ -146,12 +147,13 @@ impl Session {
         }
     }
 
-    /// Something has run for the client that is no statement with a text.
-    pub fn ran_command(&mut self, end: &ReplyEnd) {
-        self.ended(b"", Effects::Counted, Kind::Other, end);
+    /// Something other than a statement has run for the client; `text` is what was prepared, if
+    /// that is what it did.
+    pub fn ran_command(&mut self, text: &[u8], end: &ReplyEnd) {
+        self.ended(text, Effects::Counted, Kind::Other, end);
     }
 
-    /// A statement was prepared, closed or fetched from: that leaves what the last one left.
+    /// Notes what a statement leaves for the next to ask.
     fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         let left = self.aftermath.take().filter(|_| end.error.is_none());
         self.aftermath = left
@@ -191,7 +193,7 @@ impl Session {
     /// Whether the text of the next statement matters whatever its effects are.
     #[must_use]
     pub fn wants_text(&self) -> bool {
-        self.warned || self.aftermath.is_some()
+        self.warned || self.aftermath.is_some() || !self.next_transaction.is_empty()
     }
 
     /// What the last statement left, if Dormouse must answer for it.
@@ -204,10 +206,12 @@ impl Session {
     pub fn ran(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         self.ended(text, effects, kind, end);
         let failed = end.error.is_some();
+        if !self.next_transaction.is_empty() {
+            self.may_have_begun(text, effects, end);
+        }
         match effects {
             Effects::None | Effects::Counted if failed => {}
             Effects::None | Effects::Counted => {
-                self.next_transaction.clear();
                 if self.temporaries.may_exist() {
                     self.temporaries.ran(text, self.schema.as_deref());
                     self.unknown(text);
@@ -239,6 +243,28 @@ impl Session {
                 }
                 self.unknown(text);
             }
+        }
+    }
+
+    /// Whether a statement has used up what `SET TRANSACTION` had set. In doubt it pins: it can be
+    /// neither read back nor set again.
+    fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
+        // a syntax error, a missing table or column, and what a transaction that may only read
+        // says of changes: nothing has begun
+        const BEFORE: [u16; 4] = [1064, 1146, 1054, 1792];
+        let control = ["BEGIN", "START", "COMMIT", "ROLLBACK"];
+        let first = crate::lexer::Lexer::new(text).next();
+        let control = first.is_some_and(|first| control.iter().any(|word| first.is(word)));
+        if text.is_empty() || aftermath::keeps_warnings(text) && !control {
+            return;
+        }
+        match (effects, end.error) {
+            (_, Some(error)) if BEFORE.contains(&error) => {}
+            (Effects::None | Effects::Counted, None) if begins(text) => {
+                self.next_transaction.clear();
+            }
+            (Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp, _) => {}
+            _ => self.hidden_variable = true,
         }
     }
 
@@ -507,6 +533,15 @@ impl Session {
             None => self.schema.as_ref(),
         }
     }
+}
+
+/// Whether a text that succeeds has begun or ended a transaction.
+fn begins(text: &[u8]) -> bool {
+    const WORDS: [&str; 8] = [
+        "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN", "COMMIT", "ROLLBACK",
+    ];
+    let first = crate::lexer::Lexer::new(text).next();
+    first.is_some_and(|first| WORDS.iter().any(|word| first.is(word)))
 }
 
 fn is_use(text: &[u8]) -> bool {

@@ -1,6 +1,6 @@
 //! Who disturbs: between two statements it may take backends away, or put the database to sleep.
 
-use crate::world::World;
+use crate::world::{Side, World};
 
 /// A small generator of numbers (xorshift64*), so that a seed repeats a run.
 pub(crate) struct Dice(u64);
@@ -34,12 +34,12 @@ impl Adversary {
     }
 
     /// Strikes or not. What it did is told for the report.
-    pub(crate) fn strike(&mut self, world: &mut World) -> &'static str {
+    pub(crate) fn strike(&mut self, world: &mut World, side: &mut Side) -> &'static str {
         match self.0.below(400) {
             0..60 => world.steal(),
             60..66 => world.suspend(),
             66..69 => world.park(),
-            69 => world.kill(),
+            69 => world.kill(side),
             _ => "",
         }
     }

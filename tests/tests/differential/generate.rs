@@ -15,7 +15,11 @@ pub(crate) fn script(seed: u64) -> Vec<Step> {
     }
     for _ in 0..STEPS {
         let session = if dice.below(2) == 0 { 'a' } else { 'b' };
-        steps.push(step(&mut dice, session));
+        if dice.below(6) == 0 {
+            steps.extend(asked_about(&mut dice, session));
+        } else {
+            steps.push(step(&mut dice, session));
+        }
     }
     steps
 }
@@ -25,6 +29,40 @@ fn query(session: char, text: String) -> Step {
         session,
         action: Action::Query(text),
     }
+}
+
+/// A statement, and one that asks what it has left.
+fn asked_about(dice: &mut Dice, session: char) -> [Step; 2] {
+    let t = format!("d.{session}");
+    let pairs = [
+        [
+            format!("SELECT SQL_CALC_FOUND_ROWS i FROM {t} ORDER BY i LIMIT 1"),
+            "SELECT FOUND_ROWS()".to_owned(),
+        ],
+        [
+            format!("SELECT i FROM {t} WHERE i < 4"),
+            "SELECT FOUND_ROWS(), ROW_COUNT()".to_owned(),
+        ],
+        [
+            format!("UPDATE {t} SET n = 3 WHERE i < 4"),
+            "SELECT ROW_COUNT()".to_owned(),
+        ],
+        [
+            format!("INSERT IGNORE INTO {t} (n) VALUES (1000), (5)"),
+            "SHOW WARNINGS".to_owned(),
+        ],
+        [
+            format!("INSERT IGNORE INTO {t} (n) VALUES (1000), (5)"),
+            "SELECT @@warning_count, @@error_count, ROW_COUNT()".to_owned(),
+        ],
+        ["SELECT nonsense".to_owned(), "SHOW ERRORS".to_owned()],
+        [
+            "DROP TABLE IF EXISTS d.missing".to_owned(),
+            "SHOW COUNT(*) WARNINGS".to_owned(),
+        ],
+    ];
+    let at = usize::try_from(dice.below(pairs.len() as u64)).unwrap();
+    pairs[at].clone().map(|text| query(session, text))
 }
 
 fn step(dice: &mut Dice, session: char) -> Step {
@@ -65,12 +103,8 @@ fn step(dice: &mut Dice, session: char) -> Step {
         21 => format!("DELETE FROM {t} WHERE i > {}", 5 + n % 40),
         22 | 23 => format!("SELECT * FROM {t} ORDER BY i"),
         24 => format!("SELECT SQL_CALC_FOUND_ROWS i FROM {t} ORDER BY i LIMIT 1"),
-        25 | 26 => "SELECT FOUND_ROWS()".to_owned(),
-        27 | 28 => "SELECT ROW_COUNT()".to_owned(),
-        29 | 30 => "SELECT LAST_INSERT_ID()".to_owned(),
-        31 => "SHOW WARNINGS".to_owned(),
-        32 => "SELECT @@warning_count, @@error_count".to_owned(),
-        33 => "SHOW COUNT(*) WARNINGS".to_owned(),
+        25..=30 => "SELECT LAST_INSERT_ID()".to_owned(),
+        31..=33 => "SELECT @@identity, @@in_transaction".to_owned(),
         34 => "BEGIN".to_owned(),
         35 | 36 => "COMMIT".to_owned(),
         37 => "ROLLBACK".to_owned(),
@@ -106,7 +140,7 @@ fn step(dice: &mut Dice, session: char) -> Step {
             let action = Action::Execute("q".into(), vec![n.to_string()]);
             return Step { session, action };
         }
-        _ => format!("UPDATE {t} SET i = LAST_INSERT_ID(i + 1000) ORDER BY i DESC LIMIT 1"),
+        _ => format!("UPDATE {t} SET n = LAST_INSERT_ID(i % 50) ORDER BY i DESC LIMIT 1"),
     };
     query(session, text)
 }

@@ -114,7 +114,7 @@ impl Attendant {
     async fn run_command(&mut self, incoming: Incoming) -> Result<Option<ReplyEnd>, Over> {
         let end = self.run_on_server(incoming, None).await?;
         if let Some(end) = &end {
-            self.state.ran_command(end);
+            self.state.ran_command(b"", end);
         }
         Ok(end)
     }

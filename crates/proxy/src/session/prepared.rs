@@ -37,9 +37,11 @@ impl Attendant {
             long_data: false,
         };
         let id = self.state.statements.add(statement);
+        let text = self.state.statements.get(id).and_then(|s| s.text.clone());
         let end = self.run_on_server(incoming, Some(id)).await?;
         if let Some(end) = &end {
-            self.state.ran_command(end);
+            self.state
+                .ran_command(text.as_deref().unwrap_or_default(), end);
         }
         let prepared = end.and_then(|end| end.prepared);
         match (prepared, self.state.statements.get(id)) {

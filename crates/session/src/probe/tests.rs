@@ -171,10 +171,12 @@ fn what_cannot_be_restored_pins() {
 
 #[test]
 fn what_the_last_statement_left_is_kept_and_only_asked_when_needed() {
-    let session = probed(&but(
-        "ROW_COUNT()",
-        rows(&[&[Some("7"), Some("3"), Some("0"), Some("0"), Some("12")]]),
-    ));
+    let mut session = Session::new(None);
+    let text = b"SHOW TABLES";
+    let end = dormouse_wire::framer::ReplyEnd::default();
+    session.ran(text, crate::Effects::of(text), crate::Kind::of(text), &end);
+    let answer = rows(&[&[Some("7"), Some("3"), Some("0"), Some("0"), Some("12")]]);
+    probe(&mut session, &but("ROW_COUNT()", answer));
     let left = session.aftermath().unwrap();
     assert_eq!((left.row_count, left.found_rows), (7, 3));
     assert_eq!(session.last_insert_id(), 12);

@@ -126,7 +126,15 @@ fn the_next_transactions_characteristics_are_set_again_until_it_begins() {
     assert!(session.is_tainted(), "no other session must inherit it");
     assert_eq!(restored(&session), ["SET TRANSACTION READ ONLY"]);
     run(&mut session, "SELECT 1");
+    assert_eq!(restored(&session), ["SET TRANSACTION READ ONLY"]);
+    run(&mut session, "SELECT 1 FROM t");
     assert_eq!(restored(&session), Vec::<String>::new());
+    run(&mut session, "SET TRANSACTION READ ONLY");
+    run(&mut session, "CALL p()");
+    assert!(
+        session.pins().contains(&Pin::HiddenVariable),
+        "in doubt it pins"
+    );
 }
 
 #[test]
