@@ -43,8 +43,6 @@ pub(crate) struct SessionHandle {
     pub(crate) held_since: AtomicU64,
     /// What kept the lease when it was last asked for.
     pins: Mutex<Vec<Pin>>,
-    /// The `wait_timeout` its client has set, in seconds; 0 if it has not.
-    pub(crate) wait_timeout: AtomicU64,
     /// How many are about to name its backend to the server (`KILL`): it keeps it meanwhile.
     pub(crate) aimed_at: AtomicU32,
 }
@@ -82,7 +80,6 @@ impl SessionHandle {
             lease: AtomicU8::new(Lease::None as u8),
             held_since: AtomicU64::new(0),
             pins: Mutex::default(),
-            wait_timeout: AtomicU64::new(0),
             aimed_at: AtomicU32::new(0),
         })
     }

@@ -88,7 +88,7 @@ pub(crate) struct Place {
 /// What a session gets.
 pub(crate) enum Grant {
     /// A backend of the same [class](Identity::serves); it may hold another session's state.
-    Backend(Backend),
+    Backend(Box<Backend>),
     /// The right to open one.
     Open(Place),
 }
@@ -219,7 +219,7 @@ impl Pool {
         if let Some(backend) = found {
             drop(inner);
             drop(dead);
-            return Offer::Now(Grant::Backend(backend));
+            return Offer::Now(Grant::Backend(Box::new(backend)));
         }
         if may_open && let Some(place) = self.free_place(&mut inner) {
             drop(inner);
@@ -320,13 +320,13 @@ impl Pool {
             self.note_waiting(&inner);
             drop(inner);
             let grant = if waiter.need.is_met_by(&backend) {
-                Grant::Backend(backend)
+                Grant::Backend(Box::new(backend))
             } else {
                 Grant::Open(backend.close())
             };
             match waiter.sender.send(grant) {
                 Ok(()) => return,
-                Err(Grant::Backend(back)) => backend = back,
+                Err(Grant::Backend(back)) => backend = *back,
                 // dropping the place hands it on
                 Err(Grant::Open(_place)) => return,
             }

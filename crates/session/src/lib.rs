@@ -30,4 +30,4 @@ pub use pin::Pin;
 pub use probe::{Answer, Captured, Depth, Probe, Question};
 pub use session::{Knowledge, Session};
 pub use show::Show;
-pub use statements::{Left, Statement, Statements};
+pub use statements::{Left, Statement, Statements, Wording};

@@ -241,7 +241,7 @@ impl Probe {
                     _ => found.pins.push(Pin::Unreadable),
                 }
             }
-            Asked::Locks => found.locks = answer.rows().map(|rows| locks(rows)),
+            Asked::Locks => found.locks = answer.rows().map(locks),
             Asked::Texts(_) => found.texts = answer.rows().cloned(),
             Asked::Temporary(_) => {
                 let row = answer.rows().and_then(|rows| rows.first());

@@ -39,13 +39,16 @@ pub struct Statement {
     pub long_data: bool,
 }
 
+/// A text, and the schema in which its names are looked up.
+pub type Wording = (Arc<[u8]>, Option<Arc<[u8]>>);
+
 /// A statement that stays behind on a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     /// The backend's id for it.
     pub id: u32,
     /// Its text and schema; `None` if no other session can use it.
-    pub wording: Option<(Arc<[u8]>, Option<Arc<[u8]>>)>,
+    pub wording: Option<Wording>,
     /// The parameter types the backend was told last.
     pub types: Option<Box<[u8]>>,
 }

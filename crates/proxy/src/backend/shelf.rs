@@ -8,11 +8,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use dormouse_session::Wording;
+
 /// Statements that no session uses and that are kept all the same, for each backend.
 const SPARE: usize = 64;
-
-/// A text in a schema.
-type Wording = (Arc<[u8]>, Option<Arc<[u8]>>);
 
 /// One prepared statement of the server's.
 #[derive(Debug, Clone, PartialEq, Eq)]

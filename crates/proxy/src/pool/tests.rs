@@ -61,7 +61,7 @@ fn waits(offer: Offer) -> oneshot::Receiver<Grant> {
 
 fn has(grant: Grant) -> Backend {
     match grant {
-        Grant::Backend(backend) => backend,
+        Grant::Backend(backend) => *backend,
         Grant::Open(_) => panic!("not a backend"),
     }
 }

@@ -139,7 +139,7 @@ impl Attendant {
         let place = match grant {
             Grant::Backend(backend) => {
                 Counters::count(&self.pool().counters().restores);
-                return backend.move_here().map_err(|_| Unready::Gone);
+                return (*backend).move_here().map_err(|_| Unready::Gone);
             }
             Grant::Open(place) => place,
         };
