@@ -20,6 +20,7 @@ pub mod probe;
 pub mod session;
 pub mod show;
 pub mod statements;
+pub mod table;
 mod temporary;
 mod text_prepared;
 pub mod user_variables;

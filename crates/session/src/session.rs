@@ -468,9 +468,10 @@ impl Session {
         lost
     }
 
-    /// The statements that bring a new backend to the session's state. A schema whose name is
-    /// [plain](Self::has_plain_schema) is set after them; another first, by `COM_INIT_DB` in UTF-8, to
-    /// [`restore_schema`](Self::restore_schema).
+    /// The statements that bring a new backend to the session's state, before it is in its schema. A
+    /// schema whose name is [plain](Self::has_plain_schema) is set after them, when the role is there
+    /// that may allow it; another first, by `COM_INIT_DB` in UTF-8, to
+    /// [`restore_schema`](Self::restore_schema). [`restore_inside`](Self::restore_inside) comes last.
     #[must_use]
     pub fn restore(&self) -> Vec<Vec<u8>> {
         let captured = self.captured.iter().flat_map(|captured| captured.restore());
@@ -479,7 +480,14 @@ impl Session {
         let log = self.log.iter().filter(|text| !plain || !is_use(text));
         all.extend(log.map(|text| text.to_vec()));
         all.extend(self.timestamp.iter().map(|text| text.to_vec()));
-        all.extend(self.texts.restore());
+        all
+    }
+
+    /// The statements that follow when the backend is in the session's schema: they name tables, or
+    /// must be the last.
+    #[must_use]
+    pub fn restore_inside(&self) -> Vec<Vec<u8>> {
+        let mut all: Vec<Vec<u8>> = self.texts.restore().collect();
         if self.last_insert_id != 0 {
             all.push(format!("SET last_insert_id = {}", self.last_insert_id).into_bytes());
         }
@@ -515,6 +523,13 @@ impl Session {
     #[must_use]
     pub fn last_insert_id(&self) -> u64 {
         self.last_insert_id
+    }
+
+    /// Whether the state has ever been read from a backend; [`restore`](Self::restore) then sets all
+    /// character sets.
+    #[must_use]
+    pub fn is_captured(&self) -> bool {
+        self.captured.is_some()
     }
 
     /// Whether the schema's name means the same in every character set: then it is set last, and

@@ -137,20 +137,22 @@ impl Backend {
             let role = self.residue.role.as_ref().and_then(Option::as_ref);
             steps.push(Step::Run(set_role(role)));
         }
-        let statements = session.restore();
+        let outside = session.restore();
+        let inside = session.restore_inside();
         if session.has_plain_schema() {
-            steps.extend(statements.into_iter().map(Step::Run));
+            steps.extend(outside.into_iter().map(Step::Run));
             steps.extend(session.schema().cloned().map(Step::Use));
-            return;
-        }
-        if let Some(schema) = session.restore_schema() {
-            if !statements.is_empty() {
-                // kept in UTF-8
-                steps.push(Step::Run(b"SET character_set_client = utf8mb4".to_vec()));
+        } else {
+            if let Some(schema) = session.restore_schema() {
+                if session.is_captured() {
+                    // then it is in UTF-8; what follows sets the session's own character set
+                    steps.push(Step::Run(b"SET character_set_client = utf8mb4".to_vec()));
+                }
+                steps.push(Step::Use(Arc::clone(schema)));
             }
-            steps.push(Step::Use(Arc::clone(schema)));
+            steps.extend(outside.into_iter().map(Step::Run));
         }
-        steps.extend(statements.into_iter().map(Step::Run));
+        steps.extend(inside.into_iter().map(Step::Run));
     }
 
     /// Sends all steps at once and reads all replies.

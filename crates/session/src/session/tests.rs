@@ -26,12 +26,13 @@ fn counted(tables: &'static str, prepared: &'static str) -> crate::probe::Answer
     ])
 }
 
+fn texts(statements: &[Vec<u8>]) -> Vec<String> {
+    let text = |text: &Vec<u8>| String::from_utf8_lossy(text).into_owned();
+    statements.iter().map(text).collect()
+}
+
 fn restored(session: &Session) -> Vec<String> {
-    session
-        .restore()
-        .iter()
-        .map(|text| String::from_utf8_lossy(text).into_owned())
-        .collect()
+    texts(&session.restore())
 }
 
 #[test]
@@ -97,6 +98,17 @@ fn a_capture_replaces_the_log() {
 }
 
 #[test]
+fn what_names_tables_is_restored_inside_the_schema() {
+    let mut session = Session::new(None);
+    let prepare = "PREPARE p FROM 'SELECT COUNT(*) FROM t'";
+    for text in ["USE shop", "SET sql_mode=''", prepare] {
+        run(&mut session, text);
+    }
+    assert_eq!(restored(&session), ["SET sql_mode=''"]);
+    assert_eq!(texts(&session.restore_inside()), [prepare]);
+}
+
+#[test]
 fn a_full_log_asks_for_a_probe() {
     let mut session = Session::new(None);
     for n in 0..=LOG_STATEMENTS {
@@ -124,9 +136,15 @@ fn the_next_transactions_characteristics_are_set_again_until_it_begins() {
     run(&mut session, "SET TRANSACTION READ ONLY");
     assert_eq!(session.pins(), []);
     assert!(session.is_tainted(), "no other session must inherit it");
-    assert_eq!(restored(&session), ["SET TRANSACTION READ ONLY"]);
+    assert_eq!(
+        texts(&session.restore_inside()),
+        ["SET TRANSACTION READ ONLY"]
+    );
     run(&mut session, "SELECT 1");
-    assert_eq!(restored(&session), ["SET TRANSACTION READ ONLY"]);
+    assert_eq!(
+        texts(&session.restore_inside()),
+        ["SET TRANSACTION READ ONLY"]
+    );
     run(&mut session, "SELECT 1 FROM t");
     assert_eq!(restored(&session), Vec::<String>::new());
     run(&mut session, "SET TRANSACTION READ ONLY");

@@ -1,0 +1,271 @@
+//! Every piece of session state: how a change is noticed and what becomes of it when the session
+//! leaves its backend. `docs/session-state.md` is made from this.
+
+use std::fmt::Write as _;
+
+use crate::Pin;
+
+/// What becomes of a piece of state when its session leaves its backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is there again on the next backend; the text says how.
+    Restored(&'static str),
+    /// Dormouse answers for it; the text says how.
+    Answered(&'static str),
+    /// The session keeps its backend for as long as it exists.
+    Pins(&'static [Pin]),
+    /// It is gone, and a statement that asks for it is refused or told so.
+    Lost(&'static str),
+}
+
+/// One piece of session state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// What it is.
+    pub item: &'static str,
+    /// How a change is noticed.
+    pub noticed: &'static str,
+    /// What becomes of it.
+    pub fates: &'static [Fate],
+}
+
+const TEXT: &str = "the statement's text";
+const PROBE: &str = "the statement's text, or a probe";
+
+/// The table.
+pub const TABLE: &[Row] = &[
+    Row {
+        item: "current schema",
+        noticed: "`USE`, `COM_INIT_DB`; else a probe",
+        fates: &[Fate::Restored("`COM_INIT_DB`")],
+    },
+    Row {
+        item: "system variables, SQL mode, time zone, isolation level, autocommit",
+        noticed: PROBE,
+        fates: &[Fate::Restored(
+            "the statements that set them, or one `SET` of what differs from the global values",
+        )],
+    },
+    Row {
+        item: "character sets and collations",
+        noticed: PROBE,
+        fates: &[Fate::Restored("`SET NAMES … COLLATE …`")],
+    },
+    Row {
+        item: "role",
+        noticed: PROBE,
+        fates: &[Fate::Restored(
+            "`SET ROLE`, at every handover (a reset leaves it)",
+        )],
+    },
+    Row {
+        item: "user variables",
+        noticed: PROBE,
+        fates: &[
+            Fate::Restored("`SET @x = …` with type, character set and collation; 64 KiB in all"),
+            Fate::Pins(&[Pin::UserVariable]),
+        ],
+    },
+    Row {
+        item: "statements prepared with the protocol",
+        noticed: "the command",
+        fates: &[
+            Fate::Restored(
+                "prepared when next used, or found on the backend; parameter types kept",
+            ),
+            Fate::Pins(&[Pin::PreparedContext, Pin::PreparedText]),
+        ],
+    },
+    Row {
+        item: "open cursors, long data sent for a statement",
+        noticed: "the command and the reply's status",
+        fates: &[Fate::Pins(&[Pin::Cursor, Pin::LongData])],
+    },
+    Row {
+        item: "`PREPARE … FROM`",
+        noticed: "the statement's text, and the server's count of them",
+        fates: &[
+            Fate::Restored("prepared again, if its text is a literal"),
+            Fate::Pins(&[Pin::TextPrepare]),
+        ],
+    },
+    Row {
+        item: "open transaction, savepoints, XA",
+        noticed: "the reply's status",
+        fates: &[Fate::Pins(&[Pin::Transaction])],
+    },
+    Row {
+        item: "`SET TRANSACTION` for the next one",
+        noticed: TEXT,
+        fates: &[
+            Fate::Restored("the statement, until a transaction begins"),
+            Fate::Pins(&[Pin::HiddenVariable]),
+        ],
+    },
+    Row {
+        item: "temporary tables",
+        noticed: "the statement's text, and the server's count of them",
+        fates: &[Fate::Pins(&[Pin::TemporaryTable])],
+    },
+    Row {
+        item: "`LOCK TABLES`, `HANDLER`, `GET_LOCK`, `FLUSH TABLES WITH READ LOCK`, `BACKUP`",
+        noticed: "the server's list of metadata locks (plugin metadata_lock_info), else the text",
+        fates: &[Fate::Pins(&[
+            Pin::TableLock,
+            Pin::UserLock,
+            Pin::GlobalLock,
+        ])],
+    },
+    Row {
+        item: "`LAST_INSERT_ID()`",
+        noticed: "the reply, then the server is asked",
+        fates: &[Fate::Restored("`SET last_insert_id`")],
+    },
+    Row {
+        item: "`ROW_COUNT()`, `FOUND_ROWS()`, warnings and errors of the last statement",
+        noticed: "the reply, or the server is asked",
+        fates: &[
+            Fate::Answered(
+                "`SELECT FOUND_ROWS()`, `SELECT ROW_COUNT()`, `SHOW WARNINGS` and the like, right after",
+            ),
+            Fate::Lost("refused with error 1235 inside other statements and `GET DIAGNOSTICS`"),
+        ],
+    },
+    Row {
+        item: "`timestamp`",
+        noticed: TEXT,
+        fates: &[
+            Fate::Restored("`SET timestamp`, if it was set to a literal"),
+            Fate::Pins(&[Pin::HiddenVariable]),
+        ],
+    },
+    Row {
+        item: "`insert_id`, `rand_seed1`, `pseudo_thread_id`, `sql_log_bin`, `gtid_…`",
+        noticed: TEXT,
+        fates: &[Fate::Pins(&[Pin::HiddenVariable])],
+    },
+    Row {
+        item: "profiling, optimizer trace",
+        noticed: "a probe",
+        fates: &[Fate::Pins(&[Pin::Profiling])],
+    },
+    Row {
+        item: "what could not be read",
+        noticed: "a probe that fails",
+        fates: &[Fate::Pins(&[Pin::Unreadable])],
+    },
+    Row {
+        item: "multi-statements switched by `COM_SET_OPTION`",
+        noticed: "the command",
+        fates: &[Fate::Restored("`COM_SET_OPTION`")],
+    },
+    Row {
+        item: "`CONNECTION_ID()`, `LASTVAL()`, session status counters",
+        noticed: "not",
+        fates: &[Fate::Lost("they are those of the present backend")],
+    },
+];
+
+/// `docs/session-state.md`.
+#[must_use]
+pub fn document() -> String {
+    let mut out = String::from(HEAD);
+    for row in TABLE {
+        let fates: Vec<String> = row.fates.iter().map(fate).collect();
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} |",
+            row.item,
+            row.noticed,
+            fates.join("; ")
+        );
+    }
+    out.push_str(PINS);
+    for pin in Pin::ALL {
+        let _ = writeln!(out, "| `{pin}` | {} |", pin.explanation());
+    }
+    out.push_str(TAIL);
+    out
+}
+
+fn fate(fate: &Fate) -> String {
+    match fate {
+        Fate::Restored(how) => format!("**restored**: {how}"),
+        Fate::Answered(how) => format!("**answered by Dormouse**: {how}"),
+        Fate::Pins(pins) => {
+            let names: Vec<_> = pins.iter().map(|pin| format!("`{pin}`")).collect();
+            format!("**pins** ({})", names.join(", "))
+        }
+        Fate::Lost(what) => format!("**lost**: {what}"),
+    }
+}
+
+const HEAD: &str = "\
+# Session state
+
+A session outlives the connections to the server that serve it: it leaves one when another session needs
+it, when the database is parked, and when the server dies. What the session has set up goes with it, or
+keeps the session where it is (it *pins*), or is named below as lost.
+
+- **Safe** is everything that is restored.
+- **What pins** keeps its backend from other sessions and the database from being parked, not from being
+  suspended. `SHOW DORMOUSE SESSION` says what pins a session and what ends it; the ledger says what kept a
+  database from being parked.
+- **When a server is killed**, pinned state is lost: the session gets an error that names it. In a transaction
+  the error is 1213, which means that it can be run again.
+
+A *probe* reads the state back from the server. It happens when a session is to leave its backend after
+statements whose texts do not tell what they did (`CALL`, `@variables`, `GET_LOCK`, several statements in one),
+5 ms after such a statement, and always before a park.
+
+| state | a change is noticed by | when the session leaves |
+|---|---|---|
+";
+
+const PINS: &str = "
+## What ends a pin
+
+| pin | |
+|---|---|
+";
+
+const TAIL: &str = "
+## Known weaknesses
+
+- A stored function or trigger can change a variable behind a plain `SELECT` or `INSERT`. A park finds that; a
+  session that gives its backend to another one in between does not, and the change is lost. Databases that do
+  this should be created with `--pooling session`.
+- `FOUND_ROWS()` is exact right after a `SELECT`; asked for later, after statements that failed or found no rows,
+  it may be that of a question of Dormouse's own.
+- A pooled backend keeps the global privileges of the moment it was opened, as any connection does: a client that
+  logs in after a `GRANT … ON *.*` may get one of before. It is closed when nobody has needed it for a minute.
+- `--pooling session` switches sharing off for a database: then only parks and kills move sessions.
+
+This page is made by `cargo run -p dormouse-session --example session-state > docs/session-state.md`.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pin_has_its_place() {
+        for pin in Pin::ALL {
+            let named = TABLE
+                .iter()
+                .flat_map(|row| row.fates)
+                .any(|fate| matches!(fate, Fate::Pins(pins) if pins.contains(&pin)));
+            assert!(named, "{pin} stands in no row");
+        }
+    }
+
+    #[test]
+    fn the_page_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/session-state.md");
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            page == document(),
+            "run: cargo run -p dormouse-session --example session-state > docs/session-state.md"
+        );
+    }
+}
