@@ -189,7 +189,7 @@ fn statements_prepared_as_text_are_prepared_again() {
     run(&mut session, "PREPARE p FROM 'SELECT 1'");
     probe(&mut session, &but("SESSION STATUS", counted("0", "1")));
     assert_eq!(session.pins(), []);
-    assert!(restored(&session).contains(&"PREPARE p FROM 'SELECT 1'".to_owned()));
+    assert!(texts(&session.restore_inside()).contains(&"PREPARE p FROM 'SELECT 1'".to_owned()));
     // on the new backend the server has counted one
     session.leave();
     probe(&mut session, &but("SESSION STATUS", counted("0", "1")));
