@@ -219,3 +219,43 @@ fn what_dormouse_shows_wakes_nobody() {
     assert_eq!(value_of(&shown(&mut client, "SESSION"), "server"), "asleep");
     assert_eq!(dormouse.state("shop"), "parked");
 }
+
+#[test]
+fn a_client_is_known_by_the_id_it_was_given_wherever_its_session_is() {
+    let dormouse = with_backends(1, "");
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    let mut rival = dormouse.connect(&who);
+    let own = client.id().to_string();
+    for _ in 0..3 {
+        assert_eq!(client.query("SELECT CONNECTION_ID()").value(), own);
+        rival.query("SELECT 1").value();
+    }
+    let _ = dormouse.json(&["park", "shop"]);
+    assert_eq!(client.query("SELECT CONNECTION_ID() AS id").value(), own);
+}
+
+#[test]
+fn the_process_list_shows_clients_awake_and_asleep() {
+    let dormouse = with_backends(1, "");
+    let who = dormouse.create("shop", &[]);
+    let mut asker = dormouse.connect(&who);
+    let resting = dormouse.connect(&who);
+    let shown = |asker: &mut Client| {
+        let rows = asker.query("SHOW FULL PROCESSLIST").rows();
+        let state_of = |id: u32| {
+            let id = Some(id.to_string());
+            rows.iter()
+                .find(|row| row[0] == id)
+                .map(|row| (row[4].clone().unwrap(), row[6].clone().unwrap_or_default()))
+        };
+        (state_of(asker.id()), state_of(resting.id()))
+    };
+    let asleep = Some(("Sleep".to_owned(), "sleeping in dormouse".to_owned()));
+    let (own, other) = shown(&mut asker);
+    assert_eq!(own.unwrap().0, "Query");
+    assert_eq!(other, asleep);
+    let _ = dormouse.json(&["park", "shop"]);
+    assert_eq!(shown(&mut asker), (asleep.clone(), asleep));
+    assert_eq!(dormouse.state("shop"), "parked");
+}

@@ -33,7 +33,7 @@ pub(crate) const FILES: [(&str, &str); 4] = [
 ];
 
 /// Settings that are the same for every instance. An option the server does not know is left out.
-const COMMON: [(&str, &str); 37] = [
+const COMMON: [(&str, &str); 38] = [
     // clients come through the proxy, over one Unix socket
     ("skip-networking", "ON"),
     ("skip-name-resolve", "ON"),
@@ -45,6 +45,8 @@ const COMMON: [(&str, &str); 37] = [
     ("interactive-timeout", "31536000"),
     ("net-read-timeout", "31536000"),
     ("net-write-timeout", "31536000"),
+    // a reply says when stored code has changed the session; the proxy keeps that to itself
+    ("session-track-state-change", "ON"),
     // what the server's Debian package would set
     ("character-set-server", "utf8mb4"),
     ("symbolic-links", "OFF"),

@@ -2,6 +2,7 @@
 //! session's state.
 
 mod assume;
+mod link;
 mod shelf;
 
 use std::net::IpAddr;
@@ -16,16 +17,16 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::{Event, Prepared, ReplyEnd, ReplyFramer};
 use dormouse_wire::packet::{PacketBuffer, write_packet};
 use dormouse_wire::reader::Malformed;
-use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::reply::{ErrPacket, Tracking, retrack};
 use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
 use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
 
 use crate::chunk::Chunk;
 use crate::pool::Place;
 use crate::stream::{Peer, within, write_all};
 
 pub(crate) use assume::{Residue, Schema};
+pub(crate) use link::Link;
 pub(crate) use shelf::{Shelf, Shelved};
 
 /// The longest wait for a server's answer to what Dormouse itself asks.
@@ -43,7 +44,7 @@ pub(crate) struct Identity {
     pub(crate) account_host: String,
     /// Where the client comes from.
     pub(crate) peer: Peer,
-    /// What client and Dormouse have agreed on; the server gets the same.
+    /// What client and Dormouse have agreed on.
     pub(crate) capabilities: Capabilities,
     /// The collation of the handshake: the server goes back to it on a reset.
     pub(crate) collation: u8,
@@ -77,14 +78,14 @@ pub(crate) enum BackendError {
 
 /// A connection to a server, logged in.
 pub(crate) struct Connection {
-    stream: UnixStream,
+    stream: Link,
     thread: u32,
     capabilities: Capabilities,
 }
 
 /// A connection to a server, with its place in the pool.
 pub(crate) struct Backend {
-    pub(crate) stream: UnixStream,
+    pub(crate) stream: Link,
     /// The server process it belongs to.
     pub(crate) target: Arc<Target>,
     /// Whom the server takes it for.
@@ -109,7 +110,7 @@ impl Identity {
             || self.user == other.user
                 && self.account_host == other.account_host
                 && self.peer.host() == other.peer.host()
-                && self.capabilities == other.capabilities
+                && wanted(self.capabilities) == wanted(other.capabilities)
                 && self.collation == other.collation
                 && self.max_packet == other.max_packet
     }
@@ -139,7 +140,7 @@ impl Backend {
     /// One end of a socket pair as a backend, for tests of what surrounds it.
     #[cfg(test)]
     pub(crate) fn on(
-        stream: UnixStream,
+        stream: Link,
         target: &Arc<Target>,
         identity: &Arc<Identity>,
         place: Place,
@@ -170,7 +171,7 @@ impl Backend {
     pub(crate) fn move_here(mut self) -> std::io::Result<Self> {
         let here = std::thread::current().id();
         if self.worker != here {
-            self.stream = UnixStream::from_std(self.stream.into_std()?)?;
+            self.stream = self.stream.move_here()?;
             self.worker = here;
         }
         Ok(self)
@@ -182,7 +183,7 @@ impl Backend {
         identity: &Identity,
         credential: [u8; 20],
     ) -> Result<Connection, BackendError> {
-        let mut stream = within(PATIENCE, UnixStream::connect(&target.socket)).await?;
+        let mut stream = within(PATIENCE, Link::connect(&target.socket)).await?;
         if let Some(header) = proxy_header(&identity.peer) {
             write_all(&mut stream, &header, PATIENCE).await?;
         }
@@ -344,29 +345,45 @@ impl Backend {
         }
     }
 
-    /// Runs a statement and returns the packets of its reply, and what their end says.
+    /// Runs a statement and returns the packets of its reply, for a client that is told so much of
+    /// changes in its session, and what their end says.
     pub(crate) async fn reply_to(
         &mut self,
         command: &[u8],
+        tracking: Tracking,
     ) -> std::io::Result<(Vec<u8>, ReplyEnd)> {
         write_all(&mut self.stream, command, PATIENCE).await?;
         let mut framer = ReplyFramer::new(ReplyKind::ResultSet, self.capabilities);
         let mut reply = Vec::new();
+        let mut seen = 0;
         loop {
             let chunk = within(PATIENCE, Chunk::read(&mut self.stream)).await?;
-            let step = framer.feed(&chunk).map_err(std::io::Error::other)?;
             if chunk.is_empty() || reply.len() > LONGEST_ANSWER {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
             reply.extend_from_slice(&chunk);
-            if let Event::End(end) = step.event {
-                return Ok((reply, end));
+            while seen < reply.len() {
+                let step = framer
+                    .feed_to_change(&reply[seen..])
+                    .map_err(std::io::Error::other)?;
+                seen += step.consumed;
+                let begin = seen - step.tracks;
+                if step.tracks > 0
+                    && let Some(packet) = retrack(&reply[begin..seen], tracking)
+                {
+                    reply.splice(begin..seen, packet.iter().copied());
+                    seen = begin + packet.len();
+                }
+                if let Event::End(end) = step.event {
+                    return Ok((reply, end));
+                }
             }
         }
     }
 }
 
-/// What the server is asked for: what client and Dormouse agreed on, less what ends at Dormouse.
+/// What the server is asked for: what client and Dormouse agreed on, less what ends at Dormouse. It
+/// always tells of changes in the session: the relay passes on what the client has asked for.
 /// `NO_SCHEMA`, by which a client forbids itself `schema.table`, would forbid it to the probe too.
 fn wanted(agreed: Capabilities) -> Capabilities {
     agreed
@@ -374,6 +391,7 @@ fn wanted(agreed: Capabilities) -> Capabilities {
         .set(Capabilities::COMPRESS, false)
         .set(Capabilities::NO_SCHEMA, false)
         .set(Capabilities::CONNECT_WITH_DB, false)
+        .set(Capabilities::SESSION_TRACK, true)
         .set(Capabilities::PLUGIN_AUTH, true)
         .set(Capabilities::SECURE_CONNECTION, true)
         .set(Capabilities::PROTOCOL_41, true)
@@ -399,7 +417,7 @@ fn proxy_header(peer: &Peer) -> Option<Vec<u8>> {
 }
 
 async fn next_packet(
-    stream: &mut UnixStream,
+    stream: &mut Link,
     packets: &mut PacketBuffer,
 ) -> Result<(u8, Vec<u8>), BackendError> {
     loop {

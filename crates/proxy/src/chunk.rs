@@ -4,12 +4,13 @@
 //! ten thousand idle sessions hold none.
 
 use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::ops::{Deref, DerefMut};
-use std::pin::pin;
+use std::ops::{Deref, DerefMut, Range};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes in a buffer.
 pub(crate) const SIZE: usize = 32 << 10;
@@ -22,42 +23,76 @@ thread_local! {
 }
 
 /// A buffer on loan; dropping it gives it back.
-pub(crate) struct Chunk(Vec<u8>);
+pub(crate) struct Chunk {
+    /// All of it is initialised, so that reads need not.
+    buffer: Vec<u8>,
+    /// How much of it is filled.
+    len: usize,
+}
 
 impl Chunk {
     fn take() -> Self {
         let kept = FREE.with_borrow_mut(Vec::pop);
-        Self(kept.unwrap_or_else(|| Vec::with_capacity(SIZE)))
+        Self {
+            buffer: kept.unwrap_or_else(|| vec![0; SIZE]),
+            len: 0,
+        }
     }
 
     /// Waits for bytes; an empty chunk means the peer has closed.
     pub(crate) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Self> {
         poll_fn(|cx| {
             let mut chunk = Self::take();
-            let read = pin!(stream.read_buf(&mut chunk.0)).poll(cx);
+            let read = chunk.poll_fill(stream, cx);
             read.map(|result| result.map(|_| chunk))
         })
         .await
     }
 
     /// Waits for more bytes behind those it has; returns how many came, 0 if the peer has closed.
-    /// There must be room.
+    /// Without room it grows.
     pub(crate) async fn read_more<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
     ) -> io::Result<usize> {
-        debug_assert!(self.room() > 0);
-        stream.read_buf(&mut self.0).await
+        if self.len == self.buffer.len() {
+            self.buffer.resize(self.len * 2, 0);
+        }
+        poll_fn(|cx| self.poll_fill(stream, cx)).await
+    }
+
+    fn poll_fill<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(self.buffer.get_mut(self.len..).unwrap_or_default());
+        ready!(Pin::new(stream).poll_read(cx, &mut room))?;
+        let n = room.filled().len();
+        self.len += n;
+        Poll::Ready(Ok(n))
     }
 
     /// Bytes that still fit.
     pub(crate) fn room(&self) -> usize {
-        SIZE.saturating_sub(self.0.len())
+        SIZE.saturating_sub(self.len)
+    }
+
+    /// Puts other bytes, not more, in place of some.
+    pub(crate) fn replace(&mut self, range: Range<usize>, bytes: &[u8]) {
+        let end = range.start + bytes.len();
+        if let Some(place) = self.buffer.get_mut(range.start..end) {
+            place.copy_from_slice(bytes);
+            self.buffer.copy_within(range.end..self.len, end);
+            self.len -= range.end - end;
+        }
     }
 
     /// Drops the first `n` bytes.
     pub(crate) fn discard(&mut self, n: usize) {
-        self.0.drain(..n.min(self.0.len()));
+        let n = n.min(self.len);
+        self.buffer.copy_within(n..self.len, 0);
+        self.len -= n;
     }
 }
 
@@ -65,23 +100,22 @@ impl Deref for Chunk {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        self.buffer.get(..self.len).unwrap_or_default()
     }
 }
 
 impl DerefMut for Chunk {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        self.buffer.get_mut(..self.len).unwrap_or_default()
     }
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        let mut buffer = std::mem::take(&mut self.0);
-        if buffer.capacity() != SIZE {
+        let buffer = std::mem::take(&mut self.buffer);
+        if buffer.len() != SIZE {
             return;
         }
-        buffer.clear();
         // a thread that is ending has no store left; the buffer is then freed
         let _ = FREE.try_with(|free| {
             if let Ok(mut free) = free.try_borrow_mut()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dormouse_wire::command::ReplyKind;
 use dormouse_wire::framer::{Event, ReplyEnd, ReplyFramer};
 use dormouse_wire::packet::{HEADER, Header};
+use dormouse_wire::reply::{Tracking, retrack};
 
 use crate::backend::Backend;
 use crate::chunk::Chunk;
@@ -38,6 +39,8 @@ impl Broken {
 pub(crate) struct Customer<'a> {
     pub(crate) stream: &'a mut ClientStream,
     pub(crate) inbox: &'a mut Inbox,
+    /// What it is told of changes in its session; the server tells all.
+    pub(crate) tracking: Tracking,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
 }
@@ -52,39 +55,63 @@ pub(crate) async fn relay(
 ) -> Result<ReplyEnd, Broken> {
     let mut framer = ReplyFramer::new(kind, backend.capabilities);
     let mut delivered = false;
+    let mut chunk = read(backend, delivered).await?;
+    // of the bytes at hand, how many the framer has seen
+    let mut seen = 0;
     loop {
-        let mut chunk = read(backend, delivered).await?;
         let step = framer
-            .feed(&chunk)
+            .feed_to_change(chunk.get(seen..).unwrap_or_default())
             .map_err(|_| Broken::half_way(delivered))?;
+        seen += step.consumed;
+        if step.tracks > 0 {
+            seen = track(&mut chunk, seen, step.tracks, customer.tracking);
+        }
+        if step.event == Event::More && seen < chunk.len() {
+            continue;
+        }
+        let ready = seen - step.held;
         if !delivered && let Some(id) = statement {
-            rename(backend, &mut chunk, id).await?;
+            rename(&mut chunk, ready, id);
         }
-        // `rename` may have read more than the framer has seen
-        let mut seen = step.consumed;
-        let mut event = step.event;
-        while event == Event::More && seen < chunk.len() {
-            let rest = chunk.get(seen..).unwrap_or_default();
-            let step = framer.feed(rest).map_err(|_| Broken::half_way(delivered))?;
-            seen += step.consumed;
-            event = step.event;
-        }
-        let bytes = chunk.get(..seen).unwrap_or_default();
+        let bytes = chunk.get(..ready).unwrap_or_default();
         write_all(customer.stream, bytes, customer.write_timeout)
             .await
             .map_err(|_| Broken::Client)?;
-        delivered = true;
-        match event {
-            Event::More => {}
-            Event::LocalInfile => {
-                drop(chunk);
-                send_file(backend, customer).await?;
-                framer.resume_after_infile();
-            }
+        delivered |= ready > 0;
+        match step.event {
             // bytes behind the end: the server speaks out of turn and cannot be trusted further
             Event::End(_) if seen < chunk.len() => return Err(Broken::half_way(true)),
             Event::End(end) => return Ok(end),
+            Event::More => {}
+            Event::LocalInfile => {
+                send_file(backend, customer).await?;
+                framer.resume_after_infile();
+            }
         }
+        seen = step.held;
+        if step.held == 0 {
+            drop(chunk);
+            chunk = read(backend, delivered).await?;
+        } else {
+            chunk.discard(ready);
+            read_behind(backend, &mut chunk, delivered).await?;
+        }
+    }
+}
+
+/// Leaves out of the packet of this length that ends at `end` what the client is not told. Returns
+/// where it ends then.
+fn track(chunk: &mut Chunk, end: usize, len: usize, tracking: Tracking) -> usize {
+    let begin = end.saturating_sub(len);
+    match chunk
+        .get(begin..end)
+        .and_then(|packet| retrack(packet, tracking))
+    {
+        Some(packet) => {
+            chunk.replace(begin..end, &packet);
+            begin + packet.len()
+        }
+        None => end,
     }
 }
 
@@ -102,21 +129,28 @@ async fn read(backend: &mut Backend, delivered: bool) -> Result<Chunk, Broken> {
     }
 }
 
-/// Puts our id into the first packet of a reply to `COM_STMT_PREPARE`, unless that is an error.
-async fn rename(backend: &mut Backend, chunk: &mut Chunk, id: u32) -> Result<(), Broken> {
-    const END: usize = HEADER + 1 + 4;
-    while chunk.len() < END && chunk.get(HEADER).is_none_or(|first| *first == 0) {
-        match chunk.read_more(&mut backend.stream).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return Err(Broken::half_way(false)),
-        }
+/// Reads more behind the beginning of a packet.
+async fn read_behind(
+    backend: &mut Backend,
+    chunk: &mut Chunk,
+    delivered: bool,
+) -> Result<(), Broken> {
+    match chunk.read_more(&mut backend.stream).await {
+        Ok(1..) => Ok(()),
+        Ok(0) | Err(_) => Err(Broken::half_way(delivered)),
     }
-    if chunk.get(HEADER) == Some(&0)
+}
+
+/// Puts our id into the first packet of a reply to `COM_STMT_PREPARE`, which is there as a whole if
+/// anything is ready to be passed on, unless it is an error.
+fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
+    const END: usize = HEADER + 1 + 4;
+    if ready >= END
+        && chunk.get(HEADER) == Some(&0)
         && let Some(bytes) = chunk.get_mut(HEADER + 1..END)
     {
         bytes.copy_from_slice(&id.to_le_bytes());
     }
-    Ok(())
 }
 
 /// Passes the client's file to the server: packets up to an empty one.

@@ -21,7 +21,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dormouse_session::{Depth, Knowledge, Pin, Session};
+use dormouse_wire::caps::Capabilities;
 use dormouse_wire::packet::write_packet;
+use dormouse_wire::reply::Tracking;
 use dormouse_wire::rows::Value;
 use dormouse_wire::status::Status;
 
@@ -58,11 +60,20 @@ pub(crate) struct Attendant {
     /// The [parsing context](dormouse_session::Statements::context) of what the present backend has
     /// on its shelf.
     context: u32,
-    /// Values to put into the row that is the answer to the statement about to run.
-    patch: Option<Vec<Value>>,
+    /// What is to be changed in the answer to the statement about to run.
+    edit: Option<Edit>,
     /// Whether the door counts a transaction of ours.
     counted_transaction: bool,
     salt: [u8; 20],
+}
+
+/// A change of a server's answer.
+#[derive(Clone)]
+enum Edit {
+    /// These values are put into its only row.
+    Row(Vec<Value>),
+    /// Its rows are connections, which clients know by other ids.
+    Processes,
 }
 
 /// What ends a wait for the client.
@@ -246,11 +257,23 @@ impl Attendant {
             .map_err(|_| Over)
     }
 
+    /// What the client is told of changes in its session.
+    fn tracking(&self) -> Tracking {
+        let asked = self.identity.capabilities;
+        match asked.contains(Capabilities::SESSION_TRACK) {
+            false => Tracking::Nothing,
+            true if self.state.tracks_state() => Tracking::All,
+            true => Tracking::AllButState,
+        }
+    }
+
     fn customer(&mut self) -> (Option<&mut Backend>, Customer<'_>) {
         let limits = &self.shared.config.limits;
+        let tracking = self.tracking();
         let customer = Customer {
             stream: &mut self.client,
             inbox: &mut self.inbox,
+            tracking,
             read_timeout: limits.read_timeout,
             write_timeout: limits.write_timeout,
         };

@@ -1,5 +1,5 @@
 //! What later statements can ask about the last one: `ROW_COUNT()`, `FOUND_ROWS()`, how many
-//! warnings there were and which.
+//! warnings there were and which; and `CONNECTION_ID()`, which is no server's to answer either.
 //!
 //! No server lets one set these. So when something of Dormouse's own has run between two statements
 //! of a client, or the session has moved to another backend, what they were is kept here, and a
@@ -47,35 +47,56 @@ enum Asked {
     FoundRows,
     Warnings,
     Errors,
+    /// `CONNECTION_ID()`
+    Connection,
     /// Something the server knows.
     Other,
 }
 
-impl Aftermath {
-    /// How a text, sent with `COM_QUERY`, reads it.
-    #[must_use]
-    pub fn reading(&self, text: &[u8]) -> Reading {
-        let Some(name) = mentioned(text) else {
-            return Reading::No;
-        };
-        let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
-        let first = tokens.next();
-        if first.is_some_and(|token| token.is("SHOW")) {
-            return self.show(tokens.collect(), name);
-        }
-        if !first.is_some_and(|token| token.is("SELECT")) {
-            return Reading::Cannot(name);
-        }
-        let tokens: Vec<_> = tokens.collect();
-        let items: Option<Vec<Asked>> = tokens
-            .split(|token| *token == Token::Other(b','))
-            .map(asked)
-            .collect();
-        items.map_or(Reading::Cannot(name), |items| {
-            Reading::Patch(items.into_iter().map(|item| self.value(item)).collect())
-        })
+/// How a text, sent with `COM_QUERY`, reads what the server cannot tell: what the last statement
+/// left, if it was kept, and the connection's id as the client knows it. Within other statements
+/// `CONNECTION_ID()` is the backend's, as is what `information_schema.PROCESSLIST` shows.
+#[must_use]
+pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: u32) -> Reading {
+    let named = left.and_then(|left| Some((left, mentioned(text)?)));
+    if named.is_none() && !asks_for_connection(text) {
+        return Reading::No;
     }
+    let cannot = named.map_or(Reading::No, |(_, name)| Reading::Cannot(name));
+    let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
+    let first = tokens.next();
+    if let Some((left, name)) = named
+        && first.is_some_and(|token| token.is("SHOW"))
+    {
+        return left.show(tokens.collect(), name);
+    }
+    if !first.is_some_and(|token| token.is("SELECT")) {
+        return cannot;
+    }
+    let tokens: Vec<_> = tokens.collect();
+    let items: Option<Vec<Asked>> = tokens
+        .split(|token| *token == Token::Other(b','))
+        .map(asked)
+        .collect();
+    let value = |item| match item {
+        Asked::Connection => Some(connection.to_string().into_bytes()),
+        item => left?.value(item),
+    };
+    items.map_or(cannot, |items| {
+        Reading::Patch(items.into_iter().map(value).collect())
+    })
+}
 
+/// Whether a text may be about `CONNECTION_ID()`; most are not, and are not read word by word.
+fn asks_for_connection(text: &[u8]) -> bool {
+    let mut places = memchr::memchr_iter(b'_', text);
+    places.any(|at| {
+        text.get(at.saturating_sub(10)..at + 3)
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"CONNECTION_ID"))
+    })
+}
+
+impl Aftermath {
     fn show(&self, rest: Vec<Token<'_>>, name: &'static str) -> Reading {
         let count = rest.first().is_some_and(|token| token.is("COUNT"));
         let list = match rest.last() {
@@ -100,7 +121,7 @@ impl Aftermath {
             Asked::FoundRows => Some(self.found_rows.to_string().into_bytes()),
             Asked::Warnings => Some(self.warnings.to_string().into_bytes()),
             Asked::Errors => Some(self.errors.to_string().into_bytes()),
-            Asked::Other => None,
+            Asked::Connection | Asked::Other => None,
         }
     }
 
@@ -168,6 +189,7 @@ fn asked(item: &[Token<'_>]) -> Option<Asked> {
                 ("ROW_COUNT", Asked::RowCount),
                 ("FOUND_ROWS", Asked::FoundRows),
                 ("LAST_INSERT_ID", Asked::Other),
+                ("CONNECTION_ID", Asked::Connection),
             ];
             let found = table.iter().find(|(word, _)| name.is(word))?;
             (found.1, rest)

@@ -137,13 +137,24 @@ impl Effects {
         if is_suspect(&first) || first.is("LOCK") || first.is("UNLOCK") || first.is("FLUSH") {
             return Self::Unknown;
         }
-        of_other(lexer, tail, first.is("SELECT"))
+        of_other(&first, lexer, tail)
     }
 }
 
-fn of_other(lexer: Lexer<'_>, tail: &[u8], select: bool) -> Effects {
+/// Whether a text that begins so changes user variables only by `:=` or, if it is a `SELECT`, by
+/// `INTO`.
+fn only_reads_variables(first: &Token<'_>) -> bool {
+    const WORDS: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "DO"];
+    WORDS.iter().any(|word| first.is(word))
+}
+
+fn of_other(first: &Token<'_>, lexer: Lexer<'_>, tail: &[u8]) -> Effects {
+    let select = first.is("SELECT");
+    let reads = only_reads_variables(first);
     let mut ended = false;
     let mut counted = false;
+    let mut variable = false;
+    let mut into = false;
     // LAST_INSERT_ID followed by an argument sets it
     let mut sets_id = 0;
     for token in lexer {
@@ -157,19 +168,23 @@ fn of_other(lexer: Lexer<'_>, tail: &[u8], select: bool) -> Effects {
             _ => 0,
         };
         match token {
-            Token::UserVariable => return Effects::Unknown,
+            Token::UserVariable if !reads => return Effects::Unknown,
+            Token::UserVariable => variable = true,
             Token::Semicolon => ended = true,
             // a second statement in the same text
             _ if ended => return Effects::Unknown,
             _ if is_suspect(&token) => return Effects::Unknown,
+            // of `:=`; nothing else that is common has it
+            Token::Other(b':') => return Effects::Unknown,
             Token::Word(word) => {
+                into |= select && word.eq_ignore_ascii_case(b"INTO");
                 counted |= !select && word.eq_ignore_ascii_case(b"SELECT")
                     || word.eq_ignore_ascii_case(b"SQL_CALC_FOUND_ROWS");
             }
             _ => {}
         }
     }
-    if memchr::memchr(b'@', tail).is_some() {
+    if variable && into || memchr::memchr(b'@', tail).is_some() {
         Effects::Unknown
     } else if counted || !tail.is_empty() && select {
         Effects::Counted
@@ -336,6 +351,14 @@ mod tests {
             ("SELECT @@version", Effects::None),
             ("SELECT @a := 1", Effects::Unknown),
             ("SELECT 1 INTO @x", Effects::Unknown),
+            ("SELECT @x, @y + 1", Effects::None),
+            ("INSERT INTO t VALUES (@x)", Effects::None),
+            ("INSERT INTO t SELECT @x := @x + 1", Effects::Unknown),
+            ("LOAD DATA INFILE 'f' INTO TABLE t (@x)", Effects::Unknown),
+            (
+                "WITH c AS (SELECT 1) SELECT 1 INTO @x FROM c",
+                Effects::Unknown,
+            ),
             ("SELECT GET_LOCK('a', 1)", Effects::Unknown),
             ("create temporary table t (i int)", Effects::Unknown),
             ("CREATE TABLE temporary_things (i int)", Effects::None),

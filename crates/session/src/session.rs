@@ -7,6 +7,7 @@ use dormouse_wire::status::Status;
 
 use crate::aftermath::{self, Aftermath};
 use crate::effects::{Effects, Kind, Replay, may_change_parsing, may_lock};
+use crate::lexer::{Lexer, Token};
 use crate::pin::Pin;
 use crate::probe::{Captured, Depth, Probe};
 use crate::statements::Statements;
@@ -26,6 +27,10 @@ pub enum Knowledge {
 const LOG_STATEMENTS: usize = 32;
 /// The most bytes of them.
 const LOG_BYTES: usize = 16 << 10;
+
+/// Errors of statements that never ran: a syntax error, a missing table or column, a change where a
+/// transaction may only read.
+const BEFORE_RUNNING: [u16; 4] = [1064, 1146, 1054, 1792];
 
 /// What the last statement's reply tells of what later ones can ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +69,10 @@ pub struct Session {
     texts: TextPrepared,
     hidden_variable: bool,
     may_lock: bool,
+    /// Whether the client has asked to be told of changes of state.
+    tracks_state: bool,
+    /// Whether an error may have hidden that a statement changed something.
+    doubtful: bool,
     /// Whether anything unknown has been run since the last backend was taken.
     tainted: bool,
     pins: Vec<Pin>,
@@ -97,6 +106,8 @@ impl Session {
             texts: TextPrepared::default(),
             hidden_variable: false,
             may_lock: false,
+            tracks_state: false,
+            doubtful: false,
             tainted: false,
             pins: Vec::new(),
         }
@@ -124,6 +135,18 @@ impl Session {
     #[must_use]
     pub fn knowledge(&self) -> Knowledge {
         self.knowledge
+    }
+
+    /// Whether the client has set `session_track_state_change`; a server's default is not to tell.
+    #[must_use]
+    pub fn tracks_state(&self) -> bool {
+        self.tracks_state
+    }
+
+    /// A statement with these effects is about to run: its own reply may already tell what it asks
+    /// to be told.
+    pub fn will_run(&mut self, text: &[u8], effects: Effects) {
+        self.tracks_state |= matches!(effects, Effects::Replay(_)) && sets_tracking(text);
     }
 
     /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
@@ -210,7 +233,9 @@ impl Session {
             self.may_have_begun(text, effects, end);
         }
         match effects {
-            Effects::None | Effects::Counted if failed => {}
+            Effects::None | Effects::Counted if failed => self.failed(end),
+            // stored code has changed something
+            Effects::None | Effects::Counted if end.session_changes => self.unknown(text),
             Effects::None | Effects::Counted => {
                 if self.temporaries.may_exist() {
                     self.temporaries.ran(text, self.schema.as_deref());
@@ -246,20 +271,29 @@ impl Session {
         }
     }
 
+    /// A server says nothing of changes in the reply to a statement that failed. What failed before
+    /// it ran has changed nothing.
+    fn failed(&mut self, end: &ReplyEnd) {
+        if end
+            .error
+            .is_some_and(|error| !BEFORE_RUNNING.contains(&error))
+        {
+            self.doubtful = true;
+            self.tainted = true;
+        }
+    }
+
     /// Whether a statement has used up what `SET TRANSACTION` had set. In doubt it pins: it can be
     /// neither read back nor set again.
     fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
-        // a syntax error, a missing table or column, and what a transaction that may only read
-        // says of changes: nothing has begun
-        const BEFORE: [u16; 4] = [1064, 1146, 1054, 1792];
         let control = ["BEGIN", "START", "COMMIT", "ROLLBACK"];
-        let first = crate::lexer::Lexer::new(text).next();
+        let first = Lexer::new(text).next();
         let control = first.is_some_and(|first| control.iter().any(|word| first.is(word)));
         if text.is_empty() || aftermath::keeps_warnings(text) && !control {
             return;
         }
         match (effects, end.error) {
-            (_, Some(error)) if BEFORE.contains(&error) => {}
+            (_, Some(error)) if BEFORE_RUNNING.contains(&error) => {}
             (Effects::None | Effects::Counted, None) if begins(text) => {
                 self.next_transaction.clear();
             }
@@ -346,6 +380,7 @@ impl Session {
     #[must_use]
     pub fn needs_probe(&self) -> bool {
         self.knowledge == Knowledge::Unknown
+            || self.doubtful
             || self.id_unsure
             || self.last == Last::Ask && self.aftermath.is_none()
     }
@@ -353,7 +388,8 @@ impl Session {
     /// A probe of the session's backend.
     #[must_use]
     pub fn probe(&self, depth: Depth) -> Probe {
-        let everything = depth == Depth::Everything || self.knowledge == Knowledge::Unknown;
+        let everything =
+            depth == Depth::Everything || self.doubtful || self.knowledge == Knowledge::Unknown;
         let warned = self.warned && self.aftermath.is_none();
         Probe::new(everything, warned, self.temporaries.clone())
     }
@@ -378,6 +414,7 @@ impl Session {
             self.log.clear();
             self.log_bytes = 0;
             self.knowledge = Knowledge::Known;
+            self.doubtful = false;
         } else if unreadable {
             self.pins = vec![Pin::Unreadable];
         }
@@ -460,6 +497,7 @@ impl Session {
         self.id_unsure = false;
         self.warned = false;
         self.may_lock = false;
+        self.doubtful = false;
         self.tainted = false;
         self.temporaries = Temporaries::default();
         self.texts.moved();
@@ -555,12 +593,15 @@ fn begins(text: &[u8]) -> bool {
     const WORDS: [&str; 8] = [
         "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN", "COMMIT", "ROLLBACK",
     ];
-    let first = crate::lexer::Lexer::new(text).next();
+    let first = Lexer::new(text).next();
     first.is_some_and(|first| WORDS.iter().any(|word| first.is(word)))
 }
 
+fn sets_tracking(text: &[u8]) -> bool {
+    Lexer::new(text).any(|token| token.is("SESSION_TRACK_STATE_CHANGE"))
+}
+
 fn is_use(text: &[u8]) -> bool {
-    use crate::lexer::Lexer;
     Lexer::new(text).next().is_some_and(|first| first.is("USE"))
 }
 
@@ -577,7 +618,6 @@ impl EscapeBackticks for [u8] {
 }
 
 fn schema_of_use(text: &[u8]) -> Option<Arc<[u8]>> {
-    use crate::lexer::{Lexer, Token};
     match Lexer::new(text).nth(1)? {
         Token::Word(name) => Some(name.into()),
         Token::Quoted(name) => {

@@ -13,18 +13,29 @@ pub enum Show {
     Pool,
     /// Counts.
     Status,
+    /// `SHOW PROCESSLIST`: the server's own, in which clients are known by the ids they were given.
+    Processes,
     /// Something else: the statement begins like ours and is none.
     Unknown,
 }
 
 impl Show {
-    /// Parses `SHOW DORMOUSE SESSION | SESSIONS | POOL | STATUS`; `None` if the text is not
-    /// about Dormouse.
+    /// Parses `SHOW DORMOUSE SESSION | SESSIONS | POOL | STATUS` and `SHOW [FULL] PROCESSLIST`;
+    /// `None` if the text is neither.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
-        let ours = tokens.next()?.is("SHOW") && tokens.next()?.is("DORMOUSE");
-        if !ours {
+        if !tokens.next()?.is("SHOW") {
+            return None;
+        }
+        let mut second = tokens.next()?;
+        if second.is("FULL") {
+            second = tokens.next()?;
+        }
+        if second.is("PROCESSLIST") && tokens.next().is_none() {
+            return Some(Self::Processes);
+        }
+        if !second.is("DORMOUSE") {
             return None;
         }
         let what = tokens.next();
@@ -55,6 +66,9 @@ mod tests {
             ("SHOW DORMOUSE STATUS", Some(Show::Status)),
             ("SHOW DORMOUSE", Some(Show::Unknown)),
             ("SHOW DORMOUSE STATUS LIKE 'a'", Some(Show::Unknown)),
+            ("SHOW PROCESSLIST", Some(Show::Processes)),
+            ("show full processlist;", Some(Show::Processes)),
+            ("SHOW FULL TABLES", None),
             ("SHOW STATUS", None),
             ("SELECT 'SHOW DORMOUSE POOL'", None),
         ] {

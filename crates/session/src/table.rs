@@ -30,7 +30,7 @@ pub struct Row {
 }
 
 const TEXT: &str = "the statement's text";
-const PROBE: &str = "the statement's text, or a probe";
+const PROBE: &str = "the statement's text, the server's session tracking, or a probe";
 
 /// The table.
 pub const TABLE: &[Row] = &[
@@ -160,7 +160,24 @@ pub const TABLE: &[Row] = &[
         fates: &[Fate::Restored("`COM_SET_OPTION`")],
     },
     Row {
-        item: "`CONNECTION_ID()`, `LASTVAL()`, session status counters",
+        item: "`CONNECTION_ID()`",
+        noticed: "the statement's text",
+        fates: &[
+            Fate::Answered(
+                "`SELECT CONNECTION_ID()` is the id that the client was given, also in `KILL` and `SHOW PROCESSLIST`",
+            ),
+            Fate::Lost(
+                "inside other statements and `information_schema.PROCESSLIST` it is the present backend's",
+            ),
+        ],
+    },
+    Row {
+        item: "what the client is told of changes (`session_track_…`)",
+        noticed: PROBE,
+        fates: &[Fate::Restored("as system variables")],
+    },
+    Row {
+        item: "`LASTVAL()`, session status counters",
         noticed: "not",
         fates: &[Fate::Lost("they are those of the present backend")],
     },
@@ -215,8 +232,9 @@ keeps the session where it is (it *pins*), or is named below as lost.
   the error is 1213, which means that it can be run again.
 
 A *probe* reads the state back from the server. It happens when a session is to leave its backend after
-statements whose texts do not tell what they did (`CALL`, `@variables`, `GET_LOCK`, several statements in one),
-5 ms after such a statement, and always before a park.
+statements whose texts do not tell what they did (`CALL`, `@variables`, `GET_LOCK`, several statements in one)
+or whose replies say that stored code has changed something (session tracking), 5 ms after such a statement,
+and always before a park.
 
 | state | a change is noticed by | when the session leaves |
 |---|---|---|
@@ -232,9 +250,11 @@ const PINS: &str = "
 const TAIL: &str = "
 ## Known weaknesses
 
-- A stored function or trigger can change a variable behind a plain `SELECT` or `INSERT`. A park finds that; a
-  session that gives its backend to another one in between does not, and the change is lost. Databases that do
-  this should be created with `--pooling session`.
+- The server does not tell when a stored function or trigger, behind a plain `SELECT` or `INSERT`, takes a lock
+  with `GET_LOCK` or sets a user variable by `SELECT … INTO` (it does tell of `SET`). A park finds that; a session
+  that gives its backend to another one in between does not, and the lock or the change is lost. Databases that
+  do this should be created with `--pooling session`, as should those whose clients switch
+  `session_track_state_change` off.
 - `FOUND_ROWS()` is exact right after a `SELECT`; asked for later, after statements that failed or found no rows,
   it may be that of a question of Dormouse's own.
 - A pooled backend keeps the global privileges of the moment it was opened, as any connection does: a client that

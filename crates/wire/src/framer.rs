@@ -24,6 +24,12 @@ pub const KEPT: usize = 64 * 1024;
 pub struct Step {
     /// How many of the bytes belong to this reply.
     pub consumed: usize,
+    /// How many of these, at their end, are the beginning of a packet that may say something of the
+    /// session. Who wants to [`retrack`](crate::reply::retrack) it keeps them back until the rest is there.
+    pub held: usize,
+    /// The length of the packet that the consumed bytes end with, header and all, if it has
+    /// [`Status::SESSION_STATE_CHANGED`]; else 0. The reply may go on behind it.
+    pub tracks: usize,
     /// What comes next.
     pub event: Event,
 }
@@ -80,6 +86,8 @@ pub struct ReplyFramer {
     kept: Vec<u8>,
     seq: Option<u8>,
     end: Option<ReplyEnd>,
+    /// As [`Step::tracks`].
+    tracks: usize,
 }
 
 /// Where in a packet the next byte lies.
@@ -116,6 +124,7 @@ impl ReplyFramer {
             kept: Vec::new(),
             seq: None,
             end,
+            tracks: 0,
         }
     }
 
@@ -125,19 +134,42 @@ impl ReplyFramer {
     /// # Errors
     /// The bytes are no reply of this kind; the connection cannot be used any more.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Step, Malformed> {
+        let mut at = 0;
+        loop {
+            let step = self.feed_to_change(&bytes[at..])?;
+            at += step.consumed;
+            if step.event != Event::More || at == bytes.len() {
+                return Ok(Step {
+                    consumed: at,
+                    ..step
+                });
+            }
+        }
+    }
+
+    /// The same, but it stops behind each packet that tells of a change in the session: with
+    /// [`Event::More`] not all bytes may have been consumed.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_to_change(&mut self, bytes: &[u8]) -> Result<Step, Malformed> {
         if let Some(end) = &self.end {
             return Ok(Step {
                 consumed: 0,
+                held: 0,
+                tracks: 0,
                 event: Event::End(end.clone()),
             });
         }
         let mut at = 0;
+        self.tracks = 0;
         loop {
             at += self.pass_rows(&bytes[at..]);
             let (used, verdict) = self.advance(&bytes[at..])?;
             at += used;
             let event = match verdict {
-                Some(Verdict::GoesOn) => continue,
+                Some(Verdict::GoesOn) if self.tracks == 0 => continue,
+                Some(Verdict::GoesOn) => Event::More,
                 Some(Verdict::Infile) => Event::LocalInfile,
                 Some(Verdict::Ends(end)) => {
                     self.end = Some(end.clone());
@@ -147,9 +179,34 @@ impl ReplyFramer {
             };
             return Ok(Step {
                 consumed: at,
+                held: self.held(),
+                tracks: self.tracks,
                 event,
             });
         }
+    }
+
+    /// How many bytes of a packet that may have to be changed have been seen.
+    fn held(&self) -> usize {
+        match self.cut {
+            Cut::Header {
+                have,
+                continuation: false,
+                ..
+            } => have,
+            Cut::First(_) => HEADER,
+            Cut::Keep { header, left } if header.len <= KEPT => HEADER + header.len - left,
+            Cut::Header { .. } | Cut::Keep { .. } | Cut::Skip { .. } => 0,
+        }
+    }
+
+    /// What a packet that is there as a whole means.
+    fn understood(&mut self, payload: &[u8], header: Header) -> Result<Verdict, Malformed> {
+        let verdict = self.reply.packet(payload, header.len)?;
+        if self.reply.take_tracks() {
+            self.tracks = HEADER + header.len;
+        }
+        Ok(verdict)
     }
 
     /// The client has sent its file: the server's answer to it follows.
@@ -236,8 +293,7 @@ impl ReplyFramer {
                     },
                     Want::Payload if bytes.len() >= header.len && !header.continues() => {
                         self.cut = START;
-                        let payload = &bytes[..header.len.min(KEPT)];
-                        let verdict = self.reply.packet(payload, header.len)?;
+                        let verdict = self.understood(&bytes[..header.len.min(KEPT)], header)?;
                         return Ok((header.len, Some(verdict)));
                     }
                     Want::Payload => Cut::Keep {
@@ -263,8 +319,7 @@ impl ReplyFramer {
                 if header.continues() {
                     return Err(Malformed("a packet that ends a reply has 16 MiB"));
                 }
-                self.reply
-                    .packet(&kept, header.len)
+                self.understood(&kept, header)
                     .map(|verdict| (used, Some(verdict)))
             }
             Cut::Skip { left, continues } => {

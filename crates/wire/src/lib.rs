@@ -35,7 +35,7 @@ pub use greeting::{Greeting, GreetingError};
 pub use login::{AuthSwitch, ChangeUser, Login, SSL_REQUEST_LEN, SslRequest, auth_more};
 pub use packet::{HEADER, Header, MAX_PAYLOAD, PacketBuffer, TooLarge, write_packet};
 pub use reader::{Malformed, Reader};
-pub use reply::{EofPacket, ErrPacket, OkPacket, SessionChange, is_progress};
+pub use reply::{EofPacket, ErrPacket, OkPacket, SessionChange, Tracking, is_progress};
 pub use status::Status;
 pub use stmt::{BulkView, ExecuteView, set_statement, statement_of};
 pub use text::{Limits, TextError, TextOutcome, TextResultSet};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::caps::Capabilities;
+use crate::packet::{HEADER, Header, write_packet};
 use crate::reader::{Malformed, Reader, put_lenenc_bytes, put_lenenc_int};
 use crate::status::Status;
 
@@ -185,6 +186,41 @@ impl SessionChange {
         out.push(kind);
         put_lenenc_bytes(out, &data);
     }
+}
+
+/// What a client is told of changes in its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracking {
+    /// Nothing: it has not asked for [`Capabilities::SESSION_TRACK`].
+    Nothing,
+    /// All but [`SessionChange::State`], which servers do not tell unless they are asked to.
+    AllButState,
+    /// All.
+    All,
+}
+
+impl Tracking {
+    fn tells(self, change: &SessionChange) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::AllButState => !matches!(change, SessionChange::State(_)),
+            Self::All => true,
+        }
+    }
+}
+
+/// An OK packet, header and all, with [`Status::SESSION_STATE_CHANGED`], as a client that is told less
+/// would get it from its server: without what it is not told, and without the flag if that is all.
+/// `None` if it is none: servers leave the flag in EOF packets, whoever the client is.
+#[must_use]
+pub fn retrack(packet: &[u8], tracking: Tracking) -> Option<Vec<u8>> {
+    let (head, payload) = packet.split_first_chunk::<HEADER>()?;
+    let mut ok = OkPacket::parse(payload, Capabilities::SESSION_TRACK).ok()?;
+    ok.session_changes.retain(|change| tracking.tells(change));
+    let payload = ok.encode(Capabilities::SESSION_TRACK, payload.first() == Some(&EOF));
+    let mut out = Vec::with_capacity(HEADER + payload.len());
+    write_packet(&mut out, Header::parse(*head).seq, &payload);
+    Some(out)
 }
 
 /// A statement, a login or a connection failed.

@@ -109,14 +109,7 @@ pub fn result(
         put(&eof.encode());
     }
     for row in rows {
-        let mut payload = Vec::new();
-        for value in row {
-            match value {
-                Some(bytes) => put_lenenc_bytes(&mut payload, bytes),
-                None => payload.push(0xfb),
-            }
-        }
-        put(&payload);
+        put(&encode_row(row));
     }
     if new {
         let ok = OkPacket {
@@ -130,44 +123,82 @@ pub fn result(
     out
 }
 
+/// Lets the rows of a text result be changed; packets are numbered anew. The answer is `None` if the
+/// reply is not one result that ends well, or `edit` says so.
+#[must_use]
+pub fn edit_rows(
+    reply: &[u8],
+    capabilities: Capabilities,
+    edit: impl FnOnce(Vec<Vec<Value>>) -> Option<Vec<Vec<Value>>>,
+) -> Option<Vec<u8>> {
+    let mut packets = Vec::new();
+    let mut rest = reply;
+    while let Some((header, tail)) = rest.split_first_chunk::<HEADER>() {
+        let (payload, tail) = tail.split_at_checked(Header::parse(*header).len)?;
+        packets.push(payload);
+        rest = tail;
+    }
+    let (&&[columns], _) = packets.split_first()? else {
+        return None;
+    };
+    let eof = usize::from(!capabilities.contains(Capabilities::DEPRECATE_EOF));
+    let (before, rest) = packets.split_at_checked(1 + usize::from(columns) + eof)?;
+    let (last, rows) = rest.split_last()?;
+    if last.first() != Some(&0xfe) || columns == 0 {
+        return None;
+    }
+    let rows: Option<Vec<_>> = rows.iter().map(|row| parse_row(row, columns)).collect();
+    let mut out = Vec::with_capacity(reply.len());
+    let mut seq = 1;
+    let mut put = |payload: &[u8]| seq = write_packet(&mut out, seq, payload);
+    before.iter().for_each(|payload| put(payload));
+    edit(rows?)?.iter().for_each(|row| put(&encode_row(row)));
+    put(last);
+    Some(out)
+}
+
+fn encode_row(row: &[Value]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for value in row {
+        match value {
+            Some(bytes) => put_lenenc_bytes(&mut payload, bytes),
+            None => payload.push(0xfb),
+        }
+    }
+    payload
+}
+
+fn parse_row(row: &[u8], columns: u8) -> Option<Vec<Value>> {
+    let mut reader = Reader::new(row);
+    let values = (0..columns).map(|_| {
+        if reader.peek() == Some(0xfb) {
+            reader.u8().ok()?;
+            return Some(None);
+        }
+        Some(Some(reader.lenenc_bytes().ok()?.to_vec()))
+    });
+    let values: Option<Vec<Value>> = values.collect();
+    values.filter(|_| reader.remaining() == 0)
+}
+
 /// Replaces values in the only row of a text result; `None` in `values` keeps what is there. The
 /// answer is `None` if the reply is not one result with one row of so many columns.
 #[must_use]
 pub fn replace_row(reply: &[u8], values: &[Value], capabilities: Capabilities) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(reply.len() + 32);
-    let mut rest = reply;
-    let eof = usize::from(!capabilities.contains(Capabilities::DEPRECATE_EOF));
-    let before = 1 + values.len() + eof;
-    for n in 0.. {
-        let (header, tail) = rest.split_first_chunk::<HEADER>()?;
-        let header = Header::parse(*header);
-        let (payload, tail) = tail.split_at_checked(header.len)?;
-        if n == 0 && payload != [u8::try_from(values.len()).ok()?] {
+    edit_rows(reply, capabilities, |mut rows| {
+        let [row] = rows.as_mut_slice() else {
+            return None;
+        };
+        if row.len() != values.len() {
             return None;
         }
-        if n < before {
-            write_packet(&mut out, header.seq, payload);
-            rest = tail;
-            continue;
+        for (old, new) in row.iter_mut().zip(values) {
+            if new.is_some() {
+                old.clone_from(new);
+            }
         }
-        write_packet(&mut out, header.seq, &replaced(payload, values)?);
-        out.extend_from_slice(tail);
-        // what follows must be the end
-        let (header, last) = tail.split_first_chunk::<HEADER>()?;
-        let is_end = last.first() == Some(&0xfe) && Header::parse(*header).len == last.len();
-        return is_end.then_some(out);
-    }
-    None
-}
-
-fn replaced(row: &[u8], values: &[Value]) -> Option<Vec<u8>> {
-    let mut reader = Reader::new(row);
-    let mut out = Vec::with_capacity(row.len() + 32);
-    for value in values {
-        let old = reader.lenenc_bytes().ok()?;
-        put_lenenc_bytes(&mut out, value.as_deref().unwrap_or(old));
-    }
-    (reader.remaining() == 0).then_some(out)
+        Some(rows)
+    })
 }
 
 #[cfg(test)]

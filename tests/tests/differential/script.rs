@@ -7,6 +7,8 @@
 //! a= p SELECT ? + 1           prepares it as p
 //! a! p 5                      executes p
 //! a~ ping                     or reset, use SCHEMA
+//!
+//! `o` and `x` are clients of other kinds: see `World::login`.
 //! ```
 
 use std::fmt;

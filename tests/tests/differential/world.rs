@@ -11,7 +11,7 @@ use dormouse_wire::command::Command;
 use crate::script::{Action, Step};
 
 /// Backends that the sessions of a script and their rivals share.
-const BACKENDS: usize = 3;
+const BACKENDS: usize = 4;
 
 /// Both sides and what has been done to one of them.
 pub(crate) struct World {
@@ -74,6 +74,12 @@ impl World {
         let folder = dormouse.data_dir().join("instances");
         let instance = dormouse.show("plain")["instance"].to_string();
         let socket = folder.join(instance).join("mysqld.sock");
+        let mut owner = Client::unix(&socket);
+        owner.login("admin", &plain.password, None).ok();
+        // as it is where no proxy wants to know
+        owner
+            .query("SET GLOBAL session_track_state_change = OFF")
+            .ok();
         let rivals = (0..BACKENDS).map(|_| dormouse.connect(&moved)).collect();
         Self {
             dormouse,
@@ -133,16 +139,20 @@ impl World {
         self.count("kill")
     }
 
-    /// Without session tracking: in which order a server tells of several variables depends on
-    /// where they lie in its memory.
-    fn login(&self, moved: bool) -> Client {
+    /// Session `o` is a client of old, whose results end with EOF packets. Session `x` is told of
+    /// changes; the others are not, for in which order a server tells of several variables depends
+    /// on where they lie in its memory.
+    fn login(&self, moved: bool, who: char) -> Client {
         let (socket, user, password) = if moved {
             (self.dormouse.socket(), "moved.admin", &self.moved.password)
         } else {
             (self.socket.as_path(), "admin", &self.plain.password)
         };
         let mut client = Client::unix(socket);
-        client.capabilities = client.capabilities - Capabilities::SESSION_TRACK;
+        client.capabilities = client
+            .capabilities
+            .set(Capabilities::SESSION_TRACK, who == 'x')
+            .set(Capabilities::DEPRECATE_EOF, who != 'o');
         client.login(user, password, None).ok();
         // what FOUND_ROWS() says before the first statement is not defined
         client.query("SELECT 1").value();
@@ -150,7 +160,7 @@ impl World {
     }
 
     fn fresh(&self, moved: bool) {
-        let mut client = self.login(moved);
+        let mut client = self.login(moved, 'a');
         for text in [
             "SET sql_mode = ''",
             "DROP DATABASE IF EXISTS d",
@@ -185,7 +195,7 @@ impl World {
             history.push_str(&format!("{at:4}  {step}\n"));
             let [plain, moved] = [false, true].map(|moved| {
                 let side = &mut sides[usize::from(moved)];
-                side.step(step, || self.login(moved))
+                side.step(step, || self.login(moved, step.session))
             });
             if plain != moved {
                 return Err(Box::new(Difference {

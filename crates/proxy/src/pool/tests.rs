@@ -1,10 +1,11 @@
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use dormouse_types::InstanceId;
 use dormouse_wire::caps::Capabilities;
-use tokio::net::UnixStream;
 
 use super::*;
+use crate::backend::Link;
 use crate::stream::Peer;
 
 fn pool(most: u32) -> Arc<Pool> {
@@ -42,7 +43,12 @@ fn need(user: &str, generation: u64) -> Need {
 
 fn backend(need: &Need, place: Place) -> Backend {
     let (ours, _theirs) = UnixStream::pair().unwrap();
-    Backend::on(ours, &need.target, &need.identity, place)
+    Backend::on(
+        Link::new(ours).unwrap(),
+        &need.target,
+        &need.identity,
+        place,
+    )
 }
 
 fn place(offer: Offer) -> Place {

@@ -53,7 +53,7 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
         backend: None,
         lost: Vec::new(),
         context: 0,
-        patch: None,
+        edit: None,
         counted_transaction: false,
         salt: admitted.salt,
         shared,

@@ -1,12 +1,13 @@
 //! What each command means for the session.
 
+use dormouse_session::aftermath::reading;
 use dormouse_session::kill::Kill;
 use dormouse_session::{Effects, Kind, Reading, Show};
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
 
 use super::taking::Incoming;
-use super::{Attendant, Over};
+use super::{Attendant, Edit, Over};
 use crate::refusal;
 use crate::stream::write_all;
 
@@ -80,29 +81,34 @@ impl Attendant {
             if let Some(kill) = Kill::parse(text) {
                 return Box::pin(self.kill(kill)).await;
             }
-            if let Some(show) = Show::parse(text) {
-                return self.show(show).await;
+            match Show::parse(text) {
+                None => {}
+                // the server has the most to say of it
+                Some(Show::Processes) if self.database().door.target().is_some() => {
+                    self.edit = Some(Edit::Processes);
+                }
+                Some(show) => return self.show(show).await,
             }
         }
-        let reading = self.state.aftermath().map(|left| left.reading(text));
-        match reading {
-            None | Some(Reading::No) => {}
-            Some(Reading::Patch(values)) => self.patch = Some(values),
-            Some(Reading::Reply(packets)) => {
+        match reading(text, self.state.aftermath(), self.membership.handle.id) {
+            Reading::No => {}
+            Reading::Patch(values) => self.edit = Some(Edit::Row(values)),
+            Reading::Reply(packets) => {
                 self.send_packets(&packets).await?;
                 // as the server does after it has shown them
                 self.state.showed();
                 return Ok(());
             }
-            Some(Reading::Cannot(what)) => {
+            Reading::Cannot(what) => {
                 self.skip(incoming.left, incoming.continues).await?;
                 return self.reply_error(&refusal::cannot_tell(what)).await;
             }
         }
+        self.state.will_run(text, effects);
         let noted = effects != Effects::None || self.state.wants_text();
         let noted = noted.then(|| text.to_vec());
         let end = self.run_on_server(incoming, None).await?;
-        self.patch = None;
+        self.edit = None;
         if let Some(end) = end {
             let text = noted.as_deref().unwrap_or_default();
             self.state.ran(text, effects, kind, &end);

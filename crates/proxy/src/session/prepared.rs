@@ -1,6 +1,6 @@
 //! Prepared statements: the client's ids in front of whatever backend there is.
 
-use dormouse_session::aftermath::mentioned;
+use dormouse_session::aftermath::{mentioned, reading};
 use dormouse_session::{Effects, Kind, Reading, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::packet::{HEADER, write_packet};
@@ -95,7 +95,8 @@ impl Attendant {
         let kind_of = text.as_deref().map_or(Kind::Other, Kind::of);
         if let Some(left) = self.state.aftermath()
             && let Some(text) = &text
-            && let Reading::Cannot(_) | Reading::Patch(_) | Reading::Reply(_) = left.reading(text)
+            && let Reading::Cannot(_) | Reading::Patch(_) | Reading::Reply(_) =
+                reading(text, Some(left), 0)
         {
             let what = mentioned(text).unwrap_or("it");
             self.skip(incoming.left, incoming.continues).await?;

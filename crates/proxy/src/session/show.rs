@@ -21,6 +21,18 @@ fn maybe(value: Option<impl ToString>) -> Value {
     value.map(|value| value.to_string().into_bytes())
 }
 
+/// The columns of MariaDB's `SHOW PROCESSLIST`.
+fn process_columns() -> Vec<Column> {
+    [
+        "Id", "User", "Host", "db", "Command", "Time", "State", "Info", "Progress",
+    ]
+    .map(|name| match name {
+        "Id" | "Time" => Column::number(name),
+        _ => Column::text(name),
+    })
+    .into()
+}
+
 impl Attendant {
     pub(super) async fn show(&mut self, show: Show) -> Result<(), Over> {
         let (columns, rows) = match show {
@@ -28,6 +40,7 @@ impl Attendant {
             Show::Sessions => self.show_sessions(),
             Show::Pool => self.show_pool(),
             Show::Status => self.show_status(),
+            Show::Processes => (process_columns(), self.processes(Vec::new())),
             Show::Unknown => return self.reply_error(&refusal::show_what()).await,
         };
         let capabilities = self.identity.capabilities;
@@ -68,6 +81,42 @@ impl Attendant {
         let rows = rows.into_iter();
         let rows = rows.map(|(name, value)| vec![text(name), value]).collect();
         (vec![Column::text("Name"), Column::text("Value")], rows)
+    }
+
+    /// The rows of `SHOW PROCESSLIST` as the server gives them, with the ids and addresses that
+    /// clients have here, and the sessions that have no backend.
+    pub(super) fn processes(&self, mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+        let sessions = self.visible_sessions();
+        for row in &mut rows {
+            let [Some(id), _, Some(host), ..] = row.as_mut_slice() else {
+                continue;
+            };
+            let thread = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
+            let session = sessions
+                .iter()
+                .find(|session| thread.is_some() && session.server_thread == thread);
+            if let Some(session) = session {
+                *id = session.id.to_string().into_bytes();
+                *host = session.host.clone().into_bytes();
+            }
+        }
+        let resting = sessions
+            .into_iter()
+            .filter(|session| session.server_thread.is_none());
+        rows.extend(resting.map(|session| {
+            vec![
+                text(session.id),
+                text(session.user),
+                text(session.host),
+                None,
+                text("Sleep"),
+                text(session.idle_s),
+                text("sleeping in dormouse"),
+                None,
+                text("0.000"),
+            ]
+        }));
+        rows
     }
 
     fn visible_sessions(&self) -> Vec<SessionStatus> {

@@ -10,11 +10,11 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::reply::ErrPacket;
-use dormouse_wire::rows::{Value, replace_row};
+use dormouse_wire::rows::{edit_rows, replace_row};
 use tokio::time::Instant;
 
 use super::taking::Incoming;
-use super::{Attendant, Over};
+use super::{Attendant, Edit, Over};
 use crate::backend::{Backend, BackendError, Connection, Identity, Schema};
 use crate::directory::Lease;
 use crate::door::{Entry, Pass};
@@ -264,10 +264,10 @@ impl Attendant {
         incoming: &mut Incoming,
         statement: Option<u32>,
     ) -> Result<ReplyEnd, Broken> {
-        if let Some(values) = self.patch.clone()
+        if let Some(edit) = self.edit.clone()
             && incoming.is_whole()
         {
-            return self.exchange_patched(incoming, &values).await;
+            return self.exchange_edited(incoming, &edit).await;
         }
         let kind = ReplyKind::of(incoming.payload());
         if let Some(id) = statement {
@@ -307,26 +307,30 @@ impl Attendant {
         relay(backend, &mut customer, kind, renamed).await
     }
 
-    /// Sends a query whose answer is one row, and puts what is kept into it.
-    async fn exchange_patched(
+    /// Sends a query whose answer is short, and changes what only Dormouse knows better.
+    async fn exchange_edited(
         &mut self,
         incoming: &Incoming,
-        values: &[Value],
+        edit: &Edit,
     ) -> Result<ReplyEnd, Broken> {
         let broken = Broken::Server {
             unread: false,
             delivered: false,
         };
+        let tracking = self.tracking();
         let Some(backend) = &mut self.backend else {
             return Err(broken);
         };
         let capabilities = backend.capabilities;
         let (reply, end) = backend
-            .reply_to(&incoming.bytes)
+            .reply_to(&incoming.bytes, tracking)
             .await
             .map_err(|_| broken)?;
-        let patched = replace_row(&reply, values, capabilities);
-        self.send_packets(patched.as_ref().unwrap_or(&reply))
+        let edited = match edit {
+            Edit::Row(values) => replace_row(&reply, values, capabilities),
+            Edit::Processes => edit_rows(&reply, capabilities, |rows| Some(self.processes(rows))),
+        };
+        self.send_packets(edited.as_ref().unwrap_or(&reply))
             .await
             .map_err(|_| Broken::Client)?;
         Ok(end)

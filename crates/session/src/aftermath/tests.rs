@@ -59,7 +59,11 @@ fn a_statement_that_asks_for_it_is_recognised() {
             Reading::Cannot("GET DIAGNOSTICS"),
         ),
     ] {
-        assert_eq!(aftermath().reading(text.as_bytes()), expected, "{text}");
+        assert_eq!(
+            reading(text.as_bytes(), Some(&aftermath()), 7),
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -67,7 +71,11 @@ fn a_statement_that_asks_for_it_is_recognised() {
 fn without_warnings_the_server_can_say_so_itself() {
     let none = Aftermath::default();
     for text in ["SHOW WARNINGS", "SHOW ERRORS", "SHOW WARNINGS LIMIT 1"] {
-        assert_eq!(none.reading(text.as_bytes()), Reading::No, "{text}");
+        assert_eq!(
+            reading(text.as_bytes(), Some(&none), 7),
+            Reading::No,
+            "{text}"
+        );
     }
 }
 
@@ -83,4 +91,36 @@ fn a_select_without_a_table_keeps_the_warnings() {
     assert_eq!(after("SELECT 1 FROM t"), None);
     assert_eq!(after("INSERT INTO t VALUES (1)"), None);
     assert_eq!(Aftermath::default().after(b"SELECT 1", Some(1)), None);
+}
+
+#[test]
+fn a_client_is_told_the_connection_id_it_was_given() {
+    let id = || Some(b"7".to_vec());
+    for (text, expected) in [
+        ("SELECT CONNECTION_ID()", Reading::Patch(vec![id()])),
+        ("select connection_id() AS id;", Reading::Patch(vec![id()])),
+        (
+            "SELECT LAST_INSERT_ID(), CONNECTION_ID()",
+            Reading::Patch(vec![None, id()]),
+        ),
+        ("SELECT CONNECTION_ID() + 1", Reading::No),
+        ("KILL QUERY CONNECTION_ID()", Reading::No),
+        ("SELECT 'CONNECTION_ID()'", Reading::No),
+        ("SELECT connection_identifier", Reading::No),
+    ] {
+        assert_eq!(reading(text.as_bytes(), None, 7), expected, "{text}");
+    }
+    assert_eq!(
+        reading(b"SELECT ROW_COUNT(), CONNECTION_ID()", None, 7),
+        Reading::Patch(vec![None, id()]),
+        "the server knows the first"
+    );
+    assert_eq!(
+        reading(
+            b"SELECT ROW_COUNT(), CONNECTION_ID()",
+            Some(&aftermath()),
+            7
+        ),
+        Reading::Patch(vec![aftermath().value(Asked::RowCount), id()])
+    );
 }

@@ -256,3 +256,44 @@ fn losing_the_backend_tells_what_is_lost() {
     probe(&mut session, &but("METADATA_LOCK_INFO", locked));
     assert_eq!(session.lost_backend(), [Pin::UserLock]);
 }
+
+#[test]
+fn stored_code_behind_a_plain_statement_is_noticed() {
+    let plain = |end: &ReplyEnd| {
+        let mut session = Session::new(None);
+        session.ran(b"SELECT f()", Effects::None, Kind::Select, end);
+        session
+    };
+    assert_eq!(plain(&ReplyEnd::default()).knowledge(), Knowledge::Known);
+    let told = ReplyEnd {
+        session_changes: true,
+        ..ReplyEnd::default()
+    };
+    assert_eq!(plain(&told).knowledge(), Knowledge::Unknown);
+    let failed = |error| {
+        plain(&ReplyEnd {
+            error: Some(error),
+            ..ReplyEnd::default()
+        })
+    };
+    let mut doubtful = failed(1242);
+    assert_eq!(doubtful.knowledge(), Knowledge::Known, "no hurry");
+    doubtful.arrived();
+    assert!(doubtful.needs_probe(), "an error may hide a change");
+    let mut clear = failed(1064);
+    clear.arrived();
+    assert!(!clear.needs_probe(), "a syntax error ran nothing");
+}
+
+#[test]
+fn a_client_that_asks_for_changes_of_state_is_told_of_them() {
+    let mut session = Session::new(None);
+    let mut asks = |text: &str| {
+        session.will_run(text.as_bytes(), Effects::of(text.as_bytes()));
+        session.tracks_state()
+    };
+    assert!(!asks("SET time_zone = '+00:00'"));
+    assert!(asks("SET SESSION session_track_state_change = ON"));
+    session.reset();
+    assert!(!session.tracks_state());
+}

@@ -70,6 +70,8 @@ pub(super) struct Reply {
     /// Results so far, with the one that is under way.
     results: u32,
     changed: bool,
+    /// Whether the last packet tells of a change.
+    tracks: bool,
     changes: Vec<SessionChange>,
 }
 
@@ -90,6 +92,7 @@ impl Reply {
             rows: 0,
             results: 0,
             changed: false,
+            tracks: false,
             changes: Vec::new(),
         }
     }
@@ -100,6 +103,18 @@ impl Reply {
 
     pub(super) fn take_changes(&mut self) -> Vec<SessionChange> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Whether the packet just seen tells of a change; asked once.
+    pub(super) fn take_tracks(&mut self) -> bool {
+        std::mem::take(&mut self.tracks)
+    }
+
+    fn saw(&mut self, status: Status) {
+        if status.contains(Status::SESSION_STATE_CHANGED) {
+            self.changed = true;
+            self.tracks = true;
+        }
     }
 
     /// Whether the next packet stands among rows.
@@ -311,7 +326,7 @@ impl Reply {
     /// An EOF packet where nothing else can stand.
     fn eof(&mut self, payload: &[u8]) -> Result<EofPacket, Malformed> {
         let eof = EofPacket::parse(payload)?;
-        self.changed |= eof.status.contains(Status::SESSION_STATE_CHANGED);
+        self.saw(eof.status);
         Ok(eof)
     }
 
@@ -328,9 +343,9 @@ impl Reply {
             ..end
         };
         let status = end.status.unwrap_or_default();
+        self.saw(status);
         let several = matches!(self.kind, ReplyKind::ResultSet | ReplyKind::Execute);
         if several && status.contains(Status::MORE_RESULTS) {
-            self.changed |= status.contains(Status::SESSION_STATE_CHANGED);
             self.phase = Phase::Result;
             return Ok(Verdict::GoesOn);
         }
@@ -357,8 +372,6 @@ impl Reply {
     }
 
     fn ends(&mut self, end: ReplyEnd) -> Verdict {
-        let status = end.status.unwrap_or_default();
-        self.changed |= status.contains(Status::SESSION_STATE_CHANGED);
         Verdict::Ends(ReplyEnd {
             session_changes: self.changed,
             ..end

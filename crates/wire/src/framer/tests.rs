@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::packet::{MAX_PAYLOAD, write_packet};
+use crate::reply::{Tracking, retrack};
 use model::{BOTH, NEW, OLD, Script, script};
 
 /// What `bytes` are found to be if they come in pieces that end at these places; rows are not
@@ -67,6 +68,8 @@ fn a_command_without_reply_ends_at_once() {
         step,
         Step {
             consumed: 0,
+            held: 0,
+            tracks: 0,
             event: Event::End(ReplyEnd::default())
         }
     );
@@ -86,6 +89,8 @@ fn a_reply_takes_nothing_of_the_next() {
         step,
         Step {
             consumed: 11,
+            held: 0,
+            tracks: 0,
             event: Event::End(end.clone())
         }
     );
@@ -94,6 +99,8 @@ fn a_reply_takes_nothing_of_the_next() {
         again,
         Step {
             consumed: 0,
+            held: 0,
+            tracks: 0,
             event: Event::End(end)
         }
     );
@@ -220,6 +227,8 @@ fn a_file_is_asked_for_before_the_answer() {
         step,
         Step {
             consumed: ask.len(),
+            held: 0,
+            tracks: 0,
             event: Event::LocalInfile
         }
     );
@@ -236,6 +245,8 @@ fn a_file_is_asked_for_before_the_answer() {
         step,
         Step {
             consumed: answer.len(),
+            held: 0,
+            tracks: 0,
             event: Event::End(end)
         }
     );
@@ -332,5 +343,56 @@ proptest! {
         let at_once = frame(kind, caps, &bytes, &[]);
         let in_pieces = frame(kind, caps, &bytes, &cuts(&bytes, 0, step));
         prop_assert_eq!(at_once, in_pieces);
+    }
+}
+
+/// What a relay passes on of a reply that comes in pieces of this length.
+fn passed_on(script: &Script, piece: usize, tracking: Tracking) -> Vec<u8> {
+    let mut framer = ReplyFramer::new(script.kind, script.caps);
+    let mut out = Vec::new();
+    let mut hand = Vec::new();
+    for piece in script.bytes.chunks(piece.max(1)) {
+        let mut seen = hand.len();
+        hand.extend_from_slice(piece);
+        loop {
+            let step = framer.feed_to_change(&hand[seen..]).unwrap();
+            seen += step.consumed;
+            let begin = seen - step.tracks;
+            if step.tracks > 0
+                && let Some(packet) = retrack(&hand[begin..seen], tracking)
+            {
+                hand.splice(begin..seen, packet.iter().copied());
+                seen = begin + packet.len();
+            }
+            if step.event == Event::LocalInfile {
+                framer.resume_after_infile();
+            }
+            if seen == hand.len() || matches!(step.event, Event::End(_)) {
+                out.extend(hand.drain(..seen - step.held));
+                break;
+            }
+        }
+    }
+    out.extend(hand);
+    out
+}
+
+proptest! {
+    #[test]
+    fn what_a_client_is_not_told_is_left_out_wherever_the_reply_is_cut(
+        script in script(),
+        piece in 1_usize..40,
+    ) {
+        for tracking in [Tracking::Nothing, Tracking::AllButState, Tracking::All] {
+            let whole = passed_on(&script, usize::MAX, tracking);
+            prop_assert_eq!(&passed_on(&script, piece, tracking), &whole);
+            let (_, _, told) = frame(script.kind, script.caps, &whole, &[]).unwrap();
+            let state = |change: &SessionChange| matches!(change, SessionChange::State(_));
+            match tracking {
+                Tracking::Nothing => prop_assert_eq!(told, []),
+                Tracking::AllButState => prop_assert!(!told.iter().any(state)),
+                Tracking::All => prop_assert_eq!(&told, &script.changes),
+            }
+        }
     }
 }
