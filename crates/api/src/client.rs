@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dormouse_types::DatabaseName;
+use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
@@ -116,6 +116,33 @@ impl Client {
     pub async fn database(&self, name: &DatabaseName) -> Answer<Database> {
         self.json(Method::GET, &format!("/v1/databases/{name}"), None)
             .await
+    }
+
+    /// `GET /v1/databases/NAME/sessions`, by their ids.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn sessions(&self, name: &DatabaseName) -> Answer<Vec<SessionStatus>> {
+        self.json(Method::GET, &format!("/v1/databases/{name}/sessions"), None)
+            .await
+    }
+
+    /// `GET /v1/databases/NAME/pool`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pool(&self, name: &DatabaseName) -> Answer<PoolStatus> {
+        self.json(Method::GET, &format!("/v1/databases/{name}/pool"), None)
+            .await
+    }
+
+    /// `GET /metrics`: text for Prometheus.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn metrics(&self) -> Answer<String> {
+        let bytes = self.bytes(Method::GET, "/metrics", None).await?;
+        String::from_utf8(bytes.into()).map_err(|e| self.broken(e))
     }
 
     /// `POST /v1/databases`.

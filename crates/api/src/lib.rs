@@ -22,6 +22,7 @@
 pub mod client;
 pub mod error;
 mod login;
+mod metrics;
 pub mod model;
 pub mod routes;
 pub mod server;

@@ -8,15 +8,17 @@ use std::time::Duration;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use dormouse_control::{Plane, Spec, Status};
-use dormouse_types::DatabaseName;
+use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 
 use crate::error::Failure;
 use crate::login;
+use crate::metrics;
 use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus};
 use crate::server::Context;
 
@@ -38,10 +40,13 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/databases", get(list).post(create))
         .route("/v1/databases/{name}", get(show).delete(remove))
+        .route("/v1/databases/{name}/pool", get(pool))
+        .route("/v1/databases/{name}/sessions", get(sessions))
         .route("/v1/databases/{name}/wake", post(wake))
         .route("/v1/databases/{name}/suspend", post(suspend))
         .route("/v1/databases/{name}/park", post(park))
         .route("/v1/events", get(list_events))
+        .route("/metrics", get(figures))
         .fallback(async || Failure::new(StatusCode::NOT_FOUND, "not_found", "no such resource"))
         .method_not_allowed_fallback(async || {
             let status = StatusCode::METHOD_NOT_ALLOWED;
@@ -71,6 +76,22 @@ async fn list(State(context): Shared) -> Json<Vec<Database>> {
 
 async fn show(State(context): Shared, Path(name): Path<String>) -> Answer<Json<Database>> {
     Ok(Json(database(context.plane.show(&parse(&name)?)?)))
+}
+
+async fn pool(State(context): Shared, Path(name): Path<String>) -> Answer<Json<PoolStatus>> {
+    Ok(Json(context.plane.pool(&parse(&name)?)?))
+}
+
+async fn sessions(
+    State(context): Shared,
+    Path(name): Path<String>,
+) -> Answer<Json<Vec<SessionStatus>>> {
+    Ok(Json(context.plane.sessions(&parse(&name)?)?))
+}
+
+async fn figures(State(context): Shared) -> Answer<Response> {
+    let text = metrics::text(&context.plane).map_err(|e| Failure::internal(e.to_string()))?;
+    Ok(([(CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
 }
 
 async fn create(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dormouse_driver::Driver;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Account, DatabaseName, State};
+use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State};
 use tokio::sync::broadcast;
 
 use crate::database::{Database, View};
@@ -74,6 +74,24 @@ impl Plane {
     /// [`Error::NotFound`].
     pub fn show(&self, name: &DatabaseName) -> Result<Status, Error> {
         Ok(self.find(name)?.status(&*self.world.traffic))
+    }
+
+    /// Its backends and what has happened to them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn pool(&self, name: &DatabaseName) -> Result<PoolStatus, Error> {
+        self.find(name)?;
+        Ok(self.world.traffic.pool(name))
+    }
+
+    /// Its sessions, by their ids.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn sessions(&self, name: &DatabaseName) -> Result<Vec<SessionStatus>, Error> {
+        self.find(name)?;
+        Ok(self.world.traffic.sessions(name))
     }
 
     /// Makes it active, and says so when it is.

@@ -94,6 +94,22 @@ pub(crate) enum Command {
         after_help = "Examples:\n  dormouse show shop\n  dormouse show shop --json | jq .state"
     )]
     Show(NameArgs),
+    /// List a database's client sessions: what each does and what keeps its backend
+    #[command(after_help = "\
+Examples:
+  dormouse sessions shop
+  dormouse sessions shop --json | jq '.[] | select(.doing == \"pinned\")'
+
+A client can ask for itself: SHOW DORMOUSE SESSION")]
+    Sessions(NameArgs),
+    /// Show a database's connections to its server and what has happened to them
+    #[command(after_help = "Over SQL: SHOW DORMOUSE POOL, SHOW DORMOUSE STATUS")]
+    Pool(NameArgs),
+    /// Print figures of all databases for Prometheus
+    #[command(after_help = "\
+Also GET /metrics on the API's socket. For the textfile collector of node_exporter:
+  dormouse metrics > /var/lib/prometheus/node-exporter/dormouse.prom")]
+    Metrics,
     /// Wake a database now, before somebody needs it
     #[command(after_help = "A database wakes by itself when a statement for it arrives.")]
     Wake(NameArgs),

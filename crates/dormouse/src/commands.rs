@@ -35,6 +35,18 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
                     format::database(&d, Timestamp::now(), colours)
                 })
             }
+            Command::Sessions(args) => {
+                let all = client.sessions(&args.name).await.map_err(told)?;
+                output.result(&all, |colours| format::sessions(&all, colours))
+            }
+            Command::Pool(args) => {
+                let pool = client.pool(&args.name).await.map_err(told)?;
+                output.result(&pool, |_| format::pool(&pool))
+            }
+            Command::Metrics => {
+                let text = client.metrics().await.map_err(told)?;
+                output.result(&text, |_| text.clone())
+            }
             Command::Wake(args) => done(client.wake(&args.name).await, output),
             Command::Suspend(args) => done(client.suspend(&args.name).await, output),
             Command::Park(args) => done(client.park(&args.name).await, output),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use dormouse_api::model::{Database, Event};
-use dormouse_types::{Bytes, State};
+use dormouse_types::{Bytes, Doing, PoolStatus, SessionStatus, State};
 use jiff::Timestamp;
 
 use crate::output::{Colours, Style};
@@ -114,6 +114,72 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     ];
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
+        .collect()
+}
+
+/// `dormouse sessions`.
+pub(crate) fn sessions(all: &[SessionStatus], colours: Colours) -> String {
+    if all.is_empty() {
+        return "nobody is connected".to_owned();
+    }
+    let mut table = table(&["ID", "USER", "HOST", "DOES", "IDLE", "HOLDS", "PINNED BY"]);
+    let seconds = |s: u64| format!("{s}s");
+    for session in all {
+        table.add_row(vec![
+            Cell::new(session.id),
+            Cell::new(one_line(&session.user)),
+            Cell::new(&session.host),
+            Cell::new(session.doing.as_str()),
+            Cell::new(seconds(session.idle_s)).set_alignment(CellAlignment::Right),
+            Cell::new(session.held_s.map_or("-".to_owned(), seconds))
+                .set_alignment(CellAlignment::Right),
+            Cell::new(session.pins.join(", ")),
+        ]);
+    }
+    let styles = all.iter().map(|session| match session.doing {
+        Doing::Running => Style::Green,
+        Doing::Waiting | Doing::Pinned => Style::Yellow,
+        Doing::Resting | Doing::Keeping => Style::Dim,
+    });
+    lines(&table, std::iter::once(Style::Bold).chain(styles), colours)
+}
+
+/// `dormouse pool`.
+pub(crate) fn pool(pool: &PoolStatus) -> String {
+    let waited = duration(Duration::from_millis(pool.waited_ms));
+    let mut rows = vec![
+        ("sessions".to_owned(), pool.sessions.to_string()),
+        (
+            "backends".to_owned(),
+            format!(
+                "{} of {}, {} idle",
+                pool.backends, pool.backends_max, pool.idle
+            ),
+        ),
+        ("waiting now".to_owned(), pool.waiting.to_string()),
+        (
+            "leases".to_owned(),
+            format!("{}, held for {} s in all", pool.leases, pool.held_s),
+        ),
+        ("given up for others".to_owned(), pool.steals.to_string()),
+        ("restored".to_owned(), pool.restores.to_string()),
+        ("opened".to_owned(), pool.opened.to_string()),
+        (
+            "waits".to_owned(),
+            format!(
+                "{}, {waited} in all, {} too long",
+                pool.waits, pool.timeouts
+            ),
+        ),
+        (
+            "answered asleep".to_owned(),
+            pool.sleeping_answers.to_string(),
+        ),
+    ];
+    let kept = pool.pins.iter();
+    rows.extend(kept.map(|(pin, count)| (format!("kept by {pin}"), count.to_string())));
+    rows.iter()
+        .map(|(key, value)| format!("{key:<24}  {value}\n"))
         .collect()
 }
 

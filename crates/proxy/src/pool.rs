@@ -106,6 +106,8 @@ pub(crate) enum Offer {
 pub(crate) struct Counters {
     /// Leases given.
     pub(crate) leases: AtomicU64,
+    /// For how long sessions have had them, in seconds.
+    pub(crate) held_s: AtomicU64,
     /// Leases that a session gave up for another.
     pub(crate) steals: AtomicU64,
     /// Times an idle or stolen backend was brought to a session's state.
@@ -394,6 +396,7 @@ impl Pool {
             waiting,
             backends_max: self.limits.backends_max,
             leases: count(&counters.leases),
+            held_s: count(&counters.held_s),
             steals: count(&counters.steals),
             restores: count(&counters.restores),
             opened: count(&counters.opened),

@@ -227,7 +227,9 @@ impl Attendant {
 
     /// The backend is no more. What was lost with it is told at the next statement.
     fn lose_backend(&mut self) {
-        self.backend = None;
+        if self.backend.take().is_some() {
+            self.count_held();
+        }
         let handle = &self.membership.handle;
         handle.thread.store(0, Ordering::SeqCst);
         handle.set_lease(Lease::None);

@@ -70,6 +70,8 @@ pub struct PoolStatus {
     pub waiting: u32,
     /// Leases given.
     pub leases: u64,
+    /// For how long sessions have had them, all together, in seconds.
+    pub held_s: u64,
     /// Leases that a session gave up for another.
     pub steals: u64,
     /// Times a backend was brought from one session's state to another's.

@@ -271,3 +271,24 @@ async fn a_socket_left_behind_by_a_dead_server_is_replaced() {
     world.client().status().await.unwrap();
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_and_backends_are_shown_and_counted() {
+    let world = World::start().await;
+    let client = world.client();
+    client.create(&request("shop")).await.unwrap();
+    assert_eq!(client.sessions(&name("shop")).await.unwrap(), []);
+    assert_eq!(client.pool(&name("shop")).await.unwrap().leases, 0);
+    let nobody = client.pool(&name("nobody")).await;
+    assert_eq!(refusal(nobody).0, "not_found");
+    let text = client.metrics().await.unwrap();
+    for line in [
+        "dormouse_awake{database=\"shop\"} 1",
+        "dormouse_leases_total{database=\"shop\"} 0",
+        "dormouse_databases{state=\"active\"} 1",
+        "# TYPE dormouse_lease_seconds counter",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}

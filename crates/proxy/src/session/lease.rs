@@ -221,6 +221,14 @@ impl Attendant {
         }
     }
 
+    /// Counts for how long it has had the backend that it has no more.
+    pub(super) fn count_held(&self) {
+        let since = self.membership.handle.held_since.load(Ordering::Relaxed);
+        let held = self.shared.seconds().saturating_sub(since);
+        let counters = self.pool().counters();
+        counters.held_s.fetch_add(held, Ordering::Relaxed);
+    }
+
     fn keep_lease(&self) {
         let pins = self.state.pins();
         for pin in &pins {
@@ -253,6 +261,7 @@ impl Attendant {
         backend.residue.multi_statements = self.state.multi_statements();
         self.state.leave();
         handle.set_lease(Lease::None);
+        self.count_held();
         self.pool().give_back(backend);
         true
     }

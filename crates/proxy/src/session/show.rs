@@ -191,6 +191,7 @@ impl Attendant {
             ("backends_max", u64::from(status.backends_max)),
             ("waiting", u64::from(status.waiting)),
             ("leases", status.leases),
+            ("lease_seconds", status.held_s),
             ("steals", status.steals),
             ("restores", status.restores),
             ("opened", status.opened),

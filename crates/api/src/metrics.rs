@@ -1,0 +1,174 @@
+//! Figures for Prometheus, in OpenMetrics text.
+//!
+//! They are read when they are asked for: each is what the plane and the data path know at that
+//! moment. The only labels are a database's name, and a pin's, of which there are few.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use dormouse_control::{Plane, Status};
+use dormouse_types::{PoolStatus, State};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+/// The media type of [`text`].
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One database's figures.
+type Figures = (Status, PoolStatus);
+
+/// A figure of each database.
+struct Figure {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+}
+
+/// Where a figure comes from.
+enum Kind {
+    Gauge(fn(&Figures) -> i64),
+    Counter(fn(&Figures) -> u64),
+}
+
+const fn gauge(name: &'static str, help: &'static str, of: fn(&Figures) -> i64) -> Figure {
+    let kind = Kind::Gauge(of);
+    Figure { name, help, kind }
+}
+
+const fn counter(name: &'static str, help: &'static str, of: fn(&Figures) -> u64) -> Figure {
+    let kind = Kind::Counter(of);
+    Figure { name, help, kind }
+}
+
+/// Every figure but the pins. The text gets `_total` behind the name of a counter.
+const FIGURES: [Figure; 16] = [
+    gauge("awake", "1 while its server runs and is not frozen", |of| {
+        i64::from(of.0.state == State::Active)
+    }),
+    gauge("memory_bytes", "memory its server holds", |of| {
+        of.0.memory
+            .map_or(0, |bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX))
+    }),
+    gauge("sessions", "client sessions", |of| i64::from(of.0.sessions)),
+    gauge(
+        "held_statements",
+        "statements that wait for its server",
+        |of| i64::from(of.0.held),
+    ),
+    gauge("transactions", "sessions with an open transaction", |of| {
+        i64::from(of.0.transactions)
+    }),
+    gauge("backends", "connections to its server", |of| {
+        i64::from(of.1.backends)
+    }),
+    gauge("backends_idle", "those that no session has", |of| {
+        i64::from(of.1.idle)
+    }),
+    gauge("waiting", "sessions that wait for a backend", |of| {
+        i64::from(of.1.waiting)
+    }),
+    counter("leases", "backends given to sessions", |of| of.1.leases),
+    counter("lease_seconds", "time for which sessions had them", |of| {
+        of.1.held_s
+    }),
+    counter("steals", "backends a session gave up for another", |of| {
+        of.1.steals
+    }),
+    counter(
+        "restores",
+        "backends brought to another session's state",
+        |of| of.1.restores,
+    ),
+    counter("backends_opened", "backends opened", |of| of.1.opened),
+    counter("waits", "sessions that had to wait for a backend", |of| {
+        of.1.waits
+    }),
+    counter(
+        "lease_timeouts",
+        "sessions that waited too long for one",
+        |of| of.1.timeouts,
+    ),
+    counter(
+        "sleeping_answers",
+        "statements answered while it slept",
+        |of| of.1.sleeping_answers,
+    ),
+];
+
+/// What is told at one moment.
+struct Snapshot(Vec<Figures>);
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot of {} databases", self.0.len())
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for figure in &FIGURES {
+            let kind = match figure.kind {
+                Kind::Gauge(_) => MetricType::Gauge,
+                Kind::Counter(_) => MetricType::Counter,
+            };
+            let mut metric = encoder.encode_descriptor(figure.name, figure.help, None, kind)?;
+            for of in &self.0 {
+                let labels = [("database", of.0.name.as_str())];
+                let one = metric.encode_family(&labels)?;
+                encode(&figure.kind, of, one)?;
+            }
+        }
+        let help = "times a pin kept a backend from another session";
+        let mut metric = encoder.encode_descriptor("pins", help, None, MetricType::Counter)?;
+        for of in &self.0 {
+            for (pin, count) in &of.1.pins {
+                let labels = [("database", of.0.name.as_str()), ("pin", pin.as_str())];
+                ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        self.states(encoder)
+    }
+}
+
+impl Snapshot {
+    fn states(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+        for (status, _) in &self.0 {
+            *counts.entry(status.state.as_str()).or_default() += 1;
+        }
+        let help = "databases in each state";
+        let mut metric = encoder.encode_descriptor("databases", help, None, MetricType::Gauge)?;
+        for (state, count) in counts {
+            let labels = [("state", state)];
+            ConstGauge::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode(kind: &Kind, of: &Figures, metric: MetricEncoder<'_>) -> fmt::Result {
+    match kind {
+        Kind::Gauge(value) => ConstGauge::new(value(of)).encode(metric),
+        Kind::Counter(value) => ConstCounter::new(value(of)).encode(metric),
+    }
+}
+
+/// All figures of this moment.
+///
+/// # Errors
+/// Never, as far as is known: writing to a text does not fail.
+pub(crate) fn text(plane: &Plane) -> Result<String, fmt::Error> {
+    let figures = plane.list().into_iter().map(|status| {
+        let pool = plane.pool(&status.name).unwrap_or_default();
+        (status, pool)
+    });
+    let mut registry = Registry::with_prefix("dormouse");
+    registry.register_collector(Box::new(Snapshot(figures.collect())));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
