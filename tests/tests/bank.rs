@@ -149,11 +149,7 @@ impl<'a> Customer<'a> {
     }
 
     /// Executes a prepared statement; the packets of the reply.
-    fn execute(
-        &mut self,
-        choose: fn(&mut Self) -> &mut Prepared,
-        values: &[u64],
-    ) -> Vec<Vec<u8>> {
+    fn execute(&mut self, choose: fn(&mut Self) -> &mut Prepared, values: &[u64]) -> Vec<Vec<u8>> {
         const BIGINT: u8 = 8;
         let statement = choose(self);
         let mut argument = [&statement.id.to_le_bytes()[..], &[0, 1, 0, 0, 0, 0]].concat();
