@@ -156,8 +156,9 @@ fn sysbench(
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     anyhow::ensure!(
         output.status.success(),
-        "sysbench through {} failed:\n{said}{}",
+        "sysbench through {} failed ({}):\n{said}{}",
         endpoint.name,
+        output.status,
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(said)
