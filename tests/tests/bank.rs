@@ -431,7 +431,7 @@ fn books_balance(client: &mut Client, customers: &[Account]) {
 #[test]
 fn a_bank_with_few_backends_that_sleeps_at_random_keeps_its_books() {
     let clients = setting("DORMOUSE_BANK_CLIENTS", 200);
-    let each = setting("DORMOUSE_BANK_TRANSACTIONS", 8);
+    let each = setting("DORMOUSE_BANK_TRANSACTIONS", 5);
     let dormouse = Dormouse::start_with(&format!(
         "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
          [pool]\nbackends_max = {BACKENDS}\nlease_timeout = \"50s\"\n"
