@@ -39,7 +39,13 @@ pub(crate) struct Machine {
 impl Machine {
     /// Looks at this machine, and whether everything is there that will be needed.
     pub(crate) fn look(options: &Options, installation: &Installation) -> anyhow::Result<Self> {
-        let loaded = [Measure::P1, Measure::P2, Measure::P3];
+        let loaded = [
+            Measure::M1,
+            Measure::M2,
+            Measure::P1,
+            Measure::P2,
+            Measure::P3,
+        ];
         let peers = loaded.into_iter().any(|m| options.wants(m));
         let [sysbench, haproxy] = [("sysbench", "--version"), ("haproxy", "-v")]
             .map(|(name, ask)| peers.then(|| installed(name, ask)).transpose());

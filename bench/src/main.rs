@@ -67,8 +67,14 @@ fn measure_all(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let wants = |measures: &[Measure]| measures.iter().any(|m| options.wants(*m));
-    if wants(&[Measure::P1, Measure::P2, Measure::P3]) {
-        let rig = rig::Rig::build(options, installation)?;
+    if wants(&[Measure::M1]) {
+        measure::crowd::run(options, installation, report)?;
+    }
+    if wants(&[Measure::M2, Measure::P1, Measure::P2, Measure::P3]) {
+        let rig = rig::Rig::build(options, installation, &rig::Plan::USUAL)?;
+        if wants(&[Measure::M2]) {
+            measure::connect::run(options, &rig, report)?;
+        }
         if wants(&[Measure::P1, Measure::P2]) {
             measure::throughput::run(options, &rig, report)?;
         }
@@ -77,7 +83,7 @@ fn measure_all(
         }
     }
     if wants(&[Measure::P4, Measure::P5, Measure::P6]) {
-        let dormouse = rig::sleepy_dormouse(options);
+        let dormouse = rig::sleepy_dormouse(options, "");
         if wants(&[Measure::P4, Measure::P5]) {
             measure::wake::run(options, &dormouse, report)?;
         }

@@ -1,6 +1,8 @@
 //! The measures; each adds its rows to the report.
 
+pub(crate) mod connect;
 pub(crate) mod create;
+pub(crate) mod crowd;
 pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod throughput;
@@ -8,6 +10,9 @@ pub(crate) mod wake;
 
 use dormouse_api::Client as Api;
 use dormouse_testkit::Dormouse;
+
+/// A clock tick of `/proc/PID/stat`, in microseconds (`USER_HZ` is 100 on every Linux).
+const TICK: f64 = 10_000.0;
 
 /// The API of a Dormouse, for orders whose time counts: no process is started for them.
 struct Orders {

@@ -7,13 +7,15 @@ use clap::{Parser, ValueEnum};
 
 /// Measures Dormouse on this machine, side by side with a plain server and HAProxy.
 ///
+/// M1  throughput of 500 clients on 8 backends against as many connections, direct and by HAProxy
+/// M2  connect, one query, quit: how often in a second, against direct TCP
 /// P1  point selects per second with 8 threads, through the proxy against direct TCP
 /// P2  the proxy's CPU time per query against HAProxy's, in the runs of P1
 /// P3  what the proxy adds to the median round trip of one thread
 /// P4  from a statement to a parked database to its first row, against a bare server start
 /// P5  the same for a suspended database
 /// P6  from asking for a new database to being logged in to it
-/// P7  memory of Dormouse for each idle client, plain and with TLS
+/// P7  memory of Dormouse for each idle client, plain and with TLS; P7b after one statement of each
 #[derive(Debug, Parser)]
 #[command(
     name = "dormouse-bench",
@@ -26,7 +28,7 @@ stderr. Use a quiet machine: client, proxy and server share its cores, and what 
 measured too. A missed target is reported, and is no failure of this program.
 
 Examples:
-  ./dev bench                            everything, about ten minutes
+  ./dev bench                            everything, about a quarter of an hour
   ./dev bench --only P4,P5 --json r.json two measures, with raw figures in a file
   ./dev bench --quick                    does it work at all? about a minute; figures mean nothing
   ./dev bench --json | jq .measures      JSON on stdout, the table on stderr"
@@ -65,6 +67,10 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 pub(crate) enum Measure {
+    /// Many clients, few backends.
+    M1,
+    /// Short connections.
+    M2,
     /// Throughput.
     P1,
     /// CPU per query.
@@ -127,6 +133,11 @@ impl Options {
         } else {
             (10 * self.rounds).max(30)
         }
+    }
+
+    /// How many clients share few backends.
+    pub(crate) fn crowd(&self) -> u32 {
+        if self.quick { 50 } else { 500 }
     }
 
     /// How many idle clients.

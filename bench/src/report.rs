@@ -28,7 +28,7 @@ pub(crate) struct Report {
 /// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// `P1` to `P7`.
+    /// `M1` to `P7b`.
     id: &'static str,
     what: String,
     value: f64,
@@ -57,12 +57,18 @@ pub(crate) enum Unit {
     Ratio,
     /// Queries a second.
     QueriesPerSecond,
+    /// Things.
+    Count,
+    /// Things a second.
+    PerSecond,
     /// Microseconds.
     Microseconds,
     /// Milliseconds.
     Milliseconds,
     /// Units of 1024 bytes.
     Kibibytes,
+    /// Units of 1024 of them.
+    Mebibytes,
 }
 
 #[derive(Debug, Serialize)]
@@ -228,8 +234,9 @@ impl Unit {
     fn show(self, value: f64) -> String {
         match self {
             Self::Ratio => format!("{value:.2}"),
-            Self::QueriesPerSecond => format!("{value:.0} {self}"),
-            Self::Microseconds | Self::Milliseconds | Self::Kibibytes => {
+            Self::Count => format!("{value:.0}"),
+            Self::QueriesPerSecond | Self::PerSecond => format!("{value:.0} {self}"),
+            Self::Microseconds | Self::Milliseconds | Self::Kibibytes | Self::Mebibytes => {
                 format!("{value:.1} {self}")
             }
         }
@@ -237,7 +244,7 @@ impl Unit {
 
     fn show_target(self, value: f64) -> String {
         match self {
-            Self::Ratio => format!("{value}"),
+            Self::Ratio | Self::Count => format!("{value}"),
             _ => format!("{value} {self}"),
         }
     }
@@ -246,11 +253,12 @@ impl Unit {
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ratio => "",
-            Self::QueriesPerSecond => "/s",
+            Self::Ratio | Self::Count => "",
+            Self::QueriesPerSecond | Self::PerSecond => "/s",
             Self::Microseconds => "µs",
             Self::Milliseconds => "ms",
             Self::Kibibytes => "KiB",
+            Self::Mebibytes => "MiB",
         })
     }
 }

@@ -12,7 +12,7 @@ use dormouse_engine::Installation;
 use dormouse_testkit::{Client, Dormouse, Reply};
 
 use crate::options::Options;
-use crate::sysbench::{self, SCHEMA, Statements};
+use crate::sysbench::{self, SCHEMA, Statements, Workload};
 use crate::{cleanup, say};
 
 use bare::Bare;
@@ -29,6 +29,8 @@ pub(crate) struct Endpoint {
     pub(crate) password: String,
     /// The process in between.
     pub(crate) proxy: Option<u32>,
+    /// The server's process.
+    pub(crate) server: u32,
 }
 
 /// Which way it is.
@@ -67,8 +69,28 @@ impl Endpoint {
     }
 }
 
+/// Rows of the table of the usual rig.
+pub(crate) const ROWS: u32 = 10_000;
+
+/// What a rig is to have.
+pub(crate) struct Plan {
+    /// Rows of the one table.
+    pub(crate) rows: u32,
+    /// Added to Dormouse's configuration.
+    pub(crate) dormouse: &'static str,
+}
+
+impl Plan {
+    /// Dormouse as it comes.
+    pub(crate) const USUAL: Self = Self {
+        rows: ROWS,
+        dormouse: "",
+    };
+}
+
 /// A plain server, HAProxy before it, and a Dormouse with one database that never sleeps.
 pub(crate) struct Rig {
+    rows: u32,
     endpoints: Vec<Endpoint>,
     // in this order: who passes on ends before whom it passes on to
     _dormouse: Dormouse,
@@ -78,11 +100,15 @@ pub(crate) struct Rig {
 
 impl Rig {
     /// Starts everything and fills the tables.
-    pub(crate) fn build(options: &Options, installation: &Installation) -> anyhow::Result<Self> {
+    pub(crate) fn build(
+        options: &Options,
+        installation: &Installation,
+        plan: &Plan,
+    ) -> anyhow::Result<Self> {
         say("starting a plain server, HAProxy and Dormouse");
         let bare = Bare::start(installation)?;
         let haproxy = HaProxy::start(&bare)?;
-        let dormouse = start_dormouse(options);
+        let dormouse = start_dormouse(options, plan.dormouse);
         // as much CPU as the plain server can get: two units are a core
         let units = 2 * std::thread::available_parallelism()?.get();
         let who = dormouse.create("bench", &["--units", &units.to_string()]);
@@ -93,6 +119,7 @@ impl Rig {
             user: bare::USER.to_owned(),
             password: bare::PASSWORD.to_owned(),
             proxy,
+            server: bare.pid(),
         };
         let between = Some(haproxy.pid());
         let address = dormouse.address().parse().context("Dormouse's address")?;
@@ -109,6 +136,7 @@ impl Rig {
             Endpoint {
                 user: who.user,
                 password: who.password,
+                server: dormouse.server("bench"),
                 ..endpoint(
                     "Dormouse",
                     Way::Dormouse,
@@ -118,6 +146,7 @@ impl Rig {
             },
         ];
         let rig = Self {
+            rows: plan.rows,
             endpoints,
             _dormouse: dormouse,
             _haproxy: haproxy,
@@ -147,29 +176,31 @@ impl Rig {
                 .connect()?
                 .query(&format!("CREATE DATABASE {SCHEMA}"));
             anyhow::ensure!(matches!(made, Reply::Ok(_)), "CREATE DATABASE: {made:?}");
-            sysbench::prepare(endpoint)?;
+            sysbench::prepare(endpoint, self.rows)?;
         }
         for endpoint in &self.endpoints {
             for statements in Statements::ALL {
-                sysbench::run(endpoint, statements, 1)?;
+                sysbench::run(endpoint, &Workload::points(statements, self.rows), 1)?;
             }
         }
         Ok(())
     }
 }
 
-/// A Dormouse whose databases sleep when told to, and then only.
-pub(crate) fn sleepy_dormouse(options: &Options) -> Dormouse {
+/// A Dormouse whose databases sleep when told to, and then only; `more` is added to its
+/// configuration.
+pub(crate) fn sleepy_dormouse(options: &Options, more: &str) -> Dormouse {
     say("starting Dormouse");
-    start_dormouse(options)
+    start_dormouse(options, more)
 }
 
-fn start_dormouse(options: &Options) -> Dormouse {
+fn start_dormouse(options: &Options, more: &str) -> Dormouse {
     let server = options.mariadbd.as_ref();
     let server = server.map_or(String::new(), |path| {
         format!("engine.mariadbd = '{}'\n", path.display())
     });
-    let config = format!("{server}[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
+    let config =
+        format!("{server}[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n{more}");
     // that it exists was checked at the start
     let program = options.program().unwrap_or_default();
     let mut dormouse = Dormouse::prepare_program(program, &config, "info");

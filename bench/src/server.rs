@@ -100,6 +100,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Its pid.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Stops it and waits for it.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         process::terminate(self.child.id());

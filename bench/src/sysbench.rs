@@ -1,4 +1,4 @@
-//! Load by sysbench's point selects.
+//! Load by sysbench.
 
 use std::process::Command;
 
@@ -7,10 +7,7 @@ use anyhow::Context as _;
 use crate::machine;
 use crate::rig::{Endpoint, Via};
 
-/// Rows of the one table.
-const ROWS: u32 = 10_000;
-
-/// Threads, each with a connection of its own.
+/// Threads of the usual load, each with a connection of its own.
 pub(crate) const THREADS: u32 = 8;
 
 /// The schema in which the table is.
@@ -45,6 +42,48 @@ impl Statements {
     }
 }
 
+/// One of sysbench's scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// A row by its key.
+    PointSelect,
+    /// A transaction of 14 selects, two updates, a delete and an insert.
+    ReadWrite,
+}
+
+impl Script {
+    fn options(self) -> [&'static str; 2] {
+        match self {
+            Self::PointSelect => ["oltp_point_select", "--skip-trx=on"],
+            // its rows are equally likely: what is measured is not how they are fought for
+            Self::ReadWrite => ["oltp_read_write", "--rand-type=uniform"],
+        }
+    }
+}
+
+/// A load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Workload {
+    pub(crate) script: Script,
+    pub(crate) statements: Statements,
+    /// Threads, each with a connection of its own.
+    pub(crate) threads: u32,
+    /// Rows of the one table.
+    pub(crate) rows: u32,
+}
+
+impl Workload {
+    /// Point selects with [`THREADS`] threads.
+    pub(crate) fn points(statements: Statements, rows: u32) -> Self {
+        Self {
+            script: Script::PointSelect,
+            statements,
+            threads: THREADS,
+            rows,
+        }
+    }
+}
+
 /// What a run of load came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Load {
@@ -52,36 +91,50 @@ pub(crate) struct Load {
     pub(crate) queries: f64,
     /// Of them in a second.
     pub(crate) per_second: f64,
+    /// Runs of the script in a second: transactions.
+    pub(crate) transactions_per_second: f64,
+    /// How long a run of the script takes, 95th percentile, in ms.
+    pub(crate) p95_ms: f64,
+    /// Transactions that met another one (deadlocks) and were run again.
+    pub(crate) collisions: f64,
 }
 
 /// Makes the table.
-pub(crate) fn prepare(endpoint: &Endpoint) -> anyhow::Result<()> {
-    sysbench(endpoint, &["prepare"]).map(drop)
+pub(crate) fn prepare(endpoint: &Endpoint, rows: u32) -> anyhow::Result<()> {
+    let workload = Workload::points(Statements::Text, rows);
+    sysbench(endpoint, &workload, &["--threads=1", "prepare"]).map(drop)
 }
 
 /// Runs load for some seconds.
-pub(crate) fn run(
-    endpoint: &Endpoint,
-    statements: Statements,
-    seconds: u32,
-) -> anyhow::Result<Load> {
-    let (threads, time) = (format!("--threads={THREADS}"), format!("--time={seconds}"));
-    let said = sysbench(endpoint, &[&threads, &time, statements.option(), "run"])?;
-    parse(&said).with_context(|| format!("sysbench through {}:\n{said}", endpoint.name))
+pub(crate) fn run(endpoint: &Endpoint, workload: &Workload, seconds: u32) -> anyhow::Result<Load> {
+    let (threads, time) = (
+        format!("--threads={}", workload.threads),
+        format!("--time={seconds}"),
+    );
+    let arguments = [&threads, &time, workload.statements.option(), "run"];
+    let said = sysbench(endpoint, workload, &arguments)?;
+    let load =
+        parse(&said).with_context(|| format!("sysbench through {}:\n{said}", endpoint.name))?;
+    anyhow::ensure!(
+        load.collisions == 0.0 || workload.script == Script::ReadWrite,
+        "sysbench through {} ignored errors:\n{said}",
+        endpoint.name
+    );
+    Ok(load)
 }
 
-fn sysbench(endpoint: &Endpoint, arguments: &[&str]) -> anyhow::Result<String> {
+fn sysbench(
+    endpoint: &Endpoint,
+    workload: &Workload,
+    arguments: &[&str],
+) -> anyhow::Result<String> {
     let program = machine::find("sysbench").context("sysbench is not installed")?;
     let mut command = Command::new(program);
-    command.args([
-        "oltp_point_select",
-        "--db-driver=mysql",
-        "--mysql-ssl=off",
-        "--skip-trx=on",
-    ]);
+    command.args(workload.script.options());
+    command.args(["--db-driver=mysql", "--mysql-ssl=off"]);
     command.args([
         "--tables=1",
-        &format!("--table-size={ROWS}"),
+        &format!("--table-size={}", workload.rows),
         &format!("--mysql-db={SCHEMA}"),
     ]);
     command.arg(format!("--mysql-user={}", endpoint.user));
@@ -103,8 +156,9 @@ fn sysbench(endpoint: &Endpoint, arguments: &[&str]) -> anyhow::Result<String> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     anyhow::ensure!(
         output.status.success(),
-        "sysbench through {} failed:\n{said}{}",
+        "sysbench through {} failed ({}):\n{said}{}",
         endpoint.name,
+        output.status,
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(said)
@@ -125,19 +179,19 @@ fn parse(said: &str) -> anyhow::Result<Load> {
             .parse()
             .with_context(|| format!("'{name}' is no number"))
     };
-    for trouble in ["ignored errors", "reconnects"] {
-        anyhow::ensure!(count(trouble)? == 0.0, "it counted {trouble}");
-    }
-    let queries = count("queries")?;
-    let rate = line("queries")?
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split(' ').next());
-    let per_second = rate
-        .and_then(|text| text.parse().ok())
-        .context("no rate of queries")?;
+    let rate = |name: &str| -> anyhow::Result<f64> {
+        let words = line(name)?.split_once('(');
+        let rate = words.and_then(|(_, rest)| rest.split(' ').next());
+        rate.and_then(|text| text.parse().ok())
+            .with_context(|| format!("no rate of {name}"))
+    };
+    anyhow::ensure!(count("reconnects")? == 0.0, "it counted reconnects");
     Ok(Load {
-        queries,
-        per_second,
+        queries: count("queries")?,
+        per_second: rate("queries")?,
+        transactions_per_second: rate("transactions")?,
+        p95_ms: count("95th percentile")?,
+        collisions: count("ignored errors")?,
     })
 }
 
@@ -154,6 +208,10 @@ SQL statistics:
     queries:                             51029  (25511.21 per sec.)
     ignored errors:                      0      (0.00 per sec.)
     reconnects:                          0      (0.00 per sec.)
+
+Latency (ms):
+         avg:                                    0.31
+         95th percentile:                        0.48
 ";
 
     #[test]
@@ -163,18 +221,30 @@ SQL statistics:
             load,
             Load {
                 queries: 51029.0,
-                per_second: 25511.21
+                per_second: 25511.21,
+                transactions_per_second: 25511.21,
+                p95_ms: 0.48,
+                collisions: 0.0,
             }
         );
     }
 
     #[test]
-    fn a_run_with_errors_is_no_measurement() {
+    fn a_run_that_reconnects_is_no_measurement() {
         let bad = SAID.replace(
-            "ignored errors:                      0",
-            "ignored errors:    3",
+            "reconnects:                          0",
+            "reconnects:                          3",
         );
-        assert!(parse(&bad).is_err_and(|e| e.to_string().contains("ignored errors")));
+        assert!(parse(&bad).is_err_and(|e| e.to_string().contains("reconnects")));
         assert!(parse("FATAL: no\n").is_err());
+    }
+
+    #[test]
+    fn collisions_are_counted() {
+        let some = SAID.replace(
+            "ignored errors:                      0",
+            "ignored errors:                      3",
+        );
+        assert_eq!(parse(&some).unwrap().collisions, 3.0);
     }
 }

@@ -1,4 +1,4 @@
-//! A client that logs in over TLS and then is idle.
+//! A client that logs in over TLS, runs a statement if it is to, and then is idle.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,34 +8,22 @@ use std::time::Duration;
 use dormouse_testkit::Client;
 use dormouse_wire::auth::{NATIVE, native};
 use dormouse_wire::caps::Capabilities;
+use dormouse_wire::command::Command;
 use dormouse_wire::greeting::Greeting;
 use dormouse_wire::login::{AuthSwitch, Login, SslRequest};
 use dormouse_wire::packet::{HEADER, Header, write_packet};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
 
 const MAX_PACKET: u32 = 1 << 24;
 const UTF8MB4: u8 = 45;
 
-/// A logged-in connection; it is only held.
+/// A logged-in connection.
 pub(crate) struct TlsClient {
-    _stream: StreamOwned<ClientConnection, TcpStream>,
+    stream: StreamOwned<ClientConnection, TcpStream>,
 }
 
 impl TlsClient {
-    /// What all clients share. The certificate is a generated one and is taken unseen: memory is
-    /// measured, not trust.
-    pub(crate) fn config() -> anyhow::Result<Arc<ClientConfig>> {
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-            .with_no_client_auth();
-        Ok(Arc::new(config))
-    }
-
     /// Connects, starts TLS and logs in.
     pub(crate) fn connect(
         config: &Arc<ClientConfig>,
@@ -84,7 +72,24 @@ impl TlsClient {
             "login over TLS failed at packet {seq}: {}",
             String::from_utf8_lossy(&answer)
         );
-        Ok(Self { _stream: stream })
+        Ok(Self { stream })
+    }
+
+    /// Runs `SELECT 1`.
+    pub(crate) fn select(&mut self) -> anyhow::Result<()> {
+        let text = b"SELECT 1";
+        send(
+            &mut self.stream,
+            0,
+            &[&[Command::Query as u8], &text[..]].concat(),
+        )?;
+        // the count of columns, their definition, the row, the end
+        let packets = (0..4)
+            .map(|_| receive(&mut self.stream))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let (_, row) = &packets[2];
+        anyhow::ensure!(row == b"\x011", "SELECT 1 answered {row:?}");
+        Ok(())
     }
 }
 
@@ -102,45 +107,4 @@ fn receive(stream: &mut impl Read) -> anyhow::Result<(u8, Vec<u8>)> {
     let mut payload = vec![0; header.len];
     stream.read_exact(&mut payload)?;
     Ok((header.seq, payload))
-}
-
-/// Takes any certificate.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }

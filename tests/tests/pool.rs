@@ -86,6 +86,29 @@ fn a_transaction_keeps_its_backend_and_the_others_wait() {
 }
 
 #[test]
+fn an_order_to_sleep_does_not_wait_for_those_who_wait_for_a_lease() {
+    let dormouse = with_backends(1, "");
+    let who = dormouse.create("shop", &[]);
+    let mut first = dormouse.connect(&who);
+    let mut second = dormouse.connect(&who);
+    let mut watching = dormouse.connect(&who);
+    first
+        .query("CREATE TABLE mysql.t (i INT PRIMARY KEY) ENGINE=InnoDB")
+        .ok();
+    first.query("BEGIN").ok();
+    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| second.query("SELECT COUNT(*) FROM mysql.t").value());
+        process::until("a session waits", || {
+            value_of(&shown(&mut watching, "STATUS"), "waiting") == "1"
+        });
+        let _ = dormouse.json(&["suspend", "shop"]);
+        first.query("COMMIT").ok();
+        assert_eq!(waiting.join().unwrap(), "1");
+    });
+}
+
+#[test]
 fn prepared_statements_outlive_the_lease() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);

@@ -1,6 +1,7 @@
-//! P7: what Dormouse's resident memory grows by for each client that has logged in and is idle.
+//! P7: what Dormouse's resident memory grows by for each client that has logged in and is idle. P7b:
+//! the same for clients that have run a statement, all on a few backends.
 
-use dormouse_testkit::{Created, Dormouse, process};
+use dormouse_testkit::{Created, Dormouse, process, tls};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::options::Options;
@@ -12,31 +13,48 @@ use crate::tls::TlsClient;
 /// Clients that come before the count and stay: with them what is needed once is there.
 const FIRST: usize = 50;
 
+/// Added to Dormouse's configuration for P7b.
+const FEW: &str = "[pool]\nbackends_max = 8\n";
+
 /// Measures plain clients, then such with TLS, each with a Dormouse of their own: memory that
 /// departed clients leave to the allocator would be taken for the next ones'.
 pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let clients = options.clients();
     allow_files(clients + FIRST + 200)?;
-    let plain = grow(options, "plain", |dormouse, who| Ok(dormouse.connect(who)))?;
-    let connector = TlsClient::config()?;
-    let tls = grow(options, "TLS", |dormouse, who| {
+    let connector = tls::config();
+    let over_tls = |dormouse: &Dormouse, who: &Created| {
         TlsClient::connect(&connector, dormouse.address(), &who.user, &who.password)
-    })?;
-    let what = |kind| format!("memory per idle client of {clients}: {kind}");
-    report.promise(
-        "P7",
-        what("plain"),
-        plain,
-        Unit::Kibibytes,
-        Target::AtMost(8.0),
-    );
-    report.promise(
-        "P7",
-        what("TLS"),
-        tls,
-        Unit::Kibibytes,
-        Target::AtMost(20.0),
-    );
+    };
+    let plain = |dormouse: &Dormouse, who: &Created| Ok(dormouse.connect(who));
+    let kinds = [
+        ("P7", "plain", 8.0, grow(options, "P7 plain", "", plain)?),
+        ("P7", "TLS", 20.0, grow(options, "P7 TLS", "", over_tls)?),
+        (
+            "P7b",
+            "plain, after a statement",
+            8.0,
+            grow(options, "P7b plain", FEW, |dormouse, who| {
+                let mut client = dormouse.connect(who);
+                let one = client.query("SELECT 1").value();
+                anyhow::ensure!(one == "1", "SELECT 1 answered {one}");
+                Ok(client)
+            })?,
+        ),
+        (
+            "P7b",
+            "TLS, after a statement",
+            20.0,
+            grow(options, "P7b TLS", FEW, |dormouse, who| {
+                let mut client = over_tls(dormouse, who)?;
+                client.select()?;
+                Ok(client)
+            })?,
+        ),
+    ];
+    for (id, kind, most, grown) in kinds {
+        let what = format!("memory per idle client of {clients}: {kind}");
+        report.promise(id, what, grown, Unit::Kibibytes, Target::AtMost(most));
+    }
     Ok(())
 }
 
@@ -44,9 +62,10 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
 fn grow<C>(
     options: &Options,
     kind: &str,
+    config: &str,
     connect: impl Fn(&Dormouse, &Created) -> anyhow::Result<C>,
 ) -> anyhow::Result<f64> {
-    let dormouse: Dormouse = sleepy_dormouse(options);
+    let dormouse: Dormouse = sleepy_dormouse(options, config);
     let who = dormouse.create("crowd", &[]);
     let _first = (0..FIRST)
         .map(|_| connect(&dormouse, &who))
@@ -58,7 +77,7 @@ fn grow<C>(
     while crowd.len() < total {
         crowd.push(connect(&dormouse, &who)?);
         if crowd.len().is_multiple_of(1000) {
-            say(&format!("P7 {kind}: {} clients", crowd.len()));
+            say(&format!("{kind}: {} clients", crowd.len()));
         }
     }
     settle();

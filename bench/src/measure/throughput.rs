@@ -2,15 +2,13 @@
 
 use dormouse_testkit::process;
 
+use super::TICK;
 use crate::options::{Measure, Options};
 use crate::report::{Report, Target, Unit};
-use crate::rig::{Endpoint, Rig, Way};
+use crate::rig::{Endpoint, ROWS, Rig, Way};
 use crate::say;
 use crate::stats::{median, ratios};
-use crate::sysbench::{self, Statements, THREADS};
-
-/// A clock tick of `/proc/PID/stat`, in microseconds (`USER_HZ` is 100 on every Linux).
-const TICK: f64 = 10_000.0;
+use crate::sysbench::{self, Statements, THREADS, Workload};
 
 /// What the rounds brought for one way and one kind of statement.
 struct Track {
@@ -85,7 +83,7 @@ pub(crate) fn run(options: &Options, rig: &Rig, report: &mut Report) -> anyhow::
 impl Track {
     fn sample(&mut self, endpoint: &Endpoint, seconds: u32) -> anyhow::Result<()> {
         let before = endpoint.proxy.map(process::cpu_ticks);
-        let load = sysbench::run(endpoint, self.statements, seconds)?;
+        let load = sysbench::run(endpoint, &Workload::points(self.statements, ROWS), seconds)?;
         let after = endpoint.proxy.map(process::cpu_ticks);
         self.per_second.push(load.per_second);
         if let Some((before, after)) = before.zip(after) {

@@ -27,7 +27,7 @@ const UID: u32 = 1_899_999_999;
 pub(super) struct Bare {
     pub(super) address: SocketAddr,
     layout: Layout,
-    _server: Server,
+    server: Server,
     _dir: TempDir,
 }
 
@@ -72,9 +72,13 @@ impl Bare {
         Ok(Self {
             address,
             layout,
-            _server: server,
+            server,
             _dir: dir,
         })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.server.pid()
     }
 
     pub(super) fn socket(&self) -> PathBuf {

@@ -28,13 +28,26 @@ pub(crate) struct Door {
     queue: Mutex<Queue>,
     /// Told when the last statement leaves a shut door.
     empty: Notify,
+    /// Told, now and again, while the door is being shut.
+    closing: Notify,
 }
+
+/// A statement that has kept running for so long while the door is being shut may be waiting for a
+/// lock: sessions that may hold one get on by a statement.
+const STUCK: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 struct Queue {
     target: Option<Arc<Target>>,
-    held: VecDeque<oneshot::Sender<Result<Pass, String>>>,
+    held: VecDeque<Held>,
     refused: Option<String>,
+}
+
+/// A statement that is held.
+struct Held {
+    sender: oneshot::Sender<Result<Pass, String>>,
+    /// Where its session may be in the middle of something that others wait for.
+    amidst: Option<Arc<Target>>,
 }
 
 /// What a statement finds at the door.
@@ -79,6 +92,7 @@ impl Door {
             born: Instant::now(),
             queue: Mutex::default(),
             empty: Notify::new(),
+            closing: Notify::new(),
         })
     }
 
@@ -109,8 +123,14 @@ impl Door {
         }
     }
 
-    /// Asks for a pass for a statement of a session whose backend is at `known`, if it has one.
-    pub(crate) fn enter(self: &Arc<Self>, known: Option<&Arc<Target>>, most_held: usize) -> Entry {
+    /// Asks for a pass for a statement of a session whose backend is at `known`, if it has one;
+    /// `amidst` says whether that backend may hold locks for it, and is asked only if it is held.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        known: Option<&Arc<Target>>,
+        amidst: impl FnOnce() -> bool,
+        most_held: usize,
+    ) -> Entry {
         // the usual way takes no lock; once inside, the target cannot change
         if let Some(target) = known
             && self.step_in()
@@ -129,12 +149,13 @@ impl Door {
         if let Some(reason) = &queue.refused {
             return Entry::Refused(reason.clone());
         }
-        queue.held.retain(|waiter| !waiter.is_closed());
+        queue.held.retain(|held| !held.sender.is_closed());
         if queue.held.len() >= most_held {
             return Entry::Full;
         }
         let (sender, receiver) = oneshot::channel();
-        queue.held.push_back(sender);
+        let amidst = known.filter(|_| amidst()).cloned();
+        queue.held.push_back(Held { sender, amidst });
         Entry::Held(receiver)
     }
 
@@ -152,8 +173,14 @@ impl Door {
             .flatten()
     }
 
+    /// The door is being shut: who has a pass and only waits shall give it back and be held.
+    pub(crate) async fn closes(&self) {
+        self.closing.notified().await;
+    }
+
     /// Shuts it and waits until no statement runs any more. If that takes too long it opens again
-    /// and answers `false`.
+    /// and answers `false`. One that waits for a lock ends because sessions that may hold it are
+    /// let in meanwhile, statement by statement.
     pub(crate) async fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
         let target = {
             let mut queue = self.queue();
@@ -169,7 +196,10 @@ impl Door {
                 if self.state.load(Ordering::Acquire) == 0 {
                     return;
                 }
-                empty.await;
+                self.closing.notify_waiters();
+                if tokio::time::timeout(STUCK, empty).await.is_err() {
+                    self.let_on();
+                }
             }
         };
         if tokio::time::timeout(deadline, emptied).await.is_ok() {
@@ -181,6 +211,31 @@ impl Door {
         false
     }
 
+    /// Lets in who may hold what others wait for.
+    fn let_on(self: &Arc<Self>) {
+        let mut queue = self.queue();
+        let generation = self.generation.load(Ordering::Acquire);
+        let (on, held) = std::mem::take(&mut queue.held)
+            .into_iter()
+            .partition(|held| matches!(&held.amidst, Some(at) if at.generation == generation));
+        queue.held = held;
+        for Held { sender, amidst } in on {
+            if let Some(target) = amidst {
+                self.let_in(sender, target);
+            }
+        }
+    }
+
+    /// Gives a pass to one that is held.
+    fn let_in(self: &Arc<Self>, held: oneshot::Sender<Result<Pass, String>>, target: Arc<Target>) {
+        if held.is_closed() {
+            return;
+        }
+        self.state.fetch_add(1, Ordering::AcqRel);
+        // if it has gone meanwhile, the pass comes back and is dropped
+        let _ = held.send(Ok(self.pass(target, false)));
+    }
+
     /// Opens it. Those held get their passes first, all counted before anyone can shut it again.
     pub(crate) fn open(self: &Arc<Self>, target: Target) {
         let mut queue = self.queue();
@@ -189,13 +244,8 @@ impl Door {
         queue.refused = None;
         self.generation.store(target.generation, Ordering::Release);
         self.state.fetch_or(OPEN, Ordering::AcqRel);
-        for waiter in std::mem::take(&mut queue.held) {
-            if waiter.is_closed() {
-                continue;
-            }
-            self.state.fetch_add(1, Ordering::AcqRel);
-            // if it has gone meanwhile, the pass comes back and is dropped
-            let _ = waiter.send(Ok(self.pass(Arc::clone(&target), false)));
+        for held in std::mem::take(&mut queue.held) {
+            self.let_in(held.sender, Arc::clone(&target));
         }
     }
 
@@ -225,8 +275,8 @@ impl Door {
         let mut queue = self.queue();
         self.state.fetch_and(!OPEN, Ordering::AcqRel);
         queue.refused = Some(reason.to_owned());
-        for waiter in std::mem::take(&mut queue.held) {
-            let _ = waiter.send(Err(reason.to_owned()));
+        for held in std::mem::take(&mut queue.held) {
+            let _ = held.sender.send(Err(reason.to_owned()));
         }
     }
 
@@ -246,7 +296,7 @@ impl Door {
             .queue()
             .held
             .iter()
-            .filter(|waiter| !waiter.is_closed())
+            .filter(|held| !held.sender.is_closed())
             .count();
         let last = self.last_statement.load(Ordering::Relaxed).checked_sub(1);
         Activity {

@@ -90,7 +90,7 @@ impl Attendant {
             }
             Ok(Err(Unready::Refused(error) | Unready::Lost(error))) => Err(error),
             // it is going away just now; the first statement will wait for it
-            Ok(Err(Unready::Gone)) => Ok(()),
+            Ok(Err(Unready::Gone | Unready::Shutting)) => Ok(()),
             Err(Over) => Err(refusal::ended()),
         }
     }

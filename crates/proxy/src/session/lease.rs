@@ -17,6 +17,14 @@ use crate::door::Pass;
 use crate::pool::{Counters, Grant, Need, Offer, Pool};
 use crate::refusal;
 
+/// Why a session that waited for a lease has none.
+enum Short {
+    /// It took too long.
+    Time,
+    /// The door is being shut: only held statements may go on waiting.
+    Door,
+}
+
 impl Attendant {
     fn pool(&self) -> &Arc<Pool> {
         &self.membership.database.pool
@@ -87,9 +95,9 @@ impl Attendant {
         };
         self.membership.handle.set_lease(Lease::Waiting);
         let mut granted = self.wait_for_grant(receiver, first).await?;
-        if granted.is_none() && patient {
+        if patient && matches!(granted, Err(Short::Time)) {
             granted = match pool.ask(&need, true) {
-                Offer::Now(grant) => Some(grant),
+                Offer::Now(grant) => Ok(grant),
                 Offer::Wait(receiver) => {
                     let rest = limits.lease_timeout.saturating_sub(first);
                     self.wait_for_grant(receiver, rest).await?
@@ -98,12 +106,15 @@ impl Attendant {
         }
         self.membership.handle.set_lease(Lease::None);
         pool.waited(began.elapsed());
-        Ok(granted.ok_or_else(|| {
-            Counters::count(&pool.counters().timeouts);
-            Unready::Refused(refusal::no_backend(
-                limits.backends_max,
-                limits.lease_timeout.as_secs(),
-            ))
+        Ok(granted.map_err(|short| match short {
+            Short::Door => Unready::Shutting,
+            Short::Time => {
+                Counters::count(&pool.counters().timeouts);
+                Unready::Refused(refusal::no_backend(
+                    limits.backends_max,
+                    limits.lease_timeout.as_secs(),
+                ))
+            }
         }))
     }
 
@@ -112,26 +123,27 @@ impl Attendant {
         &mut self,
         mut receiver: oneshot::Receiver<Grant>,
         most: Duration,
-    ) -> Result<Option<Grant>, Over> {
+    ) -> Result<Result<Grant, Short>, Over> {
         let deadline = tokio::time::sleep(most);
         tokio::pin!(deadline);
         let handle = Arc::clone(&self.membership.handle);
-        loop {
+        let door = Arc::clone(&self.database().door);
+        let short = loop {
             tokio::select! {
                 biased;
-                grant = &mut receiver => return Ok(grant.ok()),
+                grant = &mut receiver => return Ok(grant.map_err(|_| Short::Time)),
                 order = poll_fn(|cx| handle.mailbox.poll_next(cx)) => {
                     Box::pin(self.obey(order)).await?;
                 }
-                () = &mut deadline => {
-                    receiver.close();
-                    // it may have come in this very moment
-                    let grant = receiver.try_recv().ok();
-                    self.pool().gave_up();
-                    return Ok(grant);
-                }
+                () = door.closes() => break Short::Door,
+                () = &mut deadline => break Short::Time,
             }
-        }
+        };
+        receiver.close();
+        // it may have come in this very moment
+        let grant = receiver.try_recv();
+        self.pool().gave_up();
+        Ok(grant.map_err(|_| short))
     }
 
     /// Turns a grant into a backend.

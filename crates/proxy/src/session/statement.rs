@@ -30,6 +30,8 @@ const MOMENT: Duration = Duration::from_millis(5);
 pub(super) enum Unready {
     /// The server is gone or going; ask the door again.
     Gone,
+    /// The door is being shut; wait there.
+    Shutting,
     /// It says no to this user now; the session goes on.
     Refused(ErrPacket),
     /// The session cannot go on as it was.
@@ -65,6 +67,8 @@ impl Attendant {
                     tokio::time::sleep(MOMENT).await;
                     continue;
                 }
+                // gives the pass back
+                Err(Unready::Shutting) => continue,
                 Err(Unready::Refused(error)) => return self.not_run(&incoming, &error).await,
                 Err(Unready::Lost(error)) => {
                     self.skip(incoming.left, incoming.continues).await?;
@@ -143,7 +147,9 @@ impl Attendant {
     async fn pass(&mut self, incoming: &mut Incoming) -> Result<Result<Pass, ErrPacket>, Over> {
         let limits = &self.shared.config.limits;
         let known = self.backend.as_ref().map(|backend| &backend.target);
-        let mut receiver = match self.database().door.enter(known, limits.held_statements) {
+        let amidst = || self.state.in_transaction() || !self.state.is_free();
+        let door = &self.database().door;
+        let mut receiver = match door.enter(known, amidst, limits.held_statements) {
             Entry::Pass(pass) => return Ok(Ok(pass)),
             Entry::Held(receiver) => receiver,
             Entry::Full => return Ok(Err(refusal::too_many_held(limits.held_statements))),
