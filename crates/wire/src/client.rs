@@ -1,6 +1,10 @@
-//! The client's side of a login.
+//! The client's side of a login, with `mysql_native_password`.
+//!
+//! An account may have several ways to prove oneself, and the server asks for them in its order. To
+//! any but the native one the answer is a proof that cannot hold, after which the server goes on to
+//! the next.
 
-use crate::auth::{CACHING_SHA2, NATIVE, native};
+use crate::auth::{NATIVE, caching_sha2, ed25519, native, parsec};
 use crate::caps::Capabilities;
 use crate::greeting::{Greeting, GreetingError};
 use crate::login::{Attribute, AuthSwitch, Login};
@@ -54,9 +58,6 @@ pub enum LoginError {
     /// The peer is no such server.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The account is to be proven in a way that is not spoken here: change the account.
-    #[error("the account asks for the plugin '{0}': only mysql_native_password is supported")]
-    UnsupportedPlugin(String),
 }
 
 impl From<GreetingError> for LoginError {
@@ -68,8 +69,8 @@ impl From<GreetingError> for LoginError {
     }
 }
 
-/// An account may name several plugins; a server asks for each but once.
-const MAX_SWITCHES: u8 = 8;
+/// How often a server may ask: an account may name several plugins, some of which ask twice.
+const MAX_QUESTIONS: u8 = 16;
 
 /// A login in progress.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ pub struct ClientLogin {
 #[derive(Debug)]
 enum State {
     Greeting,
-    Answer { agreed: Agreed, switches: u8 },
+    Answer { agreed: Agreed, questions: u8 },
     Over,
 }
 
@@ -109,7 +110,7 @@ impl ClientLogin {
     pub fn on_payload(&mut self, seq: u8, payload: &[u8]) -> Result<LoginStep, LoginError> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Greeting => self.greeted(seq, &Greeting::parse(payload)?),
-            State::Answer { agreed, switches } => self.answered(seq, payload, agreed, switches),
+            State::Answer { agreed, questions } => self.answered(seq, payload, agreed, questions),
             State::Over => Err(Malformed("a packet after the login's end").into()),
         }
     }
@@ -149,7 +150,7 @@ impl ClientLogin {
         };
         self.state = State::Answer {
             agreed,
-            switches: 0,
+            questions: 0,
         };
         Ok(send(seq, &login.encode()))
     }
@@ -159,7 +160,7 @@ impl ClientLogin {
         seq: u8,
         payload: &[u8],
         agreed: Agreed,
-        switches: u8,
+        questions: u8,
     ) -> Result<LoginStep, LoginError> {
         match payload.first() {
             Some(0x00) => {
@@ -177,16 +178,18 @@ impl ClientLogin {
                 })
             }
             Some(0xFF) => Err(LoginError::Refused(ErrPacket::parse(payload)?)),
-            Some(&AuthSwitch::MARK) if switches < MAX_SWITCHES => {
-                let proof = self.switched(&AuthSwitch::parse(payload)?)?;
+            Some(mark @ (&AuthSwitch::MARK | 0x01)) if questions < MAX_QUESTIONS => {
+                let proof = if *mark == AuthSwitch::MARK {
+                    self.switched(&AuthSwitch::parse(payload)?)?
+                } else {
+                    no_proof(&payload[1..])
+                };
                 self.state = State::Answer {
                     agreed,
-                    switches: switches + 1,
+                    questions: questions + 1,
                 };
                 Ok(send(seq, &proof))
             }
-            // a plugin's own talk; a server accepts an empty password without
-            Some(0x01) => Err(LoginError::UnsupportedPlugin(CACHING_SHA2.to_owned())),
             _ => Err(Malformed("no answer to a login").into()),
         }
     }
@@ -194,10 +197,12 @@ impl ClientLogin {
     /// The proof for the plugin that the server switched to.
     fn switched(&self, switch: &AuthSwitch) -> Result<Vec<u8>, LoginError> {
         let no_salt = Malformed("a switch of plugins without a salt");
-        match (switch.plugin.as_str(), self.config.stage1) {
-            (NATIVE, _) => Ok(self.proof(&switch.salt().ok_or(no_salt)?)),
-            (CACHING_SHA2, None) => Ok(Vec::new()),
-            (other, _) => Err(LoginError::UnsupportedPlugin(other.to_owned())),
+        match switch.plugin.as_str() {
+            NATIVE => Ok(self.proof(&switch.salt().ok_or(no_salt)?)),
+            // an empty one would count as an empty password
+            caching_sha2::PLUGIN if self.config.stage1.is_some() => Ok(vec![0; 32]),
+            ed25519::CLIENT => Ok(vec![0; 64]),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -205,6 +210,15 @@ impl ClientLogin {
         self.config
             .stage1
             .map_or_else(Vec::new, |stage1| native::reply(&stage1, salt).to_vec())
+    }
+}
+
+/// What a plugin of which we have no proof is told when it asks on.
+fn no_proof(question: &[u8]) -> Vec<u8> {
+    match question {
+        [caching_sha2::PERFORM_FULL] => vec![0],
+        salt if parsec::Stretch::parse(salt).is_some() => vec![0; parsec::REPLY],
+        _ => Vec::new(),
     }
 }
 
