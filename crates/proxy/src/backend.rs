@@ -213,10 +213,6 @@ impl Backend {
                 }
                 Err(LoginError::Refused(error)) => return Err(BackendError::Refused(error)),
                 Err(LoginError::Malformed(malformed)) => return Err(malformed.into()),
-                Err(LoginError::UnsupportedPlugin(plugin)) => {
-                    let why = format!("the account's own credential is gone ({plugin})");
-                    return Err(BackendError::Refused(ErrPacket::new(1045, "28000", why)));
-                }
             }
         }
     }

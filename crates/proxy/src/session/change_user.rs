@@ -29,6 +29,7 @@ impl Attendant {
             database: &self.membership.database,
             user,
             peer: self.identity.peer,
+            capabilities: self.identity.capabilities,
             plugin: login.plugin.as_deref(),
             reply: &login.auth,
             salt: self.salt,
