@@ -7,9 +7,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 
-use dormouse_testkit::{Client, Created, Dormouse};
+use dormouse_testkit::{Client, Created, Dormouse, tls};
 use dormouse_wire::auth::native;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::greeting::Greeting;
@@ -17,65 +16,6 @@ use dormouse_wire::login::{Login, SslRequest};
 use dormouse_wire::packet::{HEADER, Header, write_packet};
 use dormouse_wire::reply::ErrPacket;
 use proptest::prelude::*;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-
-/// Takes any certificate: what is tested is the framing.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
-fn tls(name: &str) -> ClientConnection {
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
-    ClientConnection::new(
-        Arc::new(config),
-        ServerName::try_from(name.to_owned()).unwrap(),
-    )
-    .unwrap()
-}
 
 /// A socket whose first bytes are written in the given pieces, each in a segment of its own.
 struct Cut {
@@ -147,7 +87,7 @@ fn secure_login(address: &str, who: &Created, user: &str, name: &str, pieces: &[
     let (_, greeting) = cut.packet().unwrap();
     let greeting = Greeting::parse(&greeting).unwrap();
     assert!(greeting.capabilities.contains(Capabilities::SSL));
-    let mut connection = tls(name);
+    let mut connection = tls::to(name);
     let request = SslRequest {
         capabilities: Client::plain_capabilities().set(Capabilities::SSL, true),
         max_packet: 1 << 24,

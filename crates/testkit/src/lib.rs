@@ -8,6 +8,7 @@
 pub mod client;
 pub mod dormouse;
 pub mod process;
+pub mod tls;
 
 pub use client::{Client, Reply};
-pub use dormouse::{Created, Dormouse};
+pub use dormouse::{Created, Dormouse, program};

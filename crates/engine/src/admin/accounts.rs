@@ -38,13 +38,15 @@ struct Priv {
     password_lifetime: Option<i64>,
 }
 
-/// What the server itself says about expired passwords.
+/// What the server itself says about its accounts.
 #[derive(Debug, Clone, Copy)]
-struct Lifetime {
+struct Rules {
     /// `default_password_lifetime`, in days; 0 for ever.
     days: i64,
     /// `disconnect_on_expired_password`.
     turns_away: bool,
+    /// Whether `unix_socket AS 'name'` is heeded: since 11.6 (MDEV-33479).
+    socket_names: bool,
 }
 
 /// One credential of several; an empty one stands for the row's own.
@@ -79,7 +81,7 @@ impl Priv {
 impl Method {
     /// A credential without a plugin is native, one without a value an empty password, unless the
     /// plugin has no such thing: nobody logs in with ed25519 and no key, at least on 10.11.
-    fn verifier(&self, user: &str) -> Verifier {
+    fn verifier(&self, user: &str, rules: Rules) -> Verifier {
         let plugin = self.plugin.as_deref().unwrap_or(NATIVE);
         let value = self.authentication_string.as_deref().unwrap_or_default();
         let verifier = match plugin {
@@ -95,7 +97,8 @@ impl Method {
                 key,
             }),
             "unix_socket" => {
-                let name = if value.is_empty() { user } else { value };
+                let named = rules.socket_names && !value.is_empty();
+                let name = if named { value } else { user };
                 Some(Verifier::UnixSocket(name.to_owned()))
             }
             _ => None,
@@ -107,7 +110,7 @@ impl Method {
 
 impl Priv {
     /// As the server reckons it (`sql/sql_acl.cc`, `check_password_lifetime`).
-    fn expiry(&self, server: Lifetime) -> Option<Expiry> {
+    fn expiry(&self, server: Rules) -> Option<Expiry> {
         let own = self.password_lifetime.filter(|days| *days >= 0);
         let at = match (self.password_last_changed, own.unwrap_or(server.days)) {
             (Some(0), _) => 0,
@@ -133,13 +136,7 @@ impl Priv {
 
 /// Reads an account's JSON; `ours` is the credential the machinery would have added. `None` for
 /// a role, and for what cannot be read: nobody can log in with it here.
-fn account(
-    user: &str,
-    host: &str,
-    json: &str,
-    ours: [u8; 20],
-    lifetime: Lifetime,
-) -> Option<Account> {
+fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> Option<Account> {
     // objects only: serde would also read a list as a row without a single field
     let fields: serde_json::Map<String, Value> = serde_json::from_str(json).ok()?;
     let methods = fields.get("auth_or").and_then(Value::as_array);
@@ -151,7 +148,11 @@ fn account(
         return None;
     }
     let ours = Verifier::Native(ours);
-    let mut verifiers: Vec<Verifier> = row.methods().iter().map(|m| m.verifier(user)).collect();
+    let mut verifiers: Vec<Verifier> = row
+        .methods()
+        .iter()
+        .map(|m| m.verifier(user, rules))
+        .collect();
     let all = verifiers.len();
     verifiers.retain(|v| *v != ours);
     Some(Account {
@@ -161,7 +162,7 @@ fn account(
         verifiers,
         locked: row.account_locked,
         transport: row.transport(),
-        expiry: row.expiry(lifetime),
+        expiry: row.expiry(rules),
     })
 }
 
@@ -181,13 +182,17 @@ impl Admin {
             sql.push_str(&format!(" AND User IN ({}, '')", literal(user)));
         }
         let rows = self.run("a look at the accounts", &sql, PATIENCE).await?;
+        let socket_names = self
+            .version()
+            .is_some_and(|v| (v.major, v.minor) >= (11, 6));
         let read = |[user, host, json, days, turns_away]: [String; 5]| {
             let ours = native::stage2(&self.secret.user_stage1(self.instance, &user));
-            let lifetime = Lifetime {
+            let rules = Rules {
                 days: days.parse().unwrap_or(0),
                 turns_away: turns_away == "1",
+                socket_names,
             };
-            account(&user, &host, &json, ours, lifetime)
+            account(&user, &host, &json, ours, rules)
         };
         Ok(rows.texts().filter_map(read).collect())
     }

@@ -259,7 +259,8 @@ mod tests {
             salt: [9; 18],
         };
         // mysql.user of MySQL 9.7 after CREATE USER ... IDENTIFIED BY 'secret'
-        let stored = "$A$00A$GOG\u{1e}6=y\\\u{13}e\u{4},.M(pr^J;i6wjHsSZ89v3R.wNrTncai8lvnX1yrW1kfsilZ19OHC";
+        let stored =
+            "$A$00A$GOG\u{1e}6=y\\\u{13}e\u{4},.M(pr^J;i6wjHsSZ89v3R.wNrTncai8lvnX1yrW1kfsilZ19OHC";
         for verifier in [
             Verifier::Native(native::stage2(&native::stage1(b"secret"))),
             Verifier::Ed25519(ed25519::key(b"secret")),

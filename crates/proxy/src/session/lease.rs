@@ -253,7 +253,12 @@ impl Attendant {
         backend.residue.multi_statements = self.state.multi_statements();
         self.state.leave();
         handle.set_lease(Lease::None);
-        self.pool().give_back(backend);
+        if backend.residue.expired {
+            // it stays so, whatever becomes of the password
+            drop(backend);
+        } else {
+            self.pool().give_back(backend);
+        }
         true
     }
 

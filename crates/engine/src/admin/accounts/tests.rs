@@ -3,9 +3,10 @@ use super::*;
 const OURS: [u8; 20] = [0xAB; 20];
 
 /// A server's defaults.
-const NEVER: Lifetime = Lifetime {
+const NEVER: Rules = Rules {
     days: 0,
     turns_away: false,
+    socket_names: true,
 };
 
 /// Verifiers in short form, and the account's flags.
@@ -96,9 +97,10 @@ fn a_role_is_no_account_nor_is_what_cannot_be_read() {
 
 #[test]
 fn a_password_expires_when_the_server_says_so() {
-    let yearly = Lifetime {
+    let yearly = Rules {
         days: 365,
         turns_away: true,
+        socket_names: false,
     };
     for (json, server, at) in [
         (r#"{"password_last_changed":1000}"#, NEVER, None),
@@ -142,5 +144,21 @@ fn a_password_expires_when_the_server_says_so() {
             turns_away: server.turns_away,
         });
         assert_eq!(account.expiry, expected, "{json}");
+    }
+}
+
+#[test]
+fn the_name_behind_a_socket_account_counts_where_the_server_heeds_it() {
+    let json = r#"{"plugin":"unix_socket","authentication_string":"nobody"}"#;
+    for (socket_names, expected) in [(true, "nobody"), (false, "u")] {
+        let rules = Rules {
+            socket_names,
+            ..NEVER
+        };
+        let account = account("u", "%", json, OURS, rules).unwrap();
+        assert_eq!(
+            account.verifiers,
+            [Verifier::UnixSocket(expected.to_owned())]
+        );
     }
 }
