@@ -175,7 +175,7 @@ fn each_kind_of_account_logs_in_awake_and_asleep() {
                     "IDENTIFIED VIA parsec USING PASSWORD('secret')",
                 ),
                 (
-                    "all",
+                    "many",
                     "third",
                     "IDENTIFIED VIA unix_socket OR parsec USING PASSWORD('first') OR ed25519 \
                      USING PASSWORD('second') OR mysql_native_password USING PASSWORD('third')",

@@ -45,6 +45,18 @@ pub(crate) fn needs_tls(user: &str) -> ErrPacket {
     )
 }
 
+/// An account made with `REQUIRE SSL`: on its socket the server would turn us away.
+pub(crate) fn tls_account(user: &str) -> ErrPacket {
+    ErrPacket::new(
+        1045,
+        "28000",
+        format!(
+            "account '{user}' demands TLS (REQUIRE SSL), which Dormouse does not pass on to the \
+             server: use ALTER USER ... REQUIRE NONE, and 'require' in [tls] for all clients"
+        ),
+    )
+}
+
 /// An account made with `REQUIRE X509`, `SUBJECT`, `ISSUER` or `CIPHER`.
 pub(crate) fn certificate_account(user: &str) -> ErrPacket {
     ErrPacket::new(
