@@ -226,19 +226,15 @@ impl Client {
         self.prove(password)
     }
 
-    /// Logs in as a client of MySQL, which begins with `caching_sha2_password`.
+    /// Logs in as MySQL 9.7's client does: it begins with `caching_sha2_password` and waits to be
+    /// asked for it, as the greeting names another plugin.
     pub fn login_mysql(&mut self, user: &str, password: &str) -> Reply {
-        let salt = self.greeting.as_ref().expect("greeted").salt;
-        let auth = match password {
-            "" => vec![0],
-            password => caching_sha2::reply(password.as_bytes(), &salt).to_vec(),
-        };
         let login = Login {
             capabilities: self.capabilities,
             max_packet: 1 << 24,
             collation: 45,
             user: user.as_bytes().to_vec(),
-            auth,
+            auth: Vec::new(),
             schema: None,
             plugin: Some(CACHING_SHA2.to_owned()),
             attributes: Vec::new(),
@@ -266,6 +262,7 @@ impl Client {
                     match switch.plugin.as_str() {
                         parsec::PLUGIN => Vec::new(),
                         ed25519::CLIENT => ed25519::reply(secret, &nonce).to_vec(),
+                        CACHING_SHA2 if secret.is_empty() => vec![0],
                         _ if secret.is_empty() => Vec::new(),
                         NATIVE => native::reply(&native::stage1(secret), &salt).to_vec(),
                         CACHING_SHA2 => caching_sha2::reply(secret, &salt).to_vec(),

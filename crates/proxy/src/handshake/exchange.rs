@@ -51,23 +51,24 @@ impl<'a, 'io> Exchange<'a, 'io> {
     pub(super) async fn proves_any(&mut self, verifiers: &[Verifier]) -> Result<bool, Rejected> {
         let Claim { plugin, reply, .. } = *self.claim;
         let native = matches!(plugin, None | Some(NATIVE)) && matches!(reply.len(), 0 | 20);
-        if self.is_socket_user(verifiers)
-            || is_empty(reply) && verifiers.contains(&Verifier::NoPassword)
-            || native && fits_scramble(verifiers, reply, &self.claim.salt)
-        {
+        if self.is_socket_user(verifiers) || native && fits(verifiers, reply, &self.claim.salt) {
             return Ok(true);
         }
         if plugin == Some(CACHING_SHA2) && self.is_secret() {
-            return self.by_password(reply, verifiers).await;
+            // MySQL's own client keeps its proof back while the greeting names another plugin
+            return match reply {
+                [] => self.by_sha2(verifiers).await,
+                reply => self.by_password(reply, verifiers).await,
+            };
         }
         let mut ask_native = !native;
         let others: Vec<_> = verifiers.iter().filter(|v| self.can_ask(v)).collect();
-        if others.is_empty() && ask_native {
+        if others.is_empty() && ask_native && !self.is_hopeless(verifiers) {
             return self.by_native(verifiers).await;
         }
         for verifier in others {
             let proved = match verifier {
-                Verifier::Native(_) if std::mem::take(&mut ask_native) => {
+                Verifier::Native(_) | Verifier::NoPassword if std::mem::take(&mut ask_native) => {
                     self.by_native(verifiers).await?
                 }
                 Verifier::Ed25519(key) => self.by_ed25519(key).await?,
@@ -82,11 +83,7 @@ impl<'a, 'io> Exchange<'a, 'io> {
                     };
                     self.by_parsec(stretch, key).await?
                 }
-                Verifier::CachingSha2(_) => {
-                    let switch = AuthSwitch::with_salt(CACHING_SHA2, &salt()?);
-                    let reply = self.switch(&switch).await?;
-                    return self.by_password(&reply, verifiers).await;
-                }
+                Verifier::CachingSha2(_) => return self.by_sha2(verifiers).await,
                 _ => false,
             };
             if proved {
@@ -100,13 +97,26 @@ impl<'a, 'io> Exchange<'a, 'io> {
     /// own, and would end the connection with an error of its own.
     fn can_ask(&self, verifier: &Verifier) -> bool {
         match verifier {
-            Verifier::Native(_) => true,
+            Verifier::Native(_) | Verifier::NoPassword => true,
             Verifier::Ed25519(_) | Verifier::Parsec { .. } => {
                 self.claim.plugin != Some(CACHING_SHA2)
             }
             Verifier::CachingSha2(_) => self.is_secret(),
-            Verifier::NoPassword | Verifier::UnixSocket(_) | Verifier::Other(_) => false,
+            Verifier::UnixSocket(_) | Verifier::Other(_) => false,
         }
+    }
+
+    /// Whether the account could be proved, but not by this client: only by the password itself,
+    /// which others could read.
+    pub(super) fn is_hopeless(&self, verifiers: &[Verifier]) -> bool {
+        let needs_tls = |verifier: &Verifier| match verifier {
+            Verifier::CachingSha2(_) => true,
+            Verifier::Ed25519(_) | Verifier::Parsec { .. } => !self.can_ask(verifier),
+            _ => false,
+        };
+        !self.is_secret()
+            && verifiers.iter().any(needs_tls)
+            && !verifiers.iter().any(|v| self.can_ask(v))
     }
 
     /// Whether the process at the other end of our Unix socket runs as the user of an account.
@@ -122,11 +132,13 @@ impl<'a, 'io> Exchange<'a, 'io> {
     async fn by_native(&mut self, verifiers: &[Verifier]) -> Result<bool, Rejected> {
         let salt = salt()?;
         let reply = self.switch(&AuthSwitch::with_salt(NATIVE, &salt)).await?;
-        Ok(if reply.is_empty() {
-            verifiers.contains(&Verifier::NoPassword)
-        } else {
-            fits_scramble(verifiers, &reply, &salt)
-        })
+        Ok(fits(verifiers, &reply, &salt))
+    }
+
+    async fn by_sha2(&mut self, verifiers: &[Verifier]) -> Result<bool, Rejected> {
+        let switch = AuthSwitch::with_salt(CACHING_SHA2, &salt()?);
+        let reply = self.switch(&switch).await?;
+        self.by_password(&reply, verifiers).await
     }
 
     async fn by_ed25519(&mut self, key: &[u8; 32]) -> Result<bool, Rejected> {
@@ -202,10 +214,13 @@ fn is_empty(reply: &[u8]) -> bool {
     matches!(reply, [] | [0])
 }
 
-fn fits_scramble(verifiers: &[Verifier], reply: &[u8], salt: &[u8; 20]) -> bool {
-    verifiers.iter().any(
-        |verifier| matches!(verifier, Verifier::Native(stage2) if native::verify(reply, salt, stage2)),
-    )
+/// Whether a native proof for this salt is that of an account; none is that of no password.
+fn fits(verifiers: &[Verifier], reply: &[u8], salt: &[u8; 20]) -> bool {
+    verifiers.iter().any(|verifier| match verifier {
+        Verifier::NoPassword => reply.is_empty(),
+        Verifier::Native(stage2) => native::verify(reply, salt, stage2),
+        _ => false,
+    })
 }
 
 /// Whether this is the password. An account that has none takes no other.

@@ -3,7 +3,6 @@
 use std::time::{Instant, SystemTime};
 
 use dormouse_types::{Account, Transport, Verifier};
-use dormouse_wire::auth::CACHING_SHA2;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
@@ -52,7 +51,7 @@ pub(crate) async fn prove(
     let verifiers = account.map_or(&[][..], |account| &account.verifiers);
     let mut exchange = Exchange::new(io, &claim);
     let proved = exchange.proves_any(verifiers).await?;
-    let (secret, with_password) = (exchange.is_secret(), exchange.with_password());
+    let (hopeless, with_password) = (exchange.is_hopeless(verifiers), exchange.with_password());
     let denied = refusal::access_denied(claim.user, &claim.peer.host(), with_password);
     let Some(account) = account.filter(|_| proved) else {
         if let Peer::Tcp { from, .. } = claim.peer {
@@ -61,8 +60,12 @@ pub(crate) async fn prove(
                 .failed(from.ip().to_canonical(), Instant::now());
         }
         debug!(database = %claim.database.name, user = claim.user, "login refused");
-        let error = impossible(&claim, verifiers, secret);
-        return Ok(Proof::Missing(error.unwrap_or(denied)));
+        let error = if hopeless {
+            refusal::needs_tls(claim.user)
+        } else {
+            impossible(&claim, verifiers).unwrap_or(denied)
+        };
+        return Ok(Proof::Missing(error));
     };
     // in the server's order (sql/sql_acl.cc, acl_authenticate)
     match account.transport {
@@ -91,23 +94,18 @@ fn has_expired(account: &Account) -> bool {
     })
 }
 
-/// What to tell a client that had no way to prove an account.
-fn impossible(claim: &Claim<'_>, verifiers: &[Verifier], secret: bool) -> Option<ErrPacket> {
-    let all = |test: fn(&Verifier) -> bool| !verifiers.is_empty() && verifiers.iter().all(test);
-    if all(|v| matches!(v, Verifier::UnixSocket(_))) {
-        return Some(refusal::socket_account(claim.user, &claim.peer.host()));
+/// What to tell a client whose account nobody could prove, or nobody from there.
+fn impossible(claim: &Claim<'_>, verifiers: &[Verifier]) -> Option<ErrPacket> {
+    let is_socket = |v: &Verifier| matches!(v, Verifier::UnixSocket(_));
+    let other = verifiers.iter().find_map(|verifier| match verifier {
+        Verifier::Other(plugin) => Some(plugin),
+        _ => None,
+    });
+    let all = |test: &dyn Fn(&Verifier) -> bool| verifiers.iter().all(test);
+    match other {
+        _ if verifiers.is_empty() => None,
+        None => all(&is_socket).then(|| refusal::socket_account(claim.user, &claim.peer.host())),
+        Some(plugin) => all(&|v| is_socket(v) || matches!(v, Verifier::Other(_)))
+            .then(|| refusal::unsupported_plugin(claim.user, plugin)),
     }
-    if let Some(Verifier::Other(plugin)) = verifiers.first()
-        && all(|v| matches!(v, Verifier::Other(_) | Verifier::UnixSocket(_)))
-    {
-        return Some(refusal::unsupported_plugin(claim.user, plugin));
-    }
-    let mysql = claim.plugin == Some(CACHING_SHA2);
-    let answerable = |v: &Verifier| match v {
-        Verifier::Native(_) | Verifier::NoPassword => true,
-        Verifier::Ed25519(_) | Verifier::Parsec { .. } => !mysql,
-        Verifier::CachingSha2(_) | Verifier::UnixSocket(_) | Verifier::Other(_) => false,
-    };
-    let hopeless = !verifiers.is_empty() && !verifiers.iter().any(answerable);
-    (hopeless && !secret).then(|| refusal::needs_tls(claim.user))
 }
