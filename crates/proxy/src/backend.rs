@@ -2,6 +2,7 @@
 //! session's state.
 
 mod assume;
+mod secure;
 mod shelf;
 
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use tokio::net::UnixStream;
 
 use crate::chunk::Chunk;
 use crate::pool::Place;
+use crate::refusal;
 use crate::stream::{Peer, within, write_all};
 
 pub(crate) use assume::{Residue, Schema};
@@ -41,6 +43,8 @@ pub(crate) struct Identity {
     pub(crate) user: String,
     /// The host part of the account that matched.
     pub(crate) account_host: String,
+    /// Whether the account demands TLS.
+    pub(crate) tls: bool,
     /// Where the client comes from.
     pub(crate) peer: Peer,
     /// What client and Dormouse have agreed on; the server gets the same.
@@ -108,6 +112,7 @@ impl Identity {
         std::ptr::eq(self, other)
             || self.user == other.user
                 && self.account_host == other.account_host
+                && self.tls == other.tls
                 && self.peer.host() == other.peer.host()
                 && self.capabilities == other.capabilities
                 && self.collation == other.collation
@@ -187,7 +192,7 @@ impl Backend {
             write_all(&mut stream, &header, PATIENCE).await?;
         }
         let mut login = ClientLogin::new(ClientConfig {
-            capabilities: wanted(identity.capabilities),
+            capabilities: wanted(identity.capabilities).set(Capabilities::SSL, identity.tls),
             collation: identity.collation,
             max_packet: identity.max_packet,
             user: identity.user.clone().into_bytes(),
@@ -200,6 +205,12 @@ impl Backend {
             let (seq, payload) = next_packet(&mut stream, &mut packets).await?;
             match login.on_payload(seq, &payload) {
                 Ok(LoginStep::Send(bytes)) => write_all(&mut stream, &bytes, PATIENCE).await?,
+                Ok(LoginStep::Secure(bytes)) => {
+                    write_all(&mut stream, &bytes, PATIENCE).await?;
+                    stream = within(PATIENCE, secure::secure(stream)).await?;
+                    let bytes = login.secured().map_err(std::io::Error::other)?;
+                    write_all(&mut stream, &bytes, PATIENCE).await?;
+                }
                 Ok(LoginStep::Done {
                     capabilities,
                     connection_id,
@@ -213,6 +224,11 @@ impl Backend {
                 }
                 Err(LoginError::Refused(error)) => return Err(BackendError::Refused(error)),
                 Err(LoginError::Malformed(malformed)) => return Err(malformed.into()),
+                Err(LoginError::NoTls) => {
+                    return Err(BackendError::Refused(refusal::server_without_tls(
+                        &identity.user,
+                    )));
+                }
             }
         }
     }

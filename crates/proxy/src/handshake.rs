@@ -11,7 +11,7 @@ pub(crate) mod prove;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dormouse_types::{Account, DatabaseName};
+use dormouse_types::{Account, DatabaseName, Transport};
 use dormouse_wire::auth::NATIVE;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::greeting::Greeting;
@@ -171,6 +171,7 @@ async fn login(
         identity: Identity {
             user: route.user,
             account_host: account.host.clone(),
+            tls: account.transport == Transport::Tls,
             peer,
             capabilities: login.capabilities,
             collation: login.collation,

@@ -45,14 +45,14 @@ pub(crate) fn needs_tls(user: &str) -> ErrPacket {
     )
 }
 
-/// An account made with `REQUIRE SSL`: on its socket the server would turn us away.
-pub(crate) fn tls_account(user: &str) -> ErrPacket {
+/// An account made with `REQUIRE SSL` on a server that an earlier Dormouse has started.
+pub(crate) fn server_without_tls(user: &str) -> ErrPacket {
     ErrPacket::new(
         1045,
         "28000",
         format!(
-            "account '{user}' demands TLS (REQUIRE SSL), which Dormouse does not pass on to the \
-             server: use ALTER USER ... REQUIRE NONE, and 'require' in [tls] for all clients"
+            "account '{user}' demands TLS (REQUIRE SSL), which the database's server was started \
+             without: 'dormouse park' it once"
         ),
     )
 }

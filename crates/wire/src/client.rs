@@ -7,7 +7,7 @@
 use crate::auth::{NATIVE, caching_sha2, ed25519, native, parsec};
 use crate::caps::Capabilities;
 use crate::greeting::{Greeting, GreetingError};
-use crate::login::{Attribute, AuthSwitch, Login};
+use crate::login::{Attribute, AuthSwitch, Login, SslRequest};
 use crate::packet::write_packet;
 use crate::reader::Malformed;
 use crate::reply::{ErrPacket, OkPacket};
@@ -15,7 +15,8 @@ use crate::reply::{ErrPacket, OkPacket};
 /// Who logs in, and how.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// What is wanted; what the server does not offer falls away.
+    /// What is wanted; what the server does not offer falls away, but for [`Capabilities::SSL`],
+    /// which then is an error.
     pub capabilities: Capabilities,
     /// The collation, its low byte.
     pub collation: u8,
@@ -36,6 +37,8 @@ pub struct ClientConfig {
 pub enum LoginStep {
     /// Send these packets, headers included, then hand in the server's next payload.
     Send(Vec<u8>),
+    /// Send this packet, begin TLS, and call [`ClientLogin::secured`]. Only if TLS is wanted.
+    Secure(Vec<u8>),
     /// The login is complete.
     Done {
         /// What the server said at the end.
@@ -55,6 +58,9 @@ pub enum LoginError {
     /// The server said no; its answer may go to whoever is to be logged in.
     #[error("the server refused the login: {0}")]
     Refused(ErrPacket),
+    /// TLS is wanted, and the server has none.
+    #[error("the server does not offer TLS")]
+    NoTls,
     /// The peer is no such server.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -82,7 +88,15 @@ pub struct ClientLogin {
 #[derive(Debug)]
 enum State {
     Greeting,
-    Answer { agreed: Agreed, questions: u8 },
+    Securing {
+        seq: u8,
+        login: Login,
+        agreed: Agreed,
+    },
+    Answer {
+        agreed: Agreed,
+        questions: u8,
+    },
     Over,
 }
 
@@ -111,6 +125,7 @@ impl ClientLogin {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Greeting => self.greeted(seq, &Greeting::parse(payload)?),
             State::Answer { agreed, questions } => self.answered(seq, payload, agreed, questions),
+            State::Securing { .. } => Err(Malformed("a packet before TLS").into()),
             State::Over => Err(Malformed("a packet after the login's end").into()),
         }
     }
@@ -125,7 +140,11 @@ impl ClientLogin {
             .set(Capabilities::CONNECT_WITH_DB, config.schema.is_some())
             .set(Capabilities::CONNECT_ATTRS, !config.attributes.is_empty())
             .set(Capabilities::LONG_PASSWORD, true);
-        let capabilities = wanted & (greeting.capabilities - Capabilities::SSL);
+        let secure = wanted.contains(Capabilities::SSL);
+        if secure && !greeting.capabilities.contains(Capabilities::SSL) {
+            return Err(LoginError::NoTls);
+        }
+        let capabilities = wanted & greeting.capabilities;
         let attributed = capabilities.contains(Capabilities::CONNECT_ATTRS);
         let login = Login {
             capabilities,
@@ -148,11 +167,41 @@ impl ClientLogin {
             connection_id: greeting.connection_id,
             version: greeting.version.clone(),
         };
+        if secure {
+            let request = SslRequest {
+                capabilities,
+                max_packet: config.max_packet,
+                collation: config.collation,
+            };
+            let mut packet = Vec::new();
+            let seq = write_packet(&mut packet, seq.wrapping_add(1), &request.encode());
+            self.state = State::Securing { seq, login, agreed };
+            return Ok(LoginStep::Secure(packet));
+        }
         self.state = State::Answer {
             agreed,
             questions: 0,
         };
         Ok(send(seq, &login.encode()))
+    }
+
+    /// TLS has begun: the packets to send over it.
+    ///
+    /// # Errors
+    /// It was not asked for.
+    pub fn secured(&mut self) -> Result<Vec<u8>, LoginError> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Securing { seq, login, agreed } => {
+                self.state = State::Answer {
+                    agreed,
+                    questions: 0,
+                };
+                let mut packet = Vec::new();
+                write_packet(&mut packet, seq, &login.encode());
+                Ok(packet)
+            }
+            _ => Err(Malformed("TLS that was not asked for").into()),
+        }
     }
 
     fn answered(

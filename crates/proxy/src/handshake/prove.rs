@@ -70,8 +70,7 @@ pub(crate) async fn prove(
     // in the server's order (sql/sql_acl.cc, acl_authenticate)
     match account.transport {
         Transport::Tls if !io.is_tls() => return Ok(Proof::Missing(denied)),
-        Transport::Any => {}
-        Transport::Tls => return Ok(Proof::Missing(refusal::tls_account(claim.user))),
+        Transport::Any | Transport::Tls => {}
         Transport::Certificate => {
             return Ok(Proof::Missing(refusal::certificate_account(claim.user)));
         }
