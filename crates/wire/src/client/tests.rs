@@ -154,6 +154,35 @@ fn other_plugins_are_given_a_proof_that_cannot_hold() {
 }
 
 #[test]
+fn begins_tls_before_it_says_anything_else() {
+    let secure = || {
+        ClientLogin::new(ClientConfig {
+            capabilities: Capabilities::MARIADB_OFFER | Capabilities::SSL,
+            ..config()
+        })
+    };
+    let mut client = secure();
+    let with_tls = greeting(Capabilities::MARIADB_OFFER | Capabilities::SSL);
+    let LoginStep::Secure(request) = client.on_payload(0, &with_tls).unwrap() else {
+        panic!("it does not ask for TLS");
+    };
+    assert!(SslRequest::is_one(&request[HEADER..]));
+    assert_eq!(request[3], 1);
+    let login = client.secured().unwrap();
+    assert_eq!(login[3], 2);
+    let login = Login::parse(&login[HEADER..], Capabilities(u64::MAX)).unwrap();
+    assert!(login.capabilities.contains(Capabilities::SSL));
+    assert!(proves_itself(&login.auth, &SALT));
+    assert!(client.secured().is_err());
+
+    let without = greeting(Capabilities::MARIADB_OFFER);
+    assert_eq!(secure().on_payload(0, &without), Err(LoginError::NoTls));
+    let mut hasty = secure();
+    hasty.on_payload(0, &with_tls).unwrap();
+    assert!(hasty.on_payload(2, b"\0").is_err());
+}
+
+#[test]
 fn a_server_cannot_ask_for_ever() {
     let mut client = ClientLogin::new(config());
     client
