@@ -8,7 +8,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-use dormouse_testkit::{Client, Created, Dormouse};
+use dormouse_testkit::{Client, Created, Dormouse, tls};
 use dormouse_wire::auth::native;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::greeting::Greeting;
@@ -16,13 +16,6 @@ use dormouse_wire::login::{Login, SslRequest};
 use dormouse_wire::packet::{HEADER, Header, write_packet};
 use dormouse_wire::reply::ErrPacket;
 use proptest::prelude::*;
-use rustls::ClientConnection;
-use rustls_pki_types::ServerName;
-
-fn tls(name: &str) -> ClientConnection {
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    ClientConnection::new(dormouse_testkit::tls::config(), name).unwrap()
-}
 
 /// A socket whose first bytes are written in the given pieces, each in a segment of its own.
 struct Cut {
@@ -94,7 +87,7 @@ fn secure_login(address: &str, who: &Created, user: &str, name: &str, pieces: &[
     let (_, greeting) = cut.packet().unwrap();
     let greeting = Greeting::parse(&greeting).unwrap();
     assert!(greeting.capabilities.contains(Capabilities::SSL));
-    let mut connection = tls(name);
+    let mut connection = tls::to(name);
     let request = SslRequest {
         capabilities: Client::plain_capabilities().set(Capabilities::SSL, true),
         max_packet: 1 << 24,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_driver::{Desired, Observed, Run};
-use dormouse_types::{Account, DatabaseName, InstanceId, State, Target, Verifier};
+use dormouse_types::{Account, DatabaseName, InstanceId, State, Target, Transport, Verifier};
 use jiff::Timestamp;
 use sha1::{Digest, Sha1};
 use tracing::warn;
@@ -207,7 +207,8 @@ fn owner(stage2: [u8; 20]) -> Account {
         host: "%".to_owned(),
         verifiers: vec![Verifier::Native(stage2)],
         locked: false,
-        require_tls: false,
+        transport: Transport::Any,
+        expiry: None,
         enrolled: true,
     }
 }

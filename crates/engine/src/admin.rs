@@ -167,6 +167,9 @@ impl Admin {
                     self.version = version;
                     return Ok(());
                 }
+                Ok(LoginStep::Secure(_)) => {
+                    return Err(AdminError::Protocol("TLS was not asked for".to_owned()));
+                }
                 Err(LoginError::Refused(error)) => return Err(AdminError::Refused(error)),
                 Err(other) => return Err(AdminError::Protocol(other.to_string())),
             }

@@ -33,7 +33,7 @@ pub(crate) const FILES: [(&str, &str); 4] = [
 ];
 
 /// Settings that are the same for every instance. An option the server does not know is left out.
-const COMMON: [(&str, &str); 38] = [
+const COMMON: [(&str, &str); 37] = [
     // clients come through the proxy, over one Unix socket
     ("skip-networking", "ON"),
     ("skip-name-resolve", "ON"),
@@ -51,8 +51,6 @@ const COMMON: [(&str, &str); 38] = [
     ("character-set-server", "utf8mb4"),
     ("symbolic-links", "OFF"),
     ("feedback", "OFF"),
-    // the socket needs no TLS; MariaDB 11.4 and later would make a key at every start, for 0.4 s
-    ("ssl", "OFF"),
     // durable
     ("innodb-flush-log-at-trx-commit", "1"),
     ("innodb-doublewrite", "ON"),
@@ -102,6 +100,8 @@ pub fn render(installation: &Installation, layout: &Layout, units: Units) -> Str
         ("socket", layout.socket()),
         ("pid-file", layout.root().join("mysqld.pid")),
         ("log-error", layout.error_log()),
+        ("ssl-cert", layout.key()),
+        ("ssl-key", layout.key()),
     ] {
         set(name, &quoted(&path));
     }

@@ -82,6 +82,12 @@ impl Layout {
         self.beside(".cnf")
     }
 
+    /// The server's key and certificate, beside the directory.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.beside(".pem")
+    }
+
     /// The file that a running server holds locked, beside the directory.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

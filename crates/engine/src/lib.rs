@@ -21,6 +21,7 @@ pub mod layout;
 pub mod pool;
 pub mod secret;
 pub mod template;
+pub mod tls;
 pub mod version;
 
 pub use admin::{Admin, AdminError, LockInfo, Rows};

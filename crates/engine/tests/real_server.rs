@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_engine::{
-    Admin, AdminError, Installation, Layout, Search, Secret, Template, Version, config,
+    Admin, AdminError, Installation, Layout, Search, Secret, Template, Version, config, tls,
 };
 use dormouse_types::{Account, Bytes, InstanceId, Units, Verifier};
 use dormouse_wire::{Greeting, PacketBuffer, native};
@@ -137,6 +137,7 @@ fn spawn(installation: &Installation, layout: &Layout) -> Child {
         config::render(installation, layout, Units(1)),
     )
     .unwrap();
+    std::fs::write(layout.key(), tls::key_and_certificate().unwrap()).unwrap();
     let log: File = OpenOptions::new()
         .create(true)
         .append(true)
@@ -186,7 +187,7 @@ async fn enrolled_login(server: &Server, user: &str) -> bool {
             match login.on_payload(seq, &payload) {
                 Ok(LoginStep::Send(bytes)) => stream.write_all(&bytes).await.unwrap(),
                 Ok(LoginStep::Done { .. }) => return true,
-                Err(_) => return false,
+                Ok(LoginStep::Secure(_)) | Err(_) => return false,
             }
         }
         packets.push(&[stream.read_u8().await.unwrap()]);

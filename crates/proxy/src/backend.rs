@@ -3,6 +3,7 @@
 
 mod assume;
 mod link;
+mod secure;
 mod shelf;
 
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::chunk::Chunk;
 use crate::pool::Place;
+use crate::refusal;
 use crate::stream::{Peer, within, write_all};
 
 pub(crate) use assume::{Residue, Schema};
@@ -42,6 +44,8 @@ pub(crate) struct Identity {
     pub(crate) user: String,
     /// The host part of the account that matched.
     pub(crate) account_host: String,
+    /// Whether the account demands TLS.
+    pub(crate) tls: bool,
     /// Where the client comes from.
     pub(crate) peer: Peer,
     /// What client and Dormouse have agreed on.
@@ -109,6 +113,7 @@ impl Identity {
         std::ptr::eq(self, other)
             || self.user == other.user
                 && self.account_host == other.account_host
+                && self.tls == other.tls
                 && self.peer.host() == other.peer.host()
                 && wanted(self.capabilities) == wanted(other.capabilities)
                 && self.collation == other.collation
@@ -188,7 +193,7 @@ impl Backend {
             write_all(&mut stream, &header, PATIENCE).await?;
         }
         let mut login = ClientLogin::new(ClientConfig {
-            capabilities: wanted(identity.capabilities),
+            capabilities: wanted(identity.capabilities).set(Capabilities::SSL, identity.tls),
             collation: identity.collation,
             max_packet: identity.max_packet,
             user: identity.user.clone().into_bytes(),
@@ -201,6 +206,12 @@ impl Backend {
             let (seq, payload) = next_packet(&mut stream, &mut packets).await?;
             match login.on_payload(seq, &payload) {
                 Ok(LoginStep::Send(bytes)) => write_all(&mut stream, &bytes, PATIENCE).await?,
+                Ok(LoginStep::Secure(bytes)) => {
+                    write_all(&mut stream, &bytes, PATIENCE).await?;
+                    stream = within(PATIENCE, secure::secure(stream)).await?;
+                    let bytes = login.secured().map_err(std::io::Error::other)?;
+                    write_all(&mut stream, &bytes, PATIENCE).await?;
+                }
                 Ok(LoginStep::Done {
                     capabilities,
                     connection_id,
@@ -214,9 +225,10 @@ impl Backend {
                 }
                 Err(LoginError::Refused(error)) => return Err(BackendError::Refused(error)),
                 Err(LoginError::Malformed(malformed)) => return Err(malformed.into()),
-                Err(LoginError::UnsupportedPlugin(plugin)) => {
-                    let why = format!("the account's own credential is gone ({plugin})");
-                    return Err(BackendError::Refused(ErrPacket::new(1045, "28000", why)));
+                Err(LoginError::NoTls) => {
+                    return Err(BackendError::Refused(refusal::server_without_tls(
+                        &identity.user,
+                    )));
                 }
             }
         }

@@ -4,13 +4,14 @@
 //! acceptor, what follows the login is the first command. Nothing here wakes a database.
 
 mod account;
+mod exchange;
 mod io;
 pub(crate) mod prove;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use dormouse_types::{Account, DatabaseName};
+use dormouse_types::{Account, DatabaseName, Transport};
 use dormouse_wire::auth::NATIVE;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::greeting::Greeting;
@@ -83,11 +84,15 @@ fn offer(shared: &Shared) -> Capabilities {
     Capabilities::MARIADB_OFFER.set(Capabilities::SSL, shared.config.tls.is_some())
 }
 
+fn random<const N: usize>() -> Result<[u8; N], Rejected> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| Rejected::Silently)?;
+    Ok(bytes)
+}
+
 /// Twenty random bytes without NUL, which ends the salt in the greeting.
-pub(crate) fn salt() -> Result<[u8; 20], Rejected> {
-    let mut salt = [0; 20];
-    getrandom::fill(&mut salt).map_err(|_| Rejected::Silently)?;
-    Ok(salt.map(|byte| byte % 127 + 1))
+fn salt() -> Result<[u8; 20], Rejected> {
+    Ok(random()?.map(|byte: u8| byte % 127 + 1))
 }
 
 async fn login(
@@ -142,6 +147,7 @@ async fn login(
         database: &database,
         user: &route.user,
         peer,
+        capabilities: login.capabilities,
         plugin: login.plugin.as_deref(),
         reply: &login.auth,
         salt,
@@ -165,6 +171,7 @@ async fn login(
         identity: Identity {
             user: route.user,
             account_host: account.host.clone(),
+            tls: account.transport == Transport::Tls,
             peer,
             capabilities: login.capabilities,
             collation: login.collation,

@@ -26,16 +26,59 @@ pub(crate) fn unsupported_plugin(user: &str, plugin: &str) -> ErrPacket {
     )
 }
 
-/// An account made with `REQUIRE SSL`: on its socket the server would turn us away.
-pub(crate) fn tls_account(user: &str) -> ErrPacket {
+/// An account that only a user of the machine may use, on the Unix socket; as the server says it.
+pub(crate) fn socket_account(user: &str, host: &str) -> ErrPacket {
+    let text = format!("Access denied for user '{user}'@'{host}'");
+    ErrPacket::new(1698, "28000", text)
+}
+
+/// The client could prove the account only by the password itself, and others could read it.
+pub(crate) fn needs_tls(user: &str) -> ErrPacket {
+    ErrPacket::new(
+        1251,
+        "08004",
+        format!(
+            "account '{user}' can be checked only by the password itself, which Dormouse does not \
+             take without TLS: connect with TLS (--ssl-mode=REQUIRED, --ssl), or give the account a \
+             mysql_native_password credential"
+        ),
+    )
+}
+
+/// An account made with `REQUIRE SSL` on a server that an earlier Dormouse has started.
+pub(crate) fn server_without_tls(user: &str) -> ErrPacket {
     ErrPacket::new(
         1045,
         "28000",
         format!(
-            "account '{user}' demands TLS (REQUIRE SSL), which Dormouse does not pass on to the \
-             server: use ALTER USER ... REQUIRE NONE, and 'require' in [tls] for all clients"
+            "account '{user}' demands TLS (REQUIRE SSL), which the database's server was started \
+             without: 'dormouse park' it once"
         ),
     )
+}
+
+/// An account made with `REQUIRE X509`, `SUBJECT`, `ISSUER` or `CIPHER`.
+pub(crate) fn certificate_account(user: &str) -> ErrPacket {
+    ErrPacket::new(
+        1045,
+        "28000",
+        format!(
+            "account '{user}' demands a client certificate or a cipher (REQUIRE X509, SUBJECT, \
+             ISSUER, CIPHER), which Dormouse does not check: use ALTER USER ... REQUIRE SSL"
+        ),
+    )
+}
+
+/// A locked account, as the server says it.
+pub(crate) fn account_locked() -> ErrPacket {
+    ErrPacket::new(4151, "HY000", "Access denied, this account is locked")
+}
+
+/// An expired password, as the server says it.
+pub(crate) fn password_expired() -> ErrPacket {
+    let text = "Your password has expired. To log in you must change it using a client that \
+                supports expired passwords";
+    ErrPacket::new(1862, "HY000", text)
 }
 
 /// A login that names no database.

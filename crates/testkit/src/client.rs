@@ -6,12 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use dormouse_wire::auth::{NATIVE, native};
+use dormouse_wire::auth::{CACHING_SHA2, NATIVE, caching_sha2, ed25519, native, parsec};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::{Event, ReplyFramer};
 use dormouse_wire::greeting::Greeting;
-use dormouse_wire::login::{AuthSwitch, Login};
+use dormouse_wire::login::{AuthSwitch, Login, SslRequest};
 use dormouse_wire::packet::{HEADER, Header, write_packet};
 use dormouse_wire::reply::{ErrPacket, OkPacket};
 use dormouse_wire::status::Status;
@@ -42,6 +42,14 @@ impl Stream for TcpStream {
 impl Stream for UnixStream {
     fn finish_sending(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+}
+
+type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
+
+impl Stream for Tls {
+    fn finish_sending(&self) -> io::Result<()> {
+        self.sock.shutdown(Shutdown::Write)
     }
 }
 
@@ -106,13 +114,41 @@ impl Client {
         client
     }
 
+    /// Connects by TCP, reads the greeting, and goes on over TLS with whatever certificate.
+    #[must_use]
+    pub fn tls(address: &str) -> Self {
+        let mut stream = Self::socket(address);
+        let twin = stream.try_clone().expect("a socket");
+        let mut plain = Self::new(Box::new(twin));
+        plain.greet();
+        let capabilities = Self::plain_capabilities() | Capabilities::SSL;
+        let request = SslRequest {
+            capabilities,
+            max_packet: 1 << 24,
+            collation: 45,
+        };
+        let mut packet = Vec::new();
+        let seq = write_packet(&mut packet, 1, &request.encode());
+        stream.write_all(&packet).expect("it reads");
+        let tls = rustls::StreamOwned::new(crate::tls::to("localhost"), stream);
+        let mut client = Self::new(Box::new(tls));
+        client.greeting = plain.greeting;
+        client.capabilities = capabilities;
+        client.seq = seq;
+        client
+    }
+
     /// Connects by TCP and reads nothing.
     #[must_use]
     pub fn silent(address: &str) -> Self {
+        Self::new(Box::new(Self::socket(address)))
+    }
+
+    fn socket(address: &str) -> TcpStream {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        Self::new(Box::new(stream))
+        stream
     }
 
     /// Connects by Unix socket and reads the greeting.
@@ -187,17 +223,61 @@ impl Client {
     pub fn login(&mut self, user: &str, password: &str, schema: Option<&str>) -> Reply {
         let packet = self.login_packet(user, password, schema);
         self.send(&packet);
-        let mut payload = self.receive().expect("an answer to the login");
-        if payload.first() == Some(&0xfe) {
-            let switch = AuthSwitch::parse(&payload).expect("a switch");
-            let salt = switch.salt().expect("a salt");
-            let reply = native::reply(&native::stage1(password.as_bytes()), &salt);
-            self.send(&reply);
-            payload = self.receive().expect("an answer to the login");
-        }
-        match payload.first() {
-            Some(0xff) => Reply::Err(ErrPacket::parse(&payload).expect("an error")),
-            _ => Reply::Ok(OkPacket::parse(&payload, self.capabilities).expect("an OK")),
+        self.prove(password)
+    }
+
+    /// Logs in as MySQL 9.7's client does: it begins with `caching_sha2_password` and waits to be
+    /// asked for it, as the greeting names another plugin.
+    pub fn login_mysql(&mut self, user: &str, password: &str) -> Reply {
+        let login = Login {
+            capabilities: self.capabilities,
+            max_packet: 1 << 24,
+            collation: 45,
+            user: user.as_bytes().to_vec(),
+            auth: Vec::new(),
+            schema: None,
+            plugin: Some(CACHING_SHA2.to_owned()),
+            attributes: Vec::new(),
+        };
+        self.send(&login.encode());
+        self.prove(password)
+    }
+
+    /// Answers what the other side asks until it lets the client in, or not.
+    fn prove(&mut self, password: &str) -> Reply {
+        let secret = password.as_bytes();
+        let mut nonce = Vec::new();
+        loop {
+            let payload = self.receive().expect("an answer to the login");
+            let answer = match payload[0] {
+                0xff => return Reply::Err(ErrPacket::parse(&payload).expect("an error")),
+                0x00 => {
+                    let ok = OkPacket::parse(&payload, self.capabilities);
+                    return Reply::Ok(ok.expect("an OK"));
+                }
+                0xfe => {
+                    let switch = AuthSwitch::parse(&payload).expect("a switch");
+                    let salt = switch.salt().expect("a salt");
+                    nonce.clone_from(&switch.data);
+                    match switch.plugin.as_str() {
+                        parsec::PLUGIN => Vec::new(),
+                        ed25519::CLIENT => ed25519::reply(secret, &nonce).to_vec(),
+                        CACHING_SHA2 if secret.is_empty() => vec![0],
+                        _ if secret.is_empty() => Vec::new(),
+                        NATIVE => native::reply(&native::stage1(secret), &salt).to_vec(),
+                        CACHING_SHA2 => caching_sha2::reply(secret, &salt).to_vec(),
+                        other => panic!("asked for {other}"),
+                    }
+                }
+                0x01 if payload[1..] == [caching_sha2::PERFORM_FULL] => [secret, &[0]].concat(),
+                0x01 => {
+                    let stretch = parsec::Stretch::parse(&payload[1..]).expect("a salt");
+                    let nonce = nonce.as_slice().try_into().expect("32 bytes");
+                    stretch.reply(secret, nonce, &[7; 32])
+                }
+                other => panic!("expected an answer to a login, got {other:#x}"),
+            };
+            self.send(&answer);
         }
     }
 

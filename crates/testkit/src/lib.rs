@@ -11,4 +11,4 @@ pub mod process;
 pub mod tls;
 
 pub use client::{Client, Reply};
-pub use dormouse::{Created, Dormouse};
+pub use dormouse::{Created, Dormouse, program};

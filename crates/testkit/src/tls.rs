@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// What clients share that take any certificate.
@@ -57,4 +57,11 @@ impl ServerCertVerifier for AnyCertificate {
             .signature_verification_algorithms
             .supported_schemes()
     }
+}
+
+/// The client's side of a connection to a server of this name.
+#[must_use]
+pub fn to(name: &str) -> ClientConnection {
+    let name = ServerName::try_from(name.to_owned()).expect("a host name");
+    ClientConnection::new(config(), name).expect("a connection")
 }

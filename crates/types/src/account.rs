@@ -13,8 +13,10 @@ pub struct Account {
     pub verifiers: Vec<Verifier>,
     /// Whether the account is locked (`ACCOUNT LOCK`).
     pub locked: bool,
-    /// Whether the account demands TLS (`REQUIRE SSL` or stronger).
-    pub require_tls: bool,
+    /// What the account demands of the connection (`REQUIRE`).
+    pub transport: Transport,
+    /// When the password expires, if it ever does.
+    pub expiry: Option<Expiry>,
     /// Whether the account carries the credential with which the proxy logs in as this user.
     pub enrolled: bool,
 }
@@ -25,8 +27,45 @@ pub struct Account {
 pub enum Verifier {
     /// `mysql_native_password`: SHA1(SHA1(password)).
     Native([u8; 20]),
-    /// `mysql_native_password` with an empty password.
+    /// A password plugin with an empty password.
     NoPassword,
+    /// `ed25519`: the password's public key.
+    Ed25519([u8; 32]),
+    /// `parsec`: the password's public key and how it is stretched.
+    Parsec {
+        /// The rounds are 1024 times 2 to this power.
+        doublings: u8,
+        /// The salt.
+        salt: [u8; 18],
+        /// The public key.
+        key: [u8; 32],
+    },
+    /// `caching_sha2_password`: the salted digest as the server has it.
+    CachingSha2(String),
+    /// `unix_socket`: the name of the operating system's user who may be this account's.
+    UnixSocket(String),
     /// Another plugin, by name; the proxy cannot check it.
     Other(String),
+}
+
+/// What an account demands of the connection over which its user comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// Nothing.
+    Any,
+    /// Encryption (`REQUIRE SSL`).
+    Tls,
+    /// A certificate of the client's, or a cipher (`REQUIRE X509`, `SUBJECT`, `ISSUER`, `CIPHER`).
+    Certificate,
+}
+
+/// When a password expires, and what that means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expiry {
+    /// Seconds since 1970; from then on it has expired.
+    pub at: i64,
+    /// Whether a client that cannot deal with that is turned away (the server's
+    /// `disconnect_on_expired_password`); otherwise it may do nothing but set a new one.
+    pub turns_away: bool,
 }

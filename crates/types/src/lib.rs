@@ -11,7 +11,7 @@ pub mod state;
 pub mod traffic;
 pub mod units;
 
-pub use account::{Account, Verifier};
+pub use account::{Account, Expiry, Transport, Verifier};
 pub use delay::Delay;
 pub use name::{DatabaseName, InstanceId};
 pub use pool::{Doing, PoolStatus, SessionStatus};

@@ -6,6 +6,11 @@ pub const NATIVE: &str = "mysql_native_password";
 /// The plugin whose proof is 32 bytes of SHA-256, or over TLS the password itself.
 pub const CACHING_SHA2: &str = "caching_sha2_password";
 
+mod base64;
+pub mod ed25519;
+pub mod parsec;
+mod sha256_crypt;
+
 /// `mysql_native_password`: the server keeps `SHA1(SHA1(password))` ("stage 2"); the client shows
 /// that it has `SHA1(password)` ("stage 1"), which alone is enough to log in.
 pub mod native {
@@ -87,6 +92,8 @@ pub mod native {
 /// over TLS the password itself, with a NUL after it ("full").
 pub mod caching_sha2 {
     use sha2::{Digest, Sha256};
+
+    pub use super::sha256_crypt::{is_stored, verify as verify_stored};
 
     /// The plugin's name.
     pub const PLUGIN: &str = super::CACHING_SHA2;

@@ -1,9 +1,13 @@
-//! The client's side of a login.
+//! The client's side of a login, with `mysql_native_password`.
+//!
+//! An account may have several ways to prove oneself, and the server asks for them in its order. To
+//! any but the native one the answer is a proof that cannot hold, after which the server goes on to
+//! the next.
 
-use crate::auth::{CACHING_SHA2, NATIVE, native};
+use crate::auth::{NATIVE, caching_sha2, ed25519, native, parsec};
 use crate::caps::Capabilities;
 use crate::greeting::{Greeting, GreetingError};
-use crate::login::{Attribute, AuthSwitch, Login};
+use crate::login::{Attribute, AuthSwitch, Login, SslRequest};
 use crate::packet::write_packet;
 use crate::reader::Malformed;
 use crate::reply::{ErrPacket, OkPacket};
@@ -11,7 +15,8 @@ use crate::reply::{ErrPacket, OkPacket};
 /// Who logs in, and how.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// What is wanted; what the server does not offer falls away.
+    /// What is wanted; what the server does not offer falls away, but for [`Capabilities::SSL`],
+    /// which then is an error.
     pub capabilities: Capabilities,
     /// The collation, its low byte.
     pub collation: u8,
@@ -32,6 +37,8 @@ pub struct ClientConfig {
 pub enum LoginStep {
     /// Send these packets, headers included, then hand in the server's next payload.
     Send(Vec<u8>),
+    /// Send this packet, begin TLS, and call [`ClientLogin::secured`]. Only if TLS is wanted.
+    Secure(Vec<u8>),
     /// The login is complete.
     Done {
         /// What the server said at the end.
@@ -51,12 +58,12 @@ pub enum LoginError {
     /// The server said no; its answer may go to whoever is to be logged in.
     #[error("the server refused the login: {0}")]
     Refused(ErrPacket),
+    /// TLS is wanted, and the server has none.
+    #[error("the server does not offer TLS")]
+    NoTls,
     /// The peer is no such server.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The account is to be proven in a way that is not spoken here: change the account.
-    #[error("the account asks for the plugin '{0}': only mysql_native_password is supported")]
-    UnsupportedPlugin(String),
 }
 
 impl From<GreetingError> for LoginError {
@@ -68,8 +75,8 @@ impl From<GreetingError> for LoginError {
     }
 }
 
-/// An account may name several plugins; a server asks for each but once.
-const MAX_SWITCHES: u8 = 8;
+/// How often a server may ask: an account may name several plugins, some of which ask twice.
+const MAX_QUESTIONS: u8 = 16;
 
 /// A login in progress.
 #[derive(Debug)]
@@ -81,7 +88,15 @@ pub struct ClientLogin {
 #[derive(Debug)]
 enum State {
     Greeting,
-    Answer { agreed: Agreed, switches: u8 },
+    Securing {
+        seq: u8,
+        login: Login,
+        agreed: Agreed,
+    },
+    Answer {
+        agreed: Agreed,
+        questions: u8,
+    },
     Over,
 }
 
@@ -109,7 +124,8 @@ impl ClientLogin {
     pub fn on_payload(&mut self, seq: u8, payload: &[u8]) -> Result<LoginStep, LoginError> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Greeting => self.greeted(seq, &Greeting::parse(payload)?),
-            State::Answer { agreed, switches } => self.answered(seq, payload, agreed, switches),
+            State::Answer { agreed, questions } => self.answered(seq, payload, agreed, questions),
+            State::Securing { .. } => Err(Malformed("a packet before TLS").into()),
             State::Over => Err(Malformed("a packet after the login's end").into()),
         }
     }
@@ -124,7 +140,11 @@ impl ClientLogin {
             .set(Capabilities::CONNECT_WITH_DB, config.schema.is_some())
             .set(Capabilities::CONNECT_ATTRS, !config.attributes.is_empty())
             .set(Capabilities::LONG_PASSWORD, true);
-        let capabilities = wanted & (greeting.capabilities - Capabilities::SSL);
+        let secure = wanted.contains(Capabilities::SSL);
+        if secure && !greeting.capabilities.contains(Capabilities::SSL) {
+            return Err(LoginError::NoTls);
+        }
+        let capabilities = wanted & greeting.capabilities;
         let attributed = capabilities.contains(Capabilities::CONNECT_ATTRS);
         let login = Login {
             capabilities,
@@ -147,11 +167,41 @@ impl ClientLogin {
             connection_id: greeting.connection_id,
             version: greeting.version.clone(),
         };
+        if secure {
+            let request = SslRequest {
+                capabilities,
+                max_packet: config.max_packet,
+                collation: config.collation,
+            };
+            let mut packet = Vec::new();
+            let seq = write_packet(&mut packet, seq.wrapping_add(1), &request.encode());
+            self.state = State::Securing { seq, login, agreed };
+            return Ok(LoginStep::Secure(packet));
+        }
         self.state = State::Answer {
             agreed,
-            switches: 0,
+            questions: 0,
         };
         Ok(send(seq, &login.encode()))
+    }
+
+    /// TLS has begun: the packets to send over it.
+    ///
+    /// # Errors
+    /// It was not asked for.
+    pub fn secured(&mut self) -> Result<Vec<u8>, LoginError> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Securing { seq, login, agreed } => {
+                self.state = State::Answer {
+                    agreed,
+                    questions: 0,
+                };
+                let mut packet = Vec::new();
+                write_packet(&mut packet, seq, &login.encode());
+                Ok(packet)
+            }
+            _ => Err(Malformed("TLS that was not asked for").into()),
+        }
     }
 
     fn answered(
@@ -159,7 +209,7 @@ impl ClientLogin {
         seq: u8,
         payload: &[u8],
         agreed: Agreed,
-        switches: u8,
+        questions: u8,
     ) -> Result<LoginStep, LoginError> {
         match payload.first() {
             Some(0x00) => {
@@ -177,16 +227,18 @@ impl ClientLogin {
                 })
             }
             Some(0xFF) => Err(LoginError::Refused(ErrPacket::parse(payload)?)),
-            Some(&AuthSwitch::MARK) if switches < MAX_SWITCHES => {
-                let proof = self.switched(&AuthSwitch::parse(payload)?)?;
+            Some(mark @ (&AuthSwitch::MARK | 0x01)) if questions < MAX_QUESTIONS => {
+                let proof = if *mark == AuthSwitch::MARK {
+                    self.switched(&AuthSwitch::parse(payload)?)?
+                } else {
+                    no_proof(&payload[1..])
+                };
                 self.state = State::Answer {
                     agreed,
-                    switches: switches + 1,
+                    questions: questions + 1,
                 };
                 Ok(send(seq, &proof))
             }
-            // a plugin's own talk; a server accepts an empty password without
-            Some(0x01) => Err(LoginError::UnsupportedPlugin(CACHING_SHA2.to_owned())),
             _ => Err(Malformed("no answer to a login").into()),
         }
     }
@@ -194,10 +246,12 @@ impl ClientLogin {
     /// The proof for the plugin that the server switched to.
     fn switched(&self, switch: &AuthSwitch) -> Result<Vec<u8>, LoginError> {
         let no_salt = Malformed("a switch of plugins without a salt");
-        match (switch.plugin.as_str(), self.config.stage1) {
-            (NATIVE, _) => Ok(self.proof(&switch.salt().ok_or(no_salt)?)),
-            (CACHING_SHA2, None) => Ok(Vec::new()),
-            (other, _) => Err(LoginError::UnsupportedPlugin(other.to_owned())),
+        match switch.plugin.as_str() {
+            NATIVE => Ok(self.proof(&switch.salt().ok_or(no_salt)?)),
+            // an empty one would count as an empty password
+            caching_sha2::PLUGIN if self.config.stage1.is_some() => Ok(vec![0; 32]),
+            ed25519::CLIENT => Ok(vec![0; 64]),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -205,6 +259,15 @@ impl ClientLogin {
         self.config
             .stage1
             .map_or_else(Vec::new, |stage1| native::reply(&stage1, salt).to_vec())
+    }
+}
+
+/// What a plugin of which we have no proof is told when it asks on.
+fn no_proof(question: &[u8]) -> Vec<u8> {
+    match question {
+        [caching_sha2::PERFORM_FULL] => vec![0],
+        salt if parsec::Stretch::parse(salt).is_some() => vec![0; parsec::REPLY],
+        _ => Vec::new(),
     }
 }
 

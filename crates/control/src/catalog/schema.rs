@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Each step makes one format of the one before; never changed once released.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE instances (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
         phase       TEXT NOT NULL,
@@ -40,7 +41,14 @@ const STEPS: &[&str] = &["
         figures     TEXT NOT NULL               -- JSON
     ) STRICT;
     CREATE INDEX ledger_by_database ON ledger (database, id);
-"];
+",
+    "
+    -- what an account demands of its connection has more than two answers
+    UPDATE databases SET accounts = replace(replace(accounts,
+        '\"require_tls\":false', '\"transport\":\"any\",\"expiry\":null'),
+        '\"require_tls\":true', '\"transport\":\"tls\",\"expiry\":null');
+",
+];
 
 /// Why a catalog cannot be used.
 pub(super) enum Unfit {

@@ -227,6 +227,35 @@ async fn the_ledger_stays_within_its_bounds() {
 }
 
 #[test]
+fn accounts_that_an_earlier_format_noted_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let raw = Connection::open(dir.path().join(FILE)).unwrap();
+    let account = |name: &str, tls: bool| {
+        format!(
+            r#"{{"user":"{name}","host":"%","verifiers":[],"locked":false,"require_tls":{tls},"enrolled":true}}"#
+        )
+    };
+    let accounts = format!("[{},{}]", account("a", false), account("b", true));
+    raw.execute_batch("INSERT INTO instances VALUES (1, 'claimed', 'v'); PRAGMA user_version = 1;")
+        .unwrap();
+    raw.execute(
+        "INSERT INTO databases VALUES ('shop', 1, ?1, 'parked', 0, 1, '', ?2, NULL, '[]', 1)",
+        [serde_json::to_string(&Spec::default()).unwrap(), accounts],
+    )
+    .unwrap();
+    drop(raw);
+    let (_, contents) = open(dir.path());
+    let noted = &contents.databases[0].noted.accounts;
+    let found: Vec<_> = noted.iter().map(|a| (&*a.user, a.transport)).collect();
+    let expected = [
+        ("a", dormouse_types::Transport::Any),
+        ("b", dormouse_types::Transport::Tls),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_newer_catalog_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
@@ -238,7 +267,7 @@ fn a_newer_catalog_is_not_touched() {
         .unwrap();
     let path = dir.path().join(FILE);
     let expected = format!(
-        "the catalog {}: it has format 99, this dormouse knows up to 1",
+        "the catalog {}: it has format 99, this dormouse knows up to 2",
         path.display()
     );
     assert_eq!(error.to_string(), expected);

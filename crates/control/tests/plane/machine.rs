@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_control::{Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
-use dormouse_types::{Account, Bytes, InstanceId, Units, Verifier};
+use dormouse_types::{Account, Bytes, InstanceId, Transport, Units, Verifier};
 use tokio::sync::watch;
 
 /// What goes wrong at a step.
@@ -311,7 +311,8 @@ pub fn account(user: &str, stage2: [u8; 20]) -> Account {
         host: "%".to_owned(),
         verifiers: vec![Verifier::Native(stage2)],
         locked: false,
-        require_tls: false,
+        transport: Transport::Any,
+        expiry: None,
         enrolled: true,
     }
 }

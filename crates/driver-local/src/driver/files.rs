@@ -2,10 +2,10 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
-use dormouse_engine::Layout;
+use dormouse_engine::{Layout, Owner};
 use dormouse_types::InstanceId;
 
 /// Makes it, readable by its owner alone.
@@ -50,20 +50,32 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_dir_all(&unfinished))?;
     if_there(fs::rename(layout.root(), &unfinished))?;
     if_there(fs::remove_file(layout.config()))?;
+    if_there(fs::remove_file(layout.key()))?;
     if_there(fs::remove_file(layout.lock()))?;
     if_there(fs::remove_dir_all(&unfinished))
 }
 
 /// Writes the server's configuration, whole or not at all; the server's user may read it.
 pub(super) fn write_config(layout: &Layout, text: &str) -> io::Result<()> {
-    let path = layout.config();
-    let unfinished = path.with_extension("cnf.tmp");
+    write(&layout.config(), text, 0o644, None)
+}
+
+/// Writes the server's key, whole or not at all; the server's user alone may read it.
+pub(super) fn write_key(layout: &Layout, text: &str, owner: Option<Owner>) -> io::Result<()> {
+    write(&layout.key(), text, 0o600, owner)
+}
+
+fn write(path: &Path, text: &str, mode: u32, owner: Option<Owner>) -> io::Result<()> {
+    let unfinished = path.with_extension("unfinished");
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o644)
+        .mode(mode)
         .open(&unfinished)?;
+    if let Some(Owner { uid, gid }) = owner {
+        fchown(&file, Some(uid), Some(gid))?;
+    }
     file.write_all(text.as_bytes())?;
     fs::rename(unfinished, path)
 }

@@ -313,12 +313,17 @@ fn start_blocking(
     };
     let installation = &shared.config.installation;
     let text = config::render(installation, &layout, units);
-    files::write_config(&layout, &text).map_err(|e| doing(id, "configuring", e))?;
+    let owner = shared.owners.of(id);
+    let key = dormouse_engine::tls::key_and_certificate();
+    key.map_err(io::Error::other)
+        .and_then(|key| files::write_key(&layout, &key, owner))
+        .and_then(|()| files::write_config(&layout, &text))
+        .map_err(|e| doing(id, "configuring", e))?;
     let log_from = ready::log_length(&layout);
     let start = Start {
         program: &installation.mariadbd,
         layout: &layout,
-        owner: shared.owners.of(id),
+        owner,
         cgroups: shared.cgroups.prepare(id, units),
     };
     let child = spawn::start(&start, lock).map_err(starting)?;

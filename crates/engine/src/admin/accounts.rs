@@ -7,8 +7,9 @@
 //! changes them in that moment), and counts as a change of password: it would unset
 //! `PASSWORD EXPIRE` and restart the password's lifetime.
 
-use dormouse_types::{Account, Verifier};
-use dormouse_wire::{NATIVE, native};
+use dormouse_types::{Account, Expiry, Transport, Verifier};
+use dormouse_wire::auth::{ed25519, parsec};
+use dormouse_wire::{NATIVE, caching_sha2, native};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -29,6 +30,23 @@ struct Priv {
     ssl_type: u8,
     #[serde(default)]
     is_role: bool,
+    /// Seconds since 1970; 0 after `PASSWORD EXPIRE`.
+    #[serde(default)]
+    password_last_changed: Option<i64>,
+    /// Days; 0 for ever, -1 or nothing as `default_password_lifetime` says.
+    #[serde(default)]
+    password_lifetime: Option<i64>,
+}
+
+/// What the server itself says about its accounts.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    /// `default_password_lifetime`, in days; 0 for ever.
+    days: i64,
+    /// `disconnect_on_expired_password`.
+    turns_away: bool,
+    /// Whether `unix_socket AS 'name'` is heeded: since 11.6 (MDEV-33479).
+    socket_names: bool,
 }
 
 /// One credential of several; an empty one stands for the row's own.
@@ -61,23 +79,64 @@ impl Priv {
 }
 
 impl Method {
-    /// A credential without a plugin is native, one without a value an empty password.
-    fn verifier(&self) -> Verifier {
+    /// A credential without a plugin is native, one without a value an empty password, unless the
+    /// plugin has no such thing: nobody logs in with ed25519 and no key, at least on 10.11.
+    fn verifier(&self, user: &str, rules: Rules) -> Verifier {
         let plugin = self.plugin.as_deref().unwrap_or(NATIVE);
         let value = self.authentication_string.as_deref().unwrap_or_default();
-        match native::from_text(value) {
-            _ if plugin != NATIVE => Verifier::Other(plugin.to_owned()),
-            _ if value.is_empty() => Verifier::NoPassword,
-            Some(stage2) => Verifier::Native(stage2),
-            // "invalid" and the like: nothing ever matches it
-            None => Verifier::Other(plugin.to_owned()),
+        let verifier = match plugin {
+            NATIVE | caching_sha2::PLUGIN if value.is_empty() => Some(Verifier::NoPassword),
+            NATIVE => native::from_text(value).map(Verifier::Native),
+            caching_sha2::PLUGIN => {
+                caching_sha2::is_stored(value).then(|| Verifier::CachingSha2(value.to_owned()))
+            }
+            ed25519::PLUGIN => ed25519::from_text(value).map(Verifier::Ed25519),
+            parsec::PLUGIN => parsec::from_text(value).map(|(stretch, key)| Verifier::Parsec {
+                doublings: stretch.doublings,
+                salt: stretch.salt,
+                key,
+            }),
+            "unix_socket" => {
+                let named = rules.socket_names && !value.is_empty();
+                let name = if named { value } else { user };
+                Some(Verifier::UnixSocket(name.to_owned()))
+            }
+            _ => None,
+        };
+        // "invalid" and the like: nothing ever matches it
+        verifier.unwrap_or_else(|| Verifier::Other(plugin.to_owned()))
+    }
+}
+
+impl Priv {
+    /// As the server reckons it (`sql/sql_acl.cc`, `check_password_lifetime`).
+    fn expiry(&self, server: Rules) -> Option<Expiry> {
+        let own = self.password_lifetime.filter(|days| *days >= 0);
+        let at = match (self.password_last_changed, own.unwrap_or(server.days)) {
+            (Some(0), _) => 0,
+            (_, 0) => return None,
+            (changed, days) => changed
+                .unwrap_or(0)
+                .saturating_add(days.saturating_mul(24 * 3600)),
+        };
+        Some(Expiry {
+            at,
+            turns_away: server.turns_away,
+        })
+    }
+
+    fn transport(&self) -> Transport {
+        match self.ssl_type {
+            0 => Transport::Any,
+            1 => Transport::Tls,
+            _ => Transport::Certificate,
         }
     }
 }
 
 /// Reads an account's JSON; `ours` is the credential the machinery would have added. `None` for
 /// a role, and for what cannot be read: nobody can log in with it here.
-fn account(user: &str, host: &str, json: &str, ours: [u8; 20]) -> Option<Account> {
+fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> Option<Account> {
     // objects only: serde would also read a list as a row without a single field
     let fields: serde_json::Map<String, Value> = serde_json::from_str(json).ok()?;
     let methods = fields.get("auth_or").and_then(Value::as_array);
@@ -89,7 +148,11 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20]) -> Option<Account
         return None;
     }
     let ours = Verifier::Native(ours);
-    let mut verifiers: Vec<Verifier> = row.methods().iter().map(Method::verifier).collect();
+    let mut verifiers: Vec<Verifier> = row
+        .methods()
+        .iter()
+        .map(|m| m.verifier(user, rules))
+        .collect();
     let all = verifiers.len();
     verifiers.retain(|v| *v != ours);
     Some(Account {
@@ -98,7 +161,8 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20]) -> Option<Account
         enrolled: verifiers.len() < all,
         verifiers,
         locked: row.account_locked,
-        require_tls: row.ssl_type > 0,
+        transport: row.transport(),
+        expiry: row.expiry(rules),
     })
 }
 
@@ -111,20 +175,24 @@ impl Admin {
     /// As [`AdminError`] says.
     pub async fn accounts(&mut self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
         let mut sql = String::from(
-            "SELECT User, Host, Priv FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
+            "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
              AND User <> 'mariadb.sys'",
         );
         if let Some(user) = user {
             sql.push_str(&format!(" AND User IN ({}, '')", literal(user)));
         }
         let rows = self.run("a look at the accounts", &sql, PATIENCE).await?;
-        let read = |[user, host, json]: [String; 3]| {
-            account(
-                &user,
-                &host,
-                &json,
-                native::stage2(&self.secret.user_stage1(self.instance, &user)),
-            )
+        let socket_names = self
+            .version()
+            .is_some_and(|v| (v.major, v.minor) >= (11, 6));
+        let read = |[user, host, json, days, turns_away]: [String; 5]| {
+            let ours = native::stage2(&self.secret.user_stage1(self.instance, &user));
+            let rules = Rules {
+                days: days.parse().unwrap_or(0),
+                turns_away: turns_away == "1",
+                socket_names,
+            };
+            account(&user, &host, &json, ours, rules)
         };
         Ok(rows.texts().filter_map(read).collect())
     }

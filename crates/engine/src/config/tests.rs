@@ -25,8 +25,8 @@ fn rendered(options: &[(&str, &str)]) -> HashMap<String, String> {
 
 #[test]
 fn an_option_the_server_does_not_know_is_left_out() {
-    let settings = rendered(&[("ssl", "TRUE"), ("innodb-purge-threads", "4")]);
-    assert_eq!(settings["ssl"], "OFF");
+    let settings = rendered(&[("feedback", "ON"), ("innodb-purge-threads", "4")]);
+    assert_eq!(settings["feedback"], "OFF");
     assert_eq!(settings["innodb-purge-threads"], "1");
     assert!(!settings.contains_key("query-cache-size"));
 }
@@ -37,6 +37,7 @@ fn paths_are_the_instances_own_and_may_hold_blanks() {
     assert_eq!(settings["datadir"], "\"/d/i 7/data\"");
     assert_eq!(settings["socket"], "\"/d/i 7/mysqld.sock\"");
     assert_eq!(settings["secure-file-priv"], "\"/d/i 7/files\"");
+    assert_eq!(settings["ssl-key"], "\"/d/i 7.pem\"");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Residue {
     pub(crate) multi_statements: Option<bool>,
     /// The role it had after its login; outer `None`: not asked yet.
     role: Option<Option<Vec<u8>>>,
+    /// Whether the password had expired at its login: then the server takes nothing but a new one.
+    pub(crate) expired: bool,
 }
 
 impl Residue {
@@ -35,6 +37,7 @@ impl Residue {
             last_insert_id: 0,
             multi_statements: None,
             role: None,
+            expired: false,
         }
     }
 }
@@ -47,6 +50,9 @@ pub(crate) enum Schema {
     /// The session goes on without one, as it does when its schema is dropped.
     IfThere,
 }
+
+/// `ER_MUST_CHANGE_PASSWORD`.
+const MUST_CHANGE_PASSWORD: u16 = 1820;
 
 enum Step {
     /// A statement whose failure ends the attempt.
@@ -184,6 +190,12 @@ impl Backend {
                     self.residue.role = Some(role.flatten());
                 }
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
+                // the client hears of it with its next statement
+                (Step::AskRole | Step::Use(_), TextOutcome::Err(error))
+                    if error.code == MUST_CHANGE_PASSWORD =>
+                {
+                    self.residue.expired = true;
+                }
                 (Step::Use(_), TextOutcome::Err(error)) => self.no_schema(error, missing)?,
                 (Step::Run(statement), TextOutcome::Err(error)) => {
                     let statement = statement.clone();

@@ -83,6 +83,8 @@ fn like(pattern: &[u8], text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use dormouse_types::Transport;
+
     use super::*;
 
     fn account(user: &str, host: &str) -> Account {
@@ -91,7 +93,8 @@ mod tests {
             host: host.to_owned(),
             verifiers: Vec::new(),
             locked: false,
-            require_tls: false,
+            transport: Transport::Any,
+            expiry: None,
             enrolled: true,
         }
     }

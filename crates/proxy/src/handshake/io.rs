@@ -10,7 +10,7 @@ use dormouse_wire::reply::ErrPacket;
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
 
-use crate::stream::{ClientStream, write_all};
+use crate::stream::{ClientStream, Socket, write_all};
 
 /// The longest packet a client may send before it is known, in bytes. Connection attributes are
 /// limited to 64 KiB by the protocol.
@@ -39,6 +39,19 @@ impl<'a> PacketIo<'a> {
     /// Whether the exchange is encrypted.
     pub(crate) fn is_tls(&self) -> bool {
         self.stream.is_tls()
+    }
+
+    /// The id of the user whose process is at the other end of our Unix socket.
+    pub(crate) fn peer_user(&self) -> Option<u32> {
+        let socket = match &self.stream {
+            ClientStream::Plain(socket) => socket,
+            ClientStream::Tls(tls) => tls.get_ref().0,
+            ClientStream::Closed(_) => return None,
+        };
+        match socket {
+            Socket::Unix(socket) => Some(socket.peer_cred().ok()?.uid()),
+            Socket::Tcp(_) => None,
+        }
     }
 
     /// Sends one packet.

@@ -1,20 +1,14 @@
-//! Checking a password here, so that a sleeping database need not wake for it.
-//!
-//! `mysql_native_password` clients prove themselves by a scramble. `caching_sha2_password` clients
-//! are asked, over TLS only, for full authentication: the password itself, which can be checked
-//! against whatever the account table holds, and is wiped. Anyone else, and anyone without TLS, is
-//! asked to switch to `mysql_native_password`.
+//! Whether a client may come in, decided here, so that a sleeping database need not wake for it.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use dormouse_types::{Account, Verifier};
-use dormouse_wire::auth::{CACHING_SHA2, NATIVE, caching_sha2, native};
-use dormouse_wire::login::{AuthSwitch, auth_more};
+use dormouse_types::{Account, Transport, Verifier};
+use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
-use zeroize::Zeroizing;
 
-use super::{PacketIo, Rejected, account, salt};
+use super::exchange::Exchange;
+use super::{PacketIo, Rejected, account};
 use crate::accept::Shared;
 use crate::directory::Database;
 use crate::refusal;
@@ -25,6 +19,7 @@ pub(crate) struct Claim<'a> {
     pub(crate) database: &'a Database,
     pub(crate) user: &'a str,
     pub(crate) peer: Peer,
+    pub(crate) capabilities: Capabilities,
     /// The plugin the client has begun with.
     pub(crate) plugin: Option<&'a str>,
     /// What it sent for it.
@@ -41,99 +36,75 @@ pub(crate) enum Proof {
     Missing(ErrPacket),
 }
 
-/// What the client has shown.
-enum Shown {
-    /// A native scramble of this salt; empty for an empty password.
-    Scramble(Vec<u8>, [u8; 20]),
-    /// SHA1(SHA1(password)), or `None` for an empty password.
-    Password(Option<[u8; 20]>),
-}
-
-impl Shown {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Scramble(reply, _) => reply.is_empty(),
-            Self::Password(stage2) => stage2.is_none(),
-        }
-    }
-
-    fn satisfies(&self, verifier: &Verifier) -> bool {
-        match (verifier, self) {
-            (Verifier::NoPassword, shown) => shown.is_empty(),
-            (Verifier::Native(stage2), Self::Scramble(reply, salt)) => {
-                native::verify(reply, salt, stage2)
-            }
-            (Verifier::Native(stage2), Self::Password(shown)) => shown.as_ref() == Some(stage2),
-            (Verifier::Other(_), _) => false,
-        }
-    }
-}
-
 /// Lets the client show its password and checks it.
 pub(crate) async fn prove(
     shared: &Shared,
     io: &mut PacketIo<'_>,
     claim: Claim<'_>,
 ) -> Result<Proof, Rejected> {
-    // a user who does not exist goes through the same exchange as one who does
-    let shown = show(io, &claim).await?;
     let accounts = shared
         .plane
         .accounts(&claim.database.name, claim.user)
         .await
         .map_err(refusal::plane)?;
     let account = account::find(&accounts, claim.user, &claim.peer);
-    let denied = || refusal::access_denied(claim.user, &claim.peer.host(), !shown.is_empty());
-    let Some(account) = account.filter(|a| a.verifiers.iter().any(|v| shown.satisfies(v))) else {
+    let verifiers = account.map_or(&[][..], |account| &account.verifiers);
+    let mut exchange = Exchange::new(io, &claim);
+    let proved = exchange.proves_any(verifiers).await?;
+    let (hopeless, with_password) = (exchange.is_hopeless(verifiers), exchange.with_password());
+    let denied = refusal::access_denied(claim.user, &claim.peer.host(), with_password);
+    let Some(account) = account.filter(|_| proved) else {
         if let Peer::Tcp { from, .. } = claim.peer {
             shared
                 .guard
                 .failed(from.ip().to_canonical(), Instant::now());
         }
         debug!(database = %claim.database.name, user = claim.user, "login refused");
-        let only = account.and_then(|account| only_unknown_plugin(account));
-        let error = only.map(|plugin| refusal::unsupported_plugin(claim.user, plugin));
-        return Ok(Proof::Missing(error.unwrap_or_else(denied)));
+        let error = if hopeless {
+            refusal::needs_tls(claim.user)
+        } else {
+            impossible(&claim, verifiers).unwrap_or(denied)
+        };
+        return Ok(Proof::Missing(error));
     };
-    if account.locked {
-        let text = "Access denied, this account is locked";
-        return Ok(Proof::Missing(ErrPacket::new(4151, "HY000", text)));
+    // in the server's order (sql/sql_acl.cc, acl_authenticate)
+    match account.transport {
+        Transport::Tls if !io.is_tls() => return Ok(Proof::Missing(denied)),
+        Transport::Any | Transport::Tls => {}
+        Transport::Certificate => {
+            return Ok(Proof::Missing(refusal::certificate_account(claim.user)));
+        }
     }
-    if account.require_tls {
-        return Ok(Proof::Missing(refusal::tls_account(claim.user)));
+    if account.locked {
+        return Ok(Proof::Missing(refusal::account_locked()));
+    }
+    if has_expired(account) && !claim.capabilities.contains(Capabilities::EXPIRED_PASSWORDS) {
+        return Ok(Proof::Missing(refusal::password_expired()));
     }
     Ok(Proof::Given(account.clone()))
 }
 
-/// The plugin of an account all of whose plugins are unknown here.
-fn only_unknown_plugin(account: &Account) -> Option<&str> {
-    let mut other = account.verifiers.iter().map(|verifier| match verifier {
-        Verifier::Other(plugin) => Some(plugin.as_str()),
-        Verifier::Native(_) | Verifier::NoPassword => None,
-    });
-    let first = other.next()??;
-    other.all(|plugin| plugin.is_some()).then_some(first)
+/// Whether the password has expired and the server would turn away those who cannot handle it.
+fn has_expired(account: &Account) -> bool {
+    account.expiry.is_some_and(|expiry| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
+        expiry.turns_away && i64::try_from(now).is_ok_and(|now| expiry.at <= now)
+    })
 }
 
-async fn show(io: &mut PacketIo<'_>, claim: &Claim<'_>) -> Result<Shown, Rejected> {
-    match claim.plugin {
-        None | Some(NATIVE) if matches!(claim.reply.len(), 0 | 20) => {
-            Ok(Shown::Scramble(claim.reply.to_vec(), claim.salt))
-        }
-        Some(CACHING_SHA2) if claim.reply.is_empty() => Ok(Shown::Password(None)),
-        Some(CACHING_SHA2) if io.is_tls() => {
-            io.send(&auth_more(&[caching_sha2::PERFORM_FULL])).await?;
-            let payload = Zeroizing::new(io.receive().await?);
-            let password = caching_sha2::password(&payload)
-                .ok_or_else(|| refusal::bad_handshake("no password where one was due"))?;
-            let stage2 = (!password.is_empty()).then(|| native::stage2(&native::stage1(password)));
-            Ok(Shown::Password(stage2))
-        }
-        _ => {
-            let salt = salt()?;
-            io.send(&AuthSwitch::with_salt(NATIVE, &salt).encode())
-                .await?;
-            Ok(Shown::Scramble(io.receive().await?, salt))
-        }
+/// What to tell a client whose account nobody could prove, or nobody from there.
+fn impossible(claim: &Claim<'_>, verifiers: &[Verifier]) -> Option<ErrPacket> {
+    let is_socket = |v: &Verifier| matches!(v, Verifier::UnixSocket(_));
+    let other = verifiers.iter().find_map(|verifier| match verifier {
+        Verifier::Other(plugin) => Some(plugin),
+        _ => None,
+    });
+    let all = |test: &dyn Fn(&Verifier) -> bool| verifiers.iter().all(test);
+    match other {
+        _ if verifiers.is_empty() => None,
+        None => all(&is_socket).then(|| refusal::socket_account(claim.user, &claim.peer.host())),
+        Some(plugin) => all(&|v| is_socket(v) || matches!(v, Verifier::Other(_)))
+            .then(|| refusal::unsupported_plugin(claim.user, plugin)),
     }
 }

@@ -30,6 +30,7 @@ fn need(user: &str, generation: u64) -> Need {
         identity: Arc::new(Identity {
             user: user.to_owned(),
             account_host: "%".to_owned(),
+            tls: false,
             peer: Peer::Unix,
             capabilities: Capabilities::OWN_CLIENT,
             collation: 45,

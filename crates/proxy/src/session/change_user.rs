@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use dormouse_session::Session;
+use dormouse_types::Transport;
 use dormouse_wire::login::ChangeUser;
 
 use super::taking::Incoming;
@@ -29,6 +30,7 @@ impl Attendant {
             database: &self.membership.database,
             user,
             peer: self.identity.peer,
+            capabilities: self.identity.capabilities,
             plugin: login.plugin.as_deref(),
             reply: &login.auth,
             salt: self.salt,
@@ -55,6 +57,7 @@ impl Attendant {
         let identity = Arc::make_mut(&mut self.identity);
         user.clone_into(&mut identity.user);
         identity.account_host = account.host;
+        identity.tls = account.transport == Transport::Tls;
         // the packet has two bytes, a login but one
         identity.collation = u8::try_from(login.collation).unwrap_or(identity.collation);
         identity.attributes = login.attributes;

@@ -274,7 +274,12 @@ impl Attendant {
         self.state.leave();
         handle.set_lease(Lease::None);
         self.count_held();
-        self.pool().give_back(backend);
+        if backend.residue.expired {
+            // it stays so, whatever becomes of the password
+            drop(backend);
+        } else {
+            self.pool().give_back(backend);
+        }
         true
     }
 

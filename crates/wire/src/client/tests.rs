@@ -2,6 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::CACHING_SHA2;
 use crate::packet::{HEADER, Header};
 use crate::status::Status;
 
@@ -128,15 +129,6 @@ fn says_why_it_failed() {
         client.on_payload(2, payload)
     };
     assert!(refused(after_greeting(&err)));
-    let switch = AuthSwitch::with_salt("ed25519", &SALT).encode();
-    assert_eq!(
-        after_greeting(&switch),
-        Err(LoginError::UnsupportedPlugin("ed25519".into()))
-    );
-    assert!(matches!(
-        after_greeting(b"\x01\x04"),
-        Err(LoginError::UnsupportedPlugin(_))
-    ));
     assert!(matches!(
         after_greeting(b"\x07"),
         Err(LoginError::Malformed(_))
@@ -144,7 +136,54 @@ fn says_why_it_failed() {
 }
 
 #[test]
-fn a_server_cannot_switch_for_ever() {
+fn other_plugins_are_given_a_proof_that_cannot_hold() {
+    let mut client = ClientLogin::new(config());
+    client
+        .on_payload(0, &greeting(Capabilities::MARIADB_OFFER))
+        .unwrap();
+    let mut answer = |payload: &[u8]| sent(client.on_payload(2, payload).unwrap(), 3);
+    let switch = |plugin| AuthSwitch::with_salt(plugin, &SALT).encode();
+    assert_eq!(answer(&switch("client_ed25519")), [0; 64]);
+    assert_eq!(answer(&switch(CACHING_SHA2)), [0; 32]);
+    assert_eq!(answer(b"\x01\x04"), [0]);
+    assert_eq!(answer(&switch("parsec")), b"");
+    assert_eq!(answer(&[b"\x01P\0".as_slice(), &[7; 18]].concat()), [0; 96]);
+    assert_eq!(answer(&switch("dialog")), b"");
+    assert_eq!(answer(b"\x01Password"), b"");
+    assert!(proves_itself(&answer(&switch(NATIVE)), &SALT));
+}
+
+#[test]
+fn begins_tls_before_it_says_anything_else() {
+    let secure = || {
+        ClientLogin::new(ClientConfig {
+            capabilities: Capabilities::MARIADB_OFFER | Capabilities::SSL,
+            ..config()
+        })
+    };
+    let mut client = secure();
+    let with_tls = greeting(Capabilities::MARIADB_OFFER | Capabilities::SSL);
+    let LoginStep::Secure(request) = client.on_payload(0, &with_tls).unwrap() else {
+        panic!("it does not ask for TLS");
+    };
+    assert!(SslRequest::is_one(&request[HEADER..]));
+    assert_eq!(request[3], 1);
+    let login = client.secured().unwrap();
+    assert_eq!(login[3], 2);
+    let login = Login::parse(&login[HEADER..], Capabilities(u64::MAX)).unwrap();
+    assert!(login.capabilities.contains(Capabilities::SSL));
+    assert!(proves_itself(&login.auth, &SALT));
+    assert!(client.secured().is_err());
+
+    let without = greeting(Capabilities::MARIADB_OFFER);
+    assert_eq!(secure().on_payload(0, &without), Err(LoginError::NoTls));
+    let mut hasty = secure();
+    hasty.on_payload(0, &with_tls).unwrap();
+    assert!(hasty.on_payload(2, b"\0").is_err());
+}
+
+#[test]
+fn a_server_cannot_ask_for_ever() {
     let mut client = ClientLogin::new(config());
     client
         .on_payload(0, &greeting(Capabilities::MARIADB_OFFER))
@@ -153,7 +192,7 @@ fn a_server_cannot_switch_for_ever() {
     let rounds = (0..100)
         .take_while(|_| client.on_payload(2, &switch).is_ok())
         .count();
-    assert_eq!(rounds, usize::from(MAX_SWITCHES));
+    assert_eq!(rounds, usize::from(MAX_QUESTIONS));
 }
 
 proptest! {

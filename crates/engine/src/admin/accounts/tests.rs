@@ -2,19 +2,30 @@ use super::*;
 
 const OURS: [u8; 20] = [0xAB; 20];
 
+/// A server's defaults.
+const NEVER: Rules = Rules {
+    days: 0,
+    turns_away: false,
+    socket_names: true,
+};
+
 /// Verifiers in short form, and the account's flags.
-fn read(json: &str) -> Option<(Vec<String>, bool, bool, bool)> {
-    let account = account("u", "%", json, OURS)?;
+fn read(json: &str) -> Option<(Vec<String>, bool, Transport, bool)> {
+    let account = account("u", "%", json, OURS, NEVER)?;
     let short = |v: &Verifier| match v {
         Verifier::Native(hash) => format!("native {:02x}", hash[0]),
         Verifier::NoPassword => "no password".to_owned(),
+        Verifier::Ed25519(key) => format!("ed25519 {:02x}", key[0]),
+        Verifier::Parsec { doublings, key, .. } => format!("parsec {doublings} {:02x}", key[0]),
+        Verifier::CachingSha2(text) => format!("sha2 {}", &text[..7]),
+        Verifier::UnixSocket(name) => format!("socket {name}"),
         Verifier::Other(plugin) => format!("other {plugin}"),
     };
     let verifiers = account.verifiers.iter().map(short).collect();
     Some((
         verifiers,
         account.locked,
-        account.require_tls,
+        account.transport,
         account.enrolled,
     ))
 }
@@ -23,21 +34,41 @@ fn read(json: &str) -> Option<(Vec<String>, bool, bool, bool)> {
 fn reads_what_the_server_keeps() {
     let ours = native::to_text(&OURS);
     let cases = [
-        (r#"{"access":18446744073709551615}"#.to_owned(), vec!["no password"], false, false, false),
+        (r#"{"access":18446744073709551615}"#.to_owned(), vec!["no password"], false, Transport::Any, false),
         (
             r#"{"access":1,"version_id":101119,"plugin":"mysql_native_password","authentication_string":"*B69027D44F6E5EDC07F1AEAD1477967B16F28227","ssl_type":1,"ssl_cipher":"","max_user_connections":7,"account_locked":true}"#.to_owned(),
-            vec!["native b6"], true, true, false,
+            vec!["native b6"], true, Transport::Tls, false,
         ),
         (
             r#"{"plugin":"mysql_native_password","authentication_string":"*7446F64EFCFB1294A6DE20CAE7E49C2377A9AA25","auth_or":[{"plugin":"unix_socket"},{}]}"#.to_owned(),
-            vec!["other unix_socket", "native 74"], false, false, false,
+            vec!["socket u", "native 74"], false, Transport::Any, false,
         ),
         (
             format!(r#"{{"plugin":"mysql_native_password","authentication_string":"","auth_or":[{{}},{{"plugin":"mysql_native_password","authentication_string":"{ours}"}}]}}"#),
-            vec!["no password"], false, false, true,
+            vec!["no password"], false, Transport::Any, true,
         ),
-        (r#"{"plugin":"mysql_native_password","authentication_string":"invalid"}"#.to_owned(), vec!["other mysql_native_password"], false, false, false),
-        (r#"{"plugin":"ed25519","authentication_string":"ZIgU","ssl_type":3}"#.to_owned(), vec!["other ed25519"], false, true, false),
+        (r#"{"plugin":"mysql_native_password","authentication_string":"invalid"}"#.to_owned(), vec!["other mysql_native_password"], false, Transport::Any, false),
+        (r#"{"plugin":"ed25519","authentication_string":"ZIgU","ssl_type":3}"#.to_owned(), vec!["other ed25519"], false, Transport::Certificate, false),
+        (
+            r#"{"plugin":"ed25519","authentication_string":"ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY","ssl_type":2}"#.to_owned(),
+            vec!["ed25519 64"], false, Transport::Certificate, false,
+        ),
+        // 10.11 keeps this for an empty password, and then lets nobody in
+        (r#"{"plugin":"ed25519","authentication_string":""}"#.to_owned(), vec!["other ed25519"], false, Transport::Any, false),
+        (
+            r#"{"plugin":"parsec","authentication_string":"P0:UynhozmmEdYTz3J5o0lASGAT:gAZxm1ui2N8BIIWw4klNfPX9EVgBvqhPVhOsjtwN4PI"}"#.to_owned(),
+            vec!["parsec 0 80"], false, Transport::Any, false,
+        ),
+        (
+            r#"{"plugin":"caching_sha2_password","authentication_string":"$A$005$12345678901234567890mgw1rYn8PQ5fGdV0X0T5kmZ0WcGtWq4n9gHNhDdQ1z2"}"#.to_owned(),
+            vec!["sha2 $A$005$"], false, Transport::Any, false,
+        ),
+        (r#"{"plugin":"caching_sha2_password","authentication_string":""}"#.to_owned(), vec!["no password"], false, Transport::Any, false),
+        (
+            r#"{"plugin":"unix_socket","authentication_string":"nobody"}"#.to_owned(),
+            vec!["socket nobody"], false, Transport::Any, false,
+        ),
+        (r#"{"plugin":"pam","authentication_string":"mariadb"}"#.to_owned(), vec!["other pam"], false, Transport::Any, false),
     ];
     for (json, verifiers, locked, tls, enrolled) in cases {
         let verifiers = verifiers.into_iter().map(str::to_owned).collect();
@@ -61,5 +92,73 @@ fn a_role_is_no_account_nor_is_what_cannot_be_read() {
         "null",
     ] {
         assert_eq!(read(json), None, "{json:?}");
+    }
+}
+
+#[test]
+fn a_password_expires_when_the_server_says_so() {
+    let yearly = Rules {
+        days: 365,
+        turns_away: true,
+        socket_names: false,
+    };
+    for (json, server, at) in [
+        (r#"{"password_last_changed":1000}"#, NEVER, None),
+        (r#"{"password_last_changed":0}"#, NEVER, Some(0)),
+        (
+            r#"{"password_last_changed":0,"password_lifetime":0}"#,
+            NEVER,
+            Some(0),
+        ),
+        (
+            r#"{"password_last_changed":1000,"password_lifetime":-1}"#,
+            NEVER,
+            None,
+        ),
+        (
+            r#"{"password_last_changed":1000,"password_lifetime":-1}"#,
+            yearly,
+            Some(31_537_000),
+        ),
+        (
+            r#"{"password_last_changed":1000}"#,
+            yearly,
+            Some(31_537_000),
+        ),
+        (
+            r#"{"password_last_changed":1000,"password_lifetime":0}"#,
+            yearly,
+            None,
+        ),
+        (
+            r#"{"password_last_changed":1000,"password_lifetime":2}"#,
+            yearly,
+            Some(173_800),
+        ),
+        (r#"{}"#, yearly, Some(31_536_000)),
+        (r#"{}"#, NEVER, None),
+    ] {
+        let account = account("u", "%", json, OURS, server).unwrap();
+        let expected = at.map(|at| Expiry {
+            at,
+            turns_away: server.turns_away,
+        });
+        assert_eq!(account.expiry, expected, "{json}");
+    }
+}
+
+#[test]
+fn the_name_behind_a_socket_account_counts_where_the_server_heeds_it() {
+    let json = r#"{"plugin":"unix_socket","authentication_string":"nobody"}"#;
+    for (socket_names, expected) in [(true, "nobody"), (false, "u")] {
+        let rules = Rules {
+            socket_names,
+            ..NEVER
+        };
+        let account = account("u", "%", json, OURS, rules).unwrap();
+        assert_eq!(
+            account.verifiers,
+            [Verifier::UnixSocket(expected.to_owned())]
+        );
     }
 }

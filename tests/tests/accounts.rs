@@ -1,0 +1,450 @@
+//! Every kind of account logs in through Dormouse as it would on its server, awake and asleep, and
+//! nobody else does. On MariaDB 10.11, and on 11.8 where it is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use std::path::PathBuf;
+
+use dormouse_testkit::{Client, Created, Dormouse, Reply};
+use dormouse_wire::caps::Capabilities;
+
+/// A Dormouse whose databases sleep when they are told to, on one version of the server.
+struct World {
+    dormouse: Dormouse,
+    owner: Created,
+    has_ed25519: bool,
+    has_parsec: bool,
+}
+
+/// How a client comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    Tls,
+    Unix,
+}
+
+impl World {
+    /// Runs a test on each version of the server.
+    fn each(test: fn(&World)) {
+        test(&Self::on(None));
+        match std::env::var_os("DORMOUSE_TEST_MARIADBD_118") {
+            Some(server)
+                if std::env::var_os("DORMOUSE_TEST_MARIADBD").as_ref() != Some(&server) =>
+            {
+                test(&Self::on(Some(server.into())));
+            }
+            Some(_) => {}
+            None => println!("skipped: no MariaDB 11.8"),
+        }
+    }
+
+    fn on(server: Option<PathBuf>) -> Self {
+        let config = "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
+                      [limits]\nfailed_logins_per_minute = 1000000\n";
+        let dormouse = match server {
+            None => Dormouse::start_with(config),
+            Some(path) => {
+                let config = format!("engine.mariadbd = '{}'\n{config}", path.display());
+                let program = dormouse_testkit::program();
+                let mut dormouse = Dormouse::prepare_program(program, &config, "debug");
+                dormouse.up();
+                dormouse
+            }
+        };
+        let owner = dormouse.create("shop", &[]);
+        let mut admin = dormouse.connect(&owner);
+        let mut has = |plugin| matches!(admin.query(plugin), Reply::Ok(_));
+        let (has_ed25519, has_parsec) = (
+            has("INSTALL SONAME 'auth_ed25519'"),
+            has("INSTALL SONAME 'auth_parsec'"),
+        );
+        if !has_ed25519 {
+            println!("skipped: this server has no auth_ed25519");
+        }
+        Self {
+            dormouse,
+            owner,
+            has_ed25519,
+            has_parsec,
+        }
+    }
+
+    /// As the owner.
+    fn run(&self, statements: &[&str]) {
+        let mut admin = self.dormouse.connect(&self.owner);
+        for statement in statements {
+            admin.query(statement).ok();
+        }
+    }
+
+    fn client(&self, way: Way) -> Client {
+        match way {
+            Way::Plain => Client::tcp(self.dormouse.address()),
+            Way::Tls => Client::tls(self.dormouse.address()),
+            Way::Unix => Client::unix(self.dormouse.socket()),
+        }
+    }
+
+    fn login(&self, way: Way, user: &str, password: &str) -> (Client, Reply) {
+        let mut client = self.client(way);
+        let reply = client.login(&format!("shop.{user}"), password, None);
+        (client, reply)
+    }
+
+    /// The same from a client that begins with `caching_sha2_password`, as MySQL's do.
+    fn mysql_login(&self, way: Way, user: &str, password: &str) -> (Client, Reply) {
+        let mut client = self.client(way);
+        let reply = client.login_mysql(&format!("shop.{user}"), password);
+        (client, reply)
+    }
+
+    fn park(&self) {
+        let _ = self.dormouse.json(&["park", "shop"]);
+    }
+
+    fn is_parked(&self) -> bool {
+        self.dormouse.state("shop") == "parked"
+    }
+
+    /// Logs in asleep, which wakes nobody, and then runs a statement, which does.
+    fn works_asleep(&self, way: Way, user: &str, password: &str) {
+        self.park();
+        let what = format!("{user} by {way:?}");
+        let (_, refused) = self.login(way, user, "not this one");
+        assert!(matches!(refused, Reply::Err(_)), "{what}: {refused:?}");
+        let (mut client, reply) = self.login(way, user, password);
+        assert!(matches!(reply, Reply::Ok(_)), "{what}: {reply:?}");
+        assert!(self.is_parked(), "{what} woke the database");
+        let me = client.query("SELECT CURRENT_USER()").value();
+        assert_eq!(me, format!("{user}@%"));
+    }
+
+    fn works(&self, way: Way, user: &str, password: &str) {
+        let (mut client, reply) = self.login(way, user, password);
+        assert!(
+            matches!(reply, Reply::Ok(_)),
+            "{user} by {way:?}: {reply:?}"
+        );
+        let me = client.query("SELECT CURRENT_USER()").value();
+        assert_eq!(me, format!("{user}@%"));
+    }
+
+    fn refusal(&self, way: Way, user: &str, password: &str) -> (u16, String) {
+        let error = self.login(way, user, password).1.err();
+        (error.code, error.message)
+    }
+}
+
+#[test]
+fn each_kind_of_account_logs_in_awake_and_asleep() {
+    World::each(|world| {
+        let mut accounts = vec![
+            ("native", "secret", "IDENTIFIED BY 'secret'"),
+            ("empty", "", ""),
+        ];
+        if world.has_ed25519 {
+            accounts.extend([
+                (
+                    "ed",
+                    "secret",
+                    "IDENTIFIED VIA ed25519 USING PASSWORD('secret')",
+                ),
+                (
+                    "either",
+                    "secret",
+                    "IDENTIFIED VIA ed25519 USING PASSWORD('secret') \
+                     OR mysql_native_password USING PASSWORD('other')",
+                ),
+                (
+                    "either2",
+                    "other",
+                    "IDENTIFIED VIA ed25519 USING PASSWORD('secret') \
+                     OR mysql_native_password USING PASSWORD('other')",
+                ),
+            ]);
+        }
+        if world.has_parsec {
+            accounts.extend([
+                (
+                    "ps",
+                    "secret",
+                    "IDENTIFIED VIA parsec USING PASSWORD('secret')",
+                ),
+                (
+                    "many",
+                    "third",
+                    "IDENTIFIED VIA unix_socket OR parsec USING PASSWORD('first') OR ed25519 \
+                     USING PASSWORD('second') OR mysql_native_password USING PASSWORD('third')",
+                ),
+            ]);
+        }
+        for (user, password, how) in accounts {
+            world.run(&[&format!("CREATE USER {user}@'%' {how}")]);
+            for way in [Way::Plain, Way::Tls, Way::Unix] {
+                world.works(way, user, password);
+                let (code, message) = world.refusal(way, user, "wrong");
+                assert_eq!(code, 1045, "{user}: {message}");
+                assert!(message.ends_with("(using password: YES)"), "{message}");
+            }
+            for way in [Way::Tls, Way::Unix] {
+                let (mut client, reply) = world.mysql_login(way, user, password);
+                assert!(matches!(reply, Reply::Ok(_)), "{user} {way:?}: {reply:?}");
+                assert_eq!(
+                    client.query("SELECT CURRENT_USER()").value(),
+                    format!("{user}@%")
+                );
+                let error = world.mysql_login(way, user, "wrong").1.err();
+                assert_eq!(error.code, 1045, "{user}: {}", error.message);
+            }
+            world.works_asleep(Way::Plain, user, password);
+            world.park();
+            assert!(matches!(
+                world.mysql_login(Way::Tls, user, password).1,
+                Reply::Ok(_)
+            ));
+            assert!(world.is_parked(), "{user} woke the database");
+        }
+    });
+}
+
+#[test]
+fn the_accounts_own_methods_stay_as_they_are() {
+    World::each(|world| {
+        if !world.has_ed25519 {
+            return;
+        }
+        world.run(&["CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')"]);
+        let shown = || {
+            let mut admin = world.dormouse.connect(&world.owner);
+            admin.query("SHOW CREATE USER ed@'%'").value()
+        };
+        let before = shown();
+        world.works(Way::Plain, "ed", "secret");
+        let after = shown();
+        assert!(after.starts_with(&before), "{before}\n{after}");
+        assert!(
+            after[before.len()..].starts_with(" OR mysql_native_password USING '*"),
+            "{after}"
+        );
+    });
+}
+
+#[test]
+fn a_mysql_client_without_tls_is_told_what_to_do() {
+    World::each(|world| {
+        if !world.has_ed25519 {
+            return;
+        }
+        world.run(&["CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')"]);
+        let error = world.mysql_login(Way::Plain, "ed", "secret").1.err();
+        assert_eq!(error.code, 1251);
+        assert!(
+            error.message.contains("connect with TLS"),
+            "{}",
+            error.message
+        );
+    });
+}
+
+#[test]
+fn a_changed_password_counts_at_once() {
+    World::each(|world| {
+        world.run(&["CREATE USER app@'%' IDENTIFIED BY 'one'"]);
+        world.works(Way::Plain, "app", "one");
+        let mut last = "one";
+        for (change, next) in [
+            ("SET PASSWORD FOR app@'%' = PASSWORD('two')", "two"),
+            // which drops every other credential of the account, ours too
+            ("ALTER USER app@'%' IDENTIFIED BY 'three'", "three"),
+            ("SET PASSWORD FOR app@'%' = PASSWORD('four')", "four"),
+        ] {
+            world.run(&[change]);
+            assert_eq!(
+                world.refusal(Way::Plain, "app", last).0,
+                1045,
+                "after {change}"
+            );
+            world.works(Way::Plain, "app", next);
+            world.park();
+            assert_eq!(
+                world.refusal(Way::Plain, "app", last).0,
+                1045,
+                "after {change}"
+            );
+            world.works_asleep(Way::Plain, "app", next);
+            last = next;
+        }
+        if world.has_ed25519 {
+            world.run(&["ALTER USER app@'%' IDENTIFIED VIA ed25519 USING PASSWORD('five')"]);
+            assert_eq!(world.refusal(Way::Plain, "app", "four").0, 1045);
+            world.works(Way::Plain, "app", "five");
+            // by the user
+            let (mut app, _) = world.login(Way::Plain, "app", "five");
+            app.query("SET PASSWORD = PASSWORD('six')").ok();
+            assert_eq!(world.refusal(Way::Plain, "app", "five").0, 1045);
+            world.works_asleep(Way::Plain, "app", "six");
+        }
+    });
+}
+
+#[test]
+fn a_spoilt_enrolment_is_repaired_by_the_next_login() {
+    World::each(|world| {
+        world.run(&["CREATE USER app@'%' IDENTIFIED BY 'x'"]);
+        world.works(Way::Plain, "app", "x");
+        for spoil in [
+            "ALTER USER app@'%' IDENTIFIED BY 'x'",
+            "UPDATE mysql.global_priv SET Priv = JSON_REMOVE(Priv, '$.auth_or') WHERE User = 'app'",
+        ] {
+            world.run(&[spoil, "FLUSH PRIVILEGES"]);
+            world.works(Way::Plain, "app", "x");
+        }
+        // also of a session that is there and comes back from a park
+        let (mut open, _) = world.login(Way::Plain, "app", "x");
+        assert_eq!(open.query("SELECT 1").value(), "1");
+        world.run(&["ALTER USER app@'%' IDENTIFIED BY 'x'"]);
+        world.park();
+        assert_eq!(open.query("SELECT 2").value(), "2");
+    });
+}
+
+#[test]
+fn a_locked_account_is_refused_after_its_password_was_right() {
+    World::each(|world| {
+        world.run(&["CREATE USER app@'%' IDENTIFIED BY 'x' ACCOUNT LOCK"]);
+        let locked = (4151, "Access denied, this account is locked".to_owned());
+        assert_eq!(world.refusal(Way::Plain, "app", "x"), locked);
+        assert_eq!(world.refusal(Way::Plain, "app", "y").0, 1045);
+        world.park();
+        assert_eq!(world.refusal(Way::Plain, "app", "x"), locked);
+        assert_eq!(world.refusal(Way::Plain, "app", "y").0, 1045);
+        assert!(world.is_parked());
+        world.run(&["ALTER USER app@'%' ACCOUNT UNLOCK"]);
+        world.works(Way::Plain, "app", "x");
+    });
+}
+
+#[test]
+fn an_expired_password_lets_in_to_change_it_alone() {
+    World::each(|world| {
+        world.run(&["CREATE USER app@'%' IDENTIFIED BY 'x' PASSWORD EXPIRE"]);
+        for asleep in [false, true] {
+            if asleep {
+                world.run(&["ALTER USER app@'%' PASSWORD EXPIRE"]);
+                world.park();
+            }
+            let password = if asleep { "y" } else { "x" };
+            let (mut app, reply) = world.login(Way::Plain, "app", password);
+            assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
+            assert_eq!(app.query("SELECT 1").err().code, 1820);
+            app.query("SET PASSWORD = PASSWORD('y')").ok();
+            assert_eq!(app.query("SELECT 1").value(), "1");
+            world.works(Way::Plain, "app", "y");
+        }
+    });
+}
+
+#[test]
+fn an_expired_password_turns_away_who_cannot_change_it_if_the_server_says_so() {
+    World::each(|world| {
+        world.run(&[
+            "CREATE USER app@'%' IDENTIFIED BY 'x' PASSWORD EXPIRE",
+            "SET GLOBAL disconnect_on_expired_password = ON",
+        ]);
+        for asleep in [false, true] {
+            if asleep {
+                world.park();
+            }
+            assert_eq!(
+                world.refusal(Way::Plain, "app", "x").0,
+                1862,
+                "asleep: {asleep}"
+            );
+            assert_eq!(
+                world.refusal(Way::Plain, "app", "y").0,
+                1045,
+                "asleep: {asleep}"
+            );
+            let mut able = world.client(Way::Plain);
+            able.capabilities |= Capabilities::EXPIRED_PASSWORDS;
+            able.login("shop.app", "x", None).ok();
+            if asleep {
+                assert!(world.is_parked());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_socket_account_is_its_operating_system_user_alone() {
+    World::each(|world| {
+        let id = std::process::Command::new("id")
+            .arg("-un")
+            .output()
+            .unwrap();
+        let me = String::from_utf8(id.stdout).unwrap().trim().to_owned();
+        world.run(&[
+            &format!("CREATE USER `{me}`@'%' IDENTIFIED VIA unix_socket"),
+            &format!("CREATE USER also@'%' IDENTIFIED VIA unix_socket AS '{me}'"),
+            "CREATE USER nobody@'%' IDENTIFIED VIA unix_socket",
+        ]);
+        let mut users = vec![&*me];
+        // 10.11 takes AS in, and does not heed it
+        if world.has_parsec {
+            users.push("also");
+        } else {
+            assert_eq!(world.refusal(Way::Unix, "also", "").0, 1698);
+        }
+        for user in users {
+            let (mut client, reply) = world.login(Way::Unix, user, "");
+            assert!(matches!(reply, Reply::Ok(_)), "{user}: {reply:?}");
+            assert_eq!(
+                client.query("SELECT CURRENT_USER()").value(),
+                format!("{user}@%")
+            );
+            for way in [Way::Plain, Way::Tls] {
+                assert_eq!(world.refusal(way, user, "").0, 1698, "{user} {way:?}");
+            }
+        }
+        assert_eq!(world.refusal(Way::Unix, "nobody", "").0, 1698);
+        world.park();
+        world.login(Way::Unix, &me, "").1.ok();
+        assert_eq!(world.refusal(Way::Unix, "nobody", "").0, 1698);
+        assert!(world.is_parked());
+    });
+}
+
+#[test]
+fn what_an_account_demands_of_the_connection_is_heeded() {
+    World::each(|world| {
+        world.run(&[
+            "CREATE USER secret@'%' IDENTIFIED BY 'x' REQUIRE SSL",
+            "CREATE USER x509@'%' IDENTIFIED BY 'x' REQUIRE X509",
+            "CREATE USER cipher@'%' IDENTIFIED BY 'x' REQUIRE CIPHER 'AES128-SHA'",
+        ]);
+        world.works(Way::Tls, "secret", "x");
+        for asleep in [false, true] {
+            if asleep {
+                world.park();
+            }
+            for way in [Way::Plain, Way::Unix] {
+                let (code, message) = world.refusal(way, "secret", "x");
+                assert_eq!(code, 1045);
+                assert!(
+                    message.starts_with("Access denied for user 'secret'@"),
+                    "{message}"
+                );
+            }
+            for user in ["x509", "cipher"] {
+                let (code, message) = world.refusal(Way::Tls, user, "x");
+                assert_eq!(code, 1045);
+                assert!(message.contains("does not check"), "{message}");
+            }
+        }
+        world.works_asleep(Way::Tls, "secret", "x");
+    });
+}
