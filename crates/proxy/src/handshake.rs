@@ -37,6 +37,8 @@ pub(crate) struct Admitted {
     pub(crate) schema: Option<Vec<u8>>,
     /// The random bytes of the greeting.
     pub(crate) salt: [u8; 20],
+    /// Whether everything behind the login is compressed.
+    pub(crate) compress: bool,
 }
 
 /// Why a connection ends before the login is complete.
@@ -166,7 +168,8 @@ async fn login(
             user: route.user,
             account_host: account.host.clone(),
             peer,
-            capabilities: login.capabilities,
+            // it ends here: all clients can share the server's connections
+            capabilities: login.capabilities - Capabilities::COMPRESS,
             collation: login.collation,
             max_packet: login.max_packet,
             attributes: login.attributes,
@@ -175,6 +178,7 @@ async fn login(
         account,
         schema: login.schema.filter(|schema| !schema.is_empty()),
         salt,
+        compress: login.capabilities.contains(Capabilities::COMPRESS),
     })
 }
 

@@ -141,6 +141,12 @@ pub(crate) fn out_of_order() -> ErrPacket {
     ErrPacket::new(1156, "08S01", "Got packets out of order")
 }
 
+/// A compressed packet that cannot be unpacked.
+pub(crate) fn cannot_unpack() -> ErrPacket {
+    let text = "Couldn't uncompress communication packet";
+    ErrPacket::new(1157, "08S01", text)
+}
+
 /// A command that no server would take.
 pub(crate) fn unknown_command() -> ErrPacket {
     ErrPacket::new(1047, "08S01", "Unknown command")

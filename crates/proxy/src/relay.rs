@@ -78,7 +78,7 @@ pub(crate) async fn relay(
             Event::More => {}
             Event::LocalInfile => {
                 drop(chunk);
-                send_file(backend, customer).await?;
+                send_file(backend, customer, framer.next_seq()).await?;
                 framer.resume_after_infile();
             }
             // bytes behind the end: the server speaks out of turn and cannot be trusted further
@@ -119,10 +119,17 @@ async fn rename(backend: &mut Backend, chunk: &mut Chunk, id: u32) -> Result<(),
     Ok(())
 }
 
-/// Passes the client's file to the server: packets up to an empty one.
-async fn send_file(backend: &mut Backend, customer: &mut Customer<'_>) -> Result<(), Broken> {
+/// Passes the client's file to the server: packets up to an empty one, numbered from `seq`: with
+/// compression the client's own numbers mean nothing.
+async fn send_file(
+    backend: &mut Backend,
+    customer: &mut Customer<'_>,
+    mut seq: u8,
+) -> Result<(), Broken> {
     loop {
         let header = next_header(customer).await?;
+        customer.inbox.number(seq);
+        seq = seq.wrapping_add(1);
         pass_on(backend, customer, HEADER + header.len).await?;
         if header.len == 0 {
             return Ok(());

@@ -102,7 +102,8 @@ impl Attendant {
                     .store(self.shared.seconds(), Ordering::Relaxed);
                 self.command().await
             }
-            Turn::Client(_) => Err(Over),
+            Turn::Client(Ok(_)) => Err(Over),
+            Turn::Client(Err(error)) => Err(self.unreadable(&error).await),
             Turn::Order(order) => self.obey(order).await,
             Turn::Settled => {
                 Box::pin(self.probe()).await;

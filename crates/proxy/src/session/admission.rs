@@ -37,6 +37,7 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     let mut io = PacketIo::new(&mut client, 0);
     let admitted = admit(&shared, &mut io, peer, id).await?;
     let seq = io.seq();
+    let compress = admitted.compress;
     debug!(database = %admitted.membership.database.name, user = admitted.identity.user, id, "login");
     admitted
         .membership
@@ -62,6 +63,9 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
         Ok(()) => {
             let ok = attendant.ok();
             attendant.reply_as(seq, &ok).await.ok()?;
+            if compress {
+                attendant.client = attendant.client.compressed();
+            }
             Some(attendant)
         }
         Err(error) => {

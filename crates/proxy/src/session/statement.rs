@@ -294,8 +294,11 @@ impl Attendant {
         if !incoming.is_whole() {
             pass_on(backend, &mut customer, incoming.left).await?;
             let mut continues = incoming.continues;
+            let mut seq = 0_u8;
             while continues {
                 let header = next_header(&mut customer).await?;
+                seq = seq.wrapping_add(1);
+                customer.inbox.number(seq);
                 pass_on(backend, &mut customer, HEADER + header.len).await?;
                 continues = header.continues();
             }
