@@ -208,6 +208,8 @@ fn owner(stage2: [u8; 20]) -> Account {
         verifiers: vec![Verifier::Native(stage2)],
         locked: false,
         require_tls: false,
+        max_sessions: 0,
+        max_sessions_global: 0,
         enrolled: true,
     }
 }

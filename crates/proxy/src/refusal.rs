@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 
+use dormouse_types::Account;
 use dormouse_wire::reply::ErrPacket;
 
 /// `ER_ACCESS_DENIED_ERROR`, word for word as the server says it.
@@ -84,6 +85,24 @@ pub(crate) fn limit(name: &str, value: impl Display) -> ErrPacket {
         "08004",
         format!("Too many connections: limit {name} = {value} is reached"),
     )
+}
+
+/// An account has all the sessions it may have, word for word as the server says it.
+pub(crate) fn too_many_of_account(user: &str, account: &Account) -> ErrPacket {
+    match account.max_sessions {
+        0 => ErrPacket::new(
+            1203,
+            "42000",
+            format!("User {user} already has more than 'max_user_connections' active connections"),
+        ),
+        most => ErrPacket::new(
+            1226,
+            "42000",
+            format!(
+                "User '{user}' has exceeded the 'max_user_connections' resource (current value: {most})"
+            ),
+        ),
+    }
 }
 
 /// All backends are taken and none came free in time.

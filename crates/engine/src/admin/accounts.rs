@@ -14,6 +14,9 @@ use serde_json::Value;
 
 use super::{Admin, AdminError, PATIENCE, literal};
 
+/// The privilege that lifts the global `max_user_connections` (`sql/privilege.h`, `SUPER_ACL`).
+const SUPER: u64 = 1 << 15;
+
 /// A row of `mysql.global_priv`, as far as it matters here; MariaDB 10.4 and later.
 #[derive(Debug, Deserialize)]
 struct Priv {
@@ -27,6 +30,10 @@ struct Priv {
     account_locked: bool,
     #[serde(default)]
     ssl_type: u8,
+    #[serde(default)]
+    access: u64,
+    #[serde(default)]
+    max_user_connections: i64,
     #[serde(default)]
     is_role: bool,
 }
@@ -75,9 +82,9 @@ impl Method {
     }
 }
 
-/// Reads an account's JSON; `ours` is the credential the machinery would have added. `None` for
+/// Reads an account's JSON; `global` is the server's `max_user_connections`, `ours` is the credential the machinery would have added. `None` for
 /// a role, and for what cannot be read: nobody can log in with it here.
-fn account(user: &str, host: &str, json: &str, ours: [u8; 20]) -> Option<Account> {
+fn account(user: &str, host: &str, json: &str, ours: [u8; 20], global: u32) -> Option<Account> {
     // objects only: serde would also read a list as a row without a single field
     let fields: serde_json::Map<String, Value> = serde_json::from_str(json).ok()?;
     let methods = fields.get("auth_or").and_then(Value::as_array);
@@ -99,7 +106,14 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20]) -> Option<Account
         verifiers,
         locked: row.account_locked,
         require_tls: row.ssl_type > 0,
+        max_sessions: at_most(row.max_user_connections),
+        max_sessions_global: if row.access & SUPER == 0 { global } else { 0 },
     })
+}
+
+/// A negative limit lets in only those with `SUPER`; here it is none.
+fn at_most(limit: i64) -> u32 {
+    u32::try_from(limit).unwrap_or(0)
 }
 
 impl Admin {
@@ -111,19 +125,21 @@ impl Admin {
     /// As [`AdminError`] says.
     pub async fn accounts(&mut self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
         let mut sql = String::from(
-            "SELECT User, Host, Priv FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
+            "SELECT User, Host, Priv, @@global.max_user_connections FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
              AND User <> 'mariadb.sys'",
         );
         if let Some(user) = user {
             sql.push_str(&format!(" AND User IN ({}, '')", literal(user)));
         }
         let rows = self.run("a look at the accounts", &sql, PATIENCE).await?;
-        let read = |[user, host, json]: [String; 3]| {
+        let read = |[user, host, json, global]: [String; 4]| {
+            let ours = native::stage2(&self.secret.user_stage1(self.instance, &user));
             account(
                 &user,
                 &host,
                 &json,
-                native::stage2(&self.secret.user_stage1(self.instance, &user)),
+                ours,
+                at_most(global.parse().unwrap_or(0)),
             )
         };
         Ok(rows.texts().filter_map(read).collect())

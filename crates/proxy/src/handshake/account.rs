@@ -92,6 +92,8 @@ mod tests {
             verifiers: Vec::new(),
             locked: false,
             require_tls: false,
+            max_sessions: 0,
+            max_sessions_global: 0,
             enrolled: true,
         }
     }

@@ -24,7 +24,7 @@ use crate::stream::write_all;
 
 /// Pause before asking again for a server that has just gone and whose death the plane has not
 /// seen yet.
-const MOMENT: Duration = Duration::from_millis(5);
+pub(super) const MOMENT: Duration = Duration::from_millis(5);
 
 /// Why there is no usable backend.
 pub(super) enum Unready {
@@ -258,8 +258,21 @@ impl Attendant {
         Backend::connect(target, &self.identity, credential).await
     }
 
-    /// Sends the command and relays the reply.
     async fn exchange(
+        &mut self,
+        incoming: &mut Incoming,
+        statement: Option<u32>,
+    ) -> Result<ReplyEnd, Broken> {
+        match self.timeout {
+            Some(timeout) => {
+                Box::pin(self.exchange_with_timeout(incoming, statement, timeout)).await
+            }
+            None => self.pass_through(incoming, statement).await,
+        }
+    }
+
+    /// Sends the command and relays the reply.
+    pub(super) async fn pass_through(
         &mut self,
         incoming: &mut Incoming,
         statement: Option<u32>,

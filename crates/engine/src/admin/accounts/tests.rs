@@ -4,7 +4,7 @@ const OURS: [u8; 20] = [0xAB; 20];
 
 /// Verifiers in short form, and the account's flags.
 fn read(json: &str) -> Option<(Vec<String>, bool, bool, bool)> {
-    let account = account("u", "%", json, OURS)?;
+    let account = account("u", "%", json, OURS, 9)?;
     let short = |v: &Verifier| match v {
         Verifier::Native(hash) => format!("native {:02x}", hash[0]),
         Verifier::NoPassword => "no password".to_owned(),
@@ -46,6 +46,22 @@ fn reads_what_the_server_keeps() {
             Some((verifiers, locked, tls, enrolled)),
             "{json}"
         );
+    }
+}
+
+#[test]
+fn only_super_users_are_exempt_from_the_global_number_of_sessions() {
+    let limits = |json: &str| {
+        let account = account("u", "%", json, OURS, 9)?;
+        Some((account.max_sessions, account.max_sessions_global))
+    };
+    for (json, expected) in [
+        (r#"{"access":1}"#, (0, 9)),
+        (r#"{"access":1,"max_user_connections":7}"#, (7, 9)),
+        (r#"{"access":1,"max_user_connections":-1}"#, (0, 9)),
+        (r#"{"access":32768,"max_user_connections":7}"#, (7, 0)),
+    ] {
+        assert_eq!(limits(json), Some(expected), "{json}");
     }
 }
 
