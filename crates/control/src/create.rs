@@ -209,6 +209,8 @@ fn owner(stage2: [u8; 20]) -> Account {
         locked: false,
         transport: Transport::Any,
         expiry: None,
+        max_sessions: 0,
+        max_sessions_global: 0,
         enrolled: true,
     }
 }

@@ -128,6 +128,10 @@ pub(crate) struct Limits {
     pub(crate) write_timeout: Span,
     /// How long a session may be idle.
     pub(crate) wait_timeout: Span,
+    /// How long one of an interactive client may be.
+    pub(crate) interactive_timeout: Span,
+    /// How long one with an open transaction may be.
+    pub(crate) idle_transaction_timeout: Delay,
 }
 
 /// `[cgroup]`
@@ -195,6 +199,8 @@ impl Default for Limits {
             read_timeout: Span(Duration::from_secs(30)),
             write_timeout: Span(Duration::from_secs(60)),
             wait_timeout: Span(Duration::from_secs(28_800)),
+            interactive_timeout: Span(Duration::from_secs(28_800)),
+            idle_transaction_timeout: Delay::Never,
         }
     }
 }

@@ -123,6 +123,11 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
             read_timeout: limits.read_timeout.0,
             write_timeout: limits.write_timeout.0,
             wait_timeout: limits.wait_timeout.0,
+            interactive_timeout: limits.interactive_timeout.0,
+            idle_transaction_timeout: match limits.idle_transaction_timeout {
+                Delay::After(time) => Some(time),
+                Delay::Never => None,
+            },
         },
         pool: dormouse_proxy::PoolLimits {
             backends_max: pool.backends_max,

@@ -33,13 +33,15 @@ pub(crate) const FILES: [(&str, &str); 4] = [
 ];
 
 /// Settings that are the same for every instance. An option the server does not know is left out.
-const COMMON: [(&str, &str); 37] = [
+const COMMON: [(&str, &str); 38] = [
     // clients come through the proxy, over one Unix socket
     ("skip-networking", "ON"),
     ("skip-name-resolve", "ON"),
     ("proxy-protocol-networks", "localhost"),
     ("max-connect-errors", "4294967295"),
     ("local-infile", "ON"),
+    // no limit; but with 0, which is none either, it could not be set while the server runs
+    ("max-user-connections", "2147483647"),
     // a thawed server sees its clocks jump; the proxy keeps the clients' own limits
     ("wait-timeout", "31536000"),
     ("interactive-timeout", "31536000"),

@@ -272,24 +272,27 @@ impl Proxy {
         !self.shared.stopping.load(Ordering::Acquire)
     }
 
-    /// Ends sessions that have been idle for longer than `wait_timeout`.
+    /// Ends, every second, sessions that have been idle for too long; every ten, looks after the
+    /// rest.
     async fn sweep(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
-        let limit = self.shared.config.limits.wait_timeout.as_secs();
-        loop {
+        let in_transaction = self.shared.config.limits.idle_transaction_timeout;
+        let in_transaction = in_transaction.map(|limit| limit.as_secs());
+        for turn in 1_u64.. {
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(10)) => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 _ = stop.changed() => return,
             }
-            self.shared.guard.sweep(Instant::now());
+            let seldom = turn % 10 == 0;
+            if seldom {
+                self.shared.guard.sweep(Instant::now());
+            }
             let now = self.shared.seconds();
             for database in self.shared.directory.all() {
-                database.pool.trim(Instant::now());
-                for session in database.everyone() {
-                    if now.saturating_sub(session.heard.load(Ordering::Relaxed)) > limit {
-                        session.mailbox.send(Order::End);
-                    }
+                if seldom {
+                    database.pool.trim(Instant::now());
                 }
+                database.end_idle(now, in_transaction);
             }
         }
     }

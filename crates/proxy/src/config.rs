@@ -82,8 +82,13 @@ pub struct Limits {
     pub read_timeout: Duration,
     /// How long a client may not read its reply (`write_timeout`).
     pub write_timeout: Duration,
-    /// How long a session may be idle (`wait_timeout`).
+    /// How long a session may be idle, unless it sets its own limit; whole seconds (`wait_timeout`).
     pub wait_timeout: Duration,
+    /// The same for clients that say that they are interactive (`interactive_timeout`).
+    pub interactive_timeout: Duration,
+    /// How long a session may be idle in a transaction, in whole seconds; `None` for as long as
+    /// otherwise (`idle_transaction_timeout`).
+    pub idle_transaction_timeout: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -99,6 +104,8 @@ impl Default for Limits {
             read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             wait_timeout: Duration::from_secs(28_800),
+            interactive_timeout: Duration::from_secs(28_800),
+            idle_transaction_timeout: None,
         }
     }
 }

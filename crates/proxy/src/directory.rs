@@ -22,6 +22,8 @@ pub(crate) struct Database {
     /// Statements answered while it slept.
     pub(crate) sleeping_answers: AtomicU64,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
+    /// Before this second no session has been idle for too long.
+    due: AtomicU64,
     removed: AtomicBool,
 }
 
@@ -29,13 +31,15 @@ pub(crate) struct Database {
 pub(crate) struct SessionHandle {
     /// The connection id the client was given.
     pub(crate) id: u32,
-    user: Mutex<String>,
+    account: Mutex<Who>,
     peer: Peer,
     pub(crate) mailbox: Mailbox,
     /// The server's id of its backend; 0 while it has none.
     pub(crate) thread: AtomicU32,
-    /// When its client was last heard of, in seconds of [`crate::accept`]'s clock.
+    /// Since when it has been idle, in seconds of [`crate::accept`]'s clock; [`BUSY`] if it is not.
     pub(crate) heard: AtomicU64,
+    /// How many seconds it may be.
+    pub(crate) idle_limit: AtomicU64,
     /// Whether the server was told to kill it.
     pub(crate) killed: AtomicBool,
     lease: AtomicU8,
@@ -45,6 +49,27 @@ pub(crate) struct SessionHandle {
     pins: Mutex<Vec<Pin>>,
     /// How many are about to name its backend to the server (`KILL`): it keeps it meanwhile.
     pub(crate) aimed_at: AtomicU32,
+}
+
+/// In place of the time since when a session has been idle.
+pub(crate) const BUSY: u64 = u64::MAX;
+
+/// Whose session it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Who {
+    /// The user as it logged in.
+    pub(crate) user: String,
+    /// The host part of the account that matched.
+    pub(crate) account_host: String,
+}
+
+/// Why a session cannot join a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// It has all the sessions it may have, or has just been removed.
+    Database,
+    /// The account has.
+    Account,
 }
 
 /// What a session does with its lease; for others to see.
@@ -68,14 +93,15 @@ pub(crate) enum Lease {
 }
 
 impl SessionHandle {
-    pub(crate) fn new(id: u32, user: String, peer: Peer) -> Arc<Self> {
+    pub(crate) fn new(id: u32, who: Who, peer: Peer) -> Arc<Self> {
         Arc::new(Self {
             id,
-            user: Mutex::new(user),
+            account: Mutex::new(who),
             peer,
             mailbox: Mailbox::default(),
             thread: AtomicU32::new(0),
-            heard: AtomicU64::new(0),
+            heard: AtomicU64::new(BUSY),
+            idle_limit: AtomicU64::new(u64::MAX),
             killed: AtomicBool::new(false),
             lease: AtomicU8::new(Lease::None as u8),
             held_since: AtomicU64::new(0),
@@ -147,15 +173,24 @@ impl SessionHandle {
 
     /// Whose session it is.
     pub(crate) fn user(&self) -> String {
-        self.user
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.who().user.clone()
     }
 
-    /// The session belongs to another user now (`COM_CHANGE_USER`).
-    pub(crate) fn set_user(&self, user: &str) {
-        user.clone_into(&mut self.user.lock().unwrap_or_else(PoisonError::into_inner));
+    fn who(&self) -> MutexGuard<'_, Who> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The second from which on it has been idle for too long, as things are now.
+    fn due(&self, now: u64, in_transaction: Option<u64>) -> u64 {
+        let heard = self.heard.load(Ordering::Relaxed);
+        let limit = self.idle_limit.load(Ordering::Relaxed);
+        let limit = match in_transaction {
+            Some(shorter) if self.lease() == Lease::Transaction => limit.min(shorter),
+            _ => limit,
+        };
+        // seconds are cut, so one more is sure to be as long as the limit
+        let since = if heard == BUSY { now } else { heard };
+        since.saturating_add(limit).saturating_add(1)
     }
 }
 
@@ -176,21 +211,67 @@ impl Database {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a session, unless there are `most` already or the database has just been removed.
+    /// Adds a session, unless there are `most` already, or as many of its account as that may have.
     pub(crate) fn join(
         self: &Arc<Self>,
         handle: &Arc<SessionHandle>,
         most: u32,
-    ) -> Option<Membership> {
+        of_account: Option<u32>,
+    ) -> Result<Membership, Full> {
         let mut sessions = self.sessions();
         if sessions.len() >= most as usize || self.removed.load(Ordering::Acquire) {
-            return None;
+            return Err(Full::Database);
+        }
+        if is_full(&sessions, &handle.who(), of_account, handle.id) {
+            return Err(Full::Account);
         }
         sessions.insert(handle.id, Arc::clone(handle));
-        Some(Membership {
+        self.look_again();
+        Ok(Membership {
             database: Arc::clone(self),
             handle: Arc::clone(handle),
         })
+    }
+
+    /// The session belongs to somebody else now (`COM_CHANGE_USER`), if the account may have one more.
+    pub(crate) fn change_user(
+        &self,
+        handle: &SessionHandle,
+        who: Who,
+        of_account: Option<u32>,
+    ) -> Result<(), Full> {
+        let sessions = self.sessions();
+        if is_full(&sessions, &who, of_account, handle.id) {
+            return Err(Full::Account);
+        }
+        *handle.who() = who;
+        Ok(())
+    }
+
+    /// A session may have been idle for too long sooner than was thought.
+    pub(crate) fn look_again(&self) {
+        self.due.store(0, Ordering::Release);
+    }
+
+    /// Ends the sessions that have been idle for too long at this second. While none can have been,
+    /// it looks at none.
+    pub(crate) fn end_idle(&self, now: u64, in_transaction: Option<u64>) {
+        if now < self.due.load(Ordering::Acquire) {
+            return;
+        }
+        self.due.store(u64::MAX, Ordering::Release);
+        let sessions = self.sessions();
+        let mut next = u64::MAX;
+        for session in sessions.values() {
+            let due = session.due(now, in_transaction);
+            if due <= now {
+                session.mailbox.send(Order::End);
+            } else {
+                next = next.min(due);
+            }
+        }
+        // unless somebody wants it looked at again
+        self.due.fetch_min(next, Ordering::AcqRel);
     }
 
     /// The sessions now.
@@ -233,6 +314,20 @@ impl Database {
     }
 }
 
+/// Whether an account has all the sessions it may have, not counting the one with this id.
+fn is_full(
+    sessions: &HashMap<u32, Arc<SessionHandle>>,
+    who: &Who,
+    most: Option<u32>,
+    but: u32,
+) -> bool {
+    most.is_some_and(|most| {
+        let of_account =
+            |session: &&Arc<SessionHandle>| session.id != but && *session.who() == *who;
+        sessions.values().filter(of_account).count() >= most as usize
+    })
+}
+
 /// All databases.
 #[derive(Default)]
 pub(crate) struct Directory {
@@ -261,6 +356,7 @@ impl Directory {
                 pool: Pool::new(pool.clone()),
                 sleeping_answers: AtomicU64::new(0),
                 sessions: Mutex::default(),
+                due: AtomicU64::new(0),
                 removed: AtomicBool::new(false),
             })
         });

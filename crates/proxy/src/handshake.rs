@@ -21,7 +21,7 @@ use dormouse_wire::status::Status;
 
 use crate::accept::Shared;
 use crate::backend::Identity;
-use crate::directory::{Directory, Membership, SessionHandle};
+use crate::directory::{Directory, Full, Membership, SessionHandle, Who};
 use crate::refusal;
 use crate::route::{Route, route};
 use crate::stream::Peer;
@@ -38,6 +38,10 @@ pub(crate) struct Admitted {
     pub(crate) schema: Option<Vec<u8>>,
     /// The random bytes of the greeting.
     pub(crate) salt: [u8; 20],
+    /// Whether everything behind the login is compressed.
+    pub(crate) compress: bool,
+    /// Whether the client says that a person sits before it.
+    pub(crate) interactive: bool,
 }
 
 /// Why a connection ends before the login is complete.
@@ -162,18 +166,26 @@ async fn login(
     {
         return Err(refusal::unknown_schema(schema).into());
     }
-    let handle = SessionHandle::new(id, route.user.clone(), peer);
+    let who = Who {
+        user: route.user.clone(),
+        account_host: account.host.clone(),
+    };
+    let handle = SessionHandle::new(id, who, peer);
     let most = shared.config.limits.connections_per_database;
     let membership = database
-        .join(&handle, most)
-        .ok_or_else(|| refusal::limit("connections_per_database", most))?;
+        .join(&handle, most, sessions_of(&account))
+        .map_err(|full| match full {
+            Full::Database => refusal::limit("connections_per_database", most),
+            Full::Account => refusal::too_many_of_account(&route.user, &account),
+        })?;
     Ok(Admitted {
         identity: Identity {
             user: route.user,
             account_host: account.host.clone(),
             tls: account.transport == Transport::Tls,
             peer,
-            capabilities: login.capabilities,
+            // what ends here is not told the server: its connections can be shared
+            capabilities: login.capabilities - Capabilities::COMPRESS - Capabilities::INTERACTIVE,
             collation: login.collation,
             max_packet: login.max_packet,
             attributes: login.attributes,
@@ -182,7 +194,15 @@ async fn login(
         account,
         schema: login.schema.filter(|schema| !schema.is_empty()),
         salt,
+        compress: login.capabilities.contains(Capabilities::COMPRESS),
+        interactive: login.capabilities.contains(Capabilities::INTERACTIVE),
     })
+}
+
+/// How many sessions an account may have, if that is limited.
+pub(crate) fn sessions_of(account: &Account) -> Option<u32> {
+    let limits = [account.max_sessions, account.max_sessions_global];
+    limits.into_iter().find(|limit| *limit > 0)
 }
 
 fn find(

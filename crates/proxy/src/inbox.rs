@@ -130,6 +130,14 @@ impl Inbox {
             .map(|bytes| Header::parse(*bytes))
     }
 
+    /// Writes the number of the next packet into its header, which must be at hand.
+    pub(crate) fn number(&mut self, seq: u8) {
+        let at = self.at + HEADER - 1;
+        if let Some(byte) = self.chunk.as_mut().and_then(|chunk| chunk.get_mut(at)) {
+            *byte = seq;
+        }
+    }
+
     /// Waits until `n` bytes are at hand. `n` must fit a chunk.
     pub(crate) async fn at_least(
         &mut self,

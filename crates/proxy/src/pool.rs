@@ -380,6 +380,22 @@ impl Pool {
         drop(old);
     }
 
+    /// Closes the idle backends of an account. Says whether there were any.
+    pub(crate) fn close_idle_of(&self, who: &Identity) -> bool {
+        let gone = {
+            let mut inner = self.lock();
+            let (gone, rest) = std::mem::take(&mut inner.idle)
+                .into_iter()
+                .partition::<Vec<_>, _>(|idle| {
+                    let identity = &idle.backend.identity;
+                    identity.user == who.user && identity.account_host == who.account_host
+                });
+            inner.idle = rest;
+            gone
+        };
+        !gone.is_empty()
+    }
+
     /// What there is and what has happened, but for what the sessions know.
     pub(crate) fn status(&self) -> PoolStatus {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

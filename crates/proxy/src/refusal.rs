@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 
+use dormouse_types::Account;
 use dormouse_wire::reply::ErrPacket;
 
 /// `ER_ACCESS_DENIED_ERROR`, word for word as the server says it.
@@ -129,6 +130,24 @@ pub(crate) fn limit(name: &str, value: impl Display) -> ErrPacket {
     )
 }
 
+/// An account has all the sessions it may have, word for word as the server says it.
+pub(crate) fn too_many_of_account(user: &str, account: &Account) -> ErrPacket {
+    match account.max_sessions {
+        0 => ErrPacket::new(
+            1203,
+            "42000",
+            format!("User {user} already has more than 'max_user_connections' active connections"),
+        ),
+        most => ErrPacket::new(
+            1226,
+            "42000",
+            format!(
+                "User '{user}' has exceeded the 'max_user_connections' resource (current value: {most})"
+            ),
+        ),
+    }
+}
+
 /// All backends are taken and none came free in time.
 pub(crate) fn no_backend(most: u32, seconds: u64) -> ErrPacket {
     ErrPacket::new(
@@ -182,6 +201,12 @@ pub(crate) fn bad_handshake(why: impl Display) -> ErrPacket {
 /// A packet whose sequence number is wrong.
 pub(crate) fn out_of_order() -> ErrPacket {
     ErrPacket::new(1156, "08S01", "Got packets out of order")
+}
+
+/// A compressed packet that cannot be unpacked.
+pub(crate) fn cannot_unpack() -> ErrPacket {
+    let text = "Couldn't uncompress communication packet";
+    ErrPacket::new(1157, "08S01", text)
 }
 
 /// A command that no server would take.

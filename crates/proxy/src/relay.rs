@@ -84,7 +84,7 @@ pub(crate) async fn relay(
             Event::End(end) => return Ok(end),
             Event::More => {}
             Event::LocalInfile => {
-                send_file(backend, customer).await?;
+                send_file(backend, customer, framer.next_seq()).await?;
                 framer.resume_after_infile();
             }
         }
@@ -153,10 +153,17 @@ fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
     }
 }
 
-/// Passes the client's file to the server: packets up to an empty one.
-async fn send_file(backend: &mut Backend, customer: &mut Customer<'_>) -> Result<(), Broken> {
+/// Passes the client's file to the server: packets up to an empty one, numbered from `seq`: with
+/// compression the client's own numbers mean nothing.
+async fn send_file(
+    backend: &mut Backend,
+    customer: &mut Customer<'_>,
+    mut seq: u8,
+) -> Result<(), Broken> {
     loop {
         let header = next_header(customer).await?;
+        customer.inbox.number(seq);
+        seq = seq.wrapping_add(1);
         pass_on(backend, customer, HEADER + header.len).await?;
         if header.len == 0 {
             return Ok(());

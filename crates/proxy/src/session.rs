@@ -6,6 +6,7 @@
 mod admission;
 mod change_user;
 mod command;
+mod idle;
 mod kill;
 mod lease;
 mod prepared;
@@ -20,6 +21,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use dormouse_session::timeout::Timeout;
 use dormouse_session::{Depth, Knowledge, Pin, Session};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::packet::write_packet;
@@ -30,7 +32,7 @@ use dormouse_wire::status::Status;
 use crate::accept::Shared;
 use crate::backend::{Backend, Identity};
 use crate::chunk::Chunk;
-use crate::directory::{Database, Lease, Membership};
+use crate::directory::{BUSY, Database, Lease, Membership};
 use crate::inbox::Inbox;
 use crate::mailbox::Order;
 use crate::relay::Customer;
@@ -65,6 +67,10 @@ pub(crate) struct Attendant {
     /// Whether the door counts a transaction of ours.
     counted_transaction: bool,
     salt: [u8; 20],
+    /// How many seconds it may be idle unless it sets `wait_timeout`.
+    idle_default: u64,
+    /// What the statement about to run has to do with `wait_timeout`.
+    timeout: Option<Timeout>,
 }
 
 /// A change of a server's answer.
@@ -102,24 +108,29 @@ impl Attendant {
 
     async fn turn(&mut self) -> Result<(), Over> {
         if !self.inbox.unread().is_empty() {
-            return self.command().await;
+            return self.serve_command().await;
         }
         match self.wait().await {
             Turn::Client(Ok(chunk)) if !chunk.is_empty() => {
                 self.inbox.put(chunk);
-                self.membership
-                    .handle
-                    .heard
-                    .store(self.shared.seconds(), Ordering::Relaxed);
-                self.command().await
+                self.serve_command().await
             }
-            Turn::Client(_) => Err(Over),
+            Turn::Client(Ok(_)) => Err(Over),
+            Turn::Client(Err(error)) => Err(self.unreadable(&error).await),
             Turn::Order(order) => self.obey(order).await,
             Turn::Settled => {
                 Box::pin(self.probe()).await;
                 Ok(())
             }
         }
+    }
+
+    async fn serve_command(&mut self) -> Result<(), Over> {
+        let heard = &self.membership.handle.heard;
+        heard.store(BUSY, Ordering::Relaxed);
+        self.command().await?;
+        self.is_idle();
+        Ok(())
     }
 
     /// Whether the session should be probed as soon as it is idle. While the door is shut there is

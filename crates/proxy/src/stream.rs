@@ -1,4 +1,6 @@
-//! A client's socket: TCP or Unix, plain or TLS; and writing with a deadline.
+//! A client's socket: TCP or Unix, plain or TLS, compressed or not; and writing with a deadline.
+
+mod compressed;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -55,6 +57,7 @@ pub(crate) enum Socket {
 pub(crate) enum ClientStream {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
+    Compressed(Box<compressed::Compressed>),
     /// Nothing any more: TLS could not be started.
     Closed(tokio::io::Empty),
 }
@@ -62,7 +65,31 @@ pub(crate) enum ClientStream {
 impl ClientStream {
     /// Whether it is encrypted.
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tls(_) => true,
+            Self::Compressed(stream) => stream.inner().is_tls(),
+            Self::Plain(_) | Self::Closed(_) => false,
+        }
+    }
+
+    /// The socket under it all.
+    pub(crate) fn socket(&self) -> Option<&Socket> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(tls) => Some(tls.get_ref().0),
+            Self::Compressed(stream) => stream.inner().socket(),
+            Self::Closed(_) => None,
+        }
+    }
+
+    /// Whether it is compressed. Then the numbers of its packets mean nothing.
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self, Self::Compressed(_))
+    }
+
+    /// The same stream; from here on both sides speak the compressed protocol.
+    pub(crate) fn compressed(self) -> Self {
+        Self::Compressed(Box::new(compressed::Compressed::new(self)))
     }
 }
 
@@ -100,7 +127,7 @@ macro_rules! delegate {
 }
 
 delegate!(Socket: Tcp, Unix);
-delegate!(ClientStream: Plain, Tls, Closed);
+delegate!(ClientStream: Plain, Tls, Compressed, Closed);
 
 /// Writes and flushes all bytes; each wait for the peer to take some has the deadline. The clock
 /// is touched only if the peer is slow.

@@ -23,6 +23,7 @@ pub mod statements;
 pub mod table;
 mod temporary;
 mod text_prepared;
+pub mod timeout;
 pub mod user_variables;
 
 pub use aftermath::{Aftermath, Reading};

@@ -47,6 +47,13 @@ pub const TABLE: &[Row] = &[
         )],
     },
     Row {
+        item: "`wait_timeout`",
+        noticed: TEXT,
+        fates: &[Fate::Answered(
+            "it is kept by Dormouse, and on the backend only while a statement asks for it",
+        )],
+    },
+    Row {
         item: "character sets and collations",
         noticed: PROBE,
         fates: &[Fate::Restored("`SET NAMES … COLLATE …`")],

@@ -17,6 +17,13 @@ pub struct Account {
     pub transport: Transport,
     /// When the password expires, if it ever does.
     pub expiry: Option<Expiry>,
+    /// How many sessions it may have at once (`MAX_USER_CONNECTIONS`); 0 for no limit of its own.
+    #[serde(default)]
+    pub max_sessions: u32,
+    /// The server's global `max_user_connections`, for accounts without a limit of their own; 0 for
+    /// none.
+    #[serde(default)]
+    pub max_sessions_global: u32,
     /// Whether the account carries the credential with which the proxy logs in as this user.
     pub enrolled: bool,
 }

@@ -23,6 +23,7 @@ def connect(**options):
         collation="utf8mb4_general_ci",
         ssl_disabled=MODE != "tls",
         use_pure=True,
+        compress=MODE == "compressed",
         **options,
     )
 

@@ -22,6 +22,7 @@ import java.util.zip.CRC32;
 
 public final class Check {
     private static final boolean TLS = env("MODE").equals("tls");
+    private static final boolean COMPRESSED = env("MODE").equals("compressed");
 
     private static String env(String name) {
         return Objects.requireNonNullElse(System.getenv(name), "");
@@ -30,7 +31,8 @@ public final class Check {
     private static Connection connect(String... options) throws SQLException {
         String url = "jdbc:mariadb://" + env("HOST") + ":" + env("PORT") + "/" + env("SCHEMA")
             + "?useServerPrepStmts=true&allowLocalInfile=true"
-            + (TLS ? "&useSsl=true&trustServerCertificate=true" : "");
+            + (TLS ? "&useSsl=true&trustServerCertificate=true" : "")
+            + (COMPRESSED ? "&useCompression=true" : "");
         for (String option : options) {
             url += "&" + option;
         }

@@ -17,6 +17,7 @@ const { MODE, HOST, PORT, SOCKET, USER_NAME, PASSWORD, SCHEMA, SCHEMA_2 } = proc
 function connect(options = {}) {
   return mysql.createConnection({
     ...(MODE === 'socket' ? { socketPath: SOCKET } : { host: HOST, port: Number(PORT) }),
+    compress: MODE === 'compressed',
     ...(MODE === 'tls' ? { ssl: { rejectUnauthorized: false } } : {}),
     user: USER_NAME,
     password: PASSWORD,

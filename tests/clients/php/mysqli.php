@@ -10,7 +10,11 @@ function connect(string $prefix = ''): mysqli
     $db = mysqli_init();
     $db->options(MYSQLI_OPT_LOCAL_INFILE, true);
     $db->options(MYSQLI_OPT_INT_AND_FLOAT_NATIVE, true);
-    $tls = env('MODE') === 'tls' ? MYSQLI_CLIENT_SSL | MYSQLI_CLIENT_SSL_DONT_VERIFY_SERVER_CERT : 0;
+    $flags = match (env('MODE')) {
+        'tls' => MYSQLI_CLIENT_SSL | MYSQLI_CLIENT_SSL_DONT_VERIFY_SERVER_CERT,
+        'compressed' => MYSQLI_CLIENT_COMPRESS,
+        default => 0,
+    };
     $socket = env('MODE') === 'socket';
     $db->real_connect(
         $prefix . ($socket ? 'localhost' : env('HOST')),
@@ -19,7 +23,7 @@ function connect(string $prefix = ''): mysqli
         env('SCHEMA'),
         $socket ? null : (int) env('PORT'),
         $socket ? env('SOCKET') : null,
-        $tls,
+        $flags,
     );
     $db->set_charset('utf8mb4');
     return $db;

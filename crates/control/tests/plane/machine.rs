@@ -313,6 +313,8 @@ pub fn account(user: &str, stage2: [u8; 20]) -> Account {
         locked: false,
         transport: Transport::Any,
         expiry: None,
+        max_sessions: 0,
+        max_sessions_global: 0,
         enrolled: true,
     }
 }

@@ -15,6 +15,9 @@ use serde_json::Value;
 
 use super::{Admin, AdminError, PATIENCE, literal};
 
+/// The privilege that lifts the global `max_user_connections` (`sql/privilege.h`, `SUPER_ACL`).
+const SUPER: u64 = 1 << 15;
+
 /// A row of `mysql.global_priv`, as far as it matters here; MariaDB 10.4 and later.
 #[derive(Debug, Deserialize)]
 struct Priv {
@@ -28,6 +31,10 @@ struct Priv {
     account_locked: bool,
     #[serde(default)]
     ssl_type: u8,
+    #[serde(default)]
+    access: u64,
+    #[serde(default)]
+    max_user_connections: i64,
     #[serde(default)]
     is_role: bool,
     /// Seconds since 1970; 0 after `PASSWORD EXPIRE`.
@@ -47,6 +54,8 @@ struct Rules {
     turns_away: bool,
     /// Whether `unix_socket AS 'name'` is heeded: since 11.6 (MDEV-33479).
     socket_names: bool,
+    /// The global `max_user_connections`; 0 for none.
+    sessions: u32,
 }
 
 /// One credential of several; an empty one stands for the row's own.
@@ -134,8 +143,8 @@ impl Priv {
     }
 }
 
-/// Reads an account's JSON; `ours` is the credential the machinery would have added. `None` for
-/// a role, and for what cannot be read: nobody can log in with it here.
+/// Reads an account's JSON; `ours` is the credential the machinery would have added. `None` for a
+/// role, and for what cannot be read: nobody can log in with it here.
 fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> Option<Account> {
     // objects only: serde would also read a list as a row without a single field
     let fields: serde_json::Map<String, Value> = serde_json::from_str(json).ok()?;
@@ -163,7 +172,18 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
         locked: row.account_locked,
         transport: row.transport(),
         expiry: row.expiry(rules),
+        max_sessions: at_most(row.max_user_connections),
+        max_sessions_global: if row.access & SUPER == 0 {
+            rules.sessions
+        } else {
+            0
+        },
     })
+}
+
+/// A negative limit lets in only those with `SUPER`; here it is none.
+fn at_most(limit: i64) -> u32 {
+    u32::try_from(limit).unwrap_or(0)
 }
 
 impl Admin {
@@ -175,7 +195,7 @@ impl Admin {
     /// As [`AdminError`] says.
     pub async fn accounts(&mut self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
         let mut sql = String::from(
-            "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
+            "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password, @@global.max_user_connections FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
              AND User <> 'mariadb.sys'",
         );
         if let Some(user) = user {
@@ -185,12 +205,13 @@ impl Admin {
         let socket_names = self
             .version()
             .is_some_and(|v| (v.major, v.minor) >= (11, 6));
-        let read = |[user, host, json, days, turns_away]: [String; 5]| {
+        let read = |[user, host, json, days, turns_away, sessions]: [String; 6]| {
             let ours = native::stage2(&self.secret.user_stage1(self.instance, &user));
             let rules = Rules {
                 days: days.parse().unwrap_or(0),
                 turns_away: turns_away == "1",
                 socket_names,
+                sessions: at_most(sessions.parse().unwrap_or(0)),
             };
             account(&user, &host, &json, ours, rules)
         };

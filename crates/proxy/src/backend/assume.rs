@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dormouse_session::Session;
+use dormouse_session::{Session, timeout};
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::{PacketBuffer, write_packet};
 use dormouse_wire::reply::ErrPacket;
@@ -145,6 +145,7 @@ impl Backend {
         }
         let outside = session.restore();
         let inside = session.restore_inside();
+        let timed = outside.iter().any(|text| timeout::is_named(text));
         if session.has_plain_schema() {
             steps.extend(outside.into_iter().map(Step::Run));
             steps.extend(session.schema().cloned().map(Step::Use));
@@ -157,6 +158,12 @@ impl Backend {
                 steps.push(Step::Use(Arc::clone(schema)));
             }
             steps.extend(outside.into_iter().map(Step::Run));
+        }
+        if timed {
+            let highest = timeout::HIGHEST;
+            steps.push(Step::Run(
+                format!("SET SESSION wait_timeout = {highest}").into_bytes(),
+            ));
         }
         steps.extend(inside.into_iter().map(Step::Run));
     }

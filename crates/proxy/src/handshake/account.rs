@@ -95,6 +95,8 @@ mod tests {
             locked: false,
             transport: Transport::Any,
             expiry: None,
+            max_sessions: 0,
+            max_sessions_global: 0,
             enrolled: true,
         }
     }

@@ -43,12 +43,7 @@ impl<'a> PacketIo<'a> {
 
     /// The id of the user whose process is at the other end of our Unix socket.
     pub(crate) fn peer_user(&self) -> Option<u32> {
-        let socket = match &self.stream {
-            ClientStream::Plain(socket) => socket,
-            ClientStream::Tls(tls) => tls.get_ref().0,
-            ClientStream::Closed(_) => return None,
-        };
-        match socket {
+        match self.stream.socket()? {
             Socket::Unix(socket) => Some(socket.peer_cred().ok()?.uid()),
             Socket::Tcp(_) => None,
         }
@@ -71,7 +66,8 @@ impl<'a> PacketIo<'a> {
         let mut header = [0; HEADER];
         self.stream.read_exact(&mut header).await?;
         let header = Header::parse(header);
-        if header.len > LONGEST || header.seq != self.seq {
+        let in_order = header.seq == self.seq || self.stream.is_compressed();
+        if header.len > LONGEST || !in_order {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut payload = vec![0; header.len];

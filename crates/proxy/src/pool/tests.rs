@@ -6,6 +6,7 @@ use dormouse_wire::caps::Capabilities;
 
 use super::*;
 use crate::backend::Link;
+use crate::directory::Who;
 use crate::stream::Peer;
 
 fn pool(most: u32) -> Arc<Pool> {
@@ -162,7 +163,13 @@ async fn backends_of_a_dead_server_are_closed() {
 #[tokio::test]
 async fn the_session_that_was_idle_for_longest_is_asked_and_then_the_next() {
     let (pool, need) = (pool(2), need("app", 1));
-    let sessions = [7, 8].map(|id| SessionHandle::new(id, "app".to_owned(), Peer::Unix));
+    let sessions = [7, 8].map(|id| {
+        let who = Who {
+            user: "app".to_owned(),
+            account_host: "%".to_owned(),
+        };
+        SessionHandle::new(id, who, Peer::Unix)
+    });
     let backends = sessions.each_ref().map(|session| {
         let backend = backend(&need, place(pool.ask(&need, true)));
         backend.place.hold(session);

@@ -1,7 +1,6 @@
 //! From an accepted socket to a running session.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use dormouse_session::Session;
 use dormouse_wire::reply::{ErrPacket, OkPacket};
@@ -37,12 +36,14 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     let mut io = PacketIo::new(&mut client, 0);
     let admitted = admit(&shared, &mut io, peer, id).await?;
     let seq = io.seq();
+    let compress = admitted.compress;
+    let limits = &shared.config.limits;
+    let idle_default = if admitted.interactive {
+        limits.interactive_timeout.as_secs()
+    } else {
+        limits.wait_timeout.as_secs()
+    };
     debug!(database = %admitted.membership.database.name, user = admitted.identity.user, id, "login");
-    admitted
-        .membership
-        .handle
-        .heard
-        .store(shared.seconds(), Ordering::Relaxed);
     let mut attendant = Attendant {
         enrolled: admitted.account.enrolled,
         state: Box::new(Session::new(admitted.schema.map(Into::into))),
@@ -56,12 +57,19 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
         edit: None,
         counted_transaction: false,
         salt: admitted.salt,
+        idle_default,
+        timeout: None,
         shared,
     };
     match attendant.arrive().await {
         Ok(()) => {
             let ok = attendant.ok();
             attendant.reply_as(seq, &ok).await.ok()?;
+            if compress {
+                attendant.client = attendant.client.compressed();
+            }
+            attendant.limit_idle(idle_default);
+            attendant.is_idle();
             Some(attendant)
         }
         Err(error) => {

@@ -9,8 +9,9 @@ use dormouse_wire::login::ChangeUser;
 
 use super::taking::Incoming;
 use super::{Attendant, Over};
+use crate::directory::{Full, Membership, Who};
 use crate::handshake::prove::{Claim, Proof, prove};
-use crate::handshake::{PacketIo, Rejected};
+use crate::handshake::{PacketIo, Rejected, sessions_of};
 use crate::refusal;
 
 impl Attendant {
@@ -46,6 +47,18 @@ impl Attendant {
             }
             Ok(Err(Rejected::Silently)) | Err(_) => return Err(Over),
         };
+        let who = Who {
+            user: user.to_owned(),
+            account_host: account.host.clone(),
+        };
+        let Membership { database, handle } = &self.membership;
+        if let Err(Full::Account | Full::Database) =
+            database.change_user(handle, who, sessions_of(&account))
+        {
+            io.refuse(&refusal::too_many_of_account(user, &account))
+                .await;
+            return Err(Over);
+        }
         let seq = io.seq();
 
         self.retire();
@@ -53,7 +66,7 @@ impl Attendant {
             self.lose_backend();
         }
         self.lost.clear();
-        self.membership.handle.set_user(user);
+        self.limit_idle(self.idle_default);
         let identity = Arc::make_mut(&mut self.identity);
         user.clone_into(&mut identity.user);
         identity.account_host = account.host;

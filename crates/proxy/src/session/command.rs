@@ -2,6 +2,7 @@
 
 use dormouse_session::aftermath::reading;
 use dormouse_session::kill::Kill;
+use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Reading, Show};
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
@@ -105,13 +106,22 @@ impl Attendant {
             }
         }
         self.state.will_run(text, effects);
+        self.timeout = match first {
+            Some(b'S' | b's' | b'/') => Timeout::of(incoming.argument()),
+            _ => None,
+        };
         let noted = effects != Effects::None || self.state.wants_text();
         let noted = noted.then(|| text.to_vec());
-        let end = self.run_on_server(incoming, None).await?;
+        let run = self.run_on_server(incoming, None).await;
         self.edit = None;
-        if let Some(end) = end {
+        let timeout = self.timeout.take();
+        if let Some(end) = run? {
             let text = noted.as_deref().unwrap_or_default();
             self.state.ran(text, effects, kind, &end);
+            if timeout.is_some() {
+                // what the server would now say of the last statement is about one of ours
+                self.state.arrived();
+            }
         }
         Ok(())
     }
@@ -156,6 +166,7 @@ impl Attendant {
     /// With a backend the server does it; without one there is nothing to reset but what we keep.
     async fn reset_connection(&mut self, incoming: Incoming) -> Result<(), Over> {
         self.lost.clear();
+        self.limit_idle(self.idle_default);
         if self.backend.is_none() {
             self.state.reset();
             return self.reply_ok().await;

@@ -9,7 +9,7 @@ use dormouse_session::Depth;
 use dormouse_types::Pooling;
 use tokio::sync::oneshot;
 
-use super::statement::Unready;
+use super::statement::{MOMENT, Unready};
 use super::{Attendant, Over};
 use crate::backend::{Backend, BackendError, Schema};
 use crate::directory::Lease;
@@ -155,7 +155,20 @@ impl Attendant {
             }
             Grant::Open(place) => place,
         };
-        match self.log_in(&pass.target).await {
+        let mut opened = self.log_in(&pass.target).await;
+        // the server counts connections that rest in the pool, too
+        const TOO_MANY: [u16; 2] = [1203, 1226];
+        let mut tries = 0;
+        while let Err(BackendError::Refused(error)) = &opened
+            && TOO_MANY.contains(&error.code)
+            && (self.pool().close_idle_of(&self.identity) || tries > 0)
+            && tries < 10
+        {
+            tries += 1;
+            tokio::time::sleep(MOMENT).await;
+            opened = self.log_in(&pass.target).await;
+        }
+        match opened {
             Ok(connection) => {
                 Counters::count(&self.pool().counters().opened);
                 Ok(Backend::new(
@@ -191,6 +204,9 @@ impl Attendant {
         }
         if self.state.in_transaction() {
             handle.set_lease(Lease::Transaction);
+            if self.shared.config.limits.idle_transaction_timeout.is_some() {
+                self.database().look_again();
+            }
             return;
         }
         handle.set_lease(Lease::Idle);

@@ -1,6 +1,7 @@
 //! Prepared statements: the client's ids in front of whatever backend there is.
 
 use dormouse_session::aftermath::{mentioned, reading};
+use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Reading, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::packet::{HEADER, write_packet};
@@ -102,7 +103,10 @@ impl Attendant {
             self.skip(incoming.left, incoming.continues).await?;
             return self.reply_error(&refusal::cannot_tell(what)).await;
         }
-        let Some(end) = self.run_on_server(incoming, Some(id)).await? else {
+        self.timeout = text.as_deref().and_then(Timeout::of);
+        let run = self.run_on_server(incoming, Some(id)).await;
+        let timeout = self.timeout.take();
+        let Some(end) = run? else {
             return Ok(());
         };
         if let Some(statement) = self.state.statements.get(id) {
@@ -115,6 +119,9 @@ impl Attendant {
         }
         let text = text.as_deref().unwrap_or_default();
         self.state.ran(text, effects, kind_of, &end);
+        if timeout.is_some() {
+            self.state.arrived();
+        }
         Ok(())
     }
 

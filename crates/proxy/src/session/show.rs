@@ -3,6 +3,8 @@
 //! The owner's account (`admin`) sees every session of its database; others see those of their own
 //! user, as in `SHOW PROCESSLIST`.
 
+use std::sync::atomic::Ordering;
+
 use dormouse_session::{Knowledge, Show};
 use dormouse_types::SessionStatus;
 use dormouse_wire::rows::{self, Column, Value};
@@ -60,6 +62,9 @@ impl Attendant {
         };
         let schema = self.state.schema();
         let schema = schema.map(|schema| String::from_utf8_lossy(schema).into_owned());
+        let handle = &self.membership.handle;
+        let limit = handle.idle_limit.load(Ordering::Relaxed);
+        let compressed = self.client.is_compressed();
         let mut rows = vec![
             ("database", text(&database.name)),
             ("server", text(if asleep { "asleep" } else { "awake" })),
@@ -70,6 +75,8 @@ impl Attendant {
             ("server_thread", maybe(status.server_thread)),
             ("held_s", maybe(status.held_s)),
             ("state", text(knowledge)),
+            ("wait_timeout_s", text(limit)),
+            ("compressed", text(if compressed { "yes" } else { "no" })),
             ("prepared_statements", text(self.state.statements.len())),
         ];
         for pin in &pins {

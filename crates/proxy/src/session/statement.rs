@@ -24,7 +24,7 @@ use crate::stream::write_all;
 
 /// Pause before asking again for a server that has just gone and whose death the plane has not
 /// seen yet.
-const MOMENT: Duration = Duration::from_millis(5);
+pub(super) const MOMENT: Duration = Duration::from_millis(5);
 
 /// Why there is no usable backend.
 pub(super) enum Unready {
@@ -264,8 +264,21 @@ impl Attendant {
         Backend::connect(target, &self.identity, credential).await
     }
 
-    /// Sends the command and relays the reply.
     async fn exchange(
+        &mut self,
+        incoming: &mut Incoming,
+        statement: Option<u32>,
+    ) -> Result<ReplyEnd, Broken> {
+        match self.timeout {
+            Some(timeout) => {
+                Box::pin(self.exchange_with_timeout(incoming, statement, timeout)).await
+            }
+            None => self.pass_through(incoming, statement).await,
+        }
+    }
+
+    /// Sends the command and relays the reply.
+    pub(super) async fn pass_through(
         &mut self,
         incoming: &mut Incoming,
         statement: Option<u32>,
@@ -300,8 +313,11 @@ impl Attendant {
         if !incoming.is_whole() {
             pass_on(backend, &mut customer, incoming.left).await?;
             let mut continues = incoming.continues;
+            let mut seq = 0_u8;
             while continues {
                 let header = next_header(&mut customer).await?;
+                seq = seq.wrapping_add(1);
+                customer.inbox.number(seq);
                 pass_on(backend, &mut customer, HEADER + header.len).await?;
                 continues = header.continues();
             }

@@ -1,6 +1,9 @@
 //! Taking a command from what the client has sent.
 
+use std::io;
+
 use dormouse_wire::command::Command;
+use dormouse_wire::compress::BadPacket;
 use dormouse_wire::packet::{HEADER, Header};
 
 use super::{Attendant, Over};
@@ -61,7 +64,9 @@ impl Attendant {
         let Some(header) = self.inbox.header() else {
             return Err(Over);
         };
-        if header.seq != 0 {
+        if self.client.is_compressed() {
+            self.inbox.number(0);
+        } else if header.seq != 0 {
             return Err(self.end_with(&refusal::out_of_order()).await);
         }
         if header.len == 0 {
@@ -84,10 +89,21 @@ impl Attendant {
 
     async fn at_least(&mut self, n: usize) -> Result<(), Over> {
         let timeout = self.shared.config.limits.read_timeout;
-        self.inbox
-            .at_least(n, &mut self.client, timeout)
-            .await
-            .map_err(|_| Over)
+        let read = self.inbox.at_least(n, &mut self.client, timeout).await;
+        match read {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.unreadable(&error).await),
+        }
+    }
+
+    /// The client cannot be read any more; if that is its own fault, it is told.
+    pub(super) async fn unreadable(&mut self, error: &io::Error) -> Over {
+        let bad = error.get_ref().and_then(|error| error.downcast_ref());
+        match bad {
+            Some(BadPacket::OutOfOrder) => self.end_with(&refusal::out_of_order()).await,
+            Some(BadPacket::Corrupt) => self.end_with(&refusal::cannot_unpack()).await,
+            None => Over,
+        }
     }
 
     async fn gather(&mut self, command: Command, header: Header) -> Result<Incoming, Over> {

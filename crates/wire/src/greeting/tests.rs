@@ -18,7 +18,7 @@ fn greeting() -> Greeting {
 fn is_laid_out_as_mariadb_does() {
     let expected = [
         b"\x0a5.5.5-10.11.19-MariaDB-0+deb12u1\0\x04\x03\x02\x0112345678\0".as_slice(),
-        b"\xde\xf7\x2d\x02\x00\xff\x81\x15\0\0\0\0\0\0\x0d\0\0\0",
+        b"\xfe\xf7\x2d\x02\x00\xff\x81\x15\0\0\0\0\0\0\x0d\0\0\0",
         b"abcdefghijkl\0mysql_native_password\0",
     ];
     assert_eq!(greeting().encode(), expected.concat());
@@ -35,7 +35,7 @@ fn mysql_offers_no_extended_bits() {
     let parsed = Greeting::parse(&payload).unwrap();
     assert_eq!(
         (parsed.capabilities.low(), parsed.capabilities.extended()),
-        (0x81ff_f7df, 0)
+        (0x81ff_f7ff, 0)
     );
 }
 

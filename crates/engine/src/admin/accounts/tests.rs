@@ -7,6 +7,7 @@ const NEVER: Rules = Rules {
     days: 0,
     turns_away: false,
     socket_names: true,
+    sessions: 9,
 };
 
 /// Verifiers in short form, and the account's flags.
@@ -81,6 +82,22 @@ fn reads_what_the_server_keeps() {
 }
 
 #[test]
+fn only_super_users_are_exempt_from_the_global_number_of_sessions() {
+    let limits = |json: &str| {
+        let account = account("u", "%", json, OURS, NEVER)?;
+        Some((account.max_sessions, account.max_sessions_global))
+    };
+    for (json, expected) in [
+        (r#"{"access":1}"#, (0, 9)),
+        (r#"{"access":1,"max_user_connections":7}"#, (7, 9)),
+        (r#"{"access":1,"max_user_connections":-1}"#, (0, 9)),
+        (r#"{"access":32768,"max_user_connections":7}"#, (7, 0)),
+    ] {
+        assert_eq!(limits(json), Some(expected), "{json}");
+    }
+}
+
+#[test]
 fn a_role_is_no_account_nor_is_what_cannot_be_read() {
     for json in [
         r#"{"access":0,"is_role":true}"#,
@@ -101,6 +118,7 @@ fn a_password_expires_when_the_server_says_so() {
         days: 365,
         turns_away: true,
         socket_names: false,
+        sessions: 0,
     };
     for (json, server, at) in [
         (r#"{"password_last_changed":1000}"#, NEVER, None),

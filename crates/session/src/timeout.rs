@@ -1,0 +1,97 @@
+//! `wait_timeout`: a session's own limit on being idle, which Dormouse keeps in place of the server.
+//!
+//! On a backend the variable has the highest value there is, so that the server never ends a
+//! connection that may belong to somebody else by then. For a statement that asks for it or sets it
+//! the backend is given the session's value and has it taken away again.
+
+use crate::lexer::{Lexer, Token};
+
+/// The variable's highest value, in seconds: a year.
+pub const HIGHEST: u32 = 31_536_000;
+
+/// What a statement has to do with the variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// It may ask for it.
+    Asks,
+    /// It sets it, to what the server must be asked for.
+    Sets,
+    /// It sets it to `DEFAULT`.
+    SetsDefault,
+}
+
+impl Timeout {
+    /// Judges a statement by its text. One that asks for the variable without `@@`, as in
+    /// `information_schema`, is not recognised, nor is one that stands behind another.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Option<Self> {
+        let mut tokens = Lexer::new(text);
+        let first = tokens.next()?;
+        if first.is("SELECT") {
+            memchr::memchr(b'@', text)?;
+            return tokens.any(|token| is_name(&token)).then_some(Self::Asks);
+        }
+        if first.is("SHOW") {
+            let asks = tokens.any(|token| token.is("VARIABLES"));
+            return asks.then_some(Self::Asks);
+        }
+        if !first.is("SET") {
+            return None;
+        }
+        tokens.find(is_name)?;
+        let value = tokens.find(|token| !matches!(token, Token::Other(b':' | b'=')));
+        let default = value.is_some_and(|value| value.is("DEFAULT"));
+        Some(if default {
+            Self::SetsDefault
+        } else {
+            Self::Sets
+        })
+    }
+}
+
+/// Whether a text that brings a backend to a session's state names the variable.
+#[must_use]
+pub fn is_named(text: &[u8]) -> bool {
+    Lexer::new(text).any(|token| is_name(&token))
+}
+
+fn is_name(token: &Token<'_>) -> bool {
+    let quoted = matches!(token, Token::Quoted(name) if name.eq_ignore_ascii_case(b"wait_timeout"));
+    quoted || token.is("WAIT_TIMEOUT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_judged_by_its_text() {
+        for (text, expected) in [
+            ("SELECT @@wait_timeout", Some(Timeout::Asks)),
+            ("select 1, @@session.Wait_Timeout + 1", Some(Timeout::Asks)),
+            (
+                "/* a */SELECT @@a AS a, @@wait_timeout AS b",
+                Some(Timeout::Asks),
+            ),
+            ("SHOW VARIABLES LIKE 'wait%'", Some(Timeout::Asks)),
+            ("SHOW TABLES", None),
+            ("SELECT wait_timeout FROM t", None),
+            ("SELECT '@@wait_timeout'", None),
+            ("SET wait_timeout = 5", Some(Timeout::Sets)),
+            (
+                "SET NAMES utf8, @@SESSION.`wait_timeout` := 1+1",
+                Some(Timeout::Sets),
+            ),
+            (
+                "SET SESSION wait_timeout=DEFAULT, a=1",
+                Some(Timeout::SetsDefault),
+            ),
+            ("SET interactive_timeout = 5", None),
+            ("INSERT INTO t VALUES ('@@wait_timeout')", None),
+            ("", None),
+        ] {
+            assert_eq!(Timeout::of(text.as_bytes()), expected, "{text}");
+        }
+        assert!(is_named(b"SET SESSION WAIT_TIMEOUT = 5") && !is_named(b"SET a = 'wait_timeout'"));
+    }
+}
