@@ -86,6 +86,77 @@ fn a_transaction_keeps_its_backend_and_the_others_wait() {
 }
 
 #[test]
+fn a_suspend_lets_a_transaction_end_that_a_running_statement_waits_for() {
+    let dormouse = with_backends(1, "");
+    let who = dormouse.create("shop", &[]);
+    let mut first = dormouse.connect(&who);
+    let mut second = dormouse.connect(&who);
+    first
+        .query("CREATE TABLE mysql.t (i INT PRIMARY KEY) ENGINE=InnoDB")
+        .ok();
+    first.query("BEGIN").ok();
+    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    second.command(Command::Query, b"SELECT COUNT(*) FROM mysql.t");
+    process::until("it waits for the only backend", || {
+        let status = first.query("SHOW DORMOUSE STATUS").rows();
+        status.contains(&vec![Some("waiting".to_owned()), Some("1".to_owned())])
+    });
+
+    let mut suspend = dormouse.command(&["suspend", "shop"]).spawn().unwrap();
+    until_shut(&mut first);
+    first.query("COMMIT").ok();
+    assert_eq!(second.result().unwrap().value(), "1");
+    assert!(suspend.wait().unwrap().success());
+    assert_eq!(dormouse.state("shop"), "suspended");
+}
+
+#[test]
+fn what_a_session_did_while_the_door_was_shut_is_read_when_it_opens() {
+    let dormouse = with_backends(5, "");
+    let who = dormouse.create("shop", &[]);
+    let mut first = dormouse.connect(&who);
+    let mut second = dormouse.connect(&who);
+    let mut third = dormouse.connect(&who);
+    third
+        .query("SET GLOBAL log_output = 'TABLE', general_log = 1")
+        .ok();
+    first
+        .query("CREATE TABLE mysql.t (i INT PRIMARY KEY) ENGINE=InnoDB")
+        .ok();
+    first.query("BEGIN").ok();
+    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    first.query("SET @v = 5").ok();
+    let thread = first.query("SELECT CONNECTION_ID()").value();
+    second.command(Command::Query, b"INSERT INTO mysql.t VALUES (1)");
+    process::until("it waits for the row", || {
+        let text = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+                    WHERE INFO = 'INSERT INTO mysql.t VALUES (1)'";
+        third.query(text).value() == "1"
+    });
+
+    let mut suspend = dormouse.command(&["suspend", "shop"]).spawn().unwrap();
+    until_shut(&mut third);
+    first.query("COMMIT").ok();
+    assert_eq!(second.result().unwrap().err().code, 1062);
+    assert!(suspend.wait().unwrap().success());
+
+    let probes = format!(
+        "SELECT COUNT(*) FROM mysql.general_log \
+         WHERE thread_id = {thread} AND argument LIKE '%USER_VARIABLES%'"
+    );
+    process::until("it is read", || third.query(&probes).value() != "0");
+    process::kill(dormouse.server("shop"));
+    assert_eq!(first.query("SELECT @v").value(), "5");
+}
+
+fn until_shut(client: &mut Client) {
+    process::until("the door is shut", || {
+        let session = client.query("SHOW DORMOUSE SESSION").rows();
+        session.contains(&vec![Some("server".to_owned()), Some("asleep".to_owned())])
+    });
+}
+
+#[test]
 fn prepared_statements_outlive_the_lease() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);

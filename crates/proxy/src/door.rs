@@ -3,7 +3,8 @@
 //! *Open*, statements pass and are counted. *Shut*, they are held in order of arrival until the
 //! door opens, a limit is reached, or the plane refuses them. The door can be shut only while no
 //! statement runs (or by force, when the server has died), so no statement is ever refused because
-//! of a state change.
+//! of a state change. While it is *drained*, only sessions pass that keep what a running statement
+//! may be waiting for: a backend, a lock.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,8 +14,11 @@ use std::time::{Duration, Instant};
 use dormouse_types::{Activity, Target};
 use tokio::sync::{Notify, oneshot};
 
-/// The bit of [`Door::state`] that says open; the rest counts running statements.
+/// The bit of [`Door::state`] that says open; but for the next one, the rest counts running statements.
 const OPEN: u64 = 1 << 63;
+
+/// The bit that says shut, but not before the running statements have ended.
+const DRAINING: u64 = 1 << 62;
 
 /// The door of one database.
 pub(crate) struct Door {
@@ -28,6 +32,8 @@ pub(crate) struct Door {
     queue: Mutex<Queue>,
     /// Told when the last statement leaves a shut door.
     empty: Notify,
+    /// Told when it opens.
+    opened: Notify,
 }
 
 #[derive(Default)]
@@ -79,6 +85,7 @@ impl Door {
             born: Instant::now(),
             queue: Mutex::default(),
             empty: Notify::new(),
+            opened: Notify::new(),
         })
     }
 
@@ -86,19 +93,27 @@ impl Door {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more running statement, unless the door is shut.
-    fn step_in(&self) -> bool {
-        let count = |state| (state & OPEN != 0).then(|| state + 1);
+    /// Counts one more running statement, if the door is in this condition.
+    fn step_in(&self, condition: u64) -> bool {
+        let count = |state| (state & condition != 0).then(|| state + 1);
         self.state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, count)
             .is_ok()
     }
 
     fn step_out(&self) {
+        let left = self.state.fetch_sub(1, Ordering::AcqRel) - 1;
         // the last one out of a shut door
-        if self.state.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if left == 0 || left == DRAINING && self.drained() {
             self.empty.notify_waiters();
         }
+    }
+
+    /// Shuts a door that is drained, if no statement runs.
+    fn drained(&self) -> bool {
+        self.state
+            .compare_exchange(DRAINING, 0, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     fn pass(self: &Arc<Self>, target: Arc<Target>, quiet: bool) -> Pass {
@@ -109,11 +124,17 @@ impl Door {
         }
     }
 
-    /// Asks for a pass for a statement of a session whose backend is at `known`, if it has one.
-    pub(crate) fn enter(self: &Arc<Self>, known: Option<&Arc<Target>>, most_held: usize) -> Entry {
+    /// Asks for a pass for a statement of a session whose backend is at `known`, if it has one, and
+    /// which may keep that from others.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        known: Option<&Arc<Target>>,
+        keeps_it: impl FnOnce() -> bool,
+        most_held: usize,
+    ) -> Entry {
         // the usual way takes no lock; once inside, the target cannot change
         if let Some(target) = known
-            && self.step_in()
+            && (self.step_in(OPEN) || self.is_draining() && keeps_it() && self.step_in(DRAINING))
         {
             if self.generation.load(Ordering::Acquire) == target.generation {
                 return Entry::Pass(self.pass(Arc::clone(target), false));
@@ -122,7 +143,7 @@ impl Door {
         }
         let mut queue = self.queue();
         if let Some(target) = queue.target.clone()
-            && self.step_in()
+            && self.step_in(OPEN)
         {
             return Entry::Pass(self.pass(target, false));
         }
@@ -141,7 +162,7 @@ impl Door {
     /// A pass that does not count as a statement of the client, if the door is open.
     pub(crate) fn enter_quietly(self: &Arc<Self>) -> Option<Pass> {
         let target = self.queue().target.clone()?;
-        self.step_in().then(|| self.pass(target, true))
+        self.step_in(OPEN).then(|| self.pass(target, true))
     }
 
     /// Where the open door leads; `None` while it is shut.
@@ -152,15 +173,37 @@ impl Door {
             .flatten()
     }
 
-    /// Shuts it and waits until no statement runs any more. If that takes too long it opens again
-    /// and answers `false`.
+    fn is_draining(&self) -> bool {
+        self.state.load(Ordering::Acquire) & DRAINING != 0
+    }
+
+    /// Waits until it is open.
+    pub(crate) async fn until_open(&self) {
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            opened.as_mut().enable();
+            if self.target().is_some() {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    /// Shuts it as soon as no statement runs any more. If that takes too long it opens again and
+    /// answers `false`.
     pub(crate) async fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
         let target = {
             let mut queue = self.queue();
-            let was_open = self.state.fetch_and(!OPEN, Ordering::AcqRel) & OPEN != 0;
+            let drain = |state| Some(state & !OPEN | DRAINING);
+            let before = self
+                .state
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, drain)
+                .unwrap_or_default();
             queue.refused = None;
-            queue.target.clone().filter(|_| was_open)
+            queue.target.clone().filter(|_| before & OPEN != 0)
         };
+        self.drained();
         let emptied = async {
             loop {
                 let empty = self.empty.notified();
@@ -175,8 +218,9 @@ impl Door {
         if tokio::time::timeout(deadline, emptied).await.is_ok() {
             return true;
         }
-        if let Some(target) = target {
-            self.open((*target).clone());
+        match target {
+            Some(target) => self.open((*target).clone()),
+            None => _ = self.state.fetch_and(!DRAINING, Ordering::AcqRel),
         }
         false
     }
@@ -189,6 +233,7 @@ impl Door {
         queue.refused = None;
         self.generation.store(target.generation, Ordering::Release);
         self.state.fetch_or(OPEN, Ordering::AcqRel);
+        self.state.fetch_and(!DRAINING, Ordering::AcqRel);
         for waiter in std::mem::take(&mut queue.held) {
             if waiter.is_closed() {
                 continue;
@@ -197,13 +242,14 @@ impl Door {
             // if it has gone meanwhile, the pass comes back and is dropped
             let _ = waiter.send(Ok(self.pass(Arc::clone(&target), false)));
         }
+        self.opened.notify_waiters();
     }
 
     /// Shuts it; without `force` only if no statement runs or is held. Says whether it is shut.
     pub(crate) fn shut(&self, force: bool) -> bool {
         let mut queue = self.queue();
         let shut = if force {
-            self.state.fetch_and(!OPEN, Ordering::AcqRel);
+            self.state.fetch_and(!(OPEN | DRAINING), Ordering::AcqRel);
             true
         } else {
             match self
@@ -223,7 +269,7 @@ impl Door {
     /// Shuts it and refuses everyone with this reason.
     pub(crate) fn refuse(&self, reason: &str) {
         let mut queue = self.queue();
-        self.state.fetch_and(!OPEN, Ordering::AcqRel);
+        self.state.fetch_and(!(OPEN | DRAINING), Ordering::AcqRel);
         queue.refused = Some(reason.to_owned());
         for waiter in std::mem::take(&mut queue.held) {
             let _ = waiter.send(Err(reason.to_owned()));
@@ -241,7 +287,7 @@ impl Door {
 
     /// The load, but for the number of sessions.
     pub(crate) fn activity(&self) -> Activity {
-        let state = self.state.load(Ordering::Acquire) & !OPEN;
+        let state = self.state.load(Ordering::Acquire) & !(OPEN | DRAINING);
         let held = self
             .queue()
             .held

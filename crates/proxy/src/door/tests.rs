@@ -10,14 +10,14 @@ fn target(generation: u64) -> Target {
 }
 
 fn pass(door: &Arc<Door>) -> Pass {
-    match door.enter(None, 10) {
+    match door.enter(None, || false, 10) {
         Entry::Pass(pass) => pass,
         _ => panic!("the door did not let a statement pass"),
     }
 }
 
 fn held(door: &Arc<Door>) -> oneshot::Receiver<Result<Pass, String>> {
-    match door.enter(None, 10) {
+    match door.enter(None, || false, 10) {
         Entry::Held(receiver) => receiver,
         _ => panic!("the door did not hold a statement"),
     }
@@ -60,7 +60,7 @@ fn a_refusal_tells_the_held_and_the_next_until_the_door_moves() {
     let mut waiting = held(&door);
     door.refuse("disk full");
     assert!(matches!(waiting.try_recv(), Ok(Err(reason)) if reason == "disk full"));
-    assert!(matches!(door.enter(None, 10), Entry::Refused(_)));
+    assert!(matches!(door.enter(None, || false, 10), Entry::Refused(_)));
     door.shut(true);
     held(&door);
 }
@@ -69,10 +69,10 @@ fn a_refusal_tells_the_held_and_the_next_until_the_door_moves() {
 fn the_queue_is_bounded() {
     let door = Door::new();
     let waiting = held(&door);
-    assert!(matches!(door.enter(None, 1), Entry::Full));
+    assert!(matches!(door.enter(None, || false, 1), Entry::Full));
     drop(waiting);
     assert!(
-        matches!(door.enter(None, 1), Entry::Held(_)),
+        matches!(door.enter(None, || false, 1), Entry::Held(_)),
         "a place left free was not given away"
     );
 }
@@ -82,10 +82,14 @@ fn a_session_with_an_old_backend_is_shown_the_new_target() {
     let door = Door::new();
     door.open(target(1));
     let old = Arc::new(target(1));
-    assert!(matches!(door.enter(Some(&old), 1), Entry::Pass(pass) if pass.target.generation == 1));
+    assert!(
+        matches!(door.enter(Some(&old), || true, 1), Entry::Pass(pass) if pass.target.generation == 1)
+    );
     door.shut(true);
     door.open(target(2));
-    assert!(matches!(door.enter(Some(&old), 1), Entry::Pass(pass) if pass.target.generation == 2));
+    assert!(
+        matches!(door.enter(Some(&old), || true, 1), Entry::Pass(pass) if pass.target.generation == 2)
+    );
     assert_eq!(door.activity().running, 0);
 }
 
@@ -138,4 +142,31 @@ async fn a_drain_that_takes_too_long_lets_everyone_in_again() {
     let _running = pass(&door);
     assert!(!door.drain(Duration::from_secs(1)).await);
     drop(pass(&door));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_drained_those_pass_who_keep_what_the_others_may_wait_for() {
+    let door = Door::new();
+    door.open(target(1));
+    let in_transaction = door.target().unwrap();
+    let waiting_for_it = pass(&door);
+    let draining = tokio::spawn({
+        let door = Arc::clone(&door);
+        async move { door.drain(Duration::from_secs(1)).await }
+    });
+    tokio::task::yield_now().await;
+    let mut free = match door.enter(Some(&in_transaction), || false, 10) {
+        Entry::Held(receiver) => receiver,
+        _ => panic!("a statement passed that nobody waits for"),
+    };
+    let commit = door.enter(Some(&in_transaction), || true, 10);
+    assert!(matches!(commit, Entry::Pass(_)));
+    drop((commit, waiting_for_it));
+    // shut by the last one out, before anybody else can come
+    assert!(matches!(
+        door.enter(Some(&in_transaction), || true, 10),
+        Entry::Held(_)
+    ));
+    assert!(draining.await.unwrap());
+    assert!(free.try_recv().is_err());
 }

@@ -143,7 +143,9 @@ impl Attendant {
     async fn pass(&mut self, incoming: &mut Incoming) -> Result<Result<Pass, ErrPacket>, Over> {
         let limits = &self.shared.config.limits;
         let known = self.backend.as_ref().map(|backend| &backend.target);
-        let mut receiver = match self.database().door.enter(known, limits.held_statements) {
+        let keeps_it = || !self.state.pins().is_empty();
+        let door = &self.database().door;
+        let mut receiver = match door.enter(known, keeps_it, limits.held_statements) {
             Entry::Pass(pass) => return Ok(Ok(pass)),
             Entry::Held(receiver) => receiver,
             Entry::Full => return Ok(Err(refusal::too_many_held(limits.held_statements))),
