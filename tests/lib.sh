@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Words shared by tests/clients/run and tests/apps/run: packages of other languages, servers of our own.
-# Sourced, never run; needs dev.d/lib.sh and dev.d/steps.sh.
+# Sourced, never run; needs dev.d/lib.sh and dev.d/steps.sh. The runner says what is to be started in $what
+# and where things go in $scratch; it finds the server in $server and how to connect in the names in capitals.
+# shellcheck disable=SC2034,SC2154
 
 # --- packages of other languages ---------------------------------------------------------------------
 

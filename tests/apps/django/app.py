@@ -122,10 +122,13 @@ def validate(worker):
     connection.close_if_health_check_failed()
 
 
-crew.idle(validation=validate, probe=lambda worker: get("/health"), reconnect=reconnect)
+woken = crew.idle(validation=validate, probe=lambda worker: get("/health"), reconnect=reconnect)
 connections.clear()
 crew.run(lambda worker: turn(worker, crew.turns[worker]))
 crew.turns = [n + 1 for n in crew.turns]
 check(crew)
+crew.run(lambda worker: connection.close())
+connection.close()
 crew.leave()
+equal("what woke the database", woken, [])
 print(f"{sum(crew.turns)} transfers")

@@ -296,7 +296,7 @@ public final class App {
         return nap("still", what);
     }
 
-    private void idle() throws Exception {
+    private List<String> idle() throws Exception {
         List<String> woken = new ArrayList<>();
         // What getConnection() does after half a second without use, and what a health check asks.
         if (!stays("validation", IDLE, db -> db.isValid(1))) {
@@ -308,7 +308,7 @@ public final class App {
         if (!stays("reconnect", 0, App::probe)) {
             woken.add("reconnect");
         }
-        equal("what woke the database", woken, List.of());
+        return woken;
     }
 
     private void run() throws Exception {
@@ -316,10 +316,11 @@ public final class App {
         work();
         equal("more connections than workers", used.size() > WORKERS, false);
         check();
-        idle();
+        List<String> woken = idle();
         finish(start(this::turn));
         check();
         pool.close();
+        equal("what woke the database", woken, List.of());
         System.out.println(Arrays.stream(turns).sum() + " transfers");
     }
 

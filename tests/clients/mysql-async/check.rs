@@ -15,6 +15,14 @@ use mysql_async::{
     Conn, Error as Failure, Opts, OptsBuilder, Params, Pool, Row, SslOpts, TxOpts, Value, params,
 };
 
+/// A row of every type.
+type Types = (
+    i32,
+    Option<i64>,
+    Option<f64>,
+    Option<String>,
+    Option<Vec<u8>>,
+);
 type Outcome = Result<(), Box<dyn Error>>;
 
 const BIG_ROWS: u64 = 200_000;
@@ -99,13 +107,7 @@ async fn prepared(db: &mut Conn) -> Outcome {
     db.exec_batch(&insert, table.iter()).await?;
     for row in &table {
         let select = "SELECT * FROM rust_types WHERE id = :id";
-        let got: Option<(
-            i32,
-            Option<i64>,
-            Option<f64>,
-            Option<String>,
-            Option<Vec<u8>>,
-        )> = db.exec_first(select, params! { "id" => row.0 }).await?;
+        let got: Option<Types> = db.exec_first(select, params! { "id" => row.0 }).await?;
         assert!(got.as_ref() == Some(row), "row {} of all types", row.0);
     }
     let echo = db.prep("SELECT ?").await?;
