@@ -313,6 +313,8 @@ public final class App {
 
     private void run() throws Exception {
         tables();
+        // The pool fills behind our back; full it rests.
+        withAll(App::probe);
         work();
         equal("more connections than workers", used.size() > WORKERS, false);
         check();
