@@ -10,12 +10,12 @@ usage: ./dev setup [up | test | lint | bench | all]…
 
 Installs what the named commands need and is missing here ('up' if none is named), after saying
 what. Debian packages only from this machine's own package sources; no package that starts a
-system service on its own. Python and node packages of the test clients, and a second MariaDB
-version, go into a cache folder (DORMOUSE_CACHE says where) and not into the system.
+system service on its own. Python and node packages of the test clients and apps, WordPress, and a
+second MariaDB version, go into a cache folder (DORMOUSE_CACHE says where) and not into the system.
 
   up      a C compiler, mariadb-server-core, mariadb-client-core
-  test    also a C++ compiler, the clients' languages (python3-venv, nodejs, npm, a JDK, PHP), and
-          MariaDB 11.8 (10.11 on Debian 13) unpacked into the cache
+  test    also a C++ compiler, the clients' languages (python3-venv, nodejs, npm, a JDK, PHP),
+          HikariCP, and MariaDB 11.8 (10.11 on Debian 13) unpacked into the cache
   lint    shellcheck, python3
   bench   sysbench, haproxy (its service stays off)
 

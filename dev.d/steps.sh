@@ -42,6 +42,7 @@ need_for() {
         have c++ || need_packages g++
         have setsid || need_packages util-linux
         tests/clients/run setup
+        tests/apps/run setup
         ;;
     lint)
         need_rust

@@ -9,6 +9,7 @@ Installs what is missing and runs, each as a step of its own:
 
   rust      every Rust test, those on real MariaDB servers included; the main ones on 11.8 too
   clients   real clients from other languages (tests/clients/run --help)
+  apps      small apps on real frameworks, 50 workers each, and idling (tests/apps/run --help)
   up        './dev up' in a folder of its own: the printed line works, './dev down' leaves nothing
   fuzz      every fuzz target for a few seconds (DORMOUSE_FUZZ_SECONDS, 10)
 
@@ -58,6 +59,8 @@ test_rust_118() {
 
 test_clients() { tests/clients/run --self "$binary"; }
 
+test_apps() { tests/apps/run --self "$binary"; }
+
 # Those that differ most in what they send, on the newer server.
 test_clients_118() {
     DORMOUSE_TEST_MARIADBD=$DORMOUSE_TEST_MARIADBD_118 \
@@ -94,6 +97,7 @@ run() {
         test_environment
         step "rust tests" test_rust
         step "real clients" test_clients
+        step "applications" test_apps
         if [ "${DORMOUSE_TEST_MARIADBD_118:-$DORMOUSE_TEST_MARIADBD}" != "$DORMOUSE_TEST_MARIADBD" ]; then
             step "rust tests, MariaDB 11.8" test_rust_118
             step "real clients, MariaDB 11.8" test_clients_118

@@ -282,3 +282,44 @@ fn the_process_list_shows_clients_awake_and_asleep() {
     assert_eq!(shown(&mut asker), (asleep.clone(), asleep));
     assert_eq!(dormouse.state("shop"), "parked");
 }
+
+#[test]
+fn what_a_session_did_while_the_door_was_shut_is_read_when_it_opens() {
+    let dormouse = with_backends(5, "");
+    let who = dormouse.create("shop", &[]);
+    let mut first = dormouse.connect(&who);
+    let mut second = dormouse.connect(&who);
+    let mut third = dormouse.connect(&who);
+    first
+        .query("CREATE TABLE mysql.t (i INT PRIMARY KEY) ENGINE=InnoDB")
+        .ok();
+    first.query("BEGIN").ok();
+    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    first.query("SET @v = 5").ok();
+    second.command(Command::Query, b"INSERT INTO mysql.t VALUES (1)");
+    process::until("it waits for the row", || {
+        let text = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+                    WHERE INFO = 'INSERT INTO mysql.t VALUES (1)'";
+        third.query(text).value() == "1"
+    });
+
+    let mut suspend = dormouse.command(&["suspend", "shop"]).spawn().unwrap();
+    until_shut(&mut third);
+    first.query("COMMIT").ok();
+    assert_eq!(second.result().unwrap().err().code, 1062);
+    assert!(suspend.wait().unwrap().success());
+
+    third.query("SELECT 1 FROM mysql.t").value();
+    process::until("it is read", || {
+        value_of(&shown(&mut first, "SESSION"), "state") == "known"
+    });
+    process::kill(dormouse.server("shop"));
+    assert_eq!(first.query("SELECT @v").value(), "5");
+}
+
+fn until_shut(client: &mut Client) {
+    process::until("the door is shut", || {
+        let session = client.query("SHOW DORMOUSE SESSION").rows();
+        session.contains(&vec![Some("server".to_owned()), Some("asleep".to_owned())])
+    });
+}

@@ -30,6 +30,8 @@ pub(crate) struct Door {
     empty: Notify,
     /// Told, now and again, while the door is being shut.
     closing: Notify,
+    /// Told when it opens.
+    opened: Notify,
 }
 
 /// A statement that has kept running for so long while the door is being shut may be waiting for a
@@ -93,6 +95,7 @@ impl Door {
             queue: Mutex::default(),
             empty: Notify::new(),
             closing: Notify::new(),
+            opened: Notify::new(),
         })
     }
 
@@ -173,6 +176,19 @@ impl Door {
             .flatten()
     }
 
+    /// Waits until it is open.
+    pub(crate) async fn until_open(&self) {
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            opened.as_mut().enable();
+            if self.target().is_some() {
+                return;
+            }
+            opened.await;
+        }
+    }
+
     /// The door is being shut: who has a pass and only waits shall give it back and be held.
     pub(crate) async fn closes(&self) {
         self.closing.notified().await;
@@ -247,6 +263,7 @@ impl Door {
         for held in std::mem::take(&mut queue.held) {
             self.let_in(held.sender, Arc::clone(&target));
         }
+        self.opened.notify_waiters();
     }
 
     /// Shuts it; without `force` only if no statement runs or is held. Says whether it is shut.

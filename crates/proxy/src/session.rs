@@ -133,17 +133,18 @@ impl Attendant {
         Ok(())
     }
 
-    /// Whether the session should be probed as soon as it is idle. While the door is shut there is
-    /// no point: the capture before a park will do it.
+    /// Whether the session should be probed as soon as it is idle and the door open. While that is
+    /// shut there is no point: the capture before a park will do it.
     fn is_unsettled(&self) -> bool {
         self.state.knowledge() == Knowledge::Unknown
             && self.backend.is_some()
             && !self.state.in_transaction()
-            && self.database().door.target().is_some()
     }
 
     async fn wait(&mut self) -> Turn {
-        let unsettled = self.is_unsettled();
+        let unsettled = self
+            .is_unsettled()
+            .then(|| Arc::clone(&self.database().door));
         let mailbox = &self.membership.handle.mailbox;
         let mut read = pin!(Chunk::read(&mut self.client));
         let turn = poll_fn(|cx| {
@@ -152,12 +153,21 @@ impl Attendant {
             }
             mailbox.poll_next(cx).map(Turn::Order)
         });
-        if !unsettled {
+        let Some(door) = unsettled else {
             return turn.await;
-        }
-        Box::pin(tokio::time::timeout(SETTLED, turn))
-            .await
-            .unwrap_or(Turn::Settled)
+        };
+        let settled = async move {
+            tokio::time::sleep(SETTLED).await;
+            door.until_open().await;
+        };
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                turn = turn => turn,
+                () = settled => Turn::Settled,
+            }
+        })
+        .await
     }
 
     /// Does what the control path asks, between two statements.
