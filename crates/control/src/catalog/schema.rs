@@ -40,6 +40,8 @@ const STEPS: &[&str] = &["
         figures     TEXT NOT NULL               -- JSON
     ) STRICT;
     CREATE INDEX ledger_by_database ON ledger (database, id);
+", "
+    ALTER TABLE databases ADD COLUMN variables TEXT;    -- JSON, noted like the three above
 "];
 
 /// Why a catalog cannot be used.

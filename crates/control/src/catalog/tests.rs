@@ -26,6 +26,7 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
         reason: "it was created".to_owned(),
         noted: Noted {
             globals: vec![("a".to_owned(), "'b'".to_owned())],
+            variables: Some([("version", "1")].into_iter().collect()),
             ..Noted::default()
         },
     }
