@@ -4,6 +4,7 @@
 //! database is parked or its server dies, and brings the next one to the same state.
 
 mod admission;
+mod asleep;
 mod change_user;
 mod command;
 mod kill;
@@ -201,6 +202,9 @@ impl Attendant {
     }
 
     async fn ask_state(&mut self, depth: Depth) {
+        if self.state.owes() && Box::pin(self.catch_up(false)).await.is_err() {
+            return self.lose_backend();
+        }
         let Some(backend) = &mut self.backend else {
             return;
         };

@@ -1,5 +1,7 @@
 //! One client session's state, independent of the backend that happens to serve it.
 
+mod asleep;
+
 use std::sync::Arc;
 
 use dormouse_wire::framer::ReplyEnd;
@@ -67,6 +69,10 @@ pub struct Session {
     /// Whether anything unknown has been run since the last backend was taken.
     tainted: bool,
     pins: Vec<Pin>,
+    /// A transaction said to be open while the server slept.
+    deferred: Option<asleep::Deferred>,
+    /// What was answered while the server slept and its backend has yet to run.
+    owed: Vec<Box<[u8]>>,
 }
 
 impl Session {
@@ -99,16 +105,21 @@ impl Session {
             may_lock: false,
             tainted: false,
             pins: Vec::new(),
+            deferred: None,
+            owed: Vec::new(),
         }
     }
 
     /// The status flags a server would put into an answer now.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status
+        match &self.deferred {
+            Some(deferred) => self.status.with(deferred.status()),
+            None => self.status,
+        }
     }
 
-    /// Whether a transaction is open.
+    /// Whether a transaction is open on the server.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         self.status.contains(Status::IN_TRANS)
@@ -464,6 +475,8 @@ impl Session {
         self.temporaries = Temporaries::default();
         self.texts.moved();
         self.pins.clear();
+        // it is in the log
+        self.owed.clear();
         self.knowledge = Knowledge::Known;
         lost
     }
@@ -514,6 +527,7 @@ impl Session {
     #[must_use]
     pub fn is_tainted(&self) -> bool {
         self.tainted
+            || !self.owed.is_empty()
             || self.knowledge == Knowledge::Unknown
             || !self.next_transaction.is_empty()
             || self.texts.restore().next().is_some()

@@ -18,7 +18,7 @@ impl Attendant {
         };
         match incoming.command {
             Command::Query => self.query(incoming).await,
-            Command::Ping => self.reply_ok().await,
+            Command::Ping => self.ping().await,
             Command::Quit => Err(Over),
             Command::StmtExecute | Command::StmtBulkExecute => self.execute(incoming).await,
             Command::StmtPrepare => self.prepare(incoming).await,
@@ -84,6 +84,9 @@ impl Attendant {
                 return self.show(show).await;
             }
         }
+        if self.database().door.is_shut() && Box::pin(self.query_asleep(&incoming)).await? {
+            return Ok(());
+        }
         let reading = self.state.aftermath().map(|left| left.reading(text));
         match reading {
             None | Some(Reading::No) => {}
@@ -128,6 +131,9 @@ impl Attendant {
     }
 
     async fn init_db(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if self.init_db_asleep(&incoming).await? {
+            return Ok(());
+        }
         let name = incoming.argument().to_vec();
         if let Some(end) = self.run_command(incoming).await?
             && end.error.is_none()
@@ -138,6 +144,9 @@ impl Attendant {
     }
 
     async fn set_option(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if self.set_option_asleep(&incoming).await? {
+            return Ok(());
+        }
         let on = incoming.argument().first() == Some(&0);
         if let Some(end) = self.run_on_server(incoming, None).await?
             && end.error.is_none()
@@ -150,6 +159,7 @@ impl Attendant {
     /// With a backend the server does it; without one there is nothing to reset but what we keep.
     async fn reset_connection(&mut self, incoming: Incoming) -> Result<(), Over> {
         self.lost.clear();
+        self.reset_asleep();
         if self.backend.is_none() {
             self.state.reset();
             return self.reply_ok().await;

@@ -150,9 +150,10 @@ impl Attendant {
         let Some(statement) = self.state.statements.get(id) else {
             return Ok(());
         };
+        let nothing = !statement.cursor && !statement.long_data;
         statement.cursor = false;
         statement.long_data = false;
-        if statement.backend.is_none() {
+        if statement.backend.is_none() || nothing && self.is_asleep() {
             return self.reply_ok().await;
         }
         self.run_on_server(incoming, Some(id)).await.map(|_| ())

@@ -192,6 +192,11 @@ impl Attendant {
                 }
             }
         }
+        if self.state.owes()
+            && let Err(unready) = Box::pin(self.catch_up(true)).await
+        {
+            return Ok(Err(unready));
+        }
         let Some(id) = statement.filter(|_| command != Command::StmtPrepare) else {
             return Ok(Ok(()));
         };
