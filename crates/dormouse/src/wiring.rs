@@ -15,8 +15,8 @@ use dormouse_control::{Plane, Traffic};
 use dormouse_engine::Secret;
 use dormouse_proxy::{Listeners, PlaneError, Proxy, ProxyConfig, StartError};
 use dormouse_types::{
-    Account, Activity, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target, Variables,
-    Veto,
+    Account, Activity, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target,
+    Variables, Veto,
 };
 
 use crate::Outcome;
@@ -99,6 +99,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
     let Config {
         listen,
         domain,
+        never_wakes,
         tls,
         limits,
         pool,
@@ -113,6 +114,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
             require: tls.require,
         }),
         domain: domain.clone(),
+        never_wakes: never_wakes.clone(),
         limits: dormouse_proxy::Limits {
             connections_per_database: limits.connections_per_database,
             connections_per_address: limits.connections_per_address,

@@ -61,6 +61,8 @@ pub(crate) struct Attendant {
     context: u32,
     /// Values to put into the row that is the answer to the statement about to run.
     patch: Option<Vec<Value>>,
+    /// Whether it does not wake the database, nor keep it awake.
+    never_wakes: bool,
     /// Whether the door counts a transaction of ours.
     counted_transaction: bool,
     salt: [u8; 20],
@@ -148,9 +150,11 @@ impl Attendant {
             }
             Order::Release(reply) => {
                 if self.backend.is_some() {
-                    // captured without pins: nothing is lost
                     self.lose_backend();
-                    self.lost.clear();
+                    if !self.never_wakes {
+                        // captured without pins: nothing is lost
+                        self.lost.clear();
+                    }
                 }
                 let _ = reply.send(());
                 Ok(())
@@ -178,7 +182,8 @@ impl Attendant {
         if !self.state.in_transaction() {
             self.ask_state(Depth::Everything).await;
         }
-        if self.backend.is_none() {
+        if self.backend.is_none() || self.never_wakes {
+            // what such a session loses it is told
             Vec::new()
         } else {
             self.state.pins()
@@ -230,6 +235,7 @@ impl Attendant {
 
     /// Keeps the door's count of open transactions true.
     fn count_transaction(&mut self, open: bool) {
+        let open = open && !self.never_wakes;
         if open != self.counted_transaction {
             self.counted_transaction = open;
             self.database().door.transaction(open);

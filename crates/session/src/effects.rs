@@ -229,11 +229,18 @@ fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
     let mut hidden = false;
     let mut global = false;
     let mut first = true;
+    // whether what follows is a value, where @@GLOBAL is only read
+    let mut value = false;
+    let mut depth = 0_usize;
     while let Some(token) = lexer.next() {
         if ended {
             return Effects::Unknown;
         }
         match token {
+            Token::Other(b'(') => depth += 1,
+            Token::Other(b')') => depth = depth.saturating_sub(1),
+            Token::Other(b'=') => value = true,
+            Token::Other(b',') if depth == 0 => value = false,
             Token::UserVariable => return Effects::Unknown,
             Token::SystemVariable => replay.relative = true,
             Token::Semicolon => ended = true,
@@ -246,7 +253,7 @@ fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
                 };
             }
             Token::Word(_) if first && token.is("TRANSACTION") => return Effects::NextTransaction,
-            Token::Word(_) if token.is("GLOBAL") => global = true,
+            Token::Word(_) if token.is("GLOBAL") => global |= !value,
             Token::Word(word) => {
                 replay.parsing |= changes_parsing(word);
                 hidden |= HIDDEN
@@ -389,6 +396,14 @@ mod tests {
             ("SELECT RELEASE_LOCK('a')", Effects::Unknown),
             ("SET SESSION sql_log_bin=0", Effects::HiddenVariable),
             ("SET GLOBAL max_connections=10", Effects::Unknown),
+            ("SET a = 1, GLOBAL b = 1", Effects::Unknown),
+            (
+                "SET a = CONCAT(@@GLOBAL.a, 1), time_zone = 'x'",
+                Effects::Replay(Replay {
+                    relative: true,
+                    ..PLAIN
+                }),
+            ),
             ("SET TRANSACTION READ ONLY", Effects::NextTransaction),
             (
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",

@@ -71,6 +71,8 @@ pub struct Session {
     pins: Vec<Pin>,
     /// A transaction said to be open while the server slept.
     deferred: Option<asleep::Deferred>,
+    /// Whether `COM_RESET_CONNECTION` has been seen.
+    was_reset: bool,
     /// What was answered while the server slept and its backend has yet to run.
     owed: Vec<Box<[u8]>>,
 }
@@ -106,6 +108,7 @@ impl Session {
             tainted: false,
             pins: Vec::new(),
             deferred: None,
+            was_reset: false,
             owed: Vec::new(),
         }
     }
@@ -336,6 +339,7 @@ impl Session {
                 .any(|text| text.windows(4).any(|w| w.eq_ignore_ascii_case(b"role")));
         *self = Self {
             multi_statements: self.multi_statements,
+            was_reset: true,
             knowledge: if role_may_differ {
                 Knowledge::Unknown
             } else {

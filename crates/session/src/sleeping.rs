@@ -145,7 +145,9 @@ fn set_answer(
             change,
             Change::NextTransaction { .. }
                 | Change::Value(
-                    "tx_isolation" | "tx_read_only" | "transaction_isolation"
+                    "tx_isolation"
+                        | "tx_read_only"
+                        | "transaction_isolation"
                         | "transaction_read_only",
                     _
                 )

@@ -165,9 +165,14 @@ mod tests {
 
     #[test]
     fn a_variable_is_found_by_its_whole_name() {
-        let all: Variables = [("tx", "1"), ("tx_read_only", "0"), ("b", "x=y"), ("c", "1\n2")]
-            .into_iter()
-            .collect();
+        let all: Variables = [
+            ("tx", "1"),
+            ("tx_read_only", "0"),
+            ("b", "x=y"),
+            ("c", "1\n2"),
+        ]
+        .into_iter()
+        .collect();
         assert_eq!(all.get("tx"), Some("1"));
         assert_eq!(all.get("tx_read_only"), Some("0"));
         assert_eq!(all.get("b"), Some("x=y"));

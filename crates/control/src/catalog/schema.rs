@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Each step makes one format of the one before; never changed once released.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE instances (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
         phase       TEXT NOT NULL,
@@ -40,9 +41,11 @@ const STEPS: &[&str] = &["
         figures     TEXT NOT NULL               -- JSON
     ) STRICT;
     CREATE INDEX ledger_by_database ON ledger (database, id);
-", "
+",
+    "
     ALTER TABLE databases ADD COLUMN variables TEXT;    -- JSON, noted like the three above
-"];
+",
+];
 
 /// Why a catalog cannot be used.
 pub(super) enum Unfit {

@@ -75,7 +75,9 @@ impl Admin {
         let rows = self.run("a look at the variables", &sql, PATIENCE).await?;
         // the expression is what a client asks (Django)
         let zones = "SELECT CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
-        let zones = self.run("a look at the time zones", zones, PATIENCE).await?;
+        let zones = self
+            .run("a look at the time zones", zones, PATIENCE)
+            .await?;
         let mut changed = false;
         let mut all = vec![(Variables::TIME_ZONES.to_owned(), zones.text(0, 0))];
         for [name, value, origin] in rows.texts() {

@@ -43,7 +43,8 @@ impl Attendant {
         if !incoming.is_whole() || !self.is_asleep() {
             return Ok(false);
         }
-        let reply = self.on_ground(|state, ground| state.answer_asleep(incoming.argument(), ground));
+        let reply =
+            self.on_ground(|state, ground| state.answer_asleep(incoming.argument(), ground));
         self.answer(reply).await
     }
 
@@ -144,10 +145,9 @@ impl Attendant {
         };
         match backend.ask(text).await {
             Ok(TextOutcome::Ok(ok)) => Ok(ok.status),
-            Ok(TextOutcome::Err(error)) => Err(Unready::Lost(refusal::cannot_restore(
-                text,
-                &error.message,
-            ))),
+            Ok(TextOutcome::Err(error)) => {
+                Err(Unready::Lost(refusal::cannot_restore(text, &error.message)))
+            }
             Ok(TextOutcome::Rows { .. })
             | Err(
                 BackendError::Gone(_)

@@ -1,5 +1,6 @@
 //! Answers while the server sleeps, and what the session owes its backend for them.
 
+use dormouse_wire::caps::Capabilities;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::{OkPacket, SessionChange};
 use dormouse_wire::status::Status;
@@ -67,6 +68,12 @@ impl Session {
 
     /// Its variables, as far as they can be told.
     fn variables<'a>(&self, ground: &Ground<'a>) -> Option<Known<'a>> {
+        // a reset does not bring back all that a login sets
+        let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
+        let plain = (ground.capabilities & odd) == Capabilities::NONE && ground.collation < 250;
+        if self.was_reset && !plain {
+            return None;
+        }
         let mut known = Known::at_login(ground.globals?, ground.collation, ground.capabilities)?;
         for text in self.restore() {
             known.follow(&text)?;

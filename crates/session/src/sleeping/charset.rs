@@ -91,7 +91,10 @@ impl Collations<'_> {
     /// by itself.
     pub(crate) fn compiled(self, charset: &str) -> Option<Collation> {
         let charset = self.charset(charset);
-        COLLATIONS.iter().find(|one| one.charset == charset).copied()
+        COLLATIONS
+            .iter()
+            .find(|one| one.charset == charset)
+            .copied()
     }
 
     /// The default collation of a character set, as `character_set_collations` says (11.2 and later).

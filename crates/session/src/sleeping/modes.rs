@@ -55,7 +55,9 @@ const COMBINED: [&str; 9] = [
 fn bits(list: &str) -> Option<u64> {
     let mut names = list.split(',').filter(|name| !name.is_empty());
     names.try_fold(0, |bits, name| {
-        let at = MODES.iter().position(|mode| mode.eq_ignore_ascii_case(name))?;
+        let at = MODES
+            .iter()
+            .position(|mode| mode.eq_ignore_ascii_case(name))?;
         Some(bits | 1 << at)
     })
 }
@@ -75,7 +77,10 @@ pub(crate) fn normal(list: &str) -> Option<String> {
 pub(crate) fn with(list: &str, mode: &str) -> Option<String> {
     let set = bits(list)? | bits(mode)?;
     let names = MODES.iter().enumerate();
-    let names: Vec<_> = names.filter(|(bit, _)| set >> bit & 1 == 1).map(|(_, name)| *name).collect();
+    let names: Vec<_> = names
+        .filter(|(bit, _)| set >> bit & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect();
     Some(names.join(","))
 }
 

@@ -140,7 +140,9 @@ mod tests {
         assert_eq!(texts("/* a */ SELECT 1;"), Some(vec!["SELECT", "1"]));
         assert_eq!(
             texts("SET @@session.`x`='a b', y=\"c\""),
-            Some(vec!["SET", "@@", "session", ".", "x", "=", "a b", ",", "y", "=", "c"])
+            Some(vec![
+                "SET", "@@", "session", ".", "x", "=", "a b", ",", "y", "=", "c"
+            ])
         );
         assert_eq!(texts("/* ping */"), Some(vec![]));
     }

@@ -7,7 +7,7 @@ use dormouse_types::{VariableKind, Variables};
 use dormouse_wire::rows::{Column, Value};
 
 use super::charset::Collation;
-use super::known::Known;
+use super::known::{Known, variable};
 use super::scan::{Kind, Token};
 use super::set::{Reference, is_text};
 
@@ -79,26 +79,19 @@ fn item_of(
     };
     let (mut column, value) = value_of(tokens, known, around)?;
     if let Some(name) = alias {
-        column.name = alias_of(name, tokens, known)?;
+        column.name = alias_of(name, known)?;
     }
     let length = column.name.len();
     (length <= LONGEST_NAME).then_some((column, value))
 }
 
-/// A name given to a column. A bare word may be a reserved one, but not if it is the name of the
-/// variable itself, or a single letter.
-fn alias_of(
-    token: &Token<'_>,
-    item: &[Token<'_>],
-    known: Option<&Known<'_>>,
-) -> Option<Vec<u8>> {
+/// A name given to a column. A bare word may be a reserved one, but not if it is the name of a
+/// variable, or a single letter.
+fn alias_of(token: &Token<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
     let fits = match token.kind {
         Kind::Name => true,
         Kind::Text { double } => known.is_some_and(|known| is_text(double, known)),
-        Kind::Word => {
-            token.text.len() == 1
-                || item.last().is_some_and(|last| last.text.eq_ignore_ascii_case(token.text))
-        }
+        Kind::Word => token.text.len() == 1 || token.is("ok") || variable(token.text).is_some(),
         _ => false,
     };
     let edged = token.text.trim() != token.text || token.text.is_empty();
@@ -118,7 +111,6 @@ fn value_of(
         [at, rest @ ..] if at.kind == Kind::Variable => {
             let touching = at.end == rest.first()?.start;
             let reference = touching.then(|| Reference::parse(rest))??;
-            debug_assert!(!reference.name().is_empty(), "a word has letters");
             of_variable(name, &reference, known?)
         }
         [word, open, close]
@@ -184,7 +176,10 @@ fn literal(token: &Token<'_>, known: &Known<'_>) -> Option<(Column, Value)> {
         return None;
     }
     let bytes = text.as_bytes().to_vec();
-    let column = textual(bytes.clone(), known.literal()?, characters(text)?, NOT_NULL);
+    // whatever the results are sent in
+    let binary = known.text("collation_connection")?.ends_with("_bin");
+    let flags = if binary { NOT_NULL | BYTES } else { NOT_NULL };
+    let column = textual(bytes.clone(), known.literal()?, characters(text)?, flags);
     Some((column, Some(bytes)))
 }
 

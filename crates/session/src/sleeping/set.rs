@@ -112,7 +112,10 @@ fn transaction(tokens: &[Token<'_>]) -> Option<Vec<Change>> {
     let parts = split(tokens);
     let mut all = Vec::new();
     for part in &parts {
-        let words: Vec<_> = part.iter().map(|token| token.text.to_ascii_uppercase()).collect();
+        let words: Vec<_> = part
+            .iter()
+            .map(|token| token.text.to_ascii_uppercase())
+            .collect();
         let bare = part.iter().all(|token| token.kind == Kind::Word);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         all.push(match words.as_slice() {
@@ -357,11 +360,6 @@ impl<'a> Reference<'a> {
         };
         Some((variable.kind, value))
     }
-
-    /// Its name as it was written.
-    pub(crate) fn name(&self) -> &'a str {
-        self.name
-    }
 }
 
 /// The change that setting a variable to a value makes.
@@ -409,7 +407,10 @@ fn of_variable(
     }
     let is_default = matches!(value, Value::Word(word) if word.eq_ignore_ascii_case("DEFAULT"));
     let value = match (value, variable.name) {
-        (_, "tx_isolation" | "transaction_isolation" | "tx_read_only" | "transaction_read_only") => {
+        (
+            _,
+            "tx_isolation" | "transaction_isolation" | "tx_read_only" | "transaction_read_only",
+        ) => {
             // without SESSION it may be for the next transaction alone; the old names are warned of
             // by servers that have the new ones
             let old = variable.name.starts_with("tx_")
@@ -433,12 +434,14 @@ fn of_variable(
         },
         (
             value,
-            "autocommit" | "foreign_key_checks" | "sql_auto_is_null" | "sql_safe_updates"
-            | "unique_checks" | "session_track_schema",
+            "autocommit"
+            | "foreign_key_checks"
+            | "sql_auto_is_null"
+            | "sql_safe_updates"
+            | "unique_checks"
+            | "session_track_schema",
         ) => flag(value)?.to_owned(),
-        (value, "session_track_state_change") => {
-            (flag(value)? == "0").then_some("0".to_owned())?
-        }
+        (value, "session_track_state_change") => (flag(value)? == "0").then_some("0".to_owned())?,
         (Value::Text(value), "session_track_transaction_info") => {
             (value.eq_ignore_ascii_case("OFF")).then_some("OFF".to_owned())?
         }
