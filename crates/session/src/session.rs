@@ -337,6 +337,12 @@ impl Session {
                 .log
                 .iter()
                 .any(|text| text.windows(4).any(|w| w.eq_ignore_ascii_case(b"role")));
+        // which a reset leaves
+        let found_rows = match (&self.aftermath, self.last) {
+            (Some(aftermath), _) => Some(aftermath.found_rows),
+            (None, Last::Is { found_rows, .. }) => Some(found_rows),
+            (None, Last::Ask) => None,
+        };
         *self = Self {
             multi_statements: self.multi_statements,
             was_reset: true,
@@ -346,13 +352,16 @@ impl Session {
                 Knowledge::Known
             },
             tainted: role_may_differ,
-            last: match self.last {
-                Last::Is { found_rows, .. } => Last::Is {
-                    row_count: 0,
+            aftermath: found_rows.map(|found_rows| {
+                Box::new(Aftermath {
                     found_rows,
-                },
-                Last::Ask => Last::Ask,
-            },
+                    ..Aftermath::default()
+                })
+            }),
+            last: found_rows.map_or(Last::Ask, |found_rows| Last::Is {
+                row_count: 0,
+                found_rows,
+            }),
             ..Self::new(self.schema.take())
         };
     }

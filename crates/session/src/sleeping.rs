@@ -136,6 +136,11 @@ fn set_answer(
     deferred: bool,
     ground: &Ground<'_>,
 ) -> Option<Answer> {
+    let tracks = ground.capabilities.contains(Capabilities::SESSION_TRACK);
+    // which the tracker passes over, but not for every variable
+    if tracks && set::has_bare_variable(tokens) {
+        return None;
+    }
     let changes = set::asked(tokens, known)?;
     let autocommit = known.flag("autocommit")?;
     let mut touched: Vec<&'static str> = Vec::new();
@@ -168,7 +173,7 @@ fn set_answer(
     if deferred && known.flag("autocommit")? != autocommit {
         return None;
     }
-    let tracked = if ground.capabilities.contains(Capabilities::SESSION_TRACK) {
+    let tracked = if tracks {
         tracked(touched, known)?
     } else {
         Vec::new()

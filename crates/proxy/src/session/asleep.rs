@@ -35,6 +35,7 @@ impl Attendant {
         if self.database().door.is_shut() {
             self.count_asleep();
         }
+        self.state.pinged();
         self.reply_ok().await
     }
 

@@ -184,6 +184,19 @@ impl Session {
         });
     }
 
+    /// Notes a `COM_PING`, which no server sees: it changes `ROW_COUNT()`.
+    pub fn pinged(&mut self) {
+        if self.last != super::Last::Ask {
+            self.arrived();
+        }
+        if let Some(aftermath) = &mut self.aftermath {
+            aftermath.row_count = 0;
+        }
+        if let super::Last::Is { row_count, .. } = &mut self.last {
+            *row_count = 0;
+        }
+    }
+
     /// `COM_INIT_DB` without the server: the OK packet's bytes, or `None` if only the server can
     /// tell.
     pub fn use_asleep(&mut self, schema: &[u8], ground: &Ground<'_>) -> Option<Vec<u8>> {

@@ -48,6 +48,14 @@ pub(crate) fn asked(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Vec<Chang
     changes(tokens, known, Trust::Nothing)
 }
 
+/// Whether a variable is set as `@@name`, without a scope.
+pub(crate) fn has_bare_variable(tokens: &[Token<'_>]) -> bool {
+    split(tokens).into_iter().any(|part| match part {
+        [at, _, third, ..] => at.kind == Kind::Variable && !third.is_sign("."),
+        _ => false,
+    })
+}
+
 /// What a statement has changed that restores a session. `None`: it cannot be told.
 pub(crate) fn followed(text: &[u8], known: &Known<'_>) -> Option<Vec<Change>> {
     // user variables stand in statements of their own
