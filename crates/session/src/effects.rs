@@ -134,6 +134,15 @@ impl Effects {
                 Self::Unknown
             };
         }
+        // it may be the current one
+        let mut second = lexer.clone();
+        if first.is("DROP")
+            && second
+                .next()
+                .is_some_and(|second| second.is("DATABASE") || second.is("SCHEMA"))
+        {
+            return Self::Unknown;
+        }
         if is_suspect(&first) || first.is("LOCK") || first.is("UNLOCK") || first.is("FLUSH") {
             return Self::Unknown;
         }
@@ -347,6 +356,8 @@ mod tests {
             ("create temporary table t (i int)", Effects::Unknown),
             ("CREATE TABLE temporary_things (i int)", Effects::None),
             ("CALL p()", Effects::Unknown),
+            ("DROP DATABASE d", Effects::Unknown),
+            ("DROP TABLE d", Effects::None),
             ("SELECT 1; SELECT 2", Effects::Unknown),
             ("SELECT 1;  ", Effects::None),
             ("FLUSH TABLES WITH READ LOCK", Effects::Unknown),

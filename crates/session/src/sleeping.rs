@@ -78,7 +78,11 @@ pub(crate) fn answer(
         let around = Around {
             text,
             connection_id: ground.connection_id,
-            schema,
+            // one that has been dropped meanwhile may or may not be told
+            schema: match schema {
+                None => Some(None),
+                Some(name) => ((ground.has_schema)(name) == Some(true)).then_some(schema),
+            },
         };
         return select::row(rest, known.as_deref(), &around).map(Answer::Row);
     }

@@ -239,7 +239,7 @@ fn a_newer_catalog_is_not_touched() {
         .unwrap();
     let path = dir.path().join(FILE);
     let expected = format!(
-        "the catalog {}: it has format 99, this dormouse knows up to 1",
+        "the catalog {}: it has format 99, this dormouse knows up to 2",
         path.display()
     );
     assert_eq!(error.to_string(), expected);

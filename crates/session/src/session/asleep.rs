@@ -50,6 +50,12 @@ impl Session {
         let has_room = match (&answer, effects) {
             (Answer::Row(_) | Answer::Nothing, Effects::None) => true,
             (Answer::Begin { .. } | Answer::End, Effects::None) => true,
+            // statements that were prepared would be prepared again under other rules
+            (_, Effects::Replay(replay))
+                if (replay.parsing || replay.schema) && self.has_prepared() =>
+            {
+                false
+            }
             (Answer::Set { .. } | Answer::Use(_), Effects::Replay(replay)) => {
                 !replay.relative && self.log.iter().any(|entry| **entry == *text)
                     || self.log.len() < LOG_STATEMENTS && self.log_bytes + text.len() <= LOG_BYTES
@@ -64,6 +70,10 @@ impl Session {
         }
         self.status = lasting;
         Some(self.give(text, effects, answer, known.as_ref(), ground))
+    }
+
+    fn has_prepared(&self) -> bool {
+        !self.statements.is_empty() || self.texts.restore().next().is_some()
     }
 
     /// Its variables, as far as they can be told.

@@ -31,7 +31,8 @@ const SCHEMA: u32 = 64;
 pub(crate) struct Around<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) connection_id: u32,
-    pub(crate) schema: Option<&'a [u8]>,
+    /// The schema; outer `None`: it is not sure.
+    pub(crate) schema: Option<Option<&'a [u8]>>,
 }
 
 /// A row and its columns.
@@ -215,8 +216,9 @@ fn function(
         Some((column, Some(version.as_bytes().to_vec())))
     } else if word.is("DATABASE") || word.is("SCHEMA") {
         let column = textual(name, known.system_text()?, SCHEMA, 0);
-        let ascii = around.schema.is_none_or(<[u8]>::is_ascii);
-        ascii.then(|| (column, around.schema.map(<[u8]>::to_vec)))
+        let schema = around.schema?;
+        let ascii = schema.is_none_or(<[u8]>::is_ascii);
+        ascii.then(|| (column, schema.map(<[u8]>::to_vec)))
     } else if word.is("CONNECTION_ID") {
         let flags = NOT_NULL | UNSIGNED | BYTES;
         let column = numeric(name, LONG, 10, flags);
