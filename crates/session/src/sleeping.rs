@@ -8,6 +8,7 @@
 //! [`Session::answer_asleep`](crate::Session::answer_asleep) is the way in; `proxy` calls it.
 
 mod charset;
+mod expression;
 pub(crate) mod known;
 mod modes;
 pub(crate) mod scan;

@@ -7,9 +7,10 @@ use dormouse_types::{VariableKind, Variables};
 use dormouse_wire::rows::{Column, Value};
 
 use super::charset::Collation;
+use super::expression::{Reference, is_text};
 use super::known::{Known, variable};
 use super::scan::{Kind, Token};
-use super::set::{Reference, is_text};
+use super::set::split;
 
 /// Numbers have it.
 const BINARY: u16 = 63;
@@ -52,16 +53,7 @@ pub(crate) fn row(
         items => items,
     };
     let mut row = (Vec::new(), Vec::new());
-    let mut depth = 0_usize;
-    let comma = |token: &Token<'_>| {
-        if token.is_sign("(") {
-            depth += 1;
-        } else if token.is_sign(")") {
-            depth = depth.saturating_sub(1);
-        }
-        depth == 0 && token.is_sign(",")
-    };
-    for item in tokens.split(comma) {
+    for item in split(tokens) {
         let (column, value) = item_of(item, known, around)?;
         row.0.push(column);
         row.1.push(value);
