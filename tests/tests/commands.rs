@@ -118,7 +118,7 @@ fn a_statement_is_prepared_again_where_its_names_meant_what_they_did() {
     nap(&dormouse, "park");
     client.command(Command::StmtExecute, &execute(id, "x", false, 0));
     assert_eq!(client.binary_reply(), before);
-    assert_eq!(client.query("SELECT DATABASE()").value(), "other");
+    assert_eq!(client.query("SELECT DATABASE() FROM DUAL").value(), "other");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn packets_beyond_16_mib_pass_both_ways() {
             assert_eq!(client.query(&text).value(), size.to_string());
             let value = client.query(&format!("SELECT REPEAT('y', {size})")).value();
             assert_eq!(value.len(), size);
-            assert_eq!(client.query("SELECT 1").value(), "1");
+            assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
         }
     }
 }
@@ -260,7 +260,10 @@ fn a_packet_larger_than_the_server_takes_is_refused_by_it() {
         Err(_) => {}
         Ok(other) => panic!("{other:?}"),
     }
-    assert_eq!(dormouse.connect(&who).query("SELECT 1").value(), "1");
+    assert_eq!(
+        dormouse.connect(&who).query("SELECT 1 FROM DUAL").value(),
+        "1"
+    );
 }
 
 #[test]
@@ -285,7 +288,7 @@ fn a_session_can_change_its_user_and_be_reset_also_asleep() {
             );
         }
         assert_eq!(client.query("SELECT CURRENT_USER()").value(), "joe@%");
-        assert_eq!(client.query("SELECT DATABASE()").value(), "app");
+        assert_eq!(client.query("SELECT DATABASE() FROM DUAL").value(), "app");
         assert_eq!(client.query("SELECT @a").value(), "NULL");
         change_user(&mut client, "admin", &who.password, None).ok();
         assert_eq!(client.query("SELECT CURRENT_USER()").value(), "admin@%");
@@ -377,14 +380,14 @@ fn accounts_work_at_once_and_stop_at_once_asleep_or_not() {
     nap(&dormouse, "park");
     assert_eq!(try_login("shop.joe", "three"), 1045);
     // whoever is gone meanwhile does not come back
-    assert_eq!(joe.query("SELECT 1").err().code, 1045);
+    assert_eq!(joe.query("SELECT 1 FROM DUAL").err().code, 1045);
 }
 
 #[test]
 fn a_running_statement_is_killed_by_the_id_of_its_client_or_of_the_server() {
     let (dormouse, who) = shop();
     let mut watcher = dormouse.connect(&who);
-    watcher.query("SELECT 1").value();
+    watcher.query("SELECT 1 FROM DUAL").value();
     for (connection, by_server) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut client = dormouse.connect(&who);
         // within an expression it is the server's
@@ -409,12 +412,12 @@ fn a_running_statement_is_killed_by_the_id_of_its_client_or_of_the_server() {
         let (reply, mut client) = running.join().unwrap();
         if connection {
             assert!(
-                client.try_query("SELECT 1").is_err(),
+                client.try_query("SELECT 1 FROM DUAL").is_err(),
                 "a killed connection goes on"
             );
         } else {
             assert!(matches!(reply, Reply::Err(_)) || reply.value() == "1");
-            assert_eq!(client.query("SELECT 1").value(), "1");
+            assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
         }
     }
     for nobody in [4_000_000_000_u32, 4_000_000] {
@@ -465,7 +468,7 @@ fn what_is_no_command_is_refused() {
             ErrPacket::parse(&client.receive().unwrap()).unwrap().code,
             code
         );
-        assert_eq!(client.query("SELECT 1").value(), "1");
+        assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
     }
     client.send_raw(&[1, 0, 0, 7, 0x0e]).unwrap();
     assert_eq!(

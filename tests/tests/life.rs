@@ -89,7 +89,7 @@ fn settings_made_since_the_last_park_survive_a_kill() {
     client
         .query("SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')")
         .ok();
-    let ask = "SELECT DATABASE(), @@time_zone, @@sql_mode";
+    let ask = "SELECT DATABASE(), @@time_zone, @@sql_mode FROM DUAL";
     let before = client.query(ask).rows();
     process::kill(dormouse.server("shop"));
     assert_eq!(client.query(ask).rows(), before);
@@ -160,7 +160,7 @@ fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, un
     }
     let _ = dormouse.json(&["park", "shop"]);
     assert_eq!(dormouse.state("shop"), "parked", "after {undo:?}");
-    assert_eq!(client.query("SELECT 1").value(), "1");
+    assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
 }
 
 /// Whether the server has the plugin metadata_lock_info; Debian ships it apart from the server.
@@ -239,7 +239,7 @@ fn pings_and_quits_wake_nobody() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
-    client.query("SELECT 1").value();
+    client.query("SELECT 1 FROM DUAL").value();
     let awake_answer = client.ping().unwrap();
     for (order, state) in [("suspend", "suspended"), ("park", "parked")] {
         let _ = dormouse.json(&[order, "shop"]);
@@ -282,7 +282,7 @@ fn a_statement_that_ran_at_a_kill_has_an_unknown_outcome() {
     process::kill(dormouse.server("shop"));
     let (reply, mut client) = sleeper.join().unwrap();
     assert_eq!(reply.err().sqlstate(), "08007");
-    assert_eq!(client.query("SELECT 1").value(), "1");
+    assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
 }
 
 #[test]
@@ -290,9 +290,9 @@ fn idle_databases_fall_asleep_by_themselves_and_wake_on_demand() {
     let dormouse = Dormouse::start();
     let who = dormouse.create("shop", &["--idle-suspend", "200ms", "--idle-park", "300ms"]);
     let mut client = dormouse.connect(&who);
-    assert_eq!(client.query("SELECT 1").value(), "1");
+    assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
     dormouse.until_state("shop", "parked");
-    assert_eq!(client.query("SELECT 2").value(), "2");
+    assert_eq!(client.query("SELECT 2 FROM DUAL").value(), "2");
     // the ledger is written behind the traffic
     for word in ["suspended", "parked", "demand"] {
         process::until(&format!("the ledger tells of {word}"), || {
@@ -314,7 +314,9 @@ fn what_set_global_changed_survives_a_park() {
         .ok();
     let _ = dormouse.json(&["park", "shop"]);
     assert_eq!(
-        client.query("SELECT @@global.max_allowed_packet").value(),
+        client
+            .query("SELECT @@global.max_allowed_packet FROM DUAL")
+            .value(),
         "33554432"
     );
 }
@@ -332,7 +334,7 @@ fn a_killed_dormouse_leaves_its_servers_and_adopts_them_again() {
     let servers = [dormouse.server("active"), dormouse.server("suspended")];
     dormouse.kill();
     assert!(
-        client.try_query("SELECT 1").is_err(),
+        client.try_query("SELECT 1 FROM DUAL").is_err(),
         "the connection outlived dormouse"
     );
     dormouse.up();
@@ -349,8 +351,20 @@ fn a_killed_dormouse_leaves_its_servers_and_adopts_them_again() {
     }
     let mut client = dormouse.connect(&active);
     assert_eq!(client.query("SHOW DATABASES LIKE 'kept'").value(), "kept");
-    assert_eq!(dormouse.connect(&suspended).query("SELECT 1").value(), "1");
-    assert_eq!(dormouse.connect(&parked).query("SELECT 1").value(), "1");
+    assert_eq!(
+        dormouse
+            .connect(&suspended)
+            .query("SELECT 1 FROM DUAL")
+            .value(),
+        "1"
+    );
+    assert_eq!(
+        dormouse
+            .connect(&parked)
+            .query("SELECT 1 FROM DUAL")
+            .value(),
+        "1"
+    );
     assert_eq!(
         [dormouse.server("active"), dormouse.server("suspended")],
         servers
@@ -362,9 +376,11 @@ fn a_dropped_database_leaves_nothing() {
     let dormouse = Dormouse::start_with("[warm_pool]\nsize = 0\n");
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
-    client.query("SELECT 1").value();
+    client.query("SELECT 1 FROM DUAL").value();
     let _ = dormouse.json(&["drop", "shop", "--yes"]);
-    assert!(client.try_query("SELECT 1").is_err() || client.try_query("SELECT 1").is_err());
+    assert!(
+        client.try_query("SELECT 1 FROM DUAL").is_err() || client.try_query("SELECT 1").is_err()
+    );
     process::until("its server is gone", || dormouse.servers().is_empty());
     let instances = std::fs::read_dir(dormouse.data_dir().join("instances"))
         .unwrap()

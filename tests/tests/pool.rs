@@ -64,7 +64,7 @@ fn a_transaction_keeps_its_backend_and_the_others_wait() {
     first
         .query("CREATE TABLE mysql.t (i INT PRIMARY KEY) ENGINE=InnoDB")
         .ok();
-    second.query("SELECT 1").rows();
+    second.query("SELECT 1 FROM DUAL").rows();
     first.query("BEGIN").ok();
     first.query("INSERT INTO mysql.t VALUES (1)").ok();
 
@@ -167,7 +167,7 @@ fn fifty_clients_on_four_backends_lose_nothing() {
                     let now = client.query(&format!("SELECT n FROM t WHERE i = {i}"));
                     assert_eq!(now.value(), (n + 1).to_string());
                     client.query("COMMIT").ok();
-                    let zone = client.query("SELECT @@time_zone").value();
+                    let zone = client.query("SELECT @@time_zone FROM DUAL").value();
                     assert_eq!(zone, format!("+00:{:02}", i % 60));
                 }
             });
@@ -203,7 +203,7 @@ fn a_session_can_say_why_it_is_pinned() {
     assert_eq!(value_of(&before, "pin"), "");
     assert_eq!(value_of(&before, "server_thread"), "");
     pinned.query("CREATE TEMPORARY TABLE mysql.t (i INT)").ok();
-    assert_eq!(other.query("SELECT 1").err().code, 1040);
+    assert_eq!(other.query("SELECT 1 FROM DUAL").err().code, 1040);
 
     let own = shown(&mut pinned, "SESSION");
     assert!(
@@ -234,7 +234,7 @@ fn what_dormouse_shows_wakes_nobody() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
-    client.query("SELECT 1").rows();
+    client.query("SELECT 1 FROM DUAL").rows();
     let _ = dormouse.json(&["park", "shop"]);
     for what in ["SESSION", "SESSIONS", "POOL", "STATUS"] {
         client.query(&format!("SHOW DORMOUSE {what}")).rows();

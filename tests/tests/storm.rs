@@ -139,14 +139,14 @@ impl Worker {
                 0..5 => self.insert(),
                 5..7 => self.transaction(),
                 _ => {
-                    if let Some(zone) = self.alone("SELECT @@time_zone") {
+                    if let Some(zone) = self.alone("SELECT @@time_zone FROM DUAL") {
                         assert_eq!(zone.value(), "+05:00");
                     }
                 }
             }
             std::thread::sleep(Duration::from_millis(dice.below(40)));
         }
-        while self.alone("SELECT 1").is_none() {}
+        while self.alone("SELECT 1 FROM DUAL").is_none() {}
         self.next
     }
 }
@@ -286,7 +286,7 @@ fn a_fleet_converges_to_parked_and_leaves_nothing() {
                         }
                     }
                     for _ in 0..dice.below(20) {
-                        assert_eq!(client.query("SELECT 1").value(), "1");
+                        assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
                         statements.fetch_add(1, Ordering::Relaxed);
                         std::thread::sleep(Duration::from_millis(dice.below(100)));
                     }

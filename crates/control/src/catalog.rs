@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Account, DatabaseName, InstanceId, State};
+use dormouse_types::{Account, DatabaseName, InstanceId, State, Variables};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
@@ -46,6 +46,8 @@ pub(crate) struct Noted {
     /// `None` until its server was asked for the first time.
     pub(crate) schemas: Option<Vec<String>>,
     pub(crate) globals: Vec<(String, String)>,
+    /// What clients ask for when they connect.
+    pub(crate) variables: Option<Variables>,
     /// Whether the traffic has stayed shut since.
     pub(crate) fresh: bool,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dormouse_driver::Driver;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State};
+use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State, Variables};
 use tokio::sync::broadcast;
 
 use crate::database::{Database, View};
@@ -191,6 +191,22 @@ impl Plane {
                 .schemas
                 .as_ref()
                 .map(|all| all.iter().any(|s| s == schema)),
+            Notes::Stale => None,
+        }
+    }
+
+    /// What its global variables were when it went to sleep; `None` if that is not known without
+    /// its server, or another version will serve it.
+    #[must_use]
+    pub fn variables(&self, name: &DatabaseName) -> Option<Variables> {
+        let view = self.world.find(name)?.view();
+        let noted = view.noted.variables.as_ref();
+        let same = |all: &&Variables| {
+            let noted = all.get("version");
+            noted.is_some_and(|version| self.server_version().ends_with(version))
+        };
+        match view.notes() {
+            Notes::Fresh => noted.filter(same).cloned(),
             Notes::Stale => None,
         }
     }

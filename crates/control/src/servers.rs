@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use dormouse_types::{Account, InstanceId, Units};
+use dormouse_types::{Account, InstanceId, Units, Variables};
 
 mod admin;
 
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub schemas: Vec<String>,
     /// The global variables that somebody set since the server started, with their values.
     pub globals: Vec<(String, String)>,
+    /// What clients ask for when they connect; `None`: it is not known.
+    pub variables: Option<Variables>,
 }
 
 /// Why a server did not do as asked.

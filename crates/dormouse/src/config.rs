@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) socket: Option<ClientSocket>,
     /// A TLS client that names the host `DATABASE.domain` is routed to DATABASE.
     pub(crate) domain: Option<String>,
+    /// Users, and `program:NAME`, whose statements do not wake a database.
+    pub(crate) never_wakes: Vec<String>,
     /// TLS for clients.
     pub(crate) tls: Tls,
     /// The database server.

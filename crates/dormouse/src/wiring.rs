@@ -15,7 +15,8 @@ use dormouse_control::{Plane, Traffic};
 use dormouse_engine::Secret;
 use dormouse_proxy::{Listeners, PlaneError, Proxy, ProxyConfig, StartError};
 use dormouse_types::{
-    Account, Activity, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target, Veto,
+    Account, Activity, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target,
+    Variables, Veto,
 };
 
 use crate::Outcome;
@@ -98,6 +99,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
     let Config {
         listen,
         domain,
+        never_wakes,
         tls,
         limits,
         pool,
@@ -112,6 +114,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
             require: tls.require,
         }),
         domain: domain.clone(),
+        never_wakes: never_wakes.clone(),
         limits: dormouse_proxy::Limits {
             connections_per_database: limits.connections_per_database,
             connections_per_address: limits.connections_per_address,
@@ -199,6 +202,10 @@ impl dormouse_proxy::Plane for Control {
     fn has_schema(&self, database: &DatabaseName, schema: &[u8]) -> Option<bool> {
         let schema = std::str::from_utf8(schema).ok()?;
         self.plane().ok()?.has_schema(database, schema)
+    }
+
+    fn variables(&self, database: &DatabaseName) -> Option<Variables> {
+        self.plane().ok()?.variables(database)
     }
 
     async fn enroll(

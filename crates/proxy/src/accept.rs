@@ -53,6 +53,12 @@ impl Shared {
         self.born.elapsed().as_secs()
     }
 
+    /// The Unix socket for clients; empty if there is none.
+    pub(crate) fn socket(&self) -> &str {
+        let socket = self.config.socket.as_deref().and_then(Path::to_str);
+        socket.unwrap_or_default()
+    }
+
     /// A place to log in; the acceptor has waited until there was room.
     fn handshake_place(&self) -> HandshakePlace {
         self.handshakes.fetch_add(1, Ordering::AcqRel);

@@ -107,6 +107,21 @@ pub(crate) struct Backend {
 }
 
 impl Identity {
+    /// Whether it is one of those who do not wake a database (`never_wakes`).
+    pub(crate) fn is_one_of(&self, never_wakes: &[String]) -> bool {
+        let attributes = self.attributes.iter();
+        let program = attributes
+            .filter(|(key, _)| key == b"program_name")
+            .map(|(_, value)| value.as_slice())
+            .next();
+        never_wakes
+            .iter()
+            .any(|one| match one.strip_prefix("program:") {
+                Some(name) => program == Some(name.as_bytes()),
+                None => *one == self.user,
+            })
+    }
+
     /// Whether a backend of this identity can serve a session of the other: whatever was fixed at
     /// the server's login is the same.
     pub(crate) fn serves(&self, other: &Self) -> bool {

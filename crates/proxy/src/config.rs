@@ -18,6 +18,9 @@ pub struct ProxyConfig {
     pub tls: Option<Tls>,
     /// Suffix of the host names by which SNI names a database: `DATABASE.<domain>`.
     pub domain: Option<String>,
+    /// Who does not wake a database: user names, and `program:NAME` for clients whose connection
+    /// attribute `program_name` is NAME.
+    pub never_wakes: Vec<String>,
     /// Limits on clients.
     pub limits: Limits,
     /// How clients share backends.

@@ -168,6 +168,16 @@ impl Door {
         self.step_in().then(|| self.pass(target, true))
     }
 
+    /// Whether it is shut: one load, for every statement asks.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.state.load(Ordering::Acquire) & OPEN == 0
+    }
+
+    /// Whether it is shut and nobody is refused.
+    pub(crate) fn sleeps(&self) -> bool {
+        self.is_shut() && self.queue().refused.is_none()
+    }
+
     /// Where the open door leads; `None` while it is shut.
     pub(crate) fn target(&self) -> Option<Arc<Target>> {
         let queue = self.queue();

@@ -1,7 +1,7 @@
 //! What the data path asks of the control path.
 
 use async_trait::async_trait;
-use dormouse_types::{Account, DatabaseName, InstanceId};
+use dormouse_types::{Account, DatabaseName, InstanceId, Variables};
 
 /// Why the plane could not answer. The text is for the client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,6 +28,9 @@ pub trait Plane: Send + Sync + 'static {
 
     /// Whether the database has this schema; `None` if that is not known.
     fn has_schema(&self, database: &DatabaseName, schema: &[u8]) -> Option<bool>;
+
+    /// The global variables of a database whose server sleeps; `None` if they are not known.
+    fn variables(&self, database: &DatabaseName) -> Option<Variables>;
 
     /// Gives the account the credential with which the proxy logs in as its user. Answers `false`
     /// if there is no such account.

@@ -264,6 +264,16 @@ pub(crate) fn hold_timeout(seconds: u64) -> ErrPacket {
     )
 }
 
+/// The session is one that does not wake the database, which sleeps (`never_wakes`).
+pub(crate) fn never_wakes() -> ErrPacket {
+    ErrPacket::new(
+        1290,
+        "HY000",
+        "the database sleeps and this session does not wake it (never_wakes in the configuration); \
+         the statement was not run",
+    )
+}
+
 /// A server cannot be started.
 pub(crate) fn cannot_wake(reason: &str) -> ErrPacket {
     ErrPacket::new(

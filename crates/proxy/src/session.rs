@@ -4,6 +4,7 @@
 //! database is parked or its server dies, and brings the next one to the same state.
 
 mod admission;
+mod asleep;
 mod change_user;
 mod command;
 mod idle;
@@ -64,6 +65,8 @@ pub(crate) struct Attendant {
     context: u32,
     /// What is to be changed in the answer to the statement about to run.
     edit: Option<Edit>,
+    /// Whether it does not wake the database, nor keep it awake.
+    never_wakes: bool,
     /// Whether the door counts a transaction of ours.
     counted_transaction: bool,
     salt: [u8; 20],
@@ -179,9 +182,11 @@ impl Attendant {
             }
             Order::Release(reply) => {
                 if self.backend.is_some() {
-                    // captured without pins: nothing is lost
                     self.lose_backend();
-                    self.lost.clear();
+                    if !self.never_wakes {
+                        // captured without pins: nothing is lost
+                        self.lost.clear();
+                    }
                 }
                 let _ = reply.send(());
                 Ok(())
@@ -209,7 +214,8 @@ impl Attendant {
         if !self.state.in_transaction() {
             self.ask_state(Depth::Everything).await;
         }
-        if self.backend.is_none() {
+        if self.backend.is_none() || self.never_wakes {
+            // what such a session loses it is told
             Vec::new()
         } else {
             self.state.pins()
@@ -233,6 +239,9 @@ impl Attendant {
     }
 
     async fn ask_state(&mut self, depth: Depth) {
+        if self.state.owes() && Box::pin(self.catch_up(false)).await.is_err() {
+            return self.lose_backend();
+        }
         let Some(backend) = &mut self.backend else {
             return;
         };
@@ -260,6 +269,7 @@ impl Attendant {
 
     /// Keeps the door's count of open transactions true.
     fn count_transaction(&mut self, open: bool) {
+        let open = open && !self.never_wakes;
         if open != self.counted_transaction {
             self.counted_transaction = open;
             self.database().door.transaction(open);

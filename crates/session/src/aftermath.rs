@@ -49,15 +49,26 @@ enum Asked {
     Errors,
     /// `CONNECTION_ID()`
     Connection,
+    /// `@@socket`
+    Socket,
     /// Something the server knows.
     Other,
 }
 
+/// What Dormouse says of a connection in place of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection<'a> {
+    /// The id that the client was given.
+    pub id: u32,
+    /// Dormouse's own Unix socket: who connects to the server's would pass by Dormouse.
+    pub socket: &'a str,
+}
+
 /// How a text, sent with `COM_QUERY`, reads what the server cannot tell: what the last statement
-/// left, if it was kept, and the connection's id as the client knows it. Within other statements
-/// `CONNECTION_ID()` is the backend's, as is what `information_schema.PROCESSLIST` shows.
+/// left, if it was kept, the connection's id as the client knows it, and the socket. Within other
+/// statements `CONNECTION_ID()` is the backend's, as is what `information_schema.PROCESSLIST` shows.
 #[must_use]
-pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: u32) -> Reading {
+pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: Connection<'_>) -> Reading {
     let named = left.and_then(|left| Some((left, mentioned(text)?)));
     if named.is_none() && !asks_for_connection(text) {
         return Reading::No;
@@ -79,7 +90,8 @@ pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: u32) -> Readin
         .map(asked)
         .collect();
     let value = |item| match item {
-        Asked::Connection => Some(connection.to_string().into_bytes()),
+        Asked::Connection => Some(connection.id.to_string().into_bytes()),
+        Asked::Socket => Some(connection.socket.into()),
         item => left?.value(item),
     };
     items.map_or(cannot, |items| {
@@ -87,13 +99,15 @@ pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: u32) -> Readin
     })
 }
 
-/// Whether a text may be about `CONNECTION_ID()`; most are not, and are not read word by word.
+/// Whether a text may be about `CONNECTION_ID()` or `@@socket`; most are not, and are not read word
+/// by word.
 fn asks_for_connection(text: &[u8]) -> bool {
-    let mut places = memchr::memchr_iter(b'_', text);
-    places.any(|at| {
-        text.get(at.saturating_sub(10)..at + 3)
-            .is_some_and(|word| word.eq_ignore_ascii_case(b"CONNECTION_ID"))
-    })
+    let is = |range: std::ops::Range<usize>, word: &[u8]| {
+        let there = text.get(range);
+        there.is_some_and(|there| there.eq_ignore_ascii_case(word))
+    };
+    memchr::memchr2_iter(b'_', b'@', text)
+        .any(|at| is(at.saturating_sub(10)..at + 3, b"CONNECTION_ID") || is(at..at + 7, b"@socket"))
 }
 
 impl Aftermath {
@@ -121,7 +135,7 @@ impl Aftermath {
             Asked::FoundRows => Some(self.found_rows.to_string().into_bytes()),
             Asked::Warnings => Some(self.warnings.to_string().into_bytes()),
             Asked::Errors => Some(self.errors.to_string().into_bytes()),
-            Asked::Connection | Asked::Other => None,
+            Asked::Connection | Asked::Socket | Asked::Other => None,
         }
     }
 
@@ -207,9 +221,10 @@ fn asked(item: &[Token<'_>]) -> Option<Asked> {
             let table = [
                 ("WARNING_COUNT", Asked::Warnings),
                 ("ERROR_COUNT", Asked::Errors),
+                ("SOCKET", Asked::Socket),
             ];
-            let found = table.iter().find(|(word, _)| name.is(word))?;
-            (found.1, rest)
+            let found = table.iter().find(|(word, _)| name.is(word));
+            (found.map_or(Asked::Other, |found| found.1), rest)
         }
         _ => return None,
     };

@@ -134,6 +134,15 @@ impl Effects {
                 Self::Unknown
             };
         }
+        // it may be the current one
+        let mut second = lexer.clone();
+        if first.is("DROP")
+            && second
+                .next()
+                .is_some_and(|second| second.is("DATABASE") || second.is("SCHEMA"))
+        {
+            return Self::Unknown;
+        }
         if is_suspect(&first) || first.is("LOCK") || first.is("UNLOCK") || first.is("FLUSH") {
             return Self::Unknown;
         }
@@ -244,11 +253,18 @@ fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
     let mut hidden = false;
     let mut global = false;
     let mut first = true;
+    // whether what follows is a value, where @@GLOBAL is only read
+    let mut value = false;
+    let mut depth = 0_usize;
     while let Some(token) = lexer.next() {
         if ended {
             return Effects::Unknown;
         }
         match token {
+            Token::Other(b'(') => depth += 1,
+            Token::Other(b')') => depth = depth.saturating_sub(1),
+            Token::Other(b'=') => value = true,
+            Token::Other(b',') if depth == 0 => value = false,
             Token::UserVariable => return Effects::Unknown,
             Token::SystemVariable => replay.relative = true,
             Token::Semicolon => ended = true,
@@ -261,7 +277,7 @@ fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
                 };
             }
             Token::Word(_) if first && token.is("TRANSACTION") => return Effects::NextTransaction,
-            Token::Word(_) if token.is("GLOBAL") => global = true,
+            Token::Word(_) if token.is("GLOBAL") => global |= !value,
             Token::Word(word) => {
                 replay.parsing |= changes_parsing(word);
                 hidden |= HIDDEN
@@ -363,6 +379,8 @@ mod tests {
             ("create temporary table t (i int)", Effects::Unknown),
             ("CREATE TABLE temporary_things (i int)", Effects::None),
             ("CALL p()", Effects::Unknown),
+            ("DROP DATABASE d", Effects::Unknown),
+            ("DROP TABLE d", Effects::None),
             ("SELECT 1; SELECT 2", Effects::Unknown),
             ("SELECT 1;  ", Effects::None),
             ("FLUSH TABLES WITH READ LOCK", Effects::Unknown),
@@ -412,6 +430,14 @@ mod tests {
             ("SELECT RELEASE_LOCK('a')", Effects::Unknown),
             ("SET SESSION sql_log_bin=0", Effects::HiddenVariable),
             ("SET GLOBAL max_connections=10", Effects::Unknown),
+            ("SET a = 1, GLOBAL b = 1", Effects::Unknown),
+            (
+                "SET a = CONCAT(@@GLOBAL.a, 1), time_zone = 'x'",
+                Effects::Replay(Replay {
+                    relative: true,
+                    ..PLAIN
+                }),
+            ),
             ("SET TRANSACTION READ ONLY", Effects::NextTransaction),
             (
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",

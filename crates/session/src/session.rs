@@ -1,5 +1,7 @@
 //! One client session's state, independent of the backend that happens to serve it.
 
+mod asleep;
+
 use std::sync::Arc;
 
 use dormouse_wire::framer::ReplyEnd;
@@ -76,6 +78,12 @@ pub struct Session {
     /// Whether anything unknown has been run since the last backend was taken.
     tainted: bool,
     pins: Vec<Pin>,
+    /// A transaction said to be open while the server slept.
+    deferred: Option<asleep::Deferred>,
+    /// Whether `COM_RESET_CONNECTION` has been seen.
+    was_reset: bool,
+    /// What was answered while the server slept and its backend has yet to run.
+    owed: Vec<Box<[u8]>>,
 }
 
 impl Session {
@@ -110,16 +118,22 @@ impl Session {
             doubtful: false,
             tainted: false,
             pins: Vec::new(),
+            deferred: None,
+            was_reset: false,
+            owed: Vec::new(),
         }
     }
 
     /// The status flags a server would put into an answer now.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status
+        match &self.deferred {
+            Some(deferred) => self.status.with(deferred.status()),
+            None => self.status,
+        }
     }
 
-    /// Whether a transaction is open.
+    /// Whether a transaction is open on the server.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         self.status.contains(Status::IN_TRANS)
@@ -357,21 +371,31 @@ impl Session {
                 .log
                 .iter()
                 .any(|text| text.windows(4).any(|w| w.eq_ignore_ascii_case(b"role")));
+        // which a reset leaves
+        let found_rows = match (&self.aftermath, self.last) {
+            (Some(aftermath), _) => Some(aftermath.found_rows),
+            (None, Last::Is { found_rows, .. }) => Some(found_rows),
+            (None, Last::Ask) => None,
+        };
         *self = Self {
             multi_statements: self.multi_statements,
+            was_reset: true,
             knowledge: if role_may_differ {
                 Knowledge::Unknown
             } else {
                 Knowledge::Known
             },
             tainted: role_may_differ,
-            last: match self.last {
-                Last::Is { found_rows, .. } => Last::Is {
-                    row_count: 0,
+            aftermath: found_rows.map(|found_rows| {
+                Box::new(Aftermath {
                     found_rows,
-                },
-                Last::Ask => Last::Ask,
-            },
+                    ..Aftermath::default()
+                })
+            }),
+            last: found_rows.map_or(Last::Ask, |found_rows| Last::Is {
+                row_count: 0,
+                found_rows,
+            }),
             ..Self::new(self.schema.take())
         };
     }
@@ -502,6 +526,8 @@ impl Session {
         self.temporaries = Temporaries::default();
         self.texts.moved();
         self.pins.clear();
+        // it is in the log
+        self.owed.clear();
         self.knowledge = Knowledge::Known;
         lost
     }
@@ -552,6 +578,7 @@ impl Session {
     #[must_use]
     pub fn is_tainted(&self) -> bool {
         self.tainted
+            || !self.owed.is_empty()
             || self.knowledge == Knowledge::Unknown
             || !self.next_transaction.is_empty()
             || self.texts.restore().next().is_some()

@@ -255,6 +255,28 @@ const PINS: &str = "
 ";
 
 const TAIL: &str = "
+## Answered while the server sleeps
+
+A database that is suspended or parked answers these itself, byte for byte as its server would, and sleeps on.
+Everything else wakes it, and so does one of these wherever an answer is not sure. A database whose
+`init_connect` is set, or whose SQL mode is `ORACLE`, is woken by all of them but commands.
+
+- `COM_PING`, `COM_RESET_CONNECTION`, `COM_CHANGE_USER`, `COM_SET_OPTION`, `COM_STMT_CLOSE`, `COM_STMT_RESET`,
+  `COM_QUIT`; `COM_INIT_DB` and `USE` of a schema there is.
+- `SELECT`, with names and `LIMIT`, of whole numbers, texts, `@@name`, `@@SESSION.name`, `@@GLOBAL.name`,
+  `VERSION()`, `DATABASE()`, `SCHEMA()`, `CONNECTION_ID()`; `DO 1`; a comment.
+- `SET` of `NAMES` (utf8mb4, utf8mb3, latin1, ascii, with or without `COLLATE`), `autocommit`, `sql_mode` (also with
+  `CONCAT(@@sql_mode, …)`), `time_zone` (an offset or `SYSTEM`), `character_set_results`, isolation level and access
+  mode (`SET TRANSACTION` too), `foreign_key_checks`, `unique_checks`, `sql_auto_is_null`, `sql_safe_updates`,
+  `sql_select_limit`, `max_statement_time`, `group_concat_max_len`, the timeouts for waiting, reading, writing and locks,
+  and `session_track_…`. Later answers follow it, and the next backend is brought to it.
+- `BEGIN` and `START TRANSACTION`: the transaction is said to be open, and is begun in front of the first
+  statement that needs the server. `COMMIT` and `ROLLBACK` where there is no more than that.
+
+A session that has a backend on a suspended server is answered if its state is known and no transaction is
+open; what depends on variables only if no global one has been set by a statement since the server started.
+`SHOW DORMOUSE STATUS` counts the answers (`sleeping_answers`).
+
 ## Known weaknesses
 
 - The server does not tell when a stored function or trigger, behind a plain `SELECT` or `INSERT`, takes a lock
@@ -266,6 +288,9 @@ const TAIL: &str = "
   it may be that of a question of Dormouse's own.
 - A pooled backend keeps the global privileges of the moment it was opened, as any connection does: a client that
   logs in after a `GRANT … ON *.*` may get one of before. It is closed when nobody has needed it for a minute.
+- `USE` of a schema that the user has no right to is answered with OK by a database that sleeps.
+- A login with `IGNORE_SPACE` or `INTERACTIVE` has after `COM_RESET_CONNECTION` what it had after the login, where
+  a server leaves those out.
 - `--pooling session` switches sharing off for a database: then only parks and kills move sessions.
 
 This page is made by `cargo run -p dormouse-session --example session-state > docs/session-state.md`.

@@ -24,6 +24,10 @@ pub struct Client {
     pub greeting: Option<Greeting>,
     /// What the client says it can do.
     pub capabilities: Capabilities,
+    /// The collation its login names.
+    pub collation: u8,
+    /// What its login tells of the program.
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
     /// How many bytes [`receive`](Client::receive) has read, headers included.
     pub received: u64,
     seq: u8,
@@ -178,6 +182,8 @@ impl Client {
             stream,
             greeting: None,
             capabilities,
+            collation: 45,
+            attributes: Vec::new(),
             received: 0,
             seq: 0,
         }
@@ -209,12 +215,12 @@ impl Client {
         Login {
             capabilities: with_schema,
             max_packet: 1 << 24,
-            collation: 45,
+            collation: self.collation,
             user: user.as_bytes().to_vec(),
             auth,
             schema: schema.map(|schema| schema.as_bytes().to_vec()),
             plugin: Some(NATIVE.to_owned()),
-            attributes: Vec::new(),
+            attributes: self.attributes.clone(),
         }
         .encode()
     }

@@ -1,4 +1,4 @@
-//! The words every crate shares: names, ids, units, delays, states, accounts.
+//! The words every crate shares: names, ids, units, delays, states, accounts, variables.
 //!
 //! Nothing here does I/O or reads a clock; time is a [`jiff::Timestamp`] or a
 //! [`std::time::Duration`] handed in by the caller.
@@ -10,6 +10,7 @@ pub mod pool;
 pub mod state;
 pub mod traffic;
 pub mod units;
+pub mod variables;
 
 pub use account::{Account, Expiry, Transport, Verifier};
 pub use delay::Delay;
@@ -18,3 +19,4 @@ pub use pool::{Doing, PoolStatus, SessionStatus};
 pub use state::State;
 pub use traffic::{Activity, Pooling, Target, Veto};
 pub use units::{Bytes, UnitRange, Units};
+pub use variables::{VARIABLES, Variable, VariableKind, Variables};

@@ -79,11 +79,13 @@ impl Actor {
             accounts,
             schemas,
             globals,
+            variables,
         } = self.unless_wanted(snapshot).await?;
         let noted = Noted {
             accounts,
             schemas: Some(schemas),
             globals,
+            variables,
             fresh: true,
         };
         let change = Change::Note {

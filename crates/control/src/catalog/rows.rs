@@ -34,7 +34,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
             "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
-             globals, fresh FROM databases ORDER BY name",
+             globals, fresh, variables FROM databases ORDER BY name",
         )?
         .query_map([], database)?
         .collect::<Result<_, _>>()?;
@@ -55,6 +55,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
 fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
     let generation: i64 = row.get(5)?;
     let schemas: Option<String> = row.get(8)?;
+    let variables: Option<String> = row.get(11)?;
     Ok(DatabaseRow {
         name: parsed(row, 0)?,
         instance: InstanceId(row.get(1)?),
@@ -68,6 +69,7 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
             schemas: schemas.map(|_| json(row, 8)).transpose()?,
             globals: json(row, 9)?,
             fresh: row.get(10)?,
+            variables: variables.map(|_| json(row, 11)).transpose()?,
         },
     })
 }
@@ -133,7 +135,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         Change::Note { name, noted } => {
             connection
                 .prepare_cached(
-                    "UPDATE databases SET accounts = ?2, schemas = ?3, globals = ?4, fresh = ?5 \
+                    "UPDATE databases SET accounts = ?2, schemas = ?3, globals = ?4, fresh = ?5, \
+                     variables = ?6 \
                      WHERE name = ?1",
                 )?
                 .execute(params![
@@ -141,7 +144,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                     text(&noted.accounts)?,
                     noted.schemas.as_ref().map(text).transpose()?,
                     text(&noted.globals)?,
-                    noted.fresh
+                    noted.fresh,
+                    noted.variables.as_ref().map(text).transpose()?
                 ])?;
         }
         Change::Stale(name) => {
@@ -169,8 +173,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, instance, spec, state, since, generation, reason, \
-             accounts, schemas, globals, fresh) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             accounts, schemas, globals, fresh, variables) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -183,7 +187,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             text(&row.noted.accounts)?,
             row.noted.schemas.as_ref().map(text).transpose()?,
             text(&row.noted.globals)?,
-            row.noted.fresh
+            row.noted.fresh,
+            row.noted.variables.as_ref().map(text).transpose()?
         ])?;
     Ok(())
 }

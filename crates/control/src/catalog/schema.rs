@@ -48,6 +48,9 @@ const STEPS: &[&str] = &[
         '\"require_tls\":false', '\"transport\":\"any\",\"expiry\":null'),
         '\"require_tls\":true', '\"transport\":\"tls\",\"expiry\":null');
 ",
+    "
+    ALTER TABLE databases ADD COLUMN variables TEXT;    -- JSON, noted like the three above
+",
 ];
 
 /// Why a catalog cannot be used.

@@ -26,6 +26,7 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
         reason: "it was created".to_owned(),
         noted: Noted {
             globals: vec![("a".to_owned(), "'b'".to_owned())],
+            variables: Some([("version", "1")].into_iter().collect()),
             ..Noted::default()
         },
     }
@@ -237,8 +238,11 @@ fn accounts_that_an_earlier_format_noted_are_read() {
         )
     };
     let accounts = format!("[{},{}]", account("a", false), account("b", true));
-    raw.execute_batch("INSERT INTO instances VALUES (1, 'claimed', 'v'); PRAGMA user_version = 1;")
-        .unwrap();
+    raw.execute_batch(
+        "INSERT INTO instances VALUES (1, 'claimed', 'v');
+         ALTER TABLE databases DROP COLUMN variables; PRAGMA user_version = 1;",
+    )
+    .unwrap();
     raw.execute(
         "INSERT INTO databases VALUES ('shop', 1, ?1, 'parked', 0, 1, '', ?2, NULL, '[]', 1)",
         [serde_json::to_string(&Spec::default()).unwrap(), accounts],
@@ -267,7 +271,7 @@ fn a_newer_catalog_is_not_touched() {
         .unwrap();
     let path = dir.path().join(FILE);
     let expected = format!(
-        "the catalog {}: it has format 99, this dormouse knows up to 2",
+        "the catalog {}: it has format 99, this dormouse knows up to 3",
         path.display()
     );
     assert_eq!(error.to_string(), expected);

@@ -136,6 +136,7 @@ impl Servers for AdminServers {
             accounts: admin.accounts(None).await?,
             schemas: admin.schemas().await?,
             globals: admin.changed_globals().await?,
+            variables: Some(admin.variables().await?),
         })
     }
 

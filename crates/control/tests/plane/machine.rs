@@ -379,6 +379,7 @@ impl Machine {
                 .collect(),
             schemas: vec!["mysql".to_owned(), "shop".to_owned()],
             globals: i.globals.clone(),
+            variables: None,
         })
         .await
     }

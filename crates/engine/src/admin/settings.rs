@@ -1,5 +1,7 @@
 //! What a park must not lose and a files-only database cannot tell: schemas and global variables.
 
+use dormouse_types::{VARIABLES, VariableKind, Variables};
+
 use super::{Admin, AdminError, PATIENCE, literal};
 
 /// Variables that the machinery sets itself, or that trigger an action when set.
@@ -58,6 +60,38 @@ impl Admin {
             .collect())
     }
 
+    /// The global variables that clients ask for ([`VARIABLES`]), as `SELECT @@GLOBAL.name` shows
+    /// them.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn variables(&mut self) -> Result<Variables, AdminError> {
+        let names: Vec<String> = VARIABLES.iter().map(|v| literal(v.name)).collect();
+        let sql = format!(
+            "SELECT LOWER(VARIABLE_NAME), COALESCE(GLOBAL_VALUE, ''), GLOBAL_VALUE_ORIGIN \
+             FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME IN ({})",
+            names.join(", ")
+        );
+        let rows = self.run("a look at the variables", &sql, PATIENCE).await?;
+        // the expression is what a client asks (Django)
+        let zones = "SELECT CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
+        let zones = self
+            .run("a look at the time zones", zones, PATIENCE)
+            .await?;
+        let mut changed = false;
+        let mut all = vec![(Variables::TIME_ZONES.to_owned(), zones.text(0, 0))];
+        for [name, value, origin] in rows.texts() {
+            let by_sql = origin == "SQL";
+            changed |= by_sql;
+            // a restart forgets what was set of these
+            if !by_sql || !OURS.contains(&name.as_str()) {
+                all.push((name.clone(), shown(&name, value)));
+            }
+        }
+        all.push((Variables::CHANGED.to_owned(), u8::from(changed).to_string()));
+        Ok(all.into_iter().collect())
+    }
+
     /// Sets global variables to what [`changed_globals`](Self::changed_globals) once said. Says
     /// which the server (another version, perhaps) would not take.
     ///
@@ -95,6 +129,18 @@ impl Admin {
             }
         }
         Ok(not_set)
+    }
+}
+
+/// A variable's value as a `SELECT` shows it.
+fn shown(name: &str, value: String) -> String {
+    let is_flag = VARIABLES
+        .iter()
+        .any(|v| v.name == name && v.kind == VariableKind::Flag);
+    match value.as_str() {
+        "ON" if is_flag => "1".to_owned(),
+        "OFF" if is_flag => "0".to_owned(),
+        _ => value,
     }
 }
 

@@ -44,7 +44,9 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
         limits.wait_timeout.as_secs()
     };
     debug!(database = %admitted.membership.database.name, user = admitted.identity.user, id, "login");
+    let never_wakes = admitted.identity.is_one_of(&shared.config.never_wakes);
     let mut attendant = Attendant {
+        never_wakes,
         enrolled: admitted.account.enrolled,
         state: Box::new(Session::new(admitted.schema.map(Into::into))),
         identity: Arc::new(admitted.identity),

@@ -74,6 +74,7 @@ impl Attendant {
         // the packet has two bytes, a login but one
         identity.collation = u8::try_from(login.collation).unwrap_or(identity.collation);
         identity.attributes = login.attributes;
+        self.never_wakes = identity.is_one_of(&self.shared.config.never_wakes);
         self.enrolled = account.enrolled;
         let schema = login.schema.filter(|schema| !schema.is_empty());
         *self.state = Session::new(schema.map(Into::into));

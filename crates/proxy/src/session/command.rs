@@ -1,6 +1,6 @@
 //! What each command means for the session.
 
-use dormouse_session::aftermath::reading;
+use dormouse_session::aftermath::{Connection, reading};
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Reading, Show};
@@ -20,7 +20,7 @@ impl Attendant {
         };
         match incoming.command {
             Command::Query => self.query(incoming).await,
-            Command::Ping => self.reply_ok().await,
+            Command::Ping => self.ping().await,
             Command::Quit => Err(Over),
             Command::StmtExecute | Command::StmtBulkExecute => self.execute(incoming).await,
             Command::StmtPrepare => self.prepare(incoming).await,
@@ -91,7 +91,10 @@ impl Attendant {
                 Some(show) => return self.show(show).await,
             }
         }
-        match reading(text, self.state.aftermath(), self.membership.handle.id) {
+        if self.database().door.is_shut() && Box::pin(self.query_asleep(&incoming)).await? {
+            return Ok(());
+        }
+        match reading(text, self.state.aftermath(), self.connection()) {
             Reading::No => {}
             Reading::Patch(values) => self.edit = Some(Edit::Row(values)),
             Reading::Reply(packets) => {
@@ -126,6 +129,14 @@ impl Attendant {
         Ok(())
     }
 
+    /// What the client is told of its connection in place of the server's word.
+    pub(super) fn connection(&self) -> Connection<'_> {
+        Connection {
+            id: self.membership.handle.id,
+            socket: self.shared.socket(),
+        }
+    }
+
     /// Runs a command that is no statement of the client's.
     async fn run_command(&mut self, incoming: Incoming) -> Result<Option<ReplyEnd>, Over> {
         let end = self.run_on_server(incoming, None).await?;
@@ -144,6 +155,9 @@ impl Attendant {
     }
 
     async fn init_db(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if self.init_db_asleep(&incoming).await? {
+            return Ok(());
+        }
         let name = incoming.argument().to_vec();
         if let Some(end) = self.run_command(incoming).await?
             && end.error.is_none()
@@ -154,6 +168,9 @@ impl Attendant {
     }
 
     async fn set_option(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if self.set_option_asleep(&incoming).await? {
+            return Ok(());
+        }
         let on = incoming.argument().first() == Some(&0);
         if let Some(end) = self.run_on_server(incoming, None).await?
             && end.error.is_none()
@@ -167,6 +184,7 @@ impl Attendant {
     async fn reset_connection(&mut self, incoming: Incoming) -> Result<(), Over> {
         self.lost.clear();
         self.limit_idle(self.idle_default);
+        self.reset_asleep();
         if self.backend.is_none() {
             self.state.reset();
             return self.reply_ok().await;

@@ -97,7 +97,7 @@ impl Attendant {
         if let Some(left) = self.state.aftermath()
             && let Some(text) = &text
             && let Reading::Cannot(_) | Reading::Patch(_) | Reading::Reply(_) =
-                reading(text, Some(left), 0)
+                reading(text, Some(left), self.connection())
         {
             let what = mentioned(text).unwrap_or("it");
             self.skip(incoming.left, incoming.continues).await?;
@@ -158,9 +158,10 @@ impl Attendant {
         let Some(statement) = self.state.statements.get(id) else {
             return Ok(());
         };
+        let nothing = !statement.cursor && !statement.long_data;
         statement.cursor = false;
         statement.long_data = false;
-        if statement.backend.is_none() {
+        if statement.backend.is_none() || nothing && self.is_asleep() {
             return self.reply_ok().await;
         }
         self.run_on_server(incoming, Some(id)).await.map(|_| ())

@@ -57,7 +57,9 @@ impl Attendant {
                 Ok(()) => {}
                 Err(Unready::Gone) => {
                     drop(pass);
-                    self.shared.plane.demand(&self.database().name);
+                    if !self.never_wakes {
+                        self.shared.plane.demand(&self.database().name);
+                    }
                     let limit = self.shared.config.limits.hold_timeout;
                     let deadline = *patience.get_or_insert_with(|| Instant::now() + limit);
                     if Instant::now() >= deadline {
@@ -145,6 +147,10 @@ impl Attendant {
 
     /// Waits at the door. The outer error ends the session, the inner one is for the client.
     async fn pass(&mut self, incoming: &mut Incoming) -> Result<Result<Pass, ErrPacket>, Over> {
+        if self.never_wakes {
+            let pass = self.database().door.enter_quietly();
+            return Ok(pass.ok_or_else(refusal::never_wakes));
+        }
         let limits = &self.shared.config.limits;
         let known = self.backend.as_ref().map(|backend| &backend.target);
         let amidst = || self.state.in_transaction() || !self.state.is_free();
@@ -197,6 +203,11 @@ impl Attendant {
                     return Ok(Err(unready));
                 }
             }
+        }
+        if self.state.owes()
+            && let Err(unready) = Box::pin(self.catch_up(true)).await
+        {
+            return Ok(Err(unready));
         }
         let Some(id) = statement.filter(|_| command != Command::StmtPrepare) else {
             return Ok(Ok(()));

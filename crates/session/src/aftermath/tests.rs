@@ -1,5 +1,10 @@
 use super::*;
 
+const HERE: Connection<'_> = Connection {
+    id: 7,
+    socket: "/here",
+};
+
 fn aftermath() -> Aftermath {
     Aftermath {
         row_count: -1,
@@ -60,7 +65,7 @@ fn a_statement_that_asks_for_it_is_recognised() {
         ),
     ] {
         assert_eq!(
-            reading(text.as_bytes(), Some(&aftermath()), 7),
+            reading(text.as_bytes(), Some(&aftermath()), HERE),
             expected,
             "{text}"
         );
@@ -72,7 +77,7 @@ fn without_warnings_the_server_can_say_so_itself() {
     let none = Aftermath::default();
     for text in ["SHOW WARNINGS", "SHOW ERRORS", "SHOW WARNINGS LIMIT 1"] {
         assert_eq!(
-            reading(text.as_bytes(), Some(&none), 7),
+            reading(text.as_bytes(), Some(&none), HERE),
             Reading::No,
             "{text}"
         );
@@ -103,15 +108,19 @@ fn a_client_is_told_the_connection_id_it_was_given() {
             "SELECT LAST_INSERT_ID(), CONNECTION_ID()",
             Reading::Patch(vec![None, id()]),
         ),
+        (
+            "SELECT @@max_allowed_packet,@@wait_timeout,@@socket",
+            Reading::Patch(vec![None, None, Some(b"/here".to_vec())]),
+        ),
         ("SELECT CONNECTION_ID() + 1", Reading::No),
         ("KILL QUERY CONNECTION_ID()", Reading::No),
         ("SELECT 'CONNECTION_ID()'", Reading::No),
         ("SELECT connection_identifier", Reading::No),
     ] {
-        assert_eq!(reading(text.as_bytes(), None, 7), expected, "{text}");
+        assert_eq!(reading(text.as_bytes(), None, HERE), expected, "{text}");
     }
     assert_eq!(
-        reading(b"SELECT ROW_COUNT(), CONNECTION_ID()", None, 7),
+        reading(b"SELECT ROW_COUNT(), CONNECTION_ID()", None, HERE),
         Reading::Patch(vec![None, id()]),
         "the server knows the first"
     );
@@ -119,7 +128,7 @@ fn a_client_is_told_the_connection_id_it_was_given() {
         reading(
             b"SELECT ROW_COUNT(), CONNECTION_ID()",
             Some(&aftermath()),
-            7
+            HERE
         ),
         Reading::Patch(vec![aftermath().value(Asked::RowCount), id()])
     );

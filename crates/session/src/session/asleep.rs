@@ -1,0 +1,256 @@
+//! Answers while the server sleeps, and what the session owes its backend for them.
+
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::framer::ReplyEnd;
+use dormouse_wire::reply::{OkPacket, SessionChange};
+use dormouse_wire::status::Status;
+use dormouse_wire::{packet, rows};
+
+use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Session};
+use crate::effects::{Effects, Kind};
+use crate::sleeping::known::Known;
+use crate::sleeping::set::Change;
+use crate::sleeping::{Answer, Ground, answer};
+
+/// A transaction that the client was told is open and that is begun in front of its first real
+/// statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Deferred {
+    statement: Box<[u8]>,
+    status: Status,
+}
+
+impl Deferred {
+    pub(super) fn status(&self) -> Status {
+        self.status
+    }
+}
+
+/// An answer given without the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asleep {
+    /// Its packets.
+    pub packets: Vec<u8>,
+    /// What it has set `wait_timeout` to, in seconds.
+    pub wait_timeout: Option<u64>,
+}
+
+impl Session {
+    /// Answers a statement without the server; `None` if only that can. The packets are those the
+    /// server would send, and the session is as if it had run the statement.
+    pub fn answer_asleep(&mut self, text: &[u8], ground: &Ground<'_>) -> Option<Asleep> {
+        let unknown = self.knowledge == Knowledge::Unknown || self.hidden_variable;
+        if unknown || self.in_transaction() || self.warned {
+            return None;
+        }
+        let mut known = self.variables(ground);
+        if known.is_none() && !ground.backend {
+            // not even the status flags are known
+            return None;
+        }
+        let deferred = self.deferred.is_some();
+        let schema = self.schema.as_deref();
+        let answer = answer(text, known.as_mut(), schema, deferred, ground)?;
+        let lasting = match &known {
+            Some(known) => known.status()?,
+            None => self.status,
+        };
+        let effects = Effects::of(text);
+        let has_room = match (&answer, effects) {
+            (Answer::Row(_) | Answer::Nothing, Effects::None) => true,
+            (Answer::Begin { .. } | Answer::End, Effects::None) => true,
+            // statements that were prepared would be prepared again under other rules
+            (_, Effects::Replay(replay))
+                if (replay.parsing || replay.schema) && self.has_prepared() =>
+            {
+                false
+            }
+            (Answer::Set { .. } | Answer::Use(_), Effects::Replay(replay)) => {
+                !replay.relative && self.log.iter().any(|entry| **entry == *text)
+                    || self.log.len() < LOG_STATEMENTS && self.log_bytes + text.len() <= LOG_BYTES
+            }
+            (Answer::Set { .. }, Effects::NextTransaction) => {
+                self.next_transaction.len() < LOG_STATEMENTS
+            }
+            _ => false,
+        };
+        if !has_room {
+            return None;
+        }
+        self.status = lasting;
+        let wait_timeout = answer.wait_timeout();
+        let packets = self.give(text, effects, answer, known.as_ref(), ground);
+        Some(Asleep {
+            packets,
+            wait_timeout,
+        })
+    }
+
+    fn has_prepared(&self) -> bool {
+        !self.statements.is_empty() || self.texts.restore().next().is_some()
+    }
+
+    /// Its variables, as far as they can be told.
+    fn variables<'a>(&self, ground: &Ground<'a>) -> Option<Known<'a>> {
+        // a reset does not bring back all that a login sets
+        let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
+        let plain = (ground.capabilities & odd) == Capabilities::NONE && ground.collation < 250;
+        if self.was_reset && !plain {
+            return None;
+        }
+        let mut known = Known::at_login(ground.globals?, ground.collation, ground.capabilities)?;
+        for text in self.restore() {
+            known.follow(&text)?;
+        }
+        known.keep("wait_timeout", ground.wait_timeout.to_string());
+        known.keep("socket", ground.socket.to_owned());
+        known.status().map(|_| known)
+    }
+
+    fn give(
+        &mut self,
+        text: &[u8],
+        effects: Effects,
+        answer: Answer,
+        known: Option<&Known<'_>>,
+        ground: &Ground<'_>,
+    ) -> Vec<u8> {
+        let mut rows = None;
+        let mut tracked = Vec::new();
+        let mut row = None;
+        let mut kind = Kind::Change;
+        match answer {
+            Answer::Row(found) => {
+                rows = Some(1);
+                kind = Kind::Select;
+                row = Some(found);
+            }
+            Answer::Nothing => {}
+            Answer::Set { tracked: told, .. } => tracked = told,
+            Answer::Use(name) => {
+                if known.and_then(|known| known.flag("session_track_schema")) == Some(true) {
+                    tracked.push(SessionChange::Schema(name));
+                }
+            }
+            Answer::Begin { read_only } => self.begin(text, read_only, known),
+            Answer::End => {
+                self.deferred = None;
+                self.next_transaction.clear();
+            }
+        }
+        let owed = matches!(effects, Effects::Replay(_) | Effects::NextTransaction);
+        if ground.backend && owed {
+            self.owed.push(text.into());
+        }
+        let end = ReplyEnd {
+            status: Some(self.status()),
+            rows,
+            ..ReplyEnd::default()
+        };
+        self.note_answer(text, effects, kind, &end);
+        if let Some((columns, values)) = row {
+            return rows::result(&columns, &[values], ground.capabilities, self.status());
+        }
+        let ok = OkPacket {
+            status: self.status(),
+            session_changes: tracked,
+            ..OkPacket::default()
+        };
+        let mut packets = Vec::new();
+        packet::write_packet(&mut packets, 1, &ok.encode(ground.capabilities, false));
+        packets
+    }
+
+    /// Notes what the answer changes, and what it leaves for later statements to ask: that is
+    /// Dormouse's to answer, as far as it is known; the rest of it a backend still has.
+    fn note_answer(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
+        let before = self.aftermath.clone();
+        if effects == Effects::None {
+            // nothing has begun on a server: what the next transaction is to be stays
+            self.ended(text, effects, kind, end);
+        } else {
+            self.ran(text, effects, kind, end);
+        }
+        if self.aftermath.is_some() {
+            return;
+        }
+        match (self.last, before) {
+            (super::Last::Is { .. }, _) => self.arrived(),
+            (super::Last::Ask, Some(mut before)) => {
+                before.row_count = if end.rows.is_some() { -1 } else { 0 };
+                self.aftermath = Some(before);
+            }
+            (super::Last::Ask, None) => {}
+        }
+    }
+
+    fn begin(&mut self, text: &[u8], read_only: Option<bool>, known: Option<&Known<'_>>) {
+        if self.deferred.is_some() {
+            // which ends here
+            self.next_transaction.clear();
+        }
+        let next = self.next_transaction.iter().rev().find_map(|text| {
+            let known = known?;
+            let changes = crate::sleeping::set::followed(text, known)?;
+            changes.iter().find_map(|change| match change {
+                Change::NextTransaction { read_only } => *read_only,
+                _ => None,
+            })
+        });
+        let usual = || known.and_then(|known| known.flag("tx_read_only"));
+        let read_only = read_only.or(next).or_else(usual).unwrap_or_default();
+        let status = if read_only {
+            Status::IN_TRANS.with(Status::IN_TRANS_READONLY)
+        } else {
+            Status::IN_TRANS
+        };
+        self.deferred = Some(Deferred {
+            statement: text.into(),
+            status,
+        });
+    }
+
+    /// Notes a `COM_PING`, which no server sees: it changes `ROW_COUNT()`.
+    pub fn pinged(&mut self) {
+        if self.last != super::Last::Ask {
+            self.arrived();
+        }
+        if let Some(aftermath) = &mut self.aftermath {
+            aftermath.row_count = 0;
+        }
+        if let super::Last::Is { row_count, .. } = &mut self.last {
+            *row_count = 0;
+        }
+    }
+
+    /// `COM_INIT_DB` without the server: the OK packet's bytes, or `None` if only the server can
+    /// tell.
+    pub fn use_asleep(&mut self, schema: &[u8], ground: &Ground<'_>) -> Option<Asleep> {
+        let plain = schema.is_ascii() && !schema.contains(&b'`') && !schema.is_empty();
+        let text = [b"USE `", schema, b"`"].concat();
+        plain.then(|| self.answer_asleep(&text, ground)).flatten()
+    }
+
+    /// Whether a backend must be told something before it may run a statement.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        !self.owed.is_empty() || self.deferred.is_some()
+    }
+
+    /// The statements that were answered and that the backend has not run.
+    pub fn take_owed(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.owed)
+    }
+
+    /// The statement that begins the transaction of which the client believes that it is open.
+    #[must_use]
+    pub fn deferred(&self) -> Option<&[u8]> {
+        self.deferred.as_ref().map(|deferred| &*deferred.statement)
+    }
+
+    /// It has been begun; the server's answer had this status.
+    pub fn begun(&mut self, status: Status) {
+        self.deferred = None;
+        self.saw_status(status);
+    }
+}

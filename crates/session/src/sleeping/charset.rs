@@ -1,0 +1,133 @@
+//! The character sets and collations with which answers can be given.
+//!
+//! Numbers are those in column definitions. A server sends the UCA 14.0.0 collations under those of
+//! UCA 4.0.0, for their own do not fit into the bytes clients know (MariaDB 10.10 and later).
+
+use dormouse_types::Variables;
+
+/// One collation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Collation {
+    pub(crate) name: &'static str,
+    pub(crate) charset: &'static str,
+    /// As column definitions have it.
+    pub(crate) number: u16,
+    /// The most bytes of a character.
+    pub(crate) width: u32,
+}
+
+const fn of(name: &'static str, charset: &'static str, number: u16, width: u32) -> Collation {
+    Collation {
+        name,
+        charset,
+        number,
+        width,
+    }
+}
+
+/// The first of each character set is the one compiled in as its default.
+const COLLATIONS: [Collation; 16] = [
+    of("utf8mb4_general_ci", "utf8mb4", 45, 4),
+    of("utf8mb4_bin", "utf8mb4", 46, 4),
+    of("utf8mb4_unicode_ci", "utf8mb4", 224, 4),
+    of("utf8mb4_unicode_520_ci", "utf8mb4", 246, 4),
+    of("utf8mb4_uca1400_ai_ci", "utf8mb4", 224, 4),
+    of("utf8mb3_general_ci", "utf8mb3", 33, 3),
+    of("utf8mb3_bin", "utf8mb3", 83, 3),
+    of("utf8mb3_unicode_ci", "utf8mb3", 192, 3),
+    of("utf8mb3_unicode_520_ci", "utf8mb3", 214, 3),
+    of("utf8mb3_uca1400_ai_ci", "utf8mb3", 192, 3),
+    of("latin1_swedish_ci", "latin1", 8, 1),
+    of("latin1_bin", "latin1", 47, 1),
+    of("latin1_general_ci", "latin1", 48, 1),
+    of("latin1_general_cs", "latin1", 49, 1),
+    of("ascii_general_ci", "ascii", 11, 1),
+    of("ascii_bin", "ascii", 65, 1),
+];
+
+/// MySQL 8's own, which MariaDB 11.4.5 and later know by name and number.
+const MYSQL_8: Collation = of("utf8mb4_0900_ai_ci", "utf8mb4", 255, 4);
+
+/// How a server's collations are found by name and number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Collations<'a>(pub(crate) &'a Variables);
+
+impl Collations<'_> {
+    fn knows_mysql_8(self) -> bool {
+        let version = self.0.get("version");
+        version.is_some_and(|version| version.starts_with("11.8."))
+    }
+
+    /// Whether a character set called `utf8` is `utf8mb3`.
+    fn utf8(self) -> &'static str {
+        let modes = self.0.get("old_mode").unwrap_or_default();
+        if modes.split(',').any(|mode| mode == "UTF8_IS_UTF8MB3") {
+            "utf8mb3"
+        } else {
+            "utf8mb4"
+        }
+    }
+
+    /// The character set's own name.
+    fn charset(self, name: &str) -> String {
+        let name = name.to_ascii_lowercase();
+        match name.as_str() {
+            "utf8" => self.utf8().to_owned(),
+            _ => name,
+        }
+    }
+
+    /// A collation by its name.
+    pub(crate) fn named(self, name: &str) -> Option<Collation> {
+        let mut name = name.to_ascii_lowercase();
+        if let Some(rest) = name.strip_prefix("utf8_") {
+            name = format!("{}_{rest}", self.utf8());
+        }
+        let known = COLLATIONS.iter().find(|one| one.name == name).copied();
+        known.or_else(|| (name == MYSQL_8.name && self.knows_mysql_8()).then_some(MYSQL_8))
+    }
+
+    /// The collation of a character set that is compiled in: of results whose character set is set
+    /// by itself.
+    pub(crate) fn compiled(self, charset: &str) -> Option<Collation> {
+        let charset = self.charset(charset);
+        COLLATIONS
+            .iter()
+            .find(|one| one.charset == charset)
+            .copied()
+    }
+
+    /// The default collation of a character set, as `character_set_collations` says (11.2 and later).
+    pub(crate) fn default(self, charset: &str) -> Option<Collation> {
+        let charset = self.charset(charset);
+        let mapped = self.0.get("character_set_collations").unwrap_or_default();
+        let mapped = mapped
+            .split(',')
+            .find_map(|pair| pair.strip_prefix(&*charset)?.strip_prefix('='));
+        match mapped {
+            Some(name) => self.named(name),
+            None => self.compiled(&charset),
+        }
+    }
+
+    /// The collation a connection begins with that has this number in its login.
+    pub(crate) fn of_login(self, number: u8) -> Option<Collation> {
+        let number = u16::from(number);
+        if number == MYSQL_8.number {
+            if self.knows_mysql_8() {
+                return Some(MYSQL_8);
+            }
+            // a number the server does not know means its own collation
+            let version = self.0.get("version")?;
+            let own = self.0.get("collation_server")?;
+            let compiled = self.compiled("utf8mb4")?;
+            return (version.starts_with("10.") && own == compiled.name).then_some(compiled);
+        }
+        let found = COLLATIONS.iter().find(|one| one.number == number)?;
+        if self.compiled(found.charset) == Some(*found) {
+            self.default(found.charset)
+        } else {
+            Some(*found)
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Values: literals, variables and the few expressions of them that drivers send.
+
+use dormouse_types::VariableKind;
+use dormouse_wire::status::Status;
+
+use super::known::{Known, variable};
+use super::scan::{Kind, Token};
+use super::set::{is_session, split};
+
+/// Whether a quoted thing is a text.
+pub(crate) fn is_text(double: bool, known: &Known<'_>) -> bool {
+    let quotes = |status: Status| status.contains(Status::ANSI_QUOTES);
+    !double || known.status().is_some_and(|status| !quotes(status))
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Word(String),
+    Number(String),
+    Text(String),
+}
+
+/// Evaluates one of the few expressions that can be: literals, variables, `CONCAT`, parentheses and
+/// a `SELECT` of one of these.
+pub(crate) fn evaluate(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Value> {
+    match tokens {
+        [] => None,
+        [open, inside @ .., close] if open.is_sign("(") && close.is_sign(")") => {
+            match inside.split_first() {
+                Some((first, rest)) if first.is("SELECT") => evaluate(rest, known),
+                _ => evaluate(inside, known),
+            }
+        }
+        [one] => match one.kind {
+            Kind::Word => Some(Value::Word(one.text.to_owned())),
+            Kind::Number => Some(Value::Number(one.text.to_owned())),
+            Kind::Text { double } => {
+                is_text(double, known).then(|| Value::Text(one.text.to_owned()))
+            }
+            _ => None,
+        },
+        [whole, point, part] if point.is_sign(".") => {
+            let number = whole.kind == Kind::Number && part.kind == Kind::Number;
+            let together = whole.end == point.start && point.end == part.start;
+            let text = format!("{}.{}", whole.text, part.text);
+            (number && together).then_some(Value::Number(text))
+        }
+        [word, open, arguments @ .., close]
+            if word.is("CONCAT")
+                && open.is_sign("(")
+                && word.end == open.start
+                && close.is_sign(")") =>
+        {
+            let mut all = String::new();
+            for argument in split(arguments) {
+                match evaluate(argument, known)? {
+                    Value::Text(text) => all.push_str(&text),
+                    Value::Word(_) | Value::Number(_) => return None,
+                }
+            }
+            Some(Value::Text(all))
+        }
+        [at, rest @ ..] if at.kind == Kind::Variable => {
+            let reference = Reference::parse(rest)?;
+            let (kind, value) = reference.value(known)?;
+            // where a NULL would be wrong the server says so
+            let value = value?.to_owned();
+            Some(match kind {
+                VariableKind::Text => Value::Text(value),
+                VariableKind::Flag | VariableKind::Number => Value::Number(value),
+                VariableKind::Fraction => return None,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// `@@name`, `@@session.name`, `@@global.name`, without the `@@`.
+pub(crate) struct Reference<'a> {
+    name: &'a str,
+    global: bool,
+    scoped: bool,
+}
+
+impl<'a> Reference<'a> {
+    /// Reads it from all of the tokens, which must touch each other.
+    pub(crate) fn parse(tokens: &[Token<'a>]) -> Option<Self> {
+        if tokens.windows(2).any(|pair| pair[0].end != pair[1].start) {
+            return None;
+        }
+        let (name, global, scoped) = match tokens {
+            [name] => (name, false, false),
+            [scope, dot, name] if dot.is_sign(".") => {
+                let global = scope.is("GLOBAL");
+                (global || is_session(scope)).then_some((name, global, true))?
+            }
+            _ => return None,
+        };
+        let name = (name.kind == Kind::Word).then_some(name.text)?;
+        Some(Self {
+            name,
+            global,
+            scoped,
+        })
+    }
+
+    /// Its value; the inner `None` is NULL.
+    pub(crate) fn value<'k>(
+        &self,
+        known: &'k Known<'_>,
+    ) -> Option<(VariableKind, Option<&'k str>)> {
+        let variable = variable(self.name)?;
+        // the server may not have it, or only globally
+        let global = known.globals.get(variable.name)?;
+        if self.scoped && !self.global && !variable.session {
+            return None;
+        }
+        let value = if self.global || !variable.session {
+            Some(global)
+        } else {
+            known.value(variable.name)?
+        };
+        Some((variable.kind, value))
+    }
+}

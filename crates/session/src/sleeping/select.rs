@@ -1,0 +1,222 @@
+//! `SELECT` of values that are known, with the columns that a server gives them.
+//!
+//! Types, lengths and flags are those of MariaDB 10.11 and 11.8: `sql/item.cc` (`Item_int`,
+//! `Item_string`), `sql/item_func.cc` (`Item_func_get_system_var::fix_length_and_dec`).
+
+use dormouse_types::{VariableKind, Variables};
+use dormouse_wire::rows::{Column, Value};
+
+use super::charset::Collation;
+use super::expression::{Reference, is_text};
+use super::known::{Known, variable};
+use super::scan::{Kind, Token};
+use super::set::split;
+
+/// Numbers have it.
+const BINARY: u16 = 63;
+/// `MYSQL_TYPE_LONG`, `…_DOUBLE`, `…_LONGLONG`, `…_VAR_STRING`
+const LONG: u8 = 3;
+const DOUBLE: u8 = 5;
+const LONGLONG: u8 = 8;
+const VAR_STRING: u8 = 253;
+/// `NOT NULL`, `UNSIGNED`, and that values compare as bytes.
+const NOT_NULL: u16 = 1;
+const UNSIGNED: u16 = 32;
+const BYTES: u16 = 128;
+/// The longest name of a column that a server leaves as it is, in characters.
+const LONGEST_NAME: usize = 64;
+/// The longest name of a schema, in characters.
+const SCHEMA: u32 = 64;
+
+/// What a `SELECT` may speak of besides variables.
+pub(crate) struct Around<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) connection_id: u32,
+    /// The schema; outer `None`: it is not sure.
+    pub(crate) schema: Option<Option<&'a [u8]>>,
+}
+
+/// A row and its columns.
+pub(crate) type Row = (Vec<Column>, Vec<Value>);
+
+/// The only row of a `SELECT`; the tokens are those after the word. Without `known` only what does
+/// not depend on variables is answered.
+pub(crate) fn row(
+    tokens: &[Token<'_>],
+    known: Option<&Known<'_>>,
+    around: &Around<'_>,
+) -> Option<Row> {
+    let tokens = match tokens {
+        [items @ .., limit, number] if limit.is("LIMIT") && number.kind == Kind::Number => {
+            (number.text.parse::<u32>().ok()? > 0).then_some(items)?
+        }
+        items => items,
+    };
+    let mut row = (Vec::new(), Vec::new());
+    for item in split(tokens) {
+        let (column, value) = item_of(item, known, around)?;
+        row.0.push(column);
+        row.1.push(value);
+    }
+    Some(row)
+}
+
+fn item_of(
+    tokens: &[Token<'_>],
+    known: Option<&Known<'_>>,
+    around: &Around<'_>,
+) -> Option<(Column, Value)> {
+    let (tokens, alias) = match tokens {
+        [item @ .., word, name] if word.is("AS") => (item, Some(name)),
+        item => (item, None),
+    };
+    let (mut column, value) = value_of(tokens, known, around)?;
+    if let Some(name) = alias {
+        column.name = alias_of(name, known)?;
+    }
+    let length = column.name.len();
+    (length <= LONGEST_NAME).then_some((column, value))
+}
+
+/// A name given to a column. A bare word may be a reserved one, but not if it is the name of a
+/// variable, or a single letter.
+fn alias_of(token: &Token<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
+    let fits = match token.kind {
+        Kind::Name => true,
+        Kind::Text { double } => known.is_some_and(|known| is_text(double, known)),
+        Kind::Word => token.text.len() == 1 || token.is("ok") || variable(token.text).is_some(),
+        _ => false,
+    };
+    let edged = token.text.trim() != token.text || token.text.is_empty();
+    (fits && !edged).then(|| token.text.as_bytes().to_vec())
+}
+
+fn value_of(
+    tokens: &[Token<'_>],
+    known: Option<&Known<'_>>,
+    around: &Around<'_>,
+) -> Option<(Column, Value)> {
+    let (first, last) = (tokens.first()?, tokens.last()?);
+    let name = around.text.get(first.start..last.end)?.to_vec();
+    match tokens {
+        [number] if number.kind == Kind::Number => integer(name, number.text),
+        [text] if matches!(text.kind, Kind::Text { .. }) => literal(text, known?),
+        [at, rest @ ..] if at.kind == Kind::Variable => {
+            let touching = at.end == rest.first()?.start;
+            let reference = touching.then(|| Reference::parse(rest))??;
+            of_variable(name, &reference, known?)
+        }
+        [word, open, close]
+            if open.is_sign("(") && close.is_sign(")") && word.end == open.start =>
+        {
+            function(name, word, known?, around)
+        }
+        _ if name == DJANGO.as_bytes() => {
+            let known = known?;
+            let zones = known.globals.get(Variables::TIME_ZONES)?;
+            let column = numeric(name, LONG, 1, NOT_NULL | BYTES);
+            // the literals must be texts and the comparison as usual
+            known.status()?;
+            Some((column, Some(zones.as_bytes().to_vec())))
+        }
+        _ => None,
+    }
+}
+
+/// What Django asks for to learn whether there are time zones.
+const DJANGO: &str = "CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
+
+fn numeric(name: Vec<u8>, kind: u8, length: u32, flags: u16) -> Column {
+    Column {
+        name,
+        collation: BINARY,
+        length,
+        kind,
+        flags,
+        decimals: if kind == DOUBLE { 6 } else { 0 },
+    }
+}
+
+fn textual(name: Vec<u8>, collation: Collation, characters: u32, flags: u16) -> Column {
+    Column {
+        name,
+        collation: collation.number,
+        length: characters * collation.width,
+        kind: VAR_STRING,
+        flags,
+        decimals: 39,
+    }
+}
+
+fn characters(text: &str) -> Option<u32> {
+    u32::try_from(text.chars().count()).ok()
+}
+
+fn integer(name: Vec<u8>, digits: &str) -> Option<(Column, Value)> {
+    let plain = digits.len() <= 9 && (digits == "0" || !digits.starts_with('0'));
+    let length = characters(digits)?;
+    let column = numeric(name, LONG, length, NOT_NULL | BYTES);
+    plain.then(|| (column, Some(digits.as_bytes().to_vec())))
+}
+
+fn literal(token: &Token<'_>, known: &Known<'_>) -> Option<(Column, Value)> {
+    let Kind::Text { double } = token.kind else {
+        return None;
+    };
+    let text = token.text;
+    // a column's name has no blanks around it
+    if !is_text(double, known) || text.trim() != text {
+        return None;
+    }
+    let bytes = text.as_bytes().to_vec();
+    // whatever the results are sent in
+    let binary = known.text("collation_connection")?.ends_with("_bin");
+    let flags = if binary { NOT_NULL | BYTES } else { NOT_NULL };
+    let column = textual(bytes.clone(), known.literal()?, characters(text)?, flags);
+    Some((column, Some(bytes)))
+}
+
+fn of_variable(
+    name: Vec<u8>,
+    reference: &Reference<'_>,
+    known: &Known<'_>,
+) -> Option<(Column, Value)> {
+    let (kind, value) = reference.value(known)?;
+    let column = match kind {
+        VariableKind::Flag => numeric(name, LONGLONG, 1, BYTES),
+        VariableKind::Number => numeric(name, LONGLONG, 21, UNSIGNED | BYTES),
+        VariableKind::Fraction => numeric(name, DOUBLE, 21, BYTES),
+        VariableKind::Text => {
+            let length = characters(value.unwrap_or_default())?;
+            textual(name, known.system_text()?, length, 0)
+        }
+    };
+    let ascii = value.is_none_or(str::is_ascii);
+    ascii.then(|| (column, value.map(|value| value.as_bytes().to_vec())))
+}
+
+fn function(
+    name: Vec<u8>,
+    word: &Token<'_>,
+    known: &Known<'_>,
+    around: &Around<'_>,
+) -> Option<(Column, Value)> {
+    if word.is("VERSION") {
+        let version = known.globals.get("version")?;
+        let length = characters(version)?;
+        let column = textual(name, known.system_text()?, length, NOT_NULL);
+        Some((column, Some(version.as_bytes().to_vec())))
+    } else if word.is("DATABASE") || word.is("SCHEMA") {
+        let column = textual(name, known.system_text()?, SCHEMA, 0);
+        let schema = around.schema?;
+        let ascii = schema.is_none_or(<[u8]>::is_ascii);
+        ascii.then(|| (column, schema.map(<[u8]>::to_vec)))
+    } else if word.is("CONNECTION_ID") {
+        let flags = NOT_NULL | UNSIGNED | BYTES;
+        let column = numeric(name, LONG, 10, flags);
+        let id = around.connection_id.to_string().into_bytes();
+        Some((column, Some(id)))
+    } else {
+        None
+    }
+}
