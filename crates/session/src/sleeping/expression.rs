@@ -116,7 +116,7 @@ impl<'a> Reference<'a> {
         if self.scoped && !self.global && !variable.session {
             return None;
         }
-        let value = if self.global || !variable.session {
+        let value = if self.global {
             Some(global)
         } else {
             known.value(variable.name)?
