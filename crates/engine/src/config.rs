@@ -33,7 +33,7 @@ pub(crate) const FILES: [(&str, &str); 4] = [
 ];
 
 /// Settings that are the same for every instance. An option the server does not know is left out.
-const COMMON: [(&str, &str); 38] = [
+const COMMON: [(&str, &str); 37] = [
     // clients come through the proxy, over one Unix socket
     ("skip-networking", "ON"),
     ("skip-name-resolve", "ON"),
@@ -42,9 +42,9 @@ const COMMON: [(&str, &str); 38] = [
     ("local-infile", "ON"),
     // no limit; but with 0, which is none either, it could not be set while the server runs
     ("max-user-connections", "2147483647"),
-    // a thawed server sees its clocks jump; the proxy keeps the clients' own limits
+    // a thawed server sees its clocks jump; the proxy keeps the clients' own limits (no backend is
+    // an interactive client)
     ("wait-timeout", "31536000"),
-    ("interactive-timeout", "31536000"),
     ("net-read-timeout", "31536000"),
     ("net-write-timeout", "31536000"),
     // a reply says when stored code has changed the session; the proxy keeps that to itself

@@ -54,6 +54,8 @@ pub(crate) struct Attendant {
     identity: Arc<Identity>,
     /// Whether the account is known to carry our credential.
     enrolled: bool,
+    /// Whether its password had expired at the login: only the server knows what it may do.
+    expired: bool,
     client: ClientStream,
     inbox: Inbox,
     backend: Option<Backend>,

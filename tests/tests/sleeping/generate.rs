@@ -92,6 +92,8 @@ fn item(dice: &mut Dice) -> String {
         "Foreign_Key_Checks",
     ]);
     let item = match dice.below(8) {
+        // the global value is Dormouse's own
+        0..=3 if name == "wait_timeout" => format!("@@{name}"),
         0..=3 => format!("@@{scope}{name}"),
         4 => dice.one_of(&["1", "0", "42", "123456789"]).to_owned(),
         5 => dice

@@ -87,6 +87,10 @@ impl World {
             asleep,
         };
         let kind = kinds()[1];
+        // as it is where there is no proxy; for logins from here on
+        let usual = "SET GLOBAL session_track_state_change = OFF, \
+                     wait_timeout = 28800, interactive_timeout = 28800";
+        world.server(kind).query(usual).ok();
         for mut client in [world.server(kind), world.dormouse(kind)] {
             client.query("CREATE DATABASE d").ok();
             client.query("CREATE TABLE d.t (i INT)").ok();

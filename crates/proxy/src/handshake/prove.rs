@@ -78,18 +78,20 @@ pub(crate) async fn prove(
     if account.locked {
         return Ok(Proof::Missing(refusal::account_locked()));
     }
-    if has_expired(account) && !claim.capabilities.contains(Capabilities::EXPIRED_PASSWORDS) {
+    let turns_away = account.expiry.is_some_and(|expiry| expiry.turns_away)
+        && !claim.capabilities.contains(Capabilities::EXPIRED_PASSWORDS);
+    if turns_away && has_expired(account) {
         return Ok(Proof::Missing(refusal::password_expired()));
     }
     Ok(Proof::Given(account.clone()))
 }
 
-/// Whether the password has expired and the server would turn away those who cannot handle it.
-fn has_expired(account: &Account) -> bool {
+/// Whether the password has expired: who is let in all the same can do nothing but set a new one.
+pub(crate) fn has_expired(account: &Account) -> bool {
     account.expiry.is_some_and(|expiry| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
-        expiry.turns_away && i64::try_from(now).is_ok_and(|now| expiry.at <= now)
+        i64::try_from(now).is_ok_and(|now| expiry.at <= now)
     })
 }
 

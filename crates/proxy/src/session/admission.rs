@@ -10,6 +10,7 @@ use super::statement::Unready;
 use super::{Attendant, Over};
 use crate::accept::{HandshakePlace, Shared};
 use crate::backend::Schema;
+use crate::handshake::prove::has_expired;
 use crate::handshake::{PacketIo, admit};
 use crate::inbox::Inbox;
 use crate::refusal;
@@ -48,6 +49,7 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     let mut attendant = Attendant {
         never_wakes,
         enrolled: admitted.account.enrolled,
+        expired: has_expired(&admitted.account),
         state: Box::new(Session::new(admitted.schema.map(Into::into))),
         identity: Arc::new(admitted.identity),
         membership: admitted.membership,

@@ -22,7 +22,7 @@ impl Attendant {
     /// Whether the database sleeps and the session can be answered without it: its state went with
     /// no server, or the client has been told.
     pub(super) fn is_asleep(&self) -> bool {
-        self.lost.is_empty() && self.database().door.sleeps()
+        self.lost.is_empty() && !self.expired && self.database().door.sleeps()
     }
 
     /// Counts a command that was answered while the database slept.

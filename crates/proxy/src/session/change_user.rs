@@ -10,7 +10,7 @@ use dormouse_wire::login::ChangeUser;
 use super::taking::Incoming;
 use super::{Attendant, Over};
 use crate::directory::{Full, Membership, Who};
-use crate::handshake::prove::{Claim, Proof, prove};
+use crate::handshake::prove::{Claim, Proof, has_expired, prove};
 use crate::handshake::{PacketIo, Rejected, sessions_of};
 use crate::refusal;
 
@@ -67,6 +67,7 @@ impl Attendant {
         }
         self.lost.clear();
         self.limit_idle(self.idle_default);
+        self.expired = has_expired(&account);
         let identity = Arc::make_mut(&mut self.identity);
         user.clone_into(&mut identity.user);
         identity.account_host = account.host;
