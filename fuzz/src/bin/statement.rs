@@ -1,0 +1,74 @@
+//! Whatever reads a client's statements reads any bytes. Lines of the input are statements of one
+//! session, run by a server or answered without it.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use dormouse_session::aftermath::{Connection, reading};
+use dormouse_session::effects::may_commit;
+use dormouse_session::kill::Kill;
+use dormouse_session::timeout::Timeout;
+use dormouse_session::{Effects, Ground, Kind, Session, Show};
+use dormouse_types::Variables;
+use dormouse_wire::{Capabilities, ReplyEnd, Status};
+use libfuzzer_sys::fuzz_target;
+
+static GLOBALS: LazyLock<Variables> = LazyLock::new(|| {
+    [
+        ("autocommit", "1"),
+        ("character_set_results", "utf8mb4"),
+        ("collation_connection", "utf8mb4_general_ci"),
+        ("collation_server", "utf8mb4_general_ci"),
+        ("completion_type", "NO_CHAIN"),
+        ("init_connect", ""),
+        ("interactive_timeout", "28800"),
+        ("max_allowed_packet", "16777216"),
+        ("old_mode", "UTF8_IS_UTF8MB3"),
+        ("session_track_schema", "1"),
+        ("session_track_system_variables", "autocommit,time_zone"),
+        ("sql_mode", "STRICT_TRANS_TABLES"),
+        ("time_zone", "SYSTEM"),
+        ("tx_isolation", "REPEATABLE-READ"),
+        ("tx_read_only", "0"),
+        ("version", "10.11.19-MariaDB"),
+        ("wait_timeout", "28800"),
+        (Variables::CHANGED, "0"),
+        (Variables::TIME_ZONES, "0"),
+    ]
+    .into_iter()
+    .collect()
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((how, script)) = bytes.split_first() else { return };
+    let ground = Ground {
+        globals: Some(&GLOBALS),
+        capabilities: Capabilities::OWN_CLIENT,
+        collation: 45,
+        connection_id: 7,
+        wait_timeout: 28_800,
+        socket: "/here",
+        backend: how & 1 != 0,
+        has_schema: &|name| Some(name == b"shop"),
+    };
+    let connection = Connection { id: 7, socket: "/here" };
+    let mut session = Session::new(None);
+    for text in script.split(|byte| *byte == b'\n') {
+        let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text), may_commit(text));
+        let _ = reading(text, session.aftermath(), connection);
+        if session.answer_asleep(text, &ground).is_none() {
+            let end = ReplyEnd {
+                status: Some(Status::AUTOCOMMIT),
+                error: (how & 2 != 0).then_some(1242),
+                session_changes: how & 4 != 0,
+                ..ReplyEnd::default()
+            };
+            session.ran(text, Effects::of(text), Kind::of(text), &end);
+        }
+        let _ = (session.pins(), session.restore(), session.restore_inside());
+        if how & 8 != 0 && session.is_free() {
+            session.leave();
+            session.arrived();
+        }
+    }
+});
