@@ -176,6 +176,13 @@ pub(crate) fn cannot_tell(what: &str) -> ErrPacket {
     ErrPacket::new(1235, "42000", text)
 }
 
+/// A statement must be prepared again in a schema that the session could not leave then.
+pub(crate) fn no_schema() -> ErrPacket {
+    let text = "No database selected: the statement was prepared in one that has been dropped since; \
+                choose one, or prepare it again";
+    ErrPacket::new(1046, "3D000", text)
+}
+
 /// The session was ended from outside.
 pub(crate) fn ended() -> ErrPacket {
     ErrPacket::new(1053, "08S01", "Dormouse ended this session")

@@ -6,6 +6,7 @@
 //! statement that asks for them gets what is kept. (MariaDB Knowledge Base, "Diagnostics Area",
 //! "FOUND_ROWS", "ROW_COUNT". A `SELECT` without a table reads them and keeps the warnings.)
 
+use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::rows::Value;
 
 use crate::lexer::{Lexer, Token};
@@ -140,14 +141,14 @@ impl Aftermath {
     }
 
     /// What is left of it after a statement that the server has run. A `SELECT` or `DO` without a
-    /// table keeps the warnings of the statement before.
+    /// table keeps the warnings of the statement before, unless it has some itself.
     #[must_use]
-    pub fn after(mut self, text: &[u8], rows: Option<u64>) -> Option<Self> {
-        if self.warnings == 0 || !keeps_warnings(text) {
+    pub fn after(mut self, text: &[u8], end: &ReplyEnd) -> Option<Self> {
+        if self.warnings == 0 || end.warnings > 0 || !keeps_warnings(text) {
             return None;
         }
-        self.row_count = if rows.is_some() { -1 } else { 0 };
-        self.found_rows = rows.unwrap_or(self.found_rows);
+        self.row_count = if end.rows.is_some() { -1 } else { 0 };
+        self.found_rows = end.rows.unwrap_or(self.found_rows);
         Some(self)
     }
 }
@@ -171,7 +172,8 @@ pub(crate) fn keeps_warnings(text: &[u8]) -> bool {
     let mut tokens = Lexer::new(text);
     let first = tokens.next();
     let is = |word: &str| first.is_some_and(|token| token.is(word));
-    WITHOUT_TABLES.iter().any(|word| is(word)) && !tokens.any(|token| token.is("FROM"))
+    let table = |token: Token<'_>| ["FROM", "FOR", "INTO"].iter().any(|word| token.is(word));
+    WITHOUT_TABLES.iter().any(|word| is(word)) && !tokens.any(table)
         || is("SHOW") && mentioned(text).is_some()
 }
 

@@ -6,9 +6,6 @@
 
 use crate::lexer::{Lexer, Token};
 
-/// How much of a long statement is looked at word by word; beyond, only `@` is looked for.
-const LOOKED_AT: usize = 16 << 10;
-
 /// What a statement, once it has succeeded, did to its session's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effects {
@@ -78,7 +75,7 @@ impl Kind {
 }
 
 /// Variables with no session value to read in `information_schema.SYSTEM_VARIABLES`.
-const HIDDEN: [&str; 12] = [
+const HIDDEN: [&str; 16] = [
     "TIMESTAMP",
     "INSERT_ID",
     "RAND_SEED1",
@@ -91,6 +88,23 @@ const HIDDEN: [&str; 12] = [
     "GTID_DOMAIN_ID",
     "SERVER_ID",
     "SKIP_PARALLEL_REPLICATION",
+    "PSEUDO_SLAVE_MODE",
+    "DEFAULT_MASTER_CONNECTION",
+    // and those that follow the schema
+    "CHARACTER_SET_DATABASE",
+    "COLLATION_DATABASE",
+];
+
+/// Functions of their arguments alone, in values to which variables are set.
+const PURE: [&str; 8] = [
+    "CONCAT",
+    "CONCAT_WS",
+    "REPLACE",
+    "TRIM",
+    "IF",
+    "IFNULL",
+    "COALESCE",
+    "CAST",
 ];
 
 /// Words after which the session may hold something that is not a variable.
@@ -110,19 +124,27 @@ const SUSPECT: [&str; 12] = [
 ];
 
 impl Effects {
-    /// Judges one text as sent with `COM_QUERY` or prepared with `COM_STMT_PREPARE`.
+    /// Judges one text as sent with `COM_QUERY` or prepared with `COM_STMT_PREPARE`, read
+    /// [in the default SQL mode](crate::quoting).
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
-        let (head, tail) = text.split_at(text.len().min(LOOKED_AT));
-        let mut lexer = Lexer::new(head);
+        match Self::judge(text) {
+            Self::Unknown if sets_hidden(text) => Self::HiddenVariable,
+            effects => effects,
+        }
+    }
+
+    fn judge(text: &[u8]) -> Self {
+        let mut lexer = Lexer::new(text);
         let Some(first) = lexer.next() else {
             return Self::None;
         };
         if first.is("SET") {
-            return of_set(text, lexer, tail);
+            return of_set(text, lexer);
         }
         if first.is("USE") {
-            let one = lexer.skip(1).all(|token| token == Token::Semicolon) && tail.is_empty();
+            let name = matches!(lexer.next(), Some(Token::Word(_) | Token::Quoted(_)));
+            let one = name && lexer.all(|token| token == Token::Semicolon);
             let replay = Replay {
                 parsing: false,
                 relative: false,
@@ -143,10 +165,24 @@ impl Effects {
         {
             return Self::Unknown;
         }
+        if (first.is("PREPARE") || first.is("EXECUTE")) && names_unreadable(text) {
+            return Self::HiddenVariable;
+        }
         if is_suspect(&first) || first.is("LOCK") || first.is("UNLOCK") || first.is("FLUSH") {
             return Self::Unknown;
         }
-        of_other(&first, lexer, tail)
+        of_other(&first, lexer)
+    }
+
+    /// Judges a text of which only the beginning has been seen.
+    #[must_use]
+    pub fn of_beginning(text: &[u8]) -> Self {
+        let mut lexer = Lexer::new(text);
+        match (lexer.next(), lexer.next()) {
+            (Some(first), Some(Token::UserVariable)) if first.is("SET") => Self::Unknown,
+            (Some(first), _) if first.is("SET") || first.is("PREPARE") => Self::HiddenVariable,
+            _ => Self::Unknown,
+        }
     }
 }
 
@@ -157,7 +193,7 @@ fn only_reads_variables(first: &Token<'_>) -> bool {
     WORDS.iter().any(|word| first.is(word))
 }
 
-fn of_other(first: &Token<'_>, lexer: Lexer<'_>, tail: &[u8]) -> Effects {
+fn of_other(first: &Token<'_>, mut lexer: Lexer<'_>) -> Effects {
     let select = first.is("SELECT");
     let reads = only_reads_variables(first);
     let mut ended = false;
@@ -166,7 +202,10 @@ fn of_other(first: &Token<'_>, lexer: Lexer<'_>, tail: &[u8]) -> Effects {
     let mut into = false;
     // LAST_INSERT_ID followed by an argument sets it
     let mut sets_id = 0;
-    for token in lexer {
+    // how many tokens have come since LIMIT: FOUND_ROWS() counts rows that an offset leaves out,
+    // and those of a whole UNION
+    let mut limit = usize::MAX;
+    while let Some(token) = lexer.next() {
         sets_id = match (sets_id, token) {
             (_, Token::Word(_)) if token.is("LAST_INSERT_ID") => 1,
             (1, Token::Other(b'(')) => 2,
@@ -188,14 +227,21 @@ fn of_other(first: &Token<'_>, lexer: Lexer<'_>, tail: &[u8]) -> Effects {
             Token::Word(word) => {
                 into |= select && word.eq_ignore_ascii_case(b"INTO");
                 counted |= !select && word.eq_ignore_ascii_case(b"SELECT")
-                    || word.eq_ignore_ascii_case(b"SQL_CALC_FOUND_ROWS");
+                    || word.eq_ignore_ascii_case(b"SQL_CALC_FOUND_ROWS")
+                    || word.eq_ignore_ascii_case(b"OFFSET")
+                    || word.eq_ignore_ascii_case(b"UNION");
+                if word.eq_ignore_ascii_case(b"LIMIT") {
+                    limit = 0;
+                }
             }
+            Token::Other(b',') => counted |= limit == 2,
             _ => {}
         }
+        limit = limit.saturating_add(1);
     }
-    if variable && into || memchr::memchr(b'@', tail).is_some() {
+    if variable && into || lexer.is_versioned() {
         Effects::Unknown
-    } else if counted || !tail.is_empty() && select {
+    } else if counted {
         Effects::Counted
     } else {
         Effects::None
@@ -214,6 +260,48 @@ fn is_suspect(token: &Token<'_>) -> bool {
         && SUSPECT
             .iter()
             .any(|suspect| word.eq_ignore_ascii_case(suspect.as_bytes()))
+}
+
+/// Whether a text, inside a literal too, names what no probe can read.
+fn names_unreadable(text: &[u8]) -> bool {
+    ["TRANSACTION", "RAND_SEED"].iter().any(|name| {
+        let mut places = text.windows(name.len());
+        places.any(|place| place.eq_ignore_ascii_case(name.as_bytes()))
+    })
+}
+
+fn is_hidden(token: &Token<'_>) -> bool {
+    let (Token::Word(name) | Token::Quoted(name)) = token else {
+        return false;
+    };
+    HIDDEN
+        .iter()
+        .any(|hidden| name.eq_ignore_ascii_case(hidden.as_bytes()))
+}
+
+/// Whether one of several statements, or of a block, sets what no probe can read.
+fn sets_hidden(text: &[u8]) -> bool {
+    const BEFORE: [&str; 5] = ["ATOMIC", "BEGIN", "THEN", "ELSE", "DO"];
+    let mut last = Token::Semicolon;
+    let mut setting = false;
+    for token in Lexer::new(text) {
+        let begins = last == Token::Semicolon || BEFORE.iter().any(|word| last.is(word));
+        if begins && token.is("CREATE") {
+            return false;
+        }
+        setting = match token {
+            Token::Semicolon => false,
+            _ if begins => token.is("SET"),
+            _ if last.is("SET") && setting && token.is("STATEMENT") => false,
+            _ if last.is("SET") && setting && token.is("TRANSACTION") => return true,
+            _ => setting,
+        };
+        if setting && is_hidden(&token) {
+            return true;
+        }
+        last = token;
+    }
+    false
 }
 
 /// Whether a text is `SET timestamp = NUMBER` or `= DEFAULT` and nothing else.
@@ -240,15 +328,12 @@ fn sets_timestamp(text: &[u8]) -> bool {
     }
 }
 
-fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
+fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
     let mut replay = Replay {
         parsing: false,
         relative: false,
         schema: false,
     };
-    if !tail.is_empty() {
-        return Effects::Unknown;
-    }
     let mut ended = false;
     let mut hidden = false;
     let mut global = false;
@@ -256,11 +341,13 @@ fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
     // whether what follows is a value, where @@GLOBAL is only read
     let mut value = false;
     let mut depth = 0_usize;
+    let mut last = Token::Semicolon;
     while let Some(token) = lexer.next() {
         if ended {
             return Effects::Unknown;
         }
         match token {
+            Token::Other(b'(') if calls(&last) => return Effects::Unknown,
             Token::Other(b'(') => depth += 1,
             Token::Other(b')') => depth = depth.saturating_sub(1),
             Token::Other(b'=') => value = true,
@@ -268,30 +355,44 @@ fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
             Token::UserVariable => return Effects::Unknown,
             Token::SystemVariable => replay.relative = true,
             Token::Semicolon => ended = true,
-            Token::Word(_) if first && (token.is("STATEMENT") || token.is("PASSWORD")) => {
-                // SET STATEMENT … FOR … puts everything back; a password is no session state
-                return if token.is("STATEMENT") {
-                    Effects::Unknown
-                } else {
-                    Effects::None
+            Token::Word(_) if first && token.is("STATEMENT") => {
+                // SET STATEMENT … FOR … puts everything back
+                return Effects::Unknown;
+            }
+            Token::Word(_) if first && (token.is("PASSWORD") || token.is("TRANSACTION")) => {
+                let more = lexer
+                    .by_ref()
+                    .skip_while(|token| *token != Token::Semicolon)
+                    .nth(1);
+                return match (token.is("TRANSACTION"), more) {
+                    (true, None) if !lexer.is_versioned() => Effects::NextTransaction,
+                    (true, _) => Effects::HiddenVariable,
+                    // a password is no session state
+                    (false, None) => Effects::None,
+                    (false, Some(_)) => Effects::Unknown,
                 };
             }
-            Token::Word(_) if first && token.is("TRANSACTION") => return Effects::NextTransaction,
+            // it takes a character set from the schema
+            Token::Word(_) if first && (token.is("CHARACTER") || token.is("CHARSET")) => {
+                return Effects::Unknown;
+            }
             Token::Word(_) if token.is("GLOBAL") => global |= !value,
-            Token::Word(word) => {
+            Token::Word(word) | Token::Quoted(word) => {
                 replay.parsing |= changes_parsing(word);
-                hidden |= HIDDEN
-                    .iter()
-                    .any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
-                if is_suspect(&token) || token.is("SELECT") && lexer.rest().contains(&b'`') {
+                hidden |= is_hidden(&token);
+                // what a table holds may be different later
+                if is_suspect(&token) || token.is("FROM") {
                     return Effects::Unknown;
                 }
             }
             _ => {}
         }
         first = false;
+        last = token;
     }
-    if hidden && sets_timestamp(text) {
+    if lexer.is_versioned() {
+        Effects::HiddenVariable
+    } else if hidden && sets_timestamp(text) {
         Effects::Timestamp
     } else if hidden {
         Effects::HiddenVariable
@@ -301,6 +402,11 @@ fn of_set(text: &[u8], mut lexer: Lexer<'_>, tail: &[u8]) -> Effects {
     } else {
         Effects::Replay(replay)
     }
+}
+
+/// Whether a bracket behind this token is that of a call whose value may be another one later.
+fn calls(before: &Token<'_>) -> bool {
+    matches!(before, Token::Word(_) | Token::Quoted(_)) && !PURE.iter().any(|name| before.is(name))
 }
 
 fn changes_parsing(word: &[u8]) -> bool {
@@ -416,6 +522,52 @@ mod tests {
             ("SET timestamp = 1", Effects::Timestamp),
             ("SET @@session.timestamp = 1.5;", Effects::Timestamp),
             ("SET timestamp = DEFAULT", Effects::Timestamp),
+            ("SET `timestamp` = 5", Effects::HiddenVariable),
+            ("SET sql_select_limit = (SELECT n FROM t)", Effects::Unknown),
+            ("SET sql_select_limit = f()", Effects::Unknown),
+            (
+                "SET time_zone = IF(1, '+01:00', 'UTC')",
+                Effects::Replay(PLAIN),
+            ),
+            ("SET CHARACTER SET utf8mb4", Effects::Unknown),
+            ("SET PASSWORD = 'a'; SELECT @x := 1", Effects::Unknown),
+            (
+                "SET TRANSACTION READ ONLY; SELECT 1",
+                Effects::HiddenVariable,
+            ),
+            ("SET TRANSACTION READ ONLY;", Effects::NextTransaction),
+            ("SET @a = 1, sql_log_bin = 0", Effects::HiddenVariable),
+            ("SELECT 1; SET timestamp = 5", Effects::HiddenVariable),
+            ("BEGIN; SET TRANSACTION READ ONLY", Effects::HiddenVariable),
+            (
+                "BEGIN NOT ATOMIC SET insert_id = 5; END",
+                Effects::HiddenVariable,
+            ),
+            ("SET STATEMENT timestamp = 5 FOR SELECT 1", Effects::Unknown),
+            ("UPDATE t SET timestamp = (@x := 5)", Effects::Unknown),
+            (
+                "CREATE PROCEDURE p() BEGIN SET timestamp = 5; END",
+                Effects::Unknown,
+            ),
+            (
+                "PREPARE p FROM 'set transaction read only'",
+                Effects::HiddenVariable,
+            ),
+            ("USE 'text'", Effects::Unknown),
+            ("SELECT 2*/*'*/(@x:=5)/*'*/", Effects::Unknown),
+            (
+                "/*!50701 ' */ SELECT @x := 5 /*!50701 ' */",
+                Effects::Unknown,
+            ),
+            ("SELECT 1 /*!50701 /* a */ ' */ + 1", Effects::None),
+            (
+                "/*!110400 ' */ SELECT @x := 5 /*!110400 ' */",
+                Effects::Unknown,
+            ),
+            ("/*M!100100 SELECT */ 1", Effects::None),
+            ("SELECT i FROM t LIMIT 5", Effects::None),
+            ("SELECT i FROM t LIMIT 5, 5", Effects::Counted),
+            ("SELECT i FROM t LIMIT 5 OFFSET 5", Effects::Counted),
             ("SET timestamp = UNIX_TIMESTAMP()", Effects::HiddenVariable),
             (
                 "SET timestamp = 1, time_zone = 'UTC'",
@@ -478,10 +630,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_statement_is_searched_for_user_variables_to_its_end() {
-        let mut text = format!("INSERT INTO t VALUES ({}", "1,".repeat(LOOKED_AT)).into_bytes();
-        assert_eq!(Effects::of(&text), Effects::None);
-        text.extend_from_slice(b"@a)");
-        assert_eq!(Effects::of(&text), Effects::Unknown);
+    fn a_statement_that_is_not_seen_to_its_end_may_do_anything() {
+        for (text, expected) in [
+            ("INSERT INTO t VALUES (1,", Effects::Unknown),
+            ("SET @json = '{", Effects::Unknown),
+            ("SET TRANSACTION /*", Effects::HiddenVariable),
+            ("PREPARE p FROM 'SELECT ", Effects::HiddenVariable),
+        ] {
+            assert_eq!(Effects::of_beginning(text.as_bytes()), expected, "{text}");
+        }
     }
 }

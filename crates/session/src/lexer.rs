@@ -1,10 +1,13 @@
 //! A lexer that sees just enough of SQL: words, user variables, system variables, separators.
 //!
 //! It follows MariaDB's own (`sql/sql_lex.cc`): `#` and `-- ` comments to the end of the line,
-//! `/* */` comments, but `/*! */` and `/*M! */` hold code; strings in `'` and `"` with `\` escapes
-//! and doubled quotes, names in backticks. Bytes above 0x7f are parts of words. It is exact for
-//! the default SQL mode; under `NO_BACKSLASH_ESCAPES` a text such as `'\'` may hide what follows,
-//! which errs on the side of seeing less, and the probe before a park sees all.
+//! `/* */` comments, but `/*! */` and `/*M! */` hold code, unless they name a version that the server
+//! is not; strings in `'` and `"` with `\` escapes and doubled quotes, names in backticks. Bytes above
+//! 0x7f are parts of words. It reads as the default SQL mode does; [`quoting`](crate::quoting) rewrites
+//! what another mode reads otherwise.
+
+/// The oldest version that a server may have (MariaDB 10.11).
+const OLDEST: u32 = 101_100;
 
 /// One token; words borrow from the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +41,28 @@ impl Token<'_> {
 pub struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
+    /// Whether it is inside a comment that holds code.
+    inside: bool,
+    versioned: bool,
 }
 
 impl<'a> Lexer<'a> {
     /// Starts at the beginning of `text`.
     #[must_use]
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self {
+            text,
+            at: 0,
+            inside: false,
+            versioned: false,
+        }
+    }
+
+    /// Whether some of what was read so far is code only for servers from some version of MariaDB
+    /// on; to others it is a comment, in which a quote means nothing.
+    #[must_use]
+    pub fn is_versioned(&self) -> bool {
+        self.versioned
     }
 
     /// What has not been read yet.
@@ -66,11 +84,42 @@ impl<'a> Lexer<'a> {
         self.at = end.map_or(self.text.len(), |n| self.at + n + 2);
     }
 
-    /// Steps over the opening of a comment that holds code: `/*!50100 `, `/*M!100100 `.
+    /// Steps over the opening of a comment that holds code, `/*!50100 `, `/*M!100100 `, or over the
+    /// whole of one for MySQL alone (5.7 to 9, `lex_one_token`), which may hold a comment itself.
     fn enter_code_comment(&mut self, prefix: usize) {
         self.at += prefix;
-        while self.peek(0).is_ascii_digit() {
-            self.at += 1;
+        let digits = self
+            .rest()
+            .iter()
+            .take(6)
+            .take_while(|b| b.is_ascii_digit());
+        let (len, version) = digits.fold((0, 0_u32), |(len, version), digit| {
+            (len + 1, version * 10 + u32::from(digit - b'0'))
+        });
+        if len < 5 {
+            self.inside = true;
+            return;
+        }
+        self.at += len;
+        if prefix == 3 && (50_700..100_000).contains(&version) {
+            while let Some(n) = memchr::memchr2(b'*', b'/', self.rest()) {
+                self.at += n;
+                match (self.peek(0), self.peek(1)) {
+                    (b'*', b'/') => {
+                        self.at += 2;
+                        return;
+                    }
+                    (b'/', b'*') => {
+                        self.at += 2;
+                        self.skip_comment();
+                    }
+                    _ => self.at += 1,
+                }
+            }
+            self.at = self.text.len();
+        } else {
+            self.inside = true;
+            self.versioned |= version > OLDEST;
         }
     }
 
@@ -141,7 +190,7 @@ impl<'a> Iterator for Lexer<'a> {
                     self.skip_line();
                     continue;
                 }
-                b'-' if self.peek(1) == b'-' && (self.peek(2) <= b' ') => {
+                b'-' if self.peek(1) == b'-' && (self.peek(2) <= b' ' || self.peek(2) == 0x7f) => {
                     self.skip_line();
                     continue;
                 }
@@ -156,7 +205,8 @@ impl<'a> Iterator for Lexer<'a> {
                     }
                     continue;
                 }
-                b'*' if self.peek(1) == b'/' => {
+                b'*' if self.inside && self.peek(1) == b'/' => {
+                    self.inside = false;
                     self.at += 2;
                     continue;
                 }

@@ -17,6 +17,7 @@ pub mod kill;
 pub mod lexer;
 pub mod pin;
 pub mod probe;
+pub mod quoting;
 pub mod session;
 pub mod show;
 pub mod sleeping;

@@ -79,6 +79,8 @@ pub(crate) struct Found {
     pub(crate) captured: Option<Captured>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) prepared: u64,
+    /// Whether `timestamp` is set.
+    pub(crate) clock_stands: bool,
     pub(crate) temporaries: Temporaries,
     names: Vec<Named>,
     texts: Option<Rows>,
@@ -90,10 +92,14 @@ pub(crate) struct Found {
 const AFTERMATH: &str =
     "SELECT ROW_COUNT(), FOUND_ROWS(), @@warning_count, @@error_count, LAST_INSERT_ID()";
 
+/// The last two ask for what stored code may have set: variables that have no global value, and a
+/// clock that stands.
 const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
      HEX(CONVERT(CURRENT_ROLE() USING utf8mb4)), \
      @@character_set_client, @@character_set_results, @@collation_connection, \
-     @@profiling, @@optimizer_trace LIKE '%enabled=on%'";
+     @@profiling, @@optimizer_trace LIKE '%enabled=on%', \
+     @@insert_id <> 0 OR @@sql_log_bin = 0 OR @@skip_replication OR @@pseudo_slave_mode, \
+     ABS(TIMESTAMPDIFF(SECOND, NOW(), SYSDATE())) > 2";
 
 /// The last two are said to have session values but can be set globally alone.
 const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING utf8mb4)), VARIABLE_TYPE \
@@ -211,6 +217,10 @@ impl Probe {
                 if on(5) || on(6) {
                     found.pins.push(Pin::Profiling);
                 }
+                if on(7) {
+                    found.pins.push(Pin::HiddenVariable);
+                }
+                found.clock_stands = on(8);
                 if found.captured.is_none() {
                     found.pins.push(Pin::Unreadable);
                 }

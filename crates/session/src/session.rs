@@ -30,9 +30,11 @@ const LOG_STATEMENTS: usize = 32;
 /// The most bytes of them.
 const LOG_BYTES: usize = 16 << 10;
 
-/// Errors of statements that never ran: a syntax error, a missing table or column, a change where a
-/// transaction may only read.
-const BEFORE_RUNNING: [u16; 4] = [1064, 1146, 1054, 1792];
+/// `ER_PARSE_ERROR`.
+const SYNTAX: u16 = 1064;
+/// Errors of statements that began no transaction: a syntax error, a missing table or column, a change
+/// where a transaction may only read.
+const BEFORE_RUNNING: [u16; 4] = [SYNTAX, 1146, 1054, 1792];
 
 /// What the last statement's reply tells of what later ones can ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +162,8 @@ impl Session {
     /// A statement with these effects is about to run: its own reply may already tell what it asks
     /// to be told.
     pub fn will_run(&mut self, text: &[u8], effects: Effects) {
-        self.tracks_state |= matches!(effects, Effects::Replay(_)) && sets_tracking(text);
+        let sets = matches!(effects, Effects::Replay(_) | Effects::Unknown);
+        self.tracks_state |= sets && sets_tracking(text);
     }
 
     /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
@@ -194,7 +197,7 @@ impl Session {
     fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         let left = self.aftermath.take().filter(|_| end.error.is_none());
         self.aftermath = left
-            .and_then(|aftermath| aftermath.after(text, end.rows))
+            .and_then(|aftermath| aftermath.after(text, end))
             .map(Box::new);
         if end.last_insert_id != 0 {
             // or it was given, and then LAST_INSERT_ID() is what it was
@@ -256,11 +259,16 @@ impl Session {
                     self.unknown(text);
                 }
             }
-            // a SET that fails half way may have changed something
-            Effects::Replay(replay) if failed && !replay.schema => self.unknown(text),
-            Effects::Replay(_) if failed => {}
-            Effects::Replay(replay) => self.replayable(text, replay),
+            // the error may be that of an empty statement behind a semicolon
+            Effects::NextTransaction | Effects::Timestamp if failed && ends_early(text) => {
+                self.hidden_variable = true;
+                self.unknown(text);
+            }
             Effects::NextTransaction | Effects::Timestamp if failed => {}
+            Effects::Replay(replay) if failed && replay.schema && !ends_early(text) => {}
+            // a SET that fails half way may have changed something
+            Effects::Replay(_) if failed => self.unknown(text),
+            Effects::Replay(replay) => self.replayable(text, replay),
             Effects::NextTransaction => {
                 self.next_transaction.retain(|former| **former != *text);
                 self.next_transaction.push(text.into());
@@ -285,13 +293,10 @@ impl Session {
         }
     }
 
-    /// A server says nothing of changes in the reply to a statement that failed. What failed before
-    /// it ran has changed nothing.
+    /// A server says nothing of changes in the reply to a statement that failed. A syntax error
+    /// has changed nothing; a missing table may be one that a function, half way through, asks for.
     fn failed(&mut self, end: &ReplyEnd) {
-        if end
-            .error
-            .is_some_and(|error| !BEFORE_RUNNING.contains(&error))
-        {
+        if end.error.is_some_and(|error| error != SYNTAX) {
             self.doubtful = true;
             self.tainted = true;
         }
@@ -330,10 +335,14 @@ impl Session {
             self.statements.new_context();
         }
         if replay.schema {
-            self.schema = schema_of_use(text);
+            match schema_of_use(text) {
+                Some(schema) => self.schema = Some(schema),
+                None => return self.unknown(text),
+            }
         }
         if !replay.relative
             && let Some(at) = self.log.iter().position(|entry| **entry == *text)
+            && self.log.iter().skip(at).all(|entry| stands_alone(entry))
         {
             self.log_bytes -= self.log.remove(at).len();
         }
@@ -363,14 +372,24 @@ impl Session {
         self.multi_statements = Some(on);
     }
 
+    /// Whether a reset leaves more than this session can tell without a server: its role, and a schema
+    /// whose name may be in another character set than that of the login.
+    #[must_use]
+    pub fn outlasts_reset(&self) -> bool {
+        let role = |text: &[u8]| {
+            text.windows(4)
+                .any(|word| word.eq_ignore_ascii_case(b"role"))
+        };
+        !self.has_plain_schema()
+            || self.knowledge == Knowledge::Unknown
+            || self.captured.as_ref().is_some_and(|c| c.role.is_some())
+            || self.log.iter().any(|text| role(text))
+    }
+
     /// Notes a `COM_RESET_CONNECTION` that succeeded: all but the schema, the role and the options
     /// is as after the login.
     pub fn reset(&mut self) {
-        let role_may_differ = self.captured.as_ref().is_some_and(|c| c.role.is_some())
-            || self
-                .log
-                .iter()
-                .any(|text| text.windows(4).any(|w| w.eq_ignore_ascii_case(b"role")));
+        let unknown = self.outlasts_reset();
         // which a reset leaves
         let found_rows = match (&self.aftermath, self.last) {
             (Some(aftermath), _) => Some(aftermath.found_rows),
@@ -380,12 +399,12 @@ impl Session {
         *self = Self {
             multi_statements: self.multi_statements,
             was_reset: true,
-            knowledge: if role_may_differ {
+            knowledge: if unknown {
                 Knowledge::Unknown
             } else {
                 Knowledge::Known
             },
-            tainted: role_may_differ,
+            tainted: unknown,
             aftermath: found_rows.map(|found_rows| {
                 Box::new(Aftermath {
                     found_rows,
@@ -433,6 +452,9 @@ impl Session {
             self.temporaries = found.temporaries;
             self.pins = found.pins;
             self.pins.extend(locks);
+            if found.clock_stands && self.timestamp.is_none() {
+                self.pins.push(Pin::HiddenVariable);
+            }
             self.schema.clone_from(&captured.schema);
             self.captured = Some(Box::new(captured));
             self.log.clear();
@@ -622,6 +644,18 @@ fn begins(text: &[u8]) -> bool {
     ];
     let first = Lexer::new(text).next();
     first.is_some_and(|first| WORDS.iter().any(|word| first.is(word)))
+}
+
+/// Whether a semicolon ends it. What follows may be a comment, which is a statement to a server, and an
+/// error: an empty one.
+fn ends_early(text: &[u8]) -> bool {
+    Lexer::new(text).any(|token| token == Token::Semicolon)
+}
+
+/// Whether a `SET` means the same whatever was set before: it reads no variable, and no SQL mode or
+/// character set matters to it.
+fn stands_alone(text: &[u8]) -> bool {
+    text.is_ascii() && !text.iter().any(|byte| b"@\"\\".contains(byte))
 }
 
 fn sets_tracking(text: &[u8]) -> bool {

@@ -201,11 +201,38 @@ pub fn replace_row(reply: &[u8], values: &[Value], capabilities: Capabilities) -
     })
 }
 
+/// Puts other status flags into a kept reply whose rows begin with a short text. Both kinds of last
+/// packet have them behind three bytes: EOF by its form, OK since nothing was affected or inserted.
+pub fn set_status(reply: &mut [u8], status: Status) {
+    let mut rest = reply;
+    while let Some(header) = rest.first_chunk().map(|bytes| Header::parse(*bytes)) {
+        let packet = rest.get_mut(HEADER..HEADER + header.len);
+        if let Some([0xfe, _, _, low, high, ..]) = packet {
+            [*low, *high] = status.0.to_le_bytes();
+        }
+        rest = rest.get_mut(HEADER + header.len..).unwrap_or_default();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::packet::PacketBuffer;
     use crate::text::{Limits, TextOutcome, TextResultSet};
+
+    #[test]
+    fn a_kept_reply_gets_the_present_status() {
+        let rows = vec![vec![Some(b"Warning".to_vec())]];
+        for bits in [Capabilities::NONE, Capabilities::DEPRECATE_EOF] {
+            let capabilities = Capabilities::PROTOCOL_41 | Capabilities::TRANSACTIONS | bits;
+            let result = |status| result(&[Column::text("Level")], &rows, capabilities, status);
+            let now = Status::AUTOCOMMIT.with(Status::IN_TRANS);
+            let mut reply = result(Status::AUTOCOMMIT);
+            set_status(&mut reply, now);
+            assert_eq!(reply, result(now));
+        }
+        set_status(&mut [5, 0, 0, 1, 0xfe], Status::AUTOCOMMIT);
+    }
 
     #[test]
     fn a_result_is_read_back_as_it_was_made() {

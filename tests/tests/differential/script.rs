@@ -8,6 +8,7 @@
 //! a! p 5                      executes p
 //! a~ ping                     or reset, use SCHEMA
 //!
+//! `{9}` in a line stands for nine letters, or as many as it says.
 //! `o` and `x` are clients of other kinds: see `World::login`.
 //! ```
 
@@ -63,7 +64,24 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Step>, String> {
     lines.map(step).collect()
 }
 
+/// A line with its `{9}` written out.
+fn written_out(line: &str) -> String {
+    let mut parts = line.split('{');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let number = part
+            .split_once('}')
+            .and_then(|(n, rest)| Some((n.parse().ok()?, rest)));
+        match number {
+            Some((count, rest)) => text.extend(["y".repeat(count).as_str(), rest]),
+            None => text.extend(["{", part]),
+        }
+    }
+    text
+}
+
 fn step(line: &str) -> Result<Step, String> {
+    let line = &written_out(line);
     let wrong = || format!("'{line}' is no step");
     let mut chars = line.chars();
     let session = chars.next().filter(char::is_ascii_lowercase);

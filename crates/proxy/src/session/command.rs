@@ -2,10 +2,12 @@
 
 use dormouse_session::aftermath::{Connection, reading};
 use dormouse_session::kill::Kill;
+use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Reading, Show};
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
+use dormouse_wire::rows::set_status;
 
 use super::taking::Incoming;
 use super::{Attendant, Edit, Over};
@@ -74,8 +76,13 @@ impl Attendant {
     }
 
     async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
-        let text = incoming.argument();
-        let (effects, kind) = (Effects::of(text), Kind::of(text));
+        let text = &*in_default_mode(incoming.argument(), self.state.status());
+        let effects = if incoming.is_whole() {
+            Effects::of(text)
+        } else {
+            Effects::of_beginning(text)
+        };
+        let kind = Kind::of(text);
         // what is for us begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
         if matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/')) {
@@ -97,7 +104,8 @@ impl Attendant {
         match reading(text, self.state.aftermath(), self.connection()) {
             Reading::No => {}
             Reading::Patch(values) => self.edit = Some(Edit::Row(values)),
-            Reading::Reply(packets) => {
+            Reading::Reply(mut packets) => {
+                set_status(&mut packets, self.state.status());
                 self.send_packets(&packets).await?;
                 // as the server does after it has shown them
                 self.state.showed();
@@ -110,11 +118,11 @@ impl Attendant {
         }
         self.state.will_run(text, effects);
         self.timeout = match first {
-            Some(b'S' | b's' | b'/') => Timeout::of(incoming.argument()),
+            Some(b'S' | b's' | b'/') => Timeout::of(text),
             _ => None,
         };
         let noted = effects != Effects::None || self.state.wants_text();
-        let noted = noted.then(|| text.to_vec());
+        let noted = noted.then(|| incoming.argument().to_vec());
         let run = self.run_on_server(incoming, None).await;
         self.edit = None;
         let timeout = self.timeout.take();
@@ -139,9 +147,14 @@ impl Attendant {
 
     /// Runs a command that is no statement of the client's.
     async fn run_command(&mut self, incoming: Incoming) -> Result<Option<ReplyEnd>, Over> {
+        // this one leaves the warnings as the statement does
+        let like: &[u8] = match incoming.command {
+            Command::InitDb => b"USE",
+            _ => b"",
+        };
         let end = self.run_on_server(incoming, None).await?;
         if let Some(end) = &end {
-            self.state.ran_command(b"", end);
+            self.state.ran_command(like, end);
         }
         Ok(end)
     }
@@ -180,12 +193,13 @@ impl Attendant {
         Ok(())
     }
 
-    /// With a backend the server does it; without one there is nothing to reset but what we keep.
+    /// With a backend the server does it; without one there is usually nothing to reset but what we
+    /// keep.
     async fn reset_connection(&mut self, incoming: Incoming) -> Result<(), Over> {
         self.lost.clear();
         self.limit_idle(self.idle_default);
         self.reset_asleep();
-        if self.backend.is_none() {
+        if self.backend.is_none() && !self.state.outlasts_reset() {
             self.state.reset();
             return self.reply_ok().await;
         }

@@ -1,6 +1,7 @@
 //! Prepared statements: the client's ids in front of whatever backend there is.
 
 use dormouse_session::aftermath::{mentioned, reading};
+use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Reading, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
@@ -25,9 +26,15 @@ impl Attendant {
         }
         let text = incoming.argument();
         let keep = incoming.is_whole() && self.state.statements.can_keep(text.len());
+        let judged = in_default_mode(text, self.state.status());
+        let effects = if incoming.is_whole() {
+            Effects::of(&judged)
+        } else {
+            Effects::of_beginning(&judged)
+        };
         let statement = Statement {
             text: keep.then(|| text.into()),
-            effects: Effects::of(text),
+            effects,
             schema: self.state.schema().cloned(),
             context: self.state.statements.context(),
             params: 0,
@@ -240,6 +247,10 @@ impl Attendant {
             return Ok(());
         }
         let elsewhere = schema.is_some() && schema != current;
+        if elsewhere && current.is_none() {
+            // from there no way leads back to none
+            return Err(Unready::Refused(refusal::no_schema()));
+        }
         let gone = |_: BackendError| Unready::Gone;
         if elsewhere && let Some(schema) = &schema {
             let _dropped = backend.tell(Command::InitDb, schema).await.map_err(gone)?;

@@ -86,7 +86,11 @@ fn without_warnings_the_server_can_say_so_itself() {
 
 #[test]
 fn a_select_without_a_table_keeps_the_warnings() {
-    let after = |text: &str| aftermath().after(text.as_bytes(), Some(1));
+    let end = ReplyEnd {
+        rows: Some(1),
+        ..ReplyEnd::default()
+    };
+    let after = |text: &str| aftermath().after(text.as_bytes(), &end);
     let kept = Aftermath {
         found_rows: 1,
         ..aftermath()
@@ -95,7 +99,7 @@ fn a_select_without_a_table_keeps_the_warnings() {
     assert_eq!(after("SHOW WARNINGS"), Some(kept));
     assert_eq!(after("SELECT 1 FROM t"), None);
     assert_eq!(after("INSERT INTO t VALUES (1)"), None);
-    assert_eq!(Aftermath::default().after(b"SELECT 1", Some(1)), None);
+    assert_eq!(Aftermath::default().after(b"SELECT 1", &end), None);
 }
 
 #[test]
