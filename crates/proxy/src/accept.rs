@@ -157,7 +157,8 @@ impl Proxy {
         self.socket.as_deref()
     }
 
-    /// Accepts clients from now on.
+    /// Accepts clients from now on. Must be called in a runtime of tokio's, which looks after idle
+    /// sessions.
     pub fn accept(self: &Arc<Self>, listeners: Listeners) {
         let Some(first) = self.workers.first() else {
             return;
@@ -169,7 +170,8 @@ impl Proxy {
         if let Some(listener) = listeners.unix {
             first.spawn(Arc::clone(self).accept_unix(listener, turn));
         }
-        first.spawn(Arc::clone(self).sweep());
+        // a worker with a timer would set and clear one of the system's at each wait for events
+        tokio::spawn(Arc::clone(self).sweep());
     }
 
     fn next_worker(&self, turn: &AtomicUsize) -> Option<&Handle> {

@@ -5,10 +5,11 @@
 //! prepared again before it runs; the parameter types the client bound once are remembered, since
 //! drivers do not send them twice.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::effects::Effects;
+use crate::effects::{Effects, Kind};
+use crate::timeout::Timeout;
 
 /// The statement id that means "the one prepared last" (`sql/sql_prepare.h`,
 /// `LAST_STMT_ID`).
@@ -21,6 +22,10 @@ pub struct Statement {
     pub text: Option<Arc<[u8]>>,
     /// What running it may do to the session.
     pub effects: Effects,
+    /// What its reply tells.
+    pub kind: Kind,
+    /// What it has to do with `wait_timeout`.
+    pub timeout: Option<Timeout>,
     /// The schema in which its names were resolved; `None` for none.
     pub schema: Option<Arc<[u8]>>,
     /// Which [parsing context](Statements::context) it was prepared in.
@@ -71,7 +76,7 @@ impl Statement {
 /// The prepared statements of one session.
 #[derive(Debug, Default)]
 pub struct Statements {
-    by_id: HashMap<u32, Box<Statement>>,
+    by_id: BTreeMap<u32, Box<Statement>>,
     last: u32,
     context: u32,
     text_bytes: usize,

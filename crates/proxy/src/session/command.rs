@@ -85,7 +85,7 @@ impl Attendant {
         let kind = Kind::of(text);
         // what is for us begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-        if matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/')) {
+        if kind == Kind::Other && matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/')) {
             if let Some(kill) = Kill::parse(text) {
                 return Box::pin(self.kill(kill)).await;
             }

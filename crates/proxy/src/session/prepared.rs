@@ -35,6 +35,8 @@ impl Attendant {
         let statement = Statement {
             text: keep.then(|| text.into()),
             effects,
+            kind: Kind::of(&judged),
+            timeout: Timeout::of(&judged),
             schema: self.state.schema().cloned(),
             context: self.state.statements.context(),
             params: 0,
@@ -99,8 +101,8 @@ impl Attendant {
             statement.types = Some(types);
         }
         statement.cursor = false;
-        let (text, effects) = (statement.text.clone(), statement.effects);
-        let kind_of = text.as_deref().map_or(Kind::Other, Kind::of);
+        let (effects, kind_of, timeout) = (statement.effects, statement.kind, statement.timeout);
+        let text = statement.text.clone();
         if let Some(left) = self.state.aftermath()
             && let Some(text) = &text
             && let Reading::Cannot(_) | Reading::Patch(_) | Reading::Reply(_) =
@@ -110,9 +112,9 @@ impl Attendant {
             self.skip(incoming.left, incoming.continues).await?;
             return self.reply_error(&refusal::cannot_tell(what)).await;
         }
-        self.timeout = text.as_deref().and_then(Timeout::of);
+        self.timeout = timeout;
         let run = self.run_on_server(incoming, Some(id)).await;
-        let timeout = self.timeout.take();
+        self.timeout = None;
         let Some(end) = run? else {
             return Ok(());
         };

@@ -4,6 +4,8 @@ fn statement(text: &str) -> Statement {
     Statement {
         text: Some(text.as_bytes().into()),
         effects: Effects::None,
+        kind: Kind::Select,
+        timeout: None,
         schema: None,
         context: 0,
         params: 0,
