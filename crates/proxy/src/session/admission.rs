@@ -46,7 +46,10 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     debug!(database = %admitted.membership.database.name, user = admitted.identity.user, id, "login");
     let mut attendant = Attendant {
         enrolled: admitted.account.enrolled,
-        state: Box::new(Session::new(admitted.schema.map(Into::into))),
+        state: Box::new(
+            Session::new(admitted.schema.map(Into::into))
+                .with_collation(admitted.identity.collation),
+        ),
         identity: Arc::new(admitted.identity),
         membership: admitted.membership,
         client,

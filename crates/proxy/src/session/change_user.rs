@@ -76,7 +76,7 @@ impl Attendant {
         identity.attributes = login.attributes;
         self.enrolled = account.enrolled;
         let schema = login.schema.filter(|schema| !schema.is_empty());
-        *self.state = Session::new(schema.map(Into::into));
+        *self.state = Session::new(schema.map(Into::into)).with_collation(self.identity.collation);
         match self.arrive().await {
             Ok(()) => {
                 let ok = self.ok();
