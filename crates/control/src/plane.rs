@@ -303,6 +303,11 @@ impl Plane {
                         Ok(accounts) => return Ok(accounts),
                         Err(_) if asleep(&views.borrow()) => continue,
                         Err(reason) => {
+                            // it may have died, and that be news soon
+                            let news = tokio::time::timeout(limit, views.changed()).await;
+                            if matches!(news, Ok(Ok(()))) {
+                                continue;
+                            }
                             return Err(Error::Server {
                                 database: database.name.clone(),
                                 reason,

@@ -205,7 +205,7 @@ fn of_other(first: &Token<'_>, mut lexer: Lexer<'_>) -> Effects {
     // how many tokens have come since LIMIT: FOUND_ROWS() counts rows that an offset leaves out,
     // and those of a whole UNION
     let mut limit = usize::MAX;
-    while let Some(token) = lexer.next() {
+    for token in lexer.by_ref() {
         sets_id = match (sets_id, token) {
             (_, Token::Word(_)) if token.is("LAST_INSERT_ID") => 1,
             (1, Token::Other(b'(')) => 2,
@@ -439,6 +439,15 @@ pub fn may_commit(text: &[u8]) -> bool {
         || tokens
             .skip_while(|token| *token != Token::Semicolon)
             .any(|t| t != Token::Semicolon)
+}
+
+/// Whether a text names a character set in which a `\` may be the second half of a character, so that
+/// a quote behind it is not escaped.
+pub(crate) fn names_double_bytes(text: &[u8]) -> bool {
+    ["SJIS", "CP932", "GBK", "BIG5"].iter().any(|name| {
+        let mut places = text.windows(name.len());
+        places.any(|place| place.eq_ignore_ascii_case(name.as_bytes()))
+    })
 }
 
 /// Whether a text of unknown effect may take a lock that outlives it, or run another text that does.

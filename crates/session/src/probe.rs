@@ -392,6 +392,10 @@ pub struct Captured {
 }
 
 impl Captured {
+    pub(crate) fn is_double_bytes(&self) -> bool {
+        crate::effects::names_double_bytes(self.client_charset.as_bytes())
+    }
+
     /// The statements that bring a new backend, whose schema is already set, to this state. How
     /// they are read changes last: the SQL mode, then the character sets.
     #[must_use]

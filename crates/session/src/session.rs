@@ -8,7 +8,7 @@ use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::status::Status;
 
 use crate::aftermath::{self, Aftermath};
-use crate::effects::{Effects, Kind, Replay, may_change_parsing, may_lock};
+use crate::effects::{Effects, Kind, Replay, may_change_parsing, may_lock, names_double_bytes};
 use crate::lexer::{Lexer, Token};
 use crate::pin::Pin;
 use crate::probe::{Captured, Depth, Probe};
@@ -79,6 +79,8 @@ pub struct Session {
     doubtful: bool,
     /// Whether anything unknown has been run since the last backend was taken.
     tainted: bool,
+    /// Whether a `\` may be half a character in the client's character set.
+    double_bytes: bool,
     pins: Vec<Pin>,
     /// A transaction said to be open while the server slept.
     deferred: Option<asleep::Deferred>,
@@ -119,10 +121,29 @@ impl Session {
             tracks_state: false,
             doubtful: false,
             tainted: false,
+            double_bytes: false,
             pins: Vec::new(),
             deferred: None,
             was_reset: false,
             owed: Vec::new(),
+        }
+    }
+
+    /// Notes the collation of the login: those of big5, sjis, gbk and cp932 matter.
+    #[must_use]
+    pub fn with_collation(mut self, collation: u8) -> Self {
+        self.double_bytes = matches!(collation, 1 | 84 | 13 | 88 | 28 | 87 | 95 | 96);
+        self
+    }
+
+    /// What a text may do. Where it cannot be read as the server does, it may be anything, as it may
+    /// where only its beginning has been seen.
+    #[must_use]
+    pub fn judge(&self, text: &[u8], whole: bool) -> Effects {
+        if whole && !(self.double_bytes && text.contains(&b'\\') && !text.is_ascii()) {
+            Effects::of(text)
+        } else {
+            Effects::of_beginning(text)
         }
     }
 
@@ -326,12 +347,14 @@ impl Session {
         self.tainted = true;
         self.may_lock |= may_lock(text);
         if may_change_parsing(text) {
+            self.double_bytes |= names_double_bytes(text);
             self.statements.new_context();
         }
     }
 
     fn replayable(&mut self, text: &[u8], replay: Replay) {
         if replay.parsing {
+            self.double_bytes |= names_double_bytes(text);
             self.statements.new_context();
         }
         if replay.schema {
@@ -399,6 +422,7 @@ impl Session {
         *self = Self {
             multi_statements: self.multi_statements,
             was_reset: true,
+            double_bytes: self.double_bytes,
             knowledge: if unknown {
                 Knowledge::Unknown
             } else {
@@ -456,6 +480,7 @@ impl Session {
                 self.pins.push(Pin::HiddenVariable);
             }
             self.schema.clone_from(&captured.schema);
+            self.double_bytes |= captured.is_double_bytes();
             self.captured = Some(Box::new(captured));
             self.log.clear();
             self.log_bytes = 0;

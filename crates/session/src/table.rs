@@ -239,8 +239,8 @@ keeps the session where it is (it *pins*), or is named below as lost.
   the error is 1213, which means that it can be run again.
 
 A *probe* reads the state back from the server. It happens when a session is to leave its backend after
-statements whose texts do not tell what they did (`CALL`, `@variables`, `GET_LOCK`, several statements in one)
-or whose replies say that stored code has changed something (session tracking), 5 ms after such a statement,
+statements whose texts do not tell what they did (`CALL`, `@variables`, `GET_LOCK`, several statements in one, more
+than 32 KiB) or whose replies say that stored code has changed something (session tracking), 5 ms after such a statement,
 and always before a park.
 
 | state | a change is noticed by | when the session leaves |
@@ -281,11 +281,21 @@ open; what depends on variables only if no global one has been set by a statemen
 
 - The server does not tell when a stored function or trigger, behind a plain `SELECT` or `INSERT`, takes a lock
   with `GET_LOCK` or sets a user variable by `SELECT … INTO` (it does tell of `SET`). A park finds that; a session
-  that gives its backend to another one in between does not, and the lock or the change is lost. Databases that
+  that gives its backend to another one in between does not, and the lock or the change is lost, or the next
+  session's. Databases that
   do this should be created with `--pooling session`, as should those whose clients switch
   `session_track_state_change` off.
 - `FOUND_ROWS()` is exact right after a `SELECT`; asked for later, after statements that failed or found no rows,
   it may be that of a question of Dormouse's own.
+- What a procedure sets by `SET TRANSACTION` or `SET rand_seed1` cannot be read and is lost. So is a `timestamp` that it
+  sets to within two seconds of the present.
+- A session whose schema another one drops goes on without a schema on its next backend; on its own it would still
+  have the name.
+- A new backend has the global values of its moment: after `SET GLOBAL`, a session that moves finds the new ones where
+  it has set none itself.
+- After `COM_PING`, `ROW_COUNT()` is that of the statement before. `EXECUTE` loses the warnings before it, which a
+  server may keep.
+- A client that asks to be told of transactions (`session_track_transaction_info`) may not be told alike after a move.
 - A pooled backend keeps the global privileges of the moment it was opened, as any connection does: a client that
   logs in after a `GRANT … ON *.*` may get one of before. It is closed when nobody has needed it for a minute.
 - `USE` of a schema that the user has no right to is answered with OK by a database that sleeps.

@@ -55,6 +55,14 @@ fn asked_about(dice: &mut Dice, session: char) -> [Step; 2] {
             format!("INSERT IGNORE INTO {t} (n) VALUES (1000), (5)"),
             "SELECT @@warning_count, @@error_count, ROW_COUNT()".to_owned(),
         ],
+        [
+            format!("SELECT i FROM {t} ORDER BY i LIMIT 1, 1"),
+            "SELECT FOUND_ROWS()".to_owned(),
+        ],
+        [
+            format!("INSERT IGNORE INTO {t} (n) VALUES (1000)"),
+            "SELECT 1/0".to_owned(),
+        ],
         ["SELECT nonsense".to_owned(), "SHOW ERRORS".to_owned()],
         [
             "DROP TABLE IF EXISTS d.missing".to_owned(),
@@ -82,7 +90,7 @@ fn step(dice: &mut Dice, session: char) -> Step {
     ]);
     let variable = dice.one_of(&["@x", "@y", "@`z z`"]);
     let n = dice.below(300);
-    let text = match dice.below(60) {
+    let text = match dice.below(63) {
         0 | 1 => format!("SET {variable} = {value}"),
         2 => format!("SELECT {variable}, COLLATION({variable}), COERCIBILITY({variable})"),
         3 => "SELECT @x, @y, @`z z`".to_owned(),
@@ -140,6 +148,9 @@ fn step(dice: &mut Dice, session: char) -> Step {
             let action = Action::Execute("q".into(), vec![n.to_string()]);
             return Step { session, action };
         }
+        59 => dice.one_of(&["USE e; -- comment", "SET sql_select_limit = 1000; SELECT 1", "USE `d`"]).to_owned(),
+        60 => "SET sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES'".to_owned(),
+        61 => format!("SELECT '\\', {variable} := {value} AS \"\\\", '\\'"),
         _ => format!("UPDATE {t} SET n = LAST_INSERT_ID(i % 50) ORDER BY i DESC LIMIT 1"),
     };
     query(session, text)

@@ -50,7 +50,10 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
         never_wakes,
         enrolled: admitted.account.enrolled,
         expired: has_expired(&admitted.account),
-        state: Box::new(Session::new(admitted.schema.map(Into::into))),
+        state: Box::new(
+            Session::new(admitted.schema.map(Into::into))
+                .with_collation(admitted.identity.collation),
+        ),
         identity: Arc::new(admitted.identity),
         membership: admitted.membership,
         client,

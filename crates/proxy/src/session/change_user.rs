@@ -78,7 +78,7 @@ impl Attendant {
         self.never_wakes = identity.is_one_of(&self.shared.config.never_wakes);
         self.enrolled = account.enrolled;
         let schema = login.schema.filter(|schema| !schema.is_empty());
-        *self.state = Session::new(schema.map(Into::into));
+        *self.state = Session::new(schema.map(Into::into)).with_collation(self.identity.collation);
         match self.arrive().await {
             Ok(()) => {
                 let ok = self.ok();

@@ -77,11 +77,7 @@ impl Attendant {
 
     async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
         let text = &*in_default_mode(incoming.argument(), self.state.status());
-        let effects = if incoming.is_whole() {
-            Effects::of(text)
-        } else {
-            Effects::of_beginning(text)
-        };
+        let effects = self.state.judge(text, incoming.is_whole());
         let kind = Kind::of(text);
         // what is for us begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());

@@ -27,11 +27,7 @@ impl Attendant {
         let text = incoming.argument();
         let keep = incoming.is_whole() && self.state.statements.can_keep(text.len());
         let judged = in_default_mode(text, self.state.status());
-        let effects = if incoming.is_whole() {
-            Effects::of(&judged)
-        } else {
-            Effects::of_beginning(&judged)
-        };
+        let effects = self.state.judge(&judged, incoming.is_whole());
         let statement = Statement {
             text: keep.then(|| text.into()),
             effects,
