@@ -1,6 +1,8 @@
 //! One client session's state, independent of the backend that happens to serve it.
 
 mod asleep;
+mod leaving;
+mod restore;
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use crate::aftermath::{self, Aftermath};
 use crate::effects::{Effects, Kind, Replay, may_change_parsing, may_lock, names_double_bytes};
 use crate::lexer::{Lexer, Token};
 use crate::pin::Pin;
-use crate::probe::{Captured, Depth, Probe};
+use crate::probe::Captured;
 use crate::statements::Statements;
 use crate::temporary::Temporaries;
 use crate::text_prepared::TextPrepared;
@@ -442,224 +444,6 @@ impl Session {
             ..Self::new(self.schema.take())
         };
     }
-
-    /// Whether the backend must be asked something before the session can leave it.
-    #[must_use]
-    pub fn needs_probe(&self) -> bool {
-        self.knowledge == Knowledge::Unknown
-            || self.doubtful
-            || self.id_unsure
-            || self.last == Last::Ask && self.aftermath.is_none()
-    }
-
-    /// A probe of the session's backend.
-    #[must_use]
-    pub fn probe(&self, depth: Depth) -> Probe {
-        let everything =
-            depth == Depth::Everything || self.doubtful || self.knowledge == Knowledge::Unknown;
-        let warned = self.warned && self.aftermath.is_none();
-        Probe::new(everything, warned, self.temporaries.clone())
-    }
-
-    /// What a probe of the backend found; the log before it is no longer needed.
-    pub fn captured(&mut self, probe: Probe) {
-        let mut found = probe.found;
-        let locks = found.lock_pins(self.may_lock);
-        if let Some((aftermath, id)) = found.aftermath.take() {
-            self.last_insert_id = id;
-            self.id_unsure = false;
-            self.aftermath.get_or_insert_with(|| Box::new(aftermath));
-        }
-        let unreadable = found.pins.contains(&Pin::Unreadable);
-        if let Some(captured) = found.captured.filter(|_| !unreadable) {
-            self.texts.counted(found.prepared);
-            self.temporaries = found.temporaries;
-            self.pins = found.pins;
-            self.pins.extend(locks);
-            if found.clock_stands && self.timestamp.is_none() {
-                self.pins.push(Pin::HiddenVariable);
-            }
-            self.schema.clone_from(&captured.schema);
-            self.double_bytes |= captured.is_double_bytes();
-            self.captured = Some(Box::new(captured));
-            self.log.clear();
-            self.log_bytes = 0;
-            self.knowledge = Knowledge::Known;
-            self.doubtful = false;
-        } else if unreadable {
-            self.pins = vec![Pin::Unreadable];
-        }
-    }
-
-    /// Why the session cannot leave its backend, as of the last capture.
-    #[must_use]
-    pub fn pins(&self) -> Vec<Pin> {
-        let mut pins = self.pins.clone();
-        let mut pin = |when: bool, pin| {
-            if when {
-                pins.push(pin);
-            }
-        };
-        pin(self.in_transaction(), Pin::Transaction);
-        pin(self.hidden_variable, Pin::HiddenVariable);
-        let context = self.statements.context();
-        let stuck = self.texts.is_stuck(self.schema.as_ref(), context);
-        pin(stuck, Pin::TextPrepare);
-        for statement in self.statements.iter() {
-            pin(statement.cursor, Pin::Cursor);
-            pin(statement.long_data, Pin::LongData);
-            pin(statement.text.is_none(), Pin::PreparedText);
-            pin(statement.context != context, Pin::PreparedContext);
-        }
-        pins.sort_unstable();
-        pins.dedup();
-        pins
-    }
-
-    /// Whether it could leave its backend now, without a probe.
-    #[must_use]
-    pub fn is_free(&self) -> bool {
-        !self.needs_probe() && self.pins().is_empty()
-    }
-
-    /// The session has come to a backend. What a former one's last statement left there is not this
-    /// session's.
-    pub fn arrived(&mut self) {
-        if self.aftermath.is_none() {
-            self.aftermath = Some(Box::new(self.presumed_aftermath()));
-        }
-    }
-
-    fn presumed_aftermath(&self) -> Aftermath {
-        let (row_count, found_rows) = match self.last {
-            Last::Is {
-                row_count,
-                found_rows,
-            } => (row_count, found_rows),
-            Last::Ask => (-1, 0),
-        };
-        Aftermath {
-            row_count,
-            found_rows,
-            ..Aftermath::default()
-        }
-    }
-
-    /// The session leaves its backend, free to do so. What the last statement left is Dormouse's
-    /// to answer from now on.
-    pub fn leave(&mut self) {
-        let _nothing = self.lost_backend();
-    }
-
-    /// The backend is gone. What it held that no other can be given is returned: with any, the
-    /// session cannot go on as if nothing had happened.
-    pub fn lost_backend(&mut self) -> Vec<Pin> {
-        let mut lost = self.pins();
-        if self.knowledge == Knowledge::Unknown {
-            lost.push(Pin::Unreadable);
-        }
-        self.arrived();
-        self.statements.lose_backend();
-        self.status = self
-            .status
-            .without(Status::IN_TRANS)
-            .without(Status::IN_TRANS_READONLY);
-        self.hidden_variable = false;
-        self.id_unsure = false;
-        self.warned = false;
-        self.may_lock = false;
-        self.doubtful = false;
-        self.tainted = false;
-        self.temporaries = Temporaries::default();
-        self.texts.moved();
-        self.pins.clear();
-        // it is in the log
-        self.owed.clear();
-        self.knowledge = Knowledge::Known;
-        lost
-    }
-
-    /// The statements that bring a new backend to the session's state, before it is in its schema. A
-    /// schema whose name is [plain](Self::has_plain_schema) is set after them, when the role is there
-    /// that may allow it; another first, by `COM_INIT_DB` in UTF-8, to
-    /// [`restore_schema`](Self::restore_schema). [`restore_inside`](Self::restore_inside) comes last.
-    #[must_use]
-    pub fn restore(&self) -> Vec<Vec<u8>> {
-        let captured = self.captured.iter().flat_map(|captured| captured.restore());
-        let mut all: Vec<Vec<u8>> = captured.map(String::into_bytes).collect();
-        let plain = self.has_plain_schema();
-        let log = self.log.iter().filter(|text| !plain || !is_use(text));
-        all.extend(log.map(|text| text.to_vec()));
-        all.extend(self.timestamp.iter().map(|text| text.to_vec()));
-        all
-    }
-
-    /// The statements that follow when the backend is in the session's schema: they name tables, or
-    /// must be the last.
-    #[must_use]
-    pub fn restore_inside(&self) -> Vec<Vec<u8>> {
-        let mut all: Vec<Vec<u8>> = self.texts.restore().collect();
-        if self.last_insert_id != 0 {
-            all.push(format!("SET last_insert_id = {}", self.last_insert_id).into_bytes());
-        }
-        all.extend(self.next_transaction.iter().map(|text| text.to_vec()));
-        all
-    }
-
-    /// What distinguishes this session's state from that after the login, apart from its schema
-    /// and `LAST_INSERT_ID()`. Two sessions with the same overlay can follow each other on a
-    /// backend without a reset.
-    #[must_use]
-    pub fn overlay(&self) -> Vec<Vec<u8>> {
-        let captured = self.captured.iter().flat_map(|captured| captured.restore());
-        let mut all: Vec<Vec<u8>> = captured.map(String::into_bytes).collect();
-        let lasting = self.log.iter().filter(|text| !is_use(text));
-        all.extend(lasting.map(|text| text.to_vec()));
-        all.extend(self.timestamp.iter().map(|text| text.to_vec()));
-        all.extend(self.texts.restore());
-        all.extend(self.next_transaction.iter().map(|text| text.to_vec()));
-        all
-    }
-
-    /// Whether its backend may hold something that the overlay does not tell.
-    #[must_use]
-    pub fn is_tainted(&self) -> bool {
-        self.tainted
-            || !self.owed.is_empty()
-            || self.knowledge == Knowledge::Unknown
-            || !self.next_transaction.is_empty()
-            || self.texts.restore().next().is_some()
-    }
-
-    /// Its `LAST_INSERT_ID()`.
-    #[must_use]
-    pub fn last_insert_id(&self) -> u64 {
-        self.last_insert_id
-    }
-
-    /// Whether the state has ever been read from a backend; [`restore`](Self::restore) then sets all
-    /// character sets.
-    #[must_use]
-    pub fn is_captured(&self) -> bool {
-        self.captured.is_some()
-    }
-
-    /// Whether the schema's name means the same in every character set: then it is set last, and
-    /// [`restore`](Self::restore) does without it.
-    #[must_use]
-    pub fn has_plain_schema(&self) -> bool {
-        self.schema.as_ref().is_none_or(|schema| schema.is_ascii())
-    }
-
-    /// The schema to set before [`restore`](Self::restore) if its name is not plain: as of the last
-    /// capture or the login, since the log holds what has changed it after.
-    #[must_use]
-    pub fn restore_schema(&self) -> Option<&Arc<[u8]>> {
-        match &self.captured {
-            Some(captured) => captured.schema.as_ref(),
-            None => self.schema.as_ref(),
-        }
-    }
 }
 
 /// Whether a text that succeeds has begun or ended a transaction.
@@ -685,10 +469,6 @@ fn stands_alone(text: &[u8]) -> bool {
 
 fn sets_tracking(text: &[u8]) -> bool {
     Lexer::new(text).any(|token| token.is("SESSION_TRACK_STATE_CHANGE"))
-}
-
-fn is_use(text: &[u8]) -> bool {
-    Lexer::new(text).next().is_some_and(|first| first.is("USE"))
 }
 
 trait EscapeBackticks {

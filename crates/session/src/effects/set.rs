@@ -1,0 +1,187 @@
+//! `SET`: which variables a text sets, and whether running it again would set the same.
+
+use super::{Effects, Replay, is_suspect};
+use crate::lexer::{Lexer, Token};
+
+/// Variables with no session value to read in `information_schema.SYSTEM_VARIABLES`.
+const HIDDEN: [&str; 16] = [
+    "TIMESTAMP",
+    "INSERT_ID",
+    "RAND_SEED1",
+    "RAND_SEED2",
+    "PSEUDO_THREAD_ID",
+    "SQL_LOG_BIN",
+    "SQL_LOG_OFF",
+    "SKIP_REPLICATION",
+    "GTID_SEQ_NO",
+    "GTID_DOMAIN_ID",
+    "SERVER_ID",
+    "SKIP_PARALLEL_REPLICATION",
+    "PSEUDO_SLAVE_MODE",
+    "DEFAULT_MASTER_CONNECTION",
+    // and those that follow the schema
+    "CHARACTER_SET_DATABASE",
+    "COLLATION_DATABASE",
+];
+
+/// Functions of their arguments alone, in values to which variables are set.
+const PURE: [&str; 8] = [
+    "CONCAT",
+    "CONCAT_WS",
+    "REPLACE",
+    "TRIM",
+    "IF",
+    "IFNULL",
+    "COALESCE",
+    "CAST",
+];
+
+pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
+    let mut replay = Replay {
+        parsing: false,
+        relative: false,
+        schema: false,
+    };
+    let mut ended = false;
+    let mut hidden = false;
+    let mut global = false;
+    let mut first = true;
+    // whether what follows is a value, where @@GLOBAL is only read
+    let mut value = false;
+    let mut depth = 0_usize;
+    let mut last = Token::Semicolon;
+    while let Some(token) = lexer.next() {
+        if ended {
+            return Effects::Unknown;
+        }
+        match token {
+            Token::Other(b'(') if calls(&last) => return Effects::Unknown,
+            Token::Other(b'(') => depth += 1,
+            Token::Other(b')') => depth = depth.saturating_sub(1),
+            Token::Other(b'=') => value = true,
+            Token::Other(b',') if depth == 0 => value = false,
+            Token::UserVariable => return Effects::Unknown,
+            Token::SystemVariable => replay.relative = true,
+            Token::Semicolon => ended = true,
+            Token::Word(_) if first && token.is("STATEMENT") => {
+                // SET STATEMENT … FOR … puts everything back
+                return Effects::Unknown;
+            }
+            Token::Word(_) if first && (token.is("PASSWORD") || token.is("TRANSACTION")) => {
+                let more = lexer
+                    .by_ref()
+                    .skip_while(|token| *token != Token::Semicolon)
+                    .nth(1);
+                return match (token.is("TRANSACTION"), more) {
+                    (true, None) if !lexer.is_versioned() => Effects::NextTransaction,
+                    (true, _) => Effects::HiddenVariable,
+                    // a password is no session state
+                    (false, None) => Effects::None,
+                    (false, Some(_)) => Effects::Unknown,
+                };
+            }
+            // it takes a character set from the schema
+            Token::Word(_) if first && (token.is("CHARACTER") || token.is("CHARSET")) => {
+                return Effects::Unknown;
+            }
+            Token::Word(_) if token.is("GLOBAL") => global |= !value,
+            Token::Word(word) | Token::Quoted(word) => {
+                replay.parsing |= changes_parsing(word);
+                hidden |= is_hidden(&token);
+                // what a table holds may be different later
+                if is_suspect(&token) || token.is("FROM") {
+                    return Effects::Unknown;
+                }
+            }
+            _ => {}
+        }
+        first = false;
+        last = token;
+    }
+    if lexer.is_versioned() {
+        Effects::HiddenVariable
+    } else if hidden && sets_timestamp(text) {
+        Effects::Timestamp
+    } else if hidden {
+        Effects::HiddenVariable
+    } else if global {
+        // what else stands in the same SET is found by the probe
+        Effects::Unknown
+    } else {
+        Effects::Replay(replay)
+    }
+}
+
+fn is_hidden(token: &Token<'_>) -> bool {
+    let (Token::Word(name) | Token::Quoted(name)) = token else {
+        return false;
+    };
+    HIDDEN
+        .iter()
+        .any(|hidden| name.eq_ignore_ascii_case(hidden.as_bytes()))
+}
+
+/// Whether one of several statements, or of a block, sets what no probe can read.
+pub(super) fn sets_hidden(text: &[u8]) -> bool {
+    const BEFORE: [&str; 5] = ["ATOMIC", "BEGIN", "THEN", "ELSE", "DO"];
+    let mut last = Token::Semicolon;
+    let mut setting = false;
+    for token in Lexer::new(text) {
+        let begins = last == Token::Semicolon || BEFORE.iter().any(|word| last.is(word));
+        if begins && token.is("CREATE") {
+            return false;
+        }
+        setting = match token {
+            Token::Semicolon => false,
+            _ if begins => token.is("SET"),
+            _ if last.is("SET") && setting && token.is("STATEMENT") => false,
+            _ if last.is("SET") && setting && token.is("TRANSACTION") => return true,
+            _ => setting,
+        };
+        if setting && is_hidden(&token) {
+            return true;
+        }
+        last = token;
+    }
+    false
+}
+
+/// Whether a text is `SET timestamp = NUMBER` or `= DEFAULT` and nothing else.
+fn sets_timestamp(text: &[u8]) -> bool {
+    let tokens: Vec<_> = Lexer::new(text)
+        .filter(|token| !matches!(token, Token::SystemVariable | Token::Semicolon))
+        .filter(|token| !token.is("SESSION") && *token != Token::Other(b':'))
+        .collect();
+    let value = match tokens.as_slice() {
+        [_, name, Token::Other(b'='), value @ ..] if name.is("TIMESTAMP") => value,
+        [_, Token::Other(b'.'), name, Token::Other(b'='), value @ ..] if name.is("TIMESTAMP") => {
+            value
+        }
+        _ => return false,
+    };
+    let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+    match value {
+        [word] if word.is("DEFAULT") => true,
+        [Token::Word(whole)] => digits(whole),
+        [Token::Word(whole), Token::Other(b'.'), Token::Word(part)] => {
+            digits(whole) && digits(part)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a bracket behind this token is that of a call whose value may be another one later.
+fn calls(before: &Token<'_>) -> bool {
+    matches!(before, Token::Word(_) | Token::Quoted(_)) && !PURE.iter().any(|name| before.is(name))
+}
+
+pub(super) fn changes_parsing(word: &[u8]) -> bool {
+    let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    is("SQL_MODE")
+        || is("NAMES")
+        || is("CHARSET")
+        || is("CHARACTER")
+        || is("CHARACTER_SET_CLIENT")
+        || is("CHARACTER_SET_CONNECTION")
+        || is("COLLATION_CONNECTION")
+}
