@@ -323,3 +323,17 @@ fn until_shut(client: &mut Client) {
         session.contains(&vec![Some("server".to_owned()), Some("asleep".to_owned())])
     });
 }
+
+#[test]
+fn a_park_that_is_vetoed_leaves_no_trace_in_the_transaction() {
+    let dormouse = with_backends(1, "");
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE TABLE mysql.t (i INT)").ok();
+    client.query("BEGIN").ok();
+    client.query("INSERT INTO mysql.t VALUES (1), (2)").ok();
+    let mut park = dormouse.command(&["park", "shop"]);
+    assert!(!dormouse_testkit::dormouse::output_of(&mut park).0);
+    assert_eq!(client.query("SELECT ROW_COUNT()").value(), "2");
+    client.query("COMMIT").ok();
+}

@@ -207,8 +207,9 @@ impl Attendant {
         let Some(backend) = &mut self.backend else {
             return Vec::new();
         };
-        if self.state.in_transaction() && backend.in_transaction().await.is_ok_and(|open| !open) {
-            // a deadlock or a timeout has ended it, which an error packet does not say
+        if self.state.may_have_lost_transaction()
+            && backend.in_transaction().await.is_ok_and(|open| !open)
+        {
             self.state
                 .saw_status(self.state.status().without(Status::IN_TRANS));
             self.count_transaction(false);

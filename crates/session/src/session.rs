@@ -66,6 +66,8 @@ pub struct Session {
     last: Last,
     /// Whether the last statement left warnings or an error.
     warned: bool,
+    /// Whether it failed.
+    last_failed: bool,
     multi_statements: Option<bool>,
     /// `SET TRANSACTION`, until the next transaction begins; each may set another characteristic.
     next_transaction: Vec<Box<[u8]>>,
@@ -113,6 +115,7 @@ impl Session {
                 found_rows: 0,
             },
             warned: false,
+            last_failed: false,
             multi_statements: None,
             next_transaction: Vec::new(),
             timestamp: None,
@@ -162,6 +165,13 @@ impl Session {
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         self.status.contains(Status::IN_TRANS)
+    }
+
+    /// Whether the open transaction may have been ended by the server: a deadlock or a timeout does,
+    /// and the error does not say so.
+    #[must_use]
+    pub fn may_have_lost_transaction(&self) -> bool {
+        self.in_transaction() && self.last_failed
     }
 
     /// The current schema as far as it is known.
@@ -228,6 +238,7 @@ impl Session {
             self.id_unsure = true;
         }
         self.id_unsure |= matches!(effects, Effects::Counted | Effects::Unknown);
+        self.last_failed = end.error.is_some();
         self.warned = end.warnings > 0
             || end.error.is_some()
             || self.warned && aftermath::keeps_warnings(text);
