@@ -54,7 +54,8 @@ test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }
 # What a client may rely on, on the other version too.
 test_rust_118() {
     DORMOUSE_TEST_MARIADBD=$DORMOUSE_TEST_MARIADBD_118 \
-        cargo test -p dormouse-tests --test life --test commands --test sleeping --no-fail-fast </dev/null
+        cargo test -p dormouse-tests --test life --test commands --test accounts --test sleeping \
+        --test differential --no-fail-fast </dev/null
 }
 
 test_clients() { tests/clients/run --self "$binary"; }

@@ -375,7 +375,7 @@ fn a_dead_server_is_replaced_at_once_then_with_pauses_then_given_up() {
             dead(7),
             "settle parked, crash: its server keeps dying: next start in 0.5 s",
         ),
-        (dead(30), "giveup, crash: its server keeps dying"),
+        (dead(100), "giveup, crash: its server keeps dying"),
         (
             Observed {
                 state: State::Parked,
