@@ -126,8 +126,15 @@ impl Aftermath {
             _ if self.warnings == 0 => return Reading::No,
             _ => return Reading::Cannot(name),
         };
-        // where there are none, the server says so too
-        list.clone().map_or(Reading::No, Reading::Reply)
+        match list {
+            Some(list) => Reading::Reply(list.clone()),
+            // where there are none, the server says so too
+            None if self.warnings == 0 => Reading::No,
+            None if rest.last().is_some_and(|token| token.is("ERRORS")) && self.errors == 0 => {
+                Reading::No
+            }
+            None => Reading::Cannot(name),
+        }
     }
 
     fn value(&self, asked: Asked) -> Value {

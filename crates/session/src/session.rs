@@ -68,6 +68,8 @@ pub struct Session {
     warned: bool,
     /// Whether it failed.
     last_failed: bool,
+    /// How many warnings and errors there are to be shown.
+    conditions: u16,
     multi_statements: Option<bool>,
     /// `SET TRANSACTION`, until the next transaction begins; each may set another characteristic.
     next_transaction: Vec<Box<[u8]>>,
@@ -116,6 +118,7 @@ impl Session {
             },
             warned: false,
             last_failed: false,
+            conditions: 0,
             multi_statements: None,
             next_transaction: Vec::new(),
             timestamp: None,
@@ -239,6 +242,9 @@ impl Session {
         }
         self.id_unsure |= matches!(effects, Effects::Counted | Effects::Unknown);
         self.last_failed = end.error.is_some();
+        if self.last_failed || end.warnings > 0 || !aftermath::keeps_warnings(text) {
+            self.conditions = end.warnings.max(u16::from(self.last_failed));
+        }
         self.warned = end.warnings > 0
             || end.error.is_some()
             || self.warned && aftermath::keeps_warnings(text);

@@ -57,6 +57,9 @@ impl Attendant {
         let asleep = database.door.target().is_none();
         let pins = self.state.pins();
         let knowledge = match self.state.knowledge() {
+            Knowledge::Known if self.backend.is_some() && self.state.needs_probe() => {
+                "known, but for what the last statement left"
+            }
             Knowledge::Known => "known",
             Knowledge::Unknown => "to be read before the backend is given up",
         };

@@ -108,6 +108,9 @@ impl Session {
         Aftermath {
             row_count,
             found_rows,
+            // the lists went with a backend that was not asked: who asks for them is told so
+            warnings: self.conditions.into(),
+            errors: u64::from(self.last_failed),
             ..Aftermath::default()
         }
     }
