@@ -59,6 +59,9 @@ impl Bare {
             configuration(installation, &layout, address, &accounts)?,
         )?;
         fs::set_permissions(layout.config(), fs::Permissions::from_mode(0o644))?;
+        // of a server that lives as long as the measurement, and whose TLS nobody uses
+        fs::write(layout.key(), dormouse_engine::tls::key_and_certificate()?)?;
+        fs::set_permissions(layout.key(), fs::Permissions::from_mode(0o644))?;
 
         let recipe = Recipe {
             program: installation.mariadbd.clone(),
