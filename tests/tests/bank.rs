@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, RwLock};
 use std::time::{Duration, Instant};
 
-use dormouse_testkit::{Client, Created, Dormouse, Reply};
+use dormouse_testkit::{Client, Created, Dice, Dormouse, Reply};
 use dormouse_wire::command::Command;
 use dormouse_wire::reply::{ErrPacket, OkPacket};
 
@@ -29,18 +29,6 @@ const BACKENDS: u32 = 8;
 fn setting(name: &str, default: u64) -> u64 {
     let set = std::env::var(name).ok();
     set.map_or(default, |text| text.parse().unwrap())
-}
-
-/// A small generator of one's own (xorshift, Marsaglia 2003), so that a run can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
 }
 
 /// What all share.
@@ -105,7 +93,7 @@ impl<'a> Customer<'a> {
         let mut customer = Self {
             bank,
             client,
-            dice: Dice(number + 1),
+            dice: Dice::new(number + 1),
             number,
             n: 0,
             mine: number * 1_000_000,
@@ -347,7 +335,7 @@ impl Nights {
 
     /// Sends the database to sleep at random, as long as the bank is open.
     fn fall(&mut self, dormouse: &Dormouse, bank: &Bank, all_left: impl Fn() -> bool) {
-        let mut dice = Dice(7);
+        let mut dice = Dice::new(7);
         while bank.is_open() && !all_left() {
             match dice.below(8) {
                 // some session may have state that vetoes it

@@ -17,10 +17,9 @@ mod script;
 #[path = "sleeping/world.rs"]
 mod world;
 
-use dormouse_testkit::{Client, Reply};
+use dormouse_testkit::{Client, Dice, Reply};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
-use generate::Dice;
 use script::{Action, Step};
 use world::{Kind, World, kinds};
 
@@ -62,12 +61,12 @@ fn statements_made_by_chance_are_answered_or_wake_but_never_otherwise() {
     let mut world = World::new();
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let scripts: usize = number("DORMOUSE_SLEEPING_SCRIPTS").unwrap_or(40);
-    let mut dice = Dice(20_261_125 + scripts as u64);
+    let mut dice = Dice::new(20_261_125 + scripts as u64);
     let mut answered = 0;
     for _ in 0..scripts {
         let steps = generate::script(&mut dice, 12);
         let kinds = kinds_for(&steps);
-        let kind = kinds[dice.below(kinds.len())];
+        let kind = kinds[dice.index(kinds.len())];
         answered += world.compare_loosely(&steps, kind);
     }
     println!("{answered} answered asleep");

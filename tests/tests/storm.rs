@@ -11,25 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
+use dormouse_testkit::{Client, Created, Dice, Dormouse, Reply, process};
 
 fn seconds(default: u64) -> Duration {
     let set = std::env::var("DORMOUSE_STORM_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok());
     Duration::from_secs(set.unwrap_or(default))
-}
-
-/// A small generator of one's own (xorshift, Marsaglia 2003), so that a run can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
 }
 
 #[derive(Default)]
@@ -132,7 +120,7 @@ impl Worker {
     }
 
     fn work(mut self, done: &AtomicBool) -> u64 {
-        let mut dice = Dice(self.number + 1);
+        let mut dice = Dice::new(self.number + 1);
         self.alone("SET time_zone = '+05:00'");
         while !done.load(Ordering::Relaxed) {
             match dice.below(10) {
@@ -153,7 +141,7 @@ impl Worker {
 
 /// Suspends, parks, wakes and kills at random until the time is over; returns what it did.
 fn chaos(dormouse: &Dormouse, name: &str, until: Instant, kills: &AtomicU64) -> [u64; 4] {
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     let mut did = [0; 4];
     // on a slow machine it goes on until everything has happened, for a minute more at most
     let at_last = until + Duration::from_secs(60);
@@ -276,7 +264,7 @@ fn a_fleet_converges_to_parked_and_leaves_nothing() {
         for (n, (_, who)) in all.iter().enumerate() {
             let (dormouse, refused, statements) = (&dormouse, &refused, &statements);
             scope.spawn(move || {
-                let mut dice = Dice(n as u64 + 1);
+                let mut dice = Dice::new(n as u64 + 1);
                 while Instant::now() < until {
                     let mut client = Client::tcp(dormouse.address());
                     match client.login(&who.user, &who.password, None) {

@@ -64,9 +64,7 @@ pub struct Session {
     /// What the last statement left, if Dormouse must answer for it.
     aftermath: Option<Box<Aftermath>>,
     last: Last,
-    /// Whether the last statement left warnings or an error.
-    warned: bool,
-    /// Whether it failed.
+    /// Whether the last statement failed.
     last_failed: bool,
     /// How many warnings and errors there are to be shown.
     conditions: u16,
@@ -116,7 +114,6 @@ impl Session {
                 row_count: 0,
                 found_rows: 0,
             },
-            warned: false,
             last_failed: false,
             conditions: 0,
             multi_statements: None,
@@ -245,10 +242,8 @@ impl Session {
         if self.last_failed || end.warnings > 0 || !aftermath::keeps_warnings(text) {
             self.conditions = end.warnings.max(u16::from(self.last_failed));
         }
-        self.warned = end.warnings > 0
-            || end.error.is_some()
-            || self.warned && aftermath::keeps_warnings(text);
-        let certain = !self.warned && !matches!(effects, Effects::Counted | Effects::Unknown);
+        let certain =
+            self.conditions == 0 && !matches!(effects, Effects::Counted | Effects::Unknown);
         let affected = i64::try_from(end.affected).unwrap_or(-1);
         self.last = match (kind, end.rows, self.last) {
             (Kind::Select, Some(found_rows), _) if certain => Last::Is {
@@ -273,7 +268,7 @@ impl Session {
     /// Whether the text of the next statement matters whatever its effects are.
     #[must_use]
     pub fn wants_text(&self) -> bool {
-        self.warned || self.aftermath.is_some() || !self.next_transaction.is_empty()
+        self.conditions > 0 || self.aftermath.is_some() || !self.next_transaction.is_empty()
     }
 
     /// What the last statement left, if Dormouse must answer for it.

@@ -6,9 +6,11 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "fixtures fail the test")]
 
 pub mod client;
+pub mod dice;
 pub mod dormouse;
 pub mod process;
 pub mod tls;
 
 pub use client::{Client, Reply};
+pub use dice::Dice;
 pub use dormouse::{Created, Dormouse, program};

@@ -1,29 +1,8 @@
 //! Who disturbs: between two statements it may take backends away, or put the database to sleep.
 
+use dormouse_testkit::Dice;
+
 use crate::world::{Side, World};
-
-/// A small generator of numbers (xorshift64*), so that a seed repeats a run.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below `most`.
-    pub(crate) fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % most
-    }
-
-    /// One of several.
-    pub(crate) fn one_of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
-        let at = self.below(all.len() as u64);
-        all[usize::try_from(at).unwrap()]
-    }
-}
 
 /// Decides when to strike.
 pub(crate) struct Adversary {

@@ -1,6 +1,7 @@
 //! Scripts made by chance, of statements that touch every kind of session state.
 
-use crate::adversary::Dice;
+use dormouse_testkit::Dice;
+
 use crate::script::{Action, Step};
 
 /// Steps in a script.

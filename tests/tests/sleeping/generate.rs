@@ -1,23 +1,8 @@
 //! Statements made by chance that can all be answered asleep.
 
+use dormouse_testkit::Dice;
+
 use crate::script::{Action, Step};
-
-/// A small generator of numbers (xorshift64*), so that a seed repeats a run.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(number).unwrap() % most
-    }
-
-    fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len())]
-    }
-}
 
 /// A script of so many steps.
 pub(crate) fn script(dice: &mut Dice, length: usize) -> Vec<Step> {
@@ -31,9 +16,9 @@ pub(crate) fn script(dice: &mut Dice, length: usize) -> Vec<Step> {
 }
 
 fn action(dice: &mut Dice) -> Action {
-    let text = match dice.below(20) {
+    let text = match dice.index(20) {
         0..=5 => {
-            let items: Vec<_> = (0..=dice.below(3)).map(|_| item(dice)).collect();
+            let items: Vec<_> = (0..=dice.index(3)).map(|_| item(dice)).collect();
             let end = dice.one_of(&["", "", " LIMIT 1", ";", " ; "]);
             format!(
                 "SELECT {}{end}",
@@ -41,7 +26,7 @@ fn action(dice: &mut Dice) -> Action {
             )
         }
         6..=10 => {
-            let parts: Vec<_> = (0..=dice.below(2)).map(|_| part(dice)).collect();
+            let parts: Vec<_> = (0..=dice.index(2)).map(|_| part(dice)).collect();
             format!("SET {}", parts.join(", "))
         }
         11 => dice
@@ -64,7 +49,7 @@ fn action(dice: &mut Dice) -> Action {
         18 => dice
             .one_of(&["USE d", "use `d`", "USE information_schema"])
             .to_owned(),
-        _ => return [Action::Ping, Action::Reset][dice.below(2)].clone(),
+        _ => return [Action::Ping, Action::Reset][dice.index(2)].clone(),
     };
     Action::Query(text)
 }
@@ -91,7 +76,7 @@ fn item(dice: &mut Dice) -> String {
         "session_track_system_variables",
         "Foreign_Key_Checks",
     ]);
-    let item = match dice.below(8) {
+    let item = match dice.index(8) {
         // the global value is Dormouse's own
         0..=3 if name == "wait_timeout" => format!("@@{name}"),
         0..=3 => format!("@@{scope}{name}"),
@@ -127,7 +112,7 @@ fn item(dice: &mut Dice) -> String {
 fn part(dice: &mut Dice) -> String {
     let scope = dice.one_of(&["", "SESSION ", "@@session.", "@@", "local "]);
     let equals = dice.one_of(&["=", " = ", ":="]);
-    let (name, value) = match dice.below(11) {
+    let (name, value) = match dice.index(11) {
         0 => {
             let names = [
                 "NAMES utf8mb4",

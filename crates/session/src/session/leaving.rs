@@ -24,7 +24,7 @@ impl Session {
     pub fn probe(&self, depth: Depth) -> Probe {
         let everything =
             depth == Depth::Everything || self.doubtful || self.knowledge == Knowledge::Unknown;
-        let warned = self.warned && self.aftermath.is_none();
+        let warned = self.conditions > 0 && self.aftermath.is_none();
         Probe::new(everything, warned, self.temporaries.clone())
     }
 
@@ -136,7 +136,7 @@ impl Session {
             .without(Status::IN_TRANS_READONLY);
         self.hidden_variable = false;
         self.id_unsure = false;
-        self.warned = false;
+        self.conditions = 0;
         self.may_lock = false;
         self.doubtful = false;
         self.tainted = false;
