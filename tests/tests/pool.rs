@@ -337,3 +337,18 @@ fn a_park_that_is_vetoed_leaves_no_trace_in_the_transaction() {
     assert_eq!(client.query("SELECT ROW_COUNT()").value(), "2");
     client.query("COMMIT").ok();
 }
+
+#[test]
+fn a_transaction_that_has_slept_gives_its_backend_up_when_it_ends() {
+    let dormouse = with_backends(1, "lease_timeout = \"5s\"\n");
+    let who = dormouse.create("shop", &[]);
+    let mut first = dormouse.connect(&who);
+    let mut second = dormouse.connect(&who);
+    first.query("CREATE TABLE mysql.t (i INT)").ok();
+    first.query("BEGIN").ok();
+    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    let _ = dormouse.json(&["suspend", "shop"]);
+    assert_eq!(dormouse.state("shop"), "suspended");
+    first.query("COMMIT").ok();
+    assert_eq!(second.query("SELECT COUNT(*) FROM mysql.t").value(), "1");
+}

@@ -194,8 +194,13 @@ impl Attendant {
         statement: Option<u32>,
         command: Command,
     ) -> Result<Result<(), Unready>, Over> {
-        match &self.backend {
+        match &mut self.backend {
             Some(backend) if Arc::ptr_eq(&backend.target, &pass.target) => {
+                self.membership.handle.set_lease(Lease::Running);
+            }
+            // it has slept meanwhile
+            Some(backend) if same_server(&backend.target, &pass.target) => {
+                backend.target = Arc::clone(&pass.target);
                 self.membership.handle.set_lease(Lease::Running);
             }
             _ => {
@@ -225,10 +230,7 @@ impl Attendant {
 
     /// Gets a backend in place of one that is gone or was never there.
     async fn replace(&mut self, pass: &Pass) -> Result<Result<(), Unready>, Over> {
-        if let Some(backend) = &self.backend {
-            if same_server(&backend.target, &pass.target) {
-                return Ok(Ok(()));
-            }
+        if self.backend.is_some() {
             self.lose_backend();
         }
         match std::mem::take(&mut self.lost).as_slice() {
