@@ -336,15 +336,18 @@ impl Nights {
     /// Sends the database to sleep at random, as long as the bank is open.
     fn fall(&mut self, dormouse: &Dormouse, bank: &Bank, all_left: impl Fn() -> bool) {
         let mut dice = Dice::new(7);
-        while bank.is_open() && !all_left() {
-            match dice.below(8) {
-                // some session may have state that vetoes it
-                0..2 => drop(self.order(dormouse, "park")),
-                2 => {
+        for night in 0.. {
+            if !bank.is_open() || all_left() {
+                return;
+            }
+            match night % 8 {
+                0 => {
                     let _nobody_pinned = bank.pinning.write().unwrap();
                     let parked = self.order(dormouse, "park");
                     assert_eq!(parked, Ok(()), "a park that nothing pinned could veto");
                 }
+                // some session may have state that vetoes it
+                3 | 6 => drop(self.order(dormouse, "park")),
                 _ => drop(self.order(dormouse, "suspend")),
             }
             std::thread::sleep(Duration::from_millis(dice.below(400)));
