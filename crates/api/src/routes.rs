@@ -111,6 +111,7 @@ async fn create(
         idle_park: request.idle_park.unwrap_or(context.defaults.idle_park),
         units: request.units.unwrap_or(context.defaults.units),
         pooling: request.pooling.unwrap_or(context.defaults.pooling),
+        ..context.defaults
     };
     let plane = context.plane.clone();
     let name = request.name;

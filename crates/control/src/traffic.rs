@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_types::{Activity, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
+use dormouse_types::{Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
 
 /// What the control path asks of the data path. Every verb is idempotent.
 #[async_trait]
@@ -45,6 +45,14 @@ pub trait Traffic: Send + Sync + 'static {
     /// With the traffic shut and every session captured: gives up all backends, so that the server
     /// can stop.
     async fn release(&self, database: &DatabaseName);
+
+    /// What has passed since dormouse started; all zero for a database that is not known.
+    fn carried(&self, database: &DatabaseName) -> Carried;
+
+    /// From now on statements that could make it larger or change what it holds get an error with
+    /// this reason; those that read, remove or free do not. `None`: every statement flows again.
+    /// It holds until it is said otherwise, whatever becomes of its traffic.
+    fn restrict(&self, database: &DatabaseName, reason: Option<&str>);
 
     /// A database's backends and what has happened to them.
     fn pool(&self, database: &DatabaseName) -> PoolStatus;

@@ -13,7 +13,8 @@ use dormouse_driver::Driver;
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret};
 use dormouse_types::{
-    Activity, DatabaseName, Delay, PoolStatus, SessionStatus, State, Target, Verifier, Veto,
+    Activity, Carried, DatabaseName, Delay, PoolStatus, SessionStatus, State, Target, Verifier,
+    Veto,
 };
 
 /// A data path without clients: it remembers where statements would go.
@@ -74,6 +75,12 @@ impl Traffic for Targets {
     fn activity(&self, _name: &DatabaseName) -> Activity {
         Activity::default()
     }
+
+    fn carried(&self, _: &DatabaseName) -> Carried {
+        Carried::default()
+    }
+
+    fn restrict(&self, _: &DatabaseName, _: Option<&str>) {}
 
     fn pool(&self, _: &DatabaseName) -> PoolStatus {
         PoolStatus::default()

@@ -15,7 +15,7 @@ use dormouse_control::{Plane, Traffic};
 use dormouse_engine::Secret;
 use dormouse_proxy::{Listeners, PlaneError, Proxy, ProxyConfig, StartError};
 use dormouse_types::{
-    Account, Activity, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target,
+    Account, Activity, Carried, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target,
     Variables, Veto,
 };
 
@@ -254,6 +254,14 @@ impl Traffic for Steering {
 
     fn activity(&self, database: &DatabaseName) -> Activity {
         self.0.activity(database)
+    }
+
+    fn carried(&self, _database: &DatabaseName) -> Carried {
+        Carried::default() // FIXME D
+    }
+
+    fn restrict(&self, _database: &DatabaseName, _reason: Option<&str>) {
+        // FIXME D
     }
 
     fn pool(&self, database: &DatabaseName) -> PoolStatus {

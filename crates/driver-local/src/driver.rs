@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
 use dormouse_engine::{EngineError, Installation, Layout, Secret, Template};
-use dormouse_types::InstanceId;
+use dormouse_types::{Bytes, InstanceId};
 use tracing::warn;
 
 use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
@@ -279,6 +279,18 @@ impl Driver for LocalDriver {
         };
         if let Err(error) = handle.ended().await {
             warn!(pid = process.pid, %error, "cannot wait for a process to end");
+        }
+    }
+
+    async fn storage(&self, id: InstanceId) -> Result<Bytes, Error> {
+        let root = self.shared.layout(id)?.root().to_owned();
+        let doing = format!("measuring {}", root.display());
+        let measured = tokio::task::spawn_blocking(move || files::size(&root)).await;
+        let lost = |source: tokio::task::JoinError| source.into();
+        match measured.map_err(lost).flatten() {
+            Ok(size) => Ok(Bytes(size)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Unknown(id)),
+            Err(source) => Err(Error::Machine { doing, source }),
         }
     }
 

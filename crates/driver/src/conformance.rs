@@ -366,10 +366,11 @@ fn assert_stopped(seen: Observed) {
         run,
         process,
         memory,
-        cpu,
+        cpu: _,
+        strain,
     } = seen;
     assert_eq!(
-        (run, process, memory, cpu),
+        (run, process, memory, strain),
         (Run::Stopped, None, None, None)
     );
 }

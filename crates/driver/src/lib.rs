@@ -57,8 +57,24 @@ pub struct Observed {
     pub process: Option<Process>,
     /// Memory it holds, where the driver can tell.
     pub memory: Option<Bytes>,
-    /// CPU time it has used since it started, where the driver can tell.
+    /// CPU time it has used since it started, where the driver can tell. That of a process that
+    /// has ended is still told, where the driver can, until the next one starts.
     pub cpu: Option<Duration>,
+    /// How its limits hold it back, where the driver can tell.
+    pub strain: Option<Strain>,
+}
+
+/// How an instance's limits have held its process back, counted since the process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Strain {
+    /// How long it could have run, but had used its CPU up.
+    pub throttled: Duration,
+    /// How long it waited for memory to be reclaimed; zero where the kernel does not tell.
+    pub stalled: Duration,
+    /// How often it reached its memory limit.
+    pub limit_hits: u64,
+    /// How many times something in it was killed for want of memory.
+    pub oom_kills: u64,
 }
 
 /// Why a verb failed.
@@ -105,6 +121,9 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Returns when the process is no more; at once if it is not there now.
     async fn ended(&self, process: Process);
+
+    /// How much disk an instance's files take.
+    async fn storage(&self, id: InstanceId) -> Result<Bytes, Error>;
 
     /// Ends the process if there is one and removes the files.
     async fn remove(&self, id: InstanceId) -> Result<(), Error>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_types::{Delay, Pooling, UnitRange, Units};
+use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 /// What a database's owner wishes of its life.
@@ -17,6 +17,14 @@ pub struct Spec {
     pub units: UnitRange,
     /// How its sessions share backends.
     pub pooling: Pooling,
+    /// When it is kept awake, idle or not, and woken if it sleeps.
+    pub keep_awake: Timetable,
+    /// Whether it is woken ahead of the hours in which it was used on earlier days.
+    pub prewake: bool,
+    /// The most disk its files may take; `None`: what the disk has.
+    pub storage_quota: Option<Bytes>,
+    /// The most it may cost in a calendar month; `None`: no limit.
+    pub spend_limit: Option<Money>,
 }
 
 impl Default for Spec {
@@ -29,6 +37,10 @@ impl Default for Spec {
                 max: Units(2),
             },
             pooling: Pooling::default(),
+            keep_awake: Timetable::default(),
+            prewake: false,
+            storage_quota: None,
+            spend_limit: None,
         }
     }
 }

@@ -5,18 +5,24 @@
 
 pub mod account;
 pub mod delay;
+pub mod money;
 pub mod name;
 pub mod pool;
 pub mod state;
+pub mod timetable;
 pub mod traffic;
 pub mod units;
+pub mod usage;
 pub mod variables;
 
 pub use account::{Account, Expiry, Transport, Verifier};
 pub use delay::Delay;
+pub use money::Money;
 pub use name::{DatabaseName, InstanceId};
 pub use pool::{Doing, PoolStatus, SessionStatus};
 pub use state::State;
+pub use timetable::Timetable;
 pub use traffic::{Activity, Pooling, Target, Veto};
 pub use units::{Bytes, UnitRange, Units};
+pub use usage::{Carried, Usage};
 pub use variables::{VARIABLES, Variable, VariableKind, Variables};

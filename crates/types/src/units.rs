@@ -18,6 +18,45 @@ impl Bytes {
     }
 }
 
+/// Why a text is no [`Bytes`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a size: write a number with KiB, MiB, GiB or TiB (512MiB, 20GiB)")]
+pub struct InvalidBytes(String);
+
+/// The units in which sizes are written, the largest first.
+const SIZES: [(&str, u32); 5] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+
+impl FromStr for Bytes {
+    type Err = InvalidBytes;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBytes> {
+        let invalid = || InvalidBytes(text.to_owned());
+        let (unit, shift) = SIZES
+            .into_iter()
+            .find(|(unit, _)| text.ends_with(unit))
+            .ok_or_else(invalid)?;
+        let number = text[..text.len() - unit.len()].trim_end();
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        number.checked_mul(1 << shift).map(Self).ok_or_else(invalid)
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// As [`FromStr`] reads it where the number is whole, else with one digit after the point.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, shift) in SIZES {
+            let size = 1u64 << shift;
+            if self.0 >= size && self.0.is_multiple_of(size) {
+                return write!(f, "{}{unit}", self.0 / size);
+            }
+            if self.0 >= size {
+                return write!(f, "{:.1}{unit}", self.0 as f64 / size as f64);
+            }
+        }
+        f.write_str("0B")
+    }
+}
+
 /// A number of compute units; one is half a virtual CPU and 2 GiB of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -99,6 +138,22 @@ impl fmt::Display for UnitRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_and_written() {
+        for (text, bytes, written) in [
+            ("0B", 0, "0B"),
+            ("512MiB", 512 << 20, "512MiB"),
+            ("20 GiB", 20 << 30, "20GiB"),
+            ("1536KiB", 1536 << 10, "1.5MiB"),
+        ] {
+            let size: Bytes = text.parse().unwrap();
+            assert_eq!((size.0, size.to_string().as_str()), (bytes, written));
+        }
+        for bad in ["", "5", "GiB", "-1GiB", "1.5GiB", "1GB", "99999999TiB"] {
+            assert!(bad.parse::<Bytes>().is_err(), "{bad:?} was accepted");
+        }
+    }
 
     #[test]
     fn a_range_has_ordered_ends() {

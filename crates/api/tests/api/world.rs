@@ -13,8 +13,8 @@ use dormouse_control::servers::Server as At;
 use dormouse_control::{Plane, PlaneConfig, ServerError, Servers, Snapshot, Spec, Traffic};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
 use dormouse_types::{
-    Account, Activity, DatabaseName, Delay, InstanceId, PoolStatus, Pooling, SessionStatus, Target,
-    Units, Veto,
+    Account, Activity, Carried, DatabaseName, Delay, InstanceId, PoolStatus, Pooling,
+    SessionStatus, Target, Units, Veto,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -106,6 +106,7 @@ impl Machine {
             process,
             memory: None,
             cpu: None,
+            strain: None,
         }
     }
 }
@@ -149,6 +150,11 @@ impl Driver for Machine {
         if running {
             std::future::pending::<()>().await;
         }
+    }
+
+    async fn storage(&self, id: InstanceId) -> Result<Bytes, Error> {
+        let known = self.instances.lock().unwrap().contains_key(&id);
+        known.then_some(Bytes::mib(24)).ok_or(Error::Unknown(id))
     }
 
     async fn remove(&self, id: InstanceId) -> Result<(), Error> {
@@ -215,6 +221,12 @@ impl Traffic for Quiet {
     fn activity(&self, _: &DatabaseName) -> Activity {
         Activity::default()
     }
+    fn carried(&self, _: &DatabaseName) -> Carried {
+        Carried::default()
+    }
+
+    fn restrict(&self, _: &DatabaseName, _: Option<&str>) {}
+
     fn pool(&self, _: &DatabaseName) -> PoolStatus {
         PoolStatus::default()
     }

@@ -196,6 +196,7 @@ impl Inner {
                 .process
                 .map(|_| Bytes::mib(if instance.small { 20 } else { 36 })),
             cpu: instance.process.map(|_| Duration::from_millis(140)),
+            strain: None,
         })
     }
 
@@ -289,6 +290,11 @@ impl Driver for Machine {
         {
             changed.changed().await.unwrap();
         }
+    }
+
+    async fn storage(&self, id: InstanceId) -> Result<Bytes, Error> {
+        self.lock().observed(id)?;
+        Ok(Bytes::mib(24))
     }
 
     async fn remove(&self, id: InstanceId) -> Result<(), Error> {

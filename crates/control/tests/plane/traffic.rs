@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use dormouse_control::{Plane, Traffic};
 use dormouse_driver::Run;
-use dormouse_types::{Activity, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
+use dormouse_types::{Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
 use tokio::sync::watch;
 
 use crate::machine::Machine;
@@ -217,6 +217,12 @@ impl Traffic for Lanes {
             last_statement: lane.last_statement,
         }
     }
+
+    fn carried(&self, _: &DatabaseName) -> Carried {
+        Carried::default()
+    }
+
+    fn restrict(&self, _: &DatabaseName, _: Option<&str>) {}
 
     fn pool(&self, _: &DatabaseName) -> PoolStatus {
         PoolStatus::default()

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 use dormouse_engine::{Layout, Owner};
@@ -41,6 +41,21 @@ pub(super) fn list(root: &Path) -> io::Result<Vec<InstanceId>> {
     }
     ids.sort_unstable();
     Ok(ids)
+}
+
+/// How much disk a directory and all that is in it takes, in bytes. Files that go meanwhile count
+/// for nothing.
+pub(super) fn size(dir: &Path) -> io::Result<u64> {
+    let mut all = fs::metadata(dir)?.blocks() * 512;
+    for entry in fs::read_dir(dir)?.flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        all += if meta.is_dir() {
+            size(&entry.path()).unwrap_or(0)
+        } else {
+            meta.blocks() * 512
+        };
+    }
+    Ok(all)
 }
 
 /// Removes an instance's files. It is gone under its name first, so that a crash cannot leave

@@ -113,6 +113,7 @@ impl Instance {
             process: None,
             memory: None,
             cpu: None,
+            strain: None,
         };
         let Some(running) = self.process() else {
             return Ok(STOPPED);
@@ -134,6 +135,7 @@ impl Instance {
                 process: Some(handle.process()),
                 memory: Some(memory),
                 cpu: Some(cpu),
+                strain: None,
             })
         };
         let seen = look();
