@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State, Units};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -89,6 +89,11 @@ impl Database {
     /// What its owner wishes.
     pub(crate) fn spec(&self) -> Spec {
         *self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sizes it may have.
+    pub(crate) fn range(&self) -> UnitRange {
+        self.spec().units
     }
 
     /// The owner has other wishes from now on.

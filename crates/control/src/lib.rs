@@ -23,6 +23,7 @@ mod database;
 pub mod error;
 mod lock;
 pub mod plane;
+mod room;
 pub mod servers;
 mod startup;
 pub mod status;
@@ -32,6 +33,7 @@ mod world;
 
 pub use config::{Deadlines, LedgerKeep, PlaneConfig};
 pub use create::OWNER;
+pub use dormouse_policy::placement::Capacity;
 pub use dormouse_policy::{Cap, Cause, Spec, Wishes};
 pub use error::{Error, ErrorKind};
 pub use plane::Plane;

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::lock::Lock;
+use crate::room::Room;
 use crate::servers::Server;
 use crate::warm::Warm;
 use crate::{Event, PlaneConfig, Servers, Traffic};
@@ -33,6 +34,7 @@ pub(crate) struct World {
     /// One permit per process that may be looked at when dormouse starts.
     pub(crate) adoption: Semaphore,
     pub(crate) warm: Warm,
+    pub(crate) room: Room,
     /// Held while an owner's wishes are granted.
     pub(crate) wishes: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -61,6 +63,7 @@ pub(crate) struct Parts {
 
 impl World {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let room = Room::new(parts.config.capacity);
         Arc::new(Self {
             admission: Semaphore::new(parts.config.wakes_at_once.max(1)),
             adoption: Semaphore::new(8),
@@ -72,6 +75,7 @@ impl World {
             events: parts.events,
             directory: RwLock::default(),
             warm: Warm::default(),
+            room,
             wishes: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),

@@ -130,6 +130,24 @@ impl Actor {
         })));
     }
 
+    /// Whether it may not be used now.
+    pub(super) fn barred(&self) -> bool {
+        self.database.view().rung == Rung::Asleep && !self.pardoned
+    }
+
+    /// Tells those who wait, and those who come, that it may not be used.
+    pub(super) async fn bar(&mut self, act: Act) -> Done {
+        let state = self.database.state();
+        self.world
+            .traffic
+            .refuse(&self.database.name, &act.reason);
+        self.gate = Gate::Refusing;
+        self.database.satisfied();
+        self.record_refusal(state, act.cause, &act.reason, now())
+            .await;
+        Done::Again
+    }
+
     /// Tells those who wait that the server cannot be started.
     pub(super) async fn give_up(&mut self, act: Act) -> Done {
         let from = self.database.state();
