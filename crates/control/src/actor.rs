@@ -36,6 +36,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long to wait before looking again at one that was just in use.
 const SOON: Duration = Duration::from_millis(10);
 
+/// How often an active database is looked at for what it uses.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Does everything that is done to one database.
 pub(crate) struct Actor {
     world: Arc<World>,
@@ -206,6 +209,12 @@ impl Actor {
                 None => std::future::pending().await,
             }
         };
+        let until = match self.database.state() {
+            State::Active if self.run == Run::Running => {
+                Some(until.map_or(now() + LOOK, |until| until.min(now() + LOOK)))
+            }
+            _ => until,
+        };
         let timer = async {
             match until {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -285,6 +294,7 @@ impl Actor {
                     .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             };
         });
+        self.world.metered(&self.database, seen.cpu);
     }
 
     /// Lets statements flow, and calls the state active.
@@ -379,6 +389,7 @@ impl Actor {
             v.state = state;
             reason.clone_into(&mut v.reason);
         });
+        self.world.metered(&self.database, None);
     }
 
     /// The state as everybody sees it, to be written down.
@@ -419,7 +430,8 @@ impl Actor {
 
     async fn write_down(&mut self, entry: Change) {
         self.marked_stale().await;
-        let changes = vec![self.state_change(), entry];
+        let meter = Change::Meter(self.database.shared_meter());
+        let changes = vec![self.state_change(), entry, meter];
         let written = self.world.catalog.write(Sync::Soon, changes).await;
         self.complain(written);
     }
@@ -430,6 +442,7 @@ impl Actor {
         let changes = vec![
             self.state_change(),
             Change::Stale(self.database.name.clone()),
+            Change::Meter(self.database.shared_meter()),
         ];
         let fresh = self.database.view().notes() == Notes::Fresh;
         let sync = if fresh { Sync::Now } else { Sync::Soon };

@@ -1,15 +1,17 @@
 //! One database, as its actor and everybody else share it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
+use dormouse_policy::spend::Rung;
 use dormouse_types::{Bytes, DatabaseName, InstanceId, State};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::catalog::{DatabaseRow, Noted};
+use crate::meter::{Meter, SharedMeter};
 use crate::{Error, Figures, Spec, Status, Traffic};
 
 /// The most orders that may wait for one database.
@@ -24,6 +26,7 @@ pub(crate) struct Database {
     /// Makes the actor look.
     pub(crate) nudge: Notify,
     view: watch::Sender<View>,
+    meter: SharedMeter,
     inbox: Mutex<Inbox>,
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct View {
     pub(crate) process: Option<Process>,
     pub(crate) figures: Figures,
     pub(crate) noted: Arc<Noted>,
+    /// What is done about its cost.
+    pub(crate) rung: Rung,
 }
 
 impl View {
@@ -63,7 +68,7 @@ struct Pending {
 }
 
 impl Database {
-    pub(crate) fn new(row: DatabaseRow) -> Arc<Self> {
+    pub(crate) fn new(row: DatabaseRow, meter: SharedMeter) -> Arc<Self> {
         let view = View {
             state: row.state,
             since: row.since,
@@ -72,6 +77,7 @@ impl Database {
             process: None,
             figures: Figures::default(),
             noted: Arc::new(row.noted),
+            rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
         };
         Arc::new(Self {
             name: row.name,
@@ -79,6 +85,7 @@ impl Database {
             spec: row.spec,
             nudge: Notify::new(),
             view: watch::Sender::new(view),
+            meter,
             inbox: Mutex::default(),
         })
     }
@@ -91,6 +98,21 @@ impl Database {
     /// Its state now.
     pub(crate) fn state(&self) -> State {
         self.view.borrow().state
+    }
+
+    /// What is done about its cost now.
+    pub(crate) fn rung(&self) -> Rung {
+        self.view.borrow().rung
+    }
+
+    /// Counts what it uses.
+    pub(crate) fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to be written.
+    pub(crate) fn shared_meter(&self) -> SharedMeter {
+        Arc::clone(&self.meter)
     }
 
     /// Sees the view now and whenever it changes.

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::lock::Lock;
+use crate::metering::Metering;
 use crate::servers::Server;
 use crate::warm::Warm;
 use crate::{Event, PlaneConfig, Servers, Traffic};
@@ -33,6 +34,8 @@ pub(crate) struct World {
     /// One permit per process that may be looked at when dormouse starts.
     pub(crate) adoption: Semaphore,
     pub(crate) warm: Warm,
+    pub(crate) metering: Metering,
+    pub(crate) began: Instant,
     stopping: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
@@ -70,6 +73,8 @@ impl World {
             events: parts.events,
             directory: RwLock::default(),
             warm: Warm::default(),
+            metering: Metering::default(),
+            began: now(),
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),
             _lock: parts.lock,
@@ -94,6 +99,7 @@ impl World {
         self.admission.close();
         self.adoption.close();
         self.warm.nudge.notify_one();
+        self.metering.nudge.notify_one();
         for database in self.databases() {
             database.nudge.notify_one();
         }
@@ -103,6 +109,7 @@ impl World {
         if tokio::time::timeout(grace, all).await.is_err() {
             tasks.shutdown().await;
         }
+        self.write_all_meters().await;
     }
 
     pub(crate) fn find(&self, name: &DatabaseName) -> Option<Arc<Database>> {

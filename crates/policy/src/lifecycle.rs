@@ -168,6 +168,8 @@ pub enum Cause {
     StartUp,
     /// The server could not be started, or would not do as told.
     Failed,
+    /// What it has cost this month.
+    Limit,
 }
 
 impl Cause {
@@ -182,6 +184,7 @@ impl Cause {
             Self::Veto => "veto",
             Self::StartUp => "start_up",
             Self::Failed => "failed",
+            Self::Limit => "limit",
         }
     }
 }
