@@ -307,6 +307,7 @@ impl Actor {
             };
         });
         self.note_room();
+        self.world.metered(&self.database, seen.cpu);
     }
 
     /// Lets statements flow, and calls the state active.
@@ -401,6 +402,7 @@ impl Actor {
             v.state = state;
             reason.clone_into(&mut v.reason);
         });
+        self.world.metered(&self.database, None);
     }
 
     /// The state as everybody sees it, to be written down.
@@ -442,7 +444,11 @@ impl Actor {
 
     async fn write_down(&mut self, entry: Entry) {
         self.marked_stale().await;
-        let changes = vec![self.state_change(), Change::Ledger(Box::new(entry))];
+        let changes = vec![
+            self.state_change(),
+            Change::Ledger(Box::new(entry)),
+            Change::Meter(self.database.shared_meter()),
+        ];
         let written = self.world.catalog.write(Sync::Soon, changes).await;
         self.complain(written);
     }
@@ -453,6 +459,7 @@ impl Actor {
         let changes = vec![
             self.state_change(),
             Change::Stale(self.database.name.clone()),
+            Change::Meter(self.database.shared_meter()),
         ];
         let fresh = self.database.view().notes() == Notes::Fresh;
         let sync = if fresh { Sync::Now } else { Sync::Soon };

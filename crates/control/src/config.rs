@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use dormouse_policy::Spec;
 use dormouse_policy::placement::Capacity;
+use dormouse_policy::spend::{Ladder, Prices};
+use jiff::Timestamp;
 
 /// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,15 @@ pub struct PlaneConfig {
     pub defaults: Spec,
     /// How much of the ledger is kept.
     pub ledger_keep: LedgerKeep,
+    /// How long it is kept what databases have used.
+    pub usage_keep: UsageKeep,
+    /// What use costs.
+    pub prices: Prices,
+    /// What is done as a database's cost nears its limit.
+    pub ladder: Ladder,
+    /// What the calendar says when the plane starts, from where it goes on with the plane's own
+    /// clock; `None`: the machine's calendar is looked at. For tests.
+    pub calendar: Option<Timestamp>,
     /// How long to wait for others.
     pub deadlines: Deadlines,
 }
@@ -34,6 +45,15 @@ pub struct LedgerKeep {
     pub rows: u64,
     /// Entries no older than this.
     pub age: Duration,
+}
+
+/// How long it is kept what databases have used, in days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageKeep {
+    /// By the minute.
+    pub minutes: u16,
+    /// By the day.
+    pub days: u16,
 }
 
 /// How long to wait for others before taking it that they failed.
@@ -94,6 +114,13 @@ impl PlaneConfig {
                 rows: 1_000_000,
                 age: Duration::from_secs(90 * 86_400),
             },
+            usage_keep: UsageKeep {
+                minutes: 35,
+                days: 400,
+            },
+            prices: Prices::default(),
+            ladder: Ladder::default(),
+            calendar: None,
             deadlines: Deadlines::default(),
         }
     }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::lock::Lock;
+use crate::metering::Metering;
 use crate::room::Room;
 use crate::servers::Server;
 use crate::warm::Warm;
@@ -37,6 +38,8 @@ pub(crate) struct World {
     pub(crate) room: Room,
     /// Held while an owner's wishes are granted.
     pub(crate) wishes: tokio::sync::Mutex<()>,
+    pub(crate) metering: Metering,
+    pub(crate) began: Instant,
     stopping: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
@@ -77,6 +80,8 @@ impl World {
             warm: Warm::default(),
             room,
             wishes: tokio::sync::Mutex::default(),
+            metering: Metering::default(),
+            began: now(),
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),
             _lock: parts.lock,
@@ -101,6 +106,7 @@ impl World {
         self.admission.close();
         self.adoption.close();
         self.warm.nudge.notify_one();
+        self.metering.nudge.notify_one();
         for database in self.databases() {
             database.nudge.notify_one();
         }
@@ -110,6 +116,7 @@ impl World {
         if tokio::time::timeout(grace, all).await.is_err() {
             tasks.shutdown().await;
         }
+        self.write_all_meters().await;
     }
 
     pub(crate) fn find(&self, name: &DatabaseName) -> Option<Arc<Database>> {

@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod placement;
 pub mod pool;
 pub mod spec;
+pub mod spend;
 pub mod wishes;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};

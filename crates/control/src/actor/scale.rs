@@ -8,20 +8,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_engine::pool;
 use dormouse_driver::{Observed as Seen, Run};
+use dormouse_engine::pool;
 use dormouse_policy::Cause;
 use dormouse_policy::autoscale::{self, Sample, Step, Strain, Window};
 use dormouse_policy::lifecycle::{Denied, Gate};
 use dormouse_policy::placement::Awake;
-use dormouse_types::{State, Units};
+use dormouse_types::{State, UnitRange, Units};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{Actor, PAUSE};
+use crate::EventKind;
 use crate::catalog::{Entry, Sync};
 use crate::world::{now, within};
-use crate::EventKind;
 
 /// How often an awake server's load is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(200);
@@ -106,7 +106,7 @@ impl Actor {
         }
         let now = now();
         let units = self.database.view().units;
-        let range = self.database.range();
+        let range = self.range();
         let own = autoscale::decide(range, units, &self.size.window, self.size.changed, now);
         match own {
             Some(step) if step.units > units => self.grow_to(step, now).await,
@@ -273,6 +273,11 @@ impl Actor {
         true
     }
 
+    /// The sizes it may have now.
+    pub(super) fn range(&self) -> UnitRange {
+        self.database.range(self.world.config.ladder.baseline)
+    }
+
     fn denied(&self, before: Option<Denied>) -> Denied {
         Denied::again(before, self.sessions(), now())
     }
@@ -281,7 +286,7 @@ impl Actor {
     pub(super) fn note_room(&self) {
         let awake = (self.run == Run::Running).then(|| Awake {
             units: self.database.view().units,
-            min: self.database.range().min,
+            min: self.range().min,
             used: self.size.window.millicores().unwrap_or(0),
         });
         self.world.room.note(self.database.instance, awake);
