@@ -109,6 +109,7 @@ impl Actor {
         actor.note(seen);
         actor.gate = Gate::Open;
         actor.opened = Some(now());
+        actor.grow();
         actor
     }
 

@@ -35,6 +35,6 @@ pub use create::OWNER;
 pub use dormouse_policy::{Cause, Spec};
 pub use error::{Error, ErrorKind};
 pub use plane::Plane;
-pub use servers::{AdminServers, Server, ServerError, Servers, Snapshot};
+pub use servers::{AdminServers, PoolHits, Server, ServerError, Servers, Snapshot};
 pub use status::{Created, Event, EventFilter, EventKind, Figures, Status};
 pub use traffic::Traffic;

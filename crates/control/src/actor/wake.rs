@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_driver::Run;
+use dormouse_engine::pool;
 use dormouse_policy::lifecycle::{Gate, Order};
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
@@ -42,6 +43,7 @@ impl Actor {
         drop(admitted);
         self.marked_stale().await;
         self.open(&act.reason);
+        self.grow();
         self.forget_denials();
         self.record(from, &act, began).await;
         if !lost.is_empty() {
@@ -114,18 +116,22 @@ impl Actor {
         Done::Again
     }
 
-    /// Grows the buffer pool and reloads the hot pages, behind the traffic: growing holds the
+    /// Grows the buffer pool and reads the hot pages back, behind the traffic: growing holds the
     /// pool's latches for milliseconds, which the first statements should not wait for.
     pub(super) fn grow(&mut self) {
         let servers = Arc::clone(&self.world.servers);
         let server = self.world.server(self.database.instance);
-        let units = self.database.spec.units_awake();
+        let size = pool::awake(self.database.spec.units_awake());
         let name = self.database.name.clone();
         let limit = self.world.config.deadlines.start;
         self.growing = Some(Growing(tokio::spawn(async move {
             tokio::time::sleep(BEHIND).await;
-            if let Err(reason) = within(limit, servers.grow(&server, units)).await {
+            if let Err(reason) = within(limit, servers.grow(&server, size)).await {
                 info!(database = %name, reason, "the buffer pool stays small until the next nap");
+            }
+            // takes as long as there is to read; a nap ends it
+            if let Err(error) = servers.hydrate(&server).await {
+                info!(database = %name, %error, "the hot pages are not read back");
             }
         })));
     }
