@@ -319,6 +319,9 @@ fn make_dir(dir: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -357,5 +360,46 @@ mod tests {
         let off = Cgroups::detect(CgroupMode::Off, "dormouse-test");
         assert_eq!(off.capabilities(false), Capabilities::default());
         assert!(off.prepare(InstanceId(1), Units(1)).joins.is_empty());
+    }
+
+    #[test]
+    fn what_somebody_else_has_used_does_not_count() {
+        const BUSY: &str = "for procs do echo $$ >$procs; done; i=0; \
+                            while [ $i -lt 100000 ]; do i=$((i+1)); done; echo; read line";
+        for mode in [CgroupMode::Auto, CgroupMode::OnlyV1] {
+            let cgroups = Cgroups::detect(mode, &format!("dormouse-test-{}", std::process::id()));
+            if cgroups.cpuacct.is_none() {
+                eprintln!("skipped: no cgroup counts CPU with {mode:?}");
+                continue;
+            }
+            let id = InstanceId(1);
+            let fresh = cgroups.prepare(id, Units(1));
+            assert_eq!(fresh.before, Figures::default());
+            let mut other = Command::new("sh")
+                .args(["-c", BUSY, "sh"])
+                .args(fresh.joins)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            let used = |before| {
+                Group::of(&cgroups, id, other.id(), before)
+                    .figures()
+                    .cpu
+                    .unwrap()
+            };
+            let all = used(Figures::default());
+            let before = cgroups.prepare(id, Units(1)).before;
+            assert!(
+                before.cpu.unwrap() >= all && used(before) < all,
+                "{before:?}"
+            );
+            drop(other.stdin.take());
+            other.wait().unwrap();
+            while !cgroups.clean(id) {
+                std::thread::yield_now();
+            }
+        }
     }
 }
