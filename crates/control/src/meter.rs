@@ -132,8 +132,12 @@ pub(crate) struct Meter {
     database: DatabaseName,
     instance: InstanceId,
     mark: Mark,
-    /// The mark's moment on the clock that never steps; `None`: an earlier run set it.
-    anchor: Option<Instant>,
+    /// The mark's moment on the clock that never steps, or when this run began.
+    anchor: Instant,
+    /// Milliseconds from the mark to the anchor: an earlier run made the mark.
+    away: i64,
+    /// Nobody has looked in this run.
+    unseen: bool,
     carried: Carried,
     /// What is free of charge while its limit is exceeded.
     baseline: Units,
@@ -162,16 +166,8 @@ impl Meter {
             rung: Rung::default(),
             ended: false,
         };
-        Self {
-            anchor: Some(now.at),
-            ..Self::resumed(
-                database,
-                instance,
-                baseline,
-                mark,
-                (now.month(), Metered::default()),
-            )
-        }
+        let spent = (now.month(), Metered::default());
+        Self::resumed(database, instance, baseline, (mark, spent), now)
     }
 
     /// For one that an earlier run has metered up to a mark; with what it has used in a month.
@@ -179,14 +175,17 @@ impl Meter {
         database: DatabaseName,
         instance: InstanceId,
         baseline: Units,
-        mark: Mark,
-        spent: (Month, Metered),
+        (mark, spent): (Mark, (Month, Metered)),
+        now: Moment,
     ) -> Self {
         Self {
             database,
             instance,
             mark,
-            anchor: None,
+            anchor: now.at,
+            // by a calendar that was set back, the time up to the mark is counted already
+            away: now.wall.saturating_sub(mark.at).clamp(0, LONGEST),
+            unseen: true,
             carried: Carried::default(),
             baseline,
             saved: 0,
@@ -202,6 +201,7 @@ impl Meter {
         let same = seen.process == self.mark.process;
         let cpu_us = self.cpu_since(&seen);
         let carried = seen.carried - self.carried;
+        let unseen = std::mem::take(&mut self.unseen);
         let nothing = Usage::default()
             == Usage {
                 cpu_us,
@@ -211,7 +211,7 @@ impl Meter {
         if same && rates == self.mark.rates && nothing && !rates.active {
             return;
         }
-        if !same && self.anchor.is_none() {
+        if !same && unseen {
             // it ended nobody knows when: for its owner's good, right after the mark
             self.mark.rates.active = false;
             self.mark.rates.memory_mib = 0;
@@ -228,7 +228,7 @@ impl Meter {
         self.saved -= free_cpu_us;
         self.saved = self
             .saved
-            .min(SAVED * u64::from(self.baseline.millicores()));
+            .min(u64::from(self.baseline.millicores()) * SAVED);
         let used = Usage {
             cpu_us,
             carried,
@@ -321,24 +321,18 @@ impl Meter {
             .saturating_mul(u64::from(free.millicores()));
         self.saved = self.saved.saturating_add(more);
         self.mark.at = now.wall;
-        self.anchor = Some(anchor);
+        self.anchor = anchor;
+        self.away = 0;
         self.news |= elapsed > 0;
     }
 
     /// Whole milliseconds since the mark, and the moment which they reach.
     fn elapsed(&self, now: Moment) -> (i64, Instant) {
-        match self.anchor {
-            Some(anchor) => {
-                let passed = now.at.saturating_duration_since(anchor).as_millis();
-                let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-                let reached = anchor.checked_add(Duration::from_millis(passed));
-                (
-                    i64::try_from(passed).unwrap_or(i64::MAX),
-                    reached.unwrap_or(now.at),
-                )
-            }
-            None => ((now.wall - self.mark.at).clamp(0, LONGEST), now.at),
-        }
+        let passed = now.at.saturating_duration_since(self.anchor).as_millis();
+        let passed = u64::try_from(passed).unwrap_or(0);
+        let reached = self.anchor.checked_add(Duration::from_millis(passed));
+        let passed = i64::try_from(passed).unwrap_or(0);
+        (self.away.saturating_add(passed), reached.unwrap_or(now.at))
     }
 
     /// What is free of charge now.
