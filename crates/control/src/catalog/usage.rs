@@ -245,3 +245,6 @@ fn metered(row: &Row<'_>, first: usize) -> rusqlite::Result<Metered> {
 fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::cast_unsigned)
 }
+
+#[cfg(test)]
+mod tests;
