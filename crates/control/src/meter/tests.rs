@@ -204,39 +204,39 @@ fn setting_the_calendar_moves_time_but_does_not_change_its_length() {
 fn past_its_limit_the_baseline_is_free() {
     let t = start();
     let mut meter = meter(t);
-    meter.see(t, awake(5, 0));
-    meter.see(t.after(1000), awake(5, 500));
-    meter.set_rung(t.after(1000), Rung::Slow);
+    let statements = |statements| Carried {
+        statements,
+        ..Carried::default()
+    };
+    let see = |meter: &mut Meter, ms, units, cpu_ms, sent| {
+        let seen = Seen {
+            units: Units(units),
+            carried: statements(sent),
+            ..awake(5, cpu_ms)
+        };
+        meter.see(t.after(ms), seen);
+    };
     let charged = |meter: &Meter| {
-        let charged = meter.spent(t.after(2000)).charged();
-        (charged.cpu_us / 1000, charged.memory_mib_ms / 2048)
+        let charged = meter.spent(t.after(9000)).charged;
+        let (cpu, memory) = (charged.cpu_us / 1000, charged.memory_mib_ms / 2048);
+        (cpu, memory, charged.carried.statements)
     };
-    assert_eq!(charged(&meter), (500, 1000));
-    // half a CPU is free, and two units are not
-    let two = Seen {
-        units: Units(2),
-        ..awake(5, 500)
-    };
-    meter.see(t.after(1000), two);
-    meter.see(
-        t.after(2000),
-        Seen {
-            cpu: Some(Duration::from_millis(1300)),
-            ..two
-        },
-    );
-    assert_eq!(charged(&meter), (500 + 300, 1000 + 1000));
-    assert_eq!(meter.book.total.cpu_us, 1_300_000);
-    // what is free but not used is not saved up for long
-    meter.see(
-        t.after(HOUR),
-        Seen {
-            cpu: Some(Duration::from_millis(1300)),
-            ..awake(5, 0)
-        },
-    );
-    meter.see(t.after(HOUR), awake(5, 61_300));
-    assert_eq!(charged(&meter).0, 800 + 55_000);
+    see(&mut meter, 0, 2, 0, 0);
+    see(&mut meter, 1000, 2, 900, 10);
+    meter.set_rung(t.after(1000), Rung::Slow);
+    assert_eq!(charged(&meter).0, 900);
+    // it has two units still: half a CPU and two GiB are free
+    see(&mut meter, 2000, 1, 1800, 20);
+    meter.set_rung(t.after(2000), Rung::ReadOnly);
+    assert_eq!(charged(&meter), (900 + 400, 2000 + 1000, 10));
+    // now it has no more than is free
+    see(&mut meter, 9000, 1, 5400, 30);
+    assert_eq!(charged(&meter), (900 + 400, 2000 + 1000, 10));
+    let spent = meter.spent(t.after(9000));
+    assert_eq!(spent.used.cpu_us, 5_400_000);
+    assert_eq!(spent.used.carried, statements(30));
+    // its files are not free
+    assert_eq!(spent.charged.storage_mib_ms, spent.used.storage_mib_ms);
 }
 
 #[test]
@@ -486,7 +486,7 @@ proptest! {
         let asleep = truth.meter.unwritten(truth.now);
         asleep.days.values().for_each(|day| truth.sum += *day);
         prop_assert_eq!(truth.sum.used, truth.used);
-        prop_assert_eq!(truth.sum.charged(), truth.used);
+        prop_assert_eq!(truth.sum.charged, truth.used);
         prop_assert!(truth.minutes.used.storage_mib_ms <= truth.used.storage_mib_ms);
         prop_assert_eq!(truth.minutes.used.cpu_us, truth.used.cpu_us);
     }
