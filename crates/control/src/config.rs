@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_policy::Spec;
+use dormouse_policy::placement::Capacity;
 use dormouse_policy::spend::{Ladder, Prices};
 use jiff::Timestamp;
 
@@ -16,6 +17,8 @@ pub struct PlaneConfig {
     pub warm_pool: usize,
     /// How many servers may start at once.
     pub wakes_at_once: usize,
+    /// What the awake databases share.
+    pub capacity: Capacity,
     /// How many databases there may be.
     pub databases_most: usize,
     /// What a database gets whose owner wishes nothing.
@@ -101,6 +104,10 @@ impl PlaneConfig {
             data_dir: data_dir.into(),
             warm_pool: 2,
             wakes_at_once: dormouse_policy::admission::width(None, cores),
+            capacity: Capacity {
+                millicores: u32::try_from(cores).map_or(u32::MAX, |c| c.saturating_mul(1000)),
+                memory: dormouse_engine::machine_memory(),
+            },
             databases_most: 20_000,
             defaults: Spec::default(),
             ledger_keep: LedgerKeep {

@@ -73,6 +73,7 @@ async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Cre
         state: State::Creating,
         since: Timestamp::now(),
         generation: 1,
+        units: spec.units.min,
         reason: "it was created".to_owned(),
         noted: Noted {
             accounts: vec![owner(stage2)],
@@ -114,7 +115,7 @@ async fn secure(world: &World, row: &DatabaseRow, stage2: [u8; 20]) -> Result<Ob
     let limits = world.config.deadlines;
     let desired = Desired {
         run: Run::Running,
-        units: row.spec.units_awake(),
+        units: row.units,
     };
     let doing = || format!("starting instance {id}");
     let seen = within(limits.start, world.driver.apply(id, desired))
@@ -143,7 +144,7 @@ fn meter(world: &World, row: &DatabaseRow, seen: &Observed) -> SharedMeter {
         process: seen.process,
         cpu: seen.cpu,
         state: State::Active,
-        units: row.spec.units_awake(),
+        units: row.units,
         memory: seen.memory,
         storage: None,
         carried: Carried::default(),
@@ -174,6 +175,7 @@ async fn record(
             cpu_ms: seen
                 .cpu
                 .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            ..Figures::default()
         },
     };
     let state = Change::State {
@@ -181,6 +183,7 @@ async fn record(
         state: State::Active,
         since: Timestamp::now(),
         generation: row.generation,
+        units: row.units,
         reason: row.reason.clone(),
     };
     world

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::spend::Rung;
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -17,14 +17,14 @@ use crate::{Error, Figures, Spec, Status, Traffic};
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
 
-/// One database. Its actor alone changes the view; others read it, and put demands and orders
-/// into the inbox.
+/// One database. Its actor alone changes the view; others read it, change what its owner wishes,
+/// and put demands and orders into the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) instance: InstanceId,
-    pub(crate) spec: Spec,
     /// Makes the actor look.
     pub(crate) nudge: Notify,
+    spec: Mutex<Spec>,
     view: watch::Sender<View>,
     meter: SharedMeter,
     inbox: Mutex<Inbox>,
@@ -36,6 +36,8 @@ pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
+    /// What it may use while it is awake.
+    pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) process: Option<Process>,
     pub(crate) figures: Figures,
@@ -73,6 +75,7 @@ impl Database {
             state: row.state,
             since: row.since,
             generation: row.generation,
+            units: row.units,
             reason: row.reason,
             process: None,
             figures: Figures::default(),
@@ -82,12 +85,35 @@ impl Database {
         Arc::new(Self {
             name: row.name,
             instance: row.instance,
-            spec: row.spec,
+            spec: Mutex::new(row.spec),
             nudge: Notify::new(),
             view: watch::Sender::new(view),
             meter,
             inbox: Mutex::default(),
         })
+    }
+
+    /// What its owner wishes.
+    pub(crate) fn spec(&self) -> Spec {
+        *self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sizes it may have now; past its spend limit, no more than the free baseline.
+    pub(crate) fn range(&self, baseline: Units) -> UnitRange {
+        let UnitRange { min, max } = self.spec().units;
+        if self.rung() < Rung::Slow {
+            return UnitRange { min, max };
+        }
+        UnitRange {
+            min: min.min(baseline),
+            max: max.min(baseline),
+        }
+    }
+
+    /// The owner has other wishes from now on.
+    pub(crate) fn set_spec(&self, spec: Spec) {
+        *self.spec.lock().unwrap_or_else(PoisonError::into_inner) = spec;
+        self.nudge.notify_one();
     }
 
     /// What is true of it now.
@@ -217,8 +243,12 @@ impl Database {
             pid: view.process.map(|p| p.pid),
             instance: self.instance,
             generation: view.generation,
-            spec: self.spec,
-            units: self.spec.units_awake(),
+            spec: self.spec(),
+            units: if view.process.is_some() {
+                view.units
+            } else {
+                Units(0)
+            },
             sessions: activity.sessions,
             held: activity.held,
             transactions: activity.transactions,

@@ -25,6 +25,7 @@ mod lock;
 mod meter;
 mod metering;
 pub mod plane;
+mod room;
 pub mod servers;
 mod startup;
 pub mod status;
@@ -35,8 +36,9 @@ mod world;
 
 pub use config::{Deadlines, LedgerKeep, PlaneConfig, UsageKeep};
 pub use create::OWNER;
+pub use dormouse_policy::placement::Capacity;
 pub use dormouse_policy::spend::{Ladder, Prices, Rung};
-pub use dormouse_policy::{Cause, Spec};
+pub use dormouse_policy::{Cap, Cause, Spec, Wishes};
 pub use error::{Error, ErrorKind};
 pub use plane::Plane;
 pub use servers::{AdminServers, Server, ServerError, Servers, Snapshot};

@@ -75,7 +75,7 @@ impl World {
             process: view.process,
             cpu,
             state: view.state,
-            units: database.spec.units_awake(),
+            units: database.view().units,
             memory: view.figures.memory,
             storage: None,
             carried: self.traffic.carried(&database.name),
@@ -136,7 +136,7 @@ impl World {
     /// is about to reach the next one.
     async fn hold_against_limit(&self, database: &Arc<Database>) -> bool {
         let before = database.rung();
-        let limit = database.spec.spend_limit;
+        let limit = database.spec().spend_limit;
         if limit.is_none() && before == Rung::Free {
             return false;
         }
@@ -148,7 +148,7 @@ impl World {
         if after != before {
             self.set_rung(database, after, now, spent).await;
         }
-        let an_hour = prices.rate(database.spec.units.max).0;
+        let an_hour = prices.rate(database.spec().units.max).0;
         after
             != reached(Money(
                 spent
@@ -188,7 +188,7 @@ impl World {
     }
 
     fn describe(&self, database: &Database, rung: Rung, now: Moment, spent: Money) -> String {
-        let Some(limit) = database.spec.spend_limit else {
+        let Some(limit) = database.spec().spend_limit else {
             return "it has no limit any more".to_owned();
         };
         let currency = &self.config.prices.currency;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use dormouse_types::{Account, InstanceId, Units, Variables};
+use dormouse_types::{Account, Bytes, InstanceId, Units, Variables};
 
 mod admin;
 
@@ -72,7 +72,7 @@ pub trait Servers: Send + Sync + 'static {
     ) -> Result<Vec<String>, ServerError>;
 
     /// Notes which pages are hot and makes the buffer pool as small as it can be.
-    async fn shrink(&self, server: &Server) -> Result<(), ServerError>;
+    async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError>;
 
     /// Makes the buffer pool as large as these units call for and reloads the hot pages.
     async fn grow(&self, server: &Server, units: Units) -> Result<(), ServerError>;

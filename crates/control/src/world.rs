@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::lock::Lock;
 use crate::metering::Metering;
+use crate::room::Room;
 use crate::servers::Server;
 use crate::warm::Warm;
 use crate::{Event, PlaneConfig, Servers, Traffic};
@@ -34,6 +35,9 @@ pub(crate) struct World {
     /// One permit per process that may be looked at when dormouse starts.
     pub(crate) adoption: Semaphore,
     pub(crate) warm: Warm,
+    pub(crate) room: Room,
+    /// Held while an owner's wishes are granted.
+    pub(crate) wishes: tokio::sync::Mutex<()>,
     pub(crate) metering: Metering,
     pub(crate) began: Instant,
     stopping: AtomicBool,
@@ -62,6 +66,7 @@ pub(crate) struct Parts {
 
 impl World {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let room = Room::new(parts.config.capacity);
         Arc::new(Self {
             admission: Semaphore::new(parts.config.wakes_at_once.max(1)),
             adoption: Semaphore::new(8),
@@ -73,6 +78,8 @@ impl World {
             events: parts.events,
             directory: RwLock::default(),
             warm: Warm::default(),
+            room,
+            wishes: tokio::sync::Mutex::default(),
             metering: Metering::default(),
             began: now(),
             stopping: AtomicBool::new(false),

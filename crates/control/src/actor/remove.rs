@@ -79,7 +79,7 @@ impl Actor {
                 Sync::Soon,
                 vec![
                     Change::Gone { name, instance },
-                    entry,
+                    Change::Ledger(Box::new(entry)),
                     Change::Meter(self.database.shared_meter()),
                 ],
             )

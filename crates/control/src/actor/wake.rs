@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dormouse_driver::Run;
 use dormouse_policy::lifecycle::{Gate, Order};
+use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
 use tracing::{error, info, warn};
@@ -24,8 +25,11 @@ impl Actor {
         if self.gate != Gate::Shut {
             self.shut_by_force();
         }
-        self.database
-            .change(|v| v.generation = v.generation.wrapping_add(1));
+        let units = self.range().min;
+        self.database.change(|v| {
+            v.generation = v.generation.wrapping_add(1);
+            v.units = units;
+        });
         self.show(State::Waking, &act.reason);
         self.mark_stale();
         let world = Arc::clone(&self.world);
@@ -119,7 +123,7 @@ impl Actor {
     pub(super) fn grow(&mut self) {
         let servers = Arc::clone(&self.world.servers);
         let server = self.world.server(self.database.instance);
-        let units = self.database.spec.units_awake();
+        let units = self.database.view().units;
         let name = self.database.name.clone();
         let limit = self.world.config.deadlines.start;
         self.growing = Some(Growing(tokio::spawn(async move {
@@ -128,6 +132,22 @@ impl Actor {
                 info!(database = %name, reason, "the buffer pool stays small until the next nap");
             }
         })));
+    }
+
+    /// Whether it may not be used now.
+    pub(super) fn barred(&self) -> bool {
+        self.database.view().rung == Rung::Asleep && !self.pardoned
+    }
+
+    /// Tells those who wait, and those who come, that it may not be used.
+    pub(super) async fn bar(&mut self, act: Act) -> Done {
+        let state = self.database.state();
+        self.world.traffic.refuse(&self.database.name, &act.reason);
+        self.gate = Gate::Refusing;
+        self.database.satisfied();
+        self.record_refusal(state, act.cause, &act.reason, now())
+            .await;
+        Done::Again
     }
 
     /// Tells those who wait that the server cannot be started.

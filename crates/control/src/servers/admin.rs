@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_engine::{Admin, AdminError, Secret, Version, pool};
-use dormouse_types::{Account, InstanceId, Units};
+use dormouse_types::{Account, Bytes, InstanceId, Units};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
@@ -153,10 +153,10 @@ impl Servers for AdminServers {
             .collect())
     }
 
-    async fn shrink(&self, server: &Server) -> Result<(), ServerError> {
+    async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
         admin.dump_hot_pages().await?;
-        Ok(admin.resize_buffer_pool(pool::suspended(), RESIZE).await?)
+        Ok(admin.resize_buffer_pool(to, RESIZE).await?)
     }
 
     async fn grow(&self, server: &Server, units: Units) -> Result<(), ServerError> {

@@ -360,7 +360,7 @@ impl Servers for Machine {
         Ok(Vec::new())
     }
 
-    async fn shrink(&self, server: &Server) -> Result<(), ServerError> {
+    async fn shrink(&self, server: &Server, _to: Bytes) -> Result<(), ServerError> {
         let takes = self.lock().shrink_takes;
         tokio::time::sleep(takes).await;
         self.asked("shrink", server, |i| i.small = true).await

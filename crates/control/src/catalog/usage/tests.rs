@@ -156,6 +156,7 @@ async fn what_cannot_be_written_is_written_later() {
         state: State::Creating,
         since: jiff::Timestamp::UNIX_EPOCH,
         generation: 1,
+        units: Units(1),
         reason: String::new(),
         noted: crate::catalog::Noted::default(),
     }));
