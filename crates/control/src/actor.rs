@@ -116,6 +116,7 @@ impl Actor {
         actor.note(seen);
         actor.gate = Gate::Open;
         actor.opened = Some(now());
+        actor.grow();
         actor
     }
 

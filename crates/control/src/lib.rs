@@ -41,7 +41,7 @@ pub use dormouse_policy::spend::{Ladder, Prices, Rung};
 pub use dormouse_policy::{Cap, Cause, Spec, Wishes};
 pub use error::{Error, ErrorKind};
 pub use plane::Plane;
-pub use servers::{AdminServers, Server, ServerError, Servers, Snapshot};
+pub use servers::{AdminServers, PoolHits, Server, ServerError, Servers, Snapshot};
 pub use status::{Created, Event, EventFilter, EventKind, Figures, Status};
 pub use traffic::Traffic;
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

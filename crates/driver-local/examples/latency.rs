@@ -62,7 +62,7 @@ async fn main() {
             .unwrap();
         note("grow pool", start);
         let start = Instant::now();
-        admin.dump_hot_pages().await.unwrap();
+        admin.note_hot_pages().await.unwrap();
         note("dump hot pages", start);
         let start = Instant::now();
         admin

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_driver::Run;
+use dormouse_engine::pool;
 use dormouse_policy::lifecycle::{Gate, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
@@ -45,7 +46,9 @@ impl Actor {
         let lost = self.restore_globals().await;
         drop(admitted);
         self.marked_stale().await;
+        self.pardon(&act);
         self.open(&act.reason);
+        self.grow();
         self.forget_denials();
         self.record(from, &act, began).await;
         if !lost.is_empty() {
@@ -110,6 +113,7 @@ impl Actor {
                 .await;
             return Done::Again;
         }
+        self.pardon(&act);
         self.open(&act.reason);
         self.failures = self.failures.started();
         self.grow();
@@ -118,20 +122,29 @@ impl Actor {
         Done::Again
     }
 
-    /// Grows the buffer pool and reloads the hot pages, behind the traffic: growing holds the
+    /// Grows the buffer pool and reads the hot pages back, behind the traffic: growing holds the
     /// pool's latches for milliseconds, which the first statements should not wait for.
     pub(super) fn grow(&mut self) {
         let servers = Arc::clone(&self.world.servers);
         let server = self.world.server(self.database.instance);
-        let units = self.database.view().units;
+        let size = pool::awake(self.database.view().units);
         let name = self.database.name.clone();
         let limit = self.world.config.deadlines.start;
         self.growing = Some(Growing(tokio::spawn(async move {
             tokio::time::sleep(BEHIND).await;
-            if let Err(reason) = within(limit, servers.grow(&server, units)).await {
+            if let Err(reason) = within(limit, servers.grow(&server, size)).await {
                 info!(database = %name, reason, "the buffer pool stays small until the next nap");
             }
+            // takes as long as there is to read; a nap ends it
+            if let Err(error) = servers.hydrate(&server).await {
+                info!(database = %name, %error, "the hot pages are not read back");
+            }
         })));
+    }
+
+    /// An order makes it awake though it may not be used: to read what is in it, or to remove it.
+    fn pardon(&mut self, act: &Act) {
+        self.pardoned = act.cause == Cause::Operator;
     }
 
     /// Whether it may not be used now.
