@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dormouse_driver::Process;
-use dormouse_policy::spend::Rung;
+use dormouse_policy::spend::{Rung, charged};
 use dormouse_types::{Bytes, Carried, DatabaseName, InstanceId, Month, State, Units, Usage};
 
 mod book;
@@ -36,8 +36,6 @@ pub(crate) use book::{Book, DAY, MINUTE, Metered};
 /// The longest sleep that is believed of the calendar after a restart, in milliseconds: longer than
 /// usage is kept. More is a wrong clock.
 const LONGEST: i64 = 400 * DAY;
-/// How much of its free CPU a database may save up for later: this much time's.
-const SAVED: u64 = 10_000;
 
 /// A moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,28 +72,60 @@ pub(crate) struct Seen {
 }
 
 /// What time alone uses, until it is said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rates {
     pub(crate) active: bool,
+    /// Compute units it has; asleep none.
+    pub(crate) units: Units,
     pub(crate) memory_mib: u64,
     pub(crate) storage_mib: u64,
 }
 
 impl Rates {
+    /// Nothing but what files take.
+    pub(crate) fn asleep(storage_mib: u64) -> Self {
+        Self {
+            active: false,
+            units: Units(0),
+            memory_mib: 0,
+            storage_mib,
+        }
+    }
+
     /// A database that is awake, or on its way, has what it is allotted; one that sleeps what its
     /// server really holds.
     fn of(seen: &Seen, storage_mib: u64) -> Self {
-        let mib = |bytes: Bytes| bytes.0 / Bytes::mib(1).0;
-        let memory = match (seen.process, seen.state) {
-            (None, _) => None,
-            (_, State::Suspended | State::Failed) => seen.memory,
-            _ => Some(seen.units.memory()),
-        };
-        Self {
-            active: seen.process.is_some() && seen.state == State::Active,
-            memory_mib: memory.map_or(0, mib),
-            storage_mib: seen.storage.map_or(storage_mib, mib),
+        let asleep = Self::asleep(seen.storage.map_or(storage_mib, mib));
+        match (seen.process, seen.state) {
+            (None, _) => asleep,
+            (_, State::Suspended | State::Failed) => Self {
+                memory_mib: seen.memory.map_or(0, mib),
+                ..asleep
+            },
+            (_, state) => Self {
+                active: state == State::Active,
+                units: seen.units,
+                memory_mib: mib(seen.units.memory()),
+                ..asleep
+            },
         }
+    }
+}
+
+fn mib(bytes: Bytes) -> u64 {
+    bytes.0 / Bytes::mib(1).0
+}
+
+/// What is free of charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tariff {
+    rung: Rung,
+    baseline: Units,
+}
+
+impl Tariff {
+    fn charged(self, used: Usage, units: Units) -> Usage {
+        charged(used, units, self.rung, self.baseline)
     }
 }
 
@@ -132,13 +162,15 @@ pub(crate) struct Meter {
     database: DatabaseName,
     instance: InstanceId,
     mark: Mark,
-    /// The mark's moment on the clock that never steps; `None`: an earlier run set it.
-    anchor: Option<Instant>,
+    /// The mark's moment on the clock that never steps, or when this run began.
+    anchor: Instant,
+    /// Milliseconds from the mark to the anchor: an earlier run made the mark.
+    away: i64,
+    /// Nobody has looked in this run.
+    unseen: bool,
     carried: Carried,
     /// What is free of charge while its limit is exceeded.
     baseline: Units,
-    /// Free CPU that was not used, in microseconds.
-    saved: u64,
     book: Book,
     /// Something is to be written.
     news: bool,
@@ -158,20 +190,12 @@ impl Meter {
             at: now.wall,
             process: None,
             cpu_us: 0,
-            rates: Rates::default(),
+            rates: Rates::asleep(0),
             rung: Rung::default(),
             ended: false,
         };
-        Self {
-            anchor: Some(now.at),
-            ..Self::resumed(
-                database,
-                instance,
-                baseline,
-                mark,
-                (now.month(), Metered::default()),
-            )
-        }
+        let spent = (now.month(), Metered::default());
+        Self::resumed(database, instance, baseline, (mark, spent), now)
     }
 
     /// For one that an earlier run has metered up to a mark; with what it has used in a month.
@@ -179,17 +203,19 @@ impl Meter {
         database: DatabaseName,
         instance: InstanceId,
         baseline: Units,
-        mark: Mark,
-        spent: (Month, Metered),
+        (mark, spent): (Mark, (Month, Metered)),
+        now: Moment,
     ) -> Self {
         Self {
             database,
             instance,
             mark,
-            anchor: None,
+            anchor: now.at,
+            // by a calendar that was set back, the time up to the mark is counted already
+            away: now.wall.saturating_sub(mark.at).clamp(0, LONGEST),
+            unseen: true,
             carried: Carried::default(),
             baseline,
-            saved: 0,
             book: Book::new(spent),
             news: false,
             queued: false,
@@ -202,6 +228,7 @@ impl Meter {
         let same = seen.process == self.mark.process;
         let cpu_us = self.cpu_since(&seen);
         let carried = seen.carried - self.carried;
+        let unseen = std::mem::take(&mut self.unseen);
         let nothing = Usage::default()
             == Usage {
                 cpu_us,
@@ -211,12 +238,11 @@ impl Meter {
         if same && rates == self.mark.rates && nothing && !rates.active {
             return;
         }
-        if !same && self.anchor.is_none() {
+        if !same && unseen {
             // it ended nobody knows when: for its owner's good, right after the mark
-            self.mark.rates.active = false;
-            self.mark.rates.memory_mib = 0;
+            self.mark.rates = Rates::asleep(self.mark.rates.storage_mib);
         }
-        self.settle(now);
+        let (before, active_ms) = (self.mark.rates, self.settle(now));
         if nothing && same && rates == self.mark.rates {
             return;
         }
@@ -224,25 +250,20 @@ impl Meter {
         self.mark.process = seen.process;
         self.mark.rates = rates;
         self.news = true;
-        let free_cpu_us = self.saved.min(cpu_us);
-        self.saved -= free_cpu_us;
-        self.saved = self
-            .saved
-            .min(SAVED * u64::from(self.baseline.millicores()));
         let used = Usage {
             cpu_us,
             carried,
             ..Usage::default()
         };
-        self.book.add(
-            now.wall,
-            true,
-            Metered {
-                used,
-                free_cpu_us,
-                free_memory_mib_ms: 0,
-            },
-        );
+        // the time itself is counted already
+        let charged = self
+            .tariff()
+            .charged(Usage { active_ms, ..used }, before.units);
+        let charged = Usage {
+            active_ms: 0,
+            ..charged
+        };
+        self.book.add(now.wall, true, Metered { used, charged });
     }
 
     /// Statements may be answered without anybody looking.
@@ -254,21 +275,15 @@ impl Meter {
                 carried: more,
                 ..Usage::default()
             };
-            self.book.add(
-                now.wall,
-                true,
-                Metered {
-                    used,
-                    ..Metered::default()
-                },
-            );
+            let charged = self.tariff().charged(used, self.mark.rates.units);
+            self.book.add(now.wall, true, Metered { used, charged });
             self.news = true;
         }
     }
 
     /// Disk that its files take from now on.
     pub(crate) fn storage(&mut self, now: Moment, size: Bytes) {
-        let storage_mib = size.0 / Bytes::mib(1).0;
+        let storage_mib = mib(size);
         if storage_mib != self.mark.rates.storage_mib {
             self.settle(now);
             self.mark.rates.storage_mib = storage_mib;
@@ -280,7 +295,6 @@ impl Meter {
     pub(crate) fn set_rung(&mut self, now: Moment, rung: Rung) {
         self.settle(now);
         self.mark.rung = rung;
-        self.saved = 0;
         self.news = true;
     }
 
@@ -288,7 +302,7 @@ impl Meter {
     pub(crate) fn end(&mut self, now: Moment) {
         self.settle(now);
         self.mark.process = None;
-        self.mark.rates = Rates::default();
+        self.mark.rates = Rates::asleep(0);
         self.mark.ended = true;
         self.news = true;
     }
@@ -310,43 +324,36 @@ impl Meter {
         self.mark.cpu_us - before
     }
 
-    /// Counts what time alone has used since the mark, and moves the mark to now.
-    fn settle(&mut self, now: Moment) {
+    /// Counts what time alone has used since the mark, and moves the mark to now; says how long it
+    /// was awake.
+    fn settle(&mut self, now: Moment) -> u64 {
         let (elapsed, anchor) = self.elapsed(now);
-        let rates = self.mark.rates;
-        let free = self.free();
-        self.book.pass(now.wall - elapsed..now.wall, rates, free);
-        let more = elapsed
-            .unsigned_abs()
-            .saturating_mul(u64::from(free.millicores()));
-        self.saved = self.saved.saturating_add(more);
+        let (rates, tariff) = (self.mark.rates, self.tariff());
+        self.book.pass(now.wall - elapsed..now.wall, rates, tariff);
         self.mark.at = now.wall;
-        self.anchor = Some(anchor);
+        self.anchor = anchor;
+        self.away = 0;
         self.news |= elapsed > 0;
+        if rates.active {
+            elapsed.unsigned_abs()
+        } else {
+            0
+        }
     }
 
     /// Whole milliseconds since the mark, and the moment which they reach.
     fn elapsed(&self, now: Moment) -> (i64, Instant) {
-        match self.anchor {
-            Some(anchor) => {
-                let passed = now.at.saturating_duration_since(anchor).as_millis();
-                let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-                let reached = anchor.checked_add(Duration::from_millis(passed));
-                (
-                    i64::try_from(passed).unwrap_or(i64::MAX),
-                    reached.unwrap_or(now.at),
-                )
-            }
-            None => ((now.wall - self.mark.at).clamp(0, LONGEST), now.at),
-        }
+        let passed = now.at.saturating_duration_since(self.anchor).as_millis();
+        let passed = u64::try_from(passed).unwrap_or(0);
+        let reached = self.anchor.checked_add(Duration::from_millis(passed));
+        let passed = i64::try_from(passed).unwrap_or(0);
+        (self.away.saturating_add(passed), reached.unwrap_or(now.at))
     }
 
-    /// What is free of charge now.
-    fn free(&self) -> Units {
-        if self.mark.rung >= Rung::Slow {
-            self.baseline
-        } else {
-            Units(0)
+    fn tariff(&self) -> Tariff {
+        Tariff {
+            rung: self.mark.rung,
+            baseline: self.baseline,
         }
     }
 
@@ -354,7 +361,7 @@ impl Meter {
     pub(crate) fn unwritten(&self, now: Moment) -> Book {
         let mut book = self.book.clone();
         let (elapsed, _) = self.elapsed(now);
-        book.pass(now.wall - elapsed..now.wall, self.mark.rates, self.free());
+        book.pass(now.wall - elapsed..now.wall, self.mark.rates, self.tariff());
         book
     }
 

@@ -142,7 +142,7 @@ impl World {
         }
         let (prices, ladder) = (&self.config.prices, &self.config.ladder);
         let now = self.moment();
-        let spent = prices.cost(&database.meter().spent(now).charged());
+        let spent = prices.cost(&database.meter().spent(now).charged);
         let reached = |spent| limit.map_or(Rung::Free, |limit| rung(ladder, limit, spent));
         let after = reached(spent);
         if after != before {
@@ -191,7 +191,7 @@ impl World {
         let Some(limit) = database.spec().spend_limit else {
             return "it has no limit any more".to_owned();
         };
-        let currency = self.config.prices.currency.as_deref().unwrap_or_default();
+        let currency = &self.config.prices.currency;
         let cost = format!("{spent} of {limit} {currency}");
         let until = now.month().next();
         let units = self.config.ladder.baseline.0;
@@ -247,8 +247,8 @@ impl World {
             },
             dropped: account.ended.map(|at| time(at, 1)),
             used: account.metered.used,
-            charged: account.metered.charged(),
-            cost: cost(&account.metered.charged()),
+            charged: account.metered.charged,
+            cost: cost(&account.metered.charged),
             database: account.database,
             instance: account.instance,
         });
@@ -257,8 +257,8 @@ impl World {
             by: query.by,
             rows: rows.collect(),
             used: total.used,
-            charged: total.charged(),
-            cost: cost(&total.charged()),
+            charged: total.charged,
+            cost: cost(&total.charged),
             currency: self.config.prices.currency.clone(),
         })
     }

@@ -88,8 +88,8 @@ pub(crate) async fn start(
         let baseline = world.config.ladder.baseline;
         let meter = match meters.remove(&row.instance) {
             Some((mark, spent)) => {
-                let spent = (now.month(), spent);
-                Meter::resumed(row.name.clone(), row.instance, baseline, mark, spent)
+                let found = (mark, (now.month(), spent));
+                Meter::resumed(row.name.clone(), row.instance, baseline, found, now)
             }
             None => Meter::new(row.name.clone(), row.instance, baseline, now),
         };

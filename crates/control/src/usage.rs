@@ -44,8 +44,8 @@ pub struct UsageReport {
     pub charged: Usage,
     /// What that costs, at today's prices; `None`: no prices are set.
     pub cost: Option<Money>,
-    /// What amounts are in.
-    pub currency: Option<String>,
+    /// What amounts are in; empty if it has no name.
+    pub currency: String,
 }
 
 /// What one database has used in some time.

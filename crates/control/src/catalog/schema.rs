@@ -64,6 +64,7 @@ pub(super) const STEPS: &[&str] = &[
         started     INTEGER,
         cpu_us      INTEGER NOT NULL,           -- its counter
         active      INTEGER NOT NULL,           -- what goes on from then on
+        units       INTEGER NOT NULL,
         memory_mib  INTEGER NOT NULL,
         storage_mib INTEGER NOT NULL,
         rung        TEXT NOT NULL,              -- JSON
@@ -80,8 +81,11 @@ pub(super) const STEPS: &[&str] = &[
         statements  INTEGER NOT NULL,
         bytes_in    INTEGER NOT NULL,
         bytes_out   INTEGER NOT NULL,
-        free_cpu_us INTEGER NOT NULL,           -- how much of it is free of charge
-        free_memory INTEGER NOT NULL,
+        free_cpu_us     INTEGER NOT NULL,       -- what of these is free of charge
+        free_memory     INTEGER NOT NULL,
+        free_statements INTEGER NOT NULL,
+        free_bytes_in   INTEGER NOT NULL,
+        free_bytes_out  INTEGER NOT NULL,
         PRIMARY KEY (instance, at)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE usage_minutes (
@@ -94,8 +98,11 @@ pub(super) const STEPS: &[&str] = &[
         statements  INTEGER NOT NULL,
         bytes_in    INTEGER NOT NULL,
         bytes_out   INTEGER NOT NULL,
-        free_cpu_us INTEGER NOT NULL,
-        free_memory INTEGER NOT NULL,
+        free_cpu_us     INTEGER NOT NULL,
+        free_memory     INTEGER NOT NULL,
+        free_statements INTEGER NOT NULL,
+        free_bytes_in   INTEGER NOT NULL,
+        free_bytes_out  INTEGER NOT NULL,
         PRIMARY KEY (instance, at)
     ) STRICT, WITHOUT ROWID;
 ",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use dormouse_driver::Process;
-use dormouse_types::{Carried, DatabaseName, InstanceId, Usage};
+use dormouse_types::{Carried, DatabaseName, InstanceId, Units, Usage};
 use rusqlite::{Connection, Row, params};
 
 use super::rows::{json, parsed, text};
@@ -42,10 +42,28 @@ pub(crate) struct Account {
     pub(crate) metered: Metered,
 }
 
-const SUMS: &str = "coalesce(sum(u.cpu_us), 0), coalesce(sum(u.memory), 0), \
-    coalesce(sum(u.storage), 0), coalesce(sum(u.active_ms), 0), coalesce(sum(u.statements), 0), \
-    coalesce(sum(u.bytes_in), 0), coalesce(sum(u.bytes_out), 0), \
-    coalesce(sum(u.free_cpu_us), 0), coalesce(sum(u.free_memory), 0)";
+/// The columns of usage, in order.
+const COLUMNS: [&str; 12] = [
+    "cpu_us",
+    "memory",
+    "storage",
+    "active_ms",
+    "statements",
+    "bytes_in",
+    "bytes_out",
+    "free_cpu_us",
+    "free_memory",
+    "free_statements",
+    "free_bytes_in",
+    "free_bytes_out",
+];
+
+/// The sum of each column.
+fn sums() -> String {
+    COLUMNS
+        .map(|column| format!("coalesce(sum(u.{column}), 0)"))
+        .join(", ")
+}
 
 /// Writes what a meter has counted and its mark.
 pub(super) fn write(connection: &Connection, taken: &Taken) -> rusqlite::Result<()> {
@@ -69,8 +87,8 @@ pub(super) fn write(connection: &Connection, taken: &Taken) -> rusqlite::Result<
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO meters (instance, database, at, pid, started, cpu_us, active, \
-             memory_mib, storage_mib, rung, ended) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             units, memory_mib, storage_mib, rung, ended) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             instance.0,
@@ -80,6 +98,7 @@ pub(super) fn write(connection: &Connection, taken: &Taken) -> rusqlite::Result<
             process.map(|p| p.started.cast_signed()),
             cpu_us.cast_signed(),
             rates.active,
+            rates.units.0,
             rates.memory_mib.cast_signed(),
             rates.storage_mib.cast_signed(),
             text(&rung)?,
@@ -95,36 +114,31 @@ fn add(
     at: i64,
     metered: &Metered,
 ) -> rusqlite::Result<()> {
-    let Usage {
-        cpu_us,
-        memory_mib_ms,
-        storage_mib_ms,
-        active_ms,
-        carried,
-    } = metered.used;
+    let added = COLUMNS.map(|column| format!("{column} = {column} + excluded.{column}"));
+    let Metered { used, charged } = metered;
+    let free = |of: fn(&Usage) -> u64| of(used).saturating_sub(of(charged)).cast_signed();
     connection
         .prepare_cached(&format!(
-            "INSERT INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-             ON CONFLICT (instance, at) DO UPDATE SET cpu_us = cpu_us + excluded.cpu_us, \
-             memory = memory + excluded.memory, storage = storage + excluded.storage, \
-             active_ms = active_ms + excluded.active_ms, \
-             statements = statements + excluded.statements, \
-             bytes_in = bytes_in + excluded.bytes_in, bytes_out = bytes_out + excluded.bytes_out, \
-             free_cpu_us = free_cpu_us + excluded.free_cpu_us, \
-             free_memory = free_memory + excluded.free_memory"
+            "INSERT INTO {table} \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+             ON CONFLICT (instance, at) DO UPDATE SET {}",
+            added.join(", ")
         ))?
         .execute(params![
             instance.0,
             at,
-            cpu_us.cast_signed(),
-            memory_mib_ms.cast_signed(),
-            storage_mib_ms.cast_signed(),
-            active_ms.cast_signed(),
-            carried.statements.cast_signed(),
-            carried.bytes_in.cast_signed(),
-            carried.bytes_out.cast_signed(),
-            metered.free_cpu_us.cast_signed(),
-            metered.free_memory_mib_ms.cast_signed()
+            used.cpu_us.cast_signed(),
+            used.memory_mib_ms.cast_signed(),
+            used.storage_mib_ms.cast_signed(),
+            used.active_ms.cast_signed(),
+            used.carried.statements.cast_signed(),
+            used.carried.bytes_in.cast_signed(),
+            used.carried.bytes_out.cast_signed(),
+            free(|u| u.cpu_us),
+            free(|u| u.memory_mib_ms),
+            free(|u| u.carried.statements),
+            free(|u| u.carried.bytes_in),
+            free(|u| u.carried.bytes_out)
         ])?;
     Ok(())
 }
@@ -136,10 +150,11 @@ pub(super) fn load(
 ) -> rusqlite::Result<BTreeMap<InstanceId, (Mark, Metered)>> {
     connection
         .prepare(&format!(
-            "SELECT m.instance, m.at, m.pid, m.started, m.cpu_us, m.active, m.memory_mib, \
-             m.storage_mib, m.rung, {SUMS} FROM meters m \
+            "SELECT m.instance, m.at, m.pid, m.started, m.cpu_us, m.active, m.units, \
+             m.memory_mib, m.storage_mib, m.rung, {} FROM meters m \
              LEFT JOIN usage_days u ON u.instance = m.instance AND u.at >= ?1 \
-             WHERE NOT m.ended GROUP BY m.instance"
+             WHERE NOT m.ended GROUP BY m.instance",
+            sums()
         ))?
         .query_map([since], |row| {
             let (pid, started): (Option<u32>, Option<i64>) = (row.get(2)?, row.get(3)?);
@@ -153,13 +168,14 @@ pub(super) fn load(
                 cpu_us: count(row, 4)?,
                 rates: Rates {
                     active: row.get(5)?,
-                    memory_mib: count(row, 6)?,
-                    storage_mib: count(row, 7)?,
+                    units: Units(row.get(6)?),
+                    memory_mib: count(row, 7)?,
+                    storage_mib: count(row, 8)?,
                 },
-                rung: json(row, 8)?,
+                rung: json(row, 9)?,
                 ended: false,
             };
-            Ok((InstanceId(row.get(0)?), (mark, metered(row, 9)?)))
+            Ok((InstanceId(row.get(0)?), (mark, metered(row, 10)?)))
         })?
         .collect()
 }
@@ -176,9 +192,10 @@ pub(super) fn read(connection: &Connection, wanted: &Wanted) -> rusqlite::Result
     } else {
         "?1 IS NULL"
     };
+    let sums = sums();
     connection
         .prepare_cached(&format!(
-            "SELECT m.database, m.instance, m.ended, m.at, {at} AS time, {SUMS} FROM meters m \
+            "SELECT m.database, m.instance, m.ended, m.at, {at} AS time, {sums} FROM meters m \
              {join} {table} u ON u.instance = m.instance AND u.at >= ?2 AND u.at < ?3 \
              WHERE {of} AND (u.at IS NOT NULL OR NOT m.ended) \
              GROUP BY m.database, m.instance, time ORDER BY m.database, m.instance, time"
@@ -222,26 +239,37 @@ pub(super) fn prune(connection: &Connection, minute: i64, day: i64) -> rusqlite:
     Ok(())
 }
 
-/// Nine columns from one on.
+/// [`COLUMNS`], from one on.
 fn metered(row: &Row<'_>, first: usize) -> rusqlite::Result<Metered> {
     let at = |offset| count(row, first + offset);
-    Ok(Metered {
-        used: Usage {
-            cpu_us: at(0)?,
-            memory_mib_ms: at(1)?,
-            storage_mib_ms: at(2)?,
-            active_ms: at(3)?,
-            carried: Carried {
-                statements: at(4)?,
-                bytes_in: at(5)?,
-                bytes_out: at(6)?,
-            },
+    let used = Usage {
+        cpu_us: at(0)?,
+        memory_mib_ms: at(1)?,
+        storage_mib_ms: at(2)?,
+        active_ms: at(3)?,
+        carried: Carried {
+            statements: at(4)?,
+            bytes_in: at(5)?,
+            bytes_out: at(6)?,
         },
-        free_cpu_us: at(7)?,
-        free_memory_mib_ms: at(8)?,
-    })
+    };
+    let free = Carried {
+        statements: at(9)?,
+        bytes_in: at(10)?,
+        bytes_out: at(11)?,
+    };
+    let charged = Usage {
+        cpu_us: used.cpu_us.saturating_sub(at(7)?),
+        memory_mib_ms: used.memory_mib_ms.saturating_sub(at(8)?),
+        carried: used.carried - free,
+        ..used
+    };
+    Ok(Metered { used, charged })
 }
 
 fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::cast_unsigned)
 }
+
+#[cfg(test)]
+mod tests;

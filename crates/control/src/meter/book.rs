@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::{AddAssign, Range};
 
-use dormouse_types::{Bytes, Month, Units, Usage};
-use serde::{Deserialize, Serialize};
+use dormouse_types::{Month, Usage};
 
-use super::Rates;
+use super::{Rates, Tariff};
 
 /// Milliseconds of a minute.
 pub(crate) const MINUTE: i64 = 60_000;
@@ -15,35 +14,18 @@ pub(crate) const DAY: i64 = 86_400_000;
 /// Time longer than this, in milliseconds, is counted by day alone: it was a sleep.
 const NAP: i64 = 10 * MINUTE;
 
-/// What was used, and how much of that is free of charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What was used, and what of that is to be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Metered {
     pub(crate) used: Usage,
-    pub(crate) free_cpu_us: u64,
-    pub(crate) free_memory_mib_ms: u64,
-}
-
-impl Metered {
-    /// What is to be paid.
-    pub(crate) fn charged(&self) -> Usage {
-        Usage {
-            cpu_us: self.used.cpu_us.saturating_sub(self.free_cpu_us),
-            memory_mib_ms: self
-                .used
-                .memory_mib_ms
-                .saturating_sub(self.free_memory_mib_ms),
-            ..self.used
-        }
-    }
+    /// What of it is to be paid.
+    pub(crate) charged: Usage,
 }
 
 impl AddAssign for Metered {
     fn add_assign(&mut self, more: Self) {
         self.used += more.used;
-        self.free_cpu_us = self.free_cpu_us.saturating_add(more.free_cpu_us);
-        self.free_memory_mib_ms = self
-            .free_memory_mib_ms
-            .saturating_add(more.free_memory_mib_ms);
+        self.charged += more.charged;
     }
 }
 
@@ -91,10 +73,9 @@ impl Book {
     }
 
     /// Counts what time alone used, at rates that did not change meanwhile.
-    pub(crate) fn pass(&mut self, time: Range<i64>, rates: Rates, free: Units) {
+    pub(crate) fn pass(&mut self, time: Range<i64>, rates: Rates, tariff: Tariff) {
         let by_minute = time.end - time.start <= NAP;
         let step = if by_minute { MINUTE } else { DAY };
-        let free_mib = (free.memory().0 / Bytes::mib(1).0).min(rates.memory_mib);
         let mut from = time.start;
         while from < time.end {
             let to = ((from.div_euclid(step) + 1) * step).min(time.end);
@@ -105,16 +86,8 @@ impl Book {
                 active_ms: if rates.active { ms } else { 0 },
                 ..Usage::default()
             };
-            let free_memory_mib_ms = free_mib.saturating_mul(ms);
-            self.add(
-                from,
-                by_minute,
-                Metered {
-                    used,
-                    free_cpu_us: 0,
-                    free_memory_mib_ms,
-                },
-            );
+            let charged = tariff.charged(used, rates.units);
+            self.add(from, by_minute, Metered { used, charged });
             from = to;
         }
     }
