@@ -307,6 +307,7 @@ impl Actor {
             pooling: self.database.spec.pooling,
         };
         self.world.traffic.open(&self.database.name, target);
+        self.world.storage.nudge.notify_one();
     }
 
     /// Holds statements. For an order those that run are waited for, and what comes meanwhile does

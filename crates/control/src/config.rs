@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use dormouse_policy::Spec;
 
+use crate::storage::Disk;
+
 /// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PlaneConfig {
     /// Where the catalog is.
     pub data_dir: PathBuf,
@@ -20,6 +22,8 @@ pub struct PlaneConfig {
     pub defaults: Spec,
     /// How much of the ledger is kept.
     pub ledger_keep: LedgerKeep,
+    /// The disk that holds the files of all databases; `None`: nobody looks how full it is.
+    pub disk: Option<Disk>,
     /// How long to wait for others.
     pub deadlines: Deadlines,
 }
@@ -87,6 +91,7 @@ impl PlaneConfig {
                 rows: 1_000_000,
                 age: Duration::from_secs(90 * 86_400),
             },
+            disk: None,
             deadlines: Deadlines::default(),
         }
     }

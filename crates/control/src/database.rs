@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
+use dormouse_policy::storage::{Fill, fill};
 use dormouse_types::{Bytes, DatabaseName, InstanceId, State};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
@@ -25,6 +26,8 @@ pub(crate) struct Database {
     pub(crate) nudge: Notify,
     view: watch::Sender<View>,
     inbox: Mutex<Inbox>,
+    /// Why it may not grow nor change, as the data path was told last.
+    restricted: Mutex<Option<String>>,
 }
 
 /// What is true of a database, as far as its actor has looked.
@@ -37,6 +40,10 @@ pub(crate) struct View {
     pub(crate) process: Option<Process>,
     pub(crate) figures: Figures,
     pub(crate) noted: Arc<Noted>,
+    /// How much disk its files take; `None` until that was looked at.
+    pub(crate) storage: Option<Bytes>,
+    /// How much of its quota that is.
+    pub(crate) fill: Fill,
 }
 
 impl View {
@@ -64,6 +71,8 @@ struct Pending {
 
 impl Database {
     pub(crate) fn new(row: DatabaseRow) -> Arc<Self> {
+        let before = if row.full { Fill::Full } else { Fill::Fine };
+        let of_quota = row.storage.zip(row.spec.storage_quota);
         let view = View {
             state: row.state,
             since: row.since,
@@ -72,6 +81,8 @@ impl Database {
             process: None,
             figures: Figures::default(),
             noted: Arc::new(row.noted),
+            storage: row.storage,
+            fill: of_quota.map_or(Fill::Fine, |(used, quota)| fill(used, quota, before)),
         };
         Arc::new(Self {
             name: row.name,
@@ -80,6 +91,7 @@ impl Database {
             nudge: Notify::new(),
             view: watch::Sender::new(view),
             inbox: Mutex::default(),
+            restricted: Mutex::default(),
         })
     }
 
@@ -101,6 +113,34 @@ impl Database {
     /// For its actor, and for `create` before there is one.
     pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
         self.view.send_modify(change);
+    }
+
+    /// Why it may not grow nor change now: what is true of the disk, or of itself.
+    fn restriction(&self, disk: Option<&str>) -> Option<String> {
+        let view = self.view.borrow();
+        let used_up = || {
+            let (used, quota) = view.storage.zip(self.spec.storage_quota)?;
+            (view.fill == Fill::Full)
+                .then(|| format!("its storage quota of {quota} is used up ({used})"))
+        };
+        used_up().or_else(|| disk.map(ToOwned::to_owned))
+    }
+
+    /// Tells the data path of it, if that is news. Who comes later knows more: the view is looked
+    /// at and told of under one lock.
+    pub(crate) fn restrict(&self, disk: Option<&str>, traffic: &dyn Traffic) {
+        let mut told = self.restricted();
+        let reason = self.restriction(disk);
+        if *told != reason {
+            traffic.restrict(&self.name, reason.as_deref());
+            *told = reason;
+        }
+    }
+
+    fn restricted(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.restricted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A statement is held.
@@ -201,6 +241,8 @@ impl Database {
             held: activity.held,
             transactions: activity.transactions,
             memory: view.figures.memory.filter(|m| *m > Bytes(0)),
+            storage: view.storage,
+            read_only: self.restricted().clone(),
             last_reason: view.reason,
         }
     }

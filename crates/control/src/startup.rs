@@ -17,6 +17,7 @@ use crate::actor::Actor;
 use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Phase, Sync};
 use crate::database::Database;
 use crate::lock::Lock;
+use crate::storage::{look_at_disk, watch};
 use crate::warm::{discard, keep_full};
 use crate::world::{Parts, World, within};
 use crate::{Error, PlaneConfig, Servers, Traffic};
@@ -80,10 +81,12 @@ pub(crate) async fn start(
             Phase::Foreign => warn!(instance = %id, "not of this catalog: left alone"),
         }
     }
+    look_at_disk(&world).await;
     for row in databases {
         adopt(&world, row).await;
     }
     world.spawn(keep_full(Arc::clone(&world)));
+    world.spawn(watch(Arc::clone(&world)));
     Ok(world)
 }
 
@@ -142,6 +145,7 @@ async fn adopt(world: &Arc<World>, row: DatabaseRow) {
     world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
     if !dropping {
         world.traffic.add(&name);
+        world.restrict(&database);
     }
     world.spawn(Actor::found(Arc::clone(world), database).run(true));
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use dormouse_api::ErrorBody;
-use dormouse_types::{Delay, Pooling, UnitRange, Units};
+use dormouse_types::{Bytes, Delay, Pooling, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -86,6 +86,8 @@ pub(crate) struct Defaults {
     pub(crate) units: UnitRange,
     /// How sessions share backends.
     pub(crate) pooling: Pooling,
+    /// The most disk its files may take; `None`: what the disk has.
+    pub(crate) storage_quota: Option<Size>,
 }
 
 /// `[pool]`
@@ -134,6 +136,8 @@ pub(crate) struct Limits {
     pub(crate) interactive_timeout: Span,
     /// How long one with an open transaction may be.
     pub(crate) idle_transaction_timeout: Delay,
+    /// With less free on the disk no database may grow.
+    pub(crate) disk_reserve: Size,
 }
 
 /// `[cgroup]`
@@ -171,6 +175,7 @@ impl Default for Defaults {
                 max: Units(2),
             },
             pooling: Pooling::default(),
+            storage_quota: None,
         }
     }
 }
@@ -203,6 +208,7 @@ impl Default for Limits {
             wait_timeout: Span(Duration::from_secs(28_800)),
             interactive_timeout: Span(Duration::from_secs(28_800)),
             idle_transaction_timeout: Delay::Never,
+            disk_reserve: Size(Bytes::mib(1024)),
         }
     }
 }
@@ -316,6 +322,25 @@ impl TryFrom<Delay> for Span {
 impl From<Span> for Delay {
     fn from(span: Span) -> Self {
         Self::After(span.0)
+    }
+}
+
+/// A size of disk, written `512MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Size(pub(crate) Bytes);
+
+impl TryFrom<String> for Size {
+    type Error = <Bytes as FromStr>::Err;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> Self {
+        size.0.to_string()
     }
 }
 

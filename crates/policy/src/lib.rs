@@ -13,6 +13,7 @@ pub mod admission;
 pub mod lifecycle;
 pub mod pool;
 pub mod spec;
+pub mod storage;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
 pub use spec::Spec;

@@ -168,6 +168,8 @@ pub enum Cause {
     StartUp,
     /// The server could not be started, or would not do as told.
     Failed,
+    /// Its files take too much disk, or no longer do.
+    Storage,
 }
 
 impl Cause {
@@ -182,6 +184,7 @@ impl Cause {
             Self::Veto => "veto",
             Self::StartUp => "start_up",
             Self::Failed => "failed",
+            Self::Storage => "storage",
         }
     }
 }

@@ -19,7 +19,7 @@ const KINDS: [EventKind; 5] = [
     EventKind::Noted,
     EventKind::Dropped,
 ];
-const CAUSES: [Cause; 7] = [
+const CAUSES: [Cause; 8] = [
     Cause::Demand,
     Cause::Idle,
     Cause::Operator,
@@ -27,6 +27,7 @@ const CAUSES: [Cause; 7] = [
     Cause::Veto,
     Cause::StartUp,
     Cause::Failed,
+    Cause::Storage,
 ];
 
 /// Writes an entry and says what it became.

@@ -51,6 +51,10 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE databases ADD COLUMN variables TEXT;    -- JSON, noted like the three above
 ",
+    "
+    ALTER TABLE databases ADD COLUMN storage INTEGER;   -- bytes its files took when that mattered last
+    ALTER TABLE databases ADD COLUMN full INTEGER NOT NULL DEFAULT 0;   -- whether that was its quota
+",
 ];
 
 /// Why a catalog cannot be used.

@@ -29,6 +29,8 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
             variables: Some([("version", "1")].into_iter().collect()),
             ..Noted::default()
         },
+        storage: None,
+        full: false,
     }
 }
 
@@ -240,7 +242,9 @@ fn accounts_that_an_earlier_format_noted_are_read() {
     let accounts = format!("[{},{}]", account("a", false), account("b", true));
     raw.execute_batch(
         "INSERT INTO instances VALUES (1, 'claimed', 'v');
-         ALTER TABLE databases DROP COLUMN variables; PRAGMA user_version = 1;",
+         ALTER TABLE databases DROP COLUMN variables;
+         ALTER TABLE databases DROP COLUMN storage;
+         ALTER TABLE databases DROP COLUMN full; PRAGMA user_version = 1;",
     )
     .unwrap();
     raw.execute(
@@ -271,7 +275,7 @@ fn a_newer_catalog_is_not_touched() {
         .unwrap();
     let path = dir.path().join(FILE);
     let expected = format!(
-        "the catalog {}: it has format 99, this dormouse knows up to 3",
+        "the catalog {}: it has format 99, this dormouse knows up to 4",
         path.display()
     );
     assert_eq!(error.to_string(), expected);

@@ -7,5 +7,6 @@ mod life;
 mod machine;
 mod run;
 mod startup;
+mod storage;
 mod traffic;
 mod trouble;
