@@ -331,6 +331,7 @@ impl Actor {
             pooling: self.database.spec().pooling,
         };
         self.world.traffic.open(&self.database.name, target);
+        self.world.storage.nudge.notify_one();
     }
 
     /// Holds statements. If it must be, those that run are waited for, and what comes meanwhile does

@@ -49,6 +49,10 @@ pub struct Status {
     pub transactions: u32,
     /// Memory its server held when last looked at, where the driver can tell.
     pub memory: Option<Bytes>,
+    /// Disk its files took when last looked at.
+    pub storage: Option<Bytes>,
+    /// Why it may neither grow nor change, if so.
+    pub read_only: Option<String>,
     /// Why it is in this state.
     pub last_reason: String,
 }

@@ -214,6 +214,8 @@ pub enum Cause {
     StartUp,
     /// The server could not be started, or would not do as told.
     Failed,
+    /// Its files take too much disk, or no longer do.
+    Storage,
 }
 
 impl Cause {
@@ -232,6 +234,7 @@ impl Cause {
             Self::Veto => "veto",
             Self::StartUp => "start_up",
             Self::Failed => "failed",
+            Self::Storage => "storage",
         }
     }
 }

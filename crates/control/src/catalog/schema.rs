@@ -106,6 +106,10 @@ pub(super) const STEPS: &[&str] = &[
         PRIMARY KEY (instance, at)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE databases ADD COLUMN storage INTEGER;   -- bytes its files took when that mattered last
+    ALTER TABLE databases ADD COLUMN full INTEGER NOT NULL DEFAULT 0;   -- whether that was its quota
+",
 ];
 
 /// Why a catalog cannot be used.

@@ -30,6 +30,8 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
             variables: Some([("version", "1")].into_iter().collect()),
             ..Noted::default()
         },
+        storage: None,
+        full: false,
     }
 }
 

@@ -8,5 +8,6 @@ mod machine;
 mod run;
 mod scale;
 mod startup;
+mod storage;
 mod traffic;
 mod trouble;
