@@ -45,7 +45,7 @@ const fn counter(name: &'static str, help: &'static str, of: fn(&Figures) -> u64
 }
 
 /// Every figure but the pins. The text gets `_total` behind the name of a counter.
-const FIGURES: [Figure; 16] = [
+const FIGURES: [Figure; 19] = [
     gauge("awake", "1 while its server runs and is not frozen", |of| {
         i64::from(of.0.state == State::Active)
     }),
@@ -97,6 +97,15 @@ const FIGURES: [Figure; 16] = [
         "statements answered while it slept",
         |of| of.1.sleeping_answers,
     ),
+    counter("statements", "statements that clients sent", |of| {
+        of.1.carried.statements
+    }),
+    counter("received_bytes", "bytes that clients sent", |of| {
+        of.1.carried.bytes_in
+    }),
+    counter("sent_bytes", "bytes that clients were sent", |of| {
+        of.1.carried.bytes_out
+    }),
 ];
 
 /// What is told at one moment.

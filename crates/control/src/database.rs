@@ -1,29 +1,32 @@
 //! One database, as its actor and everybody else share it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State};
+use dormouse_policy::spend::Rung;
+use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::catalog::{DatabaseRow, Noted};
+use crate::meter::{Meter, SharedMeter};
 use crate::{Error, Figures, Spec, Status, Traffic};
 
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
 
-/// One database. Its actor alone changes the view; others read it, and put demands and orders
-/// into the inbox.
+/// One database. Its actor alone changes the view; others read it, change what its owner wishes,
+/// and put demands and orders into the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) instance: InstanceId,
-    pub(crate) spec: Spec,
     /// Makes the actor look.
     pub(crate) nudge: Notify,
+    spec: Mutex<Spec>,
     view: watch::Sender<View>,
+    meter: SharedMeter,
     inbox: Mutex<Inbox>,
 }
 
@@ -33,10 +36,14 @@ pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
+    /// What it may use while it is awake.
+    pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) process: Option<Process>,
     pub(crate) figures: Figures,
     pub(crate) noted: Arc<Noted>,
+    /// What is done about its cost.
+    pub(crate) rung: Rung,
 }
 
 impl View {
@@ -63,24 +70,50 @@ struct Pending {
 }
 
 impl Database {
-    pub(crate) fn new(row: DatabaseRow) -> Arc<Self> {
+    pub(crate) fn new(row: DatabaseRow, meter: SharedMeter) -> Arc<Self> {
         let view = View {
             state: row.state,
             since: row.since,
             generation: row.generation,
+            units: row.units,
             reason: row.reason,
             process: None,
             figures: Figures::default(),
             noted: Arc::new(row.noted),
+            rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
         };
         Arc::new(Self {
             name: row.name,
             instance: row.instance,
-            spec: row.spec,
+            spec: Mutex::new(row.spec),
             nudge: Notify::new(),
             view: watch::Sender::new(view),
+            meter,
             inbox: Mutex::default(),
         })
+    }
+
+    /// What its owner wishes.
+    pub(crate) fn spec(&self) -> Spec {
+        *self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sizes it may have now; past its spend limit, no more than the free baseline.
+    pub(crate) fn range(&self, baseline: Units) -> UnitRange {
+        let UnitRange { min, max } = self.spec().units;
+        if self.rung() < Rung::Slow {
+            return UnitRange { min, max };
+        }
+        UnitRange {
+            min: min.min(baseline),
+            max: max.min(baseline),
+        }
+    }
+
+    /// The owner has other wishes from now on.
+    pub(crate) fn set_spec(&self, spec: Spec) {
+        *self.spec.lock().unwrap_or_else(PoisonError::into_inner) = spec;
+        self.nudge.notify_one();
     }
 
     /// What is true of it now.
@@ -91,6 +124,21 @@ impl Database {
     /// Its state now.
     pub(crate) fn state(&self) -> State {
         self.view.borrow().state
+    }
+
+    /// What is done about its cost now.
+    pub(crate) fn rung(&self) -> Rung {
+        self.view.borrow().rung
+    }
+
+    /// Counts what it uses.
+    pub(crate) fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to be written.
+    pub(crate) fn shared_meter(&self) -> SharedMeter {
+        Arc::clone(&self.meter)
     }
 
     /// Sees the view now and whenever it changes.
@@ -195,8 +243,12 @@ impl Database {
             pid: view.process.map(|p| p.pid),
             instance: self.instance,
             generation: view.generation,
-            spec: self.spec,
-            units: self.spec.units_awake(),
+            spec: self.spec(),
+            units: if view.process.is_some() {
+                view.units
+            } else {
+                Units(0)
+            },
             sessions: activity.sessions,
             held: activity.held,
             transactions: activity.transactions,

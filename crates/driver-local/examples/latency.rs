@@ -68,7 +68,7 @@ async fn main() {
         }
         note("1000 looks", start);
         let start = Instant::now();
-        admin.dump_hot_pages().await.unwrap();
+        admin.note_hot_pages().await.unwrap();
         note("dump hot pages", start);
         let start = Instant::now();
         admin

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_control::{Server, ServerError, Servers, Snapshot};
+use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
-use dormouse_types::{Account, Bytes, InstanceId, Transport, Units, Verifier};
+use dormouse_types::{Account, Bytes, InstanceId, Transport, Verifier};
 use tokio::sync::watch;
 
 /// What goes wrong at a step.
@@ -25,13 +25,18 @@ pub enum Fault {
     Die,
 }
 
+/// The buffer pool with which a server starts.
+const START: Bytes = Bytes::mib(128);
+
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub run: Run,
     pub process: Option<Process>,
     pub owner: Option<[u8; 20]>,
     pub globals: Vec<(String, String)>,
-    pub small: bool,
+    /// The size of its server's buffer pool, and whether the hot pages are in it.
+    pub pool: Bytes,
+    pub hydrated: bool,
 }
 
 #[derive(Debug)]
@@ -194,7 +199,7 @@ impl Inner {
             process: instance.process,
             memory: instance
                 .process
-                .map(|_| Bytes::mib(if instance.small { 20 } else { 36 })),
+                .map(|_| Bytes::mib(if instance.pool < START { 20 } else { 36 })),
             cpu: instance.process.map(|_| Duration::from_millis(140)),
             strain: None,
         })
@@ -212,7 +217,8 @@ impl Inner {
                     pid,
                     started: u64::from(pid) * 7,
                 });
-                instance.small = false;
+                instance.pool = START;
+                instance.hydrated = false;
                 self.next_pid += 1;
                 self.starts += 1;
             }
@@ -236,7 +242,8 @@ impl Driver for Machine {
                 process: None,
                 owner: None,
                 globals: Vec::new(),
-                small: false,
+                pool: START,
+                hydrated: false,
             });
         });
         made.await.map_err(|reason| start_error(id, reason))
@@ -360,14 +367,26 @@ impl Servers for Machine {
         Ok(Vec::new())
     }
 
-    async fn shrink(&self, server: &Server) -> Result<(), ServerError> {
+    async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let takes = self.lock().shrink_takes;
         tokio::time::sleep(takes).await;
-        self.asked("shrink", server, |i| i.small = true).await
+        self.asked("shrink", server, |i| i.pool = to).await
     }
 
-    async fn grow(&self, server: &Server, _units: Units) -> Result<(), ServerError> {
-        self.asked("grow", server, |i| i.small = false).await
+    async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
+        self.asked("grow", server, |i| i.pool = to).await
+    }
+
+    async fn hydrate(&self, server: &Server) -> Result<(), ServerError> {
+        self.asked("hydrate", server, |i| i.hydrated = true).await
+    }
+
+    async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError> {
+        self.asked("hits", server, |i| PoolHits {
+            holds: i.pool,
+            ..PoolHits::default()
+        })
+        .await
     }
 
     async fn forget(&self, _instance: InstanceId) {}

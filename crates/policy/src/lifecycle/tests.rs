@@ -34,6 +34,8 @@ fn active(at: Instant) -> Observed {
         suspend_denied: None,
         park_denied: None,
         failures: Failures::default(),
+        agenda: Agenda::default(),
+        barred: false,
         order: None,
     }
 }
