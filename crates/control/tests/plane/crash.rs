@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dormouse_control::Error;
+use dormouse_control::{Error, UsageQuery};
 use dormouse_driver::Run as Process;
 use dormouse_types::State;
 
@@ -85,6 +85,7 @@ async fn converges(run: &Run, told: &Told) {
         }
     }
     tokio::time::sleep(600 * S).await;
+    no_cpu_is_lost(run).await;
     let databases = run.plane.list();
     for status in &databases {
         assert_eq!(status.state, State::Parked, "{status:?}");
@@ -102,6 +103,23 @@ async fn converges(run: &Run, told: &Told) {
             .all(|i| i.run == Process::Stopped)
     );
     assert_eq!(machine.violations, Vec::<String>::new());
+}
+
+/// What was used is what all processes of each instance have burnt; no more, and no less.
+async fn no_cpu_is_lost(run: &Run) {
+    let used = run.plane.usage(UsageQuery::default()).await.unwrap();
+    for status in run.plane.list() {
+        let mut rows = used.rows.iter();
+        assert!(
+            rows.any(|row| row.instance == status.instance),
+            "{status:?}"
+        );
+    }
+    let machine = run.machine.lock();
+    for row in &used.rows {
+        let burnt = machine.burnt[&row.instance].as_micros();
+        assert_eq!(u128::from(row.used.cpu_us), burnt, "{row:?}");
+    }
 }
 
 /// Lives a life with one fault at one step. `false` when there are not that many steps.

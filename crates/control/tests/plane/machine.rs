@@ -37,6 +37,8 @@ pub struct Instance {
     /// The size of its server's buffer pool, and whether the hot pages are in it.
     pub pool: Bytes,
     pub hydrated: bool,
+    /// CPU time of its process, or of its last one.
+    pub cpu: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct Inner {
     pub shrink_takes: Duration,
     pub start_takes: Duration,
     pub extra_account: Option<String>,
+    /// CPU time of all processes that each instance ever had, since it is a database's.
+    pub burnt: BTreeMap<InstanceId, Duration>,
     next_pid: u32,
 }
 
@@ -81,6 +85,7 @@ impl Machine {
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
             extra_account: None,
+            burnt: BTreeMap::new(),
             next_pid: 100,
         };
         Self {
@@ -189,6 +194,12 @@ impl Inner {
             instance.run = Run::Stopped;
             instance.process = None;
             instance.globals.clear();
+            // what ended before it was anybody's is nobody's
+            if instance.owner.is_none()
+                && let Some(cpu) = instance.cpu.take()
+            {
+                *self.burnt.entry(id).or_default() -= cpu;
+            }
         }
     }
 
@@ -200,13 +211,23 @@ impl Inner {
             memory: instance
                 .process
                 .map(|_| Bytes::mib(if instance.pool < START { 20 } else { 36 })),
-            cpu: instance.process.map(|_| Duration::from_millis(140)),
+            cpu: instance.cpu,
             strain: None,
         })
     }
 
+    /// The process of an instance works.
+    pub fn burn(&mut self, id: InstanceId, time: Duration) {
+        let cpu = self.instances.get_mut(&id).and_then(|i| i.cpu.as_mut());
+        if let Some(cpu) = cpu {
+            *cpu += time;
+            *self.burnt.entry(id).or_default() += time;
+        }
+    }
+
     fn set_run(&mut self, id: InstanceId, run: Run) {
         let pid = self.next_pid;
+        let mut started = false;
         let Some(instance) = self.instances.get_mut(&id) else {
             return;
         };
@@ -219,12 +240,17 @@ impl Inner {
                 });
                 instance.pool = START;
                 instance.hydrated = false;
+                instance.cpu = Some(Duration::ZERO);
                 self.next_pid += 1;
                 self.starts += 1;
+                started = true;
             }
             Run::Running | Run::Frozen => {}
         }
         instance.run = run;
+        if started {
+            self.burn(id, Duration::from_millis(140));
+        }
     }
 }
 
@@ -244,6 +270,7 @@ impl Driver for Machine {
                 globals: Vec::new(),
                 pool: START,
                 hydrated: false,
+                cpu: None,
             });
         });
         made.await.map_err(|reason| start_error(id, reason))

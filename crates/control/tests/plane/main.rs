@@ -9,3 +9,4 @@ mod run;
 mod startup;
 mod traffic;
 mod trouble;
+mod usage;

@@ -28,6 +28,7 @@ struct Lane {
     last_statement: Option<Instant>,
     vetoes: Vec<Veto>,
     captured: bool,
+    carried: Carried,
 }
 
 /// The data path of one run of dormouse.
@@ -115,7 +116,9 @@ impl Lanes {
                         l.running += 1;
                     });
                     tokio::time::sleep(takes).await;
+                    self.machine.lock().burn(target.instance, takes);
                     self.with(name, |l| {
+                        l.carried.statements += 1;
                         l.running -= 1;
                         l.last_statement = Some(now());
                     });
@@ -151,6 +154,7 @@ impl Traffic for Lanes {
             last_statement: None,
             vetoes: Vec::new(),
             captured: false,
+            carried: Carried::default(),
         };
         self.lock().entry(name.clone()).or_insert(lane);
     }
@@ -218,8 +222,11 @@ impl Traffic for Lanes {
         }
     }
 
-    fn carried(&self, _: &DatabaseName) -> Carried {
-        Carried::default()
+    fn carried(&self, database: &DatabaseName) -> Carried {
+        let lanes = self.lock();
+        lanes
+            .get(database)
+            .map_or_else(Carried::default, |l| l.carried)
     }
 
     fn restrict(&self, _: &DatabaseName, _: Option<&str>) {}
