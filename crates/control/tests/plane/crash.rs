@@ -115,9 +115,9 @@ async fn no_cpu_is_lost(run: &Run) {
             "{status:?}"
         );
     }
-    let machine = run.machine.lock();
+    let mut machine = run.machine.lock();
     for row in &used.rows {
-        let burnt = machine.burnt[&row.instance].as_micros();
+        let burnt = machine.burnt(row.instance).as_micros();
         assert_eq!(u128::from(row.used.cpu_us), burnt, "{row:?}");
     }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
-use dormouse_types::{Account, Bytes, InstanceId, Transport, Verifier};
+use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run, Strain};
+use dormouse_engine::pool;
+use dormouse_types::{Account, Bytes, InstanceId, Transport, Units, Verifier};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What goes wrong at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +39,26 @@ pub struct Instance {
     /// The size of its server's buffer pool, and whether the hot pages are in it.
     pub pool: Bytes,
     pub hydrated: bool,
-    /// CPU time of its process, or of its last one.
-    pub cpu: Option<Duration>,
+    /// What its process may use.
+    pub units: Units,
+    /// CPU its statements would use, in thousandths of a core.
+    pub demand: u32,
+    /// Its server does not let go of memory.
+    pub clings: bool,
+    cpu: Duration,
+    counted: Instant,
+}
+
+impl Instance {
+    /// Lets its process use CPU up to now.
+    fn spend(&mut self) {
+        let now = Instant::now();
+        if self.run == Run::Running {
+            let millicores = self.demand.min(self.units.millicores());
+            self.cpu += (now - self.counted) * millicores / 1000;
+        }
+        self.counted = now;
+    }
 }
 
 #[derive(Debug)]
@@ -58,8 +78,8 @@ pub struct Inner {
     pub shrink_takes: Duration,
     pub start_takes: Duration,
     pub extra_account: Option<String>,
-    /// CPU time of all processes that each instance ever had, since it is a database's.
-    pub burnt: BTreeMap<InstanceId, Duration>,
+    /// CPU time of the processes of each instance that have ended since it is a database's.
+    ended: BTreeMap<InstanceId, Duration>,
     next_pid: u32,
 }
 
@@ -85,7 +105,7 @@ impl Machine {
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
             extra_account: None,
-            burnt: BTreeMap::new(),
+            ended: BTreeMap::new(),
             next_pid: 100,
         };
         Self {
@@ -191,66 +211,88 @@ impl Machine {
 impl Inner {
     pub fn kill(&mut self, id: InstanceId) {
         if let Some(instance) = self.instances.get_mut(&id) {
+            instance.spend();
             instance.run = Run::Stopped;
-            instance.process = None;
-            instance.globals.clear();
-            // what ended before it was anybody's is nobody's
-            if instance.owner.is_none()
-                && let Some(cpu) = instance.cpu.take()
-            {
-                *self.burnt.entry(id).or_default() -= cpu;
+            if instance.process.take().is_some() && instance.owner.is_some() {
+                *self.ended.entry(id).or_default() += instance.cpu;
             }
+            instance.globals.clear();
         }
     }
 
-    fn observed(&self, id: InstanceId) -> Result<Observed, Error> {
-        let instance = self.instances.get(&id).ok_or(Error::Unknown(id))?;
+    /// The process of an instance works.
+    pub fn burn(&mut self, id: InstanceId, time: Duration) {
+        if let Some(instance) = self.instances.get_mut(&id)
+            && instance.process.is_some()
+        {
+            instance.cpu += time;
+        }
+    }
+
+    /// CPU time of all processes that an instance has had since it is a database's.
+    pub fn burnt(&mut self, id: InstanceId) -> Duration {
+        let ended = self.ended.get(&id).copied().unwrap_or_default();
+        let runs = self.instances.get_mut(&id).filter(|i| i.process.is_some());
+        let now = runs.map_or(Duration::ZERO, |i| {
+            i.spend();
+            i.cpu
+        });
+        ended + now
+    }
+
+    fn observed(&mut self, id: InstanceId) -> Result<Observed, Error> {
+        let instance = self.instances.get_mut(&id).ok_or(Error::Unknown(id))?;
+        instance.spend();
         Ok(Observed {
             run: instance.run,
             process: instance.process,
             memory: instance
                 .process
                 .map(|_| Bytes::mib(if instance.pool < START { 20 } else { 36 })),
-            cpu: instance.cpu,
-            strain: None,
+            cpu: Some(instance.cpu),
+            strain: instance.process.map(|_| Strain::default()),
         })
     }
 
-    /// The process of an instance works.
-    pub fn burn(&mut self, id: InstanceId, time: Duration) {
-        let cpu = self.instances.get_mut(&id).and_then(|i| i.cpu.as_mut());
-        if let Some(cpu) = cpu {
-            *cpu += time;
-            *self.burnt.entry(id).or_default() += time;
+    /// The limits follow the pool down, and go before it up.
+    fn limit(&mut self, id: InstanceId, desired: Desired) {
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        if desired.run == Run::Running {
+            if pool::awake(desired.units) < instance.pool {
+                let pool = instance.pool;
+                self.violations
+                    .push(format!("{id} has a pool of {pool} in {:?}", desired.units));
+            }
+            instance.spend();
+            instance.units = desired.units;
         }
     }
 
     fn set_run(&mut self, id: InstanceId, run: Run) {
         let pid = self.next_pid;
-        let mut started = false;
         let Some(instance) = self.instances.get_mut(&id) else {
             return;
         };
         match run {
             Run::Stopped => return self.kill(id),
             Run::Running | Run::Frozen if instance.process.is_none() => {
+                instance.cpu = Duration::from_millis(140);
+                instance.counted = Instant::now();
                 instance.process = Some(Process {
                     pid,
                     started: u64::from(pid) * 7,
                 });
                 instance.pool = START;
                 instance.hydrated = false;
-                instance.cpu = Some(Duration::ZERO);
                 self.next_pid += 1;
                 self.starts += 1;
-                started = true;
             }
             Run::Running | Run::Frozen => {}
         }
+        instance.spend();
         instance.run = run;
-        if started {
-            self.burn(id, Duration::from_millis(140));
-        }
     }
 }
 
@@ -270,7 +312,11 @@ impl Driver for Machine {
                 globals: Vec::new(),
                 pool: START,
                 hydrated: false,
-                cpu: None,
+                units: Units(1),
+                demand: 0,
+                clings: false,
+                cpu: Duration::ZERO,
+                counted: Instant::now(),
             });
         });
         made.await.map_err(|reason| start_error(id, reason))
@@ -299,8 +345,19 @@ impl Driver for Machine {
             }
         }
         let label = format!("apply {:?}", desired.run);
+        let clings = |m: &Inner| {
+            let instance = m.instances.get(&id);
+            instance.is_some_and(|i| i.clings && desired.units < i.units)
+        };
+        if now == Run::Running && desired.run == Run::Running && clings(&self.lock()) {
+            return Err(Error::Machine {
+                doing: format!("limiting the memory of instance {id}"),
+                source: std::io::ErrorKind::ResourceBusy.into(),
+            });
+        }
         let done = self.step(&label, id, |m| {
             m.set_run(id, desired.run);
+            m.limit(id, desired);
             m.observed(id)
         });
         done.await.map_err(|reason| start_error(id, reason))?
@@ -333,7 +390,10 @@ impl Driver for Machine {
 
     async fn remove(&self, id: InstanceId) -> Result<(), Error> {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let removed = self.step("remove", id, |m| m.instances.remove(&id));
+        let removed = self.step("remove", id, |m| {
+            m.kill(id);
+            m.instances.remove(&id)
+        });
         removed
             .await
             .map(drop)
@@ -401,7 +461,18 @@ impl Servers for Machine {
     }
 
     async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
-        self.asked("grow", server, |i| i.pool = to).await
+        let done = self.asked("grow", server, |i| {
+            i.pool = to;
+            pool::awake(i.units) < to
+        });
+        if done.await? {
+            let id = server.instance;
+            self.set(|m| {
+                m.violations
+                    .push(format!("the pool of {id} outgrew its limits"))
+            });
+        }
+        Ok(())
     }
 
     async fn hydrate(&self, server: &Server) -> Result<(), ServerError> {
