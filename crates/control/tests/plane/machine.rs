@@ -84,6 +84,8 @@ pub struct Inner {
     pub storage_asked: Vec<tokio::time::Instant>,
     /// What is left of the disk.
     pub disk_free: Bytes,
+    /// CPU time of the processes of each instance that have ended since it is a database's.
+    ended: BTreeMap<InstanceId, Duration>,
     next_pid: u32,
 }
 
@@ -112,6 +114,7 @@ impl Machine {
             storage: Some(Bytes::mib(24)),
             storage_asked: Vec::new(),
             disk_free: Bytes::mib(10_000),
+            ended: BTreeMap::new(),
             next_pid: 100,
         };
         Self {
@@ -219,9 +222,31 @@ impl Inner {
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.spend();
             instance.run = Run::Stopped;
-            instance.process = None;
+            if instance.process.take().is_some() && instance.owner.is_some() {
+                *self.ended.entry(id).or_default() += instance.cpu;
+            }
             instance.globals.clear();
         }
+    }
+
+    /// The process of an instance works.
+    pub fn burn(&mut self, id: InstanceId, time: Duration) {
+        if let Some(instance) = self.instances.get_mut(&id)
+            && instance.process.is_some()
+        {
+            instance.cpu += time;
+        }
+    }
+
+    /// CPU time of all processes that an instance has had since it is a database's.
+    pub fn burnt(&mut self, id: InstanceId) -> Duration {
+        let ended = self.ended.get(&id).copied().unwrap_or_default();
+        let runs = self.instances.get_mut(&id).filter(|i| i.process.is_some());
+        let now = runs.map_or(Duration::ZERO, |i| {
+            i.spend();
+            i.cpu
+        });
+        ended + now
     }
 
     fn observed(&mut self, id: InstanceId) -> Result<Observed, Error> {
@@ -380,7 +405,10 @@ impl Driver for Machine {
 
     async fn remove(&self, id: InstanceId) -> Result<(), Error> {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let removed = self.step("remove", id, |m| m.instances.remove(&id));
+        let removed = self.step("remove", id, |m| {
+            m.kill(id);
+            m.instances.remove(&id)
+        });
         removed
             .await
             .map(drop)

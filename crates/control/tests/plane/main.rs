@@ -11,3 +11,4 @@ mod startup;
 mod storage;
 mod traffic;
 mod trouble;
+mod usage;
