@@ -10,9 +10,13 @@
 //! Called by `control` alone.
 
 pub mod admission;
+pub mod autoscale;
 pub mod lifecycle;
+pub mod placement;
 pub mod pool;
 pub mod spec;
+pub mod wishes;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
 pub use spec::Spec;
+pub use wishes::{Cap, Wishes};
