@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod delay;
+pub mod events;
 pub mod money;
 pub mod name;
 pub mod pool;
@@ -17,6 +18,7 @@ pub mod variables;
 
 pub use account::{Account, Expiry, Transport, Verifier};
 pub use delay::Delay;
+pub use events::Events;
 pub use money::Money;
 pub use name::{DatabaseName, InstanceId};
 pub use pool::{Doing, PoolStatus, SessionStatus};
