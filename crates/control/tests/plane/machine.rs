@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
-use dormouse_types::{Account, Bytes, InstanceId, Transport, Verifier};
+use dormouse_types::{Account, Bytes, Events, InstanceId, Transport, Verifier};
 use tokio::sync::watch;
 
 /// What goes wrong at a step.
@@ -405,6 +405,7 @@ impl Machine {
             schemas: vec!["mysql".to_owned(), "shop".to_owned()],
             globals: i.globals.clone(),
             variables: None,
+            events: Events::default(),
         })
         .await
     }
