@@ -1,15 +1,17 @@
 //! One database, as its actor and everybody else share it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State, Units};
+use dormouse_policy::spend::Rung;
+use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::catalog::{DatabaseRow, Noted};
+use crate::meter::{Meter, SharedMeter};
 use crate::{Error, Figures, Spec, Status, Traffic};
 
 /// The most orders that may wait for one database.
@@ -24,6 +26,7 @@ pub(crate) struct Database {
     pub(crate) nudge: Notify,
     spec: Mutex<Spec>,
     view: watch::Sender<View>,
+    meter: SharedMeter,
     inbox: Mutex<Inbox>,
 }
 
@@ -39,6 +42,8 @@ pub(crate) struct View {
     pub(crate) process: Option<Process>,
     pub(crate) figures: Figures,
     pub(crate) noted: Arc<Noted>,
+    /// What is done about its cost.
+    pub(crate) rung: Rung,
 }
 
 impl View {
@@ -65,7 +70,7 @@ struct Pending {
 }
 
 impl Database {
-    pub(crate) fn new(row: DatabaseRow) -> Arc<Self> {
+    pub(crate) fn new(row: DatabaseRow, meter: SharedMeter) -> Arc<Self> {
         let view = View {
             state: row.state,
             since: row.since,
@@ -75,6 +80,7 @@ impl Database {
             process: None,
             figures: Figures::default(),
             noted: Arc::new(row.noted),
+            rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
         };
         Arc::new(Self {
             name: row.name,
@@ -82,6 +88,7 @@ impl Database {
             spec: Mutex::new(row.spec),
             nudge: Notify::new(),
             view: watch::Sender::new(view),
+            meter,
             inbox: Mutex::default(),
         })
     }
@@ -89,6 +96,18 @@ impl Database {
     /// What its owner wishes.
     pub(crate) fn spec(&self) -> Spec {
         *self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sizes it may have now; past its spend limit, no more than the free baseline.
+    pub(crate) fn range(&self, baseline: Units) -> UnitRange {
+        let UnitRange { min, max } = self.spec().units;
+        if self.rung() < Rung::Slow {
+            return UnitRange { min, max };
+        }
+        UnitRange {
+            min: min.min(baseline),
+            max: max.min(baseline),
+        }
     }
 
     /// The owner has other wishes from now on.
@@ -105,6 +124,21 @@ impl Database {
     /// Its state now.
     pub(crate) fn state(&self) -> State {
         self.view.borrow().state
+    }
+
+    /// What is done about its cost now.
+    pub(crate) fn rung(&self) -> Rung {
+        self.view.borrow().rung
+    }
+
+    /// Counts what it uses.
+    pub(crate) fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to be written.
+    pub(crate) fn shared_meter(&self) -> SharedMeter {
+        Arc::clone(&self.meter)
     }
 
     /// Sees the view now and whenever it changes.
@@ -210,7 +244,11 @@ impl Database {
             instance: self.instance,
             generation: view.generation,
             spec: self.spec(),
-            units: view.units,
+            units: if view.process.is_some() {
+                view.units
+            } else {
+                Units(0)
+            },
             sessions: activity.sessions,
             held: activity.held,
             transactions: activity.transactions,

@@ -61,6 +61,8 @@ pub enum EventKind {
     Created,
     /// It went from one state to another, or got a new server.
     Changed,
+    /// It became larger or smaller.
+    Scaled,
     /// It was to change, and did not.
     Refused,
     /// Something else worth remembering.
@@ -76,6 +78,7 @@ impl EventKind {
         match self {
             Self::Created => "created",
             Self::Changed => "changed",
+            Self::Scaled => "scaled",
             Self::Refused => "refused",
             Self::Noted => "noted",
             Self::Dropped => "dropped",
@@ -93,6 +96,12 @@ pub struct Figures {
     /// CPU time the server's process has used in its life so far, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
+    /// For a change of size: compute units after it, or those that were not to be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
+    /// For a change of size: compute units before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units_before: Option<Units>,
 }
 
 /// One entry of the ledger.

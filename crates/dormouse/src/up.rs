@@ -271,6 +271,8 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         warm_pool: config.warm_pool.size,
         databases_most: config.limits.databases,
         defaults: spec(config),
+        prices: config.prices.clone(),
+        ladder: config.spend.ladder(),
         ..PlaneConfig::new(data_dir)
     }
 }

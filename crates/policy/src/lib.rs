@@ -11,11 +11,15 @@
 
 pub mod admission;
 pub mod autoscale;
+pub mod horizontal;
 pub mod lifecycle;
 pub mod placement;
 pub mod pool;
+pub mod schedule;
 pub mod spec;
+pub mod spend;
 pub mod wishes;
+pub mod storage;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
 pub use spec::Spec;

@@ -45,6 +45,7 @@ impl Actor {
             }
         }
         self.suspend_denied = None;
+        self.pardoned = false;
         self.show(State::Suspended, &act.reason);
         self.record(State::Active, &act, began).await;
         Done::Again

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dormouse_driver::Run;
 use dormouse_engine::pool;
 use dormouse_policy::lifecycle::{Gate, Order};
+use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
 use tracing::{error, info, warn};
@@ -25,8 +26,11 @@ impl Actor {
         if self.gate != Gate::Shut {
             self.shut_by_force();
         }
-        self.database
-            .change(|v| v.generation = v.generation.wrapping_add(1));
+        let units = self.range().min;
+        self.database.change(|v| {
+            v.generation = v.generation.wrapping_add(1);
+            v.units = units;
+        });
         self.show(State::Waking, &act.reason);
         self.mark_stale();
         let world = Arc::clone(&self.world);
@@ -42,6 +46,7 @@ impl Actor {
         let lost = self.restore_globals().await;
         drop(admitted);
         self.marked_stale().await;
+        self.pardon(&act);
         self.open(&act.reason);
         self.grow();
         self.forget_denials();
@@ -108,6 +113,7 @@ impl Actor {
                 .await;
             return Done::Again;
         }
+        self.pardon(&act);
         self.open(&act.reason);
         self.failures = self.failures.started();
         self.grow();
@@ -134,6 +140,27 @@ impl Actor {
                 info!(database = %name, %error, "the hot pages are not read back");
             }
         })));
+    }
+
+    /// An order makes it awake though it may not be used: to read what is in it, or to remove it.
+    fn pardon(&mut self, act: &Act) {
+        self.pardoned = act.cause == Cause::Operator;
+    }
+
+    /// Whether it may not be used now.
+    pub(super) fn barred(&self) -> bool {
+        self.database.view().rung == Rung::Asleep && !self.pardoned
+    }
+
+    /// Tells those who wait, and those who come, that it may not be used.
+    pub(super) async fn bar(&mut self, act: Act) -> Done {
+        let state = self.database.state();
+        self.world.traffic.refuse(&self.database.name, &act.reason);
+        self.gate = Gate::Refusing;
+        self.database.satisfied();
+        self.record_refusal(state, act.cause, &act.reason, now())
+            .await;
+        Done::Again
     }
 
     /// Tells those who wait that the server cannot be started.

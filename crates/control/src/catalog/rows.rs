@@ -171,7 +171,7 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                 .prepare_cached("DELETE FROM instances WHERE id = ?1")?
                 .execute([instance.0])?;
         }
-        Change::Ledger(_) => {}
+        Change::Ledger(_) | Change::Meter(_) => {}
     }
     Ok(())
 }

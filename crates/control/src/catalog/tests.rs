@@ -49,6 +49,7 @@ fn entry(text: &str, reason: &str) -> Change {
         figures: Figures {
             memory: None,
             cpu_ms: Some(140),
+            ..Figures::default()
         },
     }))
 }

@@ -61,7 +61,7 @@ fn idle_it_is_suspended_then_parked_and_a_statement_wakes_it() {
             (instance.pool, instance.hydrated)
         };
         tokio::time::sleep(S).await;
-        assert_eq!(pool(), (Bytes::mib(2048), true), "after a thaw");
+        assert_eq!(pool(), (Bytes::mib(1024), true), "after a thaw");
 
         tokio::time::sleep(300 * S).await;
         assert_eq!(run.state(&shop), State::Parked);
@@ -75,7 +75,7 @@ fn idle_it_is_suspended_then_parked_and_a_statement_wakes_it() {
             "the first statements go first"
         );
         tokio::time::sleep(S).await;
-        assert_eq!(pool(), (Bytes::mib(2048), true), "after a start");
+        assert_eq!(pool(), (Bytes::mib(1024), true), "after a start");
         assert_eq!(
             run.ledger(&shop),
             [

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
-use dormouse_types::{Account, Bytes, Events, InstanceId, Transport, Verifier};
+use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run, Strain};
+use dormouse_engine::pool;
+use dormouse_types::{Account, Bytes, Events, InstanceId, Transport, Units, Verifier};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What goes wrong at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,26 @@ pub struct Instance {
     /// The size of its server's buffer pool, and whether the hot pages are in it.
     pub pool: Bytes,
     pub hydrated: bool,
+    /// What its process may use.
+    pub units: Units,
+    /// CPU its statements would use, in thousandths of a core.
+    pub demand: u32,
+    /// Its server does not let go of memory.
+    pub clings: bool,
+    cpu: Duration,
+    counted: Instant,
+}
+
+impl Instance {
+    /// Lets its process use CPU up to now.
+    fn spend(&mut self) {
+        let now = Instant::now();
+        if self.run == Run::Running {
+            let millicores = self.demand.min(self.units.millicores());
+            self.cpu += (now - self.counted) * millicores / 1000;
+        }
+        self.counted = now;
+    }
 }
 
 #[derive(Debug)]
@@ -186,23 +208,41 @@ impl Machine {
 impl Inner {
     pub fn kill(&mut self, id: InstanceId) {
         if let Some(instance) = self.instances.get_mut(&id) {
+            instance.spend();
             instance.run = Run::Stopped;
             instance.process = None;
             instance.globals.clear();
         }
     }
 
-    fn observed(&self, id: InstanceId) -> Result<Observed, Error> {
-        let instance = self.instances.get(&id).ok_or(Error::Unknown(id))?;
+    fn observed(&mut self, id: InstanceId) -> Result<Observed, Error> {
+        let instance = self.instances.get_mut(&id).ok_or(Error::Unknown(id))?;
+        instance.spend();
         Ok(Observed {
             run: instance.run,
             process: instance.process,
             memory: instance
                 .process
                 .map(|_| Bytes::mib(if instance.pool < START { 20 } else { 36 })),
-            cpu: instance.process.map(|_| Duration::from_millis(140)),
-            strain: None,
+            cpu: Some(instance.cpu),
+            strain: instance.process.map(|_| Strain::default()),
         })
+    }
+
+    /// The limits follow the pool down, and go before it up.
+    fn limit(&mut self, id: InstanceId, desired: Desired) {
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        if desired.run == Run::Running {
+            if pool::awake(desired.units) < instance.pool {
+                let pool = instance.pool;
+                self.violations
+                    .push(format!("{id} has a pool of {pool} in {:?}", desired.units));
+            }
+            instance.spend();
+            instance.units = desired.units;
+        }
     }
 
     fn set_run(&mut self, id: InstanceId, run: Run) {
@@ -213,6 +253,8 @@ impl Inner {
         match run {
             Run::Stopped => return self.kill(id),
             Run::Running | Run::Frozen if instance.process.is_none() => {
+                instance.cpu = Duration::from_millis(140);
+                instance.counted = Instant::now();
                 instance.process = Some(Process {
                     pid,
                     started: u64::from(pid) * 7,
@@ -224,6 +266,7 @@ impl Inner {
             }
             Run::Running | Run::Frozen => {}
         }
+        instance.spend();
         instance.run = run;
     }
 }
@@ -244,6 +287,11 @@ impl Driver for Machine {
                 globals: Vec::new(),
                 pool: START,
                 hydrated: false,
+                units: Units(1),
+                demand: 0,
+                clings: false,
+                cpu: Duration::ZERO,
+                counted: Instant::now(),
             });
         });
         made.await.map_err(|reason| start_error(id, reason))
@@ -272,8 +320,19 @@ impl Driver for Machine {
             }
         }
         let label = format!("apply {:?}", desired.run);
+        let clings = |m: &Inner| {
+            let instance = m.instances.get(&id);
+            instance.is_some_and(|i| i.clings && desired.units < i.units)
+        };
+        if now == Run::Running && desired.run == Run::Running && clings(&self.lock()) {
+            return Err(Error::Machine {
+                doing: format!("limiting the memory of instance {id}"),
+                source: std::io::ErrorKind::ResourceBusy.into(),
+            });
+        }
         let done = self.step(&label, id, |m| {
             m.set_run(id, desired.run);
+            m.limit(id, desired);
             m.observed(id)
         });
         done.await.map_err(|reason| start_error(id, reason))?
@@ -374,7 +433,18 @@ impl Servers for Machine {
     }
 
     async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
-        self.asked("grow", server, |i| i.pool = to).await
+        let done = self.asked("grow", server, |i| {
+            i.pool = to;
+            pool::awake(i.units) < to
+        });
+        if done.await? {
+            let id = server.instance;
+            self.set(|m| {
+                m.violations
+                    .push(format!("the pool of {id} outgrew its limits"))
+            });
+        }
+        Ok(())
     }
 
     async fn hydrate(&self, server: &Server) -> Result<(), ServerError> {
