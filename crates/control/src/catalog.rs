@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Account, Bytes, DatabaseName, InstanceId, State, Units, Variables};
+use dormouse_types::{
+    Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables,
+};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
@@ -53,6 +55,8 @@ pub(crate) struct Noted {
     pub(crate) globals: Vec<(String, String)>,
     /// What clients ask for when they connect.
     pub(crate) variables: Option<Variables>,
+    /// When its event scheduler has something to do.
+    pub(crate) events: Events,
     /// Whether the traffic has stayed shut since.
     pub(crate) fresh: bool,
 }

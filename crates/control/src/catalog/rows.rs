@@ -72,6 +72,7 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
             globals: json(row, 9)?,
             fresh: row.get(10)?,
             variables: variables.map(|_| json(row, 11)).transpose()?,
+            events: json(row, 12)?,
         },
         storage: storage.map(|bytes| Bytes(bytes.cast_unsigned())),
         full: row.get(14)?,
@@ -147,7 +148,7 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             connection
                 .prepare_cached(
                     "UPDATE databases SET accounts = ?2, schemas = ?3, globals = ?4, fresh = ?5, \
-                     variables = ?6 \
+                     variables = ?6, events = ?7 \
                      WHERE name = ?1",
                 )?
                 .execute(params![
@@ -156,7 +157,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                     noted.schemas.as_ref().map(text).transpose()?,
                     text(&noted.globals)?,
                     noted.fresh,
-                    noted.variables.as_ref().map(text).transpose()?
+                    noted.variables.as_ref().map(text).transpose()?,
+                    text(&noted.events)?
                 ])?;
         }
         Change::Stale(name) => {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run, Strain};
 use dormouse_engine::pool;
-use dormouse_types::{Account, Bytes, InstanceId, Transport, Units, Verifier};
+use dormouse_types::{Account, Bytes, Events, InstanceId, Transport, Units, Verifier};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -518,6 +518,7 @@ impl Machine {
             schemas: vec!["mysql".to_owned(), "shop".to_owned()],
             globals: i.globals.clone(),
             variables: None,
+            events: Events::default(),
         })
         .await
     }
