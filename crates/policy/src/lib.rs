@@ -10,9 +10,14 @@
 //! Called by `control` alone.
 
 pub mod admission;
+pub mod autoscale;
+pub mod horizontal;
 pub mod lifecycle;
+pub mod placement;
 pub mod pool;
+pub mod schedule;
 pub mod spec;
+pub mod spend;
 pub mod storage;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
