@@ -16,6 +16,7 @@ use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 pub(crate) mod connect;
+pub(crate) mod simulate;
 
 /// Runs a command to its end.
 pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome {
@@ -52,8 +53,8 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
             Command::Park(args) => done(client.park(&args.name).await, output),
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Events(args) => events(&client, args, output).await,
-            // These two are not requests; `main` runs them.
-            Command::Up(_) | Command::Connect(_) => Ok(()),
+            // These are not requests; `main` runs them.
+            Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
         }
     })
 }
