@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::error::{Envelope, ErrorBody};
-use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus};
+use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus, Wishes};
 use crate::routes::ORDER_DEADLINE;
 
 /// The longest answer that is read, and the longest line of a stream, in bytes.
@@ -152,6 +152,16 @@ impl Client {
     pub async fn create(&self, request: &CreateRequest) -> Answer<Created> {
         let body = self.encode(request)?;
         self.json(Method::POST, "/v1/databases", Some(body)).await
+    }
+
+    /// `PATCH /v1/databases/NAME`: changes what its owner wishes.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn set(&self, name: &DatabaseName, wishes: &Wishes) -> Answer<Database> {
+        let body = self.encode(wishes)?;
+        self.json(Method::PATCH, &format!("/v1/databases/{name}"), Some(body))
+            .await
     }
 
     /// `POST /v1/databases/NAME/wake`: answers when it is awake.

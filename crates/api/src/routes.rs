@@ -13,13 +13,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use dormouse_control::{Plane, Spec, Status};
+use dormouse_control::{Plane, Status};
 use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 
 use crate::error::Failure;
 use crate::login;
 use crate::metrics;
-use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus};
+use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus, Wishes};
 use crate::server::Context;
 
 mod events;
@@ -39,7 +39,7 @@ pub fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/databases", get(list).post(create))
-        .route("/v1/databases/{name}", get(show).delete(remove))
+        .route("/v1/databases/{name}", get(show).patch(set).delete(remove))
         .route("/v1/databases/{name}/pool", get(pool))
         .route("/v1/databases/{name}/sessions", get(sessions))
         .route("/v1/databases/{name}/wake", post(wake))
@@ -98,26 +98,38 @@ async fn create(
     State(context): Shared,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<(StatusCode, Json<Created>)> {
-    let body = body.map_err(|e| match e.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(MAX_BODY),
-        _ => Failure::invalid(e.body_text()),
-    })?;
-    let request: CreateRequest = serde_json::from_slice(&body)
-        .map_err(|e| Failure::invalid(format!("the body is not what creates a database: {e}")))?;
-    let spec = Spec {
-        idle_suspend: request
-            .idle_suspend
-            .unwrap_or(context.defaults.idle_suspend),
-        idle_park: request.idle_park.unwrap_or(context.defaults.idle_park),
-        units: request.units.unwrap_or(context.defaults.units),
-        pooling: request.pooling.unwrap_or(context.defaults.pooling),
-        ..context.defaults
-    };
+    let request: CreateRequest = read(body, "creates a database")?;
+    let spec = request.wishes.applied_to(context.defaults);
     let plane = context.plane.clone();
     let name = request.name;
     let made = order(async move { plane.create(&name, spec).await }).await?;
     let answer = login::created(made.name, made.password, &context.listen);
     Ok((StatusCode::CREATED, Json(answer)))
+}
+
+async fn set(
+    State(context): Shared,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Json<Database>> {
+    let name = parse(&name)?;
+    let wishes: Wishes = read(body, "changes a database")?;
+    let plane = context.plane.clone();
+    let changed = order(async move { plane.set(&name, wishes).await }).await?;
+    Ok(Json(database(changed)))
+}
+
+/// The body as what it should be.
+fn read<T: serde::de::DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+    what: &str,
+) -> Answer<T> {
+    let body = body.map_err(|e| match e.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(MAX_BODY),
+        _ => Failure::invalid(e.body_text()),
+    })?;
+    serde_json::from_slice(&body)
+        .map_err(|e| Failure::invalid(format!("the body is not what {what}: {e}")))
 }
 
 async fn remove(State(context): Shared, Path(name): Path<String>) -> Answer<StatusCode> {
@@ -204,6 +216,10 @@ fn database(status: Status) -> Database {
         pooling: status.spec.pooling,
         idle_suspend: status.spec.idle_suspend,
         idle_park: status.spec.idle_park,
+        keep_awake: status.spec.keep_awake,
+        prewake: status.spec.prewake,
+        storage_quota: status.spec.storage_quota,
+        spend_limit: status.spec.spend_limit,
         sessions: status.sessions,
         held: status.held,
         transactions: status.transactions,

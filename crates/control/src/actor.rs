@@ -124,7 +124,7 @@ impl Actor {
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
             let seen = self.observe();
-            let plan = decide(&self.database.spec, &seen, now());
+            let plan = decide(&self.database.spec(), &seen, now());
             let Some(act) = plan.act else {
                 self.rest(plan.look_again, &mut watch).await;
                 continue;
@@ -304,7 +304,7 @@ impl Actor {
             instance: self.database.instance,
             generation: self.database.view().generation,
             socket: self.world.driver.socket(self.database.instance),
-            pooling: self.database.spec.pooling,
+            pooling: self.database.spec().pooling,
         };
         self.world.traffic.open(&self.database.name, target);
     }
@@ -389,6 +389,7 @@ impl Actor {
             state: view.state,
             since: view.since,
             generation: view.generation,
+            units: view.units,
             reason: view.reason,
         }
     }
@@ -486,7 +487,7 @@ impl Actor {
     /// Tells the driver what the process should be, and takes note of what it is. A process that
     /// died meanwhile and was replaced is a failure: the next [`Actor::look`] finds out.
     async fn apply(&mut self, run: Run, limit: Duration) -> Result<(), String> {
-        let units = self.database.spec.units_awake();
+        let units = self.database.view().units;
         let desired = dormouse_driver::Desired { run, units };
         let done = within(
             limit,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Account, DatabaseName, InstanceId, State, Variables};
+use dormouse_types::{Account, DatabaseName, InstanceId, State, Units, Variables};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
@@ -61,6 +61,8 @@ pub(crate) struct DatabaseRow {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
+    /// No less than what its server may really use.
+    pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) noted: Noted,
 }
@@ -114,8 +116,11 @@ pub(crate) enum Change {
         state: State,
         since: Timestamp,
         generation: u64,
+        units: Units,
         reason: String,
     },
+    /// What a database's owner wishes.
+    Spec { name: DatabaseName, spec: Spec },
     /// What is noted of a database for the time it sleeps.
     Note {
         name: DatabaseName,

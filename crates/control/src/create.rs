@@ -70,6 +70,7 @@ async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Cre
         state: State::Creating,
         since: Timestamp::now(),
         generation: 1,
+        units: spec.units.min,
         reason: "it was created".to_owned(),
         noted: Noted {
             accounts: vec![owner(stage2)],
@@ -106,7 +107,7 @@ async fn secure(world: &World, row: &DatabaseRow, stage2: [u8; 20]) -> Result<Ob
     let limits = world.config.deadlines;
     let desired = Desired {
         run: Run::Running,
-        units: row.spec.units_awake(),
+        units: row.units,
     };
     let doing = || format!("starting instance {id}");
     let seen = within(limits.start, world.driver.apply(id, desired))
@@ -153,6 +154,7 @@ async fn record(
         state: State::Active,
         since: Timestamp::now(),
         generation: row.generation,
+        units: row.units,
         reason: row.reason.clone(),
     };
     world

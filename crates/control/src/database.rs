@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, State, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -15,14 +15,14 @@ use crate::{Error, Figures, Spec, Status, Traffic};
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
 
-/// One database. Its actor alone changes the view; others read it, and put demands and orders
-/// into the inbox.
+/// One database. Its actor alone changes the view; others read it, change what its owner wishes,
+/// and put demands and orders into the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) instance: InstanceId,
-    pub(crate) spec: Spec,
     /// Makes the actor look.
     pub(crate) nudge: Notify,
+    spec: Mutex<Spec>,
     view: watch::Sender<View>,
     inbox: Mutex<Inbox>,
 }
@@ -33,6 +33,8 @@ pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
+    /// What it may use while it is awake.
+    pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) process: Option<Process>,
     pub(crate) figures: Figures,
@@ -68,6 +70,7 @@ impl Database {
             state: row.state,
             since: row.since,
             generation: row.generation,
+            units: row.units,
             reason: row.reason,
             process: None,
             figures: Figures::default(),
@@ -76,11 +79,22 @@ impl Database {
         Arc::new(Self {
             name: row.name,
             instance: row.instance,
-            spec: row.spec,
+            spec: Mutex::new(row.spec),
             nudge: Notify::new(),
             view: watch::Sender::new(view),
             inbox: Mutex::default(),
         })
+    }
+
+    /// What its owner wishes.
+    pub(crate) fn spec(&self) -> Spec {
+        *self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The owner has other wishes from now on.
+    pub(crate) fn set_spec(&self, spec: Spec) {
+        *self.spec.lock().unwrap_or_else(PoisonError::into_inner) = spec;
+        self.nudge.notify_one();
     }
 
     /// What is true of it now.
@@ -195,8 +209,8 @@ impl Database {
             pid: view.process.map(|p| p.pid),
             instance: self.instance,
             generation: view.generation,
-            spec: self.spec,
-            units: self.spec.units_awake(),
+            spec: self.spec(),
+            units: view.units,
             sessions: activity.sessions,
             held: activity.held,
             transactions: activity.transactions,

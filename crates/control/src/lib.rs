@@ -32,7 +32,7 @@ mod world;
 
 pub use config::{Deadlines, LedgerKeep, PlaneConfig};
 pub use create::OWNER;
-pub use dormouse_policy::{Cause, Spec};
+pub use dormouse_policy::{Cap, Cause, Spec, Wishes};
 pub use error::{Error, ErrorKind};
 pub use plane::Plane;
 pub use servers::{AdminServers, Server, ServerError, Servers, Snapshot};

@@ -8,11 +8,12 @@ use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State, Variables};
 use tokio::sync::broadcast;
 
+use crate::catalog::{Change, Sync};
 use crate::database::{Database, View};
 use crate::world::{World, within};
 use crate::{
-    Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, create,
-    startup,
+    Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, Wishes,
+    create, startup,
 };
 
 /// How long a transition may take to end when dormouse stops; the next start settles the rest.
@@ -92,6 +93,26 @@ impl Plane {
     pub fn sessions(&self, name: &DatabaseName) -> Result<Vec<SessionStatus>, Error> {
         self.find(name)?;
         Ok(self.world.traffic.sessions(name))
+    }
+
+    /// Grants its owner's wishes. Those about its size and its sleep hold at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Catalog`], and then nothing has changed.
+    pub async fn set(&self, name: &DatabaseName, wishes: Wishes) -> Result<Status, Error> {
+        let database = self.find(name)?;
+        let _alone = self.world.wishes.lock().await;
+        let before = database.spec();
+        let spec = wishes.applied_to(before);
+        if spec != before {
+            let change = Change::Spec {
+                name: name.clone(),
+                spec,
+            };
+            self.world.catalog.write(Sync::Now, vec![change]).await?;
+            database.set_spec(spec);
+        }
+        self.show(name)
     }
 
     /// Makes it active, and says so when it is.

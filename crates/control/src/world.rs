@@ -33,6 +33,8 @@ pub(crate) struct World {
     /// One permit per process that may be looked at when dormouse starts.
     pub(crate) adoption: Semaphore,
     pub(crate) warm: Warm,
+    /// Held while an owner's wishes are granted.
+    pub(crate) wishes: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
@@ -70,6 +72,7 @@ impl World {
             events: parts.events,
             directory: RwLock::default(),
             warm: Warm::default(),
+            wishes: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),
             _lock: parts.lock,

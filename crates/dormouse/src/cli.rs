@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
-use dormouse_types::{DatabaseName, Delay, Pooling, UnitRange};
+use dormouse_api::model::{Cap, Wishes};
+use dormouse_types::{Bytes, DatabaseName, Delay, Money, Pooling, Timetable, UnitRange};
 
 use crate::Outcome;
 use crate::config::{ClientSocket, Listen};
@@ -86,6 +87,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Make a database and print how to log in
     Create(CreateArgs),
+    /// Change what a database may use and when it sleeps
+    Set(SetArgs),
     /// List the databases
     #[command(after_help = "Examples:\n  dormouse ls\n  dormouse ls --json | jq -r '.[].name'")]
     Ls,
@@ -195,25 +198,94 @@ pub(crate) struct CreateArgs {
     /// The new database's name: 1 to 63 of a-z, 0-9 and '-'
     pub(crate) name: DatabaseName,
 
-    /// Suspend after this long without a statement: 10s, 5m, 0, never
-    #[arg(long, value_name = "D")]
-    pub(crate) idle_suspend: Option<Delay>,
-
-    /// Park after this long without a statement: 5m, 1h, 0, never
-    #[arg(long, value_name = "D")]
-    pub(crate) idle_park: Option<Delay>,
-
-    /// The fewest and the most compute units (half a CPU and 2 GiB each)
-    #[arg(long, value_name = "MIN..MAX")]
-    pub(crate) units: Option<UnitRange>,
-
-    /// Whether sessions share backends: statement (they do), session (each keeps its own)
-    #[arg(long, value_name = "KIND")]
-    pub(crate) pooling: Option<Pooling>,
+    #[command(flatten)]
+    pub(crate) wishes: WishArgs,
 
     /// Do not save the password for `dormouse connect`
     #[arg(long)]
     pub(crate) no_save: bool,
+}
+
+/// `set`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is not given stays as it is. It holds at once, without a restart; a new size within seconds.
+
+Examples:
+  dormouse set shop --units 1..4
+  dormouse set shop --keep-awake 'mon-fri 08:00-18:00'
+  dormouse set shop --storage-quota 20GiB --spend-limit 12.50
+  dormouse set shop --spend-limit none")]
+pub(crate) struct SetArgs {
+    /// The database
+    pub(crate) name: DatabaseName,
+
+    #[command(flatten)]
+    pub(crate) wishes: WishArgs,
+}
+
+/// What an owner can wish of a database.
+#[derive(Debug, Args)]
+pub(crate) struct WishArgs {
+    /// Suspend after this long without a statement: 10s, 5m, 0, never
+    #[arg(long, value_name = "D")]
+    idle_suspend: Option<Delay>,
+
+    /// Park after this long without a statement: 5m, 1h, 0, never
+    #[arg(long, value_name = "D")]
+    idle_park: Option<Delay>,
+
+    /// The fewest and the most compute units (half a CPU and 2 GiB each); it grows and shrinks
+    /// between them with its load
+    #[arg(long, value_name = "MIN..MAX")]
+    units: Option<UnitRange>,
+
+    /// Whether sessions share backends: statement (they do), session (each keeps its own)
+    #[arg(long, value_name = "KIND")]
+    pooling: Option<Pooling>,
+
+    /// Hours in which it is awake whether used or not: 'mon-fri 08:00-18:00', or never
+    #[arg(long, value_name = "HOURS")]
+    keep_awake: Option<Timetable>,
+
+    /// Whether to wake it ahead of the hours in which it was used on earlier days
+    #[arg(long, value_name = "BOOL")]
+    prewake: Option<bool>,
+
+    /// The most disk its files may take (20GiB), after which it can be read and emptied only; or
+    /// none
+    #[arg(long, value_name = "SIZE")]
+    storage_quota: Option<Cap<Bytes>>,
+
+    /// The most it may cost in a calendar month (12.50), or none; [prices] and [spend] of the
+    /// configuration say what it costs and what follows
+    #[arg(long, value_name = "AMOUNT")]
+    spend_limit: Option<Cap<Money>>,
+}
+
+impl From<WishArgs> for Wishes {
+    fn from(args: WishArgs) -> Self {
+        let WishArgs {
+            idle_suspend,
+            idle_park,
+            units,
+            pooling,
+            keep_awake,
+            prewake,
+            storage_quota,
+            spend_limit,
+        } = args;
+        Self {
+            idle_suspend,
+            idle_park,
+            units,
+            pooling,
+            keep_awake,
+            prewake,
+            storage_quota,
+            spend_limit,
+        }
+    }
 }
 
 /// A command about one database.

@@ -4,14 +4,14 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use dormouse_api::error::ErrorBody;
-use dormouse_api::model::{CreateRequest, Created, Database, EventQuery};
+use dormouse_api::model::{CreateRequest, Created, Database, EventQuery, Wishes};
 use dormouse_api::{Client, client::ClientError};
 use dormouse_types::DatabaseName;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs};
+use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, SetArgs};
 use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
@@ -24,6 +24,7 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
     block_on(async {
         match command {
             Command::Create(args) => create(&client, data_dir, args, output).await,
+            Command::Set(args) => set(&client, args, output).await,
             Command::Ls => {
                 let all = client.databases().await.map_err(told)?;
                 output.result(&all, |colours| {
@@ -84,10 +85,7 @@ fn told(error: ClientError) -> ErrorBody {
 async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Output) -> Outcome {
     let request = CreateRequest {
         name: args.name,
-        idle_suspend: args.idle_suspend,
-        idle_park: args.idle_park,
-        pooling: args.pooling,
-        units: args.units,
+        wishes: args.wishes.into(),
     };
     let created = client.create(&request).await.map_err(told)?;
     // The result first: it is the only place where the password is for certain.
@@ -97,6 +95,18 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
         output.remark(&format!("or: dormouse connect {}", created.name));
     }
     Ok(())
+}
+
+async fn set(client: &Client, args: SetArgs, output: &Output) -> Outcome {
+    let wishes = args.wishes.into();
+    if wishes == Wishes::default() {
+        let hint = "name at least one, as in: dormouse set shop --units 1..4";
+        return Err(ErrorBody::new("invalid", "nothing to change was named").with_hint(hint));
+    }
+    let changed = client.set(&args.name, &wishes).await.map_err(told)?;
+    output.result(&changed, |colours| {
+        format::database(&changed, Timestamp::now(), colours)
+    })
 }
 
 fn created_text(created: &Created, colours: Colours) -> String {

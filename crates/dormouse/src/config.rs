@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use dormouse_api::ErrorBody;
-use dormouse_types::{Delay, Pooling, UnitRange, Units};
+use dormouse_api::model::Cap;
+use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -86,6 +87,14 @@ pub(crate) struct Defaults {
     pub(crate) units: UnitRange,
     /// How sessions share backends.
     pub(crate) pooling: Pooling,
+    /// When it is kept awake.
+    pub(crate) keep_awake: Timetable,
+    /// Whether it is woken ahead of its usual hours.
+    pub(crate) prewake: bool,
+    /// The most disk its files may take.
+    pub(crate) storage_quota: Cap<Bytes>,
+    /// The most it may cost in a calendar month.
+    pub(crate) spend_limit: Cap<Money>,
 }
 
 /// `[pool]`
@@ -171,6 +180,10 @@ impl Default for Defaults {
                 max: Units(2),
             },
             pooling: Pooling::default(),
+            keep_awake: Timetable::default(),
+            prewake: false,
+            storage_quota: Cap(None),
+            spend_limit: Cap(None),
         }
     }
 }

@@ -105,6 +105,13 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("units", format!("{} of {}", d.units.0, d.units_range)),
         ("idle suspend", d.idle_suspend.to_string()),
         ("idle park", d.idle_park.to_string()),
+        ("keep awake", d.keep_awake.to_string()),
+        ("prewake", if d.prewake { "on" } else { "off" }.to_owned()),
+        ("storage quota", or_none(d.storage_quota.map(size))),
+        (
+            "spend limit",
+            or_none(d.spend_limit.map(|limit| format!("{limit} a month"))),
+        ),
         ("pooling", d.pooling.to_string()),
         ("sessions", d.sessions.to_string()),
         ("held statements", d.held.to_string()),

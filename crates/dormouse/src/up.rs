@@ -258,6 +258,10 @@ fn spec(config: &Config) -> Spec {
         idle_suspend: defaults.idle_suspend,
         idle_park: defaults.idle_park,
         pooling: defaults.pooling,
+        keep_awake: defaults.keep_awake,
+        prewake: defaults.prewake,
+        storage_quota: defaults.storage_quota.0,
+        spend_limit: defaults.spend_limit.0,
         units: defaults.units,
     }
 }

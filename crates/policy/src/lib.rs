@@ -13,6 +13,8 @@ pub mod admission;
 pub mod lifecycle;
 pub mod pool;
 pub mod spec;
+pub mod wishes;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
 pub use spec::Spec;
+pub use wishes::{Cap, Wishes};

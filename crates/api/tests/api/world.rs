@@ -13,7 +13,7 @@ use dormouse_control::servers::Server as At;
 use dormouse_control::{Plane, PlaneConfig, ServerError, Servers, Snapshot, Spec, Traffic};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
 use dormouse_types::{
-    Account, Activity, Carried, DatabaseName, Delay, InstanceId, PoolStatus, Pooling,
+    Account, Activity, Bytes, Carried, DatabaseName, Delay, InstanceId, PoolStatus, Pooling,
     SessionStatus, Target, Units, Veto,
 };
 use tempfile::TempDir;

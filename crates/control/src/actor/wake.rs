@@ -119,7 +119,7 @@ impl Actor {
     pub(super) fn grow(&mut self) {
         let servers = Arc::clone(&self.world.servers);
         let server = self.world.server(self.database.instance);
-        let units = self.database.spec.units_awake();
+        let units = self.database.view().units;
         let name = self.database.name.clone();
         let limit = self.world.config.deadlines.start;
         self.growing = Some(Growing(tokio::spawn(async move {

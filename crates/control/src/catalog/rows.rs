@@ -1,6 +1,6 @@
 //! Databases and instances as rows.
 
-use dormouse_types::InstanceId;
+use dormouse_types::{InstanceId, Units};
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
@@ -34,7 +34,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
             "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
-             globals, fresh, variables FROM databases ORDER BY name",
+             globals, fresh, variables, units FROM databases ORDER BY name",
         )?
         .query_map([], database)?
         .collect::<Result<_, _>>()?;
@@ -63,6 +63,7 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
         state: parsed(row, 3)?,
         since: Timestamp::from_millisecond(row.get(4)?).map_err(|e| bad(4, e.into()))?,
         generation: generation.cast_unsigned(),
+        units: Units(row.get(12)?),
         reason: row.get(6)?,
         noted: Noted {
             accounts: json(row, 7)?,
@@ -117,20 +118,27 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             state,
             since,
             generation,
+            units,
             reason,
         } => {
             connection
                 .prepare_cached(
-                    "UPDATE databases SET state = ?2, since = ?3, generation = ?4, reason = ?5 \
-                     WHERE name = ?1",
+                    "UPDATE databases SET state = ?2, since = ?3, generation = ?4, reason = ?5, \
+                     units = ?6 WHERE name = ?1",
                 )?
                 .execute(params![
                     name.as_str(),
                     state.as_str(),
                     since.as_millisecond(),
                     generation.cast_signed(),
-                    reason
+                    reason,
+                    units.0
                 ])?;
+        }
+        Change::Spec { name, spec } => {
+            connection
+                .prepare_cached("UPDATE databases SET spec = ?2 WHERE name = ?1")?
+                .execute(params![name.as_str(), text(spec)?])?;
         }
         Change::Note { name, noted } => {
             connection
@@ -173,8 +181,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, instance, spec, state, since, generation, reason, \
-             accounts, schemas, globals, fresh, variables) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             accounts, schemas, globals, fresh, variables, units) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -188,7 +196,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             row.noted.schemas.as_ref().map(text).transpose()?,
             text(&row.noted.globals)?,
             row.noted.fresh,
-            row.noted.variables.as_ref().map(text).transpose()?
+            row.noted.variables.as_ref().map(text).transpose()?,
+            row.units.0
         ])?;
     Ok(())
 }

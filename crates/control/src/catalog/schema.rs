@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Each step makes one format of the one before; never changed once released.
-const STEPS: &[&str] = &[
+pub(super) const STEPS: &[&str] = &[
     "
     CREATE TABLE instances (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,6 +50,9 @@ const STEPS: &[&str] = &[
 ",
     "
     ALTER TABLE databases ADD COLUMN variables TEXT;    -- JSON, noted like the three above
+",
+    "
+    ALTER TABLE databases ADD COLUMN units INTEGER NOT NULL DEFAULT 1;
 ",
 ];
 
