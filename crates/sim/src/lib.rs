@@ -14,9 +14,8 @@
 
 use std::time::Instant;
 
-use dormouse_policy::Spec;
+use dormouse_policy::{Spec, Wishes};
 use dormouse_types::{Delay, State, UnitRange, Units};
-use serde::Serialize;
 
 pub mod fleet;
 mod histogram;
@@ -60,38 +59,6 @@ pub enum Fleet {
     },
     /// Recorded; all of it on one machine.
     Recorded(Trace),
-}
-
-/// What is different from what the owners wish; `None` leaves a wish as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Wishes {
-    /// Suspend after this long.
-    pub idle_suspend: Option<Delay>,
-    /// Park after this long.
-    pub idle_park: Option<Delay>,
-    /// The fewest and the most units.
-    pub units: Option<UnitRange>,
-}
-
-impl Wishes {
-    fn on(self, spec: Spec) -> Spec {
-        Spec {
-            idle_suspend: self.idle_suspend.unwrap_or(spec.idle_suspend),
-            idle_park: self.idle_park.unwrap_or(spec.idle_park),
-            units: self.units.unwrap_or(spec.units),
-            ..spec
-        }
-    }
-
-    /// These where there are any, else those of `other`.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            idle_suspend: self.idle_suspend.or(other.idle_suspend),
-            idle_park: self.idle_park.or(other.idle_park),
-            units: self.units.or(other.units),
-        }
-    }
 }
 
 /// A fleet on its machines, ready to live any number of times.
@@ -143,7 +110,8 @@ impl Simulation {
             .collect()
     }
 
-    /// Lets the databases of one machine live through all days.
+    /// Lets the databases of one machine live through all days, with these wishes instead of
+    /// their owners'.
     #[must_use]
     pub fn live(&self, host: u64, wishes: Wishes) -> Tally {
         let clock = Clock(self.epoch);
@@ -155,7 +123,7 @@ impl Simulation {
             } => {
                 let first = host * self.machines.databases;
                 let last = (first + self.machines.databases).min(*databases);
-                let spec = wishes.on(Spec::default());
+                let spec = wishes.applied_to(Spec::default());
                 let living = (first..last).map(|database| {
                     let requests = Requests::new(*seed, database, days * DAY);
                     let birth = Birth {
@@ -173,7 +141,7 @@ impl Simulation {
                 let living = trace.databases.iter().map(|row| {
                     let (from, to) = trace.born(row);
                     let birth = Birth {
-                        spec: wishes.on(row.spec),
+                        spec: wishes.applied_to(row.spec),
                         state: row.state,
                         kind: None,
                         from,
@@ -189,7 +157,7 @@ impl Simulation {
 
 /// The policies that are compared with the one asked for: other delays, then other units.
 #[must_use]
-pub fn alternatives() -> Vec<Wishes> {
+pub fn alternatives(asked: Wishes) -> Vec<Wishes> {
     let after = |micros: Micros| Delay::After(std::time::Duration::from_micros(micros));
     let suspends = [after(SECOND), after(10 * SECOND), after(MINUTE)];
     let parks = [
@@ -202,7 +170,7 @@ pub fn alternatives() -> Vec<Wishes> {
         parks.into_iter().map(move |park| Wishes {
             idle_suspend: Some(suspend),
             idle_park: Some(park),
-            units: None,
+            ..asked
         })
     });
     let units = [1, 2, 4].map(|max| Wishes {
@@ -210,7 +178,7 @@ pub fn alternatives() -> Vec<Wishes> {
             min: Units(1),
             max: Units(max),
         }),
-        ..Wishes::default()
+        ..asked
     });
     delays.chain(units).collect()
 }

@@ -6,7 +6,7 @@
 
 use dormouse_policy::lifecycle::{Failures, Gate, Load, Notes, Observed, Server};
 use dormouse_policy::{Spec, Verb, decide};
-use dormouse_types::State;
+use dormouse_types::{State, Units};
 
 use crate::fleet::{Kind, Request};
 use crate::model::Machines;
@@ -40,6 +40,7 @@ pub(crate) struct Living<R> {
     state: State,
     since: Micros,
     opened: Option<Micros>,
+    units: Units,
     /// When the last of the requests that have begun ends.
     busy_until: Option<Micros>,
     days: Days,
@@ -58,6 +59,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
             state: born.state,
             since: born.from,
             opened: (born.state == State::Active).then_some(born.from),
+            units: born.spec.units.max,
             busy_until: None,
             days: Days::begin(born.from),
             life: tally::Life::default(),
@@ -207,7 +209,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
 
     /// How long a request takes with the CPU it gets.
     fn takes(&self, request: &Request) -> Micros {
-        let millicores = u64::from(self.born.spec.units_awake().millicores());
+        let millicores = u64::from(self.units.millicores());
         if request.cpu * 1000 <= millicores * QUOTA_PERIOD {
             return request.takes;
         }
@@ -219,7 +221,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         let until = until.min(self.born.to);
         let passed = until.saturating_sub(self.told);
         self.told += passed;
-        let allotted = tally::memory(self.born.spec.units_awake(), passed);
+        let allotted = tally::memory(self.units, passed);
         let life = &mut self.life;
         match self.state {
             State::Active => {

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use dormouse_policy::Spec;
+use dormouse_policy::{Spec, Wishes};
 use dormouse_types::{Delay, Money, UnitRange};
 use serde::Serialize;
 
 use crate::histogram::Histogram;
 use crate::tally::Tally;
 use crate::time::{HOUR, Micros};
-use crate::{Fleet, Kind, Machines, Simulation, Wishes};
+use crate::{Fleet, Kind, Machines, Simulation};
 
 mod table;
 
@@ -183,21 +183,12 @@ impl Report {
 
 impl Policy {
     fn of(fleet: &Fleet, wishes: Wishes) -> Self {
-        let wishes = match fleet {
-            Fleet::Recorded(_) => wishes,
-            Fleet::Made { .. } => {
-                let spec = Spec::default();
-                wishes.or(Wishes {
-                    idle_suspend: Some(spec.idle_suspend),
-                    idle_park: Some(spec.idle_park),
-                    units: Some(spec.units),
-                })
-            }
-        };
+        let made = matches!(fleet, Fleet::Made { .. });
+        let own = made.then(Spec::default);
         Self {
-            idle_suspend: wishes.idle_suspend,
-            idle_park: wishes.idle_park,
-            units: wishes.units,
+            idle_suspend: wishes.idle_suspend.or(own.map(|s| s.idle_suspend)),
+            idle_park: wishes.idle_park.or(own.map(|s| s.idle_park)),
+            units: wishes.units.or(own.map(|s| s.units)),
         }
     }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use dormouse_api::ErrorBody;
-use dormouse_sim::{Fleet, Prices, Report, Simulation, Tally, Trace, Wishes};
+use dormouse_api::model::Wishes;
+use dormouse_sim::{Fleet, Prices, Report, Simulation, Tally, Trace};
 
 use crate::Outcome;
 use crate::cli::SimulateArgs;
@@ -21,6 +22,7 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Outcome {
         idle_suspend: args.idle_suspend,
         idle_park: args.idle_park,
         units: args.units,
+        ..Wishes::default()
     };
     let report = simulate(&simulation, wishes);
     output.result(&report, |_| report.to_string())?;
@@ -67,11 +69,7 @@ fn read(path: &Path) -> Outcome<Trace> {
 fn simulate(simulation: &Simulation, wishes: Wishes) -> Report {
     let sample = simulation.sample();
     let mut policies = vec![wishes];
-    policies.extend(
-        dormouse_sim::alternatives()
-            .into_iter()
-            .map(|other| other.or(wishes)),
-    );
+    policies.extend(dormouse_sim::alternatives(wishes));
     let whole = (0..simulation.hosts()).map(|host| (None, host));
     let sampled = (0..policies.len()).flat_map(|n| sample.iter().map(move |host| (Some(n), *host)));
     let jobs: Vec<(Option<usize>, u64)> = whole.chain(sampled).collect();
