@@ -10,7 +10,9 @@
 //! Called by `control` alone.
 
 pub mod admission;
+pub mod autoscale;
 pub mod lifecycle;
+pub mod placement;
 pub mod pool;
 pub mod spec;
 pub mod wishes;
