@@ -4,6 +4,7 @@
 //! rest until something happens. At rest an actor of a parked database has no timer and holds no
 //! connection.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
     Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
-use dormouse_policy::{Act, Cause, Verb, decide};
+use dormouse_policy::{Act, Cause, Reason, Verb, decide};
 use dormouse_types::{State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -129,7 +130,7 @@ impl Actor {
                 self.rest(plan.look_again, &mut watch).await;
                 continue;
             };
-            debug!(database = %self.database.name, verb = ?act.verb, reason = act.reason, "acting");
+            debug!(database = %self.database.name, verb = ?act.verb, reason = %act.reason, "acting");
             let ordered = act.cause == Cause::Operator;
             match Box::pin(self.act(act)).await {
                 Done::Again => {}
@@ -149,7 +150,7 @@ impl Actor {
             Verb::Settle(state) => self.settle(state, act).await,
             Verb::GiveUp => self.give_up(act).await,
             Verb::Drop => self.remove(act).await,
-            Verb::Refuse => Done::Refused(vec![act.reason]),
+            Verb::Refuse => Done::Refused(vec![act.reason.to_string()]),
             Verb::Rearm => {
                 self.shut_by_force();
                 Done::Again
@@ -288,7 +289,7 @@ impl Actor {
     }
 
     /// Lets statements flow, and calls the state active.
-    fn open(&mut self, reason: &str) {
+    fn open(&mut self, reason: impl Display) {
         self.gate = Gate::Open;
         self.opened = Some(now());
         self.database.satisfied();
@@ -368,7 +369,7 @@ impl Actor {
     }
 
     /// Changes the state as everybody sees it; [`Actor::record`] writes it down.
-    fn show(&mut self, state: State, reason: &str) {
+    fn show(&mut self, state: State, reason: impl Display) {
         if self.database.state() != state {
             self.since = now();
         }
@@ -377,7 +378,7 @@ impl Actor {
                 v.since = Timestamp::now();
             }
             v.state = state;
-            reason.clone_into(&mut v.reason);
+            v.reason = reason.to_string();
         });
     }
 
@@ -395,7 +396,7 @@ impl Actor {
     }
 
     /// Shows a state of transition and writes it down, with whatever belongs to it.
-    async fn intend(&mut self, state: State, reason: &str) -> Result<(), Error> {
+    async fn intend(&mut self, state: State, reason: &Reason) -> Result<(), Error> {
         self.show(state, reason);
         self.world
             .catalog
@@ -463,7 +464,7 @@ impl Actor {
         from: State,
         to: State,
         cause: Cause,
-        reason: &str,
+        reason: impl Display,
         began: Instant,
     ) -> Change {
         let took = now().saturating_duration_since(began).as_millis();
@@ -473,7 +474,7 @@ impl Actor {
             from: Some(from),
             to: Some(to),
             cause,
-            reason: reason.to_owned(),
+            reason: reason.to_string(),
             duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
             figures: self.database.view().figures,
         }))

@@ -17,6 +17,6 @@ pub mod pool;
 pub mod spec;
 pub mod wishes;
 
-pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
+pub use lifecycle::{Act, Cause, Observed, Plan, Reason, Verb, decide};
 pub use spec::Spec;
 pub use wishes::{Cap, Wishes};

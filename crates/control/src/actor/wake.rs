@@ -144,6 +144,7 @@ impl Actor {
             reason: reason.clone(),
         };
         self.database.answer(&[Order::Wake], Err(told));
+        let reason = reason.into();
         self.record(from, &Act { reason, ..act }, now()).await;
         Done::Again
     }
