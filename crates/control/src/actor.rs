@@ -281,9 +281,8 @@ impl Actor {
             v.process = seen.process;
             v.figures = Figures {
                 memory: seen.memory,
-                cpu_ms: seen
-                    .cpu
-                    .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+                cpu_ms: seen.cpu.map(millis),
+                idle_ms: None,
             };
         });
     }
@@ -408,8 +407,9 @@ impl Actor {
     async fn record(&mut self, from: State, act: &Act, began: Instant) {
         let state = self.database.state();
         let changed = EventKind::Changed;
-        self.write_down(self.entry(changed, from, state, act.cause, &act.reason, began))
-            .await;
+        let mut entry = self.entry(changed, from, state, act.cause, &act.reason, began);
+        entry.figures.idle_ms = act.reason.idle().map(millis);
+        self.write_down(entry).await;
     }
 
     /// Writes down the state, and in the ledger that something was not done.
@@ -419,9 +419,9 @@ impl Actor {
             .await;
     }
 
-    async fn write_down(&mut self, entry: Change) {
+    async fn write_down(&mut self, entry: Entry) {
         self.marked_stale().await;
-        let changes = vec![self.state_change(), entry];
+        let changes = vec![self.state_change(), Change::Ledger(Box::new(entry))];
         let written = self.world.catalog.write(Sync::Soon, changes).await;
         self.complain(written);
     }
@@ -466,18 +466,18 @@ impl Actor {
         cause: Cause,
         reason: impl Display,
         began: Instant,
-    ) -> Change {
-        let took = now().saturating_duration_since(began).as_millis();
-        Change::Ledger(Box::new(Entry {
+    ) -> Entry {
+        let took = now().saturating_duration_since(began);
+        Entry {
             database: self.database.name.clone(),
             event,
             from: Some(from),
             to: Some(to),
             cause,
             reason: reason.to_string(),
-            duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
+            duration_ms: Some(millis(took)),
             figures: self.database.view().figures,
-        }))
+        }
     }
 
     /// How many sessions there are.
@@ -514,6 +514,10 @@ impl Actor {
             Err(reason) => Err(reason),
         }
     }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why something that can be abandoned was not done.

@@ -147,6 +147,7 @@ async fn record(
             cpu_ms: seen
                 .cpu
                 .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            idle_ms: None,
         },
     };
     let state = Change::State {

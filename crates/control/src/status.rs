@@ -93,6 +93,9 @@ pub struct Figures {
     /// CPU time the server's process has used in its life so far, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
+    /// How long nobody had used it, if it was sent to sleep for that, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
 }
 
 /// One entry of the ledger.

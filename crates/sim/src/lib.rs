@@ -25,6 +25,7 @@ pub mod model;
 mod prices;
 mod random;
 pub mod report;
+mod size;
 mod tally;
 pub mod time;
 pub mod trace;

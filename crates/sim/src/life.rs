@@ -11,11 +11,9 @@ use dormouse_types::{State, Units};
 use crate::fleet::{Kind, Request};
 use crate::model::Machines;
 use crate::prices::Prices;
+use crate::size::{self, Scaler};
 use crate::tally::{self, Days, Tally};
-use crate::time::{Clock, MS, Micros};
-
-/// The period in which a CPU quota is used up (`cpu.max`).
-const QUOTA_PERIOD: Micros = 100 * MS;
+use crate::time::{Clock, Micros};
 
 /// What a database is before its first moment.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +38,8 @@ pub(crate) struct Living<R> {
     state: State,
     since: Micros,
     opened: Option<Micros>,
-    units: Units,
+    /// Its size, while it is not the smallest or may not stay so.
+    scaler: Option<Box<Scaler>>,
     /// When the last of the requests that have begun ends.
     busy_until: Option<Micros>,
     days: Days,
@@ -59,7 +58,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
             state: born.state,
             since: born.from,
             opened: (born.state == State::Active).then_some(born.from),
-            units: born.spec.units.max,
+            scaler: None,
             busy_until: None,
             days: Days::begin(born.from),
             life: tally::Life::default(),
@@ -126,7 +125,8 @@ impl<R: Iterator<Item = Request>> Living<R> {
             State::Suspended => (Server::Frozen, Gate::Shut),
             _ => (Server::Stopped, Gate::Shut),
         };
-        let running = self.busy_until.is_some_and(|end| end > self.now);
+        let running = self.busy_until.is_some_and(|end| end > self.now)
+            || self.scaler.as_ref().is_some_and(|scaler| scaler.is_busy());
         let waits = gate == Gate::Shut && self.next.is_some_and(|r| r.at <= self.now);
         Observed {
             state: self.state,
@@ -153,7 +153,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
     fn rest(&mut self, until: Micros, machines: &Machines, tally: &mut Tally) {
         let mut until = until.min(self.born.to);
         if self.state == State::Active {
-            self.run_arrived(until, 0, tally);
+            self.run_arrived(until, 0, machines, tally);
         } else if let Some(next) = self.next {
             until = until.min(next.at.max(self.now));
         }
@@ -180,26 +180,40 @@ impl<R: Iterator<Item = Request>> Living<R> {
         self.since = opened;
         self.opened = Some(opened);
         self.now = opened;
-        self.run_arrived(opened, opened, tally);
+        self.run_arrived(opened, opened, machines, tally);
     }
 
     fn sleep(&mut self, state: State, at: Micros, machines: &Machines) {
         self.state = State::Suspending;
         self.pass(at, machines);
+        // it wakes with the least
+        self.scaler = None;
         self.state = state;
         self.since = at;
         self.now = at;
     }
 
     /// Runs the requests that have arrived by `until`, none before `not_before`.
-    fn run_arrived(&mut self, until: Micros, not_before: Micros, tally: &mut Tally) {
+    fn run_arrived(
+        &mut self,
+        until: Micros,
+        not_before: Micros,
+        machines: &Machines,
+        tally: &mut Tally,
+    ) {
+        let range = self.born.spec.units;
         while let Some(request) = self.next.filter(|r| r.at <= until) {
             let begin = request.at.max(not_before);
             if begin > request.at {
                 tally.waits.add(begin - request.at);
             }
-            let end = begin + self.takes(&request);
-            self.busy_until = Some(self.busy_until.map_or(end, |busy| busy.max(end)));
+            let large = range.min < range.max && size::is_large(&request, range.min);
+            if large || self.scaler.is_some() {
+                self.size(&request, large, begin, machines);
+            }
+            if !large {
+                self.ends(begin + size::takes(&request, self.units()));
+            }
             self.life.cpu += request.cpu;
             self.life.requests += 1;
             self.life.statements += u64::from(request.statements);
@@ -207,13 +221,28 @@ impl<R: Iterator<Item = Request>> Living<R> {
         }
     }
 
-    /// How long a request takes with the CPU it gets.
-    fn takes(&self, request: &Request) -> Micros {
-        let millicores = u64::from(self.units.millicores());
-        if request.cpu * 1000 <= millicores * QUOTA_PERIOD {
-            return request.takes;
+    /// A request arrives that may change the size, or while something else may.
+    fn size(&mut self, request: &Request, large: bool, begin: Micros, machines: &Machines) {
+        self.pass(begin, machines);
+        if large {
+            let (range, clock) = (self.born.spec.units, self.clock);
+            let scaler = self
+                .scaler
+                .get_or_insert_with(|| Box::new(Scaler::new(range, range.min, begin, clock)));
+            scaler.add(request);
+        } else if let Some(scaler) = &mut self.scaler {
+            scaler.add_small(request.cpu);
         }
-        request.takes.max(request.cpu * 1000 / millicores)
+    }
+
+    fn units(&self) -> Units {
+        let scaler = self.scaler.as_ref();
+        scaler.map_or(self.born.spec.units.min, |scaler| scaler.units)
+    }
+
+    /// A request ends at that moment.
+    fn ends(&mut self, end: Micros) {
+        self.busy_until = Some(self.busy_until.map_or(end, |busy| busy.max(end)));
     }
 
     /// Accounts for the time until `until` as spent in the state.
@@ -221,7 +250,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         let until = until.min(self.born.to);
         let passed = until.saturating_sub(self.told);
         self.told += passed;
-        let allotted = tally::memory(self.units, passed);
+        let allotted = self.allotted(until, passed);
         let life = &mut self.life;
         match self.state {
             State::Active => {
@@ -238,5 +267,20 @@ impl<R: Iterator<Item = Request>> Living<R> {
                 life.memory += allotted;
             }
         }
+    }
+
+    /// Memory for the time until `until`, if it is awake.
+    fn allotted(&mut self, until: Micros, passed: Micros) -> u128 {
+        let Some(scaler) = &mut self.scaler else {
+            return tally::memory(self.born.spec.units.min, passed);
+        };
+        let worked = scaler.work(until);
+        if scaler.is_done() {
+            self.scaler = None;
+        }
+        if let Some(end) = worked.ended {
+            self.ends(end);
+        }
+        worked.memory
     }
 }

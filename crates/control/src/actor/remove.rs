@@ -72,7 +72,13 @@ impl Actor {
         );
         self.world
             .catalog
-            .write(Sync::Soon, vec![Change::Gone { name, instance }, entry])
+            .write(
+                Sync::Soon,
+                vec![
+                    Change::Gone { name, instance },
+                    Change::Ledger(Box::new(entry)),
+                ],
+            )
             .await
     }
 }
