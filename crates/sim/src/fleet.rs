@@ -33,8 +33,8 @@ impl Kind {
         (Self::Office, 300),
         (Self::Cron, 120),
         (Self::Bursty, 120),
-        (Self::Steady, 10),
-        (Self::Trial, 350),
+        (Self::Steady, 5),
+        (Self::Trial, 355),
         (Self::Weekend, 100),
     ];
 

@@ -15,6 +15,13 @@ use crate::size::{self, Scaler};
 use crate::tally::{self, Days, Tally};
 use crate::time::{Clock, Micros};
 
+const NEVER: Request = Request {
+    at: Micros::MAX,
+    statements: 0,
+    takes: 0,
+    cpu: 0,
+};
+
 /// What a database is before its first moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Birth {
@@ -31,7 +38,8 @@ pub(crate) struct Living<R> {
     born: Birth,
     clock: Clock,
     requests: R,
-    next: Option<Request>,
+    /// The next request; after the last one, one that never comes.
+    next: Request,
     now: Micros,
     /// Up to here its time is accounted for.
     told: Micros,
@@ -48,7 +56,7 @@ pub(crate) struct Living<R> {
 
 impl<R: Iterator<Item = Request>> Living<R> {
     pub(crate) fn new(born: Birth, mut requests: R, clock: Clock) -> Self {
-        let next = requests.next();
+        let next = requests.next().unwrap_or(NEVER);
         Self {
             clock,
             requests,
@@ -127,7 +135,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         };
         let running = self.busy_until.is_some_and(|end| end > self.now)
             || self.scaler.as_ref().is_some_and(|scaler| scaler.is_busy());
-        let waits = gate == Gate::Shut && self.next.is_some_and(|r| r.at <= self.now);
+        let waits = gate == Gate::Shut && self.next.at <= self.now;
         Observed {
             state: self.state,
             since: self.clock.at(self.since),
@@ -154,8 +162,8 @@ impl<R: Iterator<Item = Request>> Living<R> {
         let mut until = until.min(self.born.to);
         if self.state == State::Active {
             self.run_arrived(until, 0, machines, tally);
-        } else if let Some(next) = self.next {
-            until = until.min(next.at.max(self.now));
+        } else {
+            until = until.min(self.next.at.max(self.now));
         }
         self.now = until;
         self.pass(until, machines);
@@ -163,11 +171,11 @@ impl<R: Iterator<Item = Request>> Living<R> {
 
     /// Whether a request ends the nap that is on its way and can be given up until `last`.
     fn given_up(&mut self, last: Micros, machines: &Machines, tally: &mut Tally) -> bool {
-        let Some(next) = self.next.filter(|r| r.at < last) else {
+        if self.next.at >= last {
             return false;
-        };
+        }
         self.life.given_up += 1;
-        self.now = next.at.max(self.now);
+        self.now = self.next.at.max(self.now);
         self.open(self.now + machines.timing.reopen, machines, tally);
         true
     }
@@ -202,7 +210,8 @@ impl<R: Iterator<Item = Request>> Living<R> {
         tally: &mut Tally,
     ) {
         let range = self.born.spec.units;
-        while let Some(request) = self.next.filter(|r| r.at <= until) {
+        while self.next.at <= until {
+            let request = std::mem::replace(&mut self.next, self.requests.next().unwrap_or(NEVER));
             let begin = request.at.max(not_before);
             if begin > request.at {
                 tally.waits.add(begin - request.at);
@@ -217,7 +226,6 @@ impl<R: Iterator<Item = Request>> Living<R> {
             self.life.cpu += request.cpu;
             self.life.requests += 1;
             self.life.statements += u64::from(request.statements);
-            self.next = self.requests.next();
         }
     }
 

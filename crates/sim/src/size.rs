@@ -1,8 +1,8 @@
 //! The size of an awake database, while anything can change it.
 //!
 //! A request that uses so much CPU that the autoscaler may have a say is worked off step by step,
-//! and [`autoscale::decide`] is asked as often as the plane asks it; afterwards, until the size is
-//! the smallest again, once a second. Other requests are too small to matter and only add to the
+//! and [`autoscale::decide`] is asked as often as the plane asks it; where it can only shrink, until
+//! its size is the smallest again, once a second. Other requests are too small to matter and only add to the
 //! CPU time that is seen. Several large requests are worked off one after the other. Memory is never
 //! short here, and a change of size takes no time.
 
@@ -90,7 +90,7 @@ impl Scaler {
     pub(crate) fn add(&mut self, request: &Request) {
         self.rate = if self.left == 0 { 0 } else { self.rate }.max(rate(request));
         self.left += request.cpu;
-        self.look = self.look.min(self.at + LOOK);
+        self.look = self.look.min(self.at + self.pause());
     }
 
     /// A small request uses CPU.
@@ -124,11 +124,18 @@ impl Scaler {
             if self.at == self.look {
                 self.sample();
                 self.resize();
-                let pause = if self.left > 0 { LOOK } else { CALM_LOOK };
-                self.look = self.at + pause;
+                self.look = self.at + self.pause();
             }
         }
         worked
+    }
+
+    fn pause(&self) -> Micros {
+        if self.left > 0 && self.units < self.range.max {
+            LOOK
+        } else {
+            CALM_LOOK
+        }
     }
 
     /// Uses CPU until the given moment; says when a request ended.

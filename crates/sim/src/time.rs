@@ -28,7 +28,8 @@ impl Clock {
 
     /// The policy's moment as ours.
     pub(crate) fn micros(self, at: Instant) -> Micros {
-        let since = at.saturating_duration_since(self.0).as_micros();
-        Micros::try_from(since).unwrap_or(Micros::MAX)
+        let since = at.saturating_duration_since(self.0);
+        let seconds = since.as_secs().saturating_mul(SECOND);
+        seconds.saturating_add(Micros::from(since.subsec_micros()))
     }
 }
