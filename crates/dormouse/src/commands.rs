@@ -16,6 +16,7 @@ use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 pub(crate) mod connect;
+mod record;
 pub(crate) mod simulate;
 
 /// Runs a command to its end.
@@ -168,6 +169,9 @@ fn confirm(name: &DatabaseName) -> Outcome {
 }
 
 async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
+    if args.trace {
+        return record::run(client, output).await;
+    }
     let query = EventQuery {
         database: args.name,
         after: None,

@@ -6,6 +6,7 @@ mod crash;
 mod life;
 mod machine;
 mod run;
+mod simulated;
 mod startup;
 mod traffic;
 mod trouble;
