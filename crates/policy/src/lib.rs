@@ -11,10 +11,14 @@
 
 pub mod admission;
 pub mod autoscale;
+pub mod horizontal;
 pub mod lifecycle;
 pub mod placement;
 pub mod pool;
+pub mod schedule;
 pub mod spec;
+pub mod spend;
+pub mod storage;
 pub mod wishes;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Reason, Verb, decide};

@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use dormouse_policy::spend::Prices;
+
 use crate::fleet::Request;
 use crate::life::Living;
 use crate::model::Machines;
-use crate::prices::Prices;
 use crate::tally::Tally;
 use crate::time::Micros;
 

@@ -14,6 +14,7 @@
 
 use std::time::Instant;
 
+use dormouse_policy::spend::Prices;
 use dormouse_policy::{Spec, Wishes};
 use dormouse_types::{Delay, State, UnitRange, Units};
 
@@ -22,7 +23,6 @@ mod histogram;
 mod host;
 mod life;
 pub mod model;
-mod prices;
 mod random;
 pub mod report;
 mod size;
@@ -31,7 +31,6 @@ pub mod time;
 pub mod trace;
 
 pub use model::Machines;
-pub use prices::Prices;
 pub use report::Report;
 pub use tally::Tally;
 pub use trace::Trace;

@@ -5,12 +5,12 @@
 //! an open gate run, and the decision is not asked; so a request costs next to nothing.
 
 use dormouse_policy::lifecycle::{Failures, Gate, Load, Notes, Observed, Server};
+use dormouse_policy::spend::Prices;
 use dormouse_policy::{Spec, Verb, decide};
 use dormouse_types::{State, Units};
 
 use crate::fleet::{Kind, Request};
 use crate::model::Machines;
-use crate::prices::Prices;
 use crate::size::{self, Scaler};
 use crate::tally::{self, Days, Tally};
 use crate::time::{Clock, Micros};

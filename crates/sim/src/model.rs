@@ -5,7 +5,8 @@
 //! the process is frozen or told to stop, and a statement that arrives later waits for the end of
 //! the transition and then for the way back.
 
-use dormouse_types::Bytes;
+use dormouse_policy::spend::Prices;
+use dormouse_types::{Bytes, Money};
 use serde::{Deserialize, Serialize};
 
 use crate::time::{MS, Micros};
@@ -47,6 +48,17 @@ pub struct Timing {
     /// From a statement that ends a nap on its way until it runs.
     #[serde(rename = "reopen_us")]
     pub reopen: Micros,
+}
+
+/// What CPU and memory cost where nobody says otherwise: about what clouds charge in dollars. Storage,
+/// statements and traffic cost the same however a database sleeps, and are left out.
+#[must_use]
+pub fn usual_prices() -> Prices {
+    Prices {
+        cpu_hour: Money(40_000),
+        memory_gib_hour: Money(5_000),
+        ..Prices::default()
+    }
 }
 
 impl Default for Timing {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use dormouse_policy::Spec;
+use dormouse_policy::spend::Prices;
 use dormouse_types::{Units, Usage};
 
 use crate::fleet::Kind;
 use crate::histogram::Histogram;
-use crate::prices::Prices;
 use crate::time::{DAY, Micros};
 
 /// What one database did.

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dormouse_control::{Event, EventKind, Spec};
+use dormouse_sim::model::usual_prices;
 use dormouse_sim::report::Figures;
 use dormouse_sim::trace::ledger::{Entry, Known, Recorder, What};
-use dormouse_sim::{Fleet, Prices, Report, Simulation, Trace};
+use dormouse_sim::{Fleet, Report, Simulation, Trace};
 use dormouse_testkit::Dice;
 use dormouse_types::{DatabaseName, State};
 
@@ -137,7 +138,7 @@ impl Ledger {
 }
 
 fn simulated(trace: Trace) -> Figures {
-    let simulation = Simulation::new(Fleet::Recorded(trace), Prices::default(), Instant::now());
+    let simulation = Simulation::new(Fleet::Recorded(trace), usual_prices(), Instant::now());
     let asked = dormouse_policy::Wishes::default();
     let tally = simulation.live(0, asked);
     Report::new(&simulation, asked, &tally, &[]).figures

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use dormouse_api::ErrorBody;
 use dormouse_api::model::Wishes;
-use dormouse_sim::{Fleet, Prices, Report, Simulation, Tally, Trace};
+use dormouse_sim::model::usual_prices;
+use dormouse_sim::{Fleet, Report, Simulation, Tally, Trace};
 
 use crate::Outcome;
 use crate::cli::SimulateArgs;
@@ -17,7 +18,7 @@ use crate::output::Output;
 /// Runs the command.
 pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Outcome {
     let began = Instant::now();
-    let simulation = Simulation::new(fleet(args)?, Prices::default(), began);
+    let simulation = Simulation::new(fleet(args)?, usual_prices(), began);
     let wishes = Wishes {
         idle_suspend: args.idle_suspend,
         idle_park: args.idle_park,

@@ -445,6 +445,27 @@ proptest! {
     }
 
     #[test]
+    fn a_load_that_repeats_itself_settles(
+        bounds in any_range(),
+        units in 1..20u16,
+        round in proptest::collection::vec(prop_oneof![0..400u32, 0..8000u32], 1..25),
+    ) {
+        let mut server = Loop::new("1..1");
+        server.range = bounds;
+        server.units = Units(units);
+        let mut round = round.into_iter().cycle();
+        let mut run = |server: &mut Loop, looks: u32| {
+            for _ in 0..looks {
+                server.tick(Load { cpu: round.next().unwrap(), ..Load::default() }, TICK);
+            }
+        };
+        run(&mut server, 150 * 5);
+        let settled = server.told.len();
+        run(&mut server, 100 * 5);
+        prop_assert_eq!(server.told.len(), settled, "{:?}", server.told);
+    }
+
+    #[test]
     fn more_load_never_leads_to_a_smaller_size(
         looks in any_looks(),
         more in proptest::collection::vec((0..100u32, 0..100u32), 200),

@@ -161,7 +161,7 @@ proptest::proptest! {
                 to - from
             }).sum();
             let fleet = crate::Fleet::Recorded(trace);
-            let simulation = crate::Simulation::new(fleet, crate::Prices::default(), std::time::Instant::now());
+            let simulation = crate::Simulation::new(fleet, crate::model::usual_prices(), std::time::Instant::now());
             let life = simulation.live(0, crate::Wishes::default()).sum;
             proptest::prop_assert_eq!(life.active + life.suspended + life.parked + life.between, existed);
         }
