@@ -11,9 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{
-    Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables,
-};
+use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;

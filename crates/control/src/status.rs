@@ -106,6 +106,9 @@ pub struct Figures {
     /// For a change of size: compute units before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units_before: Option<Units>,
+    /// How long nobody had used it, if it was sent to sleep for that, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
 }
 
 /// One entry of the ledger.

@@ -34,7 +34,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
             "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
-             globals, fresh, variables, units, storage, full FROM databases ORDER BY name",
+             globals, fresh, variables, units, storage, full, events FROM databases ORDER BY name",
         )?
         .query_map([], database)?
         .collect::<Result<_, _>>()?;
@@ -72,7 +72,7 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
             globals: json(row, 9)?,
             fresh: row.get(10)?,
             variables: variables.map(|_| json(row, 11)).transpose()?,
-            events: json(row, 12)?,
+            events: json(row, 15)?,
         },
         storage: storage.map(|bytes| Bytes(bytes.cast_unsigned())),
         full: row.get(14)?,
@@ -191,8 +191,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, instance, spec, state, since, generation, reason, \
-             accounts, schemas, globals, fresh, variables, units, storage, full) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             accounts, schemas, globals, fresh, variables, units, storage, full, events) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -209,7 +209,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             row.noted.variables.as_ref().map(text).transpose()?,
             row.units.0,
             row.storage.map(|bytes| bytes.0.cast_signed()),
-            row.full
+            row.full,
+            text(&row.noted.events)?
         ])?;
     Ok(())
 }

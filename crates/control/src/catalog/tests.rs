@@ -51,6 +51,7 @@ fn entry(text: &str, reason: &str) -> Change {
         figures: Figures {
             memory: None,
             cpu_ms: Some(140),
+            idle_ms: Some(10_000),
             ..Figures::default()
         },
     }))

@@ -7,6 +7,7 @@ mod life;
 mod machine;
 mod run;
 mod scale;
+mod simulated;
 mod startup;
 mod storage;
 mod traffic;
