@@ -16,6 +16,7 @@ use clap::{Parser, ValueEnum};
 /// P5  the same for a suspended database
 /// P6  from asking for a new database to being logged in to it
 /// P7  memory of Dormouse for each idle client, plain and with TLS; P7b after one statement of each
+/// P8  start, CPU at rest and memory of Dormouse with 10,000 parked databases
 #[derive(Debug, Parser)]
 #[command(
     name = "dormouse-bench",
@@ -85,6 +86,8 @@ pub(crate) enum Measure {
     P6,
     /// Memory per client.
     P7,
+    /// Many parked databases.
+    P8,
 }
 
 impl Options {
@@ -143,6 +146,11 @@ impl Options {
     /// How many idle clients.
     pub(crate) fn clients(&self) -> usize {
         if self.quick { 200 } else { 5000 }
+    }
+
+    /// How many parked databases.
+    pub(crate) fn parked(&self) -> u32 {
+        if self.quick { 200 } else { 10_000 }
     }
 
     /// The program that is measured.

@@ -259,6 +259,7 @@ fn spec(config: &Config) -> Spec {
         idle_park: defaults.idle_park,
         pooling: defaults.pooling,
         units: defaults.units,
+        ..Spec::default()
     }
 }
 
