@@ -97,6 +97,9 @@ fn measure_all(
     if wants(&[Measure::P8]) {
         measure::fleet::run(options, report)?;
     }
+    if wants(&[Measure::E9]) {
+        measure::scale::run(options, report)?;
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod crowd;
 pub(crate) mod fleet;
 pub(crate) mod latency;
 pub(crate) mod memory;
+pub(crate) mod scale;
 pub(crate) mod throughput;
 pub(crate) mod wake;
 

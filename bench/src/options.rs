@@ -17,6 +17,7 @@ use clap::{Parser, ValueEnum};
 /// P6  from asking for a new database to being logged in to it
 /// P7  memory of Dormouse for each idle client, plain and with TLS; P7b after one statement of each
 /// P8  start, CPU at rest and memory of Dormouse with 10,000 parked databases
+/// E9  from load to more CPU, and back (E16), with the server left running
 #[derive(Debug, Parser)]
 #[command(
     name = "dormouse-bench",
@@ -55,6 +56,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Draw the last round of E9 into FILE, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+
     /// The program that is measured [default: `dormouse` beside this program]
     #[arg(long, value_name = "PATH", env = "DORMOUSE_BINARY")]
     dormouse: Option<PathBuf>,
@@ -88,6 +93,8 @@ pub(crate) enum Measure {
     P7,
     /// Many parked databases.
     P8,
+    /// More CPU under load.
+    E9,
 }
 
 impl Options {

@@ -3,12 +3,17 @@
 
 mod multiply;
 
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use dormouse_testkit::{Created, Dormouse, process};
 
-use super::{TICK, create::ready, millis};
+use super::create::ready;
+use super::millis;
 use crate::options::Options;
 use crate::report::{Report, Target, Unit};
 use crate::rig::sleepy_dormouse;
@@ -49,9 +54,9 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     until_idle(&dormouse);
     let settled = began.elapsed();
     say(&format!("P8 all looked at after {:.0} ms", millis(settled)));
-    let ticks = process::cpu_ticks(dormouse.pid());
+    let before = cpu_times(dormouse.pid())?;
     sleep(REST);
-    let ticks = process::cpu_ticks(dormouse.pid()) - ticks;
+    let used = used(&before, &cpu_times(dormouse.pid())?);
     let grown = process::resident(dormouse.pid()).saturating_sub(empty);
 
     let asked = Instant::now();
@@ -83,7 +88,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
             None => report.figure("P8", what, time, Unit::Milliseconds),
         }
     }
-    let cpu = ticks as f64 * TICK / 1e6 / REST.as_secs_f64() * 100.0;
+    let cpu = used.as_secs_f64() / REST.as_secs_f64() * 100.0;
     report.promise(
         "P8",
         format!("CPU with {many} parked databases, of one core"),
@@ -121,6 +126,29 @@ fn make(dormouse: &Dormouse, number: u32) -> Created {
     let parked = dormouse.json(&["park", &name]);
     assert_eq!(parked["state"], "parked");
     who
+}
+
+/// CPU time of each thread of a process: clock ticks of 10 ms are too coarse for one at rest.
+fn cpu_times(pid: u32) -> anyhow::Result<HashMap<OsString, Duration>> {
+    let mut all = HashMap::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?;
+        // nanoseconds on a CPU, nanoseconds waiting for one, turns: see sched-stats in the
+        // kernel's documentation
+        let said = fs::read_to_string(task.path().join("schedstat"))?;
+        let spent = said.split(' ').next().unwrap_or_default();
+        let spent = spent.parse().context("schedstat")?;
+        all.insert(task.file_name(), Duration::from_nanos(spent));
+    }
+    Ok(all)
+}
+
+/// What was used from one moment to another. A thread that ended in between was idle before.
+fn used(before: &HashMap<OsString, Duration>, after: &HashMap<OsString, Duration>) -> Duration {
+    let of = |(thread, now): (&OsString, &Duration)| {
+        *now - before.get(thread).copied().unwrap_or_default()
+    };
+    after.iter().map(of).sum()
 }
 
 /// Waits until Dormouse has used no CPU for a while; not for ever, for it might never rest.

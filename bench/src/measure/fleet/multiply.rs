@@ -32,11 +32,8 @@ pub(super) fn multiply(data_dir: &Path, total: u32) -> anyhow::Result<()> {
         .prepare("SELECT name, instance FROM databases ORDER BY name")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let mut made = u32::try_from(originals.len())?;
-    for (original, instance) in originals.iter().cycle() {
-        if made >= total {
-            break;
-        }
+    let copies = u32::try_from(originals.len())?..total;
+    for (number, (original, instance)) in copies.zip(originals.iter().cycle()) {
         let id: u32 = transaction
             .prepare_cached(
                 "INSERT INTO instances (phase, version)
@@ -45,11 +42,10 @@ pub(super) fn multiply(data_dir: &Path, total: u32) -> anyhow::Result<()> {
             .query_row([instance], |row| row.get(0))?;
         transaction
             .prepare_cached(&copy_database)?
-            .execute(params![real(made), id, original])?;
+            .execute(params![real(number), id, original])?;
         let instances = data_dir.join("instances");
         let [from, to] = [*instance, id].map(|id| instances.join(id.to_string()));
         link_all(&from, &to).with_context(|| format!("making {}", to.display()))?;
-        made += 1;
     }
     transaction.commit()?;
     Ok(())
