@@ -13,7 +13,7 @@ use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
     Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
-use dormouse_policy::{Act, Cause, Verb, decide};
+use dormouse_policy::{Act, Cause, Plan, Verb, decide};
 use dormouse_types::{State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -81,11 +81,11 @@ type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Actor {
     /// For a database whose process has not been looked at yet.
-    pub(crate) fn found(world: Arc<World>, database: Arc<Database>) -> Self {
+    pub(crate) fn found(world: Arc<World>, database: Arc<Database>) -> Box<Self> {
         let age = Timestamp::now().duration_since(database.view().since);
         let age = Duration::try_from(age).unwrap_or_default();
         let now = now();
-        Self {
+        Box::new(Self {
             world,
             database,
             since: now.checked_sub(age).unwrap_or(now),
@@ -100,11 +100,11 @@ impl Actor {
             insists: false,
             growing: None,
             staling: None,
-        }
+        })
     }
 
     /// For a database that was just made and whose traffic is open.
-    pub(crate) fn made(world: Arc<World>, database: Arc<Database>, seen: &Seen) -> Self {
+    pub(crate) fn made(world: Arc<World>, database: Arc<Database>, seen: &Seen) -> Box<Self> {
         let mut actor = Self::found(world, database);
         actor.note(seen);
         actor.gate = Gate::Open;
@@ -112,8 +112,10 @@ impl Actor {
         actor
     }
 
-    /// Looks after the database until it is dropped or dormouse stops.
-    pub(crate) async fn run(mut self, adopt: bool) {
+    /// Looks after the database until it is dropped or dormouse stops. This is what a parked
+    /// database consists of, most of all: it must be small, so whatever is seldom needed is boxed,
+    /// the actor too (a future keeps what is moved into it twice).
+    pub(crate) async fn run(mut self: Box<Self>, adopt: bool) {
         if adopt {
             let world = Arc::clone(&self.world);
             let Ok(_permit) = world.adoption.acquire().await else {
@@ -123,11 +125,12 @@ impl Actor {
         }
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
-            let seen = self.observe();
-            let plan = decide(&self.database.spec, &seen, now());
-            let Some(act) = plan.act else {
-                self.rest(plan.look_again, &mut watch).await;
-                continue;
+            let act = match self.plan() {
+                Plan { act: Some(act), .. } => act,
+                Plan { look_again, .. } => {
+                    self.rest(look_again, &mut watch).await;
+                    continue;
+                }
             };
             debug!(database = %self.database.name, verb = ?act.verb, reason = act.reason, "acting");
             let ordered = act.cause == Cause::Operator;
@@ -138,6 +141,10 @@ impl Actor {
                 Done::Gone => return,
             }
         }
+    }
+
+    fn plan(&self) -> Plan {
+        decide(&self.database.spec, &self.observe(), now())
     }
 
     async fn act(&mut self, act: Act) -> Done {
@@ -206,9 +213,10 @@ impl Actor {
                 None => std::future::pending().await,
             }
         };
+        let timer = until.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         let timer = async {
-            match until {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
+            match timer {
+                Some(timer) => timer.await,
                 None => std::future::pending().await,
             }
         };
@@ -228,7 +236,7 @@ impl Actor {
             Box::pin(self.look()).await;
             if watch.is_none() && self.database.view().process == before {
                 // the driver contradicts itself: do not ask in a circle
-                tokio::time::sleep(PAUSE).await;
+                Box::pin(tokio::time::sleep(PAUSE)).await;
             }
         }
     }
@@ -521,3 +529,6 @@ enum Hitch {
     /// It failed.
     Failed(String),
 }
+
+#[cfg(test)]
+mod tests;
