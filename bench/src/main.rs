@@ -94,6 +94,12 @@ fn measure_all(
     if wants(&[Measure::P7]) {
         measure::memory::run(options, report)?;
     }
+    if wants(&[Measure::P8]) {
+        measure::fleet::run(options, report)?;
+    }
+    if wants(&[Measure::E9]) {
+        measure::scale::run(options, report)?;
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
     Agenda, Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
-use dormouse_policy::{Act, Cause, Reason, Verb, decide};
+use dormouse_policy::{Act, Cause, Plan, Reason, Verb, decide};
 use dormouse_types::{State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -87,11 +87,11 @@ type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Actor {
     /// For a database whose process has not been looked at yet.
-    pub(crate) fn found(world: Arc<World>, database: Arc<Database>) -> Self {
+    pub(crate) fn found(world: Arc<World>, database: Arc<Database>) -> Box<Self> {
         let age = Timestamp::now().duration_since(database.view().since);
         let age = Duration::try_from(age).unwrap_or_default();
         let now = now();
-        Self {
+        Box::new(Self {
             world,
             database,
             since: now.checked_sub(age).unwrap_or(now),
@@ -108,11 +108,11 @@ impl Actor {
             growing: None,
             size: Size::default(),
             staling: None,
-        }
+        })
     }
 
     /// For a database that was just made and whose traffic is open.
-    pub(crate) fn made(world: Arc<World>, database: Arc<Database>, seen: &Seen) -> Self {
+    pub(crate) fn made(world: Arc<World>, database: Arc<Database>, seen: &Seen) -> Box<Self> {
         let mut actor = Self::found(world, database);
         actor.note(seen);
         actor.gate = Gate::Open;
@@ -121,8 +121,10 @@ impl Actor {
         actor
     }
 
-    /// Looks after the database until it is dropped or dormouse stops.
-    pub(crate) async fn run(mut self, adopt: bool) {
+    /// Looks after the database until it is dropped or dormouse stops. This is what a parked
+    /// database consists of, most of all: it must be small, so whatever is seldom needed is boxed,
+    /// the actor too (a future keeps what is moved into it twice).
+    pub(crate) async fn run(mut self: Box<Self>, adopt: bool) {
         if adopt {
             let world = Arc::clone(&self.world);
             let Ok(_permit) = world.adoption.acquire().await else {
@@ -132,14 +134,15 @@ impl Actor {
         }
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
-            let seen = self.observe();
-            let plan = decide(&self.database.spec(), &seen, now());
-            let Some(act) = plan.act else {
-                if Box::pin(self.resize()).await {
+            let act = match self.plan() {
+                Plan { act: Some(act), .. } => act,
+                Plan { look_again, .. } => {
+                    if Box::pin(self.resize()).await {
+                        continue;
+                    }
+                    self.rest(look_again, &mut watch).await;
                     continue;
                 }
-                self.rest(plan.look_again, &mut watch).await;
-                continue;
             };
             debug!(database = %self.database.name, verb = ?act.verb, reason = %act.reason, "acting");
             let ordered = act.cause == Cause::Operator;
@@ -150,6 +153,10 @@ impl Actor {
                 Done::Gone => return,
             }
         }
+    }
+
+    fn plan(&self) -> Plan {
+        decide(&self.database.spec(), &self.observe(), now())
     }
 
     async fn act(&mut self, act: Act) -> Done {
@@ -227,9 +234,10 @@ impl Actor {
         } else {
             until
         };
+        let timer = until.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         let timer = async {
-            match until {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
+            match timer {
+                Some(timer) => timer.await,
                 None => std::future::pending().await,
             }
         };
@@ -249,7 +257,7 @@ impl Actor {
             Box::pin(self.look()).await;
             if watch.is_none() && self.database.view().process == before {
                 // the driver contradicts itself: do not ask in a circle
-                tokio::time::sleep(PAUSE).await;
+                Box::pin(tokio::time::sleep(PAUSE)).await;
             }
         }
     }
@@ -562,3 +570,6 @@ enum Hitch {
     /// It failed.
     Failed(String),
 }
+
+#[cfg(test)]
+mod tests;

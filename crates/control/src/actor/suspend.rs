@@ -101,7 +101,8 @@ impl Actor {
             .write(Sync::Soon, vec![change])
             .await
             .map_err(|e| Hitch::Failed(e.to_string()))?;
-        self.database.change(|v| v.noted = Arc::new(noted));
+        let noted = Arc::new(self.world.catalog.condense(noted));
+        self.database.change(|v| v.noted = noted);
         Ok(())
     }
 
