@@ -55,7 +55,7 @@ const fn amount(name: &'static str, help: &'static str, of: fn(&Figures) -> f64)
 const MIB_MS: f64 = (1 << 20) as f64 / 1000.0;
 
 /// Every figure but the pins. The text gets `_total` behind the name of a counter.
-const FIGURES: [Figure; 23] = [
+const FIGURES: [Figure; 25] = [
     gauge("awake", "1 while its server runs and is not frozen", |of| {
         i64::from(of.0.state == State::Active)
     }),
@@ -63,6 +63,15 @@ const FIGURES: [Figure; 23] = [
         of.0.memory
             .map_or(0, |bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX))
     }),
+    gauge("storage_bytes", "disk its files take", |of| {
+        of.0.storage
+            .map_or(0, |bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX))
+    }),
+    gauge(
+        "read_only",
+        "1 while it may neither grow nor change",
+        |of| i64::from(of.0.read_only.is_some()),
+    ),
     gauge("sessions", "client sessions", |of| i64::from(of.0.sessions)),
     gauge(
         "held_statements",

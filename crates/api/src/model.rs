@@ -115,6 +115,12 @@ pub struct Database {
     pub transactions: u32,
     /// Memory its server holds, where the machine can tell.
     pub memory: Option<Bytes>,
+    /// Disk its files took when last looked at; it may be told later than the rest.
+    #[serde(default)]
+    pub storage: Option<Bytes>,
+    /// Why it may neither grow nor change, if so: a quota, or the disk.
+    #[serde(default)]
+    pub read_only: Option<String>,
     /// Why the last transition was made, or refused.
     pub reason: String,
 }

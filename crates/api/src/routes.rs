@@ -263,6 +263,8 @@ fn database(status: Status) -> Database {
         held: status.held,
         transactions: status.transactions,
         memory: status.memory,
+        storage: status.storage,
+        read_only: status.read_only,
         reason: status.last_reason,
     }
 }

@@ -4,6 +4,7 @@
 //! rest until something happens. At rest an actor of a parked database has no timer and holds no
 //! connection.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
     Agenda, Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
-use dormouse_policy::{Act, Cause, Verb, decide};
+use dormouse_policy::{Act, Cause, Reason, Verb, decide};
 use dormouse_types::{State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -140,7 +141,7 @@ impl Actor {
                 self.rest(plan.look_again, &mut watch).await;
                 continue;
             };
-            debug!(database = %self.database.name, verb = ?act.verb, reason = act.reason, "acting");
+            debug!(database = %self.database.name, verb = ?act.verb, reason = %act.reason, "acting");
             let ordered = act.cause == Cause::Operator;
             match Box::pin(self.act(act)).await {
                 Done::Again => {}
@@ -161,7 +162,7 @@ impl Actor {
             Verb::Bar => self.bar(act).await,
             Verb::GiveUp => self.give_up(act).await,
             Verb::Drop => self.remove(act).await,
-            Verb::Refuse => Done::Refused(vec![act.reason]),
+            Verb::Refuse => Done::Refused(vec![act.reason.to_string()]),
             Verb::Rearm => {
                 self.shut_by_force();
                 Done::Again
@@ -301,9 +302,7 @@ impl Actor {
             v.process = seen.process;
             v.figures = Figures {
                 memory: seen.memory,
-                cpu_ms: seen
-                    .cpu
-                    .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+                cpu_ms: seen.cpu.map(millis),
                 ..Figures::default()
             };
         });
@@ -312,7 +311,7 @@ impl Actor {
     }
 
     /// Lets statements flow, and calls the state active.
-    fn open(&mut self, reason: &str) {
+    fn open(&mut self, reason: impl Display) {
         self.gate = Gate::Open;
         self.opened = Some(now());
         self.database.satisfied();
@@ -331,6 +330,7 @@ impl Actor {
             pooling: self.database.spec().pooling,
         };
         self.world.traffic.open(&self.database.name, target);
+        self.world.storage.nudge.notify_one();
     }
 
     /// Holds statements. If it must be, those that run are waited for, and what comes meanwhile does
@@ -392,7 +392,7 @@ impl Actor {
     }
 
     /// Changes the state as everybody sees it; [`Actor::record`] writes it down.
-    fn show(&mut self, state: State, reason: &str) {
+    fn show(&mut self, state: State, reason: impl Display) {
         if self.database.state() != state {
             self.since = now();
         }
@@ -401,7 +401,7 @@ impl Actor {
                 v.since = Timestamp::now();
             }
             v.state = state;
-            reason.clone_into(&mut v.reason);
+            v.reason = reason.to_string();
         });
         self.world.metered(&self.database, None);
     }
@@ -420,7 +420,7 @@ impl Actor {
     }
 
     /// Shows a state of transition and writes it down, with whatever belongs to it.
-    async fn intend(&mut self, state: State, reason: &str) -> Result<(), Error> {
+    async fn intend(&mut self, state: State, reason: &Reason) -> Result<(), Error> {
         self.show(state, reason);
         self.world
             .catalog
@@ -432,8 +432,9 @@ impl Actor {
     async fn record(&mut self, from: State, act: &Act, began: Instant) {
         let state = self.database.state();
         let changed = EventKind::Changed;
-        self.write_down(self.entry(changed, from, state, act.cause, &act.reason, began))
-            .await;
+        let mut entry = self.entry(changed, from, state, act.cause, &act.reason, began);
+        entry.figures.idle_ms = act.reason.idle().map(millis);
+        self.write_down(entry).await;
     }
 
     /// Writes down the state, and in the ledger that something was not done.
@@ -493,18 +494,18 @@ impl Actor {
         from: State,
         to: State,
         cause: Cause,
-        reason: &str,
+        reason: impl Display,
         began: Instant,
     ) -> Entry {
-        let took = now().saturating_duration_since(began).as_millis();
+        let took = now().saturating_duration_since(began);
         Entry {
             database: self.database.name.clone(),
             event,
             from: Some(from),
             to: Some(to),
             cause,
-            reason: reason.to_owned(),
-            duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
+            reason: reason.to_string(),
+            duration_ms: Some(millis(took)),
             figures: self.database.view().figures,
         }
     }
@@ -548,6 +549,10 @@ impl Actor {
 /// Whether an act is carried through though statements run or arrive.
 fn insists(act: &Act) -> bool {
     matches!(act.cause, Cause::Operator | Cause::Limit)
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why something that can be abandoned was not done.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Account, DatabaseName, InstanceId, State, Units, Variables};
+use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
@@ -53,6 +53,8 @@ pub(crate) struct Noted {
     pub(crate) globals: Vec<(String, String)>,
     /// What clients ask for when they connect.
     pub(crate) variables: Option<Variables>,
+    /// When its event scheduler has something to do.
+    pub(crate) events: Events,
     /// Whether the traffic has stayed shut since.
     pub(crate) fresh: bool,
 }
@@ -70,6 +72,10 @@ pub(crate) struct DatabaseRow {
     pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) noted: Noted,
+    /// How much disk its files took when that mattered last.
+    pub(crate) storage: Option<Bytes>,
+    /// Whether its storage quota was used up.
+    pub(crate) full: bool,
 }
 
 /// One instance, as remembered.
@@ -133,6 +139,12 @@ pub(crate) enum Change {
     },
     /// What is noted of a database is out of date from now on.
     Stale(DatabaseName),
+    /// A database's files take so much disk, and whether its quota is used up.
+    Storage {
+        name: DatabaseName,
+        used: Bytes,
+        full: bool,
+    },
     /// A database is no more, nor its instance.
     Gone {
         name: DatabaseName,

@@ -8,8 +8,10 @@ use dormouse_policy::placement::Capacity;
 use dormouse_policy::spend::{Ladder, Prices};
 use jiff::Timestamp;
 
+use crate::storage::Disk;
+
 /// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PlaneConfig {
     /// Where the catalog is.
     pub data_dir: PathBuf,
@@ -34,6 +36,8 @@ pub struct PlaneConfig {
     /// What the calendar says when the plane starts, from where it goes on with the plane's own
     /// clock; `None`: the machine's calendar is looked at. For tests.
     pub calendar: Option<Timestamp>,
+    /// The disk that holds the files of all databases; `None`: nobody looks how full it is.
+    pub disk: Option<Disk>,
     /// How long to wait for others.
     pub deadlines: Deadlines,
 }
@@ -121,6 +125,7 @@ impl PlaneConfig {
             prices: Prices::default(),
             ladder: Ladder::default(),
             calendar: None,
+            disk: None,
             deadlines: Deadlines::default(),
         }
     }

@@ -60,6 +60,12 @@ pub(crate) async fn create(
 
 async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
     let began = now();
+    if let Some(full) = world.storage.disk_full() {
+        return Err(Error::Machine {
+            doing: format!("making database '{name}'"),
+            reason: full.to_string(),
+        });
+    }
     let instance = match world.warm.claim() {
         Some(instance) => instance,
         None => prepare(world, Importance::Awaited).await?,
@@ -79,6 +85,8 @@ async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Cre
             accounts: vec![owner(stage2)],
             ..Noted::default()
         },
+        storage: None,
+        full: false,
     };
     let claim = Change::Claim(Box::new(row.clone()));
     if let Err(error) = world.catalog.write(Sync::Soon, vec![claim]).await {
@@ -215,7 +223,9 @@ fn ready(world: &Arc<World>, row: DatabaseRow, meter: SharedMeter, seen: &Observ
     let database = Database::new(row, meter);
     world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
     world.traffic.add(&name);
+    world.restrict(&database);
     world.traffic.open(&name, target);
+    world.storage.nudge.notify_one();
     let actor = Actor::made(Arc::clone(world), database, seen);
     world.spawn(actor.run(false));
 }

@@ -77,7 +77,7 @@ impl World {
             state: view.state,
             units: database.view().units,
             memory: view.figures.memory,
-            storage: None,
+            storage: view.storage,
             carried: self.traffic.carried(&database.name),
         };
         let mut meter = database.meter();
@@ -178,6 +178,7 @@ impl World {
         match self.catalog.write(Sync::Soon, changes).await {
             Ok(()) => {
                 database.change(|v| v.rung = rung);
+                self.restrict(database);
                 database.nudge.notify_one();
             }
             // the view is as it was: it is tried again with the next writing

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use dormouse_types::{Account, Bytes, InstanceId, Variables};
+use dormouse_types::{Account, Bytes, Events, InstanceId, Variables};
 
 mod admin;
 
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub globals: Vec<(String, String)>,
     /// What clients ask for when they connect; `None`: it is not known.
     pub variables: Option<Variables>,
+    /// When its event scheduler has something to do.
+    pub events: Events,
 }
 
 /// Why a server did not do as asked.

@@ -19,6 +19,7 @@ use crate::database::Database;
 use crate::lock::Lock;
 use crate::meter::Meter;
 use crate::metering::write_down;
+use crate::storage::{look_at_disk, watch};
 use crate::warm::{discard, keep_full};
 use crate::world::{Parts, World, within};
 use crate::{Error, PlaneConfig, Servers, Traffic};
@@ -84,6 +85,7 @@ pub(crate) async fn start(
     }
     let now = world.moment();
     let mut meters = world.catalog.meters(now.month().days().start)?;
+    look_at_disk(&world).await;
     for row in databases {
         let baseline = world.config.ladder.baseline;
         let meter = match meters.remove(&row.instance) {
@@ -97,6 +99,7 @@ pub(crate) async fn start(
     }
     world.spawn(write_down(Arc::clone(&world)));
     world.spawn(keep_full(Arc::clone(&world)));
+    world.spawn(watch(Arc::clone(&world)));
     Ok(world)
 }
 
@@ -155,6 +158,7 @@ async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) {
     world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
     if !dropping {
         world.traffic.add(&name);
+        world.restrict(&database);
     }
     world.spawn(Actor::found(Arc::clone(world), database).run(true));
 }

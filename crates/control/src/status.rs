@@ -49,6 +49,10 @@ pub struct Status {
     pub transactions: u32,
     /// Memory its server held when last looked at, where the driver can tell.
     pub memory: Option<Bytes>,
+    /// Disk its files took when last looked at.
+    pub storage: Option<Bytes>,
+    /// Why it may neither grow nor change, if so.
+    pub read_only: Option<String>,
     /// Why it is in this state.
     pub last_reason: String,
 }
@@ -102,6 +106,9 @@ pub struct Figures {
     /// For a change of size: compute units before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units_before: Option<Units>,
+    /// How long nobody had used it, if it was sent to sleep for that, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
 }
 
 /// One entry of the ledger.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use dormouse_driver::Driver;
-use dormouse_types::{DatabaseName, InstanceId};
+use dormouse_types::{DatabaseName, InstanceId, State};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 
@@ -18,6 +18,7 @@ use crate::lock::Lock;
 use crate::metering::Metering;
 use crate::room::Room;
 use crate::servers::Server;
+use crate::storage::Storage;
 use crate::warm::Warm;
 use crate::{Event, PlaneConfig, Servers, Traffic};
 
@@ -40,6 +41,7 @@ pub(crate) struct World {
     pub(crate) wishes: tokio::sync::Mutex<()>,
     pub(crate) metering: Metering,
     pub(crate) began: Instant,
+    pub(crate) storage: Storage,
     stopping: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
@@ -82,6 +84,7 @@ impl World {
             wishes: tokio::sync::Mutex::default(),
             metering: Metering::default(),
             began: now(),
+            storage: Storage::default(),
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),
             _lock: parts.lock,
@@ -107,6 +110,7 @@ impl World {
         self.adoption.close();
         self.warm.nudge.notify_one();
         self.metering.nudge.notify_one();
+        self.storage.nudge.notify_one();
         for database in self.databases() {
             database.nudge.notify_one();
         }
@@ -128,6 +132,12 @@ impl World {
         self.read(|d| d.known.values().cloned().collect())
     }
 
+    /// Those whose servers run.
+    pub(crate) fn active(&self) -> Vec<Arc<Database>> {
+        let active = |database: &&Arc<Database>| database.state() == State::Active;
+        self.read(|d| d.known.values().filter(active).cloned().collect())
+    }
+
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Directory) -> T) -> T {
         look(
             &self
@@ -144,6 +154,13 @@ impl World {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner),
         )
+    }
+
+    /// Tells the data path whether a database may grow and change, if that is news. To be called
+    /// whenever something that matters to it has changed.
+    pub(crate) fn restrict(&self, database: &Database) {
+        let disk = self.storage.disk_full();
+        database.restrict(disk.as_deref(), &*self.traffic);
     }
 
     /// How to reach the server of an instance.

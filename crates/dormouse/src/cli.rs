@@ -139,10 +139,13 @@ Examples:
 Examples:
   dormouse events                  the newest 100
   dormouse events shop --limit 10
-  dormouse events --follow         go on with what happens from now on")]
+  dormouse events --follow         go on with what happens from now on
+  dormouse events --trace > t      all of the ledger, for `dormouse simulate --trace t`")]
     Events(EventsArgs),
     /// Open a database in the mariadb client
     Connect(ConnectArgs),
+    /// Let a fleet of databases live through a month: what would another policy have cost?
+    Simulate(SimulateArgs),
 }
 
 /// `up`
@@ -318,6 +321,51 @@ pub(crate) struct EventsArgs {
     /// How many of the newest to show
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
+
+    /// Print all of the ledger as a trace for `dormouse simulate`
+    #[arg(long, conflicts_with_all = ["name", "follow", "limit"])]
+    pub(crate) trace: bool,
+}
+
+/// `simulate`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Needs no running dormouse. The fleet is a recorded one, or a made-up one of office apps, jobs,
+bursts, trials, steady and weekend use. The same policy decides as in `dormouse up`. Other delays
+and unit bounds are tried and compared. docs/simulator.md says what is behind the figures.
+
+Examples:
+  dormouse simulate --databases 1000 --days 30
+  dormouse simulate --databases 1000 --days 30 --idle-park 1h
+  dormouse events --trace > t && dormouse simulate --trace t --idle-suspend 1m")]
+pub(crate) struct SimulateArgs {
+    /// A recorded fleet; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["databases", "days", "seed"])]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// How many databases to make up
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) databases: u64,
+
+    /// For how many days; the first is a Monday
+    #[arg(long, value_name = "D", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3660))]
+    pub(crate) days: u64,
+
+    /// Another seed makes up another fleet of the same kind
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Suspend after this long without a statement, whatever the databases' own delay
+    #[arg(long, value_name = "D")]
+    pub(crate) idle_suspend: Option<Delay>,
+
+    /// Park after this long without a statement, likewise
+    #[arg(long, value_name = "D")]
+    pub(crate) idle_park: Option<Delay>,
+
+    /// The fewest and the most compute units, likewise
+    #[arg(long, value_name = "MIN..MAX")]
+    pub(crate) units: Option<UnitRange>,
 }
 
 /// `usage`

@@ -16,6 +16,8 @@ use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 pub(crate) mod connect;
+mod record;
+pub(crate) mod simulate;
 
 /// Runs a command to its end.
 pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome {
@@ -54,8 +56,8 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
             Command::Park(args) => done(client.park(&args.name).await, output),
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Events(args) => events(&client, args, output).await,
-            // These two are not requests; `main` runs them.
-            Command::Up(_) | Command::Connect(_) => Ok(()),
+            // These are not requests; `main` runs them.
+            Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
         }
     })
 }
@@ -185,6 +187,9 @@ async fn usage(client: &Client, args: UsageArgs, output: &Output) -> Outcome {
 }
 
 async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
+    if args.trace {
+        return record::run(client, output).await;
+    }
     let query = EventQuery {
         database: args.name,
         after: None,

@@ -148,6 +148,8 @@ pub(crate) struct Limits {
     pub(crate) interactive_timeout: Span,
     /// How long one with an open transaction may be.
     pub(crate) idle_transaction_timeout: Delay,
+    /// With less free on the disk no database may grow.
+    pub(crate) disk_reserve: Size,
 }
 
 /// `[cgroup]`
@@ -305,6 +307,7 @@ impl Default for Limits {
             wait_timeout: Span(Duration::from_secs(28_800)),
             interactive_timeout: Span(Duration::from_secs(28_800)),
             idle_transaction_timeout: Delay::Never,
+            disk_reserve: Size(Bytes::mib(1024)),
         }
     }
 }
@@ -418,6 +421,25 @@ impl TryFrom<Delay> for Span {
 impl From<Span> for Delay {
     fn from(span: Span) -> Self {
         Self::After(span.0)
+    }
+}
+
+/// A size of disk, written `512MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Size(pub(crate) Bytes);
+
+impl TryFrom<String> for Size {
+    type Error = <Bytes as FromStr>::Err;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> Self {
+        size.0.to_string()
     }
 }
 

@@ -102,6 +102,11 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("because", d.reason.clone()),
         ("process", or_none(d.pid.map(|pid| format!("pid {pid}")))),
         ("memory", or_none(d.memory.map(size))),
+        (
+            "storage",
+            d.storage.map_or("not known yet".to_owned(), size),
+        ),
+        ("read-only", or_none(d.read_only.clone())),
         ("units", format!("{} of {}", d.units.0, d.units_range)),
         ("idle suspend", d.idle_suspend.to_string()),
         ("idle park", d.idle_park.to_string()),

@@ -297,6 +297,7 @@ async fn units_change_while_it_runs(world: &dyn World) {
 }
 
 async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn World) {
+    const BURNS: u32 = 100;
     if !world.limits_cpu() {
         return;
     }
@@ -310,13 +311,16 @@ async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn Wor
             ..RUNNING
         };
         let before = throttled(ok(driver.apply(id, desired).await));
-        world.burn(id, &driver.socket(id)).await;
-        let after = throttled(ok(driver.observe(id).await));
-        assert_eq!(
-            after > before,
-            holds_back,
-            "{units} units: {before:?}, {after:?}"
-        );
+        let mut after = before;
+        // on a busy machine it may take a while until it gets as much as it is limited to
+        for _ in 0..if holds_back { BURNS } else { 1 } {
+            world.burn(id, &driver.socket(id)).await;
+            after = throttled(ok(driver.observe(id).await));
+            if after > before {
+                break;
+            }
+        }
+        assert_eq!(after > before, holds_back, "with {units} units");
     }
     ok(driver.remove(id).await);
 }

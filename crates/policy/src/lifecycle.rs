@@ -20,9 +20,11 @@ use crate::Spec;
 
 mod denied;
 mod failures;
+mod reason;
 
 pub use denied::Denied;
 pub use failures::Failures;
+pub use reason::Reason;
 
 /// While a statement runs, an active database is looked at no more often than this.
 const SOONEST_LOOK: Duration = Duration::from_millis(100);
@@ -214,6 +216,8 @@ pub enum Cause {
     StartUp,
     /// The server could not be started, or would not do as told.
     Failed,
+    /// Its files take too much disk, or no longer do.
+    Storage,
 }
 
 impl Cause {
@@ -232,6 +236,7 @@ impl Cause {
             Self::Veto => "veto",
             Self::StartUp => "start_up",
             Self::Failed => "failed",
+            Self::Storage => "storage",
         }
     }
 }
@@ -244,7 +249,7 @@ pub struct Act {
     /// Why, as a word.
     pub cause: Cause,
     /// Why, for a human.
-    pub reason: String,
+    pub reason: Reason,
 }
 
 /// What follows from what is known.
@@ -258,7 +263,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn act(verb: Verb, cause: Cause, reason: impl Into<String>) -> Self {
+    fn act(verb: Verb, cause: Cause, reason: impl Into<Reason>) -> Self {
         Self {
             act: Some(Act {
                 verb,
@@ -342,16 +347,12 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     };
     let suspend_due = due(suspend, seen.suspend_denied);
     let park_due = due(park, seen.park_denied);
-    let idle_for = || seconds(now.saturating_duration_since(idle));
+    let idle_for = Reason::Idle(now.saturating_duration_since(idle));
     if park_due.is_some_and(|t| t <= now) {
-        return Plan::act(Verb::Park, Cause::Idle, format!("idle for {}", idle_for()));
+        return Plan::act(Verb::Park, Cause::Idle, idle_for);
     }
     if suspend_due.is_some_and(|t| t <= now) {
-        return Plan::act(
-            Verb::Suspend,
-            Cause::Idle,
-            format!("idle for {}", idle_for()),
-        );
+        return Plan::act(Verb::Suspend, Cause::Idle, idle_for);
     }
     Plan::rest([suspend_due, park_due].into_iter().flatten().min())
 }
@@ -402,8 +403,8 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Some(until) => Plan::rest(sooner(Some(until.max(due)), called_at(seen))),
         None if seen.barred => Plan::act(Verb::Park, Cause::Limit, LIMIT),
         None if due <= now => {
-            let idle_for = seconds(now.saturating_duration_since(idle));
-            Plan::act(Verb::Park, Cause::Idle, format!("idle for {idle_for}"))
+            let idle_for = Reason::Idle(now.saturating_duration_since(idle));
+            Plan::act(Verb::Park, Cause::Idle, idle_for)
         }
         None => Plan::rest(sooner(Some(due), called_at(seen))),
     }
@@ -466,9 +467,8 @@ fn died(seen: &Observed, now: Instant) -> Plan {
     }
     match seen.failures.retry_at() {
         Some(at) if at > now => {
-            let pause = seconds(at - now);
-            let reason = format!("its server keeps dying: next start in {pause}");
-            Plan::act(Verb::Settle(State::Parked), Cause::Crash, reason)
+            let pause = Reason::Dying(at - now);
+            Plan::act(Verb::Settle(State::Parked), Cause::Crash, pause)
         }
         _ => Plan::act(Verb::Start, Cause::Crash, "its server died"),
     }
@@ -557,14 +557,6 @@ fn idle_since(seen: &Observed) -> Instant {
         .last_statement
         .max(seen.opened)
         .unwrap_or(seen.since)
-}
-
-fn seconds(d: Duration) -> String {
-    if d.as_secs() >= 10 {
-        format!("{} s", d.as_secs())
-    } else {
-        format!("{:.1} s", d.as_secs_f64())
-    }
 }
 
 #[cfg(test)]

@@ -82,12 +82,14 @@ impl Actor {
             schemas,
             globals,
             variables,
+            events,
         } = self.unless_wanted(snapshot).await?;
         let noted = Noted {
             accounts,
             schemas: Some(schemas),
             globals,
             variables,
+            events,
             fresh: true,
         };
         let change = Change::Note {

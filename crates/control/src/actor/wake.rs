@@ -155,11 +155,11 @@ impl Actor {
     /// Tells those who wait, and those who come, that it may not be used.
     pub(super) async fn bar(&mut self, act: Act) -> Done {
         let state = self.database.state();
-        self.world.traffic.refuse(&self.database.name, &act.reason);
+        let reason = act.reason.to_string();
+        self.world.traffic.refuse(&self.database.name, &reason);
         self.gate = Gate::Refusing;
         self.database.satisfied();
-        self.record_refusal(state, act.cause, &act.reason, now())
-            .await;
+        self.record_refusal(state, act.cause, &reason, now()).await;
         Done::Again
     }
 
@@ -177,6 +177,7 @@ impl Actor {
             reason: reason.clone(),
         };
         self.database.answer(&[Order::Wake], Err(told));
+        let reason = reason.into();
         self.record(from, &Act { reason, ..act }, now()).await;
         Done::Again
     }

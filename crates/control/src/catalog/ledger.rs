@@ -20,7 +20,7 @@ const KINDS: [EventKind; 6] = [
     EventKind::Noted,
     EventKind::Dropped,
 ];
-const CAUSES: [Cause; 11] = [
+const CAUSES: [Cause; 12] = [
     Cause::Demand,
     Cause::Idle,
     Cause::Load,
@@ -32,6 +32,7 @@ const CAUSES: [Cause; 11] = [
     Cause::Veto,
     Cause::StartUp,
     Cause::Failed,
+    Cause::Storage,
 ];
 
 /// Writes an entry and says what it became.

@@ -52,6 +52,9 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE databases ADD COLUMN variables TEXT;    -- JSON, noted like the three above
 ",
     "
+    ALTER TABLE databases ADD COLUMN events TEXT NOT NULL DEFAULT '{}';     -- JSON, noted like the above
+",
+    "
     ALTER TABLE databases ADD COLUMN units INTEGER NOT NULL DEFAULT 1;
 ",
     "
@@ -105,6 +108,10 @@ pub(super) const STEPS: &[&str] = &[
         free_bytes_out  INTEGER NOT NULL,
         PRIMARY KEY (instance, at)
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    ALTER TABLE databases ADD COLUMN storage INTEGER;   -- bytes its files took when that mattered last
+    ALTER TABLE databases ADD COLUMN full INTEGER NOT NULL DEFAULT 0;   -- whether that was its quota
 ",
 ];
 

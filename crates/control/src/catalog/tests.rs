@@ -28,8 +28,14 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
         noted: Noted {
             globals: vec![("a".to_owned(), "'b'".to_owned())],
             variables: Some([("version", "1")].into_iter().collect()),
+            events: Events {
+                next: Some(Timestamp::UNIX_EPOCH),
+                running: true,
+            },
             ..Noted::default()
         },
+        storage: None,
+        full: false,
     }
 }
 
@@ -45,6 +51,7 @@ fn entry(text: &str, reason: &str) -> Change {
         figures: Figures {
             memory: None,
             cpu_ms: Some(140),
+            idle_ms: Some(10_000),
             ..Figures::default()
         },
     }))

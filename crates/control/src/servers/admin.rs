@@ -142,6 +142,7 @@ impl Servers for AdminServers {
             schemas: admin.schemas().await?,
             globals: admin.changed_globals().await?,
             variables: Some(admin.variables().await?),
+            events: admin.events().await?,
         })
     }
 

@@ -16,7 +16,7 @@ struct Told {
     dropped: bool,
 }
 
-/// A whole life: made, used, suspended, thawed, parked, woken, parked from active by order, woken,
+/// A whole life: made, used, grown, shrunk, suspended, thawed, parked, woken, parked from active by order, woken,
 /// and another database dropped.
 async fn life(run: &Run, told: &mut Told) {
     let (shop, other) = (name("shop"), name("other"));
@@ -29,6 +29,14 @@ async fn life(run: &Run, told: &mut Told) {
     }
     told.created = true;
     run.query(&shop).await.unwrap();
+    let work = async {
+        run.demand(&shop, 900);
+        tokio::time::sleep(5 * S).await;
+        run.demand(&shop, 0);
+        tokio::time::sleep(35 * S).await;
+    };
+    // it is interrupted if its server dies
+    let _ = tokio::join!(run.lanes.statement(&run.plane, &shop, 40 * S), work);
     run.until(&shop, State::Suspended).await;
     run.query(&shop).await.unwrap();
     run.until(&shop, State::Parked).await;

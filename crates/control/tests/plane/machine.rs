@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run, Strain};
 use dormouse_engine::pool;
-use dormouse_types::{Account, Bytes, InstanceId, Transport, Units, Verifier};
+use dormouse_types::{Account, Bytes, Events, InstanceId, Transport, Units, Verifier};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -78,6 +78,12 @@ pub struct Inner {
     pub shrink_takes: Duration,
     pub start_takes: Duration,
     pub extra_account: Option<String>,
+    /// Disk that every instance takes; `None`: nobody can tell.
+    pub storage: Option<Bytes>,
+    /// When somebody asked, in order.
+    pub storage_asked: Vec<tokio::time::Instant>,
+    /// What is left of the disk.
+    pub disk_free: Bytes,
     /// CPU time of the processes of each instance that have ended since it is a database's.
     ended: BTreeMap<InstanceId, Duration>,
     next_pid: u32,
@@ -105,6 +111,9 @@ impl Machine {
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
             extra_account: None,
+            storage: Some(Bytes::mib(24)),
+            storage_asked: Vec::new(),
+            disk_free: Bytes::mib(10_000),
             ended: BTreeMap::new(),
             next_pid: 100,
         };
@@ -384,8 +393,14 @@ impl Driver for Machine {
     }
 
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error> {
-        self.lock().observed(id)?;
-        Ok(Bytes::mib(24))
+        let mut m = self.lock();
+        m.observed(id)?;
+        m.storage_asked.push(tokio::time::Instant::now());
+        let unreadable = || Error::Machine {
+            doing: "looking".to_owned(),
+            source: std::io::ErrorKind::Other.into(),
+        };
+        m.storage.ok_or_else(unreadable)
     }
 
     async fn remove(&self, id: InstanceId) -> Result<(), Error> {
@@ -503,6 +518,7 @@ impl Machine {
             schemas: vec!["mysql".to_owned(), "shop".to_owned()],
             globals: i.globals.clone(),
             variables: None,
+            events: Events::default(),
         })
         .await
     }

@@ -28,6 +28,7 @@ struct Lane {
     last_statement: Option<Instant>,
     vetoes: Vec<Veto>,
     captured: bool,
+    restricted: Option<String>,
     carried: Carried,
 }
 
@@ -86,6 +87,11 @@ impl Lanes {
         });
     }
 
+    /// Why statements that write are refused.
+    pub fn restriction(&self, name: &DatabaseName) -> Option<String> {
+        self.lock().get(name).and_then(|l| l.restricted.clone())
+    }
+
     pub fn capture_takes(&self, takes: Duration) {
         *self.capture_takes.lock().unwrap() = takes;
     }
@@ -114,11 +120,13 @@ impl Lanes {
                     self.with(name, |l| {
                         l.held -= u32::from(held);
                         l.running += 1;
+                        l.carried.statements += 1;
                     });
                     tokio::time::sleep(takes).await;
-                    self.machine.lock().burn(target.instance, takes);
+                    self.machine
+                        .lock()
+                        .burn(target.instance, takes.min(Duration::from_millis(1)));
                     self.with(name, |l| {
-                        l.carried.statements += 1;
                         l.running -= 1;
                         l.last_statement = Some(now());
                     });
@@ -154,6 +162,7 @@ impl Traffic for Lanes {
             last_statement: None,
             vetoes: Vec::new(),
             captured: false,
+            restricted: None,
             carried: Carried::default(),
         };
         self.lock().entry(name.clone()).or_insert(lane);
@@ -229,7 +238,9 @@ impl Traffic for Lanes {
             .map_or_else(Carried::default, |l| l.carried)
     }
 
-    fn restrict(&self, _: &DatabaseName, _: Option<&str>) {}
+    fn restrict(&self, name: &DatabaseName, reason: Option<&str>) {
+        self.with(name, |l| l.restricted = reason.map(ToOwned::to_owned));
+    }
 
     fn pool(&self, _: &DatabaseName) -> PoolStatus {
         PoolStatus::default()

@@ -159,6 +159,8 @@ async fn what_cannot_be_written_is_written_later() {
         units: Units(1),
         reason: String::new(),
         noted: crate::catalog::Noted::default(),
+        storage: None,
+        full: false,
     }));
     let changes = vec![Change::Meter(Arc::clone(&shop)), broken];
     catalog.write(Sync::Soon, changes).await.unwrap_err();
