@@ -18,8 +18,8 @@ pub mod pool;
 pub mod schedule;
 pub mod spec;
 pub mod spend;
-pub mod wishes;
 pub mod storage;
+pub mod wishes;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
 pub use spec::Spec;

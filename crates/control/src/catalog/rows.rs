@@ -34,7 +34,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
             "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
-             globals, fresh, variables, units FROM databases ORDER BY name",
+             globals, fresh, variables, units, events FROM databases ORDER BY name",
         )?
         .query_map([], database)?
         .collect::<Result<_, _>>()?;
@@ -71,7 +71,7 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
             globals: json(row, 9)?,
             fresh: row.get(10)?,
             variables: variables.map(|_| json(row, 11)).transpose()?,
-            events: json(row, 12)?,
+            events: json(row, 13)?,
         },
     })
 }
@@ -183,8 +183,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, instance, spec, state, since, generation, reason, \
-             accounts, schemas, globals, fresh, variables, units) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             accounts, schemas, globals, fresh, variables, units, events) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -199,7 +199,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             text(&row.noted.globals)?,
             row.noted.fresh,
             row.noted.variables.as_ref().map(text).transpose()?,
-            row.units.0
+            row.units.0,
+            text(&row.noted.events)?
         ])?;
     Ok(())
 }
