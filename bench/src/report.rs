@@ -28,7 +28,7 @@ pub(crate) struct Report {
 /// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// `M1` to `P7b`.
+    /// `H1` to `P7b`.
     id: &'static str,
     what: String,
     value: f64,
