@@ -91,6 +91,10 @@ fn measure_all(
             measure::create::run(options, &dormouse, report)?;
         }
     }
+    if wants(&[Measure::H1]) {
+        let dormouse = rig::sleepy_dormouse(options, "");
+        measure::hydration::run(options, &dormouse, report)?;
+    }
     if wants(&[Measure::P7]) {
         measure::memory::run(options, report)?;
     }

@@ -28,7 +28,7 @@ pub(crate) struct Report {
 /// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// `M1` to `P8`.
+    /// `E9` to `P8`.
     id: &'static str,
     what: String,
     value: f64,

@@ -25,6 +25,7 @@ use crate::database::Database;
 use crate::world::{World, now, within};
 use crate::{Error, EventKind, Figures};
 use scale::{Size, TICK};
+use warm_up::Asked;
 
 mod park;
 mod remove;
@@ -32,6 +33,7 @@ mod scale;
 mod settle;
 mod suspend;
 mod wake;
+mod warm_up;
 
 /// How long to wait after something failed that should not.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -59,6 +61,7 @@ pub(crate) struct Actor {
     /// Something must be carried out: a statement that arrives waits for its end.
     insists: bool,
     growing: Option<Growing>,
+    asked: Asked,
     size: Size,
     /// That what is noted is out of date is being written down.
     staling: Option<JoinHandle<Result<(), Error>>>,
@@ -106,6 +109,7 @@ impl Actor {
             last_failure: String::new(),
             insists: false,
             growing: None,
+            asked: Asked::default(),
             size: Size::default(),
             staling: None,
         })
@@ -117,6 +121,7 @@ impl Actor {
         actor.note(seen);
         actor.gate = Gate::Open;
         actor.opened = Some(now());
+        actor.asked = Asked::nothing();
         actor.grow();
         actor
     }
@@ -514,7 +519,10 @@ impl Actor {
             cause,
             reason: reason.to_string(),
             duration_ms: Some(millis(took)),
-            figures: self.database.view().figures,
+            figures: Figures {
+                hit_ratio_ppm: self.asked.ratio_ppm,
+                ..self.database.view().figures
+            },
         }
     }
 

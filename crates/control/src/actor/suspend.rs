@@ -53,6 +53,7 @@ impl Actor {
 
     /// All that comes before the freeze.
     async fn lull(&mut self) -> Result<(), Hitch> {
+        self.note_hits().await?;
         self.take_notes().await?;
         let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.shrink;
