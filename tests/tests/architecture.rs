@@ -9,11 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Crates of the product, lowest first, as ARCHITECTURE.md lists them.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "types",
     "wire",
     "session",
     "policy",
+    "sim",
     "engine",
     "driver",
     "driver-local",
@@ -24,7 +25,7 @@ const ORDER: [&str; 11] = [
 ];
 
 /// Crates without I/O, tasks or clocks.
-const PURE: [&str; 4] = ["types", "wire", "session", "policy"];
+const PURE: [&str; 5] = ["types", "wire", "session", "policy", "sim"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

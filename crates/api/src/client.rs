@@ -15,7 +15,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::error::{Envelope, ErrorBody};
-use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus};
+use crate::model::{
+    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, UsageQuery, UsageReport,
+    Wishes,
+};
 use crate::routes::ORDER_DEADLINE;
 
 /// The longest answer that is read, and the longest line of a stream, in bytes.
@@ -136,6 +139,30 @@ impl Client {
             .await
     }
 
+    /// `GET /v1/usage`, or `GET /v1/databases/NAME/usage`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn usage(
+        &self,
+        name: Option<&DatabaseName>,
+        query: UsageQuery,
+    ) -> Answer<UsageReport> {
+        let by = match query.by {
+            By::Month => "month",
+            By::Day => "day",
+            By::Minute => "minute",
+        };
+        let mut path = match name {
+            Some(name) => format!("/v1/databases/{name}/usage?by={by}"),
+            None => format!("/v1/usage?by={by}"),
+        };
+        if let Some(month) = query.month {
+            path.push_str(&format!("&month={month}"));
+        }
+        self.json(Method::GET, &path, None).await
+    }
+
     /// `GET /metrics`: text for Prometheus.
     ///
     /// # Errors
@@ -152,6 +179,16 @@ impl Client {
     pub async fn create(&self, request: &CreateRequest) -> Answer<Created> {
         let body = self.encode(request)?;
         self.json(Method::POST, "/v1/databases", Some(body)).await
+    }
+
+    /// `PATCH /v1/databases/NAME`: changes what its owner wishes.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn set(&self, name: &DatabaseName, wishes: &Wishes) -> Answer<Database> {
+        let body = self.encode(wishes)?;
+        self.json(Method::PATCH, &format!("/v1/databases/{name}"), Some(body))
+            .await
     }
 
     /// `POST /v1/databases/NAME/wake`: answers when it is awake.

@@ -5,32 +5,43 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use dormouse_control::Figures;
-use dormouse_types::{Bytes, DatabaseName, Delay, InstanceId, Pooling, State, UnitRange, Units};
+pub use dormouse_control::{By, Cap, Figures, UsageReport, UsageRow, Wishes};
+use dormouse_types::{
+    Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,
+    Units,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The account that owns a new database; clients log in as `NAME.admin`.
 pub const OWNER: &str = "admin";
 
-/// What is asked for with `POST /v1/databases`; what is left out takes the server's defaults.
+/// What is asked for with `POST /v1/databases`: a name, and beside it the fields of [`Wishes`]; what is
+/// left out takes the server's defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct CreateRequest {
     /// The new database's name.
     pub name: DatabaseName,
-    /// Suspend after this long without a statement.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_suspend: Option<Delay>,
-    /// Park after this long without a statement.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_park: Option<Delay>,
-    /// The fewest and the most compute units.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub units: Option<UnitRange>,
-    /// How its sessions share backends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pooling: Option<Pooling>,
+    /// What its owner wishes.
+    #[serde(flatten)]
+    pub wishes: Wishes,
+}
+
+impl TryFrom<serde_json::Map<String, serde_json::Value>> for CreateRequest {
+    type Error = serde_json::Error;
+
+    /// Fields that are not known are refused, which serde does not do for flattened ones.
+    fn try_from(
+        mut fields: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self, serde_json::Error> {
+        let missing = || serde::de::Error::missing_field("name");
+        let name = fields.remove("name").ok_or_else(missing)?;
+        Ok(Self {
+            name: serde_json::from_value(name)?,
+            wishes: serde_json::from_value(fields.into())?,
+        })
+    }
 }
 
 /// A database that was just made, and how to log in. The password is told this once.
@@ -88,6 +99,14 @@ pub struct Database {
     pub idle_suspend: Delay,
     /// Park after this long without a statement.
     pub idle_park: Delay,
+    /// When it is kept awake.
+    pub keep_awake: Timetable,
+    /// Whether it is woken ahead of its usual hours.
+    pub prewake: bool,
+    /// The most disk its files may take, in bytes.
+    pub storage_quota: Option<Bytes>,
+    /// The most it may cost in a calendar month.
+    pub spend_limit: Option<Money>,
     /// Client connections.
     pub sessions: u32,
     /// Statements held until the server is awake.
@@ -163,6 +182,17 @@ impl EventQuery {
             .unwrap_or(Self::DEFAULT_LIMIT)
             .min(Self::MAX_LIMIT)
     }
+}
+
+/// Which use is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UsageQuery {
+    /// That of this month; without it, of the current one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub month: Option<Month>,
+    /// How finely.
+    pub by: By,
 }
 
 /// The running `dormouse up`.

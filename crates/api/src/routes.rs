@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -13,13 +13,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use dormouse_control::{Plane, Spec, Status};
+use dormouse_control::{Plane, Status};
 use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 
 use crate::error::Failure;
 use crate::login;
 use crate::metrics;
-use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus};
+use crate::model::{
+    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, UsageQuery, UsageReport,
+    Wishes,
+};
 use crate::server::Context;
 
 mod events;
@@ -39,12 +42,14 @@ pub fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/databases", get(list).post(create))
-        .route("/v1/databases/{name}", get(show).delete(remove))
+        .route("/v1/databases/{name}", get(show).patch(set).delete(remove))
         .route("/v1/databases/{name}/pool", get(pool))
         .route("/v1/databases/{name}/sessions", get(sessions))
         .route("/v1/databases/{name}/wake", post(wake))
         .route("/v1/databases/{name}/suspend", post(suspend))
         .route("/v1/databases/{name}/park", post(park))
+        .route("/v1/databases/{name}/usage", get(usage_of))
+        .route("/v1/usage", get(usage))
         .route("/v1/events", get(list_events))
         .route("/metrics", get(figures))
         .fallback(async || Failure::new(StatusCode::NOT_FOUND, "not_found", "no such resource"))
@@ -89,6 +94,40 @@ async fn sessions(
     Ok(Json(context.plane.sessions(&parse(&name)?)?))
 }
 
+async fn usage(
+    State(context): Shared,
+    query: Result<Query<UsageQuery>, QueryRejection>,
+) -> Answer<Json<UsageReport>> {
+    report(&context, None, query).await
+}
+
+async fn usage_of(
+    State(context): Shared,
+    Path(name): Path<String>,
+    query: Result<Query<UsageQuery>, QueryRejection>,
+) -> Answer<Json<UsageReport>> {
+    report(&context, Some(parse(&name)?), query).await
+}
+
+async fn report(
+    context: &Context,
+    database: Option<DatabaseName>,
+    query: Result<Query<UsageQuery>, QueryRejection>,
+) -> Answer<Json<UsageReport>> {
+    let Query(UsageQuery { month, by }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
+    if by == By::Minute && database.is_none() {
+        return Err(Failure::invalid(
+            "use by the minute is told of one database",
+        ));
+    }
+    let wanted = dormouse_control::UsageQuery {
+        database,
+        month,
+        by,
+    };
+    Ok(Json(context.plane.usage(wanted).await?))
+}
+
 async fn figures(State(context): Shared) -> Answer<Response> {
     let text = metrics::text(&context.plane).map_err(|e| Failure::internal(e.to_string()))?;
     Ok(([(CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
@@ -98,26 +137,38 @@ async fn create(
     State(context): Shared,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<(StatusCode, Json<Created>)> {
-    let body = body.map_err(|e| match e.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(MAX_BODY),
-        _ => Failure::invalid(e.body_text()),
-    })?;
-    let request: CreateRequest = serde_json::from_slice(&body)
-        .map_err(|e| Failure::invalid(format!("the body is not what creates a database: {e}")))?;
-    let spec = Spec {
-        idle_suspend: request
-            .idle_suspend
-            .unwrap_or(context.defaults.idle_suspend),
-        idle_park: request.idle_park.unwrap_or(context.defaults.idle_park),
-        units: request.units.unwrap_or(context.defaults.units),
-        pooling: request.pooling.unwrap_or(context.defaults.pooling),
-        ..context.defaults
-    };
+    let request: CreateRequest = read(body, "creates a database")?;
+    let spec = request.wishes.applied_to(context.defaults);
     let plane = context.plane.clone();
     let name = request.name;
     let made = order(async move { plane.create(&name, spec).await }).await?;
     let answer = login::created(made.name, made.password, &context.listen);
     Ok((StatusCode::CREATED, Json(answer)))
+}
+
+async fn set(
+    State(context): Shared,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Json<Database>> {
+    let name = parse(&name)?;
+    let wishes: Wishes = read(body, "changes a database")?;
+    let plane = context.plane.clone();
+    let changed = order(async move { plane.set(&name, wishes).await }).await?;
+    Ok(Json(database(changed)))
+}
+
+/// The body as what it should be.
+fn read<T: serde::de::DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+    what: &str,
+) -> Answer<T> {
+    let body = body.map_err(|e| match e.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(MAX_BODY),
+        _ => Failure::invalid(e.body_text()),
+    })?;
+    serde_json::from_slice(&body)
+        .map_err(|e| Failure::invalid(format!("the body is not what {what}: {e}")))
 }
 
 async fn remove(State(context): Shared, Path(name): Path<String>) -> Answer<StatusCode> {
@@ -163,7 +214,7 @@ where
 
 async fn list_events(
     State(context): Shared,
-    query: Result<Query<EventQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<EventQuery>, QueryRejection>,
 ) -> Answer<Response> {
     let Query(query) = query.map_err(|e| Failure::invalid(e.body_text()))?;
     if query.follow {
@@ -204,6 +255,10 @@ fn database(status: Status) -> Database {
         pooling: status.spec.pooling,
         idle_suspend: status.spec.idle_suspend,
         idle_park: status.spec.idle_park,
+        keep_awake: status.spec.keep_awake,
+        prewake: status.spec.prewake,
+        storage_quota: status.spec.storage_quota,
+        spend_limit: status.spec.spend_limit,
         sessions: status.sessions,
         held: status.held,
         transactions: status.transactions,

@@ -4,6 +4,7 @@
 //! rest until something happens. At rest an actor of a parked database has no timer and holds no
 //! connection.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
-    Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
+    Agenda, Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
-use dormouse_policy::{Act, Cause, Verb, decide};
+use dormouse_policy::{Act, Cause, Reason, Verb, decide};
 use dormouse_types::{State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -23,9 +24,11 @@ use crate::catalog::{Change, Entry, Sync};
 use crate::database::Database;
 use crate::world::{World, now, within};
 use crate::{Error, EventKind, Figures};
+use scale::{Size, TICK};
 
 mod park;
 mod remove;
+mod scale;
 mod settle;
 mod suspend;
 mod wake;
@@ -50,10 +53,13 @@ pub(crate) struct Actor {
     suspend_denied: Option<Denied>,
     park_denied: Option<Denied>,
     failures: Failures,
+    /// Somebody ordered it to be awake though it may not be used: it is until it sleeps again.
+    pardoned: bool,
     last_failure: String,
-    /// An order is carried out: a statement that arrives waits for its end.
+    /// Something must be carried out: a statement that arrives waits for its end.
     insists: bool,
     growing: Option<Growing>,
+    size: Size,
     /// That what is noted is out of date is being written down.
     staling: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -96,9 +102,11 @@ impl Actor {
             suspend_denied: None,
             park_denied: None,
             failures: Failures::default(),
+            pardoned: false,
             last_failure: String::new(),
             insists: false,
             growing: None,
+            size: Size::default(),
             staling: None,
         }
     }
@@ -109,6 +117,7 @@ impl Actor {
         actor.note(seen);
         actor.gate = Gate::Open;
         actor.opened = Some(now());
+        actor.grow();
         actor
     }
 
@@ -124,12 +133,15 @@ impl Actor {
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
             let seen = self.observe();
-            let plan = decide(&self.database.spec, &seen, now());
+            let plan = decide(&self.database.spec(), &seen, now());
             let Some(act) = plan.act else {
+                if Box::pin(self.resize()).await {
+                    continue;
+                }
                 self.rest(plan.look_again, &mut watch).await;
                 continue;
             };
-            debug!(database = %self.database.name, verb = ?act.verb, reason = act.reason, "acting");
+            debug!(database = %self.database.name, verb = ?act.verb, reason = %act.reason, "acting");
             let ordered = act.cause == Cause::Operator;
             match Box::pin(self.act(act)).await {
                 Done::Again => {}
@@ -147,9 +159,10 @@ impl Actor {
             Verb::Suspend => self.suspend(act).await,
             Verb::Park => self.park(act).await,
             Verb::Settle(state) => self.settle(state, act).await,
+            Verb::Bar => self.bar(act).await,
             Verb::GiveUp => self.give_up(act).await,
             Verb::Drop => self.remove(act).await,
-            Verb::Refuse => Done::Refused(vec![act.reason]),
+            Verb::Refuse => Done::Refused(vec![act.reason.to_string()]),
             Verb::Rearm => {
                 self.shut_by_force();
                 Done::Again
@@ -186,6 +199,8 @@ impl Actor {
             suspend_denied: self.suspend_denied,
             park_denied: self.park_denied,
             failures: self.failures,
+            agenda: Agenda::default(),
+            barred: self.barred(),
             order,
         }
     }
@@ -205,6 +220,12 @@ impl Actor {
                 Some((_, ended)) => ended.as_mut().await,
                 None => std::future::pending().await,
             }
+        };
+        let until = if self.run == Run::Running {
+            let tick = now() + TICK;
+            Some(until.map_or(tick, |until| until.min(tick)))
+        } else {
+            until
         };
         let timer = async {
             match until {
@@ -272,6 +293,7 @@ impl Actor {
 
     /// Takes note of what the driver says.
     fn note(&mut self, seen: &Seen) {
+        self.size.note(seen, now());
         self.run = seen.run;
         if seen.process.is_some() && seen.process != self.database.view().process {
             self.born = now();
@@ -280,15 +302,16 @@ impl Actor {
             v.process = seen.process;
             v.figures = Figures {
                 memory: seen.memory,
-                cpu_ms: seen
-                    .cpu
-                    .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+                cpu_ms: seen.cpu.map(millis),
+                ..Figures::default()
             };
         });
+        self.note_room();
+        self.world.metered(&self.database, seen.cpu);
     }
 
     /// Lets statements flow, and calls the state active.
-    fn open(&mut self, reason: &str) {
+    fn open(&mut self, reason: impl Display) {
         self.gate = Gate::Open;
         self.opened = Some(now());
         self.database.satisfied();
@@ -304,16 +327,16 @@ impl Actor {
             instance: self.database.instance,
             generation: self.database.view().generation,
             socket: self.world.driver.socket(self.database.instance),
-            pooling: self.database.spec.pooling,
+            pooling: self.database.spec().pooling,
         };
         self.world.traffic.open(&self.database.name, target);
         self.world.storage.nudge.notify_one();
     }
 
-    /// Holds statements. For an order those that run are waited for, and what comes meanwhile does
+    /// Holds statements. If it must be, those that run are waited for, and what comes meanwhile does
     /// not undo it; otherwise it is not done if one is running.
     async fn shut(&mut self, act: &Act) -> bool {
-        self.insists = act.cause == Cause::Operator;
+        self.insists = insists(act);
         let traffic = &self.world.traffic;
         let shut = if self.insists {
             let limit = self.world.config.deadlines.drain;
@@ -369,7 +392,7 @@ impl Actor {
     }
 
     /// Changes the state as everybody sees it; [`Actor::record`] writes it down.
-    fn show(&mut self, state: State, reason: &str) {
+    fn show(&mut self, state: State, reason: impl Display) {
         if self.database.state() != state {
             self.since = now();
         }
@@ -378,8 +401,9 @@ impl Actor {
                 v.since = Timestamp::now();
             }
             v.state = state;
-            reason.clone_into(&mut v.reason);
+            v.reason = reason.to_string();
         });
+        self.world.metered(&self.database, None);
     }
 
     /// The state as everybody sees it, to be written down.
@@ -390,12 +414,13 @@ impl Actor {
             state: view.state,
             since: view.since,
             generation: view.generation,
+            units: view.units,
             reason: view.reason,
         }
     }
 
     /// Shows a state of transition and writes it down, with whatever belongs to it.
-    async fn intend(&mut self, state: State, reason: &str) -> Result<(), Error> {
+    async fn intend(&mut self, state: State, reason: &Reason) -> Result<(), Error> {
         self.show(state, reason);
         self.world
             .catalog
@@ -407,8 +432,9 @@ impl Actor {
     async fn record(&mut self, from: State, act: &Act, began: Instant) {
         let state = self.database.state();
         let changed = EventKind::Changed;
-        self.write_down(self.entry(changed, from, state, act.cause, &act.reason, began))
-            .await;
+        let mut entry = self.entry(changed, from, state, act.cause, &act.reason, began);
+        entry.figures.idle_ms = act.reason.idle().map(millis);
+        self.write_down(entry).await;
     }
 
     /// Writes down the state, and in the ledger that something was not done.
@@ -418,9 +444,13 @@ impl Actor {
             .await;
     }
 
-    async fn write_down(&mut self, entry: Change) {
+    async fn write_down(&mut self, entry: Entry) {
         self.marked_stale().await;
-        let changes = vec![self.state_change(), entry];
+        let changes = vec![
+            self.state_change(),
+            Change::Ledger(Box::new(entry)),
+            Change::Meter(self.database.shared_meter()),
+        ];
         let written = self.world.catalog.write(Sync::Soon, changes).await;
         self.complain(written);
     }
@@ -431,6 +461,7 @@ impl Actor {
         let changes = vec![
             self.state_change(),
             Change::Stale(self.database.name.clone()),
+            Change::Meter(self.database.shared_meter()),
         ];
         let fresh = self.database.view().notes() == Notes::Fresh;
         let sync = if fresh { Sync::Now } else { Sync::Soon };
@@ -463,20 +494,20 @@ impl Actor {
         from: State,
         to: State,
         cause: Cause,
-        reason: &str,
+        reason: impl Display,
         began: Instant,
-    ) -> Change {
-        let took = now().saturating_duration_since(began).as_millis();
-        Change::Ledger(Box::new(Entry {
+    ) -> Entry {
+        let took = now().saturating_duration_since(began);
+        Entry {
             database: self.database.name.clone(),
             event,
             from: Some(from),
             to: Some(to),
             cause,
-            reason: reason.to_owned(),
-            duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
+            reason: reason.to_string(),
+            duration_ms: Some(millis(took)),
             figures: self.database.view().figures,
-        }))
+        }
     }
 
     /// How many sessions there are.
@@ -487,7 +518,7 @@ impl Actor {
     /// Tells the driver what the process should be, and takes note of what it is. A process that
     /// died meanwhile and was replaced is a failure: the next [`Actor::look`] finds out.
     async fn apply(&mut self, run: Run, limit: Duration) -> Result<(), String> {
-        let units = self.database.spec.units_awake();
+        let units = self.database.view().units;
         let desired = dormouse_driver::Desired { run, units };
         let done = within(
             limit,
@@ -513,6 +544,15 @@ impl Actor {
             Err(reason) => Err(reason),
         }
     }
+}
+
+/// Whether an act is carried through though statements run or arrive.
+fn insists(act: &Act) -> bool {
+    matches!(act.cause, Cause::Operator | Cause::Limit)
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why something that can be abandoned was not done.

@@ -1,30 +1,33 @@
 //! One database, as its actor and everybody else share it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
+use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::catalog::{DatabaseRow, Noted};
+use crate::meter::{Meter, SharedMeter};
 use crate::{Error, Figures, Spec, Status, Traffic};
 
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
 
-/// One database. Its actor alone changes the view; others read it, and put demands and orders
-/// into the inbox.
+/// One database. Its actor alone changes the view; others read it, change what its owner wishes,
+/// and put demands and orders into the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) instance: InstanceId,
-    pub(crate) spec: Spec,
     /// Makes the actor look.
     pub(crate) nudge: Notify,
+    spec: Mutex<Spec>,
     view: watch::Sender<View>,
+    meter: SharedMeter,
     inbox: Mutex<Inbox>,
     /// Why it may not grow nor change, as the data path was told last.
     restricted: Mutex<Option<String>>,
@@ -36,10 +39,14 @@ pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
+    /// What it may use while it is awake.
+    pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) process: Option<Process>,
     pub(crate) figures: Figures,
     pub(crate) noted: Arc<Noted>,
+    /// What is done about its cost.
+    pub(crate) rung: Rung,
     /// How much disk its files take; `None` until that was looked at.
     pub(crate) storage: Option<Bytes>,
     /// How much of its quota that is.
@@ -70,29 +77,55 @@ struct Pending {
 }
 
 impl Database {
-    pub(crate) fn new(row: DatabaseRow) -> Arc<Self> {
+    pub(crate) fn new(row: DatabaseRow, meter: SharedMeter) -> Arc<Self> {
         let before = if row.full { Fill::Full } else { Fill::Fine };
         let of_quota = row.storage.zip(row.spec.storage_quota);
         let view = View {
             state: row.state,
             since: row.since,
             generation: row.generation,
+            units: row.units,
             reason: row.reason,
             process: None,
             figures: Figures::default(),
             noted: Arc::new(row.noted),
+            rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
             storage: row.storage,
             fill: of_quota.map_or(Fill::Fine, |(used, quota)| fill(used, quota, before)),
         };
         Arc::new(Self {
             name: row.name,
             instance: row.instance,
-            spec: row.spec,
+            spec: Mutex::new(row.spec),
             nudge: Notify::new(),
             view: watch::Sender::new(view),
+            meter,
             inbox: Mutex::default(),
             restricted: Mutex::default(),
         })
+    }
+
+    /// What its owner wishes.
+    pub(crate) fn spec(&self) -> Spec {
+        *self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sizes it may have now; past its spend limit, no more than the free baseline.
+    pub(crate) fn range(&self, baseline: Units) -> UnitRange {
+        let UnitRange { min, max } = self.spec().units;
+        if self.rung() < Rung::Slow {
+            return UnitRange { min, max };
+        }
+        UnitRange {
+            min: min.min(baseline),
+            max: max.min(baseline),
+        }
+    }
+
+    /// The owner has other wishes from now on.
+    pub(crate) fn set_spec(&self, spec: Spec) {
+        *self.spec.lock().unwrap_or_else(PoisonError::into_inner) = spec;
+        self.nudge.notify_one();
     }
 
     /// What is true of it now.
@@ -105,6 +138,21 @@ impl Database {
         self.view.borrow().state
     }
 
+    /// What is done about its cost now.
+    pub(crate) fn rung(&self) -> Rung {
+        self.view.borrow().rung
+    }
+
+    /// Counts what it uses.
+    pub(crate) fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to be written.
+    pub(crate) fn shared_meter(&self) -> SharedMeter {
+        Arc::clone(&self.meter)
+    }
+
     /// Sees the view now and whenever it changes.
     pub(crate) fn watch(&self) -> watch::Receiver<View> {
         self.view.subscribe()
@@ -115,15 +163,22 @@ impl Database {
         self.view.send_modify(change);
     }
 
-    /// Why it may not grow nor change now: what is true of the disk, or of itself.
+    /// Why it may not grow nor change now: what is true of itself, or of the disk.
     fn restriction(&self, disk: Option<&str>) -> Option<String> {
         let view = self.view.borrow();
         let used_up = || {
-            let (used, quota) = view.storage.zip(self.spec.storage_quota)?;
+            let (used, quota) = view.storage.zip(self.spec().storage_quota)?;
             (view.fill == Fill::Full)
                 .then(|| format!("its storage quota of {quota} is used up ({used})"))
         };
-        used_up().or_else(|| disk.map(ToOwned::to_owned))
+        let spent = || {
+            let limit = self.spec().spend_limit?;
+            (view.rung >= Rung::ReadOnly)
+                .then(|| format!("its spend limit of {limit} for this month is used up"))
+        };
+        used_up()
+            .or_else(spent)
+            .or_else(|| disk.map(ToOwned::to_owned))
     }
 
     /// Tells the data path of it, if that is news. Who comes later knows more: the view is looked
@@ -235,8 +290,12 @@ impl Database {
             pid: view.process.map(|p| p.pid),
             instance: self.instance,
             generation: view.generation,
-            spec: self.spec,
-            units: self.spec.units_awake(),
+            spec: self.spec(),
+            units: if view.process.is_some() {
+                view.units
+            } else {
+                Units(0)
+            },
             sessions: activity.sessions,
             held: activity.held,
             transactions: activity.transactions,

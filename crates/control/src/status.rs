@@ -65,6 +65,8 @@ pub enum EventKind {
     Created,
     /// It went from one state to another, or got a new server.
     Changed,
+    /// It became larger or smaller.
+    Scaled,
     /// It was to change, and did not.
     Refused,
     /// Something else worth remembering.
@@ -80,6 +82,7 @@ impl EventKind {
         match self {
             Self::Created => "created",
             Self::Changed => "changed",
+            Self::Scaled => "scaled",
             Self::Refused => "refused",
             Self::Noted => "noted",
             Self::Dropped => "dropped",
@@ -97,6 +100,15 @@ pub struct Figures {
     /// CPU time the server's process has used in its life so far, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
+    /// For a change of size: compute units after it, or those that were not to be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
+    /// For a change of size: compute units before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units_before: Option<Units>,
+    /// How long nobody had used it, if it was sent to sleep for that, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
 }
 
 /// One entry of the ledger.

@@ -164,7 +164,7 @@ async fn measure(world: &World, database: &Database, before: Option<&Look>) -> L
     let mut pause = LONGEST;
     if let Some(used) = used {
         judge(world, database, used).await;
-        if let Some(quota) = database.spec.storage_quota {
+        if let Some(quota) = database.spec().storage_quota {
             let grown = before.and_then(|look| {
                 let since = at.saturating_duration_since(look.at).as_millis().max(1);
                 let bytes = used.0.saturating_sub(look.used?.0);
@@ -187,13 +187,14 @@ async fn measure(world: &World, database: &Database, before: Option<&Look>) -> L
 pub(crate) async fn judge(world: &World, database: &Database, used: Bytes) {
     let view = database.view();
     let before = view.fill;
-    let quota = database.spec.storage_quota;
+    let quota = database.spec().storage_quota;
     let now = quota.map_or(Fill::Fine, |quota| fill(used, quota, before));
     if view.storage != Some(used) || before != now {
         database.change(|v| {
             v.storage = Some(used);
             v.fill = now;
         });
+        database.meter().storage(world.moment(), used);
     }
     if before == now {
         // what it is told may have changed

@@ -125,7 +125,7 @@ async fn make(world: &World, id: InstanceId, importance: Importance) -> Result<(
         .await
         .map_err(machine("making"))?;
     let _admitted = admit(world, importance).await?;
-    let units = world.config.defaults.units_awake();
+    let units = world.config.defaults.units.min;
     let desired = Desired {
         run: Run::Running,
         units,

@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::lock::Lock;
+use crate::metering::Metering;
+use crate::room::Room;
 use crate::servers::Server;
 use crate::storage::Storage;
 use crate::warm::Warm;
@@ -34,6 +36,11 @@ pub(crate) struct World {
     /// One permit per process that may be looked at when dormouse starts.
     pub(crate) adoption: Semaphore,
     pub(crate) warm: Warm,
+    pub(crate) room: Room,
+    /// Held while an owner's wishes are granted.
+    pub(crate) wishes: tokio::sync::Mutex<()>,
+    pub(crate) metering: Metering,
+    pub(crate) began: Instant,
     pub(crate) storage: Storage,
     stopping: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
@@ -61,6 +68,7 @@ pub(crate) struct Parts {
 
 impl World {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let room = Room::new(parts.config.capacity);
         Arc::new(Self {
             admission: Semaphore::new(parts.config.wakes_at_once.max(1)),
             adoption: Semaphore::new(8),
@@ -72,6 +80,10 @@ impl World {
             events: parts.events,
             directory: RwLock::default(),
             warm: Warm::default(),
+            room,
+            wishes: tokio::sync::Mutex::default(),
+            metering: Metering::default(),
+            began: now(),
             storage: Storage::default(),
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),
@@ -97,6 +109,7 @@ impl World {
         self.admission.close();
         self.adoption.close();
         self.warm.nudge.notify_one();
+        self.metering.nudge.notify_one();
         self.storage.nudge.notify_one();
         for database in self.databases() {
             database.nudge.notify_one();
@@ -107,6 +120,7 @@ impl World {
         if tokio::time::timeout(grace, all).await.is_err() {
             tasks.shutdown().await;
         }
+        self.write_all_meters().await;
     }
 
     pub(crate) fn find(&self, name: &DatabaseName) -> Option<Arc<Database>> {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
-use dormouse_types::{DatabaseName, Delay, Pooling, UnitRange};
+use dormouse_api::model::{By, Cap, Wishes};
+use dormouse_types::{Bytes, DatabaseName, Delay, Money, Month, Pooling, Timetable, UnitRange};
 
 use crate::Outcome;
 use crate::config::{ClientSocket, Listen};
@@ -86,6 +87,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Make a database and print how to log in
     Create(CreateArgs),
+    /// Change what a database may use and when it sleeps
+    Set(SetArgs),
     /// List the databases
     #[command(after_help = "Examples:\n  dormouse ls\n  dormouse ls --json | jq -r '.[].name'")]
     Ls,
@@ -110,6 +113,8 @@ A client can ask for itself: SHOW DORMOUSE SESSION")]
 Also GET /metrics on the API's socket. For the textfile collector of node_exporter:
   dormouse metrics > /var/lib/prometheus/node-exporter/dormouse.prom")]
     Metrics,
+    /// Show what the databases have used, and what that costs
+    Usage(UsageArgs),
     /// Wake a database now, before somebody needs it
     #[command(after_help = "A database wakes by itself when a statement for it arrives.")]
     Wake(NameArgs),
@@ -134,10 +139,13 @@ Examples:
 Examples:
   dormouse events                  the newest 100
   dormouse events shop --limit 10
-  dormouse events --follow         go on with what happens from now on")]
+  dormouse events --follow         go on with what happens from now on
+  dormouse events --trace > t      all of the ledger, for `dormouse simulate --trace t`")]
     Events(EventsArgs),
     /// Open a database in the mariadb client
     Connect(ConnectArgs),
+    /// Let a fleet of databases live through a month: what would another policy have cost?
+    Simulate(SimulateArgs),
 }
 
 /// `up`
@@ -192,25 +200,94 @@ pub(crate) struct CreateArgs {
     /// The new database's name: 1 to 63 of a-z, 0-9 and '-'
     pub(crate) name: DatabaseName,
 
-    /// Suspend after this long without a statement: 10s, 5m, 0, never
-    #[arg(long, value_name = "D")]
-    pub(crate) idle_suspend: Option<Delay>,
-
-    /// Park after this long without a statement: 5m, 1h, 0, never
-    #[arg(long, value_name = "D")]
-    pub(crate) idle_park: Option<Delay>,
-
-    /// The fewest and the most compute units (half a CPU and 2 GiB each)
-    #[arg(long, value_name = "MIN..MAX")]
-    pub(crate) units: Option<UnitRange>,
-
-    /// Whether sessions share backends: statement (they do), session (each keeps its own)
-    #[arg(long, value_name = "KIND")]
-    pub(crate) pooling: Option<Pooling>,
+    #[command(flatten)]
+    pub(crate) wishes: WishArgs,
 
     /// Do not save the password for `dormouse connect`
     #[arg(long)]
     pub(crate) no_save: bool,
+}
+
+/// `set`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is not given stays as it is. It holds at once, without a restart; a new size within seconds.
+
+Examples:
+  dormouse set shop --units 1..4
+  dormouse set shop --keep-awake 'mon-fri 08:00-18:00'
+  dormouse set shop --storage-quota 20GiB --spend-limit 12.50
+  dormouse set shop --spend-limit none")]
+pub(crate) struct SetArgs {
+    /// The database
+    pub(crate) name: DatabaseName,
+
+    #[command(flatten)]
+    pub(crate) wishes: WishArgs,
+}
+
+/// What an owner can wish of a database.
+#[derive(Debug, Args)]
+pub(crate) struct WishArgs {
+    /// Suspend after this long without a statement: 10s, 5m, 0, never
+    #[arg(long, value_name = "D")]
+    idle_suspend: Option<Delay>,
+
+    /// Park after this long without a statement: 5m, 1h, 0, never
+    #[arg(long, value_name = "D")]
+    idle_park: Option<Delay>,
+
+    /// The fewest and the most compute units (half a CPU and 2 GiB each); it grows and shrinks
+    /// between them with its load
+    #[arg(long, value_name = "MIN..MAX")]
+    units: Option<UnitRange>,
+
+    /// Whether sessions share backends: statement (they do), session (each keeps its own)
+    #[arg(long, value_name = "KIND")]
+    pooling: Option<Pooling>,
+
+    /// Hours in which it is awake whether used or not: 'mon-fri 08:00-18:00', or never
+    #[arg(long, value_name = "HOURS")]
+    keep_awake: Option<Timetable>,
+
+    /// Whether to wake it ahead of the hours in which it was used on earlier days
+    #[arg(long, value_name = "BOOL")]
+    prewake: Option<bool>,
+
+    /// The most disk its files may take (20GiB), after which it can be read and emptied only; or
+    /// none
+    #[arg(long, value_name = "SIZE")]
+    storage_quota: Option<Cap<Bytes>>,
+
+    /// The most it may cost in a calendar month (12.50), or none; [prices] and [spend] of the
+    /// configuration say what it costs and what follows
+    #[arg(long, value_name = "AMOUNT")]
+    spend_limit: Option<Cap<Money>>,
+}
+
+impl From<WishArgs> for Wishes {
+    fn from(args: WishArgs) -> Self {
+        let WishArgs {
+            idle_suspend,
+            idle_park,
+            units,
+            pooling,
+            keep_awake,
+            prewake,
+            storage_quota,
+            spend_limit,
+        } = args;
+        Self {
+            idle_suspend,
+            idle_park,
+            units,
+            pooling,
+            keep_awake,
+            prewake,
+            storage_quota,
+            spend_limit,
+        }
+    }
 }
 
 /// A command about one database.
@@ -244,6 +321,91 @@ pub(crate) struct EventsArgs {
     /// How many of the newest to show
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
+
+    /// Print all of the ledger as a trace for `dormouse simulate`
+    #[arg(long, conflicts_with_all = ["name", "follow", "limit"])]
+    pub(crate) trace: bool,
+}
+
+/// `simulate`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Needs no running dormouse. The fleet is a recorded one, or a made-up one of office apps, jobs,
+bursts, trials, steady and weekend use. The same policy decides as in `dormouse up`. Other delays
+and unit bounds are tried and compared. docs/simulator.md says what is behind the figures.
+
+Examples:
+  dormouse simulate --databases 1000 --days 30
+  dormouse simulate --databases 1000 --days 30 --idle-park 1h
+  dormouse events --trace > t && dormouse simulate --trace t --idle-suspend 1m")]
+pub(crate) struct SimulateArgs {
+    /// A recorded fleet; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["databases", "days", "seed"])]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// How many databases to make up
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) databases: u64,
+
+    /// For how many days; the first is a Monday
+    #[arg(long, value_name = "D", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3660))]
+    pub(crate) days: u64,
+
+    /// Another seed makes up another fleet of the same kind
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Suspend after this long without a statement, whatever the databases' own delay
+    #[arg(long, value_name = "D")]
+    pub(crate) idle_suspend: Option<Delay>,
+
+    /// Park after this long without a statement, likewise
+    #[arg(long, value_name = "D")]
+    pub(crate) idle_park: Option<Delay>,
+
+    /// The fewest and the most compute units, likewise
+    #[arg(long, value_name = "MIN..MAX")]
+    pub(crate) units: Option<UnitRange>,
+}
+
+/// `usage`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+CPU is the time that a database's server has run; memory is what it is allotted while awake and what
+it holds while suspended; storage is its files, awake or not; statements and traffic are those of its
+clients. A database that was dropped is told of too: what it used is still owed.
+
+Costs are shown if [prices] of the configuration sets any; past its spend limit a database has a free
+baseline, which is in its use and not in its cost. Months and days are those of UTC. A crash of
+dormouse loses no CPU, memory or storage, and at most a few seconds' statements and traffic.
+
+Examples:
+  dormouse usage                        this month, one line for each database
+  dormouse usage shop                   the same month by day
+  dormouse usage --month 2026-03
+  dormouse usage --json | jq '.rows[] | {database, cpu_h: (.used.cpu_us / 3.6e9)}'
+  dormouse usage shop --by minute --json")]
+pub(crate) struct UsageArgs {
+    /// Only this database's
+    pub(crate) name: Option<DatabaseName>,
+
+    /// The calendar month [default: this one]
+    #[arg(long, value_name = "YYYY-MM")]
+    pub(crate) month: Option<Month>,
+
+    /// How finely: month, day, or, for one database, minute (those in which it was awake, of the
+    /// last five weeks) [default: day for one database, else month]
+    #[arg(long, value_name = "SPAN", value_parser = by)]
+    pub(crate) by: Option<By>,
+}
+
+fn by(text: &str) -> Result<By, &'static str> {
+    match text {
+        "month" => Ok(By::Month),
+        "day" => Ok(By::Day),
+        "minute" => Ok(By::Minute),
+        _ => Err("write month, day or minute"),
+    }
 }
 
 /// `connect`

@@ -4,18 +4,20 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use dormouse_api::error::ErrorBody;
-use dormouse_api::model::{CreateRequest, Created, Database, EventQuery};
+use dormouse_api::model::{By, CreateRequest, Created, Database, EventQuery, UsageQuery, Wishes};
 use dormouse_api::{Client, client::ClientError};
 use dormouse_types::DatabaseName;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs};
+use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, SetArgs, UsageArgs};
 use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 pub(crate) mod connect;
+mod record;
+pub(crate) mod simulate;
 
 /// Runs a command to its end.
 pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome {
@@ -23,6 +25,7 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
     block_on(async {
         match command {
             Command::Create(args) => create(&client, data_dir, args, output).await,
+            Command::Set(args) => set(&client, args, output).await,
             Command::Ls => {
                 let all = client.databases().await.map_err(told)?;
                 output.result(&all, |colours| {
@@ -47,13 +50,14 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
                 let text = client.metrics().await.map_err(told)?;
                 output.result(&text, |_| text.clone())
             }
+            Command::Usage(args) => usage(&client, args, output).await,
             Command::Wake(args) => done(client.wake(&args.name).await, output),
             Command::Suspend(args) => done(client.suspend(&args.name).await, output),
             Command::Park(args) => done(client.park(&args.name).await, output),
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Events(args) => events(&client, args, output).await,
-            // These two are not requests; `main` runs them.
-            Command::Up(_) | Command::Connect(_) => Ok(()),
+            // These are not requests; `main` runs them.
+            Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
         }
     })
 }
@@ -83,10 +87,7 @@ fn told(error: ClientError) -> ErrorBody {
 async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Output) -> Outcome {
     let request = CreateRequest {
         name: args.name,
-        idle_suspend: args.idle_suspend,
-        idle_park: args.idle_park,
-        pooling: args.pooling,
-        units: args.units,
+        wishes: args.wishes.into(),
     };
     let created = client.create(&request).await.map_err(told)?;
     // The result first: it is the only place where the password is for certain.
@@ -96,6 +97,18 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
         output.remark(&format!("or: dormouse connect {}", created.name));
     }
     Ok(())
+}
+
+async fn set(client: &Client, args: SetArgs, output: &Output) -> Outcome {
+    let wishes = args.wishes.into();
+    if wishes == Wishes::default() {
+        let hint = "name at least one, as in: dormouse set shop --units 1..4";
+        return Err(ErrorBody::new("invalid", "nothing to change was named").with_hint(hint));
+    }
+    let changed = client.set(&args.name, &wishes).await.map_err(told)?;
+    output.result(&changed, |colours| {
+        format::database(&changed, Timestamp::now(), colours)
+    })
 }
 
 fn created_text(created: &Created, colours: Colours) -> String {
@@ -156,7 +169,27 @@ fn confirm(name: &DatabaseName) -> Outcome {
     }
 }
 
+async fn usage(client: &Client, args: UsageArgs, output: &Output) -> Outcome {
+    let one = if args.name.is_some() {
+        By::Day
+    } else {
+        By::Month
+    };
+    let query = UsageQuery {
+        month: args.month,
+        by: args.by.unwrap_or(one),
+    };
+    let report = client
+        .usage(args.name.as_ref(), query)
+        .await
+        .map_err(told)?;
+    output.result(&report, |colours| format::usage(&report, colours))
+}
+
 async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
+    if args.trace {
+        return record::run(client, output).await;
+    }
     let query = EventQuery {
         database: args.name,
         after: None,

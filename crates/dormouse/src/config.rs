@@ -8,7 +8,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use dormouse_api::ErrorBody;
-use dormouse_types::{Bytes, Delay, Pooling, UnitRange, Units};
+use dormouse_api::model::Cap;
+use dormouse_control::{Ladder, Prices};
+use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -38,6 +40,10 @@ pub(crate) struct Config {
     pub(crate) pool: Pool,
     /// Limits against overload and abuse.
     pub(crate) limits: Limits,
+    /// What use costs.
+    pub(crate) prices: Prices,
+    /// What is done as a database's cost nears its limit.
+    pub(crate) spend: Spend,
     /// Control groups.
     pub(crate) cgroup: Cgroup,
 }
@@ -86,8 +92,14 @@ pub(crate) struct Defaults {
     pub(crate) units: UnitRange,
     /// How sessions share backends.
     pub(crate) pooling: Pooling,
-    /// The most disk its files may take; `None`: what the disk has.
-    pub(crate) storage_quota: Option<Size>,
+    /// When it is kept awake.
+    pub(crate) keep_awake: Timetable,
+    /// Whether it is woken ahead of its usual hours.
+    pub(crate) prewake: bool,
+    /// The most disk its files may take.
+    pub(crate) storage_quota: Cap<Bytes>,
+    /// The most it may cost in a calendar month.
+    pub(crate) spend_limit: Cap<Money>,
 }
 
 /// `[pool]`
@@ -148,6 +160,90 @@ pub(crate) struct Cgroup {
     pub(crate) mode: CgroupMode,
 }
 
+/// `[spend]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Spend {
+    /// The percentages of its limit at which a warning is noted.
+    pub(crate) warn: Vec<u8>,
+    /// The one from which on it has no more than the baseline.
+    pub(crate) slow: Share,
+    /// The one from which on it can be read and emptied only.
+    pub(crate) read_only: Share,
+    /// The one from which on it sleeps.
+    pub(crate) asleep: Share,
+    /// The compute units that are free then.
+    pub(crate) baseline: Units,
+}
+
+impl Default for Spend {
+    fn default() -> Self {
+        let Ladder {
+            warn,
+            slow,
+            read_only,
+            asleep,
+            baseline,
+        } = Ladder::default();
+        Self {
+            warn,
+            slow: Share(slow),
+            read_only: Share(read_only),
+            asleep: Share(asleep),
+            baseline,
+        }
+    }
+}
+
+impl Spend {
+    /// What the plane is told.
+    pub(crate) fn ladder(&self) -> Ladder {
+        Ladder {
+            warn: self.warn.clone(),
+            slow: self.slow.0,
+            read_only: self.read_only.0,
+            asleep: self.asleep.0,
+            baseline: self.baseline,
+        }
+    }
+}
+
+/// A percentage of a limit, or `"never"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub(crate) struct Share(pub(crate) Option<u16>);
+
+/// How a [`Share`] is written.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum NumberOrWord {
+    Number(u16),
+    Word(String),
+}
+
+impl TryFrom<NumberOrWord> for Share {
+    type Error = String;
+
+    fn try_from(written: NumberOrWord) -> Result<Self, String> {
+        match written {
+            NumberOrWord::Number(percent) => Ok(Self(Some(percent))),
+            NumberOrWord::Word(word) if word == "never" => Ok(Self(None)),
+            NumberOrWord::Word(word) => Err(format!(
+                "'{word}' is no share of a limit: write a percentage (100) or \"never\""
+            )),
+        }
+    }
+}
+
+impl From<Share> for NumberOrWord {
+    fn from(share: Share) -> Self {
+        match share.0 {
+            Some(percent) => Self::Number(percent),
+            None => Self::Word("never".to_owned()),
+        }
+    }
+}
+
 /// Whether control groups are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -175,7 +271,10 @@ impl Default for Defaults {
                 max: Units(2),
             },
             pooling: Pooling::default(),
-            storage_quota: None,
+            keep_awake: Timetable::default(),
+            prewake: false,
+            storage_quota: Cap(None),
+            spend_limit: Cap(None),
         }
     }
 }
@@ -404,6 +503,12 @@ impl Config {
             return invalid(
                 "a limit is 0: nothing would be let through",
                 "use 1 or more",
+            );
+        }
+        if let Err(error) = self.spend.ladder().check() {
+            return invalid(
+                &format!("[spend]: {error}"),
+                "write them as in 50, 80, 95, 100",
             );
         }
         if self

@@ -258,9 +258,11 @@ fn spec(config: &Config) -> Spec {
         idle_suspend: defaults.idle_suspend,
         idle_park: defaults.idle_park,
         pooling: defaults.pooling,
+        keep_awake: defaults.keep_awake,
+        prewake: defaults.prewake,
+        storage_quota: defaults.storage_quota.0,
+        spend_limit: defaults.spend_limit.0,
         units: defaults.units,
-        storage_quota: defaults.storage_quota.map(|quota| quota.0),
-        ..Spec::default()
     }
 }
 
@@ -269,6 +271,8 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         warm_pool: config.warm_pool.size,
         databases_most: config.limits.databases,
         defaults: spec(config),
+        prices: config.prices.clone(),
+        ladder: config.spend.ladder(),
         disk: Some(Disk::new(config.limits.disk_reserve.0, {
             let data_dir = data_dir.to_owned();
             move || data_dir::free(&data_dir)

@@ -21,6 +21,7 @@ use crate::{Secret, Version};
 
 mod accounts;
 mod buffer_pool;
+mod events;
 mod locks;
 mod settings;
 
@@ -64,6 +65,9 @@ pub enum AdminError {
         /// How long was waited.
         after: Duration,
     },
+    /// What was waited for was ended by somebody else.
+    #[error("{0} was cut off")]
+    Cut(&'static str),
     /// The server's answer cannot be understood.
     #[error("the server's answer cannot be understood: {0}")]
     Protocol(String),

@@ -19,6 +19,8 @@ pub mod schedule;
 pub mod spec;
 pub mod spend;
 pub mod storage;
+pub mod wishes;
 
-pub use lifecycle::{Act, Cause, Observed, Plan, Verb, decide};
+pub use lifecycle::{Act, Cause, Observed, Plan, Reason, Verb, decide};
 pub use spec::Spec;
+pub use wishes::{Cap, Wishes};

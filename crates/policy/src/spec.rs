@@ -44,11 +44,3 @@ impl Default for Spec {
         }
     }
 }
-
-impl Spec {
-    /// What an awake database has: the most it may get, since nothing scales it yet.
-    #[must_use]
-    pub fn units_awake(&self) -> Units {
-        self.units.max
-    }
-}

@@ -5,7 +5,9 @@
 
 pub mod account;
 pub mod delay;
+pub mod events;
 pub mod money;
+pub mod month;
 pub mod name;
 pub mod pool;
 pub mod state;
@@ -17,7 +19,9 @@ pub mod variables;
 
 pub use account::{Account, Expiry, Transport, Verifier};
 pub use delay::Delay;
+pub use events::Events;
 pub use money::Money;
+pub use month::Month;
 pub use name::{DatabaseName, InstanceId};
 pub use pool::{Doing, PoolStatus, SessionStatus};
 pub use state::State;

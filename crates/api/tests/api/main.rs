@@ -11,7 +11,7 @@ mod world;
 use std::os::unix::fs::PermissionsExt;
 
 use dormouse_api::client::ClientError;
-use dormouse_api::model::{CreateRequest, EventQuery};
+use dormouse_api::model::{CreateRequest, EventQuery, Wishes};
 use dormouse_types::{DatabaseName, Delay, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -25,10 +25,7 @@ fn name(text: &str) -> DatabaseName {
 fn request(text: &str) -> CreateRequest {
     CreateRequest {
         name: name(text),
-        idle_suspend: None,
-        idle_park: None,
-        pooling: None,
-        units: None,
+        wishes: Wishes::default(),
     }
 }
 
@@ -103,12 +100,45 @@ async fn a_database_is_made_listed_ordered_about_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_its_owner_wishes_later_holds_from_then_on() {
+    let world = World::start().await;
+    let shop = name("shop");
+    world.client().create(&request("shop")).await.unwrap();
+    let wishes = Wishes {
+        units: Some("2..8".parse().unwrap()),
+        storage_quota: Some("20GiB".parse().unwrap()),
+        spend_limit: Some("12.50".parse().unwrap()),
+        keep_awake: Some("mon-fri 08:00-18:00".parse().unwrap()),
+        ..Wishes::default()
+    };
+    let before = world.client().database(&shop).await.unwrap();
+    let told = world.client().set(&shop, &wishes).await.unwrap();
+    assert_eq!(told.units_range.to_string(), "2..8");
+    assert_eq!(told.storage_quota.map(|b| b.0), Some(20 << 30));
+    assert_eq!(told.keep_awake.to_string(), "mon-fri 08:00-18:00");
+    assert_eq!(told.idle_park, before.idle_park);
+    let nothing = Wishes {
+        spend_limit: Some("none".parse().unwrap()),
+        ..Wishes::default()
+    };
+    let told = world.client().set(&shop, &nothing).await.unwrap();
+    assert_eq!((told.spend_limit, told.prewake), (None, false));
+    let (code, _) = raw(&world, "PATCH /v1/databases/shop", r#"{"unit": "1..2"}"#).await;
+    assert_eq!(code, 400);
+    let missing = world.client().set(&name("nobody"), &nothing).await;
+    assert_eq!(refusal(missing).0, "not_found");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_for_wins_over_the_defaults() {
     let world = World::start().await;
     let asked = CreateRequest {
-        idle_park: Some("1h".parse().unwrap()),
-        pooling: None,
-        units: Some("2..4".parse().unwrap()),
+        wishes: Wishes {
+            idle_park: Some("1h".parse().unwrap()),
+            units: Some("2..4".parse().unwrap()),
+            ..Wishes::default()
+        },
         ..request("shop")
     };
     world.client().create(&asked).await.unwrap();
@@ -287,6 +317,8 @@ async fn clients_and_backends_are_shown_and_counted() {
         "dormouse_leases_total{database=\"shop\"} 0",
         "dormouse_databases{state=\"active\"} 1",
         "# TYPE dormouse_lease_seconds counter",
+        "dormouse_cpu_seconds_total{database=\"shop\"} 0.0",
+        "# TYPE dormouse_memory_byte_seconds counter",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }

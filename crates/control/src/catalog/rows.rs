@@ -1,6 +1,6 @@
 //! Databases and instances as rows.
 
-use dormouse_types::{Bytes, InstanceId};
+use dormouse_types::{Bytes, InstanceId, Units};
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
@@ -34,7 +34,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
             "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
-             globals, fresh, variables, storage, full FROM databases ORDER BY name",
+             globals, fresh, variables, units, storage, full, events FROM databases ORDER BY name",
         )?
         .query_map([], database)?
         .collect::<Result<_, _>>()?;
@@ -56,7 +56,7 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
     let generation: i64 = row.get(5)?;
     let schemas: Option<String> = row.get(8)?;
     let variables: Option<String> = row.get(11)?;
-    let storage: Option<i64> = row.get(12)?;
+    let storage: Option<i64> = row.get(13)?;
     Ok(DatabaseRow {
         name: parsed(row, 0)?,
         instance: InstanceId(row.get(1)?),
@@ -64,6 +64,7 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
         state: parsed(row, 3)?,
         since: Timestamp::from_millisecond(row.get(4)?).map_err(|e| bad(4, e.into()))?,
         generation: generation.cast_unsigned(),
+        units: Units(row.get(12)?),
         reason: row.get(6)?,
         noted: Noted {
             accounts: json(row, 7)?,
@@ -71,9 +72,10 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
             globals: json(row, 9)?,
             fresh: row.get(10)?,
             variables: variables.map(|_| json(row, 11)).transpose()?,
+            events: json(row, 15)?,
         },
         storage: storage.map(|bytes| Bytes(bytes.cast_unsigned())),
-        full: row.get(13)?,
+        full: row.get(14)?,
     })
 }
 
@@ -120,26 +122,33 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             state,
             since,
             generation,
+            units,
             reason,
         } => {
             connection
                 .prepare_cached(
-                    "UPDATE databases SET state = ?2, since = ?3, generation = ?4, reason = ?5 \
-                     WHERE name = ?1",
+                    "UPDATE databases SET state = ?2, since = ?3, generation = ?4, reason = ?5, \
+                     units = ?6 WHERE name = ?1",
                 )?
                 .execute(params![
                     name.as_str(),
                     state.as_str(),
                     since.as_millisecond(),
                     generation.cast_signed(),
-                    reason
+                    reason,
+                    units.0
                 ])?;
+        }
+        Change::Spec { name, spec } => {
+            connection
+                .prepare_cached("UPDATE databases SET spec = ?2 WHERE name = ?1")?
+                .execute(params![name.as_str(), text(spec)?])?;
         }
         Change::Note { name, noted } => {
             connection
                 .prepare_cached(
                     "UPDATE databases SET accounts = ?2, schemas = ?3, globals = ?4, fresh = ?5, \
-                     variables = ?6 \
+                     variables = ?6, events = ?7 \
                      WHERE name = ?1",
                 )?
                 .execute(params![
@@ -148,7 +157,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                     noted.schemas.as_ref().map(text).transpose()?,
                     text(&noted.globals)?,
                     noted.fresh,
-                    noted.variables.as_ref().map(text).transpose()?
+                    noted.variables.as_ref().map(text).transpose()?,
+                    text(&noted.events)?
                 ])?;
         }
         Change::Stale(name) => {
@@ -169,7 +179,7 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                 .prepare_cached("DELETE FROM instances WHERE id = ?1")?
                 .execute([instance.0])?;
         }
-        Change::Ledger(_) => {}
+        Change::Ledger(_) | Change::Meter(_) => {}
     }
     Ok(())
 }
@@ -181,8 +191,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, instance, spec, state, since, generation, reason, \
-             accounts, schemas, globals, fresh, variables, storage, full) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             accounts, schemas, globals, fresh, variables, units, storage, full, events) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -197,8 +207,10 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             text(&row.noted.globals)?,
             row.noted.fresh,
             row.noted.variables.as_ref().map(text).transpose()?,
+            row.units.0,
             row.storage.map(|bytes| bytes.0.cast_signed()),
-            row.full
+            row.full,
+            text(&row.noted.events)?
         ])?;
     Ok(())
 }

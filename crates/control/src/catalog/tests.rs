@@ -23,10 +23,15 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
         state: State::Creating,
         since: Timestamp::from_millisecond(1_700_000_000_000).unwrap(),
         generation: 1,
+        units: Units(1),
         reason: "it was created".to_owned(),
         noted: Noted {
             globals: vec![("a".to_owned(), "'b'".to_owned())],
             variables: Some([("version", "1")].into_iter().collect()),
+            events: Events {
+                next: Some(Timestamp::UNIX_EPOCH),
+                running: true,
+            },
             ..Noted::default()
         },
         storage: None,
@@ -46,6 +51,8 @@ fn entry(text: &str, reason: &str) -> Change {
         figures: Figures {
             memory: None,
             cpu_ms: Some(140),
+            idle_ms: Some(10_000),
+            ..Figures::default()
         },
     }))
 }
@@ -74,6 +81,7 @@ async fn it_reads_what_it_wrote() {
     shop.noted.fresh = true;
     shop.state = State::Suspended;
     shop.generation = u64::MAX;
+    shop.units = Units(3);
     let changes = vec![
         Change::Note {
             name: shop.name.clone(),
@@ -84,6 +92,7 @@ async fn it_reads_what_it_wrote() {
             state: shop.state,
             since: shop.since,
             generation: shop.generation,
+            units: Units(3),
             reason: shop.reason.clone(),
         },
     ];
@@ -232,21 +241,16 @@ async fn the_ledger_stays_within_its_bounds() {
 #[test]
 fn accounts_that_an_earlier_format_noted_are_read() {
     let dir = tempfile::tempdir().unwrap();
-    drop(open(dir.path()));
     let raw = Connection::open(dir.path().join(FILE)).unwrap();
+    raw.execute_batch(schema::STEPS[0]).unwrap();
     let account = |name: &str, tls: bool| {
         format!(
             r#"{{"user":"{name}","host":"%","verifiers":[],"locked":false,"require_tls":{tls},"enrolled":true}}"#
         )
     };
     let accounts = format!("[{},{}]", account("a", false), account("b", true));
-    raw.execute_batch(
-        "INSERT INTO instances VALUES (1, 'claimed', 'v');
-         ALTER TABLE databases DROP COLUMN variables;
-         ALTER TABLE databases DROP COLUMN storage;
-         ALTER TABLE databases DROP COLUMN full; PRAGMA user_version = 1;",
-    )
-    .unwrap();
+    raw.execute_batch("INSERT INTO instances VALUES (1, 'claimed', 'v'); PRAGMA user_version = 1;")
+        .unwrap();
     raw.execute(
         "INSERT INTO databases VALUES ('shop', 1, ?1, 'parked', 0, 1, '', ?2, NULL, '[]', 1)",
         [serde_json::to_string(&Spec::default()).unwrap(), accounts],
@@ -275,8 +279,9 @@ fn a_newer_catalog_is_not_touched() {
         .unwrap();
     let path = dir.path().join(FILE);
     let expected = format!(
-        "the catalog {}: it has format 99, this dormouse knows up to 4",
-        path.display()
+        "the catalog {}: it has format 99, this dormouse knows up to {}",
+        path.display(),
+        schema::STEPS.len()
     );
     assert_eq!(error.to_string(), expected);
     assert_eq!(error.hint(), "run the newer dormouse that wrote it");

@@ -217,10 +217,11 @@ pub(super) fn second_before(samples: &[Sample]) -> Option<Spell> {
 
 /// All 30 s, if there are as many and no gap is in them.
 pub(super) fn full(samples: &[Sample]) -> Option<Spell> {
+    let spell = before(samples, FULL)?;
     let gapless = samples
         .windows(2)
         .all(|two| matches!(two, [a, b] if b.at.saturating_duration_since(a.at) <= GAP));
-    before(samples, FULL).filter(|_| gapless)
+    gapless.then_some(spell)
 }
 
 /// The second in which most CPU was used for its length.

@@ -1,0 +1,127 @@
+//! What an owner asks to be changed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange};
+use serde::{Deserialize, Serialize};
+
+use crate::Spec;
+
+/// What an owner asks for; what is left out stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wishes {
+    /// Suspend after this long without a statement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_suspend: Option<Delay>,
+    /// Park after this long without a statement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_park: Option<Delay>,
+    /// The fewest and the most compute units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<UnitRange>,
+    /// How its sessions share backends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// When it is kept awake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_awake: Option<Timetable>,
+    /// Whether it is woken ahead of its usual hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prewake: Option<bool>,
+    /// The most disk its files may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_quota: Option<Cap<Bytes>>,
+    /// The most it may cost in a calendar month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend_limit: Option<Cap<Money>>,
+}
+
+impl Wishes {
+    /// What holds when the wishes are granted.
+    #[must_use]
+    pub fn applied_to(self, spec: Spec) -> Spec {
+        Spec {
+            idle_suspend: self.idle_suspend.unwrap_or(spec.idle_suspend),
+            idle_park: self.idle_park.unwrap_or(spec.idle_park),
+            units: self.units.unwrap_or(spec.units),
+            pooling: self.pooling.unwrap_or(spec.pooling),
+            keep_awake: self.keep_awake.unwrap_or(spec.keep_awake),
+            prewake: self.prewake.unwrap_or(spec.prewake),
+            storage_quota: self.storage_quota.map_or(spec.storage_quota, |cap| cap.0),
+            spend_limit: self.spend_limit.map_or(spec.spend_limit, |cap| cap.0),
+        }
+    }
+}
+
+/// An upper limit, or none. Written as what it limits is written, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    try_from = "String",
+    into = "String",
+    bound(
+        serialize = "T: fmt::Display + Clone",
+        deserialize = "T: FromStr, T::Err: fmt::Display"
+    )
+)]
+pub struct Cap<T>(pub Option<T>);
+
+impl<T: FromStr> FromStr for Cap<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|limit| Self(Some(limit)))
+    }
+}
+
+impl<T: FromStr> TryFrom<String> for Cap<T> {
+    type Error = T::Err;
+
+    fn try_from(text: String) -> Result<Self, T::Err> {
+        text.parse()
+    }
+}
+
+impl<T: fmt::Display> From<Cap<T>> for String {
+    fn from(cap: Cap<T>) -> Self {
+        cap.to_string()
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Cap<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(limit) => limit.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_stays_and_a_cap_can_be_taken_away() {
+        let before = Spec {
+            storage_quota: Some(Bytes::mib(64)),
+            prewake: true,
+            ..Spec::default()
+        };
+        assert_eq!(Wishes::default().applied_to(before), before);
+        let wishes = Wishes {
+            storage_quota: "none".parse().ok(),
+            spend_limit: "12.50".parse().ok(),
+            ..Wishes::default()
+        };
+        let after = wishes.applied_to(before);
+        assert_eq!(after.storage_quota, None);
+        assert_eq!(after.spend_limit, Some(Money(12_500_000)));
+        assert!(after.prewake);
+        assert!("some".parse::<Cap<Money>>().is_err());
+    }
+}

@@ -1,0 +1,69 @@
+//! Numbers by chance that a seed repeats, on every machine.
+
+use crate::time::Micros;
+
+/// A small generator of numbers (SplitMix64, Steele, Lea and Flood 2014).
+#[derive(Debug, Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// The numbers of one database of a fleet.
+    pub(crate) fn of(seed: u64, database: u64) -> Self {
+        let mut random = Self(seed);
+        let fleet = random.next();
+        Self(fleet ^ database.wrapping_mul(0xd1b5_4a32_d192_ed03))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `most`; 0 if there is none.
+    pub(crate) fn below(&mut self, most: u64) -> u64 {
+        let wide = u128::from(self.next()) * u128::from(most);
+        (wide >> 64) as u64
+    }
+
+    /// Above 0 and at most 1.
+    fn share(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A wait without memory, of this mean: what lies between two things that happen by chance.
+    pub(crate) fn wait(&mut self, mean: Micros) -> Micros {
+        (-self.share().ln() * mean as f64) as Micros
+    }
+
+    /// A number of at least `least`, mostly near it and rarely far above: Pareto with the given
+    /// exponent.
+    pub(crate) fn heavy(&mut self, least: f64, exponent: f64, most: f64) -> u32 {
+        (least * self.share().powf(-1.0 / exponent)).min(most) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_its_numbers_and_databases_differ() {
+        let numbers = |seed, database| -> Vec<u64> {
+            let mut random = Random::of(seed, database);
+            (0..5).map(|_| random.below(1000)).collect()
+        };
+        assert_eq!(numbers(1, 7), numbers(1, 7));
+        assert_ne!(numbers(1, 7), numbers(1, 8));
+        assert_ne!(numbers(1, 7), numbers(2, 7));
+    }
+
+    #[test]
+    fn waits_have_their_mean() {
+        let mut random = Random::of(1, 1);
+        let sum: Micros = (0..100_000).map(|_| random.wait(1_000_000)).sum();
+        let mean = sum / 100_000;
+        assert!((980_000..1_020_000).contains(&mean), "{mean}");
+    }
+}

@@ -1,0 +1,440 @@
+//! What a simulation came to: figures, as JSON or as text.
+
+use std::fmt;
+
+use dormouse_policy::{Spec, Wishes};
+use dormouse_types::{Delay, Money, UnitRange};
+use serde::Serialize;
+
+use crate::histogram::Histogram;
+use crate::tally::Tally;
+use crate::time::{HOUR, Micros};
+use crate::{Fleet, Kind, Machines, Simulation};
+
+mod table;
+
+use table::{Table, grouped};
+
+/// What a simulation came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// What was simulated.
+    pub fleet: Described,
+    /// Where it lived.
+    pub machines: Machines,
+    /// The policy that was asked for; `null` where each database has its own.
+    pub policy: Policy,
+    /// What it came to.
+    pub figures: Figures,
+    /// The same by how databases are used.
+    pub kinds: Vec<KindFigures>,
+    /// In how many databases the other policies were tried.
+    pub sample: u64,
+    /// What came of other policies in the sample; the first is the one asked for.
+    pub alternatives: Vec<Alternative>,
+}
+
+/// What was simulated.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Described {
+    /// How many databases there were.
+    pub databases: u64,
+    /// The sum of the times they existed, in days.
+    pub database_days: f64,
+    /// The seed of a made-up fleet.
+    pub seed: Option<u64>,
+    /// How many machines it lived on.
+    pub hosts: u64,
+}
+
+/// When a database sleeps and what it may use; `None`: what each one's owner wishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Policy {
+    /// Suspend after this long.
+    pub idle_suspend: Option<Delay>,
+    /// Park after this long.
+    pub idle_park: Option<Delay>,
+    /// The fewest and the most units.
+    pub units: Option<UnitRange>,
+}
+
+/// What a fleet did under one policy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figures {
+    /// Wakes from suspended.
+    pub thaws: u64,
+    /// Wakes from parked.
+    pub starts: u64,
+    /// Times that one was suspended.
+    pub suspends: u64,
+    /// Times that one was parked.
+    pub parks: u64,
+    /// Naps that a statement ended before they were reached.
+    pub given_up: u64,
+    /// Wakes of one database in one day.
+    pub daily_wakes: Percentiles,
+    /// What clients asked for: a few statements in one go, or a recorded span of activity.
+    pub requests: u64,
+    /// The statements in these.
+    pub statements: u64,
+    /// Requests that had to wait for their database.
+    pub waited: u64,
+    /// How long these waited, in milliseconds.
+    pub waits_ms: Percentiles,
+    /// The same over all requests, those that did not wait counted as zero.
+    pub all_waits_ms: Percentiles,
+    /// Time in each state, summed over all databases.
+    pub hours: Hours,
+    /// CPU time.
+    pub cpu_hours: f64,
+    /// Memory that was allotted, or kept by a frozen server.
+    pub memory_gib_hours: f64,
+    /// What CPU and memory cost.
+    pub cost: Money,
+    /// What they cost if no database ever sleeps nor shrinks.
+    pub cost_always_on: Money,
+}
+
+/// Time in each state.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Hours {
+    /// Awake.
+    pub active: f64,
+    /// Frozen.
+    pub suspended: f64,
+    /// Without a process.
+    pub parked: f64,
+    /// On the way between two of these.
+    pub between: f64,
+}
+
+/// A distribution; each value is at most a sixty-fourth too high.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Percentiles {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p99_9: f64,
+    pub max: f64,
+}
+
+/// What the databases of one kind did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KindFigures {
+    /// The kind, or `recorded`.
+    pub kind: String,
+    /// How many databases are of it.
+    pub databases: u64,
+    /// Wakes of one of them in a day, on average.
+    pub wakes_per_day: f64,
+    /// The share of time that they are active.
+    pub active: f64,
+    /// What their CPU and memory cost.
+    pub cost: Money,
+    /// What they cost if they never sleep.
+    pub cost_always_on: Money,
+}
+
+/// What came of one policy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Alternative {
+    /// The policy.
+    pub policy: Policy,
+    /// What it came to.
+    pub figures: Figures,
+}
+
+impl Report {
+    /// Of a simulation that lived with `wishes` and came to `tally`; and of its sample that lived
+    /// with others, the same wishes first.
+    #[must_use]
+    pub fn new(
+        simulation: &Simulation,
+        wishes: Wishes,
+        tally: &Tally,
+        sampled: &[(Wishes, Tally)],
+    ) -> Self {
+        let policy = |wishes: Wishes| Policy::of(&simulation.fleet, wishes);
+        let alternatives = sampled.iter().map(|(wishes, tally)| Alternative {
+            policy: policy(*wishes),
+            figures: Figures::of(tally),
+        });
+        let seed = match simulation.fleet {
+            Fleet::Made { seed, .. } => Some(seed),
+            Fleet::Recorded(_) => None,
+        };
+        Self {
+            fleet: Described {
+                databases: tally.databases,
+                database_days: hours(tally.sum.existed) / 24.0,
+                seed,
+                hosts: simulation.hosts(),
+            },
+            machines: simulation.machines,
+            policy: policy(wishes),
+            figures: Figures::of(tally),
+            kinds: kinds(tally),
+            sample: sampled.first().map_or(0, |(_, tally)| tally.databases),
+            alternatives: alternatives.collect(),
+        }
+    }
+}
+
+impl Policy {
+    fn of(fleet: &Fleet, wishes: Wishes) -> Self {
+        let made = matches!(fleet, Fleet::Made { .. });
+        let own = made.then(Spec::default);
+        Self {
+            idle_suspend: wishes.idle_suspend.or(own.map(|s| s.idle_suspend)),
+            idle_park: wishes.idle_park.or(own.map(|s| s.idle_park)),
+            units: wishes.units.or(own.map(|s| s.units)),
+        }
+    }
+
+    fn words(self) -> [String; 3] {
+        let word = |told: Option<String>| told.unwrap_or_else(|| "own".to_owned());
+        [
+            word(self.idle_suspend.map(|d| d.to_string())),
+            word(self.idle_park.map(|d| d.to_string())),
+            word(self.units.map(|u| u.to_string())),
+        ]
+    }
+}
+
+impl Figures {
+    fn of(tally: &Tally) -> Self {
+        let sum = &tally.sum;
+        let ms = |value| value / 1000.0;
+        let waited = tally.waits.count();
+        Self {
+            thaws: sum.thaws,
+            starts: sum.starts,
+            suspends: sum.suspends,
+            parks: sum.parks,
+            given_up: sum.given_up,
+            daily_wakes: Percentiles::of(&tally.daily_wakes, 0, |wakes| wakes),
+            requests: sum.requests,
+            statements: sum.statements,
+            waited,
+            waits_ms: Percentiles::of(&tally.waits, 0, ms),
+            all_waits_ms: Percentiles::of(&tally.waits, sum.requests.saturating_sub(waited), ms),
+            hours: Hours {
+                active: hours(sum.active),
+                suspended: hours(sum.suspended),
+                parked: hours(sum.parked),
+                between: hours(sum.between),
+            },
+            cpu_hours: hours(sum.cpu),
+            memory_gib_hours: sum.memory as f64 / 1024.0 / HOUR as f64,
+            cost: money(tally.cost),
+            cost_always_on: money(tally.cost_awake),
+        }
+    }
+
+    fn waited_percent(&self) -> f64 {
+        100.0 * self.waited as f64 / (self.requests.max(1)) as f64
+    }
+}
+
+impl Percentiles {
+    fn of(histogram: &Histogram, zeros: u64, scaled: impl Fn(f64) -> f64) -> Self {
+        let at = |per_mille| scaled(histogram.percentile(per_mille, zeros) as f64);
+        Self {
+            p50: at(500),
+            p90: at(900),
+            p99: at(990),
+            p99_9: at(999),
+            max: scaled(histogram.max() as f64),
+        }
+    }
+}
+
+fn kinds(tally: &Tally) -> Vec<KindFigures> {
+    let in_order = Kind::MIX
+        .iter()
+        .map(|(kind, _)| kind.as_str())
+        .chain(["recorded"]);
+    let found = in_order.filter_map(|name| Some((name, tally.kinds.get(name)?)));
+    found
+        .map(|(name, share)| KindFigures {
+            kind: name.to_owned(),
+            databases: share.databases,
+            wakes_per_day: share.wakes as f64 / (hours(share.existed) / 24.0),
+            active: share.active as f64 / share.existed as f64,
+            cost: money(share.cost),
+            cost_always_on: money(share.cost_awake),
+        })
+        .collect()
+}
+
+fn hours(time: Micros) -> f64 {
+    time as f64 / HOUR as f64
+}
+
+fn money(millionths: u128) -> Money {
+    Money(u64::try_from(millionths).unwrap_or(u64::MAX))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Described {
+            databases,
+            database_days,
+            seed,
+            hosts,
+        } = &self.fleet;
+        let days = database_days / (*databases).max(1) as f64;
+        let origin = seed.map_or("as recorded".to_owned(), |seed| format!("seed {seed}"));
+        let machines = if *hosts == 1 {
+            "1 machine".to_owned()
+        } else {
+            format!("{hosts} machines")
+        };
+        writeln!(
+            f,
+            "fleet     {} databases for {days:.1} days, {origin}, on {machines} that start {} servers at once",
+            grouped(*databases),
+            self.machines.starts_at_once
+        )?;
+        let [suspend, park, units] = self.policy.words();
+        writeln!(
+            f,
+            "policy    suspend after {suspend}, park after {park}, units {units}"
+        )?;
+        self.figures.fmt(f)?;
+        writeln!(f)?;
+        write!(f, "{}", self.kinds_table())?;
+        if self.alternatives.is_empty() {
+            return Ok(());
+        }
+        let all = self.sample == *databases;
+        let of = if all {
+            String::new()
+        } else {
+            format!(", of {} of the databases", grouped(self.sample))
+        };
+        writeln!(
+            f,
+            "\nother policies on the same fleet{of}; the first line is the one above"
+        )?;
+        write!(f, "{}", self.alternatives_table())
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "wakes     {} from suspended, {} from parked; {} naps were given up for a statement",
+            grouped(self.thaws),
+            grouped(self.starts),
+            grouped(self.given_up)
+        )?;
+        let d = &self.daily_wakes;
+        writeln!(
+            f,
+            "          of one database in a day: p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
+            d.p50, d.p90, d.p99, d.p99_9, d.max
+        )?;
+        let w = &self.waits_ms;
+        writeln!(
+            f,
+            "waits     {:.2} % of {} requests ({} statements) waited for their database",
+            self.waited_percent(),
+            grouped(self.requests),
+            grouped(self.statements)
+        )?;
+        writeln!(
+            f,
+            "          those that did: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, max {:.1} ms",
+            w.p50, w.p90, w.p99, w.p99_9, w.max
+        )?;
+        let Hours {
+            active,
+            suspended,
+            parked,
+            between,
+        } = self.hours;
+        let sum = (active + suspended + parked + between).max(f64::MIN_POSITIVE);
+        let share = |hours: f64| {
+            format!(
+                "{} h ({:.2} %)",
+                grouped(hours.round() as u64),
+                100.0 * hours / sum
+            )
+        };
+        writeln!(
+            f,
+            "time      active {}, suspended {}, parked {}, between {}",
+            share(active),
+            share(suspended),
+            share(parked),
+            share(between)
+        )?;
+        writeln!(
+            f,
+            "used      {:.1} CPU hours, {:.1} GiB-hours of memory",
+            self.cpu_hours, self.memory_gib_hours
+        )?;
+        let always = self.cost_always_on.0.max(1) as f64;
+        writeln!(
+            f,
+            "cost      {}; always on {}: {:.1} % saved",
+            cents(self.cost),
+            cents(self.cost_always_on),
+            100.0 - 100.0 * self.cost.0 as f64 / always
+        )
+    }
+}
+
+impl Report {
+    fn kinds_table(&self) -> Table {
+        let mut table = Table::new([
+            "kind",
+            "databases",
+            "wakes/day",
+            "active",
+            "cost",
+            "always on",
+        ]);
+        for kind in &self.kinds {
+            table.row([
+                kind.kind.clone(),
+                grouped(kind.databases),
+                format!("{:.1}", kind.wakes_per_day),
+                format!("{:.2} %", 100.0 * kind.active),
+                cents(kind.cost),
+                cents(kind.cost_always_on),
+            ]);
+        }
+        table
+    }
+
+    fn alternatives_table(&self) -> Table {
+        let mut table = Table::new([
+            "suspend", "park", "units", "thaws", "starts", "waited", "p99", "p99.9", "cost",
+        ]);
+        for Alternative { policy, figures } in &self.alternatives {
+            let [suspend, park, units] = policy.words();
+            table.row([
+                suspend,
+                park,
+                units,
+                grouped(figures.thaws),
+                grouped(figures.starts),
+                format!("{:.2} %", figures.waited_percent()),
+                format!("{:.1} ms", figures.all_waits_ms.p99),
+                format!("{:.1} ms", figures.all_waits_ms.p99_9),
+                cents(figures.cost),
+            ]);
+        }
+        table
+    }
+}
+
+/// Whole cents are enough to compare.
+fn cents(money: Money) -> String {
+    let cents = (money.0 + 5000) / 10_000;
+    format!("{}.{:02}", grouped(cents / 100), cents % 100)
+}

@@ -1,0 +1,274 @@
+//! A fleet's past, as lines of JSON; docs/simulator.md describes them.
+//!
+//! Whatever is read is checked: a trace that is accepted can be simulated.
+
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, Read, Write};
+
+use dormouse_policy::Spec;
+use dormouse_types::{DatabaseName, State};
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::Request;
+use crate::model::Timing;
+use crate::time::{DAY, HOUR, MS, Micros};
+
+pub mod ledger;
+
+/// The version of the format that is written, and the only one that is read.
+const VERSION: u32 = 1;
+/// The longest line, in bytes.
+const LINE_MOST: u64 = 64 << 20;
+/// The most databases.
+const DATABASES_MOST: usize = 1_000_000;
+/// The most spans of activity of all databases together.
+const SPANS_MOST: usize = 10_000_000;
+/// The longest period, in milliseconds: ten years.
+const PERIOD_MOST: u64 = 3660 * DAY / MS;
+/// The most CPU time of one span, in milliseconds.
+const CPU_MOST: u64 = 1_000_000_000_000;
+
+/// What a fleet did in a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// The period's begin, in milliseconds since 1970.
+    pub from: u64,
+    /// Its end, likewise.
+    pub to: u64,
+    /// How long transitions took.
+    pub timing: Timing,
+    /// The databases, each name once.
+    pub databases: Vec<Recorded>,
+}
+
+/// What one database did in the period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recorded {
+    /// Its name.
+    pub database: DatabaseName,
+    /// What its owner wishes.
+    #[serde(default)]
+    pub spec: Spec,
+    /// Its state at the begin.
+    pub state: State,
+    /// When it was made, if within the period, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// When it was dropped, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// When it was in use, the earliest first.
+    pub activity: Vec<Span>,
+}
+
+/// A time in which a database was in use, without pauses that would have let it sleep: from the
+/// arrival of the statement that woke it to the end of the last one, the wait for the wake not
+/// counted. Written `[start, end, cpu]`, all in milliseconds, the times since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span(pub u64, pub u64, pub u64);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    dormouse_trace: u32,
+    from: u64,
+    to: u64,
+    #[serde(default)]
+    timing: Timing,
+}
+
+/// Why a text is no trace.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct InvalidTrace {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Trace {
+    /// Reads a trace.
+    ///
+    /// # Errors
+    /// [`InvalidTrace`] for what is no trace, is beyond a limit, or cannot be read.
+    pub fn read(from: impl BufRead) -> Result<Self, InvalidTrace> {
+        let mut lines = Lines { from, line: 0 };
+        let header = lines.next()?.ok_or_else(|| lines.wrong("it is empty"))?;
+        let mut trace = header_of(&header).map_err(|e| lines.wrong(e))?;
+        let mut names = BTreeSet::new();
+        let mut spans = 0;
+        while let Some(line) = lines.next()? {
+            let row: Recorded = serde_json::from_slice(&line).map_err(|e| lines.wrong(e))?;
+            trace.check(&row).map_err(|e| lines.wrong(e))?;
+            spans += row.activity.len();
+            if !names.insert(row.database.clone()) {
+                return Err(lines.wrong(format!("database '{}' was there already", row.database)));
+            }
+            if names.len() > DATABASES_MOST {
+                return Err(lines.wrong(format!("more than {DATABASES_MOST} databases")));
+            }
+            if spans > SPANS_MOST {
+                return Err(lines.wrong(format!("more than {SPANS_MOST} spans of activity")));
+            }
+            trace.databases.push(row);
+        }
+        if trace.databases.is_empty() {
+            return Err(lines.wrong("it has no databases"));
+        }
+        Ok(trace)
+    }
+
+    /// Writes the trace so that [`Trace::read`] reads it.
+    ///
+    /// # Errors
+    /// What `to` says.
+    pub fn write(&self, mut to: impl Write) -> io::Result<()> {
+        let header = Header {
+            dormouse_trace: VERSION,
+            from: self.from,
+            to: self.to,
+            timing: self.timing,
+        };
+        serde_json::to_writer(&mut to, &header)?;
+        to.write_all(b"\n")?;
+        for row in &self.databases {
+            serde_json::to_writer(&mut to, row)?;
+            to.write_all(b"\n")?;
+        }
+        to.flush()
+    }
+
+    fn check(&self, row: &Recorded) -> Result<(), String> {
+        if !matches!(row.state, State::Active | State::Suspended | State::Parked) {
+            return Err(format!(
+                "'{}' is no state to begin in: active, suspended or parked",
+                row.state
+            ));
+        }
+        let (from, to) = self.lifetime(row);
+        if !(self.from <= from && from < to && to <= self.to) {
+            return Err(format!(
+                "it is there from {from} to {to}, not within the trace"
+            ));
+        }
+        let mut last = from;
+        for Span(start, end, cpu) in &row.activity {
+            if !(last <= *start && start <= end && *end <= to) {
+                return Err(format!(
+                    "the activity from {start} to {end} overlaps another, is not in order, or lies outside"
+                ));
+            }
+            if *cpu > CPU_MOST {
+                return Err(format!("the activity from {start} has {cpu} ms of CPU"));
+            }
+            last = *end;
+        }
+        Ok(())
+    }
+
+    fn lifetime(&self, row: &Recorded) -> (u64, u64) {
+        (row.from.unwrap_or(self.from), row.to.unwrap_or(self.to))
+    }
+
+    /// A moment of the trace in the simulation, which begins at the midnight (UTC) before it.
+    fn moment(&self, at: u64) -> Micros {
+        (at - (self.from - self.from % (DAY / MS))) * MS
+    }
+
+    /// From when to when a database of it is there.
+    pub(crate) fn born(&self, row: &Recorded) -> (Micros, Micros) {
+        let (from, to) = self.lifetime(row);
+        (self.moment(from), self.moment(to))
+    }
+
+    /// What the clients of a database of it want.
+    pub(crate) fn requests<'a>(&'a self, row: &'a Recorded) -> impl Iterator<Item = Request> + 'a {
+        row.activity.iter().map(|Span(start, end, cpu)| Request {
+            at: self.moment(*start),
+            statements: 1,
+            takes: (end - start) * MS,
+            cpu: cpu * MS,
+        })
+    }
+}
+
+fn header_of(line: &[u8]) -> Result<Trace, String> {
+    let header: Header = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+    let Header {
+        dormouse_trace,
+        from,
+        to,
+        timing,
+    } = header;
+    if dormouse_trace != VERSION {
+        return Err(format!(
+            "the trace has version {dormouse_trace}, known is {VERSION}"
+        ));
+    }
+    if from >= to || to - from > PERIOD_MOST {
+        return Err(format!(
+            "no period of at most ten years: from {from} to {to}"
+        ));
+    }
+    let Timing {
+        start,
+        thaw,
+        suspend,
+        park,
+        stop,
+        reopen,
+    } = timing;
+    if [start, thaw, suspend, park, stop, reopen]
+        .into_iter()
+        .any(|took| took > HOUR)
+    {
+        return Err("a transition that takes more than an hour".to_owned());
+    }
+    Ok(Trace {
+        from,
+        to,
+        timing,
+        databases: Vec::new(),
+    })
+}
+
+struct Lines<R> {
+    from: R,
+    line: usize,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The next line that is not empty.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, InvalidTrace> {
+        loop {
+            let mut line = Vec::new();
+            self.line += 1;
+            let read = self
+                .from
+                .by_ref()
+                .take(LINE_MOST + 1)
+                .read_until(b'\n', &mut line);
+            match read {
+                Err(error) => return Err(self.wrong(format!("cannot be read: {error}"))),
+                Ok(0) => return Ok(None),
+                Ok(_) if line.len() as u64 > LINE_MOST => {
+                    return Err(self.wrong(format!("longer than {LINE_MOST} bytes")));
+                }
+                Ok(_) if line.trim_ascii().is_empty() => {}
+                Ok(_) => return Ok(Some(line)),
+            }
+        }
+    }
+
+    fn wrong(&self, reason: impl ToString) -> InvalidTrace {
+        InvalidTrace {
+            line: self.line,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! From a ledger to a trace.
+//!
+//! A database is in use from the demand that wakes it to the last statement before it sleeps: the
+//! ledger has when it woke and how long that took, and when it slept and how long it had been
+//! idle. What an operator ordered is not replayed: a wake counts as a use, and a sleep ends one.
+
+use std::collections::BTreeMap;
+
+use dormouse_policy::Spec;
+use dormouse_types::{DatabaseName, State};
+
+use super::{Recorded, Span, Trace};
+use crate::model::Timing;
+use crate::time::MS;
+
+/// What an entry of the ledger tells. Times are milliseconds, moments such since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When it was written: at the end of what it tells.
+    pub at: u64,
+    /// The database.
+    pub database: DatabaseName,
+    /// What it is about.
+    pub what: What,
+    /// The state before.
+    pub from: Option<State>,
+    /// The state after, or the one that was denied.
+    pub to: Option<State>,
+    /// How long it took.
+    pub took: u64,
+    /// How long nobody had used the database before.
+    pub idle: u64,
+    /// CPU time of the server's process since it started, where known.
+    pub cpu: Option<u64>,
+}
+
+/// What an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// The database was made.
+    Created,
+    /// Its state changed, or it got a new server.
+    Changed,
+    /// It was to change, and did not.
+    Refused,
+    /// It was removed.
+    Dropped,
+}
+
+/// A database that is there when the ledger is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub database: DatabaseName,
+    /// What its owner wishes.
+    pub spec: Spec,
+    /// Its state.
+    pub state: State,
+}
+
+/// Reads a ledger, entry by entry.
+#[derive(Debug)]
+pub struct Recorder {
+    known: Vec<Known>,
+    from: Option<u64>,
+    courses: BTreeMap<DatabaseName, Course>,
+    took: Took,
+}
+
+/// How long transitions took.
+#[derive(Debug, Default)]
+struct Took {
+    start: Vec<u64>,
+    thaw: Vec<u64>,
+    suspend: Vec<u64>,
+    park: Vec<u64>,
+}
+
+/// What one database has done so far.
+#[derive(Debug)]
+struct Course {
+    begin: State,
+    made: Option<u64>,
+    dropped: Option<u64>,
+    awake: Option<Awake>,
+    activity: Vec<Span>,
+    /// CPU time of the process as last told.
+    cpu_seen: u64,
+    /// CPU time not given to a span yet.
+    cpu: u64,
+}
+
+/// When a demand arrived, and when it was served.
+#[derive(Debug, Clone, Copy)]
+struct Awake {
+    arrived: u64,
+    opened: u64,
+}
+
+impl Recorder {
+    /// For the databases that are there.
+    #[must_use]
+    pub fn new(known: Vec<Known>) -> Self {
+        Self {
+            known,
+            from: None,
+            courses: BTreeMap::new(),
+            took: Took::default(),
+        }
+    }
+
+    /// Takes note of an entry; none may be older than the one before.
+    pub fn note(&mut self, entry: &Entry) {
+        let from = *self.from.get_or_insert(entry.at.saturating_sub(entry.took));
+        let course = self
+            .courses
+            .entry(entry.database.clone())
+            .or_insert_with(|| Course::found(entry, from));
+        course.note(entry, from);
+        if entry.what == What::Changed {
+            self.took.note(entry);
+        }
+    }
+
+    /// The trace up to `to`, in milliseconds since 1970, and how many databases are left out since
+    /// they are gone and nobody knows what their owners wished; `None` if nothing has happened.
+    #[must_use]
+    pub fn finish(mut self, to: u64) -> Option<(Trace, usize)> {
+        let from = self.from.filter(|from| *from < to)?;
+        let mut databases = Vec::new();
+        for Known {
+            database,
+            spec,
+            state,
+        } in self.known
+        {
+            let course = self.courses.remove(&database);
+            let course = course.unwrap_or_else(|| Course::at_rest(resting(state), from));
+            if let Some(row) = course.finish(database, spec, from, to) {
+                databases.push(row);
+            }
+        }
+        let timing = self.took.timing();
+        let trace = Trace {
+            from,
+            to,
+            timing,
+            databases,
+        };
+        Some((trace, self.courses.len()))
+    }
+}
+
+impl Course {
+    /// A database whose first entry is this.
+    fn found(entry: &Entry, from: u64) -> Self {
+        let state = match entry.what {
+            What::Created => State::Active,
+            _ => resting(entry.from.unwrap_or(State::Parked)),
+        };
+        Self::at_rest(state, from)
+    }
+
+    fn at_rest(begin: State, from: u64) -> Self {
+        let awake = Awake {
+            arrived: from,
+            opened: from,
+        };
+        Self {
+            begin,
+            made: None,
+            dropped: None,
+            awake: (begin == State::Active).then_some(awake),
+            activity: Vec::new(),
+            cpu_seen: 0,
+            cpu: 0,
+        }
+    }
+
+    fn note(&mut self, entry: &Entry, from: u64) {
+        let began = entry.at.saturating_sub(entry.took).max(from);
+        let opened = entry.at;
+        match (entry.what, entry.from, entry.to) {
+            (What::Created, ..) => {
+                *self = Self::at_rest(State::Active, entry.at);
+                self.made = Some(entry.at);
+                self.cpu_seen = entry.cpu.unwrap_or(0);
+            }
+            (What::Dropped, ..) => {
+                self.rests(began);
+                self.dropped = Some(began);
+            }
+            (What::Changed, before, Some(State::Active)) => {
+                if matches!(before, Some(State::Parked | State::Active | State::Failed)) {
+                    self.cpu_seen = 0;
+                }
+                self.cpu_now(entry);
+                let arrived = began;
+                self.awake.get_or_insert(Awake { arrived, opened });
+            }
+            (What::Changed, _, Some(State::Suspended | State::Parked)) => {
+                self.cpu_now(entry);
+                self.rests(began.saturating_sub(entry.idle));
+            }
+            // a statement has ended a park, which had begun with a thaw
+            (What::Refused, Some(State::Active), _) => {
+                let arrived = opened;
+                self.awake.get_or_insert(Awake { arrived, opened });
+            }
+            _ => {}
+        }
+    }
+
+    fn cpu_now(&mut self, entry: &Entry) {
+        let Some(cpu) = entry.cpu else {
+            return;
+        };
+        // less than before: it is another process
+        self.cpu += cpu.checked_sub(self.cpu_seen).unwrap_or(cpu);
+        self.cpu_seen = cpu;
+    }
+
+    /// Nobody has used it since `end`.
+    fn rests(&mut self, end: u64) {
+        let Some(Awake { arrived, opened }) = self.awake.take() else {
+            return;
+        };
+        let last = self.activity.last().map_or(0, |span| span.1);
+        let start = arrived.max(last);
+        let used = end.saturating_sub(opened);
+        self.activity
+            .push(Span(start, start + used, std::mem::take(&mut self.cpu)));
+    }
+
+    fn finish(
+        mut self,
+        database: DatabaseName,
+        spec: Spec,
+        from: u64,
+        to: u64,
+    ) -> Option<Recorded> {
+        let end = self.dropped.unwrap_or(to).min(to);
+        self.rests(end);
+        for span in &mut self.activity {
+            span.1 = span.1.min(end);
+            span.0 = span.0.min(span.1);
+        }
+        let made = self.made.filter(|made| *made > from);
+        (made.unwrap_or(from) < end).then_some(Recorded {
+            database,
+            spec,
+            state: self.begin,
+            from: made,
+            to: self.dropped.filter(|dropped| *dropped < to),
+            activity: self.activity,
+        })
+    }
+}
+
+/// The state that a database in this one comes to rest in, as far as it has a server or not.
+fn resting(state: State) -> State {
+    match state {
+        State::Suspended => State::Suspended,
+        State::Parked | State::Failed | State::Dropping => State::Parked,
+        _ => State::Active,
+    }
+}
+
+impl Took {
+    fn note(&mut self, entry: &Entry) {
+        let all = match (entry.from, entry.to) {
+            (Some(State::Parked), Some(State::Active)) => &mut self.start,
+            (Some(State::Suspended), Some(State::Active)) => &mut self.thaw,
+            (_, Some(State::Suspended)) => &mut self.suspend,
+            (_, Some(State::Parked)) => &mut self.park,
+            _ => return,
+        };
+        all.push(entry.took);
+    }
+
+    /// The medians, where there are any.
+    fn timing(self) -> Timing {
+        let usual = Timing::default();
+        let median = |mut all: Vec<u64>, or| {
+            all.sort_unstable();
+            // the ledger has whole milliseconds, rounded down
+            all.get(all.len() / 2).map_or(or, |ms| ms * MS + MS / 2)
+        };
+        let park = median(self.park, usual.park);
+        Timing {
+            start: median(self.start, usual.start),
+            thaw: median(self.thaw, usual.thaw),
+            suspend: median(self.suspend, usual.suspend),
+            park,
+            stop: usual.stop.min(park),
+            reopen: usual.reopen,
+        }
+    }
+}
