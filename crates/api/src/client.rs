@@ -15,7 +15,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::error::{Envelope, ErrorBody};
-use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus, Wishes};
+use crate::model::{
+    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, UsageQuery, UsageReport,
+    Wishes,
+};
 use crate::routes::ORDER_DEADLINE;
 
 /// The longest answer that is read, and the longest line of a stream, in bytes.
@@ -134,6 +137,30 @@ impl Client {
     pub async fn pool(&self, name: &DatabaseName) -> Answer<PoolStatus> {
         self.json(Method::GET, &format!("/v1/databases/{name}/pool"), None)
             .await
+    }
+
+    /// `GET /v1/usage`, or `GET /v1/databases/NAME/usage`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn usage(
+        &self,
+        name: Option<&DatabaseName>,
+        query: UsageQuery,
+    ) -> Answer<UsageReport> {
+        let by = match query.by {
+            By::Month => "month",
+            By::Day => "day",
+            By::Minute => "minute",
+        };
+        let mut path = match name {
+            Some(name) => format!("/v1/databases/{name}/usage?by={by}"),
+            None => format!("/v1/usage?by={by}"),
+        };
+        if let Some(month) = query.month {
+            path.push_str(&format!("&month={month}"));
+        }
+        self.json(Method::GET, &path, None).await
     }
 
     /// `GET /metrics`: text for Prometheus.

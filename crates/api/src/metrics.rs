@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use dormouse_control::{Plane, Status};
-use dormouse_types::{PoolStatus, State};
+use dormouse_types::{PoolStatus, State, Usage};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// One database's figures.
-type Figures = (Status, PoolStatus);
+type Figures = (Status, PoolStatus, Usage);
 
 /// A figure of each database.
 struct Figure {
@@ -32,6 +32,8 @@ struct Figure {
 enum Kind {
     Gauge(fn(&Figures) -> i64),
     Counter(fn(&Figures) -> u64),
+    /// Of time, or of what is used over time.
+    Amount(fn(&Figures) -> f64),
 }
 
 const fn gauge(name: &'static str, help: &'static str, of: fn(&Figures) -> i64) -> Figure {
@@ -44,8 +46,16 @@ const fn counter(name: &'static str, help: &'static str, of: fn(&Figures) -> u64
     Figure { name, help, kind }
 }
 
+const fn amount(name: &'static str, help: &'static str, of: fn(&Figures) -> f64) -> Figure {
+    let kind = Kind::Amount(of);
+    Figure { name, help, kind }
+}
+
+/// Bytes of a MiB in seconds of a millisecond.
+const MIB_MS: f64 = (1 << 20) as f64 / 1000.0;
+
 /// Every figure but the pins. The text gets `_total` behind the name of a counter.
-const FIGURES: [Figure; 16] = [
+const FIGURES: [Figure; 25] = [
     gauge("awake", "1 while its server runs and is not frozen", |of| {
         i64::from(of.0.state == State::Active)
     }),
@@ -53,6 +63,15 @@ const FIGURES: [Figure; 16] = [
         of.0.memory
             .map_or(0, |bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX))
     }),
+    gauge("storage_bytes", "disk its files take", |of| {
+        of.0.storage
+            .map_or(0, |bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX))
+    }),
+    gauge(
+        "read_only",
+        "1 while it may neither grow nor change",
+        |of| i64::from(of.0.read_only.is_some()),
+    ),
     gauge("sessions", "client sessions", |of| i64::from(of.0.sessions)),
     gauge(
         "held_statements",
@@ -97,6 +116,31 @@ const FIGURES: [Figure; 16] = [
         "statements answered while it slept",
         |of| of.1.sleeping_answers,
     ),
+    amount("cpu_seconds", "CPU time of its server", |of| {
+        of.2.cpu_us as f64 / 1e6
+    }),
+    amount("active_seconds", "time for which it was awake", |of| {
+        of.2.active_ms as f64 / 1e3
+    }),
+    amount(
+        "memory_byte_seconds",
+        "memory allotted while awake and held while suspended, times time",
+        |of| of.2.memory_mib_ms as f64 * MIB_MS,
+    ),
+    amount(
+        "storage_byte_seconds",
+        "disk that its files took, times time",
+        |of| of.2.storage_mib_ms as f64 * MIB_MS,
+    ),
+    counter("statements", "statements that clients sent", |of| {
+        of.1.carried.statements
+    }),
+    counter("received_bytes", "bytes that clients sent", |of| {
+        of.1.carried.bytes_in
+    }),
+    counter("sent_bytes", "bytes that clients were sent", |of| {
+        of.1.carried.bytes_out
+    }),
 ];
 
 /// What is told at one moment.
@@ -113,7 +157,7 @@ impl Collector for Snapshot {
         for figure in &FIGURES {
             let kind = match figure.kind {
                 Kind::Gauge(_) => MetricType::Gauge,
-                Kind::Counter(_) => MetricType::Counter,
+                Kind::Counter(_) | Kind::Amount(_) => MetricType::Counter,
             };
             let mut metric = encoder.encode_descriptor(figure.name, figure.help, None, kind)?;
             for of in &self.0 {
@@ -137,7 +181,7 @@ impl Collector for Snapshot {
 impl Snapshot {
     fn states(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-        for (status, _) in &self.0 {
+        for (status, ..) in &self.0 {
             *counts.entry(status.state.as_str()).or_default() += 1;
         }
         let help = "databases in each state";
@@ -154,6 +198,7 @@ fn encode(kind: &Kind, of: &Figures, metric: MetricEncoder<'_>) -> fmt::Result {
     match kind {
         Kind::Gauge(value) => ConstGauge::new(value(of)).encode(metric),
         Kind::Counter(value) => ConstCounter::new(value(of)).encode(metric),
+        Kind::Amount(value) => ConstCounter::new(value(of)).encode(metric),
     }
 }
 
@@ -164,7 +209,8 @@ fn encode(kind: &Kind, of: &Figures, metric: MetricEncoder<'_>) -> fmt::Result {
 pub(crate) fn text(plane: &Plane) -> Result<String, fmt::Error> {
     let figures = plane.list().into_iter().map(|status| {
         let pool = plane.pool(&status.name).unwrap_or_default();
-        (status, pool)
+        let used = plane.used(&status.name).unwrap_or_default();
+        (status, pool, used)
     });
     let mut registry = Registry::with_prefix("dormouse");
     registry.register_collector(Box::new(Snapshot(figures.collect())));

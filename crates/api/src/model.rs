@@ -5,9 +5,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use dormouse_control::{Cap, Figures, Wishes};
+pub use dormouse_control::{By, Cap, Figures, UsageReport, UsageRow, Wishes};
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, InstanceId, Money, Pooling, State, Timetable, UnitRange, Units,
+    Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,
+    Units,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,12 @@ pub struct Database {
     pub transactions: u32,
     /// Memory its server holds, where the machine can tell.
     pub memory: Option<Bytes>,
+    /// Disk its files took when last looked at; it may be told later than the rest.
+    #[serde(default)]
+    pub storage: Option<Bytes>,
+    /// Why it may neither grow nor change, if so: a quota, or the disk.
+    #[serde(default)]
+    pub read_only: Option<String>,
     /// Why the last transition was made, or refused.
     pub reason: String,
 }
@@ -175,6 +182,17 @@ impl EventQuery {
             .unwrap_or(Self::DEFAULT_LIMIT)
             .min(Self::MAX_LIMIT)
     }
+}
+
+/// Which use is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UsageQuery {
+    /// That of this month; without it, of the current one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub month: Option<Month>,
+    /// How finely.
+    pub by: By,
 }
 
 /// The running `dormouse up`.

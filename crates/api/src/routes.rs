@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -19,7 +19,10 @@ use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 use crate::error::Failure;
 use crate::login;
 use crate::metrics;
-use crate::model::{CreateRequest, Created, Database, Event, EventQuery, ServerStatus, Wishes};
+use crate::model::{
+    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, UsageQuery, UsageReport,
+    Wishes,
+};
 use crate::server::Context;
 
 mod events;
@@ -45,6 +48,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/v1/databases/{name}/wake", post(wake))
         .route("/v1/databases/{name}/suspend", post(suspend))
         .route("/v1/databases/{name}/park", post(park))
+        .route("/v1/databases/{name}/usage", get(usage_of))
+        .route("/v1/usage", get(usage))
         .route("/v1/events", get(list_events))
         .route("/metrics", get(figures))
         .fallback(async || Failure::new(StatusCode::NOT_FOUND, "not_found", "no such resource"))
@@ -87,6 +92,40 @@ async fn sessions(
     Path(name): Path<String>,
 ) -> Answer<Json<Vec<SessionStatus>>> {
     Ok(Json(context.plane.sessions(&parse(&name)?)?))
+}
+
+async fn usage(
+    State(context): Shared,
+    query: Result<Query<UsageQuery>, QueryRejection>,
+) -> Answer<Json<UsageReport>> {
+    report(&context, None, query).await
+}
+
+async fn usage_of(
+    State(context): Shared,
+    Path(name): Path<String>,
+    query: Result<Query<UsageQuery>, QueryRejection>,
+) -> Answer<Json<UsageReport>> {
+    report(&context, Some(parse(&name)?), query).await
+}
+
+async fn report(
+    context: &Context,
+    database: Option<DatabaseName>,
+    query: Result<Query<UsageQuery>, QueryRejection>,
+) -> Answer<Json<UsageReport>> {
+    let Query(UsageQuery { month, by }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
+    if by == By::Minute && database.is_none() {
+        return Err(Failure::invalid(
+            "use by the minute is told of one database",
+        ));
+    }
+    let wanted = dormouse_control::UsageQuery {
+        database,
+        month,
+        by,
+    };
+    Ok(Json(context.plane.usage(wanted).await?))
 }
 
 async fn figures(State(context): Shared) -> Answer<Response> {
@@ -175,7 +214,7 @@ where
 
 async fn list_events(
     State(context): Shared,
-    query: Result<Query<EventQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<EventQuery>, QueryRejection>,
 ) -> Answer<Response> {
     let Query(query) = query.map_err(|e| Failure::invalid(e.body_text()))?;
     if query.follow {
@@ -224,6 +263,8 @@ fn database(status: Status) -> Database {
         held: status.held,
         transactions: status.transactions,
         memory: status.memory,
+        storage: status.storage,
+        read_only: status.read_only,
         reason: status.last_reason,
     }
 }

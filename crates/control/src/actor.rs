@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
-    Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
+    Agenda, Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
 use dormouse_policy::{Act, Cause, Reason, Verb, decide};
 use dormouse_types::{State, Target};
@@ -24,9 +24,11 @@ use crate::catalog::{Change, Entry, Sync};
 use crate::database::Database;
 use crate::world::{World, now, within};
 use crate::{Error, EventKind, Figures};
+use scale::{Size, TICK};
 
 mod park;
 mod remove;
+mod scale;
 mod settle;
 mod suspend;
 mod wake;
@@ -51,10 +53,13 @@ pub(crate) struct Actor {
     suspend_denied: Option<Denied>,
     park_denied: Option<Denied>,
     failures: Failures,
+    /// Somebody ordered it to be awake though it may not be used: it is until it sleeps again.
+    pardoned: bool,
     last_failure: String,
-    /// An order is carried out: a statement that arrives waits for its end.
+    /// Something must be carried out: a statement that arrives waits for its end.
     insists: bool,
     growing: Option<Growing>,
+    size: Size,
     /// That what is noted is out of date is being written down.
     staling: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -97,9 +102,11 @@ impl Actor {
             suspend_denied: None,
             park_denied: None,
             failures: Failures::default(),
+            pardoned: false,
             last_failure: String::new(),
             insists: false,
             growing: None,
+            size: Size::default(),
             staling: None,
         }
     }
@@ -110,6 +117,7 @@ impl Actor {
         actor.note(seen);
         actor.gate = Gate::Open;
         actor.opened = Some(now());
+        actor.grow();
         actor
     }
 
@@ -127,6 +135,9 @@ impl Actor {
             let seen = self.observe();
             let plan = decide(&self.database.spec(), &seen, now());
             let Some(act) = plan.act else {
+                if Box::pin(self.resize()).await {
+                    continue;
+                }
                 self.rest(plan.look_again, &mut watch).await;
                 continue;
             };
@@ -148,6 +159,7 @@ impl Actor {
             Verb::Suspend => self.suspend(act).await,
             Verb::Park => self.park(act).await,
             Verb::Settle(state) => self.settle(state, act).await,
+            Verb::Bar => self.bar(act).await,
             Verb::GiveUp => self.give_up(act).await,
             Verb::Drop => self.remove(act).await,
             Verb::Refuse => Done::Refused(vec![act.reason.to_string()]),
@@ -187,6 +199,8 @@ impl Actor {
             suspend_denied: self.suspend_denied,
             park_denied: self.park_denied,
             failures: self.failures,
+            agenda: Agenda::default(),
+            barred: self.barred(),
             order,
         }
     }
@@ -206,6 +220,12 @@ impl Actor {
                 Some((_, ended)) => ended.as_mut().await,
                 None => std::future::pending().await,
             }
+        };
+        let until = if self.run == Run::Running {
+            let tick = now() + TICK;
+            Some(until.map_or(tick, |until| until.min(tick)))
+        } else {
+            until
         };
         let timer = async {
             match until {
@@ -273,6 +293,7 @@ impl Actor {
 
     /// Takes note of what the driver says.
     fn note(&mut self, seen: &Seen) {
+        self.size.note(seen, now());
         self.run = seen.run;
         if seen.process.is_some() && seen.process != self.database.view().process {
             self.born = now();
@@ -282,9 +303,11 @@ impl Actor {
             v.figures = Figures {
                 memory: seen.memory,
                 cpu_ms: seen.cpu.map(millis),
-                idle_ms: None,
+                ..Figures::default()
             };
         });
+        self.note_room();
+        self.world.metered(&self.database, seen.cpu);
     }
 
     /// Lets statements flow, and calls the state active.
@@ -307,12 +330,13 @@ impl Actor {
             pooling: self.database.spec().pooling,
         };
         self.world.traffic.open(&self.database.name, target);
+        self.world.storage.nudge.notify_one();
     }
 
-    /// Holds statements. For an order those that run are waited for, and what comes meanwhile does
+    /// Holds statements. If it must be, those that run are waited for, and what comes meanwhile does
     /// not undo it; otherwise it is not done if one is running.
     async fn shut(&mut self, act: &Act) -> bool {
-        self.insists = act.cause == Cause::Operator;
+        self.insists = insists(act);
         let traffic = &self.world.traffic;
         let shut = if self.insists {
             let limit = self.world.config.deadlines.drain;
@@ -379,6 +403,7 @@ impl Actor {
             v.state = state;
             v.reason = reason.to_string();
         });
+        self.world.metered(&self.database, None);
     }
 
     /// The state as everybody sees it, to be written down.
@@ -421,7 +446,11 @@ impl Actor {
 
     async fn write_down(&mut self, entry: Entry) {
         self.marked_stale().await;
-        let changes = vec![self.state_change(), Change::Ledger(Box::new(entry))];
+        let changes = vec![
+            self.state_change(),
+            Change::Ledger(Box::new(entry)),
+            Change::Meter(self.database.shared_meter()),
+        ];
         let written = self.world.catalog.write(Sync::Soon, changes).await;
         self.complain(written);
     }
@@ -432,6 +461,7 @@ impl Actor {
         let changes = vec![
             self.state_change(),
             Change::Stale(self.database.name.clone()),
+            Change::Meter(self.database.shared_meter()),
         ];
         let fresh = self.database.view().notes() == Notes::Fresh;
         let sync = if fresh { Sync::Now } else { Sync::Soon };
@@ -518,6 +548,11 @@ impl Actor {
 
 fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether an act is carried through though statements run or arrive.
+fn insists(act: &Act) -> bool {
+    matches!(act.cause, Cause::Operator | Cause::Limit)
 }
 
 /// Why something that can be abandoned was not done.

@@ -6,20 +6,25 @@
 //! for data (a database was made or dropped, an instance id was handed out) the commit waits for
 //! the disk.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Account, DatabaseName, InstanceId, State, Units, Variables};
+use dormouse_types::{Account, Bytes, DatabaseName, InstanceId, State, Units, Variables};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
 
+use crate::meter::{Mark, Metered, SharedMeter, Taken};
 use crate::{Error, Event, EventFilter, EventKind, Figures, LedgerKeep};
 
 mod ledger;
 mod rows;
 mod schema;
+mod usage;
+
+pub(crate) use usage::{Account as UsageOf, Detail, Wanted};
 
 /// The catalog's file in the data directory.
 pub(crate) const FILE: &str = "catalog.sqlite";
@@ -65,6 +70,10 @@ pub(crate) struct DatabaseRow {
     pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) noted: Noted,
+    /// How much disk its files took when that mattered last.
+    pub(crate) storage: Option<Bytes>,
+    /// Whether its storage quota was used up.
+    pub(crate) full: bool,
 }
 
 /// One instance, as remembered.
@@ -128,6 +137,12 @@ pub(crate) enum Change {
     },
     /// What is noted of a database is out of date from now on.
     Stale(DatabaseName),
+    /// A database's files take so much disk, and whether its quota is used up.
+    Storage {
+        name: DatabaseName,
+        used: Bytes,
+        full: bool,
+    },
     /// A database is no more, nor its instance.
     Gone {
         name: DatabaseName,
@@ -135,6 +150,8 @@ pub(crate) enum Change {
     },
     /// The ledger has one more entry.
     Ledger(Box<Entry>),
+    /// What this meter has counted, and up to where; taken from it when it is written.
+    Meter(SharedMeter),
 }
 
 /// Whether a commit waits for the disk.
@@ -221,6 +238,31 @@ impl Catalog {
         ledger::read(&reader, filter).map_err(|e| explain(&self.path, &e))
     }
 
+    /// How far every database that is there is metered, with what it has used since a day.
+    pub(crate) fn meters(
+        &self,
+        since: i64,
+    ) -> Result<BTreeMap<InstanceId, (Mark, Metered)>, Error> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        usage::load(&reader, since).map_err(|e| explain(&self.path, &e))
+    }
+
+    /// What was used and written; and, before anything more is written, what is said then.
+    pub(crate) async fn usage<T: Send + 'static>(
+        &self,
+        wanted: Wanted,
+        then: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(Vec<UsageOf>, T), Error> {
+        self.with_writer(move |writer| Ok((usage::read(&writer.connection, &wanted)?, then())))
+            .await
+    }
+
+    /// Removes usage of minutes and days before these.
+    pub(crate) async fn prune_usage(&self, minute: i64, day: i64) -> Result<(), Error> {
+        self.with_writer(move |writer| usage::prune(&writer.connection, minute, day))
+            .await
+    }
+
     async fn with_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
@@ -238,16 +280,23 @@ impl Writer {
         set_sync(&self.connection, sync)?;
         let now = Timestamp::now();
         let mut written = Vec::new();
+        let mut taken = TakenMeters::default();
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         for change in changes {
             match change {
                 Change::Ledger(entry) => written.push(ledger::append(&transaction, entry, now)?),
+                Change::Meter(meter) => {
+                    if let Some(taken) = taken.take(meter) {
+                        usage::write(&transaction, taken)?;
+                    }
+                }
                 other => rows::apply(&transaction, other)?,
             }
         }
         transaction.commit()?;
+        taken.0.clear();
         let count = u32::try_from(written.len()).unwrap_or(u32::MAX);
         for event in written {
             // nobody listening is no error
@@ -259,6 +308,32 @@ impl Writer {
             ledger::prune(&self.connection, self.keep)?;
         }
         Ok(())
+    }
+}
+
+/// What was taken from meters; given back unless it was committed.
+#[derive(Default)]
+struct TakenMeters(Vec<(SharedMeter, Taken)>);
+
+impl TakenMeters {
+    fn take(&mut self, meter: &SharedMeter) -> Option<&Taken> {
+        let taken = meter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        self.0.push((Arc::clone(meter), taken));
+        self.0.last().map(|(_, taken)| taken)
+    }
+}
+
+impl Drop for TakenMeters {
+    fn drop(&mut self) {
+        for (meter, taken) in self.0.drain(..) {
+            meter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .put_back(taken);
+        }
     }
 }
 

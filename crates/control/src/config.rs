@@ -4,9 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_policy::Spec;
+use dormouse_policy::placement::Capacity;
+use dormouse_policy::spend::{Ladder, Prices};
+use jiff::Timestamp;
+
+use crate::storage::Disk;
 
 /// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PlaneConfig {
     /// Where the catalog is.
     pub data_dir: PathBuf,
@@ -14,12 +19,25 @@ pub struct PlaneConfig {
     pub warm_pool: usize,
     /// How many servers may start at once.
     pub wakes_at_once: usize,
+    /// What the awake databases share.
+    pub capacity: Capacity,
     /// How many databases there may be.
     pub databases_most: usize,
     /// What a database gets whose owner wishes nothing.
     pub defaults: Spec,
     /// How much of the ledger is kept.
     pub ledger_keep: LedgerKeep,
+    /// How long it is kept what databases have used.
+    pub usage_keep: UsageKeep,
+    /// What use costs.
+    pub prices: Prices,
+    /// What is done as a database's cost nears its limit.
+    pub ladder: Ladder,
+    /// What the calendar says when the plane starts, from where it goes on with the plane's own
+    /// clock; `None`: the machine's calendar is looked at. For tests.
+    pub calendar: Option<Timestamp>,
+    /// The disk that holds the files of all databases; `None`: nobody looks how full it is.
+    pub disk: Option<Disk>,
     /// How long to wait for others.
     pub deadlines: Deadlines,
 }
@@ -31,6 +49,15 @@ pub struct LedgerKeep {
     pub rows: u64,
     /// Entries no older than this.
     pub age: Duration,
+}
+
+/// How long it is kept what databases have used, in days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageKeep {
+    /// By the minute.
+    pub minutes: u16,
+    /// By the day.
+    pub days: u16,
 }
 
 /// How long to wait for others before taking it that they failed.
@@ -81,12 +108,24 @@ impl PlaneConfig {
             data_dir: data_dir.into(),
             warm_pool: 2,
             wakes_at_once: dormouse_policy::admission::width(None, cores),
+            capacity: Capacity {
+                millicores: u32::try_from(cores).map_or(u32::MAX, |c| c.saturating_mul(1000)),
+                memory: dormouse_engine::machine_memory(),
+            },
             databases_most: 20_000,
             defaults: Spec::default(),
             ledger_keep: LedgerKeep {
                 rows: 1_000_000,
                 age: Duration::from_secs(90 * 86_400),
             },
+            usage_keep: UsageKeep {
+                minutes: 35,
+                days: 400,
+            },
+            prices: Prices::default(),
+            ladder: Ladder::default(),
+            calendar: None,
+            disk: None,
             deadlines: Deadlines::default(),
         }
     }

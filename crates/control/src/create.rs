@@ -1,9 +1,11 @@
 //! Making a database: claim an instance, make it the owner's, remember it, open it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dormouse_driver::{Desired, Observed, Run};
-use dormouse_types::{Account, DatabaseName, InstanceId, State, Target, Transport, Verifier};
+use dormouse_types::{
+    Account, Carried, DatabaseName, InstanceId, State, Target, Transport, Verifier,
+};
 use jiff::Timestamp;
 use sha1::{Digest, Sha1};
 use tracing::warn;
@@ -11,6 +13,7 @@ use tracing::warn;
 use crate::actor::Actor;
 use crate::catalog::{Change, DatabaseRow, Entry, Noted, Phase, Sync};
 use crate::database::Database;
+use crate::meter::{Meter, Seen, SharedMeter};
 use crate::warm::{Importance, discard, prepare};
 use crate::world::{World, now, within};
 use crate::{Cause, Created, Error, EventKind, Figures, Spec};
@@ -57,6 +60,12 @@ pub(crate) async fn create(
 
 async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
     let began = now();
+    if let Some(full) = world.storage.disk_full() {
+        return Err(Error::Machine {
+            doing: format!("making database '{name}'"),
+            reason: full.to_string(),
+        });
+    }
     let instance = match world.warm.claim() {
         Some(instance) => instance,
         None => prepare(world, Importance::Awaited).await?,
@@ -76,6 +85,8 @@ async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Cre
             accounts: vec![owner(stage2)],
             ..Noted::default()
         },
+        storage: None,
+        full: false,
     };
     let claim = Change::Claim(Box::new(row.clone()));
     if let Err(error) = world.catalog.write(Sync::Soon, vec![claim]).await {
@@ -83,12 +94,17 @@ async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Cre
         return Err(error);
     }
     let secured = match secure(world, &row, stage2).await {
-        Ok(seen) => record(world, &row, &seen, began).await.map(|()| seen),
+        Ok(seen) => {
+            let meter = meter(world, &row, &seen);
+            record(world, &row, &seen, &meter, began)
+                .await
+                .map(|()| (seen, meter))
+        }
         Err(error) => Err(error),
     };
     match secured {
-        Ok(seen) => {
-            ready(world, row, &seen);
+        Ok((seen, meter)) => {
+            ready(world, row, meter, &seen);
             Ok(Created {
                 name: name.clone(),
                 password,
@@ -126,11 +142,31 @@ async fn secure(world: &World, row: &DatabaseRow, stage2: [u8; 20]) -> Result<Ob
     Ok(seen)
 }
 
+/// It is metered from now on; CPU that its server has used while it was nobody's is in its counter,
+/// and so its owner's.
+fn meter(world: &World, row: &DatabaseRow, seen: &Observed) -> SharedMeter {
+    let now = world.moment();
+    let baseline = world.config.ladder.baseline;
+    let mut meter = Meter::new(row.name.clone(), row.instance, baseline, now);
+    let seen = Seen {
+        process: seen.process,
+        cpu: seen.cpu,
+        state: State::Active,
+        units: row.units,
+        memory: seen.memory,
+        storage: None,
+        carried: Carried::default(),
+    };
+    meter.see(now, seen);
+    Arc::new(Mutex::new(meter))
+}
+
 /// From here on the database exists, whatever happens.
 async fn record(
     world: &World,
     row: &DatabaseRow,
     seen: &Observed,
+    meter: &SharedMeter,
     began: std::time::Instant,
 ) -> Result<(), Error> {
     let took = now().saturating_duration_since(began).as_millis();
@@ -147,7 +183,7 @@ async fn record(
             cpu_ms: seen
                 .cpu
                 .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
-            idle_ms: None,
+            ..Figures::default()
         },
     };
     let state = Change::State {
@@ -160,11 +196,18 @@ async fn record(
     };
     world
         .catalog
-        .write(Sync::Now, vec![state, Change::Ledger(Box::new(entry))])
+        .write(
+            Sync::Now,
+            vec![
+                state,
+                Change::Ledger(Box::new(entry)),
+                Change::Meter(Arc::clone(meter)),
+            ],
+        )
         .await
 }
 
-fn ready(world: &Arc<World>, row: DatabaseRow, seen: &Observed) {
+fn ready(world: &Arc<World>, row: DatabaseRow, meter: SharedMeter, seen: &Observed) {
     let name = row.name.clone();
     let target = Target {
         instance: row.instance,
@@ -172,14 +215,17 @@ fn ready(world: &Arc<World>, row: DatabaseRow, seen: &Observed) {
         socket: world.driver.socket(row.instance),
         pooling: row.spec.pooling,
     };
-    let database = Database::new(DatabaseRow {
+    let row = DatabaseRow {
         state: State::Active,
         since: Timestamp::now(),
         ..row
-    });
+    };
+    let database = Database::new(row, meter);
     world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
     world.traffic.add(&name);
+    world.restrict(&database);
     world.traffic.open(&name, target);
+    world.storage.nudge.notify_one();
     let actor = Actor::made(Arc::clone(world), database, seen);
     world.spawn(actor.run(false));
 }

@@ -1,15 +1,18 @@
 //! One database, as its actor and everybody else share it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State, Units};
+use dormouse_policy::spend::Rung;
+use dormouse_policy::storage::{Fill, fill};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::catalog::{DatabaseRow, Noted};
+use crate::meter::{Meter, SharedMeter};
 use crate::{Error, Figures, Spec, Status, Traffic};
 
 /// The most orders that may wait for one database.
@@ -24,7 +27,10 @@ pub(crate) struct Database {
     pub(crate) nudge: Notify,
     spec: Mutex<Spec>,
     view: watch::Sender<View>,
+    meter: SharedMeter,
     inbox: Mutex<Inbox>,
+    /// Why it may not grow nor change, as the data path was told last.
+    restricted: Mutex<Option<String>>,
 }
 
 /// What is true of a database, as far as its actor has looked.
@@ -39,6 +45,12 @@ pub(crate) struct View {
     pub(crate) process: Option<Process>,
     pub(crate) figures: Figures,
     pub(crate) noted: Arc<Noted>,
+    /// What is done about its cost.
+    pub(crate) rung: Rung,
+    /// How much disk its files take; `None` until that was looked at.
+    pub(crate) storage: Option<Bytes>,
+    /// How much of its quota that is.
+    pub(crate) fill: Fill,
 }
 
 impl View {
@@ -65,7 +77,9 @@ struct Pending {
 }
 
 impl Database {
-    pub(crate) fn new(row: DatabaseRow) -> Arc<Self> {
+    pub(crate) fn new(row: DatabaseRow, meter: SharedMeter) -> Arc<Self> {
+        let before = if row.full { Fill::Full } else { Fill::Fine };
+        let of_quota = row.storage.zip(row.spec.storage_quota);
         let view = View {
             state: row.state,
             since: row.since,
@@ -75,6 +89,9 @@ impl Database {
             process: None,
             figures: Figures::default(),
             noted: Arc::new(row.noted),
+            rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
+            storage: row.storage,
+            fill: of_quota.map_or(Fill::Fine, |(used, quota)| fill(used, quota, before)),
         };
         Arc::new(Self {
             name: row.name,
@@ -82,13 +99,27 @@ impl Database {
             spec: Mutex::new(row.spec),
             nudge: Notify::new(),
             view: watch::Sender::new(view),
+            meter,
             inbox: Mutex::default(),
+            restricted: Mutex::default(),
         })
     }
 
     /// What its owner wishes.
     pub(crate) fn spec(&self) -> Spec {
         *self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sizes it may have now; past its spend limit, no more than the free baseline.
+    pub(crate) fn range(&self, baseline: Units) -> UnitRange {
+        let UnitRange { min, max } = self.spec().units;
+        if self.rung() < Rung::Slow {
+            return UnitRange { min, max };
+        }
+        UnitRange {
+            min: min.min(baseline),
+            max: max.min(baseline),
+        }
     }
 
     /// The owner has other wishes from now on.
@@ -107,6 +138,21 @@ impl Database {
         self.view.borrow().state
     }
 
+    /// What is done about its cost now.
+    pub(crate) fn rung(&self) -> Rung {
+        self.view.borrow().rung
+    }
+
+    /// Counts what it uses.
+    pub(crate) fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to be written.
+    pub(crate) fn shared_meter(&self) -> SharedMeter {
+        Arc::clone(&self.meter)
+    }
+
     /// Sees the view now and whenever it changes.
     pub(crate) fn watch(&self) -> watch::Receiver<View> {
         self.view.subscribe()
@@ -115,6 +161,41 @@ impl Database {
     /// For its actor, and for `create` before there is one.
     pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
         self.view.send_modify(change);
+    }
+
+    /// Why it may not grow nor change now: what is true of itself, or of the disk.
+    fn restriction(&self, disk: Option<&str>) -> Option<String> {
+        let view = self.view.borrow();
+        let used_up = || {
+            let (used, quota) = view.storage.zip(self.spec().storage_quota)?;
+            (view.fill == Fill::Full)
+                .then(|| format!("its storage quota of {quota} is used up ({used})"))
+        };
+        let spent = || {
+            let limit = self.spec().spend_limit?;
+            (view.rung >= Rung::ReadOnly)
+                .then(|| format!("its spend limit of {limit} for this month is used up"))
+        };
+        used_up()
+            .or_else(spent)
+            .or_else(|| disk.map(ToOwned::to_owned))
+    }
+
+    /// Tells the data path of it, if that is news. Who comes later knows more: the view is looked
+    /// at and told of under one lock.
+    pub(crate) fn restrict(&self, disk: Option<&str>, traffic: &dyn Traffic) {
+        let mut told = self.restricted();
+        let reason = self.restriction(disk);
+        if *told != reason {
+            traffic.restrict(&self.name, reason.as_deref());
+            *told = reason;
+        }
+    }
+
+    fn restricted(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.restricted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A statement is held.
@@ -210,11 +291,17 @@ impl Database {
             instance: self.instance,
             generation: view.generation,
             spec: self.spec(),
-            units: view.units,
+            units: if view.process.is_some() {
+                view.units
+            } else {
+                Units(0)
+            },
             sessions: activity.sessions,
             held: activity.held,
             transactions: activity.transactions,
             memory: view.figures.memory.filter(|m| *m > Bytes(0)),
+            storage: view.storage,
+            read_only: self.restricted().clone(),
             last_reason: view.reason,
         }
     }

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use dormouse_driver::Driver;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State, Variables};
+use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables};
 use tokio::sync::broadcast;
 
 use crate::catalog::{Change, Sync};
 use crate::database::{Database, View};
 use crate::world::{World, within};
 use crate::{
-    Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, Wishes,
-    create, startup,
+    Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, UsageQuery,
+    UsageReport, Wishes, create, startup,
 };
 
 /// How long a transition may take to end when dormouse stops; the next start settles the rest.
@@ -164,6 +164,24 @@ impl Plane {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.world.events.subscribe()
+    }
+
+    /// What databases have used, up to now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there never was a database of the name; [`Error::Catalog`].
+    pub async fn usage(&self, query: UsageQuery) -> Result<UsageReport, Error> {
+        self.world.usage(query).await
+    }
+
+    /// What a database has used since dormouse started, up to now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn used(&self, name: &DatabaseName) -> Result<Usage, Error> {
+        let database = self.find(name)?;
+        let used = database.meter().total(self.world.moment());
+        Ok(used)
     }
 
     /// Whether sessions may be accepted for it.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use dormouse_types::{Account, InstanceId, Units, Variables};
+use dormouse_types::{Account, Bytes, InstanceId, Variables};
 
 mod admin;
 
 pub use admin::AdminServers;
+pub use dormouse_engine::pool::PoolHits;
 
 /// A server that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,11 +72,20 @@ pub trait Servers: Send + Sync + 'static {
         globals: &[(String, String)],
     ) -> Result<Vec<String>, ServerError>;
 
-    /// Notes which pages are hot and makes the buffer pool as small as it can be.
-    async fn shrink(&self, server: &Server) -> Result<(), ServerError>;
+    /// Notes which pages are hot, unless they are not all back yet, and makes the buffer pool this
+    /// small; says when it is. Ends a [`hydrate`](Self::hydrate) that goes on.
+    async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError>;
 
-    /// Makes the buffer pool as large as these units call for and reloads the hot pages.
-    async fn grow(&self, server: &Server, units: Units) -> Result<(), ServerError>;
+    /// Makes the buffer pool this large.
+    async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError>;
+
+    /// Reads the hot pages back as they were last noted, slowly where statements run, and says when
+    /// they are there. Until then they are not noted anew, neither by [`shrink`](Self::shrink) nor
+    /// by a server that stops.
+    async fn hydrate(&self, server: &Server) -> Result<(), ServerError>;
+
+    /// What the buffer pool was asked since the server started.
+    async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError>;
 
     /// Gives up whatever connection is kept to the server: it is about to be frozen or stopped,
     /// or it is gone.

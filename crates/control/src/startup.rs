@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dormouse_driver::Driver;
 use dormouse_types::{InstanceId, State};
@@ -17,6 +17,9 @@ use crate::actor::Actor;
 use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Phase, Sync};
 use crate::database::Database;
 use crate::lock::Lock;
+use crate::meter::Meter;
+use crate::metering::write_down;
+use crate::storage::{look_at_disk, watch};
 use crate::warm::{discard, keep_full};
 use crate::world::{Parts, World, within};
 use crate::{Error, PlaneConfig, Servers, Traffic};
@@ -80,10 +83,23 @@ pub(crate) async fn start(
             Phase::Foreign => warn!(instance = %id, "not of this catalog: left alone"),
         }
     }
+    let now = world.moment();
+    let mut meters = world.catalog.meters(now.month().days().start)?;
+    look_at_disk(&world).await;
     for row in databases {
-        adopt(&world, row).await;
+        let baseline = world.config.ladder.baseline;
+        let meter = match meters.remove(&row.instance) {
+            Some((mark, spent)) => {
+                let found = (mark, (now.month(), spent));
+                Meter::resumed(row.name.clone(), row.instance, baseline, found, now)
+            }
+            None => Meter::new(row.name.clone(), row.instance, baseline, now),
+        };
+        adopt(&world, row, meter).await;
     }
+    world.spawn(write_down(Arc::clone(&world)));
     world.spawn(keep_full(Arc::clone(&world)));
+    world.spawn(watch(Arc::clone(&world)));
     Ok(world)
 }
 
@@ -116,7 +132,7 @@ async fn strange(world: &World, id: InstanceId, last: u32) -> Result<(), Error> 
     world.catalog.write(Sync::Now, vec![foreign]).await
 }
 
-async fn adopt(world: &Arc<World>, row: DatabaseRow) {
+async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) {
     if row.state == State::Creating {
         info!(database = %row.name, "it was only half made: removing it");
         let gone = vec![
@@ -138,10 +154,11 @@ async fn adopt(world: &Arc<World>, row: DatabaseRow) {
     }
     let name = row.name.clone();
     let dropping = row.state == State::Dropping;
-    let database = Database::new(row);
+    let database = Database::new(row, Arc::new(Mutex::new(meter)));
     world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
     if !dropping {
         world.traffic.add(&name);
+        world.restrict(&database);
     }
     world.spawn(Actor::found(Arc::clone(world), database).run(true));
 }

@@ -49,6 +49,10 @@ pub struct Status {
     pub transactions: u32,
     /// Memory its server held when last looked at, where the driver can tell.
     pub memory: Option<Bytes>,
+    /// Disk its files took when last looked at.
+    pub storage: Option<Bytes>,
+    /// Why it may neither grow nor change, if so.
+    pub read_only: Option<String>,
     /// Why it is in this state.
     pub last_reason: String,
 }
@@ -61,6 +65,8 @@ pub enum EventKind {
     Created,
     /// It went from one state to another, or got a new server.
     Changed,
+    /// It became larger or smaller.
+    Scaled,
     /// It was to change, and did not.
     Refused,
     /// Something else worth remembering.
@@ -76,6 +82,7 @@ impl EventKind {
         match self {
             Self::Created => "created",
             Self::Changed => "changed",
+            Self::Scaled => "scaled",
             Self::Refused => "refused",
             Self::Noted => "noted",
             Self::Dropped => "dropped",
@@ -96,6 +103,12 @@ pub struct Figures {
     /// How long nobody had used it, if it was sent to sleep for that, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
+    /// For a change of size: compute units after it, or those that were not to be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
+    /// For a change of size: compute units before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units_before: Option<Units>,
 }
 
 /// One entry of the ledger.

@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use dormouse_driver::Driver;
-use dormouse_types::{DatabaseName, InstanceId};
+use dormouse_types::{DatabaseName, InstanceId, State};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::lock::Lock;
+use crate::metering::Metering;
+use crate::room::Room;
 use crate::servers::Server;
+use crate::storage::Storage;
 use crate::warm::Warm;
 use crate::{Event, PlaneConfig, Servers, Traffic};
 
@@ -33,8 +36,12 @@ pub(crate) struct World {
     /// One permit per process that may be looked at when dormouse starts.
     pub(crate) adoption: Semaphore,
     pub(crate) warm: Warm,
+    pub(crate) room: Room,
     /// Held while an owner's wishes are granted.
     pub(crate) wishes: tokio::sync::Mutex<()>,
+    pub(crate) metering: Metering,
+    pub(crate) began: Instant,
+    pub(crate) storage: Storage,
     stopping: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
@@ -61,6 +68,7 @@ pub(crate) struct Parts {
 
 impl World {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let room = Room::new(parts.config.capacity);
         Arc::new(Self {
             admission: Semaphore::new(parts.config.wakes_at_once.max(1)),
             adoption: Semaphore::new(8),
@@ -72,7 +80,11 @@ impl World {
             events: parts.events,
             directory: RwLock::default(),
             warm: Warm::default(),
+            room,
             wishes: tokio::sync::Mutex::default(),
+            metering: Metering::default(),
+            began: now(),
+            storage: Storage::default(),
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),
             _lock: parts.lock,
@@ -97,6 +109,8 @@ impl World {
         self.admission.close();
         self.adoption.close();
         self.warm.nudge.notify_one();
+        self.metering.nudge.notify_one();
+        self.storage.nudge.notify_one();
         for database in self.databases() {
             database.nudge.notify_one();
         }
@@ -106,6 +120,7 @@ impl World {
         if tokio::time::timeout(grace, all).await.is_err() {
             tasks.shutdown().await;
         }
+        self.write_all_meters().await;
     }
 
     pub(crate) fn find(&self, name: &DatabaseName) -> Option<Arc<Database>> {
@@ -115,6 +130,12 @@ impl World {
     /// Every database, by name.
     pub(crate) fn databases(&self) -> Vec<Arc<Database>> {
         self.read(|d| d.known.values().cloned().collect())
+    }
+
+    /// Those whose servers run.
+    pub(crate) fn active(&self) -> Vec<Arc<Database>> {
+        let active = |database: &&Arc<Database>| database.state() == State::Active;
+        self.read(|d| d.known.values().filter(active).cloned().collect())
     }
 
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Directory) -> T) -> T {
@@ -133,6 +154,13 @@ impl World {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner),
         )
+    }
+
+    /// Tells the data path whether a database may grow and change, if that is news. To be called
+    /// whenever something that matters to it has changed.
+    pub(crate) fn restrict(&self, database: &Database) {
+        let disk = self.storage.disk_full();
+        database.restrict(disk.as_deref(), &*self.traffic);
     }
 
     /// How to reach the server of an instance.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
-use dormouse_api::model::{Cap, Wishes};
-use dormouse_types::{Bytes, DatabaseName, Delay, Money, Pooling, Timetable, UnitRange};
+use dormouse_api::model::{By, Cap, Wishes};
+use dormouse_types::{Bytes, DatabaseName, Delay, Money, Month, Pooling, Timetable, UnitRange};
 
 use crate::Outcome;
 use crate::config::{ClientSocket, Listen};
@@ -113,6 +113,8 @@ A client can ask for itself: SHOW DORMOUSE SESSION")]
 Also GET /metrics on the API's socket. For the textfile collector of node_exporter:
   dormouse metrics > /var/lib/prometheus/node-exporter/dormouse.prom")]
     Metrics,
+    /// Show what the databases have used, and what that costs
+    Usage(UsageArgs),
     /// Wake a database now, before somebody needs it
     #[command(after_help = "A database wakes by itself when a statement for it arrives.")]
     Wake(NameArgs),
@@ -364,6 +366,46 @@ pub(crate) struct SimulateArgs {
     /// The fewest and the most compute units, likewise
     #[arg(long, value_name = "MIN..MAX")]
     pub(crate) units: Option<UnitRange>,
+}
+
+/// `usage`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+CPU is the time that a database's server has run; memory is what it is allotted while awake and what
+it holds while suspended; storage is its files, awake or not; statements and traffic are those of its
+clients. A database that was dropped is told of too: what it used is still owed.
+
+Costs are shown if [prices] of the configuration sets any; past its spend limit a database has a free
+baseline, which is in its use and not in its cost. Months and days are those of UTC. A crash of
+dormouse loses no CPU, memory or storage, and at most a few seconds' statements and traffic.
+
+Examples:
+  dormouse usage                        this month, one line for each database
+  dormouse usage shop                   the same month by day
+  dormouse usage --month 2026-03
+  dormouse usage --json | jq '.rows[] | {database, cpu_h: (.used.cpu_us / 3.6e9)}'
+  dormouse usage shop --by minute --json")]
+pub(crate) struct UsageArgs {
+    /// Only this database's
+    pub(crate) name: Option<DatabaseName>,
+
+    /// The calendar month [default: this one]
+    #[arg(long, value_name = "YYYY-MM")]
+    pub(crate) month: Option<Month>,
+
+    /// How finely: month, day, or, for one database, minute (those in which it was awake, of the
+    /// last five weeks) [default: day for one database, else month]
+    #[arg(long, value_name = "SPAN", value_parser = by)]
+    pub(crate) by: Option<By>,
+}
+
+fn by(text: &str) -> Result<By, &'static str> {
+    match text {
+        "month" => Ok(By::Month),
+        "day" => Ok(By::Day),
+        "minute" => Ok(By::Minute),
+        _ => Err("write month, day or minute"),
+    }
 }
 
 /// `connect`

@@ -4,14 +4,14 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use dormouse_api::error::ErrorBody;
-use dormouse_api::model::{CreateRequest, Created, Database, EventQuery, Wishes};
+use dormouse_api::model::{By, CreateRequest, Created, Database, EventQuery, UsageQuery, Wishes};
 use dormouse_api::{Client, client::ClientError};
 use dormouse_types::DatabaseName;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, SetArgs};
+use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, SetArgs, UsageArgs};
 use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
@@ -50,6 +50,7 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
                 let text = client.metrics().await.map_err(told)?;
                 output.result(&text, |_| text.clone())
             }
+            Command::Usage(args) => usage(&client, args, output).await,
             Command::Wake(args) => done(client.wake(&args.name).await, output),
             Command::Suspend(args) => done(client.suspend(&args.name).await, output),
             Command::Park(args) => done(client.park(&args.name).await, output),
@@ -166,6 +167,23 @@ fn confirm(name: &DatabaseName) -> Outcome {
     } else {
         Err(ErrorBody::new("refused", format!("{name} was not dropped")))
     }
+}
+
+async fn usage(client: &Client, args: UsageArgs, output: &Output) -> Outcome {
+    let one = if args.name.is_some() {
+        By::Day
+    } else {
+        By::Month
+    };
+    let query = UsageQuery {
+        month: args.month,
+        by: args.by.unwrap_or(one),
+    };
+    let report = client
+        .usage(args.name.as_ref(), query)
+        .await
+        .map_err(told)?;
+    output.result(&report, |colours| format::usage(&report, colours))
 }
 
 async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dormouse_api::ErrorBody;
 use dormouse_api::model::Cap;
+use dormouse_control::{Ladder, Prices};
 use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,10 @@ pub(crate) struct Config {
     pub(crate) pool: Pool,
     /// Limits against overload and abuse.
     pub(crate) limits: Limits,
+    /// What use costs.
+    pub(crate) prices: Prices,
+    /// What is done as a database's cost nears its limit.
+    pub(crate) spend: Spend,
     /// Control groups.
     pub(crate) cgroup: Cgroup,
 }
@@ -143,6 +148,8 @@ pub(crate) struct Limits {
     pub(crate) interactive_timeout: Span,
     /// How long one with an open transaction may be.
     pub(crate) idle_transaction_timeout: Delay,
+    /// With less free on the disk no database may grow.
+    pub(crate) disk_reserve: Size,
 }
 
 /// `[cgroup]`
@@ -151,6 +158,90 @@ pub(crate) struct Limits {
 pub(crate) struct Cgroup {
     /// Whether control groups are used.
     pub(crate) mode: CgroupMode,
+}
+
+/// `[spend]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Spend {
+    /// The percentages of its limit at which a warning is noted.
+    pub(crate) warn: Vec<u8>,
+    /// The one from which on it has no more than the baseline.
+    pub(crate) slow: Share,
+    /// The one from which on it can be read and emptied only.
+    pub(crate) read_only: Share,
+    /// The one from which on it sleeps.
+    pub(crate) asleep: Share,
+    /// The compute units that are free then.
+    pub(crate) baseline: Units,
+}
+
+impl Default for Spend {
+    fn default() -> Self {
+        let Ladder {
+            warn,
+            slow,
+            read_only,
+            asleep,
+            baseline,
+        } = Ladder::default();
+        Self {
+            warn,
+            slow: Share(slow),
+            read_only: Share(read_only),
+            asleep: Share(asleep),
+            baseline,
+        }
+    }
+}
+
+impl Spend {
+    /// What the plane is told.
+    pub(crate) fn ladder(&self) -> Ladder {
+        Ladder {
+            warn: self.warn.clone(),
+            slow: self.slow.0,
+            read_only: self.read_only.0,
+            asleep: self.asleep.0,
+            baseline: self.baseline,
+        }
+    }
+}
+
+/// A percentage of a limit, or `"never"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub(crate) struct Share(pub(crate) Option<u16>);
+
+/// How a [`Share`] is written.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum NumberOrWord {
+    Number(u16),
+    Word(String),
+}
+
+impl TryFrom<NumberOrWord> for Share {
+    type Error = String;
+
+    fn try_from(written: NumberOrWord) -> Result<Self, String> {
+        match written {
+            NumberOrWord::Number(percent) => Ok(Self(Some(percent))),
+            NumberOrWord::Word(word) if word == "never" => Ok(Self(None)),
+            NumberOrWord::Word(word) => Err(format!(
+                "'{word}' is no share of a limit: write a percentage (100) or \"never\""
+            )),
+        }
+    }
+}
+
+impl From<Share> for NumberOrWord {
+    fn from(share: Share) -> Self {
+        match share.0 {
+            Some(percent) => Self::Number(percent),
+            None => Self::Word("never".to_owned()),
+        }
+    }
 }
 
 /// Whether control groups are used.
@@ -216,6 +307,7 @@ impl Default for Limits {
             wait_timeout: Span(Duration::from_secs(28_800)),
             interactive_timeout: Span(Duration::from_secs(28_800)),
             idle_transaction_timeout: Delay::Never,
+            disk_reserve: Size(Bytes::mib(1024)),
         }
     }
 }
@@ -332,6 +424,25 @@ impl From<Span> for Delay {
     }
 }
 
+/// A size of disk, written `512MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Size(pub(crate) Bytes);
+
+impl TryFrom<String> for Size {
+    type Error = <Bytes as FromStr>::Err;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> Self {
+        size.0.to_string()
+    }
+}
+
 impl Config {
     /// What `dormouse up` shall use: the command line and the environment (which clap has put
     /// together) over the file over the defaults.
@@ -392,6 +503,12 @@ impl Config {
             return invalid(
                 "a limit is 0: nothing would be let through",
                 "use 1 or more",
+            );
+        }
+        if let Err(error) = self.spend.ladder().check() {
+            return invalid(
+                &format!("[spend]: {error}"),
+                "write them as in 50, 80, 95, 100",
             );
         }
         if self

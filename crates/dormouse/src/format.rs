@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use dormouse_api::model::{Database, Event};
-use dormouse_types::{Bytes, Doing, PoolStatus, SessionStatus, State};
+use dormouse_api::model::{By, Database, Event, UsageReport, UsageRow};
+use dormouse_types::{Bytes, Doing, Money, PoolStatus, SessionStatus, State, Usage};
 use jiff::Timestamp;
 
 use crate::output::{Colours, Style};
@@ -102,6 +102,11 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("because", d.reason.clone()),
         ("process", or_none(d.pid.map(|pid| format!("pid {pid}")))),
         ("memory", or_none(d.memory.map(size))),
+        (
+            "storage",
+            d.storage.map_or("not known yet".to_owned(), size),
+        ),
+        ("read-only", or_none(d.read_only.clone())),
         ("units", format!("{} of {}", d.units.0, d.units_range)),
         ("idle suspend", d.idle_suspend.to_string()),
         ("idle park", d.idle_park.to_string()),
@@ -188,6 +193,80 @@ pub(crate) fn pool(pool: &PoolStatus) -> String {
     rows.iter()
         .map(|(key, value)| format!("{key:<24}  {value}\n"))
         .collect()
+}
+
+/// `dormouse usage`.
+pub(crate) fn usage(report: &UsageReport, colours: Colours) -> String {
+    if report.rows.is_empty() {
+        return format!("nothing was used in {}", report.month);
+    }
+    let time = match report.by {
+        By::Month => None,
+        By::Day => Some("DAY"),
+        By::Minute => Some("MINUTE (UTC)"),
+    };
+    let cost = report.cost.map(|_| match report.currency.as_str() {
+        "" => "COST".to_owned(),
+        currency => format!("COST ({currency})"),
+    });
+    let mut header = vec!["DATABASE"];
+    header.extend(time);
+    header.extend([
+        "CPU h",
+        "MEMORY GiB h",
+        "STORAGE GiB h",
+        "STATEMENTS",
+        "IN",
+        "OUT",
+        "AWAKE h",
+    ]);
+    header.extend(cost.as_deref());
+    let first = 1 + usize::from(time.is_some());
+    let mut table = table(&header);
+    for column in table.column_iter_mut().skip(first) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let moment = |row: &UsageRow| {
+        row.from.map(|from| match report.by {
+            By::Minute => from.strftime("%F %H:%M").to_string(),
+            _ => from.strftime("%F").to_string(),
+        })
+    };
+    for row in &report.rows {
+        let dropped = row.dropped.map_or("", |_| " (dropped)");
+        let mut cells = vec![format!("{}{dropped}", row.database)];
+        cells.extend(moment(row));
+        cells.extend(used(&row.used, row.cost));
+        table.add_row(cells);
+    }
+    if report.rows.len() > 1 {
+        let mut cells = vec!["all".to_owned()];
+        cells.extend(time.map(|_| report.month.to_string()));
+        cells.extend(used(&report.used, report.cost));
+        table.add_row(cells);
+    }
+    let styles = report.rows.iter().map(|row| match row.dropped {
+        Some(_) => Style::Dim,
+        None => Style::Plain,
+    });
+    let styles = std::iter::once(Style::Bold).chain(styles);
+    lines(&table, styles.chain(std::iter::once(Style::Bold)), colours)
+}
+
+/// The columns of what was used.
+fn used(used: &Usage, cost: Option<Money>) -> Vec<String> {
+    let hours = |amount: u64, an_hour: f64| format!("{:.3}", amount as f64 / an_hour);
+    let mut cells = vec![
+        hours(used.cpu_us, 3.6e9),
+        hours(used.memory_mib_ms, 3.6e6 * 1024.0),
+        hours(used.storage_mib_ms, 3.6e6 * 1024.0),
+        used.carried.statements.to_string(),
+        size(Bytes(used.carried.bytes_in)),
+        size(Bytes(used.carried.bytes_out)),
+        hours(used.active_ms, 3.6e6),
+    ];
+    cells.extend(cost.map(|cost| cost.to_string()));
+    cells
 }
 
 /// One line of `dormouse events`.

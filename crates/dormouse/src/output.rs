@@ -37,6 +37,7 @@ pub(crate) enum Colours {
 /// A way to print a text on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
+    Plain,
     Bold,
     Dim,
     Green,
@@ -59,6 +60,7 @@ impl Colours {
     /// The text in a style, if there are colours.
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
         let code = match style {
+            Style::Plain => return text.to_owned(),
             Style::Bold => 1,
             Style::Dim => 2,
             Style::Green => 32,

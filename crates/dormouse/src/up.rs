@@ -13,7 +13,7 @@ use std::time::Duration;
 use dormouse_api::model::Listening;
 use dormouse_api::server::About;
 use dormouse_api::{Context, ErrorBody, Server};
-use dormouse_control::{Plane, PlaneConfig, Spec};
+use dormouse_control::{Disk, Plane, PlaneConfig, Spec};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -271,6 +271,12 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         warm_pool: config.warm_pool.size,
         databases_most: config.limits.databases,
         defaults: spec(config),
+        prices: config.prices.clone(),
+        ladder: config.spend.ladder(),
+        disk: Some(Disk::new(config.limits.disk_reserve.0, {
+            let data_dir = data_dir.to_owned();
+            move || data_dir::free(&data_dir)
+        })),
         ..PlaneConfig::new(data_dir)
     }
 }

@@ -256,12 +256,12 @@ impl Traffic for Steering {
         self.0.activity(database)
     }
 
-    fn carried(&self, _database: &DatabaseName) -> Carried {
-        Carried::default() // FIXME D
+    fn carried(&self, database: &DatabaseName) -> Carried {
+        self.0.carried(database)
     }
 
-    fn restrict(&self, _database: &DatabaseName, _reason: Option<&str>) {
-        // FIXME D
+    fn restrict(&self, database: &DatabaseName, reason: Option<&str>) {
+        self.0.restrict(database, reason);
     }
 
     fn pool(&self, database: &DatabaseName) -> PoolStatus {

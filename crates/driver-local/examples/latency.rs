@@ -9,6 +9,7 @@ use dormouse_engine::{Admin, Installation, Search, Secret, pool};
 use dormouse_types::{InstanceId, Units};
 
 const ROUNDS: usize = 21;
+const LOOKS: usize = 1000;
 
 #[tokio::main]
 async fn main() {
@@ -62,7 +63,12 @@ async fn main() {
             .unwrap();
         note("grow pool", start);
         let start = Instant::now();
-        admin.dump_hot_pages().await.unwrap();
+        for _ in 0..LOOKS {
+            driver.observe(id).await.unwrap();
+        }
+        note("1000 looks", start);
+        let start = Instant::now();
+        admin.note_hot_pages().await.unwrap();
         note("dump hot pages", start);
         let start = Instant::now();
         admin

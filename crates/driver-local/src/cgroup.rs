@@ -9,12 +9,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dormouse_types::{InstanceId, Units};
 
+mod figures;
 mod group;
 mod hierarchy;
+mod limit;
 
+use figures::Sheets;
+pub(crate) use figures::{Figures, read};
 pub(crate) use group::Group;
 use hierarchy::{Hierarchy, Place};
 
@@ -46,6 +51,8 @@ pub struct Capabilities {
     pub freezer: Option<CgroupVersion>,
     /// By which version CPU is limited; `None` is not at all.
     pub cpu: Option<CgroupVersion>,
+    /// By which version CPU is counted; `None` is `/proc` figures.
+    pub cpuacct: Option<CgroupVersion>,
     /// By which version memory is limited and counted; `None` is no limit, and `/proc` figures.
     pub memory: Option<CgroupVersion>,
     /// Whether each instance has a user of its own.
@@ -89,6 +96,7 @@ impl fmt::Display for Capabilities {
         };
         writeln!(f, "freezing: {}", by(self.freezer, "SIGSTOP"))?;
         writeln!(f, "CPU limits: {}", by(self.cpu, "none"))?;
+        writeln!(f, "CPU counts: {}", by(self.cpuacct, "/proc"))?;
         writeln!(f, "memory limits: {}", by(self.memory, "none"))?;
         write!(
             f,
@@ -107,6 +115,7 @@ impl fmt::Display for Capabilities {
 pub(crate) struct Cgroups {
     freezer: Option<Place>,
     cpu: Option<Place>,
+    cpuacct: Option<Place>,
     memory: Option<Place>,
     /// Held while directories come and go: the last instance takes what holds them with it.
     directories: Mutex<()>,
@@ -135,6 +144,7 @@ impl Cgroups {
             };
             fill(&mut found.freezer, "freezer");
             fill(&mut found.cpu, "cpu");
+            fill(&mut found.cpuacct, "cpuacct");
             fill(&mut found.memory, "memory");
         }
         found
@@ -146,38 +156,46 @@ impl Cgroups {
         Capabilities {
             freezer: version(&self.freezer),
             cpu: version(&self.cpu),
+            cpuacct: version(&self.cpuacct),
             memory: version(&self.memory),
             own_users,
         }
     }
 
-    /// Makes an instance's cgroups, thawed and with their memory limit, and says which files to
-    /// write to join them. What cannot be made is left out: the process will be seen not to be
-    /// there.
-    pub(crate) fn prepare(&self, id: InstanceId, units: Units) -> Vec<PathBuf> {
+    /// Makes an instance's cgroups, thawed, with their memory limit and no limit of CPU, for a
+    /// process that is to be started. What cannot be made is left out: the process will be seen
+    /// not to be there.
+    pub(crate) fn prepare(&self, id: InstanceId, units: Units) -> Prepared {
         let _alone = self.alone();
-        for (place, controller) in [
-            (&self.freezer, "freezer"),
-            (&self.cpu, "cpu"),
-            (&self.memory, "memory"),
-        ] {
-            if let Some(place) = place {
-                let _ = place.make_base(controller);
+        for (controller, place) in self.controllers() {
+            let _ = place.make_base(controller);
+        }
+        let mut prepared = Prepared::default();
+        let mut left = Sheets::default();
+        for place in self.places() {
+            let dir = place.of(id);
+            // an earlier process's counts would go on
+            let _ = fs::remove_dir(&dir);
+            let Ok(made) = make_dir(&dir) else { continue };
+            prepared.joins.push(dir.join("cgroup.procs"));
+            if !made {
+                for (controller, _) in self.controllers().filter(|(_, p)| p.base == place.base) {
+                    left.open(place.version, controller, &dir);
+                }
             }
         }
-        let make = |place: &Place| {
-            let dir = place.of(id);
-            make_dir(&dir).ok().map(|()| dir.join("cgroup.procs"))
-        };
-        let joins = self.places().into_iter().filter_map(make).collect();
+        prepared.before = left.read();
         if let Some(place) = &self.freezer {
             // one that was killed while it was frozen leaves a frozen cgroup
             let _ = group::thaw(place.version, &place.of(id));
         }
-        if let Some(place) = &self.memory {
-            let _ = group::limit_memory(place.version, &place.of(id), units.memory());
+        if let Some(place) = &self.cpu {
+            let _ = limit::no_cpu(place.version, &place.of(id));
         }
-        joins
+        if let Some(place) = &self.memory {
+            let _ = limit::memory(place.version, &place.of(id), units.memory());
+        }
+        prepared
     }
 
     /// Removes an instance's cgroups, which have no process any more, and what held them if they
@@ -197,16 +215,32 @@ impl Cgroups {
         !gone.contains(&false)
     }
 
-    /// Removes cgroups without a process, left by servers that ended while nobody drove them.
-    pub(crate) fn sweep(&self) {
+    /// Removes cgroups without a process, left by servers that ended while nobody drove them; says
+    /// how much CPU time those had used.
+    pub(crate) fn sweep(&self) -> Vec<(InstanceId, Duration)> {
         let _alone = self.alone();
+        let mut spent = Vec::new();
         for place in self.places() {
+            let counts = self.cpuacct.as_ref().is_some_and(|p| p.base == place.base);
             for entry in fs::read_dir(&place.base).into_iter().flatten().flatten() {
+                let dir = entry.path();
+                let mut sheets = Sheets::default();
+                if counts {
+                    sheets.open(place.version, "cpuacct", &dir);
+                }
+                let cpu = sheets.read().cpu;
+                let id = entry
+                    .file_name()
+                    .to_str()
+                    .and_then(|name| name.parse().ok());
                 // refused for those with a process, and for what is no directory
-                let _ = fs::remove_dir(entry.path());
+                if fs::remove_dir(dir).is_ok() {
+                    spent.extend(id.map(InstanceId).zip(cpu));
+                }
             }
             let _ = fs::remove_dir(&place.base);
         }
+        spent
     }
 
     fn alone(&self) -> MutexGuard<'_, ()> {
@@ -215,19 +249,37 @@ impl Cgroups {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What works, and where.
+    fn controllers(&self) -> impl Iterator<Item = (&'static str, &Place)> {
+        let all = [
+            ("freezer", &self.freezer),
+            ("cpu", &self.cpu),
+            ("cpuacct", &self.cpuacct),
+            ("memory", &self.memory),
+        ];
+        all.into_iter()
+            .filter_map(|(controller, place)| Some((controller, place.as_ref()?)))
+    }
+
     /// The distinct places.
     fn places(&self) -> Vec<&Place> {
         let mut places: Vec<&Place> = Vec::new();
-        for place in [&self.freezer, &self.cpu, &self.memory]
-            .into_iter()
-            .flatten()
-        {
+        for (_, place) in self.controllers() {
             if places.iter().all(|p| p.base != place.base) {
                 places.push(place);
             }
         }
         places
     }
+}
+
+/// What a process finds when it is started.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// The files to write to in order to join its cgroups.
+    pub(crate) joins: Vec<PathBuf>,
+    /// What is counted in them already: one that somebody else is in cannot be made anew.
+    pub(crate) before: Figures,
 }
 
 /// A process is in one cgroup of the second version, so one parent must do for everything: the
@@ -245,29 +297,31 @@ fn v2(hierarchy: &Hierarchy, name: &str) -> Option<Cgroups> {
         Cgroups {
             freezer: place("freezer"),
             cpu: place("cpu"),
+            cpuacct: place("cpuacct"),
             memory: place("memory"),
             ..Cgroups::default()
         }
     };
     let attempts = parents.into_iter().map(attempt);
     // on a tie the nearest: `max_by_key` would take the last
-    attempts.rev().max_by_key(|found| {
-        [&found.freezer, &found.cpu, &found.memory]
-            .into_iter()
-            .flatten()
-            .count()
-    })
+    attempts
+        .rev()
+        .max_by_key(|found| found.controllers().count())
 }
 
-fn make_dir(dir: &Path) -> io::Result<()> {
+/// Says whether it was not there before.
+fn make_dir(dir: &Path) -> io::Result<bool> {
     match fs::create_dir(dir) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        other => other.map(|()| true),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -275,13 +329,14 @@ mod tests {
         let all = Capabilities {
             freezer: Some(CgroupVersion::V2),
             cpu: Some(CgroupVersion::V1),
+            cpuacct: Some(CgroupVersion::V2),
             memory: Some(CgroupVersion::V1),
             own_users: true,
         };
         assert_eq!(all.warning(), None);
         assert_eq!(
             all.to_string(),
-            "freezing: cgroup v2\nCPU limits: cgroup v1\nmemory limits: cgroup v1\nservers run as: a user each"
+            "freezing: cgroup v2\nCPU limits: cgroup v1\nCPU counts: cgroup v2\nmemory limits: cgroup v1\nservers run as: a user each"
         );
         assert_eq!(
             Capabilities::default().warning().as_deref(),
@@ -304,6 +359,47 @@ mod tests {
     fn without_cgroups_nothing_is_touched() {
         let off = Cgroups::detect(CgroupMode::Off, "dormouse-test");
         assert_eq!(off.capabilities(false), Capabilities::default());
-        assert!(off.prepare(InstanceId(1), Units(1)).is_empty());
+        assert!(off.prepare(InstanceId(1), Units(1)).joins.is_empty());
+    }
+
+    #[test]
+    fn what_somebody_else_has_used_does_not_count() {
+        const BUSY: &str = "for procs do echo $$ >$procs; done; i=0; \
+                            while [ $i -lt 100000 ]; do i=$((i+1)); done; echo; read line";
+        for mode in [CgroupMode::Auto, CgroupMode::OnlyV1] {
+            let cgroups = Cgroups::detect(mode, &format!("dormouse-test-{}", std::process::id()));
+            if cgroups.cpuacct.is_none() {
+                eprintln!("skipped: no cgroup counts CPU with {mode:?}");
+                continue;
+            }
+            let id = InstanceId(1);
+            let fresh = cgroups.prepare(id, Units(1));
+            assert_eq!(fresh.before, Figures::default());
+            let mut other = Command::new("sh")
+                .args(["-c", BUSY, "sh"])
+                .args(fresh.joins)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            let used = |before| {
+                Group::of(&cgroups, id, other.id(), before)
+                    .figures()
+                    .cpu
+                    .unwrap()
+            };
+            let all = used(Figures::default());
+            let before = cgroups.prepare(id, Units(1)).before;
+            assert!(
+                before.cpu.unwrap() >= all && used(before) < all,
+                "{before:?}"
+            );
+            drop(other.stdin.take());
+            other.wait().unwrap();
+            while !cgroups.clean(id) {
+                std::thread::yield_now();
+            }
+        }
     }
 }

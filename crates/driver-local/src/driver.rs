@@ -95,6 +95,8 @@ struct Shared {
     cgroups: Cgroups,
     cgroup_name: String,
     capabilities: Capabilities,
+    /// Names the time since the machine was started.
+    boot: String,
     instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
     provisioning: Arc<tokio::sync::Mutex<()>>,
 }
@@ -120,7 +122,15 @@ impl LocalDriver {
         let template = Template::ensure(&config.installation, &config.templates, &config.secret)?;
         let cgroup_name = cgroup_name(root);
         let cgroups = Cgroups::detect(config.cgroups, &cgroup_name);
-        cgroups.sweep();
+        let boot = files::boot();
+        for (id, spent) in cgroups.sweep() {
+            let layout = Layout::new(root.join(id.to_string()))?;
+            if layout.root().is_dir()
+                && let Err(error) = files::keep_spent(&layout, &boot, spent)
+            {
+                warn!(instance = %id, %error, "cannot note how much CPU time a server has used");
+            }
+        }
         let capabilities = cgroups.capabilities(matches!(owners, Owners::Each(_)));
         let found = scan::all(root, owners).map_err(io("looking for servers of"))?;
         let adopt = |(id, handle)| {
@@ -137,6 +147,7 @@ impl LocalDriver {
             cgroups,
             cgroup_name,
             capabilities,
+            boot,
             instances,
             provisioning: Arc::default(),
         };
@@ -191,10 +202,12 @@ impl Shared {
         if let Some(known) = self.instances().get(&id) {
             return Ok(Arc::clone(known));
         }
-        if !self.layout(id)?.root().is_dir() {
+        let layout = self.layout(id)?;
+        if !layout.root().is_dir() {
             return Err(Error::Unknown(id));
         }
-        Ok(Arc::clone(self.instances().entry(id).or_default()))
+        let found = || Arc::new(Instance::ended(files::spent(&layout, &self.boot)));
+        Ok(Arc::clone(self.instances().entry(id).or_insert_with(found)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! One process: who it is, and what `/proc` says of it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
@@ -13,11 +13,15 @@ use rustix::time::Timespec;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::cgroup::read;
+
 /// A process held by a pidfd: it cannot be mistaken for a later one with the same pid.
 #[derive(Debug)]
 pub(crate) struct Handle {
     process: Process,
     pidfd: OwnedFd,
+    /// `/proc/PID/stat`, of this process alone.
+    stat: File,
 }
 
 impl Handle {
@@ -25,10 +29,12 @@ impl Handle {
     pub(crate) fn of_pid(pid: u32) -> io::Result<Self> {
         let pidfd = open(pid)?;
         // read after the pidfd was opened: if it still lives afterwards, both mean the same process
-        let started = Stat::read(pid)?.started;
+        let stat = File::open(format!("/proc/{pid}/stat"))?;
+        let started = Stat::of(&stat)?.started;
         let handle = Self {
             process: Process { pid, started },
             pidfd,
+            stat,
         };
         if handle.is_alive() {
             Ok(handle)
@@ -83,7 +89,7 @@ impl Handle {
 
     /// What `/proc` says of it now.
     pub(crate) fn stat(&self) -> io::Result<Stat> {
-        Stat::read(self.process.pid)
+        Stat::of(&self.stat)
     }
 
     /// Whether every thread of it is stopped by a signal.
@@ -142,8 +148,11 @@ pub(crate) struct Stat {
 
 impl Stat {
     pub(crate) fn read(pid: u32) -> io::Result<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        Self::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        Self::of(&File::open(format!("/proc/{pid}/stat"))?)
+    }
+
+    fn of(file: &File) -> io::Result<Self> {
+        read(file, Self::parse)?.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// The name in parentheses may hold anything, so fields are counted from its last `)`.

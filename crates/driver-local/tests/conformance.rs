@@ -70,6 +70,21 @@ impl Place {
         found
     }
 
+    /// What the files of instance 1's cgroups say of its limits.
+    fn limits(&self) -> Vec<String> {
+        let files = [
+            ("cpu.shares", "cpu.weight"),
+            ("memory.limit_in_bytes", "memory.max"),
+        ];
+        let read = |(first, second): (&str, &str)| {
+            let dirs = self.cgroups().into_iter().map(|dir| dir.join("1"));
+            let paths = dirs.flat_map(|dir| [dir.join(first), dir.join(second)]);
+            let mut texts = paths.filter_map(|path| std::fs::read_to_string(path).ok());
+            texts.next().unwrap()
+        };
+        files.map(read).into()
+    }
+
     /// Every process whose command line names a configuration of this place.
     fn processes(&self) -> Vec<u32> {
         let mine = self.dir.path().display().to_string();
@@ -134,6 +149,19 @@ impl World for Place {
             .await
             .unwrap()
             .text(0, 0)
+    }
+
+    async fn burn(&self, id: InstanceId, socket: &Path) {
+        let one = || async {
+            let mut admin = self.admin(id, socket).await;
+            let sql = "SELECT BENCHMARK(2000000, SHA2('dormouse', 512))";
+            admin.query(sql).await.unwrap();
+        };
+        tokio::join!(one(), one());
+    }
+
+    fn limits_cpu(&self) -> bool {
+        self.local().capabilities().cpu.is_some()
     }
 
     async fn kill(&self, process: Process) {
@@ -301,6 +329,74 @@ async fn a_full_socket_path_is_refused_when_the_driver_is_made() {
         refused.as_ref().is_err_and(|e| e.contains("shorter path")),
         "{refused:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ended_while_nobody_drove_it_is_told() {
+    for cgroups in [CgroupMode::Auto, CgroupMode::OnlyV1] {
+        let place = Place::new(cgroups);
+        let driver = place.local();
+        if driver.capabilities().cpuacct.is_none() {
+            eprintln!("skipped: no cgroup counts CPU with {cgroups:?}");
+            continue;
+        }
+        let id = InstanceId(1);
+        driver.provision(id).await.unwrap();
+        let started = driver.apply(id, RUNNING).await.unwrap();
+        place.burn(id, &driver.socket(id)).await;
+        let before = driver.observe(id).await.unwrap();
+        assert!(before.cpu > started.cpu, "{before:?}");
+        drop(driver);
+        place.kill(before.process.unwrap()).await;
+        let watcher = place.local();
+        watcher.ended(before.process.unwrap()).await;
+        drop(watcher);
+        // the second of these finds no cgroup any more
+        let told: Vec<_> = [
+            place.local().observe(id).await,
+            place.local().observe(id).await,
+        ]
+        .map(|seen| seen.unwrap())
+        .into();
+        assert_eq!((told[0].run, told[0].process), (Run::Stopped, None));
+        assert!(told[0].cpu >= before.cpu, "{before:?}, then {told:?}");
+        assert_eq!(told[0], told[1]);
+        let again = place.local().apply(id, RUNNING).await.unwrap();
+        assert!(again.cpu < told[0].cpu, "counts begin anew: {again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_below_what_is_held_are_refused_whole() {
+    let place = Place::new(CgroupMode::Auto);
+    let driver = place.local();
+    if driver.capabilities().memory.is_none() || driver.capabilities().cpu.is_none() {
+        eprintln!("skipped: no cgroup here limits memory and CPU");
+        return;
+    }
+    let id = InstanceId(1);
+    driver.provision(id).await.unwrap();
+    let units = |units| Desired {
+        units: Units(units),
+        ..RUNNING
+    };
+    let process = driver.apply(id, units(2)).await.unwrap().process;
+    let limits = place.limits();
+    // nothing lives without memory
+    let refused = driver.apply(id, units(0)).await;
+    let Err(Error::InUse { held, limit, .. }) = &refused else {
+        panic!("{refused:?}")
+    };
+    assert!(held > limit, "{refused:?}");
+    assert_eq!(place.limits(), limits);
+    let seen = driver.apply(id, units(2)).await.unwrap();
+    assert_eq!((seen.run, seen.process), (Run::Running, process));
+    driver.apply(id, units(1)).await.unwrap();
+    let changed = limits
+        .iter()
+        .zip(place.limits())
+        .all(|(before, after)| *before != after);
+    assert!(changed, "{limits:?}, then {:?}", place.limits());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

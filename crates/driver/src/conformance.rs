@@ -6,9 +6,10 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_types::{InstanceId, Units};
+use dormouse_types::{Bytes, InstanceId, Units};
 
 use crate::{Desired, Driver, Error, Observed, Process, Run};
 
@@ -24,8 +25,15 @@ pub trait World: Send + Sync {
     /// Reads the text back. Panics if it cannot.
     async fn read(&self, id: InstanceId, socket: &Path) -> String;
 
+    /// Keeps two cores of a machine busy with the instance's database for a while. Panics if it
+    /// cannot.
+    async fn burn(&self, id: InstanceId, socket: &Path);
+
     /// Kills a process as if it had crashed.
     async fn kill(&self, process: Process);
+
+    /// Whether CPU is limited here.
+    fn limits_cpu(&self) -> bool;
 }
 
 const RUNNING: Desired = Desired {
@@ -52,6 +60,9 @@ pub async fn run(world: &dyn World) {
     a_crash_keeps_what_was_written(world).await;
     a_start_that_is_given_up_leaves_no_second_process(world).await;
     units_change_while_it_runs(world).await;
+    a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world).await;
+    counts_never_fall_and_the_last_is_told(world).await;
+    storage_grows_with_what_is_written(world).await;
     two_instances_are_strangers(world).await;
     removing_ends_the_process(world).await;
 }
@@ -68,6 +79,7 @@ async fn nothing_is_known_of_what_was_not_made(world: &dyn World) {
         driver.apply(id, STOPPED).await,
         Err(Error::Unknown(_))
     ));
+    assert!(matches!(driver.storage(id).await, Err(Error::Unknown(_))));
     ok(driver.remove(id).await);
     assert_eq!(ok(driver.list().await), []);
 }
@@ -284,6 +296,83 @@ async fn units_change_while_it_runs(world: &dyn World) {
     ok(driver.remove(id).await);
 }
 
+async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn World) {
+    const BURNS: u32 = 100;
+    if !world.limits_cpu() {
+        return;
+    }
+    let (driver, id) = new_instance(world, 14).await;
+    let throttled = |seen: Observed| seen.strain.unwrap_or_default().throttled;
+    let started = ok(driver.apply(id, RUNNING).await);
+    assert_eq!(throttled(started), Duration::ZERO, "while it started");
+    for (units, holds_back) in [(8, false), (1, true), (8, false)] {
+        let desired = Desired {
+            units: Units(units),
+            ..RUNNING
+        };
+        let before = throttled(ok(driver.apply(id, desired).await));
+        let mut after = before;
+        // on a busy machine it may take a while until it gets as much as it is limited to
+        for _ in 0..if holds_back { BURNS } else { 1 } {
+            world.burn(id, &driver.socket(id)).await;
+            after = throttled(ok(driver.observe(id).await));
+            if after > before {
+                break;
+            }
+        }
+        assert_eq!(after > before, holds_back, "with {units} units");
+    }
+    ok(driver.remove(id).await);
+}
+
+async fn counts_never_fall_and_the_last_is_told(world: &dyn World) {
+    let (driver, id) = new_instance(world, 15).await;
+    let mut last = ok(driver.apply(id, RUNNING).await);
+    let Some(started) = last.cpu else {
+        return ok(driver.remove(id).await);
+    };
+    while last.cpu < Some(started * 3) {
+        world.burn(id, &driver.socket(id)).await;
+        let seen = ok(driver.observe(id).await);
+        assert_no_less(seen, last);
+        last = seen;
+    }
+    for run in [FROZEN, RUNNING, STOPPED, STOPPED] {
+        let seen = ok(driver.apply(id, run).await);
+        assert_no_less(seen, last);
+        last = seen;
+    }
+    assert_eq!(ok(driver.observe(id).await), last);
+    assert_eq!(
+        ok(world.driver().await.observe(id).await),
+        last,
+        "as the next driver sees it"
+    );
+
+    let next = ok(driver.apply(id, RUNNING).await);
+    assert!(next.cpu < last.cpu, "counts begin anew: {next:?}");
+    world.burn(id, &driver.socket(id)).await;
+    last = ok(driver.observe(id).await);
+    let process = process_of(last, Run::Running);
+    world.kill(process).await;
+    driver.ended(process).await;
+    let killed = ok(driver.observe(id).await);
+    assert_stopped(killed);
+    assert_no_less(killed, last);
+    ok(driver.remove(id).await);
+}
+
+async fn storage_grows_with_what_is_written(world: &dyn World) {
+    let (driver, id) = new_instance(world, 16).await;
+    ok(driver.apply(id, RUNNING).await);
+    let before = ok(driver.storage(id).await);
+    world.write(id, &driver.socket(id), "kept").await;
+    assert!(ok(driver.storage(id).await) > before);
+    ok(driver.apply(id, STOPPED).await);
+    assert!(ok(driver.storage(id).await) > Bytes(0));
+    ok(driver.remove(id).await);
+}
+
 async fn two_instances_are_strangers(world: &dyn World) {
     let (driver, one) = new_instance(world, 9).await;
     let (_, other) = new_instance(world, 10).await;
@@ -345,6 +434,19 @@ fn ok<T, E: Debug>(result: Result<T, E>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// What is told for one process never falls.
+#[track_caller]
+fn assert_no_less(seen: Observed, before: Observed) {
+    assert!(seen.cpu >= before.cpu, "{before:?}, then {seen:?}");
+    if let (Some(now), Some(then)) = (seen.strain, before.strain) {
+        let falls = now.throttled < then.throttled
+            || now.stalled < then.stalled
+            || now.limit_hits < then.limit_hits
+            || now.oom_kills < then.oom_kills;
+        assert!(!falls, "{then:?}, then {now:?}");
     }
 }
 

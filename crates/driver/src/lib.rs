@@ -91,6 +91,16 @@ pub enum Error {
         /// What its error log says, or what was waited for.
         reason: String,
     },
+    /// It runs, with the limits it had: more memory is in use than it would be limited to.
+    #[error("instance {id} holds {held} of memory, which cannot be limited to {limit}")]
+    InUse {
+        /// The instance.
+        id: InstanceId,
+        /// What it holds, file pages included.
+        held: Bytes,
+        /// What it was to be limited to.
+        limit: Bytes,
+    },
     /// The machine is at fault: disk full, no permission, no such program.
     #[error("{doing}: {source}")]
     Machine {
@@ -109,8 +119,9 @@ pub trait Driver: Send + Sync + 'static {
     async fn provision(&self, id: InstanceId) -> Result<(), Error>;
 
     /// Brings an instance to what is desired and says what is then true. [`Run::Running`] returns
-    /// when the server takes connections; [`Run::Stopped`] when the process is gone, after a clean
-    /// stop if the server manages one in time, else after a kill.
+    /// when the server takes connections, and has the limits of the units; one that had others
+    /// keeps them all if it holds more memory ([`Error::InUse`]). [`Run::Stopped`] returns when the
+    /// process is gone, after a clean stop if the server manages one in time, else after a kill.
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error>;
 
     /// Says what is true of an instance now.

@@ -64,6 +64,9 @@ pub enum AdminError {
         /// How long was waited.
         after: Duration,
     },
+    /// What was waited for was ended by somebody else.
+    #[error("{0} was cut off")]
+    Cut(&'static str),
     /// The server's answer cannot be understood.
     #[error("the server's answer cannot be understood: {0}")]
     Protocol(String),

@@ -75,9 +75,9 @@ const COMMON: [(&str, &str); 37] = [
     ("thread-cache-size", "32"),
     ("table-open-cache", "2000"),
     ("table-open-cache-instances", "4"),
-    // hot pages come back after a park
-    ("innodb-buffer-pool-dump-at-shutdown", "ON"),
-    ("innodb-buffer-pool-load-at-startup", "ON"),
+    // hot pages come back behind the first statements, and are noted again only after that (`Admin`)
+    ("innodb-buffer-pool-dump-at-shutdown", "OFF"),
+    ("innodb-buffer-pool-load-at-startup", "OFF"),
     ("innodb-buffer-pool-dump-pct", "100"),
     ("innodb-fast-shutdown", "1"),
     ("event-scheduler", "OFF"),

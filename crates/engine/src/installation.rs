@@ -44,6 +44,12 @@ pub struct Installation {
     options: BTreeMap<String, String>,
 }
 
+/// How much memory this machine has.
+#[must_use]
+pub fn machine_memory() -> Bytes {
+    Bytes(rustix::system::sysinfo().totalram)
+}
+
 impl Installation {
     /// Finds the server and asks it who it is and what it can.
     ///
@@ -75,7 +81,7 @@ impl Installation {
         let help = run(&mariadbd, &arguments)?;
         let install_db = find_installer(search, &mariadbd)?;
         let options = options(&help);
-        let machine_memory = Bytes(rustix::system::sysinfo().totalram);
+        let machine_memory = machine_memory();
         Ok(Self {
             mariadbd,
             install_db,

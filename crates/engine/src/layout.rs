@@ -94,6 +94,12 @@ impl Layout {
         self.beside(".lock")
     }
 
+    /// How much CPU time its last process had used, beside the directory.
+    #[must_use]
+    pub fn spent(&self) -> PathBuf {
+        self.beside(".spent")
+    }
+
     /// Where the directory grows until it is whole, beside its final place.
     #[must_use]
     pub fn unfinished(&self) -> PathBuf {

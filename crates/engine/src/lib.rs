@@ -26,7 +26,7 @@ pub mod version;
 
 pub use admin::{Admin, AdminError, LockInfo, Rows};
 pub use error::EngineError;
-pub use installation::{Installation, Search};
+pub use installation::{Installation, Search, machine_memory};
 pub use layout::Layout;
 pub use secret::Secret;
 pub use template::{Owner, Template};

@@ -102,6 +102,38 @@ impl Order {
     }
 }
 
+/// What is set for a database's hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Agenda {
+    /// Why it is kept awake now, if it is.
+    pub keep_awake: Option<Occasion>,
+    /// When it is woken, if it sleeps, and why.
+    pub wake_at: Option<(Instant, Occasion)>,
+    /// When this may be different.
+    pub changes_at: Option<Instant>,
+}
+
+/// Why a database is awake at a time that was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Occasion {
+    /// Its owner keeps it awake in these hours.
+    Hours,
+    /// One of its server's own events is due.
+    Event,
+    /// It was used at this time on earlier days.
+    Habit,
+}
+
+impl Occasion {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Hours => "it is kept awake in these hours",
+            Self::Event => "one of its events is due",
+            Self::Habit => "it was used at this time on earlier days",
+        }
+    }
+}
+
 /// All that is known of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observed {
@@ -125,6 +157,10 @@ pub struct Observed {
     pub park_denied: Option<Denied>,
     /// What went wrong with its server.
     pub failures: Failures,
+    /// What is set for its hours.
+    pub agenda: Agenda,
+    /// It has cost as much as it may, and sleeps until that is over.
+    pub barred: bool,
     /// What somebody demands.
     pub order: Option<Order>,
 }
@@ -144,6 +180,8 @@ pub enum Verb {
     Settle(State),
     /// Shut the traffic that was refusing: the next statement may ask for a wake again.
     Rearm,
+    /// Tell those who wait that the database may not be used.
+    Bar,
     /// Tell those who wait that the server cannot be started.
     GiveUp,
     /// End the server and remove all there is.
@@ -160,6 +198,14 @@ pub enum Cause {
     Demand,
     /// Nobody has used it for long enough.
     Idle,
+    /// Its load.
+    Load,
+    /// The machine's room for databases.
+    Room,
+    /// A time that was set for it.
+    Schedule,
+    /// A limit on what it may cost or hold.
+    Limit,
     /// Somebody ordered it.
     Operator,
     /// The server died.
@@ -170,6 +216,8 @@ pub enum Cause {
     StartUp,
     /// The server could not be started, or would not do as told.
     Failed,
+    /// Its files take too much disk, or no longer do.
+    Storage,
 }
 
 impl Cause {
@@ -179,11 +227,16 @@ impl Cause {
         match self {
             Self::Demand => "demand",
             Self::Idle => "idle",
+            Self::Load => "load",
+            Self::Room => "room",
+            Self::Schedule => "schedule",
+            Self::Limit => "limit",
             Self::Operator => "operator",
             Self::Crash => "crash",
             Self::Veto => "veto",
             Self::StartUp => "start_up",
             Self::Failed => "failed",
+            Self::Storage => "storage",
         }
     }
 }
@@ -257,7 +310,9 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     match seen.server {
         Server::Stopped => return died(seen, now),
         Server::Frozen => return settle(seen, State::Suspended),
+        Server::Running if seen.gate == Gate::Refusing && seen.barred => {}
         Server::Running if seen.gate != Gate::Open => return settle(seen, State::Active),
+        Server::Running if seen.barred => return bar(),
         Server::Running => {}
     }
     match seen.order {
@@ -266,7 +321,20 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Some(Order::Park) => return ordered(Verb::Park),
         _ => {}
     }
+    if seen.barred {
+        let held_off = seen
+            .park_denied
+            .and_then(|d| d.holds(seen.load.sessions, now));
+        return match held_off {
+            Some(until) => Plan::rest(Some(until)),
+            None if seen.load.running > 0 => Plan::rest(now.checked_add(SOONEST_LOOK)),
+            None => Plan::act(Verb::Park, Cause::Limit, LIMIT),
+        };
+    }
     let (suspend, park) = (spec.idle_suspend.duration(), spec.idle_park.duration());
+    if seen.agenda.keep_awake.is_some() {
+        return Plan::rest(seen.agenda.changes_at);
+    }
     if is_busy(&seen.load) {
         let soonest = [suspend, park].into_iter().flatten().min();
         return Plan::rest(soonest.and_then(|d| now.checked_add(d.max(SOONEST_LOOK))));
@@ -298,7 +366,13 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Running => return settle(seen, State::Active),
         Server::Frozen => {}
     }
-    if seen.load.held > 0 && seen.order != Some(Order::Park) {
+    if seen.barred && seen.load.held > 0 && seen.gate == Gate::Shut {
+        return bar();
+    }
+    if seen.gate == Gate::Refusing && !seen.barred {
+        return Plan::act(Verb::Rearm, Cause::Limit, "it may be used again");
+    }
+    if seen.load.held > 0 && !seen.barred && seen.order != Some(Order::Park) {
         return Plan::act(Verb::Thaw, Cause::Demand, "a statement arrived");
     }
     if seen.notes == Notes::Stale {
@@ -310,26 +384,38 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Some(Order::Park) => return ordered(Verb::Park),
         _ => {}
     }
+    if let Some(occasion) = called(seen, now) {
+        return Plan::act(Verb::Thaw, Cause::Schedule, occasion.reason());
+    }
     let idle = idle_since(seen);
-    let Some(due) = spec.idle_park.duration().and_then(|d| idle.checked_add(d)) else {
-        return Plan::rest(None);
+    let due = if seen.barred {
+        Some(now)
+    } else {
+        spec.idle_park.duration().and_then(|d| idle.checked_add(d))
+    };
+    let Some(due) = due else {
+        return Plan::rest(called_at(seen));
     };
     let held_off = seen
         .park_denied
         .and_then(|d| d.holds(seen.load.sessions, now));
     match held_off {
-        Some(until) => Plan::rest(Some(until.max(due))),
+        Some(until) => Plan::rest(sooner(Some(until.max(due)), called_at(seen))),
+        None if seen.barred => Plan::act(Verb::Park, Cause::Limit, LIMIT),
         None if due <= now => {
             let idle_for = Reason::Idle(now.saturating_duration_since(idle));
             Plan::act(Verb::Park, Cause::Idle, idle_for)
         }
-        None => Plan::rest(Some(due)),
+        None => Plan::rest(sooner(Some(due), called_at(seen))),
     }
 }
 
 fn parked(seen: &Observed, now: Instant) -> Plan {
     match seen.server {
-        Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::rest(None)),
+        Server::Stopped if seen.gate == Gate::Refusing && !seen.barred => {
+            Plan::act(Verb::Rearm, Cause::Limit, "it may be used again")
+        }
+        Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::rest(called_at(seen))),
         Server::Running => settle(seen, State::Active),
         Server::Frozen => settle(seen, State::Suspended),
     }
@@ -393,13 +479,17 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
     let ordered = seen.order == Some(Order::Wake);
     let (cause, reason) = if ordered {
         (Cause::Operator, "ordered")
-    } else if seen.load.held > 0 {
+    } else if seen.barred && seen.load.held > 0 && seen.gate == Gate::Shut {
+        return Some(bar());
+    } else if seen.load.held > 0 && !seen.barred {
         (Cause::Demand, "a statement arrived")
     } else if seen.notes == Notes::Stale {
         (
             Cause::StartUp,
             "its server ended unobserved: its accounts must be read again",
         )
+    } else if let Some(occasion) = called(seen, now) {
+        (Cause::Schedule, occasion.reason())
     } else {
         return None;
     };
@@ -423,6 +513,33 @@ fn settle(seen: &Observed, state: State) -> Plan {
         Server::Frozen => "found with its server frozen",
     };
     Plan::act(Verb::Settle(state), Cause::StartUp, reason)
+}
+
+/// Why a database that may not be used sleeps.
+const LIMIT: &str = "its spend limit of this month is used up";
+
+fn bar() -> Plan {
+    Plan::act(Verb::Bar, Cause::Limit, LIMIT)
+}
+
+/// When a sleeping database is to be woken because that was set; always later than the moment
+/// that [`called`] was asked about.
+fn called_at(seen: &Observed) -> Option<Instant> {
+    let agenda = seen.agenda.wake_at.map(|(at, _)| at);
+    sooner(agenda, seen.agenda.changes_at).filter(|_| !seen.barred)
+}
+
+/// Why a sleeping database is to be woken now, if that was set.
+fn called(seen: &Observed, now: Instant) -> Option<Occasion> {
+    if seen.barred {
+        return None;
+    }
+    let due = seen.agenda.wake_at.filter(|(at, _)| *at <= now);
+    due.map(|(_, occasion)| occasion).or(seen.agenda.keep_awake)
+}
+
+fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
 }
 
 fn ordered(verb: Verb) -> Plan {

@@ -13,12 +13,17 @@ use crate::door::Door;
 use crate::mailbox::{Mailbox, Order};
 use crate::pool::Pool;
 use crate::stream::Peer;
+use crate::tally::{Restriction, Tally};
 
 /// One database as the data path sees it.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) door: Arc<Door>,
     pub(crate) pool: Arc<Pool>,
+    /// What its sessions have carried, logins not among it.
+    pub(crate) tally: Tally,
+    /// Why it may only be read, or shrunk.
+    pub(crate) restriction: Restriction,
     /// Statements answered while it slept.
     pub(crate) sleeping_answers: AtomicU64,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
@@ -292,6 +297,7 @@ impl Database {
         PoolStatus {
             sessions: self.session_count(),
             sleeping_answers: self.sleeping_answers.load(Ordering::Relaxed),
+            carried: self.tally.carried(),
             ..self.pool.status()
         }
     }
@@ -354,6 +360,8 @@ impl Directory {
                 name: name.clone(),
                 door: Door::new(),
                 pool: Pool::new(pool.clone()),
+                tally: Tally::default(),
+                restriction: Restriction::default(),
                 sleeping_answers: AtomicU64::new(0),
                 sessions: Mutex::default(),
                 due: AtomicU64::new(0),

@@ -50,14 +50,21 @@ impl DerefMut for Bytes {
     }
 }
 
-/// Unread bytes of one client. Empty, it owns no buffer.
+/// Unread bytes of one client, all of whose bytes pass it. Empty, it owns no buffer.
 #[derive(Default)]
 pub(crate) struct Inbox {
     chunk: Option<Chunk>,
     at: usize,
+    /// How many bytes came since somebody asked.
+    received: u64,
 }
 
 impl Inbox {
+    /// How many bytes came since this was last asked.
+    pub(crate) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
+    }
+
     /// The bytes at hand.
     pub(crate) fn unread(&self) -> &[u8] {
         self.chunk
@@ -93,6 +100,7 @@ impl Inbox {
     /// Puts freshly read bytes in; there must be none at hand.
     pub(crate) fn put(&mut self, chunk: Chunk) {
         self.at = 0;
+        self.received += chunk.len() as u64;
         self.chunk = (!chunk.is_empty()).then_some(chunk);
     }
 
@@ -115,9 +123,11 @@ impl Inbox {
                     chunk.discard(self.at);
                     self.at = 0;
                 }
-                if within(deadline, chunk.read_more(client)).await? == 0 {
+                let read = within(deadline, chunk.read_more(client)).await?;
+                if read == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
+                self.received += read as u64;
             }
         }
         Ok(())

@@ -30,6 +30,7 @@ mod route;
 mod session;
 mod steer;
 mod stream;
+mod tally;
 
 pub use accept::{Listeners, Proxy, StartError};
 pub use config::{Limits, PoolLimits, ProxyConfig, Tls};

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use dormouse_types::Account;
+use dormouse_types::{Account, DatabaseName};
 use dormouse_wire::reply::ErrPacket;
 
 /// `ER_ACCESS_DENIED_ERROR`, word for word as the server says it.
@@ -99,6 +99,18 @@ pub(crate) fn unknown_database(name: &str) -> ErrPacket {
         "42000",
         format!(
             "Unknown database '{name}': Dormouse has none of this name ('dormouse ls' lists them)"
+        ),
+    )
+}
+
+/// A database that must not grow or change now (`ER_OPTION_PREVENTS_STATEMENT`).
+pub(crate) fn restricted(database: &DatabaseName, reason: &str) -> ErrPacket {
+    ErrPacket::new(
+        1290,
+        "HY000",
+        format!(
+            "database '{database}' is read-only: {reason}; reading, DELETE, DROP and TRUNCATE are \
+             allowed"
         ),
     )
 }

@@ -13,6 +13,7 @@ use crate::backend::Backend;
 use crate::chunk::Chunk;
 use crate::inbox::Inbox;
 use crate::stream::{ClientStream, within, write_all};
+use crate::tally::Tally;
 
 /// Why a reply did not reach its end.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ impl Broken {
 pub(crate) struct Customer<'a> {
     pub(crate) stream: &'a mut ClientStream,
     pub(crate) inbox: &'a mut Inbox,
+    /// Where its bytes are counted, while they pass.
+    pub(crate) tally: &'a Tally,
     /// What it is told of changes in its session; the server tells all.
     pub(crate) tracking: Tracking,
     pub(crate) read_timeout: Duration,
@@ -74,6 +77,7 @@ pub(crate) async fn relay(
             rename(&mut chunk, ready, id);
         }
         let bytes = chunk.get(..ready).unwrap_or_default();
+        customer.tally.sends(bytes.len());
         write_all(customer.stream, bytes, customer.write_timeout)
             .await
             .map_err(|_| Broken::Client)?;
@@ -200,7 +204,10 @@ pub(crate) async fn pass_on(
         }
         let more = within(customer.read_timeout, Chunk::read(customer.stream)).await;
         match more {
-            Ok(chunk) if !chunk.is_empty() => customer.inbox.put(chunk),
+            Ok(chunk) if !chunk.is_empty() => {
+                customer.inbox.put(chunk);
+                customer.tally.received(customer.inbox.take_received());
+            }
             _ => return Err(Broken::Client),
         }
     }

@@ -107,6 +107,7 @@ impl Attendant {
             }
             self.rest().await;
         }
+        self.count_received();
         self.retire();
         self.count_transaction(false);
     }
@@ -287,10 +288,22 @@ impl Attendant {
     async fn reply_as(&mut self, seq: u8, payload: &[u8]) -> Result<(), Over> {
         let mut packet = Vec::with_capacity(payload.len() + 4);
         write_packet(&mut packet, seq, payload);
+        self.send_packets(&packet).await
+    }
+
+    /// Sends packets that were prepared as the answer to the command just read.
+    async fn send_packets(&mut self, packets: &[u8]) -> Result<(), Over> {
+        self.database().tally.sends(packets.len());
         let timeout = self.shared.config.limits.write_timeout;
-        write_all(&mut self.client, &packet, timeout)
+        write_all(&mut self.client, packets, timeout)
             .await
             .map_err(|_| Over)
+    }
+
+    /// Counts the bytes that have come from the client.
+    fn count_received(&mut self) {
+        let received = self.inbox.take_received();
+        self.database().tally.received(received);
     }
 
     /// What the client is told of changes in its session.
@@ -309,6 +322,7 @@ impl Attendant {
         let customer = Customer {
             stream: &mut self.client,
             inbox: &mut self.inbox,
+            tally: &self.membership.database.tally,
             tracking,
             read_timeout: limits.read_timeout,
             write_timeout: limits.write_timeout,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_types::{Activity, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
+use dormouse_types::{Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
 use tokio::sync::oneshot;
 
 use crate::accept::Proxy;
@@ -62,6 +62,21 @@ impl Proxy {
         Activity {
             sessions: database.session_count(),
             ..database.door.activity()
+        }
+    }
+
+    /// What has passed since the proxy began, the logins left out; all zero for an unknown database.
+    #[must_use]
+    pub fn carried(&self, database: &DatabaseName) -> Carried {
+        let found = self.shared.directory.find(database);
+        found.map_or_else(Carried::default, |database| database.tally.carried())
+    }
+
+    /// Refuses, for this reason, statements that could make the database larger or change what it
+    /// holds; `None`: none any more.
+    pub fn restrict(&self, database: &DatabaseName, reason: Option<&str>) {
+        if let Some(database) = self.shared.directory.find(database) {
+            database.restriction.change(reason);
         }
     }
 

@@ -18,6 +18,7 @@ pub mod lexer;
 pub mod pin;
 pub mod probe;
 pub mod quoting;
+mod restricted;
 pub mod session;
 pub mod show;
 pub mod sleeping;

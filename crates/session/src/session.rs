@@ -14,6 +14,8 @@ use crate::effects::{Effects, Kind, Replay, may_change_parsing, may_lock, names_
 use crate::lexer::{Lexer, Token};
 use crate::pin::Pin;
 use crate::probe::Captured;
+use crate::quoting::in_default_mode;
+use crate::restricted::is_allowed;
 use crate::statements::Statements;
 use crate::temporary::Temporaries;
 use crate::text_prepared::TextPrepared;
@@ -145,11 +147,41 @@ impl Session {
     /// where only its beginning has been seen.
     #[must_use]
     pub fn judge(&self, text: &[u8], whole: bool) -> Effects {
-        if whole && !(self.double_bytes && text.contains(&b'\\') && !text.is_ascii()) {
+        if whole && self.can_read(text) {
             Effects::of(text)
         } else {
             Effects::of_beginning(text)
         }
+    }
+
+    /// Whether the text, as it came from the client, may run on a database that must not grow nor
+    /// change.
+    #[must_use]
+    pub fn allows_restricted(&self, text: &[u8]) -> bool {
+        let context = self.statements.context();
+        let find = |name: &[u8]| {
+            let prepare = self.texts.find(name, context)?;
+            Some(in_default_mode(prepare, self.status()))
+        };
+        self.can_read(text) && is_allowed(&in_default_mode(text, self.status()), &find)
+    }
+
+    /// The same for a prepared statement, by the client's id.
+    pub fn allows_prepared_restricted(&mut self, id: u32) -> bool {
+        let context = self.statements.context();
+        let statement = self.statements.get(id);
+        let text = statement.and_then(|statement| {
+            let text = statement.text.clone()?;
+            // other rules may have held for its quotes
+            let same = statement.context == context || !text.iter().any(|b| b"\\\"".contains(b));
+            same.then_some(text)
+        });
+        text.is_some_and(|text| self.allows_restricted(&text))
+    }
+
+    /// Whether a text can be read as the server reads it.
+    fn can_read(&self, text: &[u8]) -> bool {
+        !(self.double_bytes && text.contains(&b'\\') && !text.is_ascii())
     }
 
     /// The status flags a server would put into an answer now.

@@ -86,6 +86,12 @@ impl TextPrepared {
         self.obscure || self.by_name.values().any(elsewhere)
     }
 
+    /// The `PREPARE` of this name (in lower case), if it is known and was read as texts are read now.
+    pub(crate) fn find(&self, name: &[u8], context: u32) -> Option<&[u8]> {
+        let one = self.by_name.get(name).filter(|_| !self.obscure)?;
+        (one.context == context).then_some(&one.statement)
+    }
+
     /// The statements that prepare them again. A new backend will have counted as many.
     pub(crate) fn restore(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
         self.by_name.values().map(|one| one.statement.to_vec())

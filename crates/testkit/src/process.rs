@@ -37,43 +37,46 @@ pub fn terminate(pid: u32) {
 #[must_use]
 pub fn control_groups(pid: u32) -> Vec<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    // HIERARCHY:CONTROLLERS:PATH, see cgroups(7)
-    let names = text.lines().filter_map(|line| {
-        let path = line.splitn(3, ':').nth(2)?;
-        path.split('/')
-            .find(|part| part.starts_with("dormouse-"))
-            .map(str::to_owned)
-    });
-    let hierarchies = || {
-        fs::read_dir("/sys/fs/cgroup")
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok)
-    };
     let root = Path::new("/sys/fs/cgroup");
-    names
-        .flat_map(|name| {
-            hierarchies()
-                .map(|h| h.path())
-                .chain([root.to_owned()])
-                .map(move |h| h.join(&name))
-        })
+    let hierarchies: Vec<_> = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .chain([root.to_owned()])
+        .collect();
+    // HIERARCHY:CONTROLLERS:PATH, see cgroups(7)
+    let paths = text.lines().filter_map(|line| {
+        let path = line.splitn(3, ':').nth(2)?.trim_start_matches('/');
+        let is_top = |dir: &&Path| {
+            dir.file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"dormouse-"))
+        };
+        Path::new(path).ancestors().find(is_top)
+    });
+    paths
+        .flat_map(|path| hierarchies.iter().map(move |h| h.join(path)))
         .filter(|path| path.is_dir())
         .collect()
 }
 
-/// Removes a control group and those in it; they hold no process any more.
+/// Removes a control group and those in it. Their processes have been killed, but the kernel may
+/// still be busy with the end of them.
 pub fn remove_control_group(path: &Path) {
-    for entry in fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok)
-    {
-        if entry.path().is_dir() {
-            let _ = fs::remove_dir(entry.path());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while path.exists() && Instant::now() < deadline {
+        for entry in fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+        {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
+        if fs::remove_dir(path).is_err() {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
-    let _ = fs::remove_dir(path);
 }
 
 /// Waits until a condition holds; panics with `what` after a minute.

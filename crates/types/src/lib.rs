@@ -6,6 +6,7 @@
 pub mod account;
 pub mod delay;
 pub mod money;
+pub mod month;
 pub mod name;
 pub mod pool;
 pub mod state;
@@ -18,6 +19,7 @@ pub mod variables;
 pub use account::{Account, Expiry, Transport, Verifier};
 pub use delay::Delay;
 pub use money::Money;
+pub use month::Month;
 pub use name::{DatabaseName, InstanceId};
 pub use pool::{Doing, PoolStatus, SessionStatus};
 pub use state::State;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Carried;
+
 /// What a session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,6 +88,9 @@ pub struct PoolStatus {
     pub timeouts: u64,
     /// Statements answered while the database slept.
     pub sleeping_answers: u64,
+    /// What passed between clients and the server; logins are left out.
+    #[serde(flatten)]
+    pub carried: Carried,
     /// How often each pin has kept a lease from another session.
     pub pins: BTreeMap<String, u64>,
 }

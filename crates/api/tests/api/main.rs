@@ -317,6 +317,8 @@ async fn clients_and_backends_are_shown_and_counted() {
         "dormouse_leases_total{database=\"shop\"} 0",
         "dormouse_databases{state=\"active\"} 1",
         "# TYPE dormouse_lease_seconds counter",
+        "dormouse_cpu_seconds_total{database=\"shop\"} 0.0",
+        "# TYPE dormouse_memory_byte_seconds counter",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }

@@ -10,11 +10,13 @@ use dormouse_api::model::Listening;
 use dormouse_api::server::About;
 use dormouse_api::{Client, Context, Server};
 use dormouse_control::servers::Server as At;
-use dormouse_control::{Plane, PlaneConfig, ServerError, Servers, Snapshot, Spec, Traffic};
+use dormouse_control::{
+    Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec, Traffic,
+};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
 use dormouse_types::{
     Account, Activity, Bytes, Carried, DatabaseName, Delay, InstanceId, PoolStatus, Pooling,
-    SessionStatus, Target, Units, Veto,
+    SessionStatus, Target, Veto,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -194,11 +196,17 @@ impl Servers for Answers {
     ) -> Result<Vec<String>, ServerError> {
         Ok(Vec::new())
     }
-    async fn shrink(&self, _: &At) -> Result<(), ServerError> {
+    async fn shrink(&self, _: &At, _: Bytes) -> Result<(), ServerError> {
         Ok(())
     }
-    async fn grow(&self, _: &At, _: Units) -> Result<(), ServerError> {
+    async fn grow(&self, _: &At, _: Bytes) -> Result<(), ServerError> {
         Ok(())
+    }
+    async fn hydrate(&self, _: &At) -> Result<(), ServerError> {
+        Ok(())
+    }
+    async fn hits(&self, _: &At) -> Result<PoolHits, ServerError> {
+        Ok(PoolHits::default())
     }
     async fn forget(&self, _: InstanceId) {}
 }

@@ -19,7 +19,7 @@ impl Actor {
         if from == State::Active && !self.shut(&act).await {
             return self.in_use().await;
         }
-        self.insists = act.cause == Cause::Operator;
+        self.insists = super::insists(&act);
         self.growing = None;
         if let Err(error) = self.intend(State::Parking, &act.reason).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
@@ -61,6 +61,7 @@ impl Actor {
             }
         }
         self.park_denied = None;
+        self.pardoned = false;
         self.show(State::Parked, &act.reason);
         self.record(from, &act, began).await;
         Done::Again

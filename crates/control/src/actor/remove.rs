@@ -46,6 +46,8 @@ impl Actor {
         began: std::time::Instant,
     ) -> Result<(), Error> {
         let instance = self.database.instance;
+        // what its server has used until now is the last to be counted
+        self.look().await;
         self.world.servers.forget(instance).await;
         let remove = async {
             match self.world.driver.remove(instance).await {
@@ -61,6 +63,7 @@ impl Actor {
             })?;
         self.run = dormouse_driver::Run::Stopped;
         self.database.change(|v| v.process = None);
+        self.database.meter().end(self.world.moment());
         let name = self.database.name.clone();
         let entry = self.entry(
             EventKind::Dropped,
@@ -77,6 +80,7 @@ impl Actor {
                 vec![
                     Change::Gone { name, instance },
                     Change::Ledger(Box::new(entry)),
+                    Change::Meter(self.database.shared_meter()),
                 ],
             )
             .await

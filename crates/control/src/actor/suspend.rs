@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dormouse_driver::Run;
+use dormouse_engine::pool;
 use dormouse_policy::lifecycle::Denied;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
@@ -44,6 +45,7 @@ impl Actor {
             }
         }
         self.suspend_denied = None;
+        self.pardoned = false;
         self.show(State::Suspended, &act.reason);
         self.record(State::Active, &act, began).await;
         Done::Again
@@ -54,7 +56,7 @@ impl Actor {
         self.take_notes().await?;
         let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.shrink;
-        let shrink = within(limit, self.world.servers.shrink(&server));
+        let shrink = within(limit, self.world.servers.shrink(&server, pool::suspended()));
         match self.unless_wanted(shrink).await {
             Err(Hitch::Failed(reason)) => {
                 warn!(database = %self.database.name, reason, "frozen with a large buffer pool");

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use dormouse_driver::Run;
+use dormouse_engine::pool;
 use dormouse_policy::lifecycle::{Gate, Order};
+use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
 use tracing::{error, info, warn};
@@ -24,8 +26,11 @@ impl Actor {
         if self.gate != Gate::Shut {
             self.shut_by_force();
         }
-        self.database
-            .change(|v| v.generation = v.generation.wrapping_add(1));
+        let units = self.range().min;
+        self.database.change(|v| {
+            v.generation = v.generation.wrapping_add(1);
+            v.units = units;
+        });
         self.show(State::Waking, &act.reason);
         self.mark_stale();
         let world = Arc::clone(&self.world);
@@ -41,7 +46,9 @@ impl Actor {
         let lost = self.restore_globals().await;
         drop(admitted);
         self.marked_stale().await;
+        self.pardon(&act);
         self.open(&act.reason);
+        self.grow();
         self.forget_denials();
         self.record(from, &act, began).await;
         if !lost.is_empty() {
@@ -106,6 +113,7 @@ impl Actor {
                 .await;
             return Done::Again;
         }
+        self.pardon(&act);
         self.open(&act.reason);
         self.failures = self.failures.started();
         self.grow();
@@ -114,20 +122,45 @@ impl Actor {
         Done::Again
     }
 
-    /// Grows the buffer pool and reloads the hot pages, behind the traffic: growing holds the
+    /// Grows the buffer pool and reads the hot pages back, behind the traffic: growing holds the
     /// pool's latches for milliseconds, which the first statements should not wait for.
     pub(super) fn grow(&mut self) {
         let servers = Arc::clone(&self.world.servers);
         let server = self.world.server(self.database.instance);
-        let units = self.database.view().units;
+        let size = pool::awake(self.database.view().units);
         let name = self.database.name.clone();
         let limit = self.world.config.deadlines.start;
         self.growing = Some(Growing(tokio::spawn(async move {
             tokio::time::sleep(BEHIND).await;
-            if let Err(reason) = within(limit, servers.grow(&server, units)).await {
+            if let Err(reason) = within(limit, servers.grow(&server, size)).await {
                 info!(database = %name, reason, "the buffer pool stays small until the next nap");
             }
+            // takes as long as there is to read; a nap ends it
+            if let Err(error) = servers.hydrate(&server).await {
+                info!(database = %name, %error, "the hot pages are not read back");
+            }
         })));
+    }
+
+    /// An order makes it awake though it may not be used: to read what is in it, or to remove it.
+    fn pardon(&mut self, act: &Act) {
+        self.pardoned = act.cause == Cause::Operator;
+    }
+
+    /// Whether it may not be used now.
+    pub(super) fn barred(&self) -> bool {
+        self.database.view().rung == Rung::Asleep && !self.pardoned
+    }
+
+    /// Tells those who wait, and those who come, that it may not be used.
+    pub(super) async fn bar(&mut self, act: Act) -> Done {
+        let state = self.database.state();
+        let reason = act.reason.to_string();
+        self.world.traffic.refuse(&self.database.name, &reason);
+        self.gate = Gate::Refusing;
+        self.database.satisfied();
+        self.record_refusal(state, act.cause, &reason, now()).await;
+        Done::Again
     }
 
     /// Tells those who wait that the server cannot be started.

@@ -12,21 +12,27 @@ pub(super) const PRUNE_EVERY: u32 = 1024;
 /// The most entries one question is answered with.
 const MOST: usize = 10_000;
 
-const KINDS: [EventKind; 5] = [
+const KINDS: [EventKind; 6] = [
     EventKind::Created,
     EventKind::Changed,
+    EventKind::Scaled,
     EventKind::Refused,
     EventKind::Noted,
     EventKind::Dropped,
 ];
-const CAUSES: [Cause; 7] = [
+const CAUSES: [Cause; 12] = [
     Cause::Demand,
     Cause::Idle,
+    Cause::Load,
+    Cause::Room,
+    Cause::Schedule,
+    Cause::Limit,
     Cause::Operator,
     Cause::Crash,
     Cause::Veto,
     Cause::StartUp,
     Cause::Failed,
+    Cause::Storage,
 ];
 
 /// Writes an entry and says what it became.

@@ -1,6 +1,6 @@
 //! Databases and instances as rows.
 
-use dormouse_types::{InstanceId, Units};
+use dormouse_types::{Bytes, InstanceId, Units};
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
@@ -34,7 +34,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
             "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
-             globals, fresh, variables, units FROM databases ORDER BY name",
+             globals, fresh, variables, units, storage, full FROM databases ORDER BY name",
         )?
         .query_map([], database)?
         .collect::<Result<_, _>>()?;
@@ -56,6 +56,7 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
     let generation: i64 = row.get(5)?;
     let schemas: Option<String> = row.get(8)?;
     let variables: Option<String> = row.get(11)?;
+    let storage: Option<i64> = row.get(13)?;
     Ok(DatabaseRow {
         name: parsed(row, 0)?,
         instance: InstanceId(row.get(1)?),
@@ -72,6 +73,8 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
             fresh: row.get(10)?,
             variables: variables.map(|_| json(row, 11)).transpose()?,
         },
+        storage: storage.map(|bytes| Bytes(bytes.cast_unsigned())),
+        full: row.get(14)?,
     })
 }
 
@@ -161,6 +164,11 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                 .prepare_cached("UPDATE databases SET fresh = 0 WHERE name = ?1 AND fresh")?
                 .execute([name.as_str()])?;
         }
+        Change::Storage { name, used, full } => {
+            connection
+                .prepare_cached("UPDATE databases SET storage = ?2, full = ?3 WHERE name = ?1")?
+                .execute(params![name.as_str(), used.0.cast_signed(), full])?;
+        }
         Change::Gone { name, instance } => {
             connection
                 .prepare_cached("DELETE FROM databases WHERE name = ?1")?
@@ -169,7 +177,7 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                 .prepare_cached("DELETE FROM instances WHERE id = ?1")?
                 .execute([instance.0])?;
         }
-        Change::Ledger(_) => {}
+        Change::Ledger(_) | Change::Meter(_) => {}
     }
     Ok(())
 }
@@ -181,8 +189,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, instance, spec, state, since, generation, reason, \
-             accounts, schemas, globals, fresh, variables, units) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             accounts, schemas, globals, fresh, variables, units, storage, full) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -197,7 +205,9 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             text(&row.noted.globals)?,
             row.noted.fresh,
             row.noted.variables.as_ref().map(text).transpose()?,
-            row.units.0
+            row.units.0,
+            row.storage.map(|bytes| bytes.0.cast_signed()),
+            row.full
         ])?;
     Ok(())
 }

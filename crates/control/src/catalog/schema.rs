@@ -54,6 +54,62 @@ pub(super) const STEPS: &[&str] = &[
     "
     ALTER TABLE databases ADD COLUMN units INTEGER NOT NULL DEFAULT 1;
 ",
+    "
+    -- an instance id names one life of a database's name: a later one begins from nothing
+    CREATE TABLE meters (
+        instance    INTEGER PRIMARY KEY,
+        database    TEXT NOT NULL,
+        at          INTEGER NOT NULL,           -- milliseconds since 1970: all before it is counted
+        pid         INTEGER,                    -- the process then, and
+        started     INTEGER,
+        cpu_us      INTEGER NOT NULL,           -- its counter
+        active      INTEGER NOT NULL,           -- what goes on from then on
+        units       INTEGER NOT NULL,
+        memory_mib  INTEGER NOT NULL,
+        storage_mib INTEGER NOT NULL,
+        rung        TEXT NOT NULL,              -- JSON
+        ended       INTEGER NOT NULL            -- whether the database was dropped
+    ) STRICT;
+    CREATE INDEX meters_by_database ON meters (database);
+    CREATE TABLE usage_days (
+        instance    INTEGER NOT NULL,
+        at          INTEGER NOT NULL,           -- days since 1970
+        cpu_us      INTEGER NOT NULL,
+        memory      INTEGER NOT NULL,           -- MiB times milliseconds
+        storage     INTEGER NOT NULL,           -- likewise
+        active_ms   INTEGER NOT NULL,
+        statements  INTEGER NOT NULL,
+        bytes_in    INTEGER NOT NULL,
+        bytes_out   INTEGER NOT NULL,
+        free_cpu_us     INTEGER NOT NULL,       -- what of these is free of charge
+        free_memory     INTEGER NOT NULL,
+        free_statements INTEGER NOT NULL,
+        free_bytes_in   INTEGER NOT NULL,
+        free_bytes_out  INTEGER NOT NULL,
+        PRIMARY KEY (instance, at)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE usage_minutes (
+        instance    INTEGER NOT NULL,
+        at          INTEGER NOT NULL,           -- minutes since 1970
+        cpu_us      INTEGER NOT NULL,
+        memory      INTEGER NOT NULL,
+        storage     INTEGER NOT NULL,
+        active_ms   INTEGER NOT NULL,
+        statements  INTEGER NOT NULL,
+        bytes_in    INTEGER NOT NULL,
+        bytes_out   INTEGER NOT NULL,
+        free_cpu_us     INTEGER NOT NULL,
+        free_memory     INTEGER NOT NULL,
+        free_statements INTEGER NOT NULL,
+        free_bytes_in   INTEGER NOT NULL,
+        free_bytes_out  INTEGER NOT NULL,
+        PRIMARY KEY (instance, at)
+    ) STRICT, WITHOUT ROWID;
+",
+    "
+    ALTER TABLE databases ADD COLUMN storage INTEGER;   -- bytes its files took when that mattered last
+    ALTER TABLE databases ADD COLUMN full INTEGER NOT NULL DEFAULT 0;   -- whether that was its quota
+",
 ];
 
 /// Why a catalog cannot be used.

@@ -30,6 +30,8 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
             variables: Some([("version", "1")].into_iter().collect()),
             ..Noted::default()
         },
+        storage: None,
+        full: false,
     }
 }
 
@@ -46,6 +48,7 @@ fn entry(text: &str, reason: &str) -> Change {
             memory: None,
             cpu_ms: Some(140),
             idle_ms: Some(10_000),
+            ..Figures::default()
         },
     }))
 }

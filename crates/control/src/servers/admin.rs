@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_engine::{Admin, AdminError, Secret, Version, pool};
-use dormouse_types::{Account, InstanceId, Units};
+use dormouse_types::{Account, Bytes, InstanceId};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
-use super::{Server, ServerError, Servers, Snapshot};
+use super::{PoolHits, Server, ServerError, Servers, Snapshot};
 
 /// How long a buffer pool may take to change its size. Who waits for it sets a deadline of their
 /// own; this ends what nobody waits for.
 const RESIZE: Duration = Duration::from_secs(60);
+
+/// How long hot pages may take to come back: at [`pool::HYDRATION`], 220 GiB.
+const HYDRATE: Duration = Duration::from_secs(3600);
 
 /// Running servers, asked over dormouse's own account in each. One connection per awake server is
 /// kept for what logins ask; maintenance opens its own, so that no login waits for it.
@@ -88,7 +91,9 @@ fn is_answer(error: &AdminError) -> bool {
 impl From<AdminError> for ServerError {
     fn from(error: AdminError) -> Self {
         match error {
-            AdminError::Sql { .. } | AdminError::Refused(_) => Self::Refused(error.to_string()),
+            AdminError::Sql { .. } | AdminError::Refused(_) | AdminError::Cut(_) => {
+                Self::Refused(error.to_string())
+            }
             other => Self::Unreachable(other.to_string()),
         }
     }
@@ -153,16 +158,32 @@ impl Servers for AdminServers {
             .collect())
     }
 
-    async fn shrink(&self, server: &Server) -> Result<(), ServerError> {
+    async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
-        admin.dump_hot_pages().await?;
-        Ok(admin.resize_buffer_pool(pool::suspended(), RESIZE).await?)
+        admin.note_hot_pages().await?;
+        if to <= pool::suspended() {
+            admin.leave_hot_pages().await?;
+        }
+        admin.resize_buffer_pool(to, RESIZE).await?;
+        if to <= pool::suspended() {
+            // the last word of a load that was abandoned may have come in between
+            admin.leave_hot_pages().await?;
+        }
+        Ok(())
     }
 
-    async fn grow(&self, server: &Server, units: Units) -> Result<(), ServerError> {
+    async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
-        admin.resize_buffer_pool(pool::awake(units), RESIZE).await?;
-        Ok(admin.load_hot_pages().await?)
+        Ok(admin.resize_buffer_pool(to, RESIZE).await?)
+    }
+
+    async fn hydrate(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.load_hot_pages(HYDRATE).await?)
+    }
+
+    async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError> {
+        self.ask(server, |admin| Box::pin(admin.pool_hits())).await
     }
 
     async fn forget(&self, instance: InstanceId) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dormouse_control::{ErrorKind, EventKind, PlaneConfig};
 use dormouse_driver::Run as Process;
-use dormouse_types::State;
+use dormouse_types::{Bytes, State};
 
 use crate::machine::Machine;
 use crate::run::{MS, Run, S, config, name, spec, virtually};
@@ -40,8 +40,9 @@ fn idle_it_is_suspended_then_parked_and_a_statement_wakes_it() {
         tokio::time::sleep(2 * S).await;
         assert_eq!(run.state(&shop), State::Suspended);
         assert_eq!(run.machine.run_of(instance), Some(Process::Frozen));
-        assert!(
-            run.machine.lock().instances[&instance].small,
+        assert_eq!(
+            run.machine.lock().instances[&instance].pool,
+            Bytes::mib(8),
             "the buffer pool was not shrunk"
         );
         assert_eq!(run.status(&shop).pid, pid);
@@ -54,11 +55,13 @@ fn idle_it_is_suspended_then_parked_and_a_statement_wakes_it() {
             before.elapsed()
         );
         assert_eq!(run.state(&shop), State::Active);
+        let pool = || {
+            let machine = run.machine.lock();
+            let instance = &machine.instances[&instance];
+            (instance.pool, instance.hydrated)
+        };
         tokio::time::sleep(S).await;
-        assert!(
-            !run.machine.lock().instances[&instance].small,
-            "the buffer pool has not grown"
-        );
+        assert_eq!(pool(), (Bytes::mib(1024), true), "after a thaw");
 
         tokio::time::sleep(300 * S).await;
         assert_eq!(run.state(&shop), State::Parked);
@@ -66,6 +69,13 @@ fn idle_it_is_suspended_then_parked_and_a_statement_wakes_it() {
         assert_eq!(run.status(&shop).pid, None);
 
         assert_eq!(run.query(&shop).await, Ok(2));
+        assert_eq!(
+            pool(),
+            (Bytes::mib(128), false),
+            "the first statements go first"
+        );
+        tokio::time::sleep(S).await;
+        assert_eq!(pool(), (Bytes::mib(1024), true), "after a start");
         assert_eq!(
             run.ledger(&shop),
             [

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_control::{Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
+use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
+use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run, Strain};
+use dormouse_engine::pool;
 use dormouse_types::{Account, Bytes, InstanceId, Transport, Units, Verifier};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What goes wrong at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +27,38 @@ pub enum Fault {
     Die,
 }
 
+/// The buffer pool with which a server starts.
+const START: Bytes = Bytes::mib(128);
+
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub run: Run,
     pub process: Option<Process>,
     pub owner: Option<[u8; 20]>,
     pub globals: Vec<(String, String)>,
-    pub small: bool,
+    /// The size of its server's buffer pool, and whether the hot pages are in it.
+    pub pool: Bytes,
+    pub hydrated: bool,
+    /// What its process may use.
+    pub units: Units,
+    /// CPU its statements would use, in thousandths of a core.
+    pub demand: u32,
+    /// Its server does not let go of memory.
+    pub clings: bool,
+    cpu: Duration,
+    counted: Instant,
+}
+
+impl Instance {
+    /// Lets its process use CPU up to now.
+    fn spend(&mut self) {
+        let now = Instant::now();
+        if self.run == Run::Running {
+            let millicores = self.demand.min(self.units.millicores());
+            self.cpu += (now - self.counted) * millicores / 1000;
+        }
+        self.counted = now;
+    }
 }
 
 #[derive(Debug)]
@@ -51,6 +78,12 @@ pub struct Inner {
     pub shrink_takes: Duration,
     pub start_takes: Duration,
     pub extra_account: Option<String>,
+    /// Disk that every instance takes; `None`: nobody can tell.
+    pub storage: Option<Bytes>,
+    /// When somebody asked, in order.
+    pub storage_asked: Vec<tokio::time::Instant>,
+    /// What is left of the disk.
+    pub disk_free: Bytes,
     next_pid: u32,
 }
 
@@ -76,6 +109,9 @@ impl Machine {
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
             extra_account: None,
+            storage: Some(Bytes::mib(24)),
+            storage_asked: Vec::new(),
+            disk_free: Bytes::mib(10_000),
             next_pid: 100,
         };
         Self {
@@ -181,23 +217,41 @@ impl Machine {
 impl Inner {
     pub fn kill(&mut self, id: InstanceId) {
         if let Some(instance) = self.instances.get_mut(&id) {
+            instance.spend();
             instance.run = Run::Stopped;
             instance.process = None;
             instance.globals.clear();
         }
     }
 
-    fn observed(&self, id: InstanceId) -> Result<Observed, Error> {
-        let instance = self.instances.get(&id).ok_or(Error::Unknown(id))?;
+    fn observed(&mut self, id: InstanceId) -> Result<Observed, Error> {
+        let instance = self.instances.get_mut(&id).ok_or(Error::Unknown(id))?;
+        instance.spend();
         Ok(Observed {
             run: instance.run,
             process: instance.process,
             memory: instance
                 .process
-                .map(|_| Bytes::mib(if instance.small { 20 } else { 36 })),
-            cpu: instance.process.map(|_| Duration::from_millis(140)),
-            strain: None,
+                .map(|_| Bytes::mib(if instance.pool < START { 20 } else { 36 })),
+            cpu: Some(instance.cpu),
+            strain: instance.process.map(|_| Strain::default()),
         })
+    }
+
+    /// The limits follow the pool down, and go before it up.
+    fn limit(&mut self, id: InstanceId, desired: Desired) {
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        if desired.run == Run::Running {
+            if pool::awake(desired.units) < instance.pool {
+                let pool = instance.pool;
+                self.violations
+                    .push(format!("{id} has a pool of {pool} in {:?}", desired.units));
+            }
+            instance.spend();
+            instance.units = desired.units;
+        }
     }
 
     fn set_run(&mut self, id: InstanceId, run: Run) {
@@ -208,16 +262,20 @@ impl Inner {
         match run {
             Run::Stopped => return self.kill(id),
             Run::Running | Run::Frozen if instance.process.is_none() => {
+                instance.cpu = Duration::from_millis(140);
+                instance.counted = Instant::now();
                 instance.process = Some(Process {
                     pid,
                     started: u64::from(pid) * 7,
                 });
-                instance.small = false;
+                instance.pool = START;
+                instance.hydrated = false;
                 self.next_pid += 1;
                 self.starts += 1;
             }
             Run::Running | Run::Frozen => {}
         }
+        instance.spend();
         instance.run = run;
     }
 }
@@ -236,7 +294,13 @@ impl Driver for Machine {
                 process: None,
                 owner: None,
                 globals: Vec::new(),
-                small: false,
+                pool: START,
+                hydrated: false,
+                units: Units(1),
+                demand: 0,
+                clings: false,
+                cpu: Duration::ZERO,
+                counted: Instant::now(),
             });
         });
         made.await.map_err(|reason| start_error(id, reason))
@@ -265,8 +329,19 @@ impl Driver for Machine {
             }
         }
         let label = format!("apply {:?}", desired.run);
+        let clings = |m: &Inner| {
+            let instance = m.instances.get(&id);
+            instance.is_some_and(|i| i.clings && desired.units < i.units)
+        };
+        if now == Run::Running && desired.run == Run::Running && clings(&self.lock()) {
+            return Err(Error::Machine {
+                doing: format!("limiting the memory of instance {id}"),
+                source: std::io::ErrorKind::ResourceBusy.into(),
+            });
+        }
         let done = self.step(&label, id, |m| {
             m.set_run(id, desired.run);
+            m.limit(id, desired);
             m.observed(id)
         });
         done.await.map_err(|reason| start_error(id, reason))?
@@ -293,8 +368,14 @@ impl Driver for Machine {
     }
 
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error> {
-        self.lock().observed(id)?;
-        Ok(Bytes::mib(24))
+        let mut m = self.lock();
+        m.observed(id)?;
+        m.storage_asked.push(tokio::time::Instant::now());
+        let unreadable = || Error::Machine {
+            doing: "looking".to_owned(),
+            source: std::io::ErrorKind::Other.into(),
+        };
+        m.storage.ok_or_else(unreadable)
     }
 
     async fn remove(&self, id: InstanceId) -> Result<(), Error> {
@@ -360,14 +441,37 @@ impl Servers for Machine {
         Ok(Vec::new())
     }
 
-    async fn shrink(&self, server: &Server) -> Result<(), ServerError> {
+    async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let takes = self.lock().shrink_takes;
         tokio::time::sleep(takes).await;
-        self.asked("shrink", server, |i| i.small = true).await
+        self.asked("shrink", server, |i| i.pool = to).await
     }
 
-    async fn grow(&self, server: &Server, _units: Units) -> Result<(), ServerError> {
-        self.asked("grow", server, |i| i.small = false).await
+    async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
+        let done = self.asked("grow", server, |i| {
+            i.pool = to;
+            pool::awake(i.units) < to
+        });
+        if done.await? {
+            let id = server.instance;
+            self.set(|m| {
+                m.violations
+                    .push(format!("the pool of {id} outgrew its limits"))
+            });
+        }
+        Ok(())
+    }
+
+    async fn hydrate(&self, server: &Server) -> Result<(), ServerError> {
+        self.asked("hydrate", server, |i| i.hydrated = true).await
+    }
+
+    async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError> {
+        self.asked("hits", server, |i| PoolHits {
+            holds: i.pool,
+            ..PoolHits::default()
+        })
+        .await
     }
 
     async fn forget(&self, _instance: InstanceId) {}

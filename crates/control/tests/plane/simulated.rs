@@ -84,7 +84,7 @@ fn entry(at: u64, event: &Event) -> Entry {
             EventKind::Changed => What::Changed,
             EventKind::Refused => What::Refused,
             EventKind::Dropped => What::Dropped,
-            EventKind::Noted => unreachable!("nothing is noted here"),
+            other => panic!("{other:?} is not expected here"),
         },
         from: event.from,
         to: event.to,

@@ -28,6 +28,8 @@ struct Lane {
     last_statement: Option<Instant>,
     vetoes: Vec<Veto>,
     captured: bool,
+    restricted: Option<String>,
+    statements: u64,
 }
 
 /// The data path of one run of dormouse.
@@ -85,6 +87,11 @@ impl Lanes {
         });
     }
 
+    /// Why statements that write are refused.
+    pub fn restriction(&self, name: &DatabaseName) -> Option<String> {
+        self.lock().get(name).and_then(|l| l.restricted.clone())
+    }
+
     pub fn capture_takes(&self, takes: Duration) {
         *self.capture_takes.lock().unwrap() = takes;
     }
@@ -113,6 +120,7 @@ impl Lanes {
                     self.with(name, |l| {
                         l.held -= u32::from(held);
                         l.running += 1;
+                        l.statements += 1;
                     });
                     tokio::time::sleep(takes).await;
                     self.with(name, |l| {
@@ -151,6 +159,8 @@ impl Traffic for Lanes {
             last_statement: None,
             vetoes: Vec::new(),
             captured: false,
+            restricted: None,
+            statements: 0,
         };
         self.lock().entry(name.clone()).or_insert(lane);
     }
@@ -218,11 +228,16 @@ impl Traffic for Lanes {
         }
     }
 
-    fn carried(&self, _: &DatabaseName) -> Carried {
-        Carried::default()
+    fn carried(&self, name: &DatabaseName) -> Carried {
+        Carried {
+            statements: self.lock().get(name).map_or(0, |l| l.statements),
+            ..Carried::default()
+        }
     }
 
-    fn restrict(&self, _: &DatabaseName, _: Option<&str>) {}
+    fn restrict(&self, name: &DatabaseName, reason: Option<&str>) {
+        self.with(name, |l| l.restricted = reason.map(ToOwned::to_owned));
+    }
 
     fn pool(&self, _: &DatabaseName) -> PoolStatus {
         PoolStatus::default()

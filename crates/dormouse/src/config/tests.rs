@@ -122,6 +122,10 @@ fn a_mistake_in_the_file_is_told_with_its_place() {
     assert!(refused("[tls]\ncert = '/c'").contains("belong together"));
     assert!(refused("[limits]\nheld_statements = 0").contains("limit is 0"));
     assert!(refused("domain = '*.example.org'").contains("no domain name"));
+    assert!(refused("[prices]\ncpu_hour = '-1'").contains("not an amount of money"));
+    assert!(refused("[spend]\nslow = 'soon'").contains("write a percentage"));
+    assert!(refused("[spend]\nslow = 90").contains("must rise"));
+    assert!(refused("[spend]\nbaseline = 0").contains("at least one unit"));
     assert!(refused("[cgroup]\nmode = 'maybe'").contains("mode"));
 }
 

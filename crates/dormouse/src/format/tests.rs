@@ -30,6 +30,8 @@ fn shop() -> Database {
         held: 0,
         transactions: 1,
         memory: Some(Bytes::mib(36)),
+        storage: Some(Bytes::mib(24)),
+        read_only: None,
         reason: "a statement arrived".to_owned(),
     }
 }

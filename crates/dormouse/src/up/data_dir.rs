@@ -7,11 +7,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::Path;
 
 use dormouse_api::ErrorBody;
+use dormouse_types::Bytes;
 
 use crate::Outcome;
 
-/// With less room than this a warning is due, in bytes: a database's files take 24 MB.
-const LITTLE_ROOM: u64 = 256 << 20;
+/// With less room than this a warning is due: a database's files take 24 MB.
+const LITTLE_ROOM: Bytes = Bytes::mib(256);
 
 /// The data directory, for as long as this process has it to itself.
 #[derive(Debug)]
@@ -39,20 +40,25 @@ pub(super) fn open(dir: &Path) -> Outcome<DataDir> {
         passable(dir)?;
     }
     let mut warnings = Vec::new();
-    if let Ok(fs) = rustix::fs::statvfs(dir) {
-        let free = fs.f_bavail.saturating_mul(fs.f_frsize);
-        if free < LITTLE_ROOM {
-            let free = crate::format::size(dormouse_types::Bytes(free));
-            warnings.push(format!(
-                "only {free} are free on the disk of {}",
-                dir.display()
-            ));
-        }
+    if let Ok(free) = free(dir)
+        && free < LITTLE_ROOM
+    {
+        let free = crate::format::size(free);
+        warnings.push(format!(
+            "only {free} are free on the disk of {}",
+            dir.display()
+        ));
     }
     Ok(DataDir {
         warnings,
         _lock: lock,
     })
+}
+
+/// How much of the directory's disk is free to this user.
+pub(super) fn free(dir: &Path) -> io::Result<Bytes> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(Bytes(disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
 /// Before anything is swept, made or migrated: two at once would take each other's files away.

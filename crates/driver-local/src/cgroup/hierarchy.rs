@@ -167,11 +167,13 @@ impl Place {
     }
 }
 
-/// Lets a cgroup's children use a controller. The freezer is no controller in the second version.
+/// Lets a cgroup's children use a controller. In the second version every cgroup freezes and
+/// counts CPU, without one.
 fn enable(cgroup: &Path, controller: &str) -> io::Result<()> {
     let file = cgroup.join("cgroup.subtree_control");
     let enabled = fs::read_to_string(&file)?;
-    if controller == "freezer" || enabled.split_whitespace().any(|c| c == controller) {
+    let inborn = ["freezer", "cpuacct"].contains(&controller);
+    if inborn || enabled.split_whitespace().any(|c| c == controller) {
         return Ok(());
     }
     fs::write(file, format!("+{controller}"))
@@ -180,14 +182,17 @@ fn enable(cgroup: &Path, controller: &str) -> io::Result<()> {
 /// Does to an empty cgroup what will be done to an instance's.
 fn try_on(version: CgroupVersion, cgroup: &Path, controller: &str) -> io::Result<()> {
     let set = |file: &str, value: &str| fs::write(cgroup.join(file), value);
+    let counts = |file: &str| fs::read(cgroup.join(file)).map(drop);
     match (version, controller) {
         (CgroupVersion::V2, "freezer") => {
             set("cgroup.freeze", "1").and_then(|()| set("cgroup.freeze", "0"))
         }
         (CgroupVersion::V2, "cpu") => set("cpu.max", "max 100000"),
+        (CgroupVersion::V2, "cpuacct") => counts("cpu.stat"),
         (CgroupVersion::V2, _) => set("memory.max", "max").and_then(|()| set("memory.high", "max")),
         (CgroupVersion::V1, "freezer") => set("freezer.state", "THAWED"),
         (CgroupVersion::V1, "cpu") => set("cpu.cfs_quota_us", "-1"),
+        (CgroupVersion::V1, "cpuacct") => counts("cpuacct.usage"),
         (CgroupVersion::V1, _) => set("memory.limit_in_bytes", "-1"),
     }
 }

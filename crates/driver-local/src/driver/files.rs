@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
+use std::time::Duration;
 
 use dormouse_engine::{Layout, Owner};
 use dormouse_types::InstanceId;
@@ -67,6 +68,7 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_file(layout.config()))?;
     if_there(fs::remove_file(layout.key()))?;
     if_there(fs::remove_file(layout.lock()))?;
+    forget_spent(layout)?;
     if_there(fs::remove_dir_all(&unfinished))
 }
 
@@ -78,6 +80,31 @@ pub(super) fn write_config(layout: &Layout, text: &str) -> io::Result<()> {
 /// Writes the server's key, whole or not at all; the server's user alone may read it.
 pub(super) fn write_key(layout: &Layout, text: &str, owner: Option<Owner>) -> io::Result<()> {
     write(&layout.key(), text, 0o600, owner)
+}
+
+/// Notes how much CPU time the instance's last process had used. It means nothing after the
+/// machine was started anew (`boot`), for what ran before that start is not known then.
+pub(super) fn keep_spent(layout: &Layout, boot: &str, cpu: Duration) -> io::Result<()> {
+    let text = format!("{} {boot}\n", cpu.as_nanos());
+    write(&layout.spent(), &text, 0o600, None)
+}
+
+/// How much CPU time the instance's last process had used, if it is known.
+pub(super) fn spent(layout: &Layout, boot: &str) -> Option<Duration> {
+    let text = fs::read_to_string(layout.spent()).ok()?;
+    let (nanos, noted) = text.trim().split_once(' ')?;
+    (noted == boot && !boot.is_empty()).then(|| nanos.parse().ok().map(Duration::from_nanos))?
+}
+
+/// Forgets it: another process counts from here.
+pub(super) fn forget_spent(layout: &Layout) -> io::Result<()> {
+    if_there(fs::remove_file(layout.spent()))
+}
+
+/// Names the time since the machine was started (`proc_sys_kernel(5)`); empty if it is not told.
+pub(super) fn boot() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
 }
 
 fn write(path: &Path, text: &str, mode: u32, owner: Option<Owner>) -> io::Result<()> {
@@ -118,9 +145,45 @@ mod tests {
         assert!(!dir.path().join("8.tmp").exists());
 
         let layout = Layout::new(dir.path().join("9")).unwrap();
+        keep_spent(&layout, "boot", Duration::from_nanos(7)).unwrap();
+        assert_eq!(list(dir.path()).unwrap(), [InstanceId(9), InstanceId(10)]);
         remove(&layout).unwrap();
         remove(&layout).unwrap();
         assert_eq!(list(dir.path()).unwrap(), [InstanceId(10)]);
-        assert!(!layout.config().exists());
+        assert!(!layout.config().exists() && !layout.spent().exists());
+    }
+
+    #[test]
+    fn what_was_spent_is_known_until_the_machine_starts_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("9")).unwrap();
+        assert_eq!(spent(&layout, "boot"), None);
+        let cpu = Duration::from_nanos(1_234_567_890_123);
+        keep_spent(&layout, "boot", cpu).unwrap();
+        assert_eq!(spent(&layout, "boot"), Some(cpu));
+        assert_eq!(spent(&layout, "another"), None);
+        forget_spent(&layout).unwrap();
+        forget_spent(&layout).unwrap();
+        assert_eq!(spent(&layout, "boot"), None);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_takes_no_disk_here() {
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let big = vec![7; 1 << 20];
+        fs::create_dir(dir.path().join("data")).unwrap();
+        let empty = size(dir.path()).unwrap();
+        fs::write(elsewhere.path().join("big"), &big).unwrap();
+        for (to, name) in [
+            (elsewhere.path().join("big"), "file"),
+            (elsewhere.path().into(), "dir"),
+        ] {
+            std::os::unix::fs::symlink(to, dir.path().join("data").join(name)).unwrap();
+        }
+        assert!(size(dir.path()).unwrap() < empty + (1 << 20));
+        fs::write(dir.path().join("data/big"), &big).unwrap();
+        assert!(size(dir.path()).unwrap() >= empty + (1 << 20));
+        let gone = size(&dir.path().join("gone")).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     }
 }

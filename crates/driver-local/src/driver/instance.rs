@@ -2,19 +2,20 @@
 
 use std::io;
 use std::process::Child;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dormouse_driver::{Error, Observed, Run};
 use dormouse_engine::config;
-use dormouse_types::{InstanceId, Units};
+use dormouse_types::{Bytes, InstanceId, Units};
 use rustix::process::Signal;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::{Shared, blocking, files};
-use crate::cgroup::{Cgroups, Group};
+use crate::cgroup::{Cgroups, Figures, Group};
 use crate::process::Handle;
 use crate::spawn::{self, Lock, Start};
 use crate::{ready, scan};
@@ -31,7 +32,37 @@ pub(super) type Turn = Arc<OwnedMutexGuard<()>>;
 #[derive(Debug, Default)]
 pub(super) struct Instance {
     turn: Arc<tokio::sync::Mutex<()>>,
-    running: Mutex<Option<Arc<Running>>>,
+    slot: Mutex<Slot>,
+}
+
+/// What is known of its processes.
+#[derive(Debug)]
+enum Slot {
+    /// There is one, as far as was last known.
+    Running(Arc<Running>),
+    /// There is none; how much CPU time the last one had used, if that is known.
+    Ended(Option<Duration>),
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::Ended(None)
+    }
+}
+
+impl Slot {
+    /// Its process if it lives, or what the last one had used.
+    fn look(&mut self) -> Result<&Arc<Running>, Option<Duration>> {
+        if let Self::Running(running) = self
+            && !running.handle.is_alive()
+        {
+            *self = Self::Ended(Some(running.spent()));
+        }
+        match self {
+            Self::Running(running) => Ok(running),
+            Self::Ended(spent) => Err(*spent),
+        }
+    }
 }
 
 /// Its process, as long as it was last known to live.
@@ -42,6 +73,8 @@ pub(super) struct Running {
     /// Where this process's part of the error log begins.
     log_from: u64,
     progress: Mutex<Progress>,
+    /// The most CPU time that was seen used, in nanoseconds.
+    spent: AtomicU64,
 }
 
 /// How far the process was brought.
@@ -58,17 +91,56 @@ enum Progress {
 impl Running {
     /// A process that an earlier driver started.
     pub(super) fn adopted(cgroups: &Cgroups, id: InstanceId, handle: Handle) -> Self {
-        Self::new(cgroups, id, handle, 0)
+        let nothing = Figures::default();
+        let group = Group::of(cgroups, id, handle.process().pid, nothing);
+        Self::new(handle, group, 0)
     }
 
-    fn new(cgroups: &Cgroups, id: InstanceId, handle: Handle, log_from: u64) -> Self {
-        let group = Group::of(cgroups, id, handle.process().pid);
+    fn new(handle: Handle, group: Group, log_from: u64) -> Self {
         Self {
             handle,
             group,
             log_from,
             progress: Mutex::new(Progress::Started),
+            spent: AtomicU64::new(0),
         }
+    }
+
+    /// What is true of it now.
+    fn look(&self) -> io::Result<Observed> {
+        let (handle, group) = (&self.handle, &self.group);
+        let figures = group.figures();
+        let run = if group.is_frozen(handle)? {
+            Run::Frozen
+        } else {
+            Run::Running
+        };
+        let memory = match figures.memory {
+            Some(memory) => memory,
+            None => handle.resident()?,
+        };
+        Ok(Observed {
+            run,
+            process: Some(handle.process()),
+            memory: Some(memory),
+            cpu: Some(self.spent_by(&figures)),
+            strain: figures.strain,
+        })
+    }
+
+    /// The CPU time it has used. It never falls, and is still known when the process has ended.
+    fn spent(&self) -> Duration {
+        self.spent_by(&self.group.figures())
+    }
+
+    fn spent_by(&self, figures: &Figures) -> Duration {
+        // a process that has ended tells nothing more, once its parent has asked for it
+        let told = figures.cpu.or_else(|| Some(self.handle.stat().ok()?.cpu()));
+        let nanos = told
+            .and_then(|cpu| u64::try_from(cpu.as_nanos()).ok())
+            .unwrap_or(0);
+        let before = self.spent.fetch_max(nanos, Ordering::Relaxed);
+        Duration::from_nanos(nanos.max(before))
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -80,7 +152,15 @@ impl Instance {
     /// An instance whose process was found.
     pub(super) fn running(running: Running) -> Self {
         Self {
-            running: Mutex::new(Some(Arc::new(running))),
+            slot: Mutex::new(Slot::Running(Arc::new(running))),
+            ..Self::default()
+        }
+    }
+
+    /// An instance without a process; its last one had used this much CPU time.
+    pub(super) fn ended(spent: Option<Duration>) -> Self {
+        Self {
+            slot: Mutex::new(Slot::Ended(spent)),
             ..Self::default()
         }
     }
@@ -92,55 +172,34 @@ impl Instance {
 
     /// Its process, if it lives.
     fn process(&self) -> Option<Arc<Running>> {
-        let mut slot = self.slot();
-        if slot
-            .as_ref()
-            .is_some_and(|running| !running.handle.is_alive())
-        {
-            *slot = None;
-        }
-        slot.clone()
+        self.slot().look().ok().cloned()
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is true of it now.
     pub(super) fn observe(&self) -> io::Result<Observed> {
-        const STOPPED: Observed = Observed {
-            run: Run::Stopped,
-            process: None,
-            memory: None,
-            cpu: None,
-            strain: None,
-        };
-        let Some(running) = self.process() else {
-            return Ok(STOPPED);
-        };
-        let (handle, group) = (&running.handle, &running.group);
-        let look = || -> io::Result<Observed> {
-            let run = if group.is_frozen(handle)? {
-                Run::Frozen
-            } else {
-                Run::Running
+        loop {
+            let running = match self.slot().look() {
+                Ok(running) => Arc::clone(running),
+                Err(spent) => {
+                    return Ok(Observed {
+                        run: Run::Stopped,
+                        process: None,
+                        memory: None,
+                        cpu: spent,
+                        strain: None,
+                    });
+                }
             };
-            let memory = match group.memory() {
-                Some(memory) => memory,
-                None => handle.resident()?,
-            };
-            let cpu = handle.stat()?.cpu();
-            Ok(Observed {
-                run,
-                process: Some(handle.process()),
-                memory: Some(memory),
-                cpu: Some(cpu),
-                strain: None,
-            })
-        };
-        let seen = look();
-        // figures of a process that ended meanwhile are missing, or mean nothing
-        if handle.is_alive() { seen } else { Ok(STOPPED) }
+            let seen = running.look();
+            // figures of a process that ended meanwhile are missing, or mean nothing
+            if running.handle.is_alive() {
+                return seen;
+            }
+        }
     }
 }
 
@@ -172,16 +231,27 @@ pub(super) async fn run(
         }
         *running.progress() = Progress::Ready;
     }
-    // only now: half a core would double the time of a start
-    if *running.progress() != Progress::Limited(units) {
-        match running.group.limit(units) {
-            Ok(()) => *running.progress() = Progress::Limited(units),
-            Err(error) => {
-                warn!(instance = %id, %error, "cannot limit a server; it runs on as it is")
-            }
-        }
-    }
+    limit(id, &running, units)?;
     Ok(running)
+}
+
+/// Gives a process that takes connections its limits: not sooner, for half a core would double the
+/// time of a start.
+fn limit(id: InstanceId, running: &Running, units: Units) -> Result<(), Error> {
+    let before = *running.progress();
+    if before == Progress::Limited(units) {
+        return Ok(());
+    }
+    match running.group.limit(units) {
+        Ok(()) => *running.progress() = Progress::Limited(units),
+        Err(e) if e.kind() == io::ErrorKind::ResourceBusy && before != Progress::Ready => {
+            let held = running.group.figures().memory.unwrap_or(Bytes(0));
+            let limit = units.memory();
+            return Err(Error::InUse { id, held, limit });
+        }
+        Err(error) => warn!(instance = %id, %error, "cannot limit a server; it runs on as it is"),
+    }
+    Ok(())
 }
 
 /// Freezes the instance's process, which is started first if there is none.
@@ -213,6 +283,7 @@ pub(super) async fn stop(
     if let Some(running) = instance.process() {
         let (handle, group) = (&running.handle, &running.group);
         let _ = group.unlimit_cpu();
+        *running.progress() = Progress::Ready;
         // first the signal: the thawed server has nothing else to do
         let asked = handle
             .signal(Signal::TERM)
@@ -244,7 +315,14 @@ pub(super) async fn kill(
             .await
             .map_err(|e| doing(id, "waiting for the end of", e))?;
     }
-    *instance.slot() = None;
+    let spent = instance.slot().look().err().flatten();
+    if let Some(cpu) = spent {
+        // before the cgroups go, which know it as well
+        let kept = files::keep_spent(&shared.layout(id)?, &shared.boot, cpu);
+        if let Err(error) = kept {
+            warn!(instance = %id, %error, "cannot note how much CPU time a server has used");
+        }
+    }
     for _ in 0..CLEAN_LOOKS {
         if shared.cgroups.clean(id) {
             return Ok(());
@@ -282,6 +360,7 @@ async fn start(
 fn reap(running: Arc<Running>, mut child: Child) {
     tokio::spawn(async move {
         let ended = running.handle.ended().await;
+        running.spent();
         if let Err(error) = ended.and_then(|()| child.try_wait().map(drop)) {
             warn!(pid = child.id(), %error, "cannot wait for a server to end");
         }
@@ -308,7 +387,7 @@ fn start_blocking(
         let found = found.map_err(|e| doing(id, "looking for", e))?;
         let adopt = |handle| {
             let running = Arc::new(Running::adopted(&shared.cgroups, id, handle));
-            *instance.slot() = Some(Arc::clone(&running));
+            *instance.slot() = Slot::Running(Arc::clone(&running));
             running
         };
         return Ok(found.map(adopt));
@@ -322,18 +401,23 @@ fn start_blocking(
         .and_then(|()| files::write_config(&layout, &text))
         .map_err(|e| doing(id, "configuring", e))?;
     let log_from = ready::log_length(&layout);
+    let prepared = shared.cgroups.prepare(id, units);
     let start = Start {
         program: &installation.mariadbd,
         layout: &layout,
         owner,
-        cgroups: shared.cgroups.prepare(id, units),
+        cgroups: prepared.joins,
     };
     let child = spawn::start(&start, lock).map_err(starting)?;
     let Ok(handle) = Handle::of_pid(child.id()) else {
         return Err(ended_at_once(id, child, &layout, log_from));
     };
-    let running = Arc::new(Running::new(&shared.cgroups, id, handle, log_from));
-    *instance.slot() = Some(Arc::clone(&running));
+    let group = Group::of(&shared.cgroups, id, child.id(), prepared.before);
+    let running = Arc::new(Running::new(handle, group, log_from));
+    *instance.slot() = Slot::Running(Arc::clone(&running));
+    if let Err(error) = files::forget_spent(&layout) {
+        warn!(instance = %id, %error, "cannot remove a file");
+    }
     reap(Arc::clone(&running), child);
     Ok(Some(running))
 }

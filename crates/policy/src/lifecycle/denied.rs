@@ -33,7 +33,7 @@ impl Denied {
     /// Until when the denial holds, if it still does at `now`; each in a row holds twice as long
     /// as the one before. It ends early when the sessions that could have vetoed are all gone:
     /// nothing tells of that, so the moment given is never far.
-    pub(super) fn holds(self, sessions: u32, now: Instant) -> Option<Instant> {
+    pub fn holds(self, sessions: u32, now: Instant) -> Option<Instant> {
         if sessions == 0 && self.sessions > 0 {
             return None;
         }

@@ -34,6 +34,8 @@ fn active(at: Instant) -> Observed {
         suspend_denied: None,
         park_denied: None,
         failures: Failures::default(),
+        agenda: Agenda::default(),
+        barred: false,
         order: None,
     }
 }
@@ -607,10 +609,17 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
         any_failures(now),
         orders,
     );
-    (first, second).prop_map(
+    let occasion = || Just(Occasion::Event);
+    let third = (
+        proptest::option::of(occasion()),
+        proptest::option::of((any_moment(now), occasion())),
+        proptest::bool::weighted(0.2),
+    );
+    (first, second, third).prop_map(
         |(
             (state, since, server, gate, load, notes),
             (opened, suspend_denied, park_denied, failures, order),
+            (keep_awake, wake_at, barred),
         )| Observed {
             state: State::ALL[state],
             since,
@@ -622,6 +631,12 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
             suspend_denied,
             park_denied,
             failures,
+            agenda: Agenda {
+                keep_awake,
+                wake_at,
+                changes_at: None,
+            },
+            barred,
             order,
         },
     )

@@ -12,7 +12,6 @@ use dormouse_wire::rows::set_status;
 use super::taking::Incoming;
 use super::{Attendant, Edit, Over};
 use crate::refusal;
-use crate::stream::write_all;
 
 impl Attendant {
     /// Takes the next command and carries it out.
@@ -20,6 +19,13 @@ impl Attendant {
         let Some(incoming) = self.take().await? else {
             return Ok(());
         };
+        self.count_received();
+        if matches!(
+            incoming.command,
+            Command::Query | Command::StmtExecute | Command::StmtBulkExecute
+        ) {
+            self.database().tally.statement();
+        }
         match incoming.command {
             Command::Query => self.query(incoming).await,
             Command::Ping => self.ping().await,
@@ -153,14 +159,6 @@ impl Attendant {
             self.state.ran_command(like, end);
         }
         Ok(end)
-    }
-
-    /// Sends packets that were prepared as the answer to the command just read.
-    pub(super) async fn send_packets(&mut self, packets: &[u8]) -> Result<(), Over> {
-        let timeout = self.shared.config.limits.write_timeout;
-        write_all(&mut self.client, packets, timeout)
-            .await
-            .map_err(|_| Over)
     }
 
     async fn init_db(&mut self, incoming: Incoming) -> Result<(), Over> {

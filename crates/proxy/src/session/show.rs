@@ -193,7 +193,8 @@ impl Attendant {
     }
 
     fn show_status(&self) -> (Vec<Column>, Vec<Vec<Value>>) {
-        let status = self.database().pool_status();
+        let database = self.database();
+        let status = database.pool_status();
         let numbers = [
             ("sessions", u64::from(status.sessions)),
             ("backends", u64::from(status.backends)),
@@ -209,6 +210,9 @@ impl Attendant {
             ("waited_ms", status.waited_ms),
             ("lease_timeouts", status.timeouts),
             ("sleeping_answers", status.sleeping_answers),
+            ("statements", status.carried.statements),
+            ("bytes_in", status.carried.bytes_in),
+            ("bytes_out", status.carried.bytes_out),
         ];
         let mut rows: Vec<_> = numbers
             .into_iter()
@@ -217,6 +221,10 @@ impl Attendant {
         for (pin, count) in &status.pins {
             rows.push(vec![text(format!("kept_by_{pin}")), text(count)]);
         }
+        rows.push(vec![
+            text("read_only"),
+            maybe(database.restriction.reason()),
+        ]);
         (vec![Column::text("Name"), Column::text("Value")], rows)
     }
 }

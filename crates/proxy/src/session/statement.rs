@@ -49,10 +49,18 @@ impl Attendant {
     ) -> Result<Option<ReplyEnd>, Over> {
         let mut patience = None;
         loop {
+            // a sleeping database need not wake for it
+            if let Some(error) = self.restriction(&incoming, statement) {
+                return self.not_run(&incoming, &error).await;
+            }
             let pass = match self.pass(&mut incoming).await? {
                 Ok(pass) => pass,
                 Err(error) => return self.not_run(&incoming, &error).await,
             };
+            // while it was held, much may have happened
+            if let Some(error) = self.restriction(&incoming, statement) {
+                return self.not_run(&incoming, &error).await;
+            }
             match self.ready(&pass, statement, incoming.command).await? {
                 Ok(()) => {}
                 Err(Unready::Gone) => {
@@ -92,6 +100,29 @@ impl Attendant {
                 Err(Broken::Server { .. }) => return self.interrupted(&incoming, statement).await,
             }
         }
+    }
+
+    /// Why the command may not run on a database that must not grow nor change now. While it may,
+    /// this is one look at a flag.
+    fn restriction(&mut self, incoming: &Incoming, statement: Option<u32>) -> Option<ErrPacket> {
+        if !self.database().restriction.is_set() {
+            return None;
+        }
+        let allowed = match (incoming.command, statement) {
+            (Command::Query | Command::StmtPrepare, _) => {
+                incoming.is_whole() && self.state.allows_restricted(incoming.argument())
+            }
+            (Command::StmtExecute | Command::StmtBulkExecute, Some(id)) => {
+                self.state.allows_prepared_restricted(id)
+            }
+            (command, _) => command != Command::CreateDb,
+        };
+        if allowed {
+            return None;
+        }
+        let database = self.database();
+        let reason = database.restriction.reason()?;
+        Some(refusal::restricted(&database.name, &reason))
     }
 
     async fn not_run(

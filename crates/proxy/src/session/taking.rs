@@ -119,6 +119,8 @@ impl Attendant {
             });
         }
         let keep = match command {
+            // all of it must be read to be allowed
+            Command::Query if self.database().restriction.is_set() => GATHERED.min(total),
             Command::Query | Command::StmtSendLongData => chunk::SIZE,
             _ => GATHERED.min(total),
         };

@@ -7,158 +7,19 @@
     reason = "a helper of a test fails the test"
 )]
 
-use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
-use dormouse_engine::{
-    Admin, AdminError, Installation, Layout, Search, Secret, Template, Version, config, tls,
-};
-use dormouse_types::{Account, Bytes, InstanceId, Units, Verifier};
+use dormouse_engine::{Admin, AdminError, Installation, Layout, Search, Secret, Template, Version};
+use dormouse_types::{Account, Bytes, Verifier};
 use dormouse_wire::{Greeting, PacketBuffer, native};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 
-const ID: InstanceId = InstanceId(7);
+use server::{ID, Server, installation, search};
 
-/// A server on a template's copy; killed and removed at the end.
-struct Server {
-    layout: Layout,
-    secret: Secret,
-    installation: Installation,
-    child: Child,
-    _dir: tempfile::TempDir,
-}
-
-fn installation() -> Installation {
-    Installation::probe(&search()).unwrap()
-}
-
-fn search() -> Search {
-    let mariadbd = std::env::var_os("DORMOUSE_TEST_MARIADBD").map(PathBuf::from);
-    Search {
-        mariadbd,
-        ..Search::default()
-    }
-}
-
-impl Server {
-    async fn start() -> Self {
-        let installation = installation();
-        let dir = tempfile::tempdir().unwrap();
-        let secret = Secret::load_or_create(&dir.path().join("secret")).unwrap();
-        let template =
-            Template::ensure(&installation, &dir.path().join("templates"), &secret).unwrap();
-        let layout = Layout::new(dir.path().join("7")).unwrap();
-        template.instantiate(&layout, None).unwrap();
-        let child = spawn(&installation, &layout);
-        let server = Self {
-            layout,
-            secret,
-            installation,
-            child,
-            _dir: dir,
-        };
-        server.wait().await;
-        server
-    }
-
-    async fn wait(&self) {
-        let socket = self.layout.socket();
-        let patience = Duration::from_secs(30);
-        let up = async {
-            while UnixStream::connect(&socket).await.is_err() {
-                tokio::task::yield_now().await
-            }
-        };
-        tokio::time::timeout(patience, up)
-            .await
-            .expect("the server did not start");
-    }
-
-    async fn admin(&self) -> Admin {
-        Admin::connect(&self.layout.socket(), &self.secret, ID)
-            .await
-            .unwrap()
-    }
-
-    /// Stops it cleanly and starts it on the same files.
-    async fn restart(&mut self) {
-        self.end("-TERM");
-        self.child = spawn(&self.installation, &self.layout);
-        self.wait().await;
-    }
-
-    fn end(&mut self, signal: &str) {
-        let status = Command::new("kill")
-            .arg(signal)
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(status.success());
-        self.child.wait().unwrap();
-    }
-
-    /// Whether a client with this password may log in.
-    fn lets_in(&self, user: &str, password: &str) -> Result<String, String> {
-        let output = Command::new("mariadb")
-            .arg("--no-defaults")
-            .arg(format!("--socket={}", self.layout.socket().display()))
-            .arg(format!("--user={user}"))
-            .arg(format!("--password={password}"))
-            .args([
-                "--batch",
-                "--skip-column-names",
-                "-e",
-                "SELECT CURRENT_USER()",
-            ])
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
-        if output.status.success() {
-            Ok(text(output.stdout))
-        } else {
-            Err(text(output.stderr))
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn spawn(installation: &Installation, layout: &Layout) -> Child {
-    std::fs::write(
-        layout.config(),
-        config::render(installation, layout, Units(1)),
-    )
-    .unwrap();
-    std::fs::write(layout.key(), tls::key_and_certificate().unwrap()).unwrap();
-    let log: File = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(layout.error_log())
-        .unwrap();
-    let mut command = Command::new(&installation.mariadbd);
-    command.arg(format!("--defaults-file={}", layout.config().display()));
-    if is_root() {
-        command.arg("--user=root");
-    }
-    command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
-}
+mod buffer_pool;
+mod server;
 
 fn find<'a>(accounts: &'a [Account], user: &str) -> &'a Account {
     accounts
@@ -419,7 +280,8 @@ async fn globals_set_by_sql_live_through_a_restart() {
         .resize_buffer_pool(Bytes::mib(16), Duration::from_secs(30))
         .await
         .unwrap();
-    admin.dump_hot_pages().await.unwrap();
+    admin.load_hot_pages(Duration::from_secs(30)).await.unwrap();
+    admin.note_hot_pages().await.unwrap();
     let changed = admin.changed_globals().await.unwrap();
     let names: Vec<_> = changed.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -457,56 +319,6 @@ async fn globals_set_by_sql_live_through_a_restart() {
         .unwrap()
         .text(0, 0);
     assert_eq!(now, "78", "what can be set is set");
-}
-
-#[tokio::test]
-async fn the_buffer_pool_shrinks_and_grows_with_its_pages() {
-    let server = Server::start().await;
-    let mut admin = server.admin().await;
-    admin.query("CREATE SCHEMA s").await.unwrap();
-    admin
-        .query("CREATE TABLE s.t (id INT PRIMARY KEY, c TEXT)")
-        .await
-        .unwrap();
-    admin
-        .query("INSERT INTO s.t SELECT seq, REPEAT('x', 15000) FROM s.seq_1_to_1500")
-        .await
-        .unwrap();
-    let pool = async |admin: &mut Admin| {
-        let sql = "SELECT @@innodb_buffer_pool_size, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
-                   WHERE VARIABLE_NAME = 'Innodb_buffer_pool_pages_data'";
-        let rows = admin.query(sql).await.unwrap();
-        (
-            rows.text(0, 0).parse::<u64>().unwrap() >> 20,
-            rows.text(0, 1).parse::<u64>().unwrap(),
-        )
-    };
-    let patience = Duration::from_secs(60);
-    let (_, pages) = pool(&mut admin).await;
-    assert!(pages > 1000, "{pages}");
-    // two within a second: each must really have ended
-    let list = server.layout.data().join("ib_buffer_pool");
-    for _ in 0..2 {
-        let _ = std::fs::remove_file(&list);
-        admin.dump_hot_pages().await.unwrap();
-        assert!(std::fs::read_to_string(&list).unwrap().lines().count() > 1000);
-    }
-    admin
-        .resize_buffer_pool(Bytes::mib(8), patience)
-        .await
-        .unwrap();
-    let (mib, small) = pool(&mut admin).await;
-    assert!(mib == 8 && small <= 512, "{mib} MiB, {small} pages");
-    admin
-        .resize_buffer_pool(Bytes::mib(256), patience)
-        .await
-        .unwrap();
-    assert_eq!(pool(&mut admin).await.0, 256);
-    admin.load_hot_pages().await.unwrap();
-    let back = async { while pool(&mut admin).await.1 < pages.min(1000) {} };
-    tokio::time::timeout(patience, back)
-        .await
-        .expect("the pages did not come back");
 }
 
 #[tokio::test]

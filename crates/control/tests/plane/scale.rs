@@ -1,0 +1,212 @@
+//! Databases that grow and shrink.
+
+use dormouse_control::{Capacity, Cause, EventKind, PlaneConfig, Spec, Wishes};
+use dormouse_types::{Bytes, DatabaseName, Units};
+
+use crate::machine::Machine;
+use crate::run::{MS, Run, S, config, name, spec, virtually};
+
+fn sized(units: &str) -> Spec {
+    Spec {
+        units: units.parse().unwrap(),
+        ..spec("10s", "30s")
+    }
+}
+
+impl Run {
+    /// Its statements would use this much CPU from now on, in thousandths of a core.
+    pub fn demand(&self, database: &DatabaseName, millicores: u32) {
+        let instance = self.status(database).instance;
+        self.machine.set(|m| {
+            let instance = m.instances.get_mut(&instance).unwrap();
+            instance.demand = millicores;
+        });
+    }
+
+    /// A statement that runs for as long as it is not dropped, or for an hour.
+    pub fn busy(&self, database: &DatabaseName) -> tokio::task::JoinHandle<()> {
+        let (lanes, plane, database) = (self.lanes.clone(), self.plane.clone(), database.clone());
+        tokio::spawn(async move {
+            drop(lanes.statement(&plane, &database, 3600 * S).await);
+        })
+    }
+
+    /// Waits for a size; fails after ten minutes. Says how long that took.
+    pub async fn until_units(&self, database: &DatabaseName, units: u16) -> std::time::Duration {
+        let began = tokio::time::Instant::now();
+        while self.status(database).units != Units(units) {
+            tokio::time::sleep(MS * 10).await;
+            let status = self.status(database);
+            assert!(began.elapsed() < 600 * S, "not {units} units: {status:?}");
+        }
+        began.elapsed()
+    }
+
+    /// Sizes as the ledger tells them, with the reasons.
+    pub fn sizes(&self, database: &DatabaseName) -> Vec<String> {
+        let events = self.events(database).into_iter();
+        let told = events.filter_map(|e| {
+            let (before, after) = (e.figures.units_before?, e.figures.units?);
+            let kind = match e.event {
+                EventKind::Scaled => "",
+                _ => "not ",
+            };
+            let cause = e.cause.as_str();
+            Some(format!(
+                "{kind}{} to {}, {cause}: {}",
+                before.0, after.0, e.reason
+            ))
+        });
+        told.collect()
+    }
+}
+
+fn no_violations(machine: &Machine) {
+    assert_eq!(machine.lock().violations, Vec::<String>::new());
+}
+
+#[test]
+fn it_grows_within_a_second_and_a_half_and_shrinks_when_it_is_calm() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..4")).await.unwrap();
+        tokio::time::sleep(5 * S).await;
+        let busy = run.busy(&shop);
+        run.demand(&shop, 700);
+        let took = run.until_units(&shop, 2).await;
+        assert!(took <= S * 3 / 2, "{took:?}");
+        let generation = run.status(&shop).generation;
+        run.demand(&shop, 5);
+        run.until_units(&shop, 1).await;
+        assert_eq!(run.status(&shop).generation, generation);
+        assert_eq!(
+            run.sizes(&shop),
+            [
+                "1 to 2, load: used 100 % of 1 unit over the last second",
+                "2 to 1, load: used 0 % of 2 units over the last 30 s, at most 0 % in a second",
+            ]
+        );
+        busy.abort();
+    });
+    no_violations(&machine);
+}
+
+#[test]
+fn an_owner_changes_the_range_and_it_follows() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..1")).await.unwrap();
+        let _busy = run.busy(&shop);
+        for (range, units) in [("3..4", 3), ("1..2", 2)] {
+            let wishes = Wishes {
+                units: Some(range.parse().unwrap()),
+                ..Wishes::default()
+            };
+            run.plane.set(&shop, wishes).await.unwrap();
+            let took = run.until_units(&shop, units).await;
+            assert!(took < 5 * S, "{took:?}");
+        }
+    });
+    no_violations(&machine);
+}
+
+#[test]
+fn memory_that_is_not_let_go_leaves_all_as_it_was() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..2")).await.unwrap();
+        let _busy = run.busy(&shop);
+        run.demand(&shop, 900);
+        run.until_units(&shop, 2).await;
+        let instance = run.status(&shop).instance;
+        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = true);
+        run.demand(&shop, 0);
+        tokio::time::sleep(40 * S).await;
+        let sizes = run.sizes(&shop);
+        assert!(
+            sizes.len() == 2 && sizes[1].starts_with("not 2 to 1, failed: limiting the memory"),
+            "{sizes:#?}"
+        );
+        let pool = machine.lock().instances[&instance].pool;
+        assert_eq!(
+            (run.status(&shop).units, pool),
+            (Units(2), Bytes::mib(2048))
+        );
+        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = false);
+        run.until_units(&shop, 1).await;
+    });
+    no_violations(&machine);
+}
+
+#[test]
+fn load_that_comes_back_ends_a_shrink() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..4")).await.unwrap();
+        let _busy = run.busy(&shop);
+        run.demand(&shop, 900);
+        run.until_units(&shop, 2).await;
+        machine.set(|m| m.shrink_takes = 2500 * MS);
+        run.demand(&shop, 0);
+        tokio::time::sleep(31 * S).await;
+        run.demand(&shop, 1000);
+        run.until_units(&shop, 3).await;
+        let sizes = run.sizes(&shop);
+        assert!(sizes.iter().all(|s| !s.starts_with("2 to 1")), "{sizes:#?}");
+        tokio::time::sleep(5 * S).await;
+        let instance = run.status(&shop).instance;
+        assert_eq!(machine.lock().instances[&instance].pool, Bytes::mib(3072));
+    });
+    no_violations(&machine);
+}
+
+#[test]
+fn a_full_machine_wakes_everyone_and_makes_the_idle_give_back() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let config = PlaneConfig {
+        // eight tenths of it: four units
+        capacity: Capacity {
+            millicores: 8000,
+            memory: Bytes::mib(10 << 10),
+        },
+        ..config(dir.path())
+    };
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, config).await.unwrap();
+        let (shop, blog, wiki) = (name("shop"), name("blog"), name("wiki"));
+        for database in [&shop, &blog] {
+            run.plane.create(database, sized("1..4")).await.unwrap();
+        }
+        let _busy = [run.busy(&shop), run.busy(&blog)];
+        run.demand(&shop, 4000);
+        run.until_units(&shop, 3).await;
+        run.demand(&shop, 700);
+        run.demand(&blog, 4000);
+        tokio::time::sleep(5 * S).await;
+        let refused = run.sizes(&blog);
+        assert!(
+            refused.last().is_some_and(|r| r.starts_with("not 1 to")
+                && r.contains("awake databases may have 4 units of memory together")),
+            "{refused:#?}"
+        );
+        // one more is let in all the same, and the largest gives back
+        run.plane.create(&wiki, sized("1..1")).await.unwrap();
+        run.until_units(&shop, 2).await;
+        let gave = run.events(&shop);
+        assert_eq!(gave.last().unwrap().cause, Cause::Room, "{gave:#?}");
+    });
+    no_violations(&machine);
+}

@@ -1,0 +1,156 @@
+//! Setting the limits of a cgroup.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use dormouse_types::{Bytes, Units};
+
+use super::CgroupVersion;
+
+/// The period of CPU limits, in microseconds; a limit is a part of it.
+const PERIOD: u64 = 100_000;
+
+/// Limits CPU to what these units have, and gives them their weight among others.
+pub(super) fn cpu(version: CgroupVersion, dir: &Path, units: Units) -> io::Result<()> {
+    let (file, weight) = weight(version, units);
+    fs::write(dir.join(file), weight.to_string())?;
+    // a quota of all the machine has limits nothing, but is accounted for at every switch
+    let cores = std::thread::available_parallelism().map_or(u64::MAX, |n| n.get() as u64);
+    let quota = u64::from(units.millicores()) * PERIOD / 1000;
+    set_quota(
+        version,
+        dir,
+        Some(quota).filter(|quota| quota / PERIOD < cores),
+    )
+}
+
+/// Takes the limit of CPU away.
+pub(super) fn no_cpu(version: CgroupVersion, dir: &Path) -> io::Result<()> {
+    set_quota(version, dir, None)
+}
+
+/// The weight against others under contention; two units have what the kernel gives to everybody.
+fn weight(version: CgroupVersion, units: Units) -> (&'static str, u64) {
+    let units = u64::from(units.0);
+    match version {
+        CgroupVersion::V1 => ("cpu.shares", (units * 512).clamp(2, 262_144)),
+        CgroupVersion::V2 => ("cpu.weight", (units * 50).clamp(1, 10_000)),
+    }
+}
+
+/// What was not used is saved up, to one period's worth (`scheduler/sched-bwc.rst`): a statement
+/// after a pause is not cut in pieces, and the mean stays at the quota.
+fn set_quota(version: CgroupVersion, dir: &Path, quota: Option<u64>) -> io::Result<()> {
+    let burst = |micros: u64| {
+        let file = match version {
+            CgroupVersion::V1 => "cpu.cfs_burst_us",
+            CgroupVersion::V2 => "cpu.max.burst",
+        };
+        // kernels before 5.14 have none
+        let _ = fs::write(dir.join(file), micros.to_string());
+    };
+    // a quota below the burst is refused
+    burst(0);
+    match version {
+        CgroupVersion::V2 => {
+            let quota = quota.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+            fs::write(dir.join("cpu.max"), format!("{quota} {PERIOD}"))?;
+        }
+        CgroupVersion::V1 => {
+            let quota = quota.map_or_else(|| "-1".to_owned(), |quota| quota.to_string());
+            fs::write(dir.join("cpu.cfs_period_us"), PERIOD.to_string())?;
+            fs::write(dir.join("cpu.cfs_quota_us"), quota)?;
+        }
+    }
+    burst(quota.unwrap_or(0));
+    Ok(())
+}
+
+/// Limits memory. A limit below what is in use makes the kernel reclaim first; if it cannot reclaim
+/// enough, the limit stays as it was.
+///
+/// # Errors
+/// [`io::ErrorKind::ResourceBusy`] if more is in use.
+pub(super) fn memory(version: CgroupVersion, dir: &Path, limit: Bytes) -> io::Result<()> {
+    match version {
+        CgroupVersion::V1 => fs::write(dir.join("memory.limit_in_bytes"), limit.0.to_string()),
+        CgroupVersion::V2 => {
+            // `max` below what is in use kills; `high` only reclaims, and a little sooner
+            let high = dir.join("memory.high");
+            let before = fs::read_to_string(&high)?;
+            fs::write(&high, (limit.0 / 16 * 15).to_string())?;
+            let held = fs::read_to_string(dir.join("memory.current"))?;
+            if held.trim().parse::<u64>().is_ok_and(|held| held > limit.0) {
+                fs::write(&high, before.trim())?;
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            fs::write(dir.join("memory.max"), limit.0.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory with files of these names and texts, as a cgroup's.
+    fn cgroup(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn weights_follow_the_units_within_what_the_kernel_takes() {
+        let of = |version, units| weight(version, Units(units)).1;
+        for (units, shares, weight) in [(1, 512, 50), (2, 1024, 100), (8, 4096, 400)] {
+            assert_eq!(of(CgroupVersion::V1, units), shares);
+            assert_eq!(of(CgroupVersion::V2, units), weight);
+        }
+        assert_eq!(of(CgroupVersion::V1, 0), 2);
+        assert_eq!(of(CgroupVersion::V2, 0), 1);
+        assert!(of(CgroupVersion::V1, u16::MAX) <= 262_144);
+        assert!(of(CgroupVersion::V2, u16::MAX) <= 10_000);
+    }
+
+    #[test]
+    fn the_second_version_is_not_limited_to_less_than_it_holds() {
+        let dir = cgroup(&[
+            ("memory.high", "max\n"),
+            ("memory.max", "max\n"),
+            ("memory.current", "1600\n"),
+        ]);
+        let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
+        let refused = memory(CgroupVersion::V2, dir.path(), Bytes(1599)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        assert_eq!(
+            (read("memory.high").as_str(), read("memory.max").as_str()),
+            ("max", "max\n")
+        );
+        memory(CgroupVersion::V2, dir.path(), Bytes(1600)).unwrap();
+        assert_eq!(
+            (read("memory.high").as_str(), read("memory.max").as_str()),
+            ("1500", "1600")
+        );
+    }
+
+    #[test]
+    fn the_second_version_has_quota_and_burst() {
+        let dir = cgroup(&[]);
+        let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
+        cpu(CgroupVersion::V2, dir.path(), Units(1)).unwrap();
+        assert_eq!(
+            (read("cpu.max").as_str(), read("cpu.max.burst").as_str()),
+            ("50000 100000", "50000")
+        );
+        assert_eq!(read("cpu.weight"), "50");
+        no_cpu(CgroupVersion::V2, dir.path()).unwrap();
+        assert_eq!(
+            (read("cpu.max").as_str(), read("cpu.max.burst").as_str()),
+            ("max 100000", "0")
+        );
+    }
+}

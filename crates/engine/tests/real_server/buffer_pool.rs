@@ -1,0 +1,207 @@
+//! The buffer pool's size, and what becomes of its pages.
+
+use std::time::{Duration, Instant};
+
+use dormouse_engine::{Admin, AdminError};
+use dormouse_types::Bytes;
+
+use crate::server::Server;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// About 24 MiB.
+async fn fill(admin: &mut Admin) {
+    admin.query("CREATE SCHEMA s").await.unwrap();
+    admin
+        .query("CREATE TABLE s.t (id INT PRIMARY KEY, c TEXT)")
+        .await
+        .unwrap();
+    admin
+        .query("INSERT INTO s.t SELECT seq, REPEAT('x', 15000) FROM s.seq_1_to_1500")
+        .await
+        .unwrap();
+}
+
+/// The pool's size in MiB, and the pages in it.
+async fn pool(admin: &mut Admin) -> (u64, u64) {
+    let size = "SELECT @@GLOBAL.innodb_buffer_pool_size";
+    let size: u64 = admin.query(size).await.unwrap().text(0, 0).parse().unwrap();
+    (size >> 20, admin.pool_hits().await.unwrap().holds.0 >> 14)
+}
+
+/// What a suspend does.
+async fn shrink(admin: &mut Admin) {
+    admin.note_hot_pages().await.unwrap();
+    admin.leave_hot_pages().await.unwrap();
+    admin
+        .resize_buffer_pool(Bytes::mib(8), PATIENCE)
+        .await
+        .unwrap();
+}
+
+fn listed(server: &Server) -> usize {
+    let list = server.layout.data().join("ib_buffer_pool");
+    std::fs::read_to_string(list).map_or(0, |list| list.lines().count())
+}
+
+/// Waits until the server's clock shows another second.
+async fn another_second(admin: &mut Admin) {
+    let clock = "SELECT SYSDATE()";
+    let before = admin.query(clock).await.unwrap();
+    while admin.query(clock).await.unwrap() == before {}
+}
+
+#[tokio::test]
+async fn the_pool_shrinks_and_grows_with_its_pages() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    fill(&mut admin).await;
+    assert!(pool(&mut admin).await.1 > 1500);
+    // there is no list: the pool is what is worth noting from now on
+    admin.load_hot_pages(PATIENCE).await.unwrap();
+    shrink(&mut admin).await;
+    assert!(listed(&server) > 1500);
+    let (mib, pages) = pool(&mut admin).await;
+    assert!(mib == 8 && pages <= 512, "{mib} MiB, {pages} pages");
+
+    let grow = Bytes::mib(256);
+    admin.resize_buffer_pool(grow, PATIENCE).await.unwrap();
+    assert_eq!(pool(&mut admin).await.0, 256);
+    admin.load_hot_pages(PATIENCE).await.unwrap();
+    let pages = pool(&mut admin).await.1;
+    assert!(pages > 1500, "{pages} pages");
+    let before = admin.pool_hits().await.unwrap();
+    admin.query("SELECT SUM(LENGTH(c)) FROM s.t").await.unwrap();
+    let after = admin.pool_hits().await.unwrap();
+    assert_eq!(after.ratio_ppm_since(before), Some(1_000_000), "{after:?}");
+}
+
+/// The server's status tells when a dump ended, in seconds.
+#[tokio::test]
+async fn naps_in_quick_succession_take_no_longer_than_others() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    fill(&mut admin).await;
+    admin.load_hot_pages(PATIENCE).await.unwrap();
+    another_second(&mut admin).await;
+    let start = Instant::now();
+    for _ in 0..20 {
+        admin.note_hot_pages().await.unwrap();
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(listed(&server) > 1500);
+    // one that was not written in this very second is written anew
+    let mut one = async || {
+        std::fs::remove_file(server.layout.data().join("ib_buffer_pool")).unwrap();
+        another_second(&mut admin).await;
+        admin.note_hot_pages().await.unwrap();
+        listed(&server)
+    };
+    assert!(one().await > 1500);
+    assert!(one().await > 1500);
+}
+
+#[tokio::test]
+async fn a_pool_whose_pages_are_not_back_does_not_overwrite_the_list() {
+    let mut server = Server::start().await;
+    let mut admin = server.admin().await;
+    fill(&mut admin).await;
+    admin.load_hot_pages(PATIENCE).await.unwrap();
+    drop(admin);
+    server.restart().await;
+    let all = listed(&server);
+    assert!(all > 1500, "a server that stops notes them: {all}");
+
+    let mut admin = server.admin().await;
+    assert!(
+        pool(&mut admin).await.1 < 1000,
+        "they are read back on demand"
+    );
+    another_second(&mut admin).await;
+    admin.note_hot_pages().await.unwrap();
+    assert_eq!(listed(&server), all, "nothing was read back");
+    drop(admin);
+    server.restart().await;
+    assert_eq!(
+        listed(&server),
+        all,
+        "nothing was read back, and it stopped"
+    );
+
+    let mut admin = server.admin().await;
+    admin.load_hot_pages(PATIENCE).await.unwrap();
+    assert!(pool(&mut admin).await.1 > 1500);
+    shrink(&mut admin).await;
+    let all = listed(&server);
+    another_second(&mut admin).await;
+    admin.note_hot_pages().await.unwrap();
+    assert_eq!(listed(&server), all, "it has slept since");
+    admin
+        .resize_buffer_pool(Bytes::mib(128), PATIENCE)
+        .await
+        .unwrap();
+    let begun = tokio::time::timeout(Duration::from_millis(1), admin.load_hot_pages(PATIENCE));
+    assert!(begun.await.is_err());
+    let mut admin = server.admin().await;
+    admin.note_hot_pages().await.unwrap();
+    assert_eq!(listed(&server), all, "the load was abandoned");
+    admin.load_hot_pages(PATIENCE).await.unwrap();
+    assert!(pool(&mut admin).await.1 > 1500);
+    admin.note_hot_pages().await.unwrap();
+    assert!(listed(&server) > 1500);
+}
+
+#[tokio::test]
+async fn a_load_that_is_ended_by_somebody_says_so() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let mut other = server.admin().await;
+    fill(&mut admin).await;
+    admin.load_hot_pages(PATIENCE).await.unwrap();
+    let ended = async {
+        loop {
+            shrink(&mut admin).await;
+            admin
+                .resize_buffer_pool(Bytes::mib(128), PATIENCE)
+                .await
+                .unwrap();
+            let end = async {
+                loop {
+                    other.leave_hot_pages().await.unwrap();
+                }
+            };
+            tokio::select! {
+                ended = admin.load_hot_pages(PATIENCE) => match ended {
+                    Err(AdminError::Cut(_)) => return,
+                    other => other.unwrap(),
+                },
+                () = end => {}
+            }
+            other = server.admin().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+}
+
+/// A nap that is given up in the middle leaves the server at it.
+#[tokio::test]
+async fn a_change_of_size_waits_for_one_that_goes_on() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    fill(&mut admin).await;
+    let mut other = server.admin().await;
+    for round in 0..10 {
+        let size = |mib| Bytes::mib(mib);
+        let small = admin.resize_buffer_pool(size(8), PATIENCE);
+        let large = other.resize_buffer_pool(size(128), PATIENCE);
+        let (small, large) = tokio::join!(small, large);
+        assert!(
+            small.is_ok() && large.is_ok(),
+            "{round}: {small:?} {large:?}"
+        );
+    }
+}

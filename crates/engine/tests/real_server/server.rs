@@ -1,0 +1,150 @@
+//! A server on a template's copy.
+
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dormouse_engine::{Admin, Installation, Layout, Search, Secret, Template, config, tls};
+use dormouse_types::{InstanceId, Units};
+use tokio::net::UnixStream;
+
+pub(crate) const ID: InstanceId = InstanceId(7);
+
+/// A server on a template's copy; killed and removed at the end.
+pub(crate) struct Server {
+    pub(crate) layout: Layout,
+    pub(crate) secret: Secret,
+    pub(crate) installation: Installation,
+    child: Child,
+    _dir: tempfile::TempDir,
+}
+
+pub(crate) fn installation() -> Installation {
+    Installation::probe(&search()).unwrap()
+}
+
+pub(crate) fn search() -> Search {
+    let mariadbd = std::env::var_os("DORMOUSE_TEST_MARIADBD").map(PathBuf::from);
+    Search {
+        mariadbd,
+        ..Search::default()
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let installation = installation();
+        let dir = tempfile::tempdir().unwrap();
+        let secret = Secret::load_or_create(&dir.path().join("secret")).unwrap();
+        let template =
+            Template::ensure(&installation, &dir.path().join("templates"), &secret).unwrap();
+        let layout = Layout::new(dir.path().join("7")).unwrap();
+        template.instantiate(&layout, None).unwrap();
+        let child = spawn(&installation, &layout);
+        let server = Self {
+            layout,
+            secret,
+            installation,
+            child,
+            _dir: dir,
+        };
+        server.wait().await;
+        server
+    }
+
+    async fn wait(&self) {
+        let socket = self.layout.socket();
+        let patience = Duration::from_secs(30);
+        let up = async {
+            while UnixStream::connect(&socket).await.is_err() {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::time::timeout(patience, up)
+            .await
+            .expect("the server did not start");
+    }
+
+    pub(crate) async fn admin(&self) -> Admin {
+        Admin::connect(&self.layout.socket(), &self.secret, ID)
+            .await
+            .unwrap()
+    }
+
+    /// Stops it cleanly and starts it on the same files.
+    pub(crate) async fn restart(&mut self) {
+        self.end("-TERM");
+        self.child = spawn(&self.installation, &self.layout);
+        self.wait().await;
+    }
+
+    pub(crate) fn end(&mut self, signal: &str) {
+        let status = Command::new("kill")
+            .arg(signal)
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        self.child.wait().unwrap();
+    }
+
+    /// Whether a client with this password may log in.
+    pub(crate) fn lets_in(&self, user: &str, password: &str) -> Result<String, String> {
+        let output = Command::new("mariadb")
+            .arg("--no-defaults")
+            .arg(format!("--socket={}", self.layout.socket().display()))
+            .arg(format!("--user={user}"))
+            .arg(format!("--password={password}"))
+            .args([
+                "--batch",
+                "--skip-column-names",
+                "-e",
+                "SELECT CURRENT_USER()",
+            ])
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(text(output.stdout))
+        } else {
+            Err(text(output.stderr))
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(installation: &Installation, layout: &Layout) -> Child {
+    std::fs::write(
+        layout.config(),
+        config::render(installation, layout, Units(1)),
+    )
+    .unwrap();
+    std::fs::write(layout.key(), tls::key_and_certificate().unwrap()).unwrap();
+    let log: File = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(layout.error_log())
+        .unwrap();
+    let mut command = Command::new(&installation.mariadbd);
+    command.arg(format!("--defaults-file={}", layout.config().display()));
+    if is_root() {
+        command.arg("--user=root");
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
