@@ -101,7 +101,7 @@ fn fill(client: &mut Client) {
         Reply::Ok(_) => None,
         error => Some(error),
     });
-    refused(full.expect("its quota is not noticed"));
+    refused(full.unwrap_or_else(|| panic!("its quota is not noticed")));
 }
 
 fn limited() -> (Dormouse, Created) {

@@ -1,10 +1,10 @@
 //! Many numbers in little memory, with their percentiles.
 
 /// Numbers below this are kept as they are; above, as many steps lie between a power of two and
-/// the next, so that none is off by more than a sixty-fourth.
-const STEPS: u64 = 64;
+/// the next, so that none is off by more than one part in 256.
+const STEPS: u64 = 256;
 /// log2 of [`STEPS`].
-const SHIFT: u32 = 6;
+const SHIFT: u32 = 8;
 
 /// Counts numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -100,7 +100,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
                         self.sleep(State::Parked, stopped, machines);
                     }
                 }
-                // nothing that goes wrong is simulated, nor what an operator orders
+                // nothing that goes wrong is simulated, nor orders, nor limits on what is spent
                 None
                 | Some(
                     Verb::Settle(_)
@@ -194,6 +194,9 @@ impl<R: Iterator<Item = Request>> Living<R> {
         self.state = State::Waking;
         self.pass(opened, machines);
         self.state = State::Active;
+        if let Some(scaler) = &mut self.scaler {
+            scaler.wake(opened);
+        }
         self.since = opened;
         self.opened = Some(opened);
         self.now = opened;
@@ -203,8 +206,10 @@ impl<R: Iterator<Item = Request>> Living<R> {
     fn sleep(&mut self, state: State, at: Micros, machines: &Machines) {
         self.state = State::Suspending;
         self.pass(at, machines);
-        // it wakes with the least
-        self.scaler = None;
+        if state == State::Parked {
+            // it starts with the least
+            self.scaler = None;
+        }
         self.state = state;
         self.since = at;
         self.now = at;
@@ -267,27 +272,26 @@ impl<R: Iterator<Item = Request>> Living<R> {
         let until = until.min(self.born.to);
         let passed = until.saturating_sub(self.told);
         self.told += passed;
-        let allotted = self.allotted(until, passed);
-        let life = &mut self.life;
         match self.state {
             State::Active => {
-                life.active += passed;
-                life.memory += allotted;
+                self.life.active += passed;
+                self.life.memory += self.worked(until, passed);
             }
             State::Suspended => {
-                life.suspended += passed;
-                life.memory += u128::from(machines.frozen_memory.0 >> 20) * u128::from(passed);
+                let kept = u128::from(machines.frozen_memory.0 >> 20);
+                self.life.suspended += passed;
+                self.life.memory += kept * u128::from(passed);
             }
-            State::Parked => life.parked += passed,
+            State::Parked => self.life.parked += passed,
             _ => {
-                life.between += passed;
-                life.memory += allotted;
+                self.life.between += passed;
+                self.life.memory += tally::memory(self.units(), passed);
             }
         }
     }
 
-    /// Memory for the time until `until`, if it is awake.
-    fn allotted(&mut self, until: Micros, passed: Micros) -> u128 {
+    /// It is active until `until`: the memory that it is allotted.
+    fn worked(&mut self, until: Micros, passed: Micros) -> u128 {
         let Some(scaler) = &mut self.scaler else {
             return tally::memory(self.born.spec.units.min, passed);
         };

@@ -108,7 +108,7 @@ pub struct Hours {
     pub between: f64,
 }
 
-/// A distribution; each value is at most a sixty-fourth too high.
+/// A distribution; each value is at most one part in 256 too high.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Percentiles {

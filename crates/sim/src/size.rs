@@ -98,6 +98,14 @@ impl Scaler {
         self.used += cpu;
     }
 
+    /// It was on the way to sleep, or asleep, and is awake again since `at`.
+    pub(crate) fn wake(&mut self, at: Micros) {
+        self.window = Window::default();
+        self.at = at;
+        self.look = at + self.pause();
+        self.sample();
+    }
+
     /// Whether a large request is not at its end.
     pub(crate) fn is_busy(&self) -> bool {
         self.left > 0

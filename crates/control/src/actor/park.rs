@@ -39,6 +39,11 @@ impl Actor {
             Ok(vetoes) => return self.vetoed(from, &vetoes, began).await,
             Err(hitch) => return self.not_parked(from, hitch, began).await,
         }
+        if from == State::Active
+            && let Err(hitch) = self.note_hits().await
+        {
+            return self.not_parked(from, hitch, began).await;
+        }
         if let Err(hitch) = self.take_notes().await {
             return self.not_parked(from, hitch, began).await;
         }

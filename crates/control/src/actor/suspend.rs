@@ -53,6 +53,7 @@ impl Actor {
 
     /// All that comes before the freeze.
     async fn lull(&mut self) -> Result<(), Hitch> {
+        self.note_hits().await?;
         self.take_notes().await?;
         let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.shrink;
@@ -101,7 +102,8 @@ impl Actor {
             .write(Sync::Soon, vec![change])
             .await
             .map_err(|e| Hitch::Failed(e.to_string()))?;
-        self.database.change(|v| v.noted = Arc::new(noted));
+        let noted = Arc::new(self.world.catalog.condense(noted));
+        self.database.change(|v| v.noted = noted);
         Ok(())
     }
 

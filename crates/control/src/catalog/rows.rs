@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::alike::Models;
 use super::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase};
 
 impl Phase {
@@ -30,13 +31,13 @@ impl Phase {
 }
 
 /// Reads all there is.
-pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
+pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
             "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
              globals, fresh, variables, units, storage, full, events FROM databases ORDER BY name",
         )?
-        .query_map([], database)?
+        .query_map([], |row| database(row, models))?
         .collect::<Result<_, _>>()?;
     let instances = connection
         .prepare("SELECT id, phase, version FROM instances ORDER BY id")?
@@ -52,7 +53,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
     })
 }
 
-fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
+fn database(row: &Row<'_>, models: &Models) -> rusqlite::Result<DatabaseRow> {
     let generation: i64 = row.get(5)?;
     let schemas: Option<String> = row.get(8)?;
     let variables: Option<String> = row.get(11)?;
@@ -66,14 +67,14 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
         generation: generation.cast_unsigned(),
         units: Units(row.get(12)?),
         reason: row.get(6)?,
-        noted: Noted {
+        noted: models.condense(Noted {
             accounts: json(row, 7)?,
             schemas: schemas.map(|_| json(row, 8)).transpose()?,
             globals: json(row, 9)?,
             fresh: row.get(10)?,
             variables: variables.map(|_| json(row, 11)).transpose()?,
             events: json(row, 15)?,
-        },
+        }),
         storage: storage.map(|bytes| Bytes(bytes.cast_unsigned())),
         full: row.get(14)?,
     })

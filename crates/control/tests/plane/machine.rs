@@ -39,6 +39,10 @@ pub struct Instance {
     /// The size of its server's buffer pool, and whether the hot pages are in it.
     pub pool: Bytes,
     pub hydrated: bool,
+    /// What its pool was asked.
+    pub hits: PoolHits,
+    /// How much its hot pages are.
+    pub hot: Bytes,
     /// What its process may use.
     pub units: Units,
     /// CPU its statements would use, in thousandths of a core.
@@ -295,6 +299,7 @@ impl Inner {
                 });
                 instance.pool = START;
                 instance.hydrated = false;
+                instance.hits = PoolHits::default();
                 self.next_pid += 1;
                 self.starts += 1;
             }
@@ -321,6 +326,8 @@ impl Driver for Machine {
                 globals: Vec::new(),
                 pool: START,
                 hydrated: false,
+                hits: PoolHits::default(),
+                hot: Bytes(0),
                 units: Units(1),
                 demand: 0,
                 clings: false,
@@ -490,16 +497,16 @@ impl Servers for Machine {
         Ok(())
     }
 
-    async fn hydrate(&self, server: &Server) -> Result<(), ServerError> {
-        self.asked("hydrate", server, |i| i.hydrated = true).await
+    async fn hydrate(&self, server: &Server) -> Result<Bytes, ServerError> {
+        let hydrate = |i: &mut Instance| {
+            i.hydrated = true;
+            i.hot
+        };
+        self.asked("hydrate", server, hydrate).await
     }
 
     async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError> {
-        self.asked("hits", server, |i| PoolHits {
-            holds: i.pool,
-            ..PoolHits::default()
-        })
-        .await
+        self.asked("hits", server, |i| i.hits).await
     }
 
     async fn forget(&self, _instance: InstanceId) {}

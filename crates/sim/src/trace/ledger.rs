@@ -297,3 +297,64 @@ impl Took {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(at: u64, what: What, from: Option<State>, to: State, took: u64, idle: u64) -> Entry {
+        Entry {
+            at,
+            database: "shop".parse().unwrap(),
+            what,
+            from,
+            to: Some(to),
+            took,
+            idle,
+            cpu: Some(at / 100),
+        }
+    }
+
+    #[test]
+    fn a_ledger_becomes_the_times_in_which_a_database_was_in_use() {
+        use State::{Active, Parked, Suspended};
+        use What::{Changed, Created, Refused};
+        let entries = [
+            entry(1_000, Created, None, Active, 10, 0),
+            entry(21_000, Changed, Some(Active), Suspended, 20, 10_000),
+            entry(30_001, Changed, Some(Suspended), Active, 1, 0),
+            // a nap that a statement ended
+            entry(50_000, Refused, Some(Active), Suspended, 5, 0),
+            entry(70_000, Changed, Some(Active), Suspended, 20, 10_000),
+            entry(370_000, Changed, Some(Suspended), Parked, 25, 310_000),
+            entry(400_100, Changed, Some(Parked), Active, 100, 0),
+        ];
+        let known = |name: &str, state| Known {
+            database: name.parse().unwrap(),
+            spec: Spec::default(),
+            state,
+        };
+        let mut recorder = Recorder::new(vec![known("shop", Active), known("calm", Suspended)]);
+        entries.iter().for_each(|e| recorder.note(e));
+        let gone = Entry {
+            database: "gone".parse().unwrap(),
+            ..entries[6].clone()
+        };
+        recorder.note(&gone);
+        let (trace, left_out) = recorder.finish(410_100).unwrap();
+        assert_eq!((trace.from, trace.to, left_out), (990, 410_100, 1));
+        let [shop, calm] = trace.databases.as_slice() else {
+            panic!("{trace:?}")
+        };
+        assert_eq!((shop.state, shop.from), (Active, Some(1_000)));
+        let spans = [
+            Span(1_000, 10_980, 200),
+            Span(30_000, 59_979, 490),
+            // what the park used is nobody else's
+            Span(400_000, 410_000, 7_001),
+        ];
+        assert_eq!(shop.activity, spans);
+        assert_eq!((calm.state, calm.activity.len()), (Suspended, 0));
+        assert_eq!(trace.timing.start, 100_500);
+    }
+}
