@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
-    Agenda, Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
+    Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
 use dormouse_policy::{Act, Cause, Plan, Reason, Verb, decide};
 use dormouse_types::{State, Target};
@@ -27,6 +27,7 @@ use crate::{Error, EventKind, Figures};
 use scale::{Size, TICK};
 use warm_up::Asked;
 
+mod hours;
 mod park;
 mod remove;
 mod scale;
@@ -62,7 +63,8 @@ pub(crate) struct Actor {
     insists: bool,
     growing: Option<Growing>,
     asked: Asked,
-    size: Size,
+    size: Box<Size>,
+    habits: Option<Box<hours::Habits>>,
     /// That what is noted is out of date is being written down.
     staling: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -110,7 +112,8 @@ impl Actor {
             insists: false,
             growing: None,
             asked: Asked::default(),
-            size: Size::default(),
+            size: Box::default(),
+            habits: None,
             staling: None,
         })
     }
@@ -136,6 +139,7 @@ impl Actor {
                 return;
             };
             Box::pin(self.look()).await;
+            self.learn_habits();
         }
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
@@ -164,7 +168,10 @@ impl Actor {
         decide(&self.database.spec(), &self.observe(), now())
     }
 
-    async fn act(&mut self, act: Act) -> Done {
+    async fn act(&mut self, mut act: Act) -> Done {
+        if act.cause == Cause::Schedule {
+            act.reason = self.agenda().1.into();
+        }
         match act.verb {
             Verb::Start => self.start(act).await,
             Verb::Thaw => self.thaw(act).await,
@@ -211,7 +218,7 @@ impl Actor {
             suspend_denied: self.suspend_denied,
             park_denied: self.park_denied,
             failures: self.failures,
-            agenda: Agenda::default(),
+            agenda: self.agenda().0,
             barred: self.barred(),
             order,
         }

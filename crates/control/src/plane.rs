@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 
 use crate::catalog::{Change, Sync};
 use crate::database::{Database, View};
+use crate::storage::judge;
 use crate::world::{World, within};
 use crate::{
     Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, UsageQuery,
@@ -111,6 +112,12 @@ impl Plane {
             };
             self.world.catalog.write(Sync::Now, vec![change]).await?;
             database.set_spec(spec);
+            if spec.storage_quota != before.storage_quota
+                && let Some(used) = database.view().storage
+            {
+                judge(&self.world, &database, used).await;
+            }
+            self.world.restrict(&database);
         }
         self.show(name)
     }

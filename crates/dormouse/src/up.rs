@@ -272,6 +272,7 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         warm_pool: config.warm_pool.size,
         databases_most: config.limits.databases,
         defaults: spec(config),
+        time_zone: config.time_zone.0.clone(),
         prices: config.prices.clone(),
         ladder: config.spend.ladder(),
         disk: Some(Disk::new(config.limits.disk_reserve.0, {

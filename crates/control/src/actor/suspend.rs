@@ -24,6 +24,7 @@ impl Actor {
             return self.in_use().await;
         }
         self.growing = None;
+        self.size.rest();
         if let Err(error) = self.intend(State::Suspending, &act.reason).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
             return self
@@ -48,6 +49,7 @@ impl Actor {
         self.pardoned = false;
         self.show(State::Suspended, &act.reason);
         self.record(State::Active, &act, began).await;
+        self.learn_habits();
         Done::Again
     }
 
@@ -85,6 +87,9 @@ impl Actor {
             variables,
             events,
         } = self.unless_wanted(snapshot).await?;
+        if events.running && !self.insists {
+            return Err(Hitch::Failed("one of its events is running".to_owned()));
+        }
         let noted = Noted {
             accounts,
             schemas: Some(schemas),
