@@ -1,5 +1,4 @@
 //! Whole fleets: what is reported, and what holds of every one.
-#![expect(clippy::unwrap_used, reason = "it is all tests")]
 
 use std::time::{Duration, Instant};
 
