@@ -91,8 +91,18 @@ fn measure_all(
             measure::create::run(options, &dormouse, report)?;
         }
     }
+    if wants(&[Measure::H1]) {
+        let dormouse = rig::sleepy_dormouse(options, "");
+        measure::hydration::run(options, &dormouse, report)?;
+    }
     if wants(&[Measure::P7]) {
         measure::memory::run(options, report)?;
+    }
+    if wants(&[Measure::P8]) {
+        measure::fleet::run(options, report)?;
+    }
+    if wants(&[Measure::E9]) {
+        measure::scale::run(options, report)?;
     }
     Ok(())
 }

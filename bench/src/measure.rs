@@ -3,8 +3,11 @@
 pub(crate) mod connect;
 pub(crate) mod create;
 pub(crate) mod crowd;
+pub(crate) mod fleet;
+pub(crate) mod hydration;
 pub(crate) mod latency;
 pub(crate) mod memory;
+pub(crate) mod scale;
 pub(crate) mod throughput;
 pub(crate) mod wake;
 

@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 
 /// Measures Dormouse on this machine, side by side with a plain server and HAProxy.
 ///
+/// H1  how long after a sleep until 95 % of the hit ratio is back, with and without hydration
 /// M1  throughput of 500 clients on 8 backends against as many connections, direct and by HAProxy
 /// M2  connect, one query, quit: how often in a second, against direct TCP
 /// P1  point selects per second with 8 threads, through the proxy against direct TCP
@@ -16,6 +17,8 @@ use clap::{Parser, ValueEnum};
 /// P5  the same for a suspended database
 /// P6  from asking for a new database to being logged in to it
 /// P7  memory of Dormouse for each idle client, plain and with TLS; P7b after one statement of each
+/// P8  start, CPU at rest and memory of Dormouse with 10,000 parked databases
+/// E9  from load to more CPU, and back (E16), with the server left running
 #[derive(Debug, Parser)]
 #[command(
     name = "dormouse-bench",
@@ -54,6 +57,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Draw the last round of E9 into FILE, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+
     /// The program that is measured [default: `dormouse` beside this program]
     #[arg(long, value_name = "PATH", env = "DORMOUSE_BINARY")]
     dormouse: Option<PathBuf>,
@@ -67,6 +74,8 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 pub(crate) enum Measure {
+    /// Hot pages after a sleep.
+    H1,
     /// Many clients, few backends.
     M1,
     /// Short connections.
@@ -85,6 +94,10 @@ pub(crate) enum Measure {
     P6,
     /// Memory per client.
     P7,
+    /// Many parked databases.
+    P8,
+    /// More CPU under load.
+    E9,
 }
 
 impl Options {
@@ -143,6 +156,11 @@ impl Options {
     /// How many idle clients.
     pub(crate) fn clients(&self) -> usize {
         if self.quick { 200 } else { 5000 }
+    }
+
+    /// How many parked databases.
+    pub(crate) fn parked(&self) -> u32 {
+        if self.quick { 200 } else { 10_000 }
     }
 
     /// The program that is measured.

@@ -28,7 +28,7 @@ pub(crate) struct Report {
 /// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// `M1` to `P7b`.
+    /// `E9` to `P8`.
     id: &'static str,
     what: String,
     value: f64,
@@ -61,6 +61,8 @@ pub(crate) enum Unit {
     Count,
     /// Things a second.
     PerSecond,
+    /// Hundredths of one core.
+    PercentOfCore,
     /// Microseconds.
     Microseconds,
     /// Milliseconds.
@@ -236,6 +238,7 @@ impl Unit {
             Self::Ratio => format!("{value:.2}"),
             Self::Count => format!("{value:.0}"),
             Self::QueriesPerSecond | Self::PerSecond => format!("{value:.0} {self}"),
+            Self::PercentOfCore => format!("{value:.2} {self}"),
             Self::Microseconds | Self::Milliseconds | Self::Kibibytes | Self::Mebibytes => {
                 format!("{value:.1} {self}")
             }
@@ -255,6 +258,7 @@ impl fmt::Display for Unit {
         f.write_str(match self {
             Self::Ratio | Self::Count => "",
             Self::QueriesPerSecond | Self::PerSecond => "/s",
+            Self::PercentOfCore => "%",
             Self::Microseconds => "µs",
             Self::Milliseconds => "ms",
             Self::Kibibytes => "KiB",

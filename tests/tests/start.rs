@@ -95,7 +95,7 @@ fn a_command_without_a_dormouse() {
 
 #[test]
 fn a_full_disk_while_a_database_is_made() {
-    let dormouse = Dormouse::prepare("[warm_pool]\nsize = 0\n");
+    let dormouse = Dormouse::prepare("[warm_pool]\nsize = 0\n[limits]\ndisk_reserve = \"0B\"\n");
     let small = dormouse.data_dir();
     fs::create_dir_all(&small).unwrap();
     let mounted = std::process::Command::new("mount")

@@ -5,7 +5,8 @@
     reason = "a helper that fails fails its test"
 )]
 
-use dormouse_testkit::{Client, Dormouse, Reply, process};
+use dormouse_testkit::dice::Dice;
+use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
 use dormouse_wire::command::Command;
 
 const AWAKE: &str = "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n";
@@ -94,6 +95,30 @@ fn refused(reply: Reply) {
     );
 }
 
+/// Fills the database until it is full.
+fn fill(client: &mut Client) {
+    let full = (0..1000).find_map(|_| match client.query(INSERT) {
+        Reply::Ok(_) => None,
+        error => Some(error),
+    });
+    refused(full.unwrap_or_else(|| panic!("its quota is not noticed")));
+}
+
+fn limited() -> (Dormouse, Created) {
+    let dormouse = Dormouse::start_with(&format!("{AWAKE}storage_quota = \"64MiB\"\n"));
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    for statement in [
+        "CREATE DATABASE s",
+        "CREATE TABLE s.big (b LONGBLOB)",
+        "CREATE TABLE s.small (i INT)",
+        "CREATE TABLE s.other (i INT)",
+    ] {
+        client.query(statement).ok();
+    }
+    (dormouse, who)
+}
+
 fn execute(client: &mut Client, id: u32) -> Reply {
     let argument = [&id.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat();
     client.command(Command::StmtExecute, &argument);
@@ -102,14 +127,10 @@ fn execute(client: &mut Client, id: u32) -> Reply {
 
 #[test]
 fn a_full_database_is_read_and_shrunk_until_it_may_grow_again() {
-    let mut dormouse = Dormouse::start_with(&format!("{AWAKE}storage_quota = \"64MiB\"\n"));
-    let who = dormouse.create("shop", &[]);
+    let (mut dormouse, who) = limited();
     let mut client = dormouse.connect(&who);
     let mut writer = dormouse.connect(&who);
     for statement in [
-        "CREATE DATABASE s",
-        "CREATE TABLE s.big (b LONGBLOB)",
-        "CREATE TABLE s.small (i INT)",
         "INSERT INTO s.small VALUES (1), (2)",
         "PREPARE writes FROM 'INSERT INTO s.small VALUES (3)'",
         "PREPARE removes FROM 'DELETE FROM s.small WHERE i = 2'",
@@ -121,11 +142,7 @@ fn a_full_database_is_read_and_shrunk_until_it_may_grow_again() {
     let prepared = client.prepare("INSERT INTO s.small VALUES (3)");
     execute(&mut client, prepared).ok();
 
-    let full = (0..1000).find_map(|_| match writer.query(INSERT) {
-        Reply::Ok(_) => None,
-        error => Some(error),
-    });
-    refused(full.expect("its quota is not noticed"));
+    fill(&mut writer);
     refused(client.query("UPDATE s.small SET i = 8"));
     refused(client.query("SELECT 1; INSERT INTO s.small VALUES (3)"));
     refused(client.query(&format!("/* {} */ {INSERT}", " ".repeat(200_000))));
@@ -165,4 +182,87 @@ fn a_full_database_is_read_and_shrunk_until_it_may_grow_again() {
     client.query("CREATE TABLE s.big (b LONGBLOB)").ok();
     client.query(INSERT).ok();
     assert_eq!(figure(&mut client, "read_only"), None);
+}
+
+/// What a text can stand in.
+const AROUND: &[[&str; 2]] = &[
+    ["/* ", " */"],
+    ["/*! ", " */"],
+    ["/*!40000 ", " */"],
+    ["/*!50700 ", " */"],
+    ["/*!101199 ", " */"],
+    ["/*!999999 ", " */"],
+    ["/*M!100100 ", " */"],
+    ["/*M!999999 ", " */"],
+    ["-- ", "\n"],
+    ["# ", "\n"],
+    ["( ", " )"],
+    ["'", "'"],
+    ["'", "\\'"],
+    ["\"", "\""],
+    ["`", "`"],
+    ["SELECT '", "'"],
+    ["SELECT '\\", "'"],
+    ["SELECT \"", "\""],
+    ["SELECT ", ""],
+    ["PREPARE p FROM '", "'"],
+    ["PREPARE p FROM '", "'; EXECUTE p"],
+    ["EXECUTE IMMEDIATE '", "'"],
+    ["EXECUTE IMMEDIATE '/* ' ", ""],
+    ["ANALYZE ", ""],
+    ["ANALYZE FORMAT=JSON ", ""],
+    ["EXPLAIN ", ""],
+    ["SET STATEMENT max_statement_time = 1 FOR ", ""],
+    ["BEGIN NOT ATOMIC ", "; END"],
+    ["a: BEGIN NOT ATOMIC ", "; END"],
+    ["IF 1 THEN ", "; END IF"],
+    ["WITH a AS (SELECT 1) ", ""],
+    ["BEGIN; ", "; COMMIT"],
+    [
+        "SET sql_mode = 'NO_BACKSLASH_ESCAPES'; ",
+        "; SET sql_mode = ''",
+    ],
+    ["SET sql_mode = 'ANSI_QUOTES'; ", "; SET sql_mode = ''"],
+];
+
+/// A text that may write, and may hide that.
+fn suspicious(dice: &mut Dice, depth: u32) -> String {
+    let mut text = String::new();
+    for _ in 0..=dice.below(3) {
+        match dice.below(7) {
+            0 | 1 => text += "INSERT INTO s.small VALUES (1)",
+            2 => text += dice.one_of(&["SELECT 1", "DO 1", "SELECT '\\'", "EXECUTE p"]),
+            3 => text += dice.one_of(&["DELETE FROM s.other", "\\", "'", "--", "*/"]),
+            4 => text += "; ",
+            _ if depth > 0 => {
+                let [before, behind] = AROUND[dice.index(AROUND.len())];
+                text += &format!("{before}{}{behind}", suspicious(dice, depth - 1));
+            }
+            _ => text += "; ",
+        }
+        text.push(' ');
+    }
+    text
+}
+
+#[test]
+fn no_text_slips_through() {
+    let (dormouse, who) = limited();
+    let mut client = dormouse.connect(&who);
+    client.query("INSERT INTO s.small VALUES (7)").ok();
+    fill(&mut client);
+    let mut dice = Dice::new(1290);
+    let (mut let_through, mut ran) = (0, 0);
+    for _ in 0..6000 {
+        let text = suspicious(&mut dice, 3);
+        match client.query(&text) {
+            Reply::Err(error) if error.code == 1290 => continue,
+            Reply::Err(_) => {}
+            Reply::Ok(_) | Reply::Rows(_) => ran += 1,
+        }
+        let_through += 1;
+        let rows = client.query("SELECT COUNT(*) FROM s.small").value();
+        assert_eq!(rows, "1", "{text}");
+    }
+    assert!(let_through > 500 && ran > 100, "{let_through} {ran}");
 }

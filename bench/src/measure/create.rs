@@ -84,7 +84,7 @@ pub(crate) fn run(
 }
 
 /// How many servers run and greet.
-fn ready(dormouse: &Dormouse) -> usize {
+pub(super) fn ready(dormouse: &Dormouse) -> usize {
     let pids = dormouse.servers();
     let greets = |pid: &u32| {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;

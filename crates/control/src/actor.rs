@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
-    Agenda, Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
+    Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
 };
-use dormouse_policy::{Act, Cause, Reason, Verb, decide};
+use dormouse_policy::{Act, Cause, Plan, Reason, Verb, decide};
 use dormouse_types::{State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -25,13 +25,16 @@ use crate::database::Database;
 use crate::world::{World, now, within};
 use crate::{Error, EventKind, Figures};
 use scale::{Size, TICK};
+use warm_up::Asked;
 
+mod hours;
 mod park;
 mod remove;
 mod scale;
 mod settle;
 mod suspend;
 mod wake;
+mod warm_up;
 
 /// How long to wait after something failed that should not.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -59,7 +62,9 @@ pub(crate) struct Actor {
     /// Something must be carried out: a statement that arrives waits for its end.
     insists: bool,
     growing: Option<Growing>,
-    size: Size,
+    asked: Asked,
+    size: Box<Size>,
+    habits: Option<Box<hours::Habits>>,
     /// That what is noted is out of date is being written down.
     staling: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -87,11 +92,11 @@ type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Actor {
     /// For a database whose process has not been looked at yet.
-    pub(crate) fn found(world: Arc<World>, database: Arc<Database>) -> Self {
+    pub(crate) fn found(world: Arc<World>, database: Arc<Database>) -> Box<Self> {
         let age = Timestamp::now().duration_since(database.view().since);
         let age = Duration::try_from(age).unwrap_or_default();
         let now = now();
-        Self {
+        Box::new(Self {
             world,
             database,
             since: now.checked_sub(age).unwrap_or(now),
@@ -106,40 +111,47 @@ impl Actor {
             last_failure: String::new(),
             insists: false,
             growing: None,
-            size: Size::default(),
+            asked: Asked::default(),
+            size: Box::default(),
+            habits: None,
             staling: None,
-        }
+        })
     }
 
     /// For a database that was just made and whose traffic is open.
-    pub(crate) fn made(world: Arc<World>, database: Arc<Database>, seen: &Seen) -> Self {
+    pub(crate) fn made(world: Arc<World>, database: Arc<Database>, seen: &Seen) -> Box<Self> {
         let mut actor = Self::found(world, database);
         actor.note(seen);
         actor.gate = Gate::Open;
         actor.opened = Some(now());
+        actor.asked = Asked::nothing();
         actor.grow();
         actor
     }
 
-    /// Looks after the database until it is dropped or dormouse stops.
-    pub(crate) async fn run(mut self, adopt: bool) {
+    /// Looks after the database until it is dropped or dormouse stops. This is what a parked
+    /// database consists of, most of all: it must be small, so whatever is seldom needed is boxed,
+    /// the actor too (a future keeps what is moved into it twice).
+    pub(crate) async fn run(mut self: Box<Self>, adopt: bool) {
         if adopt {
             let world = Arc::clone(&self.world);
             let Ok(_permit) = world.adoption.acquire().await else {
                 return;
             };
             Box::pin(self.look()).await;
+            self.learn_habits();
         }
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
-            let seen = self.observe();
-            let plan = decide(&self.database.spec(), &seen, now());
-            let Some(act) = plan.act else {
-                if Box::pin(self.resize()).await {
+            let act = match self.plan() {
+                Plan { act: Some(act), .. } => act,
+                Plan { look_again, .. } => {
+                    if Box::pin(self.resize()).await {
+                        continue;
+                    }
+                    self.rest(look_again, &mut watch).await;
                     continue;
                 }
-                self.rest(plan.look_again, &mut watch).await;
-                continue;
             };
             debug!(database = %self.database.name, verb = ?act.verb, reason = %act.reason, "acting");
             let ordered = act.cause == Cause::Operator;
@@ -152,7 +164,14 @@ impl Actor {
         }
     }
 
-    async fn act(&mut self, act: Act) -> Done {
+    fn plan(&self) -> Plan {
+        decide(&self.database.spec(), &self.observe(), now())
+    }
+
+    async fn act(&mut self, mut act: Act) -> Done {
+        if act.cause == Cause::Schedule {
+            act.reason = self.agenda().1.into();
+        }
         match act.verb {
             Verb::Start => self.start(act).await,
             Verb::Thaw => self.thaw(act).await,
@@ -199,7 +218,7 @@ impl Actor {
             suspend_denied: self.suspend_denied,
             park_denied: self.park_denied,
             failures: self.failures,
-            agenda: Agenda::default(),
+            agenda: self.agenda().0,
             barred: self.barred(),
             order,
         }
@@ -227,9 +246,10 @@ impl Actor {
         } else {
             until
         };
+        let timer = until.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         let timer = async {
-            match until {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
+            match timer {
+                Some(timer) => timer.await,
                 None => std::future::pending().await,
             }
         };
@@ -249,7 +269,7 @@ impl Actor {
             Box::pin(self.look()).await;
             if watch.is_none() && self.database.view().process == before {
                 // the driver contradicts itself: do not ask in a circle
-                tokio::time::sleep(PAUSE).await;
+                Box::pin(tokio::time::sleep(PAUSE)).await;
             }
         }
     }
@@ -506,7 +526,10 @@ impl Actor {
             cause,
             reason: reason.to_string(),
             duration_ms: Some(millis(took)),
-            figures: self.database.view().figures,
+            figures: Figures {
+                hit_ratio_ppm: self.asked.ratio_ppm,
+                ..self.database.view().figures
+            },
         }
     }
 
@@ -546,13 +569,13 @@ impl Actor {
     }
 }
 
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Whether an act is carried through though statements run or arrive.
 fn insists(act: &Act) -> bool {
     matches!(act.cause, Cause::Operator | Cause::Limit)
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why something that can be abandoned was not done.
@@ -562,3 +585,6 @@ enum Hitch {
     /// It failed.
     Failed(String),
 }
+
+#[cfg(test)]
+mod tests;

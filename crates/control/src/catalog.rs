@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Account, Bytes, DatabaseName, InstanceId, State, Units, Variables};
+use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
@@ -19,6 +19,7 @@ use tokio::sync::broadcast;
 use crate::meter::{Mark, Metered, SharedMeter, Taken};
 use crate::{Error, Event, EventFilter, EventKind, Figures, LedgerKeep};
 
+mod alike;
 mod ledger;
 mod rows;
 mod schema;
@@ -53,6 +54,8 @@ pub(crate) struct Noted {
     pub(crate) globals: Vec<(String, String)>,
     /// What clients ask for when they connect.
     pub(crate) variables: Option<Variables>,
+    /// When its event scheduler has something to do.
+    pub(crate) events: Events,
     /// Whether the traffic has stayed shut since.
     pub(crate) fresh: bool,
 }
@@ -169,6 +172,7 @@ pub(crate) struct Catalog {
     path: Arc<PathBuf>,
     writer: Arc<tokio::sync::Mutex<Writer>>,
     reader: Arc<Mutex<Connection>>,
+    models: Arc<alike::Models>,
 }
 
 struct Writer {
@@ -198,7 +202,8 @@ impl Catalog {
             },
             schema::Unfit::Damaged(what) => damaged(&path, &what),
         })?;
-        let contents = rows::load(&connection).map_err(explain)?;
+        let models = Arc::new(alike::Models::default());
+        let contents = rows::load(&connection, &models).map_err(explain)?;
         ledger::prune(&connection, keep).map_err(explain)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&path, flags).map_err(explain)?;
@@ -213,6 +218,7 @@ impl Catalog {
             path: Arc::new(path),
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
             reader: Arc::new(Mutex::new(reader)),
+            models,
         };
         Ok((catalog, contents))
     }
@@ -230,6 +236,11 @@ impl Catalog {
             rows::new_instance(&writer.connection, &version)
         })
         .await
+    }
+
+    /// What was noted of a database, in little memory.
+    pub(crate) fn condense(&self, noted: Noted) -> Noted {
+        self.models.condense(noted)
     }
 
     /// Entries of the ledger.

@@ -7,6 +7,7 @@ use dormouse_policy::Spec;
 use dormouse_policy::placement::Capacity;
 use dormouse_policy::spend::{Ladder, Prices};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::storage::Disk;
 
@@ -29,6 +30,8 @@ pub struct PlaneConfig {
     pub ledger_keep: LedgerKeep,
     /// How long it is kept what databases have used.
     pub usage_keep: UsageKeep,
+    /// Where the clock of timetables hangs.
+    pub time_zone: TimeZone,
     /// What use costs.
     pub prices: Prices,
     /// What is done as a database's cost nears its limit.
@@ -122,6 +125,7 @@ impl PlaneConfig {
                 minutes: 35,
                 days: 400,
             },
+            time_zone: TimeZone::UTC,
             prices: Prices::default(),
             ladder: Ladder::default(),
             calendar: None,

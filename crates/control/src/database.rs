@@ -1,7 +1,8 @@
 //! One database, as its actor and everybody else share it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Notes, Order};
@@ -9,7 +10,7 @@ use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
 use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use crate::catalog::{DatabaseRow, Noted};
 use crate::meter::{Meter, SharedMeter};
@@ -26,8 +27,10 @@ pub(crate) struct Database {
     /// Makes the actor look.
     pub(crate) nudge: Notify,
     spec: Mutex<Spec>,
-    view: watch::Sender<View>,
     meter: SharedMeter,
+    view: RwLock<View>,
+    /// The view has changed. (A `watch` channel would do the same in eight times the memory.)
+    changed: Notify,
     inbox: Mutex<Inbox>,
     /// Why it may not grow nor change, as the data path was told last.
     restricted: Mutex<Option<String>>,
@@ -98,8 +101,9 @@ impl Database {
             instance: row.instance,
             spec: Mutex::new(row.spec),
             nudge: Notify::new(),
-            view: watch::Sender::new(view),
             meter,
+            view: RwLock::new(view),
+            changed: Notify::new(),
             inbox: Mutex::default(),
             restricted: Mutex::default(),
         })
@@ -130,17 +134,17 @@ impl Database {
 
     /// What is true of it now.
     pub(crate) fn view(&self) -> View {
-        self.view.borrow().clone()
+        self.look().clone()
     }
 
     /// Its state now.
     pub(crate) fn state(&self) -> State {
-        self.view.borrow().state
+        self.look().state
     }
 
     /// What is done about its cost now.
     pub(crate) fn rung(&self) -> Rung {
-        self.view.borrow().rung
+        self.look().rung
     }
 
     /// Counts what it uses.
@@ -153,19 +157,32 @@ impl Database {
         Arc::clone(&self.meter)
     }
 
-    /// Sees the view now and whenever it changes.
-    pub(crate) fn watch(&self) -> watch::Receiver<View> {
-        self.view.subscribe()
+    /// Waits until the view is such.
+    pub(crate) async fn until(&self, mut such: impl FnMut(&View) -> bool) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            // what changes from here on is noticed
+            changed.as_mut().enable();
+            if such(&self.look()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// For its actor, and for `create` before there is one.
     pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
-        self.view.send_modify(change);
+        change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_waiters();
+    }
+
+    fn look(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why it may not grow nor change now: what is true of itself, or of the disk.
     fn restriction(&self, disk: Option<&str>) -> Option<String> {
-        let view = self.view.borrow();
+        let view = self.look();
         let used_up = || {
             let (used, quota) = view.storage.zip(self.spec().storage_quota)?;
             (view.fill == Fill::Full)

@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 
 use crate::catalog::{Change, Sync};
 use crate::database::{Database, View};
+use crate::storage::judge;
 use crate::world::{World, within};
 use crate::{
     Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, UsageQuery,
@@ -111,6 +112,12 @@ impl Plane {
             };
             self.world.catalog.write(Sync::Now, vec![change]).await?;
             database.set_spec(spec);
+            if spec.storage_quota != before.storage_quota
+                && let Some(used) = database.view().storage
+            {
+                judge(&self.world, &database, used).await;
+            }
+            self.world.restrict(&database);
         }
         self.show(name)
     }
@@ -315,9 +322,8 @@ impl Plane {
 
     /// From whoever knows best; again when that changes.
     async fn ask_accounts(&self, database: &Database, user: &str) -> Result<Vec<Account>, Error> {
-        let mut views = database.watch();
         loop {
-            let view = views.borrow_and_update().clone();
+            let view = database.view();
             if view.notes() == Notes::Fresh {
                 let of_user = |a: &&Account| a.user == user || a.user.is_empty();
                 return Ok(view
@@ -328,6 +334,11 @@ impl Plane {
                     .cloned()
                     .collect());
             }
+            let news = database.until(|now| {
+                let differs = (now.state, now.since, now.generation, now.process)
+                    != (view.state, view.since, view.generation, view.process);
+                differs || now.notes() == Notes::Fresh
+            });
             match view.state {
                 State::Active => {
                     let server = self.world.server(database.instance);
@@ -336,22 +347,20 @@ impl Plane {
                     // a server that is being frozen does not answer: its notes do
                     let asked = tokio::select! {
                         asked = asked => asked,
-                        _ = views.wait_for(asleep) => continue,
+                        () = database.until(asleep) => continue,
                     };
                     match asked {
                         Ok(accounts) => return Ok(accounts),
-                        Err(_) if asleep(&views.borrow()) => continue,
-                        Err(reason) => {
-                            // it may have died, and that be news soon
-                            let news = tokio::time::timeout(limit, views.changed()).await;
-                            if matches!(news, Ok(Ok(()))) {
-                                continue;
+                        // it may have died, and that be news soon
+                        Err(reason) => match tokio::time::timeout(limit, news).await {
+                            Ok(()) => {}
+                            Err(_) => {
+                                return Err(Error::Server {
+                                    database: database.name.clone(),
+                                    reason,
+                                });
                             }
-                            return Err(Error::Server {
-                                database: database.name.clone(),
-                                reason,
-                            });
-                        }
+                        },
                     }
                 }
                 State::Failed => {
@@ -361,10 +370,7 @@ impl Plane {
                     });
                 }
                 State::Dropping => return Err(Error::NotFound(database.name.clone())),
-                _ => {}
-            }
-            if views.changed().await.is_err() {
-                return Err(Error::NotFound(database.name.clone()));
+                _ => news.await,
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use dormouse_types::{Account, Bytes, InstanceId, Variables};
+use dormouse_types::{Account, Bytes, Events, InstanceId, Variables};
 
 mod admin;
 
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub globals: Vec<(String, String)>,
     /// What clients ask for when they connect; `None`: it is not known.
     pub variables: Option<Variables>,
+    /// When its event scheduler has something to do.
+    pub events: Events,
 }
 
 /// Why a server did not do as asked.
@@ -79,10 +81,11 @@ pub trait Servers: Send + Sync + 'static {
     /// Makes the buffer pool this large.
     async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError>;
 
-    /// Reads the hot pages back as they were last noted, slowly where statements run, and says when
-    /// they are there. Until then they are not noted anew, neither by [`shrink`](Self::shrink) nor
-    /// by a server that stops.
-    async fn hydrate(&self, server: &Server) -> Result<(), ServerError>;
+    /// Reads the hot pages back as they were last noted, in bursts that leave the disk to statements,
+    /// and says when they are there and how much came. Until then they are not noted anew, neither
+    /// by [`shrink`](Self::shrink) nor by a server that stops. To be begun again after a `shrink`
+    /// that did not suspend the server.
+    async fn hydrate(&self, server: &Server) -> Result<Bytes, ServerError>;
 
     /// What the buffer pool was asked since the server started.
     async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError>;

@@ -100,15 +100,19 @@ pub struct Figures {
     /// CPU time the server's process has used in its life so far, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
-    /// How long nobody had used it, if it was sent to sleep for that, in milliseconds.
+    /// Of a million pages that statements asked of the buffer pool since the database woke, those
+    /// that were in it: for a sleep, and when the hot pages are back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub idle_ms: Option<u64>,
+    pub hit_ratio_ppm: Option<u32>,
     /// For a change of size: compute units after it, or those that were not to be had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<Units>,
     /// For a change of size: compute units before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units_before: Option<Units>,
+    /// How long nobody had used it, if it was sent to sleep for that, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
 }
 
 /// One entry of the ledger.

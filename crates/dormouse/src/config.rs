@@ -11,6 +11,7 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::Cap;
 use dormouse_control::{Ladder, Prices};
 use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     /// The database server.
     pub(crate) engine: Engine,
+    /// Where the clock of timetables hangs, by its IANA name.
+    pub(crate) time_zone: Zone,
     /// Servers kept ready for new databases.
     pub(crate) warm_pool: WarmPool,
     /// What a new database gets.
@@ -70,6 +73,33 @@ pub(crate) struct Engine {
     pub(crate) install_db: Option<PathBuf>,
     /// The server's `--basedir`; `None`: it knows itself.
     pub(crate) basedir: Option<PathBuf>,
+}
+
+/// A time zone by its IANA name: `UTC`, `Europe/Berlin`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Zone(pub(crate) TimeZone);
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self(TimeZone::UTC)
+    }
+}
+
+impl TryFrom<String> for Zone {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        TimeZone::get(&name).map(Self).map_err(|_| {
+            format!("'{name}' is not a time zone of this machine: write an IANA name, as in Europe/Berlin")
+        })
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.0.iana_name().unwrap_or("UTC").to_owned()
+    }
 }
 
 /// `[warm_pool]`

@@ -263,6 +263,7 @@ fn spec(config: &Config) -> Spec {
         storage_quota: defaults.storage_quota.0,
         spend_limit: defaults.spend_limit.0,
         units: defaults.units,
+        ..Spec::default()
     }
 }
 
@@ -271,6 +272,7 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         warm_pool: config.warm_pool.size,
         databases_most: config.limits.databases,
         defaults: spec(config),
+        time_zone: config.time_zone.0.clone(),
         prices: config.prices.clone(),
         ladder: config.spend.ladder(),
         disk: Some(Disk::new(config.limits.disk_reserve.0, {

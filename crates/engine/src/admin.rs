@@ -21,6 +21,7 @@ use crate::{Secret, Version};
 
 mod accounts;
 mod buffer_pool;
+mod events;
 mod locks;
 mod settings;
 

@@ -80,7 +80,7 @@ const COMMON: [(&str, &str); 37] = [
     ("innodb-buffer-pool-load-at-startup", "OFF"),
     ("innodb-buffer-pool-dump-pct", "100"),
     ("innodb-fast-shutdown", "1"),
-    ("event-scheduler", "OFF"),
+    ("event-scheduler", "ON"),
 ];
 
 /// Writes the configuration of an instance with these units.

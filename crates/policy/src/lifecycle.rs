@@ -102,36 +102,15 @@ impl Order {
     }
 }
 
-/// What is set for a database's hours.
+/// What the clock asks for, as [`schedule`](crate::schedule) says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Agenda {
-    /// Why it is kept awake now, if it is.
-    pub keep_awake: Option<Occasion>,
-    /// When it is woken, if it sleeps, and why.
-    pub wake_at: Option<(Instant, Occasion)>,
+    /// Whether it is to stay awake now.
+    pub keep_awake: bool,
+    /// When it is woken, if it sleeps.
+    pub wake_at: Option<Instant>,
     /// When this may be different.
     pub changes_at: Option<Instant>,
-}
-
-/// Why a database is awake at a time that was set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Occasion {
-    /// Its owner keeps it awake in these hours.
-    Hours,
-    /// One of its server's own events is due.
-    Event,
-    /// It was used at this time on earlier days.
-    Habit,
-}
-
-impl Occasion {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Hours => "it is kept awake in these hours",
-            Self::Event => "one of its events is due",
-            Self::Habit => "it was used at this time on earlier days",
-        }
-    }
 }
 
 /// All that is known of a database.
@@ -332,7 +311,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         };
     }
     let (suspend, park) = (spec.idle_suspend.duration(), spec.idle_park.duration());
-    if seen.agenda.keep_awake.is_some() {
+    if seen.agenda.keep_awake {
         return Plan::rest(seen.agenda.changes_at);
     }
     if is_busy(&seen.load) {
@@ -384,8 +363,8 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Some(Order::Park) => return ordered(Verb::Park),
         _ => {}
     }
-    if let Some(occasion) = called(seen, now) {
-        return Plan::act(Verb::Thaw, Cause::Schedule, occasion.reason());
+    if called(seen, now) {
+        return Plan::act(Verb::Thaw, Cause::Schedule, DUE);
     }
     let idle = idle_since(seen);
     let due = if seen.barred {
@@ -488,8 +467,8 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
             Cause::StartUp,
             "its server ended unobserved: its accounts must be read again",
         )
-    } else if let Some(occasion) = called(seen, now) {
-        (Cause::Schedule, occasion.reason())
+    } else if called(seen, now) {
+        (Cause::Schedule, DUE)
     } else {
         return None;
     };
@@ -522,20 +501,19 @@ fn bar() -> Plan {
     Plan::act(Verb::Bar, Cause::Limit, LIMIT)
 }
 
-/// When a sleeping database is to be woken because that was set; always later than the moment
-/// that [`called`] was asked about.
+/// Why a sleeping database is woken by the clock; who keeps the agenda knows more.
+const DUE: &str = "it is due to be awake";
+
+/// When the clock wakes a sleeping database; always later than the moment that [`called`] was
+/// asked about.
 fn called_at(seen: &Observed) -> Option<Instant> {
-    let agenda = seen.agenda.wake_at.map(|(at, _)| at);
-    sooner(agenda, seen.agenda.changes_at).filter(|_| !seen.barred)
+    sooner(seen.agenda.wake_at, seen.agenda.changes_at).filter(|_| !seen.barred)
 }
 
-/// Why a sleeping database is to be woken now, if that was set.
-fn called(seen: &Observed, now: Instant) -> Option<Occasion> {
-    if seen.barred {
-        return None;
-    }
-    let due = seen.agenda.wake_at.filter(|(at, _)| *at <= now);
-    due.map(|(_, occasion)| occasion).or(seen.agenda.keep_awake)
+/// Whether the clock wakes a sleeping database now.
+fn called(seen: &Observed, now: Instant) -> bool {
+    let due = seen.agenda.wake_at.is_some_and(|at| at <= now);
+    !seen.barred && (due || seen.agenda.keep_awake)
 }
 
 fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

@@ -125,9 +125,9 @@ impl Proxy {
             .collect::<Result<Vec<_>, _>>()?;
         let socket = config.socket.clone();
         let shared = Arc::new(Shared {
+            directory: Directory::new(config.pool.clone()),
             config,
             plane,
-            directory: Directory::default(),
             guard: Arc::new(Guard::default()),
             handshakes: Arc::new(AtomicU32::new(0)),
             next_id: AtomicU32::new(1),
@@ -297,8 +297,8 @@ impl Proxy {
             }
             let now = self.shared.seconds();
             for database in self.shared.directory.all() {
-                if seldom {
-                    database.pool.trim(Instant::now());
+                if seldom && let Some(pool) = database.used_pool() {
+                    pool.trim(Instant::now());
                 }
                 database.end_idle(now, in_transaction);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use dormouse_session::Pin;
 use dormouse_types::{DatabaseName, Doing, PoolStatus, SessionStatus};
@@ -19,11 +19,13 @@ use crate::tally::{Restriction, Tally};
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) door: Arc<Door>,
-    pub(crate) pool: Arc<Pool>,
     /// What its sessions have carried, logins not among it.
     pub(crate) tally: Tally,
     /// Why it may only be read, or shrunk.
     pub(crate) restriction: Restriction,
+    /// Made for the first who needs a backend: most of the databases may be asleep.
+    pool: OnceLock<Arc<Pool>>,
+    pool_limits: Arc<PoolLimits>,
     /// Statements answered while it slept.
     pub(crate) sleeping_answers: AtomicU64,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
@@ -292,13 +294,28 @@ impl Database {
         all
     }
 
+    /// Its backends, for who needs one.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        self.pool
+            .get_or_init(|| Pool::new((*self.pool_limits).clone()))
+    }
+
+    /// Its backends, if anybody has needed one yet.
+    pub(crate) fn used_pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.get()
+    }
+
     /// Its backends, and what has happened to them.
     pub(crate) fn pool_status(&self) -> PoolStatus {
+        let unused = || PoolStatus {
+            backends_max: self.pool_limits.backends_max,
+            ..PoolStatus::default()
+        };
         PoolStatus {
             sessions: self.session_count(),
             sleeping_answers: self.sleeping_answers.load(Ordering::Relaxed),
             carried: self.tally.carried(),
-            ..self.pool.status()
+            ..self.used_pool().map_or_else(unused, |pool| pool.status())
         }
     }
 
@@ -335,12 +352,20 @@ fn is_full(
 }
 
 /// All databases.
-#[derive(Default)]
 pub(crate) struct Directory {
     databases: RwLock<HashMap<DatabaseName, Arc<Database>>>,
+    pool_limits: Arc<PoolLimits>,
 }
 
 impl Directory {
+    /// An empty one; these are the limits of each database's backends.
+    pub(crate) fn new(pool: PoolLimits) -> Self {
+        Self {
+            databases: RwLock::default(),
+            pool_limits: Arc::new(pool),
+        }
+    }
+
     pub(crate) fn find(&self, name: &DatabaseName) -> Option<Arc<Database>> {
         self.databases
             .read()
@@ -350,7 +375,7 @@ impl Directory {
     }
 
     /// Adds a database, its door shut; one that is there already stays as it is.
-    pub(crate) fn add(&self, name: &DatabaseName, pool: &PoolLimits) {
+    pub(crate) fn add(&self, name: &DatabaseName) {
         let mut databases = self
             .databases
             .write()
@@ -359,9 +384,10 @@ impl Directory {
             Arc::new(Database {
                 name: name.clone(),
                 door: Door::new(),
-                pool: Pool::new(pool.clone()),
                 tally: Tally::default(),
                 restriction: Restriction::default(),
+                pool: OnceLock::new(),
+                pool_limits: Arc::clone(&self.pool_limits),
                 sleeping_answers: AtomicU64::new(0),
                 sessions: Mutex::default(),
                 due: AtomicU64::new(0),

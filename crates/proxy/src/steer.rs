@@ -11,9 +11,7 @@ use crate::mailbox::Order;
 impl Proxy {
     /// A database exists: logins to it are possible. Its door is shut.
     pub fn add(&self, database: &DatabaseName) {
-        self.shared
-            .directory
-            .add(database, &self.shared.config.pool);
+        self.shared.directory.add(database);
     }
 
     /// A database is no more: its sessions end.
@@ -154,6 +152,8 @@ impl Proxy {
         for done in told {
             let _ = tokio::time::timeout_at(until, done).await;
         }
-        database.pool.clear();
+        if let Some(pool) = database.used_pool() {
+            pool.clear();
+        }
     }
 }

@@ -101,6 +101,10 @@ impl<'l, 'a> One<'l, 'a> {
         let Token::Word(word) = first else {
             return false;
         };
+        // the label of a block
+        if self.peek() == Some(Token::Other(b':')) {
+            return false;
+        }
         match word.to_ascii_uppercase().as_slice() {
             b"SELECT" | b"VALUES" => self.writes_no_file(),
             b"WITH" => self.with(),

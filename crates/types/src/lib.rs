@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod delay;
+pub mod events;
 pub mod money;
 pub mod month;
 pub mod name;
@@ -18,6 +19,7 @@ pub mod variables;
 
 pub use account::{Account, Expiry, Transport, Verifier};
 pub use delay::Delay;
+pub use events::Events;
 pub use money::Money;
 pub use month::Month;
 pub use name::{DatabaseName, InstanceId};

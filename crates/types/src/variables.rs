@@ -108,11 +108,15 @@ pub const VARIABLES: [Variable; 52] = [
 ];
 
 /// What the global variables of one server were; cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// They are kept for every database that sleeps, and rarely read: as `name=value` lines, most of
+/// which several servers can have in common ([`Variables::like`]).
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Variables {
-    /// `name=value` lines: they are kept for every database that sleeps, and rarely read.
-    lines: Arc<str>,
+    common: Arc<str>,
+    /// In place of the common lines of the same names, and in the same order.
+    own: Arc<str>,
 }
 
 impl Variables {
@@ -125,11 +129,57 @@ impl Variables {
     /// What `SELECT @@GLOBAL.name` shows. `None`: it is not known, or there is none of the name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.lines
+        let mut lines = self.own.lines().chain(self.common.lines());
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The same, in the memory of another server's as far as they are alike. `None` if they have
+    /// not the same names in the same order.
+    #[must_use]
+    pub fn like(&self, other: &Self) -> Option<Self> {
+        let mut own = String::new();
+        let mut common = other.common.lines();
+        for line in self.lines() {
+            let theirs = common.next()?;
+            if name(theirs) != name(line) {
+                return None;
+            }
+            if theirs != line {
+                own.extend([line, "\n"]);
+            }
+        }
+        common.next().is_none().then(|| Self {
+            common: Arc::clone(&other.common),
+            own: own.into(),
+        })
+    }
+
+    /// How many bytes are not shared with those they are [like](Self::like).
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        self.own.len()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        let mut own = self.own.lines().peekable();
+        self.common
             .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .map(move |line| own.next_if(|own| name(own) == name(line)).unwrap_or(line))
     }
 }
+
+/// The name in a line.
+fn name(line: &str) -> &str {
+    line.split_once('=').map_or(line, |(name, _)| name)
+}
+
+impl PartialEq for Variables {
+    fn eq(&self, other: &Self) -> bool {
+        self.lines().eq(other.lines())
+    }
+}
+
+impl Eq for Variables {}
 
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Variables {
     /// A value of several lines is left out, and so not known.
@@ -148,14 +198,16 @@ impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Variables {
 impl From<String> for Variables {
     fn from(lines: String) -> Self {
         Self {
-            lines: lines.into(),
+            common: lines.into(),
+            own: Arc::default(),
         }
     }
 }
 
 impl From<Variables> for String {
     fn from(variables: Variables) -> Self {
-        variables.lines.as_ref().to_owned()
+        let lines = variables.lines();
+        lines.flat_map(|line| [line, "\n"]).collect()
     }
 }
 
@@ -180,6 +232,32 @@ mod tests {
         assert_eq!(all.get("t"), None);
         let text = String::from(all.clone());
         assert_eq!(Variables::from(text), all);
+    }
+
+    #[test]
+    fn what_is_alike_is_kept_once() {
+        let of = |all: &[(&str, &str)]| -> Variables { all.iter().copied().collect() };
+        let first = of(&[("a", "1"), ("socket", "/1"), ("b", "2")]);
+        let second = of(&[("a", "1"), ("socket", "/2"), ("b", "2")]);
+        let shared = second.like(&first).unwrap();
+        assert_eq!(shared.own_bytes(), "socket=/2\n".len());
+        assert_eq!(shared, second);
+        assert_ne!(shared, first);
+        assert_eq!(String::from(shared.clone()), String::from(second));
+        let values = ["a", "socket", "b", "c"].map(|name| shared.get(name));
+        assert_eq!(values, [Some("1"), Some("/2"), Some("2"), None]);
+        // also of what is shared itself, and back again
+        assert_eq!(first.like(&shared).unwrap(), first);
+        assert_eq!(first.like(&shared).unwrap().own_bytes(), 0);
+    }
+
+    #[test]
+    fn others_are_not_alike() {
+        let of = |text: &str| Variables::from(text.to_owned());
+        let first = of("a=1\nb=2\n");
+        for other in ["a=1\n", "a=1\nb=2\nc=3\n", "b=2\na=1\n", "a=1\nc=2\n", ""] {
+            assert_eq!(of(other).like(&first), None, "{other:?}");
+        }
     }
 
     #[test]

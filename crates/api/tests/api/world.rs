@@ -202,8 +202,8 @@ impl Servers for Answers {
     async fn grow(&self, _: &At, _: Bytes) -> Result<(), ServerError> {
         Ok(())
     }
-    async fn hydrate(&self, _: &At) -> Result<(), ServerError> {
-        Ok(())
+    async fn hydrate(&self, _: &At) -> Result<Bytes, ServerError> {
+        Ok(Bytes(0))
     }
     async fn hits(&self, _: &At) -> Result<PoolHits, ServerError> {
         Ok(PoolHits::default())

@@ -21,6 +21,7 @@ impl Actor {
         }
         self.insists = super::insists(&act);
         self.growing = None;
+        self.size.rest();
         if let Err(error) = self.intend(State::Parking, &act.reason).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
             return self
@@ -38,6 +39,11 @@ impl Actor {
             Ok(vetoes) if vetoes.is_empty() => {}
             Ok(vetoes) => return self.vetoed(from, &vetoes, began).await,
             Err(hitch) => return self.not_parked(from, hitch, began).await,
+        }
+        if from == State::Active
+            && let Err(hitch) = self.note_hits().await
+        {
+            return self.not_parked(from, hitch, began).await;
         }
         if let Err(hitch) = self.take_notes().await {
             return self.not_parked(from, hitch, began).await;
@@ -64,6 +70,7 @@ impl Actor {
         self.pardoned = false;
         self.show(State::Parked, &act.reason);
         self.record(from, &act, began).await;
+        self.learn_habits();
         Done::Again
     }
 

@@ -84,7 +84,7 @@ impl Size {
 
     /// It sleeps, or is about to: what its load was says nothing of what comes after.
     pub(super) fn rest(&mut self) {
-        self.window = Window::default();
+        self.window.clear();
         self.shrinking = None;
     }
 

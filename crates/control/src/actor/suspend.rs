@@ -24,6 +24,7 @@ impl Actor {
             return self.in_use().await;
         }
         self.growing = None;
+        self.size.rest();
         if let Err(error) = self.intend(State::Suspending, &act.reason).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
             return self
@@ -48,11 +49,13 @@ impl Actor {
         self.pardoned = false;
         self.show(State::Suspended, &act.reason);
         self.record(State::Active, &act, began).await;
+        self.learn_habits();
         Done::Again
     }
 
     /// All that comes before the freeze.
     async fn lull(&mut self) -> Result<(), Hitch> {
+        self.note_hits().await?;
         self.take_notes().await?;
         let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.shrink;
@@ -82,12 +85,17 @@ impl Actor {
             schemas,
             globals,
             variables,
+            events,
         } = self.unless_wanted(snapshot).await?;
+        if events.running && !self.insists {
+            return Err(Hitch::Failed("one of its events is running".to_owned()));
+        }
         let noted = Noted {
             accounts,
             schemas: Some(schemas),
             globals,
             variables,
+            events,
             fresh: true,
         };
         let change = Change::Note {
@@ -99,7 +107,8 @@ impl Actor {
             .write(Sync::Soon, vec![change])
             .await
             .map_err(|e| Hitch::Failed(e.to_string()))?;
-        self.database.change(|v| v.noted = Arc::new(noted));
+        let noted = Arc::new(self.world.catalog.condense(noted));
+        self.database.change(|v| v.noted = noted);
         Ok(())
     }
 

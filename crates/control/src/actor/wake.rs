@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use dormouse_driver::Run;
-use dormouse_engine::pool;
 use dormouse_policy::lifecycle::{Gate, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use super::{Actor, Done, Growing, PAUSE};
+use super::warm_up::Asked;
+use super::{Actor, Done, PAUSE};
 use crate::Error;
 use crate::world::{now, within};
-
-/// How long the first statements have the server to themselves.
-const BEHIND: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Actor {
     /// Starts the server and opens the traffic. Those who hold statements wait through a few
@@ -43,6 +40,7 @@ impl Actor {
             return Done::Again;
         }
         self.failures = self.failures.started();
+        self.asked = Asked::nothing();
         let lost = self.restore_globals().await;
         drop(admitted);
         self.marked_stale().await;
@@ -120,26 +118,6 @@ impl Actor {
         self.forget_denials();
         self.record(from, &act, began).await;
         Done::Again
-    }
-
-    /// Grows the buffer pool and reads the hot pages back, behind the traffic: growing holds the
-    /// pool's latches for milliseconds, which the first statements should not wait for.
-    pub(super) fn grow(&mut self) {
-        let servers = Arc::clone(&self.world.servers);
-        let server = self.world.server(self.database.instance);
-        let size = pool::awake(self.database.view().units);
-        let name = self.database.name.clone();
-        let limit = self.world.config.deadlines.start;
-        self.growing = Some(Growing(tokio::spawn(async move {
-            tokio::time::sleep(BEHIND).await;
-            if let Err(reason) = within(limit, servers.grow(&server, size)).await {
-                info!(database = %name, reason, "the buffer pool stays small until the next nap");
-            }
-            // takes as long as there is to read; a nap ends it
-            if let Err(error) = servers.hydrate(&server).await {
-                info!(database = %name, %error, "the hot pages are not read back");
-            }
-        })));
     }
 
     /// An order makes it awake though it may not be used: to read what is in it, or to remove it.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::alike::Models;
 use super::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase};
 
 impl Phase {
@@ -30,13 +31,13 @@ impl Phase {
 }
 
 /// Reads all there is.
-pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
+pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
             "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
-             globals, fresh, variables, units, storage, full FROM databases ORDER BY name",
+             globals, fresh, variables, units, storage, full, events FROM databases ORDER BY name",
         )?
-        .query_map([], database)?
+        .query_map([], |row| database(row, models))?
         .collect::<Result<_, _>>()?;
     let instances = connection
         .prepare("SELECT id, phase, version FROM instances ORDER BY id")?
@@ -52,7 +53,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Contents> {
     })
 }
 
-fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
+fn database(row: &Row<'_>, models: &Models) -> rusqlite::Result<DatabaseRow> {
     let generation: i64 = row.get(5)?;
     let schemas: Option<String> = row.get(8)?;
     let variables: Option<String> = row.get(11)?;
@@ -66,13 +67,14 @@ fn database(row: &Row<'_>) -> rusqlite::Result<DatabaseRow> {
         generation: generation.cast_unsigned(),
         units: Units(row.get(12)?),
         reason: row.get(6)?,
-        noted: Noted {
+        noted: models.condense(Noted {
             accounts: json(row, 7)?,
             schemas: schemas.map(|_| json(row, 8)).transpose()?,
             globals: json(row, 9)?,
             fresh: row.get(10)?,
             variables: variables.map(|_| json(row, 11)).transpose()?,
-        },
+            events: json(row, 15)?,
+        }),
         storage: storage.map(|bytes| Bytes(bytes.cast_unsigned())),
         full: row.get(14)?,
     })
@@ -147,7 +149,7 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             connection
                 .prepare_cached(
                     "UPDATE databases SET accounts = ?2, schemas = ?3, globals = ?4, fresh = ?5, \
-                     variables = ?6 \
+                     variables = ?6, events = ?7 \
                      WHERE name = ?1",
                 )?
                 .execute(params![
@@ -156,7 +158,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                     noted.schemas.as_ref().map(text).transpose()?,
                     text(&noted.globals)?,
                     noted.fresh,
-                    noted.variables.as_ref().map(text).transpose()?
+                    noted.variables.as_ref().map(text).transpose()?,
+                    text(&noted.events)?
                 ])?;
         }
         Change::Stale(name) => {
@@ -189,8 +192,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, instance, spec, state, since, generation, reason, \
-             accounts, schemas, globals, fresh, variables, units, storage, full) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             accounts, schemas, globals, fresh, variables, units, storage, full, events) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -207,7 +210,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             row.noted.variables.as_ref().map(text).transpose()?,
             row.units.0,
             row.storage.map(|bytes| bytes.0.cast_signed()),
-            row.full
+            row.full,
+            text(&row.noted.events)?
         ])?;
     Ok(())
 }

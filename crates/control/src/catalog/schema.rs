@@ -52,6 +52,9 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE databases ADD COLUMN variables TEXT;    -- JSON, noted like the three above
 ",
     "
+    ALTER TABLE databases ADD COLUMN events TEXT NOT NULL DEFAULT '{}';     -- JSON, noted like the above
+",
+    "
     ALTER TABLE databases ADD COLUMN units INTEGER NOT NULL DEFAULT 1;
 ",
     "

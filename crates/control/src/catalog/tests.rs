@@ -28,6 +28,10 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
         noted: Noted {
             globals: vec![("a".to_owned(), "'b'".to_owned())],
             variables: Some([("version", "1")].into_iter().collect()),
+            events: Events {
+                next: Some(Timestamp::UNIX_EPOCH),
+                running: true,
+            },
             ..Noted::default()
         },
         storage: None,

@@ -142,6 +142,7 @@ impl Servers for AdminServers {
             schemas: admin.schemas().await?,
             globals: admin.changed_globals().await?,
             variables: Some(admin.variables().await?),
+            events: admin.events().await?,
         })
     }
 
@@ -177,9 +178,12 @@ impl Servers for AdminServers {
         Ok(admin.resize_buffer_pool(to, RESIZE).await?)
     }
 
-    async fn hydrate(&self, server: &Server) -> Result<(), ServerError> {
+    async fn hydrate(&self, server: &Server) -> Result<Bytes, ServerError> {
         let mut admin = self.connect(server).await?;
-        Ok(admin.load_hot_pages(HYDRATE).await?)
+        let before = admin.pool_hits().await?.holds;
+        admin.load_hot_pages(HYDRATE).await?;
+        let after = admin.pool_hits().await?.holds;
+        Ok(Bytes(after.0.saturating_sub(before.0)))
     }
 
     async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError> {

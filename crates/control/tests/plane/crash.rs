@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dormouse_control::Error;
+use dormouse_control::{Error, UsageQuery};
 use dormouse_driver::Run as Process;
 use dormouse_types::State;
 
@@ -16,7 +16,7 @@ struct Told {
     dropped: bool,
 }
 
-/// A whole life: made, used, suspended, thawed, parked, woken, parked from active by order, woken,
+/// A whole life: made, used, grown, shrunk, suspended, thawed, parked, woken, parked from active by order, woken,
 /// and another database dropped.
 async fn life(run: &Run, told: &mut Told) {
     let (shop, other) = (name("shop"), name("other"));
@@ -29,6 +29,14 @@ async fn life(run: &Run, told: &mut Told) {
     }
     told.created = true;
     run.query(&shop).await.unwrap();
+    let work = async {
+        run.demand(&shop, 900);
+        tokio::time::sleep(5 * S).await;
+        run.demand(&shop, 0);
+        tokio::time::sleep(35 * S).await;
+    };
+    // it is interrupted if its server dies
+    let _ = tokio::join!(run.lanes.statement(&run.plane, &shop, 40 * S), work);
     run.until(&shop, State::Suspended).await;
     run.query(&shop).await.unwrap();
     run.until(&shop, State::Parked).await;
@@ -85,6 +93,7 @@ async fn converges(run: &Run, told: &Told) {
         }
     }
     tokio::time::sleep(600 * S).await;
+    no_cpu_is_lost(run).await;
     let databases = run.plane.list();
     for status in &databases {
         assert_eq!(status.state, State::Parked, "{status:?}");
@@ -102,6 +111,23 @@ async fn converges(run: &Run, told: &Told) {
             .all(|i| i.run == Process::Stopped)
     );
     assert_eq!(machine.violations, Vec::<String>::new());
+}
+
+/// What was used is what all processes of each instance have burnt; no more, and no less.
+async fn no_cpu_is_lost(run: &Run) {
+    let used = run.plane.usage(UsageQuery::default()).await.unwrap();
+    for status in run.plane.list() {
+        let mut rows = used.rows.iter();
+        assert!(
+            rows.any(|row| row.instance == status.instance),
+            "{status:?}"
+        );
+    }
+    let mut machine = run.machine.lock();
+    for row in &used.rows {
+        let burnt = machine.burnt(row.instance).as_micros();
+        assert_eq!(u128::from(row.used.cpu_us), burnt, "{row:?}");
+    }
 }
 
 /// Lives a life with one fault at one step. `false` when there are not that many steps.

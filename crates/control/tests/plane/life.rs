@@ -467,3 +467,43 @@ fn a_thousand_parked_databases_set_no_timer() {
         assert_eq!(run.state(&shop), State::Parked);
     });
 }
+
+#[test]
+fn the_ledger_tells_how_much_was_in_the_buffer_pool() {
+    with(async |run| {
+        let shop = name("shop");
+        run.plane.create(&shop, spec("10s", "5m")).await.unwrap();
+        let instance = run.status(&shop).instance;
+        let asked = |requests, reads| {
+            run.machine.set(|m| {
+                let instance = m.instances.get_mut(&instance).unwrap();
+                instance.hits.requests = requests;
+                instance.hits.reads = reads;
+                instance.hot = Bytes::mib(812);
+            });
+        };
+        let last = || {
+            let event = run.events(&shop).pop().unwrap();
+            (event.event, event.reason, event.figures.hit_ratio_ppm)
+        };
+        asked(1000, 100);
+        run.until(&shop, State::Suspended).await;
+        assert_eq!(last().2, Some(900_000), "all since it was made");
+
+        assert_eq!(run.query(&shop).await, Ok(1));
+        assert_eq!(last().2, None, "nothing was asked yet");
+        asked(2000, 400);
+        tokio::time::sleep(S).await;
+        let told = "its hot pages are back: 812MiB".to_owned();
+        assert_eq!(last(), (EventKind::Noted, told, Some(700_000)));
+        asked(3000, 400);
+        run.until(&shop, State::Suspended).await;
+        assert_eq!(last().2, Some(850_000), "all since the wake");
+
+        run.until(&shop, State::Parked).await;
+        assert_eq!(run.query(&shop).await, Ok(2));
+        asked(10, 10);
+        run.plane.park(&shop).await.unwrap();
+        assert_eq!(last().2, Some(0), "by the new server");
+    });
+}

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run, Strain};
 use dormouse_engine::pool;
-use dormouse_types::{Account, Bytes, InstanceId, Transport, Units, Verifier};
+use dormouse_types::{Account, Bytes, Events, InstanceId, Transport, Units, Verifier};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -39,6 +39,10 @@ pub struct Instance {
     /// The size of its server's buffer pool, and whether the hot pages are in it.
     pub pool: Bytes,
     pub hydrated: bool,
+    /// What its pool was asked.
+    pub hits: PoolHits,
+    /// How much its hot pages are.
+    pub hot: Bytes,
     /// What its process may use.
     pub units: Units,
     /// CPU its statements would use, in thousandths of a core.
@@ -84,6 +88,8 @@ pub struct Inner {
     pub storage_asked: Vec<tokio::time::Instant>,
     /// What is left of the disk.
     pub disk_free: Bytes,
+    /// CPU time of the processes of each instance that have ended since it is a database's.
+    ended: BTreeMap<InstanceId, Duration>,
     next_pid: u32,
 }
 
@@ -112,6 +118,7 @@ impl Machine {
             storage: Some(Bytes::mib(24)),
             storage_asked: Vec::new(),
             disk_free: Bytes::mib(10_000),
+            ended: BTreeMap::new(),
             next_pid: 100,
         };
         Self {
@@ -219,9 +226,31 @@ impl Inner {
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.spend();
             instance.run = Run::Stopped;
-            instance.process = None;
+            if instance.process.take().is_some() && instance.owner.is_some() {
+                *self.ended.entry(id).or_default() += instance.cpu;
+            }
             instance.globals.clear();
         }
+    }
+
+    /// The process of an instance works.
+    pub fn burn(&mut self, id: InstanceId, time: Duration) {
+        if let Some(instance) = self.instances.get_mut(&id)
+            && instance.process.is_some()
+        {
+            instance.cpu += time;
+        }
+    }
+
+    /// CPU time of all processes that an instance has had since it is a database's.
+    pub fn burnt(&mut self, id: InstanceId) -> Duration {
+        let ended = self.ended.get(&id).copied().unwrap_or_default();
+        let runs = self.instances.get_mut(&id).filter(|i| i.process.is_some());
+        let now = runs.map_or(Duration::ZERO, |i| {
+            i.spend();
+            i.cpu
+        });
+        ended + now
     }
 
     fn observed(&mut self, id: InstanceId) -> Result<Observed, Error> {
@@ -270,6 +299,7 @@ impl Inner {
                 });
                 instance.pool = START;
                 instance.hydrated = false;
+                instance.hits = PoolHits::default();
                 self.next_pid += 1;
                 self.starts += 1;
             }
@@ -296,6 +326,8 @@ impl Driver for Machine {
                 globals: Vec::new(),
                 pool: START,
                 hydrated: false,
+                hits: PoolHits::default(),
+                hot: Bytes(0),
                 units: Units(1),
                 demand: 0,
                 clings: false,
@@ -380,7 +412,10 @@ impl Driver for Machine {
 
     async fn remove(&self, id: InstanceId) -> Result<(), Error> {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let removed = self.step("remove", id, |m| m.instances.remove(&id));
+        let removed = self.step("remove", id, |m| {
+            m.kill(id);
+            m.instances.remove(&id)
+        });
         removed
             .await
             .map(drop)
@@ -462,16 +497,16 @@ impl Servers for Machine {
         Ok(())
     }
 
-    async fn hydrate(&self, server: &Server) -> Result<(), ServerError> {
-        self.asked("hydrate", server, |i| i.hydrated = true).await
+    async fn hydrate(&self, server: &Server) -> Result<Bytes, ServerError> {
+        let hydrate = |i: &mut Instance| {
+            i.hydrated = true;
+            i.hot
+        };
+        self.asked("hydrate", server, hydrate).await
     }
 
     async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError> {
-        self.asked("hits", server, |i| PoolHits {
-            holds: i.pool,
-            ..PoolHits::default()
-        })
-        .await
+        self.asked("hits", server, |i| i.hits).await
     }
 
     async fn forget(&self, _instance: InstanceId) {}
@@ -490,6 +525,7 @@ impl Machine {
             schemas: vec!["mysql".to_owned(), "shop".to_owned()],
             globals: i.globals.clone(),
             variables: None,
+            events: Events::default(),
         })
         .await
     }

@@ -12,3 +12,4 @@ mod startup;
 mod storage;
 mod traffic;
 mod trouble;
+mod usage;

@@ -29,7 +29,7 @@ struct Lane {
     vetoes: Vec<Veto>,
     captured: bool,
     restricted: Option<String>,
-    statements: u64,
+    carried: Carried,
 }
 
 /// The data path of one run of dormouse.
@@ -120,9 +120,12 @@ impl Lanes {
                     self.with(name, |l| {
                         l.held -= u32::from(held);
                         l.running += 1;
-                        l.statements += 1;
+                        l.carried.statements += 1;
                     });
                     tokio::time::sleep(takes).await;
+                    self.machine
+                        .lock()
+                        .burn(target.instance, takes.min(Duration::from_millis(1)));
                     self.with(name, |l| {
                         l.running -= 1;
                         l.last_statement = Some(now());
@@ -160,7 +163,7 @@ impl Traffic for Lanes {
             vetoes: Vec::new(),
             captured: false,
             restricted: None,
-            statements: 0,
+            carried: Carried::default(),
         };
         self.lock().entry(name.clone()).or_insert(lane);
     }
@@ -228,11 +231,11 @@ impl Traffic for Lanes {
         }
     }
 
-    fn carried(&self, name: &DatabaseName) -> Carried {
-        Carried {
-            statements: self.lock().get(name).map_or(0, |l| l.statements),
-            ..Carried::default()
-        }
+    fn carried(&self, database: &DatabaseName) -> Carried {
+        let lanes = self.lock();
+        lanes
+            .get(database)
+            .map_or_else(Carried::default, |l| l.carried)
     }
 
     fn restrict(&self, name: &DatabaseName, reason: Option<&str>) {

@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 use server::{ID, Server, installation, search};
 
 mod buffer_pool;
+mod events;
 mod server;
 
 fn find<'a>(accounts: &'a [Account], user: &str) -> &'a Account {

@@ -217,6 +217,30 @@ fn it_goes_down_after_a_full_calm_window_and_as_far_as_the_busiest_second_fits()
 }
 
 #[test]
+fn calm_is_a_fifth_of_the_budget_and_no_more() {
+    let grown =
+        "1.0 s: 2 to 4, used 100 % of 2 units over the last second and could have used 150 %";
+    golden("2..4", "5: cpu 1500\n 90: cpu 440", &[grown]);
+    golden(
+        "2..4",
+        "1: cpu 1500\n 90: cpu 400",
+        &[
+            grown,
+            "31.0 s: 4 to 2, used 20 % of 4 units over the last 30 s, at most 20 % in a second",
+        ],
+    );
+}
+
+#[test]
+fn what_was_seen_before_a_change_does_not_count() {
+    let mut server = Loop::new("1..1");
+    server.run(2 * SECOND, BUSY_LOAD);
+    let now = server.seen.at;
+    let grows = |changed| decide(range("1..4"), Units(1), &server.window, changed, now).is_some();
+    assert!(grows(None) && grows(Some(now - SECOND)) && !grows(Some(now - SECOND + TICK / 2)));
+}
+
+#[test]
 fn short_memory_goes_up_by_one() {
     golden(
         "1..3",

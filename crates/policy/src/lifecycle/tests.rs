@@ -609,10 +609,9 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
         any_failures(now),
         orders,
     );
-    let occasion = || Just(Occasion::Event);
     let third = (
-        proptest::option::of(occasion()),
-        proptest::option::of((any_moment(now), occasion())),
+        proptest::bool::weighted(0.2),
+        proptest::option::of(any_moment(now)),
         proptest::bool::weighted(0.2),
     );
     (first, second, third).prop_map(

@@ -169,6 +169,12 @@ fn past_the_limit_the_baseline_is_free() {
     };
     assert_eq!(charged(usage, Units(2), Rung::Slow, Units(2)), storage);
     assert_eq!(charged(usage, Units(2), Rung::Asleep, Units(4)), storage);
+    // a quota is kept to the millisecond, not to the microsecond
+    let unclean = Usage {
+        cpu_us: usage.cpu_us + 300,
+        ..usage
+    };
+    assert_eq!(charged(unclean, Units(2), Rung::Slow, Units(2)), storage);
     let beyond = Usage {
         cpu_us: 500_000,
         memory_mib_ms: 2048 * 1000,

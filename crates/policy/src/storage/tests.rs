@@ -24,6 +24,7 @@ fn it_warns_then_is_full_and_each_level_ends_below_where_it_began() {
         (94, Fill::Warn(90)),
         (99, Fill::Warn(90)),
         (100, Fill::Full),
+        (86, Fill::Warn(90)),
         (10, Fill::Fine),
     ];
     let mut before = Fill::Fine;

@@ -27,7 +27,7 @@ enum Short {
 
 impl Attendant {
     fn pool(&self) -> &Arc<Pool> {
-        &self.membership.database.pool
+        self.membership.database.pool()
     }
 
     /// Gets a lease on the server that the pass leads to and brings its backend to the session's

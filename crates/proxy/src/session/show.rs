@@ -175,7 +175,7 @@ impl Attendant {
         ];
         let now = self.shared.seconds();
         let user = &self.identity.user;
-        let all = self.database().pool.backends().into_iter();
+        let all = self.database().pool().backends().into_iter();
         let visible = all.filter(|backend| user == OWNER || backend.user == *user);
         let rows = visible.map(|backend| {
             let session = backend.session.map(|session| session.status(now));

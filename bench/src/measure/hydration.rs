@@ -1,0 +1,169 @@
+//! H1: after a sleep, how long until statements find as much in the buffer pool as before; with the
+//! hot pages read back behind them, and with the list of hot pages taken away.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use dormouse_testkit::{Client, Dormouse, Reply};
+use dormouse_types::DatabaseName;
+
+use super::{Orders, millis};
+use crate::options::Options;
+use crate::report::{Report, Target, Unit};
+use crate::say;
+use crate::server::socket_of;
+use crate::stats::median;
+
+const NAME: &str = "hot";
+
+/// The former hit ratio is back when a slice has this share of it, and the next two as well.
+const BACK: f64 = 0.95;
+
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What is not back by then is told as this.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How a database sleeps.
+#[derive(Debug, Clone, Copy)]
+enum Nap {
+    Suspend,
+    Park,
+}
+
+/// A database larger than the pool it wakes with, and who reads it: one session, single rows,
+/// all alike.
+struct Reader {
+    name: DatabaseName,
+    client: Client,
+    orders: Orders,
+    list: PathBuf,
+    rows: u64,
+    random: u64,
+}
+
+/// Runs H1.
+pub(crate) fn run(
+    options: &Options,
+    dormouse: &Dormouse,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let mut reader = Reader::new(options, dormouse)?;
+    for (nap, word) in [(Nap::Suspend, "suspend"), (Nap::Park, "park")] {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for round in 0..options.rounds() {
+            with.push(millis(reader.time_to_warm(nap, true)?));
+            without.push(millis(reader.time_to_warm(nap, false)?));
+            let (with, without) = (with.last(), without.last());
+            say(&format!(
+                "H1 {word} {round}: back after {with:.0?} ms, {without:.0?} ms without a list"
+            ));
+        }
+        let ratios: Vec<f64> = without.iter().zip(&with).map(|(o, w)| o / w).collect();
+        for (how, times) in [("hydrated", &with), ("not hydrated", &without)] {
+            let what = format!("95 % of the hit ratio after a {word}, {how}");
+            report.raw(format!("H1 {what}"), Unit::Milliseconds, times);
+            report.figure("H1", what, median(times), Unit::Milliseconds);
+        }
+        report.promise(
+            "H1",
+            format!("not hydrated ÷ hydrated, after a {word}"),
+            median(&ratios),
+            Unit::Ratio,
+            Target::AtLeast(3.0),
+        );
+    }
+    Ok(())
+}
+
+impl Reader {
+    fn new(options: &Options, dormouse: &Dormouse) -> anyhow::Result<Self> {
+        let rows: u64 = if options.quick { 200_000 } else { 1_600_000 };
+        say(&format!("filling a table of {} MiB", rows / 4096));
+        let who = dormouse.create(NAME, &["--units", "2..2"]);
+        let mut client = dormouse.connect(&who);
+        for text in [
+            "CREATE DATABASE app".to_owned(),
+            "CREATE TABLE app.t (id INT PRIMARY KEY, k INT, c CHAR(210) CHARACTER SET latin1)"
+                .to_owned(),
+            format!("INSERT INTO app.t SELECT seq, seq, REPEAT('x', 210) FROM app.seq_1_to_{rows}"),
+        ] {
+            client.query(&text).ok();
+        }
+        let pid = dormouse.server(NAME);
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
+        let socket = line.split('\0').find_map(socket_of);
+        let socket = socket.context("the server's configuration names no socket")?;
+        Ok(Self {
+            name: NAME.parse()?,
+            client,
+            orders: Orders::to(dormouse)?,
+            list: socket.with_file_name("data").join("ib_buffer_pool"),
+            rows,
+            random: 0x9E37_79B9_7F4A_7C15,
+        })
+    }
+
+    /// Warms it up, lets it sleep, and reads until it is as warm as before.
+    fn time_to_warm(&mut self, nap: Nap, hydrated: bool) -> anyhow::Result<Duration> {
+        self.client.query("SELECT COUNT(c) FROM app.t");
+        // whatever was read back for the last round has come to its end
+        self.read_for(Duration::from_secs(2))?;
+        let former = self.read_for(10 * SLICE)?;
+        let api = &self.orders.api;
+        let sleep = async {
+            match nap {
+                Nap::Suspend => api.suspend(&self.name).await,
+                Nap::Park => api.park(&self.name).await,
+            }
+        };
+        self.orders.runtime.block_on(sleep)?;
+        if !hydrated && let Err(error) = fs::remove_file(&self.list) {
+            anyhow::ensure!(error.kind() == io::ErrorKind::NotFound, error);
+        }
+        let woken = Instant::now();
+        let mut back: Option<(Duration, u32)> = None;
+        while woken.elapsed() < PATIENCE {
+            let ratio = self.read_for(SLICE)?;
+            back = match back {
+                _ if ratio < BACK * former => None,
+                Some((at, 1)) => return Ok(at),
+                Some((at, more)) => Some((at, more - 1)),
+                None => Some((woken.elapsed(), 2)),
+            };
+        }
+        Ok(PATIENCE)
+    }
+
+    /// Reads rows, and says how many of the pages that were needed for it were in the pool.
+    fn read_for(&mut self, time: Duration) -> anyhow::Result<f64> {
+        let began = Instant::now();
+        let (requests, reads) = self.asked()?;
+        while began.elapsed() < time {
+            // xorshift
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            let id = self.random % self.rows + 1;
+            let read = format!("SELECT k FROM app.t WHERE id={id}");
+            let reply = self.client.try_query(&read)?;
+            anyhow::ensure!(matches!(reply, Reply::Rows(_)), "{read}: {reply:?}");
+        }
+        let (now_requests, now_reads) = self.asked()?;
+        let all = (now_requests - requests).max(1.0);
+        Ok(1.0 - (now_reads - reads).max(0.0) / all)
+    }
+
+    fn asked(&mut self) -> anyhow::Result<(f64, f64)> {
+        let asked = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN \
+                     ('Innodb_buffer_pool_read_requests', 'Innodb_buffer_pool_reads') ORDER BY VARIABLE_NAME";
+        let Reply::Rows(rows) = self.client.try_query(asked)? else {
+            anyhow::bail!("the server does not tell what its pool was asked");
+        };
+        let figure = |n: usize| -> Option<f64> { rows.get(n)?.first()?.as_ref()?.parse().ok() };
+        figure(0).zip(figure(1)).context("figures of the pool")
+    }
+}

@@ -1,0 +1,239 @@
+//! E9 and E16: how soon a database under load has more CPU, what that is worth, and how soon it is
+//! given back. Its server must stay the same, and no statement may fail.
+
+mod load;
+mod plot;
+mod watch;
+
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use dormouse_testkit::{Created, Dormouse};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::millis;
+use crate::options::Options;
+use crate::report::{Report, Target, Unit};
+use crate::rig::sleepy_dormouse;
+use crate::say;
+use crate::stats::{median, ratios};
+
+use load::{Count, Load};
+use watch::{Budget, Seen, Watch};
+
+/// The least and the most of a database that is scaled; two units are a core.
+const LEAST: u32 = 1;
+const MOST: u32 = 4;
+
+/// How long a raise to the most is waited for, and a fall to the least, which begins after half a
+/// minute of rest.
+const RAISED_WITHIN: Duration = Duration::from_secs(30);
+const LOWERED_WITHIN: Duration = Duration::from_secs(120);
+
+/// Rest before and after, so that it can be seen.
+const REST: Duration = Duration::from_secs(2);
+
+/// A database that the load is for.
+struct Tenant<'a> {
+    dormouse: &'a Dormouse,
+    name: &'static str,
+    who: Created,
+    server: u32,
+    budget: Budget,
+}
+
+/// A change of size, from the ledger.
+struct Scaled {
+    at: Timestamp,
+    took_ms: f64,
+}
+
+/// What a round brought.
+struct Round {
+    /// From the first statement to the first raise, and to the last, in ms.
+    first_raise: f64,
+    last_raise: f64,
+    /// Statements a second once it has the most, and of the database that always has it.
+    scaled: f64,
+    fixed: f64,
+    /// The longest change of size up and down, from its decision on, in ms.
+    growth: f64,
+    shrink: f64,
+    failed: u64,
+    pictured: Pictured,
+}
+
+/// What is drawn.
+struct Pictured {
+    began: Instant,
+    ended: Instant,
+    seen: Seen,
+}
+
+/// Runs the rounds; draws the last if that is wanted.
+pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    let dormouse = sleepy_dormouse(options, "");
+    let scaled = Tenant::make(&dormouse, "scaled", LEAST)?;
+    let fixed = Tenant::make(&dormouse, "fixed", MOST)?;
+    let mut rounds = Vec::new();
+    for number in 1..=options.rounds() {
+        let round = one_round(options, &scaled, &fixed)?;
+        say(&format!(
+            "E9 round {number} of {}: raised after {:.0} ms, to the most after {:.0} ms",
+            options.rounds(),
+            round.first_raise,
+            round.last_raise
+        ));
+        rounds.push(round);
+    }
+    show(&rounds, report);
+    if let Some((path, last)) = options.plot.as_ref().zip(rounds.last()) {
+        plot::draw(&last.pictured, path).with_context(|| format!("drawing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn one_round(options: &Options, scaled: &Tenant<'_>, fixed: &Tenant<'_>) -> anyhow::Result<Round> {
+    let time = Duration::from_secs(options.seconds().into());
+    let always = fixed.throughput(time)?;
+    scaled.budget.until(LEAST, LOWERED_WITHIN)?;
+
+    let count = Arc::new(Count::default());
+    let watch = Watch::begin(&scaled.budget, scaled.server, &count);
+    sleep(REST);
+    let loaded = Timestamp::now();
+    let load = Load::start(scaled.dormouse, &scaled.who, &count);
+    let began = load.began;
+    scaled.budget.until(MOST, RAISED_WITHIN)?;
+    let per_second = rate(&count, time);
+    let ended = load.stop();
+    let calm = Timestamp::now();
+    scaled.budget.until(LEAST, LOWERED_WITHIN)?;
+    sleep(REST);
+    let seen = watch.end()?;
+
+    let server = scaled.dormouse.server(scaled.name);
+    anyhow::ensure!(server == scaled.server, "it got another server");
+    let raised = |at: Option<&Instant>| {
+        at.map(|at| millis(*at - began))
+            .context("it was never raised")
+    };
+    let changes = scaled.changes()?;
+    let longest = |from: Timestamp, to: Timestamp| {
+        let between = changes.iter().filter(|c| (from..to).contains(&c.at));
+        let times = between.map(|change| change.took_ms);
+        times
+            .reduce(f64::max)
+            .context("the ledger tells of no change of size")
+    };
+    Ok(Round {
+        first_raise: raised(seen.raises.first())?,
+        last_raise: raised(seen.raises.last())?,
+        scaled: per_second,
+        fixed: always,
+        growth: longest(loaded, calm)?,
+        shrink: longest(calm, Timestamp::now())?,
+        failed: count.failed(),
+        pictured: Pictured { began, ended, seen },
+    })
+}
+
+/// Statements a second, over some time from now on.
+fn rate(count: &Count, time: Duration) -> f64 {
+    let (began, before) = (Instant::now(), count.answered());
+    sleep(time);
+    (count.answered() - before) as f64 / began.elapsed().as_secs_f64()
+}
+
+impl<'a> Tenant<'a> {
+    /// A database with as many units as that at least, and [`MOST`] at most.
+    fn make(dormouse: &'a Dormouse, name: &'static str, least: u32) -> anyhow::Result<Self> {
+        let who = dormouse.create(name, &["--units", &format!("{least}..{MOST}")]);
+        load::fill(dormouse, &who);
+        let server = dormouse.server(name);
+        let instance = dormouse.show(name)["instance"].as_u64();
+        let budget = Budget::of(server, instance.context("it has an instance")?)?;
+        Ok(Self {
+            dormouse,
+            name,
+            who,
+            server,
+            budget,
+        })
+    }
+
+    /// Statements a second as it is.
+    fn throughput(&self, time: Duration) -> anyhow::Result<f64> {
+        let count = Arc::new(Count::default());
+        let load = Load::start(self.dormouse, &self.who, &count);
+        // as long as the other is under load before it is measured, about
+        sleep(REST);
+        let per_second = rate(&count, time);
+        load.stop();
+        anyhow::ensure!(count.failed() == 0, "a statement has failed");
+        Ok(per_second)
+    }
+
+    /// How its size was changed, as the ledger tells.
+    fn changes(&self) -> anyhow::Result<Vec<Scaled>> {
+        let events = self.dormouse.json(&["events", self.name]);
+        let events = events.as_array().context("a list of events")?;
+        let scaled = events.iter().filter(|event| event["event"] == "scaled");
+        scaled.map(Scaled::read).collect()
+    }
+}
+
+impl Scaled {
+    fn read(event: &Value) -> anyhow::Result<Self> {
+        let at = event["at"].as_str().context("an event has a time")?;
+        Ok(Self {
+            at: at.parse()?,
+            took_ms: event["duration_ms"]
+                .as_f64()
+                .context("a change of size takes time")?,
+        })
+    }
+}
+
+fn show(rounds: &[Round], report: &mut Report) {
+    let all = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<f64>>();
+    let [first, last] = [all(|r| r.first_raise), all(|r| r.last_raise)];
+    let [scaled, fixed] = [all(|r| r.scaled), all(|r| r.fixed)];
+    let worth = ratios(&scaled, &fixed);
+    let (ms, qps) = (Unit::Milliseconds, Unit::QueriesPerSecond);
+    report.raw("E9 load to first raise", ms, &first);
+    report.raw("E9 load to most", ms, &last);
+    report.raw("E9 scaled", qps, &scaled);
+    report.raw("E9 fixed", qps, &fixed);
+    let what = "load to the first raise of CPU, p50";
+    report.promise("E9", what, median(&first), ms, Target::AtMost(1500.0));
+    let what = format!("load to {MOST} units of {LEAST}..{MOST}, p50");
+    report.figure("E9", what, median(&last), ms);
+    let what = format!("statements with {MOST} units from the start");
+    report.figure("E9", what, median(&fixed), qps);
+    let what = format!("once grown to {MOST} units ÷ with {MOST} from the start");
+    report.promise(
+        "E9",
+        what,
+        median(&worth),
+        Unit::Ratio,
+        Target::AtLeast(0.95),
+    );
+    let failed = rounds.iter().map(|r| r.failed as f64).sum();
+    report.promise(
+        "E9",
+        "statements that failed",
+        failed,
+        Unit::Count,
+        Target::AtMost(0.0),
+    );
+    for (way, times) in [("growth", all(|r| r.growth)), ("shrink", all(|r| r.shrink))] {
+        report.raw(format!("E16 {way}"), ms, &times);
+        let what = format!("{way} of a running server, the longest, from decision to end");
+        let longest = times.into_iter().fold(0.0, f64::max);
+        report.promise("E16", what, longest, ms, Target::AtMost(5000.0));
+    }
+}

@@ -1,0 +1,134 @@
+//! After a wake: the buffer pool grows and gets its hot pages back, behind the traffic; and how much
+//! of what statements asked of it was in it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_engine::pool;
+use dormouse_policy::Cause;
+use dormouse_types::Bytes;
+use tracing::info;
+
+use super::{Actor, Growing, Hitch};
+use crate::catalog::{Change, Entry, Sync};
+use crate::database::Database;
+use crate::servers::Server;
+use crate::world::{World, now, within};
+use crate::{EventKind, Figures, PoolHits};
+
+/// How long the first statements have the server to themselves.
+const BEHIND: Duration = Duration::from_millis(100);
+
+/// The ledger says that hot pages are back if they were at least this much.
+const TOLD: Bytes = Bytes::mib(16);
+
+/// What a server's buffer pool was asked when its database last woke.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// `None`: it is not known, for dormouse has found the server awake.
+    since: Option<PoolHits>,
+    /// Of what was asked while it was awake, what was in the pool; known from a sleep to the next
+    /// wake.
+    pub(super) ratio_ppm: Option<u32>,
+}
+
+impl Asked {
+    /// By a server that was just started.
+    pub(super) fn nothing() -> Self {
+        Self {
+            since: Some(PoolHits::default()),
+            ratio_ppm: None,
+        }
+    }
+}
+
+impl Actor {
+    /// Grows the buffer pool and reads the hot pages back, behind the traffic: growing holds the
+    /// pool's latches for milliseconds, which the first statements should not wait for.
+    pub(super) fn grow(&mut self) {
+        self.asked.ratio_ppm = None;
+        let warming = Warming {
+            world: Arc::clone(&self.world),
+            database: Arc::clone(&self.database),
+            server: self.world.server(self.database.instance),
+            since: self.asked.since,
+        };
+        self.growing = Some(Growing(tokio::spawn(async move {
+            tokio::time::sleep(BEHIND).await;
+            if let Err(reason) = warming.grow().await {
+                let database = &warming.database.name;
+                info!(%database, reason, "the buffer pool is not what it was");
+            }
+        })));
+    }
+
+    /// With the traffic shut: what the pool was asked since the database woke.
+    pub(super) async fn note_hits(&mut self) -> Result<(), Hitch> {
+        let server = self.world.server(self.database.instance);
+        let limit = self.world.config.deadlines.ask;
+        let hits = within(limit, self.world.servers.hits(&server));
+        match self.unless_wanted(hits).await {
+            Ok(hits) => {
+                let ratio_ppm = self.asked.since.and_then(|then| hits.ratio_ppm_since(then));
+                self.asked = Asked {
+                    since: Some(hits),
+                    ratio_ppm,
+                };
+            }
+            Err(Hitch::Failed(reason)) => {
+                info!(database = %self.database.name, reason, "the hit ratio is not known");
+            }
+            wanted => return wanted.map(drop),
+        }
+        Ok(())
+    }
+}
+
+/// What goes on behind the traffic.
+struct Warming {
+    world: Arc<World>,
+    database: Arc<Database>,
+    server: Server,
+    since: Option<PoolHits>,
+}
+
+impl Warming {
+    async fn grow(&self) -> Result<(), String> {
+        let servers = &self.world.servers;
+        let size = pool::awake(self.database.view().units);
+        let limit = self.world.config.deadlines.start;
+        within(limit, servers.grow(&self.server, size)).await?;
+        let began = now();
+        // takes as long as there is to read; a nap ends it
+        let read = servers.hydrate(&self.server).await;
+        let read = read.map_err(|error| error.to_string())?;
+        if read >= TOLD {
+            self.tell(read, began).await;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, read: Bytes, began: Instant) {
+        let limit = self.world.config.deadlines.ask;
+        let hits = within(limit, self.world.servers.hits(&self.server)).await;
+        let ratio = hits.ok().and_then(|hits| hits.ratio_ppm_since(self.since?));
+        let took = now().saturating_duration_since(began).as_millis();
+        let entry = Entry {
+            database: self.database.name.clone(),
+            event: EventKind::Noted,
+            from: None,
+            to: None,
+            cause: Cause::Load,
+            reason: format!("its hot pages are back: {read}"),
+            duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
+            figures: Figures {
+                hit_ratio_ppm: ratio,
+                ..self.database.view().figures
+            },
+        };
+        let change = vec![Change::Ledger(Box::new(entry))];
+        if let Err(error) = self.world.catalog.write(Sync::Soon, change).await {
+            info!(database = %self.database.name, %error, "not in the ledger: its hot pages are back");
+        }
+    }
+}

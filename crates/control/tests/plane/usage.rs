@@ -1,0 +1,255 @@
+//! What databases use is counted, and held against their limits.
+
+use dormouse_control::{By, PlaneConfig, Prices, Spec, UsageQuery, UsageReport};
+use dormouse_types::{DatabaseName, Money, State, Usage};
+use jiff::Timestamp;
+
+use crate::machine::Machine;
+use crate::run::{MS, Run, S, config, name, spec, virtually};
+
+fn at(text: &str) -> Option<Timestamp> {
+    Some(text.parse().unwrap())
+}
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+async fn usage(run: &Run, database: &DatabaseName, by: By) -> UsageReport {
+    let query = UsageQuery {
+        database: Some(database.clone()),
+        month: None,
+        by,
+    };
+    run.plane.usage(query).await.unwrap()
+}
+
+/// In seconds, and MiB times seconds.
+fn seconds(used: &Usage) -> (u64, u64) {
+    (used.active_ms / 1000, used.memory_mib_ms / 1000)
+}
+
+#[test]
+fn a_day_is_told_as_it_was() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let config = PlaneConfig {
+        calendar: at("2026-03-01T23:00:00Z"),
+        ..config(dir.path())
+    };
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, config).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+        for _ in 0..5 {
+            run.query(&shop).await.unwrap();
+        }
+        run.until(&shop, State::Parked).await;
+        tokio::time::sleep(24 * 3600 * S).await;
+        run.query(&shop).await.unwrap();
+        run.until(&shop, State::Parked).await;
+        let told = usage(&run, &shop, By::Day).await;
+        let days: Vec<String> = told
+            .rows
+            .iter()
+            .map(|row| row.from.unwrap().strftime("%F").to_string())
+            .collect();
+        assert_eq!(days, ["2026-03-01", "2026-03-02"]);
+        for (row, statements) in told.rows.iter().zip([5, 1]) {
+            // awake for ten seconds with 2 GiB, then suspended with 20 MiB for twenty
+            let (active, memory) = seconds(&row.used);
+            assert_eq!(active, 10, "{row:?}");
+            assert!((20_880..22_000).contains(&memory), "{row:?}");
+            let cpu = 140_000 + 1000 * statements;
+            assert_eq!(row.used.cpu_us, cpu, "{row:?}");
+            assert_eq!(row.used.carried.statements, statements);
+            assert_eq!(row.charged, row.used);
+            assert_eq!(row.cost, None);
+        }
+        let month = usage(&run, &shop, By::Month).await;
+        assert_eq!((month.rows.len(), month.used), (1, told.used));
+    });
+}
+
+#[test]
+fn who_was_dropped_is_told_of_and_not_charged_to_the_next() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+        run.query(&shop).await.unwrap();
+        run.plane.drop_database(&shop).await.unwrap();
+        run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+        let told = usage(&run, &shop, By::Month).await;
+        let rows: Vec<_> = told
+            .rows
+            .iter()
+            .map(|r| (r.used.cpu_us, r.dropped))
+            .collect();
+        assert_eq!(rows[0].0, 141_000);
+        assert!(rows[0].1.is_some());
+        assert_eq!(rows[1], (140_000, None));
+        assert_eq!(rows.len(), 2);
+        let nobody = UsageQuery {
+            database: Some(name("nobody")),
+            ..UsageQuery::default()
+        };
+        run.plane.usage(nobody).await.unwrap_err();
+    });
+}
+
+#[test]
+fn what_a_run_had_not_written_the_next_one_counts() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let started = |calendar| PlaneConfig {
+        calendar: at(calendar),
+        ..config(dir.path())
+    };
+    let shop = name("shop");
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, started("2026-03-01T12:00:00Z"))
+            .await
+            .unwrap();
+        run.plane
+            .create(&shop, spec("never", "never"))
+            .await
+            .unwrap();
+        tokio::time::sleep(60 * S).await;
+        run.query(&shop).await.unwrap();
+        // killed here, the statement's CPU not looked at yet
+    });
+    let id = *machine.lock().instances.keys().next().unwrap();
+    machine.lock().burn(id, 3 * S);
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, started("2026-03-01T13:00:00Z"))
+            .await
+            .unwrap();
+        run.until(&shop, State::Active).await;
+        tokio::time::sleep(S).await;
+        let told = usage(&run, &shop, By::Day).await;
+        assert_eq!(told.used.cpu_us, 140_000 + 1000 + 3_000_000);
+        assert!((3600..3602).contains(&seconds(&told.used).0), "{told:?}");
+    });
+}
+
+fn priced(dir: &std::path::Path) -> PlaneConfig {
+    PlaneConfig {
+        calendar: at("2026-03-31T18:00:00Z"),
+        prices: Prices {
+            currency: "EUR".to_owned(),
+            memory_gib_hour: money("1"),
+            ..Prices::default()
+        },
+        ..config(dir)
+    }
+}
+
+#[test]
+fn a_limit_is_held_and_a_free_baseline_remains_until_the_month_ends() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let shop = name("shop");
+    let limited = Spec {
+        units: "2..2".parse().unwrap(),
+        spend_limit: Some(money("2")),
+        ..spec("never", "never")
+    };
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, priced(dir.path())).await.unwrap();
+        run.plane.create(&shop, limited).await.unwrap();
+        // two units cost 4 EUR an hour
+        tokio::time::sleep(3600 * S).await;
+        let spent = usage(&run, &shop, By::Month).await.cost.unwrap();
+        let second_and_a_half = 4_000_000 * 3 / 7200;
+        assert!(spent >= money("2"), "{spent}");
+        assert!(spent.0 <= 2_000_000 + second_and_a_half, "{spent}");
+        assert_eq!(run.status(&shop).units.0, 1);
+        run.query(&shop).await.unwrap();
+        tokio::time::sleep(2 * 3600 * S).await;
+        let told = usage(&run, &shop, By::Month).await;
+        assert_eq!(told.cost, Some(spent), "the baseline is free");
+        assert!(told.used.memory_mib_ms > told.charged.memory_mib_ms * 3);
+    });
+    let steps = |run: &Run| {
+        let mut all = run.ledger(&shop);
+        all.retain(|line| line.contains(" limit: "));
+        let words = |line: String| line.split(": ").last().unwrap().to_owned();
+        all.into_iter().map(words).collect::<Vec<_>>()
+    };
+    // killed, it is slow still when it is found again
+    virtually(&machine, async {
+        let config = PlaneConfig {
+            calendar: at("2026-03-31T23:00:00Z"),
+            ..priced(dir.path())
+        };
+        let run = Run::start_with(&machine, config).await.unwrap();
+        run.until(&shop, State::Active).await;
+        tokio::time::sleep(600 * S).await;
+        assert_eq!(run.status(&shop).units.0, 1);
+        tokio::time::sleep(3600 * S).await;
+        assert_eq!(run.status(&shop).units.0, 2);
+        assert_eq!(
+            steps(&run),
+            [
+                "50 % of its limit",
+                "80 % of its limit",
+                "95 % of its limit",
+                "slowed to 1 unit(s), which are free, until 2026-04",
+                "nothing is held back",
+                "50 % of its limit",
+                "80 % of its limit"
+            ][..5]
+        );
+    });
+}
+
+#[test]
+fn a_limit_that_is_raised_or_lifted_holds_soon() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let shop = name("shop");
+    let limited = Spec {
+        units: "1..1".parse().unwrap(),
+        spend_limit: Some(money("0.000001")),
+        ..spec("never", "never")
+    };
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, priced(dir.path())).await.unwrap();
+        run.plane.create(&shop, limited).await.unwrap();
+        let last = |run: &Run| run.ledger(&shop).pop().unwrap();
+        tokio::time::sleep(10 * S).await;
+        assert!(last(&run).contains("slowed to 1 unit"), "{}", last(&run));
+        let wishes = dormouse_control::Wishes {
+            spend_limit: Some("none".parse().unwrap()),
+            ..dormouse_control::Wishes::default()
+        };
+        run.plane.set(&shop, wishes).await.unwrap();
+        tokio::time::sleep(10 * S).await;
+        assert!(
+            last(&run).ends_with("it has no limit any more"),
+            "{}",
+            last(&run)
+        );
+    });
+}
+
+#[test]
+fn who_sleeps_is_not_written_of() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+        run.until(&shop, State::Parked).await;
+        tokio::time::sleep(60 * S).await;
+        let file = dir.path().join("catalog.sqlite-wal");
+        let written = || std::fs::metadata(&file).unwrap().modified().unwrap();
+        let before = written();
+        tokio::time::sleep(3600 * S + MS).await;
+        assert_eq!(written(), before);
+    });
+}

@@ -1,0 +1,124 @@
+//! What databases use is counted, whatever becomes of the one who counts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use dormouse_testkit::{Dice, Dormouse, process};
+use dormouse_wire::command::Command;
+use serde_json::Value;
+
+/// CPU time, in microseconds, as the kernel counts it for a server's control group; where it has
+/// none, for its process.
+fn kernel_counts(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let number = |path: &Path, key: &str| {
+        let text = fs::read_to_string(path).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().parse::<u64>().ok()
+    };
+    // HIERARCHY:CONTROLLERS:PATH, see cgroups(7); version 2 has no controllers named
+    let counted = text.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        if !path.contains("dormouse-") {
+            return None;
+        }
+        if controllers.split(',').any(|one| one == "cpuacct") {
+            let group = Path::new("/sys/fs/cgroup/cpuacct").join(path);
+            return number(&group.join("cpuacct.usage"), "").map(|ns| ns / 1000);
+        }
+        let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let mut groups = mounts.iter().map(|mount| Path::new(mount).join(path));
+        groups.find_map(|group| number(&group.join("cpu.stat"), "usage_usec "))
+    });
+    counted.unwrap_or_else(|| process::cpu_ticks(pid) * 10_000)
+}
+
+fn used(dormouse: &Dormouse) -> Value {
+    let report = dormouse.json(&["usage", "shop", "--by", "month"]);
+    report["rows"][0]["used"].clone()
+}
+
+#[test]
+fn ten_kills_of_dormouse_lose_no_cpu() {
+    let seed = 20_261_125;
+    let mut dice = Dice::new(seed);
+    let never = "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n";
+    let mut dormouse = Dormouse::start_with(never);
+    let who = dormouse.create("shop", &["--units", "4..4"]);
+    let pid = dormouse.server("shop");
+    for _ in 0..10 {
+        let mut client = dormouse.connect(&who);
+        for _ in 0..=dice.below(12) {
+            let loops = 50_000 + dice.below(400_000);
+            let work = format!("SELECT BENCHMARK({loops}, MD5('dormouse'))");
+            assert_eq!(client.query(&work).value(), "0");
+        }
+        // the server goes on with this one when nobody waits for it any more
+        client.command(Command::Query, b"SELECT BENCHMARK(300000, MD5('dormouse'))");
+        dormouse.kill();
+        dormouse.up();
+    }
+    assert_eq!(dormouse.server("shop"), pid);
+    let mut told = None;
+    process::until("all CPU is told", || {
+        let before = kernel_counts(pid);
+        let cpu = used(&dormouse)["cpu_us"].as_u64().unwrap();
+        let after = kernel_counts(pid);
+        told = Some((before, cpu, after));
+        before - before / 100 <= cpu && cpu <= after + after / 100
+    });
+    let (_, cpu, after) = told.unwrap();
+    eprintln!("told {cpu} µs where the kernel counts {after}");
+    assert!(cpu > 1_000_000, "too little happened: {cpu} µs");
+}
+
+#[test]
+fn what_is_used_is_told_by_day_in_text_and_for_prometheus() {
+    let prices = "[prices]\ncurrency = 'EUR'\nmemory_gib_hour = '3600'\n";
+    let dormouse = Dormouse::start_with(prices);
+    let who = dormouse.create("shop", &["--units", "1..1"]);
+    let mut client = dormouse.connect(&who);
+    for _ in 0..3 {
+        client
+            .query("SELECT BENCHMARK(100000, MD5('dormouse'))")
+            .value();
+    }
+    let _ = dormouse.json(&["park", "shop"]);
+    let shop = used(&dormouse);
+    assert!(shop["cpu_us"].as_u64().unwrap() > 10_000, "{shop}");
+    assert!(shop["active_ms"].as_u64().unwrap() > 0, "{shop}");
+    assert_eq!(shop["statements"], 3);
+    let report = dormouse.json(&["usage"]);
+    // 2 GiB for as long as it was awake, at 1 EUR a GiB and second
+    let cost: f64 = report["cost"].as_str().unwrap().parse().unwrap();
+    let awake = shop["active_ms"].as_f64().unwrap() / 1000.0;
+    assert!(cost >= 2.0 * awake, "{report}");
+    let text = |arguments: &[&str]| {
+        let output = dormouse.command(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = text(&["usage", "shop"]);
+    assert!(table.starts_with("DATABASE"), "{table}");
+    assert!(table.contains("COST (EUR)"), "{table}");
+    assert!(table.lines().nth(1).unwrap().starts_with("shop"), "{table}");
+    let figures = text(&["metrics"]);
+    assert!(
+        figures.contains("dormouse_cpu_seconds_total{database=\"shop\"} 0."),
+        "{figures}"
+    );
+    let minutes = dormouse.json(&["usage", "shop", "--by", "minute"]);
+    assert!(!minutes["rows"].as_array().unwrap().is_empty());
+    let long_ago = dormouse.json(&["usage", "--month", "2020-02"]);
+    assert_eq!(long_ago["used"]["cpu_us"], 0);
+
+    let _ = dormouse.json(&["drop", "shop", "--yes"]);
+    let dropped = dormouse.json(&["usage"])["rows"][0].clone();
+    assert!(dropped["dropped"].is_string(), "{dropped}");
+    assert_eq!(dropped["used"]["cpu_us"], shop["cpu_us"]);
+}
