@@ -43,7 +43,7 @@ use time::{Clock, DAY, MINUTE, Micros, SECOND};
 /// The most databases times days that can be simulated: beyond, sums may not fit.
 pub const DATABASE_DAYS_MOST: u64 = 50_000_000;
 /// In how many databases the other policies are tried, about.
-const SAMPLE: u64 = 2000;
+const SAMPLE: u64 = 1000;
 
 /// The databases and what their clients want.
 #[derive(Debug, Clone)]

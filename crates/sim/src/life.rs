@@ -4,6 +4,8 @@
 //! the time it named has come, and when a request arrives at a shut gate. Requests that arrive at
 //! an open gate run, and the decision is not asked; so a request costs next to nothing.
 
+use std::time::Instant;
+
 use dormouse_policy::lifecycle::{Agenda, Failures, Gate, Load, Notes, Observed, Server};
 use dormouse_policy::spend::Prices;
 use dormouse_policy::{Spec, Verb, decide};
@@ -44,8 +46,8 @@ pub(crate) struct Living<R> {
     /// Up to here its time is accounted for.
     told: Micros,
     state: State,
-    since: Micros,
-    opened: Option<Micros>,
+    since: Instant,
+    opened: Option<Instant>,
     /// Its size, while it is not the smallest or may not stay so.
     scaler: Option<Box<Scaler>>,
     /// When the last of the requests that have begun ends.
@@ -64,8 +66,8 @@ impl<R: Iterator<Item = Request>> Living<R> {
             now: born.from,
             told: born.from,
             state: born.state,
-            since: born.from,
-            opened: (born.state == State::Active).then_some(born.from),
+            since: clock.at(born.from),
+            opened: (born.state == State::Active).then(|| clock.at(born.from)),
             scaler: None,
             busy_until: None,
             days: Days::begin(born.from),
@@ -145,7 +147,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         let waits = gate == Gate::Shut && self.next.at <= self.now;
         Observed {
             state: self.state,
-            since: self.clock.at(self.since),
+            since: self.since,
             server,
             gate,
             load: Load {
@@ -155,7 +157,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
                 transactions: 0,
                 last_statement: self.busy_until.map(|end| self.clock.at(end.min(self.now))),
             },
-            opened: self.opened.map(|at| self.clock.at(at)),
+            opened: self.opened,
             notes: Notes::Fresh,
             suspend_denied: None,
             park_denied: None,
@@ -197,8 +199,8 @@ impl<R: Iterator<Item = Request>> Living<R> {
         if let Some(scaler) = &mut self.scaler {
             scaler.wake(opened);
         }
-        self.since = opened;
-        self.opened = Some(opened);
+        self.since = self.clock.at(opened);
+        self.opened = Some(self.since);
         self.now = opened;
         self.run_arrived(opened, opened, machines, tally);
     }
@@ -211,7 +213,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
             self.scaler = None;
         }
         self.state = state;
-        self.since = at;
+        self.since = self.clock.at(at);
         self.now = at;
     }
 

@@ -34,7 +34,7 @@ impl Random {
 
     /// A wait without memory, of this mean: what lies between two things that happen by chance.
     pub(crate) fn wait(&mut self, mean: Micros) -> Micros {
-        (-self.share().ln() * mean as f64) as Micros
+        (-ln(self.share()) * mean as f64) as Micros
     }
 
     /// A number of at least `least`, mostly near it and rarely far above: Pareto with the given
@@ -42,6 +42,26 @@ impl Random {
     pub(crate) fn heavy(&mut self, least: f64, exponent: f64, most: f64) -> u32 {
         (least * self.share().powf(-1.0 / exponent)).min(most) as u32
     }
+}
+
+/// The natural logarithm of a normal number above 0: by its series, for it to be the same
+/// everywhere, which that of the C library need not be.
+fn ln(x: f64) -> f64 {
+    const MANTISSA: u64 = (1 << 52) - 1;
+    let bits = x.to_bits();
+    let (mut power, mut rest) = (
+        (bits >> 52) as f64 - 1023.0,
+        f64::from_bits(bits & MANTISSA | 1.0f64.to_bits()),
+    );
+    if rest > std::f64::consts::SQRT_2 {
+        rest /= 2.0;
+        power += 1.0;
+    }
+    // artanh
+    let s = (rest - 1.0) / (rest + 1.0);
+    let t = s * s;
+    let series = 1.0 + t * (1.0 / 3.0 + t * (0.2 + t * (1.0 / 7.0 + t * (1.0 / 9.0 + t / 11.0))));
+    power * std::f64::consts::LN_2 + 2.0 * s * series
 }
 
 #[cfg(test)]
@@ -57,6 +77,21 @@ mod tests {
         assert_eq!(numbers(1, 7), numbers(1, 7));
         assert_ne!(numbers(1, 7), numbers(1, 8));
         assert_ne!(numbers(1, 7), numbers(2, 7));
+    }
+
+    #[test]
+    fn the_logarithm_is_one() {
+        for x in [
+            1.0,
+            0.5,
+            0.7,
+            0.709,
+            0.999_999,
+            1e-3,
+            1.0 / (1u64 << 53) as f64,
+        ] {
+            assert!((ln(x) - f64::ln(x)).abs() < 1e-9, "{x}");
+        }
     }
 
     #[test]

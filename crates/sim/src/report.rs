@@ -360,7 +360,11 @@ impl fmt::Display for Figures {
         let share = |hours: f64| {
             format!(
                 "{} h ({:.2} %)",
-                grouped(hours.round() as u64),
+                if hours < 100.0 {
+                    format!("{hours:.2}")
+                } else {
+                    grouped(hours.round() as u64)
+                },
                 100.0 * hours / sum
             )
         };

@@ -1,5 +1,4 @@
 //! Whole fleets: what is reported, and what holds of every one.
-#![expect(clippy::unwrap_used, reason = "it is all tests")]
 
 use std::time::{Duration, Instant};
 
@@ -82,7 +81,7 @@ fn a_machine_starts_no_more_servers_at_once_than_it_may() {
 #[test]
 fn the_sample_is_spread_over_all_machines() {
     assert_eq!(fleet(1200, 1, 1).sample(), [0, 1, 2]);
-    assert_eq!(fleet(100_000, 1, 1).sample(), [0, 50, 100, 150]);
+    assert_eq!(fleet(100_000, 1, 1).sample(), [0, 100]);
 }
 
 proptest! {
