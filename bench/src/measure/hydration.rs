@@ -55,12 +55,13 @@ pub(crate) fn run(
     for (nap, word) in [(Nap::Suspend, "suspend"), (Nap::Park, "park")] {
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for round in 0..options.rounds() {
-            with.push(millis(reader.time_to_warm(nap, true)?));
-            without.push(millis(reader.time_to_warm(nap, false)?));
-            let (with, without) = (with.last(), without.last());
+            let hydrated = millis(reader.time_to_warm(nap, true)?);
+            let not = millis(reader.time_to_warm(nap, false)?);
             say(&format!(
-                "H1 {word} {round}: back after {with:.0?} ms, {without:.0?} ms without a list"
+                "H1 {word} {round}: back after {hydrated:.0} ms, {not:.0} ms without a list"
             ));
+            with.push(hydrated);
+            without.push(not);
         }
         let ratios: Vec<f64> = without.iter().zip(&with).map(|(o, w)| o / w).collect();
         for (how, times) in [("hydrated", &with), ("not hydrated", &without)] {
@@ -113,6 +114,7 @@ impl Reader {
         // whatever was read back for the last round has come to its end
         self.read_for(Duration::from_secs(2))?;
         let former = self.read_for(10 * SLICE)?;
+        anyhow::ensure!(former > 0.9, "the pool is cold: {former}");
         let api = &self.orders.api;
         let sleep = async {
             match nap {
@@ -158,12 +160,16 @@ impl Reader {
     }
 
     fn asked(&mut self) -> anyhow::Result<(f64, f64)> {
-        let asked = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN \
-                     ('Innodb_buffer_pool_read_requests', 'Innodb_buffer_pool_reads') ORDER BY VARIABLE_NAME";
+        let asked = "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_read%'";
         let Reply::Rows(rows) = self.client.try_query(asked)? else {
             anyhow::bail!("the server does not tell what its pool was asked");
         };
-        let figure = |n: usize| -> Option<f64> { rows.get(n)?.first()?.as_ref()?.parse().ok() };
-        figure(0).zip(figure(1)).context("figures of the pool")
+        let figure = |name: &str| -> Option<f64> {
+            let row = rows.iter().find(|row| row[0].as_deref() == Some(name))?;
+            row.get(1)?.as_ref()?.parse().ok()
+        };
+        let requests = figure("Innodb_buffer_pool_read_requests");
+        let reads = figure("Innodb_buffer_pool_reads");
+        requests.zip(reads).context("figures of the pool")
     }
 }

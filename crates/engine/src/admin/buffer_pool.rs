@@ -156,10 +156,12 @@ impl Admin {
         let sql = "SET GLOBAL innodb_buffer_pool_load_now = ON";
         self.run(doing, sql, PATIENCE).await?;
         let start = Instant::now();
+        let mut seen = false;
         let mut enough = None;
         loop {
             let now = self.status(LOAD).await?;
-            if !is_loading(&now) && (now != before || start.elapsed() > STATUS_TICK) {
+            seen |= is_loading(&now) || now != before || start.elapsed() > STATUS_TICK;
+            if seen && !is_loading(&now) {
                 return match enough {
                     _ if !now.contains("aborted") => Ok(None),
                     None => Err(AdminError::Cut(doing)),
