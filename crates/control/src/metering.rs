@@ -75,7 +75,7 @@ impl World {
             process: view.process,
             cpu,
             state: view.state,
-            units: database.view().units,
+            units: view.units,
             memory: view.figures.memory,
             storage: view.storage,
             carried: self.traffic.carried(&database.name),

@@ -263,7 +263,6 @@ fn spec(config: &Config) -> Spec {
         storage_quota: defaults.storage_quota.0,
         spend_limit: defaults.spend_limit.0,
         units: defaults.units,
-        ..Spec::default()
     }
 }
 

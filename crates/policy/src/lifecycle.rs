@@ -312,7 +312,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     }
     let (suspend, park) = (spec.idle_suspend.duration(), spec.idle_park.duration());
     if seen.agenda.keep_awake {
-        return Plan::rest(seen.agenda.changes_at);
+        return Plan::rest(seen.agenda.changes_at.filter(|at| *at > now));
     }
     if is_busy(&seen.load) {
         let soonest = [suspend, park].into_iter().flatten().min();
@@ -345,7 +345,7 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Running => return settle(seen, State::Active),
         Server::Frozen => {}
     }
-    if seen.barred && seen.load.held > 0 && seen.gate == Gate::Shut {
+    if seen.barred && seen.load.held > 0 && seen.gate != Gate::Refusing {
         return bar();
     }
     if seen.gate == Gate::Refusing && !seen.barred {
@@ -373,19 +373,19 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         spec.idle_park.duration().and_then(|d| idle.checked_add(d))
     };
     let Some(due) = due else {
-        return Plan::rest(called_at(seen));
+        return Plan::rest(called_at(seen, now));
     };
     let held_off = seen
         .park_denied
         .and_then(|d| d.holds(seen.load.sessions, now));
     match held_off {
-        Some(until) => Plan::rest(sooner(Some(until.max(due)), called_at(seen))),
+        Some(until) => Plan::rest(sooner(Some(until.max(due)), called_at(seen, now))),
         None if seen.barred => Plan::act(Verb::Park, Cause::Limit, LIMIT),
         None if due <= now => {
             let idle_for = Reason::Idle(now.saturating_duration_since(idle));
             Plan::act(Verb::Park, Cause::Idle, idle_for)
         }
-        None => Plan::rest(sooner(Some(due), called_at(seen))),
+        None => Plan::rest(sooner(Some(due), called_at(seen, now))),
     }
 }
 
@@ -394,7 +394,7 @@ fn parked(seen: &Observed, now: Instant) -> Plan {
         Server::Stopped if seen.gate == Gate::Refusing && !seen.barred => {
             Plan::act(Verb::Rearm, Cause::Limit, "it may be used again")
         }
-        Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::rest(called_at(seen))),
+        Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::rest(called_at(seen, now))),
         Server::Running => settle(seen, State::Active),
         Server::Frozen => settle(seen, State::Suspended),
     }
@@ -458,7 +458,7 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
     let ordered = seen.order == Some(Order::Wake);
     let (cause, reason) = if ordered {
         (Cause::Operator, "ordered")
-    } else if seen.barred && seen.load.held > 0 && seen.gate == Gate::Shut {
+    } else if seen.barred && seen.load.held > 0 && seen.gate != Gate::Refusing {
         return Some(bar());
     } else if seen.load.held > 0 && !seen.barred {
         (Cause::Demand, "a statement arrived")
@@ -504,10 +504,9 @@ fn bar() -> Plan {
 /// Why a sleeping database is woken by the clock; who keeps the agenda knows more.
 const DUE: &str = "it is due to be awake";
 
-/// When the clock wakes a sleeping database; always later than the moment that [`called`] was
-/// asked about.
-fn called_at(seen: &Observed) -> Option<Instant> {
-    sooner(seen.agenda.wake_at, seen.agenda.changes_at).filter(|_| !seen.barred)
+/// When the clock wakes a sleeping database, if that is later.
+fn called_at(seen: &Observed, now: Instant) -> Option<Instant> {
+    sooner(seen.agenda.wake_at, seen.agenda.changes_at).filter(|at| !seen.barred && *at > now)
 }
 
 /// Whether the clock wakes a sleeping database now.

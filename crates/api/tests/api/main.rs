@@ -11,7 +11,7 @@ mod world;
 use std::os::unix::fs::PermissionsExt;
 
 use dormouse_api::client::ClientError;
-use dormouse_api::model::{CreateRequest, EventQuery, Wishes};
+use dormouse_api::model::{By, CreateRequest, EventQuery, UsageQuery, Wishes};
 use dormouse_types::{DatabaseName, Delay, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -323,4 +323,31 @@ async fn clients_and_backends_are_shown_and_counted() {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_is_told_of_all_or_of_one_and_wrong_questions_are_refused() {
+    let world = World::start().await;
+    let client = world.client();
+    client.create(&request("shop")).await.unwrap();
+    let by_day = UsageQuery {
+        by: By::Day,
+        ..UsageQuery::default()
+    };
+    let all = client.usage(None, UsageQuery::default()).await.unwrap();
+    assert_eq!(all.rows[0].database, name("shop"));
+    assert_eq!((all.cost, all.rows[0].from), (None, None));
+    client.usage(Some(&name("shop")), by_day).await.unwrap();
+    let then = UsageQuery {
+        month: Some("2020-02".parse().unwrap()),
+        by: By::Day,
+    };
+    assert_eq!(client.usage(None, then).await.unwrap().rows, []);
+    let nobody = client.usage(Some(&name("nobody")), by_day).await;
+    assert_eq!(refusal(nobody).0, "not_found");
+    for wrong in ["month=2026-13", "by=minute", "by=year", "mouth=2026-01"] {
+        let (code, _) = raw(&world, &format!("GET /v1/usage?{wrong}"), "").await;
+        assert_eq!(code, 400, "{wrong}");
+    }
+    world.stop().await;
 }

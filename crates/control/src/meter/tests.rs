@@ -271,6 +271,8 @@ enum Step {
     Write,
     /// The catalog cannot be written.
     CannotWrite,
+    /// Its limit is exceeded, or no more.
+    Rung(bool),
     /// The calendar is set.
     Set(i64),
     /// Dormouse is killed, and comes back later.
@@ -302,6 +304,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Die),
         3 => Just(Step::Write),
         1 => Just(Step::CannotWrite),
+        1 => any::<bool>().prop_map(Step::Rung),
         1 => (-2 * DAY..2 * DAY).prop_map(Step::Set),
         2 => (ms, 0..1_000_000u64).prop_map(|(ms, cpu_us)| Step::Kill { ms, cpu_us }),
     ]
@@ -324,6 +327,9 @@ struct Truth {
     sum: Metered,
     minutes: Metered,
     used: Usage,
+    slow: bool,
+    /// What of its memory is to be paid.
+    paid_memory: u64,
 }
 
 impl Truth {
@@ -347,27 +353,39 @@ impl Truth {
             sum: Metered::default(),
             minutes: Metered::default(),
             used: Usage::default(),
+            slow: false,
+            paid_memory: 0,
         }
     }
 
     fn pass(&mut self, ms: i64, cpu_us: u64, statements: u64) {
         self.now = self.now.after(ms);
         let time = ms.unsigned_abs();
-        let memory = match self.state {
-            State::Active => self.units.memory().0 >> 20,
-            State::Suspended => 20,
-            _ => 0,
+        let mut used = Usage {
+            storage_mib_ms: self.storage_mib * time,
+            memory_mib_ms: time
+                * match self.state {
+                    State::Active => self.units.memory().0 >> 20,
+                    State::Suspended => 20,
+                    _ => 0,
+                },
+            ..Usage::default()
         };
-        self.used.memory_mib_ms += memory * time;
-        self.used.storage_mib_ms += self.storage_mib * time;
         if self.state == State::Active {
-            let cpu_us = cpu_us * time / 1000;
-            self.cpu_us += cpu_us;
-            self.used.cpu_us += cpu_us;
-            self.used.active_ms += time;
+            used.cpu_us = cpu_us * time / 1000;
+            used.active_ms = time;
+            used.carried.statements = statements;
+            self.cpu_us += used.cpu_us;
             self.carried.statements += statements;
-            self.used.carried.statements += statements;
         }
+        self.used += used;
+        // past its limit two GiB are free, and half a CPU
+        let paid = match (self.slow, self.state) {
+            (false, _) => used.memory_mib_ms,
+            (true, State::Active) => used.memory_mib_ms - 2048 * time,
+            (true, _) => 0,
+        };
+        self.paid_memory += paid;
     }
 
     fn look(&mut self) {
@@ -446,6 +464,13 @@ impl Truth {
                     self.meter.put_back(taken);
                 }
             }
+            Step::Rung(slow) => {
+                let rung = if slow { Rung::Slow } else { Rung::Free };
+                self.look();
+                self.meter.set_rung(self.now, rung);
+                self.slow = slow;
+                self.write();
+            }
             Step::Set(by) => {
                 self.look();
                 self.now.wall += by;
@@ -473,7 +498,7 @@ proptest! {
     #[test]
     fn totals_are_the_truth(steps in prop::collection::vec(step(), 1..60)) {
         let mut truth = Truth::new();
-        for step in steps {
+        for step in steps.iter().copied() {
             truth.step(step);
             let told = truth.meter.unwritten(truth.now);
             let mut sum = truth.sum;
@@ -486,7 +511,13 @@ proptest! {
         let asleep = truth.meter.unwritten(truth.now);
         asleep.days.values().for_each(|day| truth.sum += *day);
         prop_assert_eq!(truth.sum.used, truth.used);
-        prop_assert_eq!(truth.sum.charged, truth.used);
+        let charged = truth.sum.charged;
+        prop_assert_eq!(charged.storage_mib_ms, truth.used.storage_mib_ms);
+        prop_assert_eq!(charged.memory_mib_ms, truth.paid_memory);
+        prop_assert!(charged.cpu_us <= truth.used.cpu_us);
+        if !steps.iter().any(|step| matches!(step, Step::Rung(true))) {
+            prop_assert_eq!(charged, truth.used);
+        }
         prop_assert!(truth.minutes.used.storage_mib_ms <= truth.used.storage_mib_ms);
         prop_assert_eq!(truth.minutes.used.cpu_us, truth.used.cpu_us);
     }

@@ -1,4 +1,4 @@
-use dormouse_types::{Delay, InstanceId, Pooling, UnitRange, Units};
+use dormouse_types::{Carried, Delay, InstanceId, Pooling, UnitRange, Units};
 
 use super::*;
 
@@ -143,4 +143,60 @@ fn an_event_is_one_line() {
     assert!(event(&entry, Colours::Off).contains("  shop  refused parked → active  [demand]"));
     (entry.from, entry.to) = (None, None);
     assert!(event(&entry, Colours::Off).contains("  shop  refused  [demand]"));
+}
+
+#[test]
+fn usage_is_a_table_with_a_sum_and_costs_if_there_are_prices() {
+    let used = |hours: u64| Usage {
+        cpu_us: hours * 3_600_000_000 / 2,
+        memory_mib_ms: hours * 3_600_000 * 2048,
+        storage_mib_ms: 3_600_000 * 512,
+        active_ms: hours * 3_600_000,
+        carried: Carried {
+            statements: 12 * hours,
+            bytes_in: 1 << 20,
+            bytes_out: 3 << 30,
+        },
+    };
+    let row = |name: &str, hours: u64| UsageRow {
+        database: name.parse().unwrap(),
+        instance: InstanceId(7),
+        dropped: None,
+        from: Some(at("2026-03-02T00:00:00Z")),
+        used: used(hours),
+        charged: used(hours),
+        cost: Some("1.5".parse().unwrap()),
+    };
+    let mut gone = row("old", 2);
+    gone.dropped = Some(at("2026-03-03T00:00:00Z"));
+    let mut report = UsageReport {
+        month: "2026-03".parse().unwrap(),
+        by: By::Day,
+        rows: vec![gone, row("shop", 1)],
+        used: used(3),
+        charged: used(3),
+        cost: Some("3".parse().unwrap()),
+        currency: "EUR".to_owned(),
+    };
+    let text = usage(&report, Colours::Off);
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "DATABASE DAY CPU h MEMORY GiB h STORAGE GiB h STATEMENTS IN OUT AWAKE h COST (EUR)",
+            "old (dropped) 2026-03-02 1.000 4.000 0.500 24 1.0 MiB 3.0 GiB 2.000 1.50",
+            "shop 2026-03-02 0.500 2.000 0.500 12 1.0 MiB 3.0 GiB 1.000 1.50",
+            "all 2026-03 1.500 6.000 0.500 36 1.0 MiB 3.0 GiB 3.000 3.00",
+        ]
+    );
+    report.rows.truncate(1);
+    (report.by, report.cost, report.rows[0].cost) = (By::Month, None, None);
+    let text = usage(&report, Colours::Off);
+    assert!(!text.contains("COST") && !text.contains("DAY"), "{text}");
+    assert_eq!(text.lines().count(), 2);
+    report.rows.clear();
+    assert_eq!(usage(&report, Colours::Off), "nothing was used in 2026-03");
 }

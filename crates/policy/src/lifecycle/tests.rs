@@ -101,6 +101,106 @@ fn told(plan: &Plan, now: Instant) -> String {
 }
 
 #[test]
+fn the_clock_wakes_and_keeps_awake() {
+    let t = start();
+    let spec = spec("10s", "5m");
+    let at = |keep_awake, wake, changes, seen: Observed| Observed {
+        agenda: Agenda {
+            keep_awake,
+            wake_at: Some(t + wake * S),
+            changes_at: Some(t + changes * S),
+        },
+        ..seen
+    };
+    let cases = [
+        (at(true, 0, 900, active(t)), 600, "look again in 300s"),
+        (
+            at(false, 900, 900, active(t)),
+            600,
+            "park, idle: idle for 600 s",
+        ),
+        (at(false, 100, 900, suspended(t)), 60, "look again in 40s"),
+        (
+            at(false, 100, 900, suspended(t)),
+            100,
+            "thaw, schedule: it is due to be awake",
+        ),
+        (at(false, 500, 900, parked(t)), 400, "look again in 100s"),
+        (
+            at(false, 500, 900, parked(t)),
+            500,
+            "start, schedule: it is due to be awake",
+        ),
+        (
+            at(true, 0, 900, parked(t)),
+            500,
+            "start, schedule: it is due to be awake",
+        ),
+    ];
+    for (seen, after, expected) in cases {
+        let now = t + after * S;
+        assert_eq!(told(&decide(&spec, &seen, now), now), expected, "{seen:?}");
+    }
+}
+
+#[test]
+fn past_its_limit_a_database_refuses_then_sleeps_and_an_order_wakes_it_all_the_same() {
+    let t = start();
+    let spec = spec("10s", "5m");
+    let barred = |gate, seen: Observed| Observed {
+        barred: true,
+        gate,
+        ..seen
+    };
+    let running = Observed {
+        load: Load {
+            running: 1,
+            ..Load::default()
+        },
+        ..active(t)
+    };
+    let limit = "its spend limit of this month is used up";
+    let cases = [
+        (
+            barred(Gate::Open, active(t)),
+            format!("bar, limit: {limit}"),
+        ),
+        (
+            barred(Gate::Refusing, running),
+            "look again in 100ms".to_owned(),
+        ),
+        (
+            barred(Gate::Refusing, active(t)),
+            format!("park, limit: {limit}"),
+        ),
+        (
+            barred(Gate::Shut, suspended(t)),
+            format!("park, limit: {limit}"),
+        ),
+        (barred(Gate::Shut, parked(t)), "rest".to_owned()),
+        (
+            barred(Gate::Shut, holding(parked(t))),
+            format!("bar, limit: {limit}"),
+        ),
+        (barred(Gate::Refusing, parked(t)), "rest".to_owned()),
+        (
+            ordering(Order::Wake, barred(Gate::Refusing, parked(t))),
+            "start, operator: ordered".to_owned(),
+        ),
+        (
+            Observed {
+                gate: Gate::Refusing,
+                ..parked(t)
+            },
+            "rearm, limit: it may be used again".to_owned(),
+        ),
+    ];
+    for (seen, expected) in cases {
+        assert_eq!(told(&decide(&spec, &seen, t), t), expected, "{seen:?}");
+    }
+}
+
+#[test]
 fn an_idle_database_is_suspended_then_parked() {
     let t = start();
     let spec = spec("10s", "5m");
@@ -612,13 +712,14 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
     let third = (
         proptest::bool::weighted(0.2),
         proptest::option::of(any_moment(now)),
+        proptest::option::of(any_moment(now)),
         proptest::bool::weighted(0.2),
     );
     (first, second, third).prop_map(
         |(
             (state, since, server, gate, load, notes),
             (opened, suspend_denied, park_denied, failures, order),
-            (keep_awake, wake_at, barred),
+            (keep_awake, wake_at, changes_at, barred),
         )| Observed {
             state: State::ALL[state],
             since,
@@ -633,7 +734,7 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
             agenda: Agenda {
                 keep_awake,
                 wake_at,
-                changes_at: None,
+                changes_at,
             },
             barred,
             order,
@@ -655,7 +756,7 @@ proptest! {
         let act = act.filter(|act| act.cause != Cause::Operator);
         if matches!(act.map(|a| a.verb), Some(Verb::Suspend | Verb::Park)) {
             prop_assert_eq!(seen.load.running.min(1) * u32::from(seen.state == State::Active), 0);
-            prop_assert_eq!(seen.load.held, 0);
+            prop_assert!(seen.load.held == 0 || seen.barred);
             prop_assert!(seen.server != Server::Stopped);
         }
     }
@@ -680,7 +781,8 @@ proptest! {
     #[test]
     fn whoever_waits_is_served_or_looked_at_again((spec, seen, now) in any_case()) {
         let plan = decide(&spec, &seen, now);
-        let waits = seen.load.held > 0 || matches!(seen.order, Some(Order::Wake | Order::Drop));
+        let told = seen.barred && seen.gate == Gate::Refusing;
+        let waits = (seen.load.held > 0 && !told) || matches!(seen.order, Some(Order::Wake | Order::Drop));
         let served = seen.state == State::Active && seen.server == Server::Running
             && seen.gate == Gate::Open;
         let elsewhere = seen.state == State::Creating && seen.order != Some(Order::Drop);
@@ -693,7 +795,8 @@ proptest! {
     fn an_awake_idle_database_always_has_a_next_look((spec, seen, now) in any_case()) {
         let plan = decide(&spec, &seen, now);
         let finite = |d: Delay| d.duration().is_some_and(|d| d < Duration::from_secs(1 << 30));
-        if seen.state == State::Active && (finite(spec.idle_suspend) || finite(spec.idle_park)) {
+        let kept = seen.agenda.keep_awake;
+        if seen.state == State::Active && !kept && (finite(spec.idle_suspend) || finite(spec.idle_park)) {
             prop_assert!(plan.act.is_some() || plan.look_again.is_some());
         }
     }
