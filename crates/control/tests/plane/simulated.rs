@@ -131,7 +131,7 @@ impl Ledger {
                 (State::Parked, State::Active) => ledger.starts += 1,
                 (_, State::Suspended) => ledger.suspends += 1,
                 (_, State::Parked) => ledger.parks += 1,
-                other => panic!("{other:?}"),
+                other => unreachable!("{other:?}"),
             }
         }
         ledger
