@@ -491,7 +491,8 @@ impl Config {
         Ok(config)
     }
 
-    fn read(path: &Path) -> Outcome<Self> {
+    /// What the file says.
+    pub(crate) fn read(path: &Path) -> Outcome<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             let message = format!("cannot read the configuration file {}: {e}", path.display());
             ErrorBody::new("invalid", message)
