@@ -539,7 +539,7 @@ impl Config {
         if let Err(error) = self.spend.ladder().check() {
             return invalid(
                 &format!("[spend]: {error}"),
-                "write them as in 50, 80, 95, 100",
+                "docs/dormouse.example.toml shows what they mean",
             );
         }
         if self
