@@ -280,6 +280,8 @@ fn used(used: &Usage, cost: Option<Money>) -> Vec<String> {
 /// One line of `dormouse events`.
 pub(crate) fn event(e: &Event, colours: Colours) -> String {
     let way = match (e.from, e.to) {
+        // a remark is about no transition
+        _ if e.event == "noted" => String::new(),
         (Some(from), Some(to)) => format!("{from} → {}", colours.paint(style(to), to.as_str())),
         (None, Some(to)) => colours.paint(style(to), to.as_str()),
         _ => String::new(),

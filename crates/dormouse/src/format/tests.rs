@@ -143,8 +143,10 @@ fn an_event_is_one_line() {
     assert!(event(&entry, Colours::Off).contains("  shop  refused parked → active  [demand]"));
     (entry.from, entry.to) = (None, None);
     assert!(event(&entry, Colours::Off).contains("  shop  refused  [demand]"));
-    entry.event = "scaled".to_owned();
     (entry.from, entry.to) = (Some(State::Active), Some(State::Active));
+    entry.event = "noted".to_owned();
+    assert!(event(&entry, Colours::Off).contains("  shop  noted  [demand]"));
+    entry.event = "scaled".to_owned();
     (entry.figures.units_before, entry.figures.units) = (Some(Units(1)), Some(Units(3)));
     assert!(event(&entry, Colours::Off).contains("  shop  scaled 1 → 3 units  [demand]"));
 }
