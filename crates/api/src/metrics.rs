@@ -55,10 +55,15 @@ const fn amount(name: &'static str, help: &'static str, of: fn(&Figures) -> f64)
 const MIB_MS: f64 = (1 << 20) as f64 / 1000.0;
 
 /// Every figure but the pins. The text gets `_total` behind the name of a counter.
-const FIGURES: [Figure; 25] = [
+const FIGURES: [Figure; 26] = [
     gauge("awake", "1 while its server runs and is not frozen", |of| {
         i64::from(of.0.state == State::Active)
     }),
+    gauge(
+        "units",
+        "compute units its server has, 0 if there is none",
+        |of| of.0.pid.map_or(0, |_| i64::from(of.0.units.0)),
+    ),
     gauge("memory_bytes", "memory its server holds", |of| {
         of.0.memory
             .map_or(0, |bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX))

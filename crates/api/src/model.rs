@@ -134,7 +134,7 @@ pub struct Event {
     pub at: Timestamp,
     /// The database.
     pub database: DatabaseName,
-    /// What happened: `created`, `changed`, `refused`, `noted`, `dropped`.
+    /// What happened: `created`, `changed`, `scaled`, `refused`, `noted`, `dropped`.
     pub event: String,
     /// The state before, for a transition.
     pub from: Option<State>,

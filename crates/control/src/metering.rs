@@ -87,6 +87,13 @@ impl World {
         }
     }
 
+    /// The limit of a database has changed: it is held against the new one at once, also if it
+    /// sleeps and has no news.
+    pub(crate) fn limit_changed(&self, database: &Arc<Database>) {
+        self.metering.push(database);
+        self.metering.nudge.notify_one();
+    }
+
     /// Writes what has been counted, of all that have news. Says whether one is about to reach a
     /// step of its limit.
     pub(crate) async fn write_meters(&self) -> bool {
@@ -199,7 +206,8 @@ impl World {
         let what = match rung {
             Rung::Free => "nothing is held back".to_owned(),
             Rung::Warned(percent) => format!("{percent} % of its limit"),
-            Rung::Slow => format!("slowed to {units} unit(s), which are free, until {until}"),
+            Rung::Slow if units == 1 => format!("slowed to 1 unit, which is free, until {until}"),
+            Rung::Slow => format!("slowed to {units} units, which are free, until {until}"),
             Rung::ReadOnly => format!("it can be read and emptied only, until {until}"),
             Rung::Asleep => format!("it sleeps until {until}"),
         };

@@ -117,6 +117,9 @@ impl Plane {
             {
                 judge(&self.world, &database, used).await;
             }
+            if spec.spend_limit != before.spend_limit {
+                self.world.limit_changed(&database);
+            }
             self.world.restrict(&database);
         }
         self.show(name)

@@ -1,10 +1,13 @@
 //! The command line. Its help is a page of the manual: every command shows how it is used.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
-use dormouse_api::model::{By, Cap, Wishes};
+use dormouse_api::model::{By, Cap, EventQuery, Wishes};
 use dormouse_types::{Bytes, DatabaseName, Delay, Money, Month, Pooling, Timetable, UnitRange};
 
 use crate::Outcome;
@@ -261,7 +264,7 @@ pub(crate) struct WishArgs {
 
     /// The most it may cost in a calendar month (12.50), or none; [prices] and [spend] of the
     /// configuration say what it costs and what follows
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     spend_limit: Option<Cap<Money>>,
 }
 
@@ -319,7 +322,7 @@ pub(crate) struct EventsArgs {
     pub(crate) follow: bool,
 
     /// How many of the newest to show
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = events)]
     pub(crate) limit: usize,
 
     /// Print all of the ledger as a trace for `dormouse simulate`
@@ -334,21 +337,25 @@ Needs no running dormouse. The fleet is a recorded one, or a made-up one of offi
 bursts, trials, steady and weekend use. The same policy decides as in `dormouse up`. Other delays
 and unit bounds are tried and compared. docs/simulator.md says what is behind the figures.
 
+Costs are those of CPU and memory. Without --config an hour of a core costs 0.04 and a GiB of memory
+for an hour 0.005, whatever your dormouse charges.
+
 Examples:
   dormouse simulate --databases 1000 --days 30
   dormouse simulate --databases 1000 --days 30 --idle-park 1h
-  dormouse events --trace > t && dormouse simulate --trace t --idle-suspend 1m")]
+  dormouse events --trace > t && dormouse simulate --trace t --idle-suspend 1m
+  dormouse simulate --config /etc/dormouse.toml          at your own prices")]
 pub(crate) struct SimulateArgs {
     /// A recorded fleet; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["databases", "days", "seed"])]
     pub(crate) trace: Option<PathBuf>,
 
     /// How many databases to make up
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = databases)]
     pub(crate) databases: u64,
 
     /// For how many days; the first is a Monday
-    #[arg(long, value_name = "D", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3660))]
+    #[arg(long, value_name = "D", default_value_t = 30, value_parser = days)]
     pub(crate) days: u64,
 
     /// Another seed makes up another fleet of the same kind
@@ -366,18 +373,43 @@ pub(crate) struct SimulateArgs {
     /// The fewest and the most compute units, likewise
     #[arg(long, value_name = "MIN..MAX")]
     pub(crate) units: Option<UnitRange>,
+
+    /// Take the prices from the [prices] of this configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+fn databases(text: &str) -> Result<u64, String> {
+    whole(text, 1..=10_000_000)
+}
+
+fn days(text: &str) -> Result<u64, String> {
+    whole(text, 1..=3660)
+}
+
+fn events(text: &str) -> Result<usize, String> {
+    whole(text, 1..=EventQuery::MAX_LIMIT)
+}
+
+/// A whole number of a range.
+fn whole<T: FromStr + PartialOrd + Display>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
 }
 
 /// `usage`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-CPU is the time that a database's server has run; memory is what it is allotted while awake and what
-it holds while suspended; storage is its files, awake or not; statements and traffic are those of its
-clients. A database that was dropped is told of too: what it used is still owed.
+CPU is the time that a database's server has run; memory is what it is allotted while awake and
+what it holds while suspended; storage is its files, awake or not; statements and traffic are
+those of its clients. A database that was dropped is told of too: what it used is still owed.
 
-Costs are shown if [prices] of the configuration sets any; past its spend limit a database has a free
-baseline, which is in its use and not in its cost. Months and days are those of UTC. A crash of
-dormouse loses no CPU, memory or storage, and at most a few seconds' statements and traffic.
+Costs are shown if [prices] of the configuration sets any; past its spend limit a database has a
+free baseline, which is in its use and not in its cost. Months and days are those of UTC. A crash
+of dormouse loses no CPU, memory or storage, and at most a few seconds' statements and traffic.
 
 Examples:
   dormouse usage                        this month, one line for each database

@@ -4,9 +4,11 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use dormouse_api::error::ErrorBody;
-use dormouse_api::model::{By, CreateRequest, Created, Database, EventQuery, UsageQuery, Wishes};
+use dormouse_api::model::{
+    By, Cap, CreateRequest, Created, Database, EventQuery, UsageQuery, Wishes,
+};
 use dormouse_api::{Client, client::ClientError};
-use dormouse_types::DatabaseName;
+use dormouse_types::{DatabaseName, Money, Month};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -89,9 +91,11 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
         name: args.name,
         wishes: args.wishes.into(),
     };
+    let limit = request.wishes.spend_limit;
     let created = client.create(&request).await.map_err(told)?;
     // The result first: it is the only place where the password is for certain.
     output.result(&created, |colours| created_text(&created, colours))?;
+    remark_unpriced(client, &created.name, limit, output).await;
     if !args.no_save {
         credentials::save(data_dir, &created)?;
         output.remark(&format!("or: dormouse connect {}", created.name));
@@ -100,7 +104,7 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
 }
 
 async fn set(client: &Client, args: SetArgs, output: &Output) -> Outcome {
-    let wishes = args.wishes.into();
+    let wishes: Wishes = args.wishes.into();
     if wishes == Wishes::default() {
         let hint = "name at least one, as in: dormouse set shop --units 1..4";
         return Err(ErrorBody::new("invalid", "nothing to change was named").with_hint(hint));
@@ -108,7 +112,26 @@ async fn set(client: &Client, args: SetArgs, output: &Output) -> Outcome {
     let changed = client.set(&args.name, &wishes).await.map_err(told)?;
     output.result(&changed, |colours| {
         format::database(&changed, Timestamp::now(), colours)
-    })
+    })?;
+    remark_unpriced(client, &args.name, wishes.spend_limit, output).await;
+    Ok(())
+}
+
+/// Says so if a spend limit was set where nothing has a price.
+async fn remark_unpriced(
+    client: &Client,
+    name: &DatabaseName,
+    limit: Option<Cap<Money>>,
+    output: &Output,
+) {
+    if let Some(Cap(Some(_))) = limit
+        && let Ok(report) = client.usage(Some(name), UsageQuery::default()).await
+        && report.cost.is_none()
+    {
+        output.remark(
+            "note: this limit is never reached, for [prices] of the configuration are all 0",
+        );
+    }
 }
 
 fn created_text(created: &Created, colours: Colours) -> String {
@@ -170,6 +193,16 @@ fn confirm(name: &DatabaseName) -> Outcome {
 }
 
 async fn usage(client: &Client, args: UsageArgs, output: &Output) -> Outcome {
+    if args.by == Some(By::Minute) && args.name.is_none() {
+        let message = "use by the minute is told of one database at a time";
+        let hint = "name it, as in: dormouse usage shop --by minute";
+        return Err(ErrorBody::new("invalid", message).with_hint(hint));
+    }
+    let now = Month::of(Timestamp::now());
+    if let Some(month) = args.month.filter(|month| *month > now) {
+        let hint = format!("the month now is {now}, in UTC");
+        return Err(ErrorBody::new("invalid", format!("{month} has not begun")).with_hint(hint));
+    }
     let one = if args.name.is_some() {
         By::Day
     } else {
@@ -198,6 +231,13 @@ async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
     };
     if !args.follow {
         let all = client.events(&query).await.map_err(told)?;
+        if all.is_empty() {
+            // one that was never there, and has left nothing
+            if let Some(name) = &query.database {
+                client.database(name).await.map_err(told)?;
+            }
+            output.remark("nothing has happened yet");
+        }
         return output.result(&all, |colours| {
             all.iter()
                 .map(|e| format::event(e, colours) + "\n")

@@ -491,7 +491,8 @@ impl Config {
         Ok(config)
     }
 
-    fn read(path: &Path) -> Outcome<Self> {
+    /// What the file says.
+    pub(crate) fn read(path: &Path) -> Outcome<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             let message = format!("cannot read the configuration file {}: {e}", path.display());
             ErrorBody::new("invalid", message)
@@ -538,7 +539,7 @@ impl Config {
         if let Err(error) = self.spend.ladder().check() {
             return invalid(
                 &format!("[spend]: {error}"),
-                "write them as in 50, 80, 95, 100",
+                "docs/dormouse.example.toml shows what they mean",
             );
         }
         if self

@@ -80,13 +80,21 @@ pub(crate) fn databases(all: &[Database], now: Timestamp, colours: Colours) -> S
             Cell::new(d.state),
             Cell::new(age(d.since, now)).set_alignment(CellAlignment::Right),
             Cell::new(d.sessions).set_alignment(CellAlignment::Right),
-            Cell::new(d.units_range),
+            Cell::new(units(d)),
             Cell::new(d.memory.map_or("-".to_owned(), size)).set_alignment(CellAlignment::Right),
             Cell::new(one_line(&d.reason)),
         ]);
     }
     let styles = std::iter::once(Style::Bold).chain(all.iter().map(|d| style(d.state)));
     lines(&table, styles, colours)
+}
+
+/// The units that its server has, if there is one, and those it may have.
+fn units(d: &Database) -> String {
+    match d.pid {
+        Some(_) => format!("{} of {}", d.units.0, d.units_range),
+        None => d.units_range.to_string(),
+    }
 }
 
 /// `dormouse show`.
@@ -107,7 +115,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
             d.storage.map_or("not known yet".to_owned(), size),
         ),
         ("read-only", or_none(d.read_only.clone())),
-        ("units", format!("{} of {}", d.units.0, d.units_range)),
+        ("units", units(d)),
         ("idle suspend", d.idle_suspend.to_string()),
         ("idle park", d.idle_park.to_string()),
         ("keep awake", d.keep_awake.to_string()),
@@ -197,7 +205,7 @@ pub(crate) fn pool(pool: &PoolStatus) -> String {
 
 /// `dormouse usage`.
 pub(crate) fn usage(report: &UsageReport, colours: Colours) -> String {
-    if report.rows.is_empty() {
+    if report.used == Usage::default() {
         return format!("nothing was used in {}", report.month);
     }
     let time = match report.by {
@@ -272,9 +280,15 @@ fn used(used: &Usage, cost: Option<Money>) -> Vec<String> {
 /// One line of `dormouse events`.
 pub(crate) fn event(e: &Event, colours: Colours) -> String {
     let way = match (e.from, e.to) {
+        // a remark is about no transition
+        _ if e.event == "noted" => String::new(),
         (Some(from), Some(to)) => format!("{from} → {}", colours.paint(style(to), to.as_str())),
         (None, Some(to)) => colours.paint(style(to), to.as_str()),
         _ => String::new(),
+    };
+    let way = match (e.figures.units_before, e.figures.units) {
+        (Some(before), Some(after)) => format!("{} → {} units", before.0, after.0),
+        _ => way,
     };
     let what = match e.event.as_str() {
         "changed" if !way.is_empty() => way,

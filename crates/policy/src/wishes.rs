@@ -67,21 +67,28 @@ impl Wishes {
 )]
 pub struct Cap<T>(pub Option<T>);
 
-impl<T: FromStr> FromStr for Cap<T> {
-    type Err = T::Err;
+/// Why a text is no [`Cap`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}, or none")]
+pub struct InvalidCap<E>(E);
 
-    fn from_str(text: &str) -> Result<Self, T::Err> {
+impl<T: FromStr> FromStr for Cap<T> {
+    type Err = InvalidCap<T::Err>;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "none" {
             return Ok(Self(None));
         }
-        text.parse().map(|limit| Self(Some(limit)))
+        text.parse()
+            .map(|limit| Self(Some(limit)))
+            .map_err(InvalidCap)
     }
 }
 
 impl<T: FromStr> TryFrom<String> for Cap<T> {
-    type Error = T::Err;
+    type Error = InvalidCap<T::Err>;
 
-    fn try_from(text: String) -> Result<Self, T::Err> {
+    fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }
 }
@@ -122,6 +129,7 @@ mod tests {
         assert_eq!(after.storage_quota, None);
         assert_eq!(after.spend_limit, Some(Money(12_500_000)));
         assert!(after.prewake);
-        assert!("some".parse::<Cap<Money>>().is_err());
+        let refused = "some".parse::<Cap<Money>>().unwrap_err().to_string();
+        assert!(refused.ends_with("(12.50), or none"), "{refused}");
     }
 }

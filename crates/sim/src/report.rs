@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use dormouse_policy::spend::Prices;
 use dormouse_policy::{Spec, Wishes};
 use dormouse_types::{Delay, Money, UnitRange};
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub struct Report {
     pub machines: Machines,
     /// The policy that was asked for; `null` where each database has its own.
     pub policy: Policy,
+    /// What CPU and memory cost.
+    pub prices: Prices,
     /// What it came to.
     pub figures: Figures,
     /// The same by how databases are used.
@@ -173,6 +176,7 @@ impl Report {
             },
             machines: simulation.machines,
             policy: policy(wishes),
+            prices: simulation.prices.clone(),
             figures: Figures::of(tally),
             kinds: kinds(tally),
             sample: sampled.first().map_or(0, |(_, tally)| tally.databases),
@@ -284,25 +288,47 @@ impl fmt::Display for Report {
             seed,
             hosts,
         } = &self.fleet;
-        let days = database_days / (*databases).max(1) as f64;
         let origin = seed.map_or("as recorded".to_owned(), |seed| format!("seed {seed}"));
-        let machines = if *hosts == 1 {
-            "1 machine".to_owned()
-        } else {
-            format!("{hosts} machines")
+        let machines = match hosts {
+            1 => "1 machine that starts".to_owned(),
+            _ => format!("{hosts} machines that start"),
+        };
+        let plural = if *databases == 1 { "" } else { "s" };
+        writeln!(
+            f,
+            "fleet     {} database{plural} for {}, {origin}, on {machines} {} servers at once",
+            grouped(*databases),
+            span(24.0 * database_days / (*databases).max(1) as f64),
+            self.machines.starts_at_once
+        )?;
+        let word = |told: Option<String>, own: &str| told.unwrap_or_else(|| own.to_owned());
+        let Policy {
+            idle_suspend,
+            idle_park,
+            units,
+        } = self.policy;
+        writeln!(
+            f,
+            "policy    suspend after {}, park after {}, units {}",
+            word(idle_suspend.map(|d| d.to_string()), "its own delay"),
+            word(idle_park.map(|d| d.to_string()), "its own delay"),
+            word(units.map(|u| u.to_string()), "its own"),
+        )?;
+        self.figures.fmt(f)?;
+        let Prices {
+            currency,
+            cpu_hour,
+            memory_gib_hour,
+            ..
+        } = &self.prices;
+        let currency = match currency.as_str() {
+            "" => String::new(),
+            currency => format!(", in {currency}"),
         };
         writeln!(
             f,
-            "fleet     {} databases for {days:.1} days, {origin}, on {machines} that start {} servers at once",
-            grouped(*databases),
-            self.machines.starts_at_once
+            "          at {cpu_hour} an hour of CPU and {memory_gib_hour} a GiB-hour of memory{currency}"
         )?;
-        let [suspend, park, units] = self.policy.words();
-        writeln!(
-            f,
-            "policy    suspend after {suspend}, park after {park}, units {units}"
-        )?;
-        self.figures.fmt(f)?;
         writeln!(f)?;
         write!(f, "{}", self.kinds_table())?;
         if self.alternatives.is_empty() {
@@ -437,8 +463,20 @@ impl Report {
     }
 }
 
-/// Whole cents are enough to compare.
+/// A time in its largest unit.
+fn span(hours: f64) -> String {
+    match hours {
+        24.0.. => format!("{:.1} days", hours / 24.0),
+        1.0.. => format!("{hours:.1} hours"),
+        _ => format!("{:.1} minutes", hours * 60.0),
+    }
+}
+
+/// Whole cents are enough to compare, unless there are few.
 fn cents(money: Money) -> String {
+    if money.0 < 100_000 {
+        return format!("0.{:04}", (money.0 + 50) / 100);
+    }
     let cents = (money.0 + 5000) / 10_000;
     format!("{}.{:02}", grouped(cents / 100), cents % 100)
 }

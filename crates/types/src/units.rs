@@ -22,7 +22,7 @@ impl Bytes {
 
 /// Why a text is no [`Bytes`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a size: write a number with KiB, MiB, GiB or TiB (512MiB, 20GiB)")]
+#[error("'{0}' is not a size: write a whole number with KiB, MiB, GiB or TiB (512MiB, 20GiB)")]
 pub struct InvalidBytes(String);
 
 /// The units in which sizes are written, the largest first.

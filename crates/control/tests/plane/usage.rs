@@ -233,6 +233,16 @@ fn a_limit_that_is_raised_or_lifted_holds_soon() {
             "{}",
             last(&run)
         );
+        // and for one that sleeps, of which nothing is counted meanwhile
+        run.plane.park(&shop).await.unwrap();
+        tokio::time::sleep(70 * S).await;
+        let wishes = dormouse_control::Wishes {
+            spend_limit: Some("0.000001".parse().unwrap()),
+            ..dormouse_control::Wishes::default()
+        };
+        run.plane.set(&shop, wishes).await.unwrap();
+        tokio::time::sleep(S).await;
+        assert!(last(&run).contains("slowed to 1 unit"), "{}", last(&run));
     });
 }
 

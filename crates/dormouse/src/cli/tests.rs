@@ -61,6 +61,11 @@ fn what_is_wrong_is_said_with_the_rule() {
     assert!(refusal("dormouse create Shop").contains("1 to 63 of a-z"));
     assert!(refusal("dormouse create shop --idle-park 5").contains("10s, 5m"));
     assert!(refusal("dormouse create shop --units 4..1").contains("MIN..MAX"));
+    assert!(refusal("dormouse set shop --spend-limit -1").contains("(12.50), or none"));
+    assert!(refusal("dormouse set shop --storage-quota 20GB").contains("20GiB), or none"));
+    assert!(refusal("dormouse usage --by hour").contains("month, day or minute"));
+    assert!(refusal("dormouse simulate --days 0").contains("from 1 to 3660"));
+    assert!(refusal("dormouse events --limit many").contains("from 1 to 10000"));
     assert!(refusal("dormouse up --listen 3306").contains("IP:PORT"));
     assert!(refusal("dormouse nap shop").contains("unrecognized subcommand"));
 }
@@ -81,5 +86,10 @@ fn every_command_has_help() {
     let mut command = Cli::command();
     for sub in command.get_subcommands_mut() {
         assert!(sub.get_about().is_some(), "{} has no help", sub.get_name());
+        // clap breaks what is longer than a hundred columns
+        let after = sub.get_after_help().map(ToString::to_string);
+        for line in after.iter().flat_map(|text| text.lines()) {
+            assert!(line.len() <= 100, "{}: {line}", sub.get_name());
+        }
     }
 }

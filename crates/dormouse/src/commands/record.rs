@@ -79,7 +79,8 @@ fn entry(event: &Event) -> Option<Entry> {
     let what = match event.event.as_str() {
         "created" => What::Created,
         "changed" => What::Changed,
-        "refused" => What::Refused,
+        // that of a size is none of a sleep
+        "refused" if event.figures.units.is_none() => What::Refused,
         "dropped" => What::Dropped,
         _ => return None,
     };

@@ -1,5 +1,6 @@
 //! `simulate`: lets a fleet live through its days on all cores. No running dormouse is needed.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -8,17 +9,24 @@ use std::time::Instant;
 
 use dormouse_api::ErrorBody;
 use dormouse_api::model::Wishes;
+use dormouse_policy::spend::Prices;
 use dormouse_sim::model::usual_prices;
 use dormouse_sim::{Fleet, Report, Simulation, Tally, Trace};
+use dormouse_types::Money;
 
 use crate::Outcome;
 use crate::cli::SimulateArgs;
+use crate::config::Config;
 use crate::output::Output;
 
 /// Runs the command.
 pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Outcome {
     let began = Instant::now();
-    let simulation = Simulation::new(fleet(args)?, usual_prices(), began);
+    let prices = match &args.config {
+        Some(path) => prices(path)?,
+        None => usual_prices(),
+    };
+    let simulation = Simulation::new(fleet(args)?, prices, began);
     let wishes = Wishes {
         idle_suspend: args.idle_suspend,
         idle_park: args.idle_park,
@@ -32,6 +40,28 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Outcome {
         began.elapsed().as_secs_f64()
     ));
     Ok(())
+}
+
+/// What a configuration says that CPU and memory cost.
+fn prices(path: &Path) -> Outcome<Prices> {
+    let Prices {
+        currency,
+        cpu_hour,
+        memory_gib_hour,
+        ..
+    } = Config::read(path)?.prices;
+    let prices = Prices {
+        currency,
+        cpu_hour,
+        memory_gib_hour,
+        ..Prices::default()
+    };
+    if prices.cpu_hour == Money(0) && prices.memory_gib_hour == Money(0) {
+        let message = format!("{} gives CPU and memory no prices", path.display());
+        let hint = "set cpu_hour or memory_gib_hour in its [prices], or leave --config out";
+        return Err(ErrorBody::new("invalid", message).with_hint(hint));
+    }
+    Ok(prices)
 }
 
 fn fleet(args: &SimulateArgs) -> Outcome<Fleet> {
@@ -53,16 +83,19 @@ fn fleet(args: &SimulateArgs) -> Outcome<Fleet> {
 }
 
 fn read(path: &Path) -> Outcome<Trace> {
-    let invalid = |e: &dyn std::fmt::Display| {
-        ErrorBody::new("invalid", format!("{} is no trace: {e}", path.display()))
-            .with_hint("`dormouse events --trace` writes one; docs/simulator.md describes them")
+    let hint = "`dormouse events --trace > FILE` writes one; docs/simulator.md describes them";
+    let invalid = |what: &dyn Display, e: &dyn Display| {
+        ErrorBody::new("invalid", format!("{what} is no trace: {e}")).with_hint(hint)
     };
     if path == Path::new("-") {
-        return Trace::read(std::io::stdin().lock()).map_err(|e| invalid(&e));
+        let read = Trace::read(std::io::stdin().lock());
+        return read.map_err(|e| invalid(&"standard input", &e));
     }
-    let file = File::open(path)
-        .map_err(|e| ErrorBody::new("machine", format!("cannot read {}: {e}", path.display())))?;
-    Trace::read(BufReader::new(file)).map_err(|e| invalid(&e))
+    let file = File::open(path).map_err(|e| {
+        let message = format!("cannot read {}: {e}", path.display());
+        ErrorBody::new("machine", message).with_hint(hint)
+    })?;
+    Trace::read(BufReader::new(file)).map_err(|e| invalid(&path.display(), &e))
 }
 
 /// The fleet as asked, and other policies on a sample of it. Machines are handed to threads one by

@@ -76,14 +76,14 @@ fn the_list_is_a_table_with_a_line_for_each_database() {
     let mut night = shop();
     night.name = "night-shift".parse().unwrap();
     night.state = State::Parked;
-    night.memory = None;
+    (night.memory, night.pid) = (None, None);
     night.sessions = 0;
     night.reason = "idle\nfor long".to_owned();
     let text = databases(&[shop(), night], at("2026-01-01T00:02:05Z"), Colours::Off);
     let expected = "\
-NAME         STATE   FOR     SESSIONS  UNITS  MEMORY  BECAUSE
-shop         active  2m 05s        12  1..2   36 MiB  a statement arrived
-night-shift  parked  2m 05s         0  1..2        -  idle; for long
+NAME         STATE   FOR     SESSIONS  UNITS      MEMORY  BECAUSE
+shop         active  2m 05s        12  1 of 1..2  36 MiB  a statement arrived
+night-shift  parked  2m 05s         0  1..2            -  idle; for long
 ";
     assert_eq!(text, expected);
 }
@@ -143,6 +143,12 @@ fn an_event_is_one_line() {
     assert!(event(&entry, Colours::Off).contains("  shop  refused parked → active  [demand]"));
     (entry.from, entry.to) = (None, None);
     assert!(event(&entry, Colours::Off).contains("  shop  refused  [demand]"));
+    (entry.from, entry.to) = (Some(State::Active), Some(State::Active));
+    entry.event = "noted".to_owned();
+    assert!(event(&entry, Colours::Off).contains("  shop  noted  [demand]"));
+    entry.event = "scaled".to_owned();
+    (entry.figures.units_before, entry.figures.units) = (Some(Units(1)), Some(Units(3)));
+    assert!(event(&entry, Colours::Off).contains("  shop  scaled 1 → 3 units  [demand]"));
 }
 
 #[test]
@@ -197,6 +203,6 @@ fn usage_is_a_table_with_a_sum_and_costs_if_there_are_prices() {
     let text = usage(&report, Colours::Off);
     assert!(!text.contains("COST") && !text.contains("DAY"), "{text}");
     assert_eq!(text.lines().count(), 2);
-    report.rows.clear();
+    report.used = Usage::default();
     assert_eq!(usage(&report, Colours::Off), "nothing was used in 2026-03");
 }
