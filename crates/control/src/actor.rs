@@ -51,6 +51,8 @@ pub(crate) struct Actor {
     run: Run,
     /// When its server's process was started or first seen.
     born: Instant,
+    /// When the driver was last asked about it.
+    looked: Instant,
     gate: Gate,
     opened: Option<Instant>,
     suspend_denied: Option<Denied>,
@@ -102,6 +104,7 @@ impl Actor {
             since: now.checked_sub(age).unwrap_or(now),
             run: Run::Stopped,
             born: now,
+            looked: now,
             gate: Gate::Shut,
             opened: None,
             suspend_denied: None,
@@ -139,7 +142,7 @@ impl Actor {
                 return;
             };
             Box::pin(self.look()).await;
-            self.learn_habits();
+            Box::pin(self.learn_habits()).await;
         }
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
@@ -164,7 +167,8 @@ impl Actor {
         }
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&mut self) -> Plan {
+        self.reconsider();
         decide(&self.database.spec(), &self.observe(), now())
     }
 
@@ -195,7 +199,7 @@ impl Actor {
             self.database.satisfied();
         }
         let demanded = u32::from(self.database.demanded());
-        let order = self.database.current_order();
+        let order = self.database.current_order(self.gate);
         let view = self.database.view();
         Observed {
             state: view.state,
@@ -240,12 +244,9 @@ impl Actor {
                 None => std::future::pending().await,
             }
         };
-        let until = if self.run == Run::Running {
-            let tick = now() + TICK;
-            Some(until.map_or(tick, |until| until.min(tick)))
-        } else {
-            until
-        };
+        // whoever comes meanwhile does not put it off
+        let tick = (self.run == Run::Running && process.is_some()).then(|| self.looked + TICK);
+        let until = until.into_iter().chain(tick).min();
         let timer = until.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         let timer = async {
             match timer {
@@ -255,7 +256,7 @@ impl Actor {
         };
         let database = Arc::clone(&self.database);
         tokio::select! {
-            () = database.nudge.notified() => return,
+            () = database.nudge.notified() => if tick.is_none_or(|tick| now() < tick) { return },
             () = timer => {}
             () = ended => {
                 *watch = None;
@@ -296,6 +297,8 @@ impl Actor {
                 warn!(database = %self.database.name, %instance, ?limit, "cannot look at the instance in time")
             }
         }
+        self.looked = now();
+        self.note_room();
         let after = self.database.view().process;
         if before.is_some() && before != after {
             self.failures = self.failures.died(lived, now());

@@ -118,6 +118,9 @@ impl Plane {
                 judge(&self.world, &database, used).await;
             }
             self.world.restrict(&database);
+            if spec.spend_limit != before.spend_limit {
+                self.world.metering.reconsider(&database);
+            }
         }
         self.show(name)
     }

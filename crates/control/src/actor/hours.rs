@@ -1,5 +1,6 @@
 //! What the clock asks of a database: its timetable, its server's own events, its habits.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use dormouse_policy::lifecycle::Agenda;
@@ -11,7 +12,7 @@ use tracing::warn;
 
 use super::Actor;
 use crate::meter::Moment;
-use crate::{Cause, Event, EventFilter, EventKind};
+use crate::{Cause, Error, Event, EventFilter, EventKind};
 
 /// How long after the moment at which an event is due a server is given to begin with it.
 const BEGINNING: SignedDuration = SignedDuration::from_secs(3);
@@ -64,7 +65,7 @@ impl Actor {
     }
 
     /// Learns from the ledger when it is wanted, once a day.
-    pub(super) fn learn_habits(&mut self) {
+    pub(super) async fn learn_habits(&mut self) {
         if !self.database.spec().prewake {
             self.habits = None;
             return;
@@ -82,9 +83,14 @@ impl Actor {
             after: None,
             limit: LEARN_FROM,
         };
-        match self.world.catalog.events(&filter) {
-            Ok(events) => {
-                let pattern = Pattern::learn(&wanted(&events), zone, now);
+        let (world, zone) = (Arc::clone(&self.world), zone.clone());
+        let learn = move || {
+            let events = world.catalog.events(&filter)?;
+            Ok::<_, Error>(Pattern::learn(&wanted(&events), &zone, now))
+        };
+        let learnt = tokio::task::spawn_blocking(learn).await;
+        match learnt.unwrap_or(Err(Error::Stopping)) {
+            Ok(pattern) => {
                 self.habits = Some(Box::new(Habits {
                     learnt: today,
                     pattern,

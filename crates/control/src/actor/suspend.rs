@@ -49,7 +49,7 @@ impl Actor {
         self.pardoned = false;
         self.show(State::Suspended, &act.reason);
         self.record(State::Active, &act, began).await;
-        self.learn_habits();
+        Box::pin(self.learn_habits()).await;
         Done::Again
     }
 

@@ -44,7 +44,6 @@ impl Actor {
         let lost = self.restore_globals().await;
         drop(admitted);
         self.marked_stale().await;
-        self.pardon(&act);
         self.open(&act.reason);
         self.grow();
         self.forget_denials();
@@ -111,7 +110,6 @@ impl Actor {
                 .await;
             return Done::Again;
         }
-        self.pardon(&act);
         self.open(&act.reason);
         self.failures = self.failures.started();
         self.grow();
@@ -121,13 +119,16 @@ impl Actor {
     }
 
     /// An order makes it awake though it may not be used: to read what is in it, or to remove it.
-    fn pardon(&mut self, act: &Act) {
-        self.pardoned = act.cause == Cause::Operator;
+    /// That excuses what is spent already, not what another month's limit is for.
+    pub(super) fn reconsider(&mut self) {
+        let asleep = self.database.rung() == Rung::Asleep;
+        self.pardoned = asleep
+            && (self.pardoned || self.database.current_order(self.gate) == Some(Order::Wake));
     }
 
     /// Whether it may not be used now.
     pub(super) fn barred(&self) -> bool {
-        self.database.view().rung == Rung::Asleep && !self.pardoned
+        self.database.rung() == Rung::Asleep && !self.pardoned
     }
 
     /// Tells those who wait, and those who come, that it may not be used.
@@ -163,5 +164,6 @@ impl Actor {
     fn forget_denials(&mut self) {
         self.suspend_denied = None;
         self.park_denied = None;
+        self.size.forget_denials();
     }
 }
