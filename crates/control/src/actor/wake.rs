@@ -7,12 +7,14 @@ use dormouse_policy::lifecycle::{Gate, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
+use tokio::sync::SemaphorePermit;
 use tracing::{error, warn};
 
 use super::warm_up::Asked;
 use super::{Actor, Done, PAUSE};
 use crate::Error;
-use crate::world::{now, within};
+use crate::warm::{Importance, admit};
+use crate::world::{World, now, within};
 
 impl Actor {
     /// Starts the server and opens the traffic. Those who hold statements wait through a few
@@ -31,7 +33,7 @@ impl Actor {
         self.show(State::Waking, &act.reason);
         self.mark_stale();
         let world = Arc::clone(&self.world);
-        let Ok(admitted) = world.admission.acquire().await else {
+        let Ok(admitted) = self.admitted(&world, act.cause).await else {
             return Done::Again;
         };
         if let Err(reason) = self.apply(Run::Running, world.config.deadlines.start).await {
@@ -55,6 +57,26 @@ impl Actor {
                 .await;
         }
         Done::Again
+    }
+
+    /// Waits until its server may start. One that the clock wakes may be one of many at this moment:
+    /// whoever has a statement waiting goes first.
+    async fn admitted<'w>(
+        &mut self,
+        world: &'w World,
+        cause: Cause,
+    ) -> Result<SemaphorePermit<'w>, Error> {
+        self.insists = false;
+        if cause == Cause::Schedule {
+            let background = async {
+                let admitted = admit(world, Importance::Background).await;
+                admitted.map_err(|error| error.to_string())
+            };
+            if let Ok(admitted) = self.unless_wanted(background).await {
+                return Ok(admitted);
+            }
+        }
+        admit(world, Importance::Awaited).await
     }
 
     async fn start_failed(&mut self, reason: String, began: std::time::Instant) {
