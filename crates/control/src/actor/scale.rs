@@ -36,6 +36,7 @@ const LETTING_GO: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Size {
     window: Window,
+    range: Option<UnitRange>,
     changed: Option<Instant>,
     shrinking: Option<Shrinking>,
     /// When there was no room to grow, last and as the ledger was told last.
@@ -93,7 +94,7 @@ impl Size {
         self.shrinking = None;
     }
 
-    /// What was denied to the server before says nothing of this one.
+    /// What was denied before says nothing of another range, or another server.
     pub(super) fn forget_denials(&mut self) {
         self.no_room = None;
         self.grow_denied = None;
@@ -119,6 +120,9 @@ impl Actor {
         let now = now();
         let units = self.database.view().units;
         let range = self.range();
+        if self.size.range.replace(range) != Some(range) {
+            self.size.forget_denials();
+        }
         let own = autoscale::decide(range, units, &self.size.window, self.size.changed, now);
         match own {
             Some(step) if step.units > units && self.may_grow(now) => self.grow_to(step, now).await,

@@ -148,6 +148,33 @@ fn memory_that_is_not_let_go_leaves_all_as_it_was() {
 }
 
 #[test]
+fn a_new_range_is_tried_though_the_old_one_could_not_be_had() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..4")).await.unwrap();
+        let _busy = run.busy(&shop);
+        run.demand(&shop, 900);
+        run.until_units(&shop, 2).await;
+        let instance = run.status(&shop).instance;
+        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = true);
+        run.demand(&shop, 0);
+        tokio::time::sleep(1000 * S).await;
+        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = false);
+        let wishes = Wishes {
+            units: Some("1..1".parse().unwrap()),
+            ..Wishes::default()
+        };
+        run.plane.set(&shop, wishes).await.unwrap();
+        let took = run.until_units(&shop, 1).await;
+        assert!(took < 2 * S, "{took:?}");
+    });
+    no_violations(&machine);
+}
+
+#[test]
 fn load_that_comes_back_ends_a_shrink() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
