@@ -419,8 +419,9 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
     }
     let wait = seen.failures.retry_at().filter(|at| *at > now);
     match seen.gate {
-        Gate::Shut if seen.load.held == 0 => Plan::rest(None),
+        Gate::Shut if seen.load.held == 0 && !called(seen, now) => Plan::rest(called_at(seen, now)),
         _ if wait.is_some() => Plan::rest(wait),
+        Gate::Shut if seen.load.held == 0 => Plan::act(Verb::Start, Cause::Schedule, DUE),
         Gate::Shut => Plan::act(Verb::Start, Cause::Demand, "a statement arrived"),
         Gate::Open | Gate::Refusing => Plan::act(
             Verb::Rearm,
