@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
-    Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
+    Denied, Failures, Gate, LIMIT, Load, Notes, Observed, Server as ServerIs,
 };
 use dormouse_policy::{Act, Cause, Plan, Reason, Verb, decide};
 use dormouse_types::{State, Target};
@@ -333,11 +333,9 @@ impl Actor {
         self.world.metered(&self.database, seen.cpu);
     }
 
-    /// Lets statements flow, and calls the state active.
+    /// Lets statements flow, unless it may not be used, and calls the state active.
     fn open(&mut self, reason: impl Display) {
-        self.gate = Gate::Open;
         self.opened = Some(now());
-        self.database.satisfied();
         self.show(State::Active, reason);
         if self.database.view().notes() == Notes::Fresh {
             if self.staling.is_none() {
@@ -346,6 +344,11 @@ impl Actor {
             self.database
                 .change(|v| Arc::make_mut(&mut v.noted).fresh = false);
         }
+        if self.barred() {
+            return self.refuse(LIMIT);
+        }
+        self.gate = Gate::Open;
+        self.database.satisfied();
         let target = Target {
             instance: self.database.instance,
             generation: self.database.view().generation,
@@ -354,6 +357,13 @@ impl Actor {
         };
         self.world.traffic.open(&self.database.name, target);
         self.world.storage.nudge.notify_one();
+    }
+
+    /// Tells those who wait, and those who come, why they get nothing.
+    fn refuse(&mut self, reason: &str) {
+        self.world.traffic.refuse(&self.database.name, reason);
+        self.gate = Gate::Refusing;
+        self.database.satisfied();
     }
 
     /// Holds statements. If it must be, those that run are waited for, and what comes meanwhile does

@@ -496,7 +496,7 @@ fn settle(seen: &Observed, state: State) -> Plan {
 }
 
 /// Why a database that may not be used sleeps.
-const LIMIT: &str = "its spend limit of this month is used up";
+pub const LIMIT: &str = "its spend limit of this month is used up";
 
 fn bar() -> Plan {
     Plan::act(Verb::Bar, Cause::Limit, LIMIT)

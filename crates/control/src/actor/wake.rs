@@ -157,9 +157,7 @@ impl Actor {
     pub(super) async fn bar(&mut self, act: Act) -> Done {
         let state = self.database.state();
         let reason = act.reason.to_string();
-        self.world.traffic.refuse(&self.database.name, &reason);
-        self.gate = Gate::Refusing;
-        self.database.satisfied();
+        self.refuse(&reason);
         self.record_refusal(state, act.cause, &reason, now()).await;
         Done::Again
     }
@@ -170,9 +168,7 @@ impl Actor {
         let reason = format!("{}: {}", act.reason, self.last_failure);
         error!(database = %self.database.name, reason, "given up; it is tried again on demand");
         self.show(State::Failed, &reason);
-        self.world.traffic.refuse(&self.database.name, &reason);
-        self.gate = Gate::Refusing;
-        self.database.satisfied();
+        self.refuse(&reason);
         let told = Error::Server {
             database: self.database.name.clone(),
             reason: reason.clone(),

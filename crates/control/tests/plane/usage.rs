@@ -289,6 +289,36 @@ fn an_order_to_wake_opens_what_a_veto_keeps_from_its_sleep() {
 }
 
 #[test]
+fn what_may_not_be_used_is_not_opened_by_a_veto_nor_by_a_new_start() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (config, limited) = asleep_at_its_limit(dir.path());
+    let shop = name("shop");
+    let next = PlaneConfig {
+        calendar: at("2026-03-31T20:00:00Z"),
+        ..config.clone()
+    };
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, config).await.unwrap();
+        run.plane.create(&shop, limited).await.unwrap();
+        run.lanes.veto(&shop, &[(7, "user_variable")]);
+        run.lanes.capture_takes(2 * S);
+        tokio::time::sleep(1800 * S).await;
+        for _ in 0..3600 {
+            run.query(&shop).await.unwrap_err();
+            tokio::time::sleep(S).await;
+        }
+        assert_eq!(run.state(&shop), State::Active);
+    });
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, next).await.unwrap();
+        run.query(&shop).await.unwrap_err();
+        run.until(&shop, State::Parked).await;
+        run.query(&shop).await.unwrap_err();
+    });
+}
+
+#[test]
 fn a_limit_that_is_lifted_opens_at_once() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
