@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use dormouse_policy::lifecycle::Agenda;
 use dormouse_policy::schedule::{self, EVENT_LEAD, PATTERN_LEAD, Pattern};
-use dormouse_types::State;
+use dormouse_types::{Events, State};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
@@ -62,6 +62,26 @@ impl Actor {
             agenda.changes_at = agenda.changes_at.into_iter().chain(instant(to)).min();
         }
         (agenda, asked.reason)
+    }
+
+    /// Leaves out an event that should have begun and has not: it would wake its database again and
+    /// again.
+    pub(super) fn ahead(&self, events: Events) -> Events {
+        let began = |at: &Timestamp| self.is_within(*at, -BEGINNING);
+        Events {
+            next: events.next.filter(|at| !began(at)),
+            ..events
+        }
+    }
+
+    /// Whether a database that sleeps would be woken at once for an event at this moment.
+    pub(super) fn is_due(&self, event: Timestamp) -> bool {
+        self.is_within(event, EVENT_LEAD)
+    }
+
+    fn is_within(&self, at: Timestamp, time: SignedDuration) -> bool {
+        let wait = at.as_millisecond().saturating_sub(self.world.moment().wall);
+        i128::from(wait) <= time.as_millis()
     }
 
     /// Learns from the ledger when it is wanted, once a day.

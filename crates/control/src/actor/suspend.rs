@@ -90,6 +90,10 @@ impl Actor {
         if events.running && !self.insists {
             return Err(Hitch::Failed("one of its events is running".to_owned()));
         }
+        let events = self.ahead(events);
+        if let Some(at) = events.next.filter(|at| self.is_due(*at) && !self.insists) {
+            return Err(Hitch::Failed(format!("an event is due at {at}")));
+        }
         let noted = Noted {
             accounts,
             schemas: Some(schemas),

@@ -46,6 +46,31 @@ fn a_timetable_wakes_a_database_and_keeps_it_awake() {
 }
 
 #[test]
+fn it_does_not_fall_asleep_just_before_an_event() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, early(dir.path())).await.unwrap();
+        let shop = name("shop");
+        machine.set(|m| m.next_event = "2026-03-02T07:59:12Z".parse().ok());
+        run.plane.create(&shop, spec("10s", "1h")).await.unwrap();
+        sleep(15 * S).await;
+        machine.set(|m| m.next_event = "2026-03-02T08:30:00Z".parse().ok());
+        run.until(&shop, State::Suspended).await;
+        sleep(3600 * S).await;
+        assert_eq!(
+            run.ledger(&shop)[1..],
+            [
+                "refused active suspended failed: an event is due at 2026-03-02T07:59:12Z",
+                "changed active suspended idle: idle for 15 s",
+                "changed suspended active schedule: an event is due Mon 08:30",
+                "changed active suspended idle: idle for 10 s",
+            ]
+        );
+    });
+}
+
+#[test]
 fn a_statement_does_not_wait_for_those_that_the_clock_wakes() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
