@@ -12,18 +12,17 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
-    Denied, Failures, Gate, Load, Notes, Observed, Server as ServerIs,
+    Denied, Failures, Gate, LIMIT, Load, Notes, Observed, Server as ServerIs,
 };
-use dormouse_policy::{Act, Cause, Plan, Reason, Verb, decide};
+use dormouse_policy::{Act, Cause, Plan, Verb, decide};
 use dormouse_types::{State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
-use crate::catalog::{Change, Entry, Sync};
 use crate::database::Database;
 use crate::world::{World, now, within};
-use crate::{Error, EventKind, Figures};
+use crate::{Error, Figures};
 use scale::{Size, TICK};
 use warm_up::Asked;
 
@@ -35,6 +34,7 @@ mod settle;
 mod suspend;
 mod wake;
 mod warm_up;
+mod written;
 
 /// How long to wait after something failed that should not.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -51,6 +51,8 @@ pub(crate) struct Actor {
     run: Run,
     /// When its server's process was started or first seen.
     born: Instant,
+    /// When the driver was last asked about it.
+    looked: Instant,
     gate: Gate,
     opened: Option<Instant>,
     suspend_denied: Option<Denied>,
@@ -102,6 +104,7 @@ impl Actor {
             since: now.checked_sub(age).unwrap_or(now),
             run: Run::Stopped,
             born: now,
+            looked: now,
             gate: Gate::Shut,
             opened: None,
             suspend_denied: None,
@@ -139,7 +142,7 @@ impl Actor {
                 return;
             };
             Box::pin(self.look()).await;
-            self.learn_habits();
+            Box::pin(self.learn_habits()).await;
         }
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
@@ -164,7 +167,8 @@ impl Actor {
         }
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&mut self) -> Plan {
+        self.reconsider();
         decide(&self.database.spec(), &self.observe(), now())
     }
 
@@ -195,7 +199,7 @@ impl Actor {
             self.database.satisfied();
         }
         let demanded = u32::from(self.database.demanded());
-        let order = self.database.current_order();
+        let order = self.database.current_order(self.gate);
         let view = self.database.view();
         Observed {
             state: view.state,
@@ -240,12 +244,9 @@ impl Actor {
                 None => std::future::pending().await,
             }
         };
-        let until = if self.run == Run::Running {
-            let tick = now() + TICK;
-            Some(until.map_or(tick, |until| until.min(tick)))
-        } else {
-            until
-        };
+        // whoever comes meanwhile does not put it off
+        let tick = (self.run == Run::Running && process.is_some()).then(|| self.looked + TICK);
+        let until = until.into_iter().chain(tick).min();
         let timer = until.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         let timer = async {
             match timer {
@@ -255,7 +256,7 @@ impl Actor {
         };
         let database = Arc::clone(&self.database);
         tokio::select! {
-            () = database.nudge.notified() => return,
+            () = database.nudge.notified() => if tick.is_none_or(|tick| now() < tick) { return },
             () = timer => {}
             () = ended => {
                 *watch = None;
@@ -296,6 +297,8 @@ impl Actor {
                 warn!(database = %self.database.name, %instance, ?limit, "cannot look at the instance in time")
             }
         }
+        self.looked = now();
+        self.note_room();
         let after = self.database.view().process;
         if before.is_some() && before != after {
             self.failures = self.failures.died(lived, now());
@@ -330,11 +333,9 @@ impl Actor {
         self.world.metered(&self.database, seen.cpu);
     }
 
-    /// Lets statements flow, and calls the state active.
+    /// Lets statements flow, unless it may not be used, and calls the state active.
     fn open(&mut self, reason: impl Display) {
-        self.gate = Gate::Open;
         self.opened = Some(now());
-        self.database.satisfied();
         self.show(State::Active, reason);
         if self.database.view().notes() == Notes::Fresh {
             if self.staling.is_none() {
@@ -343,6 +344,11 @@ impl Actor {
             self.database
                 .change(|v| Arc::make_mut(&mut v.noted).fresh = false);
         }
+        if self.barred() {
+            return self.refuse(LIMIT);
+        }
+        self.gate = Gate::Open;
+        self.database.satisfied();
         let target = Target {
             instance: self.database.instance,
             generation: self.database.view().generation,
@@ -351,6 +357,13 @@ impl Actor {
         };
         self.world.traffic.open(&self.database.name, target);
         self.world.storage.nudge.notify_one();
+    }
+
+    /// Tells those who wait, and those who come, why they get nothing.
+    fn refuse(&mut self, reason: &str) {
+        self.world.traffic.refuse(&self.database.name, reason);
+        self.gate = Gate::Refusing;
+        self.database.satisfied();
     }
 
     /// Holds statements. If it must be, those that run are waited for, and what comes meanwhile does
@@ -408,128 +421,6 @@ impl Actor {
                 done = &mut doing => return done.map_err(Hitch::Failed),
                 () = self.database.nudge.notified() => {}
             }
-        }
-    }
-
-    /// Changes the state as everybody sees it; [`Actor::record`] writes it down.
-    fn show(&mut self, state: State, reason: impl Display) {
-        if self.database.state() != state {
-            self.since = now();
-        }
-        self.database.change(|v| {
-            if v.state != state {
-                v.since = Timestamp::now();
-            }
-            v.state = state;
-            v.reason = reason.to_string();
-        });
-        self.world.metered(&self.database, None);
-    }
-
-    /// The state as everybody sees it, to be written down.
-    fn state_change(&self) -> Change {
-        let view = self.database.view();
-        Change::State {
-            name: self.database.name.clone(),
-            state: view.state,
-            since: view.since,
-            generation: view.generation,
-            units: view.units,
-            reason: view.reason,
-        }
-    }
-
-    /// Shows a state of transition and writes it down, with whatever belongs to it.
-    async fn intend(&mut self, state: State, reason: &Reason) -> Result<(), Error> {
-        self.show(state, reason);
-        self.world
-            .catalog
-            .write(Sync::Soon, vec![self.state_change()])
-            .await
-    }
-
-    /// Writes down the state, and in the ledger how it came about.
-    async fn record(&mut self, from: State, act: &Act, began: Instant) {
-        let state = self.database.state();
-        let changed = EventKind::Changed;
-        let mut entry = self.entry(changed, from, state, act.cause, &act.reason, began);
-        entry.figures.idle_ms = act.reason.idle().map(millis);
-        self.write_down(entry).await;
-    }
-
-    /// Writes down the state, and in the ledger that something was not done.
-    async fn record_refusal(&mut self, to: State, cause: Cause, reason: &str, began: Instant) {
-        let state = self.database.state();
-        self.write_down(self.entry(EventKind::Refused, state, to, cause, reason, began))
-            .await;
-    }
-
-    async fn write_down(&mut self, entry: Entry) {
-        self.marked_stale().await;
-        let changes = vec![
-            self.state_change(),
-            Change::Ledger(Box::new(entry)),
-            Change::Meter(self.database.shared_meter()),
-        ];
-        let written = self.world.catalog.write(Sync::Soon, changes).await;
-        self.complain(written);
-    }
-
-    /// Begins to write down that what is noted is about to be out of date, with the state. It must
-    /// outlive a loss of power: an old password must not come back with it.
-    fn mark_stale(&mut self) {
-        let changes = vec![
-            self.state_change(),
-            Change::Stale(self.database.name.clone()),
-            Change::Meter(self.database.shared_meter()),
-        ];
-        let fresh = self.database.view().notes() == Notes::Fresh;
-        let sync = if fresh { Sync::Now } else { Sync::Soon };
-        let catalog = self.world.catalog.clone();
-        self.staling = Some(tokio::spawn(
-            async move { catalog.write(sync, changes).await },
-        ));
-    }
-
-    /// Waits until [`Actor::mark_stale`] is done, if it was begun.
-    async fn marked_stale(&mut self) {
-        if let Some(staling) = self.staling.take()
-            && let Ok(written) = staling.await
-        {
-            self.complain(written);
-        }
-    }
-
-    /// What is true is found again at the next start: nothing is lost but what was to be written,
-    /// so it is no reason to leave a statement waiting.
-    fn complain(&self, written: Result<(), Error>) {
-        if let Err(error) = written {
-            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
-        }
-    }
-
-    fn entry(
-        &self,
-        event: EventKind,
-        from: State,
-        to: State,
-        cause: Cause,
-        reason: impl Display,
-        began: Instant,
-    ) -> Entry {
-        let took = now().saturating_duration_since(began);
-        Entry {
-            database: self.database.name.clone(),
-            event,
-            from: Some(from),
-            to: Some(to),
-            cause,
-            reason: reason.to_string(),
-            duration_ms: Some(millis(took)),
-            figures: Figures {
-                hit_ratio_ppm: self.asked.ratio_ppm,
-                ..self.database.view().figures
-            },
         }
     }
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use dormouse_driver::Process;
-use dormouse_policy::lifecycle::{Notes, Order};
+use dormouse_policy::lifecycle::{Gate, Notes, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
 use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
@@ -253,12 +253,12 @@ impl Database {
     }
 
     /// The order to carry out now. Those that are met already are answered, those that nobody
-    /// waits for any more are forgotten.
-    pub(crate) fn current_order(&self) -> Option<Order> {
+    /// waits for any more are forgotten. One to wake is met when statements pass its gate.
+    pub(crate) fn current_order(&self, gate: Gate) -> Option<Order> {
         let state = self.state();
         let mut inbox = self.inbox();
         while let Some(first) = inbox.orders.front() {
-            let met = first.order.met(state);
+            let met = first.order.met(state) && (first.order != Order::Wake || gate == Gate::Open);
             if !met && (!first.reply.is_closed() || first.order == Order::Drop) {
                 return Some(first.order);
             }

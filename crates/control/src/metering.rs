@@ -46,6 +46,12 @@ impl Metering {
         queue.push(Arc::clone(database));
     }
 
+    /// Its limit has changed.
+    pub(crate) fn reconsider(&self, database: &Arc<Database>) {
+        self.push(database);
+        self.nudge.notify_one();
+    }
+
     fn drain(&self) -> Vec<Arc<Database>> {
         std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }

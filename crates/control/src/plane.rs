@@ -121,6 +121,9 @@ impl Plane {
                 self.world.limit_changed(&database);
             }
             self.world.restrict(&database);
+            if spec.spend_limit != before.spend_limit {
+                self.world.metering.reconsider(&database);
+            }
         }
         self.show(name)
     }

@@ -3,7 +3,7 @@
 //! Each actor says here what its server has and uses, asks before it grows, and looks whether it
 //! must give back. What follows is decided by [`dormouse_policy::placement`].
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dormouse_policy::autoscale::{Step, Why};
@@ -13,7 +13,26 @@ use dormouse_types::InstanceId;
 /// The machine's room.
 pub(crate) struct Room {
     capacity: Capacity,
-    awake: Mutex<BTreeMap<InstanceId, Awake>>,
+    awake: Mutex<All>,
+}
+
+/// All that are awake.
+#[derive(Default)]
+struct All {
+    each: HashMap<InstanceId, Awake>,
+    /// How many units they have together.
+    allotted: u64,
+}
+
+impl All {
+    fn put(&mut self, instance: InstanceId, awake: Option<Awake>) {
+        let before = match awake {
+            Some(awake) => self.each.insert(instance, awake),
+            None => self.each.remove(&instance),
+        };
+        let units = |awake: Option<Awake>| awake.map_or(0, |awake| u64::from(awake.units.0));
+        self.allotted = self.allotted + units(awake) - units(before);
+    }
 }
 
 impl Room {
@@ -26,40 +45,45 @@ impl Room {
 
     /// What a server has and uses now; `None`: it sleeps.
     pub(crate) fn note(&self, instance: InstanceId, awake: Option<Awake>) {
-        let mut all = self.awake();
-        match awake {
-            Some(awake) => all.insert(instance, awake),
-            None => all.remove(&instance),
-        };
+        self.all().put(instance, awake);
     }
 
     /// How far a server may grow; if it may, the room is taken at once.
     pub(crate) fn grow(&self, instance: InstanceId, step: &Step) -> Growth {
-        let mut all = self.awake();
-        let others: Vec<Awake> = all
-            .iter()
-            .filter(|(id, _)| **id != instance)
-            .map(|(_, awake)| *awake)
-            .collect();
-        let Some(asking) = all.get_mut(&instance) else {
+        let mut all = self.all();
+        let Some(asking) = all.each.get(&instance).copied() else {
             return Growth {
                 to: step.units,
                 limit: None,
             };
         };
-        let growth = placement::grow(self.capacity, &others, *asking, step.units, step.why);
-        asking.units = asking.units.max(growth.to);
+        let others = all.each.iter().filter(|(id, _)| **id != instance);
+        let others: Vec<Awake> = others.map(|(_, awake)| *awake).collect();
+        let growth = placement::grow(self.capacity, &others, asking, step.units, step.why);
+        let units = asking.units.max(growth.to);
+        all.put(instance, Some(Awake { units, ..asking }));
         growth
     }
 
-    /// Whether a server must shrink to make room for others.
+    /// Whether a server must shrink to make room for others. It is asked at each look at each
+    /// server: the others are looked at only if the budget is broken and this one can help.
     pub(crate) fn give_back(&self, instance: InstanceId) -> Option<Step> {
-        let all = self.awake();
-        let awake: Vec<Awake> = all.values().copied().collect();
-        let place = all.keys().position(|id| *id == instance)?;
+        let mut each: Vec<(InstanceId, Awake)> = {
+            let all = self.all();
+            if all.allotted <= self.capacity.budget() || all.each.get(&instance)?.spare() == 0 {
+                return None;
+            }
+            all.each.iter().map(|(id, awake)| (*id, *awake)).collect()
+        };
+        // who comes first where the load is the same does not change
+        each.sort_unstable_by_key(|(id, _)| *id);
+        let awake: Vec<Awake> = each.iter().map(|(_, awake)| *awake).collect();
         let mine = placement::give_back(self.capacity, &awake)
             .into_iter()
-            .find(|shrink| shrink.index == place)?;
+            .find(|shrink| {
+                each.get(shrink.index)
+                    .is_some_and(|(id, _)| *id == instance)
+            })?;
         Some(Step {
             units: mine.to,
             why: Why::Memory,
@@ -67,7 +91,7 @@ impl Room {
         })
     }
 
-    fn awake(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Awake>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.awake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -136,7 +136,11 @@ async fn make(world: &World, id: InstanceId, importance: Importance) -> Result<(
     Ok(())
 }
 
-async fn admit(world: &World, importance: Importance) -> Result<SemaphorePermit<'_>, Error> {
+/// Waits until a server may start.
+pub(crate) async fn admit(
+    world: &World,
+    importance: Importance,
+) -> Result<SemaphorePermit<'_>, Error> {
     if importance == Importance::Awaited {
         return world.admission.acquire().await.map_err(|_| Error::Stopping);
     }

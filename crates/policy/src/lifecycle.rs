@@ -419,8 +419,9 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
     }
     let wait = seen.failures.retry_at().filter(|at| *at > now);
     match seen.gate {
-        Gate::Shut if seen.load.held == 0 => Plan::rest(None),
+        Gate::Shut if seen.load.held == 0 && !called(seen, now) => Plan::rest(called_at(seen, now)),
         _ if wait.is_some() => Plan::rest(wait),
+        Gate::Shut if seen.load.held == 0 => Plan::act(Verb::Start, Cause::Schedule, DUE),
         Gate::Shut => Plan::act(Verb::Start, Cause::Demand, "a statement arrived"),
         Gate::Open | Gate::Refusing => Plan::act(
             Verb::Rearm,
@@ -495,7 +496,7 @@ fn settle(seen: &Observed, state: State) -> Plan {
 }
 
 /// Why a database that may not be used sleeps.
-const LIMIT: &str = "its spend limit of this month is used up";
+pub const LIMIT: &str = "its spend limit of this month is used up";
 
 fn bar() -> Plan {
     Plan::act(Verb::Bar, Cause::Limit, LIMIT)

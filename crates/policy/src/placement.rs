@@ -40,7 +40,8 @@ pub struct Capacity {
 
 impl Capacity {
     /// How many units of memory awake databases may have together.
-    fn budget(self) -> u64 {
+    #[must_use]
+    pub fn budget(self) -> u64 {
         let share = u128::from(self.memory.0) * u128::from(MEMORY_SHARE) / 100;
         let units = share / u128::from(Units(1).memory().0);
         u64::try_from(units).unwrap_or(u64::MAX)
@@ -59,6 +60,12 @@ pub struct Awake {
 }
 
 impl Awake {
+    /// How many units it could give back.
+    #[must_use]
+    pub fn spare(&self) -> u16 {
+        self.units.0.saturating_sub(self.min.0.max(1))
+    }
+
     fn presses(&self) -> bool {
         u64::from(self.used) * 100 >= u64::from(self.units.millicores()) * PRESSING
     }
@@ -171,8 +178,9 @@ pub fn give_back(capacity: Capacity, awake: &[Awake]) -> Vec<Shrink> {
     let mut shrinks = Vec::new();
     for index in order {
         let database = &awake[index];
-        let spare = database.units.0.saturating_sub(database.min.0.max(1));
-        let back = spare.min(u16::try_from(excess).unwrap_or(u16::MAX));
+        let back = database
+            .spare()
+            .min(u16::try_from(excess).unwrap_or(u16::MAX));
         if back == 0 {
             continue;
         }

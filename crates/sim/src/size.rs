@@ -46,9 +46,10 @@ pub(crate) struct Worked {
     pub(crate) ended: Option<Micros>,
 }
 
-/// How fast a request uses CPU where nothing holds it back, in millicores.
+/// How fast a request uses CPU where nothing but the largest size holds it back, in millicores.
 fn rate(request: &Request) -> u64 {
-    (request.cpu * 1000 / request.takes.max(1)).max(1)
+    let most = u64::from(Units(UnitRange::MOST).millicores());
+    (request.cpu * 1000 / request.takes.max(1)).clamp(1, most)
 }
 
 /// Whether a request uses so much CPU that a database of this size may grow for it.

@@ -1,17 +1,18 @@
 //! What the clock asks of a database: its timetable, its server's own events, its habits.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use dormouse_policy::lifecycle::Agenda;
 use dormouse_policy::schedule::{self, EVENT_LEAD, PATTERN_LEAD, Pattern};
-use dormouse_types::State;
+use dormouse_types::{Events, State};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
 use super::Actor;
 use crate::meter::Moment;
-use crate::{Cause, Event, EventFilter, EventKind};
+use crate::{Cause, Error, Event, EventFilter, EventKind};
 
 /// How long after the moment at which an event is due a server is given to begin with it.
 const BEGINNING: SignedDuration = SignedDuration::from_secs(3);
@@ -63,8 +64,28 @@ impl Actor {
         (agenda, asked.reason)
     }
 
+    /// Leaves out an event that should have begun and has not: it would wake its database again and
+    /// again.
+    pub(super) fn ahead(&self, events: Events) -> Events {
+        let began = |at: &Timestamp| self.is_within(*at, -BEGINNING);
+        Events {
+            next: events.next.filter(|at| !began(at)),
+            ..events
+        }
+    }
+
+    /// Whether a database that sleeps would be woken at once for an event at this moment.
+    pub(super) fn is_due(&self, event: Timestamp) -> bool {
+        self.is_within(event, EVENT_LEAD)
+    }
+
+    fn is_within(&self, at: Timestamp, time: SignedDuration) -> bool {
+        let wait = at.as_millisecond().saturating_sub(self.world.moment().wall);
+        i128::from(wait) <= time.as_millis()
+    }
+
     /// Learns from the ledger when it is wanted, once a day.
-    pub(super) fn learn_habits(&mut self) {
+    pub(super) async fn learn_habits(&mut self) {
         if !self.database.spec().prewake {
             self.habits = None;
             return;
@@ -82,9 +103,14 @@ impl Actor {
             after: None,
             limit: LEARN_FROM,
         };
-        match self.world.catalog.events(&filter) {
-            Ok(events) => {
-                let pattern = Pattern::learn(&wanted(&events), zone, now);
+        let (world, zone) = (Arc::clone(&self.world), zone.clone());
+        let learn = move || {
+            let events = world.catalog.events(&filter)?;
+            Ok::<_, Error>(Pattern::learn(&wanted(&events), &zone, now))
+        };
+        let learnt = tokio::task::spawn_blocking(learn).await;
+        match learnt.unwrap_or(Err(Error::Stopping)) {
+            Ok(pattern) => {
                 self.habits = Some(Box::new(Habits {
                     learnt: today,
                     pattern,

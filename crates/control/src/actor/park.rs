@@ -70,7 +70,7 @@ impl Actor {
         self.pardoned = false;
         self.show(State::Parked, &act.reason);
         self.record(from, &act, began).await;
-        self.learn_habits();
+        Box::pin(self.learn_habits()).await;
         Done::Again
     }
 

@@ -62,6 +62,7 @@ impl Actor {
                 reason,
             })?;
         self.run = dormouse_driver::Run::Stopped;
+        self.note_room();
         self.database.change(|v| v.process = None);
         self.database.meter().end(self.world.moment());
         let name = self.database.name.clone();

@@ -26,6 +26,9 @@ use crate::world::{now, within};
 /// How often an awake server's load is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(200);
 
+/// The machine's room is asked for no more often.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long the kernel may take to let go of memory that a server has given up.
 const LETTING_GO: Duration = Duration::from_secs(2);
 
@@ -33,8 +36,11 @@ const LETTING_GO: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Size {
     window: Window,
+    range: Option<UnitRange>,
     changed: Option<Instant>,
     shrinking: Option<Shrinking>,
+    /// When there was no room to grow, last and as the ledger was told last.
+    no_room: Option<(Instant, Denied)>,
     grow_denied: Option<Denied>,
     shrink_denied: Option<Denied>,
 }
@@ -88,6 +94,13 @@ impl Size {
         self.shrinking = None;
     }
 
+    /// What was denied before says nothing of another range, or another server.
+    pub(super) fn forget_denials(&mut self) {
+        self.no_room = None;
+        self.grow_denied = None;
+        self.shrink_denied = None;
+    }
+
     fn settled(&mut self, now: Instant) {
         self.window.clear();
         self.changed = Some(now);
@@ -107,24 +120,51 @@ impl Actor {
         let now = now();
         let units = self.database.view().units;
         let range = self.range();
+        if self.size.range.replace(range) != Some(range) {
+            self.size.forget_denials();
+        }
         let own = autoscale::decide(range, units, &self.size.window, self.size.changed, now);
         match own {
-            Some(step) if step.units > units => self.grow_to(step, now).await,
+            Some(step) if step.units > units && self.may_grow(now) => self.grow_to(step, now).await,
             _ if self.size.shrinking.is_some() => self.go_on_shrinking().await,
-            Some(step) => self.shrink_to(step, Cause::Load, now),
-            None => match self.world.room.give_back(self.database.instance) {
+            _ if !self.may_shrink(now) => false,
+            Some(step) if step.units < units => self.shrink_to(step, Cause::Load, now),
+            // also one that would rather grow
+            _ => match self.world.room.give_back(self.database.instance) {
                 Some(step) => self.shrink_to(step, Cause::Room, now),
                 None => false,
             },
         }
     }
 
-    async fn grow_to(&mut self, step: Step, now: Instant) -> bool {
-        if let Some(denied) = self.size.grow_denied
-            && denied.holds(self.sessions(), now).is_some()
+    fn may_grow(&self, now: Instant) -> bool {
+        let asked = |(at, _): (Instant, _)| now.saturating_duration_since(at) < ASK_AGAIN;
+        !self.size.no_room.is_some_and(asked) && !self.holds(self.size.grow_denied, now)
+    }
+
+    fn may_shrink(&self, now: Instant) -> bool {
+        !self.holds(self.size.shrink_denied, now)
+    }
+
+    fn holds(&self, denied: Option<Denied>, now: Instant) -> bool {
+        denied.is_some_and(|denied| denied.holds(self.sessions(), now).is_some())
+    }
+
+    /// There is no room to grow. The room is asked again soon; the ledger is told at times.
+    async fn stay_small(&mut self, reason: &str, sizes: (Units, Units), now: Instant) {
+        let told = self.size.no_room.map(|(_, told)| told);
+        if let Some(told) = told
+            && self.holds(Some(told), now)
         {
-            return false;
+            self.size.no_room = Some((now, told));
+            return;
         }
+        self.size.no_room = Some((now, self.denied(told)));
+        let entry = self.resized(EventKind::Refused, Cause::Room, reason, sizes, now);
+        self.write_down(entry).await;
+    }
+
+    async fn grow_to(&mut self, step: Step, now: Instant) -> bool {
         let units = self.database.view().units;
         let growth = self.world.room.grow(self.database.instance, &step);
         let reason = match growth.limit {
@@ -133,10 +173,7 @@ impl Actor {
         };
         let to = growth.to;
         if to <= units {
-            self.size.grow_denied = Some(self.denied(self.size.grow_denied));
-            let sizes = (units, step.units);
-            let entry = self.resized(EventKind::Refused, Cause::Room, &reason, sizes, now);
-            self.write_down(entry).await;
+            self.stay_small(&reason, (units, step.units), now).await;
             return true;
         }
         self.size.shrinking = None;
@@ -153,6 +190,7 @@ impl Actor {
         };
         match done {
             Ok(()) => {
+                self.size.no_room = None;
                 self.size.grow_denied = None;
                 self.size.settled(crate::world::now());
                 self.grow();
@@ -179,11 +217,6 @@ impl Actor {
 
     /// Begins with the buffer pool.
     fn shrink_to(&mut self, step: Step, cause: Cause, now: Instant) -> bool {
-        if let Some(denied) = self.size.shrink_denied
-            && denied.holds(self.sessions(), now).is_some()
-        {
-            return false;
-        }
         self.growing = None;
         let servers = Arc::clone(&self.world.servers);
         let server = self.world.server(self.database.instance);
@@ -258,11 +291,14 @@ impl Actor {
         info!(database = %self.database.name, reason, "stays as large as it is");
         self.size.shrink_denied = Some(self.denied(self.size.shrink_denied));
         let limit = self.world.config.deadlines.freeze;
-        if self.apply(Run::Running, limit).await.is_err() {
-            self.look().await;
-            tokio::time::sleep(PAUSE).await;
+        match self.apply(Run::Running, limit).await {
+            Ok(()) => self.grow(),
+            // a pool must not grow within limits that nobody knows
+            Err(_) => {
+                self.look().await;
+                tokio::time::sleep(PAUSE).await;
+            }
         }
-        self.grow();
         let sizes = (self.database.view().units, shrinking.step.units);
         let entry = self.resized(
             EventKind::Refused,

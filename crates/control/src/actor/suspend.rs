@@ -49,7 +49,7 @@ impl Actor {
         self.pardoned = false;
         self.show(State::Suspended, &act.reason);
         self.record(State::Active, &act, began).await;
-        self.learn_habits();
+        Box::pin(self.learn_habits()).await;
         Done::Again
     }
 
@@ -89,6 +89,10 @@ impl Actor {
         } = self.unless_wanted(snapshot).await?;
         if events.running && !self.insists {
             return Err(Hitch::Failed("one of its events is running".to_owned()));
+        }
+        let events = self.ahead(events);
+        if let Some(at) = events.next.filter(|at| self.is_due(*at) && !self.insists) {
+            return Err(Hitch::Failed(format!("an event is due at {at}")));
         }
         let noted = Noted {
             accounts,

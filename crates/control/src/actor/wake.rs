@@ -7,12 +7,14 @@ use dormouse_policy::lifecycle::{Gate, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
+use tokio::sync::SemaphorePermit;
 use tracing::{error, warn};
 
 use super::warm_up::Asked;
 use super::{Actor, Done, PAUSE};
 use crate::Error;
-use crate::world::{now, within};
+use crate::warm::{Importance, admit};
+use crate::world::{World, now, within};
 
 impl Actor {
     /// Starts the server and opens the traffic. Those who hold statements wait through a few
@@ -31,7 +33,7 @@ impl Actor {
         self.show(State::Waking, &act.reason);
         self.mark_stale();
         let world = Arc::clone(&self.world);
-        let Ok(admitted) = world.admission.acquire().await else {
+        let Ok(admitted) = self.admitted(&world, act.cause).await else {
             return Done::Again;
         };
         if let Err(reason) = self.apply(Run::Running, world.config.deadlines.start).await {
@@ -44,7 +46,6 @@ impl Actor {
         let lost = self.restore_globals().await;
         drop(admitted);
         self.marked_stale().await;
-        self.pardon(&act);
         self.open(&act.reason);
         self.grow();
         self.forget_denials();
@@ -56,6 +57,26 @@ impl Actor {
                 .await;
         }
         Done::Again
+    }
+
+    /// Waits until its server may start. One that the clock wakes may be one of many at this moment:
+    /// whoever has a statement waiting goes first.
+    async fn admitted<'w>(
+        &mut self,
+        world: &'w World,
+        cause: Cause,
+    ) -> Result<SemaphorePermit<'w>, Error> {
+        self.insists = false;
+        if cause == Cause::Schedule {
+            let background = async {
+                let admitted = admit(world, Importance::Background).await;
+                admitted.map_err(|error| error.to_string())
+            };
+            if let Ok(admitted) = self.unless_wanted(background).await {
+                return Ok(admitted);
+            }
+        }
+        admit(world, Importance::Awaited).await
     }
 
     async fn start_failed(&mut self, reason: String, began: std::time::Instant) {
@@ -111,7 +132,6 @@ impl Actor {
                 .await;
             return Done::Again;
         }
-        self.pardon(&act);
         self.open(&act.reason);
         self.failures = self.failures.started();
         self.grow();
@@ -121,22 +141,23 @@ impl Actor {
     }
 
     /// An order makes it awake though it may not be used: to read what is in it, or to remove it.
-    fn pardon(&mut self, act: &Act) {
-        self.pardoned = act.cause == Cause::Operator;
+    /// That excuses what is spent already, not what another month's limit is for.
+    pub(super) fn reconsider(&mut self) {
+        let asleep = self.database.rung() == Rung::Asleep;
+        self.pardoned = asleep
+            && (self.pardoned || self.database.current_order(self.gate) == Some(Order::Wake));
     }
 
     /// Whether it may not be used now.
     pub(super) fn barred(&self) -> bool {
-        self.database.view().rung == Rung::Asleep && !self.pardoned
+        self.database.rung() == Rung::Asleep && !self.pardoned
     }
 
     /// Tells those who wait, and those who come, that it may not be used.
     pub(super) async fn bar(&mut self, act: Act) -> Done {
         let state = self.database.state();
         let reason = act.reason.to_string();
-        self.world.traffic.refuse(&self.database.name, &reason);
-        self.gate = Gate::Refusing;
-        self.database.satisfied();
+        self.refuse(&reason);
         self.record_refusal(state, act.cause, &reason, now()).await;
         Done::Again
     }
@@ -147,9 +168,7 @@ impl Actor {
         let reason = format!("{}: {}", act.reason, self.last_failure);
         error!(database = %self.database.name, reason, "given up; it is tried again on demand");
         self.show(State::Failed, &reason);
-        self.world.traffic.refuse(&self.database.name, &reason);
-        self.gate = Gate::Refusing;
-        self.database.satisfied();
+        self.refuse(&reason);
         let told = Error::Server {
             database: self.database.name.clone(),
             reason: reason.clone(),
@@ -163,5 +182,6 @@ impl Actor {
     fn forget_denials(&mut self) {
         self.suspend_denied = None;
         self.park_denied = None;
+        self.size.forget_denials();
     }
 }

@@ -51,6 +51,7 @@ impl Actor {
             world: Arc::clone(&self.world),
             database: Arc::clone(&self.database),
             server: self.world.server(self.database.instance),
+            pool: pool::awake(self.database.view().units),
             since: self.asked.since,
         };
         self.growing = Some(Growing(tokio::spawn(async move {
@@ -89,15 +90,16 @@ struct Warming {
     world: Arc<World>,
     database: Arc<Database>,
     server: Server,
+    /// For the size that it has: a larger one may only be written yet.
+    pool: Bytes,
     since: Option<PoolHits>,
 }
 
 impl Warming {
     async fn grow(&self) -> Result<(), String> {
         let servers = &self.world.servers;
-        let size = pool::awake(self.database.view().units);
         let limit = self.world.config.deadlines.start;
-        within(limit, servers.grow(&self.server, size)).await?;
+        within(limit, servers.grow(&self.server, self.pool)).await?;
         let began = now();
         // takes as long as there is to read; a nap ends it
         let read = servers.hydrate(&self.server).await;

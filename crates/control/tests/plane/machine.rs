@@ -82,6 +82,8 @@ pub struct Inner {
     pub shrink_takes: Duration,
     pub start_takes: Duration,
     pub extra_account: Option<String>,
+    /// When every server has an event to run.
+    pub next_event: Option<jiff::Timestamp>,
     /// Disk that every instance takes; `None`: nobody can tell.
     pub storage: Option<Bytes>,
     /// When somebody asked, in order.
@@ -115,6 +117,7 @@ impl Machine {
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
             extra_account: None,
+            next_event: None,
             storage: Some(Bytes::mib(24)),
             storage_asked: Vec::new(),
             disk_free: Bytes::mib(10_000),
@@ -515,6 +518,7 @@ impl Servers for Machine {
 impl Machine {
     async fn snapshot_of(&self, label: &str, server: &Server) -> Result<Snapshot, ServerError> {
         let extra = self.lock().extra_account.clone();
+        let next = self.lock().next_event;
         self.asked(label, server, |i| Snapshot {
             accounts: i
                 .owner
@@ -525,7 +529,10 @@ impl Machine {
             schemas: vec!["mysql".to_owned(), "shop".to_owned()],
             globals: i.globals.clone(),
             variables: None,
-            events: Events::default(),
+            events: Events {
+                next,
+                running: false,
+            },
         })
         .await
     }

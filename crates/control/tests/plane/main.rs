@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "modules of one test share what is in them")]
 
 mod crash;
+mod hours;
 mod life;
 mod machine;
 mod run;

@@ -148,6 +148,33 @@ fn memory_that_is_not_let_go_leaves_all_as_it_was() {
 }
 
 #[test]
+fn a_new_range_is_tried_though_the_old_one_could_not_be_had() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..4")).await.unwrap();
+        let _busy = run.busy(&shop);
+        run.demand(&shop, 900);
+        run.until_units(&shop, 2).await;
+        let instance = run.status(&shop).instance;
+        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = true);
+        run.demand(&shop, 0);
+        tokio::time::sleep(1000 * S).await;
+        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = false);
+        let wishes = Wishes {
+            units: Some("1..1".parse().unwrap()),
+            ..Wishes::default()
+        };
+        run.plane.set(&shop, wishes).await.unwrap();
+        let took = run.until_units(&shop, 1).await;
+        assert!(took < 2 * S, "{took:?}");
+    });
+    no_violations(&machine);
+}
+
+#[test]
 fn load_that_comes_back_ends_a_shrink() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
@@ -207,6 +234,106 @@ fn a_full_machine_wakes_everyone_and_makes_the_idle_give_back() {
         run.until_units(&shop, 2).await;
         let gave = run.events(&shop);
         assert_eq!(gave.last().unwrap().cause, Cause::Room, "{gave:#?}");
+    });
+    no_violations(&machine);
+}
+
+/// A machine on which awake databases may have so many units of memory together.
+fn small(dir: &std::path::Path, units: u64) -> PlaneConfig {
+    PlaneConfig {
+        capacity: Capacity {
+            millicores: 64_000,
+            memory: Bytes::mib((units << 11) * 5 / 4),
+        },
+        ..config(dir)
+    }
+}
+
+#[test]
+fn what_a_dropped_database_had_is_free_again() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, small(dir.path(), 4))
+            .await
+            .unwrap();
+        let (shop, blog) = (name("shop"), name("blog"));
+        run.plane.create(&blog, sized("3..3")).await.unwrap();
+        run.plane.create(&shop, sized("1..4")).await.unwrap();
+        run.plane.drop_database(&blog).await.unwrap();
+        let _busy = run.busy(&shop);
+        run.demand(&shop, 4000);
+        let took = run.until_units(&shop, 4).await;
+        assert!(took < 10 * S, "{took:?}");
+    });
+    no_violations(&machine);
+}
+
+#[test]
+fn one_that_must_give_back_does_so_though_it_would_rather_grow() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, small(dir.path(), 4))
+            .await
+            .unwrap();
+        let (shop, blog) = (name("shop"), name("blog"));
+        run.plane.create(&shop, sized("1..8")).await.unwrap();
+        let _busy = run.busy(&shop);
+        run.demand(&shop, 8000);
+        run.until_units(&shop, 4).await;
+        tokio::time::sleep(20 * S).await;
+        run.plane.create(&blog, sized("2..2")).await.unwrap();
+        let took = run.until_units(&shop, 2).await;
+        assert!(took < 5 * S, "{took:?}");
+    });
+    no_violations(&machine);
+}
+
+#[test]
+fn room_that_becomes_free_is_used_soon_however_long_there_was_none() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, small(dir.path(), 4))
+            .await
+            .unwrap();
+        let (shop, blog) = (name("shop"), name("blog"));
+        run.plane.create(&blog, sized("3..3")).await.unwrap();
+        run.plane.create(&shop, sized("1..4")).await.unwrap();
+        let _busy = [run.busy(&shop), run.busy(&blog)];
+        run.demand(&shop, 4000);
+        tokio::time::sleep(1200 * S).await;
+        assert_eq!(run.status(&shop).units, Units(1));
+        let refused = run.sizes(&shop).len();
+        assert!(refused < 10, "told {refused} times");
+        run.plane.drop_database(&blog).await.unwrap();
+        let took = run.until_units(&shop, 2).await;
+        assert!(took < 3 * S, "{took:?}");
+    });
+    no_violations(&machine);
+}
+
+#[test]
+fn its_load_is_looked_at_however_often_somebody_comes() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..2")).await.unwrap();
+        let _busy = run.busy(&shop);
+        run.demand(&shop, 900);
+        let (plane, database) = (run.plane.clone(), shop.clone());
+        let comes = tokio::spawn(async move {
+            loop {
+                plane.wake(&database).await.unwrap();
+                tokio::time::sleep(50 * MS).await;
+            }
+        });
+        let took = run.until_units(&shop, 2).await;
+        assert!(took < 2 * S, "{took:?}");
+        comes.abort();
     });
     no_violations(&machine);
 }

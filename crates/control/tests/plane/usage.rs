@@ -246,6 +246,109 @@ fn a_limit_that_is_raised_or_lifted_holds_soon() {
     });
 }
 
+/// A database that sleeps for the rest of the month once it has cost its limit.
+fn asleep_at_its_limit(dir: &std::path::Path) -> (PlaneConfig, Spec) {
+    let mut config = priced(dir);
+    config.ladder.slow = None;
+    config.ladder.asleep = Some(100);
+    let spec = Spec {
+        units: "2..2".parse().unwrap(),
+        spend_limit: Some(money("1")),
+        ..spec("never", "never")
+    };
+    (config, spec)
+}
+
+#[test]
+fn an_order_to_wake_does_not_excuse_what_is_spent_later() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (config, limited) = asleep_at_its_limit(dir.path());
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, config).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, limited).await.unwrap();
+        run.plane.park(&shop).await.unwrap();
+        run.plane.wake(&shop).await.unwrap();
+        assert_eq!(run.state(&shop), State::Active);
+        run.until(&shop, State::Parked).await;
+        let refused = run.query(&shop).await.unwrap_err();
+        assert!(refused.contains("spend limit"), "{refused}");
+        // ordered when it is used up, it is excused
+        run.plane.wake(&shop).await.unwrap();
+        run.query(&shop).await.unwrap();
+    });
+}
+
+#[test]
+fn an_order_to_wake_opens_what_a_veto_keeps_from_its_sleep() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (config, limited) = asleep_at_its_limit(dir.path());
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, config).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, limited).await.unwrap();
+        run.lanes.veto(&shop, &[(7, "user_variable")]);
+        tokio::time::sleep(3600 * S).await;
+        assert_eq!(run.state(&shop), State::Active);
+        assert!(run.query(&shop).await.is_err());
+        run.plane.wake(&shop).await.unwrap();
+        run.query(&shop).await.unwrap();
+    });
+}
+
+#[test]
+fn what_may_not_be_used_is_not_opened_by_a_veto_nor_by_a_new_start() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (config, limited) = asleep_at_its_limit(dir.path());
+    let shop = name("shop");
+    let next = PlaneConfig {
+        calendar: at("2026-03-31T20:00:00Z"),
+        ..config.clone()
+    };
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, config).await.unwrap();
+        run.plane.create(&shop, limited).await.unwrap();
+        run.lanes.veto(&shop, &[(7, "user_variable")]);
+        run.lanes.capture_takes(2 * S);
+        tokio::time::sleep(1800 * S).await;
+        for _ in 0..3600 {
+            run.query(&shop).await.unwrap_err();
+            tokio::time::sleep(S).await;
+        }
+        assert_eq!(run.state(&shop), State::Active);
+    });
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, next).await.unwrap();
+        run.query(&shop).await.unwrap_err();
+        run.until(&shop, State::Parked).await;
+        run.query(&shop).await.unwrap_err();
+    });
+}
+
+#[test]
+fn a_limit_that_is_lifted_opens_at_once() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (config, limited) = asleep_at_its_limit(dir.path());
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, config).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, limited).await.unwrap();
+        run.until(&shop, State::Parked).await;
+        run.query(&shop).await.unwrap_err();
+        let wishes = dormouse_control::Wishes {
+            spend_limit: Some("none".parse().unwrap()),
+            ..dormouse_control::Wishes::default()
+        };
+        run.plane.set(&shop, wishes).await.unwrap();
+        tokio::time::sleep(S).await;
+        run.query(&shop).await.unwrap();
+    });
+}
+
 #[test]
 fn who_sleeps_is_not_written_of() {
     let machine = Machine::new();

@@ -31,7 +31,8 @@ impl Admin {
     ///
     /// # Errors
     /// [`AdminError::Late`] if it takes longer than `patience`; the connection is then spent, the
-    /// change may go on. [`AdminError::Sql`] if the server gives it up, as it may under load.
+    /// change may go on. [`AdminError::Sql`] or [`AdminError::Cut`] if the server gives it up, as it
+    /// may under load.
     pub async fn resize_buffer_pool(
         &mut self,
         size: Bytes,
@@ -51,14 +52,13 @@ impl Admin {
             // servers before the resizable pool go on in the background; others leave it empty
             loop {
                 let status = self.status("Innodb_buffer_pool_resize_status").await?;
-                let over = [
-                    "Completed",
-                    "Size did not change",
-                    "Failed",
-                    "Resizing buffer pool failed",
-                ];
-                if status.is_empty() || over.iter().any(|word| status.starts_with(word)) {
+                let is = |words: [&str; 2]| words.iter().any(|word| status.starts_with(word));
+                if status.is_empty() || is(["Completed", "Size did not change"]) {
                     return Ok(());
+                }
+                // it is as large as it was: whoever lowers limits next must know
+                if is(["Failed", "Resizing buffer pool failed"]) {
+                    return Err(AdminError::Cut(doing));
                 }
                 sleep(LOOK).await;
             }

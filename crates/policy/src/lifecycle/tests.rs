@@ -68,6 +68,25 @@ fn failed(at: Instant) -> Observed {
     }
 }
 
+#[test]
+fn one_that_failed_is_tried_again_when_the_clock_wants_it() {
+    let at = start();
+    let mut seen = failed(at);
+    seen.gate = Gate::Shut;
+    let spec = spec("10s", "5m");
+    assert_eq!(decide(&spec, &seen, at), Plan::rest(None));
+    seen.agenda.wake_at = Some(at + 60 * S);
+    assert_eq!(decide(&spec, &seen, at), Plan::rest(Some(at + 60 * S)));
+    let plan = decide(&spec, &seen, at + 60 * S);
+    assert_eq!(plan, Plan::act(Verb::Start, Cause::Schedule, DUE));
+    // as seldom as for statements
+    seen.failures = (0..6).fold(seen.failures, |f, _| f.start_failed(at + 59 * S));
+    let again = seen.failures.retry_at();
+    assert_eq!(decide(&spec, &seen, at + 60 * S), Plan::rest(again));
+    seen.barred = true;
+    assert_eq!(decide(&spec, &seen, at + 6000 * S), Plan::rest(None));
+}
+
 fn holding(seen: Observed) -> Observed {
     Observed {
         load: Load {

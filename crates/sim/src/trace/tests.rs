@@ -150,6 +150,26 @@ fn a_line_without_end_is_refused_before_it_is_in_memory() {
     assert_eq!(refused, "line 1: longer than 67108864 bytes");
 }
 
+#[test]
+fn a_trace_of_extremes_can_be_simulated() {
+    let day = 86_400_000;
+    let header = format!(r#"{{"dormouse_trace":1,"from":0,"to":{}}}"#, 2 * day);
+    let row = |name: &str, cpu: u64| {
+        format!(
+            r#"{{"database":"{name}","spec":{{"units":"1..512","idle_suspend":"{max}s"}},"state":"parked","activity":[[5,5,{cpu}],[5,{day},1]]}}"#,
+            max = u64::MAX / 1_000_000_000
+        )
+    };
+    let extreme = read(&[&header, &row("a", CPU_MOST - 3), &row("b", 1)]).unwrap();
+    let fleet = crate::Fleet::Recorded(extreme);
+    let prices = crate::model::usual_prices();
+    let simulation = crate::Simulation::new(fleet, prices, std::time::Instant::now());
+    let life = simulation.live(0, crate::Wishes::default()).sum;
+    assert_eq!(life.cpu, CPU_MOST * MS + 2 * simulation.machines.start_cpu);
+    let refused = read(&[&header, &row("a", CPU_MOST - 3), &row("b", 2)]);
+    assert!(refused.unwrap_err().contains("line 3: more than"));
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_is_read_is_refused_or_can_be_simulated(

@@ -1,0 +1,106 @@
+//! Databases that the clock wakes.
+
+use dormouse_control::{PlaneConfig, Spec};
+use dormouse_types::{DatabaseName, State};
+use tokio::time::{Instant, sleep};
+
+use crate::machine::Machine;
+use crate::run::{MS, Run, S, config, name, spec, virtually};
+
+/// A Monday, a minute before eight.
+fn early(dir: &std::path::Path) -> PlaneConfig {
+    PlaneConfig {
+        calendar: Some("2026-03-02T07:59:00Z".parse().unwrap()),
+        ..config(dir)
+    }
+}
+
+fn office_hours() -> Spec {
+    Spec {
+        keep_awake: "mon-fri 08:00-08:30".parse().unwrap(),
+        ..spec("1s", "5s")
+    }
+}
+
+#[test]
+fn a_timetable_wakes_a_database_and_keeps_it_awake() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, early(dir.path())).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, office_hours()).await.unwrap();
+        run.until(&shop, State::Parked).await;
+        sleep(61 * S).await;
+        assert_eq!(run.state(&shop), State::Active);
+        sleep(28 * 60 * S).await;
+        assert_eq!(run.state(&shop), State::Active);
+        sleep(120 * S).await;
+        assert_eq!(run.state(&shop), State::Parked);
+        let told = run.ledger(&shop).join("\n");
+        assert!(
+            told.contains("schedule: its timetable keeps it awake, until Mon 08:30"),
+            "{told}"
+        );
+    });
+}
+
+#[test]
+fn it_does_not_fall_asleep_just_before_an_event() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, early(dir.path())).await.unwrap();
+        let shop = name("shop");
+        machine.set(|m| m.next_event = "2026-03-02T07:59:12Z".parse().ok());
+        run.plane.create(&shop, spec("10s", "1h")).await.unwrap();
+        sleep(15 * S).await;
+        machine.set(|m| m.next_event = "2026-03-02T08:30:00Z".parse().ok());
+        run.until(&shop, State::Suspended).await;
+        sleep(3600 * S).await;
+        assert_eq!(
+            run.ledger(&shop)[1..],
+            [
+                "refused active suspended failed: an event is due at 2026-03-02T07:59:12Z",
+                "changed active suspended idle: idle for 15 s",
+                "changed suspended active schedule: an event is due Mon 08:30",
+                "changed active suspended idle: idle for 10 s",
+            ]
+        );
+    });
+}
+
+#[test]
+fn a_statement_does_not_wait_for_those_that_the_clock_wakes() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start_with(&machine, early(dir.path())).await.unwrap();
+        let office: Vec<DatabaseName> = (0..12).map(|n| name(&format!("office{n}"))).collect();
+        for database in &office {
+            run.plane.create(database, office_hours()).await.unwrap();
+        }
+        let shop = name("shop");
+        run.plane.create(&shop, spec("1s", "5s")).await.unwrap();
+        for database in office.iter().chain([&shop]) {
+            run.until(database, State::Parked).await;
+        }
+        machine.set(|m| m.start_takes = 5 * S);
+        // two may start at once
+        let starts = || machine.lock().starting;
+        while starts() < 2 {
+            sleep(10 * MS).await;
+        }
+        let began = Instant::now();
+        // one of those that wait, and another
+        let (first, second) = tokio::join!(run.query(&office[11]), run.query(&shop));
+        first.unwrap();
+        second.unwrap();
+        let took = began.elapsed();
+        assert!(took < 11 * S, "{took:?}");
+        sleep(60 * S).await;
+        for database in &office {
+            assert_eq!(run.state(database), State::Active);
+        }
+    });
+}
