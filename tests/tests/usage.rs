@@ -5,9 +5,6 @@
     reason = "a helper that fails fails its test"
 )]
 
-use std::fs;
-use std::path::Path;
-
 use dormouse_testkit::{Dice, Dormouse, process};
 use dormouse_wire::command::Command;
 use serde_json::Value;
@@ -15,27 +12,14 @@ use serde_json::Value;
 /// CPU time, in microseconds, as the kernel counts it for a server's control group; where it has
 /// none, for its process.
 fn kernel_counts(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let number = |path: &Path, key: &str| {
-        let text = fs::read_to_string(path).ok()?;
+    let file = |controller, name| process::control_file(pid, &[(controller, name)]);
+    let number = |text: String, key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;
         line.trim().parse::<u64>().ok()
     };
-    // HIERARCHY:CONTROLLERS:PATH, see cgroups(7); version 2 has no controllers named
-    let counted = text.lines().find_map(|line| {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
-        if !path.contains("dormouse-") {
-            return None;
-        }
-        if controllers.split(',').any(|one| one == "cpuacct") {
-            let group = Path::new("/sys/fs/cgroup/cpuacct").join(path);
-            return number(&group.join("cpuacct.usage"), "").map(|ns| ns / 1000);
-        }
-        let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-        let mut groups = mounts.iter().map(|mount| Path::new(mount).join(path));
-        groups.find_map(|group| number(&group.join("cpu.stat"), "usage_usec "))
-    });
+    let first = || number(file("cpuacct", "cpuacct.usage")?, "").map(|ns| ns / 1000);
+    let second = || number(file("cpu", "cpu.stat")?, "usage_usec ");
+    let counted = first().or_else(second);
     counted.unwrap_or_else(|| process::cpu_ticks(pid) * 10_000)
 }
 

@@ -23,7 +23,7 @@ use tracing::{debug, error, info, warn};
 use crate::database::Database;
 use crate::world::{World, now, within};
 use crate::{Error, Figures};
-use scale::{Size, TICK};
+use scale::{STARVED, Size, TICK};
 use warm_up::Asked;
 
 mod hours;
@@ -302,7 +302,12 @@ impl Actor {
         let after = self.database.view().process;
         if before.is_some() && before != after {
             self.failures = self.failures.died(lived, now());
-            self.last_failure = "its server died".to_owned();
+            let why = if self.size.died(now()) {
+                STARVED
+            } else {
+                "its server died"
+            };
+            self.last_failure = why.to_owned();
             if after.is_some() {
                 // a new one has come in its place
                 self.database
@@ -316,7 +321,8 @@ impl Actor {
 
     /// Takes note of what the driver says.
     fn note(&mut self, seen: &Seen) {
-        self.size.note(seen, now());
+        let units = self.database.view().units;
+        self.size.note(seen, units, now());
         self.run = seen.run;
         if seen.process.is_some() && seen.process != self.database.view().process {
             self.born = now();

@@ -60,7 +60,8 @@ pub struct Observed {
     /// CPU time it has used since it started, where the driver can tell. That of a process that
     /// has ended is still told, where the driver can, until the next one starts.
     pub cpu: Option<Duration>,
-    /// How its limits hold it back, where the driver can tell.
+    /// How its limits hold it back, where the driver can tell. That of a process that has ended is
+    /// still told, where the driver can, as long as it drives the instance and none comes after it.
     pub strain: Option<Strain>,
 }
 

@@ -59,6 +59,35 @@ pub fn control_groups(pid: u32) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What a file of a server's own control group says: the first of these that is there, each with its
+/// controller, as `("cpu", "cpu.max")`. `None` where the server is in no group for that.
+#[must_use]
+pub fn control_file(pid: u32, files: &[(&str, &str)]) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    // HIERARCHY:CONTROLLERS:PATH, see cgroups(7); the second version has no controllers named
+    let groups: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            Some((parts.next()?, parts.next()?.trim_start_matches('/')))
+        })
+        .filter(|(_, path)| path.contains("dormouse-"))
+        .collect();
+    files.iter().find_map(|(controller, file)| {
+        groups.iter().find_map(|(controllers, path)| {
+            let mounts = match *controllers {
+                "" => vec!["unified", ""],
+                named if named.split(',').any(|one| one == *controller) => vec![*controller],
+                _ => return None,
+            };
+            mounts.iter().find_map(|mount| {
+                let group = Path::new("/sys/fs/cgroup").join(mount).join(path);
+                fs::read_to_string(group.join(file)).ok()
+            })
+        })
+    })
+}
+
 /// Removes a control group and those in it. Their processes have been killed, but the kernel may
 /// still be busy with the end of them.
 pub fn remove_control_group(path: &Path) {

@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Observed as Seen, Run};
+use dormouse_driver::{Observed as Seen, Process, Run};
 use dormouse_engine::pool;
 use dormouse_policy::Cause;
-use dormouse_policy::autoscale::{self, Sample, Step, Strain, Window};
+use dormouse_policy::autoscale::{self, Sample, Step, Strain, Why, Window};
 use dormouse_policy::lifecycle::{Denied, Gate};
 use dormouse_policy::placement::Awake;
 use dormouse_types::{State, UnitRange, Units};
@@ -32,6 +32,12 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the kernel may take to let go of memory that a server has given up.
 const LETTING_GO: Duration = Duration::from_secs(2);
 
+/// How long a process that is killed for want of memory may take to end.
+const DYING: Duration = Duration::from_secs(10);
+
+/// Why a server ended that the kernel killed.
+pub(super) const STARVED: &str = "its server was killed for want of memory";
+
 /// What decides on a database's size.
 #[derive(Default)]
 pub(super) struct Size {
@@ -41,6 +47,13 @@ pub(super) struct Size {
     shrinking: Option<Shrinking>,
     /// When there was no room to grow, last and as the ledger was told last.
     no_room: Option<(Instant, Denied)>,
+    /// The process that was seen last, and how many kills for want of memory had been counted when
+    /// it was seen first.
+    seen: Option<(Process, u64)>,
+    /// When such a kill was seen, and what size it had.
+    starved: Option<(Instant, Units)>,
+    /// What its next server begins with, if not with the least: the last one was killed.
+    pub(super) begins_with: Option<Units>,
     grow_denied: Option<Denied>,
     shrink_denied: Option<Denied>,
 }
@@ -70,8 +83,20 @@ impl<T> Drop for Aborting<T> {
 }
 
 impl Size {
-    /// Takes note of an awake server's load.
-    pub(super) fn note(&mut self, seen: &Seen, now: Instant) {
+    /// Takes note of an awake server's load, or of its end.
+    pub(super) fn note(&mut self, seen: &Seen, units: Units, now: Instant) {
+        let kills = seen.strain.map_or(0, |strain| strain.oom_kills);
+        match (seen.process, self.seen) {
+            (Some(new), known) if known.is_none_or(|(old, _)| old != new) => {
+                self.seen = Some((new, kills));
+                self.starved = None;
+            }
+            (_, Some((_, before))) if kills > before && self.starved.is_none() => {
+                self.starved = Some((now, units));
+                self.window.starved(now);
+            }
+            _ => {}
+        }
         let (Run::Running, Some(cpu)) = (seen.run, seen.cpu) else {
             return self.rest();
         };
@@ -86,6 +111,16 @@ impl Size {
                 oom_kills: strain.oom_kills,
             },
         });
+    }
+
+    /// Its server has died. Says whether that was for want of memory: the next one has more.
+    pub(super) fn died(&mut self, now: Instant) -> bool {
+        let starved = self.starved.take();
+        let starved = starved.filter(|(at, _)| now.saturating_duration_since(*at) < DYING);
+        if let Some((_, units)) = starved {
+            self.begins_with = Some(Units(units.0.saturating_add(1)));
+        }
+        starved.is_some()
     }
 
     /// It sleeps, or is about to: what its load was says nothing of what comes after.
@@ -215,6 +250,33 @@ impl Actor {
         true
     }
 
+    /// What a server that is about to start has, and why if it is not the least.
+    pub(super) fn first_size(&self) -> (Units, Option<String>) {
+        let UnitRange { min, max } = self.range();
+        let Some(units) = self.size.begins_with else {
+            return (min, None);
+        };
+        let step = Step {
+            units: units.clamp(min, max),
+            why: Why::Memory,
+            reason: STARVED.to_owned(),
+        };
+        let least = Awake {
+            units: min,
+            min,
+            used: 0,
+        };
+        let room = &self.world.room;
+        room.note(self.database.instance, Some(least));
+        let growth = room.grow(self.database.instance, &step);
+        let limit = growth.limit.or_else(|| {
+            let most = format!("the most it may have is {}", max.0);
+            (units > max).then_some(most)
+        });
+        let told = limit.map_or(step.reason, |limit| format!("{STARVED}; {limit}"));
+        (growth.to, Some(told))
+    }
+
     /// Begins with the buffer pool.
     fn shrink_to(&mut self, step: Step, cause: Cause, now: Instant) -> bool {
         self.growing = None;
@@ -331,7 +393,7 @@ impl Actor {
     }
 
     /// An entry of the ledger about a change of size.
-    fn resized(
+    pub(super) fn resized(
         &self,
         event: EventKind,
         cause: Cause,

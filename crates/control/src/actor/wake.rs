@@ -12,20 +12,24 @@ use tracing::{error, warn};
 
 use super::warm_up::Asked;
 use super::{Actor, Done, PAUSE};
-use crate::Error;
 use crate::warm::{Importance, admit};
 use crate::world::{World, now, within};
+use crate::{Error, EventKind};
 
 impl Actor {
     /// Starts the server and opens the traffic. Those who hold statements wait through a few
     /// failures; whether to go on is decided anew after each.
-    pub(super) async fn start(&mut self, act: Act) -> Done {
+    pub(super) async fn start(&mut self, mut act: Act) -> Done {
         let began = now();
         let from = self.database.state();
         if self.gate != Gate::Shut {
             self.shut_by_force();
         }
-        let units = self.range().min;
+        let before = self.database.view().units;
+        let (units, starved) = self.first_size();
+        if let Some(told) = starved.clone().filter(|_| act.cause == Cause::Crash) {
+            act.reason = told.into();
+        }
         self.database.change(|v| {
             v.generation = v.generation.wrapping_add(1);
             v.units = units;
@@ -42,6 +46,7 @@ impl Actor {
             return Done::Again;
         }
         self.failures = self.failures.started();
+        self.size.begins_with = None;
         self.asked = Asked::nothing();
         let lost = self.restore_globals().await;
         drop(admitted);
@@ -50,6 +55,11 @@ impl Actor {
         self.grow();
         self.forget_denials();
         self.record(from, &act, began).await;
+        if let Some(told) = starved.filter(|_| units > before) {
+            let sizes = (before, units);
+            self.write_down(self.resized(EventKind::Scaled, Cause::Load, &told, sizes, began))
+                .await;
+        }
         if !lost.is_empty() {
             let reason = format!("not set again after the start: {}", lost.join("; "));
             warn!(database = %self.database.name, reason, "global variables were lost");

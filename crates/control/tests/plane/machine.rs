@@ -49,6 +49,8 @@ pub struct Instance {
     pub demand: u32,
     /// Its server does not let go of memory.
     pub clings: bool,
+    /// How often its process was killed for want of memory.
+    starved: u64,
     cpu: Duration,
     counted: Instant,
 }
@@ -143,6 +145,16 @@ impl Machine {
     /// Kills a server's process, as `kill -9` does.
     pub fn kill(&self, id: InstanceId) {
         self.set(|m| m.kill(id));
+    }
+
+    /// Kills a server's process, as the kernel does for want of memory.
+    pub fn starve(&self, id: InstanceId) {
+        self.set(|m| {
+            if let Some(instance) = m.instances.get_mut(&id) {
+                instance.starved += 1;
+            }
+            m.kill(id);
+        });
     }
 
     /// Resolves when dormouse is killed.
@@ -266,7 +278,10 @@ impl Inner {
                 .process
                 .map(|_| Bytes::mib(if instance.pool < START { 20 } else { 36 })),
             cpu: Some(instance.cpu),
-            strain: instance.process.map(|_| Strain::default()),
+            strain: Some(Strain {
+                oom_kills: instance.starved,
+                ..Strain::default()
+            }),
         })
     }
 
@@ -300,6 +315,7 @@ impl Inner {
                     pid,
                     started: u64::from(pid) * 7,
                 });
+                instance.starved = 0;
                 instance.pool = START;
                 instance.hydrated = false;
                 instance.hits = PoolHits::default();
@@ -334,6 +350,7 @@ impl Driver for Machine {
                 units: Units(1),
                 demand: 0,
                 clings: false,
+                starved: 0,
                 cpu: Duration::ZERO,
                 counted: Instant::now(),
             });

@@ -175,6 +175,49 @@ fn a_new_range_is_tried_though_the_old_one_could_not_be_had() {
 }
 
 #[test]
+fn one_that_was_killed_for_want_of_memory_comes_back_with_more() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..2")).await.unwrap();
+        let _busy = run.busy(&shop);
+        let instance = run.status(&shop).instance;
+        let mut generation = run.status(&shop).generation;
+        for (units, told) in [
+            (2, "its server was killed for want of memory"),
+            (
+                2,
+                "its server was killed for want of memory; the most it may have is 2",
+            ),
+        ] {
+            machine.starve(instance);
+            tokio::time::sleep(S).await;
+            let status = run.status(&shop);
+            generation += 1;
+            assert_eq!(
+                (status.units, status.generation),
+                (Units(units), generation)
+            );
+            assert_eq!(status.last_reason, told);
+        }
+        let grew = ["1 to 2, load: its server was killed for want of memory"];
+        assert_eq!(run.sizes(&shop), grew);
+        // it is calm now, but what was too small is not tried again soon
+        tokio::time::sleep(60 * S).await;
+        assert_eq!(run.status(&shop).units, Units(2));
+        run.until_units(&shop, 1).await;
+
+        machine.kill(instance);
+        tokio::time::sleep(S).await;
+        assert_eq!(run.status(&shop).last_reason, "its server died");
+        assert_eq!(run.status(&shop).units, Units(1));
+    });
+    no_violations(&machine);
+}
+
+#[test]
 fn load_that_comes_back_ends_a_shrink() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();

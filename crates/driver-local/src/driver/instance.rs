@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dormouse_driver::{Error, Observed, Run};
+use dormouse_driver::{Error, Observed, Run, Strain};
 use dormouse_engine::config;
 use dormouse_types::{Bytes, InstanceId, Units};
 use rustix::process::Signal;
@@ -40,27 +40,35 @@ pub(super) struct Instance {
 enum Slot {
     /// There is one, as far as was last known.
     Running(Arc<Running>),
-    /// There is none; how much CPU time the last one had used, if that is known.
-    Ended(Option<Duration>),
+    /// There is none.
+    Ended(Last),
+}
+
+/// What is known of a process that has ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    /// How much CPU time it had used.
+    cpu: Option<Duration>,
+    strain: Option<Strain>,
 }
 
 impl Default for Slot {
     fn default() -> Self {
-        Self::Ended(None)
+        Self::Ended(Last::default())
     }
 }
 
 impl Slot {
-    /// Its process if it lives, or what the last one had used.
-    fn look(&mut self) -> Result<&Arc<Running>, Option<Duration>> {
+    /// Its process if it lives, or what is known of the last one.
+    fn look(&mut self) -> Result<&Arc<Running>, Last> {
         if let Self::Running(running) = self
             && !running.handle.is_alive()
         {
-            *self = Self::Ended(Some(running.spent()));
+            *self = Self::Ended(running.last());
         }
         match self {
             Self::Running(running) => Ok(running),
-            Self::Ended(spent) => Err(*spent),
+            Self::Ended(last) => Err(*last),
         }
     }
 }
@@ -133,6 +141,15 @@ impl Running {
         self.spent_by(&self.group.figures())
     }
 
+    /// What is known of it when it has ended: its cgroups are still there.
+    fn last(&self) -> Last {
+        let figures = self.group.figures();
+        Last {
+            cpu: Some(self.spent_by(&figures)),
+            strain: figures.strain,
+        }
+    }
+
     fn spent_by(&self, figures: &Figures) -> Duration {
         // a process that has ended tells nothing more, once its parent has asked for it
         let told = figures.cpu.or_else(|| Some(self.handle.stat().ok()?.cpu()));
@@ -160,7 +177,10 @@ impl Instance {
     /// An instance without a process; its last one had used this much CPU time.
     pub(super) fn ended(spent: Option<Duration>) -> Self {
         Self {
-            slot: Mutex::new(Slot::Ended(spent)),
+            slot: Mutex::new(Slot::Ended(Last {
+                cpu: spent,
+                strain: None,
+            })),
             ..Self::default()
         }
     }
@@ -184,13 +204,13 @@ impl Instance {
         loop {
             let running = match self.slot().look() {
                 Ok(running) => Arc::clone(running),
-                Err(spent) => {
+                Err(last) => {
                     return Ok(Observed {
                         run: Run::Stopped,
                         process: None,
                         memory: None,
-                        cpu: spent,
-                        strain: None,
+                        cpu: last.cpu,
+                        strain: last.strain,
                     });
                 }
             };
@@ -315,7 +335,7 @@ pub(super) async fn kill(
             .await
             .map_err(|e| doing(id, "waiting for the end of", e))?;
     }
-    let spent = instance.slot().look().err().flatten();
+    let spent = instance.slot().look().err().and_then(|last| last.cpu);
     if let Some(cpu) = spent {
         // before the cgroups go, which know it as well
         let kept = files::keep_spent(&shared.layout(id)?, &shared.boot, cpu);

@@ -186,6 +186,11 @@ impl Window {
         self.samples = self.samples.last().copied().into_iter().collect();
     }
 
+    /// Memory was so short at this time that its server was killed for it.
+    pub fn starved(&mut self, at: Instant) {
+        self.shortage = Some(Shortage::again(self.shortage, at));
+    }
+
     /// The CPU used over the window, or as much of it as there is, in thousandths of a core.
     /// `None` before there is a second of it.
     #[must_use]
