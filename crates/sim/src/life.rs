@@ -123,7 +123,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
     /// Its server was admitted and is up at `opened`.
     pub(crate) fn started(&mut self, opened: Micros, machines: &Machines, tally: &mut Tally) {
         self.life.starts += 1;
-        self.life.cpu += machines.start_cpu;
+        self.life.cpu += machines.timing.start_cpu;
         self.days.wake(self.now, &mut tally.daily_wakes);
         self.open(opened, machines, tally);
     }

@@ -20,19 +20,20 @@ pub struct Machines {
     pub starts_at_once: usize,
     /// Memory that a frozen server keeps.
     pub frozen_memory: Bytes,
-    /// CPU time that a start costs.
-    pub start_cpu: Micros,
-    /// How long transitions take.
+    /// What transitions take.
     pub timing: Timing,
 }
 
-/// How long transitions take.
+/// What transitions take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timing {
     /// From parked to the first statement, the line of those that start not counted.
     #[serde(rename = "start_us")]
     pub start: Micros,
+    /// CPU time that this takes.
+    #[serde(rename = "start_cpu_us")]
+    pub start_cpu: Micros,
     /// From suspended to the first statement.
     #[serde(rename = "thaw_us")]
     pub thaw: Micros,
@@ -66,6 +67,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             start: 120 * MS,
+            start_cpu: 90 * MS,
             thaw: MS + MS / 10,
             suspend: 14 * MS,
             park: 24 * MS,
@@ -82,7 +84,6 @@ impl Default for Machines {
             databases: 500,
             starts_at_once: dormouse_policy::admission::width(None, 8),
             frozen_memory: Bytes::mib(32),
-            start_cpu: 90 * MS,
             timing: Timing::default(),
         }
     }

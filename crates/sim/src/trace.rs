@@ -214,13 +214,14 @@ fn header_of(line: &[u8]) -> Result<Trace, String> {
     }
     let Timing {
         start,
+        start_cpu,
         thaw,
         suspend,
         park,
         stop,
         reopen,
     } = timing;
-    if [start, thaw, suspend, park, stop, reopen]
+    if [start, start_cpu, thaw, suspend, park, stop, reopen]
         .into_iter()
         .any(|took| took > HOUR)
     {

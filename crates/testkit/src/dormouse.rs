@@ -256,14 +256,15 @@ impl Drop for Dormouse {
             let _ = running.child.kill();
             let _ = running.child.wait();
         }
-        let servers = process::mentioning(self.dir.path());
-        let groups: BTreeSet<_> = servers
-            .iter()
-            .flat_map(|pid| process::control_groups(*pid))
-            .collect();
-        servers.iter().for_each(|pid| process::kill(*pid));
+        // one may have been on its way to become a server when dormouse was killed
+        let mut groups = BTreeSet::new();
         process::until("its servers are gone", || {
-            process::mentioning(self.dir.path()).is_empty()
+            let servers = process::mentioning(self.dir.path());
+            for pid in &servers {
+                groups.extend(process::control_groups(*pid));
+                process::kill(*pid);
+            }
+            servers.is_empty()
         });
         groups
             .iter()

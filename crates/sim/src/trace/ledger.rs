@@ -67,10 +67,11 @@ pub struct Recorder {
     took: Took,
 }
 
-/// How long transitions took.
+/// What transitions took.
 #[derive(Debug, Default)]
 struct Took {
     start: Vec<u64>,
+    start_cpu: Vec<u64>,
     thaw: Vec<u64>,
     suspend: Vec<u64>,
     park: Vec<u64>,
@@ -191,10 +192,12 @@ impl Course {
                 self.dropped = Some(began);
             }
             (What::Changed, before, Some(State::Active)) => {
-                if matches!(before, Some(State::Parked | State::Active | State::Failed)) {
-                    self.cpu_seen = 0;
+                if before == Some(State::Suspended) {
+                    self.cpu_now(entry);
+                } else {
+                    // what the start took is no statement's
+                    self.cpu_seen = entry.cpu.unwrap_or(0);
                 }
-                self.cpu_now(entry);
                 let arrived = began;
                 self.awake.get_or_insert(Awake { arrived, opened });
             }
@@ -269,7 +272,10 @@ fn resting(state: State) -> State {
 impl Took {
     fn note(&mut self, entry: &Entry) {
         let all = match (entry.from, entry.to) {
-            (Some(State::Parked), Some(State::Active)) => &mut self.start,
+            (Some(State::Parked), Some(State::Active)) => {
+                self.start_cpu.extend(entry.cpu);
+                &mut self.start
+            }
             (Some(State::Suspended), Some(State::Active)) => &mut self.thaw,
             (_, Some(State::Suspended)) => &mut self.suspend,
             (_, Some(State::Parked)) => &mut self.park,
@@ -289,6 +295,7 @@ impl Took {
         let park = median(self.park, usual.park);
         Timing {
             start: median(self.start, usual.start),
+            start_cpu: median(self.start_cpu, usual.start_cpu),
             thaw: median(self.thaw, usual.thaw),
             suspend: median(self.suspend, usual.suspend),
             park,
@@ -351,7 +358,7 @@ mod tests {
             Span(1_000, 10_980, 200),
             Span(30_000, 59_979, 490),
             // what the park used is nobody else's
-            Span(400_000, 410_000, 7_001),
+            Span(400_000, 410_000, 3_000),
         ];
         assert_eq!(shop.activity, spans);
         assert_eq!((calm.state, calm.activity.len()), (Suspended, 0));
