@@ -100,6 +100,20 @@ fn what_is_used_is_told_by_day_in_text_and_for_prometheus() {
     assert!(!minutes["rows"].as_array().unwrap().is_empty());
     let long_ago = dormouse.json(&["usage", "--month", "2020-02"]);
     assert_eq!(long_ago["used"]["cpu_us"], 0);
+    let mistakes: [(&[&str], &str); 3] = [
+        (&["usage", "--month", "9999-01"], "9999-01 has not begun"),
+        (
+            &["usage", "--by", "minute"],
+            "dormouse usage shop --by minute",
+        ),
+        (&["events", "nobody"], "there is no database 'nobody'"),
+    ];
+    for (mistake, told) in mistakes {
+        let failed = dormouse.command(mistake).output().unwrap();
+        assert!(!failed.status.success(), "{mistake:?}");
+        let stderr = String::from_utf8_lossy(&failed.stderr);
+        assert!(stderr.contains(told), "{mistake:?}: {stderr}");
+    }
 
     let _ = dormouse.json(&["drop", "shop", "--yes"]);
     let dropped = dormouse.json(&["usage"])["rows"][0].clone();
