@@ -121,8 +121,22 @@ pub struct Database {
     /// Why it may neither grow nor change, if so: a quota, or the disk.
     #[serde(default)]
     pub read_only: Option<String>,
+    /// What it costs, where prices are configured.
+    #[serde(default)]
+    pub spend: Option<Spend>,
     /// Why the last transition was made, or refused.
     pub reason: String,
+}
+
+/// What a database costs, and what is done about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spend {
+    /// What it has cost in this calendar month.
+    pub cost: Money,
+    /// The currency's name.
+    pub currency: String,
+    /// What is done as the cost nears the limit: `free`, `warned`, `slow`, `read_only`, `asleep`.
+    pub rung: String,
 }
 
 /// One entry of the ledger.

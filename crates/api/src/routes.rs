@@ -20,8 +20,8 @@ use crate::error::Failure;
 use crate::login;
 use crate::metrics;
 use crate::model::{
-    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, UsageQuery, UsageReport,
-    Wishes,
+    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, Spend, UsageQuery,
+    UsageReport, Wishes,
 };
 use crate::server::Context;
 
@@ -265,6 +265,11 @@ fn database(status: Status) -> Database {
         memory: status.memory,
         storage: status.storage,
         read_only: status.read_only,
+        spend: status.spend.map(|spend| Spend {
+            cost: spend.cost,
+            currency: spend.currency,
+            rung: spend.rung.as_str().to_owned(),
+        }),
         reason: status.last_reason,
     }
 }

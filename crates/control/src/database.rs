@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::catalog::{DatabaseRow, Noted};
 use crate::meter::{Meter, SharedMeter};
-use crate::{Error, Figures, Spec, Status, Traffic};
+use crate::{Error, Figures, Spec, Spend, Status, Traffic};
 
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
@@ -297,7 +297,7 @@ impl Database {
     }
 
     /// What is told about it.
-    pub(crate) fn status(&self, traffic: &dyn Traffic) -> Status {
+    pub(crate) fn status(&self, traffic: &dyn Traffic, spend: Option<Spend>) -> Status {
         let view = self.view();
         let activity = traffic.activity(&self.name);
         Status {
@@ -319,6 +319,7 @@ impl Database {
             memory: view.figures.memory.filter(|m| *m > Bytes(0)),
             storage: view.storage,
             read_only: self.restricted().clone(),
+            spend,
             last_reason: view.reason,
         }
     }

@@ -43,7 +43,7 @@ pub use dormouse_policy::{Cap, Cause, Spec, Wishes};
 pub use error::{Error, ErrorKind};
 pub use plane::Plane;
 pub use servers::{AdminServers, PoolHits, Server, ServerError, Servers, Snapshot};
-pub use status::{Created, Event, EventFilter, EventKind, Figures, Status};
+pub use status::{Created, Event, EventFilter, EventKind, Figures, Spend, Status};
 pub use storage::Disk;
 pub use traffic::Traffic;
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

@@ -21,7 +21,7 @@ use crate::database::Database;
 use crate::meter::{DAY, MINUTE, Metered, Moment, Seen};
 use crate::usage::{By, UsageQuery, UsageReport, UsageRow};
 use crate::world::{World, now};
-use crate::{Cause, Error, EventKind};
+use crate::{Cause, Error, EventKind, Spend};
 
 /// How often news is written.
 const PACE: Duration = Duration::from_secs(5);
@@ -38,6 +38,8 @@ pub(crate) struct Metering {
     queue: Mutex<Vec<Arc<Database>>>,
     /// Ends the waiting between two writings.
     pub(crate) nudge: Notify,
+    /// Who holds it decides on a rung, from what is true then.
+    judging: tokio::sync::Mutex<()>,
 }
 
 impl Metering {
@@ -147,12 +149,12 @@ impl World {
 
     /// Changes the rung of a database if what it has cost this month calls for it. Says whether it
     /// is about to reach the next one.
-    async fn hold_against_limit(&self, database: &Arc<Database>) -> bool {
-        let before = database.rung();
-        let limit = database.spec().spend_limit;
-        if limit.is_none() && before == Rung::Free {
+    pub(crate) async fn hold_against_limit(&self, database: &Arc<Database>) -> bool {
+        if database.spec().spend_limit.is_none() && database.rung() == Rung::Free {
             return false;
         }
+        let _alone = self.metering.judging.lock().await;
+        let (before, limit) = (database.rung(), database.spec().spend_limit);
         let (prices, ladder) = (&self.config.prices, &self.config.ladder);
         let now = self.moment();
         let spent = prices.cost(&database.meter().spent(now).charged);
@@ -208,16 +210,29 @@ impl World {
         let currency = &self.config.prices.currency;
         let cost = format!("{spent} of {limit} {currency}");
         let until = now.month().next();
-        let units = self.config.ladder.baseline.0;
+        let free = match self.config.ladder.baseline.0 {
+            1 => "1 unit, which is free".to_owned(),
+            units => format!("{units} units, which are free"),
+        };
         let what = match rung {
             Rung::Free => "nothing is held back".to_owned(),
             Rung::Warned(percent) => format!("{percent} % of its limit"),
-            Rung::Slow if units == 1 => format!("slowed to 1 unit, which is free, until {until}"),
-            Rung::Slow => format!("slowed to {units} units, which are free, until {until}"),
+            Rung::Slow => format!("slowed to {free}, until {until}"),
             Rung::ReadOnly => format!("it can be read and emptied only, until {until}"),
             Rung::Asleep => format!("it sleeps until {until}"),
         };
         format!("it has cost {} this month: {what}", cost.trim_end())
+    }
+
+    /// What a database has cost this month, and what follows from that; `None` if nothing costs
+    /// anything.
+    pub(crate) fn spend(&self, database: &Database) -> Option<Spend> {
+        let prices = &self.config.prices;
+        priced(prices).then(|| Spend {
+            cost: prices.cost(&database.meter().spent(self.moment()).charged),
+            currency: prices.currency.clone(),
+            rung: database.rung(),
+        })
     }
 
     /// What has been used, up to now.

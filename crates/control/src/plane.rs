@@ -66,7 +66,7 @@ impl Plane {
         self.world
             .databases()
             .iter()
-            .map(|d| d.status(&*self.world.traffic))
+            .map(|d| self.status(d))
             .collect()
     }
 
@@ -75,7 +75,12 @@ impl Plane {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn show(&self, name: &DatabaseName) -> Result<Status, Error> {
-        Ok(self.find(name)?.status(&*self.world.traffic))
+        let database = self.find(name)?;
+        Ok(self.status(&database))
+    }
+
+    fn status(&self, database: &Database) -> Status {
+        database.status(&*self.world.traffic, self.world.spend(database))
     }
 
     /// Its backends and what has happened to them.
@@ -112,6 +117,9 @@ impl Plane {
             };
             self.world.catalog.write(Sync::Now, vec![change]).await?;
             database.set_spec(spec);
+            if spec.spend_limit != before.spend_limit {
+                self.world.hold_against_limit(&database).await;
+            }
             if spec.storage_quota != before.storage_quota
                 && let Some(used) = database.view().storage
             {

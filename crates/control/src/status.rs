@@ -1,7 +1,8 @@
 //! What the plane tells about databases.
 
+use dormouse_policy::spend::Rung;
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State, Units};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, Money, State, Units};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -53,8 +54,21 @@ pub struct Status {
     pub storage: Option<Bytes>,
     /// Why it may neither grow nor change, if so.
     pub read_only: Option<String>,
+    /// What it costs, if anything costs anything.
+    pub spend: Option<Spend>,
     /// Why it is in this state.
     pub last_reason: String,
+}
+
+/// What a database costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spend {
+    /// What it has cost in this calendar month.
+    pub cost: Money,
+    /// The currency's name.
+    pub currency: String,
+    /// What is done about it.
+    pub rung: Rung,
 }
 
 /// What an entry of the ledger is about.

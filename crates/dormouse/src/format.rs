@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use dormouse_api::model::{By, Database, Event, UsageReport, UsageRow};
+use dormouse_api::model::{By, Database, Event, Spend, UsageReport, UsageRow};
 use dormouse_types::{Bytes, Doing, Money, PoolStatus, SessionStatus, State, Usage};
 use jiff::Timestamp;
 
@@ -125,6 +125,12 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
             "spend limit",
             or_none(d.spend_limit.map(|limit| format!("{limit} a month"))),
         ),
+        (
+            "spend",
+            d.spend
+                .as_ref()
+                .map_or("no prices are set".to_owned(), spend),
+        ),
         ("pooling", d.pooling.to_string()),
         ("sessions", d.sessions.to_string()),
         ("held statements", d.held.to_string()),
@@ -135,6 +141,20 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// What a database costs, and what that leads to.
+fn spend(spend: &Spend) -> String {
+    let cost = format!("{} {}", spend.cost, spend.currency);
+    let what = match spend.rung.as_str() {
+        "free" => "nothing is held back",
+        "warned" => "near its limit",
+        "slow" => "slowed to the free units",
+        "read_only" => "can be read and emptied only",
+        "asleep" => "sleeps until the month ends",
+        other => other,
+    };
+    format!("{} this month: {what}", cost.trim_end())
 }
 
 /// `dormouse sessions`.

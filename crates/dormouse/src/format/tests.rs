@@ -32,6 +32,7 @@ fn shop() -> Database {
         memory: Some(Bytes::mib(36)),
         storage: Some(Bytes::mib(24)),
         read_only: None,
+        spend: None,
         reason: "a statement arrived".to_owned(),
     }
 }

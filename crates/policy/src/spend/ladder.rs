@@ -22,6 +22,20 @@ pub enum Rung {
     Asleep,
 }
 
+impl Rung {
+    /// The word used in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Warned(_) => "warned",
+            Self::Slow => "slow",
+            Self::ReadOnly => "read_only",
+            Self::Asleep => "asleep",
+        }
+    }
+}
+
 /// Which percent of the limit lead to which rung.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
