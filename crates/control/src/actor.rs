@@ -63,7 +63,7 @@ pub(crate) struct Actor {
     insists: bool,
     growing: Option<Growing>,
     asked: Asked,
-    size: Box<Size>,
+    size: Option<Box<Size>>,
     habits: Option<Box<hours::Habits>>,
     /// That what is noted is out of date is being written down.
     staling: Option<JoinHandle<Result<(), Error>>>,
@@ -112,7 +112,7 @@ impl Actor {
             insists: false,
             growing: None,
             asked: Asked::default(),
-            size: Box::default(),
+            size: None,
             habits: None,
             staling: None,
         })
@@ -313,18 +313,15 @@ impl Actor {
 
     /// Takes note of what the driver says.
     fn note(&mut self, seen: &Seen) {
-        self.size.note(seen, now());
+        self.note_load(seen);
         self.run = seen.run;
         if seen.process.is_some() && seen.process != self.database.view().process {
             self.born = now();
         }
         self.database.change(|v| {
             v.process = seen.process;
-            v.figures = Figures {
-                memory: seen.memory,
-                cpu_ms: seen.cpu.map(millis),
-                ..Figures::default()
-            };
+            v.memory = seen.memory;
+            v.cpu_ms = seen.cpu.map(millis);
         });
         self.note_room();
         self.world.metered(&self.database, seen.cpu);
@@ -421,7 +418,7 @@ impl Actor {
                 v.since = Timestamp::now();
             }
             v.state = state;
-            v.reason = reason.to_string();
+            v.reason = reason.to_string().into();
         });
         self.world.metered(&self.database, None);
     }
@@ -435,7 +432,7 @@ impl Actor {
             since: view.since,
             generation: view.generation,
             units: view.units,
-            reason: view.reason,
+            reason: view.reason.as_ref().to_owned(),
         }
     }
 
@@ -528,7 +525,7 @@ impl Actor {
             duration_ms: Some(millis(took)),
             figures: Figures {
                 hit_ratio_ppm: self.asked.ratio_ppm,
-                ..self.database.view().figures
+                ..self.database.view().figures()
             },
         }
     }

@@ -21,7 +21,7 @@ impl Actor {
         }
         self.insists = super::insists(&act);
         self.growing = None;
-        self.size.rest();
+        self.rest_size();
         if let Err(error) = self.intend(State::Parking, &act.reason).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
             return self

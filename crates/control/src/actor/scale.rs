@@ -29,7 +29,8 @@ pub(super) const TICK: Duration = Duration::from_millis(200);
 /// How long the kernel may take to let go of memory that a server has given up.
 const LETTING_GO: Duration = Duration::from_secs(2);
 
-/// What decides on a database's size.
+/// What decides on a database's size; there is none of one that sleeps, unless something of it is
+/// worth keeping.
 #[derive(Default)]
 pub(super) struct Size {
     window: Window,
@@ -107,10 +108,11 @@ impl Actor {
         let now = now();
         let units = self.database.view().units;
         let range = self.range();
-        let own = autoscale::decide(range, units, &self.size.window, self.size.changed, now);
+        let size = self.size.get_or_insert_default();
+        let own = autoscale::decide(range, units, &size.window, size.changed, now);
         match own {
             Some(step) if step.units > units => self.grow_to(step, now).await,
-            _ if self.size.shrinking.is_some() => self.go_on_shrinking().await,
+            _ if size.shrinking.is_some() => self.go_on_shrinking().await,
             Some(step) => self.shrink_to(step, Cause::Load, now),
             None => match self.world.room.give_back(self.database.instance) {
                 Some(step) => self.shrink_to(step, Cause::Room, now),
@@ -120,7 +122,7 @@ impl Actor {
     }
 
     async fn grow_to(&mut self, step: Step, now: Instant) -> bool {
-        if let Some(denied) = self.size.grow_denied
+        if let Some(denied) = self.size().grow_denied
             && denied.holds(self.sessions(), now).is_some()
         {
             return false;
@@ -133,13 +135,13 @@ impl Actor {
         };
         let to = growth.to;
         if to <= units {
-            self.size.grow_denied = Some(self.denied(self.size.grow_denied));
+            self.deny_size(|size| &mut size.grow_denied);
             let sizes = (units, step.units);
             let entry = self.resized(EventKind::Refused, Cause::Room, &reason, sizes, now);
             self.write_down(entry).await;
             return true;
         }
-        self.size.shrinking = None;
+        self.size().shrinking = None;
         self.database.change(|v| v.units = to);
         // what the server may use is never more than what is written
         let intent = self
@@ -153,8 +155,8 @@ impl Actor {
         };
         match done {
             Ok(()) => {
-                self.size.grow_denied = None;
-                self.size.settled(crate::world::now());
+                self.size().grow_denied = None;
+                self.size().settled(crate::world::now());
                 self.grow();
                 let entry = self.resized(EventKind::Scaled, Cause::Load, &reason, (units, to), now);
                 self.write_down(entry).await;
@@ -162,7 +164,7 @@ impl Actor {
             Err(reason) => {
                 warn!(database = %self.database.name, reason, "cannot be made larger");
                 self.database.change(|v| v.units = units);
-                self.size.grow_denied = Some(self.denied(self.size.grow_denied));
+                self.deny_size(|size| &mut size.grow_denied);
                 self.look().await;
                 self.write_down(self.resized(
                     EventKind::Refused,
@@ -179,7 +181,7 @@ impl Actor {
 
     /// Begins with the buffer pool.
     fn shrink_to(&mut self, step: Step, cause: Cause, now: Instant) -> bool {
-        if let Some(denied) = self.size.shrink_denied
+        if let Some(denied) = self.size().shrink_denied
             && denied.holds(self.sessions(), now).is_some()
         {
             return false;
@@ -195,7 +197,7 @@ impl Actor {
             database.nudge.notify_one();
             done
         });
-        self.size.shrinking = Some(Shrinking {
+        self.size().shrinking = Some(Shrinking {
             step,
             cause,
             began: now,
@@ -206,12 +208,12 @@ impl Actor {
 
     /// The pool is small, or has failed to be; then the limits.
     async fn go_on_shrinking(&mut self) -> bool {
-        let Some(mut shrinking) = self.size.shrinking.take() else {
+        let Some(mut shrinking) = self.size().shrinking.take() else {
             return false;
         };
         let until = match &mut shrinking.phase {
             Phase::Pool(task) if !task.0.is_finished() => {
-                self.size.shrinking = Some(shrinking);
+                self.size().shrinking = Some(shrinking);
                 return false;
             }
             Phase::Pool(task) => match (&mut task.0).await {
@@ -226,8 +228,8 @@ impl Actor {
         let limit = self.world.config.deadlines.freeze;
         match self.apply(Run::Running, limit).await {
             Ok(()) => {
-                self.size.shrink_denied = None;
-                self.size.settled(now());
+                self.size().shrink_denied = None;
+                self.size().settled(now());
                 // those of its hot pages that had to go come back, as far as there is room
                 self.grow();
                 let (reason, began) = (&shrinking.step.reason, shrinking.began);
@@ -245,7 +247,7 @@ impl Actor {
                 self.database.change(|v| v.units = units);
                 if now() < until {
                     shrinking.phase = Phase::Limits(until);
-                    self.size.shrinking = Some(shrinking);
+                    self.size().shrinking = Some(shrinking);
                     return false;
                 }
                 self.stay_large(shrinking, &reason).await
@@ -256,7 +258,7 @@ impl Actor {
     /// It cannot be made smaller now: as it was before.
     async fn stay_large(&mut self, shrinking: Shrinking, reason: &str) -> bool {
         info!(database = %self.database.name, reason, "stays as large as it is");
-        self.size.shrink_denied = Some(self.denied(self.size.shrink_denied));
+        self.deny_size(|size| &mut size.shrink_denied);
         let limit = self.world.config.deadlines.freeze;
         if self.apply(Run::Running, limit).await.is_err() {
             self.look().await;
@@ -280,8 +282,32 @@ impl Actor {
         self.database.range(self.world.config.ladder.baseline)
     }
 
-    fn denied(&self, before: Option<Denied>) -> Denied {
-        Denied::again(before, self.sessions(), now())
+    fn size(&mut self) -> &mut Size {
+        self.size.get_or_insert_default()
+    }
+
+    /// That is not tried again soon.
+    fn deny_size(&mut self, what: impl FnOnce(&mut Size) -> &mut Option<Denied>) {
+        let sessions = self.sessions();
+        let denied = what(self.size());
+        *denied = Some(Denied::again(*denied, sessions, now()));
+    }
+
+    /// Its load is nothing to go by any more: it is about to sleep.
+    pub(super) fn rest_size(&mut self) {
+        if let Some(size) = &mut self.size {
+            size.rest();
+        }
+    }
+
+    /// Takes note of its load. Without a server nothing is kept but that memory was short.
+    pub(super) fn note_load(&mut self, seen: &Seen) {
+        if seen.run == Run::Stopped {
+            self.size.take_if(|size| !size.window.was_short());
+            self.rest_size();
+        } else {
+            self.size().note(seen, now());
+        }
     }
 
     /// What the machine's room is told of it.
@@ -289,7 +315,9 @@ impl Actor {
         let awake = (self.run == Run::Running).then(|| Awake {
             units: self.database.view().units,
             min: self.range().min,
-            used: self.size.window.millicores().unwrap_or(0),
+            used: { self.size.as_ref() }
+                .and_then(|size| size.window.millicores())
+                .unwrap_or(0),
         });
         self.world.room.note(self.database.instance, awake);
     }
