@@ -104,6 +104,9 @@ fn measure_all(
     if wants(&[Measure::E9]) {
         measure::scale::run(options, report)?;
     }
+    if wants(&[Measure::C1]) {
+        measure::share::run(options, report)?;
+    }
     Ok(())
 }
 

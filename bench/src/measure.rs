@@ -6,8 +6,10 @@ pub(crate) mod crowd;
 pub(crate) mod fleet;
 pub(crate) mod hydration;
 pub(crate) mod latency;
+mod load;
 pub(crate) mod memory;
 pub(crate) mod scale;
+pub(crate) mod share;
 pub(crate) mod throughput;
 pub(crate) mod wake;
 

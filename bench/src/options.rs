@@ -7,6 +7,8 @@ use clap::{Parser, ValueEnum};
 
 /// Measures Dormouse on this machine, side by side with a plain server and HAProxy.
 ///
+/// C1  many databases that want more CPU than there is: what each has
+/// E9  from load to more CPU, and back (E16), with the server left running
 /// H1  how long after a sleep until 95 % of the hit ratio is back, with and without hydration
 /// M1  throughput of 500 clients on 8 backends against as many connections, direct and by HAProxy
 /// M2  connect, one query, quit: how often in a second, against direct TCP
@@ -18,7 +20,6 @@ use clap::{Parser, ValueEnum};
 /// P6  from asking for a new database to being logged in to it
 /// P7  memory of Dormouse for each idle client, plain and with TLS; P7b after one statement of each
 /// P8  start, CPU at rest and memory of Dormouse with 10,000 parked databases
-/// E9  from load to more CPU, and back (E16), with the server left running
 #[derive(Debug, Parser)]
 #[command(
     name = "dormouse-bench",
@@ -74,6 +75,10 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 pub(crate) enum Measure {
+    /// Many databases under load.
+    C1,
+    /// More CPU under load.
+    E9,
     /// Hot pages after a sleep.
     H1,
     /// Many clients, few backends.
@@ -96,8 +101,6 @@ pub(crate) enum Measure {
     P7,
     /// Many parked databases.
     P8,
-    /// More CPU under load.
-    E9,
 }
 
 impl Options {
@@ -156,6 +159,16 @@ impl Options {
     /// How many idle clients.
     pub(crate) fn clients(&self) -> usize {
         if self.quick { 200 } else { 5000 }
+    }
+
+    /// How many databases share the machine.
+    pub(crate) fn sharing(&self) -> u32 {
+        if self.quick { 4 } else { 30 }
+    }
+
+    /// How long they do.
+    pub(crate) fn sharing_time(&self) -> Duration {
+        Duration::from_secs(if self.quick { 2 } else { 20 })
     }
 
     /// How many parked databases.

@@ -54,9 +54,9 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     until_idle(&dormouse);
     let settled = began.elapsed();
     say(&format!("P8 all looked at after {:.0} ms", millis(settled)));
-    let before = cpu_times(dormouse.pid())?;
+    let before = cpu_times(dormouse.pid(), None)?;
     sleep(REST);
-    let used = used(&before, &cpu_times(dormouse.pid())?);
+    let used = used(&before, &cpu_times(dormouse.pid(), None)?);
     let grown = process::resident(dormouse.pid()).saturating_sub(empty);
 
     let asked = Instant::now();
@@ -128,14 +128,25 @@ fn make(dormouse: &Dormouse, number: u32) -> Created {
     who
 }
 
-/// CPU time of each thread of a process: clock ticks of 10 ms are too coarse for one at rest.
-fn cpu_times(pid: u32) -> anyhow::Result<HashMap<OsString, Duration>> {
+/// CPU time of each thread of a process, or of those of a name: clock ticks of 10 ms are too coarse
+/// for one at rest.
+pub(super) fn cpu_times(
+    pid: u32,
+    name: Option<&str>,
+) -> anyhow::Result<HashMap<OsString, Duration>> {
     let mut all = HashMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?;
+        let read = |file| fs::read_to_string(task.path().join(file));
+        // a thread may have ended by now
+        let Ok((comm, said)) = read("comm").and_then(|comm| Ok((comm, read("schedstat")?))) else {
+            continue;
+        };
+        if name.is_some_and(|name| comm.trim_end() != name) {
+            continue;
+        }
         // nanoseconds on a CPU, nanoseconds waiting for one, turns: see sched-stats in the
         // kernel's documentation
-        let said = fs::read_to_string(task.path().join("schedstat"))?;
         let spent = said.split(' ').next().unwrap_or_default();
         let spent = spent.parse().context("schedstat")?;
         all.insert(task.file_name(), Duration::from_nanos(spent));
@@ -144,7 +155,10 @@ fn cpu_times(pid: u32) -> anyhow::Result<HashMap<OsString, Duration>> {
 }
 
 /// What was used from one moment to another. A thread that ended in between was idle before.
-fn used(before: &HashMap<OsString, Duration>, after: &HashMap<OsString, Duration>) -> Duration {
+pub(super) fn used(
+    before: &HashMap<OsString, Duration>,
+    after: &HashMap<OsString, Duration>,
+) -> Duration {
     let of = |(thread, now): (&OsString, &Duration)| {
         *now - before.get(thread).copied().unwrap_or_default()
     };

@@ -1,10 +1,10 @@
 //! E9 and E16: how soon a database under load has more CPU, what that is worth, and how soon it is
 //! given back. Its server must stay the same, and no statement may fail.
 
-mod load;
 mod plot;
 mod watch;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use dormouse_testkit::{Created, Dormouse};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::load::{self, Count, Load};
 use super::millis;
 use crate::options::Options;
 use crate::report::{Report, Target, Unit};
@@ -21,12 +22,13 @@ use crate::rig::sleepy_dormouse;
 use crate::say;
 use crate::stats::{median, ratios};
 
-use load::{Count, Load};
 use watch::{Budget, Seen, Watch};
 
-/// The least and the most of a database that is scaled; two units are a core.
+/// The least of a database that is scaled; two units are a core.
 const LEAST: u32 = 1;
-const MOST: u32 = 4;
+
+/// Clients of the load.
+const CLIENTS: usize = 8;
 
 /// How long a raise to the most is waited for, and a fall to the least, which begins after half a
 /// minute of rest.
@@ -36,10 +38,17 @@ const LOWERED_WITHIN: Duration = Duration::from_secs(120);
 /// Rest before and after, so that it can be seen.
 const REST: Duration = Duration::from_secs(2);
 
+/// The most of it: 4 units, or half a core less than the machine has, since its clients need some.
+fn most() -> anyhow::Result<u32> {
+    let cores = std::thread::available_parallelism()?.get();
+    Ok(u32::try_from(2 * cores - 1)?.clamp(2, 4))
+}
+
 /// A database that the load is for.
 struct Tenant<'a> {
     dormouse: &'a Dormouse,
     name: &'static str,
+    most: u32,
     who: Created,
     server: u32,
     budget: Budget,
@@ -76,11 +85,20 @@ struct Pictured {
 /// Runs the rounds; draws the last if that is wanted.
 pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let dormouse = sleepy_dormouse(options, "");
-    let scaled = Tenant::make(&dormouse, "scaled", LEAST)?;
-    let fixed = Tenant::make(&dormouse, "fixed", MOST)?;
+    let most = most()?;
+    let scaled = Tenant::make(&dormouse, "scaled", LEAST..=most)?;
+    let fixed = Tenant::make(&dormouse, "fixed", most..=most)?;
     let mut rounds = Vec::new();
     for number in 1..=options.rounds() {
-        let round = one_round(options, &scaled, &fixed)?;
+        let last = number == options.rounds();
+        let fixed_first = number % 2 == 1;
+        let round = match one_round(options, &scaled, &fixed, fixed_first, last) {
+            Ok(round) => round,
+            Err(error) => {
+                say(&format!("E9 round {number} does not count: {error:#}"));
+                continue;
+            }
+        };
         say(&format!(
             "E9 round {number} of {}: raised after {:.0} ms, to the most after {:.0} ms",
             options.rounds(),
@@ -89,31 +107,55 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
         ));
         rounds.push(round);
     }
-    show(&rounds, report);
+    anyhow::ensure!(!rounds.is_empty(), "E9: no round has come to its end");
+    let lost = options.rounds() as usize - rounds.len();
+    let what = "rounds in which it did not grow to the most, or back";
+    report.figure("E9", what, lost as f64, Unit::Count);
+    show(&rounds, most, report);
     if let Some((path, last)) = options.plot.as_ref().zip(rounds.last()) {
         plot::draw(&last.pictured, path).with_context(|| format!("drawing {}", path.display()))?;
     }
     Ok(())
 }
 
-fn one_round(options: &Options, scaled: &Tenant<'_>, fixed: &Tenant<'_>) -> anyhow::Result<Round> {
+/// In the last round the scaled database shrinks by itself, after half a minute of rest; in the
+/// others it is told to.
+fn one_round(
+    options: &Options,
+    scaled: &Tenant<'_>,
+    fixed: &Tenant<'_>,
+    fixed_first: bool,
+    last: bool,
+) -> anyhow::Result<Round> {
     let time = Duration::from_secs(options.seconds().into());
-    let always = fixed.throughput(time)?;
+    let mut always = None;
+    if fixed_first {
+        always = Some(fixed.throughput(time)?);
+    }
     scaled.budget.until(LEAST, LOWERED_WITHIN)?;
 
     let count = Arc::new(Count::default());
     let watch = Watch::begin(&scaled.budget, scaled.server, &count);
     sleep(REST);
     let loaded = Timestamp::now();
-    let load = Load::start(scaled.dormouse, &scaled.who, &count);
+    let load = Load::start(scaled.dormouse, &scaled.who, CLIENTS, &count);
     let began = load.began;
-    scaled.budget.until(MOST, RAISED_WITHIN)?;
+    let reached = scaled.budget.until(scaled.most, RAISED_WITHIN);
     let per_second = rate(&count, time);
     let ended = load.stop();
     let calm = Timestamp::now();
-    scaled.budget.until(LEAST, LOWERED_WITHIN)?;
+    if !last {
+        scaled.resize(LEAST..=LEAST);
+    }
+    let left = scaled.budget.until(LEAST, LOWERED_WITHIN);
     sleep(REST);
     let seen = watch.end()?;
+    scaled.resize(LEAST..=scaled.most);
+    reached.and(left)?;
+    let always = match always {
+        Some(always) => always,
+        None => fixed.throughput(time)?,
+    };
 
     let server = scaled.dormouse.server(scaled.name);
     anyhow::ensure!(server == scaled.server, "it got another server");
@@ -141,6 +183,11 @@ fn one_round(options: &Options, scaled: &Tenant<'_>, fixed: &Tenant<'_>) -> anyh
     })
 }
 
+/// As it is written on a command line.
+fn written(units: &RangeInclusive<u32>) -> String {
+    format!("{}..{}", units.start(), units.end())
+}
+
 /// Statements a second, over some time from now on.
 fn rate(count: &Count, time: Duration) -> f64 {
     let (began, before) = (Instant::now(), count.answered());
@@ -149,9 +196,13 @@ fn rate(count: &Count, time: Duration) -> f64 {
 }
 
 impl<'a> Tenant<'a> {
-    /// A database with as many units as that at least, and [`MOST`] at most.
-    fn make(dormouse: &'a Dormouse, name: &'static str, least: u32) -> anyhow::Result<Self> {
-        let who = dormouse.create(name, &["--units", &format!("{least}..{MOST}")]);
+    /// A database with so many units.
+    fn make(
+        dormouse: &'a Dormouse,
+        name: &'static str,
+        units: RangeInclusive<u32>,
+    ) -> anyhow::Result<Self> {
+        let who = dormouse.create(name, &["--units", &written(&units)]);
         load::fill(dormouse, &who);
         let server = dormouse.server(name);
         let instance = dormouse.show(name)["instance"].as_u64();
@@ -159,6 +210,7 @@ impl<'a> Tenant<'a> {
         Ok(Self {
             dormouse,
             name,
+            most: *units.end(),
             who,
             server,
             budget,
@@ -168,13 +220,19 @@ impl<'a> Tenant<'a> {
     /// Statements a second as it is.
     fn throughput(&self, time: Duration) -> anyhow::Result<f64> {
         let count = Arc::new(Count::default());
-        let load = Load::start(self.dormouse, &self.who, &count);
+        let load = Load::start(self.dormouse, &self.who, CLIENTS, &count);
         // as long as the other is under load before it is measured, about
         sleep(REST);
         let per_second = rate(&count, time);
         load.stop();
         anyhow::ensure!(count.failed() == 0, "a statement has failed");
         Ok(per_second)
+    }
+
+    /// Changes its range of units.
+    fn resize(&self, units: RangeInclusive<u32>) {
+        let command = ["set", self.name, "--units", &written(&units)];
+        let _ = self.dormouse.json(&command);
     }
 
     /// How its size was changed, as the ledger tells.
@@ -198,7 +256,7 @@ impl Scaled {
     }
 }
 
-fn show(rounds: &[Round], report: &mut Report) {
+fn show(rounds: &[Round], most: u32, report: &mut Report) {
     let all = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<f64>>();
     let [first, last] = [all(|r| r.first_raise), all(|r| r.last_raise)];
     let [scaled, fixed] = [all(|r| r.scaled), all(|r| r.fixed)];
@@ -210,11 +268,11 @@ fn show(rounds: &[Round], report: &mut Report) {
     report.raw("E9 fixed", qps, &fixed);
     let what = "load to the first raise of CPU, p50";
     report.promise("E9", what, median(&first), ms, Target::AtMost(1500.0));
-    let what = format!("load to {MOST} units of {LEAST}..{MOST}, p50");
+    let what = format!("load to {most} units of {LEAST}..{most}, p50");
     report.figure("E9", what, median(&last), ms);
-    let what = format!("statements with {MOST} units from the start");
+    let what = format!("statements with {most} units from the start");
     report.figure("E9", what, median(&fixed), qps);
-    let what = format!("once grown to {MOST} units ÷ with {MOST} from the start");
+    let what = format!("once grown to {most} units ÷ with {most} from the start");
     report.promise(
         "E9",
         what,

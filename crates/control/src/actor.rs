@@ -20,9 +20,9 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
+use crate::Error;
 use crate::database::Database;
 use crate::world::{World, now, within};
-use crate::{Error, Figures};
 use scale::{STARVED, Size, TICK};
 use warm_up::Asked;
 
@@ -65,7 +65,7 @@ pub(crate) struct Actor {
     insists: bool,
     growing: Option<Growing>,
     asked: Asked,
-    size: Box<Size>,
+    size: Option<Box<Size>>,
     habits: Option<Box<hours::Habits>>,
     /// That what is noted is out of date is being written down.
     staling: Option<JoinHandle<Result<(), Error>>>,
@@ -115,7 +115,7 @@ impl Actor {
             insists: false,
             growing: None,
             asked: Asked::default(),
-            size: Box::default(),
+            size: None,
             habits: None,
             staling: None,
         })
@@ -302,7 +302,7 @@ impl Actor {
         let after = self.database.view().process;
         if before.is_some() && before != after {
             self.failures = self.failures.died(lived, now());
-            let why = if self.size.died(now()) {
+            let why = if self.size().died(now()) {
                 STARVED
             } else {
                 "its server died"
@@ -321,19 +321,15 @@ impl Actor {
 
     /// Takes note of what the driver says.
     fn note(&mut self, seen: &Seen) {
-        let units = self.database.view().units;
-        self.size.note(seen, units, now());
+        self.note_load(seen);
         self.run = seen.run;
         if seen.process.is_some() && seen.process != self.database.view().process {
             self.born = now();
         }
         self.database.change(|v| {
             v.process = seen.process;
-            v.figures = Figures {
-                memory: seen.memory,
-                cpu_ms: seen.cpu.map(millis),
-                ..Figures::default()
-            };
+            v.memory = seen.memory;
+            v.cpu_ms = seen.cpu.map(millis);
         });
         self.note_room();
         self.world.metered(&self.database, seen.cpu);

@@ -26,7 +26,8 @@ pub(crate) struct Database {
     pub(crate) instance: InstanceId,
     /// Makes the actor look.
     pub(crate) nudge: Notify,
-    spec: Mutex<Spec>,
+    /// One for all that were found with the same.
+    spec: Mutex<Arc<Spec>>,
     meter: SharedMeter,
     view: RwLock<View>,
     /// The view has changed. (A `watch` channel would do the same in eight times the memory.)
@@ -44,9 +45,11 @@ pub(crate) struct View {
     pub(crate) generation: u64,
     /// What it may use while it is awake.
     pub(crate) units: Units,
-    pub(crate) reason: String,
+    pub(crate) reason: Arc<str>,
     pub(crate) process: Option<Process>,
-    pub(crate) figures: Figures,
+    /// Memory its server holds, and CPU time it has used, in milliseconds.
+    pub(crate) memory: Option<Bytes>,
+    pub(crate) cpu_ms: Option<u64>,
     pub(crate) noted: Arc<Noted>,
     /// What is done about its cost.
     pub(crate) rung: Rung,
@@ -57,6 +60,15 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// What its server costs now.
+    pub(crate) fn figures(&self) -> Figures {
+        Figures {
+            memory: self.memory,
+            cpu_ms: self.cpu_ms,
+            ..Figures::default()
+        }
+    }
+
     /// Whether what is noted can be trusted now.
     pub(crate) fn notes(&self) -> Notes {
         if self.noted.fresh {
@@ -88,9 +100,10 @@ impl Database {
             since: row.since,
             generation: row.generation,
             units: row.units,
-            reason: row.reason,
+            reason: row.reason.into(),
             process: None,
-            figures: Figures::default(),
+            memory: None,
+            cpu_ms: None,
             noted: Arc::new(row.noted),
             rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
             storage: row.storage,
@@ -99,7 +112,7 @@ impl Database {
         Arc::new(Self {
             name: row.name,
             instance: row.instance,
-            spec: Mutex::new(row.spec),
+            spec: Mutex::new(Arc::new(row.spec)),
             nudge: Notify::new(),
             meter,
             view: RwLock::new(view),
@@ -111,7 +124,27 @@ impl Database {
 
     /// What its owner wishes.
     pub(crate) fn spec(&self) -> Spec {
-        *self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+        **self.wishes()
+    }
+
+    fn wishes(&self) -> MutexGuard<'_, Arc<Spec>> {
+        self.spec.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the owner's wishes, and why it is in its state, in one place with another's, where they
+    /// are the same.
+    pub(crate) fn share(&self, other: &Self) {
+        let reason = Arc::clone(&other.look().reason);
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if view.reason == reason {
+            view.reason = reason;
+        }
+        drop(view);
+        let theirs = Arc::clone(&other.wishes());
+        let mut own = self.wishes();
+        if **own == *theirs {
+            *own = theirs;
+        }
     }
 
     /// The sizes it may have now; past its spend limit, no more than the free baseline.
@@ -128,7 +161,7 @@ impl Database {
 
     /// The owner has other wishes from now on.
     pub(crate) fn set_spec(&self, spec: Spec) {
-        *self.spec.lock().unwrap_or_else(PoisonError::into_inner) = spec;
+        *self.wishes() = Arc::new(spec);
         self.nudge.notify_one();
     }
 
@@ -316,11 +349,11 @@ impl Database {
             sessions: activity.sessions,
             held: activity.held,
             transactions: activity.transactions,
-            memory: view.figures.memory.filter(|m| *m > Bytes(0)),
+            memory: view.memory.filter(|m| *m > Bytes(0)),
             storage: view.storage,
             read_only: self.restricted().clone(),
             spend,
-            last_reason: view.reason,
+            last_reason: view.reason.as_ref().to_owned(),
         }
     }
 

@@ -84,7 +84,7 @@ impl World {
             cpu,
             state: view.state,
             units: view.units,
-            memory: view.figures.memory,
+            memory: view.memory,
             storage: view.storage,
             carried: self.traffic.carried(&database.name),
         };
@@ -184,7 +184,7 @@ impl World {
             cause: Cause::Limit,
             reason,
             duration_ms: None,
-            figures: view.figures,
+            figures: view.figures(),
         };
         let changes = vec![
             Change::Meter(database.shared_meter()),

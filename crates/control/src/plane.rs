@@ -380,7 +380,7 @@ impl Plane {
                 State::Failed => {
                     return Err(Error::Server {
                         database: database.name.clone(),
-                        reason: view.reason,
+                        reason: view.reason.as_ref().to_owned(),
                     });
                 }
                 State::Dropping => return Err(Error::NotFound(database.name.clone())),

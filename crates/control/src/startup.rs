@@ -86,6 +86,7 @@ pub(crate) async fn start(
     let now = world.moment();
     let mut meters = world.catalog.meters(now.month().days().start)?;
     look_at_disk(&world).await;
+    let mut model: Option<Arc<Database>> = None;
     for row in databases {
         let baseline = world.config.ladder.baseline;
         let meter = match meters.remove(&row.instance) {
@@ -95,7 +96,13 @@ pub(crate) async fn start(
             }
             None => Meter::new(row.name.clone(), row.instance, baseline, now),
         };
-        adopt(&world, row, meter).await;
+        let Some(database) = adopt(&world, row, meter).await else {
+            continue;
+        };
+        match &model {
+            Some(model) => database.share(model),
+            None => model = Some(database),
+        }
     }
     world.spawn(write_down(Arc::clone(&world)));
     world.spawn(keep_full(Arc::clone(&world)));
@@ -132,7 +139,7 @@ async fn strange(world: &World, id: InstanceId, last: u32) -> Result<(), Error> 
     world.catalog.write(Sync::Now, vec![foreign]).await
 }
 
-async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) {
+async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) -> Option<Arc<Database>> {
     if row.state == State::Creating {
         info!(database = %row.name, "it was only half made: removing it");
         let gone = vec![
@@ -150,7 +157,7 @@ async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) {
             Ok(()) => discard(world, row.instance).await,
             Err(error) => warn!(database = %row.name, %error, "cannot remove it"),
         }
-        return;
+        return None;
     }
     let name = row.name.clone();
     let dropping = row.state == State::Dropping;
@@ -160,5 +167,6 @@ async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) {
         world.traffic.add(&name);
         world.restrict(&database);
     }
-    world.spawn(Actor::found(Arc::clone(world), database).run(true));
+    world.spawn(Actor::found(Arc::clone(world), Arc::clone(&database)).run(true));
+    Some(database)
 }

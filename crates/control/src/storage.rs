@@ -292,6 +292,6 @@ fn noted(database: &Database, reason: String) -> Change {
         cause: Cause::Storage,
         reason,
         duration_ms: None,
-        figures: database.view().figures,
+        figures: database.view().figures(),
     }))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use dormouse_session::Pin;
-use dormouse_types::{DatabaseName, Doing, PoolStatus, SessionStatus};
+use dormouse_types::{Carried, DatabaseName, Doing, PoolStatus, SessionStatus};
 
 use crate::accept::OWN_IDS;
 use crate::config::PoolLimits;
@@ -19,8 +19,8 @@ use crate::tally::{Restriction, Tally};
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) door: Arc<Door>,
-    /// What its sessions have carried, logins not among it.
-    pub(crate) tally: Tally,
+    /// What its sessions have carried, logins not among it; made for the first of them.
+    tally: OnceLock<Box<Tally>>,
     /// Why it may only be read, or shrunk.
     pub(crate) restriction: Restriction,
     /// Made for the first who needs a backend: most of the databases may be asleep.
@@ -214,6 +214,18 @@ impl Drop for Membership {
 }
 
 impl Database {
+    /// Counts what its sessions carry.
+    pub(crate) fn tally(&self) -> &Tally {
+        self.tally.get_or_init(Box::default)
+    }
+
+    /// What its sessions have carried.
+    pub(crate) fn carried(&self) -> Carried {
+        self.tally
+            .get()
+            .map_or_else(Carried::default, |tally| tally.carried())
+    }
+
     fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Arc<SessionHandle>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -314,7 +326,7 @@ impl Database {
         PoolStatus {
             sessions: self.session_count(),
             sleeping_answers: self.sleeping_answers.load(Ordering::Relaxed),
-            carried: self.tally.carried(),
+            carried: self.carried(),
             ..self.used_pool().map_or_else(unused, |pool| pool.status())
         }
     }
@@ -384,7 +396,7 @@ impl Directory {
             Arc::new(Database {
                 name: name.clone(),
                 door: Door::new(),
-                tally: Tally::default(),
+                tally: OnceLock::new(),
                 restriction: Restriction::default(),
                 pool: OnceLock::new(),
                 pool_limits: Arc::clone(&self.pool_limits),

@@ -293,7 +293,7 @@ impl Attendant {
 
     /// Sends packets that were prepared as the answer to the command just read.
     async fn send_packets(&mut self, packets: &[u8]) -> Result<(), Over> {
-        self.database().tally.sends(packets.len());
+        self.database().tally().sends(packets.len());
         let timeout = self.shared.config.limits.write_timeout;
         write_all(&mut self.client, packets, timeout)
             .await
@@ -303,7 +303,7 @@ impl Attendant {
     /// Counts the bytes that have come from the client.
     fn count_received(&mut self) {
         let received = self.inbox.take_received();
-        self.database().tally.received(received);
+        self.database().tally().received(received);
     }
 
     /// What the client is told of changes in its session.
@@ -322,7 +322,7 @@ impl Attendant {
         let customer = Customer {
             stream: &mut self.client,
             inbox: &mut self.inbox,
-            tally: &self.membership.database.tally,
+            tally: self.membership.database.tally(),
             tracking,
             read_timeout: limits.read_timeout,
             write_timeout: limits.write_timeout,

@@ -67,7 +67,7 @@ impl Proxy {
     #[must_use]
     pub fn carried(&self, database: &DatabaseName) -> Carried {
         let found = self.shared.directory.find(database);
-        found.map_or_else(Carried::default, |database| database.tally.carried())
+        found.map_or_else(Carried::default, |database| database.carried())
     }
 
     /// Refuses, for this reason, statements that could make the database larger or change what it

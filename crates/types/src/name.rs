@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// A database's name: one DNS label (RFC 1035 §2.3.1, digits allowed first as in RFC 1123 §2.1),
-/// lower case, 1 to 63 bytes of `a-z`, `0-9` and inner `-`.
+/// lower case, 1 to 63 bytes of `a-z`, `0-9` and inner `-`. Clones share their text: a database's name
+/// is kept in many places.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct DatabaseName(Box<str>);
+pub struct DatabaseName(Arc<str>);
 
 /// Why a text is no database name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +58,7 @@ impl TryFrom<String> for DatabaseName {
 
 impl From<DatabaseName> for String {
     fn from(name: DatabaseName) -> Self {
-        name.0.into()
+        name.0.as_ref().to_owned()
     }
 }
 

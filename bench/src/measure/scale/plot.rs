@@ -29,13 +29,18 @@ fn try_draw(round: &Pictured, path: &Path) -> Result<(), Box<dyn Error>> {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         return Err("nothing was seen".into());
     };
-    let largest = |of: fn(&Sample) -> f64| samples.iter().map(of).fold(1.0, f64::max) * 1.15;
+    // with room for the legend above all
+    let largest = |of: fn(&Sample) -> f64| samples.iter().map(of).fold(1.0, f64::max) * 1.4;
     let time = seconds(first.at)..seconds(last.at);
 
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
+        .caption(
+            "CPU of a database when load comes and goes",
+            ("sans-serif", 18),
+        )
         .x_label_area_size(40)
         .y_label_area_size(50)
         .right_y_label_area_size(70)
@@ -44,8 +49,9 @@ fn try_draw(round: &Pictured, path: &Path) -> Result<(), Box<dyn Error>> {
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
+        .x_label_formatter(&|seconds| format!("{seconds:.0}"))
         .x_desc("seconds since the load began")
-        .y_desc("cores")
+        .y_desc("CPU, in cores")
         .draw()?;
     chart
         .configure_secondary_axes()

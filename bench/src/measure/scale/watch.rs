@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use dormouse_testkit::process;
 
-use super::load::Count;
+use super::super::load::Count;
 
 /// How often the CPU that is allowed is read.
 const LOOK: Duration = Duration::from_millis(10);

@@ -21,7 +21,7 @@ impl Actor {
         }
         self.insists = super::insists(&act);
         self.growing = None;
-        self.size.rest();
+        self.rest_size();
         if let Err(error) = self.intend(State::Parking, &act.reason).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
             return self
@@ -70,6 +70,7 @@ impl Actor {
         self.pardoned = false;
         self.show(State::Parked, &act.reason);
         self.record(from, &act, began).await;
+        self.forget_size();
         Box::pin(self.learn_habits()).await;
         Done::Again
     }

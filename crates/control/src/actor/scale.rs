@@ -155,13 +155,14 @@ impl Actor {
         let now = now();
         let units = self.database.view().units;
         let range = self.range();
-        if self.size.range.replace(range) != Some(range) {
-            self.size.forget_denials();
+        if self.size().range.replace(range) != Some(range) {
+            self.size().forget_denials();
         }
-        let own = autoscale::decide(range, units, &self.size.window, self.size.changed, now);
+        let size = self.size();
+        let own = autoscale::decide(range, units, &size.window, size.changed, now);
         match own {
             Some(step) if step.units > units && self.may_grow(now) => self.grow_to(step, now).await,
-            _ if self.size.shrinking.is_some() => self.go_on_shrinking().await,
+            _ if self.size().shrinking.is_some() => self.go_on_shrinking().await,
             _ if !self.may_shrink(now) => false,
             Some(step) if step.units < units => self.shrink_to(step, Cause::Load, now),
             // also one that would rather grow
@@ -172,13 +173,19 @@ impl Actor {
         }
     }
 
-    fn may_grow(&self, now: Instant) -> bool {
+    fn may_grow(&mut self, now: Instant) -> bool {
         let asked = |(at, _): (Instant, _)| now.saturating_duration_since(at) < ASK_AGAIN;
-        !self.size.no_room.is_some_and(asked) && !self.holds(self.size.grow_denied, now)
+        let Size {
+            no_room,
+            grow_denied,
+            ..
+        } = *self.size();
+        !no_room.is_some_and(asked) && !self.holds(grow_denied, now)
     }
 
-    fn may_shrink(&self, now: Instant) -> bool {
-        !self.holds(self.size.shrink_denied, now)
+    fn may_shrink(&mut self, now: Instant) -> bool {
+        let denied = self.size().shrink_denied;
+        !self.holds(denied, now)
     }
 
     fn holds(&self, denied: Option<Denied>, now: Instant) -> bool {
@@ -187,14 +194,15 @@ impl Actor {
 
     /// There is no room to grow. The room is asked again soon; the ledger is told at times.
     async fn stay_small(&mut self, reason: &str, sizes: (Units, Units), now: Instant) {
-        let told = self.size.no_room.map(|(_, told)| told);
+        let told = self.size().no_room.map(|(_, told)| told);
         if let Some(told) = told
             && self.holds(Some(told), now)
         {
-            self.size.no_room = Some((now, told));
+            self.size().no_room = Some((now, told));
             return;
         }
-        self.size.no_room = Some((now, self.denied(told)));
+        let told = self.denied(told);
+        self.size().no_room = Some((now, told));
         let entry = self.resized(EventKind::Refused, Cause::Room, reason, sizes, now);
         self.write_down(entry).await;
     }
@@ -211,7 +219,7 @@ impl Actor {
             self.stay_small(&reason, (units, step.units), now).await;
             return true;
         }
-        self.size.shrinking = None;
+        self.size().shrinking = None;
         self.database.change(|v| v.units = to);
         // what the server may use is never more than what is written
         let intent = self
@@ -225,9 +233,9 @@ impl Actor {
         };
         match done {
             Ok(()) => {
-                self.size.no_room = None;
-                self.size.grow_denied = None;
-                self.size.settled(crate::world::now());
+                self.size().no_room = None;
+                self.size().grow_denied = None;
+                self.size().settled(crate::world::now());
                 self.grow();
                 let entry = self.resized(EventKind::Scaled, Cause::Load, &reason, (units, to), now);
                 self.write_down(entry).await;
@@ -235,7 +243,9 @@ impl Actor {
             Err(reason) => {
                 warn!(database = %self.database.name, reason, "cannot be made larger");
                 self.database.change(|v| v.units = units);
-                self.size.grow_denied = Some(self.denied(self.size.grow_denied));
+                let denied = self.size().grow_denied;
+                let denied = self.denied(denied);
+                self.size().grow_denied = Some(denied);
                 self.look().await;
                 self.write_down(self.resized(
                     EventKind::Refused,
@@ -253,7 +263,7 @@ impl Actor {
     /// What a server that is about to start has, and why if it is not the least.
     pub(super) fn first_size(&self) -> (Units, Option<String>) {
         let UnitRange { min, max } = self.range();
-        let Some(units) = self.size.begins_with else {
+        let Some(units) = self.size.as_ref().and_then(|size| size.begins_with) else {
             return (min, None);
         };
         let step = Step {
@@ -290,7 +300,7 @@ impl Actor {
             database.nudge.notify_one();
             done
         });
-        self.size.shrinking = Some(Shrinking {
+        self.size().shrinking = Some(Shrinking {
             step,
             cause,
             began: now,
@@ -301,12 +311,12 @@ impl Actor {
 
     /// The pool is small, or has failed to be; then the limits.
     async fn go_on_shrinking(&mut self) -> bool {
-        let Some(mut shrinking) = self.size.shrinking.take() else {
+        let Some(mut shrinking) = self.size().shrinking.take() else {
             return false;
         };
         let until = match &mut shrinking.phase {
             Phase::Pool(task) if !task.0.is_finished() => {
-                self.size.shrinking = Some(shrinking);
+                self.size().shrinking = Some(shrinking);
                 return false;
             }
             Phase::Pool(task) => match (&mut task.0).await {
@@ -321,8 +331,8 @@ impl Actor {
         let limit = self.world.config.deadlines.freeze;
         match self.apply(Run::Running, limit).await {
             Ok(()) => {
-                self.size.shrink_denied = None;
-                self.size.settled(now());
+                self.size().shrink_denied = None;
+                self.size().settled(now());
                 // those of its hot pages that had to go come back, as far as there is room
                 self.grow();
                 let (reason, began) = (&shrinking.step.reason, shrinking.began);
@@ -340,7 +350,7 @@ impl Actor {
                 self.database.change(|v| v.units = units);
                 if now() < until {
                     shrinking.phase = Phase::Limits(until);
-                    self.size.shrinking = Some(shrinking);
+                    self.size().shrinking = Some(shrinking);
                     return false;
                 }
                 self.stay_large(shrinking, &reason).await
@@ -351,7 +361,9 @@ impl Actor {
     /// It cannot be made smaller now: as it was before.
     async fn stay_large(&mut self, shrinking: Shrinking, reason: &str) -> bool {
         info!(database = %self.database.name, reason, "stays as large as it is");
-        self.size.shrink_denied = Some(self.denied(self.size.shrink_denied));
+        let denied = self.size().shrink_denied;
+        let denied = self.denied(denied);
+        self.size().shrink_denied = Some(denied);
         let limit = self.world.config.deadlines.freeze;
         match self.apply(Run::Running, limit).await {
             Ok(()) => self.grow(),
@@ -382,12 +394,38 @@ impl Actor {
         Denied::again(before, self.sessions(), now())
     }
 
+    pub(super) fn size(&mut self) -> &mut Size {
+        self.size.get_or_insert_default()
+    }
+
+    /// Its load is nothing to go by any more: it is about to sleep.
+    pub(super) fn rest_size(&mut self) {
+        if let Some(size) = &mut self.size {
+            size.rest();
+        }
+    }
+
+    /// Takes note of its load.
+    pub(super) fn note_load(&mut self, seen: &Seen) {
+        if self.size.is_some() || seen.run != Run::Stopped {
+            let units = self.database.view().units;
+            self.size().note(seen, units, now());
+        }
+    }
+
+    /// It is parked: nothing is kept but that memory was short.
+    pub(super) fn forget_size(&mut self) {
+        self.size.take_if(|size| !size.window.was_short());
+    }
+
     /// What the machine's room is told of it.
     pub(super) fn note_room(&self) {
         let awake = (self.run == Run::Running).then(|| Awake {
             units: self.database.view().units,
             min: self.range().min,
-            used: self.size.window.millicores().unwrap_or(0),
+            used: { self.size.as_ref() }
+                .and_then(|size| size.window.millicores())
+                .unwrap_or(0),
         });
         self.world.room.note(self.database.instance, awake);
     }

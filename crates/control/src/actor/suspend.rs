@@ -24,7 +24,7 @@ impl Actor {
             return self.in_use().await;
         }
         self.growing = None;
-        self.size.rest();
+        self.rest_size();
         if let Err(error) = self.intend(State::Suspending, &act.reason).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
             return self

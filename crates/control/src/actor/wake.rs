@@ -46,7 +46,7 @@ impl Actor {
             return Done::Again;
         }
         self.failures = self.failures.started();
-        self.size.begins_with = None;
+        self.size().begins_with = None;
         self.asked = Asked::nothing();
         let lost = self.restore_globals().await;
         drop(admitted);
@@ -192,6 +192,6 @@ impl Actor {
     fn forget_denials(&mut self) {
         self.suspend_denied = None;
         self.park_denied = None;
-        self.size.forget_denials();
+        self.size().forget_denials();
     }
 }

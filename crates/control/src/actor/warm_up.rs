@@ -125,7 +125,7 @@ impl Warming {
             duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
             figures: Figures {
                 hit_ratio_ppm: ratio,
-                ..self.database.view().figures
+                ..self.database.view().figures()
             },
         };
         let change = vec![Change::Ledger(Box::new(entry))];

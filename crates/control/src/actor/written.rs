@@ -25,7 +25,7 @@ impl Actor {
                 v.since = Timestamp::now();
             }
             v.state = state;
-            v.reason = reason.to_string();
+            v.reason = reason.to_string().into();
         });
         self.world.metered(&self.database, None);
     }
@@ -39,7 +39,7 @@ impl Actor {
             since: view.since,
             generation: view.generation,
             units: view.units,
-            reason: view.reason,
+            reason: view.reason.as_ref().to_owned(),
         }
     }
 
@@ -138,7 +138,7 @@ impl Actor {
             duration_ms: Some(millis(took)),
             figures: Figures {
                 hit_ratio_ppm: self.asked.ratio_ppm,
-                ..self.database.view().figures
+                ..self.database.view().figures()
             },
         }
     }

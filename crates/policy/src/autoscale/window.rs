@@ -191,6 +191,12 @@ impl Window {
         self.shortage = Some(Shortage::again(self.shortage, at));
     }
 
+    /// Whether memory was ever short: what is to be kept of it when its server ends.
+    #[must_use]
+    pub fn was_short(&self) -> bool {
+        self.shortage.is_some()
+    }
+
     /// The CPU used over the window, or as much of it as there is, in thousandths of a core.
     /// `None` before there is a second of it.
     #[must_use]

@@ -24,7 +24,7 @@ impl Attendant {
             incoming.command,
             Command::Query | Command::StmtExecute | Command::StmtBulkExecute
         ) {
-            self.database().tally.statement();
+            self.database().tally().statement();
         }
         match incoming.command {
             Command::Query => self.query(incoming).await,

@@ -1,15 +1,12 @@
 //! Load for a server's CPU, which counts itself ten times a second if need be: sysbench tells no
 //! more often than once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use dormouse_testkit::{Client, Created, Dormouse, Reply};
-
-/// Clients that send one statement after another.
-const CLIENTS: u64 = 8;
 
 /// Rows of the table, and those that a statement reads: so many that client and proxy, which share
 /// the machine, have little to do.
@@ -23,6 +20,8 @@ pub(super) struct Count {
     answered: AtomicU64,
     /// Statements that failed.
     failed: AtomicU64,
+    /// When the first was answered.
+    first: OnceLock<Instant>,
 }
 
 impl Count {
@@ -34,6 +33,11 @@ impl Count {
     /// Statements that failed until now.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// When the first was answered.
+    pub(super) fn first(&self) -> Option<Instant> {
+        self.first.get().copied()
     }
 }
 
@@ -58,14 +62,24 @@ pub(super) fn fill(dormouse: &Dormouse, who: &Created) {
 }
 
 impl Load {
+    /// Logs so many clients in, and begins.
+    pub(super) fn start(
+        dormouse: &Dormouse,
+        who: &Created,
+        clients: usize,
+        count: &Arc<Count>,
+    ) -> Self {
+        Self::of(connect(dormouse, who, clients), count)
+    }
+
     /// Begins at once, with clients that are logged in already.
-    pub(super) fn start(dormouse: &Dormouse, who: &Created, count: &Arc<Count>) -> Self {
-        let clients: Vec<Client> = (0..CLIENTS).map(|_| dormouse.connect(who)).collect();
+    pub(super) fn of(clients: Vec<Client>, count: &Arc<Count>) -> Self {
+        let all = clients.len() as u64;
         let stop = Arc::new(AtomicBool::new(false));
         let began = Instant::now();
         let run = |(number, client)| {
             let (stop, count) = (Arc::clone(&stop), Arc::clone(count));
-            std::thread::spawn(move || run(client, number, &stop, &count))
+            std::thread::spawn(move || run(client, number * ROWS / all, &stop, &count))
         };
         let clients = (0..).zip(clients).map(run).collect();
         Self {
@@ -86,14 +100,22 @@ impl Load {
     }
 }
 
-fn run(mut client: Client, number: u64, stop: &AtomicBool, count: &Count) {
-    let mut from = number * ROWS / CLIENTS;
+/// Clients that are logged in.
+pub(super) fn connect(dormouse: &Dormouse, who: &Created, clients: usize) -> Vec<Client> {
+    (0..clients).map(|_| dormouse.connect(who)).collect()
+}
+
+/// One statement after another.
+fn run(mut client: Client, mut from: u64, stop: &AtomicBool, count: &Count) {
     while !stop.load(Ordering::Relaxed) {
         from = (from + READ) % (ROWS - READ);
         let last = from + READ - 1;
         let text = format!("SELECT SUM(CRC32(c)) FROM app.t WHERE id BETWEEN {from} AND {last}");
         match client.try_query(&text) {
-            Ok(Reply::Rows(_)) => count.answered.fetch_add(1, Ordering::Relaxed),
+            Ok(Reply::Rows(_)) => {
+                count.first.get_or_init(Instant::now);
+                count.answered.fetch_add(1, Ordering::Relaxed)
+            }
             Ok(_) => count.failed.fetch_add(1, Ordering::Relaxed),
             Err(_) => {
                 count.failed.fetch_add(1, Ordering::Relaxed);
