@@ -197,7 +197,7 @@ fn a_limit_is_held_and_a_free_baseline_remains_until_the_month_ends() {
                 "50 % of its limit",
                 "80 % of its limit",
                 "95 % of its limit",
-                "slowed to 1 unit(s), which are free, until 2026-04",
+                "slowed to 1 unit, which is free, until 2026-04",
                 "nothing is held back",
                 "50 % of its limit",
                 "80 % of its limit"
