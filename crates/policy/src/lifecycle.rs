@@ -295,6 +295,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Running => {}
     }
     match seen.order {
+        Some(Order::Suspend | Order::Park) if seen.agenda.keep_awake => return kept_awake(),
         // what runs is waited for, what comes is held
         Some(Order::Suspend) => return ordered(Verb::Suspend),
         Some(Order::Park) => return ordered(Verb::Park),
@@ -360,6 +361,7 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     }
     match seen.order {
         Some(Order::Wake) => return ordered(Verb::Thaw),
+        Some(Order::Park) if seen.agenda.keep_awake => return kept_awake(),
         Some(Order::Park) => return ordered(Verb::Park),
         _ => {}
     }
@@ -518,6 +520,12 @@ fn called(seen: &Observed, now: Instant) -> bool {
 
 fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
+}
+
+/// It would be woken at once.
+fn kept_awake() -> Plan {
+    let reason = "it is kept awake now, by its hours or an event that is due";
+    Plan::act(Verb::Refuse, Cause::Operator, reason)
 }
 
 fn ordered(verb: Verb) -> Plan {

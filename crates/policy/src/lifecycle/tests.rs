@@ -151,6 +151,11 @@ fn the_clock_wakes_and_keeps_awake() {
             "start, schedule: it is due to be awake",
         ),
         (
+            ordering(Order::Park, at(true, 0, 900, active(t))),
+            60,
+            "refuse, operator: it is kept awake now, by its hours or an event that is due",
+        ),
+        (
             at(true, 0, 900, parked(t)),
             500,
             "start, schedule: it is due to be awake",

@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use dormouse_policy::spend::Rung;
@@ -24,10 +24,12 @@ fn open(dir: &Path) -> Catalog {
         .0
 }
 
+/// A moment by the calendar; the clock that never steps stands still.
 fn moment(day: i64, minute: i64) -> Moment {
+    static STILL: LazyLock<Instant> = LazyLock::new(Instant::now);
     Moment {
         wall: day * DAY + minute * MINUTE,
-        at: Instant::now(),
+        at: *STILL,
     }
 }
 
