@@ -136,13 +136,8 @@ impl Actor {
     /// database consists of, most of all: it must be small, so whatever is seldom needed is boxed,
     /// the actor too (a future keeps what is moved into it twice).
     pub(crate) async fn run(mut self: Box<Self>, adopt: bool) {
-        if adopt {
-            let world = Arc::clone(&self.world);
-            let Ok(_permit) = world.adoption.acquire().await else {
-                return;
-            };
-            Box::pin(self.look()).await;
-            Box::pin(self.learn_habits()).await;
+        if adopt && !Box::pin(self.adopt()).await {
+            return;
         }
         let mut watch: Option<(Process, Ended)> = None;
         while !self.world.stopping() {
@@ -152,7 +147,13 @@ impl Actor {
                     if Box::pin(self.resize()).await {
                         continue;
                     }
-                    self.rest(look_again, &mut watch).await;
+                    let sleeps = self.database.view().process.is_none() && watch.is_none();
+                    if sleeps && look_again.is_none() {
+                        // thousands may be here: this takes no more memory than it must
+                        self.database.nudge.notified().await;
+                    } else {
+                        Box::pin(self.rest(look_again, &mut watch)).await;
+                    }
                     continue;
                 }
             };
@@ -165,6 +166,17 @@ impl Actor {
                 Done::Gone => return,
             }
         }
+    }
+
+    /// Looks at what an earlier run has left; `false` if dormouse is stopping.
+    async fn adopt(&mut self) -> bool {
+        let world = Arc::clone(&self.world);
+        let Ok(_permit) = world.adoption.acquire().await else {
+            return false;
+        };
+        self.look().await;
+        self.learn_habits().await;
+        true
     }
 
     fn plan(&mut self) -> Plan {

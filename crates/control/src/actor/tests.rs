@@ -11,7 +11,7 @@ fn size_of_made<T, F>(_make: impl FnOnce(T) -> F) -> usize {
 fn a_database_that_sleeps_is_small() {
     let task = size_of_made(|actor: Box<Actor>| actor.run(true));
     let sizes = [task, size_of::<Actor>(), size_of::<Database>()];
-    let most = [416, 256, 368];
+    let most = [192, 256, 336];
     let fits = sizes.iter().zip(most).all(|(size, most)| *size <= most);
     assert!(fits, "{sizes:?} bytes, at most {most:?}");
 }
