@@ -326,6 +326,8 @@ impl Actor {
                     .change(|v| v.generation = v.generation.wrapping_add(1));
             }
             self.growing = None;
+            // also a shrink that was on its way
+            self.rest_size();
             self.world.servers.forget(instance).await;
             self.shut_by_force();
         }

@@ -103,7 +103,9 @@ struct Look {
 /// Looks until dormouse stops.
 pub(crate) async fn watch(world: Arc<World>) {
     let mut looks: HashMap<InstanceId, Look> = HashMap::new();
+    // what is asleep is as large as it was: those of which that is not known are looked at once
     let mut unseen = world.databases();
+    unseen.retain(|database| database.view().storage.is_none());
     loop {
         pause(&world).await;
         if world.stopping() {
@@ -196,7 +198,8 @@ pub(crate) async fn judge(world: &World, database: &Database, used: Bytes) {
         });
         database.meter().storage(world.moment(), used);
     }
-    if before == now {
+    let mib = |size: Bytes| size.0 >> 20;
+    if before == now && view.storage.map(mib) == Some(mib(used)) {
         // what it is told may have changed
         return world.restrict(database);
     }
@@ -209,6 +212,7 @@ pub(crate) async fn judge(world: &World, database: &Database, used: Bytes) {
         format!(" of its storage quota of {quota}")
     });
     let said = match (before, now) {
+        _ if before == now => None,
         (_, Fill::Full) => Some(format!(
             "{used} are used{of}: what could make it larger is refused from now on"
         )),

@@ -333,8 +333,6 @@ impl Actor {
             Ok(()) => {
                 self.size().shrink_denied = None;
                 self.size().settled(now());
-                // those of its hot pages that had to go come back, as far as there is room
-                self.grow();
                 let (reason, began) = (&shrinking.step.reason, shrinking.began);
                 let entry = self.resized(
                     EventKind::Scaled,
