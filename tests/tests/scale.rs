@@ -108,11 +108,13 @@ fn it_grows_under_load_and_shrinks_after_it() {
     let load = Load::start(&dormouse, &who, 4, work);
     process::until("it has grown", || units(&dormouse) > 1);
     let ran = load.end();
-    let size = units(&dormouse);
-    is_limited_to(pid, size);
 
     let calm = Load::start(&dormouse, &who, 1, "SELECT SLEEP(0.2)");
-    process::until("it has shrunk", || units(&dormouse) == 1);
+    // in one step or more, each after 30 s of calm
+    while units(&dormouse) > 1 {
+        let size = units(&dormouse);
+        process::until("it has shrunk", || units(&dormouse) < size);
+    }
     is_limited_to(pid, 1);
     eprintln!("{ran} statements under load, {} after it", calm.end());
     assert_eq!(dormouse.server("shop"), pid);
@@ -172,6 +174,11 @@ fn one_that_is_killed_for_want_of_memory_comes_back_at_once_with_more() {
     let other = dormouse.create("blog", &["--units", "1..1"]);
     if process::control_file(dormouse.server("shop"), &MEMORY).is_none() {
         eprintln!("skipped: no control groups that limit memory");
+        return;
+    }
+    let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    if swaps.lines().count() > 1 {
+        eprintln!("skipped: what is beyond the limit would be swapped out, and nothing killed");
         return;
     }
     let mut client = dormouse.connect(&who);
