@@ -325,6 +325,30 @@ fn until_shut(client: &mut Client) {
 }
 
 #[test]
+fn a_question_that_is_held_is_answered_though_its_backend_goes_meanwhile() {
+    let dormouse = with_backends(4, "");
+    let who = dormouse.create("shop", &[]);
+    let [mut asks, mut sleeps, mut looks] = [(); 3].map(|()| dormouse.connect(&who));
+    asks.query("CREATE TABLE mysql.t (i INT)").ok();
+    asks.query("INSERT INTO mysql.t VALUES (1), (2), (3), (4)")
+        .ok();
+    let first = "SELECT SQL_CALC_FOUND_ROWS i FROM mysql.t LIMIT 1";
+    assert_eq!(asks.query(first).rows().len(), 1);
+    sleeps.command(Command::Query, b"SELECT SLEEP(2)");
+    process::until("it sleeps", || {
+        let text =
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(2)'";
+        looks.query(text).value() == "1"
+    });
+    let mut park = dormouse.command(&["park", "shop"]).spawn().unwrap();
+    until_shut(&mut looks);
+    asks.command(Command::Query, b"SELECT FOUND_ROWS()");
+    assert!(park.wait().unwrap().success());
+    assert_eq!(sleeps.result().unwrap().value(), "0");
+    assert_eq!(asks.result().unwrap().value(), "4");
+}
+
+#[test]
 fn a_park_that_is_vetoed_leaves_no_trace_in_the_transaction() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);

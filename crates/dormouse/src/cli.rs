@@ -262,8 +262,8 @@ pub(crate) struct WishArgs {
     #[arg(long, value_name = "SIZE")]
     storage_quota: Option<Cap<Bytes>>,
 
-    /// The most it may cost in a calendar month (12.50), or none; [prices] and [spend] of the
-    /// configuration say what it costs and what follows
+    /// The most it may cost in a calendar month (12.50), or none; the sections prices
+    /// and spend of the configuration say what it costs and what follows
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     spend_limit: Option<Cap<Money>>,
 }
@@ -374,7 +374,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "MIN..MAX")]
     pub(crate) units: Option<UnitRange>,
 
-    /// Take the prices from the [prices] of this configuration file
+    /// Take the prices from this configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }

@@ -103,20 +103,9 @@ impl Attendant {
         if self.database().door.is_shut() && Box::pin(self.query_asleep(&incoming)).await? {
             return Ok(());
         }
-        match reading(text, self.state.aftermath(), self.connection()) {
-            Reading::No => {}
-            Reading::Patch(values) => self.edit = Some(Edit::Row(values)),
-            Reading::Reply(mut packets) => {
-                set_status(&mut packets, self.state.status());
-                self.send_packets(&packets).await?;
-                // as the server does after it has shown them
-                self.state.showed();
-                return Ok(());
-            }
-            Reading::Cannot(what) => {
-                self.skip(incoming.left, incoming.continues).await?;
-                return self.reply_error(&refusal::cannot_tell(what)).await;
-            }
+        let reading = reading(text, self.state.aftermath(), self.connection());
+        if self.answers(reading, &incoming).await? {
+            return Ok(());
         }
         self.state.will_run(text, effects);
         self.timeout = match first {
@@ -137,6 +126,33 @@ impl Attendant {
             }
         }
         Ok(())
+    }
+
+    /// Answers what Dormouse knows better than the server, or notes what is to be put into the
+    /// server's answer. Says whether it is answered.
+    pub(super) async fn answers(
+        &mut self,
+        reading: Reading,
+        incoming: &Incoming,
+    ) -> Result<bool, Over> {
+        match reading {
+            Reading::No => return Ok(false),
+            Reading::Patch(values) => {
+                self.edit = Some(Edit::Row(values));
+                return Ok(false);
+            }
+            Reading::Reply(mut packets) => {
+                set_status(&mut packets, self.state.status());
+                self.send_packets(&packets).await?;
+                // as the server does after it has shown them
+                self.state.showed();
+            }
+            Reading::Cannot(what) => {
+                self.skip(incoming.left, incoming.continues).await?;
+                self.reply_error(&refusal::cannot_tell(what)).await?;
+            }
+        }
+        Ok(true)
     }
 
     /// What the client is told of its connection in place of the server's word.
