@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub use dormouse_types::Strain;
 use dormouse_types::{Bytes, InstanceId, Units};
 
 #[cfg(feature = "conformance")]
@@ -63,19 +64,6 @@ pub struct Observed {
     /// How its limits hold it back, where the driver can tell. That of a process that has ended is
     /// still told, where the driver can, as long as it drives the instance and none comes after it.
     pub strain: Option<Strain>,
-}
-
-/// How an instance's limits have held its process back, counted since the process started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Strain {
-    /// How long it could have run, but had used its CPU up.
-    pub throttled: Duration,
-    /// How long it waited for memory to be reclaimed; zero where the kernel does not tell.
-    pub stalled: Duration,
-    /// How often it reached its memory limit.
-    pub limit_hits: u64,
-    /// How many times something in it was killed for want of memory.
-    pub oom_kills: u64,
 }
 
 /// Why a verb failed.

@@ -26,8 +26,9 @@ use dormouse_types::{UnitRange, Units};
 
 mod window;
 
+pub use dormouse_types::Strain;
 use window::{FULL, Spell};
-pub use window::{Sample, Strain, Window};
+pub use window::{Sample, Window};
 
 /// Percent of the budget that calls for more.
 const BUSY: u32 = 90;

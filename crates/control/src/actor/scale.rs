@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dormouse_driver::{Observed as Seen, Process, Run};
 use dormouse_engine::pool;
 use dormouse_policy::Cause;
-use dormouse_policy::autoscale::{self, Sample, Step, Strain, Why, Window};
+use dormouse_policy::autoscale::{self, Sample, Step, Why, Window};
 use dormouse_policy::lifecycle::{Denied, Gate};
 use dormouse_policy::placement::Awake;
 use dormouse_types::{State, UnitRange, Units};
@@ -100,16 +100,10 @@ impl Size {
         let (Run::Running, Some(cpu)) = (seen.run, seen.cpu) else {
             return self.rest();
         };
-        let strain = seen.strain.unwrap_or_default();
         self.window.push(Sample {
             at: now,
             cpu,
-            strain: Strain {
-                throttled: strain.throttled,
-                stalled: strain.stalled,
-                limit_hits: strain.limit_hits,
-                oom_kills: strain.oom_kills,
-            },
+            strain: seen.strain.unwrap_or_default(),
         });
     }
 

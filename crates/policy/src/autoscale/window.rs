@@ -1,5 +1,6 @@
 //! What was seen of a server in the last 30 s.
 
+use dormouse_types::Strain;
 use std::time::{Duration, Instant};
 
 use dormouse_types::Units;
@@ -22,31 +23,6 @@ const HOLD: Duration = Duration::from_secs(600);
 const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
 /// Shortages closer together than this are one.
 const ONE_SHORTAGE: Duration = Duration::from_secs(60);
-
-/// How its limits have held a server back, counted from any moment on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Strain {
-    /// How long it could have run, but had used its CPU up; the sum over CPUs.
-    pub throttled: Duration,
-    /// How long it waited for memory to be reclaimed.
-    pub stalled: Duration,
-    /// How often it reached its memory limit.
-    pub limit_hits: u64,
-    /// How many times something in it was killed for want of memory.
-    pub oom_kills: u64,
-}
-
-impl Strain {
-    /// What came since; `None` if a count fell.
-    fn since(self, before: Self) -> Option<Self> {
-        Some(Self {
-            throttled: self.throttled.checked_sub(before.throttled)?,
-            stalled: self.stalled.checked_sub(before.stalled)?,
-            limit_hits: self.limit_hits.checked_sub(before.limit_hits)?,
-            oom_kills: self.oom_kills.checked_sub(before.oom_kills)?,
-        })
-    }
-}
 
 /// What was seen of a server at one moment. The counts go up for as long as its process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
