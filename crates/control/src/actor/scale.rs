@@ -19,9 +19,9 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{Actor, PAUSE};
-use crate::EventKind;
 use crate::catalog::{Entry, Sync};
 use crate::world::{now, within};
+use crate::{EventKind, PoolHits, ServerError};
 
 /// How often an awake server's load is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(200);
@@ -67,8 +67,8 @@ struct Shrinking {
 }
 
 enum Phase {
-    /// The buffer pool is being made smaller.
-    Pool(Aborting<Result<(), String>>),
+    /// The buffer pool is being made smaller; with what it was asked before.
+    Pool(Aborting<Result<PoolHits, String>>),
     /// The limits are tried until this moment.
     Limits(Instant),
 }
@@ -230,8 +230,13 @@ impl Actor {
                 self.size().no_room = None;
                 self.size().grow_denied = None;
                 self.size().settled(crate::world::now());
-                self.grow();
+                let server = self.world.server(self.database.instance);
+                let limit = self.world.config.deadlines.ask;
+                if let Ok(hits) = within(limit, self.world.servers.hits(&server)).await {
+                    self.asked.now(hits);
+                }
                 let entry = self.resized(EventKind::Scaled, Cause::Load, &reason, (units, to), now);
+                self.grow();
                 self.write_down(entry).await;
             }
             Err(reason) => {
@@ -290,7 +295,12 @@ impl Actor {
         let to = step.units;
         let database = Arc::clone(&self.database);
         let task = tokio::spawn(async move {
-            let done = within(limit, servers.shrink(&server, pool::awake(to))).await;
+            let shrink = async {
+                let hits = servers.hits(&server).await?;
+                servers.shrink(&server, pool::awake(to)).await?;
+                Ok::<_, ServerError>(hits)
+            };
+            let done = within(limit, shrink).await;
             database.nudge.notify_one();
             done
         });
@@ -314,7 +324,10 @@ impl Actor {
                 return false;
             }
             Phase::Pool(task) => match (&mut task.0).await {
-                Ok(Ok(())) => now() + LETTING_GO,
+                Ok(Ok(hits)) => {
+                    self.asked.now(hits);
+                    now() + LETTING_GO
+                }
                 Ok(Err(reason)) => return self.stay_large(shrinking, &reason).await,
                 Err(broken) => return self.stay_large(shrinking, &broken.to_string()).await,
             },
@@ -335,6 +348,7 @@ impl Actor {
                     (units, shrinking.step.units),
                     began,
                 );
+                self.asked.ratio_ppm = None;
                 self.write_down(entry).await;
                 true
             }

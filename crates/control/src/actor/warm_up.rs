@@ -22,13 +22,13 @@ const BEHIND: Duration = Duration::from_millis(100);
 /// The ledger says that hot pages are back if they were at least this much.
 const TOLD: Bytes = Bytes::mib(16);
 
-/// What a server's buffer pool was asked when its database last woke.
+/// What a server's buffer pool was asked when its database last woke, or changed its size.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked {
     /// `None`: it is not known, for dormouse has found the server awake.
     since: Option<PoolHits>,
-    /// Of what was asked while it was awake, what was in the pool; known from a sleep to the next
-    /// wake.
+    /// Of what was asked since then, what was in the pool; known from a sleep to the next wake, and
+    /// while a change of size is written down.
     pub(super) ratio_ppm: Option<u32>,
 }
 
@@ -39,6 +39,14 @@ impl Asked {
             since: Some(PoolHits::default()),
             ratio_ppm: None,
         }
+    }
+
+    /// What was asked up to now is counted, and from now on anew.
+    pub(super) fn now(&mut self, hits: PoolHits) {
+        *self = Self {
+            ratio_ppm: self.since.and_then(|then| hits.ratio_ppm_since(then)),
+            since: Some(hits),
+        };
     }
 }
 
@@ -69,13 +77,7 @@ impl Actor {
         let limit = self.world.config.deadlines.ask;
         let hits = within(limit, self.world.servers.hits(&server));
         match self.unless_wanted(hits).await {
-            Ok(hits) => {
-                let ratio_ppm = self.asked.since.and_then(|then| hits.ratio_ppm_since(then));
-                self.asked = Asked {
-                    since: Some(hits),
-                    ratio_ppm,
-                };
-            }
+            Ok(hits) => self.asked.now(hits),
             Err(Hitch::Failed(reason)) => {
                 info!(database = %self.database.name, reason, "the hit ratio is not known");
             }

@@ -61,6 +61,14 @@ impl Run {
     }
 }
 
+/// The wish for sizes like these.
+fn of_units(range: &str) -> Wishes {
+    Wishes {
+        units: Some(range.parse().unwrap()),
+        ..Wishes::default()
+    }
+}
+
 fn no_violations(machine: &Machine) {
     assert_eq!(machine.lock().violations, Vec::<String>::new());
 }
@@ -104,14 +112,40 @@ fn an_owner_changes_the_range_and_it_follows() {
         run.plane.create(&shop, sized("1..1")).await.unwrap();
         let _busy = run.busy(&shop);
         for (range, units) in [("3..4", 3), ("1..2", 2)] {
-            let wishes = Wishes {
-                units: Some(range.parse().unwrap()),
-                ..Wishes::default()
-            };
-            run.plane.set(&shop, wishes).await.unwrap();
+            run.plane.set(&shop, of_units(range)).await.unwrap();
             let took = run.until_units(&shop, units).await;
             assert!(took < 5 * S, "{took:?}");
         }
+    });
+    no_violations(&machine);
+}
+
+#[test]
+fn the_ledger_tells_how_much_was_in_the_buffer_pool_of_each_size() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let run = Run::start(&machine, dir.path()).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, sized("1..1")).await.unwrap();
+        let instance = run.status(&shop).instance;
+        let _busy = run.busy(&shop);
+        for (units, requests, reads) in [(2, 1000, 100), (1, 2000, 400), (2, 4000, 800)] {
+            machine.set(|m| {
+                let instance = m.instances.get_mut(&instance).unwrap();
+                (instance.hits.requests, instance.hits.reads) = (requests, reads);
+            });
+            run.plane
+                .set(&shop, of_units(&units.to_string()))
+                .await
+                .unwrap();
+            run.until_units(&shop, units).await;
+        }
+        tokio::time::sleep(S).await;
+        let scaled = run.events(&shop).into_iter();
+        let scaled = scaled.filter(|event| event.event == EventKind::Scaled);
+        let ratios: Vec<_> = scaled.map(|event| event.figures.hit_ratio_ppm).collect();
+        assert_eq!(ratios, [Some(900_000), Some(700_000), Some(800_000)]);
     });
     no_violations(&machine);
 }
