@@ -115,6 +115,9 @@ pub struct Database {
     pub transactions: u32,
     /// Memory its server holds, where the machine can tell.
     pub memory: Option<Bytes>,
+    /// CPU time its server had used in its life when last looked at, in milliseconds.
+    #[serde(default)]
+    pub cpu_ms: Option<u64>,
     /// Disk its files took when last looked at; it may be told later than the rest.
     #[serde(default)]
     pub storage: Option<Bytes>,

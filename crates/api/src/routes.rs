@@ -263,6 +263,7 @@ fn database(status: Status) -> Database {
         held: status.held,
         transactions: status.transactions,
         memory: status.memory,
+        cpu_ms: status.cpu_ms,
         storage: status.storage,
         read_only: status.read_only,
         spend: status.spend.map(|spend| Spend {

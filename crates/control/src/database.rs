@@ -350,6 +350,7 @@ impl Database {
             held: activity.held,
             transactions: activity.transactions,
             memory: view.memory.filter(|m| *m > Bytes(0)),
+            cpu_ms: view.cpu_ms,
             storage: view.storage,
             read_only: self.restricted().clone(),
             spend,

@@ -50,6 +50,8 @@ pub struct Status {
     pub transactions: u32,
     /// Memory its server held when last looked at, where the driver can tell.
     pub memory: Option<Bytes>,
+    /// CPU time its server had used in its life when last looked at, in milliseconds.
+    pub cpu_ms: Option<u64>,
     /// Disk its files took when last looked at.
     pub storage: Option<Bytes>,
     /// Why it may neither grow nor change, if so.
@@ -114,8 +116,12 @@ pub struct Figures {
     /// CPU time the server's process has used in its life so far, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
-    /// Of a million pages that statements asked of the buffer pool since the database woke, those
-    /// that were in it: for a sleep, and when the hot pages are back.
+    /// CPU time that the server has used for this change of its state, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_cpu_ms: Option<u64>,
+    /// Of a million pages that were asked of the buffer pool since the database woke or last changed
+    /// its size, those that were in it: for a sleep, for a change of size, and when the hot pages are
+    /// back, which the server counts as asked for and missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hit_ratio_ppm: Option<u32>,
     /// For a change of size: compute units after it, or those that were not to be had.

@@ -130,6 +130,7 @@ impl Simulation {
                         spec,
                         state: State::Parked,
                         kind: Some(requests.kind()),
+                        made: false,
                         from: 0,
                         to: days * DAY,
                     };
@@ -144,6 +145,7 @@ impl Simulation {
                         spec: wishes.applied_to(row.spec),
                         state: row.state,
                         kind: None,
+                        made: row.from.is_some(),
                         from,
                         to,
                     };

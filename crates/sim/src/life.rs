@@ -30,6 +30,8 @@ pub(crate) struct Birth {
     pub(crate) spec: Spec,
     pub(crate) state: State,
     pub(crate) kind: Option<Kind>,
+    /// Whether it is new then, with a server that was started for it.
+    pub(crate) made: bool,
     /// From when to when it exists.
     pub(crate) from: Micros,
     pub(crate) to: Micros,
@@ -92,6 +94,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
                     let frozen = self.now + timing.suspend;
                     if !self.given_up(frozen, machines, tally) {
                         self.life.suspends += 1;
+                        self.life.transitions_cpu += timing.suspend_cpu;
                         self.sleep(State::Suspended, frozen, machines);
                     }
                 }
@@ -99,6 +102,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
                     let stopped = self.now + timing.park;
                     if !self.given_up(stopped.saturating_sub(timing.stop), machines, tally) {
                         self.life.parks += 1;
+                        self.life.transitions_cpu += timing.park_cpu;
                         self.sleep(State::Parked, stopped, machines);
                     }
                 }
@@ -123,7 +127,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
     /// Its server was admitted and is up at `opened`.
     pub(crate) fn started(&mut self, opened: Micros, machines: &Machines, tally: &mut Tally) {
         self.life.starts += 1;
-        self.life.cpu += machines.timing.start_cpu;
+        self.life.transitions_cpu += machines.timing.start_cpu;
         self.days.wake(self.now, &mut tally.daily_wakes);
         self.open(opened, machines, tally);
     }
@@ -132,6 +136,9 @@ impl<R: Iterator<Item = Request>> Living<R> {
     pub(crate) fn finish(mut self, machines: &Machines, prices: &Prices, tally: &mut Tally) {
         self.pass(self.born.to, machines);
         self.life.existed = self.born.to - self.born.from;
+        if self.born.made {
+            self.life.transitions_cpu += machines.timing.start_cpu;
+        }
         self.days.finish(self.born.to, &mut tally.daily_wakes);
         tally.add(&self.life, &self.born.spec, self.born.kind, prices);
     }

@@ -31,7 +31,7 @@ pub struct Timing {
     /// From parked to the first statement, the line of those that start not counted.
     #[serde(rename = "start_us")]
     pub start: Micros,
-    /// CPU time that this takes.
+    /// CPU time that this takes, and that of a server that a new database is given.
     #[serde(rename = "start_cpu_us")]
     pub start_cpu: Micros,
     /// From suspended to the first statement.
@@ -40,9 +40,15 @@ pub struct Timing {
     /// From active to suspended.
     #[serde(rename = "suspend_us")]
     pub suspend: Micros,
+    /// CPU time that this takes.
+    #[serde(rename = "suspend_cpu_us")]
+    pub suspend_cpu: Micros,
     /// From active or suspended to parked.
     #[serde(rename = "park_us")]
     pub park: Micros,
+    /// CPU time that this takes.
+    #[serde(rename = "park_cpu_us")]
+    pub park_cpu: Micros,
     /// The last part of a park, in which the server stops and nothing can be given up.
     #[serde(rename = "stop_us")]
     pub stop: Micros,
@@ -70,7 +76,9 @@ impl Default for Timing {
             start_cpu: 90 * MS,
             thaw: MS + MS / 10,
             suspend: 14 * MS,
+            suspend_cpu: 11 * MS,
             park: 24 * MS,
+            park_cpu: 24 * MS,
             stop: 18 * MS,
             reopen: MS,
         }

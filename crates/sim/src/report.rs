@@ -229,7 +229,7 @@ impl Figures {
                 parked: hours(sum.parked),
                 between: hours(sum.between),
             },
-            cpu_hours: hours(sum.cpu),
+            cpu_hours: hours(sum.all_cpu()),
             memory_gib_hours: sum.memory as f64 / 1024.0 / HOUR as f64,
             cost: money(tally.cost),
             cost_always_on: money(tally.cost_awake),

@@ -19,7 +19,10 @@ pub(crate) struct Life {
     pub(crate) parked: Micros,
     /// On the way between two of these.
     pub(crate) between: Micros,
+    /// CPU time of requests.
     pub(crate) cpu: Micros,
+    /// CPU time of starts, suspends and parks.
+    pub(crate) transitions_cpu: Micros,
     /// Allotted or kept, in MiB times microseconds.
     pub(crate) memory: u128,
     pub(crate) thaws: u64,
@@ -67,6 +70,7 @@ impl Life {
         self.parked += other.parked;
         self.between += other.between;
         self.cpu += other.cpu;
+        self.transitions_cpu += other.transitions_cpu;
         self.memory += other.memory;
         self.thaws += other.thaws;
         self.starts += other.starts;
@@ -80,13 +84,16 @@ impl Life {
     pub(crate) fn wakes(&self) -> u64 {
         self.thaws + self.starts
     }
+
+    pub(crate) fn all_cpu(&self) -> Micros {
+        self.cpu + self.transitions_cpu
+    }
 }
 
 impl Tally {
     /// Adds a database's whole life.
     pub(crate) fn add(&mut self, life: &Life, spec: &Spec, kind: Option<Kind>, prices: &Prices) {
-        let cost = u128::from(prices.cost(&usage(life.cpu, life.memory)).0);
-        // no start costs anything then; this is small enough to be left out
+        let cost = u128::from(prices.cost(&usage(life.all_cpu(), life.memory)).0);
         let awake = memory(spec.units.max, life.existed);
         let cost_awake = u128::from(prices.cost(&usage(life.cpu, awake)).0);
         self.sum.add(life);

@@ -221,14 +221,24 @@ fn header_of(line: &[u8]) -> Result<Trace, String> {
         start_cpu,
         thaw,
         suspend,
+        suspend_cpu,
         park,
+        park_cpu,
         stop,
         reopen,
     } = timing;
-    if [start, start_cpu, thaw, suspend, park, stop, reopen]
-        .into_iter()
-        .any(|took| took > HOUR)
-    {
+    let all = [
+        start,
+        start_cpu,
+        thaw,
+        suspend,
+        suspend_cpu,
+        park,
+        park_cpu,
+        stop,
+        reopen,
+    ];
+    if all.into_iter().any(|took| took > HOUR) {
         return Err("a transition that takes more than an hour".to_owned());
     }
     Ok(Trace {

@@ -16,6 +16,7 @@ impl Actor {
     pub(super) async fn park(&mut self, act: Act) -> Done {
         let began = now();
         let from = self.database.state();
+        let before = self.database.view().cpu_ms;
         if from == State::Active && !self.shut(&act).await {
             return self.in_use().await;
         }
@@ -69,7 +70,7 @@ impl Actor {
         self.park_denied = None;
         self.pardoned = false;
         self.show(State::Parked, &act.reason);
-        self.record(from, &act, began).await;
+        self.record(from, &act, began, before).await;
         self.forget_size();
         Box::pin(self.learn_habits()).await;
         Done::Again

@@ -37,7 +37,7 @@ impl Actor {
             }
         }
         if from != self.database.state() {
-            self.record(from, &act, began).await;
+            self.record(from, &act, began, None).await;
         }
         Done::Again
     }

@@ -20,6 +20,7 @@ impl Actor {
     /// a statement that arrives ends all this at once.
     pub(super) async fn suspend(&mut self, act: Act) -> Done {
         let began = now();
+        let before = self.database.view().cpu_ms;
         if !self.shut(&act).await {
             return self.in_use().await;
         }
@@ -48,7 +49,7 @@ impl Actor {
         self.suspend_denied = None;
         self.pardoned = false;
         self.show(State::Suspended, &act.reason);
-        self.record(State::Active, &act, began).await;
+        self.record(State::Active, &act, began, before).await;
         Box::pin(self.learn_habits()).await;
         Done::Again
     }

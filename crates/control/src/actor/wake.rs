@@ -54,7 +54,7 @@ impl Actor {
         self.open(&act.reason);
         self.grow();
         self.forget_denials();
-        self.record(from, &act, began).await;
+        self.record(from, &act, began, Some(0)).await;
         if let Some(told) = starved.filter(|_| units > before) {
             let sizes = (before, units);
             self.write_down(self.resized(EventKind::Scaled, Cause::Load, &told, sizes, began))
@@ -118,6 +118,7 @@ impl Actor {
     pub(super) async fn thaw(&mut self, act: Act) -> Done {
         let began = now();
         let from = self.database.state();
+        let before = self.database.view().cpu_ms;
         self.show(State::Waking, &act.reason);
         self.mark_stale();
         if let Err(reason) = self
@@ -146,7 +147,7 @@ impl Actor {
         self.failures = self.failures.started();
         self.grow();
         self.forget_denials();
-        self.record(from, &act, began).await;
+        self.record(from, &act, began, before).await;
         Done::Again
     }
 
@@ -185,7 +186,7 @@ impl Actor {
         };
         self.database.answer(&[Order::Wake], Err(told));
         let reason = reason.into();
-        self.record(from, &Act { reason, ..act }, now()).await;
+        self.record(from, &Act { reason, ..act }, now(), None).await;
         Done::Again
     }
 

@@ -52,12 +52,21 @@ impl Actor {
             .await
     }
 
-    /// Writes down the state, and in the ledger how it came about.
-    pub(super) async fn record(&mut self, from: State, act: &Act, began: Instant) {
+    /// Writes down the state, and in the ledger how it came about. `before` is the CPU time that the
+    /// server had used when it began, in milliseconds, where it was looked at.
+    pub(super) async fn record(
+        &mut self,
+        from: State,
+        act: &Act,
+        began: Instant,
+        before: Option<u64>,
+    ) {
         let state = self.database.state();
         let changed = EventKind::Changed;
         let mut entry = self.entry(changed, from, state, act.cause, &act.reason, began);
         entry.figures.idle_ms = act.reason.idle().map(millis);
+        let after = self.database.view().cpu_ms;
+        entry.figures.took_cpu_ms = after.zip(before).and_then(|(a, b)| a.checked_sub(b));
         self.write_down(entry).await;
     }
 

@@ -27,6 +27,11 @@ pub enum Fault {
     Die,
 }
 
+/// CPU time of a start, of a freeze with what comes before it, and of a stop.
+pub const START_CPU: Duration = Duration::from_millis(140);
+pub const FREEZE_CPU: Duration = Duration::from_millis(20);
+pub const STOP_CPU: Duration = Duration::from_millis(15);
+
 /// The buffer pool with which a server starts.
 const START: Bytes = Bytes::mib(128);
 
@@ -307,9 +312,12 @@ impl Inner {
             return;
         };
         match run {
-            Run::Stopped => return self.kill(id),
+            Run::Stopped => {
+                self.burn(id, STOP_CPU);
+                return self.kill(id);
+            }
             Run::Running | Run::Frozen if instance.process.is_none() => {
-                instance.cpu = Duration::from_millis(140);
+                instance.cpu = START_CPU;
                 instance.counted = Instant::now();
                 instance.process = Some(Process {
                     pid,
@@ -322,7 +330,8 @@ impl Inner {
                 self.next_pid += 1;
                 self.starts += 1;
             }
-            Run::Running | Run::Frozen => {}
+            Run::Frozen => instance.cpu += FREEZE_CPU,
+            Run::Running => {}
         }
         instance.spend();
         instance.run = run;

@@ -18,9 +18,17 @@ use crate::run::{MS, Run, S, name, spec, virtually};
 /// A moment of the virtual time, as a ledger would have it.
 const EPOCH: u64 = 1_764_000_000_000;
 
-/// A plane under random load for hours; what its ledger said with the virtual time of each entry,
-/// and when it ended.
-fn lived(specs: &[(&str, Spec)], hours: u64, seed: u64) -> (Vec<(u64, Event)>, Vec<Known>, u64) {
+/// A plane that was under random load for hours.
+struct Lived {
+    /// What its ledger said, with the virtual time of each entry, and when it ended.
+    events: Vec<(u64, Event)>,
+    to: u64,
+    known: Vec<Known>,
+    /// CPU time that all servers have used.
+    cpu: Duration,
+}
+
+fn lived(specs: &[(&str, Spec)], hours: u64, seed: u64) -> Lived {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
     virtually(&machine, async {
@@ -66,11 +74,19 @@ fn lived(specs: &[(&str, Spec)], hours: u64, seed: u64) -> (Vec<(u64, Event)>, V
             database: status.name,
             spec: status.spec,
             state: status.state,
+            cpu: status.cpu_ms,
         });
         let (known, to) = (known.collect(), EPOCH + since());
+        let instances = run.plane.list().into_iter().map(|status| status.instance);
+        let cpu = instances.map(|id| run.machine.lock().burnt(id)).sum();
         listening.abort();
         let events = std::mem::take(&mut *heard.lock().unwrap());
-        (events, known, to)
+        Lived {
+            events,
+            to,
+            known,
+            cpu,
+        }
     })
     .unwrap()
 }
@@ -92,6 +108,7 @@ fn entry(at: u64, event: &Event) -> Option<Entry> {
         took: event.duration_ms.unwrap(),
         idle: event.figures.idle_ms.unwrap_or(0),
         cpu: event.figures.cpu_ms,
+        took_cpu: event.figures.took_cpu_ms,
     })
 }
 
@@ -155,7 +172,12 @@ fn a_replayed_ledger_comes_to_what_the_ledger_says() {
         ("jobs", spec("never", "1m")),
         ("tiny", spec("200ms", "2s")),
     ];
-    let (events, known, to) = lived(&specs, 24, 7);
+    let Lived {
+        events,
+        to,
+        known,
+        cpu,
+    } = lived(&specs, 24, 7);
     let ledger = Ledger::of(&events, to);
     let mut recorder = Recorder::new(known);
     for (at, event) in &events {
@@ -179,12 +201,13 @@ fn a_replayed_ledger_comes_to_what_the_ledger_says() {
             figures.hours.suspended,
         ),
         ("parked", hours(State::Parked), figures.hours.parked),
+        ("CPU", cpu.as_secs_f64() / 3600.0, figures.cpu_hours),
     ] {
-        println!("{what}: the ledger says {says:.3}, the simulation {comes_to:.3}");
+        println!("{what}: it was {says:.3}, the simulation has {comes_to:.3}");
         assert!(says > 0.1, "too little happened: {what} {says}");
         assert!(
             (says - comes_to).abs() <= says * 0.02,
-            "{what}: the ledger says {says}, the simulation {comes_to}"
+            "{what}: it was {says}, the simulation has {comes_to}"
         );
     }
 }

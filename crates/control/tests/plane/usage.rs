@@ -4,7 +4,7 @@ use dormouse_control::{By, PlaneConfig, Prices, Spec, UsageQuery, UsageReport};
 use dormouse_types::{DatabaseName, Money, State, Usage};
 use jiff::Timestamp;
 
-use crate::machine::Machine;
+use crate::machine::{FREEZE_CPU, Machine, START_CPU, STOP_CPU};
 use crate::run::{MS, Run, S, config, name, spec, virtually};
 
 fn at(text: &str) -> Option<Timestamp> {
@@ -60,8 +60,9 @@ fn a_day_is_told_as_it_was() {
             let (active, memory) = seconds(&row.used);
             assert_eq!(active, 10, "{row:?}");
             assert!((20_880..22_000).contains(&memory), "{row:?}");
-            let cpu = 140_000 + 1000 * statements;
-            assert_eq!(row.used.cpu_us, cpu, "{row:?}");
+            let transitions = START_CPU + FREEZE_CPU + STOP_CPU;
+            let cpu = transitions.as_micros() + 1000 * u128::from(statements);
+            assert_eq!(u128::from(row.used.cpu_us), cpu, "{row:?}");
             assert_eq!(row.used.carried.statements, statements);
             assert_eq!(row.charged, row.used);
             assert_eq!(row.cost, None);

@@ -70,6 +70,7 @@ fn database(d: Database) -> Known {
             spend_limit: d.spend_limit,
         },
         state: d.state,
+        cpu: d.cpu_ms,
         database: d.name,
     }
 }
@@ -93,6 +94,7 @@ fn entry(event: &Event) -> Option<Entry> {
         took: event.duration_ms.unwrap_or(0),
         idle: event.figures.idle_ms.unwrap_or(0),
         cpu: event.figures.cpu_ms,
+        took_cpu: event.figures.took_cpu_ms,
     })
 }
 

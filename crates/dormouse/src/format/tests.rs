@@ -30,6 +30,7 @@ fn shop() -> Database {
         held: 0,
         transactions: 1,
         memory: Some(Bytes::mib(36)),
+        cpu_ms: Some(120),
         storage: Some(Bytes::mib(24)),
         read_only: None,
         spend: None,

@@ -32,6 +32,8 @@ pub struct Entry {
     pub idle: u64,
     /// CPU time of the server's process since it started, where known.
     pub cpu: Option<u64>,
+    /// How much of it was used for what the entry tells.
+    pub took_cpu: Option<u64>,
 }
 
 /// What an entry is about.
@@ -56,6 +58,8 @@ pub struct Known {
     pub spec: Spec,
     /// Its state.
     pub state: State,
+    /// CPU time of its server's process since it started, where known.
+    pub cpu: Option<u64>,
 }
 
 /// Reads a ledger, entry by entry.
@@ -74,7 +78,9 @@ struct Took {
     start_cpu: Vec<u64>,
     thaw: Vec<u64>,
     suspend: Vec<u64>,
+    suspend_cpu: Vec<u64>,
     park: Vec<u64>,
+    park_cpu: Vec<u64>,
 }
 
 /// What one database has done so far.
@@ -118,9 +124,7 @@ impl Recorder {
             .entry(entry.database.clone())
             .or_insert_with(|| Course::found(entry, from));
         course.note(entry, from);
-        if entry.what == What::Changed {
-            self.took.note(entry);
-        }
+        self.took.note(entry);
     }
 
     /// The trace up to `to`, in milliseconds since 1970, and how many databases are left out since
@@ -133,10 +137,12 @@ impl Recorder {
             database,
             spec,
             state,
+            cpu,
         } in self.known
         {
             let course = self.courses.remove(&database);
-            let course = course.unwrap_or_else(|| Course::at_rest(resting(state), from));
+            let mut course = course.unwrap_or_else(|| Course::at_rest(resting(state), from));
+            course.cpu_now(cpu, None);
             if let Some(row) = course.finish(database, spec, from, to) {
                 databases.push(row);
             }
@@ -193,7 +199,7 @@ impl Course {
             }
             (What::Changed, before, Some(State::Active)) => {
                 if before == Some(State::Suspended) {
-                    self.cpu_now(entry);
+                    self.cpu_now(entry.cpu, None);
                 } else {
                     // what the start took is no statement's
                     self.cpu_seen = entry.cpu.unwrap_or(0);
@@ -202,7 +208,7 @@ impl Course {
                 self.awake.get_or_insert(Awake { arrived, opened });
             }
             (What::Changed, _, Some(State::Suspended | State::Parked)) => {
-                self.cpu_now(entry);
+                self.cpu_now(entry.cpu, entry.took_cpu);
                 self.rests(began.saturating_sub(entry.idle));
             }
             // a statement has ended a park, which had begun with a thaw
@@ -214,12 +220,14 @@ impl Course {
         }
     }
 
-    fn cpu_now(&mut self, entry: &Entry) {
-        let Some(cpu) = entry.cpu else {
+    /// Its process has used so much so far, the last part of it for no statement.
+    fn cpu_now(&mut self, cpu: Option<u64>, no_statements: Option<u64>) {
+        let Some(cpu) = cpu else {
             return;
         };
         // less than before: it is another process
-        self.cpu += cpu.checked_sub(self.cpu_seen).unwrap_or(cpu);
+        let used = cpu.checked_sub(self.cpu_seen).unwrap_or(cpu);
+        self.cpu += used.saturating_sub(no_statements.unwrap_or(0));
         self.cpu_seen = cpu;
     }
 
@@ -244,16 +252,18 @@ impl Course {
     ) -> Option<Recorded> {
         let end = self.dropped.unwrap_or(to).min(to);
         self.rests(end);
+        if let Some(last) = self.activity.last_mut() {
+            last.2 += self.cpu;
+        }
         for span in &mut self.activity {
             span.1 = span.1.min(end);
             span.0 = span.0.min(span.1);
         }
-        let made = self.made.filter(|made| *made > from);
-        (made.unwrap_or(from) < end).then_some(Recorded {
+        (self.made.unwrap_or(from) < end).then_some(Recorded {
             database,
             spec,
             state: self.begin,
-            from: made,
+            from: self.made,
             to: self.dropped.filter(|dropped| *dropped < to),
             activity: self.activity,
         })
@@ -271,20 +281,27 @@ fn resting(state: State) -> State {
 
 impl Took {
     fn note(&mut self, entry: &Entry) {
-        let all = match (entry.from, entry.to) {
-            (Some(State::Parked), Some(State::Active)) => {
+        use State::{Active, Parked, Suspended};
+        match (entry.what, entry.from, entry.to) {
+            (What::Created, ..) => self.start_cpu.extend(entry.cpu),
+            (What::Changed, Some(Parked), Some(Active)) => {
+                self.start.push(entry.took);
                 self.start_cpu.extend(entry.cpu);
-                &mut self.start
             }
-            (Some(State::Suspended), Some(State::Active)) => &mut self.thaw,
-            (_, Some(State::Suspended)) => &mut self.suspend,
-            (_, Some(State::Parked)) => &mut self.park,
-            _ => return,
-        };
-        all.push(entry.took);
+            (What::Changed, Some(Suspended), Some(Active)) => self.thaw.push(entry.took),
+            (What::Changed, _, Some(Suspended)) => {
+                self.suspend.push(entry.took);
+                self.suspend_cpu.extend(entry.took_cpu);
+            }
+            (What::Changed, _, Some(Parked)) => {
+                self.park.push(entry.took);
+                self.park_cpu.extend(entry.took_cpu);
+            }
+            _ => {}
+        }
     }
 
-    /// The medians, where there are any.
+    /// The medians of times and the means of CPU time, where there are any.
     fn timing(self) -> Timing {
         let usual = Timing::default();
         let median = |mut all: Vec<u64>, or| {
@@ -292,13 +309,19 @@ impl Took {
             // the ledger has whole milliseconds, rounded down
             all.get(all.len() / 2).map_or(or, |ms| ms * MS + MS / 2)
         };
+        let mean = |all: Vec<u64>, or| {
+            let sum: u64 = all.iter().map(|ms| ms * MS).sum();
+            sum.checked_div(all.len() as u64).unwrap_or(or)
+        };
         let park = median(self.park, usual.park);
         Timing {
             start: median(self.start, usual.start),
-            start_cpu: median(self.start_cpu, usual.start_cpu),
+            start_cpu: mean(self.start_cpu, usual.start_cpu),
             thaw: median(self.thaw, usual.thaw),
             suspend: median(self.suspend, usual.suspend),
+            suspend_cpu: mean(self.suspend_cpu, usual.suspend_cpu),
             park,
+            park_cpu: mean(self.park_cpu, usual.park_cpu),
             stop: usual.stop.min(park),
             reopen: usual.reopen,
         }
@@ -319,6 +342,7 @@ mod tests {
             took,
             idle,
             cpu: Some(at / 100),
+            took_cpu: (what == What::Changed).then_some(took / 2),
         }
     }
 
@@ -340,6 +364,7 @@ mod tests {
             database: name.parse().unwrap(),
             spec: Spec::default(),
             state,
+            cpu: (state == Active).then_some(4_051),
         };
         let mut recorder = Recorder::new(vec![known("shop", Active), known("calm", Suspended)]);
         entries.iter().for_each(|e| recorder.note(e));
@@ -355,10 +380,11 @@ mod tests {
         };
         assert_eq!((shop.state, shop.from), (Active, Some(1_000)));
         let spans = [
-            Span(1_000, 10_980, 200),
-            Span(30_000, 59_979, 490),
-            // what the park used is nobody else's
-            Span(400_000, 410_000, 3_000),
+            // without what the suspends used
+            Span(1_000, 10_980, 200 - 10),
+            Span(30_000, 59_979, 490 - 10),
+            // the suspended server has used more than its park took
+            Span(400_000, 410_000, 3_000 - 12 + 50),
         ];
         assert_eq!(shop.activity, spans);
         assert_eq!((calm.state, calm.activity.len()), (Suspended, 0));
