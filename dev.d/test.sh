@@ -51,11 +51,12 @@ test_environment() {
 
 test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }
 
-# What a client may rely on, on the other version too.
+# What a client may rely on and what the server is asked, on the other version too.
 test_rust_118() {
     DORMOUSE_TEST_MARIADBD=$DORMOUSE_TEST_MARIADBD_118 \
-        cargo test -p dormouse-tests --test life --test commands --test accounts --test sleeping \
-        --test differential --no-fail-fast </dev/null
+        cargo test -p dormouse-engine -p dormouse-tests --test real_server --test life \
+        --test commands --test accounts --test sleeping --test differential --test storage \
+        --no-fail-fast </dev/null
 }
 
 test_clients() { tests/clients/run --self "$binary"; }

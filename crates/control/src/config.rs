@@ -6,9 +6,9 @@ use std::time::Duration;
 use dormouse_policy::Spec;
 use dormouse_policy::placement::Capacity;
 use dormouse_policy::spend::{Ladder, Prices};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::calendar::Calendar;
 use crate::storage::Disk;
 
 /// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
@@ -36,9 +36,8 @@ pub struct PlaneConfig {
     pub prices: Prices,
     /// What is done as a database's cost nears its limit.
     pub ladder: Ladder,
-    /// What the calendar says when the plane starts, from where it goes on with the plane's own
-    /// clock; `None`: the machine's calendar is looked at. For tests.
-    pub calendar: Option<Timestamp>,
+    /// What tells the date.
+    pub calendar: Calendar,
     /// The disk that holds the files of all databases; `None`: nobody looks how full it is.
     pub disk: Option<Disk>,
     /// How long to wait for others.
@@ -128,7 +127,7 @@ impl PlaneConfig {
             time_zone: TimeZone::UTC,
             prices: Prices::default(),
             ladder: Ladder::default(),
-            calendar: None,
+            calendar: Calendar::default(),
             disk: None,
             deadlines: Deadlines::default(),
         }

@@ -16,6 +16,7 @@
 //! Called by `api` (orders, questions) and, through a trait of the proxy's, by the data path.
 
 mod actor;
+pub mod calendar;
 mod catalog;
 pub mod config;
 mod create;
@@ -35,6 +36,7 @@ pub mod usage;
 mod warm;
 mod world;
 
+pub use calendar::Calendar;
 pub use config::{Deadlines, LedgerKeep, PlaneConfig, UsageKeep};
 pub use create::OWNER;
 pub use dormouse_policy::placement::Capacity;

@@ -20,7 +20,7 @@ use crate::catalog::{Change, Detail, Entry, Sync, UsageOf, Wanted};
 use crate::database::Database;
 use crate::meter::{DAY, MINUTE, Metered, Moment, Seen};
 use crate::usage::{By, UsageQuery, UsageReport, UsageRow};
-use crate::world::{World, now};
+use crate::world::World;
 use crate::{Cause, Error, EventKind, Spend};
 
 /// How often news is written.
@@ -60,21 +60,6 @@ impl Metering {
 }
 
 impl World {
-    /// Now, by the calendar and by the clock that never steps.
-    pub(crate) fn moment(&self) -> Moment {
-        let at = now();
-        let wall = match self.config.calendar {
-            None => Timestamp::now().as_millisecond(),
-            Some(start) => {
-                let ran = at.saturating_duration_since(self.began).as_millis();
-                start
-                    .as_millisecond()
-                    .saturating_add(i64::try_from(ran).unwrap_or(i64::MAX))
-            }
-        };
-        Moment { wall, at }
-    }
-
     /// Tells a database's meter what is true, as its view says; with the count of CPU time of its
     /// process, or of the one that has ended.
     pub(crate) fn metered(&self, database: &Arc<Database>, cpu: Option<Duration>) {

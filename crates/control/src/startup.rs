@@ -19,10 +19,10 @@ use crate::database::Database;
 use crate::lock::Lock;
 use crate::meter::Meter;
 use crate::metering::write_down;
-use crate::storage::{look_at_disk, watch};
+use crate::storage::look_at_disk;
 use crate::warm::{discard, keep_full};
 use crate::world::{Parts, World, within};
-use crate::{Error, PlaneConfig, Servers, Traffic};
+use crate::{Error, PlaneConfig, Servers, Traffic, calendar, storage};
 
 /// How many of the newest events a slow subscriber may be behind.
 const EVENTS_BEHIND: usize = 1024;
@@ -106,7 +106,8 @@ pub(crate) async fn start(
     }
     world.spawn(write_down(Arc::clone(&world)));
     world.spawn(keep_full(Arc::clone(&world)));
-    world.spawn(watch(Arc::clone(&world)));
+    world.spawn(storage::watch(Arc::clone(&world)));
+    world.spawn(calendar::watch(Arc::clone(&world)));
     Ok(world)
 }
 

@@ -233,6 +233,8 @@ pub(crate) async fn judge(world: &World, database: &Database, used: Bytes) {
     // once somebody was refused, a crash does not undo it
     if let Err(error) = world.catalog.write(Sync::Soon, changes).await {
         error!(database = %database.name, %error, hint = error.hint(), "cannot write the catalog");
+        // what was not written counts as not seen: the next look writes it
+        database.change(|v| v.storage = None);
     }
     world.restrict(database);
 }

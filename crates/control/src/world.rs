@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::Driver;
 use dormouse_types::{DatabaseName, InstanceId, State};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
@@ -40,9 +40,9 @@ pub(crate) struct World {
     /// Held while an owner's wishes are granted.
     pub(crate) wishes: tokio::sync::Mutex<()>,
     pub(crate) metering: Metering,
-    pub(crate) began: Instant,
     pub(crate) storage: Storage,
     stopping: AtomicBool,
+    ends: Notify,
     tasks: Mutex<JoinSet<()>>,
     _lock: Lock,
 }
@@ -83,9 +83,9 @@ impl World {
             room,
             wishes: tokio::sync::Mutex::default(),
             metering: Metering::default(),
-            began: now(),
             storage: Storage::default(),
             stopping: AtomicBool::new(false),
+            ends: Notify::new(),
             tasks: Mutex::default(),
             _lock: parts.lock,
         })
@@ -103,9 +103,18 @@ impl World {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Returns when dormouse is stopping.
+    pub(crate) async fn ending(&self) {
+        let ends = self.ends.notified();
+        if !self.stopping() {
+            ends.await;
+        }
+    }
+
     /// Asks every task to end, and ends those that do not in time.
     pub(crate) async fn stop(&self, grace: Duration) {
         self.stopping.store(true, Ordering::Release);
+        self.ends.notify_waiters();
         self.admission.close();
         self.adoption.close();
         self.warm.nudge.notify_one();

@@ -1,7 +1,8 @@
 //! Databases that the clock wakes.
 
-use dormouse_control::{PlaneConfig, Spec};
+use dormouse_control::{Calendar, PlaneConfig, Spec};
 use dormouse_types::{DatabaseName, State};
+use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
 use crate::machine::Machine;
@@ -10,7 +11,7 @@ use crate::run::{MS, Run, S, config, name, spec, virtually};
 /// A Monday, a minute before eight.
 fn early(dir: &std::path::Path) -> PlaneConfig {
     PlaneConfig {
-        calendar: Some("2026-03-02T07:59:00Z".parse().unwrap()),
+        calendar: Calendar::starting_at("2026-03-02T07:59:00Z".parse().unwrap()),
         ..config(dir)
     }
 }
@@ -42,6 +43,31 @@ fn a_timetable_wakes_a_database_and_keeps_it_awake() {
             told.contains("schedule: its timetable keeps it awake, until Mon 08:30"),
             "{told}"
         );
+    });
+}
+
+#[test]
+fn a_calendar_that_is_set_is_noticed() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    virtually(&machine, async {
+        let early = early(dir.path());
+        let calendar = early.calendar.clone();
+        let run = Run::start_with(&machine, early).await.unwrap();
+        let shop = name("shop");
+        run.plane.create(&shop, office_hours()).await.unwrap();
+        run.until(&shop, State::Parked).await;
+        sleep(3600 * S).await;
+        assert_eq!(run.state(&shop), State::Parked, "it is nine");
+        // the machine has slept for a day
+        calendar.set(SignedDuration::from_mins(23 * 60 + 1));
+        sleep(12 * S).await;
+        assert_eq!(run.state(&shop), State::Active, "it is eight on Tuesday");
+        calendar.set(SignedDuration::from_hours(-2));
+        sleep(20 * S).await;
+        assert_eq!(run.state(&shop), State::Parked, "it is six");
+        sleep(7200 * S).await;
+        assert_eq!(run.state(&shop), State::Active, "it is eight again");
     });
 }
 

@@ -1,14 +1,13 @@
 //! What databases use is counted, and held against their limits.
 
-use dormouse_control::{By, PlaneConfig, Prices, Spec, UsageQuery, UsageReport};
+use dormouse_control::{By, Calendar, PlaneConfig, Prices, Spec, UsageQuery, UsageReport};
 use dormouse_types::{DatabaseName, Money, State, Usage};
-use jiff::Timestamp;
 
 use crate::machine::{FREEZE_CPU, Machine, START_CPU, STOP_CPU};
 use crate::run::{MS, Run, S, config, name, spec, virtually};
 
-fn at(text: &str) -> Option<Timestamp> {
-    Some(text.parse().unwrap())
+fn at(text: &str) -> Calendar {
+    Calendar::starting_at(text.parse().unwrap())
 }
 
 fn money(text: &str) -> Money {
