@@ -2,16 +2,15 @@
 
 mod asleep;
 mod leaving;
+mod ran;
 mod restore;
 
 use std::sync::Arc;
 
-use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::status::Status;
 
-use crate::aftermath::{self, Aftermath};
-use crate::effects::{Effects, Kind, Replay, may_change_parsing, may_lock, names_double_bytes};
-use crate::lexer::{Lexer, Token};
+use crate::aftermath::Aftermath;
+use crate::effects::Effects;
 use crate::pin::Pin;
 use crate::probe::Captured;
 use crate::quoting::in_default_mode;
@@ -33,12 +32,6 @@ pub enum Knowledge {
 const LOG_STATEMENTS: usize = 32;
 /// The most bytes of them.
 const LOG_BYTES: usize = 16 << 10;
-
-/// `ER_PARSE_ERROR`.
-const SYNTAX: u16 = 1064;
-/// Errors of statements that began no transaction: a syntax error, a missing table or column, a change
-/// where a transaction may only read.
-const BEFORE_RUNNING: [u16; 4] = [SYNTAX, 1146, 1054, 1792];
 
 /// What the last statement's reply tells of what later ones can ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,13 +217,6 @@ impl Session {
         self.tracks_state
     }
 
-    /// A statement with these effects is about to run: its own reply may already tell what it asks
-    /// to be told.
-    pub fn will_run(&mut self, text: &[u8], effects: Effects) {
-        let sets = matches!(effects, Effects::Replay(_) | Effects::Unknown);
-        self.tracks_state |= sets && sets_tracking(text);
-    }
-
     /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
     #[must_use]
     pub fn multi_statements(&self) -> Option<bool> {
@@ -252,44 +238,6 @@ impl Session {
         }
     }
 
-    /// Something other than a statement has run for the client; `text` is what was prepared, if
-    /// that is what it did.
-    pub fn ran_command(&mut self, text: &[u8], end: &ReplyEnd) {
-        self.ended(text, Effects::Counted, Kind::Other, end);
-    }
-
-    /// Notes what a statement leaves for the next to ask.
-    fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
-        let left = self.aftermath.take().filter(|_| end.error.is_none());
-        self.aftermath = left
-            .and_then(|aftermath| aftermath.after(text, end))
-            .map(Box::new);
-        if end.last_insert_id != 0 {
-            // or it was given, and then LAST_INSERT_ID() is what it was
-            self.last_insert_id = end.last_insert_id;
-            self.id_unsure = true;
-        }
-        self.id_unsure |= matches!(effects, Effects::Counted | Effects::Unknown);
-        self.last_failed = end.error.is_some();
-        if self.last_failed || end.warnings > 0 || !aftermath::keeps_warnings(text) {
-            self.conditions = end.warnings.max(u16::from(self.last_failed));
-        }
-        let certain =
-            self.conditions == 0 && !matches!(effects, Effects::Counted | Effects::Unknown);
-        let affected = i64::try_from(end.affected).unwrap_or(-1);
-        self.last = match (kind, end.rows, self.last) {
-            (Kind::Select, Some(found_rows), _) if certain => Last::Is {
-                row_count: -1,
-                found_rows,
-            },
-            (Kind::Change, None, Last::Is { found_rows, .. }) if certain => Last::Is {
-                row_count: affected,
-                found_rows,
-            },
-            _ => Last::Ask,
-        };
-    }
-
     /// The list of warnings, which is Dormouse's to answer, has been shown.
     pub fn showed(&mut self) {
         if let Some(aftermath) = &mut self.aftermath {
@@ -307,133 +255,6 @@ impl Session {
     #[must_use]
     pub fn aftermath(&self) -> Option<&Aftermath> {
         self.aftermath.as_deref()
-    }
-
-    /// Notes that a statement with these effects has ended.
-    pub fn ran(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
-        self.ended(text, effects, kind, end);
-        let failed = end.error.is_some();
-        if !self.next_transaction.is_empty() {
-            self.may_have_begun(text, effects, end);
-        }
-        match effects {
-            Effects::None | Effects::Counted if failed => self.failed(end),
-            // stored code has changed something
-            Effects::None | Effects::Counted if end.session_changes => self.unknown(text),
-            Effects::None | Effects::Counted => {
-                if self.temporaries.may_exist() {
-                    self.temporaries.ran(text, self.schema.as_deref());
-                    self.unknown(text);
-                }
-            }
-            // the error may be that of an empty statement behind a semicolon
-            Effects::NextTransaction | Effects::Timestamp if failed && ends_early(text) => {
-                self.hidden_variable = true;
-                self.unknown(text);
-            }
-            Effects::NextTransaction | Effects::Timestamp if failed => {}
-            Effects::Replay(replay) if failed && replay.schema && !ends_early(text) => {}
-            // a SET that fails half way may have changed something
-            Effects::Replay(_) if failed => self.unknown(text),
-            Effects::Replay(replay) => self.replayable(text, replay),
-            Effects::NextTransaction => {
-                self.next_transaction.retain(|former| **former != *text);
-                self.next_transaction.push(text.into());
-                if self.next_transaction.len() > LOG_STATEMENTS {
-                    self.hidden_variable = true;
-                }
-                self.tainted = true;
-            }
-            Effects::Timestamp => self.timestamp = Some(text.into()),
-            Effects::HiddenVariable => {
-                self.hidden_variable = true;
-                self.unknown(text);
-            }
-            Effects::Unknown => {
-                if !failed {
-                    let context = self.statements.context();
-                    self.temporaries.ran(text, self.schema.as_deref());
-                    self.texts.ran(text, self.schema.as_ref(), context);
-                }
-                self.unknown(text);
-            }
-        }
-    }
-
-    /// A server says nothing of changes in the reply to a statement that failed. A syntax error
-    /// has changed nothing; a missing table may be one that a function, half way through, asks for.
-    fn failed(&mut self, end: &ReplyEnd) {
-        if end.error.is_some_and(|error| error != SYNTAX) {
-            self.doubtful = true;
-            self.tainted = true;
-        }
-    }
-
-    /// Whether a statement has used up what `SET TRANSACTION` had set. In doubt it pins: it can be
-    /// neither read back nor set again.
-    fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
-        let control = ["BEGIN", "START", "COMMIT", "ROLLBACK"];
-        let first = Lexer::new(text).next();
-        let control = first.is_some_and(|first| control.iter().any(|word| first.is(word)));
-        if text.is_empty() || aftermath::keeps_warnings(text) && !control {
-            return;
-        }
-        match (effects, end.error) {
-            (_, Some(error)) if BEFORE_RUNNING.contains(&error) => {}
-            (Effects::None | Effects::Counted, None) if begins(text) => {
-                self.next_transaction.clear();
-            }
-            (Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp, _) => {}
-            _ => self.hidden_variable = true,
-        }
-    }
-
-    fn unknown(&mut self, text: &[u8]) {
-        self.knowledge = Knowledge::Unknown;
-        self.tainted = true;
-        self.may_lock |= may_lock(text);
-        if may_change_parsing(text) {
-            self.double_bytes |= names_double_bytes(text);
-            self.statements.new_context();
-        }
-    }
-
-    fn replayable(&mut self, text: &[u8], replay: Replay) {
-        if replay.parsing {
-            self.double_bytes |= names_double_bytes(text);
-            self.statements.new_context();
-        }
-        if replay.schema {
-            match schema_of_use(text) {
-                Some(schema) => self.schema = Some(schema),
-                None => return self.unknown(text),
-            }
-        }
-        if !replay.relative
-            && let Some(at) = self.log.iter().position(|entry| **entry == *text)
-            && self.log.iter().skip(at).all(|entry| stands_alone(entry))
-        {
-            self.log_bytes -= self.log.remove(at).len();
-        }
-        if self.log.len() >= LOG_STATEMENTS || self.log_bytes + text.len() > LOG_BYTES {
-            self.knowledge = Knowledge::Unknown;
-            return;
-        }
-        self.log_bytes += text.len();
-        self.log.push(text.into());
-    }
-
-    /// Notes a `COM_INIT_DB` that succeeded.
-    pub fn changed_schema(&mut self, name: &[u8]) {
-        let quoted = [b"USE `", name.escape_backticks().as_slice(), b"`"].concat();
-        self.replayable(
-            &quoted,
-            Replay {
-                parsing: false,
-                relative: false,
-                schema: true,
-            },
-        );
     }
 
     /// Notes a `COM_SET_OPTION` that succeeded.
@@ -487,54 +308,6 @@ impl Session {
             }),
             ..Self::new(self.schema.take())
         };
-    }
-}
-
-/// Whether a text that succeeds has begun or ended a transaction.
-fn begins(text: &[u8]) -> bool {
-    const WORDS: [&str; 8] = [
-        "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN", "COMMIT", "ROLLBACK",
-    ];
-    let first = Lexer::new(text).next();
-    first.is_some_and(|first| WORDS.iter().any(|word| first.is(word)))
-}
-
-/// Whether a semicolon ends it. What follows may be a comment, which is a statement to a server, and an
-/// error: an empty one.
-fn ends_early(text: &[u8]) -> bool {
-    Lexer::new(text).any(|token| token == Token::Semicolon)
-}
-
-/// Whether a `SET` means the same whatever was set before: it reads no variable, and no SQL mode or
-/// character set matters to it.
-fn stands_alone(text: &[u8]) -> bool {
-    text.is_ascii() && !text.iter().any(|byte| b"@\"\\".contains(byte))
-}
-
-fn sets_tracking(text: &[u8]) -> bool {
-    Lexer::new(text).any(|token| token.is("SESSION_TRACK_STATE_CHANGE"))
-}
-
-trait EscapeBackticks {
-    fn escape_backticks(&self) -> Vec<u8>;
-}
-
-impl EscapeBackticks for [u8] {
-    fn escape_backticks(&self) -> Vec<u8> {
-        self.iter()
-            .flat_map(|&b| std::iter::repeat_n(b, 1 + usize::from(b == b'`')))
-            .collect()
-    }
-}
-
-fn schema_of_use(text: &[u8]) -> Option<Arc<[u8]>> {
-    match Lexer::new(text).nth(1)? {
-        Token::Word(name) => Some(name.into()),
-        Token::Quoted(name) => {
-            let name = String::from_utf8_lossy(name).replace("``", "`");
-            Some(name.into_bytes().into())
-        }
-        _ => None,
     }
 }
 

@@ -1,4 +1,7 @@
+use dormouse_wire::framer::ReplyEnd;
+
 use super::*;
+use crate::effects::Kind;
 use crate::probe::tests::{but, clean, probe, rows};
 
 fn ran(session: &mut Session, text: &str, end: &ReplyEnd) {
