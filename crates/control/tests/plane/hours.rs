@@ -5,14 +5,17 @@ use dormouse_types::{DatabaseName, State};
 use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
-use crate::machine::Machine;
-use crate::run::{MS, Run, S, config, name, spec, virtually};
+use crate::run::{MS, S, name, spec, with_config};
 
 /// A Monday, a minute before eight.
-fn early(dir: &std::path::Path) -> PlaneConfig {
+fn monday() -> Calendar {
+    Calendar::starting_at("2026-03-02T07:59:00Z".parse().unwrap())
+}
+
+fn early(config: PlaneConfig) -> PlaneConfig {
     PlaneConfig {
-        calendar: Calendar::starting_at("2026-03-02T07:59:00Z".parse().unwrap()),
-        ..config(dir)
+        calendar: monday(),
+        ..config
     }
 }
 
@@ -25,10 +28,7 @@ fn office_hours() -> Spec {
 
 #[test]
 fn a_timetable_wakes_a_database_and_keeps_it_awake() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start_with(&machine, early(dir.path())).await.unwrap();
+    with_config(early, async |run| {
         let shop = name("shop");
         run.plane.create(&shop, office_hours()).await.unwrap();
         run.until(&shop, State::Parked).await;
@@ -48,12 +48,12 @@ fn a_timetable_wakes_a_database_and_keeps_it_awake() {
 
 #[test]
 fn a_calendar_that_is_set_is_noticed() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let early = early(dir.path());
-        let calendar = early.calendar.clone();
-        let run = Run::start_with(&machine, early).await.unwrap();
+    let calendar = monday();
+    let config = |config| PlaneConfig {
+        calendar: calendar.clone(),
+        ..config
+    };
+    with_config(config, async |run| {
         let shop = name("shop");
         run.plane.create(&shop, office_hours()).await.unwrap();
         run.until(&shop, State::Parked).await;
@@ -73,15 +73,14 @@ fn a_calendar_that_is_set_is_noticed() {
 
 #[test]
 fn it_does_not_fall_asleep_just_before_an_event() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start_with(&machine, early(dir.path())).await.unwrap();
+    with_config(early, async |run| {
         let shop = name("shop");
-        machine.set(|m| m.next_event = "2026-03-02T07:59:12Z".parse().ok());
+        run.machine
+            .set(|m| m.next_event = "2026-03-02T07:59:12Z".parse().ok());
         run.plane.create(&shop, spec("10s", "1h")).await.unwrap();
         sleep(15 * S).await;
-        machine.set(|m| m.next_event = "2026-03-02T08:30:00Z".parse().ok());
+        run.machine
+            .set(|m| m.next_event = "2026-03-02T08:30:00Z".parse().ok());
         run.until(&shop, State::Suspended).await;
         sleep(3600 * S).await;
         assert_eq!(
@@ -98,10 +97,7 @@ fn it_does_not_fall_asleep_just_before_an_event() {
 
 #[test]
 fn a_statement_does_not_wait_for_those_that_the_clock_wakes() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start_with(&machine, early(dir.path())).await.unwrap();
+    with_config(early, async |run| {
         let office: Vec<DatabaseName> = (0..12).map(|n| name(&format!("office{n}"))).collect();
         for database in &office {
             run.plane.create(database, office_hours()).await.unwrap();
@@ -111,9 +107,9 @@ fn a_statement_does_not_wait_for_those_that_the_clock_wakes() {
         for database in office.iter().chain([&shop]) {
             run.until(database, State::Parked).await;
         }
-        machine.set(|m| m.start_takes = 5 * S);
+        run.machine.set(|m| m.start_takes = 5 * S);
         // two may start at once
-        let starts = || machine.lock().starting;
+        let starts = || run.machine.lock().starting;
         while starts() < 2 {
             sleep(10 * MS).await;
         }

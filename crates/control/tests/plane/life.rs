@@ -6,23 +6,8 @@ use dormouse_control::{ErrorKind, EventKind, PlaneConfig};
 use dormouse_driver::Run as Process;
 use dormouse_types::{Bytes, State};
 
-use crate::machine::Machine;
-use crate::run::{MS, Run, S, config, name, spec, virtually};
+use crate::run::{MS, S, name, spec, with, with_config};
 use crate::traffic::Gate;
-
-fn with(test: impl AsyncFnOnce(Run)) {
-    with_config(|c| c, test);
-}
-
-fn with_config(change: impl FnOnce(PlaneConfig) -> PlaneConfig, test: impl AsyncFnOnce(Run)) {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    let config = change(config(dir.path()));
-    virtually(&machine, async {
-        test(Run::start_with(&machine, config).await.unwrap()).await;
-    });
-    assert_eq!(machine.lock().violations, Vec::<String>::new());
-}
 
 #[test]
 fn idle_it_is_suspended_then_parked_and_a_statement_wakes_it() {

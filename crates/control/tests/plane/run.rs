@@ -115,6 +115,22 @@ pub fn spec(suspend: &str, park: &str) -> Spec {
     }
 }
 
+/// A run on a machine of its own, on which nothing may come about that must never be.
+pub fn with(test: impl AsyncFnOnce(Run)) {
+    with_config(|config| config, test);
+}
+
+/// The same, with another configuration.
+pub fn with_config(change: impl FnOnce(PlaneConfig) -> PlaneConfig, test: impl AsyncFnOnce(Run)) {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let config = change(config(dir.path()));
+    virtually(&machine, async {
+        test(Run::start_with(&machine, config).await.unwrap()).await;
+    });
+    assert_eq!(machine.lock().violations, Vec::<String>::new());
+}
+
 /// Runs dormouse until the script ends or dormouse is killed (then `None`); all its tasks end with
 /// it, wherever they are.
 pub fn virtually<T>(machine: &Machine, script: impl Future<Output = T>) -> Option<T> {

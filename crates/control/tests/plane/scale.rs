@@ -3,8 +3,7 @@
 use dormouse_control::{Capacity, Cause, EventKind, PlaneConfig, Spec, Wishes};
 use dormouse_types::{Bytes, DatabaseName, Units};
 
-use crate::machine::Machine;
-use crate::run::{MS, Run, S, config, name, spec, virtually};
+use crate::run::{MS, Run, S, name, spec, with, with_config};
 
 fn sized(units: &str) -> Spec {
     Spec {
@@ -69,16 +68,9 @@ fn of_units(range: &str) -> Wishes {
     }
 }
 
-fn no_violations(machine: &Machine) {
-    assert_eq!(machine.lock().violations, Vec::<String>::new());
-}
-
 #[test]
 fn it_grows_within_a_second_and_a_half_and_shrinks_when_it_is_calm() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start(&machine, dir.path()).await.unwrap();
+    with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..4")).await.unwrap();
         tokio::time::sleep(5 * S).await;
@@ -99,15 +91,11 @@ fn it_grows_within_a_second_and_a_half_and_shrinks_when_it_is_calm() {
         );
         busy.abort();
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn an_owner_changes_the_range_and_it_follows() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start(&machine, dir.path()).await.unwrap();
+    with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..1")).await.unwrap();
         let _busy = run.busy(&shop);
@@ -117,21 +105,17 @@ fn an_owner_changes_the_range_and_it_follows() {
             assert!(took < 5 * S, "{took:?}");
         }
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn the_ledger_tells_how_much_was_in_the_buffer_pool_of_each_size() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start(&machine, dir.path()).await.unwrap();
+    with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..1")).await.unwrap();
         let instance = run.status(&shop).instance;
         let _busy = run.busy(&shop);
         for (units, requests, reads) in [(2, 1000, 100), (1, 2000, 400), (2, 4000, 800)] {
-            machine.set(|m| {
+            run.machine.set(|m| {
                 let instance = m.instances.get_mut(&instance).unwrap();
                 (instance.hits.requests, instance.hits.reads) = (requests, reads);
             });
@@ -147,22 +131,19 @@ fn the_ledger_tells_how_much_was_in_the_buffer_pool_of_each_size() {
         let ratios: Vec<_> = scaled.map(|event| event.figures.hit_ratio_ppm).collect();
         assert_eq!(ratios, [Some(900_000), Some(700_000), Some(800_000)]);
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn memory_that_is_not_let_go_leaves_all_as_it_was() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start(&machine, dir.path()).await.unwrap();
+    with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..2")).await.unwrap();
         let _busy = run.busy(&shop);
         run.demand(&shop, 900);
         run.until_units(&shop, 2).await;
         let instance = run.status(&shop).instance;
-        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = true);
+        run.machine
+            .set(|m| m.instances.get_mut(&instance).unwrap().clings = true);
         run.demand(&shop, 0);
         tokio::time::sleep(40 * S).await;
         let sizes = run.sizes(&shop);
@@ -170,33 +151,32 @@ fn memory_that_is_not_let_go_leaves_all_as_it_was() {
             sizes.len() == 2 && sizes[1].starts_with("not 2 to 1, failed: limiting the memory"),
             "{sizes:#?}"
         );
-        let pool = machine.lock().instances[&instance].pool;
+        let pool = run.machine.lock().instances[&instance].pool;
         assert_eq!(
             (run.status(&shop).units, pool),
             (Units(2), Bytes::mib(2048))
         );
-        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = false);
+        run.machine
+            .set(|m| m.instances.get_mut(&instance).unwrap().clings = false);
         run.until_units(&shop, 1).await;
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn a_new_range_is_tried_though_the_old_one_could_not_be_had() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start(&machine, dir.path()).await.unwrap();
+    with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..4")).await.unwrap();
         let _busy = run.busy(&shop);
         run.demand(&shop, 900);
         run.until_units(&shop, 2).await;
         let instance = run.status(&shop).instance;
-        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = true);
+        run.machine
+            .set(|m| m.instances.get_mut(&instance).unwrap().clings = true);
         run.demand(&shop, 0);
         tokio::time::sleep(1000 * S).await;
-        machine.set(|m| m.instances.get_mut(&instance).unwrap().clings = false);
+        run.machine
+            .set(|m| m.instances.get_mut(&instance).unwrap().clings = false);
         let wishes = Wishes {
             units: Some("1..1".parse().unwrap()),
             ..Wishes::default()
@@ -205,15 +185,11 @@ fn a_new_range_is_tried_though_the_old_one_could_not_be_had() {
         let took = run.until_units(&shop, 1).await;
         assert!(took < 2 * S, "{took:?}");
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn one_that_was_killed_for_want_of_memory_comes_back_with_more() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start(&machine, dir.path()).await.unwrap();
+    with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..2")).await.unwrap();
         let _busy = run.busy(&shop);
@@ -226,7 +202,7 @@ fn one_that_was_killed_for_want_of_memory_comes_back_with_more() {
                 "its server was killed for want of memory; the most it may have is 2",
             ),
         ] {
-            machine.starve(instance);
+            run.machine.starve(instance);
             tokio::time::sleep(S).await;
             let status = run.status(&shop);
             generation += 1;
@@ -243,26 +219,22 @@ fn one_that_was_killed_for_want_of_memory_comes_back_with_more() {
         assert_eq!(run.status(&shop).units, Units(2));
         run.until_units(&shop, 1).await;
 
-        machine.kill(instance);
+        run.machine.kill(instance);
         tokio::time::sleep(S).await;
         assert_eq!(run.status(&shop).last_reason, "its server died");
         assert_eq!(run.status(&shop).units, Units(1));
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn load_that_comes_back_ends_a_shrink() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start(&machine, dir.path()).await.unwrap();
+    with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..4")).await.unwrap();
         let _busy = run.busy(&shop);
         run.demand(&shop, 900);
         run.until_units(&shop, 2).await;
-        machine.set(|m| m.shrink_takes = 2500 * MS);
+        run.machine.set(|m| m.shrink_takes = 2500 * MS);
         run.demand(&shop, 0);
         tokio::time::sleep(31 * S).await;
         run.demand(&shop, 1000);
@@ -271,25 +243,24 @@ fn load_that_comes_back_ends_a_shrink() {
         assert!(sizes.iter().all(|s| !s.starts_with("2 to 1")), "{sizes:#?}");
         tokio::time::sleep(5 * S).await;
         let instance = run.status(&shop).instance;
-        assert_eq!(machine.lock().instances[&instance].pool, Bytes::mib(3072));
+        assert_eq!(
+            run.machine.lock().instances[&instance].pool,
+            Bytes::mib(3072)
+        );
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn a_full_machine_wakes_everyone_and_makes_the_idle_give_back() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    let config = PlaneConfig {
+    let config = |config| PlaneConfig {
         // eight tenths of it: four units
         capacity: Capacity {
             millicores: 8000,
             memory: Bytes::mib(10 << 10),
         },
-        ..config(dir.path())
+        ..config
     };
-    virtually(&machine, async {
-        let run = Run::start_with(&machine, config).await.unwrap();
+    with_config(config, async |run| {
         let (shop, blog, wiki) = (name("shop"), name("blog"), name("wiki"));
         for database in [&shop, &blog] {
             run.plane.create(database, sized("1..4")).await.unwrap();
@@ -312,28 +283,22 @@ fn a_full_machine_wakes_everyone_and_makes_the_idle_give_back() {
         let gave = run.events(&shop);
         assert_eq!(gave.last().unwrap().cause, Cause::Room, "{gave:#?}");
     });
-    no_violations(&machine);
 }
 
 /// A machine on which awake databases may have so many units of memory together.
-fn small(dir: &std::path::Path, units: u64) -> PlaneConfig {
-    PlaneConfig {
+fn small(units: u64) -> impl Fn(PlaneConfig) -> PlaneConfig {
+    move |config| PlaneConfig {
         capacity: Capacity {
             millicores: 64_000,
             memory: Bytes::mib((units << 11) * 5 / 4),
         },
-        ..config(dir)
+        ..config
     }
 }
 
 #[test]
 fn what_a_dropped_database_had_is_free_again() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start_with(&machine, small(dir.path(), 4))
-            .await
-            .unwrap();
+    with_config(small(4), async |run| {
         let (shop, blog) = (name("shop"), name("blog"));
         run.plane.create(&blog, sized("3..3")).await.unwrap();
         run.plane.create(&shop, sized("1..4")).await.unwrap();
@@ -343,17 +308,11 @@ fn what_a_dropped_database_had_is_free_again() {
         let took = run.until_units(&shop, 4).await;
         assert!(took < 10 * S, "{took:?}");
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn one_that_must_give_back_does_so_though_it_would_rather_grow() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start_with(&machine, small(dir.path(), 4))
-            .await
-            .unwrap();
+    with_config(small(4), async |run| {
         let (shop, blog) = (name("shop"), name("blog"));
         run.plane.create(&shop, sized("1..8")).await.unwrap();
         let _busy = run.busy(&shop);
@@ -364,17 +323,11 @@ fn one_that_must_give_back_does_so_though_it_would_rather_grow() {
         let took = run.until_units(&shop, 2).await;
         assert!(took < 5 * S, "{took:?}");
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn room_that_becomes_free_is_used_soon_however_long_there_was_none() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start_with(&machine, small(dir.path(), 4))
-            .await
-            .unwrap();
+    with_config(small(4), async |run| {
         let (shop, blog) = (name("shop"), name("blog"));
         run.plane.create(&blog, sized("3..3")).await.unwrap();
         run.plane.create(&shop, sized("1..4")).await.unwrap();
@@ -388,15 +341,11 @@ fn room_that_becomes_free_is_used_soon_however_long_there_was_none() {
         let took = run.until_units(&shop, 2).await;
         assert!(took < 3 * S, "{took:?}");
     });
-    no_violations(&machine);
 }
 
 #[test]
 fn its_load_is_looked_at_however_often_somebody_comes() {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        let run = Run::start(&machine, dir.path()).await.unwrap();
+    with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..2")).await.unwrap();
         let _busy = run.busy(&shop);
@@ -412,5 +361,4 @@ fn its_load_is_looked_at_however_often_somebody_comes() {
         assert!(took < 2 * S, "{took:?}");
         comes.abort();
     });
-    no_violations(&machine);
 }

@@ -6,17 +6,7 @@ use dormouse_control::ErrorKind;
 use dormouse_driver::Run as Process;
 use dormouse_types::State;
 
-use crate::machine::Machine;
-use crate::run::{MS, Run, S, name, spec, virtually};
-
-fn with(test: impl AsyncFnOnce(Run)) {
-    let machine = Machine::new();
-    let dir = tempfile::tempdir().unwrap();
-    virtually(&machine, async {
-        test(Run::start(&machine, dir.path()).await.unwrap()).await;
-    });
-    assert_eq!(machine.lock().violations, Vec::<String>::new());
-}
+use crate::run::{MS, S, name, spec, with};
 
 #[test]
 fn a_server_that_dies_is_restarted_at_once() {
