@@ -4,6 +4,7 @@
 //! database is parked or its server dies, and brings the next one to the same state.
 
 mod admission;
+mod answer;
 mod asleep;
 mod change_user;
 mod command;

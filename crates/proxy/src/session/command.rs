@@ -1,13 +1,11 @@
 //! What each command means for the session.
 
-use dormouse_session::aftermath::{Connection, reading};
 use dormouse_session::kill::Kill;
 use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Effects, Kind, Reading, Show};
+use dormouse_session::{Effects, Kind, Show};
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
-use dormouse_wire::rows::set_status;
 
 use super::taking::Incoming;
 use super::{Attendant, Edit, Over};
@@ -103,8 +101,7 @@ impl Attendant {
         if self.database().door.is_shut() && Box::pin(self.query_asleep(&incoming)).await? {
             return Ok(());
         }
-        let reading = reading(text, self.state.aftermath(), self.connection());
-        if self.answers(reading, &incoming).await? {
+        if self.answers(&incoming, None).await? {
             return Ok(());
         }
         self.state.will_run(text, effects);
@@ -126,41 +123,6 @@ impl Attendant {
             }
         }
         Ok(())
-    }
-
-    /// Answers what Dormouse knows better than the server, or notes what is to be put into the
-    /// server's answer. Says whether it is answered.
-    pub(super) async fn answers(
-        &mut self,
-        reading: Reading,
-        incoming: &Incoming,
-    ) -> Result<bool, Over> {
-        match reading {
-            Reading::No => return Ok(false),
-            Reading::Patch(values) => {
-                self.edit = Some(Edit::Row(values));
-                return Ok(false);
-            }
-            Reading::Reply(mut packets) => {
-                set_status(&mut packets, self.state.status());
-                self.send_packets(&packets).await?;
-                // as the server does after it has shown them
-                self.state.showed();
-            }
-            Reading::Cannot(what) => {
-                self.skip(incoming.left, incoming.continues).await?;
-                self.reply_error(&refusal::cannot_tell(what)).await?;
-            }
-        }
-        Ok(true)
-    }
-
-    /// What the client is told of its connection in place of the server's word.
-    pub(super) fn connection(&self) -> Connection<'_> {
-        Connection {
-            id: self.membership.handle.id,
-            socket: self.shared.socket(),
-        }
     }
 
     /// Runs a command that is no statement of the client's.

@@ -1,9 +1,8 @@
 //! Prepared statements: the client's ids in front of whatever backend there is.
 
-use dormouse_session::aftermath::{mentioned, reading};
 use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Effects, Kind, Reading, Statement, Statements};
+use dormouse_session::{Effects, Kind, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::status::Status;
@@ -99,14 +98,8 @@ impl Attendant {
         statement.cursor = false;
         let (effects, kind_of, timeout) = (statement.effects, statement.kind, statement.timeout);
         let text = statement.text.clone();
-        if let Some(left) = self.state.aftermath()
-            && let Some(text) = &text
-            && let Reading::Cannot(_) | Reading::Patch(_) | Reading::Reply(_) =
-                reading(text, Some(left), self.connection())
-        {
-            let what = mentioned(text).unwrap_or("it");
-            self.skip(incoming.left, incoming.continues).await?;
-            return self.reply_error(&refusal::cannot_tell(what)).await;
+        if self.answers(&incoming, Some(id)).await? {
+            return Ok(());
         }
         self.timeout = timeout;
         let run = self.run_on_server(incoming, Some(id)).await;

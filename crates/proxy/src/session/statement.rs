@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_session::aftermath::{mentioned, reading};
+use dormouse_session::Pin;
 use dormouse_session::effects::may_commit;
-use dormouse_session::quoting::in_default_mode;
-use dormouse_session::{Pin, Reading};
 use dormouse_types::Target;
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
@@ -88,7 +86,9 @@ impl Attendant {
                     return Err(self.end_with(&error).await);
                 }
             }
-            if !knew && self.answers_late(&incoming, statement).await? {
+            // and what it asks of the statement before may be Dormouse's to answer now
+            let knows = self.state.aftermath().is_some();
+            if !knew && knows && self.answers(&incoming, statement).await? {
                 return Ok(None);
             }
             match self.exchange(&mut incoming, statement).await {
@@ -106,36 +106,6 @@ impl Attendant {
                 Err(Broken::Server { .. }) => return self.interrupted(&incoming, statement).await,
             }
         }
-    }
-
-    /// While a statement was held its session may have had to leave its backend: what it asks of
-    /// the statement before is Dormouse's to answer now. Says whether it is answered.
-    async fn answers_late(
-        &mut self,
-        incoming: &Incoming,
-        statement: Option<u32>,
-    ) -> Result<bool, Over> {
-        let Some(left) = self.state.aftermath() else {
-            return Ok(false);
-        };
-        let reading = match (incoming.command, statement) {
-            (Command::Query, _) => {
-                let text = in_default_mode(incoming.argument(), self.state.status());
-                reading(&text, Some(left), self.connection())
-            }
-            (Command::StmtExecute, Some(id)) => {
-                let left = left.clone();
-                let text = self.state.statements.get(id).and_then(|s| s.text.clone());
-                let text = text.unwrap_or_default();
-                match reading(&text, Some(&left), self.connection()) {
-                    Reading::No => Reading::No,
-                    // a row of another kind than a text's
-                    _ => Reading::Cannot(mentioned(&text).unwrap_or("it")),
-                }
-            }
-            _ => Reading::No,
-        };
-        self.answers(reading, incoming).await
     }
 
     /// Why the command may not run on a database that must not grow nor change now. While it may,
