@@ -17,6 +17,7 @@ mod figures;
 mod group;
 mod hierarchy;
 mod limit;
+mod parents;
 
 use figures::Sheets;
 pub(crate) use figures::{Figures, read};
@@ -60,7 +61,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// What is missing, in one plain sentence for the operator; `None` if nothing is.
+    /// What is missing, in plain words for the operator; `None` if nothing is.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let limits = match (self.cpu, self.memory) {
@@ -78,12 +79,7 @@ impl Capabilities {
             .into_iter()
             .filter(|text| !text.is_empty())
             .collect();
-        (!findings.is_empty()).then(|| {
-            format!(
-                "no cgroup here is fully writable: {}",
-                findings.join(", and ")
-            )
-        })
+        (!findings.is_empty()).then(|| findings.join(", and "))
     }
 }
 
@@ -282,31 +278,37 @@ pub(crate) struct Prepared {
     pub(crate) before: Figures,
 }
 
+/// How many capabilities there are.
+const ALL: usize = 4;
+
 /// A process is in one cgroup of the second version, so one parent must do for everything: the
 /// one with the most capabilities.
 fn v2(hierarchy: &Hierarchy, name: &str) -> Option<Cgroups> {
     if hierarchy.version != CgroupVersion::V2 {
         return None;
     }
-    let mut parents = vec![&hierarchy.own];
-    if hierarchy.own != hierarchy.mount {
-        parents.push(&hierarchy.mount);
-    }
-    let attempt = |parent: &PathBuf| {
+    let attempt = |parent: &Path| {
         let place = |what| Place::try_make(hierarchy, parent, name, what);
         Cgroups {
-            freezer: place("freezer"),
-            cpu: place("cpu"),
-            cpuacct: place("cpuacct"),
             memory: place("memory"),
+            cpu: place("cpu"),
+            freezer: place("freezer"),
+            cpuacct: place("cpuacct"),
             ..Cgroups::default()
         }
     };
-    let attempts = parents.into_iter().map(attempt);
-    // on a tie the nearest: `max_by_key` would take the last
-    attempts
-        .rev()
-        .max_by_key(|found| found.controllers().count())
+    let mut best = Cgroups::default();
+    for parent in parents::parents(hierarchy) {
+        let found = attempt(&parent);
+        // on a tie the nearest
+        if found.controllers().count() > best.controllers().count() {
+            best = found;
+        }
+        if best.controllers().count() == ALL {
+            break;
+        }
+    }
+    Some(best)
 }
 
 /// Says whether it was not there before.
@@ -340,10 +342,7 @@ mod tests {
         );
         assert_eq!(
             Capabilities::default().warning().as_deref(),
-            Some(
-                "no cgroup here is fully writable: neither CPU nor memory can be limited, and servers are \
-                 frozen by SIGSTOP"
-            )
+            Some("neither CPU nor memory can be limited, and servers are frozen by SIGSTOP")
         );
         let no_memory = Capabilities {
             memory: None,
@@ -351,7 +350,7 @@ mod tests {
         };
         assert_eq!(
             no_memory.warning().as_deref(),
-            Some("no cgroup here is fully writable: memory cannot be limited")
+            Some("memory cannot be limited")
         );
     }
 

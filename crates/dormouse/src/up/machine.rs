@@ -30,14 +30,14 @@ pub(super) struct Machine {
 /// Finds the server, and takes over the instances that run already.
 pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     let search = search(&config.engine);
-    let cgroups = config.cgroup.mode.into();
+    let mode = config.cgroup.mode;
     let data_dir = data_dir.to_owned();
     // Programs are run and directories copied: about a second the first time.
     let opened = tokio::task::spawn_blocking(move || {
         let installation = Installation::probe(&search).map_err(|e| at_fault(&e))?;
         let secret = Secret::load_or_create(&secret_file(&data_dir)).map_err(|e| at_fault(&e))?;
         let local = LocalConfig {
-            cgroups,
+            cgroups: mode.into(),
             ..LocalConfig::new(&data_dir, installation, secret.clone())
         };
         let driver = LocalDriver::new(local).map_err(|e| at_fault(&e))?;
@@ -50,13 +50,28 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
             greeting: driver.installation().version.greeting(),
             engine: driver.installation().version.to_string(),
             capabilities: driver.capabilities().to_string().trim().to_owned(),
-            warnings: driver.capabilities().warning().into_iter().collect(),
+            warnings: driver
+                .capabilities()
+                .warning()
+                .map(|missing| format!("{}: {missing}", without_cgroups(mode)))
+                .into_iter()
+                .collect(),
             driver: Arc::new(driver),
         })
     });
     opened
         .await
         .map_err(|e| ErrorBody::new("internal", format!("starting broke off: {e}")))?
+}
+
+/// Why something is missing.
+fn without_cgroups(mode: config::CgroupMode) -> &'static str {
+    match mode {
+        config::CgroupMode::Off => "control groups are switched off ([cgroup] mode)",
+        config::CgroupMode::Auto => {
+            "there is no control group that is Dormouse's own (docs/autoscaling.md)"
+        }
+    }
 }
 
 /// The secret from which the machinery's own passwords come.

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use dormouse_types::InstanceId;
 
+use super::parents::{disable, enable};
 use super::{CgroupVersion, make_dir};
 
 /// One mounted hierarchy.
@@ -129,7 +130,7 @@ impl Place {
         make_dir(&self.base)?;
         match self.version {
             CgroupVersion::V1 => Ok(()),
-            CgroupVersion::V2 => enable(&self.base, controller),
+            CgroupVersion::V2 => enable(&self.base, controller).map(drop),
         }
     }
 
@@ -145,38 +146,42 @@ impl Place {
             base: parent.join(name),
         };
         let (version, base) = (place.version, &place.base);
-        let attempt = || -> io::Result<()> {
+        let mut enabled = false;
+        let mut attempt = || -> io::Result<()> {
             if version == CgroupVersion::V2 {
                 // a process may move only if the common ancestor may be written to as well
                 fs::OpenOptions::new()
                     .write(true)
                     .open(parent.join("cgroup.procs"))?;
-                enable(parent, controller)?;
+                enabled = enable(parent, controller)?;
             }
             place.make_base(controller)?;
             let probe = base.join(format!("probe-{}", std::process::id()));
             make_dir(&probe)?;
-            let works = try_on(version, &probe, controller);
+            let works =
+                is_joinable(version, &probe).and_then(|()| try_on(version, &probe, controller));
             fs::remove_dir(&probe)?;
             works
         };
         let found = attempt();
         // made anew with the first instance; others' may be in it already
         let _ = fs::remove_dir(base);
+        if found.is_err() && enabled {
+            let _ = disable(parent, controller);
+        }
         found.ok().map(|()| place)
     }
 }
 
-/// Lets a cgroup's children use a controller. In the second version every cgroup freezes and
-/// counts CPU, without one.
-fn enable(cgroup: &Path, controller: &str) -> io::Result<()> {
-    let file = cgroup.join("cgroup.subtree_control");
-    let enabled = fs::read_to_string(&file)?;
-    let inborn = ["freezer", "cpuacct"].contains(&controller);
-    if inborn || enabled.split_whitespace().any(|c| c == controller) {
-        return Ok(());
+/// Nothing can join a cgroup whose parent somebody has made threaded.
+fn is_joinable(version: CgroupVersion, cgroup: &Path) -> io::Result<()> {
+    match version {
+        CgroupVersion::V1 => Ok(()),
+        CgroupVersion::V2 => match fs::read_to_string(cgroup.join("cgroup.type"))?.trim() {
+            "domain" => Ok(()),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        },
     }
-    fs::write(file, format!("+{controller}"))
 }
 
 /// Does to an empty cgroup what will be done to an instance's.

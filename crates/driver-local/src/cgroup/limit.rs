@@ -67,6 +67,15 @@ fn set_quota(version: CgroupVersion, dir: &Path, quota: Option<u64>) -> io::Resu
     Ok(())
 }
 
+/// How far below the limit of the second version allocations begin to be slowed down: enough for a
+/// second or so to pass in which the shortage is seen and the database may grow. The kernel's delays
+/// grow with the square of what is above (`calculate_high_delay` in `mm/memcontrol.c`): over a
+/// sixteenth of 2 GiB they add up to a minute and a half, for which a database at its largest size
+/// would stand still before it is killed.
+fn headroom(limit: Bytes) -> Bytes {
+    Bytes(limit.0 / 32).min(Bytes::mib(64))
+}
+
 /// Limits memory. A limit below what is in use makes the kernel reclaim first; if it cannot reclaim
 /// enough, the limit stays as it was.
 ///
@@ -79,7 +88,7 @@ pub(super) fn memory(version: CgroupVersion, dir: &Path, limit: Bytes) -> io::Re
             // `max` below what is in use kills; `high` only reclaims, and a little sooner
             let high = dir.join("memory.high");
             let before = fs::read_to_string(&high)?;
-            fs::write(&high, (limit.0 / 16 * 15).to_string())?;
+            fs::write(&high, (limit.0 - headroom(limit).0).to_string())?;
             let held = fs::read_to_string(dir.join("memory.current"))?;
             if held.trim().parse::<u64>().is_ok_and(|held| held > limit.0) {
                 fs::write(&high, before.trim())?;
@@ -133,7 +142,7 @@ mod tests {
         memory(CgroupVersion::V2, dir.path(), Bytes(1600)).unwrap();
         assert_eq!(
             (read("memory.high").as_str(), read("memory.max").as_str()),
-            ("1500", "1600")
+            ("1550", "1600")
         );
     }
 
