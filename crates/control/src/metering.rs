@@ -143,6 +143,8 @@ impl World {
         let (prices, ladder) = (&self.config.prices, &self.config.ladder);
         let now = self.moment();
         let spent = prices.cost(&database.meter().spent(now).charged);
+        // what costs nothing has no limit to come to
+        let limit = limit.filter(|_| priced(prices));
         let reached = |spent| limit.map_or(Rung::Free, |limit| rung(ladder, limit, spent));
         let after = reached(spent);
         if after != before {

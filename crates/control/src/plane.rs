@@ -110,6 +110,9 @@ impl Plane {
         let _alone = self.world.wishes.lock().await;
         let before = database.spec();
         let spec = wishes.applied_to(before);
+        if spec.units != before.units {
+            self.world.check_units(spec.units)?;
+        }
         if spec != before {
             let change = Change::Spec {
                 name: name.clone(),

@@ -244,6 +244,16 @@ async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
                 .collect()
         });
     }
+    if let Some(name) = &query.database {
+        let before = EventQuery {
+            limit: Some(1),
+            follow: false,
+            ..query.clone()
+        };
+        if client.events(&before).await.map_err(told)?.is_empty() {
+            client.database(name).await.map_err(told)?;
+        }
+    }
     let mut stream = client.follow(&query).await.map_err(told)?;
     while let Some(event) = stream.next().await.map_err(told)? {
         output.result(&event, |colours| format::event(&event, colours))?;

@@ -17,6 +17,9 @@ mod values;
 
 pub(crate) use values::{ClientSocket, Listen, Share, Size, Span, Zone};
 
+/// The most servers that are kept ready.
+const WARM_MOST: usize = 100;
+
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -340,6 +343,12 @@ impl Config {
             return invalid(
                 "a limit is 0: nothing would be let through",
                 "use 1 or more",
+            );
+        }
+        if self.warm_pool.size > WARM_MOST {
+            return invalid(
+                &format!("[warm_pool] size is more than {WARM_MOST}"),
+                "each takes memory; two are enough for most machines",
             );
         }
         if let Err(error) = self.spend.ladder().check() {

@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::UpArgs;
 use crate::config::Config;
@@ -310,10 +311,17 @@ fn raise_file_limit() -> Option<String> {
 }
 
 fn log_to_stderr(level: &str) -> Outcome {
-    let filter = EnvFilter::try_new(level).map_err(|e| {
-        ErrorBody::new("invalid", format!("'{level}' is no log level: {e}"))
+    let invalid = |why: String| {
+        ErrorBody::new("invalid", format!("'{level}' is no log level{why}"))
             .with_hint("use error, warn, info, debug or trace, or dormouse_control=debug,info")
-    })?;
+    };
+    // a word alone that is none would be taken for the name of a module
+    let words = level.split(',').filter(|part| !part.contains('='));
+    for word in words {
+        let level = word.trim().parse::<LevelFilter>();
+        level.map_err(|_| invalid(String::new()))?;
+    }
+    let filter = EnvFilter::try_new(level).map_err(|e| invalid(format!(": {e}")))?;
     let colours = Colours::of(&std::io::stderr()) == Colours::On;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

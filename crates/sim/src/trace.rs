@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use dormouse_policy::Spec;
 use dormouse_types::{DatabaseName, State};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::fleet::Request;
 use crate::model::Timing;
@@ -48,7 +48,7 @@ pub struct Recorded {
     /// Its name.
     pub database: DatabaseName,
     /// What its owner wishes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "spec")]
     pub spec: Spec,
     /// Its state at the begin.
     pub state: State,
@@ -195,6 +195,17 @@ impl Trace {
             takes: (end - start) * MS,
             cpu: cpu * MS,
         })
+    }
+}
+
+/// Wishes of which all are known: one that was mistyped would be another policy's trace.
+fn spec<'de, D: Deserializer<'de>>(from: D) -> Result<Spec, D::Error> {
+    use serde::de::Error;
+    let wishes = serde_json::Map::deserialize(from)?;
+    let known = serde_json::to_value(Spec::default()).map_err(D::Error::custom)?;
+    match wishes.keys().find(|name| known.get(name).is_none()) {
+        Some(name) => Err(D::Error::custom(format!("no wish is called '{name}'"))),
+        None => serde_json::from_value(wishes.into()).map_err(D::Error::custom),
     }
 }
 

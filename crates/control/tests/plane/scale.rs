@@ -297,6 +297,22 @@ fn small(units: u64) -> impl Fn(PlaneConfig) -> PlaneConfig {
 }
 
 #[test]
+fn no_database_has_more_at_all_times_than_the_machine() {
+    with_config(small(4), async |run| {
+        let shop = name("shop");
+        let refused = run.plane.create(&shop, sized("6..8")).await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "6 units at all times are 12GiB of memory, and this machine has 10GiB: the limit is 5"
+        );
+        run.plane.create(&shop, sized("1..8")).await.unwrap();
+        run.plane.set(&shop, of_units("6..6")).await.unwrap_err();
+        assert_eq!(run.status(&shop).spec.units, "1..8".parse().unwrap());
+        run.plane.set(&shop, of_units("5..6")).await.unwrap();
+    });
+}
+
+#[test]
 fn what_a_dropped_database_had_is_free_again() {
     with_config(small(4), async |run| {
         let (shop, blog) = (name("shop"), name("blog"));

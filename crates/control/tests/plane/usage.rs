@@ -247,6 +247,18 @@ fn asleep_at_limit(config: PlaneConfig) -> PlaneConfig {
 }
 
 #[test]
+fn where_nothing_costs_anything_no_limit_is_reached() {
+    with(async |run| {
+        let shop = name("shop");
+        run.plane.create(&shop, limited_to("0")).await.unwrap();
+        tokio::time::sleep(60 * S).await;
+        assert_eq!(run.status(&shop).units.0, 2);
+        let noted = run.ledger(&shop).into_iter();
+        assert_eq!(noted.filter(|line| line.starts_with("noted")).count(), 0);
+    });
+}
+
+#[test]
 fn an_order_to_wake_does_not_excuse_what_is_spent_later() {
     with_config(asleep_at_limit, async |run| {
         let shop = name("shop");

@@ -126,6 +126,14 @@ fn what_is_no_trace_is_refused_with_its_line_and_the_reason() {
             2,
             "invalid value",
         ),
+        (
+            vec![
+                HEADER,
+                r#"{"database":"a","spec":{"idle_perk":"1s"},"state":"parked","activity":[]}"#,
+            ],
+            2,
+            "no wish is called 'idle_perk'",
+        ),
     ] {
         let refused = read(&lines).expect_err(&format!("{lines:?} was accepted"));
         let expected = format!("line {line}: ");
