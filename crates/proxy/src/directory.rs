@@ -135,7 +135,7 @@ impl SessionHandle {
         self.lease.store(lease as u8, Ordering::SeqCst);
     }
 
-    /// It keeps its lease although it was asked for it.
+    /// It keeps its lease although it was asked for it, or its database was to be parked.
     pub(crate) fn pinned_by(&self, pins: Vec<Pin>) {
         *self.pins.lock().unwrap_or_else(PoisonError::into_inner) = pins;
         self.set_lease(Lease::Pinned);

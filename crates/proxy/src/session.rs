@@ -221,10 +221,13 @@ impl Attendant {
         }
         if self.backend.is_none() || self.never_wakes {
             // what such a session loses it is told
-            Vec::new()
-        } else {
-            self.state.pins()
+            return Vec::new();
         }
+        let pins = self.state.pins();
+        if !pins.is_empty() && !self.state.in_transaction() {
+            self.membership.handle.pinned_by(pins.clone());
+        }
+        pins
     }
 
     /// Reads the state back once the session has settled.

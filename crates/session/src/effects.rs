@@ -270,13 +270,5 @@ pub(crate) fn names_double_bytes(text: &[u8]) -> bool {
     })
 }
 
-/// Whether a text of unknown effect may take a lock that outlives it, or run another text that does.
-pub(crate) fn may_lock(text: &[u8]) -> bool {
-    const WORDS: [&str; 7] = [
-        "GET_LOCK", "LOCK", "HANDLER", "FLUSH", "BACKUP", "CALL", "EXECUTE",
-    ];
-    Lexer::new(text).any(|token| WORDS.iter().any(|word| token.is(word)))
-}
-
 #[cfg(test)]
 mod tests;

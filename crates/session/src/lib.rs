@@ -15,6 +15,7 @@ pub mod aftermath;
 pub mod effects;
 pub mod kill;
 pub mod lexer;
+mod locks;
 pub mod pin;
 pub mod probe;
 pub mod quoting;

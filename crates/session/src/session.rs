@@ -11,6 +11,7 @@ use dormouse_wire::status::Status;
 
 use crate::aftermath::Aftermath;
 use crate::effects::Effects;
+use crate::locks::Locks;
 use crate::pin::Pin;
 use crate::probe::Captured;
 use crate::quoting::in_default_mode;
@@ -71,7 +72,7 @@ pub struct Session {
     temporaries: Temporaries,
     texts: TextPrepared,
     hidden_variable: bool,
-    may_lock: bool,
+    locks: Locks,
     /// Whether the client has asked to be told of changes of state.
     tracks_state: bool,
     /// Whether an error may have hidden that a statement changed something.
@@ -117,7 +118,7 @@ impl Session {
             temporaries: Temporaries::default(),
             texts: TextPrepared::default(),
             hidden_variable: false,
-            may_lock: false,
+            locks: Locks::default(),
             tracks_state: false,
             doubtful: false,
             tainted: false,

@@ -50,18 +50,26 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
             greeting: driver.installation().version.greeting(),
             engine: driver.installation().version.to_string(),
             capabilities: driver.capabilities().to_string().trim().to_owned(),
-            warnings: driver
-                .capabilities()
-                .warning()
-                .map(|missing| format!("{}: {missing}", without_cgroups(mode)))
-                .into_iter()
-                .collect(),
+            warnings: warnings(&driver, mode),
             driver: Arc::new(driver),
         })
     });
     opened
         .await
         .map_err(|e| ErrorBody::new("internal", format!("starting broke off: {e}")))?
+}
+
+/// What this machine cannot do, and what follows from that.
+fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
+    let missing = driver.capabilities().warning();
+    let missing = missing.map(|missing| format!("{}: {missing}", without_cgroups(mode)));
+    let has_locks = driver.installation().has_plugin("metadata_lock_info");
+    let no_locks = (!has_locks).then(|| {
+        "the server has no plugin metadata_lock_info (Debian's package mariadb-server has it): \
+         sessions that have called a procedure, or may have taken a lock, are not parked"
+            .to_owned()
+    });
+    missing.into_iter().chain(no_locks).collect()
 }
 
 /// Why something is missing.

@@ -5,6 +5,7 @@ use dormouse_wire::status::Status;
 
 use super::{Knowledge, Last, Session};
 use crate::aftermath::Aftermath;
+use crate::locks::Locks;
 use crate::pin::Pin;
 use crate::probe::{Depth, Probe};
 use crate::temporary::Temporaries;
@@ -31,7 +32,7 @@ impl Session {
     /// What a probe of the backend found; the log before it is no longer needed.
     pub fn captured(&mut self, probe: Probe) {
         let mut found = probe.found;
-        let locks = found.lock_pins(self.may_lock);
+        let locks = found.lock_pins(self.locks.any());
         if let Some((aftermath, id)) = found.aftermath.take() {
             self.last_insert_id = id;
             self.id_unsure = false;
@@ -137,7 +138,7 @@ impl Session {
         self.hidden_variable = false;
         self.id_unsure = false;
         self.conditions = 0;
-        self.may_lock = false;
+        self.locks = Locks::default();
         self.doubtful = false;
         self.tainted = false;
         self.temporaries = Temporaries::default();

@@ -6,7 +6,7 @@ use dormouse_wire::framer::ReplyEnd;
 
 use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Last, Session};
 use crate::aftermath;
-use crate::effects::{Effects, Kind, Replay, may_change_parsing, may_lock, names_double_bytes};
+use crate::effects::{Effects, Kind, Replay, may_change_parsing, names_double_bytes};
 use crate::lexer::{Lexer, Token};
 
 /// `ER_PARSE_ERROR`.
@@ -103,6 +103,7 @@ impl Session {
             }
             Effects::Unknown => {
                 if !failed {
+                    self.locks.succeeded(text);
                     let context = self.statements.context();
                     self.temporaries.ran(text, self.schema.as_deref());
                     self.texts.ran(text, self.schema.as_ref(), context);
@@ -143,7 +144,8 @@ impl Session {
     fn unknown(&mut self, text: &[u8]) {
         self.knowledge = Knowledge::Unknown;
         self.tainted = true;
-        self.may_lock |= may_lock(text);
+        let (texts, context) = (&self.texts, self.statements.context());
+        self.locks.ran(text, |name| texts.find(name, context));
         if may_change_parsing(text) {
             self.double_bytes |= names_double_bytes(text);
             self.statements.new_context();
