@@ -64,7 +64,7 @@ pub fn agenda(
     prewake: Option<&Pattern>,
     now: Timestamp,
 ) -> Agenda {
-    let local = |at: Timestamp| at.to_zoned(tz.clone()).strftime("%a %H:%M").to_string();
+    let local = |at: Timestamp| at.to_zoned(tz.clone()).strftime("%a %H:%M %Z").to_string();
     let spans = spans(timetable, prewake, tz, now);
     if let Some(span) = spans.iter().find(|s| s.from <= now && now < s.to) {
         let end = spans.iter().fold(

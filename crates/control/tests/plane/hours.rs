@@ -40,7 +40,7 @@ fn a_timetable_wakes_a_database_and_keeps_it_awake() {
         assert_eq!(run.state(&shop), State::Parked);
         let told = run.ledger(&shop).join("\n");
         assert!(
-            told.contains("schedule: its timetable keeps it awake, until Mon 08:30"),
+            told.contains("schedule: its timetable keeps it awake, until Mon 08:30 UTC"),
             "{told}"
         );
     });
@@ -88,7 +88,7 @@ fn it_does_not_fall_asleep_just_before_an_event() {
             [
                 "refused active suspended failed: an event is due at 2026-03-02T07:59:12Z",
                 "changed active suspended idle: idle for 15 s",
-                "changed suspended active schedule: an event is due Mon 08:30",
+                "changed suspended active schedule: an event is due Mon 08:30 UTC",
                 "changed active suspended idle: idle for 10 s",
             ]
         );

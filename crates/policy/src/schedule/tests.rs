@@ -58,23 +58,23 @@ fn a_timetable_keeps_it_awake_and_wakes_it() {
         &[
             (
                 "2026-03-02T07:59:59",
-                "free, wake 2026-03-02T07:00:00Z, changes 2026-03-02T07:00:00Z: its timetable begins Mon 08:00",
+                "free, wake 2026-03-02T07:00:00Z, changes 2026-03-02T07:00:00Z: its timetable begins Mon 08:00 CET",
             ),
             (
                 "2026-03-02T08:00",
-                "awake, wake 2026-03-02T07:00:00Z, changes 2026-03-02T17:00:00Z: its timetable keeps it awake, until Mon 18:00",
+                "awake, wake 2026-03-02T07:00:00Z, changes 2026-03-02T17:00:00Z: its timetable keeps it awake, until Mon 18:00 CET",
             ),
             (
                 "2026-03-02T18:00",
-                "free, wake 2026-03-03T07:00:00Z, changes 2026-03-03T07:00:00Z: its timetable begins Tue 08:00",
+                "free, wake 2026-03-03T07:00:00Z, changes 2026-03-03T07:00:00Z: its timetable begins Tue 08:00 CET",
             ),
             (
                 "2026-03-07T12:00",
-                "awake, wake 2026-03-07T11:00:00Z, changes 2026-03-07T11:30:00Z: its timetable keeps it awake, until Sat 12:30",
+                "awake, wake 2026-03-07T11:00:00Z, changes 2026-03-07T11:30:00Z: its timetable keeps it awake, until Sat 12:30 CET",
             ),
             (
                 "2026-03-07T12:30",
-                "free, wake 2026-03-09T07:00:00Z, changes 2026-03-09T07:00:00Z: its timetable begins Mon 08:00",
+                "free, wake 2026-03-09T07:00:00Z, changes 2026-03-09T07:00:00Z: its timetable begins Mon 08:00 CET",
             ),
         ],
     );
@@ -83,7 +83,7 @@ fn a_timetable_keeps_it_awake_and_wakes_it() {
         None,
         &[(
             "2026-03-02T10:00",
-            "free, wake 2026-03-09T08:00:00Z, changes 2026-03-09T08:00:00Z: its timetable begins Mon 09:00",
+            "free, wake 2026-03-09T08:00:00Z, changes 2026-03-09T08:00:00Z: its timetable begins Mon 09:00 CET",
         )],
     );
     golden(
@@ -111,7 +111,7 @@ fn whole_days_run_into_each_other() {
         None,
         &[(
             "2026-03-02T00:00",
-            "awake, wake 2026-03-01T23:00:00Z, changes 2026-03-06T23:00:00Z: its timetable keeps it awake, until Sat 00:00",
+            "awake, wake 2026-03-01T23:00:00Z, changes 2026-03-06T23:00:00Z: its timetable keeps it awake, until Sat 00:00 CET",
         )],
     );
 }
@@ -124,19 +124,19 @@ fn an_event_wakes_it_two_seconds_before() {
         &[
             (
                 "2026-03-02T10:00",
-                "free, wake 2026-03-03T01:59:58Z, changes 2026-03-09T08:00:00Z: an event is due Tue 03:00",
+                "free, wake 2026-03-03T01:59:58Z, changes 2026-03-09T08:00:00Z: an event is due Tue 03:00 CET",
             ),
             (
                 "2026-03-02T09:30",
-                "awake, wake 2026-03-02T08:30:00Z, changes 2026-03-02T09:00:00Z: its timetable keeps it awake, until Mon 10:00",
+                "awake, wake 2026-03-02T08:30:00Z, changes 2026-03-02T09:00:00Z: its timetable keeps it awake, until Mon 10:00 CET",
             ),
             (
                 "2026-03-03T02:59:59",
-                "free, wake 2026-03-03T01:59:59Z, changes 2026-03-09T08:00:00Z: an event is due Tue 03:00",
+                "free, wake 2026-03-03T01:59:59Z, changes 2026-03-09T08:00:00Z: an event is due Tue 03:00 CET",
             ),
             (
                 "2026-03-03T05:00",
-                "free, wake 2026-03-03T04:00:00Z, changes 2026-03-09T08:00:00Z: an event is due Tue 03:00",
+                "free, wake 2026-03-03T04:00:00Z, changes 2026-03-09T08:00:00Z: an event is due Tue 03:00 CET",
             ),
         ],
     );
@@ -145,7 +145,7 @@ fn an_event_wakes_it_two_seconds_before() {
         Some("2026-03-05T03:00"),
         &[(
             "2026-03-02T10:00",
-            "free, wake 2026-03-04T08:00:00Z, changes 2026-03-04T08:00:00Z: its timetable begins Wed 09:00",
+            "free, wake 2026-03-04T08:00:00Z, changes 2026-03-04T08:00:00Z: its timetable begins Wed 09:00 CET",
         )],
     );
 }
@@ -159,11 +159,11 @@ fn where_clocks_change_doubt_means_awake() {
         &[
             (
                 "2026-03-28T22:00",
-                "free, wake 2026-03-29T00:30:00Z, changes 2026-03-29T00:30:00Z: its timetable begins Sun 01:30",
+                "free, wake 2026-03-29T00:30:00Z, changes 2026-03-29T00:30:00Z: its timetable begins Sun 01:30 CET",
             ),
             (
                 "2026-03-29T04:00",
-                "awake, wake 2026-03-29T02:00:00Z, changes 2026-03-29T03:00:00Z: its timetable keeps it awake, until Sun 05:00",
+                "awake, wake 2026-03-29T02:00:00Z, changes 2026-03-29T03:00:00Z: its timetable keeps it awake, until Sun 05:00 CEST",
             ),
         ],
     );
@@ -173,27 +173,27 @@ fn where_clocks_change_doubt_means_awake() {
         &[
             (
                 "2026-03-28T22:00",
-                "free, wake 2026-03-29T00:00:00Z, changes 2026-03-29T00:00:00Z: its timetable begins Sun 01:00",
+                "free, wake 2026-03-29T00:00:00Z, changes 2026-03-29T00:00:00Z: its timetable begins Sun 01:00 CET",
             ),
             (
                 "2026-03-29T01:30",
-                "awake, wake 2026-03-29T00:30:00Z, changes 2026-03-29T01:30:00Z: its timetable keeps it awake, until Sun 03:30",
+                "awake, wake 2026-03-29T00:30:00Z, changes 2026-03-29T01:30:00Z: its timetable keeps it awake, until Sun 03:30 CEST",
             ),
             (
                 "2026-10-24T22:00",
-                "free, wake 2026-10-24T23:00:00Z, changes 2026-10-24T23:00:00Z: its timetable begins Sun 01:00",
+                "free, wake 2026-10-24T23:00:00Z, changes 2026-10-24T23:00:00Z: its timetable begins Sun 01:00 CEST",
             ),
             (
                 "2026-10-25T00:45:00Z",
-                "awake, wake 2026-10-25T00:45:00Z, changes 2026-10-25T01:30:00Z: its timetable keeps it awake, until Sun 02:30",
+                "awake, wake 2026-10-25T00:45:00Z, changes 2026-10-25T01:30:00Z: its timetable keeps it awake, until Sun 02:30 CET",
             ),
             (
                 "2026-10-25T01:15:00Z",
-                "awake, wake 2026-10-25T01:15:00Z, changes 2026-10-25T01:30:00Z: its timetable keeps it awake, until Sun 02:30",
+                "awake, wake 2026-10-25T01:15:00Z, changes 2026-10-25T01:30:00Z: its timetable keeps it awake, until Sun 02:30 CET",
             ),
             (
                 "2026-10-25T01:30:00Z",
-                "free, wake 2026-11-01T00:00:00Z, changes 2026-11-01T00:00:00Z: its timetable begins Sun 01:00",
+                "free, wake 2026-11-01T00:00:00Z, changes 2026-11-01T00:00:00Z: its timetable begins Sun 01:00 CET",
             ),
         ],
     );
@@ -203,11 +203,11 @@ fn where_clocks_change_doubt_means_awake() {
         &[
             (
                 "2026-03-28T12:00",
-                "free, wake 2026-03-29T06:00:00Z, changes 2026-03-29T06:00:00Z: its timetable begins Sun 08:00",
+                "free, wake 2026-03-29T06:00:00Z, changes 2026-03-29T06:00:00Z: its timetable begins Sun 08:00 CEST",
             ),
             (
                 "2026-10-24T12:00",
-                "free, wake 2026-10-25T07:00:00Z, changes 2026-10-25T07:00:00Z: its timetable begins Sun 08:00",
+                "free, wake 2026-10-25T07:00:00Z, changes 2026-10-25T07:00:00Z: its timetable begins Sun 08:00 CET",
             ),
         ],
     );
@@ -277,15 +277,15 @@ fn a_pattern_wakes_it_a_minute_ahead_and_keeps_it_for_the_slot() {
     for (now, expected) in [
         (
             "2026-03-30T12:00",
-            "free, wake 2026-03-31T06:59:00Z, changes 2026-03-31T06:59:00Z: by its earlier days it will be wanted soon after Tue 08:59",
+            "free, wake 2026-03-31T06:59:00Z, changes 2026-03-31T06:59:00Z: by its earlier days it will be wanted soon after Tue 08:59 CEST",
         ),
         (
             "2026-03-31T08:59",
-            "awake, wake 2026-03-31T06:59:00Z, changes 2026-03-31T07:15:00Z: it was wanted at this time on earlier days, until Tue 09:15",
+            "awake, wake 2026-03-31T06:59:00Z, changes 2026-03-31T07:15:00Z: it was wanted at this time on earlier days, until Tue 09:15 CEST",
         ),
         (
             "2026-03-31T09:15",
-            "free, wake 2026-04-07T06:59:00Z, changes 2026-04-07T06:59:00Z: by its earlier days it will be wanted soon after Tue 08:59",
+            "free, wake 2026-04-07T06:59:00Z, changes 2026-04-07T06:59:00Z: by its earlier days it will be wanted soon after Tue 08:59 CEST",
         ),
     ] {
         let agenda = agenda(
