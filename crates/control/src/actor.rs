@@ -185,7 +185,8 @@ impl Actor {
     }
 
     async fn act(&mut self, mut act: Act) -> Done {
-        if act.cause == Cause::Schedule {
+        // who keeps the agenda knows more
+        if act.cause == Cause::Schedule || act.verb == Verb::Refuse {
             act.reason = self.agenda().1.into();
         }
         match act.verb {

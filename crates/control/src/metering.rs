@@ -252,6 +252,10 @@ impl World {
         {
             return Err(Error::NotFound(name));
         }
+        // in this month a database that has used nothing yet is told of, in others it was not there
+        if month != now.month() {
+            all.retain(|_, account| account.metered != Metered::default());
+        }
         let mut total = Metered::default();
         all.values().for_each(|account| total += account.metered);
         let priced = priced(&self.config.prices);

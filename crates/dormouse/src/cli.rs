@@ -233,16 +233,16 @@ pub(crate) struct SetArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WishArgs {
     /// Suspend after this long without a statement: 10s, 5m, 0, never
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", allow_hyphen_values = true)]
     idle_suspend: Option<Delay>,
 
     /// Park after this long without a statement: 5m, 1h, 0, never
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", allow_hyphen_values = true)]
     idle_park: Option<Delay>,
 
     /// The fewest and the most compute units (half a CPU and 2 GiB each); it grows and shrinks
     /// between them with its load
-    #[arg(long, value_name = "MIN..MAX")]
+    #[arg(long, value_name = "MIN..MAX", allow_hyphen_values = true)]
     units: Option<UnitRange>,
 
     /// Whether sessions share backends: statement (they do), session (each keeps its own)
@@ -259,7 +259,7 @@ pub(crate) struct WishArgs {
 
     /// The most disk its files may take (20GiB), after which it can be read and emptied only; or
     /// none
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     storage_quota: Option<Cap<Bytes>>,
 
     /// The most it may cost in a calendar month (12.50), or none; the sections prices

@@ -34,6 +34,11 @@ fn a_timetable_wakes_a_database_and_keeps_it_awake() {
         run.until(&shop, State::Parked).await;
         sleep(61 * S).await;
         assert_eq!(run.state(&shop), State::Active);
+        let refused = run.plane.park(&shop).await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "database 'shop' is active: its timetable keeps it awake, until Mon 08:30 UTC"
+        );
         sleep(28 * 60 * S).await;
         assert_eq!(run.state(&shop), State::Active);
         sleep(120 * S).await;

@@ -65,6 +65,12 @@ fn a_day_is_told_as_it_was() {
         }
         let month = usage(&run, &shop, By::Month).await;
         assert_eq!((month.rows.len(), month.used), (1, told.used));
+        let before = UsageQuery {
+            month: Some("2026-01".parse().unwrap()),
+            ..UsageQuery::default()
+        };
+        let before = run.plane.usage(before).await.unwrap();
+        assert_eq!(before.rows, [], "it was not there");
     });
 }
 

@@ -50,9 +50,12 @@ pub(super) async fn run(client: &Client, output: &Output) -> Outcome {
         Ok(()) => {}
     }
     if left_out > 0 {
-        output.remark(&format!(
-            "{left_out} databases were dropped meanwhile and are left out"
-        ));
+        let are = if left_out == 1 {
+            "database was dropped meanwhile and is"
+        } else {
+            "databases were dropped meanwhile and are"
+        };
+        output.remark(&format!("{left_out} {are} left out"));
     }
     Ok(())
 }
