@@ -61,7 +61,7 @@ fn may_not_write(client: &mut Client, limit: f64) {
         assert_eq!((error.code, &error.sqlstate), (1290, b"HY000"));
         let expected = format!(
             "database 'shop' is read-only: its spend limit of {limit:.2} for this month is used up; \
-             reading, DELETE, DROP and TRUNCATE are allowed"
+             reading, DELETE, DROP, TRUNCATE and OPTIMIZE are allowed"
         );
         assert_eq!(error.message, expected);
     }

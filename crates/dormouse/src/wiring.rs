@@ -4,6 +4,7 @@
 //! the plane opens the traffic of databases that are awake as soon as it has found them; it gets
 //! to know the plane before it accepts its first client.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -156,8 +157,16 @@ fn cannot_start(error: StartError) -> ErrorBody {
         StartError::Tcp { address, source } => crate::up::cannot_listen(address, &source),
         StartError::Unix { path, source } => {
             let message = format!("cannot listen on {}: {source}", path.display());
-            ErrorBody::new("machine", message)
-                .with_hint("another program may listen there; choose another path with --socket")
+            let hint = match source.kind() {
+                io::ErrorKind::NotFound => {
+                    "its directory must be there; make it, or choose another path"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "choose a path where you may write, with --socket"
+                }
+                _ => "another program may listen there; choose another path with --socket",
+            };
+            ErrorBody::new("machine", message).with_hint(hint)
         }
         StartError::Worker(_) => ErrorBody::new("machine", error.to_string()),
     }

@@ -109,8 +109,8 @@ pub(crate) fn restricted(database: &DatabaseName, reason: &str) -> ErrPacket {
         1290,
         "HY000",
         format!(
-            "database '{database}' is read-only: {reason}; reading, DELETE, DROP and TRUNCATE are \
-             allowed"
+            "database '{database}' is read-only: {reason}; reading, DELETE, DROP, TRUNCATE and \
+             OPTIMIZE are allowed"
         ),
     )
 }

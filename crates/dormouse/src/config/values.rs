@@ -177,7 +177,7 @@ pub(crate) struct Share(pub(crate) Option<u16>);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum NumberOrWord {
-    Number(u16),
+    Number(i64),
     Word(String),
 }
 
@@ -186,7 +186,11 @@ impl TryFrom<NumberOrWord> for Share {
 
     fn try_from(written: NumberOrWord) -> Result<Self, String> {
         match written {
-            NumberOrWord::Number(percent) => Ok(Self(Some(percent))),
+            NumberOrWord::Number(percent) => u16::try_from(percent)
+                .map(|percent| Self(Some(percent)))
+                .map_err(|_| {
+                    format!("{percent} % is no share of a limit: write 1 to 65535, or \"never\"")
+                }),
             NumberOrWord::Word(word) if word == "never" => Ok(Self(None)),
             NumberOrWord::Word(word) => Err(format!(
                 "'{word}' is no share of a limit: write a percentage (100) or \"never\""
@@ -198,7 +202,7 @@ impl TryFrom<NumberOrWord> for Share {
 impl From<Share> for NumberOrWord {
     fn from(share: Share) -> Self {
         match share.0 {
-            Some(percent) => Self::Number(percent),
+            Some(percent) => Self::Number(percent.into()),
             None => Self::Word("never".to_owned()),
         }
     }
