@@ -57,17 +57,20 @@ fn units(dormouse: &Dormouse) -> u64 {
     dormouse.show("shop")["units"].as_u64().unwrap()
 }
 
-/// The entries of the ledger about its size.
+/// The entries of the ledger about its size, when the last one is written.
 fn scaled(dormouse: &Dormouse) -> Vec<Value> {
-    let events = dormouse.json(&["events", "shop"]);
-    let told = |event: &&Value| event["figures"]["units_before"].is_u64();
-    events
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(told)
-        .cloned()
-        .collect()
+    let mut told = Vec::new();
+    process::until("the ledger tells of its size", || {
+        let events = dormouse.json(&["events", "shop"]);
+        let events = events.as_array().unwrap().iter();
+        told = events
+            .filter(|event| event["figures"]["units_before"].is_u64())
+            .cloned()
+            .collect();
+        let last = told.last();
+        last.is_some_and(|last| last["figures"]["units"] == units(dormouse))
+    });
+    told
 }
 
 /// Waits until the kernel limits its server to what this many units have, where it limits anything.
