@@ -230,12 +230,14 @@ impl Actor {
                 self.size().no_room = None;
                 self.size().grow_denied = None;
                 self.size().settled(crate::world::now());
+                let sizes = (units, to);
+                let mut entry = self.resized(EventKind::Scaled, Cause::Load, &reason, sizes, now);
                 let server = self.world.server(self.database.instance);
                 let limit = self.world.config.deadlines.ask;
                 if let Ok(hits) = within(limit, self.world.servers.hits(&server)).await {
                     self.asked.now(hits);
+                    entry.figures.hit_ratio_ppm = self.asked.ratio_ppm;
                 }
-                let entry = self.resized(EventKind::Scaled, Cause::Load, &reason, (units, to), now);
                 self.grow();
                 self.write_down(entry).await;
             }
