@@ -30,7 +30,7 @@ pub(crate) async fn create(
     name: DatabaseName,
     spec: Spec,
 ) -> Result<Created, Error> {
-    world.check_units(spec.units)?;
+    world.room.check_range(spec.units)?;
     let most = world.config.databases_most;
     world.edit(|d| {
         if d.known.contains_key(&name) || d.reserved.contains(&name) {

@@ -48,12 +48,6 @@ impl Metering {
         queue.push(Arc::clone(database));
     }
 
-    /// Its limit has changed.
-    pub(crate) fn reconsider(&self, database: &Arc<Database>) {
-        self.push(database);
-        self.nudge.notify_one();
-    }
-
     fn drain(&self) -> Vec<Arc<Database>> {
         std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -81,8 +75,9 @@ impl World {
     }
 
     /// The limit of a database has changed: it is held against the new one at once, also if it
-    /// sleeps and has no news.
-    pub(crate) fn limit_changed(&self, database: &Arc<Database>) {
+    /// sleeps and has no news, and is soon looked at again in case it nears a step.
+    pub(crate) async fn limit_changed(&self, database: &Arc<Database>) {
+        self.hold_against_limit(database).await;
         self.metering.push(database);
         self.metering.nudge.notify_one();
     }
@@ -134,7 +129,7 @@ impl World {
 
     /// Changes the rung of a database if what it has cost this month calls for it. Says whether it
     /// is about to reach the next one.
-    pub(crate) async fn hold_against_limit(&self, database: &Arc<Database>) -> bool {
+    async fn hold_against_limit(&self, database: &Arc<Database>) -> bool {
         if database.spec().spend_limit.is_none() && database.rung() == Rung::Free {
             return false;
         }

@@ -111,7 +111,7 @@ impl Plane {
         let before = database.spec();
         let spec = wishes.applied_to(before);
         if spec.units != before.units {
-            self.world.check_units(spec.units)?;
+            self.world.room.check_range(spec.units)?;
         }
         if spec != before {
             let change = Change::Spec {
@@ -121,20 +121,14 @@ impl Plane {
             self.world.catalog.write(Sync::Now, vec![change]).await?;
             database.set_spec(spec);
             if spec.spend_limit != before.spend_limit {
-                self.world.hold_against_limit(&database).await;
+                self.world.limit_changed(&database).await;
             }
             if spec.storage_quota != before.storage_quota
                 && let Some(used) = database.view().storage
             {
                 judge(&self.world, &database, used).await;
             }
-            if spec.spend_limit != before.spend_limit {
-                self.world.limit_changed(&database);
-            }
             self.world.restrict(&database);
-            if spec.spend_limit != before.spend_limit {
-                self.world.metering.reconsider(&database);
-            }
         }
         self.show(name)
     }

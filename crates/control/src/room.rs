@@ -8,7 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dormouse_policy::autoscale::{Step, Why};
 use dormouse_policy::placement::{self, Awake, Capacity, Growth};
-use dormouse_types::InstanceId;
+use dormouse_types::{InstanceId, UnitRange, Units};
+
+use crate::Error;
 
 /// The machine's room.
 pub(crate) struct Room {
@@ -41,6 +43,23 @@ impl Room {
             capacity,
             awake: Mutex::default(),
         }
+    }
+
+    /// Whether there can be a database of these sizes: one may always have its least.
+    pub(crate) fn check_range(&self, units: UnitRange) -> Result<(), Error> {
+        let memory = self.capacity.memory;
+        let most = (memory.0 / Units(1).memory().0).max(1);
+        if u64::from(units.min.0) <= most {
+            return Ok(());
+        }
+        Err(Error::Limit {
+            what: format!(
+                "{} units at all times are {} of memory, and this machine has {memory}",
+                units.min.0,
+                units.min.memory()
+            ),
+            most,
+        })
     }
 
     /// What a server has and uses now; `None`: it sleeps.

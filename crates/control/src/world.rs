@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use dormouse_driver::Driver;
-use dormouse_types::{DatabaseName, InstanceId, State, UnitRange, Units};
+use dormouse_types::{DatabaseName, InstanceId, State};
 use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::task::JoinSet;
 
@@ -20,7 +20,7 @@ use crate::room::Room;
 use crate::servers::Server;
 use crate::storage::Storage;
 use crate::warm::Warm;
-use crate::{Error, Event, PlaneConfig, Servers, Traffic};
+use crate::{Event, PlaneConfig, Servers, Traffic};
 
 /// What all actors share.
 pub(crate) struct World {
@@ -170,23 +170,6 @@ impl World {
     pub(crate) fn restrict(&self, database: &Database) {
         let disk = self.storage.disk_full();
         database.restrict(disk.as_deref(), &*self.traffic);
-    }
-
-    /// Whether there can be a database that has at least so many units.
-    pub(crate) fn check_units(&self, units: UnitRange) -> Result<(), Error> {
-        let memory = self.config.capacity.memory;
-        let most = (memory.0 / Units(1).memory().0).max(1);
-        if u64::from(units.min.0) <= most {
-            return Ok(());
-        }
-        Err(Error::Limit {
-            what: format!(
-                "{} units at all times are {} of memory, and this machine has {memory}",
-                units.min.0,
-                units.min.memory()
-            ),
-            most,
-        })
     }
 
     /// How to reach the server of an instance.

@@ -219,6 +219,22 @@ async fn usage(client: &Client, args: UsageArgs, output: &Output) -> Outcome {
     output.result(&report, |colours| format::usage(&report, colours))
 }
 
+/// Whether a database is there, or was and has left something in the ledger.
+async fn was_there(client: &Client, name: Option<&DatabaseName>) -> Outcome {
+    let Some(name) = name else {
+        return Ok(());
+    };
+    let one = EventQuery {
+        database: Some(name.clone()),
+        limit: Some(1),
+        ..EventQuery::default()
+    };
+    if client.events(&one).await.map_err(told)?.is_empty() {
+        client.database(name).await.map_err(told)?;
+    }
+    Ok(())
+}
+
 async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
     if args.trace {
         return record::run(client, output).await;
@@ -232,10 +248,7 @@ async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
     if !args.follow {
         let all = client.events(&query).await.map_err(told)?;
         if all.is_empty() {
-            // one that was never there, and has left nothing
-            if let Some(name) = &query.database {
-                client.database(name).await.map_err(told)?;
-            }
+            was_there(client, query.database.as_ref()).await?;
             output.remark("nothing has happened yet");
         }
         return output.result(&all, |colours| {
@@ -244,16 +257,7 @@ async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
                 .collect()
         });
     }
-    if let Some(name) = &query.database {
-        let before = EventQuery {
-            limit: Some(1),
-            follow: false,
-            ..query.clone()
-        };
-        if client.events(&before).await.map_err(told)?.is_empty() {
-            client.database(name).await.map_err(told)?;
-        }
-    }
+    was_there(client, query.database.as_ref()).await?;
     let mut stream = client.follow(&query).await.map_err(told)?;
     while let Some(event) = stream.next().await.map_err(told)? {
         output.result(&event, |colours| format::event(&event, colours))?;

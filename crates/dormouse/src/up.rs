@@ -318,8 +318,9 @@ fn log_to_stderr(level: &str) -> Outcome {
     // a word alone that is none would be taken for the name of a module
     let words = level.split(',').filter(|part| !part.contains('='));
     for word in words {
-        let level = word.trim().parse::<LevelFilter>();
-        level.map_err(|_| invalid(String::new()))?;
+        if word.trim().parse::<LevelFilter>().is_err() {
+            return Err(invalid(String::new()));
+        }
     }
     let filter = EnvFilter::try_new(level).map_err(|e| invalid(format!(": {e}")))?;
     let colours = Colours::of(&std::io::stderr()) == Colours::On;

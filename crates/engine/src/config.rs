@@ -21,7 +21,7 @@ pub const OPEN_FILES: u64 = 65_536;
 const POOL_MAX: &str = "innodb-buffer-pool-size-max";
 
 /// A plugin that tells who holds which lock; not part of every package of the server.
-const LOCK_INFO: &str = "metadata_lock_info";
+pub(crate) const LOCK_INFO: &str = "metadata_lock_info";
 
 /// Settings of the data directory itself: the template is made with them, and a server that
 /// starts on it must be told the same.
@@ -125,7 +125,7 @@ pub fn render(installation: &Installation, layout: &Layout, units: Units) -> Str
             set(name, value);
         }
     }
-    if installation.has_plugin(LOCK_INFO) {
+    if installation.tells_locks() {
         set("plugin-load-add", LOCK_INFO);
     }
     text

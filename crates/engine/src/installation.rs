@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use dormouse_types::Bytes;
 
+use crate::config::LOCK_INFO;
 use crate::error::doing;
 use crate::{EngineError, Family, Version};
 
@@ -124,6 +125,12 @@ impl Installation {
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
         }
+    }
+
+    /// Whether its servers can list the locks that sessions hold.
+    #[must_use]
+    pub fn tells_locks(&self) -> bool {
+        self.has_plugin(LOCK_INFO)
     }
 
     /// Whether a plugin's library is installed, named without its ending.

@@ -63,8 +63,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
 fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
     let missing = driver.capabilities().warning();
     let missing = missing.map(|missing| format!("{}: {missing}", without_cgroups(mode)));
-    let has_locks = driver.installation().has_plugin("metadata_lock_info");
-    let no_locks = (!has_locks).then(|| {
+    let no_locks = (!driver.installation().tells_locks()).then(|| {
         "the server has no plugin metadata_lock_info (Debian's package mariadb-server has it): \
          sessions that have called a procedure, or may have taken a lock, are not parked"
             .to_owned()

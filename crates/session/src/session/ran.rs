@@ -1,4 +1,4 @@
-//! A statement has run: what that has changed, and what the next ones may ask about it.
+//! A statement runs: what it changes, and what the next ones may ask about it.
 
 use std::sync::Arc;
 
