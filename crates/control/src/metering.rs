@@ -357,6 +357,7 @@ pub(crate) async fn write_down(world: Arc<World>) {
         tokio::select! {
             () = tokio::time::sleep(pace) => {}
             () = world.metering.nudge.notified() => {}
+            () = world.ending() => {}
         }
         near = world.write_meters().await;
     }

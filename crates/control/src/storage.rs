@@ -75,7 +75,7 @@ impl fmt::Debug for Disk {
 pub(crate) struct Storage {
     /// Why no database may grow now.
     disk_full: Mutex<Option<Arc<str>>>,
-    /// A database has become active, or dormouse stops.
+    /// A database has become active.
     pub(crate) nudge: Notify,
 }
 
@@ -107,9 +107,10 @@ pub(crate) async fn watch(world: Arc<World>) {
     let mut unseen = world.databases();
     unseen.retain(|database| database.view().storage.is_none());
     loop {
-        pause(&world).await;
-        if world.stopping() {
-            return;
+        // between two rounds, and before the first after a wake: its statement comes first
+        tokio::select! {
+            () = tokio::time::sleep(SOONEST) => {}
+            () = world.ending() => return,
         }
         look_at_disk(&world).await;
         let active = world.active();
@@ -125,19 +126,10 @@ pub(crate) async fn watch(world: Arc<World>) {
         }
         if active.is_empty() && unseen.is_empty() && world.storage.disk_full().is_none() {
             looks.clear();
-            world.storage.nudge.notified().await;
-        }
-    }
-}
-
-/// Between two rounds, and before the first after a wake: its statement comes first.
-async fn pause(world: &World) {
-    let pause = tokio::time::sleep(SOONEST);
-    tokio::pin!(pause);
-    while !world.stopping() {
-        tokio::select! {
-            () = &mut pause => return,
-            () = world.storage.nudge.notified() => {}
+            tokio::select! {
+                () = world.storage.nudge.notified() => {}
+                () = world.ending() => return,
+            }
         }
     }
 }

@@ -58,7 +58,10 @@ pub(crate) async fn keep_full(world: Arc<World>) {
             preparing: 0,
         };
         if refill(world.config.warm_pool, pool) == Refill::Enough {
-            world.warm.nudge.notified().await;
+            tokio::select! {
+                () = world.warm.nudge.notified() => {}
+                () = world.ending() => {}
+            }
             continue;
         }
         match prepare(&world, Importance::Background).await {
@@ -69,14 +72,10 @@ pub(crate) async fn keep_full(world: Arc<World>) {
             Err(_) if world.stopping() => return,
             Err(error) => {
                 warn!(%error, hint = error.hint(), ?pause, "cannot refill the warm pool");
-                // a claim is no reason to try sooner; an end is
-                let again = tokio::time::sleep(pause);
-                tokio::pin!(again);
-                loop {
-                    tokio::select! {
-                        () = &mut again => break,
-                        () = world.warm.nudge.notified() => if world.stopping() { return },
-                    }
+                // a claim is no reason to try sooner
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = world.ending() => return,
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

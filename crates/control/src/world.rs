@@ -117,9 +117,6 @@ impl World {
         self.ends.notify_waiters();
         self.admission.close();
         self.adoption.close();
-        self.warm.nudge.notify_one();
-        self.metering.nudge.notify_one();
-        self.storage.nudge.notify_one();
         for database in self.databases() {
             database.nudge.notify_one();
         }
