@@ -55,7 +55,7 @@ const fn amount(name: &'static str, help: &'static str, of: fn(&Figures) -> f64)
 const MIB_MS: f64 = (1 << 20) as f64 / 1000.0;
 
 /// Every figure but the pins. The text gets `_total` behind the name of a counter.
-const FIGURES: [Figure; 26] = [
+const FIGURES: [Figure; 28] = [
     gauge("awake", "1 while its server runs and is not frozen", |of| {
         i64::from(of.0.state == State::Active)
     }),
@@ -115,6 +115,16 @@ const FIGURES: [Figure; 26] = [
         "lease_timeouts",
         "sessions that waited too long for one",
         |of| of.1.timeouts,
+    ),
+    counter(
+        "departures",
+        "statements ended because their clients had left",
+        |of| of.1.departures,
+    ),
+    counter(
+        "faults",
+        "replies out of turn, whose connections were closed",
+        |of| of.1.faults,
     ),
     counter(
         "sleeping_answers",

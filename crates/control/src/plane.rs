@@ -294,6 +294,22 @@ impl Plane {
             })
     }
 
+    /// Ends a statement, and the connection it runs on, if it runs on the server of this generation;
+    /// another server knows nothing of it. Returns when the server has been told.
+    pub async fn end_statement(&self, name: &DatabaseName, generation: u64, thread: u32) {
+        let Ok(database) = self.find(name) else {
+            return;
+        };
+        if database.view().generation != generation {
+            return;
+        }
+        let server = self.world.server(database.instance);
+        let limit = self.world.config.deadlines.ask;
+        if let Err(reason) = within(limit, self.world.servers.end(&server, thread)).await {
+            tracing::warn!(database = %name, thread, reason, "a statement could not be ended");
+        }
+    }
+
     /// The version string the servers greet with.
     #[must_use]
     pub fn server_version(&self) -> String {

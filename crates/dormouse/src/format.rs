@@ -211,6 +211,8 @@ pub(crate) fn pool(pool: &PoolStatus) -> String {
                 pool.waits, pool.timeouts
             ),
         ),
+        ("clients left".to_owned(), pool.departures.to_string()),
+        ("faults".to_owned(), pool.faults.to_string()),
         (
             "answered asleep".to_owned(),
             pool.sleeping_answers.to_string(),

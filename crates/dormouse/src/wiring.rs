@@ -227,6 +227,13 @@ impl dormouse_proxy::Plane for Control {
         enrolled.map_err(|error| PlaneError(error.to_string()))
     }
 
+    async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32) {
+        if let Ok(plane) = self.plane() {
+            let generation = target.generation;
+            plane.end_statement(database, generation, thread).await;
+        }
+    }
+
     fn credential(&self, instance: InstanceId, user: &str) -> [u8; 20] {
         self.secret.user_stage1(instance, user)
     }

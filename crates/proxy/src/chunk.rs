@@ -41,12 +41,17 @@ impl Chunk {
 
     /// Waits for bytes; an empty chunk means the peer has closed.
     pub(crate) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Self> {
-        poll_fn(|cx| {
-            let mut chunk = Self::take();
-            let read = chunk.poll_fill(stream, cx);
-            read.map(|result| result.map(|_| chunk))
-        })
-        .await
+        poll_fn(|cx| Self::poll_read(stream, cx)).await
+    }
+
+    /// The same, asked once.
+    pub(crate) fn poll_read<S: AsyncRead + Unpin>(
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Self>> {
+        let mut chunk = Self::take();
+        let read = chunk.poll_fill(stream, cx);
+        read.map(|result| result.map(|_| chunk))
     }
 
     /// Waits for more bytes behind those it has; returns how many came, 0 if the peer has closed.
@@ -55,10 +60,19 @@ impl Chunk {
         &mut self,
         stream: &mut S,
     ) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_more(stream, cx)).await
+    }
+
+    /// The same, asked once.
+    pub(crate) fn poll_more<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         if self.len == self.buffer.len() {
             self.buffer.resize(self.len * 2, 0);
         }
-        poll_fn(|cx| self.poll_fill(stream, cx)).await
+        self.poll_fill(stream, cx)
     }
 
     fn poll_fill<S: AsyncRead + Unpin>(

@@ -1,7 +1,7 @@
 //! What the data path asks of the control path.
 
 use async_trait::async_trait;
-use dormouse_types::{Account, DatabaseName, InstanceId, Variables};
+use dormouse_types::{Account, DatabaseName, InstanceId, Target, Variables};
 
 /// Why the plane could not answer. The text is for the client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,6 +40,10 @@ pub trait Plane: Send + Sync + 'static {
         user: &str,
         host: &str,
     ) -> Result<bool, PlaneError>;
+
+    /// Nobody waits any more for the statement that runs on a connection of this server: ends it, and
+    /// the connection. Returns when the server has been told, or is no more.
+    async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32);
 
     /// That credential: SHA1 of the password, for `mysql_native_password`.
     fn credential(&self, instance: InstanceId, user: &str) -> [u8; 20];

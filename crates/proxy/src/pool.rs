@@ -51,7 +51,7 @@ enum Holder {
 }
 
 struct Idle {
-    backend: Backend,
+    backend: Box<Backend>,
     since: Instant,
 }
 
@@ -120,6 +120,10 @@ pub(crate) struct Counters {
     pub(crate) waited_us: AtomicU64,
     /// Sessions that waited too long.
     pub(crate) timeouts: AtomicU64,
+    /// Statements that were ended because their clients had left.
+    pub(crate) departures: AtomicU64,
+    /// Replies out of turn: their connections were closed.
+    pub(crate) faults: AtomicU64,
     /// Times a session could not give its lease up, by pin.
     pins: Mutex<BTreeMap<Pin, u64>>,
 }
@@ -221,7 +225,7 @@ impl Pool {
         if let Some(backend) = found {
             drop(inner);
             drop(dead);
-            return Offer::Now(Grant::Backend(Box::new(backend)));
+            return Offer::Now(Grant::Backend(backend));
         }
         if may_open && let Some(place) = self.free_place(&mut inner) {
             drop(inner);
@@ -307,7 +311,7 @@ impl Pool {
     }
 
     /// Takes a backend back: it goes to the first who waits, or stays here for later.
-    pub(crate) fn give_back(self: &Arc<Self>, backend: Backend) {
+    pub(crate) fn give_back(self: &Arc<Self>, backend: Box<Backend>) {
         backend.place.set_holder(None);
         let mut backend = backend;
         loop {
@@ -322,13 +326,13 @@ impl Pool {
             self.note_waiting(&inner);
             drop(inner);
             let grant = if waiter.need.is_met_by(&backend) {
-                Grant::Backend(Box::new(backend))
+                Grant::Backend(backend)
             } else {
                 Grant::Open(backend.close())
             };
             match waiter.sender.send(grant) {
                 Ok(()) => return,
-                Err(Grant::Backend(back)) => backend = *back,
+                Err(Grant::Backend(back)) => backend = back,
                 // dropping the place hands it on
                 Err(Grant::Open(_place)) => return,
             }
@@ -419,6 +423,8 @@ impl Pool {
             waits: count(&counters.waits),
             waited_ms: count(&counters.waited_us) / 1000,
             timeouts: count(&counters.timeouts),
+            departures: count(&counters.departures),
+            faults: count(&counters.faults),
             pins: counters.pins(),
             ..PoolStatus::default()
         }
@@ -476,7 +482,7 @@ impl Inner {
     }
 
     /// The idle backend of the right class that was used last.
-    fn take_idle(&mut self, need: &Need) -> Option<Backend> {
+    fn take_idle(&mut self, need: &Need) -> Option<Box<Backend>> {
         let at = self
             .idle
             .iter()

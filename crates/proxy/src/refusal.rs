@@ -321,6 +321,23 @@ pub(crate) fn outcome_unknown() -> ErrPacket {
     )
 }
 
+/// The server sent something that is no reply to what it was sent.
+pub(crate) fn out_of_turn() -> ErrPacket {
+    ErrPacket::new(
+        1835,
+        "08S01",
+        "the database's server sent a reply out of turn, which nobody is given; whether the statement \
+         took effect is not known; connect again (Dormouse's log tells more)",
+    )
+}
+
+/// A list that Dormouse has to put its own ids into is too long for that.
+pub(crate) fn too_long_to_edit() -> ErrPacket {
+    let text = "the answer is longer than the 1 MiB in which Dormouse puts its own values in place of \
+                the server's: ask for less of it (SHOW PROCESSLIST without FULL)";
+    ErrPacket::new(1105, "HY000", text)
+}
+
 /// The server ended and the session had state that only it held.
 pub(crate) fn state_lost(pins: &[dormouse_session::Pin]) -> ErrPacket {
     let names: Vec<_> = pins.iter().map(|pin| pin.as_str()).collect();

@@ -1,21 +1,24 @@
 //! A reply on its way from the server to the client.
 //!
-//! Bytes are passed on as they came; the [`ReplyFramer`] only looks where the reply ends.
+//! Bytes are passed on as they came; the framer only looks where the reply ends.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use dormouse_wire::command::ReplyKind;
-use dormouse_wire::framer::{Event, ReplyEnd, ReplyFramer};
+use dormouse_wire::framer::{Event, ReplyEnd};
 use dormouse_wire::packet::{HEADER, Header};
+use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{Tracking, retrack};
 
-use crate::backend::Backend;
+use crate::backend::{Listening, Speaking};
 use crate::chunk::Chunk;
 use crate::inbox::Inbox;
-use crate::stream::{ClientStream, within, write_all};
+use crate::stream::{ClientStream, Departed, within, write_all};
 use crate::tally::Tally;
 
-/// Why a reply did not reach its end.
+/// Why a command did not reach its end.
 #[derive(Debug)]
 pub(crate) enum Broken {
     /// The server went away. `unread` is true if it did so without having read the whole command
@@ -23,8 +26,10 @@ pub(crate) enum Broken {
     /// command was not run and may be sent to another server. `delivered` tells whether the client
     /// has got the beginning of a reply.
     Server { unread: bool, delivered: bool },
-    /// The client went away or does not read.
-    Client,
+    /// The client went away or does not read. `running`: the server has the whole command.
+    Client { running: bool },
+    /// The server has sent what is no reply to this command. `delivered` as above.
+    Fault { what: Malformed, delivered: bool },
 }
 
 impl Broken {
@@ -32,6 +37,14 @@ impl Broken {
         Self::Server {
             unread: false,
             delivered,
+        }
+    }
+
+    /// A command that was not taken whole was not run.
+    pub(crate) fn not_taken() -> Self {
+        Self::Server {
+            unread: true,
+            delivered: false,
         }
     }
 }
@@ -49,22 +62,20 @@ pub(crate) struct Customer<'a> {
 }
 
 /// Passes one reply on. In the reply to `COM_STMT_PREPARE` the server's id for the statement is
-/// replaced by `statement`.
+/// replaced by `statement`. When it has returned an end, the backend is between two commands.
 pub(crate) async fn relay(
-    backend: &mut Backend,
+    listening: &mut Listening,
     customer: &mut Customer<'_>,
-    kind: ReplyKind,
     statement: Option<u32>,
 ) -> Result<ReplyEnd, Broken> {
-    let mut framer = ReplyFramer::new(kind, backend.capabilities);
     let mut delivered = false;
-    let mut chunk = read(backend, delivered).await?;
-    // of the bytes at hand, how many the framer has seen
+    let mut chunk = read(listening, customer, delivered).await?;
+    // of the bytes at hand, how many have been followed
     let mut seen = 0;
     loop {
-        let step = framer
-            .feed_to_change(chunk.get(seen..).unwrap_or_default())
-            .map_err(|_| Broken::half_way(delivered))?;
+        let step = listening
+            .follow(chunk.get(seen..).unwrap_or_default())
+            .map_err(|what| Broken::Fault { what, delivered })?;
         seen += step.consumed;
         if step.tracks > 0 {
             seen = track(&mut chunk, seen, step.tracks, customer.tracking);
@@ -80,25 +91,20 @@ pub(crate) async fn relay(
         customer.tally.sends(bytes.len());
         write_all(customer.stream, bytes, customer.write_timeout)
             .await
-            .map_err(|_| Broken::Client)?;
+            .map_err(|_| Broken::Client { running: true })?;
         delivered |= ready > 0;
         match step.event {
-            // bytes behind the end: the server speaks out of turn and cannot be trusted further
-            Event::End(_) if seen < chunk.len() => return Err(Broken::half_way(true)),
             Event::End(end) => return Ok(end),
             Event::More => {}
-            Event::LocalInfile => {
-                send_file(backend, customer, framer.next_seq()).await?;
-                framer.resume_after_infile();
-            }
+            Event::LocalInfile => send_file(listening, customer).await?,
         }
         seen = step.held;
         if step.held == 0 {
             drop(chunk);
-            chunk = read(backend, delivered).await?;
+            chunk = read(listening, customer, delivered).await?;
         } else {
             chunk.discard(ready);
-            read_behind(backend, &mut chunk, delivered).await?;
+            read_behind(listening, customer, &mut chunk, delivered).await?;
         }
     }
 }
@@ -119,29 +125,47 @@ fn track(chunk: &mut Chunk, end: usize, len: usize, tracking: Tracking) -> usize
     }
 }
 
-async fn read(backend: &mut Backend, delivered: bool) -> Result<Chunk, Broken> {
-    match Chunk::read(&mut backend.stream).await {
-        Ok(chunk) if !chunk.is_empty() => Ok(chunk),
-        Ok(_) => Err(Broken::half_way(delivered)),
-        Err(error) => {
+/// Waits for bytes from the server, or until the client has been gone for a while.
+async fn read(
+    listening: &mut Listening,
+    customer: &Customer<'_>,
+    delivered: bool,
+) -> Result<Chunk, Broken> {
+    let mut departure = pin!(customer.stream.departure());
+    let read = poll_fn(|cx| match listening.poll_read(cx) {
+        Poll::Ready(result) => Poll::Ready(Ok(result)),
+        Poll::Pending => departure.as_mut().poll(cx).map(Err),
+    });
+    match read.await {
+        Ok(Ok(chunk)) if !chunk.is_empty() => Ok(chunk),
+        Ok(Ok(_)) => Err(Broken::half_way(delivered)),
+        Ok(Err(error)) => {
             let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
             Err(Broken::Server {
                 unread: reset && !delivered,
                 delivered,
             })
         }
+        Err(Departed) => Err(Broken::Client { running: true }),
     }
 }
 
 /// Reads more behind the beginning of a packet.
 async fn read_behind(
-    backend: &mut Backend,
+    listening: &mut Listening,
+    customer: &Customer<'_>,
     chunk: &mut Chunk,
     delivered: bool,
 ) -> Result<(), Broken> {
-    match chunk.read_more(&mut backend.stream).await {
-        Ok(1..) => Ok(()),
-        Ok(0) | Err(_) => Err(Broken::half_way(delivered)),
+    let mut departure = pin!(customer.stream.departure());
+    let read = poll_fn(|cx| match listening.poll_more(chunk, cx) {
+        Poll::Ready(result) => Poll::Ready(Ok(result)),
+        Poll::Pending => departure.as_mut().poll(cx).map(Err),
+    });
+    match read.await {
+        Ok(Ok(1..)) => Ok(()),
+        Ok(Ok(0) | Err(_)) => Err(Broken::half_way(delivered)),
+        Err(Departed) => Err(Broken::Client { running: true }),
     }
 }
 
@@ -157,58 +181,82 @@ fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
     }
 }
 
-/// Passes the client's file to the server: packets up to an empty one, numbered from `seq`: with
-/// compression the client's own numbers mean nothing.
-async fn send_file(
-    backend: &mut Backend,
-    customer: &mut Customer<'_>,
-    mut seq: u8,
-) -> Result<(), Broken> {
+/// Passes the client's file to the server: packets up to an empty one, numbered as the server expects
+/// them: with compression the client's own numbers mean nothing.
+async fn send_file(listening: &mut Listening, customer: &mut Customer<'_>) -> Result<(), Broken> {
+    let mut seq = listening.next_seq();
     loop {
         let header = next_header(customer).await?;
         customer.inbox.number(seq);
         seq = seq.wrapping_add(1);
-        pass_on(backend, customer, HEADER + header.len).await?;
+        let mut left = HEADER + header.len;
+        while left > 0 {
+            let n = customer.at_hand(left).await?;
+            let bytes = customer.inbox.unread().get(..n).unwrap_or_default();
+            let sent = listening.send_file(bytes, customer.write_timeout).await;
+            customer.inbox.consume(n);
+            left -= n;
+            sent.map_err(|_| Broken::half_way(false))?;
+        }
         if header.len == 0 {
+            listening.sent_file();
             return Ok(());
         }
     }
 }
 
 /// The header of the client's next packet.
-pub(crate) async fn next_header(customer: &mut Customer<'_>) -> Result<Header, Broken> {
-    customer
+async fn next_header(customer: &mut Customer<'_>) -> Result<Header, Broken> {
+    let gone = Broken::Client { running: false };
+    let read = customer
         .inbox
-        .at_least(HEADER, customer.stream, customer.read_timeout)
-        .await
-        .map_err(|_| Broken::Client)?;
-    customer.inbox.header().ok_or(Broken::Client)
+        .at_least(HEADER, customer.stream, customer.read_timeout);
+    match (read.await, customer.inbox.header()) {
+        (Ok(()), Some(header)) => Ok(header),
+        _ => Err(gone),
+    }
 }
 
-/// Passes on the next `left` bytes of the client's.
+/// Passes on the rest of a command of which `left` bytes of the present packet are to come, and the
+/// packets that continue it. Returns the number of the last one.
 pub(crate) async fn pass_on(
-    backend: &mut Backend,
+    speaking: &mut Speaking,
     customer: &mut Customer<'_>,
     mut left: usize,
-) -> Result<(), Broken> {
+    mut continues: bool,
+) -> Result<u8, Broken> {
+    let mut seq = 0_u8;
     loop {
-        let bytes = customer.inbox.unread();
-        let n = bytes.len().min(left);
-        // the server reads everything in the end; if it does not, it is gone
-        let sent = write_all(&mut backend.stream, &bytes[..n], customer.write_timeout).await;
-        customer.inbox.consume(n);
-        left -= n;
-        sent.map_err(|_| Broken::half_way(false))?;
-        if left == 0 {
-            return Ok(());
+        while left > 0 {
+            let n = customer.at_hand(left).await?;
+            let bytes = customer.inbox.unread().get(..n).unwrap_or_default();
+            // the server reads everything in the end; if it does not, it is gone
+            let sent = speaking.send(bytes, customer.write_timeout).await;
+            customer.inbox.consume(n);
+            left -= n;
+            sent.map_err(|_| Broken::half_way(false))?;
         }
-        let more = within(customer.read_timeout, Chunk::read(customer.stream)).await;
-        match more {
-            Ok(chunk) if !chunk.is_empty() => {
-                customer.inbox.put(chunk);
-                customer.tally.received(customer.inbox.take_received());
+        if !continues {
+            return Ok(seq);
+        }
+        let header = next_header(customer).await?;
+        seq = seq.wrapping_add(1);
+        customer.inbox.number(seq);
+        left = HEADER + header.len;
+        continues = header.continues();
+    }
+}
+
+impl Customer<'_> {
+    /// How many of the next `most` bytes of the client's are there; waits for some.
+    async fn at_hand(&mut self, most: usize) -> Result<usize, Broken> {
+        if self.inbox.unread().is_empty() {
+            match within(self.read_timeout, Chunk::read(self.stream)).await {
+                Ok(chunk) if !chunk.is_empty() => self.inbox.put(chunk),
+                _ => return Err(Broken::Client { running: false }),
             }
-            _ => return Err(Broken::Client),
+            self.tally.received(self.inbox.take_received());
         }
+        Ok(self.inbox.unread().len().min(most))
     }
 }

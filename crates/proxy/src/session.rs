@@ -27,16 +27,18 @@ use dormouse_session::timeout::Timeout;
 use dormouse_session::{Depth, Knowledge, Pin, Session};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::packet::write_packet;
+use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::Tracking;
 use dormouse_wire::rows::Value;
 use dormouse_wire::status::Status;
 
 use crate::accept::Shared;
-use crate::backend::{Backend, Identity};
+use crate::backend::{Backend, BackendError, Identity};
 use crate::chunk::Chunk;
 use crate::directory::{BUSY, Database, Lease, Membership};
 use crate::inbox::Inbox;
 use crate::mailbox::Order;
+use crate::pool::Counters;
 use crate::relay::Customer;
 use crate::stream::{ClientStream, write_all};
 
@@ -59,7 +61,8 @@ pub(crate) struct Attendant {
     expired: bool,
     client: ClientStream,
     inbox: Inbox,
-    backend: Option<Backend>,
+    /// Its hold on a server; taken out while something is said on it.
+    backend: Option<Box<Backend>>,
     state: Box<Session>,
     /// What went with the last backend and cannot be restored; the client has not been told yet.
     lost: Vec<Pin>,
@@ -206,17 +209,22 @@ impl Attendant {
     /// Notes the state so that it can be restored; returns what cannot be. The door is shut: this
     /// is the plane's own time with the server.
     async fn capture(&mut self) -> Vec<Pin> {
-        let Some(backend) = &mut self.backend else {
-            return Vec::new();
-        };
         if self.state.may_have_lost_transaction()
-            && backend.in_transaction().await.is_ok_and(|open| !open)
+            && let Some(backend) = self.backend.take()
         {
-            self.state
-                .saw_status(self.state.status().without(Status::IN_TRANS));
-            self.count_transaction(false);
+            match backend.in_transaction().await {
+                Ok((backend, open)) => {
+                    self.backend = Some(backend);
+                    if !open {
+                        self.state
+                            .saw_status(self.state.status().without(Status::IN_TRANS));
+                        self.count_transaction(false);
+                    }
+                }
+                Err(error) => self.broke(&error),
+            }
         }
-        if !self.state.in_transaction() {
+        if self.backend.is_some() && !self.state.in_transaction() {
             self.ask_state(Depth::Everything).await;
         }
         if self.backend.is_none() || self.never_wakes {
@@ -250,26 +258,51 @@ impl Attendant {
         if self.state.owes() && Box::pin(self.catch_up(false)).await.is_err() {
             return self.lose_backend();
         }
-        let Some(backend) = &mut self.backend else {
+        let Some(backend) = self.backend.take() else {
             return;
         };
         let mut probe = self.state.probe(depth);
         match backend.probe(&mut probe).await {
-            Ok(()) => self.state.captured(probe),
-            Err(error) => {
-                tracing::debug!(%error, "session could not be probed");
-                self.lose_backend();
+            Ok(backend) => {
+                self.backend = Some(backend);
+                self.state.captured(probe);
             }
+            Err(error) => self.broke(&error),
         }
+    }
+
+    /// Its backend did not answer what Dormouse asked of it, and is closed.
+    fn broke(&mut self, error: &BackendError) {
+        match error {
+            BackendError::Malformed(what) => self.fault(*what),
+            error => tracing::debug!(%error, "a server could not be asked"),
+        }
+        self.lose_backend();
+    }
+
+    /// A server has sent what is no reply to what it was sent: a fault of its, or of ours.
+    fn fault(&self, what: Malformed) {
+        Counters::count(&self.database().pool().counters().faults);
+        let handle = &self.membership.handle;
+        tracing::error!(
+            database = %self.database().name,
+            session = handle.id,
+            thread = handle.thread.load(Ordering::Relaxed),
+            %what,
+            "a reply out of turn: its connection is closed, nobody is given it"
+        );
     }
 
     /// The backend is no more. What was lost with it is told at the next statement.
     fn lose_backend(&mut self) {
-        if self.backend.take().is_some() {
-            self.count_held();
-        }
+        self.backend = None;
         let handle = &self.membership.handle;
-        handle.thread.store(0, Ordering::SeqCst);
+        if handle.thread.swap(0, Ordering::SeqCst) == 0 {
+            // it had none
+            return;
+        }
+        self.count_held();
+        let handle = &self.membership.handle;
         handle.set_lease(Lease::None);
         self.lost = self.state.lost_backend();
         self.count_transaction(false);
@@ -320,17 +353,16 @@ impl Attendant {
         }
     }
 
-    fn customer(&mut self) -> (Option<&mut Backend>, Customer<'_>) {
+    fn customer(&mut self) -> Customer<'_> {
         let limits = &self.shared.config.limits;
         let tracking = self.tracking();
-        let customer = Customer {
+        Customer {
             stream: &mut self.client,
             inbox: &mut self.inbox,
             tally: self.membership.database.tally(),
             tracking,
             read_timeout: limits.read_timeout,
             write_timeout: limits.write_timeout,
-        };
-        (self.backend.as_mut(), customer)
+        }
     }
 }

@@ -10,7 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -53,6 +54,73 @@ pub(crate) enum Socket {
     Unix(UnixStream),
 }
 
+/// How long a statement may go on after its client has left: what was sent to be done, and not to be
+/// waited for, is done as a server would.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The client has been gone for a while.
+pub(crate) struct Departed;
+
+/// How often a client is looked at that has sent more before it got its answer: its leaving does not
+/// wake anybody then.
+const GLANCE: Duration = Duration::from_millis(250);
+
+impl Socket {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+
+    /// Whether the other side will send no more: it has closed, was reset, or has shut down its
+    /// direction. One system call.
+    fn is_closed(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let flags = PollFlags::RDHUP;
+        let mut sockets = [match self {
+            Self::Tcp(socket) => PollFd::new(socket, flags),
+            Self::Unix(socket) => PollFd::new(socket, flags),
+        }];
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        poll(&mut sockets, Some(&Timespec::default())).is_ok()
+            && sockets
+                .iter()
+                .any(|socket| socket.revents().intersects(gone))
+    }
+
+    /// Forgets that there was something to read, if there is nothing; says whether there is.
+    fn has_bytes(&self) -> bool {
+        let peek = |result: rustix::io::Result<(usize, usize)>| match result {
+            Err(rustix::io::Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
+            result => Ok(result?),
+        };
+        let (mut byte, flags) = ([0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        let peeked = match self {
+            Self::Tcp(socket) => socket.try_io(Interest::READABLE, || {
+                peek(rustix::net::recv(socket, &mut byte[..], flags))
+            }),
+            Self::Unix(socket) => socket.try_io(Interest::READABLE, || {
+                peek(rustix::net::recv(socket, &mut byte[..], flags))
+            }),
+        };
+        peeked.is_ok()
+    }
+
+    /// Waits until the other side will send no more, without reading what it has sent.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let _ready = poll_fn(|cx| self.poll_read_ready(cx)).await;
+            if self.is_closed() {
+                return;
+            }
+            if self.has_bytes() {
+                tokio::time::sleep(GLANCE).await;
+            }
+        }
+    }
+}
+
 /// A client's byte stream.
 pub(crate) enum ClientStream {
     Plain(Socket),
@@ -80,6 +148,17 @@ impl ClientStream {
             Self::Compressed(stream) => stream.inner().socket(),
             Self::Closed(_) => None,
         }
+    }
+
+    /// Waits until the client has left and a little longer; for whoever waits for something else in
+    /// its name. A client that has shut down its direction alone counts as one that has left.
+    pub(crate) async fn departure(&self) -> Departed {
+        match self.socket() {
+            Some(socket) => socket.closed().await,
+            None => std::future::pending().await,
+        }
+        Box::pin(tokio::time::sleep(GRACE)).await;
+        Departed
     }
 
     /// Whether it is compressed. Then the numbers of its packets mean nothing.

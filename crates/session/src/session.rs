@@ -49,6 +49,8 @@ pub struct Session {
     /// Its prepared statements.
     pub statements: Statements,
     status: Status,
+    /// The status flags of the login's answer.
+    login_status: Status,
     schema: Option<Arc<[u8]>>,
     captured: Option<Box<Captured>>,
     log: Vec<Box<[u8]>>,
@@ -97,6 +99,7 @@ impl Session {
         Self {
             statements: Statements::default(),
             status: Status::AUTOCOMMIT,
+            login_status: Status::AUTOCOMMIT,
             schema,
             captured: None,
             log: Vec::new(),
@@ -134,6 +137,14 @@ impl Session {
     #[must_use]
     pub fn with_collation(mut self, collation: u8) -> Self {
         self.double_bytes = matches!(collation, 1 | 84 | 13 | 88 | 28 | 87 | 95 | 96);
+        self
+    }
+
+    /// Notes the status flags that the login is answered with.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.status = status;
+        self.login_status = status;
         self
     }
 
@@ -307,7 +318,7 @@ impl Session {
                 row_count: 0,
                 found_rows,
             }),
-            ..Self::new(self.schema.take())
+            ..Self::new(self.schema.take()).with_status(self.login_status)
         };
     }
 }

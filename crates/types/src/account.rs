@@ -24,8 +24,17 @@ pub struct Account {
     /// none.
     #[serde(default)]
     pub max_sessions_global: u32,
+    /// The status flags that the answer to a login has now, by the server's global values, as the
+    /// protocol numbers them.
+    #[serde(default = "autocommit")]
+    pub login_status: u16,
     /// Whether the account carries the credential with which the proxy logs in as this user.
     pub enrolled: bool,
+}
+
+/// `SERVER_STATUS_AUTOCOMMIT`: what a server says as it comes.
+fn autocommit() -> u16 {
+    0x0002
 }
 
 /// One way an account's owner proves who they are.

@@ -86,6 +86,10 @@ pub struct PoolStatus {
     pub waited_ms: u64,
     /// Sessions that waited too long and got an error.
     pub timeouts: u64,
+    /// Statements that were ended because their clients had left.
+    pub departures: u64,
+    /// Replies out of turn: nobody was given them, and their connections were closed.
+    pub faults: u64,
     /// Statements answered while the database slept.
     pub sleeping_answers: u64,
     /// What passed between clients and the server; logins are left out.

@@ -85,6 +85,8 @@ pub struct ReplyFramer {
     cut: Cut,
     kept: Vec<u8>,
     seq: Option<u8>,
+    /// What the number of the first packet must be, if that is to be checked.
+    first_seq: Option<u8>,
     end: Option<ReplyEnd>,
     /// As [`Step::tracks`].
     tracks: usize,
@@ -123,9 +125,18 @@ impl ReplyFramer {
             cut: START,
             kept: Vec::new(),
             seq: None,
+            first_seq: None,
             end,
             tracks: 0,
         }
+    }
+
+    /// The same; the reply is to a command whose last packet has this sequence number, so its first
+    /// has the next one. Another number means that it is the reply to another command.
+    #[must_use]
+    pub fn following(mut self, command_seq: u8) -> Self {
+        self.first_seq = Some(command_seq.wrapping_add(1));
+        self
     }
 
     /// Looks at the next bytes from the server. After the end it consumes nothing and says
@@ -270,6 +281,9 @@ impl ReplyFramer {
                     return Ok((used, None));
                 }
                 let header = Header::parse(head);
+                if self.seq.is_none() && self.first_seq.is_some_and(|seq| seq != header.seq) {
+                    return Err(Malformed("a reply to another command"));
+                }
                 self.seq = Some(header.seq);
                 self.cut = match (continuation, header.len) {
                     (true, _) => Cut::Skip {

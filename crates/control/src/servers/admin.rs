@@ -135,6 +135,11 @@ impl Servers for AdminServers {
         .await
     }
 
+    async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError> {
+        self.ask(server, move |admin| Box::pin(admin.kill(thread)))
+            .await
+    }
+
     async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(Snapshot {

@@ -466,6 +466,7 @@ pub fn account(user: &str, stage2: [u8; 20]) -> Account {
         expiry: None,
         max_sessions: 0,
         max_sessions_global: 0,
+        login_status: 2,
         enrolled: true,
     }
 }
@@ -489,6 +490,11 @@ impl Servers for Machine {
 
     async fn enroll(&self, server: &Server, user: &str, _host: &str) -> Result<bool, ServerError> {
         self.asked("enroll", server, |_| user == "admin").await
+    }
+
+    async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError> {
+        let kill = format!("end {thread}");
+        self.asked(&kill, server, |_| ()).await
     }
 
     async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError> {

@@ -9,6 +9,7 @@
 
 use dormouse_types::{Account, Expiry, Transport, Verifier};
 use dormouse_wire::auth::{ed25519, parsec};
+use dormouse_wire::status::Status;
 use dormouse_wire::{NATIVE, caching_sha2, native};
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,6 +57,8 @@ struct Rules {
     socket_names: bool,
     /// The global `max_user_connections`; 0 for none.
     sessions: u32,
+    /// The status flags of a login's answer.
+    login_status: Status,
 }
 
 /// One credential of several; an empty one stands for the row's own.
@@ -178,7 +181,21 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
         } else {
             0
         },
+        login_status: rules.login_status.0,
     })
+}
+
+/// What a server says of a new session (`sql/sql_class.cc`, `THD::init`).
+fn login_status(autocommit: &str, sql_mode: &str) -> Status {
+    let has = |mode| sql_mode.split(',').any(|one| one == mode);
+    [
+        (autocommit == "1", Status::AUTOCOMMIT),
+        (has("ANSI_QUOTES"), Status::ANSI_QUOTES),
+        (has("NO_BACKSLASH_ESCAPES"), Status::NO_BACKSLASH_ESCAPES),
+    ]
+    .into_iter()
+    .filter(|(is, _)| *is)
+    .fold(Status(0), |all, (_, one)| all.with(one))
 }
 
 /// A negative limit lets in only those with `SUPER`; here it is none.
@@ -195,7 +212,7 @@ impl Admin {
     /// As [`AdminError`] says.
     pub async fn accounts(&mut self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
         let mut sql = String::from(
-            "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password, @@global.max_user_connections FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
+            "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password, @@global.max_user_connections, @@global.autocommit, @@global.sql_mode FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
              AND User <> 'mariadb.sys'",
         );
         if let Some(user) = user {
@@ -205,13 +222,23 @@ impl Admin {
         let socket_names = self
             .version()
             .is_some_and(|v| (v.major, v.minor) >= (11, 6));
-        let read = |[user, host, json, days, turns_away, sessions]: [String; 6]| {
+        let read = |[
+            user,
+            host,
+            json,
+            days,
+            turns_away,
+            sessions,
+            autocommit,
+            sql_mode,
+        ]: [String; 8]| {
             let ours = native::stage2(&self.secret.user_stage1(self.instance, &user));
             let rules = Rules {
                 days: days.parse().unwrap_or(0),
                 turns_away: turns_away == "1",
                 socket_names,
                 sessions: at_most(sessions.parse().unwrap_or(0)),
+                login_status: login_status(&autocommit, &sql_mode),
             };
             account(&user, &host, &json, ours, rules)
         };

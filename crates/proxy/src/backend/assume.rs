@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use dormouse_session::{Session, timeout};
 use dormouse_wire::command::Command;
-use dormouse_wire::packet::{PacketBuffer, write_packet};
-use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::packet::write_packet;
+use dormouse_wire::reply::{ErrPacket, OkPacket, Tracking};
+use dormouse_wire::status::Status;
 use dormouse_wire::text::TextOutcome;
 
-use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE, next_packet};
-use crate::stream::write_all;
+use super::{Backend, BackendError, PATIENCE};
 
 /// What a backend still holds of the session that had it before.
 #[derive(Debug)]
@@ -26,11 +26,13 @@ pub(crate) struct Residue {
     role: Option<Option<Vec<u8>>>,
     /// Whether the password had expired at its login: then the server takes nothing but a new one.
     pub(crate) expired: bool,
+    /// The status flags of the server's last word.
+    pub(crate) status: Status,
 }
 
 impl Residue {
-    /// Nothing: it has just logged in.
-    pub(crate) fn none() -> Self {
+    /// Nothing: it has just logged in, and the answer had these status flags.
+    pub(super) fn of_login(status: Status) -> Self {
         Self {
             overlay: Some(Vec::new()),
             schema: None,
@@ -38,6 +40,7 @@ impl Residue {
             multi_statements: None,
             role: None,
             expired: false,
+            status,
         }
     }
 }
@@ -80,21 +83,29 @@ impl Step {
 }
 
 impl Backend {
-    /// Brings the backend to the session's state. If it fails, the backend is not to be used.
+    /// Brings the backend to the session's state.
     pub(crate) async fn assume(
-        &mut self,
+        mut self: Box<Self>,
         session: &Session,
         missing: Schema,
-    ) -> Result<(), BackendError> {
+    ) -> Result<Box<Self>, BackendError> {
         let steps = self.steps(session);
         if !steps.is_empty() {
-            self.take(&steps, missing).await?;
+            self = self.take(&steps, missing).await?;
+        }
+        // the global value may be another than it was when the session began
+        let auto = |status: Status| status.contains(Status::AUTOCOMMIT);
+        if auto(self.residue.status) != auto(session.status()) {
+            let same = Step::Run(
+                format!("SET autocommit = {}", u8::from(auto(session.status()))).into_bytes(),
+            );
+            self = self.take(&[same], missing).await?;
         }
         self.residue.overlay = Some(session.overlay());
         self.residue.schema = session.schema().cloned();
         self.residue.last_insert_id = session.last_insert_id();
         self.residue.multi_statements = session.multi_statements();
-        Ok(())
+        Ok(self)
     }
 
     fn steps(&mut self, session: &Session) -> Vec<Step> {
@@ -169,41 +180,50 @@ impl Backend {
     }
 
     /// Sends all steps at once and reads all replies.
-    async fn take(&mut self, steps: &[Step], missing: Schema) -> Result<(), BackendError> {
+    async fn take(
+        self: Box<Self>,
+        steps: &[Step],
+        missing: Schema,
+    ) -> Result<Box<Self>, BackendError> {
         let mut bytes = Vec::new();
+        let mut kinds = Vec::with_capacity(steps.len());
         for step in steps {
             let (command, argument) = step.packet();
             write_packet(&mut bytes, 0, &[&[command as u8], &*argument].concat());
+            kinds.push(command.reply());
         }
-        write_all(&mut self.stream, &bytes, PATIENCE).await?;
-        let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+        let mut speaking = self.speak();
+        speaking.send(&bytes, PATIENCE).await?;
+        let mut listening = speaking.sent_all(kinds);
         for step in steps {
+            let reply = listening.reply(Tracking::All).await?;
             let outcome = match step {
-                Step::Run(_) | Step::AskRole => self.outcome(&mut packets).await?,
-                Step::Reset | Step::Use(_) | Step::SetOption(_) => {
-                    let (_, payload) = next_packet(&mut self.stream, &mut packets).await?;
-                    match payload.first() {
-                        Some(0xff) => TextOutcome::Err(ErrPacket::parse(&payload)?),
-                        _ => continue,
-                    }
-                }
+                Step::Run(_) | Step::AskRole => listening.outcome_of(&reply)?,
+                Step::Reset | Step::Use(_) | Step::SetOption(_) => match reply.error()? {
+                    Some(error) => TextOutcome::Err(error),
+                    None => TextOutcome::Ok(OkPacket::default()),
+                },
             };
+            let backend = listening.backend();
+            if let Some(status) = reply.end.status {
+                backend.residue.status = status;
+            }
             match (step, outcome) {
                 (Step::AskRole, TextOutcome::Rows { rows, .. }) => {
                     let role = rows
                         .into_iter()
                         .next()
                         .and_then(|row| row.into_iter().next());
-                    self.residue.role = Some(role.flatten());
+                    backend.residue.role = Some(role.flatten());
                 }
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
                 // the client hears of it with its next statement
                 (Step::AskRole | Step::Use(_), TextOutcome::Err(error))
                     if error.code == MUST_CHANGE_PASSWORD =>
                 {
-                    self.residue.expired = true;
+                    backend.residue.expired = true;
                 }
-                (Step::Use(_), TextOutcome::Err(error)) => self.no_schema(error, missing)?,
+                (Step::Use(_), TextOutcome::Err(error)) => backend.no_schema(error, missing)?,
                 (Step::Run(statement), TextOutcome::Err(error)) => {
                     let statement = statement.clone();
                     return Err(BackendError::Restore { statement, error });
@@ -211,7 +231,7 @@ impl Backend {
                 (_, TextOutcome::Err(error)) => return Err(BackendError::Refused(error)),
             }
         }
-        Ok(())
+        listening.answered(()).map(|(backend, ())| backend)
     }
 
     fn no_schema(&self, error: ErrPacket, missing: Schema) -> Result<(), BackendError> {

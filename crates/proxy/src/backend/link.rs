@@ -5,6 +5,7 @@
 //! reading alone; a write that finds no room, which is rare, waits on a registration of its own.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::Pin;
@@ -39,6 +40,12 @@ impl Link {
     /// Moves it to the event loop of the thread that is running.
     pub(crate) fn move_here(self) -> io::Result<Self> {
         Self::new(self.socket.into_inner())
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.get_ref().as_fd()
     }
 }
 

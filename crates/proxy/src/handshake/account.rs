@@ -97,6 +97,7 @@ mod tests {
             expiry: None,
             max_sessions: 0,
             max_sessions_global: 0,
+            login_status: 2,
             enrolled: true,
         }
     }

@@ -43,7 +43,7 @@ fn need(user: &str, generation: u64) -> Need {
     }
 }
 
-fn backend(need: &Need, place: Place) -> Backend {
+fn backend(need: &Need, place: Place) -> Box<Backend> {
     let (ours, _theirs) = UnixStream::pair().unwrap();
     Backend::on(
         Link::new(ours).unwrap(),
@@ -67,9 +67,9 @@ fn waits(offer: Offer) -> oneshot::Receiver<Grant> {
     }
 }
 
-fn has(grant: Grant) -> Backend {
+fn has(grant: Grant) -> Box<Backend> {
     match grant {
-        Grant::Backend(backend) => *backend,
+        Grant::Backend(backend) => backend,
         Grant::Open(_) => panic!("not a backend"),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dormouse_session::Session;
 use dormouse_wire::reply::{ErrPacket, OkPacket};
+use dormouse_wire::status::Status;
 use tracing::debug;
 
 use super::statement::Unready;
@@ -52,7 +53,8 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
         expired: has_expired(&admitted.account),
         state: Box::new(
             Session::new(admitted.schema.map(Into::into))
-                .with_collation(admitted.identity.collation),
+                .with_collation(admitted.identity.collation)
+                .with_status(Status(admitted.account.login_status)),
         ),
         identity: Arc::new(admitted.identity),
         membership: admitted.membership,

@@ -15,7 +15,6 @@ use dormouse_wire::text::TextOutcome;
 use super::statement::Unready;
 use super::taking::Incoming;
 use super::{Attendant, Over};
-use crate::backend::BackendError;
 use crate::refusal;
 
 impl Attendant {
@@ -153,21 +152,25 @@ impl Attendant {
     }
 
     async fn run_owed(&mut self, text: &[u8]) -> Result<dormouse_wire::status::Status, Unready> {
-        let Some(backend) = &mut self.backend else {
+        let Some(backend) = self.backend.take() else {
             return Err(Unready::Gone);
         };
-        match backend.ask(text).await {
-            Ok(TextOutcome::Ok(ok)) => Ok(ok.status),
-            Ok(TextOutcome::Err(error)) => {
+        let outcome = match backend.ask(text).await {
+            Ok((backend, outcome)) => {
+                self.backend = Some(backend);
+                outcome
+            }
+            Err(error) => {
+                self.broke(&error);
+                return Err(Unready::Gone);
+            }
+        };
+        match outcome {
+            TextOutcome::Ok(ok) => Ok(ok.status),
+            TextOutcome::Err(error) => {
                 Err(Unready::Lost(refusal::cannot_restore(text, &error.message)))
             }
-            Ok(TextOutcome::Rows { .. })
-            | Err(
-                BackendError::Gone(_)
-                | BackendError::Malformed(_)
-                | BackendError::Refused(_)
-                | BackendError::Restore { .. },
-            ) => {
+            TextOutcome::Rows { .. } => {
                 self.lose_backend();
                 Err(Unready::Gone)
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dormouse_session::Session;
 use dormouse_types::Transport;
 use dormouse_wire::login::ChangeUser;
+use dormouse_wire::status::Status;
 
 use super::taking::Incoming;
 use super::{Attendant, Over};
@@ -62,9 +63,7 @@ impl Attendant {
         let seq = io.seq();
 
         self.retire();
-        if self.backend.is_some() {
-            self.lose_backend();
-        }
+        self.lose_backend();
         self.lost.clear();
         self.limit_idle(self.idle_default);
         self.expired = has_expired(&account);
@@ -78,7 +77,9 @@ impl Attendant {
         self.never_wakes = identity.is_one_of(&self.shared.config.never_wakes);
         self.enrolled = account.enrolled;
         let schema = login.schema.filter(|schema| !schema.is_empty());
-        *self.state = Session::new(schema.map(Into::into)).with_collation(self.identity.collation);
+        *self.state = Session::new(schema.map(Into::into))
+            .with_collation(self.identity.collation)
+            .with_status(Status(account.login_status));
         match self.arrive().await {
             Ok(()) => {
                 let ok = self.ok();

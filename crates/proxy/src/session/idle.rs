@@ -36,38 +36,37 @@ impl Attendant {
     ) -> Result<ReplyEnd, Broken> {
         let limit = self.membership.handle.idle_limit.load(Ordering::Relaxed);
         let shown = self.set_timeout(limit.clamp(1, HIGHEST.into())).await;
-        shown.map_err(|_| Broken::Server {
-            unread: true,
-            delivered: false,
-        })?;
+        shown.map_err(|_| Broken::not_taken())?;
         let end = self.pass_through(incoming, statement).await?;
         match (self.hide_timeout(timeout).await, timeout) {
             (Ok(_), Timeout::SetsDefault) => self.limit_idle(self.idle_default),
             (Ok(Some(seconds)), _) => self.limit_idle(seconds),
             (Ok(None), _) => {}
             // the client has its answer; what was lost is told at the next statement
-            (Err(error), _) => {
-                tracing::debug!(%error, "a server went away");
-                self.lose_backend();
-            }
+            (Err(error), _) => self.broke(&error),
         }
         Ok(end)
     }
 
     async fn set_timeout(&mut self, seconds: u64) -> Result<(), BackendError> {
         let statement = format!("SET SESSION wait_timeout = {seconds}");
-        match &mut self.backend {
-            Some(backend) => backend.ask(statement.as_bytes()).await.map(|_| ()),
-            None => Ok(()),
-        }
+        self.ask(statement.as_bytes()).await.map(|_| ())
+    }
+
+    /// Asks its backend something of Dormouse's own.
+    async fn ask(&mut self, statement: &[u8]) -> Result<TextOutcome, BackendError> {
+        let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
+        let backend = self.backend.take().ok_or_else(gone)?;
+        let (backend, outcome) = backend.ask(statement).await?;
+        self.backend = Some(backend);
+        Ok(outcome)
     }
 
     /// What the session's value is now, if the statement may have changed it.
     async fn hide_timeout(&mut self, timeout: Timeout) -> Result<Option<u64>, BackendError> {
         let mut seconds = None;
         if timeout == Timeout::Sets
-            && let Some(backend) = &mut self.backend
-            && let TextOutcome::Rows { rows, .. } = backend.ask(b"SELECT @@wait_timeout").await?
+            && let TextOutcome::Rows { rows, .. } = self.ask(b"SELECT @@wait_timeout").await?
         {
             let value = rows.first().and_then(|row| row.first()?.as_deref());
             seconds = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());

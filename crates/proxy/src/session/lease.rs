@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use dormouse_session::Depth;
 use dormouse_types::Pooling;
+use dormouse_wire::reader::Malformed;
 use tokio::sync::oneshot;
 
 use super::statement::{MOMENT, Unready};
 use super::{Attendant, Over};
-use crate::backend::{Backend, BackendError, Schema};
+use crate::backend::{Backend, BackendError, Noise, Schema};
 use crate::directory::Lease;
 use crate::door::Pass;
 use crate::pool::{Counters, Grant, Need, Offer, Pool};
@@ -26,7 +27,7 @@ enum Short {
 }
 
 impl Attendant {
-    fn pool(&self) -> &Arc<Pool> {
+    pub(super) fn pool(&self) -> &Arc<Pool> {
         self.membership.database.pool()
     }
 
@@ -41,12 +42,12 @@ impl Attendant {
             Ok(grant) => grant,
             Err(unready) => return Ok(Err(unready)),
         };
-        let mut backend = match self.seat(pass, grant).await {
+        let backend = match self.seat(pass, grant).await {
             Ok(backend) => backend,
             Err(unready) => return Ok(Err(unready)),
         };
         match backend.assume(&self.state, missing).await {
-            Ok(()) => {
+            Ok(backend) => {
                 self.state.arrived();
                 self.hold(backend);
                 Ok(Ok(()))
@@ -55,14 +56,14 @@ impl Attendant {
             Err(BackendError::Restore { statement, error }) => Ok(Err(Unready::Lost(
                 refusal::cannot_restore(&statement, &error.message),
             ))),
-            Err(error @ (BackendError::Gone(_) | BackendError::Malformed(_))) => {
-                tracing::debug!(%error, "a server could not be reached");
+            Err(error) => {
+                self.broke(&error);
                 Ok(Err(Unready::Gone))
             }
         }
     }
 
-    fn hold(&mut self, backend: Backend) {
+    fn hold(&mut self, backend: Box<Backend>) {
         let handle = &self.membership.handle;
         handle.set_lease(Lease::Running);
         handle.thread.store(backend.thread, Ordering::SeqCst);
@@ -147,12 +148,20 @@ impl Attendant {
     }
 
     /// Turns a grant into a backend.
-    async fn seat(&mut self, pass: &Pass, grant: Grant) -> Result<Backend, Unready> {
+    async fn seat(&mut self, pass: &Pass, grant: Grant) -> Result<Box<Backend>, Unready> {
         let place = match grant {
-            Grant::Backend(backend) => {
-                Counters::count(&self.pool().counters().restores);
-                return (*backend).move_here().map_err(|_| Unready::Gone);
-            }
+            Grant::Backend(backend) => match backend.silence() {
+                Ok(()) => {
+                    Counters::count(&self.pool().counters().restores);
+                    return backend.move_here().map_err(|_| Unready::Gone);
+                }
+                Err(noise) => {
+                    if noise == Noise::Bytes {
+                        self.fault(Malformed("bytes on a connection between two commands"));
+                    }
+                    backend.close()
+                }
+            },
             Grant::Open(place) => place,
         };
         let mut opened = self.log_in(&pass.target).await;
@@ -180,8 +189,8 @@ impl Attendant {
             }
             Err(BackendError::Refused(error)) => Err(Unready::Refused(error)),
             Err(BackendError::Restore { error, .. }) => Err(Unready::Lost(error)),
-            Err(error @ (BackendError::Gone(_) | BackendError::Malformed(_))) => {
-                tracing::debug!(%error, "a server could not be reached");
+            Err(error) => {
+                self.broke(&error);
                 Err(Unready::Gone)
             }
         }

@@ -4,14 +4,16 @@ use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::framer::Prepared;
 use dormouse_wire::packet::{HEADER, write_packet};
+use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::status::Status;
 use dormouse_wire::stmt::{BulkView, ExecuteView, set_statement, statement_of};
 
 use super::statement::Unready;
 use super::taking::Incoming;
 use super::{Attendant, Over};
-use crate::backend::BackendError;
+use crate::backend::{Backend, BackendError};
 use crate::inbox::Bytes;
 use crate::refusal;
 
@@ -227,7 +229,7 @@ impl Attendant {
         };
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
         let same_context = statement.context == context;
-        let (Some(text), Some(backend)) = (text, &mut self.backend) else {
+        let (Some(text), Some(mut backend)) = (text, self.backend.take()) else {
             return Err(Unready::Lost(refusal::state_lost(&[
                 dormouse_session::Pin::PreparedText,
             ])));
@@ -235,28 +237,51 @@ impl Attendant {
         if same_context && let Some(shelved) = backend.shelf.take(&text, schema.as_ref()) {
             statement.backend = Some(shelved.id);
             statement.bound = shelved.types.is_some() && shelved.types == statement.types;
+            self.backend = Some(backend);
             return Ok(());
         }
         let elsewhere = schema.is_some() && schema != current;
         if elsewhere && current.is_none() {
             // from there no way leads back to none
+            self.backend = Some(backend);
             return Err(Unready::Refused(refusal::no_schema()));
         }
-        let gone = |_: BackendError| Unready::Gone;
-        if elsewhere && let Some(schema) = &schema {
-            let _dropped = backend.tell(Command::InitDb, schema).await.map_err(gone)?;
-        }
-        let prepared = backend.prepare(&text).await.map_err(gone)?;
-        if elsewhere && let Some(current) = &current {
-            let _dropped = backend.tell(Command::InitDb, current).await.map_err(gone)?;
-        }
-        let prepared = prepared.map_err(Unready::Refused)?;
+        let there = schema.filter(|_| elsewhere);
+        let back = current.filter(|_| elsewhere);
+        let prepared = match prepare_in(backend, &text, there.as_deref(), back.as_deref()).await {
+            Ok((backend, prepared)) => {
+                self.backend = Some(backend);
+                prepared.map_err(Unready::Refused)?
+            }
+            Err(error) => {
+                self.broke(&error);
+                return Err(Unready::Gone);
+            }
+        };
         if let Some(statement) = self.state.statements.get(id) {
             statement.backend = Some(prepared.statement);
             statement.bound = false;
         }
         Ok(())
     }
+}
+
+/// Prepares a text in one schema and comes back to another.
+async fn prepare_in(
+    mut backend: Box<Backend>,
+    text: &[u8],
+    there: Option<&[u8]>,
+    back: Option<&[u8]>,
+) -> Result<(Box<Backend>, Result<Prepared, ErrPacket>), BackendError> {
+    // either may have been dropped
+    if let Some(schema) = there {
+        (backend, _) = backend.tell(Command::InitDb, schema).await?;
+    }
+    let (mut backend, prepared) = backend.prepare(text).await?;
+    if let Some(schema) = back {
+        (backend, _) = backend.tell(Command::InitDb, schema).await?;
+    }
+    Ok((backend, prepared))
 }
 
 /// The parameter types in an execution, if it has any.

@@ -209,6 +209,8 @@ impl Attendant {
             ("waits", status.waits),
             ("waited_ms", status.waited_ms),
             ("lease_timeouts", status.timeouts),
+            ("departures", status.departures),
+            ("faults", status.faults),
             ("sleeping_answers", status.sleeping_answers),
             ("statements", status.carried.statements),
             ("bytes_in", status.carried.bytes_in),

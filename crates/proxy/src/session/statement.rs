@@ -1,6 +1,7 @@
 //! A command on its way to a server and its reply on the way back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dormouse_session::Pin;
@@ -15,16 +16,19 @@ use tokio::time::Instant;
 
 use super::taking::Incoming;
 use super::{Attendant, Edit, Over};
-use crate::backend::{Backend, BackendError, Connection, Identity, Schema};
+use crate::backend::{BackendError, Connection, Identity, Schema};
 use crate::directory::Lease;
 use crate::door::{Entry, Pass};
+use crate::pool::Counters;
 use crate::refusal;
-use crate::relay::{Broken, next_header, pass_on, relay};
-use crate::stream::write_all;
+use crate::relay::{Broken, pass_on, relay};
 
 /// Pause before asking again for a server that has just gone and whose death the plane has not
 /// seen yet.
 pub(super) const MOMENT: Duration = Duration::from_millis(5);
+
+/// How long a server may take to be told that a statement is to end.
+const END: Duration = Duration::from_secs(10);
 
 /// Why there is no usable backend.
 pub(super) enum Unready {
@@ -96,7 +100,20 @@ impl Attendant {
                     self.saw(&end);
                     return Ok(Some(end));
                 }
-                Err(Broken::Client) => return Err(Over),
+                Err(Broken::Client { running }) => {
+                    if running {
+                        self.end_statement(&pass).await;
+                    }
+                    return Err(Over);
+                }
+                Err(Broken::Fault { what, delivered }) => {
+                    self.fault(what);
+                    self.lose_backend();
+                    if delivered {
+                        return Err(Over);
+                    }
+                    return Err(self.end_with(&refusal::out_of_turn()).await);
+                }
                 Err(Broken::Server { unread: true, .. }) if incoming.is_whole() => {
                     self.lose_backend();
                 }
@@ -141,6 +158,19 @@ impl Attendant {
             self.reply_error(error).await?;
         }
         Ok(None)
+    }
+
+    /// Nobody waits for the statement any more: its server is told to end it. Closing the connection
+    /// does not tell a server that computes.
+    async fn end_statement(&mut self, pass: &Pass) {
+        let thread = self.membership.handle.thread.load(Ordering::SeqCst);
+        let name = &self.membership.database.name;
+        let ended = self.shared.plane.end_statement(name, &pass.target, thread);
+        if tokio::time::timeout(END, ended).await.is_err() {
+            tracing::warn!(database = %name, thread, "a statement whose client has left goes on");
+        }
+        Counters::count(&self.pool().counters().departures);
+        self.lose_backend();
     }
 
     /// The server ended while it had the command.
@@ -189,7 +219,7 @@ impl Attendant {
             return Ok(pass.ok_or_else(refusal::never_wakes));
         }
         let limits = &self.shared.config.limits;
-        let known = self.backend.as_ref().map(|backend| &backend.target);
+        let known = self.backend.as_deref().map(|backend| &backend.target);
         let amidst = || self.state.in_transaction() || !self.state.is_free();
         let door = &self.database().door;
         let mut receiver = match door.enter(known, amidst, limits.held_statements) {
@@ -267,9 +297,7 @@ impl Attendant {
 
     /// Gets a backend in place of one that is gone or was never there.
     async fn replace(&mut self, pass: &Pass) -> Result<Result<(), Unready>, Over> {
-        if self.backend.is_some() {
-            self.lose_backend();
-        }
+        self.lose_backend();
         match std::mem::take(&mut self.lost).as_slice() {
             [] => self.take_lease(pass, Schema::IfThere).await,
             [Pin::Transaction] => Ok(Err(Unready::Refused(refusal::transaction_lost()))),
@@ -287,7 +315,7 @@ impl Attendant {
             .plane
             .credential(target.instance, &self.identity.user);
         if self.enrolled {
-            match Backend::connect(target, &self.identity, credential).await {
+            match Connection::connect(target, &self.identity, credential).await {
                 Err(BackendError::Refused(error)) if error.code == 1045 => {}
                 done => return done,
             }
@@ -311,7 +339,7 @@ impl Attendant {
             }
             Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
         }
-        Backend::connect(target, &self.identity, credential).await
+        Connection::connect(target, &self.identity, credential).await
     }
 
     async fn exchange(
@@ -342,41 +370,33 @@ impl Attendant {
         if let Some(id) = statement {
             self.address(incoming, id);
         }
-        let (Some(backend), mut customer) = self.customer() else {
-            return Err(Broken::Server {
-                unread: true,
-                delivered: false,
-            });
+        let Some(mut backend) = self.backend.take() else {
+            return Err(Broken::not_taken());
         };
         let closing = backend.shelf.take_closing();
+        let mut speaking = backend.speak();
+        let mut customer = self.customer();
         let sent = if closing.is_empty() {
-            write_all(&mut backend.stream, &incoming.bytes, customer.write_timeout).await
+            speaking.send(&incoming.bytes, customer.write_timeout).await
         } else {
             let bytes = [&closings(&closing), &*incoming.bytes].concat();
-            write_all(&mut backend.stream, &bytes, customer.write_timeout).await
+            speaking.send(&bytes, customer.write_timeout).await
         };
-        // a command that was not taken whole was not run
-        sent.map_err(|_| Broken::Server {
-            unread: true,
-            delivered: false,
-        })?;
-        if !incoming.is_whole() {
-            pass_on(backend, &mut customer, incoming.left).await?;
-            let mut continues = incoming.continues;
-            let mut seq = 0_u8;
-            while continues {
-                let header = next_header(&mut customer).await?;
-                seq = seq.wrapping_add(1);
-                customer.inbox.number(seq);
-                pass_on(backend, &mut customer, HEADER + header.len).await?;
-                continues = header.continues();
-            }
-        }
-        if kind == ReplyKind::None {
-            return Ok(ReplyEnd::default());
-        }
+        sent.map_err(|_| Broken::not_taken())?;
+        let seq = if incoming.is_whole() {
+            0
+        } else {
+            let (left, continues) = (incoming.left, incoming.continues);
+            pass_on(&mut speaking, &mut customer, left, continues).await?
+        };
+        let mut listening = speaking.sent(kind, seq);
         let renamed = statement.filter(|_| kind == ReplyKind::Prepare);
-        relay(backend, &mut customer, kind, renamed).await
+        let end = match kind {
+            ReplyKind::None => ReplyEnd::default(),
+            _ => relay(&mut listening, &mut customer, renamed).await?,
+        };
+        self.backend = listening.rest();
+        Ok(end)
     }
 
     /// Sends a query whose answer is short, and changes what only Dormouse knows better.
@@ -385,27 +405,40 @@ impl Attendant {
         incoming: &Incoming,
         edit: &Edit,
     ) -> Result<ReplyEnd, Broken> {
-        let broken = Broken::Server {
-            unread: false,
-            delivered: false,
-        };
         let tracking = self.tracking();
-        let Some(backend) = &mut self.backend else {
-            return Err(broken);
+        let Some(backend) = self.backend.take() else {
+            return Err(Broken::not_taken());
         };
         let capabilities = backend.capabilities;
-        let (reply, end) = backend
-            .reply_to(&incoming.bytes, tracking)
-            .await
-            .map_err(|_| broken)?;
-        let edited = match edit {
-            Edit::Row(values) => replace_row(&reply, values, capabilities),
-            Edit::Processes => edit_rows(&reply, capabilities, |rows| Some(self.processes(rows))),
+        let (backend, reply) = match backend.reply_to(&incoming.bytes, tracking).await {
+            Ok(answered) => answered,
+            Err(BackendError::Malformed(what)) => {
+                let delivered = false;
+                return Err(Broken::Fault { what, delivered });
+            }
+            Err(_) => {
+                return Err(Broken::Server {
+                    unread: false,
+                    delivered: false,
+                });
+            }
         };
-        self.send_packets(edited.as_ref().unwrap_or(&reply))
-            .await
-            .map_err(|_| Broken::Client)?;
-        Ok(end)
+        self.backend = Some(backend);
+        let sent = if reply.whole {
+            let edited = match edit {
+                Edit::Row(values) => replace_row(&reply.bytes, values, capabilities),
+                Edit::Processes => {
+                    let edited = |rows| Some(self.processes(rows));
+                    edit_rows(&reply.bytes, capabilities, edited)
+                }
+            };
+            self.send_packets(edited.as_ref().unwrap_or(&reply.bytes))
+                .await
+        } else {
+            self.reply_error(&refusal::too_long_to_edit()).await
+        };
+        sent.map_err(|Over| Broken::Client { running: false })?;
+        Ok(reply.end)
     }
 
     /// Notes what the end of a reply says of the session.

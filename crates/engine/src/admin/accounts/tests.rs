@@ -8,6 +8,7 @@ const NEVER: Rules = Rules {
     turns_away: false,
     socket_names: true,
     sessions: 9,
+    login_status: Status::AUTOCOMMIT,
 };
 
 /// Verifiers in short form, and the account's flags.
@@ -119,6 +120,7 @@ fn a_password_expires_when_the_server_says_so() {
         turns_away: true,
         socket_names: false,
         sessions: 0,
+        login_status: Status::AUTOCOMMIT,
     };
     for (json, server, at) in [
         (r#"{"password_last_changed":1000}"#, NEVER, None),
@@ -178,5 +180,17 @@ fn the_name_behind_a_socket_account_counts_where_the_server_heeds_it() {
             account.verifiers,
             [Verifier::UnixSocket(expected.to_owned())]
         );
+    }
+}
+
+#[test]
+fn a_login_is_told_how_the_server_would_read_its_texts_and_when_it_commits() {
+    for (autocommit, sql_mode, expected) in [
+        ("1", "STRICT_TRANS_TABLES,ANSI_QUOTES", 0x8002),
+        ("0", "", 0),
+        ("1", "NO_BACKSLASH_ESCAPES", 0x0202),
+        ("1", "NO_ENGINE_SUBSTITUTION", 0x0002),
+    ] {
+        assert_eq!(login_status(autocommit, sql_mode), Status(expected));
     }
 }

@@ -1,0 +1,121 @@
+//! Connecting to a server and logging in as the client's user.
+
+use std::net::IpAddr;
+
+use dormouse_types::Target;
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::client::{ClientConfig, ClientLogin, LoginError, LoginStep};
+use dormouse_wire::packet::PacketBuffer;
+use dormouse_wire::reader::Malformed;
+use dormouse_wire::status::Status;
+use tokio::io::AsyncReadExt;
+
+use super::identity::wanted;
+use super::{BackendError, Identity, LONGEST_ANSWER, Link, PATIENCE, secure};
+use crate::refusal;
+use crate::stream::{Peer, within, write_all};
+
+/// A connection to a server, logged in.
+pub(crate) struct Connection {
+    pub(super) link: Link,
+    pub(super) thread: u32,
+    pub(super) capabilities: Capabilities,
+    /// The status flags of the login's answer.
+    pub(super) status: Status,
+}
+
+impl Connection {
+    /// Connects and logs in.
+    pub(crate) async fn connect(
+        target: &Target,
+        identity: &Identity,
+        credential: [u8; 20],
+    ) -> Result<Self, BackendError> {
+        let mut link = within(PATIENCE, Link::connect(&target.socket)).await?;
+        if let Some(header) = proxy_header(&identity.peer) {
+            write_all(&mut link, &header, PATIENCE).await?;
+        }
+        let mut login = ClientLogin::new(ClientConfig {
+            capabilities: wanted(identity.capabilities).set(Capabilities::SSL, identity.tls),
+            collation: identity.collation,
+            max_packet: identity.max_packet,
+            user: identity.user.clone().into_bytes(),
+            stage1: Some(credential),
+            schema: None,
+            attributes: identity.attributes.clone(),
+        });
+        let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+        loop {
+            let (seq, payload) = next_packet(&mut link, &mut packets).await?;
+            match login.on_payload(seq, &payload) {
+                Ok(LoginStep::Send(bytes)) => write_all(&mut link, &bytes, PATIENCE).await?,
+                Ok(LoginStep::Secure(bytes)) => {
+                    write_all(&mut link, &bytes, PATIENCE).await?;
+                    link = within(PATIENCE, secure::secure(link)).await?;
+                    let bytes = login.secured().map_err(std::io::Error::other)?;
+                    write_all(&mut link, &bytes, PATIENCE).await?;
+                }
+                Ok(LoginStep::Done {
+                    ok,
+                    capabilities,
+                    connection_id,
+                    ..
+                }) => {
+                    if !packets.is_empty() {
+                        return Err(Malformed("bytes behind a login's answer").into());
+                    }
+                    return Ok(Self {
+                        link,
+                        thread: connection_id,
+                        capabilities,
+                        status: ok.status,
+                    });
+                }
+                Err(LoginError::Refused(error)) => return Err(BackendError::Refused(error)),
+                Err(LoginError::Malformed(malformed)) => return Err(malformed.into()),
+                Err(LoginError::NoTls) => {
+                    return Err(BackendError::Refused(refusal::server_without_tls(
+                        &identity.user,
+                    )));
+                }
+            }
+        }
+    }
+}
+
+/// The PROXY protocol's line (version 1, haproxy.org "The PROXY protocol" §2.1) that tells the
+/// server where the client is, so that accounts bound to hosts work.
+fn proxy_header(peer: &Peer) -> Option<Vec<u8>> {
+    let Peer::Tcp { from, to } = peer else {
+        return None;
+    };
+    let (source, target) = (from.ip().to_canonical(), to.ip().to_canonical());
+    let family = match (source, target) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => "TCP4",
+        _ => "TCP6",
+    };
+    let line = format!(
+        "PROXY {family} {source} {target} {} {}\r\n",
+        from.port(),
+        to.port()
+    );
+    Some(line.into_bytes())
+}
+
+async fn next_packet(
+    link: &mut Link,
+    packets: &mut PacketBuffer,
+) -> Result<(u8, Vec<u8>), BackendError> {
+    loop {
+        match packets.next() {
+            Ok(Some(packet)) => return Ok(packet),
+            Ok(None) => {}
+            Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
+        }
+        let mut bytes = Vec::with_capacity(4096);
+        if within(PATIENCE, link.read_buf(&mut bytes)).await? == 0 {
+            return Err(BackendError::Gone(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        packets.push(&bytes);
+    }
+}

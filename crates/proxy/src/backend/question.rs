@@ -1,0 +1,172 @@
+//! What Dormouse itself asks of a server over a backend, in the session's name.
+//!
+//! Each takes the backend and gives it back with the answer; on an error it is closed.
+
+use dormouse_session::{Answer, Probe, Question};
+use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::framer::Prepared;
+use dormouse_wire::packet::{HEADER, PacketBuffer, write_packet};
+use dormouse_wire::reader::Malformed;
+use dormouse_wire::reply::{ErrPacket, Tracking};
+use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
+
+use super::line::{Listening, Reply};
+use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE};
+
+/// The backend and what it was asked for.
+type Answered<T> = Result<(Box<Backend>, T), BackendError>;
+
+impl Backend {
+    /// Sends a command of our own.
+    async fn say(
+        self: Box<Self>,
+        command: Command,
+        argument: &[u8],
+    ) -> Result<Listening, BackendError> {
+        let mut packet = Vec::with_capacity(argument.len() + HEADER + 1);
+        write_packet(&mut packet, 0, &[&[command as u8], argument].concat());
+        let mut speaking = self.speak();
+        speaking.send(&packet, PATIENCE).await?;
+        Ok(speaking.sent(command.reply(), 0))
+    }
+
+    /// Asks one question and reads its whole answer.
+    pub(crate) async fn ask(self: Box<Self>, statement: &[u8]) -> Answered<TextOutcome> {
+        let mut listening = self.say(Command::Query, statement).await?;
+        let reply = listening.reply(Tracking::All).await?;
+        let outcome = listening.outcome_of(&reply)?;
+        listening.answered(outcome)
+    }
+
+    /// Sends a command whose answer is one OK, EOF or ERR packet.
+    pub(crate) async fn tell(
+        self: Box<Self>,
+        command: Command,
+        argument: &[u8],
+    ) -> Answered<Option<ErrPacket>> {
+        let mut listening = self.say(command, argument).await?;
+        let error = listening.reply(Tracking::All).await?.error()?;
+        listening.answered(error)
+    }
+
+    /// Prepares a statement once more.
+    pub(crate) async fn prepare(
+        self: Box<Self>,
+        text: &[u8],
+    ) -> Answered<Result<Prepared, ErrPacket>> {
+        let mut listening = self.say(Command::StmtPrepare, text).await?;
+        let reply = listening.reply(Tracking::All).await?;
+        let prepared = match (reply.end.prepared, reply.error()?) {
+            (Some(prepared), _) => Ok(prepared),
+            (None, Some(error)) => Err(error),
+            (None, None) => return Err(Malformed("a prepare without a statement").into()),
+        };
+        listening.answered(prepared)
+    }
+
+    /// Whether a transaction is open, by the server's own word.
+    pub(crate) async fn in_transaction(self: Box<Self>) -> Answered<bool> {
+        let (backend, outcome) = self.ask(b"SELECT @@in_transaction").await?;
+        let open = match outcome {
+            TextOutcome::Rows { rows, .. } => rows
+                .first()
+                .and_then(|row| row.first())
+                .is_none_or(|value| value.as_deref() != Some(b"0")),
+            TextOutcome::Ok(_) | TextOutcome::Err(_) => true,
+        };
+        Ok((backend, open))
+    }
+
+    /// Asks the questions of a probe, each batch in one round trip.
+    pub(crate) async fn probe(
+        mut self: Box<Self>,
+        probe: &mut Probe,
+    ) -> Result<Box<Self>, BackendError> {
+        loop {
+            let questions = probe.questions();
+            if questions.is_empty() {
+                return Ok(self);
+            }
+            let mut bytes = Vec::new();
+            for question in &questions {
+                let (Question::Rows(text) | Question::Raw(text)) = question;
+                write_packet(&mut bytes, 0, &[&[Command::Query as u8], &**text].concat());
+            }
+            let mut speaking = self.speak();
+            speaking.send(&bytes, PATIENCE).await?;
+            let mut listening = speaking.sent_all(questions.iter().map(|_| ReplyKind::ResultSet));
+            let mut answers = Vec::with_capacity(questions.len());
+            for question in &questions {
+                let reply = listening.reply(Tracking::All).await?;
+                answers.push(listening.answer(question, reply)?);
+            }
+            self = listening.answered(())?.0;
+            probe.answers(answers);
+        }
+    }
+
+    /// Runs a statement, given as its packet, and returns the packets of its reply, for a client that
+    /// is told so much of changes in its session, and what their end says.
+    pub(crate) async fn reply_to(
+        self: Box<Self>,
+        command: &[u8],
+        tracking: Tracking,
+    ) -> Answered<Reply> {
+        let mut speaking = self.speak();
+        speaking.send(command, PATIENCE).await?;
+        let mut listening = speaking.sent(ReplyKind::ResultSet, 0);
+        let reply = listening.reply(tracking).await?;
+        listening.answered(reply)
+    }
+}
+
+impl Listening {
+    /// The backend, with what was read from it.
+    pub(super) fn answered<T>(self, answer: T) -> Answered<T> {
+        match self.rest() {
+            Some(backend) => Ok((backend, answer)),
+            None => Err(Malformed("an answer without its end").into()),
+        }
+    }
+
+    /// What a reply to a statement says.
+    pub(super) fn outcome_of(&self, reply: &Reply) -> Result<TextOutcome, BackendError> {
+        if !reply.whole {
+            return Err(BackendError::TooLong);
+        }
+        let mut answer = TextResultSet::new(self.capabilities(), Limits::default());
+        let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+        packets.push(&reply.bytes);
+        while let Ok(Some((_, payload))) = packets.next() {
+            match answer.on_payload(&payload) {
+                Ok(Some(outcome)) if !answer.expects_more() => return Ok(outcome),
+                Ok(_) => {}
+                Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
+            }
+        }
+        Err(Malformed("a result without its end").into())
+    }
+
+    /// The answer to a question of a probe. One that is too long is none.
+    fn answer(&self, question: &Question, reply: Reply) -> Result<Answer, BackendError> {
+        if !reply.whole {
+            return Ok(Answer::Refused);
+        }
+        Ok(match question {
+            Question::Rows(_) => match self.outcome_of(&reply)? {
+                TextOutcome::Rows { rows, .. } => Answer::Rows(rows),
+                TextOutcome::Ok(_) | TextOutcome::Err(_) => Answer::Refused,
+            },
+            Question::Raw(_) => Answer::Raw(reply.bytes),
+        })
+    }
+}
+
+impl Reply {
+    /// The error, if that is all it is.
+    pub(super) fn error(&self) -> Result<Option<ErrPacket>, Malformed> {
+        let payload = self.bytes.get(HEADER..).unwrap_or_default();
+        let failed = self.end.error.is_some();
+        failed.then(|| ErrPacket::parse(payload)).transpose()
+    }
+}
