@@ -1,7 +1,10 @@
 //! A client that speaks the protocol packet by packet, so that a test can also speak it wrongly.
 
+mod zip;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +19,7 @@ use dormouse_wire::packet::{HEADER, Header, write_packet};
 use dormouse_wire::reply::{ErrPacket, OkPacket};
 use dormouse_wire::status::Status;
 use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A connection to a server or to Dormouse.
 pub struct Client {
@@ -35,17 +39,62 @@ pub struct Client {
 
 trait Stream: Read + Write + Send {
     fn finish_sending(&self) -> io::Result<()>;
+
+    /// From now on closing it tells the other side nothing but that it was reset.
+    fn reset_on_close(&self) -> io::Result<()>;
+
+    /// Waits, without reading, until the other side has closed it.
+    fn is_cut_within(&self, time: Duration) -> bool;
+
+    /// A command's packets as this stream carries them.
+    fn packed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
+    }
+
+    /// Sends what [`packed`](Self::packed) has made, or a part of it.
+    fn write_packed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+}
+
+fn reset_on_close(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_linger(
+        socket,
+        Some(Duration::ZERO),
+    )?)
+}
+
+fn is_cut_within(socket: impl AsFd, time: Duration) -> bool {
+    let mut sockets = [PollFd::new(&socket, PollFlags::RDHUP)];
+    let time = Timespec::try_from(time).expect("seconds");
+    poll(&mut sockets, Some(&time)).is_ok_and(|n| n > 0)
 }
 
 impl Stream for TcpStream {
     fn finish_sending(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        reset_on_close(self)
+    }
+
+    fn is_cut_within(&self, time: Duration) -> bool {
+        is_cut_within(self, time)
+    }
 }
 
 impl Stream for UnixStream {
     fn finish_sending(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        reset_on_close(self)
+    }
+
+    fn is_cut_within(&self, time: Duration) -> bool {
+        is_cut_within(self, time)
     }
 }
 
@@ -54,6 +103,14 @@ type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 impl Stream for Tls {
     fn finish_sending(&self) -> io::Result<()> {
         self.sock.shutdown(Shutdown::Write)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        reset_on_close(&self.sock)
+    }
+
+    fn is_cut_within(&self, time: Duration) -> bool {
+        is_cut_within(&self.sock, time)
     }
 }
 
@@ -140,6 +197,14 @@ impl Client {
         client.capabilities = capabilities;
         client.seq = seq;
         client
+    }
+
+    /// From here on both sides speak the compressed protocol; the login must have offered it
+    /// ([`capabilities`](Self::capabilities)).
+    pub fn compress(&mut self) {
+        let nothing: Box<dyn Stream> = Box::new(UnixStream::pair().expect("a pair").0);
+        let inner = std::mem::replace(&mut self.stream, nothing);
+        self.stream = Box::new(zip::Zip::new(inner));
     }
 
     /// Connects by TCP and reads nothing.
@@ -319,6 +384,39 @@ impl Client {
     /// The other side has closed.
     pub fn finish_sending(&self) -> io::Result<()> {
         self.stream.finish_sending()
+    }
+
+    /// A command's packets as the connection carries them; a part of them is a part of a command.
+    pub fn packed(&mut self, packets: &[u8]) -> Vec<u8> {
+        self.stream.packed(packets)
+    }
+
+    /// Sends such a part.
+    ///
+    /// # Errors
+    /// The other side has closed.
+    pub fn send_packed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_packed(bytes)
+    }
+
+    /// Receives some bytes of what the other side says; none if it has closed.
+    ///
+    /// # Errors
+    /// The other side has gone, or says nothing for a minute.
+    pub fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(room)
+    }
+
+    /// From now on closing the connection resets it.
+    pub fn reset_on_close(&self) {
+        // a socket that the other side has closed has nothing to reset
+        let _ = self.stream.reset_on_close();
+    }
+
+    /// Waits, without reading, until the other side has closed the connection.
+    #[must_use]
+    pub fn is_cut_within(&self, time: Duration) -> bool {
+        self.stream.is_cut_within(time)
     }
 
     /// Receives one packet.
