@@ -267,7 +267,7 @@ impl Default for Limits {
             databases: 20_000,
             connections_per_database: 10_000,
             connections_per_address: 10_000,
-            handshakes: 1_000,
+            handshakes: 10_000,
             handshake_timeout: Span(Duration::from_secs(10)),
             failed_logins_per_minute: 100,
             held_statements: 10_000,

@@ -5,11 +5,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -340,9 +342,30 @@ async fn out_of_breath(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
+/// When a client that says nothing is asked whether it is still there, and how often again, before it
+/// counts as gone: two minutes in all, where a machine or a network has vanished without a word.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
+
+/// As long a queue as the kernel gives (`somaxconn`). A client whose place in it is lost believes that
+/// it is connected, and waits for a greeting: the server speaks first.
+fn lengthen_queue(listener: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::listen(listener, i32::MAX)?)
+}
+
+/// Accepted sockets take this over from the listening one (`tcp(7)`).
+fn keep_alive(listener: &impl AsFd) -> io::Result<()> {
+    let (idle, interval, count) = KEEPALIVE;
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, idle)?;
+    sockopt::set_tcp_keepintvl(listener, interval)?;
+    Ok(sockopt::set_tcp_keepcnt(listener, count)?)
+}
+
 fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
     let listen = |address: SocketAddr| {
         let listener = std::net::TcpListener::bind(address)?;
+        lengthen_queue(&listener)?;
+        keep_alive(&listener)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
@@ -356,6 +379,7 @@ fn bind_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, StartError
             std::fs::remove_file(path)?;
         }
         let listener = std::os::unix::net::UnixListener::bind(path)?;
+        lengthen_queue(&listener)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
     };

@@ -99,7 +99,7 @@ impl Default for Limits {
         Self {
             connections_per_database: 10_000,
             connections_per_address: 10_000,
-            handshakes: 1_000,
+            handshakes: 10_000,
             failed_logins_per_minute: 100,
             handshake_timeout: Duration::from_secs(10),
             held_statements: 10_000,
