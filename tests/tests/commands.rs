@@ -293,14 +293,38 @@ fn a_session_can_change_its_user_and_be_reset_also_asleep() {
         change_user(&mut client, "admin", &who.password, None).ok();
         assert_eq!(client.query("SELECT CURRENT_USER()").value(), "admin@%");
     }
-    assert_eq!(
-        change_user(&mut client, "joe", "wrong", None).err().code,
-        1045
-    );
-    assert!(
-        client.ping().is_err(),
-        "the connection stayed open after a refused change of user"
-    );
+}
+
+#[test]
+fn a_refused_change_of_user_wipes_the_session_and_leaves_it_to_who_had_it() {
+    let (dormouse, who) = shop();
+    let mut client = Client::tcp(dormouse.address());
+    client.login(&who.user, &who.password, Some("app")).ok();
+    for asleep in [false, true] {
+        client.query("SET @a = 1, time_zone = '+05:00'").ok();
+        if asleep {
+            nap(&dormouse, "park");
+        }
+        let refused = change_user(&mut client, "admin", "wrong", None).err();
+        assert_eq!(refused.code, 1045, "{}", refused.message);
+        let left = "SELECT CONCAT_WS('|', CURRENT_USER(), DATABASE(), COALESCE(@a, 'gone'), @@time_zone) \
+                    FROM DUAL WHERE 1";
+        assert_eq!(client.query(left).value(), "admin@%|app|gone|SYSTEM");
+    }
+    let code = |client: &mut Client| change_user(client, "admin", "wrong", None).err().code;
+    assert_eq!([(); 3].map(|()| code(&mut client)), [1045, 1047, 1047]);
+    // a server would not take the right one either any more
+    assert_eq!(client.query("SELECT 1 FROM DUAL WHERE 1").value(), "1");
+}
+
+#[test]
+fn a_client_with_another_character_set_is_ended_by_a_refused_change_of_user() {
+    let (dormouse, who) = shop();
+    let mut client = dormouse.connect(&who);
+    client.query("SET NAMES latin1").ok();
+    let refused = change_user(&mut client, "admin", "wrong", None).err();
+    assert_eq!(refused.code, 1045, "it is told first");
+    assert!(client.ping().is_err(), "which character set would it have?");
 }
 
 fn change_user(client: &mut Client, user: &str, password: &str, schema: Option<&str>) -> Reply {

@@ -76,6 +76,8 @@ pub(crate) struct Attendant {
     /// Whether the door counts a transaction of ours.
     counted_transaction: bool,
     salt: [u8; 20],
+    /// How often `COM_CHANGE_USER` has been refused since it last was not.
+    change_refusals: u8,
     /// How many seconds it may be idle unless it sets `wait_timeout`.
     idle_default: u64,
     /// What the statement about to run has to do with `wait_timeout`.

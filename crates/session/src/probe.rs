@@ -392,6 +392,16 @@ pub struct Captured {
 }
 
 impl Captured {
+    /// What of it a refused change of user leaves.
+    pub(crate) fn wiped(self, schema: Option<Arc<[u8]>>) -> Self {
+        Self {
+            schema,
+            variables: Vec::new(),
+            user_variables: Vec::new(),
+            ..self
+        }
+    }
+
     pub(crate) fn is_double_bytes(&self) -> bool {
         crate::effects::names_double_bytes(self.client_charset.as_bytes())
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use dormouse_wire::status::Status;
 
 use crate::aftermath::Aftermath;
-use crate::effects::Effects;
+use crate::effects::{self, Effects};
 use crate::locks::Locks;
 use crate::pin::Pin;
 use crate::probe::Captured;
@@ -320,6 +320,19 @@ impl Session {
             }),
             ..Self::new(self.schema.take()).with_status(self.login_status)
         };
+    }
+
+    /// A change of user was refused, and the backend is gone: all is wiped as by a reset but for the
+    /// schema, the role and the character sets (`sql/sql_parse.cc`, `COM_CHANGE_USER`). Says whether
+    /// these are known without asking a server.
+    pub fn change_refused(&mut self) -> bool {
+        let captured = self.captured.take();
+        let sets = |text: &[u8]| effects::may_change_parsing(text);
+        let known = !self.outlasts_reset() && !self.log.iter().any(|text| sets(text));
+        self.reset();
+        let schema = self.schema.clone();
+        self.captured = captured.map(|captured| Box::new(captured.wiped(schema)));
+        known
     }
 }
 

@@ -66,6 +66,7 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
         edit: None,
         counted_transaction: false,
         salt: admitted.salt,
+        change_refusals: 0,
         idle_default,
         timeout: None,
         shared,

@@ -2,6 +2,7 @@
 //! it wakes nobody; the backend is left and a new one taken when a statement needs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_session::Session;
 use dormouse_types::Transport;
@@ -15,10 +16,41 @@ use crate::handshake::prove::{Claim, Proof, has_expired, prove};
 use crate::handshake::{PacketIo, Rejected, sessions_of};
 use crate::refusal;
 
+/// How often a session may be refused before the command is unknown to it (`sql/sql_parse.cc`,
+/// `COM_CHANGE_USER`).
+const MOST_REFUSALS: u8 = 3;
+
+/// How long a server waits before it refuses.
+const RELUCTANCE: Duration = Duration::from_secs(1);
+
 impl Attendant {
+    /// The user stays who they were, and what the session has set up is gone.
+    fn change_refused(&mut self) -> Result<(), Over> {
+        self.change_refusals += 1;
+        self.drop_state();
+        // where the character set would be another than the client believes, it is not to go on
+        if self.state.change_refused() {
+            Ok(())
+        } else {
+            Err(Over)
+        }
+    }
+
+    /// Leaves the backend; what it held is not missed.
+    fn drop_state(&mut self) {
+        self.retire();
+        self.lose_backend();
+        self.lost.clear();
+        self.limit_idle(self.idle_default);
+    }
+
     pub(super) async fn change_user(&mut self, incoming: Incoming) -> Result<(), Over> {
         if !incoming.is_whole() {
             return Err(Over);
+        }
+        if self.change_refusals >= MOST_REFUSALS {
+            tokio::time::sleep(RELUCTANCE).await;
+            return self.reply_error(&refusal::unknown_command()).await;
         }
         let Ok(login) = ChangeUser::parse(incoming.argument(), self.identity.capabilities) else {
             return Err(self.end_with(&refusal::malformed()).await);
@@ -41,10 +73,11 @@ impl Attendant {
         let proof = tokio::time::timeout(timeout, prove(&self.shared, &mut io, claim)).await;
         let account = match proof {
             Ok(Ok(Proof::Given(account))) => account,
-            // the server would stay with the old user and its state wiped; ending is safer
             Ok(Ok(Proof::Missing(error)) | Err(Rejected::With(error))) => {
+                // as long as a server waits, so that nobody can try many passwords
+                tokio::time::sleep(RELUCTANCE).await;
                 io.refuse(&error).await;
-                return Err(Over);
+                return self.change_refused();
             }
             Ok(Err(Rejected::Silently)) | Err(_) => return Err(Over),
         };
@@ -58,14 +91,12 @@ impl Attendant {
         {
             io.refuse(&refusal::too_many_of_account(user, &account))
                 .await;
-            return Err(Over);
+            return self.change_refused();
         }
         let seq = io.seq();
 
-        self.retire();
-        self.lose_backend();
-        self.lost.clear();
-        self.limit_idle(self.idle_default);
+        self.change_refusals = 0;
+        self.drop_state();
         self.expired = has_expired(&account);
         let identity = Arc::make_mut(&mut self.identity);
         user.clone_into(&mut identity.user);

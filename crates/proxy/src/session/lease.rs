@@ -17,6 +17,7 @@ use crate::directory::Lease;
 use crate::door::Pass;
 use crate::pool::{Counters, Grant, Need, Offer, Pool};
 use crate::refusal;
+use crate::stream::Departed;
 
 /// Why a session that waited for a lease has none.
 enum Short {
@@ -136,15 +137,17 @@ impl Attendant {
                 order = poll_fn(|cx| handle.mailbox.poll_next(cx)) => {
                     Box::pin(self.obey(order)).await?;
                 }
-                () = door.closes() => break Short::Door,
-                () = &mut deadline => break Short::Time,
+                () = door.closes() => break Some(Short::Door),
+                () = &mut deadline => break Some(Short::Time),
+                // nobody waits for it any more
+                Departed = self.client.departure() => break None,
             }
         };
         receiver.close();
         // it may have come in this very moment
         let grant = receiver.try_recv();
         self.pool().gave_up();
-        Ok(grant.map_err(|_| short))
+        short.map(|short| grant.map_err(|_| short)).ok_or(Over)
     }
 
     /// Turns a grant into a backend.

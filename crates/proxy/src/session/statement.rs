@@ -22,6 +22,7 @@ use crate::door::{Entry, Pass};
 use crate::pool::Counters;
 use crate::refusal;
 use crate::relay::{Broken, pass_on, relay};
+use crate::stream::Departed;
 
 /// Pause before asking again for a server that has just gone and whose death the plane has not
 /// seen yet.
@@ -249,6 +250,8 @@ impl Attendant {
                     Box::pin(self.obey(order)).await?;
                 }
                 () = &mut deadline => return Ok(Err(refusal::hold_timeout(limit.as_secs()))),
+                // nobody waits for it any more
+                Departed = self.client.departure() => return Err(Over),
             }
         }
     }
