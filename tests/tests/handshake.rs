@@ -353,3 +353,63 @@ fn garbage_after_the_login_ends_the_connection_and_nothing_else() {
         "1"
     );
 }
+
+/// The status flags that a login is answered with.
+fn login_status(dormouse: &Dormouse, who: &Created) -> (Client, u16) {
+    let mut client = Client::tcp(dormouse.address());
+    let ok = client.login(&who.user, &who.password, None).ok();
+    (client, ok.status.0)
+}
+
+#[test]
+fn a_login_is_told_what_the_server_says_now_and_gets_what_it_was_told() {
+    let dormouse = Dormouse::start_with(
+        "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[pool]\nbackends_max = 1\n",
+    );
+    let who = dormouse.create("shop", &[]);
+    let mut owner = dormouse.connect(&who);
+    owner
+        .query("CREATE TABLE mysql.ac (i INT) ENGINE=InnoDB")
+        .ok();
+    let set = "SET GLOBAL autocommit = 0, GLOBAL sql_mode = 'ANSI_QUOTES'";
+    let has =
+        "SELECT CONCAT(@@autocommit + 0, @@sql_mode) FROM mysql.ac RIGHT JOIN (SELECT 1) one ON 1";
+    for sleep in [None, Some("suspend"), Some("park")] {
+        if let Some(order) = sleep {
+            let _ = dormouse.json(&[order, "shop"]);
+        }
+        let (mut before, status) = login_status(&dormouse, &who);
+        assert_eq!(status, 0x0002, "{sleep:?}");
+        assert_eq!(
+            before
+                .query("SELECT @@autocommit FROM DUAL WHERE 1")
+                .value(),
+            "1"
+        );
+
+        owner.query(set).ok();
+        if let Some(order) = sleep {
+            let _ = dormouse.json(&[order, "shop"]);
+        }
+        // the only backend there is was opened before
+        let (mut after, status) = login_status(&dormouse, &who);
+        assert_eq!(status, 0x8000, "{sleep:?}");
+        assert_eq!(after.query(has).value(), "0ANSI_QUOTES", "{sleep:?}");
+        after.query("INSERT INTO mysql.ac VALUES (1)").ok();
+        drop(after);
+        let count = "SELECT COUNT(*) FROM mysql.ac WHERE 1";
+        assert_eq!(
+            before.query(count).value(),
+            "0",
+            "it was told that nothing is committed"
+        );
+        // who was told otherwise is not
+        before.query("INSERT INTO mysql.ac VALUES (2)").ok();
+        drop(before);
+        assert_eq!(owner.query(count).value(), "1", "{sleep:?}");
+        owner.query("DELETE FROM mysql.ac").ok();
+        owner
+            .query("SET GLOBAL autocommit = 1, GLOBAL sql_mode = ''")
+            .ok();
+    }
+}

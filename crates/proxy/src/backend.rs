@@ -85,12 +85,14 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// A backend that nobody has used yet.
+    /// A backend that nobody has used yet; before it began to log in, global variables had been set so
+    /// many times.
     pub(crate) fn new(
         connection: Connection,
         target: &Arc<Target>,
         identity: &Arc<Identity>,
         place: Place,
+        globals: u64,
     ) -> Box<Self> {
         Box::new(Self {
             line: Line::new(connection.link),
@@ -100,7 +102,7 @@ impl Backend {
             capabilities: connection.capabilities,
             place,
             shelf: Shelf::default(),
-            residue: Residue::of_login(connection.status),
+            residue: Residue::of_login(connection.status, globals),
             worker: std::thread::current().id(),
         })
     }
@@ -119,7 +121,8 @@ impl Backend {
             capabilities: identity.capabilities,
             status: dormouse_wire::status::Status::AUTOCOMMIT,
         };
-        Self::new(connection, target, identity, place)
+        let globals = place.globals();
+        Self::new(connection, target, identity, place, globals)
     }
 
     /// Closes it; its place stays taken.

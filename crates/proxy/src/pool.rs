@@ -30,6 +30,8 @@ pub(crate) struct Pool {
     limits: PoolLimits,
     /// How many wait; read after every statement.
     wanted: AtomicU32,
+    /// Counts the statements that may have set global variables.
+    globals: AtomicU64,
     inner: Mutex<Inner>,
     counters: Counters,
 }
@@ -178,6 +180,12 @@ impl Place {
         Counters::count(&self.pool.counters.leases);
     }
 
+    /// How often global variables may have been set: a backend that began before has other ones of
+    /// its own than a new connection would.
+    pub(crate) fn globals(&self) -> u64 {
+        self.pool.globals.load(Ordering::Acquire)
+    }
+
     fn set_holder(&self, session: Option<Arc<SessionHandle>>) {
         if let Some(holder) = self.pool.lock().places.get_mut(self.index) {
             *holder = Holder::Taken(session);
@@ -190,6 +198,7 @@ impl Pool {
         Arc::new(Self {
             limits,
             wanted: AtomicU32::new(0),
+            globals: AtomicU64::new(0),
             inner: Mutex::default(),
             counters: Counters::default(),
         })
@@ -202,6 +211,11 @@ impl Pool {
     /// What it has counted.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// A statement that may have set global variables has ended.
+    pub(crate) fn set_globals(&self) {
+        self.globals.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Its limits.

@@ -246,6 +246,18 @@ pub(crate) fn may_change_parsing(text: &[u8]) -> bool {
     Lexer::new(text).any(|token| matches!(token, Token::Word(word) if changes_parsing(word)))
 }
 
+/// Whether a text with these effects may have set a global variable, also by a text within it. (One
+/// that calls a procedure does not tell.)
+#[must_use]
+pub fn may_set_globals(text: &[u8], effects: Effects) -> bool {
+    const GLOBAL: &[u8] = b"GLOBAL";
+    let unclear = matches!(effects, Effects::Unknown | Effects::HiddenVariable);
+    unclear
+        && text
+            .windows(GLOBAL.len())
+            .any(|word| word.eq_ignore_ascii_case(GLOBAL))
+}
+
 /// Whether a text, run in a transaction, may have ended it: anything but one plain query or change
 /// of rows. (Triggers and functions cannot commit; procedures, DDL and `COMMIT` can.)
 #[must_use]

@@ -28,11 +28,15 @@ pub(crate) struct Residue {
     pub(crate) expired: bool,
     /// The status flags of the server's last word.
     pub(crate) status: Status,
+    /// The [count](crate::pool::Place::globals) of changes of global variables at its login, or its
+    /// last reset.
+    globals: u64,
 }
 
 impl Residue {
-    /// Nothing: it has just logged in, and the answer had these status flags.
-    pub(super) fn of_login(status: Status) -> Self {
+    /// Nothing: it has just logged in, after so many changes of global variables, and the answer had
+    /// these status flags.
+    pub(super) fn of_login(status: Status, globals: u64) -> Self {
         Self {
             overlay: Some(Vec::new()),
             schema: None,
@@ -41,6 +45,7 @@ impl Residue {
             role: None,
             expired: false,
             status,
+            globals,
         }
     }
 }
@@ -89,6 +94,12 @@ impl Backend {
         session: &Session,
         missing: Schema,
     ) -> Result<Box<Self>, BackendError> {
+        let globals = self.place.globals();
+        if self.residue.globals != globals {
+            self.residue.globals = globals;
+            // a reset brings the new ones
+            self.residue.overlay = None;
+        }
         let steps = self.steps(session);
         if !steps.is_empty() {
             self = self.take(&steps, missing).await?;

@@ -1,5 +1,6 @@
 //! What each command means for the session.
 
+use dormouse_session::effects::may_set_globals;
 use dormouse_session::kill::Kill;
 use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
@@ -117,6 +118,9 @@ impl Attendant {
         if let Some(end) = run? {
             let text = noted.as_deref().unwrap_or_default();
             self.state.ran(text, effects, kind, &end);
+            if may_set_globals(text, effects) {
+                self.pool().set_globals();
+            }
             if timeout.is_some() {
                 // what the server would now say of the last statement is about one of ours
                 self.state.arrived();

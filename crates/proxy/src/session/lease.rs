@@ -167,6 +167,7 @@ impl Attendant {
             },
             Grant::Open(place) => place,
         };
+        let globals = place.globals();
         let mut opened = self.log_in(&pass.target).await;
         // the server counts connections that rest in the pool, too
         const TOO_MANY: [u16; 2] = [1203, 1226];
@@ -188,6 +189,7 @@ impl Attendant {
                     &pass.target,
                     &self.identity,
                     place,
+                    globals,
                 ))
             }
             Err(BackendError::Refused(error)) => Err(Unready::Refused(error)),

@@ -1,5 +1,6 @@
 //! Prepared statements: the client's ids in front of whatever backend there is.
 
+use dormouse_session::effects::may_set_globals;
 use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Statement, Statements};
@@ -119,6 +120,9 @@ impl Attendant {
         }
         let text = text.as_deref().unwrap_or_default();
         self.state.ran(text, effects, kind_of, &end);
+        if may_set_globals(text, effects) {
+            self.pool().set_globals();
+        }
         if timeout.is_some() {
             self.state.arrived();
         }

@@ -156,6 +156,26 @@ fn a_statement_is_judged_by_its_text() {
 }
 
 #[test]
+fn a_text_that_may_set_global_variables_is_recognised() {
+    for (text, expected) in [
+        ("SET GLOBAL autocommit = 0", true),
+        ("SET @@global.autocommit = 0, time_zone = 'UTC'", true),
+        ("DO 1; set global autocommit = 0", true),
+        ("EXECUTE IMMEDIATE 'SET GLOBAL autocommit = 0'", true),
+        ("SELECT @@GLOBAL.autocommit", false),
+        ("SET sql_mode = @@GLOBAL.sql_mode", false),
+        ("SET autocommit = 0", false),
+    ] {
+        let effects = Effects::of(text.as_bytes());
+        assert_eq!(
+            may_set_globals(text.as_bytes(), effects),
+            expected,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn only_one_plain_statement_surely_leaves_the_transaction_open() {
     for text in [
         "SELECT 1",
