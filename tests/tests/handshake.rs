@@ -14,7 +14,8 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::greeting::Greeting;
 use dormouse_wire::login::{Login, SslRequest};
 use dormouse_wire::packet::{HEADER, Header, write_packet};
-use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::reply::{ErrPacket, SessionChange};
+use dormouse_wire::status::Status;
 use proptest::prelude::*;
 
 /// A socket whose first bytes are written in the given pieces, each in a segment of its own.
@@ -354,11 +355,11 @@ fn garbage_after_the_login_ends_the_connection_and_nothing_else() {
     );
 }
 
-/// The status flags that a login is answered with.
+/// The status flags that a login is answered with, but for the one that more follows.
 fn login_status(dormouse: &Dormouse, who: &Created) -> (Client, u16) {
     let mut client = Client::tcp(dormouse.address());
     let ok = client.login(&who.user, &who.password, None).ok();
-    (client, ok.status.0)
+    (client, ok.status.without(Status::SESSION_STATE_CHANGED).0)
 }
 
 #[test]
@@ -412,4 +413,52 @@ fn a_login_is_told_what_the_server_says_now_and_gets_what_it_was_told() {
             .query("SET GLOBAL autocommit = 1, GLOBAL sql_mode = ''")
             .ok();
     }
+}
+
+#[test]
+fn clients_that_track_changes_are_told_at_the_login_what_the_server_would_tell() {
+    let dormouse =
+        Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
+    let who = dormouse.create("shop", &[]);
+    let mut owner = dormouse.connect(&who);
+    owner.query("CREATE DATABASE d").ok();
+    // what a session is told on the server itself: its own port, a password and no Dormouse
+    let version = owner.query("SELECT VERSION() FROM DUAL WHERE 1").value();
+    let tells = !version.starts_with("10.");
+    let told = |schema: Option<&str>| {
+        let mut client = Client::tcp(dormouse.address());
+        client.capabilities = client.capabilities | Capabilities::SESSION_TRACK;
+        let ok = client.login(&who.user, &who.password, schema).ok();
+        let shown = ok.session_changes.iter().map(|change| match change {
+            SessionChange::SystemVariable { name, value } => {
+                String::from_utf8_lossy(&[name, &b"="[..], value].concat()).into_owned()
+            }
+            other => format!("{other:?}"),
+        });
+        let mut shown: Vec<_> = shown.collect();
+        shown.sort_unstable();
+        shown
+    };
+    let mut usual = vec![
+        "autocommit=ON",
+        "character_set_client=utf8mb4",
+        "character_set_connection=utf8mb4",
+        "character_set_results=utf8mb4",
+        "redirect_url=",
+        "time_zone=SYSTEM",
+    ];
+    usual.retain(|_| tells);
+    for sleep in [None, Some("suspend"), Some("park")] {
+        if let Some(order) = sleep {
+            let _ = dormouse.json(&[order, "shop"]);
+        }
+        assert_eq!(told(None), usual, "{version} {sleep:?}");
+        let with_schema = [&["Schema([100])"], &usual[..]].concat();
+        assert_eq!(told(Some("d")), with_schema, "{version} {sleep:?}");
+    }
+    let set = "SET GLOBAL session_track_system_variables = 'time_zone,sql_mode', \
+               GLOBAL time_zone = '+03:00', GLOBAL sql_mode = 'ANSI_QUOTES'";
+    owner.query(set).ok();
+    let changed = ["sql_mode=ANSI_QUOTES", "time_zone=+03:00"];
+    assert_eq!(told(None), if tells { &changed[..] } else { &[] });
 }

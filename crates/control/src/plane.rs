@@ -268,6 +268,23 @@ impl Plane {
         }
     }
 
+    /// What its global variables are now: asked of its server while that is active, else as
+    /// [`variables`](Self::variables); `None` if they are not known.
+    pub async fn present_variables(&self, name: &DatabaseName) -> Option<Variables> {
+        let database = self.find(name).ok()?;
+        if database.state() != State::Active {
+            return self.variables(name);
+        }
+        let server = self.world.server(database.instance);
+        let limit = self.world.config.deadlines.ask;
+        let asked = within(limit, self.world.servers.variables(&server));
+        // a server that is being frozen does not answer: its notes do
+        tokio::select! {
+            asked = asked => asked.ok(),
+            () = database.until(asleep) => self.variables(name),
+        }
+    }
+
     /// Adds the credential with which the proxy logs in as this account; `false` if there is no
     /// such account.
     ///

@@ -63,6 +63,9 @@ pub trait Servers: Send + Sync + 'static {
     /// such account.
     async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError>;
 
+    /// The global variables that clients ask for, as they are now.
+    async fn variables(&self, server: &Server) -> Result<Variables, ServerError>;
+
     /// Ends a connection of the server's and the statement that runs on it; it may already be gone.
     async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError>;
 

@@ -217,6 +217,10 @@ impl dormouse_proxy::Plane for Control {
         self.plane().ok()?.variables(database)
     }
 
+    async fn present_variables(&self, database: &DatabaseName) -> Option<Variables> {
+        self.plane().ok()?.present_variables(database).await
+    }
+
     async fn enroll(
         &self,
         database: &DatabaseName,

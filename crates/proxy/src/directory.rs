@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use dormouse_session::Pin;
-use dormouse_types::{Carried, DatabaseName, Doing, PoolStatus, SessionStatus};
+use dormouse_types::{Carried, DatabaseName, Doing, PoolStatus, SessionStatus, Variables};
 
 use crate::accept::OWN_IDS;
 use crate::config::PoolLimits;
 use crate::door::Door;
 use crate::mailbox::{Mailbox, Order};
+use crate::plane::Plane;
 use crate::pool::Pool;
 use crate::stream::Peer;
 use crate::tally::{Restriction, Tally};
@@ -224,6 +225,21 @@ impl Database {
         self.tally
             .get()
             .map_or_else(Carried::default, |tally| tally.carried())
+    }
+
+    /// The server's global variables as they are now. While it is awake it is asked once, and again when
+    /// a statement may have set some.
+    pub(crate) async fn present_variables(&self, plane: &dyn Plane) -> Option<Variables> {
+        let Some(target) = self.door.target() else {
+            return plane.present_variables(&self.name).await;
+        };
+        let era = self.pool().era(&target);
+        if let Some(variables) = self.pool().present_variables(era) {
+            return Some(variables);
+        }
+        let variables = plane.present_variables(&self.name).await?;
+        self.pool().are_present(era, variables.clone());
+        Some(variables)
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Arc<SessionHandle>>> {

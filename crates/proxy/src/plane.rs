@@ -32,6 +32,9 @@ pub trait Plane: Send + Sync + 'static {
     /// The global variables of a database whose server sleeps; `None` if they are not known.
     fn variables(&self, database: &DatabaseName) -> Option<Variables>;
 
+    /// The same now, asked of the server while it is awake.
+    async fn present_variables(&self, database: &DatabaseName) -> Option<Variables>;
+
     /// Gives the account the credential with which the proxy logs in as its user. Answers `false`
     /// if there is no such account.
     async fn enroll(

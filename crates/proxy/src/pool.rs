@@ -17,13 +17,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_session::Pin;
-use dormouse_types::{PoolStatus, Pooling, Target};
+use dormouse_types::{PoolStatus, Pooling, Target, Variables};
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, Identity};
 use crate::config::PoolLimits;
 use crate::directory::{Lease, SessionHandle};
 use crate::mailbox::Order;
+
+/// Within one of these no statement is known to have changed a server's global variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Era {
+    generation: u64,
+    globals: u64,
+}
 
 /// The backends of one database.
 pub(crate) struct Pool {
@@ -32,6 +39,8 @@ pub(crate) struct Pool {
     wanted: AtomicU32,
     /// Counts the statements that may have set global variables.
     globals: AtomicU64,
+    /// What the server's global variables were when they were last asked for.
+    present: Mutex<Option<(Era, Variables)>>,
     inner: Mutex<Inner>,
     counters: Counters,
 }
@@ -183,7 +192,7 @@ impl Place {
     /// How often global variables may have been set: a backend that began before has other ones of
     /// its own than a new connection would.
     pub(crate) fn globals(&self) -> u64 {
-        self.pool.globals.load(Ordering::Acquire)
+        self.pool.globals()
     }
 
     fn set_holder(&self, session: Option<Arc<SessionHandle>>) {
@@ -199,6 +208,7 @@ impl Pool {
             limits,
             wanted: AtomicU32::new(0),
             globals: AtomicU64::new(0),
+            present: Mutex::default(),
             inner: Mutex::default(),
             counters: Counters::default(),
         })
@@ -211,6 +221,31 @@ impl Pool {
     /// What it has counted.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How many statements that may have set global variables have ended.
+    pub(crate) fn globals(&self) -> u64 {
+        self.globals.load(Ordering::Acquire)
+    }
+
+    /// When it is now, for what depends on global variables.
+    pub(crate) fn era(&self, target: &Target) -> Era {
+        Era {
+            generation: target.generation,
+            globals: self.globals(),
+        }
+    }
+
+    /// The server's global variables, if they have been asked for in this era.
+    pub(crate) fn present_variables(&self, era: Era) -> Option<Variables> {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = present.as_ref().filter(|(asked, _)| *asked == era);
+        same.map(|(_, variables)| variables.clone())
+    }
+
+    /// They are these; the question was put in this era.
+    pub(crate) fn are_present(&self, era: Era, variables: Variables) {
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some((era, variables));
     }
 
     /// A statement that may have set global variables has ended.

@@ -10,6 +10,7 @@
 mod charset;
 mod expression;
 pub(crate) mod known;
+mod login;
 mod modes;
 pub(crate) mod scan;
 pub(crate) mod select;
@@ -23,6 +24,8 @@ use known::{Known, variable};
 use scan::{Kind, Token, scan};
 use select::{Around, Row};
 use set::Change;
+
+pub use login::login_changes;
 
 /// What is known about a session besides its own state.
 pub struct Ground<'a> {

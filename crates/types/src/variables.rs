@@ -52,7 +52,7 @@ const fn global(name: &'static str, kind: VariableKind) -> Variable {
 use VariableKind::{Flag, Fraction, Number, Text};
 
 /// Those that are noted.
-pub const VARIABLES: [Variable; 52] = [
+pub const VARIABLES: [Variable; 53] = [
     own("auto_increment_increment", Number),
     own("auto_increment_offset", Number),
     own("autocommit", Flag),
@@ -84,6 +84,7 @@ pub const VARIABLES: [Variable; 52] = [
     global("performance_schema", Flag),
     global("query_cache_size", Number),
     own("query_cache_type", Text),
+    own("redirect_url", Text),
     own("session_track_schema", Flag),
     own("session_track_state_change", Flag),
     own("session_track_system_variables", Text),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_engine::{Admin, AdminError, Secret, Version, pool};
-use dormouse_types::{Account, Bytes, InstanceId};
+use dormouse_types::{Account, Bytes, InstanceId, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
@@ -133,6 +133,10 @@ impl Servers for AdminServers {
             })
         })
         .await
+    }
+
+    async fn variables(&self, server: &Server) -> Result<Variables, ServerError> {
+        self.ask(server, |admin| Box::pin(admin.variables())).await
     }
 
     async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError> {

@@ -492,6 +492,11 @@ impl Servers for Machine {
         self.asked("enroll", server, |_| user == "admin").await
     }
 
+    async fn variables(&self, server: &Server) -> Result<dormouse_types::Variables, ServerError> {
+        self.asked("variables", server, |_| String::new().into())
+            .await
+    }
+
     async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError> {
         let kill = format!("end {thread}");
         self.asked(&kill, server, |_| ()).await

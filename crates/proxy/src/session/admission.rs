@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use dormouse_session::Session;
+use dormouse_session::sleeping::login_changes;
+use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::{ErrPacket, OkPacket};
 use dormouse_wire::status::Status;
 use tracing::debug;
@@ -73,7 +75,7 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     };
     match attendant.arrive().await {
         Ok(()) => {
-            let ok = attendant.ok();
+            let ok = attendant.login_ok().await;
             attendant.reply_as(seq, &ok).await.ok()?;
             if compress {
                 attendant.client = attendant.client.compressed();
@@ -111,6 +113,24 @@ impl Attendant {
             Ok(Err(Unready::Gone | Unready::Shutting)) => Ok(()),
             Err(Over) => Err(refusal::ended()),
         }
+    }
+
+    /// The answer to the login.
+    async fn login_ok(&mut self) -> Vec<u8> {
+        let capabilities = self.identity.capabilities;
+        if !capabilities.contains(Capabilities::SESSION_TRACK) {
+            return self.ok();
+        }
+        let plane = Arc::clone(&self.shared.plane);
+        let variables = self.database().present_variables(&*plane).await;
+        let ok = OkPacket {
+            status: self.state.status(),
+            session_changes: self.on_ground(variables.as_ref(), |state, ground| {
+                login_changes(ground, state.schema().map(|schema| &**schema))
+            }),
+            ..OkPacket::default()
+        };
+        ok.encode(capabilities, false)
     }
 
     /// The answer to a command that went well and changed nothing but what we track.

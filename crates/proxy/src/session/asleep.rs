@@ -45,7 +45,7 @@ impl Attendant {
             return Ok(false);
         }
         let text = incoming.argument();
-        let Some(asleep) = self.on_ground(|state, ground| state.answer_asleep(text, ground)) else {
+        let Some(asleep) = self.asleep(|state, ground| state.answer_asleep(text, ground)) else {
             return Ok(false);
         };
         if let Some(seconds) = asleep.wait_timeout {
@@ -60,7 +60,7 @@ impl Attendant {
         if !incoming.is_whole() || !self.is_asleep() {
             return Ok(false);
         }
-        match self.on_ground(|state, ground| state.use_asleep(incoming.argument(), ground)) {
+        match self.asleep(|state, ground| state.use_asleep(incoming.argument(), ground)) {
             Some(asleep) => self.answer(asleep.packets).await,
             None => Ok(false),
         }
@@ -109,25 +109,34 @@ impl Attendant {
         Ok(true)
     }
 
-    /// Asks the session's state, with all that is known of the database.
-    fn on_ground<T>(
+    /// Asks the session's state, with all that is known of the database while it sleeps.
+    fn asleep<T>(
         &mut self,
+        ask: impl FnOnce(&mut dormouse_session::Session, &Ground<'_>) -> T,
+    ) -> T {
+        let variables = self.shared.plane.variables(&self.database().name);
+        // a backend may be older than a change of a global variable
+        let backend = self.backend.is_some();
+        let trusted = |all: &&Variables| !backend || all.get(Variables::CHANGED) == Some("0");
+        self.on_ground(variables.as_ref().filter(trusted), ask)
+    }
+
+    /// Asks the session's state, with these global variables.
+    pub(super) fn on_ground<T>(
+        &mut self,
+        globals: Option<&Variables>,
         ask: impl FnOnce(&mut dormouse_session::Session, &Ground<'_>) -> T,
     ) -> T {
         let plane = &self.shared.plane;
         let name = &self.membership.database.name;
-        let variables = plane.variables(name);
-        let backend = self.backend.is_some();
-        // a backend may be older than a change of a global variable
-        let trusted = |all: &&Variables| !backend || all.get(Variables::CHANGED) == Some("0");
         let ground = Ground {
-            globals: variables.as_ref().filter(trusted),
+            globals,
             capabilities: self.identity.capabilities,
             collation: self.identity.collation,
             connection_id: self.membership.handle.id,
             wait_timeout: self.membership.handle.idle_limit.load(Ordering::Relaxed),
             socket: self.shared.socket(),
-            backend,
+            backend: self.backend.is_some(),
             has_schema: &|schema| plane.has_schema(name, schema),
         };
         ask(&mut self.state, &ground)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::Ground;
 use crate::{Effects, Kind, Session};
 
-fn globals(changes: &[(&str, &str)]) -> Variables {
+pub(super) fn globals(changes: &[(&str, &str)]) -> Variables {
     let usual = [
         ("autocommit", "1"),
         ("character_set_results", "utf8mb4"),
@@ -31,7 +31,7 @@ fn globals(changes: &[(&str, &str)]) -> Variables {
     kept.chain(changes).copied().collect()
 }
 
-fn ground(globals: &Variables) -> Ground<'_> {
+pub(super) fn ground(globals: &Variables) -> Ground<'_> {
     Ground {
         globals: Some(globals),
         capabilities: Capabilities::OWN_CLIENT,
