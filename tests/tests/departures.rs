@@ -26,7 +26,7 @@ use leaver::leave;
 /// Backends that all of them share.
 const BACKENDS: usize = 4;
 /// Threads whose clients leave.
-const LEAVERS: u64 = 6;
+const LEAVERS: u64 = 16;
 /// Threads whose clients stay.
 const STAYERS: u64 = 2;
 

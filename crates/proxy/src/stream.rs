@@ -110,7 +110,10 @@ impl Socket {
     /// Waits until the other side will send no more, without reading what it has sent.
     pub(crate) async fn closed(&self) {
         loop {
-            let _ready = poll_fn(|cx| self.poll_read_ready(cx)).await;
+            if poll_fn(|cx| self.poll_read_ready(cx)).await.is_err() {
+                // the event loop ends, and all that waits here with it
+                std::future::pending::<()>().await;
+            }
             if self.is_closed() {
                 return;
             }

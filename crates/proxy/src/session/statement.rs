@@ -105,6 +105,8 @@ impl Attendant {
                     if running {
                         self.end_statement(&pass).await;
                     }
+                    // what the command has done to the session is not noted
+                    self.lose_backend();
                     return Err(Over);
                 }
                 Err(Broken::Fault { what, delivered }) => {
@@ -171,7 +173,6 @@ impl Attendant {
             tracing::warn!(database = %name, thread, "a statement whose client has left goes on");
         }
         Counters::count(&self.pool().counters().departures);
-        self.lose_backend();
     }
 
     /// The server ended while it had the command.
