@@ -49,7 +49,7 @@ pub(crate) struct DataPath {
 
 impl DataPath {
     /// Takes the addresses; clients wait to be accepted until [`DataPath::start`].
-    pub(crate) fn bind(settings: Settings<'_>) -> Outcome<Self> {
+    pub(crate) async fn bind(settings: Settings<'_>) -> Outcome<Self> {
         let config = proxy_config(&settings);
         let control = Arc::new(Control {
             plane: OnceLock::new(),
@@ -57,7 +57,8 @@ impl DataPath {
             greeting: settings.greeting,
         });
         let plane: Arc<dyn dormouse_proxy::Plane> = control.clone();
-        let (proxy, listeners) = Proxy::start(config, plane).map_err(cannot_start)?;
+        let start = || Proxy::start(config.clone(), Arc::clone(&plane));
+        let (proxy, listeners) = crate::up::patiently(start).await.map_err(cannot_start)?;
         let listening = Listening {
             tcp: proxy.address(),
             socket: settings.socket,
