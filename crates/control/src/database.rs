@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Gate, Notes, Order};
@@ -57,6 +58,15 @@ pub(crate) struct View {
     pub(crate) storage: Option<Bytes>,
     /// How much of its quota that is.
     pub(crate) fill: Fill,
+    /// What is true of few; boxed, for a database that sleeps must be small.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What is true of few databases.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rare {
+    /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
+    pub(crate) rests_until: Option<Instant>,
 }
 
 impl View {
@@ -67,6 +77,11 @@ impl View {
             cpu_ms: self.cpu_ms,
             ..Figures::default()
         }
+    }
+
+    /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        self.rare.as_ref()?.rests_until
     }
 
     /// Whether what is noted can be trusted now.
@@ -82,6 +97,8 @@ impl View {
 #[derive(Default)]
 struct Inbox {
     demanded: bool,
+    /// A login waits for accounts that nobody knows but the server.
+    asked: bool,
     orders: VecDeque<Pending>,
 }
 
@@ -108,6 +125,7 @@ impl Database {
             rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
             storage: row.storage,
             fill: of_quota.map_or(Fill::Fine, |(used, quota)| fill(used, quota, before)),
+            rare: None,
         };
         Arc::new(Self {
             name: row.name,
@@ -264,6 +282,22 @@ impl Database {
         self.inbox().demanded = false;
     }
 
+    /// A login waits for accounts that nobody knows but the server, which does not run.
+    pub(crate) fn ask(&self) {
+        self.inbox().asked = true;
+        self.nudge.notify_one();
+    }
+
+    /// Whether a login has waited for that since the last [`Database::answered`].
+    pub(crate) fn is_asked(&self) -> bool {
+        self.inbox().asked
+    }
+
+    /// Logins know more now.
+    pub(crate) fn answered(&self) {
+        self.inbox().asked = false;
+    }
+
     /// Leaves an order; the answer comes when it is met or refused.
     pub(crate) fn order(
         &self,
@@ -324,7 +358,13 @@ impl Database {
             reasons,
         };
         self.answer(
-            &[Order::Wake, Order::Suspend, Order::Park, Order::Drop],
+            &[
+                Order::Wake,
+                Order::Suspend,
+                Order::Park,
+                Order::ParkAndLose,
+                Order::Drop,
+            ],
             Err(refused),
         );
     }

@@ -184,7 +184,7 @@ impl Control {
     fn plane(&self) -> Result<&Plane, PlaneError> {
         self.plane
             .get()
-            .ok_or_else(|| PlaneError("it is still starting".to_owned()))
+            .ok_or_else(|| PlaneError("Dormouse is still starting".to_owned()))
     }
 }
 
@@ -204,8 +204,9 @@ impl dormouse_proxy::Plane for Control {
         &self,
         database: &DatabaseName,
         user: &str,
+        patience: Duration,
     ) -> Result<Vec<Account>, PlaneError> {
-        let accounts = self.plane()?.accounts(database, user).await;
+        let accounts = self.plane()?.accounts(database, user, patience).await;
         accounts.map_err(|error| PlaneError(error.to_string()))
     }
 

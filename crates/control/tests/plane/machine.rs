@@ -86,6 +86,8 @@ pub struct Inner {
     pub happened: Option<String>,
     /// Every start fails while this is set.
     pub broken: Option<String>,
+    /// So many servers more are killed while they start.
+    pub killed_starts: u32,
     pub shrink_takes: Duration,
     pub start_takes: Duration,
     pub extra_account: Option<String>,
@@ -121,6 +123,7 @@ impl Machine {
             fault: None,
             happened: None,
             broken: None,
+            killed_starts: 0,
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
             extra_account: None,
@@ -387,6 +390,11 @@ impl Driver for Machine {
             let broken = self.lock().broken.clone();
             if let Some(reason) = broken {
                 return Err(start_error(id, reason));
+            }
+            let mut m = self.lock();
+            if m.killed_starts > 0 {
+                m.killed_starts -= 1;
+                return Err(Error::Killed { id, signal: 9 });
             }
         }
         let label = format!("apply {:?}", desired.run);
