@@ -339,6 +339,10 @@ impl Actor {
         self.note_load(seen);
         self.run = seen.run;
         self.database.change(|v| {
+            if v.process != seen.process {
+                v.rare = None;
+                v.tables_known = false;
+            }
             v.process = seen.process;
             v.memory = seen.memory;
             v.cpu_ms = seen.cpu.map(millis);

@@ -58,6 +58,8 @@ pub(crate) struct View {
     pub(crate) storage: Option<Bytes>,
     /// How much of its quota that is.
     pub(crate) fill: Fill,
+    /// Whether it was asked for its MEMORY tables when it went to sleep.
+    pub(crate) tables_known: bool,
     /// What is true of few; boxed, for a database that sleeps must be small.
     pub(crate) rare: Option<Box<Rare>>,
 }
@@ -67,6 +69,9 @@ pub(crate) struct View {
 pub(crate) struct Rare {
     /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
     pub(crate) rests_until: Option<Instant>,
+    /// Its MEMORY tables that had rows when it went to sleep, as `schema.table`; nothing has changed
+    /// since, while it sleeps.
+    pub(crate) memory_tables: Vec<String>,
 }
 
 impl View {
@@ -82,6 +87,18 @@ impl View {
     /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
     pub(crate) fn rests_until(&self) -> Option<Instant> {
         self.rare.as_ref()?.rests_until
+    }
+
+    /// Its MEMORY tables that have rows; `None` if that is not known without its server.
+    pub(crate) fn memory_tables(&self) -> Option<Vec<String>> {
+        match self.process {
+            None => Some(Vec::new()),
+            Some(_) if self.state == State::Suspended && self.tables_known => {
+                let rare = self.rare.as_ref();
+                Some(rare.map_or(Vec::new(), |rare| rare.memory_tables.clone()))
+            }
+            Some(_) => None,
+        }
     }
 
     /// Whether what is noted can be trusted now.
@@ -125,6 +142,7 @@ impl Database {
             rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
             storage: row.storage,
             fill: of_quota.map_or(Fill::Fine, |(used, quota)| fill(used, quota, before)),
+            tables_known: false,
             rare: None,
         };
         Arc::new(Self {
@@ -393,6 +411,7 @@ impl Database {
             cpu_ms: view.cpu_ms,
             storage: view.storage,
             read_only: self.restricted().clone(),
+            memory_tables: view.memory_tables(),
             spend,
             last_reason: view.reason.as_ref().to_owned(),
         }

@@ -81,6 +81,25 @@ impl Plane {
         Ok(self.status(&database))
     }
 
+    /// One database, with what only its server knows of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn look(&self, name: &DatabaseName) -> Result<Status, Error> {
+        let database = self.find(name)?;
+        let mut status = self.status(&database);
+        if status.state == State::Active {
+            let server = self.world.server(database.instance);
+            let limit = self.world.config.deadlines.ask;
+            let asked = within(limit, self.world.servers.memory_tables(&server, limit));
+            tokio::select! {
+                asked = asked => status.memory_tables = asked.ok().flatten(),
+                () = database.until(|now| now.state != State::Active) => status = self.status(&database),
+            }
+        }
+        Ok(status)
+    }
+
     fn status(&self, database: &Database) -> Status {
         database.status(&*self.world.traffic, self.world.spend(database))
     }
@@ -156,9 +175,19 @@ impl Plane {
     /// Makes it parked.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Refused`] if it is in use or a session vetoes.
+    /// [`Error::NotFound`]; [`Error::Refused`] if it is in use, a session vetoes, or rows of MEMORY tables
+    /// would be lost.
     pub async fn park(&self, name: &DatabaseName) -> Result<Status, Error> {
         self.order(name, Order::Park).await?;
+        self.show(name)
+    }
+
+    /// Makes it parked, though rows of its MEMORY tables are lost by that.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Refused`] if it is in use or a session vetoes.
+    pub async fn park_and_lose(&self, name: &DatabaseName) -> Result<Status, Error> {
+        self.order(name, Order::ParkAndLose).await?;
         self.show(name)
     }
 

@@ -193,6 +193,7 @@ impl Actor {
         self.show(State::Failed, &reason);
         let rests = Rare {
             rests_until: self.failures.retry_at(),
+            ..Rare::default()
         };
         self.database.change(|v| v.rare = Some(Box::new(rests)));
         self.database.answered();

@@ -41,6 +41,8 @@ pub struct Instance {
     pub process: Option<Process>,
     pub owner: Option<[u8; 20]>,
     pub globals: Vec<(String, String)>,
+    /// MEMORY tables that have rows.
+    pub memory_tables: Vec<String>,
     /// The size of its server's buffer pool, and whether the hot pages are in it.
     pub pool: Bytes,
     pub hydrated: bool,
@@ -90,6 +92,8 @@ pub struct Inner {
     pub killed_starts: u32,
     pub shrink_takes: Duration,
     pub start_takes: Duration,
+    /// How long a server works on the question for its MEMORY tables.
+    pub tables_take: Duration,
     pub extra_account: Option<String>,
     /// When every server has an event to run.
     pub next_event: Option<jiff::Timestamp>,
@@ -126,6 +130,7 @@ impl Machine {
             killed_starts: 0,
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
+            tables_take: Duration::from_millis(1),
             extra_account: None,
             next_event: None,
             storage: Some(Bytes::mib(24)),
@@ -253,6 +258,7 @@ impl Inner {
                 *self.ended.entry(id).or_default() += instance.cpu;
             }
             instance.globals.clear();
+            instance.memory_tables.clear();
         }
     }
 
@@ -355,6 +361,7 @@ impl Driver for Machine {
                 process: None,
                 owner: None,
                 globals: Vec::new(),
+                memory_tables: Vec::new(),
                 pool: START,
                 hydrated: false,
                 hits: PoolHits::default(),
@@ -511,6 +518,19 @@ impl Servers for Machine {
         self.asked("globals", server, |i| i.globals = globals.to_vec())
             .await?;
         Ok(Vec::new())
+    }
+
+    async fn memory_tables(
+        &self,
+        server: &Server,
+        patience: Duration,
+    ) -> Result<Option<Vec<String>>, ServerError> {
+        let takes = self.lock().tables_take;
+        let tables = self
+            .asked("tables", server, |i| i.memory_tables.clone())
+            .await?;
+        tokio::time::sleep(takes.min(patience)).await;
+        Ok((takes <= patience).then_some(tables))
     }
 
     async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
