@@ -179,6 +179,9 @@ impl Actor {
 
     fn plan(&mut self) -> Plan {
         self.reconsider();
+        if self.database.forgiven() {
+            self.failures = self.failures.forgiven();
+        }
         decide(&self.database.spec(), &self.observe(), now())
     }
 

@@ -116,6 +116,8 @@ struct Inbox {
     demanded: bool,
     /// A login waits for accounts that nobody knows but the server.
     asked: bool,
+    /// A wake was ordered.
+    forgiven: bool,
     orders: VecDeque<Pending>,
 }
 
@@ -331,10 +333,16 @@ impl Database {
                     most: ORDERS_MOST as u64,
                 });
             }
+            inbox.forgiven |= order == Order::Wake;
             inbox.orders.push_back(Pending { order, reply });
         }
         self.nudge.notify_one();
         Ok(answer)
+    }
+
+    /// Whether a wake was ordered since the last time.
+    pub(crate) fn forgiven(&self) -> bool {
+        std::mem::take(&mut self.inbox().forgiven)
     }
 
     /// The order to carry out now. Those that are met already are answered, those that nobody

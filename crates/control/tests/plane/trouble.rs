@@ -88,6 +88,29 @@ fn whoever_comes_while_a_server_is_killed_again_and_again_as_it_starts_is_held()
 }
 
 #[test]
+fn an_ordered_wake_does_not_wait_for_the_next_restart() {
+    with(async |run| {
+        let shop = name("shop");
+        run.plane
+            .create(&shop, spec("never", "never"))
+            .await
+            .unwrap();
+        run.machine.set(|m| m.killed_starts = 8);
+        run.machine.kill(run.status(&shop).instance);
+        tokio::time::sleep(20 * S).await;
+        assert_eq!(
+            run.state(&shop),
+            State::Waking,
+            "it pauses for sixteen seconds"
+        );
+        run.machine.set(|m| m.killed_starts = 0);
+        let ordered = tokio::time::Instant::now();
+        run.plane.wake(&shop).await.unwrap();
+        assert!(ordered.elapsed() < S, "{:?}", ordered.elapsed());
+    });
+}
+
+#[test]
 fn a_login_whose_accounts_cannot_be_read_in_time_is_told_why() {
     with(async |run| {
         let shop = name("shop");

@@ -70,6 +70,15 @@ impl Failures {
         }
     }
 
+    /// Somebody who looks after it wants it awake: the next restarts are not waited for.
+    #[must_use]
+    pub fn forgiven(self) -> Self {
+        Self {
+            restarts: 0,
+            ..self
+        }
+    }
+
     /// The restarts in a row, which a minute of health ends.
     fn restarts_until(self, now: Instant) -> u32 {
         let well_for = |since| now.saturating_duration_since(since);
@@ -159,6 +168,15 @@ mod tests {
         assert_eq!(waits, expected);
         let many = (0..1_000).fold(Failures::default(), |f, _| f.died(now));
         assert!(!many.given_up(), "it can be started");
+    }
+
+    #[test]
+    fn an_order_ends_the_pauses_between_restarts_and_not_those_of_one_that_cannot_start() {
+        let now = Instant::now();
+        let many = (0..20).fold(Failures::default(), |f, _| f.died(now));
+        assert_eq!(many.forgiven().retry_at(), Some(now));
+        let failed = (0..4).fold(many, |f, _| f.start_failed(now));
+        assert!(failed.forgiven().given_up());
     }
 
     #[test]
