@@ -9,7 +9,7 @@ help_text() {
 usage: ./dev down [--data-dir DIR]
 
 Parks the databases of './dev up', stops Dormouse and every server it keeps warm. The data stays;
-the next './dev up' goes on with it.
+the next './dev up' goes on with it. Rows of MEMORY tables end with their server, as ever.
 EOF
 }
 

@@ -139,7 +139,7 @@ servers_of() {
 stop_dormouse() {
     local binary=$1 dir=$2 pid=${3:-} name left
     for name in $("$binary" --data-dir "$dir" ls --json 2>/dev/null | tr , '\n' | json_field name); do
-        "$binary" --data-dir "$dir" park "$name" >/dev/null 2>&1 ||
+        "$binary" --data-dir "$dir" park "$name" --force >/dev/null 2>&1 ||
             "$binary" --data-dir "$dir" wake "$name" >/dev/null 2>&1 || true
     done
     if [ -n "$pid" ] && { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF -- "$dir"; then

@@ -267,6 +267,7 @@ fn a_client_that_never_finishes_its_login_is_sent_away() {
     let who = dormouse.create("shop", &[]);
     let mut silent = Client::tcp(dormouse.address());
     let error = ErrPacket::parse(&silent.receive().unwrap()).unwrap();
+    assert_eq!((error.code, error.sqlstate()), (1159, "08S01"), "{error:?}");
     assert!(
         error.message.contains("handshake_timeout"),
         "{}",

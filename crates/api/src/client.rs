@@ -218,6 +218,15 @@ impl Client {
             .await
     }
 
+    /// `POST /v1/databases/NAME/park?force=true`: the same, though rows of MEMORY tables are lost.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn park_and_lose(&self, name: &DatabaseName) -> Answer<Database> {
+        let path = format!("/v1/databases/{name}/park?force=true");
+        self.json(Method::POST, &path, None).await
+    }
+
     /// `DELETE /v1/databases/NAME`.
     ///
     /// # Errors

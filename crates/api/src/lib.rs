@@ -12,6 +12,7 @@
 //! | `GET /v1/databases/NAME` | [`model::Database`] |
 //! | `DELETE /v1/databases/NAME` | 204 |
 //! | `POST /v1/databases/NAME/{wake,suspend,park}` | [`model::Database`], once it is so |
+//! | `POST /v1/databases/NAME/park?force=true` | the same, though rows of MEMORY tables are lost |
 //! | `GET /v1/usage?month=&by=`, `GET /v1/databases/NAME/usage?month=&by=` | [`model::UsageReport`] |
 //! | `GET /v1/events?database=&after=&limit=` | a list of [`model::Event`], oldest first |
 //! | the same with `&follow=true` | one [`model::Event`] per line, without end |

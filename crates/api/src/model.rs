@@ -124,11 +124,23 @@ pub struct Database {
     /// Why it may neither grow nor change, if so: a quota, or the disk.
     #[serde(default)]
     pub read_only: Option<String>,
+    /// Its MEMORY tables that have rows, as `schema.table`, the first twenty: they keep it from being
+    /// parked. `None` if its server would have to be asked, which a list of all databases does not.
+    #[serde(default)]
+    pub memory_tables: Option<Vec<String>>,
     /// What it costs, where prices are configured.
     #[serde(default)]
     pub spend: Option<Spend>,
     /// Why the last transition was made, or refused.
     pub reason: String,
+}
+
+/// How a database is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParkQuery {
+    /// Also if rows of its MEMORY tables are lost by that.
+    pub force: bool,
 }
 
 /// What a database costs, and what is done about it.

@@ -20,8 +20,8 @@ use crate::error::Failure;
 use crate::login;
 use crate::metrics;
 use crate::model::{
-    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, Spend, UsageQuery,
-    UsageReport, Wishes,
+    By, CreateRequest, Created, Database, Event, EventQuery, ParkQuery, ServerStatus, Spend,
+    UsageQuery, UsageReport, Wishes,
 };
 use crate::server::Context;
 
@@ -80,7 +80,7 @@ async fn list(State(context): Shared) -> Json<Vec<Database>> {
 }
 
 async fn show(State(context): Shared, Path(name): Path<String>) -> Answer<Json<Database>> {
-    Ok(Json(database(context.plane.show(&parse(&name)?)?)))
+    Ok(Json(database(context.plane.look(&parse(&name)?).await?)))
 }
 
 async fn pool(State(context): Shared, Path(name): Path<String>) -> Answer<Json<PoolStatus>> {
@@ -191,9 +191,18 @@ async fn suspend(context: Shared, name: Path<String>) -> Answer<Json<Database>> 
     .await
 }
 
-async fn park(context: Shared, name: Path<String>) -> Answer<Json<Database>> {
-    transition(context, name, |plane, name| async move {
-        plane.park(&name).await
+async fn park(
+    context: Shared,
+    name: Path<String>,
+    query: Result<Query<ParkQuery>, QueryRejection>,
+) -> Answer<Json<Database>> {
+    let Query(ParkQuery { force }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
+    transition(context, name, move |plane, name| async move {
+        if force {
+            plane.park_and_lose(&name).await
+        } else {
+            plane.park(&name).await
+        }
     })
     .await
 }
@@ -266,6 +275,7 @@ fn database(status: Status) -> Database {
         cpu_ms: status.cpu_ms,
         storage: status.storage,
         read_only: status.read_only,
+        memory_tables: status.memory_tables,
         spend: status.spend.map(|spend| Spend {
             cost: spend.cost,
             currency: spend.currency,

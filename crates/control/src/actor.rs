@@ -22,10 +22,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::Error;
 use crate::database::Database;
-use crate::world::{World, now, within};
+use crate::world::{World, now};
 use scale::{STARVED, Size, TICK};
 use warm_up::Asked;
 
+mod apply;
 mod hours;
 mod park;
 mod remove;
@@ -49,8 +50,6 @@ pub(crate) struct Actor {
     /// When it came into its state.
     since: Instant,
     run: Run,
-    /// When its server's process was started or first seen.
-    born: Instant,
     /// When the driver was last asked about it.
     looked: Instant,
     gate: Gate,
@@ -103,7 +102,6 @@ impl Actor {
             database,
             since: now.checked_sub(age).unwrap_or(now),
             run: Run::Stopped,
-            born: now,
             looked: now,
             gate: Gate::Shut,
             opened: None,
@@ -181,6 +179,9 @@ impl Actor {
 
     fn plan(&mut self) -> Plan {
         self.reconsider();
+        if self.database.forgiven() {
+            self.failures = self.failures.forgiven();
+        }
         decide(&self.database.spec(), &self.observe(), now())
     }
 
@@ -231,7 +232,10 @@ impl Actor {
                 last_statement: activity.last_statement,
             },
             opened: self.opened,
-            notes: view.notes(),
+            notes: match view.notes() {
+                Notes::Stale if self.database.is_asked() => Notes::Awaited,
+                notes => notes,
+            },
             suspend_denied: self.suspend_denied,
             park_denied: self.park_denied,
             failures: self.failures,
@@ -291,7 +295,6 @@ impl Actor {
     /// Asks the driver what is true, and takes note if the server died.
     async fn look(&mut self) {
         let before = self.database.view().process;
-        let lived = now().saturating_duration_since(self.born);
         let instance = self.database.instance;
         let limit = self.world.config.deadlines.freeze;
         match tokio::time::timeout(limit, self.world.driver.observe(instance)).await {
@@ -314,7 +317,7 @@ impl Actor {
         self.note_room();
         let after = self.database.view().process;
         if before.is_some() && before != after {
-            self.failures = self.failures.died(lived, now());
+            self.failures = self.failures.died(now());
             let why = if self.size().died(now()) {
                 STARVED
             } else {
@@ -338,10 +341,11 @@ impl Actor {
     fn note(&mut self, seen: &Seen) {
         self.note_load(seen);
         self.run = seen.run;
-        if seen.process.is_some() && seen.process != self.database.view().process {
-            self.born = now();
-        }
         self.database.change(|v| {
+            if v.process != seen.process {
+                v.rare = None;
+                v.tables_known = false;
+            }
             v.process = seen.process;
             v.memory = seen.memory;
             v.cpu_ms = seen.cpu.map(millis);
@@ -353,6 +357,7 @@ impl Actor {
     /// Lets statements flow, unless it may not be used, and calls the state active.
     fn open(&mut self, reason: impl Display) {
         self.opened = Some(now());
+        self.database.answered();
         self.show(State::Active, reason);
         if self.database.view().notes() == Notes::Fresh {
             if self.staling.is_none() {
@@ -444,36 +449,6 @@ impl Actor {
     /// How many sessions there are.
     fn sessions(&self) -> u32 {
         self.world.traffic.activity(&self.database.name).sessions
-    }
-
-    /// Tells the driver what the process should be, and takes note of what it is. A process that
-    /// died meanwhile and was replaced is a failure: the next [`Actor::look`] finds out.
-    async fn apply(&mut self, run: Run, limit: Duration) -> Result<(), String> {
-        let units = self.database.view().units;
-        let desired = dormouse_driver::Desired { run, units };
-        let done = within(
-            limit,
-            self.world.driver.apply(self.database.instance, desired),
-        )
-        .await;
-        let before = self.database.view().process;
-        match done {
-            Ok(seen) if before.is_some() && seen.process.is_some() && seen.process != before => {
-                Err("its server died and came back".to_owned())
-            }
-            Ok(seen) if seen.run == run => {
-                self.note(&seen);
-                Ok(())
-            }
-            Ok(seen) => {
-                self.note(&seen);
-                Err(format!(
-                    "its process is {:?} where it should be {run:?}",
-                    seen.run
-                ))
-            }
-            Err(reason) => Err(reason),
-        }
     }
 }
 

@@ -79,8 +79,6 @@ pub struct Deadlines {
     pub capture: Duration,
     /// For running statements to end when a sleep is ordered.
     pub drain: Duration,
-    /// For a login to wait for a server whose accounts must be read first.
-    pub login: Duration,
     /// For an order (`wake`, `park`, …) to be carried out before its caller is told to look later.
     pub order: Duration,
 }
@@ -95,7 +93,6 @@ impl Default for Deadlines {
             shrink: Duration::from_secs(3),
             capture: Duration::from_secs(5),
             drain: Duration::from_secs(5),
-            login: Duration::from_secs(30),
             order: Duration::from_secs(310),
         }
     }

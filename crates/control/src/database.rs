@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use dormouse_driver::Process;
 use dormouse_policy::lifecycle::{Gate, Notes, Order};
@@ -57,6 +58,20 @@ pub(crate) struct View {
     pub(crate) storage: Option<Bytes>,
     /// How much of its quota that is.
     pub(crate) fill: Fill,
+    /// Whether it was asked for its MEMORY tables when it went to sleep.
+    pub(crate) tables_known: bool,
+    /// What is true of few; boxed, for a database that sleeps must be small.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What is true of few databases.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rare {
+    /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
+    pub(crate) rests_until: Option<Instant>,
+    /// Its MEMORY tables that had rows when it went to sleep, as `schema.table`; nothing has changed
+    /// since, while it sleeps.
+    pub(crate) memory_tables: Vec<String>,
 }
 
 impl View {
@@ -66,6 +81,23 @@ impl View {
             memory: self.memory,
             cpu_ms: self.cpu_ms,
             ..Figures::default()
+        }
+    }
+
+    /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        self.rare.as_ref()?.rests_until
+    }
+
+    /// Its MEMORY tables that have rows; `None` if that is not known without its server.
+    pub(crate) fn memory_tables(&self) -> Option<Vec<String>> {
+        match self.process {
+            None => Some(Vec::new()),
+            Some(_) if self.state == State::Suspended && self.tables_known => {
+                let rare = self.rare.as_ref();
+                Some(rare.map_or(Vec::new(), |rare| rare.memory_tables.clone()))
+            }
+            Some(_) => None,
         }
     }
 
@@ -82,6 +114,10 @@ impl View {
 #[derive(Default)]
 struct Inbox {
     demanded: bool,
+    /// A login waits for accounts that nobody knows but the server.
+    asked: bool,
+    /// A wake was ordered.
+    forgiven: bool,
     orders: VecDeque<Pending>,
 }
 
@@ -108,6 +144,8 @@ impl Database {
             rung: meter.lock().unwrap_or_else(PoisonError::into_inner).rung(),
             storage: row.storage,
             fill: of_quota.map_or(Fill::Fine, |(used, quota)| fill(used, quota, before)),
+            tables_known: false,
+            rare: None,
         };
         Arc::new(Self {
             name: row.name,
@@ -264,6 +302,22 @@ impl Database {
         self.inbox().demanded = false;
     }
 
+    /// A login waits for accounts that nobody knows but the server, which does not run.
+    pub(crate) fn ask(&self) {
+        self.inbox().asked = true;
+        self.nudge.notify_one();
+    }
+
+    /// Whether a login has waited for that since the last [`Database::answered`].
+    pub(crate) fn is_asked(&self) -> bool {
+        self.inbox().asked
+    }
+
+    /// Logins know more now.
+    pub(crate) fn answered(&self) {
+        self.inbox().asked = false;
+    }
+
     /// Leaves an order; the answer comes when it is met or refused.
     pub(crate) fn order(
         &self,
@@ -279,10 +333,16 @@ impl Database {
                     most: ORDERS_MOST as u64,
                 });
             }
+            inbox.forgiven |= order == Order::Wake;
             inbox.orders.push_back(Pending { order, reply });
         }
         self.nudge.notify_one();
         Ok(answer)
+    }
+
+    /// Whether a wake was ordered since the last time.
+    pub(crate) fn forgiven(&self) -> bool {
+        std::mem::take(&mut self.inbox().forgiven)
     }
 
     /// The order to carry out now. Those that are met already are answered, those that nobody
@@ -324,7 +384,13 @@ impl Database {
             reasons,
         };
         self.answer(
-            &[Order::Wake, Order::Suspend, Order::Park, Order::Drop],
+            &[
+                Order::Wake,
+                Order::Suspend,
+                Order::Park,
+                Order::ParkAndLose,
+                Order::Drop,
+            ],
             Err(refused),
         );
     }
@@ -353,6 +419,7 @@ impl Database {
             cpu_ms: view.cpu_ms,
             storage: view.storage,
             read_only: self.restricted().clone(),
+            memory_tables: view.memory_tables(),
             spend,
             last_reason: view.reason.as_ref().to_owned(),
         }

@@ -42,6 +42,14 @@ pub enum Error {
         /// What it said, or did not do.
         reason: String,
     },
+    /// The database's own server is at fault, or busy: nobody can log in now.
+    #[error("the accounts of database '{database}' cannot be read: {reason}")]
+    Accounts {
+        /// The database.
+        database: DatabaseName,
+        /// What its server does, or what it said.
+        reason: String,
+    },
     /// The catalog cannot be used.
     #[error("the catalog {}: {reason}", path.display())]
     Catalog {
@@ -116,6 +124,7 @@ impl Error {
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit { .. } => ErrorKind::Limit,
             Self::Server { .. }
+            | Self::Accounts { .. }
             | Self::Catalog { .. }
             | Self::Busy { .. }
             | Self::Machine { .. } => ErrorKind::Machine,
@@ -133,7 +142,9 @@ impl Error {
             Self::Limit { .. } => {
                 "remove what is not needed, or raise the limit in the configuration".to_owned()
             }
-            Self::Server { database, .. } => format!("'dormouse events {database}' tells more"),
+            Self::Server { database, .. } | Self::Accounts { database, .. } => {
+                format!("'dormouse events {database}' tells more")
+            }
             Self::Catalog { hint, .. } => hint.clone(),
             Self::Busy { .. } => "stop it, or give this one another --data-dir".to_owned(),
             Self::Machine { .. } => "repair that and try again".to_owned(),

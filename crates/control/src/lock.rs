@@ -1,58 +1,159 @@
-//! One dormouse per data directory.
+//! Locks on files that hold between processes, and that no child inherits.
+//!
+//! A lock of `flock(2)` belongs to the open file, and a child has that too, from `fork` until it executes its
+//! program: if dormouse is killed meanwhile, the lock outlives it. A record lock (`fcntl_locking(2)`,
+//! F_SETLK) belongs to the process alone and ends with it. Two things follow from that, which are seen
+//! to here: nothing else in this process may open the file, for to close any descriptor of it gives the lock
+//! up; and since it excludes nobody in its own process, a list of what is held does.
 
-use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use crate::Error;
 
-/// The lock's file in the data directory; in it, who has the lock.
+/// The plane's lock in the data directory; in it, who has the lock.
 const FILE: &str = "lock";
 
-/// Held for as long as this process may write in the data directory. The system lets go of it when
-/// the process ends, however it ends.
+/// The files that this process holds, by device and inode.
+static HELD: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
+
+/// A lock on a file, held until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
+pub struct Lock {
+    /// `None` only while it is dropped.
+    file: Option<File>,
+    id: (u64, u64),
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another has it: stop that first.
+    #[error("{0} holds it")]
+    Held(String),
+    /// The file cannot be used.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 impl Lock {
-    /// Takes the lock on a data directory.
-    pub(crate) fn take(data_dir: &Path) -> Result<Self, Error> {
-        let path = data_dir.join(FILE);
-        let machine = |doing: &str, e: &std::io::Error| Error::Machine {
-            doing: format!("{doing} {}", path.display()),
-            reason: e.to_string(),
-        };
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| machine("opening", &e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.take(64).read_to_string(&mut holder);
-                let holder = match holder.trim() {
-                    "" => "of unknown process id".to_owned(),
-                    pid => format!("pid {pid}"),
-                };
-                return Err(Error::Busy {
-                    data_dir: data_dir.to_owned(),
-                    holder,
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(machine("locking", &e)),
+    /// Takes the lock on a file, which is made if it is not there, and writes this process's id into it.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] if it is taken, with what is known of its holder (`pid 123`).
+    pub fn take(path: &Path) -> Result<Self, LockError> {
+        let mut held = held();
+        if let Ok(there) = fs::metadata(path)
+            && held.contains(&id(&there))
+        {
+            return Err(LockError::Held(format!("pid {}", std::process::id())));
         }
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(|e| machine("writing", &e))?;
-        Ok(Self { _file: file })
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.mode(0o600).open(path)?;
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::AGAIN | Errno::ACCESS) => return Err(LockError::Held(holder(&file))),
+            Err(other) => return Err(io::Error::from(other).into()),
+        }
+        file.set_len(0)?;
+        writeln!(file, "{}", std::process::id())?;
+        let id = id(&file.metadata()?);
+        held.insert(id);
+        Ok(Self {
+            file: Some(file),
+            id,
+        })
+    }
+
+    /// Takes the plane's lock on a data directory.
+    pub(crate) fn of_plane(data_dir: &Path) -> Result<Self, Error> {
+        let path = data_dir.join(FILE);
+        Self::take(&path).map_err(|error| match error {
+            LockError::Held(holder) => Error::Busy {
+                data_dir: data_dir.to_owned(),
+                holder,
+            },
+            LockError::Io(error) => Error::Machine {
+                doing: format!("locking {}", path.display()),
+                reason: error.to_string(),
+            },
+        })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let mut held = held();
+        // closed before another may take it: later this would give up theirs
+        self.file.take();
+        held.remove(&self.id);
+    }
+}
+
+fn held() -> MutexGuard<'static, BTreeSet<(u64, u64)>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn id(of: &fs::Metadata) -> (u64, u64) {
+    (of.dev(), of.ino())
+}
+
+/// Who has a lock that could not be taken. One in another container is known by no pid here.
+fn holder(file: &File) -> String {
+    let whole = Flock::from(FlockType::WriteLock);
+    match fcntl_getlk(file, &whole) {
+        Ok(Some(Flock { pid: Some(pid), .. })) => format!("pid {}", pid.as_raw_nonzero()),
+        _ => "of unknown process id".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_has_the_open_file_does_not_hold_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = Lock::take(&path).unwrap();
+        let inherited = lock.file.as_ref().unwrap().try_clone().unwrap();
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(inherited)
+            .spawn()
+            .unwrap();
+        drop(lock);
+        let again = Lock::take(&path).map(drop);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        again.unwrap();
+    }
+
+    #[test]
+    fn it_is_held_once_in_a_process_and_a_try_leaves_it_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = Lock::take(&path).unwrap();
+        for _ in 0..2 {
+            let refused = Lock::take(&path).unwrap_err().to_string();
+            assert_eq!(refused, format!("pid {} holds it", std::process::id()));
+        }
+        let text = path.display().to_string();
+        let taken = fs::read_to_string("/proc/locks").unwrap();
+        let inode = format!(":{} ", lock.id.1);
+        assert!(taken.contains(&inode), "{text} is not in {taken}");
+        drop(lock);
+        Lock::take(&path).unwrap();
     }
 }

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use dormouse_driver::Driver;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables};
+use dormouse_types::{DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables};
 use tokio::sync::broadcast;
 
 use crate::catalog::{Change, Sync};
-use crate::database::{Database, View};
+use crate::database::Database;
 use crate::storage::judge;
 use crate::world::{World, within};
 use crate::{
     Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, UsageQuery,
     UsageReport, Wishes, create, startup,
 };
+
+mod accounts;
 
 /// How long a transition may take to end when dormouse stops; the next start settles the rest.
 const GRACE: Duration = Duration::from_secs(5);
@@ -77,6 +79,25 @@ impl Plane {
     pub fn show(&self, name: &DatabaseName) -> Result<Status, Error> {
         let database = self.find(name)?;
         Ok(self.status(&database))
+    }
+
+    /// One database, with what only its server knows of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn look(&self, name: &DatabaseName) -> Result<Status, Error> {
+        let database = self.find(name)?;
+        let mut status = self.status(&database);
+        if status.state == State::Active {
+            let server = self.world.server(database.instance);
+            let limit = self.world.config.deadlines.ask;
+            let asked = within(limit, self.world.servers.memory_tables(&server, limit));
+            tokio::select! {
+                asked = asked => status.memory_tables = asked.ok().flatten(),
+                () = database.until(|now| now.state != State::Active) => status = self.status(&database),
+            }
+        }
+        Ok(status)
     }
 
     fn status(&self, database: &Database) -> Status {
@@ -154,9 +175,19 @@ impl Plane {
     /// Makes it parked.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Refused`] if it is in use or a session vetoes.
+    /// [`Error::NotFound`]; [`Error::Refused`] if it is in use, a session vetoes, or rows of MEMORY tables
+    /// would be lost.
     pub async fn park(&self, name: &DatabaseName) -> Result<Status, Error> {
         self.order(name, Order::Park).await?;
+        self.show(name)
+    }
+
+    /// Makes it parked, though rows of its MEMORY tables are lost by that.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Refused`] if it is in use or a session vetoes.
+    pub async fn park_and_lose(&self, name: &DatabaseName) -> Result<Status, Error> {
+        self.order(name, Order::ParkAndLose).await?;
         self.show(name)
     }
 
@@ -218,26 +249,6 @@ impl Plane {
         }
     }
 
-    /// The accounts that somebody of this user name may be, anonymous ones included: from the server while it is active, else as noted when it went
-    /// to sleep. Wakes nothing, but waits for a wake whose server must be asked first.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Server`] if they cannot be had in time.
-    pub async fn accounts(&self, name: &DatabaseName, user: &str) -> Result<Vec<Account>, Error> {
-        let database = self.find(name)?;
-        let limit = self.world.config.deadlines.login;
-        match tokio::time::timeout(limit, self.ask_accounts(&database, user)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let reason = format!("it is {} for too long", database.state());
-                Err(Error::Server {
-                    database: name.clone(),
-                    reason,
-                })
-            }
-        }
-    }
-
     /// Whether it has a schema of this name; `None` if that is not known without its server.
     #[must_use]
     pub fn has_schema(&self, name: &DatabaseName, schema: &str) -> Option<bool> {
@@ -248,7 +259,7 @@ impl Plane {
                 .schemas
                 .as_ref()
                 .map(|all| all.iter().any(|s| s == schema)),
-            Notes::Stale => None,
+            Notes::Stale | Notes::Awaited => None,
         }
     }
 
@@ -264,7 +275,7 @@ impl Plane {
         };
         match view.notes() {
             Notes::Fresh => noted.filter(same).cloned(),
-            Notes::Stale => None,
+            Notes::Stale | Notes::Awaited => None,
         }
     }
 
@@ -281,7 +292,7 @@ impl Plane {
         // a server that is being frozen does not answer: its notes do
         tokio::select! {
             asked = asked => asked.ok(),
-            () = database.until(asleep) => self.variables(name),
+            () = database.until(accounts::asleep) => self.variables(name),
         }
     }
 
@@ -363,64 +374,4 @@ impl Plane {
             }
         }
     }
-
-    /// From whoever knows best; again when that changes.
-    async fn ask_accounts(&self, database: &Database, user: &str) -> Result<Vec<Account>, Error> {
-        loop {
-            let view = database.view();
-            if view.notes() == Notes::Fresh {
-                let of_user = |a: &&Account| a.user == user || a.user.is_empty();
-                return Ok(view
-                    .noted
-                    .accounts
-                    .iter()
-                    .filter(of_user)
-                    .cloned()
-                    .collect());
-            }
-            let news = database.until(|now| {
-                let differs = (now.state, now.since, now.generation, now.process)
-                    != (view.state, view.since, view.generation, view.process);
-                differs || now.notes() == Notes::Fresh
-            });
-            match view.state {
-                State::Active => {
-                    let server = self.world.server(database.instance);
-                    let limit = self.world.config.deadlines.ask;
-                    let asked = within(limit, self.world.servers.accounts(&server, user));
-                    // a server that is being frozen does not answer: its notes do
-                    let asked = tokio::select! {
-                        asked = asked => asked,
-                        () = database.until(asleep) => continue,
-                    };
-                    match asked {
-                        Ok(accounts) => return Ok(accounts),
-                        // it may have died, and that be news soon
-                        Err(reason) => match tokio::time::timeout(limit, news).await {
-                            Ok(()) => {}
-                            Err(_) => {
-                                return Err(Error::Server {
-                                    database: database.name.clone(),
-                                    reason,
-                                });
-                            }
-                        },
-                    }
-                }
-                State::Failed => {
-                    return Err(Error::Server {
-                        database: database.name.clone(),
-                        reason: view.reason.as_ref().to_owned(),
-                    });
-                }
-                State::Dropping => return Err(Error::NotFound(database.name.clone())),
-                _ => news.await,
-            }
-        }
-    }
-}
-
-/// Whether the server cannot, or need not, be asked.
-fn asleep(view: &View) -> bool {
-    view.state != State::Active || view.notes() == Notes::Fresh
 }

@@ -1,6 +1,7 @@
 //! What the plane asks of a running server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_types::{Account, Bytes, Events, InstanceId, Variables};
@@ -71,6 +72,14 @@ pub trait Servers: Send + Sync + 'static {
 
     /// All that must be known while the server sleeps.
     async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError>;
+
+    /// The MEMORY tables that have rows, as `schema.table`: they end with the server's process. `None` if it
+    /// would work longer than `patience` on that.
+    async fn memory_tables(
+        &self,
+        server: &Server,
+        patience: Duration,
+    ) -> Result<Option<Vec<String>>, ServerError>;
 
     /// Sets global variables again that a restart has lost; answers with those it could not set,
     /// each with the reason.

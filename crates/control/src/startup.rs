@@ -38,7 +38,7 @@ pub(crate) async fn start(
     let (dir, keep, sender) = (config.data_dir.clone(), config.ledger_keep, events.clone());
     let opened = tokio::task::spawn_blocking(move || {
         make_dir(&dir)?;
-        let lock = Lock::take(&dir)?;
+        let lock = Lock::of_plane(&dir)?;
         Catalog::open(&dir, keep, sender).map(|(catalog, contents)| (lock, catalog, contents))
     });
     let (lock, catalog, contents) = opened.await.map_err(|_| Error::Stopping)??;

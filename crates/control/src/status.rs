@@ -56,6 +56,9 @@ pub struct Status {
     pub storage: Option<Bytes>,
     /// Why it may neither grow nor change, if so.
     pub read_only: Option<String>,
+    /// Its MEMORY tables that have rows, as `schema.table`, which keep it from being parked. `None`: its
+    /// server, which is awake, must be asked ([`Plane::look`](crate::Plane::look)).
+    pub memory_tables: Option<Vec<String>>,
     /// What it costs, if anything costs anything.
     pub spend: Option<Spend>,
     /// Why it is in this state.

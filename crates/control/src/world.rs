@@ -190,6 +190,11 @@ pub(crate) async fn within<T, E: Display>(
 ) -> Result<T, String> {
     match tokio::time::timeout(limit, doing).await {
         Ok(done) => done.map_err(|e| e.to_string()),
-        Err(_) => Err(format!("no answer within {} s", limit.as_secs_f32())),
+        Err(_) => Err(no_answer(limit)),
     }
+}
+
+/// What is said of a peer that took longer than this.
+pub(crate) fn no_answer(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs_f32())
 }

@@ -17,6 +17,9 @@ use dormouse_types::{
     Veto,
 };
 
+/// How long a login waits for its accounts.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A data path without clients: it remembers where statements would go.
 #[derive(Default)]
 struct Targets(Mutex<BTreeMap<DatabaseName, Option<Target>>>);
@@ -200,7 +203,7 @@ async fn a_database_keeps_what_it_knows_over_naps_crashes_and_upgrades() {
     eprintln!("created in {:?}", began.elapsed());
 
     let first = targets.of(&shop).expect("open");
-    let owner = plane.accounts(&shop, "admin").await.unwrap();
+    let owner = plane.accounts(&shop, "admin", PATIENCE).await.unwrap();
     assert!(
         matches!(owner[..], [ref a] if a.enrolled && !a.locked && matches!(a.verifiers[..], [Verifier::Native(_)])),
         "{owner:?}"
@@ -212,7 +215,10 @@ async fn a_database_keeps_what_it_knows_over_naps_crashes_and_upgrades() {
     house.ask(&first, "INSERT INTO goods.t VALUES (42)").await;
     house.ask(&first, "CREATE USER eve IDENTIFIED BY 'x'").await;
     house.ask(&first, "SET GLOBAL long_query_time = 7").await;
-    assert_eq!(plane.accounts(&shop, "eve").await.unwrap().len(), 1);
+    assert_eq!(
+        plane.accounts(&shop, "eve", PATIENCE).await.unwrap().len(),
+        1
+    );
     assert!(plane.enroll(&shop, "eve", "%").await.unwrap());
     assert!(!plane.enroll(&shop, "bob", "%").await.unwrap());
 
@@ -221,7 +227,7 @@ async fn a_database_keeps_what_it_knows_over_naps_crashes_and_upgrades() {
     eprintln!("suspended in {:?}, {:?}", began.elapsed(), suspended.memory);
     assert_eq!(suspended.state, State::Suspended);
     assert_eq!(targets.of(&shop), None);
-    assert!(plane.accounts(&shop, "eve").await.unwrap()[0].enrolled);
+    assert!(plane.accounts(&shop, "eve", PATIENCE).await.unwrap()[0].enrolled);
     assert_eq!(plane.has_schema(&shop, "goods"), Some(true));
     let began = Instant::now();
     plane.demand(&shop);

@@ -126,9 +126,15 @@ Also GET /metrics on the API's socket. For the textfile collector of node_export
     Suspend(NameArgs),
     /// Stop a database's server now; client connections stay open
     #[command(after_help = "\
-Refused while a session has state that would be lost, such as an open transaction; the
-refusal names it.")]
-    Park(NameArgs),
+Refused while a session has state that would be lost, such as an open transaction, and while
+tables of the MEMORY engine have rows, which end with the server; the refusal names them. Such
+a database is not parked by itself either, only suspended. --force parks it and loses the rows;
+sessions are protected all the same. `dormouse drop` asks for nothing of this.
+
+Examples:
+  dormouse park shop
+  dormouse park shop --force")]
+    Park(ParkArgs),
     /// Delete a database with all its data
     #[command(after_help = "\
 Asks first; --yes answers, and is needed where there is no terminal.
@@ -155,7 +161,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Stop it with Ctrl-C or SIGTERM: clients are let go at the end of their statement, the database
-servers keep running, and the next `dormouse up` takes them over.
+servers keep running, with the rows of their MEMORY tables, and the next `dormouse up` takes
+them over.
 
 Examples:
   dormouse up
@@ -298,6 +305,17 @@ impl From<WishArgs> for Wishes {
 pub(crate) struct NameArgs {
     /// The database
     pub(crate) name: DatabaseName,
+}
+
+/// `park`
+#[derive(Debug, Args)]
+pub(crate) struct ParkArgs {
+    /// The database
+    pub(crate) name: DatabaseName,
+
+    /// Also if rows of MEMORY tables are lost
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `drop`

@@ -55,6 +55,9 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
             Command::Usage(args) => usage(&client, args, output).await,
             Command::Wake(args) => done(client.wake(&args.name).await, output),
             Command::Suspend(args) => done(client.suspend(&args.name).await, output),
+            Command::Park(args) if args.force => {
+                done(client.park_and_lose(&args.name).await, output)
+            }
             Command::Park(args) => done(client.park(&args.name).await, output),
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Events(args) => events(&client, args, output).await,

@@ -115,6 +115,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
             d.storage.map_or("not known yet".to_owned(), size),
         ),
         ("read-only", or_none(d.read_only.clone())),
+        ("memory tables", memory_tables(d.memory_tables.as_deref())),
         ("units", units(d)),
         ("idle suspend", d.idle_suspend.to_string()),
         ("idle park", d.idle_park.to_string()),
@@ -141,6 +142,18 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// The MEMORY tables that have rows, and what that leads to.
+fn memory_tables(tables: Option<&[String]>) -> String {
+    match tables {
+        None => "not known now".to_owned(),
+        Some([]) => "none with rows".to_owned(),
+        Some(tables) => format!(
+            "{}: not parked, for their rows would be lost",
+            tables.join(", ")
+        ),
+    }
 }
 
 /// What a database costs, and what that leads to.

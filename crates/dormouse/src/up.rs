@@ -31,7 +31,7 @@ mod machine;
 mod port;
 mod stop;
 
-pub(crate) use port::cannot_listen;
+pub(crate) use port::{cannot_listen, patiently};
 
 /// How long clients in the middle of a statement may keep a stopping Dormouse.
 const GRACE: Duration = Duration::from_secs(5);
@@ -120,7 +120,8 @@ impl Up {
             tls,
             secret: machine.secret.clone(),
             greeting: machine.greeting.clone(),
-        })?;
+        })
+        .await?;
         open_to_all(&data_path.listening().socket)?;
         let api_path = api_socket(data_dir);
         let plane = Plane::start(

@@ -49,7 +49,7 @@ pub(crate) struct DataPath {
 
 impl DataPath {
     /// Takes the addresses; clients wait to be accepted until [`DataPath::start`].
-    pub(crate) fn bind(settings: Settings<'_>) -> Outcome<Self> {
+    pub(crate) async fn bind(settings: Settings<'_>) -> Outcome<Self> {
         let config = proxy_config(&settings);
         let control = Arc::new(Control {
             plane: OnceLock::new(),
@@ -57,7 +57,8 @@ impl DataPath {
             greeting: settings.greeting,
         });
         let plane: Arc<dyn dormouse_proxy::Plane> = control.clone();
-        let (proxy, listeners) = Proxy::start(config, plane).map_err(cannot_start)?;
+        let start = || Proxy::start(config.clone(), Arc::clone(&plane));
+        let (proxy, listeners) = crate::up::patiently(start).await.map_err(cannot_start)?;
         let listening = Listening {
             tcp: proxy.address(),
             socket: settings.socket,
@@ -183,7 +184,7 @@ impl Control {
     fn plane(&self) -> Result<&Plane, PlaneError> {
         self.plane
             .get()
-            .ok_or_else(|| PlaneError("it is still starting".to_owned()))
+            .ok_or_else(|| PlaneError("Dormouse is still starting".to_owned()))
     }
 }
 
@@ -203,8 +204,9 @@ impl dormouse_proxy::Plane for Control {
         &self,
         database: &DatabaseName,
         user: &str,
+        patience: Duration,
     ) -> Result<Vec<Account>, PlaneError> {
-        let accounts = self.plane()?.accounts(database, user).await;
+        let accounts = self.plane()?.accounts(database, user, patience).await;
         accounts.map_err(|error| PlaneError(error.to_string()))
     }
 

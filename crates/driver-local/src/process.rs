@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use dormouse_driver::Process;
@@ -114,6 +116,22 @@ impl Handle {
         let pages = pages.ok_or(io::ErrorKind::InvalidData)?;
         Ok(Bytes(pages * rustix::param::page_size() as u64))
     }
+}
+
+/// The signal that has ended a process, unless it is one that a process gets for a fault of its own.
+pub(crate) fn from_outside(status: ExitStatus) -> Option<i32> {
+    const OUTSIDE: [Signal; 5] = [
+        Signal::KILL,
+        Signal::TERM,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::HUP,
+    ];
+    let signal = status.signal()?;
+    OUTSIDE
+        .iter()
+        .any(|s| s.as_raw() == signal)
+        .then_some(signal)
 }
 
 #[expect(

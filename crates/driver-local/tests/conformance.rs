@@ -316,6 +316,28 @@ async fn a_server_that_cannot_start_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_as_it_starts_is_told_from_one_that_cannot_start() {
+    let place = Place::new(CgroupMode::Auto);
+    let driver = place.local();
+    let id = InstanceId(1);
+    driver.provision(id).await.unwrap();
+    let starting = driver.clone();
+    let starting = tokio::spawn(async move { starting.apply(id, RUNNING).await });
+    let process = loop {
+        match driver.observe(id).await.unwrap().process {
+            Some(process) => break process,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    place.kill(process).await;
+    let failed = starting.await.unwrap();
+    let killed = matches!(failed, Err(Error::Killed { signal: 9, .. }));
+    assert!(killed, "{failed:?}");
+    assert_eq!(driver.observe(id).await.unwrap().run, Run::Stopped);
+    driver.apply(id, RUNNING).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_socket_path_is_refused_when_the_driver_is_made() {
     let place = Place::new(CgroupMode::Off);
     let config = LocalConfig {

@@ -72,13 +72,22 @@ pub enum Error {
     /// The instance has no files here.
     #[error("instance {0} does not exist")]
     Unknown(InstanceId),
-    /// The server's process ended, or did not answer, while it was starting.
+    /// The server's process ended by itself, or did not answer, while it was starting.
     #[error("the server of instance {id} did not start: {reason}")]
     Start {
         /// The instance.
         id: InstanceId,
         /// What its error log says, or what was waited for.
         reason: String,
+    },
+    /// The server's process was killed by a signal from outside while it was starting. That says nothing
+    /// of whether it can run: start it again.
+    #[error("the server of instance {id} was killed by signal {signal} while it was starting")]
+    Killed {
+        /// The instance.
+        id: InstanceId,
+        /// The signal's number.
+        signal: i32,
     },
     /// It runs, with the limits it had: more memory is in use than it would be limited to.
     #[error("instance {id} holds {held} of memory, which cannot be limited to {limit}")]

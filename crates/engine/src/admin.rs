@@ -23,6 +23,7 @@ mod accounts;
 mod buffer_pool;
 mod events;
 mod locks;
+mod memory_tables;
 mod settings;
 
 pub use locks::LockInfo;

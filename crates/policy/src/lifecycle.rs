@@ -66,10 +66,12 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Running => {}
     }
     match seen.order {
-        Some(Order::Suspend | Order::Park) if seen.agenda.keep_awake => return kept_awake(),
+        Some(Order::Suspend | Order::Park | Order::ParkAndLose) if seen.agenda.keep_awake => {
+            return kept_awake();
+        }
         // what runs is waited for, what comes is held
         Some(Order::Suspend) => return ordered(Verb::Suspend),
-        Some(Order::Park) => return ordered(Verb::Park),
+        Some(Order::Park | Order::ParkAndLose) => return ordered(Verb::Park),
         _ => {}
     }
     if seen.barred {
@@ -123,17 +125,18 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     if seen.gate == Gate::Refusing && !seen.barred {
         return Plan::act(Verb::Rearm, Cause::Limit, "it may be used again");
     }
-    if seen.load.held > 0 && !seen.barred && seen.order != Some(Order::Park) {
-        return Plan::act(Verb::Thaw, Cause::Demand, "a statement arrived");
+    let park_ordered = matches!(seen.order, Some(Order::Park | Order::ParkAndLose));
+    if seen.load.held > 0 && !seen.barred && !park_ordered {
+        return Plan::act(Verb::Thaw, Cause::Demand, STATEMENT);
     }
-    if seen.notes == Notes::Stale {
+    if seen.notes != Notes::Fresh {
         let reason = "it was frozen unobserved: its accounts must be read again";
         return Plan::act(Verb::Thaw, Cause::StartUp, reason);
     }
     match seen.order {
         Some(Order::Wake) => return ordered(Verb::Thaw),
-        Some(Order::Park) if seen.agenda.keep_awake => return kept_awake(),
-        Some(Order::Park) => return ordered(Verb::Park),
+        Some(_) if park_ordered && seen.agenda.keep_awake => return kept_awake(),
+        Some(_) if park_ordered => return ordered(Verb::Park),
         _ => {}
     }
     if called(seen, now) {
@@ -181,22 +184,26 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
     }
     match seen.order {
         Some(Order::Wake) => return ordered(Verb::Start),
-        Some(Order::Suspend | Order::Park) => {
-            return Plan::act(
-                Verb::Refuse,
-                Cause::Operator,
-                "its server cannot be started",
-            );
+        Some(Order::Suspend | Order::Park | Order::ParkAndLose) => {
+            return Plan::act(Verb::Refuse, Cause::Operator, UNABLE);
         }
         _ => {}
     }
+    let wanted = if seen.load.held > 0 {
+        Some((Cause::Demand, STATEMENT))
+    } else if called(seen, now) {
+        Some((Cause::Schedule, DUE))
+    } else if seen.notes == Notes::Awaited {
+        Some((Cause::Demand, LOGIN))
+    } else {
+        None
+    };
     let wait = seen.failures.retry_at().filter(|at| *at > now);
-    match seen.gate {
-        Gate::Shut if seen.load.held == 0 && !called(seen, now) => Plan::rest(called_at(seen, now)),
+    match (seen.gate, wanted) {
+        (Gate::Shut, None) => Plan::rest(called_at(seen, now)),
         _ if wait.is_some() => Plan::rest(wait),
-        Gate::Shut if seen.load.held == 0 => Plan::act(Verb::Start, Cause::Schedule, DUE),
-        Gate::Shut => Plan::act(Verb::Start, Cause::Demand, "a statement arrived"),
-        Gate::Open | Gate::Refusing => Plan::act(
+        (Gate::Shut, Some((cause, reason))) => Plan::act(Verb::Start, cause, reason),
+        (Gate::Open | Gate::Refusing, _) => Plan::act(
             Verb::Rearm,
             Cause::Failed,
             "the next statement may try again",
@@ -216,7 +223,7 @@ fn between(seen: &Observed, now: Instant) -> Plan {
 /// The server of an active database is gone.
 fn died(seen: &Observed, now: Instant) -> Plan {
     if seen.failures.given_up() {
-        return Plan::act(Verb::GiveUp, Cause::Crash, "its server keeps dying");
+        return Plan::act(Verb::GiveUp, Cause::Crash, UNABLE);
     }
     match seen.failures.retry_at() {
         Some(at) if at > now => {
@@ -235,7 +242,9 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
     } else if seen.barred && seen.load.held > 0 && seen.gate != Gate::Refusing {
         return Some(bar());
     } else if seen.load.held > 0 && !seen.barred {
-        (Cause::Demand, "a statement arrived")
+        (Cause::Demand, STATEMENT)
+    } else if seen.notes == Notes::Awaited {
+        (Cause::Demand, LOGIN)
     } else if seen.notes == Notes::Stale {
         (
             Cause::StartUp,
@@ -247,11 +256,7 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
         return None;
     };
     if seen.failures.given_up() {
-        return Some(Plan::act(
-            Verb::GiveUp,
-            Cause::Failed,
-            "its server cannot be started",
-        ));
+        return Some(Plan::act(Verb::GiveUp, Cause::Failed, UNABLE));
     }
     match seen.failures.retry_at() {
         Some(at) if at > now => Some(Plan::rest(Some(at))),
@@ -274,6 +279,15 @@ pub const LIMIT: &str = "its spend limit of this month is used up";
 fn bar() -> Plan {
     Plan::act(Verb::Bar, Cause::Limit, LIMIT)
 }
+
+/// Why a database is woken that somebody uses.
+const STATEMENT: &str = "a statement arrived";
+
+/// Why a database is woken whose accounts nobody knows.
+const LOGIN: &str = "a login arrived, and its accounts must be read again";
+
+/// Why a database fails.
+const UNABLE: &str = "its server cannot be started";
 
 /// Why a sleeping database is woken by the clock; who keeps the agenda knows more.
 const DUE: &str = "it is due to be awake";

@@ -72,10 +72,12 @@ pub(crate) async fn admit(
     id: u32,
 ) -> Option<Admitted> {
     let timeout = shared.config.limits.handshake_timeout;
-    let rejected = match tokio::time::timeout(timeout, login(shared, io, peer, id)).await {
+    let deadline = tokio::time::Instant::now() + timeout;
+    io.end_by(deadline);
+    let rejected = match tokio::time::timeout_at(deadline, login(shared, io, peer, id)).await {
         Ok(Ok(admitted)) => return Some(admitted),
         Ok(Err(rejected)) => rejected,
-        Err(_) => refusal::limit("handshake_timeout", format!("{timeout:?}")).into(),
+        Err(_) => refusal::handshake_timeout(timeout).into(),
     };
     if let Rejected::With(error) = rejected {
         io.refuse(&error).await;

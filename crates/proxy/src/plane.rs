@@ -1,5 +1,7 @@
 //! What the data path asks of the control path.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use dormouse_types::{Account, DatabaseName, InstanceId, Target, Variables};
 
@@ -9,7 +11,7 @@ use dormouse_types::{Account, DatabaseName, InstanceId, Target, Variables};
 pub struct PlaneError(pub String);
 
 /// What the data path asks of the control path. Nothing here wakes a database but
-/// [`demand`](Plane::demand).
+/// [`demand`](Plane::demand), and [`accounts`](Plane::accounts) if its server alone can tell.
 #[async_trait]
 pub trait Plane: Send + Sync + 'static {
     /// The version string that a server here would greet with.
@@ -19,11 +21,13 @@ pub trait Plane: Send + Sync + 'static {
     fn demand(&self, database: &DatabaseName);
 
     /// The accounts that a login of `user` could match: from the server while it is awake, from
-    /// what was noted before it slept otherwise.
+    /// what was noted before it slept otherwise. Waits for at most `patience`, if its server is being
+    /// started again.
     async fn accounts(
         &self,
         database: &DatabaseName,
         user: &str,
+        patience: Duration,
     ) -> Result<Vec<Account>, PlaneError>;
 
     /// Whether the database has this schema; `None` if that is not known.

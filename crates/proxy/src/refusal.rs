@@ -4,6 +4,7 @@
 //! Base, "MariaDB Error Codes"); the text says what happened and what to do.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use dormouse_types::{Account, DatabaseName};
 use dormouse_wire::reply::ErrPacket;
@@ -371,7 +372,26 @@ pub(crate) fn not_owner(id: u32) -> ErrPacket {
     ErrPacket::new(1095, "HY000", format!("You are not owner of thread {id}"))
 }
 
-/// The plane could not answer.
-pub(crate) fn plane(why: impl Display) -> ErrPacket {
-    ErrPacket::new(1105, "HY000", format!("Dormouse could not do this: {why}"))
+/// Nobody could say who may log in.
+pub(crate) fn no_accounts(why: impl Display, limit: Duration) -> ErrPacket {
+    ErrPacket::new(
+        1105,
+        "HY000",
+        format!(
+            "{why}; nothing is known to be wrong with this login: try again, 'dormouse events' tells \
+             more (a login waits for limit handshake_timeout = {limit:?} at most)"
+        ),
+    )
+}
+
+/// A client took too long over its login (`ER_NET_READ_INTERRUPTED`).
+pub(crate) fn handshake_timeout(limit: Duration) -> ErrPacket {
+    ErrPacket::new(
+        1159,
+        "08S01",
+        format!(
+            "Got timeout reading communication packets: the login was not complete within limit \
+             handshake_timeout = {limit:?}"
+        ),
+    )
 }

@@ -88,6 +88,10 @@ async fn a_database_is_made_listed_ordered_about_and_dropped() {
     assert_eq!(client.wake(&shop).await.unwrap().state, State::Active);
     let parked = client.park(&shop).await.unwrap();
     assert_eq!((parked.state, parked.pid), (State::Parked, None));
+    assert_eq!(parked.memory_tables, Some(Vec::new()));
+    assert_eq!(client.wake(&shop).await.unwrap().state, State::Active);
+    let parked = client.park_and_lose(&shop).await.unwrap();
+    assert_eq!(parked.state, State::Parked);
 
     let status = client.status().await.unwrap();
     assert_eq!(status.pid, std::process::id());
@@ -194,6 +198,12 @@ async fn every_bad_request_is_answered_in_the_same_form() {
             "invalid",
         ),
         ("POST /v1/databases", &long, 413, "too_large"),
+        (
+            "POST /v1/databases/shop/park?forse=true",
+            "",
+            400,
+            "invalid",
+        ),
         ("GET /v1/events?limit=many", "", 400, "invalid"),
         ("GET /v1/events?colour=red", "", 400, "invalid"),
     ] {

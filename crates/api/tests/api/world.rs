@@ -195,6 +195,9 @@ impl Servers for Answers {
     async fn snapshot(&self, _: &At) -> Result<Snapshot, ServerError> {
         Ok(Snapshot::default())
     }
+    async fn memory_tables(&self, _: &At, _: Duration) -> Result<Option<Vec<String>>, ServerError> {
+        Ok(Some(Vec::new()))
+    }
     async fn apply_globals(
         &self,
         _: &At,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use dormouse_driver::Run;
+use dormouse_policy::lifecycle::Order;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::{State, Veto};
 use tracing::{error, warn};
@@ -17,6 +18,16 @@ impl Actor {
         let began = now();
         let from = self.database.state();
         let before = self.database.view().cpu_ms;
+        if from == State::Suspended
+            && self.database.view().tables_known
+            && let Some(reason) = self.would_lose()
+        {
+            // it need not even be thawed: nothing changes while it is frozen
+            self.deny(State::Parked);
+            self.record_refusal(State::Parked, Cause::Veto, &reason, began)
+                .await;
+            return Done::Refused(vec![reason]);
+        }
         if from == State::Active && !self.shut(&act).await {
             return self.in_use().await;
         }
@@ -38,7 +49,7 @@ impl Actor {
         }
         match self.capture().await {
             Ok(vetoes) if vetoes.is_empty() => {}
-            Ok(vetoes) => return self.vetoed(from, &vetoes, began).await,
+            Ok(vetoes) => return self.vetoed(from, describe(&vetoes), began).await,
             Err(hitch) => return self.not_parked(from, hitch, began).await,
         }
         if from == State::Active
@@ -48,6 +59,16 @@ impl Actor {
         }
         if let Err(hitch) = self.take_notes().await {
             return self.not_parked(from, hitch, began).await;
+        }
+        // one that was frozen has what it had
+        let limit = self.world.config.deadlines.ask;
+        if (from == State::Active || !self.database.view().tables_known)
+            && let Err(hitch) = self.note_memory_tables(limit).await
+        {
+            return self.not_parked(from, hitch, began).await;
+        }
+        if let Some(reason) = self.would_lose() {
+            return self.vetoed(from, vec![reason], began).await;
         }
         self.world.servers.forget(self.database.instance).await;
         let release = self.world.traffic.release(&self.database.name);
@@ -86,10 +107,17 @@ impl Actor {
         self.unless_wanted(within(limit * 2, capture)).await
     }
 
-    /// Sessions have state that would be lost.
-    async fn vetoed(&mut self, from: State, vetoes: &[Veto], began: Instant) -> Done {
+    /// Which rows its server's process would take with it, unless somebody has said that they may go.
+    fn would_lose(&self) -> Option<String> {
+        let may_go = self.database.current_order(self.gate) == Some(Order::ParkAndLose);
+        let view = self.database.view();
+        let tables = &view.rare.as_ref().filter(|_| !may_go)?.memory_tables;
+        (!tables.is_empty()).then(|| memory_tables(tables))
+    }
+
+    /// Sessions have state, or tables rows, that would be lost.
+    async fn vetoed(&mut self, from: State, reasons: Vec<String>, began: Instant) -> Done {
         self.deny(State::Parked);
-        let reasons = describe(vetoes);
         let reason = reasons.join("; ");
         if self.wanted() {
             return self.not_parked(from, Hitch::Wanted, began).await;
@@ -139,6 +167,17 @@ impl Actor {
     }
 }
 
+/// Tables whose rows would be lost, as a sentence.
+fn memory_tables(tables: &[String]) -> String {
+    const LOST: &str = "rows would be lost (park --force loses them)";
+    let named = tables.iter().take(5).map(String::as_str);
+    let named = named.collect::<Vec<_>>().join(", ");
+    match tables.len() {
+        n if n <= 5 => format!("memory_table ({named}): {LOST}"),
+        n => format!("memory_table ({named} and {} more): {LOST}", n - 5),
+    }
+}
+
 /// Vetoes as sentences, one per pin, with the sessions that have it.
 fn describe(vetoes: &[Veto]) -> Vec<String> {
     let mut pins: Vec<(&str, Vec<u32>)> = Vec::new();
@@ -163,6 +202,20 @@ fn describe(vetoes: &[Veto]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_tables_are_named() {
+        let tables: Vec<String> = (0..7).map(|n| format!("app.t{n}")).collect();
+        let lost = "rows would be lost (park --force loses them)";
+        assert_eq!(
+            memory_tables(&tables[..1]),
+            format!("memory_table (app.t0): {lost}")
+        );
+        assert_eq!(
+            memory_tables(&tables),
+            format!("memory_table (app.t0, app.t1, app.t2, app.t3, app.t4 and 2 more): {lost}")
+        );
+    }
 
     #[test]
     fn vetoes_are_told_by_pin_with_a_few_sessions_each() {

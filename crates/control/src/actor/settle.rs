@@ -5,6 +5,7 @@ use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
 use tracing::warn;
 
+use super::apply::Unmet;
 use super::{Actor, Done};
 use crate::world::now;
 
@@ -17,8 +18,8 @@ impl Actor {
             State::Active => {
                 // running is not yet ready: the driver knows when it takes connections
                 let limit = self.world.config.deadlines.start;
-                if let Err(reason) = self.apply(Run::Running, limit).await {
-                    return self.hung(reason, began).await;
+                if let Err(unmet) = self.try_apply(Run::Running, limit).await {
+                    return self.hung(unmet, began).await;
                 }
                 if self.database.view().noted.fresh {
                     // it may be a new process; for the old one this changes nothing
@@ -43,9 +44,10 @@ impl Actor {
     }
 
     /// A process that does not serve is in the way of one that would.
-    async fn hung(&mut self, reason: String, began: std::time::Instant) -> Done {
+    async fn hung(&mut self, unmet: Unmet, began: std::time::Instant) -> Done {
+        self.count_failure(&unmet);
+        let reason = unmet.reason();
         warn!(database = %self.database.name, reason, "the server does not serve: stopping it");
-        self.failures = self.failures.start_failed(now());
         self.last_failure.clone_from(&reason);
         self.shut_by_force();
         if self

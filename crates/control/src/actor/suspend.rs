@@ -1,19 +1,23 @@
 //! From active to suspended.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dormouse_driver::Run;
 use dormouse_engine::pool;
 use dormouse_policy::lifecycle::Denied;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{Actor, Done, Hitch};
 use crate::Snapshot;
 use crate::catalog::{Change, Noted, Sync};
+use crate::database::Rare;
 use crate::world::{now, within};
+
+/// How long a server may work, before it is suspended, on what must be known only before it is parked.
+const GLANCE: Duration = Duration::from_millis(5);
 
 impl Actor {
     /// Shuts the traffic, notes what must be known, shrinks, freezes. Until the process is frozen
@@ -58,6 +62,12 @@ impl Actor {
     async fn lull(&mut self) -> Result<(), Hitch> {
         self.note_hits().await?;
         self.take_notes().await?;
+        match self.note_memory_tables(GLANCE).await {
+            Err(Hitch::Failed(reason)) => {
+                info!(database = %self.database.name, reason, "its MEMORY tables are not known");
+            }
+            other => other?,
+        }
         let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.shrink;
         let shrink = within(limit, self.world.servers.shrink(&server, pool::suspended()));
@@ -114,6 +124,31 @@ impl Actor {
             .map_err(|e| Hitch::Failed(e.to_string()))?;
         let noted = Arc::new(self.world.catalog.condense(noted));
         self.database.change(|v| v.noted = noted);
+        Ok(())
+    }
+
+    /// With the traffic shut: asks the server for the MEMORY tables that have rows, unless it would work
+    /// longer than this on it. They stay as they are until it wakes.
+    pub(super) async fn note_memory_tables(&mut self, patience: Duration) -> Result<(), Hitch> {
+        self.database.change(|v| v.tables_known = false);
+        let server = self.world.server(self.database.instance);
+        let limit = self.world.config.deadlines.ask;
+        let asked = self.world.servers.memory_tables(&server, patience);
+        let Some(memory_tables) = self.unless_wanted(within(limit, asked)).await? else {
+            return Err(Hitch::Failed(
+                "it has too many tables to find those in memory in time".to_owned(),
+            ));
+        };
+        let rare = (!memory_tables.is_empty()).then(|| {
+            Box::new(Rare {
+                memory_tables,
+                ..Rare::default()
+            })
+        });
+        self.database.change(|v| {
+            v.rare = rare;
+            v.tables_known = true;
+        });
         Ok(())
     }
 

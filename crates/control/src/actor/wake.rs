@@ -10,8 +10,10 @@ use dormouse_types::State;
 use tokio::sync::SemaphorePermit;
 use tracing::{error, warn};
 
+use super::apply::Unmet;
 use super::warm_up::Asked;
 use super::{Actor, Done, PAUSE};
+use crate::database::Rare;
 use crate::warm::{Importance, admit};
 use crate::world::{World, now, within};
 use crate::{Error, EventKind};
@@ -40,12 +42,13 @@ impl Actor {
         let Ok(admitted) = self.admitted(&world, act.cause).await else {
             return Done::Again;
         };
-        if let Err(reason) = self.apply(Run::Running, world.config.deadlines.start).await {
+        let limit = world.config.deadlines.start;
+        if let Err(unmet) = self.try_apply(Run::Running, limit).await {
             drop(admitted);
-            self.start_failed(reason, began).await;
+            self.start_failed(unmet, began).await;
             return Done::Again;
         }
-        self.failures = self.failures.started();
+        self.failures = self.failures.started(now());
         self.size().begins_with = None;
         self.asked = Asked::nothing();
         let lost = self.restore_globals().await;
@@ -89,13 +92,22 @@ impl Actor {
         admit(world, Importance::Awaited).await
     }
 
-    async fn start_failed(&mut self, reason: String, began: std::time::Instant) {
+    async fn start_failed(&mut self, unmet: Unmet, began: std::time::Instant) {
+        self.count_failure(&unmet);
+        let reason = unmet.reason();
         warn!(database = %self.database.name, instance = %self.database.instance, reason, "start failed");
-        self.failures = self.failures.start_failed(now());
         self.look().await;
         self.record_refusal(State::Active, Cause::Failed, &reason, began)
             .await;
         self.last_failure = reason;
+    }
+
+    /// A server that was killed can be started again; one that does not start by its own fault soon is not.
+    pub(super) fn count_failure(&mut self, unmet: &Unmet) {
+        self.failures = match unmet {
+            Unmet::Died(_) => self.failures.died(now()),
+            Unmet::Fault(_) => self.failures.start_failed(now()),
+        };
     }
 
     /// Sets the global variables again that were set by statements before the park; says which it
@@ -144,7 +156,7 @@ impl Actor {
             return Done::Again;
         }
         self.open(&act.reason);
-        self.failures = self.failures.started();
+        self.failures = self.failures.started(now());
         self.grow();
         self.forget_denials();
         self.record(from, &act, began, before).await;
@@ -179,6 +191,12 @@ impl Actor {
         let reason = format!("{}: {}", act.reason, self.last_failure);
         error!(database = %self.database.name, reason, "given up; it is tried again on demand");
         self.show(State::Failed, &reason);
+        let rests = Rare {
+            rests_until: self.failures.retry_at(),
+            ..Rare::default()
+        };
+        self.database.change(|v| v.rare = Some(Box::new(rests)));
+        self.database.answered();
         self.refuse(&reason);
         let told = Error::Server {
             database: self.database.name.clone(),

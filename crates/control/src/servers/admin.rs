@@ -155,6 +155,15 @@ impl Servers for AdminServers {
         })
     }
 
+    async fn memory_tables(
+        &self,
+        server: &Server,
+        patience: Duration,
+    ) -> Result<Option<Vec<String>>, ServerError> {
+        self.ask(server, move |admin| Box::pin(admin.memory_tables(patience)))
+            .await
+    }
+
     async fn apply_globals(
         &self,
         server: &Server,

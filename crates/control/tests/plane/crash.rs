@@ -7,7 +7,7 @@ use dormouse_driver::Run as Process;
 use dormouse_types::State;
 
 use crate::machine::{Fault, Machine};
-use crate::run::{Run, S, name, spec, virtually};
+use crate::run::{PATIENCE, Run, S, name, spec, virtually};
 
 /// What was told to callers, and so must stay true.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ async fn converges(run: &Run, told: &Told) {
             run.query(&status.name).await.unwrap();
             assert_eq!(
                 run.plane
-                    .accounts(&status.name, "admin")
+                    .accounts(&status.name, "admin", PATIENCE)
                     .await
                     .unwrap()
                     .len(),

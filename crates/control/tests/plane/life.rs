@@ -6,7 +6,7 @@ use dormouse_control::{ErrorKind, EventKind, PlaneConfig};
 use dormouse_driver::Run as Process;
 use dormouse_types::{Bytes, State};
 
-use crate::run::{MS, S, name, spec, with, with_config};
+use crate::run::{MS, PATIENCE, S, name, spec, with, with_config};
 use crate::traffic::Gate;
 
 #[test]
@@ -385,7 +385,13 @@ fn logins_are_answered_from_the_server_or_from_notes_and_wake_nothing() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "5m")).await.unwrap();
-        let users = async |user: &str| run.plane.accounts(&shop, user).await.unwrap().len();
+        let users = async |user: &str| {
+            run.plane
+                .accounts(&shop, user, PATIENCE)
+                .await
+                .unwrap()
+                .len()
+        };
         assert_eq!((users("admin").await, users("eve").await), (1, 0));
         assert_eq!(run.plane.has_schema(&shop, "shop"), None);
         run.machine

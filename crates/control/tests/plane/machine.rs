@@ -41,6 +41,8 @@ pub struct Instance {
     pub process: Option<Process>,
     pub owner: Option<[u8; 20]>,
     pub globals: Vec<(String, String)>,
+    /// MEMORY tables that have rows.
+    pub memory_tables: Vec<String>,
     /// The size of its server's buffer pool, and whether the hot pages are in it.
     pub pool: Bytes,
     pub hydrated: bool,
@@ -86,8 +88,12 @@ pub struct Inner {
     pub happened: Option<String>,
     /// Every start fails while this is set.
     pub broken: Option<String>,
+    /// So many servers more are killed while they start.
+    pub killed_starts: u32,
     pub shrink_takes: Duration,
     pub start_takes: Duration,
+    /// How long a server works on the question for its MEMORY tables.
+    pub tables_take: Duration,
     pub extra_account: Option<String>,
     /// When every server has an event to run.
     pub next_event: Option<jiff::Timestamp>,
@@ -121,8 +127,10 @@ impl Machine {
             fault: None,
             happened: None,
             broken: None,
+            killed_starts: 0,
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
+            tables_take: Duration::from_millis(1),
             extra_account: None,
             next_event: None,
             storage: Some(Bytes::mib(24)),
@@ -250,6 +258,7 @@ impl Inner {
                 *self.ended.entry(id).or_default() += instance.cpu;
             }
             instance.globals.clear();
+            instance.memory_tables.clear();
         }
     }
 
@@ -352,6 +361,7 @@ impl Driver for Machine {
                 process: None,
                 owner: None,
                 globals: Vec::new(),
+                memory_tables: Vec::new(),
                 pool: START,
                 hydrated: false,
                 hits: PoolHits::default(),
@@ -387,6 +397,11 @@ impl Driver for Machine {
             let broken = self.lock().broken.clone();
             if let Some(reason) = broken {
                 return Err(start_error(id, reason));
+            }
+            let mut m = self.lock();
+            if m.killed_starts > 0 {
+                m.killed_starts -= 1;
+                return Err(Error::Killed { id, signal: 9 });
             }
         }
         let label = format!("apply {:?}", desired.run);
@@ -514,6 +529,19 @@ impl Servers for Machine {
         self.asked("globals", server, |i| i.globals = globals.to_vec())
             .await?;
         Ok(Vec::new())
+    }
+
+    async fn memory_tables(
+        &self,
+        server: &Server,
+        patience: Duration,
+    ) -> Result<Option<Vec<String>>, ServerError> {
+        let takes = self.lock().tables_take;
+        let tables = self
+            .asked("tables", server, |i| i.memory_tables.clone())
+            .await?;
+        tokio::time::sleep(takes.min(patience)).await;
+        Ok((takes <= patience).then_some(tables))
     }
 
     async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {

@@ -6,6 +6,7 @@ mod crash;
 mod hours;
 mod life;
 mod machine;
+mod memory_tables;
 mod run;
 mod scale;
 mod simulated;

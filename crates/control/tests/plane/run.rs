@@ -12,6 +12,8 @@ use crate::traffic::Lanes;
 
 pub const S: Duration = Duration::from_secs(1);
 pub const MS: Duration = Duration::from_millis(1);
+/// How long a login waits for its accounts.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn name(text: &str) -> DatabaseName {
     text.parse().unwrap()

@@ -7,7 +7,7 @@ use dormouse_driver::{Driver, Run as Process};
 use dormouse_types::{InstanceId, State};
 
 use crate::machine::Machine;
-use crate::run::{Run, S, config, name, spec, virtually};
+use crate::run::{PATIENCE, Run, S, config, name, spec, virtually};
 
 fn run<T>(machine: &Machine, dir: &Path, script: impl AsyncFnOnce(&Run) -> T) -> T {
     let done = virtually(machine, async {
@@ -173,11 +173,18 @@ fn no_account_comes_back_with_the_power() {
         });
         run(&machine, dir.path(), async |run| {
             assert_eq!(
-                run.plane.accounts(&shop, "eve").await.unwrap(),
+                run.plane.accounts(&shop, "eve", PATIENCE).await.unwrap(),
                 [],
                 "after {slept}"
             );
-            assert_eq!(run.plane.accounts(&shop, "admin").await.unwrap().len(), 1);
+            assert_eq!(
+                run.plane
+                    .accounts(&shop, "admin", PATIENCE)
+                    .await
+                    .unwrap()
+                    .len(),
+                1
+            );
         });
     }
 }
@@ -198,7 +205,10 @@ fn no_account_comes_back_after_a_suspend_that_was_called_off() {
         machine.kill(run.status(&shop).instance);
     });
     run(&machine, dir.path(), async |run| {
-        assert_eq!(run.plane.accounts(&shop, "eve").await.unwrap(), []);
+        assert_eq!(
+            run.plane.accounts(&shop, "eve", PATIENCE).await.unwrap(),
+            []
+        );
     });
 }
 

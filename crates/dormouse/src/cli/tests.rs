@@ -57,6 +57,19 @@ fn create_reads_delays_and_units() {
 }
 
 #[test]
+fn a_park_loses_nothing_unless_forced() {
+    for (line, force) in [
+        ("dormouse park shop", false),
+        ("dormouse park shop --force", true),
+    ] {
+        let Command::Park(args) = parse(line).unwrap().command else {
+            panic!("not park")
+        };
+        assert_eq!((args.name.as_str(), args.force), ("shop", force));
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_the_rule() {
     assert!(refusal("dormouse create Shop").contains("1 to 63 of a-z"));
     assert!(refusal("dormouse create shop --idle-park 5").contains("10s, 5m"));

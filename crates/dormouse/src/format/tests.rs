@@ -33,6 +33,7 @@ fn shop() -> Database {
         cpu_ms: Some(120),
         storage: Some(Bytes::mib(24)),
         read_only: None,
+        memory_tables: Some(vec!["app.cache".to_owned(), "app.hits".to_owned()]),
         spend: None,
         reason: "a statement arrived".to_owned(),
     }
@@ -113,6 +114,7 @@ fn one_database_is_shown_in_full() {
         "state            active",
         "since            2026-01-01T00:00:00Z (3s ago)",
         "process          pid 42",
+        "memory tables    app.cache, app.hits: not parked, for their rows would be lost",
         "units            1 of 1..2",
         "idle park        never",
         "pooling          statement",

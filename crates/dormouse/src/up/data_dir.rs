@@ -1,12 +1,13 @@
 //! Opening the data directory: making it, taking it for this process alone, and finding out early
 //! what would fail later.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use dormouse_api::ErrorBody;
+use dormouse_control::{Lock, LockError};
 use dormouse_types::Bytes;
 
 use crate::Outcome;
@@ -19,8 +20,7 @@ const LITTLE_ROOM: Bytes = Bytes::mib(256);
 pub(super) struct DataDir {
     /// What the user should know.
     pub(super) warnings: Vec<String>,
-    /// Locked; the system lets go of it when the process ends, however it ends.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Makes the directory if need be, locks it, and sees that it can be used.
@@ -62,38 +62,14 @@ pub(super) fn free(dir: &Path) -> io::Result<Bytes> {
 }
 
 /// Before anything is swept, made or migrated: two at once would take each other's files away.
-fn lock(dir: &Path) -> Outcome<File> {
-    let path = dir.join("up.lock");
-    let mut options = File::options();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let mut file = options.open(path).map_err(|e| unusable(dir, &e))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let known = file
-                .take(32)
-                .read_to_string(&mut holder)
-                .is_ok_and(|n| n > 0);
-            let holder = if known { holder.trim() } else { "unknown" };
-            let error = dormouse_control::Error::Busy {
-                data_dir: dir.to_owned(),
-                holder: format!("pid {holder}"),
-            };
-            return Err(error.into());
+fn lock(dir: &Path) -> Outcome<Lock> {
+    Lock::take(&dir.join("up.lock")).map_err(|error| match error {
+        LockError::Held(holder) => {
+            let data_dir = dir.to_owned();
+            dormouse_control::Error::Busy { data_dir, holder }.into()
         }
-        Err(TryLockError::Error(e)) => return Err(unusable(dir, &e)),
-    }
-    let note = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.write_all(note.as_bytes()))
-        .map_err(|e| unusable(dir, &e))?;
-    Ok(file)
+        LockError::Io(error) => unusable(dir, &error),
+    })
 }
 
 /// The catalog holds what passwords are checked with: nobody else on the machine may read it. What

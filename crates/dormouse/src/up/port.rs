@@ -5,8 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use dormouse_api::ErrorBody;
+use dormouse_proxy::StartError;
 
 /// Why listening on an address failed.
 pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error) -> ErrorBody {
@@ -37,26 +39,79 @@ pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error) -> ErrorBody
     }
 }
 
+/// How long an address may be taken by what a Dormouse that was killed has left: a child that was to
+/// become a server has the listeners too, until it executes the server's program.
+const INHERITED: Duration = Duration::from_secs(2);
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Binds the addresses; waits a little for those that no other program is known to hold.
+pub(crate) async fn patiently<T>(
+    mut bind: impl FnMut() -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let until = Instant::now() + INHERITED;
+    loop {
+        match bind() {
+            Err(error) if Instant::now() < until && may_come_free(&error) => {
+                tokio::time::sleep(LOOK).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether an address is taken by a process of this very program, or was until now.
+fn may_come_free(error: &StartError) -> bool {
+    let inodes = match error {
+        StartError::Tcp { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
+            listeners_on(address.port())
+        }
+        StartError::Unix { path, source } if source.kind() == io::ErrorKind::AddrInUse => {
+            let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+            listeners_at(&table, path)
+        }
+        _ => return false,
+    };
+    let program = |pid: &str| fs::metadata(format!("/proc/{pid}/exe")).map(|m| (m.dev(), m.ino()));
+    holder(&inodes).is_none_or(|pid| {
+        let (theirs, ours) = (program(&pid.to_string()), program("self"));
+        matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs == ours)
+    })
+}
+
 /// Who listens on a port, as `mariadbd (pid 12)`, where we may know.
 fn owner(port: u16) -> Option<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let inodes: Vec<u64> = tables
+    let pid = holder(&listeners_on(port))?;
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(format!("{} (pid {pid})", comm.trim()))
+}
+
+/// The first process that has one of these sockets.
+fn holder(inodes: &[u64]) -> Option<u32> {
+    let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| holds_any(Path::new(&format!("/proc/{pid}/fd")), inodes))
+}
+
+/// The inodes of the sockets that listen on a port.
+fn listeners_on(port: u16) -> Vec<u64> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .flat_map(|table| listeners(&table, port))
-        .collect();
-    let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-    for process in processes {
-        let name = process.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        if holds_any(&process.path().join("fd"), &inodes) {
-            let comm = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (pid {pid})", comm.trim()));
-        }
-    }
-    None
+        .collect()
+}
+
+/// The inodes of the Unix sockets at a path (`proc_net_unix(5)`).
+fn listeners_at(table: &str, path: &Path) -> Vec<u64> {
+    let path = path.to_string_lossy();
+    let rows = table.lines().skip(1).map(str::split_whitespace);
+    rows.filter_map(|mut row| {
+        let inode = row.nth(6)?.parse().ok()?;
+        (row.next() == Some(&*path)).then_some(inode)
+    })
+    .collect()
 }
 
 /// The inodes of listening sockets (`proc_net_tcp(5)`: state 0A) on a port.
@@ -89,6 +144,7 @@ fn holds_any(fds: &Path, inodes: &[u64]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -105,6 +161,32 @@ mod tests {
             told.message
         );
         assert!(told.hint.unwrap().contains("--listen"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_a_process_of_ours_still_has_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let mut tcp = Some(TcpListener::bind("127.0.0.1:0").unwrap());
+        let mut unix = Some(UnixListener::bind(&path).unwrap());
+        let address = tcp.as_ref().unwrap().local_addr().unwrap();
+        patiently(|| {
+            let bound = TcpListener::bind(address);
+            tcp = None;
+            bound.map_err(|source| StartError::Tcp { address, source })
+        })
+        .await
+        .unwrap();
+        patiently(|| {
+            let bound = UnixListener::bind(&path);
+            if unix.take().is_some() {
+                fs::remove_file(&path).unwrap();
+            }
+            let path = path.clone();
+            bound.map_err(|source| StartError::Unix { path, source })
+        })
+        .await
+        .unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One instance: its process if it has one, and the ways from one state to another.
 
 use std::io;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::{Shared, blocking, files};
 use crate::cgroup::{Cgroups, Figures, Group};
-use crate::process::Handle;
+use crate::process::{Handle, from_outside};
 use crate::spawn::{self, Lock, Start};
 use crate::{ready, scan};
 
@@ -83,6 +83,8 @@ pub(super) struct Running {
     progress: Mutex<Progress>,
     /// The most CPU time that was seen used, in nanoseconds.
     spent: AtomicU64,
+    /// `None` if an earlier driver started it.
+    child: Mutex<Option<Child>>,
 }
 
 /// How far the process was brought.
@@ -101,17 +103,30 @@ impl Running {
     pub(super) fn adopted(cgroups: &Cgroups, id: InstanceId, handle: Handle) -> Self {
         let nothing = Figures::default();
         let group = Group::of(cgroups, id, handle.process().pid, nothing);
-        Self::new(handle, group, 0)
+        Self::new(handle, group, 0, None)
     }
 
-    fn new(handle: Handle, group: Group, log_from: u64) -> Self {
+    fn new(handle: Handle, group: Group, log_from: u64, child: Option<Child>) -> Self {
         Self {
             handle,
             group,
             log_from,
             progress: Mutex::new(Progress::Started),
             spent: AtomicU64::new(0),
+            child: Mutex::new(child),
         }
+    }
+
+    /// Asks for its end, which is known from then on; until somebody asks it stays as a zombie. `None`
+    /// while it runs, and if an earlier driver started it.
+    fn reap(&self) -> io::Result<Option<ExitStatus>> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.as_mut().map_or(Ok(None), Child::try_wait)
+    }
+
+    /// The signal from outside that has ended it, if one did.
+    fn killed_by(&self) -> Option<i32> {
+        from_outside(self.reap().ok()??)
     }
 
     /// What is true of it now.
@@ -246,8 +261,12 @@ pub(super) async fn run(
         let patience = shared.config.start_patience;
         if let Err(reason) = ready::wait(&running.handle, &layout, running.log_from, patience).await
         {
+            let killed = running.killed_by();
             kill(shared, id, instance).await?;
-            return Err(Error::Start { id, reason });
+            return Err(match killed {
+                Some(signal) => Error::Killed { id, signal },
+                None => Error::Start { id, reason },
+            });
         }
         *running.progress() = Progress::Ready;
     }
@@ -377,12 +396,13 @@ async fn start(
 }
 
 /// A child's end must be asked for, or it stays as a zombie.
-fn reap(running: Arc<Running>, mut child: Child) {
+fn reap(running: Arc<Running>) {
     tokio::spawn(async move {
         let ended = running.handle.ended().await;
         running.spent();
-        if let Err(error) = ended.and_then(|()| child.try_wait().map(drop)) {
-            warn!(pid = child.id(), %error, "cannot wait for a server to end");
+        if let Err(error) = ended.and_then(|()| running.reap()) {
+            let pid = running.handle.process().pid;
+            warn!(pid, %error, "cannot wait for a server to end");
         }
     });
 }
@@ -433,12 +453,12 @@ fn start_blocking(
         return Err(ended_at_once(id, child, &layout, log_from));
     };
     let group = Group::of(&shared.cgroups, id, child.id(), prepared.before);
-    let running = Arc::new(Running::new(handle, group, log_from));
+    let running = Arc::new(Running::new(handle, group, log_from, Some(child)));
     *instance.slot() = Slot::Running(Arc::clone(&running));
     if let Err(error) = files::forget_spent(&layout) {
         warn!(instance = %id, %error, "cannot remove a file");
     }
-    reap(Arc::clone(&running), child);
+    reap(Arc::clone(&running));
     Ok(Some(running))
 }
 
@@ -448,7 +468,11 @@ fn ended_at_once(
     layout: &dormouse_engine::Layout,
     log_from: u64,
 ) -> Error {
-    match child.wait() {
+    let status = child.wait();
+    if let Some(signal) = status.as_ref().ok().copied().and_then(from_outside) {
+        return Error::Killed { id, signal };
+    }
+    match status {
         Ok(status) => {
             let reason = format!(
                 "its process ended with {status}: {}",

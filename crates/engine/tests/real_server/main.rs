@@ -20,6 +20,7 @@ use server::{ID, Server, installation, search};
 
 mod buffer_pool;
 mod events;
+mod memory_tables;
 mod server;
 
 fn find<'a>(accounts: &'a [Account], user: &str) -> &'a Account {

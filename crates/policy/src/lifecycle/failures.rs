@@ -2,67 +2,96 @@
 
 use std::time::{Duration, Instant};
 
-/// Starts that may fail in a row before the database is given up.
+/// Starts that may fail in a row, by the server's own fault, before the database is given up.
 const STARTS: u32 = 4;
-/// Deaths in quick succession that are answered by a restart at once.
-const FREE_DEATHS: u32 = 5;
-/// Deaths in quick succession before the database is given up: after six minutes, with the pauses.
-/// Whoever waits is told before that, by the limit on held statements.
-const DEATHS: u32 = 100;
-/// A server that lived this long did not die of its start.
-const STABLE: Duration = Duration::from_secs(30);
-/// The longest wait between two restarts of a server that keeps dying: statements are held meanwhile.
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-/// The longest wait between two attempts at a database that was given up.
+/// Restarts in a row that are not waited for.
+const FREE_RESTARTS: u32 = 3;
+/// The wait before the first restart after those; each further one waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait between two restarts: statements and logins are held meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The first wait between two starts that failed by the server's own fault, and the longest one.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(4);
+/// A server that was well for so long is forgiven what was before.
+const HEALTHY: Duration = Duration::from_secs(60);
+/// The first wait before a database that was given up is tried again, and the longest one.
+const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(300);
 
 /// What went wrong with a database's server lately.
+///
+/// A server that dies, or is killed by a signal from outside while it starts, says nothing of whether
+/// it can run: it is started again, after ever longer pauses. One that ends by itself while it starts, or
+/// does not come up, cannot be started: soon those who wait are told so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Failures {
-    /// Starts that failed since the last one that did not.
+    /// Starts in a row that failed by the server's own fault, or the machine's.
     pub starts: u32,
-    /// Deaths of servers that had lived for less than half a minute.
-    pub deaths: u32,
+    /// Servers in a row that died or were killed, none of which had been well for a minute.
+    pub restarts: u32,
     /// When the last of either happened.
     pub last: Option<Instant>,
+    /// Since when nothing has gone wrong: the last start that succeeded.
+    pub well_since: Option<Instant>,
 }
 
 impl Failures {
-    /// A start failed.
+    /// A start failed by the server's own fault, or the machine's.
     #[must_use]
     pub fn start_failed(self, now: Instant) -> Self {
         Self {
             starts: self.starts.saturating_add(1),
             last: Some(now),
+            well_since: None,
             ..self
         }
     }
 
     /// A start succeeded.
     #[must_use]
-    pub fn started(self) -> Self {
-        Self { starts: 0, ..self }
-    }
-
-    /// A server died that had lived for `lived`.
-    #[must_use]
-    pub fn died(self, lived: Duration, now: Instant) -> Self {
-        let deaths = if lived >= STABLE {
-            1
-        } else {
-            self.deaths.saturating_add(1)
-        };
+    pub fn started(self, now: Instant) -> Self {
         Self {
-            deaths,
-            last: Some(now),
+            starts: 0,
+            restarts: self.restarts_until(now),
+            well_since: Some(now),
             ..self
         }
     }
 
-    /// Whether trying again at once is pointless: those who wait are better told.
+    /// A server died, or was killed by a signal while it was starting.
+    #[must_use]
+    pub fn died(self, now: Instant) -> Self {
+        Self {
+            restarts: self.restarts_until(now).saturating_add(1),
+            last: Some(now),
+            well_since: None,
+            ..self
+        }
+    }
+
+    /// Somebody who looks after it wants it awake: the next restarts are not waited for.
+    #[must_use]
+    pub fn forgiven(self) -> Self {
+        Self {
+            restarts: 0,
+            ..self
+        }
+    }
+
+    /// The restarts in a row, which a minute of health ends.
+    fn restarts_until(self, now: Instant) -> u32 {
+        let well_for = |since| now.saturating_duration_since(since);
+        match self.well_since {
+            Some(since) if well_for(since) >= HEALTHY => 0,
+            _ => self.restarts,
+        }
+    }
+
+    /// Whether its server cannot be started: those who wait are better told.
     #[must_use]
     pub fn given_up(self) -> bool {
-        self.starts >= STARTS || self.deaths >= DEATHS
+        self.starts >= STARTS
     }
 
     /// When the next start may be tried, if not at once.
@@ -71,29 +100,25 @@ impl Failures {
         self.last?.checked_add(self.pause().max(self.rest()))
     }
 
-    /// The wait that those who hold statements hardly notice.
+    /// The wait through which statements and logins are held.
     fn pause(self) -> Duration {
         let starts = match self.starts {
             0 | 1 => Duration::ZERO,
-            n => doubled(Duration::from_millis(200), n - 2, LONGEST_PAUSE),
+            n => doubled(FIRST_RETRY, n - 2, LONGEST_RETRY),
         };
-        let deaths = match self.deaths.checked_sub(FREE_DEATHS + 1) {
+        let restarts = match self.restarts.checked_sub(FREE_RESTARTS + 1) {
             None => Duration::ZERO,
-            Some(n) => doubled(Duration::from_millis(250), n, LONGEST_PAUSE),
+            Some(n) => doubled(FIRST_PAUSE, n, LONGEST_PAUSE),
         };
-        starts.max(deaths)
+        starts.max(restarts)
     }
 
     /// The wait after giving up.
     fn rest(self) -> Duration {
-        if !self.given_up() {
-            return Duration::ZERO;
+        match self.starts.checked_sub(STARTS) {
+            None => Duration::ZERO,
+            Some(n) => doubled(FIRST_REST, n, LONGEST_REST),
         }
-        doubled(
-            Duration::from_secs(5),
-            self.starts.saturating_sub(STARTS),
-            LONGEST_REST,
-        )
     }
 }
 
@@ -130,23 +155,40 @@ mod tests {
         let three = (0..3).fold(Failures::default(), |f, _| f.start_failed(now));
         assert!(!three.given_up());
         assert!(three.start_failed(now).given_up());
-        assert!(!three.start_failed(now).started().given_up());
+        assert!(!three.start_failed(now).started(now).given_up());
     }
 
     #[test]
-    fn a_server_that_dies_young_restarts_at_once_five_times_then_with_pauses() {
+    fn a_server_that_dies_is_restarted_at_once_three_times_then_after_one_to_thirty_seconds() {
         let now = Instant::now();
-        let waits = waits(|f| f.died(Duration::from_secs(1), now), now, 11);
-        assert_eq!(waits, [0, 0, 0, 0, 0, 250, 500, 1_000, 2_000, 4_000, 4_000]);
-        let many = (0..DEATHS - 1).fold(Failures::default(), |f, _| f.died(Duration::ZERO, now));
-        assert!(!many.given_up());
-        assert!(many.died(Duration::ZERO, now).given_up());
+        let waits = waits(|f| f.started(now).died(now), now, 11);
+        let expected = [
+            0, 0, 0, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000,
+        ];
+        assert_eq!(waits, expected);
+        let many = (0..1_000).fold(Failures::default(), |f, _| f.died(now));
+        assert!(!many.given_up(), "it can be started");
     }
 
     #[test]
-    fn a_server_that_lived_long_is_forgiven_its_past() {
+    fn an_order_ends_the_pauses_between_restarts_and_not_those_of_one_that_cannot_start() {
         let now = Instant::now();
-        let many = (0..DEATHS - 1).fold(Failures::default(), |f, _| f.died(Duration::ZERO, now));
-        assert_eq!(many.died(STABLE, now).retry_at(), Some(now));
+        let many = (0..20).fold(Failures::default(), |f, _| f.died(now));
+        assert_eq!(many.forgiven().retry_at(), Some(now));
+        let failed = (0..4).fold(many, |f, _| f.start_failed(now));
+        assert!(failed.forgiven().given_up());
+    }
+
+    #[test]
+    fn a_minute_of_health_ends_the_row_of_restarts() {
+        let now = Instant::now();
+        let many = (0..20).fold(Failures::default(), |f, _| f.died(now));
+        let (soon, later) = (now + HEALTHY - Duration::from_millis(1), now + HEALTHY);
+        let well = many.started(now);
+        assert_eq!(well.died(soon).restarts, 21);
+        assert_eq!(well.died(later).retry_at(), Some(later));
+        // also if it slept in between, and then dies young
+        assert_eq!(well.started(later).died(later).restarts, 1);
+        assert_eq!(well.started(soon).died(later).restarts, 21);
     }
 }

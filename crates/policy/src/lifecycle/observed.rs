@@ -50,6 +50,8 @@ pub enum Notes {
     Fresh,
     /// They may be out of date: the server must be asked.
     Stale,
+    /// The same, and a login waits for the answer.
+    Awaited,
 }
 
 /// What somebody demands, idle or not.
@@ -61,6 +63,8 @@ pub enum Order {
     Suspend,
     /// Make it parked.
     Park,
+    /// Make it parked, though rows of its MEMORY tables are lost with its server's process.
+    ParkAndLose,
     /// Make it disappear.
     Drop,
 }
@@ -73,7 +77,7 @@ impl Order {
         match self {
             Self::Wake => state == State::Active,
             Self::Suspend => matches!(state, State::Suspended | State::Parked),
-            Self::Park => state == State::Parked,
+            Self::Park | Self::ParkAndLose => state == State::Parked,
             Self::Drop => false,
         }
     }

@@ -485,28 +485,31 @@ fn a_denied_sleep_is_tried_again_later_or_when_the_sessions_are_gone() {
 }
 
 #[test]
-fn a_dead_server_is_replaced_at_once_then_with_pauses_then_given_up() {
+fn a_dead_server_is_replaced_at_once_then_with_pauses_and_never_given_up() {
     let t = start();
     let dead = |deaths| Observed {
         server: Server::Stopped,
         gate: Gate::Shut,
-        failures: (0..deaths).fold(Failures::default(), |f, _| f.died(S, t)),
+        failures: (0..deaths).fold(Failures::default(), |f, _| f.died(t)),
         ..active(t)
     };
     let cases = [
         (dead(1), "start, crash: its server died"),
-        (dead(5), "start, crash: its server died"),
+        (dead(3), "start, crash: its server died"),
         (
-            dead(7),
-            "settle parked, crash: its server keeps dying: next start in 0.5 s",
+            dead(5),
+            "settle parked, crash: its server keeps dying: next start in 2.0 s",
         ),
-        (dead(100), "giveup, crash: its server keeps dying"),
+        (
+            dead(100),
+            "settle parked, crash: its server keeps dying: next start in 30 s",
+        ),
         (
             Observed {
                 state: State::Parked,
-                ..dead(7)
+                ..dead(5)
             },
-            "look again in 500ms",
+            "look again in 2s",
         ),
         (
             Observed {
@@ -535,6 +538,11 @@ fn a_start_that_fails_is_retried_then_given_up_then_left_to_the_next_demand() {
         gate: Gate::Shut,
         ..failed(t)
     };
+    let noted = |notes, seen| Observed { notes, ..seen };
+    let (stale, awaited) = (
+        |seen| noted(Notes::Stale, seen),
+        |seen| noted(Notes::Awaited, seen),
+    );
     let cases = [
         (waking(1), 0, "start, demand: a statement arrived"),
         (waking(2), 0, "look again in 200ms"),
@@ -547,6 +555,14 @@ fn a_start_that_fails_is_retried_then_given_up_then_left_to_the_next_demand() {
             "rearm, failed: the next statement may try again",
         ),
         (rearmed, 5, "rest"),
+        (stale(rearmed), 5, "rest"),
+        (awaited(rearmed), 4, "look again in 1s"),
+        (
+            awaited(rearmed),
+            5,
+            "start, demand: a login arrived, and its accounts must be read again",
+        ),
+        (awaited(waking(0)), 0, "start, demand: a statement arrived"),
         (holding(rearmed), 5, "start, demand: a statement arrived"),
     ];
     for (seen, after, expected) in cases {

@@ -8,6 +8,7 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::packet::{HEADER, Header, write_packet};
 use dormouse_wire::reply::ErrPacket;
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::stream::{ClientStream, Socket, write_all};
@@ -19,16 +20,38 @@ const LONGEST: usize = 80 << 10;
 /// How long one write may take; the whole login has a deadline of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is kept of a login's time to say why it failed.
+const TO_TELL: Duration = Duration::from_millis(500);
+
 /// A client's stream, packet by packet, with the sequence numbers of one exchange.
 pub(crate) struct PacketIo<'a> {
     stream: &'a mut ClientStream,
     seq: u8,
+    /// Until when the whole exchange must be over, if that was said.
+    deadline: Option<Instant>,
 }
 
 impl<'a> PacketIo<'a> {
     /// An exchange in which the next packet has this number.
     pub(crate) fn new(stream: &'a mut ClientStream, seq: u8) -> Self {
-        Self { stream, seq }
+        Self {
+            stream,
+            seq,
+            deadline: None,
+        }
+    }
+
+    /// The exchange must be over by then.
+    pub(crate) fn end_by(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// How long the control path may take to answer, so that the client can still be told why it has not; of
+    /// an exchange that may take `limit` in all.
+    pub(crate) fn patience(&self, limit: Duration) -> Duration {
+        let now = Instant::now();
+        let left = self.deadline.map_or(limit, |deadline| deadline - now);
+        left.saturating_sub((limit / 10).min(TO_TELL))
     }
 
     /// The number the next packet would have.

@@ -42,11 +42,12 @@ pub(crate) async fn prove(
     io: &mut PacketIo<'_>,
     claim: Claim<'_>,
 ) -> Result<Proof, Rejected> {
+    let limit = shared.config.limits.handshake_timeout;
     let accounts = shared
         .plane
-        .accounts(&claim.database.name, claim.user)
+        .accounts(&claim.database.name, claim.user, io.patience(limit))
         .await
-        .map_err(refusal::plane)?;
+        .map_err(|why| refusal::no_accounts(why, limit))?;
     let account = account::find(&accounts, claim.user, &claim.peer);
     let verifiers = account.map_or(&[][..], |account| &account.verifiers);
     let mut exchange = Exchange::new(io, &claim);

@@ -37,13 +37,18 @@ fn any_denied(now: Instant) -> impl Strategy<Value = Option<Denied>> {
 }
 
 fn any_failures(now: Instant) -> impl Strategy<Value = Failures> {
-    (0..10u32, 0..40u32, proptest::option::of(any_moment(now))).prop_map(
-        |(starts, deaths, last)| Failures {
-            starts,
-            deaths,
-            last,
-        },
+    (
+        0..10u32,
+        0..40u32,
+        proptest::option::of(any_moment(now)),
+        proptest::option::of(any_moment(now)),
     )
+        .prop_map(|(starts, restarts, last, well_since)| Failures {
+            starts,
+            restarts,
+            last,
+            well_since,
+        })
 }
 
 fn any_load(now: Instant) -> impl Strategy<Value = Load> {
@@ -72,12 +77,13 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
         Just(Server::Frozen)
     ];
     let gates = prop_oneof![Just(Gate::Open), Just(Gate::Shut), Just(Gate::Refusing)];
-    let notes = prop_oneof![Just(Notes::Fresh), Just(Notes::Stale)];
+    let notes = prop_oneof![Just(Notes::Fresh), Just(Notes::Stale), Just(Notes::Awaited)];
     let orders = prop_oneof![
         Just(None),
         Just(Some(Order::Wake)),
         Just(Some(Order::Suspend)),
         Just(Some(Order::Park)),
+        Just(Some(Order::ParkAndLose)),
         Just(Some(Order::Drop)),
     ];
     let first = (
