@@ -149,3 +149,6 @@ impl Backend {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -260,3 +260,6 @@ impl Customer<'_> {
         Ok(self.inbox.unread().len().min(most))
     }
 }
+
+#[cfg(test)]
+mod tests;

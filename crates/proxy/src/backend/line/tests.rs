@@ -1,17 +1,13 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use dormouse_types::{InstanceId, Pooling, Target};
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::OkPacket;
 
 use super::*;
-use crate::backend::Identity;
-use crate::config::PoolLimits;
-use crate::pool::{Grant, Need, Offer, Pool};
-use crate::stream::Peer;
+use crate::backend::tests::rig as pooled;
+use crate::pool::Pool;
 
 /// The other end of a backend's socket.
 struct Server(UnixStream);
@@ -37,38 +33,8 @@ impl Server {
     }
 }
 
-/// A pool with one place, and a backend in it.
 fn rig() -> (Arc<Pool>, Box<Backend>, Server) {
-    let pool = Pool::new(PoolLimits {
-        backends_max: 1,
-        ..PoolLimits::default()
-    });
-    let need = Need {
-        identity: Arc::new(Identity {
-            user: "app".to_owned(),
-            account_host: "%".to_owned(),
-            tls: false,
-            peer: Peer::Unix,
-            capabilities: Capabilities::OWN_CLIENT,
-            collation: 45,
-            max_packet: 1 << 24,
-            attributes: Vec::new(),
-        }),
-        target: Arc::new(Target {
-            instance: InstanceId(1),
-            generation: 1,
-            socket: PathBuf::new(),
-            pooling: Pooling::Statement,
-        }),
-        schema: false,
-    };
-    let Offer::Now(Grant::Open(place)) = pool.ask(&need, true) else {
-        panic!("the pool is empty");
-    };
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_nonblocking(true).unwrap();
-    let link = Link::new(ours).unwrap();
-    let backend = Backend::on(link, &need.target, &need.identity, place);
+    let (pool, backend, theirs) = pooled();
     (pool, backend, Server(theirs))
 }
 

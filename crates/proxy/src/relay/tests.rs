@@ -1,0 +1,122 @@
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
+use dormouse_wire::command::ReplyKind;
+use dormouse_wire::packet::write_packet;
+use dormouse_wire::reply::OkPacket;
+
+use super::*;
+use crate::backend::tests::rig;
+use crate::stream::Socket;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A client's side of a command, and the client's own end of the socket.
+struct Ends {
+    stream: ClientStream,
+    inbox: Inbox,
+    tally: Tally,
+    client: UnixStream,
+}
+
+impl Ends {
+    fn new() -> Self {
+        let (ours, client) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = tokio::net::UnixStream::from_std(ours).unwrap();
+        Self {
+            stream: ClientStream::Plain(Socket::Unix(socket)),
+            inbox: Inbox::default(),
+            tally: Tally::default(),
+            client,
+        }
+    }
+
+    fn customer(&mut self) -> Customer<'_> {
+        Customer {
+            stream: &mut self.stream,
+            inbox: &mut self.inbox,
+            tally: &self.tally,
+            tracking: Tracking::All,
+            read_timeout: LONG,
+            write_timeout: LONG,
+        }
+    }
+
+    /// What the client has been told.
+    fn told(&mut self) -> Vec<u8> {
+        self.client.set_nonblocking(true).unwrap();
+        let mut told = Vec::new();
+        let _all_there_is = self.client.read_to_end(&mut told);
+        told
+    }
+}
+
+fn ok(seq: u8) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let ok = OkPacket::default().encode(dormouse_wire::caps::Capabilities::OWN_CLIENT, false);
+    write_packet(&mut packet, seq, &ok);
+    packet
+}
+
+#[tokio::test]
+async fn a_reply_to_another_command_reaches_no_client() {
+    let (_pool, backend, mut server) = rig();
+    let mut ends = Ends::new();
+    let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
+    server.write_all(&ok(3)).unwrap();
+    let broken = relay(&mut listening, &mut ends.customer(), None).await;
+    assert!(
+        matches!(
+            broken,
+            Err(Broken::Fault {
+                delivered: false,
+                ..
+            })
+        ),
+        "{broken:?}"
+    );
+    assert_eq!(ends.told(), b"");
+    assert!(listening.rest().is_none());
+}
+
+#[tokio::test]
+async fn bytes_behind_a_reply_reach_no_client() {
+    let (_pool, backend, mut server) = rig();
+    let mut ends = Ends::new();
+    let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
+    server.write_all(&[ok(1), ok(1)].concat()).unwrap();
+    let broken = relay(&mut listening, &mut ends.customer(), None).await;
+    assert!(matches!(broken, Err(Broken::Fault { .. })), "{broken:?}");
+    assert_eq!(ends.told(), b"");
+}
+
+#[tokio::test]
+async fn a_complete_reply_reaches_the_client_and_frees_the_backend() {
+    let (_pool, backend, mut server) = rig();
+    let mut ends = Ends::new();
+    let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
+    server.write_all(&ok(1)).unwrap();
+    relay(&mut listening, &mut ends.customer(), None)
+        .await
+        .unwrap();
+    assert_eq!(ends.told(), ok(1));
+    assert!(listening.rest().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_left_is_not_waited_for_long_whatever_it_has_sent() {
+    for ahead in [&b""[..], b"\x01\0\0\0\x01"] {
+        let (_pool, backend, server) = rig();
+        let mut ends = Ends::new();
+        let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
+        ends.client.write_all(ahead).unwrap();
+        ends.client.shutdown(std::net::Shutdown::Both).unwrap();
+        let broken = relay(&mut listening, &mut ends.customer(), None).await;
+        assert!(
+            matches!(broken, Err(Broken::Client { running: true })),
+            "{broken:?}"
+        );
+        drop(server);
+    }
+}
