@@ -1,6 +1,7 @@
 //! One connection to a server: login as the client's user, questions of our own, taking on a
 //! session's state.
 
+mod answer;
 mod assume;
 mod link;
 mod secure;
@@ -10,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_session::{Answer, Left, Probe, Question};
+use dormouse_session::{Left, Probe, Question};
 use dormouse_types::Target;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::client::{ClientConfig, ClientLogin, LoginError, LoginStep};
@@ -329,16 +330,10 @@ impl Backend {
                 write_packet(&mut bytes, 0, &[&[Command::Query as u8], &**text].concat());
             }
             write_all(&mut self.stream, &bytes, PATIENCE).await?;
-            let mut packets = PacketBuffer::new(LONGEST_ANSWER);
+            let mut ahead = Vec::new();
             let mut answers = Vec::with_capacity(questions.len());
             for question in &questions {
-                answers.push(match question {
-                    Question::Rows(_) => match self.outcome(&mut packets).await? {
-                        TextOutcome::Rows { rows, .. } => Answer::Rows(rows),
-                        TextOutcome::Ok(_) | TextOutcome::Err(_) => Answer::Refused,
-                    },
-                    Question::Raw(_) => Answer::Raw(self.raw(&mut packets).await?),
-                });
+                answers.push(self.answer(question, &mut ahead).await?);
             }
             probe.answers(answers);
         }
@@ -353,21 +348,6 @@ impl Backend {
                 Ok(Some(outcome)) if !answer.expects_more() => return Ok(outcome),
                 Ok(_) => {}
                 Err(error) => return Err(BackendError::Gone(std::io::Error::other(error))),
-            }
-        }
-    }
-
-    /// Reads the packets of one reply to a query.
-    async fn raw(&mut self, packets: &mut PacketBuffer) -> Result<Vec<u8>, BackendError> {
-        let mut framer = ReplyFramer::new(ReplyKind::ResultSet, self.capabilities);
-        let mut reply = Vec::new();
-        loop {
-            let (seq, payload) = next_packet(&mut self.stream, packets).await?;
-            let at = reply.len();
-            write_packet(&mut reply, seq, &payload);
-            let packet = reply.get(at..).unwrap_or_default();
-            if let Event::End(_) = framer.feed(packet)?.event {
-                return Ok(reply);
             }
         }
     }

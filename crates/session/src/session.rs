@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use dormouse_wire::status::Status;
 
-use crate::aftermath::Aftermath;
+use crate::aftermath::{self, Aftermath, Connection, Reading};
 use crate::effects::Effects;
+use crate::lexer::{Lexer, Token};
 use crate::locks::Locks;
 use crate::pin::Pin;
 use crate::probe::Captured;
 use crate::quoting::in_default_mode;
-use crate::restricted::is_allowed;
+use crate::restricted::{is_allowed, literal};
+use crate::savepoints::Savepoints;
+use crate::sequences::{self, Sequences};
 use crate::statements::Statements;
 use crate::temporary::Temporaries;
 use crate::text_prepared::TextPrepared;
@@ -73,6 +76,8 @@ pub struct Session {
     texts: TextPrepared,
     hidden_variable: bool,
     locks: Locks,
+    savepoints: Savepoints,
+    sequences: Sequences,
     /// Whether the client has asked to be told of changes of state.
     tracks_state: bool,
     /// Whether an error may have hidden that a statement changed something.
@@ -119,6 +124,8 @@ impl Session {
             texts: TextPrepared::default(),
             hidden_variable: false,
             locks: Locks::default(),
+            savepoints: Savepoints::default(),
+            sequences: Sequences::default(),
             tracks_state: false,
             doubtful: false,
             tainted: false,
@@ -206,9 +213,12 @@ impl Session {
         self.schema.as_ref()
     }
 
-    /// How well the state is known.
+    /// How well the state is known: what would be lost if the server died now counts.
     #[must_use]
     pub fn knowledge(&self) -> Knowledge {
+        if self.asks_sequences() {
+            return Knowledge::Unknown;
+        }
         self.knowledge
     }
 
@@ -237,6 +247,10 @@ impl Session {
         if self.in_transaction() {
             self.next_transaction.clear();
         }
+        if self.in_transaction() || self.status.contains(Status::AUTOCOMMIT) {
+            // what the transaction has ends with it
+            self.savepoints.clear();
+        }
     }
 
     /// The list of warnings, which is Dormouse's to answer, has been shown.
@@ -246,10 +260,73 @@ impl Session {
         }
     }
 
-    /// Whether the text of the next statement matters whatever its effects are.
+    /// Whether this text matters when it has run, whatever its effects are.
     #[must_use]
-    pub fn wants_text(&self) -> bool {
-        self.conditions > 0 || self.aftermath.is_some() || !self.next_transaction.is_empty()
+    pub fn wants_text(&self, text: &[u8]) -> bool {
+        self.conditions > 0
+            || self.aftermath.is_some()
+            || !self.next_transaction.is_empty()
+            || self.savepoints.any()
+            || sequences::mentions(text)
+    }
+
+    /// What a text asks that the present backend cannot tell.
+    #[must_use]
+    pub fn reading(&mut self, text: &[u8], connection: Connection<'_>) -> Reading {
+        let executed = self.executed(text);
+        let asked = executed.as_deref().unwrap_or(text);
+        let read = aftermath::reading(asked, self.aftermath.as_deref(), connection);
+        let read = match read {
+            // its own parameters are where the values would be
+            Reading::Rewrite(text) if executed.is_some() && !is_show(&text) => {
+                Reading::Cannot(aftermath::mentioned(asked).unwrap_or("it"))
+            }
+            read => read,
+        };
+        let values = match &read {
+            Reading::Patch(values) => Some(values.clone()),
+            Reading::No => None,
+            _ => return read,
+        };
+        match self
+            .sequences
+            .reading(asked, self.schema.as_deref(), values)
+        {
+            None => read,
+            Some(Ok(values)) => Reading::Patch(values),
+            Some(Err(name)) => Reading::Cannot(name),
+        }
+    }
+
+    /// The text that this one executes, if it is an `EXECUTE` of a known one.
+    fn executed(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut tokens = Lexer::new(text);
+        if !tokens.next()?.is("EXECUTE") {
+            return None;
+        }
+        let name = tokens.next()?;
+        if name.is("IMMEDIATE") {
+            let literal = literal(tokens.rest())?;
+            return Some(in_default_mode(&literal, self.status()).into_owned());
+        }
+        let (Token::Word(name) | Token::Quoted(name)) = name else {
+            return None;
+        };
+        if !aftermath::questions_end(tokens) {
+            return None;
+        }
+        self.prepared_text(name)
+    }
+
+    /// What was prepared under a name with `PREPARE`, read in the default mode.
+    fn prepared_text(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let context = self.statements.context();
+        let prepare = self.texts.find(&name.to_ascii_lowercase(), context)?;
+        let prepare = in_default_mode(prepare, self.status());
+        let mut tokens = Lexer::new(&prepare);
+        tokens.by_ref().take(3).for_each(drop);
+        let literal = literal(tokens.rest())?;
+        Some(in_default_mode(&literal, self.status()).into_owned())
     }
 
     /// What the last statement left, if Dormouse must answer for it.
@@ -310,6 +387,12 @@ impl Session {
             ..Self::new(self.schema.take())
         };
     }
+}
+
+fn is_show(text: &[u8]) -> bool {
+    Lexer::new(text)
+        .next()
+        .is_some_and(|first| first.is("SHOW"))
 }
 
 #[cfg(test)]

@@ -48,6 +48,10 @@ impl Attendant {
         match backend.assume(&self.state, missing).await {
             Ok(()) => {
                 self.state.arrived();
+                for (name, error) in std::mem::take(&mut backend.residue.missing) {
+                    // what stands for it
+                    self.state.tried_text(&name, 1, Some(error));
+                }
                 self.hold(backend);
                 Ok(Ok(()))
             }

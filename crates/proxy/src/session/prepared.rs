@@ -84,7 +84,7 @@ impl Attendant {
         Ok(None)
     }
 
-    pub(super) async fn execute(&mut self, incoming: Incoming) -> Result<(), Over> {
+    pub(super) async fn execute(&mut self, mut incoming: Incoming) -> Result<(), Over> {
         let Some(id) = self.known(&incoming, "EXECUTE").await? else {
             return Ok(());
         };
@@ -98,7 +98,7 @@ impl Attendant {
         statement.cursor = false;
         let (effects, kind_of, timeout) = (statement.effects, statement.kind, statement.timeout);
         let text = statement.text.clone();
-        if self.answers(&incoming, Some(id)).await? {
+        if self.answers(&mut incoming, Some(id)).await? {
             return Ok(());
         }
         self.timeout = timeout;

@@ -10,9 +10,10 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::reply::ErrPacket;
-use dormouse_wire::rows::{edit_rows, replace_row};
+use dormouse_wire::rows::edit_rows;
 use tokio::time::Instant;
 
+use super::answer::put;
 use super::taking::Incoming;
 use super::{Attendant, Edit, Over};
 use crate::backend::{Backend, BackendError, Connection, Identity, Schema};
@@ -88,8 +89,16 @@ impl Attendant {
             }
             // and what it asks of the statement before may be Dormouse's to answer now
             let knows = self.state.aftermath().is_some();
-            if !knew && knows && self.answers(&incoming, statement).await? {
+            if !knew && knows && self.answers(&mut incoming, statement).await? {
                 return Ok(None);
+            }
+            if self
+                .prepare_missing(&mut incoming, statement)
+                .await
+                .is_err()
+            {
+                self.lose_backend();
+                continue;
             }
             match self.exchange(&mut incoming, statement).await {
                 Ok(end) => {
@@ -399,7 +408,7 @@ impl Attendant {
             .await
             .map_err(|_| broken)?;
         let edited = match edit {
-            Edit::Row(values) => replace_row(&reply, values, capabilities),
+            Edit::Row(puts) => put(&reply, puts, capabilities),
             Edit::Processes => edit_rows(&reply, capabilities, |rows| Some(self.processes(rows))),
         };
         self.send_packets(edited.as_ref().unwrap_or(&reply))
