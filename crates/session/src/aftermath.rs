@@ -14,6 +14,7 @@ mod rewrite;
 use dormouse_wire::framer::ReplyEnd;
 
 use crate::lexer::{Lexer, Token};
+use crate::sequences;
 use questions::{Question, Spot, Thing};
 
 /// What the last statement left for others to ask.
@@ -221,12 +222,43 @@ pub(crate) fn keeps_warnings(text: &[u8]) -> bool {
     let mut tokens = Lexer::new(text);
     let first = tokens.next();
     let is = |word: &str| first.is_some_and(|token| token.is(word));
-    let table = |token: Token<'_>| ["FROM", "FOR", "INTO"].iter().any(|word| token.is(word));
     if is("SHOW") {
         return mentioned(text).is_some();
     }
     let one = questions::ends_once(tokens.clone());
-    WITHOUT_TABLES.iter().any(|word| is(word)) && one && !tokens.any(table)
+    let plain = WITHOUT_TABLES.iter().any(|word| is(word)) && one;
+    // a sequence is a table
+    plain && !sequences::mentions(text) && !uses_table(tokens)
+}
+
+/// Whether a table may be named, or a value be kept: by `FROM`, but for that of `EXTRACT(YEAR FROM a)`
+/// and `FROM DUAL`, or by `INTO`, or what stands behind `FOR`.
+fn uses_table<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
+    let mut tokens = tokens.peekable();
+    // whether each bracket that is open holds a query
+    let mut open = vec![true];
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Other(b'(') => open.push(tokens.peek().is_some_and(|next| {
+                ["SELECT", "WITH", "VALUES", "TABLE"]
+                    .iter()
+                    .any(|word| next.is(word))
+                    || *next == Token::Other(b'(')
+            })),
+            Token::Other(b')') => {
+                open.pop();
+            }
+            token if token.is("INTO") => return true,
+            token if token.is("FROM") || token.is("FOR") => {
+                let dual = tokens.peek().is_some_and(|next| next.is("DUAL"));
+                if open.last() != Some(&false) && !dual {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Whether no other statement follows.

@@ -273,7 +273,7 @@ impl Sequences {
                 held.before = Before::Lost;
             }
         }
-        self.left |= self.changed || self.more;
+        self.left |= self.changed || self.any();
         self.changed = false;
         self.stale = false;
     }

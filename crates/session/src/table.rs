@@ -316,8 +316,8 @@ open; what depends on variables only if no global one has been set by a statemen
   have the name.
 - A new backend has the global values of its moment: after `SET GLOBAL`, a session that moves finds the new ones where
   it has set none itself.
-- After `COM_PING`, `ROW_COUNT()` is that of the statement before. `EXECUTE` loses the warnings before it, which a
-  server may keep.
+- After a move, `EXECUTE`, `PREPARE`, `CALL`, `CREATE PROCEDURE` and others that may use no table lose the warnings
+  before them, which a server may keep.
 - A client that asks to be told of transactions (`session_track_transaction_info`) may not be told alike after a move.
 - A pooled backend keeps the global privileges of the moment it was opened, as any connection does: a client that
   logs in after a `GRANT … ON *.*` may get one of before. It is closed when nobody has needed it for a minute.

@@ -70,7 +70,14 @@ impl Attendant {
                 match self.state.reading(&text, connection) {
                     Reading::No => Reading::No,
                     // the connection's id alone
-                    Reading::Patch(_) if self.state.aftermath().is_none() => Reading::No,
+                    Reading::Patch(puts)
+                        if self.state.aftermath().is_none()
+                            && puts
+                                .iter()
+                                .all(|put| matches!(put, Put::Keep | Put::Value(_))) =>
+                    {
+                        Reading::No
+                    }
                     // a row of another kind than a text's
                     _ => Reading::Cannot(mentioned(&text).unwrap_or("LASTVAL()")),
                 }

@@ -103,6 +103,22 @@ fn a_select_without_a_table_keeps_the_warnings() {
     assert_eq!(after("SELECT 1 FROM t"), None);
     assert_eq!(after("INSERT INTO t VALUES (1)"), None);
     assert_eq!(after("SELECT 1; UPDATE t SET a = 1"), None);
+    for text in [
+        "SELECT 1 FROM DUAL",
+        "SELECT EXTRACT(YEAR FROM '2024-01-01'), SUBSTRING('abc' FROM 1 FOR 2)",
+        "SET @a = TRIM('x' FROM 'xa')",
+    ] {
+        assert!(keeps_warnings(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "SELECT (SELECT 1 FROM t)",
+        "SELECT ((SELECT a FROM t) + 1)",
+        "SELECT a FROM t FOR UPDATE",
+        "SELECT NEXTVAL(s)",
+        "SELECT 1 INTO @a",
+    ] {
+        assert!(!keeps_warnings(text.as_bytes()), "{text}");
+    }
     let none = Aftermath::default();
     let certain = none.clone().after(b"SELECT 1", &end, true);
     assert_eq!(certain.map(|aftermath| aftermath.found_rows), Some(1));
@@ -274,3 +290,60 @@ fn a_value_among_others_is_sent_as_it_is() {
         assert_eq!(read, Reading::Cannot("ROW_COUNT()"), "{text}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read(words in proptest::collection::vec(0..WORDS.len(), 0..40)) {
+        let text: Vec<_> = words.iter().map(|at| WORDS[*at]).collect();
+        let text = text.join(" ");
+        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        let asks = ["ROW_COUNT", "FOUND_ROWS", "WARNINGS", "_count", "DIAGNOSTICS"];
+        if !asks.iter().any(|word| text.contains(word)) {
+            proptest::prop_assert_eq!(read, Reading::No);
+        }
+        let _ = keeps_warnings(text.as_bytes());
+    }
+}
+
+const WORDS: [&str; 40] = [
+    "SELECT",
+    "INSERT INTO t",
+    "UPDATE t SET a =",
+    "ROW_COUNT()",
+    "FOUND_ROWS()",
+    "SHOW WARNINGS",
+    "GET DIAGNOSTICS",
+    "@@warning_count",
+    ";",
+    "BEGIN",
+    "NOT ATOMIC",
+    "END",
+    "IF",
+    "THEN",
+    "ELSE",
+    "ELSEIF",
+    "CASE",
+    "WHEN",
+    "LOOP",
+    "END LOOP",
+    "WHILE",
+    "DO",
+    "REPEAT",
+    "UNTIL",
+    "FOR",
+    "DECLARE",
+    "HANDLER",
+    "x:",
+    "CREATE PROCEDURE p()",
+    "AS",
+    "(",
+    ")",
+    ",",
+    "FROM t",
+    "FROM DUAL",
+    "WHERE",
+    "1",
+    "'a'",
+    "/*!999999",
+    "*/",
+];

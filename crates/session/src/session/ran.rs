@@ -44,7 +44,7 @@ impl Session {
             effects,
             Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp | Effects::Savepoint
         );
-        if kind != Kind::Select && !settings {
+        if effects == Effects::Unknown || kind != Kind::Select && !settings {
             self.sequences.may_have_advanced();
         }
         if end.last_insert_id != 0 {
