@@ -76,6 +76,16 @@ pub struct Connection<'a> {
 /// statements `CONNECTION_ID()` is the backend's, as is what `information_schema.PROCESSLIST` shows.
 #[must_use]
 pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: Connection<'_>) -> Reading {
+    reading_of(text, text, left, connection)
+}
+
+/// The same for a text that came as `raw`, of the same length, and is `text` in the default SQL mode.
+pub(crate) fn reading_of(
+    raw: &[u8],
+    text: &[u8],
+    left: Option<&Aftermath>,
+    connection: Connection<'_>,
+) -> Reading {
     let left = left.filter(|_| mentioned(text).is_some());
     let connected = asks_for_connection(text);
     if left.is_none() && !connected {
@@ -90,7 +100,7 @@ pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: Connection<'_>
     if let Some(left) = left
         && plain
         && questions::is_one(&spots)
-        && let Some(reading) = left.answers(text, &spots, &asked)
+        && let Some(reading) = left.answers(raw, &spots, &asked)
     {
         return reading;
     }

@@ -70,6 +70,9 @@ pub struct Session {
     multi_statements: Option<bool>,
     /// `SET TRANSACTION`, until the next transaction begins; each may set another characteristic.
     next_transaction: Vec<Box<[u8]>>,
+    /// Those of the open transaction: they hold once more after it if `SET autocommit = 1` ends it
+    /// (`sql/sys_vars.cc`, `fix_autocommit`).
+    present_transaction: Vec<Box<[u8]>>,
     /// The last `SET timestamp`.
     timestamp: Option<Box<[u8]>>,
     temporaries: Temporaries,
@@ -119,6 +122,7 @@ impl Session {
             conditions: 0,
             multi_statements: None,
             next_transaction: Vec::new(),
+            present_transaction: Vec::new(),
             timestamp: None,
             temporaries: Temporaries::default(),
             texts: TextPrepared::default(),
@@ -243,9 +247,16 @@ impl Session {
                 | Status::IN_TRANS_READONLY.0
                 | Status::ANSI_QUOTES.0,
         );
+        let before = self.status;
         self.status = Status(status.0 & LASTING.0);
-        if self.in_transaction() {
-            self.next_transaction.clear();
+        let committing = !before.contains(Status::AUTOCOMMIT) && before.contains(Status::IN_TRANS);
+        if !self.in_transaction() {
+            let present = std::mem::take(&mut self.present_transaction);
+            if committing && self.status.contains(Status::AUTOCOMMIT) {
+                self.next_transaction.extend(present);
+            }
+        } else if !self.next_transaction.is_empty() {
+            self.present_transaction = std::mem::take(&mut self.next_transaction);
         }
         if self.in_transaction() || self.status.contains(Status::AUTOCOMMIT) {
             // what the transaction has ends with it
@@ -270,12 +281,15 @@ impl Session {
             || sequences::mentions(text)
     }
 
-    /// What a text asks that the present backend cannot tell.
+    /// What a text, as it came from the client, asks that the present backend cannot tell.
     #[must_use]
     pub fn reading(&mut self, text: &[u8], connection: Connection<'_>) -> Reading {
+        let raw = text;
+        let text = &*in_default_mode(raw, self.status());
         let executed = self.executed(text);
         let asked = executed.as_deref().unwrap_or(text);
-        let read = aftermath::reading(asked, self.aftermath.as_deref(), connection);
+        let raw = executed.as_deref().unwrap_or(raw);
+        let read = aftermath::reading_of(raw, asked, self.aftermath.as_deref(), connection);
         let read = match read {
             // its own parameters are where the values would be
             Reading::Rewrite(text) if executed.is_some() && !is_show(&text) => {

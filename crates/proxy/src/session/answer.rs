@@ -2,7 +2,6 @@
 //! server that ran its last statement, what that statement has left.
 
 use dormouse_session::aftermath::{Connection, mentioned};
-use dormouse_session::quoting::in_default_mode;
 use dormouse_session::{Put, Reading};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
@@ -53,12 +52,11 @@ impl Attendant {
         };
         match (incoming.command, statement) {
             (Command::Query, _) => {
-                let raw = incoming.argument();
-                let text = in_default_mode(raw, self.state.status());
-                match self.state.reading(&text, connection) {
-                    // where texts are not read as they stand, none is changed
-                    Reading::Rewrite(_) if *text != *raw || !incoming.is_whole() => {
-                        Reading::Cannot(mentioned(&text).unwrap_or("it"))
+                let whole = incoming.is_whole();
+                match self.state.reading(incoming.argument(), connection) {
+                    Reading::Rewrite(_) if !whole => {
+                        let name = mentioned(incoming.argument());
+                        Reading::Cannot(name.unwrap_or("it"))
                     }
                     reading => reading,
                 }

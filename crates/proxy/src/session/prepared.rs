@@ -97,7 +97,7 @@ impl Attendant {
         }
         statement.cursor = false;
         let (effects, kind_of, timeout) = (statement.effects, statement.kind, statement.timeout);
-        let text = statement.text.clone();
+        let (text, schema) = (statement.text.clone(), statement.schema.clone());
         if self.answers(&mut incoming, Some(id)).await? {
             return Ok(());
         }
@@ -116,7 +116,8 @@ impl Attendant {
             statement.cursor = kind == ReplyKind::Execute && end.status.is_some_and(open);
         }
         let text = text.as_deref().unwrap_or_default();
-        self.state.ran(text, effects, kind_of, &end);
+        self.state
+            .ran_within(schema.as_deref(), text, effects, kind_of, &end);
         if timeout.is_some() {
             self.state.arrived();
         }

@@ -155,6 +155,7 @@ impl Session {
             .without(Status::IN_TRANS)
             .without(Status::IN_TRANS_READONLY);
         self.savepoints.clear();
+        self.present_transaction.clear();
         self.sequences.left();
         self.hidden_variable = false;
         self.id_unsure = false;

@@ -75,9 +75,22 @@ impl Session {
 
     /// Notes that a statement with these effects has ended.
     pub fn ran(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
+        let schema = self.schema.clone();
+        self.ran_within(schema.as_deref(), text, effects, kind, end);
+    }
+
+    /// The same for a statement whose names were looked up in this schema when it was prepared.
+    pub fn ran_within(
+        &mut self,
+        schema: Option<&[u8]>,
+        text: &[u8],
+        effects: Effects,
+        kind: Kind,
+        end: &ReplyEnd,
+    ) {
         self.ended(text, effects, kind, end);
         let failed = end.error.is_some();
-        self.noted(text, failed);
+        self.noted(text, schema, failed);
         if !self.next_transaction.is_empty() {
             self.may_have_begun(text, effects, end);
         }
@@ -131,10 +144,10 @@ impl Session {
     }
 
     /// Notes what a text has done to savepoints and sequences.
-    fn noted(&mut self, text: &[u8], failed: bool) {
+    fn noted(&mut self, text: &[u8], schema: Option<&[u8]>, failed: bool) {
         if sequences::mentions(text) {
             let text = in_default_mode(text, self.status).into_owned();
-            self.sequences.ran(&text, self.schema.as_deref(), failed);
+            self.sequences.ran(&text, schema, failed);
             self.tainted |= self.sequences.any();
         }
         if self.status.contains(Status::AUTOCOMMIT) || self.in_transaction() {
