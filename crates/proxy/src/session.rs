@@ -11,6 +11,7 @@ mod command;
 mod idle;
 mod kill;
 mod lease;
+mod missing;
 mod prepared;
 mod show;
 mod statement;
@@ -24,12 +25,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Depth, Knowledge, Pin, Session};
+use dormouse_session::{Depth, Knowledge, Pin, Put, Session};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::Tracking;
-use dormouse_wire::rows::Value;
 use dormouse_wire::status::Status;
 
 use crate::accept::Shared;
@@ -87,8 +87,8 @@ pub(crate) struct Attendant {
 /// A change of a server's answer.
 #[derive(Clone)]
 enum Edit {
-    /// These values are put into its only row.
-    Row(Vec<Value>),
+    /// This becomes of the values of its only row.
+    Row(Vec<Put>),
     /// Its rows are connections, which clients know by other ids.
     Processes,
 }

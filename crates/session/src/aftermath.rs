@@ -3,13 +3,19 @@
 //!
 //! No server lets one set these. So when something of Dormouse's own has run between two statements
 //! of a client, or the session has moved to another backend, what they were is kept here, and a
-//! statement that asks for them gets what is kept. (MariaDB Knowledge Base, "Diagnostics Area",
+//! statement that asks for them gets what is kept. One that asks about a statement of its own batch,
+//! block or body asks the server. (MariaDB Knowledge Base, "Diagnostics Area",
 //! "FOUND_ROWS", "ROW_COUNT". A `SELECT` without a table reads them and keeps the warnings.)
 
+pub(crate) mod items;
+mod questions;
+mod rewrite;
+
 use dormouse_wire::framer::ReplyEnd;
-use dormouse_wire::rows::Value;
 
 use crate::lexer::{Lexer, Token};
+use crate::sequences;
+use questions::{Question, Spot, Thing};
 
 /// What the last statement left for others to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,24 +42,24 @@ pub enum Reading {
     /// It is `SHOW WARNINGS` or `SHOW ERRORS`: this is the reply.
     Reply(Box<[u8]>),
     /// It is a `SELECT` of one row; these values of it are replaced.
-    Patch(Vec<Value>),
+    Patch(Vec<Put>),
+    /// This text, sent in its place, is answered as it would have been.
+    Rewrite(Vec<u8>),
     /// In a way that cannot be answered any more: the name of what it reads.
     Cannot(&'static str),
 }
 
-/// One of the values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    RowCount,
-    FoundRows,
-    Warnings,
-    Errors,
-    /// `CONNECTION_ID()`
-    Connection,
-    /// `@@socket`
-    Socket,
-    /// Something the server knows.
-    Other,
+/// What becomes of a value that the server has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// It stays.
+    Keep,
+    /// This takes its place.
+    Value(Vec<u8>),
+    /// This takes its place if it is NULL.
+    IfNull(Vec<u8>),
+    /// If it is NULL the true one is lost: the name of what was asked.
+    NeverNull(&'static str),
 }
 
 /// What Dormouse says of a connection in place of the server.
@@ -70,34 +76,63 @@ pub struct Connection<'a> {
 /// statements `CONNECTION_ID()` is the backend's, as is what `information_schema.PROCESSLIST` shows.
 #[must_use]
 pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: Connection<'_>) -> Reading {
-    let named = left.and_then(|left| Some((left, mentioned(text)?)));
-    if named.is_none() && !asks_for_connection(text) {
+    reading_of(text, text, left, connection)
+}
+
+/// The same for a text that came as `raw`, of the same length, and is `text` in the default SQL mode.
+pub(crate) fn reading_of(
+    raw: &[u8],
+    text: &[u8],
+    left: Option<&Aftermath>,
+    connection: Connection<'_>,
+) -> Reading {
+    let left = left.filter(|_| mentioned(text).is_some());
+    let connected = asks_for_connection(text);
+    if left.is_none() && !connected {
         return Reading::No;
     }
-    let cannot = named.map_or(Reading::No, |(_, name)| Reading::Cannot(name));
-    let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
-    let first = tokens.next();
-    if let Some((left, name)) = named
-        && first.is_some_and(|token| token.is("SHOW"))
+    let (spots, plain) = questions::spots(text);
+    let asked = left.map_or(Vec::new(), |_| about_the_past(&spots, plain));
+    let name = asked.first().map(|question| question.name);
+    if name.is_none() && !connected {
+        return Reading::No;
+    }
+    if let Some(left) = left
+        && plain
+        && questions::is_one(&spots)
+        && let Some(reading) = left.answers(raw, &spots, &asked)
     {
-        return left.show(tokens.collect(), name);
+        return reading;
     }
-    if !first.is_some_and(|token| token.is("SELECT")) {
-        return cannot;
-    }
-    let tokens: Vec<_> = tokens.collect();
-    let items: Option<Vec<Asked>> = tokens
-        .split(|token| *token == Token::Other(b','))
-        .map(asked)
-        .collect();
-    let value = |item| match item {
-        Asked::Connection => Some(connection.id.to_string().into_bytes()),
-        Asked::Socket => Some(connection.socket.into()),
-        item => left?.value(item),
+    let value = |item: items::Asked| match item {
+        items::Asked::Connection => Put::Value(connection.id.to_string().into_bytes()),
+        items::Asked::Socket => Put::Value(connection.socket.into()),
+        items::Asked::Value(thing) => match left {
+            Some(left) => Put::Value(left.value(thing).to_string().into_bytes()),
+            None => Put::Keep,
+        },
+        items::Asked::Sequence(_) | items::Asked::Other => Put::Keep,
     };
-    items.map_or(cannot, |items| {
-        Reading::Patch(items.into_iter().map(value).collect())
-    })
+    match (items::of(&spots), name) {
+        (Some(items), _) => Reading::Patch(items.into_iter().map(value).collect()),
+        (None, Some(name)) => Reading::Cannot(name),
+        (None, None) => Reading::No,
+    }
+}
+
+/// The questions of a text about what ran before it. Where servers may read it in different ways, all
+/// that it mentions are.
+fn about_the_past(spots: &[Spot<'_>], plain: bool) -> Vec<Question> {
+    if plain {
+        return questions::about_the_past(spots);
+    }
+    let first = spots.iter().find_map(|spot| name_of(&spot.token));
+    let question = first.map(|name| Question {
+        thing: Thing::Conditions,
+        name,
+        place: 0..0,
+    });
+    question.into_iter().collect()
 }
 
 /// Whether a text may be about `CONNECTION_ID()` or `@@socket`; most are not, and are not read word
@@ -112,50 +147,68 @@ fn asks_for_connection(text: &[u8]) -> bool {
 }
 
 impl Aftermath {
-    fn show(&self, rest: Vec<Token<'_>>, name: &'static str) -> Reading {
-        let count = rest.first().is_some_and(|token| token.is("COUNT"));
-        let list = match rest.last() {
-            Some(token) if token.is("WARNINGS") && count => {
-                return Reading::Patch(vec![self.value(Asked::Warnings)]);
-            }
-            Some(token) if token.is("ERRORS") && count => {
-                return Reading::Patch(vec![self.value(Asked::Errors)]);
-            }
-            Some(token) if token.is("WARNINGS") && rest.len() == 1 => &self.warning_list,
-            Some(token) if token.is("ERRORS") && rest.len() == 1 => &self.error_list,
-            _ if self.warnings == 0 => return Reading::No,
-            _ => return Reading::Cannot(name),
+    /// Answers one statement with these questions about the past, if it is not a plain `SELECT` of
+    /// values.
+    fn answers(&self, text: &[u8], spots: &[Spot<'_>], asked: &[Question]) -> Option<Reading> {
+        let [first, ..] = asked else {
+            return None;
         };
-        match list {
-            Some(list) => Reading::Reply(list.clone()),
-            // where there are none, the server says so too
-            None if self.warnings == 0 => Reading::No,
-            None if rest.last().is_some_and(|token| token.is("ERRORS")) && self.errors == 0 => {
-                Reading::No
+        match first.name {
+            name @ ("SHOW WARNINGS" | "SHOW ERRORS") => Some(self.show(spots, name, first.thing)),
+            name if items::of(spots).is_none() => {
+                let text = rewrite::rewritten(text, spots, asked, |thing| self.value(thing));
+                Some(text.map_or(Reading::Cannot(name), Reading::Rewrite))
             }
-            None => Reading::Cannot(name),
+            _ => None,
         }
     }
 
-    fn value(&self, asked: Asked) -> Value {
-        match asked {
-            Asked::RowCount => Some(self.row_count.to_string().into_bytes()),
-            Asked::FoundRows => Some(self.found_rows.to_string().into_bytes()),
-            Asked::Warnings => Some(self.warnings.to_string().into_bytes()),
-            Asked::Errors => Some(self.errors.to_string().into_bytes()),
-            Asked::Connection | Asked::Socket | Asked::Other => None,
+    fn show(&self, spots: &[Spot<'_>], name: &'static str, thing: Thing) -> Reading {
+        if thing != Thing::Conditions {
+            let value = self.value(thing).to_string().into_bytes();
+            return Reading::Patch(vec![Put::Value(value)]);
+        }
+        let warnings = name == "SHOW WARNINGS";
+        let (count, list) = if warnings {
+            (self.warnings, &self.warning_list)
+        } else {
+            (self.errors, &self.error_list)
+        };
+        let whole = spots.iter().filter(|s| s.token != Token::Semicolon).count() == 2;
+        match list {
+            // the server's own list may be of something that Dormouse has asked
+            None if count == 0 => Reading::Rewrite(format!("{name} LIMIT 0").into_bytes()),
+            Some(list) if whole => Reading::Reply(list.clone()),
+            _ => Reading::Cannot(name),
+        }
+    }
+
+    fn value(&self, thing: Thing) -> i64 {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        match thing {
+            Thing::RowCount => self.row_count,
+            Thing::FoundRows => count(self.found_rows),
+            Thing::Warnings | Thing::Conditions => count(self.warnings),
+            Thing::Errors => count(self.errors),
         }
     }
 
     /// What is left of it after a statement that the server has run. A `SELECT` or `DO` without a
-    /// table keeps the warnings of the statement before, unless it has some itself.
+    /// table keeps the warnings of the statement before, unless it has some itself. `certain` says
+    /// whether the reply tells how many rows were found.
     #[must_use]
-    pub fn after(mut self, text: &[u8], end: &ReplyEnd) -> Option<Self> {
-        if self.warnings == 0 || end.warnings > 0 || !keeps_warnings(text) {
+    pub fn after(mut self, text: &[u8], end: &ReplyEnd, certain: bool) -> Option<Self> {
+        let asked_again = self.warnings == 0 && !certain;
+        if end.warnings > 0 || asked_again || !keeps_warnings(text) {
             return None;
         }
         self.row_count = if end.rows.is_some() { -1 } else { 0 };
-        self.found_rows = end.rows.unwrap_or(self.found_rows);
+        if Lexer::new(text)
+            .next()
+            .is_some_and(|first| first.is("SELECT"))
+        {
+            self.found_rows = end.rows.unwrap_or(self.found_rows);
+        }
         Some(self)
     }
 }
@@ -179,14 +232,62 @@ pub(crate) fn keeps_warnings(text: &[u8]) -> bool {
     let mut tokens = Lexer::new(text);
     let first = tokens.next();
     let is = |word: &str| first.is_some_and(|token| token.is(word));
-    let table = |token: Token<'_>| ["FROM", "FOR", "INTO"].iter().any(|word| token.is(word));
-    WITHOUT_TABLES.iter().any(|word| is(word)) && !tokens.any(table)
-        || is("SHOW") && mentioned(text).is_some()
+    if is("SHOW") {
+        return mentioned(text).is_some();
+    }
+    let one = questions::ends_once(tokens.clone());
+    let plain = WITHOUT_TABLES.iter().any(|word| is(word)) && one;
+    // a sequence is a table
+    plain && !sequences::mentions(text) && !uses_table(tokens)
 }
 
-/// The name of the first thing in a text that asks for the aftermath.
+/// Whether a table may be named, or a value be kept: by `FROM`, but for that of `EXTRACT(YEAR FROM a)`
+/// and `FROM DUAL`, or by `INTO`, or what stands behind `FOR`.
+fn uses_table<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
+    let mut tokens = tokens.peekable();
+    // whether each bracket that is open holds a query
+    let mut open = vec![true];
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Other(b'(') => open.push(tokens.peek().is_some_and(|next| {
+                ["SELECT", "WITH", "VALUES", "TABLE"]
+                    .iter()
+                    .any(|word| next.is(word))
+                    || *next == Token::Other(b'(')
+            })),
+            Token::Other(b')') => {
+                open.pop();
+            }
+            token if token.is("INTO") => return true,
+            token if token.is("FROM") || token.is("FOR") => {
+                let dual = tokens.peek().is_some_and(|next| next.is("DUAL"));
+                if open.last() != Some(&false) && !dual {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether no other statement follows.
+pub(crate) fn questions_end<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
+    questions::ends_once(tokens)
+}
+
+/// The tokens of a text and where they stand.
+pub(crate) fn spots(text: &[u8]) -> Vec<Spot<'_>> {
+    questions::spots(text).0
+}
+
+/// The name of the first thing in a text that may ask for the aftermath.
 #[must_use]
 pub fn mentioned(text: &[u8]) -> Option<&'static str> {
+    Lexer::new(text).find_map(|token| name_of(&token))
+}
+
+fn name_of(token: &Token<'_>) -> Option<&'static str> {
     const NAMES: [(&str, &str); 7] = [
         ("FOUND_ROWS", "FOUND_ROWS()"),
         ("ROW_COUNT", "ROW_COUNT()"),
@@ -196,57 +297,13 @@ pub fn mentioned(text: &[u8]) -> Option<&'static str> {
         ("ERRORS", "SHOW ERRORS"),
         ("DIAGNOSTICS", "GET DIAGNOSTICS"),
     ];
-    Lexer::new(text).find_map(|token| {
-        let found = NAMES.iter().find(|(word, _)| token.is(word));
-        found.map(|(_, name)| *name)
-    })
-}
-
-/// One item of a list of selected values: a known one, with or without a name.
-fn asked(item: &[Token<'_>]) -> Option<Asked> {
-    let open = Token::Other(b'(');
-    let close = Token::Other(b')');
-    let (asked, rest) = match item {
-        [name, a, b, rest @ ..] if *a == open && *b == close => {
-            let table = [
-                ("ROW_COUNT", Asked::RowCount),
-                ("FOUND_ROWS", Asked::FoundRows),
-                ("LAST_INSERT_ID", Asked::Other),
-                ("CONNECTION_ID", Asked::Connection),
-            ];
-            let found = table.iter().find(|(word, _)| name.is(word))?;
-            (found.1, rest)
-        }
-        [Token::SystemVariable, rest @ ..] => {
-            let rest = match rest {
-                [scope, Token::Other(b'.'), rest @ ..]
-                    if scope.is("SESSION") || scope.is("LOCAL") =>
-                {
-                    rest
-                }
-                _ => rest,
-            };
-            let (name, rest) = rest.split_first()?;
-            let table = [
-                ("WARNING_COUNT", Asked::Warnings),
-                ("ERROR_COUNT", Asked::Errors),
-                ("SOCKET", Asked::Socket),
-            ];
-            let found = table.iter().find(|(word, _)| name.is(word));
-            (found.map_or(Asked::Other, |found| found.1), rest)
-        }
-        _ => return None,
+    let (Token::Word(word) | Token::Quoted(word)) = token else {
+        return None;
     };
-    let named = |token: &Token<'_>| {
-        matches!(token, Token::Word(word) if !word.first().is_some_and(u8::is_ascii_digit))
-            || matches!(token, Token::Quoted(_) | Token::Text)
-    };
-    match rest {
-        [] => Some(asked),
-        [name] if named(name) && !name.is("FROM") => Some(asked),
-        [word, name] if word.is("AS") && named(name) => Some(asked),
-        _ => None,
-    }
+    let found = NAMES
+        .iter()
+        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+    found.map(|(_, name)| *name)
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub enum Effects {
     /// It changed session variables, the role or the schema, and running the same text on a session
     /// in the former state makes the same change.
     Replay(Replay),
+    /// `SAVEPOINT`: there may be no other sign of a transaction.
+    Savepoint,
     /// `SET TRANSACTION`: holds until the next transaction begins.
     NextTransaction,
     /// `SET timestamp` to a literal: it cannot be read back, but set again.
@@ -211,6 +213,8 @@ fn of_other(first: &Token<'_>, mut lexer: Lexer<'_>) -> Effects {
     }
     if variable && into || lexer.is_versioned() {
         Effects::Unknown
+    } else if first.is("SAVEPOINT") {
+        Effects::Savepoint
     } else if counted {
         Effects::Counted
     } else {

@@ -20,6 +20,8 @@ pub mod pin;
 pub mod probe;
 pub mod quoting;
 mod restricted;
+mod savepoints;
+mod sequences;
 pub mod session;
 pub mod show;
 pub mod sleeping;
@@ -30,7 +32,7 @@ mod text_prepared;
 pub mod timeout;
 pub mod user_variables;
 
-pub use aftermath::{Aftermath, Reading};
+pub use aftermath::{Aftermath, Put, Reading};
 pub use effects::{Effects, Kind};
 pub use pin::Pin;
 pub use probe::{Answer, Captured, Depth, Probe, Question};

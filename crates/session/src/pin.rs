@@ -31,6 +31,8 @@ pub enum Pin {
     /// A variable without a readable session value was set: `timestamp`, `insert_id`, `rand_seed1`,
     /// `pseudo_thread_id`, `sql_log_bin`, …
     HiddenVariable,
+    /// `LASTVAL()` has been asked for: a sequence's last value is the connection's.
+    Sequence,
     /// Profiling or the optimizer trace is on.
     Profiling,
     /// The session's state could not be read.
@@ -39,7 +41,7 @@ pub enum Pin {
 
 impl Pin {
     /// Every pin.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Transaction,
         Self::TemporaryTable,
         Self::TableLock,
@@ -52,6 +54,7 @@ impl Pin {
         Self::PreparedContext,
         Self::PreparedText,
         Self::HiddenVariable,
+        Self::Sequence,
         Self::Profiling,
         Self::Unreadable,
     ];
@@ -72,6 +75,7 @@ impl Pin {
             Self::PreparedContext => "prepared_context",
             Self::PreparedText => "prepared_text",
             Self::HiddenVariable => "hidden_variable",
+            Self::Sequence => "sequence",
             Self::Profiling => "profiling",
             Self::Unreadable => "unreadable",
         }
@@ -99,6 +103,7 @@ impl Pin {
             }
             Self::PreparedText => "ends when the statement with the long text is closed",
             Self::HiddenVariable => "ends with a reset of the connection",
+            Self::Sequence => "ends with a reset of the connection",
             Self::Profiling => "ends with SET profiling = 0, SET optimizer_trace = 'enabled=off'",
             Self::Unreadable => "the session's state could not be read; a reset ends it",
         }

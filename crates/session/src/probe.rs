@@ -1,11 +1,14 @@
 //! Reading a session's whole state from its backend, and the statements that restore it.
 
-use std::sync::Arc;
+mod captured;
 
 use crate::aftermath::Aftermath;
 use crate::pin::Pin;
 use crate::temporary::Temporaries;
 use crate::user_variables::{self, Named};
+
+pub use captured::Captured;
+use captured::{Variable, identity, variable};
 
 /// Rows of columns.
 pub type Rows = Vec<Vec<Option<Vec<u8>>>>;
@@ -28,13 +31,15 @@ pub enum Answer {
     Raw(Vec<u8>),
     /// The server refuses to answer.
     Refused,
+    /// The answer is longer than what is read of one.
+    TooLong,
 }
 
 impl Answer {
     fn rows(&self) -> Option<&Rows> {
         match self {
             Self::Rows(rows) => Some(rows),
-            Self::Raw(_) | Self::Refused => None,
+            Self::Raw(_) | Self::Refused | Self::TooLong => None,
         }
     }
 }
@@ -55,6 +60,7 @@ pub enum Depth {
 pub struct Probe {
     next: Vec<Asked>,
     asked: Vec<Asked>,
+    sequences: Vec<Asked>,
     pub(crate) found: Found,
 }
 
@@ -70,6 +76,9 @@ enum Asked {
     Locks,
     Texts(String),
     Temporary(String),
+    Sequence(String),
+    /// The end of the transaction in which sequences were read.
+    Rollback,
 }
 
 /// What a probe has found.
@@ -82,6 +91,8 @@ pub(crate) struct Found {
     /// Whether `timestamp` is set.
     pub(crate) clock_stands: bool,
     pub(crate) temporaries: Temporaries,
+    /// The last values of the sequences asked for, in order; `None` inside where it is refused.
+    pub(crate) sequences: Option<Vec<Option<Option<Vec<u8>>>>>,
     names: Vec<Named>,
     texts: Option<Rows>,
     shown: Vec<Option<Vec<u8>>>,
@@ -135,11 +146,23 @@ impl Probe {
         Self {
             next,
             asked: Vec::new(),
+            sequences: Vec::new(),
             found: Found {
                 temporaries,
                 ..Found::default()
             },
         }
+    }
+
+    /// Asks these questions for sequences too; `rollback` ends the transaction that they open.
+    pub(crate) fn with_sequences(mut self, questions: Vec<String>, rollback: bool) -> Self {
+        let end = (rollback && !questions.is_empty()).then_some(Asked::Rollback);
+        self.sequences = questions
+            .into_iter()
+            .map(Asked::Sequence)
+            .chain(end)
+            .collect();
+        self
     }
 
     /// The next batch, to be sent at once; none means that the probe is over.
@@ -156,7 +179,7 @@ impl Probe {
             self.answer(asked, answer);
         }
         match first {
-            Some(Asked::Aftermath) if self.found.captured.is_some() => self.look_closer(),
+            Some(Asked::Aftermath) => self.look_closer(),
             Some(_) => self.finish(),
             None => {}
         }
@@ -164,11 +187,14 @@ impl Probe {
 
     /// The first batch has told what there is; what it is, is asked now.
     fn look_closer(&mut self) {
-        if let Some(question) = user_variables::texts(&self.found.names) {
-            self.next.push(Asked::Texts(question));
+        if self.found.captured.is_some() {
+            if let Some(question) = user_variables::texts(&self.found.names) {
+                self.next.push(Asked::Texts(question));
+            }
+            let tables = self.found.temporaries.questions().into_iter();
+            self.next.extend(tables.map(Asked::Temporary));
         }
-        let tables = self.found.temporaries.questions().into_iter();
-        self.next.extend(tables.map(Asked::Temporary));
+        self.next.append(&mut self.sequences);
         if self.next.is_empty() {
             self.finish();
         }
@@ -229,6 +255,10 @@ impl Probe {
                 let variables: Option<Vec<_>> = answer
                     .rows()
                     .and_then(|rows| rows.iter().map(|row| variable(row)).collect());
+                let cut = |all: &Vec<Variable>| all.iter().any(Variable::may_be_cut);
+                if variables.as_ref().is_some_and(cut) {
+                    found.pins.push(Pin::HiddenVariable);
+                }
                 match (variables, &mut found.captured) {
                     (Some(variables), Some(captured)) => captured.variables = variables,
                     _ => found.pins.push(Pin::Unreadable),
@@ -252,7 +282,17 @@ impl Probe {
                 }
             }
             Asked::Locks => found.locks = answer.rows().map(locks),
+            Asked::Sequence(_) => {
+                let row = answer.rows().and_then(|rows| rows.first());
+                let value = row.and_then(|row| row.first().cloned());
+                found.sequences.get_or_insert_default().push(value);
+            }
+            Asked::Rollback => {}
             Asked::Texts(_) => found.texts = answer.rows().cloned(),
+            Asked::Temporary(_) if answer == Answer::TooLong => {
+                // whatever it is, it is there
+                found.shown.push(Some(b"CREATE TEMPORARY ".to_vec()));
+            }
             Asked::Temporary(_) => {
                 let row = answer.rows().and_then(|rows| rows.first());
                 found.shown.push(row.and_then(|row| row.get(1)?.clone()));
@@ -284,7 +324,8 @@ impl Asked {
             Self::Names => rows(user_variables::NAMES),
             Self::Counters => rows(COUNTERS),
             Self::Locks => rows(LOCKS),
-            Self::Texts(text) | Self::Temporary(text) => rows(text),
+            Self::Rollback => rows("ROLLBACK"),
+            Self::Texts(text) | Self::Temporary(text) | Self::Sequence(text) => rows(text),
         }
     }
 }
@@ -328,12 +369,6 @@ fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn text(column: Option<&Option<Vec<u8>>>) -> Option<String> {
-    column?
-        .as_ref()
-        .and_then(|bytes| String::from_utf8(bytes.clone()).ok())
-}
-
 pub(crate) fn unhex(column: Option<&Option<Vec<u8>>>) -> Option<Vec<u8>> {
     let hex = column?.as_ref()?;
     let pairs = hex.chunks(2).map(|pair| {
@@ -341,143 +376,6 @@ pub(crate) fn unhex(column: Option<&Option<Vec<u8>>>) -> Option<Vec<u8>> {
         u8::from_str_radix(pair, 16).ok()
     });
     pairs.collect()
-}
-
-fn identity(row: &[Option<Vec<u8>>]) -> Option<Captured> {
-    Some(Captured {
-        schema: unhex(row.first()).map(Into::into),
-        role: unhex(row.get(1)).and_then(|role| String::from_utf8(role).ok()),
-        client_charset: text(row.get(2))?,
-        // NULL: results are sent as they are stored
-        results_charset: text(row.get(3)),
-        connection_collation: text(row.get(4))?,
-        variables: Vec::new(),
-        user_variables: Vec::new(),
-    })
-}
-
-fn variable(row: &[Option<Vec<u8>>]) -> Option<Variable> {
-    let name = text(row.first())?;
-    let value = String::from_utf8(unhex(row.get(1))?).ok()?;
-    let kind = text(row.get(2))?;
-    let plain = kind.contains("INT") || kind == "DOUBLE";
-    name.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        .then_some(())?;
-    Some(Variable { name, value, plain })
-}
-
-/// A system variable whose session value differs from the global one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
-    name: String,
-    value: String,
-    /// A number, written without quotes.
-    plain: bool,
-}
-
-/// A session's state as read from its backend.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Captured {
-    /// The current schema, in UTF-8.
-    pub schema: Option<Arc<[u8]>>,
-    /// The current role.
-    pub role: Option<String>,
-    client_charset: String,
-    results_charset: Option<String>,
-    connection_collation: String,
-    variables: Vec<Variable>,
-    /// Assignments.
-    user_variables: Vec<String>,
-}
-
-impl Captured {
-    /// What of it a refused change of user leaves.
-    pub(crate) fn wiped(self, schema: Option<Arc<[u8]>>) -> Self {
-        Self {
-            schema,
-            variables: Vec::new(),
-            user_variables: Vec::new(),
-            ..self
-        }
-    }
-
-    pub(crate) fn is_double_bytes(&self) -> bool {
-        crate::effects::names_double_bytes(self.client_charset.as_bytes())
-    }
-
-    /// The statements that bring a new backend, whose schema is already set, to this state. How
-    /// they are read changes last: the SQL mode, then the character sets.
-    #[must_use]
-    pub fn restore(&self) -> Vec<String> {
-        let role = self
-            .role
-            .as_ref()
-            .map_or("NONE".to_owned(), |role| quote_name(role));
-        let mut statements = vec![format!("SET ROLE {role}")];
-        let (mode, rest): (Vec<_>, Vec<_>) = self
-            .variables
-            .iter()
-            .partition(|v| v.name.eq_ignore_ascii_case("SQL_MODE"));
-        if !self.user_variables.is_empty() {
-            statements.push(format!("SET {}", self.user_variables.join(", ")));
-        }
-        let set: Vec<String> = rest.into_iter().map(Variable::assignment).collect();
-        if !set.is_empty() {
-            statements.push(format!("SET {}", set.join(", ")));
-        }
-        statements.extend(
-            mode.into_iter()
-                .map(|mode| format!("SET {}", mode.assignment())),
-        );
-        statements.push(self.character_sets());
-        statements
-    }
-
-    /// `SET NAMES` where it can say it all: it also sets which collation the columns of results are
-    /// said to have, which no variable shows.
-    fn character_sets(&self) -> String {
-        let Self {
-            client_charset: client,
-            connection_collation: collation,
-            ..
-        } = self;
-        let results = self.results_charset.as_deref().unwrap_or("NULL");
-        let charset_of = |collation: &str| collation.split('_').next().map(str::to_owned);
-        let names = charset_of(collation).as_deref() == Some(client);
-        match (names, results == client) {
-            (true, true) => format!("SET NAMES {client} COLLATE {collation}"),
-            (true, false) => {
-                format!("SET NAMES {client} COLLATE {collation}, character_set_results = {results}")
-            }
-            (false, _) => format!(
-                "SET character_set_results = {results}, collation_connection = {collation}, \
-                 character_set_client = {client}"
-            ),
-        }
-    }
-}
-
-impl Variable {
-    fn assignment(&self) -> String {
-        let Self { name, value, plain } = self;
-        let value = if *plain {
-            value.clone()
-        } else {
-            quote_text(value)
-        };
-        format!("SESSION {name} = {value}")
-    }
-}
-
-/// Quotes a text for the default SQL mode.
-fn quote_text(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
-/// Quotes a name.
-fn quote_name(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 #[cfg(test)]

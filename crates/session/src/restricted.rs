@@ -260,6 +260,19 @@ impl<'l, 'a> One<'l, 'a> {
     }
 }
 
+/// What the string literal with which a text begins stands for, if nothing but `USING …` follows.
+pub(crate) fn literal(text: &[u8]) -> Option<Vec<u8>> {
+    let mut lexer = Lexer::new(text);
+    if lexer.next() != Some(Token::Text) {
+        return None;
+    }
+    let length = text.len() - lexer.rest().len();
+    let literal = text.get(..length)?.trim_ascii_start();
+    let next = lexer.next();
+    let last = next.is_none_or(|next| next == Token::Semicolon || next.is("USING"));
+    last.then(|| unquoted(literal)).flatten()
+}
+
 /// What a string literal, with its quotes, stands for.
 fn unquoted(literal: &[u8]) -> Option<Vec<u8>> {
     let (quote @ (b'\'' | b'"'), rest) = literal.split_first()? else {

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use dormouse_wire::status::Status;
 
-use crate::aftermath::Aftermath;
+use crate::aftermath::{self, Aftermath, Connection, Reading};
 use crate::effects::{self, Effects};
+use crate::lexer::{Lexer, Token};
 use crate::locks::Locks;
 use crate::pin::Pin;
 use crate::probe::Captured;
 use crate::quoting::in_default_mode;
-use crate::restricted::is_allowed;
+use crate::restricted::{is_allowed, literal};
+use crate::savepoints::Savepoints;
+use crate::sequences::{self, Sequences};
 use crate::statements::Statements;
 use crate::temporary::Temporaries;
 use crate::text_prepared::TextPrepared;
@@ -69,12 +72,17 @@ pub struct Session {
     multi_statements: Option<bool>,
     /// `SET TRANSACTION`, until the next transaction begins; each may set another characteristic.
     next_transaction: Vec<Box<[u8]>>,
+    /// Those of the open transaction: they hold once more after it if `SET autocommit = 1` ends it
+    /// (`sql/sys_vars.cc`, `fix_autocommit`).
+    present_transaction: Vec<Box<[u8]>>,
     /// The last `SET timestamp`.
     timestamp: Option<Box<[u8]>>,
     temporaries: Temporaries,
     texts: TextPrepared,
     hidden_variable: bool,
     locks: Locks,
+    savepoints: Savepoints,
+    sequences: Sequences,
     /// Whether the client has asked to be told of changes of state.
     tracks_state: bool,
     /// Whether an error may have hidden that a statement changed something.
@@ -117,11 +125,14 @@ impl Session {
             conditions: 0,
             multi_statements: None,
             next_transaction: Vec::new(),
+            present_transaction: Vec::new(),
             timestamp: None,
             temporaries: Temporaries::default(),
             texts: TextPrepared::default(),
             hidden_variable: false,
             locks: Locks::default(),
+            savepoints: Savepoints::default(),
+            sequences: Sequences::default(),
             tracks_state: false,
             doubtful: false,
             tainted: false,
@@ -217,9 +228,12 @@ impl Session {
         self.schema.as_ref()
     }
 
-    /// How well the state is known.
+    /// How well the state is known: what would be lost if the server died now counts.
     #[must_use]
     pub fn knowledge(&self) -> Knowledge {
+        if self.asks_sequences() {
+            return Knowledge::Unknown;
+        }
         self.knowledge
     }
 
@@ -244,9 +258,20 @@ impl Session {
                 | Status::IN_TRANS_READONLY.0
                 | Status::ANSI_QUOTES.0,
         );
+        let before = self.status;
         self.status = Status(status.0 & LASTING.0);
-        if self.in_transaction() {
-            self.next_transaction.clear();
+        let committing = !before.contains(Status::AUTOCOMMIT) && before.contains(Status::IN_TRANS);
+        if !self.in_transaction() {
+            let present = std::mem::take(&mut self.present_transaction);
+            if committing && self.status.contains(Status::AUTOCOMMIT) {
+                self.next_transaction.extend(present);
+            }
+        } else if !self.next_transaction.is_empty() {
+            self.present_transaction = std::mem::take(&mut self.next_transaction);
+        }
+        if self.in_transaction() || self.status.contains(Status::AUTOCOMMIT) {
+            // what the transaction has ends with it
+            self.savepoints.clear();
         }
     }
 
@@ -257,10 +282,76 @@ impl Session {
         }
     }
 
-    /// Whether the text of the next statement matters whatever its effects are.
+    /// Whether this text matters when it has run, whatever its effects are.
     #[must_use]
-    pub fn wants_text(&self) -> bool {
-        self.conditions > 0 || self.aftermath.is_some() || !self.next_transaction.is_empty()
+    pub fn wants_text(&self, text: &[u8]) -> bool {
+        self.conditions > 0
+            || self.aftermath.is_some()
+            || !self.next_transaction.is_empty()
+            || self.savepoints.any()
+            || sequences::mentions(text)
+    }
+
+    /// What a text, as it came from the client, asks that the present backend cannot tell.
+    #[must_use]
+    pub fn reading(&mut self, text: &[u8], connection: Connection<'_>) -> Reading {
+        let raw = text;
+        let text = &*in_default_mode(raw, self.status());
+        let executed = self.executed(text);
+        let asked = executed.as_deref().unwrap_or(text);
+        let raw = executed.as_deref().unwrap_or(raw);
+        let read = aftermath::reading_of(raw, asked, self.aftermath.as_deref(), connection);
+        let read = match read {
+            // its own parameters are where the values would be
+            Reading::Rewrite(text) if executed.is_some() && !is_show(&text) => {
+                Reading::Cannot(aftermath::mentioned(asked).unwrap_or("it"))
+            }
+            read => read,
+        };
+        let values = match &read {
+            Reading::Patch(values) => Some(values.clone()),
+            Reading::No => None,
+            _ => return read,
+        };
+        match self
+            .sequences
+            .reading(asked, self.schema.as_deref(), values)
+        {
+            None => read,
+            Some(Ok(values)) => Reading::Patch(values),
+            Some(Err(name)) => Reading::Cannot(name),
+        }
+    }
+
+    /// The text that this one executes, if it is an `EXECUTE` of a known one.
+    fn executed(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut tokens = Lexer::new(text);
+        if !tokens.next()?.is("EXECUTE") {
+            return None;
+        }
+        let name = tokens.next()?;
+        if name.is("IMMEDIATE") {
+            let literal = literal(tokens.rest())?;
+            return Some(in_default_mode(&literal, self.status()).into_owned());
+        }
+        let (Token::Word(name) | Token::Quoted(name)) = name else {
+            return None;
+        };
+        if !aftermath::questions_end(tokens) {
+            return None;
+        }
+        self.prepared_text(name)
+    }
+
+    /// What was prepared under a name with `PREPARE`, read in the default mode.
+    fn prepared_text(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let context = self.statements.context();
+        let prepare = self.texts.find(&name.to_ascii_lowercase(), context)?;
+        let prepare = in_default_mode(prepare, self.status());
+        let mut tokens = Lexer::new(&prepare);
+        tokens.by_ref().take(3).for_each(drop);
+        let literal = literal(tokens.rest())?;
+        Some(in_default_mode(&literal, self.status()).into_owned())
     }
 
     /// What the last statement left, if Dormouse must answer for it.
@@ -334,6 +425,12 @@ impl Session {
         self.captured = captured.map(|captured| Box::new(captured.wiped(schema)));
         known
     }
+}
+
+fn is_show(text: &[u8]) -> bool {
+    Lexer::new(text)
+        .next()
+        .is_some_and(|first| first.is("SHOW"))
 }
 
 #[cfg(test)]

@@ -69,7 +69,9 @@ pub const TABLE: &[Row] = &[
         item: "user variables",
         noticed: PROBE,
         fates: &[
-            Fate::Restored("`SET @x = …` with type, character set and collation; 64 KiB in all"),
+            Fate::Restored(
+                "`SET @x = …` with type, character set and collation; 64 KiB in all, and fewer than 1,000",
+            ),
             Fate::Pins(&[Pin::UserVariable]),
         ],
     },
@@ -92,13 +94,15 @@ pub const TABLE: &[Row] = &[
         item: "`PREPARE … FROM`",
         noticed: "the statement's text, and the server's count of them",
         fates: &[
-            Fate::Restored("prepared again, if its text is a literal"),
+            Fate::Restored(
+                "prepared again, if its text is a literal; one whose table is gone fails when it is executed",
+            ),
             Fate::Pins(&[Pin::TextPrepare]),
         ],
     },
     Row {
         item: "open transaction, savepoints, XA",
-        noticed: "the reply's status",
+        noticed: "the reply's status; a savepoint while `autocommit` is off, the statement's text",
         fates: &[Fate::Pins(&[Pin::Transaction])],
     },
     Row {
@@ -133,9 +137,13 @@ pub const TABLE: &[Row] = &[
         noticed: "the reply, or the server is asked",
         fates: &[
             Fate::Answered(
-                "`SELECT FOUND_ROWS()`, `SELECT ROW_COUNT()`, `SHOW WARNINGS` and the like, right after",
+                "`SELECT FOUND_ROWS()`, `SELECT ROW_COUNT()`, `SHOW WARNINGS` and the like, right after; \
+                 as values in `WHERE`, in a change of rows, `SET` and `DO`",
             ),
-            Fate::Lost("refused with error 1235 inside other statements and `GET DIAGNOSTICS`"),
+            Fate::Lost(
+                "refused with error 1235 inside other statements, `GET DIAGNOSTICS` and long lists of \
+                 warnings; asked about a statement of the same batch, block or body they are the server's",
+            ),
         ],
     },
     Row {
@@ -184,7 +192,16 @@ pub const TABLE: &[Row] = &[
         fates: &[Fate::Restored("as system variables")],
     },
     Row {
-        item: "`LASTVAL()`, session status counters",
+        item: "`LASTVAL()`, `PREVIOUS VALUE FOR`, `s.currval`",
+        noticed: "the statement's text (`NEXTVAL()`, `SETVAL()`), then the server is asked",
+        fates: &[
+            Fate::Answered("a `SELECT` of them alone, if the session's own texts advanced them"),
+            Fate::Pins(&[Pin::Sequence]),
+            Fate::Lost("else refused with error 1235 after a move"),
+        ],
+    },
+    Row {
+        item: "session status counters",
         noticed: "not",
         fates: &[Fate::Lost("they are those of the present backend")],
     },
@@ -289,12 +306,18 @@ open; what depends on variables only if no global one has been set by a statemen
   it may be that of a question of Dormouse's own.
 - What a procedure sets by `SET TRANSACTION` or `SET rand_seed1` cannot be read and is lost. So is a `timestamp` that it
   sets to within two seconds of the present.
+- While `autocommit` is off, a `CALL` or an `EXECUTE` of an unknown text that leaves no transaction open may have set a
+  savepoint: it pins until the next COMMIT or ROLLBACK.
+- A session variable of 2,048 characters or more may not be read whole: it pins (`hidden_variable`).
+- A sequence that a stored function advances in a `SELECT` is not noticed. Nor is what a procedure or a function asks
+  about the statement before its own call.
+- `EXECUTE … USING`, within a batch or a procedure, of a statement whose table is gone fails with 1210, not 1146.
 - A session whose schema another one drops goes on without a schema on its next backend; on its own it would still
   have the name.
 - A new backend has the global values of its moment: after `SET GLOBAL`, a session that moves finds the new ones where
   it has set none itself.
-- After `COM_PING`, `ROW_COUNT()` is that of the statement before. `EXECUTE` loses the warnings before it, which a
-  server may keep.
+- After a move, `EXECUTE`, `PREPARE`, `CALL`, `CREATE PROCEDURE` and others that may use no table lose the warnings
+  before them, which a server may keep.
 - A client that asks to be told of transactions (`session_track_transaction_info`) may not be told alike after a move.
 - A pooled backend keeps the global privileges of the moment it was opened, as any connection does: a client that
   logs in after a `GRANT … ON *.*` may get one of before. It is closed when nobody has needed it for a minute.

@@ -3,11 +3,18 @@
 //! One whose text stands in the statement as a literal is prepared again on another backend. The
 //! server counts `PREPARE`s for each session: more than were seen here means that a procedure has
 //! made one.
+//!
+//! One that cannot be prepared now, since its table is gone, waits until somebody executes it. In its
+//! place the backend has a statement of the same name that fails with the same error, so that
+//! `EXECUTE` fails as it would, in a batch or a procedure too, and `DEALLOCATE` does not.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dormouse_wire::reply::ErrPacket;
+
 use crate::lexer::{Lexer, Token};
+use crate::restricted::literal;
 
 /// The most statements, and the most bytes of them, that are kept.
 const MOST: usize = 64;
@@ -20,6 +27,8 @@ struct Prepared {
     statement: Box<[u8]>,
     schema: Option<Arc<[u8]>>,
     context: u32,
+    /// Why the present backend has another in its place.
+    missing: Option<ErrPacket>,
 }
 
 /// A session's statements of this kind.
@@ -68,10 +77,28 @@ impl TextPrepared {
                 statement: text.into(),
                 schema: schema.cloned(),
                 context,
+                missing: None,
             };
             self.by_name.insert(found, one);
         } else {
             self.obscure = true;
+        }
+    }
+
+    /// Notes a text that has failed: the server has counted it, and forgotten the statement of that
+    /// name, if it came so far.
+    pub(crate) fn failed(&mut self, text: &[u8]) {
+        let mut tokens = Lexer::new(text);
+        let first = tokens.next();
+        let found = tokens.next().and_then(|token| name(&token));
+        let from = tokens.next().is_some_and(|token| token.is("FROM"));
+        if first.is_some_and(|first| first.is("PREPARE"))
+            && let Some(found) = found
+            && from
+            && literal(tokens.rest()).is_some()
+        {
+            self.seen += 1;
+            self.by_name.remove(&found);
         }
     }
 
@@ -92,16 +119,56 @@ impl TextPrepared {
         (one.context == context).then_some(&one.statement)
     }
 
-    /// The statements that prepare them again. A new backend will have counted as many.
-    pub(crate) fn restore(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        self.by_name.values().map(|one| one.statement.to_vec())
+    /// The names, and the statements that prepare them again. A new backend will have counted as many.
+    pub(crate) fn restore(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let all = self.by_name.iter();
+        all.map(|(name, one)| (name.as_slice(), &*one.statement))
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// Those that the present backend does not have.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let missing = self.by_name.iter().filter(|(_, one)| one.missing.is_some());
+        missing.map(|(name, one)| (name.as_slice(), &*one.statement))
+    }
+
+    /// One has been prepared again, or has not; the server has counted so many statements for it.
+    pub(crate) fn tried(&mut self, name: &[u8], counted: u64, missing: Option<ErrPacket>) {
+        if let Some(one) = self.by_name.get_mut(name) {
+            one.missing = missing;
+        }
+        self.seen += counted;
     }
 
     /// The backend is a new one, on which they have been prepared again.
     pub(crate) fn moved(&mut self) {
         self.seen = self.by_name.len() as u64;
         self.obscure = false;
+        for one in self.by_name.values_mut() {
+            one.missing = None;
+        }
     }
+}
+
+/// The statement that stands for one that cannot be prepared: executing it fails with this error.
+pub(crate) fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
+    let ErrPacket {
+        code,
+        sqlstate,
+        message,
+    } = error;
+    let state = String::from_utf8_lossy(sqlstate);
+    // what a quote or a backslash means may depend on the SQL mode
+    let message = message.replace('\\', "?").replace('\'', "''''");
+    let signal = format!(
+        " FROM 'SIGNAL SQLSTATE ''{state}'' SET MYSQL_ERRNO = {code}, \
+         MESSAGE_TEXT = ''{message}'''"
+    );
+    [b"PREPARE `", name, b"`", signal.as_bytes()].concat()
 }
 
 fn name(token: &Token<'_>) -> Option<Vec<u8>> {
@@ -134,7 +201,7 @@ mod tests {
         ]);
         assert!(!all.is_stuck(None, 0));
         assert!(all.is_stuck(None, 1), "it was prepared in another context");
-        let restored: Vec<_> = all.restore().collect();
+        let restored: Vec<_> = all.restore().map(|(_, statement)| statement).collect();
         assert_eq!(
             restored,
             [
@@ -153,5 +220,39 @@ mod tests {
         assert!(!all.is_stuck(None, 0));
         all.counted(2);
         assert!(all.is_stuck(None, 0), "a procedure has prepared one");
+    }
+
+    #[test]
+    fn one_that_failed_is_counted_and_forgotten() {
+        let mut all = after(&["PREPARE a FROM 'SELECT 1'"]);
+        all.failed(b"PREPARE a FROM 'SELECT nonsense'");
+        all.counted(2);
+        assert!(!all.is_stuck(None, 0));
+        assert!(all.is_empty());
+        all.failed(b"PREPARE FROM nonsense");
+        all.counted(3);
+        assert!(all.is_stuck(None, 0), "the server has not counted that");
+    }
+
+    #[test]
+    fn what_cannot_be_prepared_fails_when_it_is_executed() {
+        let error = ErrPacket {
+            code: 1146,
+            sqlstate: *b"42S02",
+            message: "Table 'd.t' doesn't exist".into(),
+        };
+        assert_eq!(
+            String::from_utf8_lossy(&stand_in(b"a", &error)),
+            "PREPARE `a` FROM 'SIGNAL SQLSTATE ''42S02'' SET MYSQL_ERRNO = 1146, \
+             MESSAGE_TEXT = ''Table ''''d.t'''' doesn''''t exist'''"
+        );
+        let mut all = after(&["PREPARE a FROM 'SELECT 1 FROM t'"]);
+        all.moved();
+        all.tried(b"a", 1, Some(error));
+        assert_eq!(all.missing().count(), 1);
+        all.counted(2);
+        assert!(!all.is_stuck(None, 0));
+        all.tried(b"a", 1, None);
+        assert_eq!(all.missing().count(), 0);
     }
 }

@@ -8,10 +8,16 @@ use crate::probe::Rows;
 /// The most bytes of statements that are kept to restore one session's variables.
 pub const MOST_BYTES: usize = 64 << 10;
 
+/// The most variables that are kept; the answer that names so many fits into any limit.
+const MOST: usize = 1000;
+
+/// The most bytes of texts, which are written in hexadecimal.
+const MOST_TEXT: usize = MOST_BYTES / 2;
+
 /// Asks for all of them.
 pub(crate) const NAMES: &str = "SELECT HEX(CONVERT(VARIABLE_NAME USING utf8mb4)), VARIABLE_TYPE, \
      IF(VARIABLE_TYPE = 'VARCHAR', NULL, VARIABLE_VALUE) \
-     FROM information_schema.USER_VARIABLES LIMIT 10000";
+     FROM information_schema.USER_VARIABLES LIMIT 1000";
 
 /// One variable, as far as the first answer tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +31,12 @@ fn text(value: Option<&Option<Vec<u8>>>) -> Option<String> {
     String::from_utf8(value?.clone()?).ok()
 }
 
-/// Reads the answer to [`NAMES`]; `None` if there is one whose name cannot be written safely.
+/// Reads the answer to [`NAMES`]; `None` if there may be more, or is one whose name cannot be written
+/// safely.
 pub(crate) fn names(rows: &Rows) -> Option<Vec<Named>> {
+    if rows.len() >= MOST {
+        return None;
+    }
     let named = rows.iter().map(|row| {
         let name = crate::probe::unhex(row.first())?;
         let name = String::from_utf8(name)
@@ -45,22 +55,35 @@ fn quoted(name: &str) -> String {
     format!("@`{}`", name.replace('`', "``"))
 }
 
-/// The question for the values of texts; `None` if there is no text.
+/// The question for the values of texts, and for how long they are together: where that is too much,
+/// none is sent. `None` if there is no text.
 pub(crate) fn texts(all: &[Named]) -> Option<String> {
-    let items: Vec<String> = all
-        .iter()
-        .filter(|one| one.kind == "VARCHAR")
-        .map(|one| {
-            let name = quoted(&one.name);
-            format!("HEX({name}), CHARSET({name}), COLLATION({name})")
-        })
-        .collect();
-    (!items.is_empty()).then(|| format!("SELECT {}", items.join(", ")))
+    let names = all.iter().filter(|one| one.kind == "VARCHAR");
+    let names: Vec<String> = names.map(|one| quoted(&one.name)).collect();
+    let length = |name: &String| format!("COALESCE(LENGTH({name}), 0)");
+    let value = |name: &String| {
+        format!("IF(t.n <= {MOST_TEXT}, HEX({name}), NULL), CHARSET({name}), COLLATION({name})")
+    };
+    let lengths: Vec<String> = names.iter().map(length).collect();
+    let values: Vec<String> = names.iter().map(value).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "SELECT t.n, {} FROM (SELECT {} AS n) t LIMIT 1",
+            values.join(", "),
+            lengths.join(" + ")
+        )
+    })
 }
 
 /// The assignments that restore them; `None` if they are too much to keep or cannot be read.
 pub(crate) fn assignments(all: &[Named], texts: Option<&Rows>) -> Option<Vec<String>> {
     let mut values = texts.and_then(|rows| rows.first()).into_iter().flatten();
+    if let Some(length) = values.next() {
+        let length: usize = text(Some(length))?.parse().ok()?;
+        if length > MOST_TEXT {
+            return None;
+        }
+    }
     let mut statements = Vec::with_capacity(all.len());
     let mut bytes = 0;
     for one in all {
@@ -147,10 +170,12 @@ mod tests {
         let all = all.unwrap();
         assert_eq!(
             texts(&all).unwrap(),
-            "SELECT HEX(@`g`), CHARSET(@`g`), COLLATION(@`g`), \
-             HEX(@`h```), CHARSET(@`h```), COLLATION(@`h```)"
+            "SELECT t.n, IF(t.n <= 32768, HEX(@`g`), NULL), CHARSET(@`g`), COLLATION(@`g`), \
+             IF(t.n <= 32768, HEX(@`h```), NULL), CHARSET(@`h```), COLLATION(@`h```) \
+             FROM (SELECT COALESCE(LENGTH(@`g`), 0) + COALESCE(LENGTH(@`h```), 0) AS n) t LIMIT 1"
         );
         let answer = vec![row(&[
+            Some("2"),
             Some("C3A4"),
             Some("utf8mb4"),
             Some("utf8mb4_bin"),
@@ -181,9 +206,21 @@ mod tests {
             None
         );
         let all = names(&vec![row(&[Some("61"), Some("VARCHAR"), None])]).unwrap();
-        let long = "41".repeat(MOST_BYTES);
-        let answer = vec![row(&[Some(&long), Some("latin1"), Some("latin1_bin")])];
-        assert_eq!(assignments(&all, Some(&answer)), None);
+        for (length, hex) in [
+            ("32768", Some("41".repeat(MOST_TEXT))),
+            ("32769", None),
+            ("10000000", None),
+        ] {
+            let answer = vec![row(&[
+                Some(length),
+                hex.as_deref(),
+                Some("latin1"),
+                Some("latin1_bin"),
+            ])];
+            assert_eq!(assignments(&all, Some(&answer)), None, "{length}");
+        }
+        let many = vec![row(&[Some("61"), Some("INT"), Some("1")]); MOST];
+        assert_eq!(names(&many), None, "there may be more");
         assert_eq!(assignments(&all, None), None);
     }
 }

@@ -56,6 +56,8 @@ fuzz_target!(|bytes: &[u8]| {
     for text in script.split(|byte| *byte == b'\n') {
         let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text), may_commit(text));
         let _ = reading(text, session.aftermath(), connection);
+        let _ = session.reading(text, connection);
+        let _ = (session.missing_texts(text, true), session.without_parameters(text));
         let _ = session.allows_restricted(text);
         if session.answer_asleep(text, &ground).is_none() {
             let end = ReplyEnd {

@@ -64,6 +64,26 @@ fn asked_about(dice: &mut Dice, session: char) -> [Step; 2] {
             format!("INSERT IGNORE INTO {t} (n) VALUES (1000)"),
             "SELECT 1/0".to_owned(),
         ],
+        [
+            format!("INSERT INTO {t} (n) VALUES (5), (6)"),
+            format!("SELECT n FROM {t} WHERE ROW_COUNT() = 2 AND i = LAST_INSERT_ID()"),
+        ],
+        [
+            format!("UPDATE {t} SET n = n + 1 WHERE i < 5"),
+            format!("INSERT INTO {t} (n) VALUES (ROW_COUNT() + 50)"),
+        ],
+        [
+            format!("DELETE FROM {t} WHERE i = 5"),
+            "SET @x = ROW_COUNT()".to_owned(),
+        ],
+        [
+            format!("INSERT IGNORE INTO {t} (n) VALUES (1000), (5)"),
+            "EXECUTE IMMEDIATE 'SELECT ROW_COUNT(), @@warning_count'".to_owned(),
+        ],
+        [
+            format!("INSERT IGNORE INTO {t} (n) VALUES (1000)"),
+            "SELECT @@error_count FROM DUAL".to_owned(),
+        ],
         ["SELECT nonsense".to_owned(), "SHOW ERRORS".to_owned()],
         [
             "DROP TABLE IF EXISTS d.missing".to_owned(),
@@ -91,7 +111,7 @@ fn step(dice: &mut Dice, session: char) -> Step {
     ]);
     let variable = dice.one_of(&["@x", "@y", "@`z z`"]);
     let n = dice.below(300);
-    let text = match dice.below(63) {
+    let text = match dice.below(72) {
         0 | 1 => format!("SET {variable} = {value}"),
         2 => format!("SELECT {variable}, COLLATION({variable}), COERCIBILITY({variable})"),
         3 => "SELECT @x, @y, @`z z`".to_owned(),
@@ -152,6 +172,15 @@ fn step(dice: &mut Dice, session: char) -> Step {
         59 => dice.one_of(&["USE e; -- comment", "SET sql_select_limit = 1000; SELECT 1", "USE `d`"]).to_owned(),
         60 => "SET sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES'".to_owned(),
         61 => format!("SELECT '\\', {variable} := {value} AS \"\\\", '\\'"),
+        62 => format!("INSERT INTO {t} (n) VALUES (7); SELECT n FROM {t} WHERE ROW_COUNT() = 1 AND i = LAST_INSERT_ID()"),
+        63 => format!("UPDATE {t} SET n = 8 WHERE i < {}; SELECT ROW_COUNT()", n % 9),
+        64 => format!("SELECT i FROM {t} WHERE i < {}; SELECT FOUND_ROWS(), ROW_COUNT()", n % 9),
+        65 => format!("INSERT IGNORE INTO {t} (n) VALUES (1000); SHOW WARNINGS"),
+        66 => format!("BEGIN NOT ATOMIC UPDATE {t} SET n = 9 WHERE i < {}; SELECT ROW_COUNT(); END", n % 9),
+        67 => dice.one_of(&["SAVEPOINT s", "RELEASE SAVEPOINT s", "EXECUTE IMMEDIATE 'SAVEPOINT s'", "BEGIN NOT ATOMIC SAVEPOINT s; END"]).to_owned(),
+        68 => format!("PREPARE r FROM 'SELECT COUNT(*) FROM d.comes_{session}'"),
+        69 => "EXECUTE r".to_owned(),
+        70 => dice.one_of(&[&format!("CREATE TABLE IF NOT EXISTS d.comes_{session} (i INT)"), &format!("DROP TABLE IF EXISTS d.comes_{session}")]).to_owned(),
         _ => format!("UPDATE {t} SET n = LAST_INSERT_ID(i % 50) ORDER BY i DESC LIMIT 1"),
     };
     query(session, text)

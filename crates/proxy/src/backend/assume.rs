@@ -24,6 +24,8 @@ pub(crate) struct Residue {
     pub(crate) multi_statements: Option<bool>,
     /// The role it had after its login; outer `None`: not asked yet.
     role: Option<Option<Vec<u8>>>,
+    /// What could not be prepared with `PREPARE` when it was brought to a session's state, and why.
+    pub(crate) missing: Vec<(Vec<u8>, ErrPacket)>,
     /// Whether the password had expired at its login: then the server takes nothing but a new one.
     pub(crate) expired: bool,
     /// The status flags of the server's last word.
@@ -43,6 +45,7 @@ impl Residue {
             last_insert_id: 0,
             multi_statements: None,
             role: None,
+            missing: Vec::new(),
             expired: false,
             status,
             globals,
@@ -65,6 +68,8 @@ const MUST_CHANGE_PASSWORD: u16 = 1820;
 enum Step {
     /// A statement whose failure ends the attempt.
     Run(Vec<u8>),
+    /// A `PREPARE`, with its statement's name: that may wait.
+    Prepare(Vec<u8>, Vec<u8>),
     Reset,
     Use(Arc<[u8]>),
     SetOption(bool),
@@ -74,7 +79,9 @@ enum Step {
 impl Step {
     fn packet(&self) -> (Command, Vec<u8>) {
         match self {
-            Self::Run(statement) => (Command::Query, statement.clone()),
+            Self::Run(statement) | Self::Prepare(_, statement) => {
+                (Command::Query, statement.clone())
+            }
             Self::Reset => (Command::ResetConnection, Vec::new()),
             Self::Use(schema) => (Command::InitDb, schema.to_vec()),
             // enum_mysql_set_option: 0 switches on, 1 off
@@ -112,6 +119,9 @@ impl Backend {
             );
             self = self.take(&[same], missing).await?;
         }
+        for (name, error) in &self.residue.missing.clone() {
+            (self, _) = self.ask(&Session::stand_in(name, error)).await?;
+        }
         self.residue.overlay = Some(session.overlay());
         self.residue.schema = session.schema().cloned();
         self.residue.last_insert_id = session.last_insert_id();
@@ -121,6 +131,9 @@ impl Backend {
 
     fn steps(&mut self, session: &Session) -> Vec<Step> {
         let mut steps = Vec::new();
+        if session.wants_reset() {
+            self.residue.overlay = None;
+        }
         if self.residue.role.is_none() {
             steps.push(Step::AskRole);
         }
@@ -187,6 +200,8 @@ impl Backend {
                 format!("SET SESSION wait_timeout = {highest}").into_bytes(),
             ));
         }
+        let texts = session.restore_texts();
+        steps.extend(texts.map(|(name, text)| Step::Prepare(name.to_vec(), text.to_vec())));
         steps.extend(inside.into_iter().map(Step::Run));
     }
 
@@ -209,7 +224,7 @@ impl Backend {
         for step in steps {
             let reply = listening.reply(Tracking::All).await?;
             let outcome = match step {
-                Step::Run(_) | Step::AskRole => listening.outcome_of(&reply)?,
+                Step::Run(_) | Step::Prepare(..) | Step::AskRole => listening.outcome_of(&reply)?,
                 Step::Reset | Step::Use(_) | Step::SetOption(_) => match reply.error()? {
                     Some(error) => TextOutcome::Err(error),
                     None => TextOutcome::Ok(OkPacket::default()),
@@ -235,6 +250,9 @@ impl Backend {
                     backend.residue.expired = true;
                 }
                 (Step::Use(_), TextOutcome::Err(error)) => backend.no_schema(error, missing)?,
+                (Step::Prepare(name, _), TextOutcome::Err(error)) => {
+                    backend.residue.missing.push((name.clone(), error));
+                }
                 (Step::Run(statement), TextOutcome::Err(error)) => {
                     let statement = statement.clone();
                     return Err(BackendError::Restore { statement, error });

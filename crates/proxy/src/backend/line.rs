@@ -242,6 +242,15 @@ impl Listening {
     /// # Errors
     /// The server is gone, does not answer in time, or answers what no server would.
     pub(crate) async fn reply(&mut self, tracking: Tracking) -> Result<Reply, BackendError> {
+        self.reply_within(LONGEST_ANSWER, tracking).await
+    }
+
+    /// The same; no more than so many bytes are kept.
+    pub(super) async fn reply_within(
+        &mut self,
+        most: usize,
+        tracking: Tracking,
+    ) -> Result<Reply, BackendError> {
         let mut kept = Vec::new();
         let mut whole = true;
         let mut bytes = std::mem::take(&mut self.early);
@@ -251,7 +260,7 @@ impl Listening {
                 let unseen = bytes.get(at..).unwrap_or_default();
                 let step = self.follow(unseen)?;
                 let seen = unseen.get(..step.consumed).unwrap_or_default();
-                whole &= kept.len() + seen.len() <= LONGEST_ANSWER;
+                whole &= kept.len() + seen.len() <= most;
                 if whole {
                     kept.extend_from_slice(seen);
                     retell(&mut kept, step.tracks, tracking);

@@ -13,6 +13,10 @@ use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
 use super::line::{Listening, Reply};
 use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE};
 
+/// The longest list of warnings that is kept for a session, in bytes: the 64 messages of the default
+/// `max_error_count` fit.
+const LONGEST_LIST: usize = 64 << 10;
+
 /// The backend and what it was asked for.
 type Answered<T> = Result<(Box<Backend>, T), BackendError>;
 
@@ -97,7 +101,11 @@ impl Backend {
             let mut listening = speaking.sent_all(questions.iter().map(|_| ReplyKind::ResultSet));
             let mut answers = Vec::with_capacity(questions.len());
             for question in &questions {
-                let reply = listening.reply(Tracking::All).await?;
+                let most = match question {
+                    Question::Rows(_) => LONGEST_ANSWER,
+                    Question::Raw(_) => LONGEST_LIST,
+                };
+                let reply = listening.reply_within(most, Tracking::All).await?;
                 answers.push(listening.answer(question, reply)?);
             }
             self = listening.answered(())?.0;
@@ -147,10 +155,11 @@ impl Listening {
         Err(Malformed("a result without its end").into())
     }
 
-    /// The answer to a question of a probe. One that is too long is none.
+    /// The answer to a question of a probe. A client can make any of them long, and that must not end
+    /// its session.
     fn answer(&self, question: &Question, reply: Reply) -> Result<Answer, BackendError> {
         if !reply.whole {
-            return Ok(Answer::Refused);
+            return Ok(Answer::TooLong);
         }
         Ok(match question {
             Question::Rows(_) => match self.outcome_of(&reply)? {

@@ -80,7 +80,7 @@ impl Attendant {
         self.reply_error(&refusal::not_passed(name, why)).await
     }
 
-    async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
+    async fn query(&mut self, mut incoming: Incoming) -> Result<(), Over> {
         let text = &*in_default_mode(incoming.argument(), self.state.status());
         let effects = self.state.judge(text, incoming.is_whole());
         let kind = Kind::of(text);
@@ -102,16 +102,17 @@ impl Attendant {
         if self.database().door.is_shut() && Box::pin(self.query_asleep(&incoming)).await? {
             return Ok(());
         }
-        if self.answers(&incoming, None).await? {
-            return Ok(());
-        }
+        let noted = effects != Effects::None || self.state.wants_text(text);
+        let noted = noted.then(|| incoming.argument().to_vec());
         self.state.will_run(text, effects);
         self.timeout = match first {
             Some(b'S' | b's' | b'/') => Timeout::of(text),
             _ => None,
         };
-        let noted = effects != Effects::None || self.state.wants_text();
-        let noted = noted.then(|| incoming.argument().to_vec());
+        if self.answers(&mut incoming, None).await? {
+            self.timeout = None;
+            return Ok(());
+        }
         let run = self.run_on_server(incoming, None).await;
         self.edit = None;
         let timeout = self.timeout.take();

@@ -54,7 +54,7 @@ impl Attendant {
     }
 
     /// Asks its backend something of Dormouse's own.
-    async fn ask(&mut self, statement: &[u8]) -> Result<TextOutcome, BackendError> {
+    pub(super) async fn ask(&mut self, statement: &[u8]) -> Result<TextOutcome, BackendError> {
         let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
         let backend = self.backend.take().ok_or_else(gone)?;
         let (backend, outcome) = backend.ask(statement).await?;

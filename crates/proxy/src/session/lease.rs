@@ -48,8 +48,12 @@ impl Attendant {
             Err(unready) => return Ok(Err(unready)),
         };
         match backend.assume(&self.state, missing).await {
-            Ok(backend) => {
+            Ok(mut backend) => {
                 self.state.arrived();
+                for (name, error) in std::mem::take(&mut backend.residue.missing) {
+                    // what stands for it
+                    self.state.tried_text(&name, 1, Some(error));
+                }
                 self.hold(backend);
                 Ok(Ok(()))
             }

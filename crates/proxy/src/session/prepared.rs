@@ -87,7 +87,7 @@ impl Attendant {
         Ok(None)
     }
 
-    pub(super) async fn execute(&mut self, incoming: Incoming) -> Result<(), Over> {
+    pub(super) async fn execute(&mut self, mut incoming: Incoming) -> Result<(), Over> {
         let Some(id) = self.known(&incoming, "EXECUTE").await? else {
             return Ok(());
         };
@@ -100,8 +100,8 @@ impl Attendant {
         }
         statement.cursor = false;
         let (effects, kind_of, timeout) = (statement.effects, statement.kind, statement.timeout);
-        let text = statement.text.clone();
-        if self.answers(&incoming, Some(id)).await? {
+        let (text, schema) = (statement.text.clone(), statement.schema.clone());
+        if self.answers(&mut incoming, Some(id)).await? {
             return Ok(());
         }
         self.timeout = timeout;
@@ -119,7 +119,8 @@ impl Attendant {
             statement.cursor = kind == ReplyKind::Execute && end.status.is_some_and(open);
         }
         let text = text.as_deref().unwrap_or_default();
-        self.state.ran(text, effects, kind_of, &end);
+        self.state
+            .ran_within(schema.as_deref(), text, effects, kind_of, &end);
         if may_set_globals(text, effects) {
             self.pool().set_globals();
         }

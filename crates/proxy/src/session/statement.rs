@@ -11,9 +11,10 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::reply::ErrPacket;
-use dormouse_wire::rows::{edit_rows, replace_row};
+use dormouse_wire::rows::edit_rows;
 use tokio::time::Instant;
 
+use super::answer::put;
 use super::taking::Incoming;
 use super::{Attendant, Edit, Over};
 use crate::backend::{BackendError, Connection, Identity, Schema};
@@ -93,8 +94,14 @@ impl Attendant {
             }
             // and what it asks of the statement before may be Dormouse's to answer now
             let knows = self.state.aftermath().is_some();
-            if !knew && knows && self.answers(&incoming, statement).await? {
+            if !knew && knows && self.answers(&mut incoming, statement).await? {
                 return Ok(None);
+            }
+            if self.state.misses_texts()
+                && let Err(error) = Box::pin(self.prepare_missing(&mut incoming, statement)).await
+            {
+                self.broke(&error);
+                continue;
             }
             match self.exchange(&mut incoming, statement).await {
                 Ok(end) => {
@@ -430,7 +437,7 @@ impl Attendant {
         self.backend = Some(backend);
         let sent = if reply.whole {
             let edited = match edit {
-                Edit::Row(values) => replace_row(&reply.bytes, values, capabilities),
+                Edit::Row(puts) => put(&reply.bytes, puts, capabilities),
                 Edit::Processes => {
                     let edited = |rows| Some(self.processes(rows));
                     edit_rows(&reply.bytes, capabilities, edited)

@@ -17,7 +17,10 @@ fn aftermath() -> Aftermath {
 }
 
 fn patch<const N: usize>(values: [&str; N]) -> Reading {
-    let value = |text: &&str| (!text.is_empty()).then(|| text.as_bytes().to_vec());
+    let value = |text: &&str| match text.as_bytes() {
+        [] => Put::Keep,
+        text => Put::Value(text.to_vec()),
+    };
     Reading::Patch(values.iter().map(value).collect())
 }
 
@@ -50,10 +53,6 @@ fn a_statement_that_asks_for_it_is_recognised() {
             Reading::Cannot("ROW_COUNT()"),
         ),
         ("SELECT ROW_COUNT() INTO @x", Reading::Cannot("ROW_COUNT()")),
-        (
-            "INSERT INTO t VALUES (ROW_COUNT())",
-            Reading::Cannot("ROW_COUNT()"),
-        ),
         ("SHOW WARNINGS", list("list")),
         ("SHOW ERRORS;", list("errors")),
         ("SHOW COUNT(*) WARNINGS", patch(["3"])),
@@ -75,10 +74,14 @@ fn a_statement_that_asks_for_it_is_recognised() {
 #[test]
 fn without_warnings_the_server_can_say_so_itself() {
     let none = Aftermath::default();
-    for text in ["SHOW WARNINGS", "SHOW ERRORS", "SHOW WARNINGS LIMIT 1"] {
+    for (text, sent) in [
+        ("SHOW WARNINGS", "SHOW WARNINGS LIMIT 0"),
+        ("SHOW ERRORS", "SHOW ERRORS LIMIT 0"),
+        ("SHOW WARNINGS LIMIT 1", "SHOW WARNINGS LIMIT 0"),
+    ] {
         assert_eq!(
             reading(text.as_bytes(), Some(&none), HERE),
-            Reading::No,
+            Reading::Rewrite(sent.into()),
             "{text}"
         );
     }
@@ -90,31 +93,51 @@ fn a_select_without_a_table_keeps_the_warnings() {
         rows: Some(1),
         ..ReplyEnd::default()
     };
-    let after = |text: &str| aftermath().after(text.as_bytes(), &end);
+    let after = |text: &str| aftermath().after(text.as_bytes(), &end, true);
     let kept = Aftermath {
         found_rows: 1,
         ..aftermath()
     };
     assert_eq!(after("SELECT 1"), Some(kept.clone()));
-    assert_eq!(after("SHOW WARNINGS"), Some(kept));
+    assert_eq!(after("SHOW WARNINGS"), Some(aftermath()));
     assert_eq!(after("SELECT 1 FROM t"), None);
     assert_eq!(after("INSERT INTO t VALUES (1)"), None);
-    assert_eq!(Aftermath::default().after(b"SELECT 1", &end), None);
+    assert_eq!(after("SELECT 1; UPDATE t SET a = 1"), None);
+    for text in [
+        "SELECT 1 FROM DUAL",
+        "SELECT EXTRACT(YEAR FROM '2024-01-01'), SUBSTRING('abc' FROM 1 FOR 2)",
+        "SET @a = TRIM('x' FROM 'xa')",
+    ] {
+        assert!(keeps_warnings(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "SELECT (SELECT 1 FROM t)",
+        "SELECT ((SELECT a FROM t) + 1)",
+        "SELECT a FROM t FOR UPDATE",
+        "SELECT NEXTVAL(s)",
+        "SELECT 1 INTO @a",
+    ] {
+        assert!(!keeps_warnings(text.as_bytes()), "{text}");
+    }
+    let none = Aftermath::default();
+    let certain = none.clone().after(b"SELECT 1", &end, true);
+    assert_eq!(certain.map(|aftermath| aftermath.found_rows), Some(1));
+    assert_eq!(none.after(b"SELECT f()", &end, false), None);
 }
 
 #[test]
 fn a_client_is_told_the_connection_id_it_was_given() {
-    let id = || Some(b"7".to_vec());
+    let id = || Put::Value(b"7".to_vec());
     for (text, expected) in [
         ("SELECT CONNECTION_ID()", Reading::Patch(vec![id()])),
         ("select connection_id() AS id;", Reading::Patch(vec![id()])),
         (
             "SELECT LAST_INSERT_ID(), CONNECTION_ID()",
-            Reading::Patch(vec![None, id()]),
+            Reading::Patch(vec![Put::Keep, id()]),
         ),
         (
             "SELECT @@max_allowed_packet,@@wait_timeout,@@socket",
-            Reading::Patch(vec![None, None, Some(b"/here".to_vec())]),
+            Reading::Patch(vec![Put::Keep, Put::Keep, Put::Value(b"/here".to_vec())]),
         ),
         ("SELECT CONNECTION_ID() + 1", Reading::No),
         ("KILL QUERY CONNECTION_ID()", Reading::No),
@@ -125,7 +148,7 @@ fn a_client_is_told_the_connection_id_it_was_given() {
     }
     assert_eq!(
         reading(b"SELECT ROW_COUNT(), CONNECTION_ID()", None, HERE),
-        Reading::Patch(vec![None, id()]),
+        Reading::Patch(vec![Put::Keep, id()]),
         "the server knows the first"
     );
     assert_eq!(
@@ -134,6 +157,193 @@ fn a_client_is_told_the_connection_id_it_was_given() {
             Some(&aftermath()),
             HERE
         ),
-        Reading::Patch(vec![aftermath().value(Asked::RowCount), id()])
+        Reading::Patch(vec![Put::Value(b"-1".to_vec()), id()])
     );
 }
+
+#[test]
+fn a_question_about_a_statement_of_the_same_text_is_none_about_the_past() {
+    for text in [
+        // a batch
+        "INSERT INTO t VALUES (1); SELECT id FROM t WHERE ROW_COUNT() = 1 AND id = LAST_INSERT_ID()",
+        "UPDATE t SET a = 1; SELECT ROW_COUNT()",
+        "DO 1; SELECT ROW_COUNT()",
+        "SELECT SQL_CALC_FOUND_ROWS a FROM t LIMIT 1; SELECT FOUND_ROWS()",
+        "INSERT INTO t VALUES (1); SHOW WARNINGS",
+        "SELECT a FROM t; SELECT @@warning_count; SHOW COUNT(*) WARNINGS",
+        "DELETE FROM t; GET DIAGNOSTICS @n = NUMBER, @r = ROW_COUNT",
+        "CALL p(); SELECT ROW_COUNT()",
+        // its own table has cleared the list
+        "SELECT @@warning_count FROM t",
+        "INSERT INTO t VALUES (@@error_count)",
+        // bodies
+        "CREATE OR REPLACE PROCEDURE p() BEGIN UPDATE t SET a = 1; SELECT ROW_COUNT(); END",
+        "CREATE DEFINER = `a`@`b` FUNCTION f() RETURNS INT RETURN FOUND_ROWS()",
+        "CREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW SET NEW.a = ROW_COUNT()",
+        "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO BEGIN SHOW WARNINGS; END",
+        "ALTER EVENT e DO SET @r = ROW_COUNT()",
+        "CREATE PACKAGE BODY p AS FUNCTION f RETURN INT AS BEGIN RETURN ROW_COUNT(); END; END",
+        "CREATE PROCEDURE p() BEGIN IF a THEN SELECT IF(a, CASE b WHEN 1 THEN 2 END, 3); END IF; \
+         WHILE a DO SET b = REPEAT('x', 3); END WHILE; END; SELECT ROW_COUNT()",
+        "CREATE VIEW v AS SELECT ROW_COUNT()",
+        "CREATE TABLE t (a INT DEFAULT (FOUND_ROWS()))",
+        // blocks
+        "BEGIN NOT ATOMIC UPDATE t SET a = 1; SELECT ROW_COUNT(); END",
+        "IF 1 THEN INSERT INTO t VALUES (1); SELECT ROW_COUNT(); END IF",
+        "BEGIN UPDATE t SET a = 1; SELECT ROW_COUNT(); END",
+        "DECLARE a INT; BEGIN UPDATE t SET a = 1; SET a = ROW_COUNT(); END",
+        "x: LOOP DELETE FROM t LIMIT 1; IF ROW_COUNT() = 0 THEN LEAVE x; END IF; END LOOP",
+        "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN SHOW ERRORS; \
+         GET DIAGNOSTICS CONDITION 1 @m = MESSAGE_TEXT; END; SELECT 1 FROM t; END",
+        "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR NOT FOUND SET @r = ROW_COUNT(); SELECT 1; END",
+        // names and texts
+        "SELECT errors, warnings, row_count, found_rows FROM t",
+        "SELECT a AS `FOUND_ROWS()`, `ROW_COUNT` FROM t",
+        "SELECT my.row_count()",
+        "PREPARE s FROM 'SELECT ROW_COUNT()'",
+        "EXPLAIN SELECT ROW_COUNT()",
+        "SHOW TABLES LIKE 'WARNINGS'",
+    ] {
+        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        assert_eq!(read, Reading::No, "{text}");
+    }
+}
+
+#[test]
+fn what_no_statement_of_the_text_surely_sets_is_about_the_past() {
+    for (text, name) in [
+        ("SET @a = 1; SELECT FOUND_ROWS()", "FOUND_ROWS()"),
+        ("SELECT 1 INTO @a; SELECT FOUND_ROWS()", "FOUND_ROWS()"),
+        ("DO 1; SHOW WARNINGS", "SHOW WARNINGS"),
+        ("SELECT 1; SHOW ERRORS", "SHOW ERRORS"),
+        ("SELECT 1 FROM DUAL; SHOW WARNINGS", "SHOW WARNINGS"),
+        (
+            "SELECT EXTRACT(YEAR FROM a); SHOW WARNINGS",
+            "SHOW WARNINGS",
+        ),
+        ("DO 1; GET DIAGNOSTICS @n = NUMBER", "GET DIAGNOSTICS"),
+        ("SELECT ROW_COUNT(); UPDATE t SET a = 1", "ROW_COUNT()"),
+        ("SHOW WARNINGS; SELECT 1", "SHOW WARNINGS"),
+        ("CREATE TABLE u SELECT ROW_COUNT() AS n", "ROW_COUNT()"),
+        (
+            "CREATE PROCEDURE p() SELECT 1; SELECT FOUND_ROWS()",
+            "FOUND_ROWS()",
+        ),
+        ("BEGIN NOT ATOMIC SELECT ROW_COUNT(); END", "ROW_COUNT()"),
+        ("IF ROW_COUNT() THEN SELECT 1; END IF", "ROW_COUNT()"),
+        (
+            "BEGIN NOT ATOMIC IF a THEN SELECT 1; END IF; SELECT FOUND_ROWS(); END",
+            "FOUND_ROWS()",
+        ),
+        (
+            "IF a THEN SELECT 1; ELSE SELECT FOUND_ROWS(); END IF",
+            "FOUND_ROWS()",
+        ),
+        (
+            "BEGIN NOT ATOMIC SET v = 1; SELECT CASE WHEN ROW_COUNT() THEN 1 ELSE 2 END; END",
+            "ROW_COUNT()",
+        ),
+        (
+            "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION DO 1; SELECT 1; \
+             SELECT FOUND_ROWS(); END",
+            "FOUND_ROWS()",
+        ),
+        (
+            "/*!999999 DO 1; */ SELECT FOUND_ROWS(), 1 + 1",
+            "FOUND_ROWS()",
+        ),
+    ] {
+        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        assert_eq!(read, Reading::Cannot(name), "{text}");
+    }
+}
+
+#[test]
+fn a_value_among_others_is_sent_as_it_is() {
+    for (text, sent) in [
+        (
+            "SELECT id FROM t WHERE ROW_COUNT() = 1 AND id = LAST_INSERT_ID()",
+            "SELECT id FROM t WHERE  (-1)  = 1 AND id = LAST_INSERT_ID()",
+        ),
+        (
+            "INSERT INTO t VALUES (FOUND_ROWS(), row_count());",
+            "INSERT INTO t VALUES ( (12) ,  (-1) );",
+        ),
+        ("SET @n = @@warning_count + 1", "SET @n =  (3)  + 1"),
+        ("DO @@session.error_count", "DO  (1) "),
+        ("UPDATE t SET a = ROW_COUNT()", "UPDATE t SET a =  (-1) "),
+    ] {
+        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        assert_eq!(read, Reading::Rewrite(sent.into()), "{text}");
+    }
+    for text in [
+        // it would show in a name, or mean a column
+        "SELECT ROW_COUNT() + 1",
+        "SELECT a FROM t WHERE a IN (SELECT ROW_COUNT())",
+        "SELECT a FROM t WHERE a = 1 GROUP BY ROW_COUNT()",
+        "SELECT a FROM t WHERE ROW_COUNT() ORDER BY 1",
+        "INSERT INTO t VALUES (1) RETURNING ROW_COUNT()",
+        "DELETE FROM t ORDER BY ROW_COUNT()",
+        "SET STATEMENT max_statement_time = 1 FOR SELECT ROW_COUNT()",
+    ] {
+        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        assert_eq!(read, Reading::Cannot("ROW_COUNT()"), "{text}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read(words in proptest::collection::vec(0..WORDS.len(), 0..40)) {
+        let text: Vec<_> = words.iter().map(|at| WORDS[*at]).collect();
+        let text = text.join(" ");
+        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        let asks = ["ROW_COUNT", "FOUND_ROWS", "WARNINGS", "_count", "DIAGNOSTICS"];
+        if !asks.iter().any(|word| text.contains(word)) {
+            proptest::prop_assert_eq!(read, Reading::No);
+        }
+        let _ = keeps_warnings(text.as_bytes());
+    }
+}
+
+const WORDS: [&str; 40] = [
+    "SELECT",
+    "INSERT INTO t",
+    "UPDATE t SET a =",
+    "ROW_COUNT()",
+    "FOUND_ROWS()",
+    "SHOW WARNINGS",
+    "GET DIAGNOSTICS",
+    "@@warning_count",
+    ";",
+    "BEGIN",
+    "NOT ATOMIC",
+    "END",
+    "IF",
+    "THEN",
+    "ELSE",
+    "ELSEIF",
+    "CASE",
+    "WHEN",
+    "LOOP",
+    "END LOOP",
+    "WHILE",
+    "DO",
+    "REPEAT",
+    "UNTIL",
+    "FOR",
+    "DECLARE",
+    "HANDLER",
+    "x:",
+    "CREATE PROCEDURE p()",
+    "AS",
+    "(",
+    ")",
+    ",",
+    "FROM t",
+    "FROM DUAL",
+    "WHERE",
+    "1",
+    "'a'",
+    "/*!999999",
+    "*/",
+];

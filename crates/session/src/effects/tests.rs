@@ -15,6 +15,8 @@ fn a_statement_is_judged_by_its_text() {
     let table = [
         ("", Effects::None),
         ("SELECT 1", Effects::None),
+        ("SAVEPOINT s", Effects::Savepoint),
+        ("RELEASE SAVEPOINT s", Effects::None),
         ("select * from t where mail = 'a@b.c'", Effects::None),
         ("INSERT INTO t VALUES (1)", Effects::None),
         ("SELECT @@version", Effects::None),

@@ -1,3 +1,4 @@
+use super::captured::{quote_name, quote_text};
 use super::*;
 use crate::session::Session;
 
@@ -114,7 +115,12 @@ fn user_variables_are_restored_by_type() {
         0,
         (
             "HEX(@`b`)",
-            rows(&[&[Some("C3A4"), Some("utf8mb4"), Some("utf8mb4_bin")]]),
+            rows(&[&[
+                Some("2"),
+                Some("C3A4"),
+                Some("utf8mb4"),
+                Some("utf8mb4_bin"),
+            ]]),
         ),
     );
     let session = probed(&script);

@@ -40,7 +40,7 @@ impl Session {
     /// server would send, and the session is as if it had run the statement.
     pub fn answer_asleep(&mut self, text: &[u8], ground: &Ground<'_>) -> Option<Asleep> {
         let unknown = self.knowledge == Knowledge::Unknown || self.hidden_variable;
-        if unknown || self.in_transaction() || self.conditions > 0 {
+        if unknown || self.in_transaction() || self.savepoints.any() || self.conditions > 0 {
             return None;
         }
         let mut known = self.variables(ground);
@@ -87,7 +87,7 @@ impl Session {
     }
 
     fn has_prepared(&self) -> bool {
-        !self.statements.is_empty() || self.texts.restore().next().is_some()
+        !self.statements.is_empty() || !self.texts.is_empty()
     }
 
     /// Its variables, as far as they can be told.

@@ -18,6 +18,7 @@ impl Session {
             || self.doubtful
             || self.id_unsure
             || self.last == Last::Ask && self.aftermath.is_none()
+            || self.asks_sequences()
     }
 
     /// A probe of the session's backend.
@@ -26,13 +27,28 @@ impl Session {
         let everything =
             depth == Depth::Everything || self.doubtful || self.knowledge == Knowledge::Unknown;
         let warned = self.conditions > 0 && self.aftermath.is_none();
+        let sequences = if self.asks_sequences() {
+            self.sequences.questions()
+        } else {
+            Vec::new()
+        };
         Probe::new(everything, warned, self.temporaries.clone())
+            .with_sequences(sequences, !self.status.contains(Status::AUTOCOMMIT))
+    }
+
+    /// Whether the values of sequences are to be read, and can be: it takes a transaction, and what
+    /// waits for one, or is part of one, would go with that.
+    pub(super) fn asks_sequences(&self) -> bool {
+        self.sequences.is_stale() && self.next_transaction.is_empty() && !self.savepoints.any()
     }
 
     /// What a probe of the backend found; the log before it is no longer needed.
     pub fn captured(&mut self, probe: Probe) {
         let mut found = probe.found;
         let locks = found.lock_pins(self.locks.any());
+        if let Some(values) = found.sequences.take() {
+            self.sequences.answered(values);
+        }
         if let Some((aftermath, id)) = found.aftermath.take() {
             self.last_insert_id = id;
             self.id_unsure = false;
@@ -68,7 +84,10 @@ impl Session {
                 pins.push(pin);
             }
         };
-        pin(self.in_transaction(), Pin::Transaction);
+        let transaction = self.in_transaction() || self.savepoints.any();
+        pin(transaction, Pin::Transaction);
+        let unread = self.sequences.is_stale() && !self.asks_sequences();
+        pin(self.sequences.pin() || unread, Pin::Sequence);
         pin(self.hidden_variable, Pin::HiddenVariable);
         let context = self.statements.context();
         let stuck = self.texts.is_stuck(self.schema.as_ref(), context);
@@ -135,6 +154,9 @@ impl Session {
             .status
             .without(Status::IN_TRANS)
             .without(Status::IN_TRANS_READONLY);
+        self.savepoints.clear();
+        self.present_transaction.clear();
+        self.sequences.left();
         self.hidden_variable = false;
         self.id_unsure = false;
         self.conditions = 0;

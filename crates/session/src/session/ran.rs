@@ -1,13 +1,17 @@
 //! A statement runs: what it changes, and what the next ones may ask about it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use dormouse_wire::framer::ReplyEnd;
+use dormouse_wire::status::Status;
 
 use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Last, Session};
 use crate::aftermath;
 use crate::effects::{Effects, Kind, Replay, may_change_parsing, names_double_bytes};
 use crate::lexer::{Lexer, Token};
+use crate::quoting::in_default_mode;
+use crate::sequences;
 
 /// `ER_PARSE_ERROR`.
 const SYNTAX: u16 = 1064;
@@ -32,9 +36,17 @@ impl Session {
     /// Notes what a statement leaves for the next to ask.
     pub(super) fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         let left = self.aftermath.take().filter(|_| end.error.is_none());
+        let told = !matches!(effects, Effects::Counted | Effects::Unknown);
         self.aftermath = left
-            .and_then(|aftermath| aftermath.after(text, end))
+            .and_then(|aftermath| aftermath.after(text, end, told))
             .map(Box::new);
+        let settings = matches!(
+            effects,
+            Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp | Effects::Savepoint
+        );
+        if effects == Effects::Unknown || kind != Kind::Select && !settings {
+            self.sequences.may_have_advanced();
+        }
         if end.last_insert_id != 0 {
             // or it was given, and then LAST_INSERT_ID() is what it was
             self.last_insert_id = end.last_insert_id;
@@ -63,16 +75,32 @@ impl Session {
 
     /// Notes that a statement with these effects has ended.
     pub fn ran(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
+        let schema = self.schema.clone();
+        self.ran_within(schema.as_deref(), text, effects, kind, end);
+    }
+
+    /// The same for a statement whose names were looked up in this schema when it was prepared.
+    pub fn ran_within(
+        &mut self,
+        schema: Option<&[u8]>,
+        text: &[u8],
+        effects: Effects,
+        kind: Kind,
+        end: &ReplyEnd,
+    ) {
         self.ended(text, effects, kind, end);
         let failed = end.error.is_some();
+        self.noted(text, schema, failed);
         if !self.next_transaction.is_empty() {
             self.may_have_begun(text, effects, end);
         }
         match effects {
-            Effects::None | Effects::Counted if failed => self.failed(end),
+            Effects::None | Effects::Counted | Effects::Savepoint if failed => self.failed(end),
             // stored code has changed something
-            Effects::None | Effects::Counted if end.session_changes => self.unknown(text),
-            Effects::None | Effects::Counted => {
+            Effects::None | Effects::Counted | Effects::Savepoint if end.session_changes => {
+                self.unknown(text);
+            }
+            Effects::None | Effects::Counted | Effects::Savepoint => {
                 if self.temporaries.may_exist() {
                     self.temporaries.ran(text, self.schema.as_deref());
                     self.unknown(text);
@@ -102,7 +130,9 @@ impl Session {
                 self.unknown(text);
             }
             Effects::Unknown => {
-                if !failed {
+                if failed {
+                    self.texts.failed(text);
+                } else {
                     self.locks.succeeded(text);
                     let context = self.statements.context();
                     self.temporaries.ran(text, self.schema.as_deref());
@@ -111,6 +141,23 @@ impl Session {
                 self.unknown(text);
             }
         }
+    }
+
+    /// Notes what a text has done to savepoints and sequences.
+    fn noted(&mut self, text: &[u8], schema: Option<&[u8]>, failed: bool) {
+        if sequences::mentions(text) {
+            let text = in_default_mode(text, self.status).into_owned();
+            self.sequences.ran(&text, schema, failed);
+            self.tainted |= self.sequences.any();
+        }
+        if self.status.contains(Status::AUTOCOMMIT) || self.in_transaction() {
+            return;
+        }
+        let mut savepoints = std::mem::take(&mut self.savepoints);
+        savepoints.ran(text, failed, &|name| {
+            self.prepared_text(name).map(Cow::Owned)
+        });
+        self.savepoints = savepoints;
     }
 
     /// A server says nothing of changes in the reply to a statement that failed. A syntax error

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use dormouse_wire::reply::ErrPacket;
+
 use super::{Knowledge, Session};
-use crate::lexer::Lexer;
+use crate::lexer::{Lexer, Token};
+use crate::text_prepared::stand_in;
 
 impl Session {
     /// The statements that bring a new backend to the session's state, before it is in its schema. A
@@ -21,11 +24,66 @@ impl Session {
         all
     }
 
-    /// The statements that follow when the backend is in the session's schema: they name tables, or
-    /// must be the last.
+    /// The names of statements prepared with `PREPARE`, and the texts that prepare them again, when
+    /// the backend is in the session's schema. One that fails is told to
+    /// [`tried_text`](Self::tried_text).
+    pub fn restore_texts(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.texts.restore()
+    }
+
+    /// What stands for a statement that cannot be prepared now.
+    #[must_use]
+    pub fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
+        stand_in(name, error)
+    }
+
+    /// One of [`restore_texts`](Self::restore_texts) has been tried once more: the server has taken so
+    /// many statements for it, beyond the one when the backend was taken, and this is why it is still
+    /// missing.
+    pub fn tried_text(&mut self, name: &[u8], taken: u64, missing: Option<ErrPacket>) {
+        self.texts.tried(name, taken, missing);
+    }
+
+    /// Whether there are statements that the backend has not.
+    #[must_use]
+    pub fn misses_texts(&self) -> bool {
+        self.texts.missing().next().is_some()
+    }
+
+    /// Their names and the texts that prepare them, if this text may execute one.
+    #[must_use]
+    pub fn missing_texts(&self, text: &[u8], whole: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let words = ["EXECUTE", "CALL"];
+        let executes = |token: Token<'_>| words.iter().any(|word| token.is(word));
+        if whole && !Lexer::new(text).any(executes) {
+            return Vec::new();
+        }
+        let missing = self.texts.missing();
+        missing
+            .map(|(name, text)| (name.to_vec(), text.to_vec()))
+            .collect()
+    }
+
+    /// What to send in place of an `EXECUTE … USING` of a statement that is missing: what stands for
+    /// it has no parameters.
+    #[must_use]
+    pub fn without_parameters(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let tokens: Vec<_> = Lexer::new(text).collect();
+        let [execute, Token::Word(name) | Token::Quoted(name), using, ..] = tokens.as_slice()
+        else {
+            return None;
+        };
+        let one = !tokens.contains(&Token::Semicolon);
+        let is = one && execute.is("EXECUTE") && using.is("USING");
+        let lower = name.to_ascii_lowercase();
+        let missing = self.texts.missing().any(|(missing, ..)| missing == lower);
+        (is && missing).then(|| [b"EXECUTE `", *name, b"`"].concat())
+    }
+
+    /// The statements that follow when the backend is in the session's schema and must be the last.
     #[must_use]
     pub fn restore_inside(&self) -> Vec<Vec<u8>> {
-        let mut all: Vec<Vec<u8>> = self.texts.restore().collect();
+        let mut all: Vec<Vec<u8>> = Vec::new();
         if self.last_insert_id != 0 {
             all.push(format!("SET last_insert_id = {}", self.last_insert_id).into_bytes());
         }
@@ -43,7 +101,7 @@ impl Session {
         let lasting = self.log.iter().filter(|text| !is_use(text));
         all.extend(lasting.map(|text| text.to_vec()));
         all.extend(self.timestamp.iter().map(|text| text.to_vec()));
-        all.extend(self.texts.restore());
+        all.extend(self.texts.restore().map(|(_, text)| text.to_vec()));
         all.extend(self.next_transaction.iter().map(|text| text.to_vec()));
         all
     }
@@ -55,7 +113,16 @@ impl Session {
             || !self.owed.is_empty()
             || self.knowledge == Knowledge::Unknown
             || !self.next_transaction.is_empty()
-            || self.texts.restore().next().is_some()
+            || self.conditions > 0
+            || self.sequences.any()
+            || !self.texts.is_empty()
+    }
+
+    /// Whether its backend must hold nothing of another session's, not even what no overlay tells: the
+    /// last values of sequences.
+    #[must_use]
+    pub fn wants_reset(&self) -> bool {
+        self.sequences.any()
     }
 
     /// Its `LAST_INSERT_ID()`.

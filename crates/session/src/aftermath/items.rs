@@ -1,0 +1,94 @@
+//! The items of a `SELECT` without a table, where each is a value that may be replaced in the answer.
+
+use super::questions::{Spot, Thing};
+use crate::lexer::Token;
+use crate::sequences::Name;
+
+/// What an item asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Something of the last statement's.
+    Value(Thing),
+    /// `CONNECTION_ID()`
+    Connection,
+    /// `@@socket`
+    Socket,
+    /// The last value of a sequence.
+    Sequence(Name),
+    /// Something the server knows.
+    Other,
+}
+
+/// The items, if the text is `SELECT` of known ones, with or without names and `FROM DUAL`, and no
+/// more.
+pub(crate) fn of(spots: &[Spot<'_>]) -> Option<Vec<Asked>> {
+    let tokens: Vec<Token<'_>> = spots.iter().map(|spot| spot.token).collect();
+    let (first, mut items) = tokens.split_first()?;
+    if !first.is("SELECT") {
+        return None;
+    }
+    while let [rest @ .., Token::Semicolon] = items {
+        items = rest;
+    }
+    if let [rest @ .., from, dual] = items
+        && from.is("FROM")
+        && dual.is("DUAL")
+    {
+        items = rest;
+    }
+    items
+        .split(|token| *token == Token::Other(b','))
+        .map(item)
+        .collect()
+}
+
+/// One item: a known one, with or without a name.
+fn item(item: &[Token<'_>]) -> Option<Asked> {
+    let (asked, rest) = match item {
+        [name, Token::Other(b'('), Token::Other(b')'), rest @ ..] => {
+            let table = [
+                ("ROW_COUNT", Asked::Value(Thing::RowCount)),
+                ("FOUND_ROWS", Asked::Value(Thing::FoundRows)),
+                ("LAST_INSERT_ID", Asked::Other),
+                ("CONNECTION_ID", Asked::Connection),
+            ];
+            let found = table.into_iter().find(|(word, _)| name.is(word))?;
+            (found.1, rest)
+        }
+        [Token::SystemVariable, rest @ ..] => {
+            let rest = match rest {
+                [scope, Token::Other(b'.'), rest @ ..]
+                    if scope.is("SESSION") || scope.is("LOCAL") =>
+                {
+                    rest
+                }
+                _ => rest,
+            };
+            let (name, rest) = rest.split_first()?;
+            let table = [
+                ("WARNING_COUNT", Asked::Value(Thing::Warnings)),
+                ("ERROR_COUNT", Asked::Value(Thing::Errors)),
+                ("SOCKET", Asked::Socket),
+            ];
+            let found = table.into_iter().find(|(word, _)| name.is(word));
+            (found.map_or(Asked::Other, |found| found.1), rest)
+        }
+        [Token::Word(digits), rest @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+            (Asked::Other, rest)
+        }
+        _ => {
+            let (name, length) = Name::asked(item)?;
+            (Asked::Sequence(name), item.get(length..)?)
+        }
+    };
+    let named = |token: &Token<'_>| {
+        matches!(token, Token::Word(word) if !word.first().is_some_and(u8::is_ascii_digit))
+            || matches!(token, Token::Quoted(_) | Token::Text)
+    };
+    match rest {
+        [] => Some(asked),
+        [name] if named(name) && !name.is("FROM") => Some(asked),
+        [word, name] if word.is("AS") && named(name) => Some(asked),
+        _ => None,
+    }
+}

@@ -1,0 +1,119 @@
+use super::*;
+
+fn after(texts: &[&str]) -> Sequences {
+    let mut all = Sequences::default();
+    for text in texts {
+        all.ran(text.as_bytes(), Some(b"shop"), false);
+    }
+    all
+}
+
+fn put(all: &mut Sequences, text: &str) -> Option<Result<Vec<Put>, &'static str>> {
+    all.reading(text.as_bytes(), Some(b"shop"), None)
+}
+
+#[test]
+fn sequences_are_named_by_the_texts_that_advance_them() {
+    for (text, questions) in [
+        ("SELECT NEXTVAL(s)", &["SELECT LASTVAL(`shop`.`s`)"][..]),
+        (
+            "select next value for `a``b`",
+            &["SELECT LASTVAL(`shop`.`a``b`)"],
+        ),
+        ("DO SETVAL(other.s, 5)", &["SELECT LASTVAL(`other`.`s`)"]),
+        ("SELECT s.nextval", &["SELECT LASTVAL(`shop`.`s`)"]),
+        ("SELECT `x`.s.nextval", &["SELECT LASTVAL(`x`.`s`)"]),
+        (
+            "INSERT INTO t VALUES (NEXTVAL(a), NEXT  VALUE FOR b)",
+            &["SELECT LASTVAL(`shop`.`a`)", "SELECT LASTVAL(`shop`.`b`)"],
+        ),
+        ("SELECT 'NEXTVAL(s)'", &[]),
+        ("INSERT INTO t VALUES (1)", &[]),
+        ("SELECT LASTVAL(s)", &[]),
+    ] {
+        let all = after(&[text]);
+        assert_eq!(all.questions(), questions, "{text}");
+        assert_eq!(all.is_stale(), !questions.is_empty(), "{text}");
+        assert_eq!(
+            all.any(),
+            text.contains("VAL(s)") && !text.contains('\'') || !questions.is_empty()
+        );
+    }
+}
+
+#[test]
+fn whoever_asks_for_a_value_stays() {
+    for text in [
+        "SELECT LASTVAL(s)",
+        "SELECT PREVIOUS VALUE FOR s",
+        "SELECT s.currval",
+        "INSERT INTO t VALUES (LASTVAL(s))",
+    ] {
+        assert!(after(&[text]).pin(), "{text}");
+    }
+    assert!(!after(&["SELECT NEXTVAL(s)", "DO SETVAL(s, 1)"]).pin());
+}
+
+#[test]
+fn a_value_that_was_read_is_put_where_the_server_has_none() {
+    let mut all = after(&["SELECT NEXTVAL(s)", "SELECT NEXTVAL(e.s)"]);
+    assert_eq!(
+        put(&mut all, "SELECT LASTVAL(s)"),
+        None,
+        "the server has it"
+    );
+    all.answered(vec![Some(Some(b"9".to_vec())), Some(Some(b"1".to_vec()))]);
+    all.left();
+    let kept = |value: &str| Put::IfNull(value.as_bytes().to_vec());
+    for (text, expected) in [
+        ("SELECT LASTVAL(s)", vec![kept("1")]),
+        (
+            "SELECT LASTVAL(`e`.s) AS l, 5, PREVIOUS VALUE FOR s;",
+            vec![kept("9"), Put::Keep, kept("1")],
+        ),
+        ("SELECT s.currval FROM DUAL", vec![kept("1")]),
+    ] {
+        assert_eq!(put(&mut all, text), Some(Ok(expected)), "{text}");
+    }
+    for text in [
+        "SELECT LASTVAL(s) + 1",
+        "INSERT INTO t VALUES (LASTVAL(s))",
+        "SELECT LASTVAL(s) FROM t",
+    ] {
+        assert_eq!(put(&mut all, text), Some(Err("LASTVAL()")), "{text}");
+    }
+    all.ran(b"SELECT NEXTVAL(s)", Some(b"shop"), false);
+    assert_eq!(
+        put(&mut all, "SELECT LASTVAL(s) + 1"),
+        None,
+        "the server has it again"
+    );
+}
+
+#[test]
+fn a_value_that_went_with_a_backend_is_never_null() {
+    let lost = || Some(Ok(vec![Put::NeverNull("LASTVAL()")]));
+    let mut all = after(&["SELECT NEXTVAL(s)"]);
+    all.left();
+    assert_eq!(put(&mut all, "SELECT LASTVAL(s)"), lost());
+    let mut all = Sequences::default();
+    all.left();
+    assert_eq!(
+        put(&mut all, "SELECT LASTVAL(s)"),
+        None,
+        "nothing has advanced it"
+    );
+    all.may_have_advanced();
+    assert_eq!(put(&mut all, "SELECT LASTVAL(s)"), None);
+    all.left();
+    assert_eq!(put(&mut all, "SELECT LASTVAL(s)"), lost());
+}
+
+#[test]
+fn a_known_value_is_read_again_after_whatever_may_change_it() {
+    let mut all = after(&["SELECT NEXTVAL(s)"]);
+    all.answered(vec![Some(Some(b"1".to_vec()))]);
+    assert!(!all.is_stale());
+    all.may_have_advanced();
+    assert!(all.is_stale());
+}
