@@ -60,11 +60,8 @@ impl Actor {
         if let Err(hitch) = self.take_notes().await {
             return self.not_parked(from, hitch, began).await;
         }
-        // one that was frozen has what it had
         let limit = self.world.config.deadlines.ask;
-        if (from == State::Active || !self.database.view().tables_known)
-            && let Err(hitch) = self.note_memory_tables(limit).await
-        {
+        if let Err(hitch) = self.note_memory_tables(limit).await {
             return self.not_parked(from, hitch, began).await;
         }
         if let Some(reason) = self.would_lose() {

@@ -43,8 +43,26 @@ impl Actor {
         Done::Again
     }
 
+    /// The process has died; there may be another already, which is in nobody's way.
+    async fn gone(&mut self, unmet: Unmet, began: std::time::Instant) -> Done {
+        let before = self.failures;
+        self.look().await;
+        if self.failures == before {
+            self.count_failure(&unmet);
+        }
+        let reason = unmet.reason();
+        self.last_failure.clone_from(&reason);
+        self.shut_by_force();
+        self.record_refusal(State::Active, Cause::Failed, &reason, began)
+            .await;
+        Done::Again
+    }
+
     /// A process that does not serve is in the way of one that would.
     async fn hung(&mut self, unmet: Unmet, began: std::time::Instant) -> Done {
+        if matches!(unmet, Unmet::Died(_)) {
+            return self.gone(unmet, began).await;
+        }
         self.count_failure(&unmet);
         let reason = unmet.reason();
         warn!(database = %self.database.name, reason, "the server does not serve: stopping it");
