@@ -428,7 +428,7 @@ fn clients_that_track_changes_are_told_at_the_login_what_the_server_would_tell()
     let tells = !version.starts_with("10.");
     let told = |schema: Option<&str>| {
         let mut client = Client::tcp(dormouse.address());
-        client.capabilities = client.capabilities | Capabilities::SESSION_TRACK;
+        client.capabilities |= Capabilities::SESSION_TRACK;
         let ok = client.login(&who.user, &who.password, schema).ok();
         let shown = ok.session_changes.iter().map(|change| match change {
             SessionChange::SystemVariable { name, value } => {

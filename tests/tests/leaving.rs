@@ -28,6 +28,9 @@ fn shown(client: &mut Client, name: &str) -> String {
         .unwrap()
 }
 
+/// The last thing that a client does.
+type Last = fn(&mut Client);
+
 /// A statement that would run for ten minutes, holding a lock.
 const LONG: &[u8] = b"SELECT SLEEP(600), i FROM d.t FOR UPDATE";
 
@@ -35,7 +38,7 @@ const LONG: &[u8] = b"SELECT SLEEP(600), i FROM d.t FOR UPDATE";
 fn a_statement_ends_with_its_client_and_holds_neither_backend_nor_lock() {
     let (dormouse, who) = shop(1);
     let mut watching = dormouse.connect(&who);
-    let ways: [(&str, fn(&mut Client)); 3] = [
+    let ways: [(&str, Last); 3] = [
         ("closes", |_| {}),
         ("resets", |client| client.reset_on_close()),
         ("asks more, and closes", |client| {

@@ -2,7 +2,7 @@
 //! session's state.
 //!
 //! Invariant: a [`Backend`] is between two commands. Whoever uses it turns it into another type
-//! ([`line`]), and only complete replies turn that back; whatever else happens to it, it is closed.
+//! ([`mod@line`]), and only complete replies turn that back; whatever else happens to it, it is closed.
 
 mod assume;
 mod identity;

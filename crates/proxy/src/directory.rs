@@ -233,12 +233,13 @@ impl Database {
         let Some(target) = self.door.target() else {
             return plane.present_variables(&self.name).await;
         };
-        let era = self.pool().era(&target);
-        if let Some(variables) = self.pool().present_variables(era) {
+        let globals = self.pool().globals();
+        let era = globals.era(&target);
+        if let Some(variables) = globals.known_in(era) {
             return Some(variables);
         }
         let variables = plane.present_variables(&self.name).await?;
-        self.pool().are_present(era, variables.clone());
+        globals.are(era, variables.clone());
         Some(variables)
     }
 

@@ -11,13 +11,15 @@
 //! - while anybody waits, no backend is idle here;
 //! - a backend is dropped, and an order sent, only after the lock has been released.
 
-use std::collections::{BTreeMap, VecDeque};
+mod counters;
+mod globals;
+
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dormouse_session::Pin;
-use dormouse_types::{PoolStatus, Pooling, Target, Variables};
+use dormouse_types::{PoolStatus, Pooling, Target};
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, Identity};
@@ -25,22 +27,16 @@ use crate::config::PoolLimits;
 use crate::directory::{Lease, SessionHandle};
 use crate::mailbox::Order;
 
-/// Within one of these no statement is known to have changed a server's global variables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Era {
-    generation: u64,
-    globals: u64,
-}
+pub(crate) use counters::Counters;
+pub(crate) use globals::Globals;
 
 /// The backends of one database.
 pub(crate) struct Pool {
     limits: PoolLimits,
     /// How many wait; read after every statement.
     wanted: AtomicU32,
-    /// Counts the statements that may have set global variables.
-    globals: AtomicU64,
-    /// What the server's global variables were when they were last asked for.
-    present: Mutex<Option<(Era, Variables)>>,
+    /// What is known of the server's global variables.
+    globals: Globals,
     inner: Mutex<Inner>,
     counters: Counters,
 }
@@ -112,54 +108,6 @@ pub(crate) enum Offer {
     Wait(oneshot::Receiver<Grant>),
 }
 
-/// What has happened at one database's pool since the proxy began.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    /// Leases given.
-    pub(crate) leases: AtomicU64,
-    /// For how long sessions have had them, in seconds.
-    pub(crate) held_s: AtomicU64,
-    /// Leases that a session gave up for another.
-    pub(crate) steals: AtomicU64,
-    /// Times an idle or stolen backend was brought to a session's state.
-    pub(crate) restores: AtomicU64,
-    /// Backends opened.
-    pub(crate) opened: AtomicU64,
-    /// Sessions that waited for a lease.
-    pub(crate) waits: AtomicU64,
-    /// How long they waited, in microseconds, all together.
-    pub(crate) waited_us: AtomicU64,
-    /// Sessions that waited too long.
-    pub(crate) timeouts: AtomicU64,
-    /// Statements that were ended because their clients had left.
-    pub(crate) departures: AtomicU64,
-    /// Replies out of turn: their connections were closed.
-    pub(crate) faults: AtomicU64,
-    /// Times a session could not give its lease up, by pin.
-    pins: Mutex<BTreeMap<Pin, u64>>,
-}
-
-impl Counters {
-    /// Counts one more of something.
-    pub(crate) fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a lease that could not be given up.
-    pub(crate) fn pinned(&self, pin: Pin) {
-        *self.by_pin().entry(pin).or_default() += 1;
-    }
-
-    fn pins(&self) -> BTreeMap<String, u64> {
-        let named = |(pin, count): (&Pin, &u64)| (pin.to_string(), *count);
-        self.by_pin().iter().map(named).collect()
-    }
-
-    fn by_pin(&self) -> MutexGuard<'_, BTreeMap<Pin, u64>> {
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A backend as others may see it.
 pub(crate) struct BackendStatus {
     /// The server's connection id.
@@ -192,7 +140,7 @@ impl Place {
     /// How often global variables may have been set: a backend that began before has other ones of
     /// its own than a new connection would.
     pub(crate) fn globals(&self) -> u64 {
-        self.pool.globals()
+        self.pool.globals.count()
     }
 
     fn set_holder(&self, session: Option<Arc<SessionHandle>>) {
@@ -207,8 +155,7 @@ impl Pool {
         Arc::new(Self {
             limits,
             wanted: AtomicU32::new(0),
-            globals: AtomicU64::new(0),
-            present: Mutex::default(),
+            globals: Globals::default(),
             inner: Mutex::default(),
             counters: Counters::default(),
         })
@@ -223,34 +170,9 @@ impl Pool {
         &self.counters
     }
 
-    /// How many statements that may have set global variables have ended.
-    pub(crate) fn globals(&self) -> u64 {
-        self.globals.load(Ordering::Acquire)
-    }
-
-    /// When it is now, for what depends on global variables.
-    pub(crate) fn era(&self, target: &Target) -> Era {
-        Era {
-            generation: target.generation,
-            globals: self.globals(),
-        }
-    }
-
-    /// The server's global variables, if they have been asked for in this era.
-    pub(crate) fn present_variables(&self, era: Era) -> Option<Variables> {
-        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = present.as_ref().filter(|(asked, _)| *asked == era);
-        same.map(|(_, variables)| variables.clone())
-    }
-
-    /// They are these; the question was put in this era.
-    pub(crate) fn are_present(&self, era: Era, variables: Variables) {
-        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some((era, variables));
-    }
-
-    /// A statement that may have set global variables has ended.
-    pub(crate) fn set_globals(&self) {
-        self.globals.fetch_add(1, Ordering::AcqRel);
+    /// What is known of the server's global variables.
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
     }
 
     /// Its limits.

@@ -1,10 +1,10 @@
 //! A client that speaks the protocol packet by packet, so that a test can also speak it wrongly.
 
+mod stream;
 mod zip;
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use dormouse_wire::packet::{HEADER, Header, write_packet};
 use dormouse_wire::reply::{ErrPacket, OkPacket};
 use dormouse_wire::status::Status;
 use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use stream::Stream;
 
 /// A connection to a server or to Dormouse.
 pub struct Client {
@@ -35,83 +36,6 @@ pub struct Client {
     /// How many bytes [`receive`](Client::receive) has read, headers included.
     pub received: u64,
     seq: u8,
-}
-
-trait Stream: Read + Write + Send {
-    fn finish_sending(&self) -> io::Result<()>;
-
-    /// From now on closing it tells the other side nothing but that it was reset.
-    fn reset_on_close(&self) -> io::Result<()>;
-
-    /// Waits, without reading, until the other side has closed it.
-    fn is_cut_within(&self, time: Duration) -> bool;
-
-    /// A command's packets as this stream carries them.
-    fn packed(&mut self, bytes: &[u8]) -> Vec<u8> {
-        bytes.to_vec()
-    }
-
-    /// Sends what [`packed`](Self::packed) has made, or a part of it.
-    fn write_packed(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
-    }
-}
-
-fn reset_on_close(socket: impl AsFd) -> io::Result<()> {
-    Ok(rustix::net::sockopt::set_socket_linger(
-        socket,
-        Some(Duration::ZERO),
-    )?)
-}
-
-fn is_cut_within(socket: impl AsFd, time: Duration) -> bool {
-    let mut sockets = [PollFd::new(&socket, PollFlags::RDHUP)];
-    let time = Timespec::try_from(time).expect("seconds");
-    poll(&mut sockets, Some(&time)).is_ok_and(|n| n > 0)
-}
-
-impl Stream for TcpStream {
-    fn finish_sending(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    fn reset_on_close(&self) -> io::Result<()> {
-        reset_on_close(self)
-    }
-
-    fn is_cut_within(&self, time: Duration) -> bool {
-        is_cut_within(self, time)
-    }
-}
-
-impl Stream for UnixStream {
-    fn finish_sending(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    fn reset_on_close(&self) -> io::Result<()> {
-        reset_on_close(self)
-    }
-
-    fn is_cut_within(&self, time: Duration) -> bool {
-        is_cut_within(self, time)
-    }
-}
-
-type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
-
-impl Stream for Tls {
-    fn finish_sending(&self) -> io::Result<()> {
-        self.sock.shutdown(Shutdown::Write)
-    }
-
-    fn reset_on_close(&self) -> io::Result<()> {
-        reset_on_close(&self.sock)
-    }
-
-    fn is_cut_within(&self, time: Duration) -> bool {
-        is_cut_within(&self.sock, time)
-    }
 }
 
 /// How a statement ended.

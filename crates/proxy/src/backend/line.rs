@@ -53,6 +53,10 @@ pub(crate) struct Listening {
 }
 
 /// What comes next from the server.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each command: a box would be an allocation for each"
+)]
 enum Awaited {
     /// The rest of a reply.
     Reply(ReplyFramer),

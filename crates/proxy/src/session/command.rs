@@ -120,7 +120,7 @@ impl Attendant {
             let text = noted.as_deref().unwrap_or_default();
             self.state.ran(text, effects, kind, &end);
             if may_set_globals(text, effects) {
-                self.pool().set_globals();
+                self.pool().globals().may_be_set();
             }
             if timeout.is_some() {
                 // what the server would now say of the last statement is about one of ours

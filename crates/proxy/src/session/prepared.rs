@@ -122,7 +122,7 @@ impl Attendant {
         self.state
             .ran_within(schema.as_deref(), text, effects, kind_of, &end);
         if may_set_globals(text, effects) {
-            self.pool().set_globals();
+            self.pool().globals().may_be_set();
         }
         if timeout.is_some() {
             self.state.arrived();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dormouse_wire::compress::{HEADER, Packer, Unpacker};
 
-use super::Stream;
+use super::stream::Stream;
 
 /// Packs what is written, each time as a command of its own, and unpacks what is read.
 pub(super) struct Zip {

@@ -1,0 +1,56 @@
+//! What has happened at one database's pool.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dormouse_session::Pin;
+
+/// What has happened at one database's pool since the proxy began.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Leases given.
+    pub(crate) leases: AtomicU64,
+    /// For how long sessions have had them, in seconds.
+    pub(crate) held_s: AtomicU64,
+    /// Leases that a session gave up for another.
+    pub(crate) steals: AtomicU64,
+    /// Times an idle or stolen backend was brought to a session's state.
+    pub(crate) restores: AtomicU64,
+    /// Backends opened.
+    pub(crate) opened: AtomicU64,
+    /// Sessions that waited for a lease.
+    pub(crate) waits: AtomicU64,
+    /// How long they waited, in microseconds, all together.
+    pub(crate) waited_us: AtomicU64,
+    /// Sessions that waited too long.
+    pub(crate) timeouts: AtomicU64,
+    /// Statements that were ended because their clients had left.
+    pub(crate) departures: AtomicU64,
+    /// Replies out of turn: their connections were closed.
+    pub(crate) faults: AtomicU64,
+    /// Times a session could not give its lease up, by pin.
+    pins: Mutex<BTreeMap<Pin, u64>>,
+}
+
+impl Counters {
+    /// Counts one more of something.
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a lease that could not be given up.
+    pub(crate) fn pinned(&self, pin: Pin) {
+        *self.by_pin().entry(pin).or_default() += 1;
+    }
+
+    /// The same, by the pins' names.
+    pub(super) fn pins(&self) -> BTreeMap<String, u64> {
+        let named = |(pin, count): (&Pin, &u64)| (pin.to_string(), *count);
+        self.by_pin().iter().map(named).collect()
+    }
+
+    fn by_pin(&self) -> MutexGuard<'_, BTreeMap<Pin, u64>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

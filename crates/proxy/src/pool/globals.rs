@@ -1,0 +1,54 @@
+//! What is known of a server's global variables, which its sessions begin with.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use dormouse_types::{Target, Variables};
+
+/// Within one of these no statement is known to have changed a server's global variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Era {
+    generation: u64,
+    count: u64,
+}
+
+/// The global variables of one database's server.
+#[derive(Debug, Default)]
+pub(crate) struct Globals {
+    /// Counts the statements that may have set some.
+    count: AtomicU64,
+    /// What they were when they were last asked for.
+    present: Mutex<Option<(Era, Variables)>>,
+}
+
+impl Globals {
+    /// How many statements that may have set global variables have ended.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// When it is now, for what depends on global variables.
+    pub(crate) fn era(&self, target: &Target) -> Era {
+        Era {
+            generation: target.generation,
+            count: self.count(),
+        }
+    }
+
+    /// The server's global variables, if they have been asked for in this era.
+    pub(crate) fn known_in(&self, era: Era) -> Option<Variables> {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = present.as_ref().filter(|(asked, _)| *asked == era);
+        same.map(|(_, variables)| variables.clone())
+    }
+
+    /// They are these; the question was put in this era.
+    pub(crate) fn are(&self, era: Era, variables: Variables) {
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some((era, variables));
+    }
+
+    /// A statement that may have set global variables has ended.
+    pub(crate) fn may_be_set(&self) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+}
