@@ -417,6 +417,33 @@ fn a_login_is_told_what_the_server_says_now_and_gets_what_it_was_told() {
 }
 
 #[test]
+fn a_driver_that_believes_the_greeting_gets_what_that_told() {
+    let dormouse =
+        Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
+    let who = dormouse.create("shop", &[]);
+    let mut owner = dormouse.connect(&who);
+    owner.query("SET GLOBAL autocommit = 0").ok();
+    for sleep in [None, Some("suspend"), Some("park")] {
+        if let Some(order) = sleep {
+            let _ = dormouse.json(&[order, "shop"]);
+        }
+        let mut client = Client::tcp(dormouse.address());
+        let greeted = client.greeting.as_ref().unwrap().status;
+        assert!(greeted.contains(Status::AUTOCOMMIT));
+        client.attributes = vec![(b"_client_name".to_vec(), b"pymysql".to_vec())];
+        let ok = client.login(&who.user, &who.password, None).ok();
+        assert!(ok.status.contains(Status::AUTOCOMMIT), "{sleep:?}");
+        let ok = client.query("SET NAMES utf8mb4").ok();
+        assert!(ok.status.contains(Status::AUTOCOMMIT), "{sleep:?}");
+        let on = "SELECT @@autocommit FROM DUAL WHERE 1";
+        assert_eq!(client.query(on).value(), "1", "{sleep:?}");
+        let ok = client.query("SET autocommit = 0").ok();
+        assert!(!ok.status.contains(Status::AUTOCOMMIT), "{sleep:?}");
+        assert_eq!(client.query(on).value(), "0", "{sleep:?}");
+    }
+}
+
+#[test]
 fn clients_that_track_changes_are_told_at_the_login_what_the_server_would_tell() {
     let dormouse =
         Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");

@@ -28,17 +28,28 @@ pub(crate) struct Identity {
 impl Identity {
     /// Whether it is one of those who do not wake a database (`never_wakes`).
     pub(crate) fn is_one_of(&self, never_wakes: &[String]) -> bool {
-        let attributes = self.attributes.iter();
-        let program = attributes
-            .filter(|(key, _)| key == b"program_name")
-            .map(|(_, value)| value.as_slice())
-            .next();
+        let program = self.attribute(b"program_name");
         never_wakes
             .iter()
             .any(|one| match one.strip_prefix("program:") {
                 Some(name) => program == Some(name.as_bytes()),
                 None => *one == self.user,
             })
+    }
+
+    /// What its driver tells of itself under this name.
+    fn attribute(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut attributes = self.attributes.iter();
+        let found = attributes.find(|(key, _)| key == name)?;
+        Some(&found.1)
+    }
+
+    /// Whether its driver takes the status flags from the greeting alone, which is sent before anybody
+    /// knows which database the client wants: it believes that autocommit is on.
+    pub(crate) fn believes_the_greeting(&self) -> bool {
+        const GREETED: [&[u8]; 3] = [b"pymysql", b"aiomysql", b"asyncmy"];
+        let name = self.attribute(b"_client_name");
+        name.is_some_and(|name| GREETED.contains(&name))
     }
 
     /// Whether a backend of this identity can serve a session of the other: whatever was fixed at

@@ -49,15 +49,18 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     };
     debug!(database = %admitted.membership.database.name, user = admitted.identity.user, id, "login");
     let never_wakes = admitted.identity.is_one_of(&shared.config.never_wakes);
+    let state = Session::new(admitted.schema.map(Into::into))
+        .with_collation(admitted.identity.collation)
+        .with_status(Status(admitted.account.login_status));
+    let state = match admitted.identity.believes_the_greeting() {
+        true => state.with_autocommit(),
+        false => state,
+    };
     let mut attendant = Attendant {
         never_wakes,
         enrolled: admitted.account.enrolled,
         expired: has_expired(&admitted.account),
-        state: Box::new(
-            Session::new(admitted.schema.map(Into::into))
-                .with_collation(admitted.identity.collation)
-                .with_status(Status(admitted.account.login_status)),
-        ),
+        state: Box::new(state),
         identity: Arc::new(admitted.identity),
         membership: admitted.membership,
         client,

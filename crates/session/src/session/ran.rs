@@ -224,6 +224,21 @@ impl Session {
         self.log.push(text.into());
     }
 
+    /// The session begins as if its client had switched autocommit on, where it is not.
+    #[must_use]
+    pub fn with_autocommit(mut self) -> Self {
+        if !self.status.contains(Status::AUTOCOMMIT) {
+            self.status = self.status.with(Status::AUTOCOMMIT);
+            let on = Replay {
+                parsing: false,
+                relative: false,
+                schema: false,
+            };
+            self.replayable(b"SET autocommit = 1", on);
+        }
+        self
+    }
+
     /// Notes a `COM_INIT_DB` that succeeded.
     pub fn changed_schema(&mut self, name: &[u8]) {
         let doubled = |&byte: &u8| std::iter::repeat_n(byte, 1 + usize::from(byte == b'`'));
