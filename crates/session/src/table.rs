@@ -315,7 +315,10 @@ open; what depends on variables only if no global one has been set by a statemen
 - A session whose schema another one drops goes on without a schema on its next backend; on its own it would still
   have the name.
 - A new backend has the global values of its moment: after `SET GLOBAL`, a session that moves finds the new ones where
-  it has set none itself.
+  it has set none itself, but for `autocommit`, which stays what it was told. A backend is brought to the new values
+  before another session gets it, unless they were set by a procedure.
+- The greeting is sent before the database is known and says that autocommit is on. A driver that believes it
+  (PyMySQL, aiomysql, asyncmy) has it on, also where the database's global value is off.
 - After a move, `EXECUTE`, `PREPARE`, `CALL`, `CREATE PROCEDURE` and others that may use no table lose the warnings
   before them, which a server may keep.
 - A client that asks to be told of transactions (`session_track_transaction_info`) may not be told alike after a move.
