@@ -7,8 +7,8 @@
     reason = "a helper that fails fails its test"
 )]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use dormouse_testkit::{Client, Created, Dice, Dormouse, Reply, process};
@@ -35,6 +35,8 @@ struct Worker {
     next: u64,
     tally: Arc<Tally>,
     kills: Arc<AtomicU64>,
+    /// Read by who is in the middle of something.
+    lull: Arc<RwLock<()>>,
 }
 
 impl Worker {
@@ -122,7 +124,9 @@ impl Worker {
     fn work(mut self, done: &AtomicBool) -> u64 {
         let mut dice = Dice::new(self.number + 1);
         self.alone("SET time_zone = '+05:00'");
+        let lull = Arc::clone(&self.lull);
         while !done.load(Ordering::Relaxed) {
+            let busy = lull.read();
             match dice.below(10) {
                 0..5 => self.insert(),
                 5..7 => self.transaction(),
@@ -132,6 +136,7 @@ impl Worker {
                     }
                 }
             }
+            drop(busy);
             std::thread::sleep(Duration::from_millis(dice.below(40)));
         }
         while self.alone("SELECT 1 FROM DUAL").is_none() {}
@@ -139,10 +144,18 @@ impl Worker {
     }
 }
 
-/// Suspends, parks, wakes and kills at random until the time is over; returns what it did.
-fn chaos(dormouse: &Dormouse, name: &str, until: Instant, kills: &AtomicU64) -> [u64; 4] {
+/// Suspends, parks, wakes and kills at random until the time is over; returns what it did. Every other
+/// park is ordered in a lull: among two hundred clients there is always one in a transaction.
+fn chaos(
+    dormouse: &Dormouse,
+    name: &str,
+    until: Instant,
+    kills: &AtomicU64,
+    lull: &RwLock<()>,
+) -> [u64; 4] {
     let mut dice = Dice::new(7);
     let mut did = [0; 4];
+    let mut parks = 0;
     // on a slow machine it goes on until everything has happened, for a minute more at most
     let at_last = until + Duration::from_secs(60);
     while Instant::now() < until || (did.contains(&0) && Instant::now() < at_last) {
@@ -157,9 +170,12 @@ fn chaos(dormouse: &Dormouse, name: &str, until: Instant, kills: &AtomicU64) -> 
                 }
             }
             n => {
+                parks += u64::from(n == 1);
+                let quiet = (n == 1 && parks % 2 == 0).then(|| lull.write());
                 let order = ["suspend", "park", "wake"][usize::try_from(n).unwrap()];
                 let output = dormouse.command(&[order, name]).output().unwrap();
                 did[usize::try_from(n).unwrap()] += u64::from(output.status.success());
+                drop(quiet);
             }
         }
         std::thread::sleep(Duration::from_millis(dice.below(200)));
@@ -173,6 +189,7 @@ fn worker(
     number: u64,
     tally: &Arc<Tally>,
     kills: &Arc<AtomicU64>,
+    lull: &Arc<RwLock<()>>,
 ) -> Worker {
     let client = dormouse.connect(who);
     Worker {
@@ -181,6 +198,7 @@ fn worker(
         next: 0,
         tally: Arc::clone(tally),
         kills: Arc::clone(kills),
+        lull: Arc::clone(lull),
     }
 }
 
@@ -197,15 +215,16 @@ fn no_client_sees_an_error_that_is_not_its_own_statements() {
         .ok();
     let (tally, kills) = (Arc::new(Tally::default()), Arc::new(AtomicU64::new(0)));
     let done = Arc::new(AtomicBool::new(false));
+    let lull = Arc::new(RwLock::new(()));
     let until = Instant::now() + seconds(15);
     let workers: Vec<_> = (0..CLIENTS)
         .map(|number| {
-            let worker = worker(&dormouse, &who, number, &tally, &kills);
+            let worker = worker(&dormouse, &who, number, &tally, &kills, &lull);
             let done = Arc::clone(&done);
             std::thread::spawn(move || worker.work(&done))
         })
         .collect();
-    let did = chaos(&dormouse, "shop", until, &kills);
+    let did = chaos(&dormouse, "shop", until, &kills, &lull);
     done.store(true, Ordering::Relaxed);
     let counted: u64 = workers
         .into_iter()

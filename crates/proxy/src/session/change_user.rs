@@ -39,7 +39,6 @@ impl Attendant {
     /// Leaves the backend; what it held is not missed.
     fn drop_state(&mut self) {
         self.retire();
-        self.lose_backend();
         self.lost.clear();
         self.limit_idle(self.idle_default);
     }

@@ -317,10 +317,11 @@ impl Attendant {
         true
     }
 
-    /// The client has left: its backend can serve another.
+    /// The session is over: its backend can serve another, or is closed.
     pub(super) fn retire(&mut self) {
         if self.state.is_free() && !self.membership.handle.killed.load(Ordering::Acquire) {
             self.leave_backend();
         }
+        self.lose_backend();
     }
 }
