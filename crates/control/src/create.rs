@@ -262,6 +262,7 @@ fn owner(stage2: [u8; 20]) -> Account {
         max_sessions: 0,
         max_sessions_global: 0,
         login_status: 2,
+        version: 0,
         enrolled: true,
     }
 }

@@ -24,7 +24,7 @@ use dormouse_wire::reply::ErrPacket;
 
 use crate::pool::Place;
 
-pub(crate) use assume::{Residue, Schema};
+pub(crate) use assume::{Before, Residue, Schema};
 pub(crate) use identity::Identity;
 pub(crate) use line::{Listening, Noise, Speaking};
 pub(crate) use link::Link;
@@ -85,14 +85,13 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// A backend that nobody has used yet; before it began to log in, global variables had been set so
-    /// many times.
+    /// A backend that nobody has used yet.
     pub(crate) fn new(
         connection: Connection,
         target: &Arc<Target>,
         identity: &Arc<Identity>,
         place: Place,
-        globals: u64,
+        before: Before,
     ) -> Box<Self> {
         Box::new(Self {
             line: Line::new(connection.link),
@@ -102,7 +101,7 @@ impl Backend {
             capabilities: connection.capabilities,
             place,
             shelf: Shelf::default(),
-            residue: Residue::of_login(connection.status, globals),
+            residue: Residue::of_login(connection.status, before),
             worker: std::thread::current().id(),
         })
     }
@@ -121,8 +120,8 @@ impl Backend {
             capabilities: identity.capabilities,
             status: dormouse_wire::status::Status::AUTOCOMMIT,
         };
-        let globals = place.globals();
-        Self::new(connection, target, identity, place, globals)
+        let before = Before::now(&place);
+        Self::new(connection, target, identity, place, before)
     }
 
     /// Closes it; its place stays taken.

@@ -184,6 +184,7 @@ async fn login(
         identity: Identity {
             user: route.user,
             account_host: account.host.clone(),
+            account_version: account.version,
             tls: account.transport == Transport::Tls,
             peer,
             // what ends here is not told the server: its connections can be shared

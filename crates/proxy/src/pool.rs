@@ -37,6 +37,8 @@ pub(crate) struct Pool {
     wanted: AtomicU32,
     /// What is known of the server's global variables.
     globals: Globals,
+    /// Counts the statements that may have changed what accounts may do.
+    rights: AtomicU64,
     inner: Mutex<Inner>,
     counters: Counters,
 }
@@ -137,6 +139,11 @@ impl Place {
         Counters::count(&self.pool.counters.leases);
     }
 
+    /// How often what accounts may do may have been changed.
+    pub(crate) fn rights(&self) -> u64 {
+        self.pool.rights.load(Ordering::Acquire)
+    }
+
     /// How often global variables may have been set: a backend that began before has other ones of
     /// its own than a new connection would.
     pub(crate) fn globals(&self) -> u64 {
@@ -156,6 +163,7 @@ impl Pool {
             limits,
             wanted: AtomicU32::new(0),
             globals: Globals::default(),
+            rights: AtomicU64::new(0),
             inner: Mutex::default(),
             counters: Counters::default(),
         })
@@ -168,6 +176,17 @@ impl Pool {
     /// What it has counted.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// A statement that may have changed what accounts may do has ended: connections that began before it
+    /// keep the rights of then, and are given to nobody any more.
+    pub(crate) fn rights_changed(&self) {
+        self.rights.fetch_add(1, Ordering::AcqRel);
+        self.clear();
+    }
+
+    fn is_of_old_rights(&self, backend: &Backend) -> bool {
+        backend.residue.rights != self.rights.load(Ordering::Acquire)
     }
 
     /// What is known of the server's global variables.
@@ -283,6 +302,10 @@ impl Pool {
 
     /// Takes a backend back: it goes to the first who waits, or stays here for later.
     pub(crate) fn give_back(self: &Arc<Self>, backend: Box<Backend>) {
+        if self.is_of_old_rights(&backend) {
+            // which hands its place on
+            return drop(backend);
+        }
         backend.place.set_holder(None);
         let mut backend = backend;
         loop {

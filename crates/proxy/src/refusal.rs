@@ -332,6 +332,26 @@ pub(crate) fn out_of_turn() -> ErrPacket {
     )
 }
 
+/// An execution whose parameter types must be sent once more is too long for that.
+pub(crate) fn too_long_to_complete(limit: usize) -> ErrPacket {
+    ErrPacket::new(
+        1153,
+        "08S01",
+        format!(
+            "Got a packet bigger than Dormouse can put the parameter types into, which the session's \
+             present connection to its server has not been told (limit = {limit} bytes); the statement \
+             was not run, prepare it again"
+        ),
+    )
+}
+
+/// Long data that was sent for a statement did not reach its server.
+pub(crate) fn long_data_lost() -> ErrPacket {
+    let text = "a part of the long data sent for this statement did not reach the server, which could not \
+                be had then; the statement was not run, send all of it again";
+    ErrPacket::new(1105, "HY000", text)
+}
+
 /// A list that Dormouse has to put its own ids into is too long for that.
 pub(crate) fn too_long_to_edit() -> ErrPacket {
     let text = "the answer is longer than the 1 MiB in which Dormouse puts its own values in place of \

@@ -3,6 +3,7 @@
 //! Bytes are passed on as they came; the framer only looks where the reply ends.
 
 use std::future::{Future as _, poll_fn};
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use dormouse_wire::reply::{Tracking, retrack};
 use crate::backend::{Listening, Speaking};
 use crate::chunk::Chunk;
 use crate::inbox::Inbox;
-use crate::stream::{ClientStream, Departed, within, write_all};
+use crate::stream::{ClientStream, Departed, GRACE, within, write_all};
 use crate::tally::Tally;
 
 /// Why a command did not reach its end.
@@ -89,10 +90,17 @@ pub(crate) async fn relay(
         }
         let bytes = chunk.get(..ready).unwrap_or_default();
         customer.tally.sends(bytes.len());
-        write_all(customer.stream, bytes, customer.write_timeout)
-            .await
-            .map_err(|_| Broken::Client { running: true })?;
+        let written = write_all(customer.stream, bytes, customer.write_timeout).await;
         delivered |= ready > 0;
+        if let Err(error) = written {
+            let running = match (step.event, error.kind()) {
+                (Event::End(_), _) => false,
+                // it is there, and does not read
+                (_, ErrorKind::TimedOut) => true,
+                _ => !ends_unheard(listening, &chunk, seen).await,
+            };
+            return Err(Broken::Client { running });
+        }
         match step.event {
             Event::End(end) => return Ok(end),
             Event::More => {}
@@ -107,6 +115,32 @@ pub(crate) async fn relay(
             read_behind(listening, customer, &mut chunk, delivered).await?;
         }
     }
+}
+
+/// The client has left in the middle of its reply, of which so much has been followed. Whether the command
+/// ends by itself within the grace: what a batch was sent to do is done.
+async fn ends_unheard(listening: &mut Listening, chunk: &Chunk, seen: usize) -> bool {
+    let end = async {
+        let mut bytes = chunk.get(seen..).unwrap_or_default();
+        let mut next;
+        loop {
+            while !bytes.is_empty() {
+                let step = listening.follow(bytes).ok()?;
+                match step.event {
+                    Event::More => {}
+                    Event::End(_) => return Some(()),
+                    Event::LocalInfile => return None,
+                }
+                bytes = bytes.get(step.consumed..).unwrap_or_default();
+            }
+            next = poll_fn(|cx| listening.poll_read(cx)).await.ok()?;
+            if next.is_empty() {
+                return None;
+            }
+            bytes = &next;
+        }
+    };
+    matches!(tokio::time::timeout(GRACE, end).await, Ok(Some(())))
 }
 
 /// Leaves out of the packet of this length that ends at `end` what the client is not told. Returns

@@ -56,7 +56,7 @@ pub(crate) enum Socket {
 
 /// How long a statement may go on after its client has left: what was sent to be done, and not to be
 /// waited for, is done as a server would.
-const GRACE: Duration = Duration::from_millis(500);
+pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 /// The client has been gone for a while.
 pub(crate) struct Departed;

@@ -262,6 +262,36 @@ pub fn may_set_globals(text: &[u8], effects: Effects) -> bool {
             .any(|word| word.eq_ignore_ascii_case(GLOBAL))
 }
 
+/// Whether a text of this kind, with these effects, may have changed what accounts may do. (One that calls
+/// a procedure does not tell.)
+#[must_use]
+pub fn may_change_rights(text: &[u8], kind: Kind, effects: Effects) -> bool {
+    const WORDS: [&str; 7] = [
+        "GRANT",
+        "REVOKE",
+        "ROLE",
+        "USER",
+        "PRIVILEGES",
+        "PASSWORD",
+        "MYSQL",
+    ];
+    let is = |token: Token<'_>| match token {
+        Token::Word(word) | Token::Quoted(word) => WORDS
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known.as_bytes())),
+        _ => false,
+    };
+    let mut tokens = Lexer::new(text);
+    let set = tokens.clone().next().is_some_and(|first| first.is("SET"));
+    match kind {
+        Kind::Other => tokens.any(is),
+        _ if set || effects == Effects::Unknown => tokens.any(is),
+        // INSERT INTO mysql.…
+        Kind::Change => tokens.take(6).any(is),
+        Kind::Select => false,
+    }
+}
+
 /// Whether a text, run in a transaction, may have ended it: anything but one plain query or change
 /// of rows. (Triggers and functions cannot commit; procedures, DDL and `COMMIT` can.)
 #[must_use]

@@ -89,6 +89,8 @@ pub struct Session {
     doubtful: bool,
     /// Whether anything unknown has been run since the last backend was taken.
     tainted: bool,
+    /// Whether profiling may have been on, on the present backend.
+    profiled: bool,
     /// Whether a `\` may be half a character in the client's character set.
     double_bytes: bool,
     pins: Vec<Pin>,
@@ -136,6 +138,7 @@ impl Session {
             tracks_state: false,
             doubtful: false,
             tainted: false,
+            profiled: false,
             double_bytes: false,
             pins: Vec::new(),
             deferred: None,
@@ -241,6 +244,12 @@ impl Session {
     #[must_use]
     pub fn tracks_state(&self) -> bool {
         self.tracks_state
+    }
+
+    /// Whether its backend may tell of its statements (`SHOW PROFILES`): no reset makes one forget them.
+    #[must_use]
+    pub fn has_profiled(&self) -> bool {
+        self.profiled
     }
 
     /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
@@ -393,6 +402,7 @@ impl Session {
             multi_statements: self.multi_statements,
             was_reset: true,
             double_bytes: self.double_bytes,
+            profiled: self.profiled,
             knowledge: if unknown {
                 Knowledge::Unknown
             } else {

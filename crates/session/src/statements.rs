@@ -42,6 +42,8 @@ pub struct Statement {
     pub cursor: bool,
     /// Whether long data was sent for its next execution.
     pub long_data: bool,
+    /// Whether a part of it did not arrive.
+    pub data_lost: bool,
 }
 
 /// A text, and the schema in which its names are looked up.

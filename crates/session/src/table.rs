@@ -322,8 +322,10 @@ open; what depends on variables only if no global one has been set by a statemen
 - After a move, `EXECUTE`, `PREPARE`, `CALL`, `CREATE PROCEDURE` and others that may use no table lose the warnings
   before them, which a server may keep.
 - A client that asks to be told of transactions (`session_track_transaction_info`) may not be told alike after a move.
-- A pooled backend keeps the global privileges of the moment it was opened, as any connection does: a client that
-  logs in after a `GRANT … ON *.*` may get one of before. It is closed when nobody has needed it for a minute.
+- A pooled backend keeps the global privileges of the moment it was opened, as any connection does. After a statement
+  that may change rights (`GRANT`, `REVOKE`, `DROP USER`, …) none that is older is given to anybody, nor is one that
+  began under another row of the account table. What a procedure changes of rights on single schemas or of roles is
+  noticed when a backend has rested for a minute and is closed.
 - `USE` of a schema that the user has no right to is answered with OK by a database that sleeps.
 - A login with `IGNORE_SPACE` or `INTERACTIVE` has after `COM_RESET_CONNECTION` what it had after the login, where
   a server leaves those out.

@@ -28,6 +28,10 @@ pub struct Account {
     /// protocol numbers them.
     #[serde(default = "autocommit")]
     pub login_status: u16,
+    /// Changes with whatever the server's account table says of it: a connection that began before has the
+    /// rights of then.
+    #[serde(default)]
+    pub version: u64,
     /// Whether the account carries the credential with which the proxy logs in as this user.
     pub enrolled: bool,
 }

@@ -7,6 +7,8 @@
 //! changes them in that moment), and counts as a change of password: it would unset
 //! `PASSWORD EXPIRE` and restart the password's lifetime.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use dormouse_types::{Account, Expiry, Transport, Verifier};
 use dormouse_wire::auth::{ed25519, parsec};
 use dormouse_wire::status::Status;
@@ -182,6 +184,7 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
             0
         },
         login_status: rules.login_status.0,
+        version: version_of(json),
     })
 }
 
@@ -196,6 +199,13 @@ fn login_status(autocommit: &str, sql_mode: &str) -> Status {
     .into_iter()
     .filter(|(is, _)| *is)
     .fold(Status(0), |all, (_, one)| all.with(one))
+}
+
+/// A number that another row of the account table does not have.
+fn version_of(json: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    json.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A negative limit lets in only those with `SUPER`; here it is none.

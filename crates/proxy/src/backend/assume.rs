@@ -10,6 +10,7 @@ use dormouse_wire::status::Status;
 use dormouse_wire::text::TextOutcome;
 
 use super::{Backend, BackendError, PATIENCE};
+use crate::pool::Place;
 
 /// What a backend still holds of the session that had it before.
 #[derive(Debug)]
@@ -33,12 +34,13 @@ pub(crate) struct Residue {
     /// The [count](crate::pool::Place::globals) of changes of global variables at its login, or its
     /// last reset.
     globals: u64,
+    /// The [count](crate::pool::Place::rights) of changes of rights at its login.
+    pub(crate) rights: u64,
 }
 
 impl Residue {
-    /// Nothing: it has just logged in, after so many changes of global variables, and the answer had
-    /// these status flags.
-    pub(super) fn of_login(status: Status, globals: u64) -> Self {
+    /// Nothing: it has just logged in, after so many changes, and the answer had these status flags.
+    pub(super) fn of_login(status: Status, before: Before) -> Self {
         Self {
             overlay: Some(Vec::new()),
             schema: None,
@@ -48,7 +50,25 @@ impl Residue {
             missing: Vec::new(),
             expired: false,
             status,
-            globals,
+            globals: before.globals,
+            rights: before.rights,
+        }
+    }
+}
+
+/// How often what a login depends on had been changed before it began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    globals: u64,
+    rights: u64,
+}
+
+impl Before {
+    /// As it is now.
+    pub(crate) fn now(place: &Place) -> Self {
+        Self {
+            globals: place.globals(),
+            rights: place.rights(),
         }
     }
 }
@@ -111,13 +131,9 @@ impl Backend {
         if !steps.is_empty() {
             self = self.take(&steps, missing).await?;
         }
-        // the global value may be another than it was when the session began
-        let auto = |status: Status| status.contains(Status::AUTOCOMMIT);
-        if auto(self.residue.status) != auto(session.status()) {
-            let same = Step::Run(
-                format!("SET autocommit = {}", u8::from(auto(session.status()))).into_bytes(),
-            );
-            self = self.take(&[same], missing).await?;
+        let same = as_told(self.residue.status, session.status());
+        if !same.is_empty() {
+            self = self.take(&same, missing).await?;
         }
         for (name, error) in &self.residue.missing.clone() {
             (self, _) = self.ask(&Session::stand_in(name, error)).await?;
@@ -273,6 +289,29 @@ impl Backend {
             Schema::IfThere => Ok(()),
         }
     }
+}
+
+/// What brings the status flags to what the session's client was told last: the global values may be
+/// others than they were when the session began.
+fn as_told(has: Status, told: Status) -> Vec<Step> {
+    let differs = |flag: Status| has.contains(flag) != told.contains(flag);
+    let mut steps = Vec::new();
+    let mut run = |text: String| steps.push(Step::Run(text.into_bytes()));
+    if differs(Status::AUTOCOMMIT) {
+        let on = u8::from(told.contains(Status::AUTOCOMMIT));
+        run(format!("SET autocommit = {on}"));
+    }
+    for (flag, mode) in [
+        (Status::ANSI_QUOTES, "ANSI_QUOTES"),
+        (Status::NO_BACKSLASH_ESCAPES, "NO_BACKSLASH_ESCAPES"),
+    ] {
+        if differs(flag) && told.contains(flag) {
+            run(format!("SET sql_mode = CONCAT(@@sql_mode, ',{mode}')"));
+        } else if differs(flag) {
+            run(format!("SET sql_mode = REPLACE(@@sql_mode, '{mode}', '')"));
+        }
+    }
+    steps
 }
 
 fn set_role(role: Option<&Vec<u8>>) -> Vec<u8> {

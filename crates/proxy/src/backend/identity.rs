@@ -11,6 +11,8 @@ pub(crate) struct Identity {
     pub(crate) user: String,
     /// The host part of the account that matched.
     pub(crate) account_host: String,
+    /// The [version](dormouse_types::Account::version) of the account.
+    pub(crate) account_version: u64,
     /// Whether the account demands TLS.
     pub(crate) tls: bool,
     /// Where the client comes from.
@@ -58,6 +60,7 @@ impl Identity {
         std::ptr::eq(self, other)
             || self.user == other.user
                 && self.account_host == other.account_host
+                && self.account_version == other.account_version
                 && self.tls == other.tls
                 && self.peer.host() == other.peer.host()
                 && wanted(self.capabilities) == wanted(other.capabilities)

@@ -22,6 +22,7 @@ pub(crate) fn rig() -> (Arc<Pool>, Box<Backend>, UnixStream) {
         identity: Arc::new(Identity {
             user: "app".to_owned(),
             account_host: "%".to_owned(),
+            account_version: 0,
             tls: false,
             peer: Peer::Unix,
             capabilities: Capabilities::OWN_CLIENT,

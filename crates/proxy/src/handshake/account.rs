@@ -98,6 +98,7 @@ mod tests {
             max_sessions: 0,
             max_sessions_global: 0,
             login_status: 2,
+            version: 0,
             enrolled: true,
         }
     }

@@ -31,6 +31,7 @@ fn need(user: &str, generation: u64) -> Need {
         identity: Arc::new(Identity {
             user: user.to_owned(),
             account_host: "%".to_owned(),
+            account_version: 0,
             tls: false,
             peer: Peer::Unix,
             capabilities: Capabilities::OWN_CLIENT,

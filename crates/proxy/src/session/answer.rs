@@ -32,6 +32,7 @@ impl Attendant {
             }
             Reading::Reply(mut packets) => {
                 set_status(&mut packets, self.state.status());
+                self.skip(incoming.left, incoming.continues).await?;
                 self.send_packets(&packets).await?;
                 // as the server does after it has shown them
                 self.state.showed();

@@ -100,6 +100,7 @@ impl Attendant {
         let identity = Arc::make_mut(&mut self.identity);
         user.clone_into(&mut identity.user);
         identity.account_host = account.host;
+        identity.account_version = account.version;
         identity.tls = account.transport == Transport::Tls;
         // the packet has two bytes, a login but one
         identity.collation = u8::try_from(login.collation).unwrap_or(identity.collation);

@@ -1,11 +1,11 @@
 //! What each command means for the session.
 
-use dormouse_session::effects::may_set_globals;
+use dormouse_session::effects::{may_change_rights, may_set_globals};
 use dormouse_session::kill::Kill;
 use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Show};
-use dormouse_wire::command::Command;
+use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 
 use super::taking::Incoming;
@@ -24,6 +24,9 @@ impl Attendant {
             Command::Query | Command::StmtExecute | Command::StmtBulkExecute
         ) {
             self.database().tally().statement();
+        }
+        if !incoming.is_whole() && has_fixed_length(incoming.command) {
+            return self.refuse_rest(&incoming).await;
         }
         match incoming.command {
             Command::Query => self.query(incoming).await,
@@ -70,6 +73,15 @@ impl Attendant {
         }
     }
 
+    /// A command of a few bytes that claims to be a megabyte long: nothing of it is taken for another.
+    async fn refuse_rest(&mut self, incoming: &Incoming) -> Result<(), Over> {
+        self.skip(incoming.left, incoming.continues).await?;
+        if incoming.command.reply() == ReplyKind::None {
+            return Ok(());
+        }
+        self.reply_error(&refusal::malformed()).await
+    }
+
     async fn refuse_command(
         &mut self,
         incoming: Incoming,
@@ -86,7 +98,10 @@ impl Attendant {
         let kind = Kind::of(text);
         // what is for us begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-        if kind == Kind::Other && matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/')) {
+        if kind == Kind::Other
+            && incoming.is_whole()
+            && matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/'))
+        {
             if let Some(kill) = Kill::parse(text) {
                 return Box::pin(self.kill(kill)).await;
             }
@@ -102,6 +117,7 @@ impl Attendant {
         if self.database().door.is_shut() && Box::pin(self.query_asleep(&incoming)).await? {
             return Ok(());
         }
+        let changes_rights = may_change_rights(text, kind, effects);
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().to_vec());
         self.state.will_run(text, effects);
@@ -121,6 +137,9 @@ impl Attendant {
             self.state.ran(text, effects, kind, &end);
             if may_set_globals(text, effects) {
                 self.pool().globals().may_be_set();
+            }
+            if changes_rights {
+                self.pool().rights_changed();
             }
             if timeout.is_some() {
                 // what the server would now say of the last statement is about one of ours
@@ -191,4 +210,17 @@ impl Attendant {
         }
         Ok(())
     }
+}
+
+/// Whether a command has an argument of a few bytes, or none. These may be answered without a server.
+fn has_fixed_length(command: Command) -> bool {
+    matches!(
+        command,
+        Command::Ping
+            | Command::ResetConnection
+            | Command::SetOption
+            | Command::ProcessKill
+            | Command::StmtClose
+            | Command::StmtReset
+    )
 }

@@ -12,12 +12,11 @@ use tokio::sync::oneshot;
 
 use super::statement::{MOMENT, Unready};
 use super::{Attendant, Over};
-use crate::backend::{Backend, BackendError, Noise, Schema};
+use crate::backend::{Backend, BackendError, Before, Noise, Schema};
 use crate::directory::Lease;
 use crate::door::Pass;
 use crate::pool::{Counters, Grant, Need, Offer, Pool};
 use crate::refusal;
-use crate::stream::Departed;
 
 /// Why a session that waited for a lease has none.
 enum Short {
@@ -141,17 +140,15 @@ impl Attendant {
                 order = poll_fn(|cx| handle.mailbox.poll_next(cx)) => {
                     Box::pin(self.obey(order)).await?;
                 }
-                () = door.closes() => break Some(Short::Door),
-                () = &mut deadline => break Some(Short::Time),
-                // nobody waits for it any more
-                Departed = self.client.departure() => break None,
+                () = door.closes() => break Short::Door,
+                () = &mut deadline => break Short::Time,
             }
         };
         receiver.close();
         // it may have come in this very moment
         let grant = receiver.try_recv();
         self.pool().gave_up();
-        short.map(|short| grant.map_err(|_| short)).ok_or(Over)
+        Ok(grant.map_err(|_| short))
     }
 
     /// Turns a grant into a backend.
@@ -171,7 +168,7 @@ impl Attendant {
             },
             Grant::Open(place) => place,
         };
-        let globals = place.globals();
+        let before = Before::now(&place);
         let mut opened = self.log_in(&pass.target).await;
         // the server counts connections that rest in the pool, too
         const TOO_MANY: [u16; 2] = [1203, 1226];
@@ -193,7 +190,7 @@ impl Attendant {
                     &pass.target,
                     &self.identity,
                     place,
-                    globals,
+                    before,
                 ))
             }
             Err(BackendError::Refused(error)) => Err(Unready::Refused(error)),
@@ -305,11 +302,12 @@ impl Attendant {
         backend.residue.schema = self.state.schema().cloned();
         backend.residue.last_insert_id = self.state.last_insert_id();
         backend.residue.multi_statements = self.state.multi_statements();
+        let profiled = self.state.has_profiled();
         self.state.leave();
         handle.set_lease(Lease::None);
         self.count_held();
-        if backend.residue.expired {
-            // it stays so, whatever becomes of the password
+        if backend.residue.expired || profiled {
+            // it stays expired, whatever becomes of the password; and no reset forgets profiles
             drop(backend);
         } else {
             self.pool().give_back(backend);

@@ -1,6 +1,6 @@
 //! Prepared statements: the client's ids in front of whatever backend there is.
 
-use dormouse_session::effects::may_set_globals;
+use dormouse_session::effects::{may_change_rights, may_set_globals};
 use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Statement, Statements};
@@ -43,6 +43,7 @@ impl Attendant {
             bound: false,
             cursor: false,
             long_data: false,
+            data_lost: false,
         };
         let id = self.state.statements.add(statement);
         let text = self.state.statements.get(id).and_then(|s| s.text.clone());
@@ -99,6 +100,9 @@ impl Attendant {
             statement.types = Some(types);
         }
         statement.cursor = false;
+        if std::mem::take(&mut statement.data_lost) {
+            return self.refuse_without_data(incoming, id).await;
+        }
         let (effects, kind_of, timeout) = (statement.effects, statement.kind, statement.timeout);
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
         if self.answers(&mut incoming, Some(id)).await? {
@@ -124,10 +128,33 @@ impl Attendant {
         if may_set_globals(text, effects) {
             self.pool().globals().may_be_set();
         }
+        if may_change_rights(text, kind_of, effects) {
+            self.pool().rights_changed();
+        }
         if timeout.is_some() {
             self.state.arrived();
         }
         Ok(())
+    }
+
+    /// A part of what was sent for an execution got no answer, for it has none, and did not arrive: the
+    /// rest alone is not executed.
+    async fn refuse_without_data(&mut self, incoming: Incoming, id: u32) -> Result<(), Over> {
+        self.skip(incoming.left, incoming.continues).await?;
+        let of_server = self.state.statements.get(id).and_then(|statement| {
+            statement.long_data = false;
+            statement.backend
+        });
+        if let (Some(of_server), Some(backend)) = (of_server, self.backend.take()) {
+            match backend
+                .tell(Command::StmtReset, &of_server.to_le_bytes())
+                .await
+            {
+                Ok((backend, _)) => self.backend = Some(backend),
+                Err(error) => self.broke(&error),
+            }
+        }
+        self.reply_error(&refusal::long_data_lost()).await
     }
 
     pub(super) async fn fetch(&mut self, incoming: Incoming) -> Result<(), Over> {
@@ -149,7 +176,13 @@ impl Attendant {
         match id.and_then(|id| Some((id, self.state.statements.get(id)?))) {
             Some((id, statement)) => {
                 statement.long_data = true;
-                self.run_on_server(incoming, Some(id)).await.map(|_| ())
+                let sent = self.run_on_server(incoming, Some(id)).await?;
+                if sent.is_none()
+                    && let Some(statement) = self.state.statements.get(id)
+                {
+                    statement.data_lost = true;
+                }
+                Ok(())
             }
             // there is no reply in which to complain; the execution will
             None => self.skip(incoming.left, incoming.continues).await,
@@ -164,6 +197,7 @@ impl Attendant {
             return Ok(());
         };
         let nothing = !statement.cursor && !statement.long_data;
+        statement.data_lost = false;
         statement.cursor = false;
         statement.long_data = false;
         if statement.backend.is_none() || nothing && self.is_asleep() {
@@ -184,6 +218,46 @@ impl Attendant {
         };
         backend.keep_statement(left);
         Ok(())
+    }
+
+    /// Whether a long execution lacks the types of its parameters, and its backend has not been told
+    /// them, or others.
+    pub(super) fn lacks_types(&mut self, incoming: &Incoming, id: u32) -> bool {
+        !incoming.is_whole()
+            && matches!(
+                incoming.command,
+                Command::StmtExecute | Command::StmtBulkExecute
+            )
+            && self.state.statements.get(id).is_some_and(|statement| {
+                !statement.bound
+                    && statement.types.is_some()
+                    && types_of(incoming, statement.params).is_none()
+            })
+    }
+
+    /// Gathers such an execution and puts the types into it. `false`: it is too long for that.
+    pub(super) async fn complete_types(
+        &mut self,
+        incoming: &mut Incoming,
+        id: u32,
+    ) -> Result<bool, Over> {
+        let Some(payload) = self.gather_rest(incoming).await? else {
+            return Ok(false);
+        };
+        let statement = self.state.statements.get(id);
+        let known =
+            statement.and_then(|statement| Some((statement.params, statement.types.clone()?)));
+        let payload = match (known, incoming.command) {
+            (Some((params, types)), Command::StmtExecute) => {
+                ExecuteView::with_types(&payload, params, &types)
+            }
+            (Some((params, types)), _) => BulkView::with_types(&payload, params, &types),
+            (None, _) => payload,
+        };
+        let mut packets = Vec::with_capacity(payload.len() + HEADER);
+        write_packet(&mut packets, 0, &payload);
+        incoming.bytes = Bytes::Owned(packets);
+        Ok(true)
     }
 
     /// Writes the present backend's id for a statement into a command about it, and the parameter
@@ -239,7 +313,18 @@ impl Attendant {
                 dormouse_session::Pin::PreparedText,
             ])));
         };
-        if same_context && let Some(shelved) = backend.shelf.take(&text, schema.as_ref()) {
+        let mut shelved = match same_context {
+            true => backend.shelf.take(&text, schema.as_ref()),
+            false => None,
+        };
+        // one that has been told types must not use them for a client that has told none
+        if statement.types.is_none() {
+            let other = shelved.take_if(|shelved| shelved.types.is_some());
+            other
+                .into_iter()
+                .for_each(|other| backend.shelf.close(other.id));
+        }
+        if let Some(shelved) = shelved {
             statement.backend = Some(shelved.id);
             statement.bound = shelved.types.is_some() && shelved.types == statement.types;
             self.backend = Some(backend);

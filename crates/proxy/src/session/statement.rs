@@ -15,7 +15,7 @@ use dormouse_wire::rows::edit_rows;
 use tokio::time::Instant;
 
 use super::answer::put;
-use super::taking::Incoming;
+use super::taking::{Incoming, LONGEST_GATHERED};
 use super::{Attendant, Edit, Over};
 use crate::backend::{BackendError, Connection, Identity, Schema};
 use crate::directory::Lease;
@@ -23,7 +23,6 @@ use crate::door::{Entry, Pass};
 use crate::pool::Counters;
 use crate::refusal;
 use crate::relay::{Broken, pass_on, relay};
-use crate::stream::Departed;
 
 /// Pause before asking again for a server that has just gone and whose death the plane has not
 /// seen yet.
@@ -102,6 +101,14 @@ impl Attendant {
             {
                 self.broke(&error);
                 continue;
+            }
+            if let Some(id) = statement
+                && self.lacks_types(&incoming, id)
+                && !Box::pin(self.complete_types(&mut incoming, id)).await?
+            {
+                return self
+                    .not_run(&incoming, &refusal::too_long_to_complete(LONGEST_GATHERED))
+                    .await;
             }
             match self.exchange(&mut incoming, statement).await {
                 Ok(end) => {
@@ -258,8 +265,6 @@ impl Attendant {
                     Box::pin(self.obey(order)).await?;
                 }
                 () = &mut deadline => return Ok(Err(refusal::hold_timeout(limit.as_secs()))),
-                // nobody waits for it any more
-                Departed = self.client.departure() => return Err(Over),
             }
         }
     }
@@ -395,7 +400,7 @@ impl Attendant {
         };
         sent.map_err(|_| Broken::not_taken())?;
         let seq = if incoming.is_whole() {
-            0
+            incoming.last_seq()
         } else {
             let (left, continues) = (incoming.left, incoming.continues);
             pass_on(&mut speaking, &mut customer, left, continues).await?

@@ -4,7 +4,7 @@ use std::io;
 
 use dormouse_wire::command::Command;
 use dormouse_wire::compress::BadPacket;
-use dormouse_wire::packet::{HEADER, Header};
+use dormouse_wire::packet::{HEADER, Header, MAX_PAYLOAD};
 
 use super::{Attendant, Over};
 use crate::chunk;
@@ -15,6 +15,9 @@ use crate::stream::within;
 
 /// The longest command, other than a query, that is gathered in memory before it is looked at.
 const GATHERED: usize = 1 << 20;
+
+/// The longest command that is gathered in memory because something has to be put into it.
+pub(super) const LONGEST_GATHERED: usize = 64 << 20;
 
 /// A command, or the beginning of a long one.
 pub(super) struct Incoming {
@@ -43,6 +46,13 @@ impl Incoming {
     /// Whether all of it is in memory, so that it can be sent a second time.
     pub(super) fn is_whole(&self) -> bool {
         self.left == 0 && !self.continues
+    }
+
+    /// The number of the last packet of one that is whole.
+    pub(super) fn last_seq(&self) -> u8 {
+        let before = self.bytes.len().saturating_sub(HEADER) / (HEADER + MAX_PAYLOAD);
+        // they are counted round 256
+        before.to_le_bytes()[0]
     }
 
     /// The payload as far as it is there, its first byte being the command.
@@ -139,6 +149,40 @@ impl Attendant {
             left,
             continues,
         })
+    }
+
+    /// Reads the rest of a command behind the beginning of its payload; `None` if it is longer than may be
+    /// gathered: then it is skipped.
+    pub(super) async fn gather_rest(
+        &mut self,
+        incoming: &mut Incoming,
+    ) -> Result<Option<Vec<u8>>, Over> {
+        let mut payload = incoming.payload().to_vec();
+        loop {
+            if payload.len() + incoming.left > LONGEST_GATHERED {
+                self.skip(incoming.left, incoming.continues).await?;
+                (incoming.left, incoming.continues) = (0, false);
+                return Ok(None);
+            }
+            while incoming.left > 0 {
+                self.at_least(1).await?;
+                let unread = self.inbox.unread();
+                let n = unread.len().min(incoming.left);
+                payload.extend_from_slice(&unread[..n]);
+                self.inbox.consume(n);
+                incoming.left -= n;
+            }
+            if !incoming.continues {
+                return Ok(Some(payload));
+            }
+            self.at_least(HEADER).await?;
+            let Some(header) = self.inbox.header() else {
+                return Err(Over);
+            };
+            self.inbox.consume(HEADER);
+            incoming.left = header.len;
+            incoming.continues = header.continues();
+        }
     }
 
     /// Reads and forgets the next `left` bytes, and the packets that continue them.

@@ -178,6 +178,28 @@ fn a_text_that_may_set_global_variables_is_recognised() {
 }
 
 #[test]
+fn a_text_that_may_change_rights_is_recognised() {
+    for (text, expected) in [
+        ("GRANT ALL ON *.* TO u", true),
+        ("drop user u", true),
+        ("SET DEFAULT ROLE NONE", true),
+        ("SET PASSWORD = PASSWORD('x')", true),
+        ("UPDATE mysql.global_priv SET Priv = ''", true),
+        ("DELETE FROM `mysql`.db", true),
+        ("DO 1; REVOKE r FROM u", true),
+        ("SELECT 1; REVOKE r FROM u", true),
+        ("SELECT user FROM mysql.user", false),
+        ("INSERT INTO t VALUES ('grant')", false),
+        ("SET sql_mode = ''", false),
+        ("CREATE TABLE t (i INT)", false),
+    ] {
+        let text = text.as_bytes();
+        let found = may_change_rights(text, Kind::of(text), Effects::of(text));
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(text));
+    }
+}
+
+#[test]
 fn only_one_plain_statement_surely_leaves_the_transaction_open() {
     for text in [
         "SELECT 1",

@@ -58,6 +58,7 @@ impl Session {
         if let Some(captured) = found.captured.filter(|_| !unreadable) {
             self.texts.counted(found.prepared);
             self.temporaries = found.temporaries;
+            self.profiled |= found.pins.contains(&Pin::Profiling);
             self.pins = found.pins;
             self.pins.extend(locks);
             if found.clock_stands && self.timestamp.is_none() {
@@ -163,6 +164,7 @@ impl Session {
         self.locks = Locks::default();
         self.doubtful = false;
         self.tainted = false;
+        self.profiled = false;
         self.temporaries = Temporaries::default();
         self.texts.moved();
         self.pins.clear();

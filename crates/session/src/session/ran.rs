@@ -91,6 +91,7 @@ impl Session {
         self.ended(text, effects, kind, end);
         let failed = end.error.is_some();
         self.noted(text, schema, failed);
+        self.profiled |= effects != Effects::None && names_profiling(text);
         if !self.next_transaction.is_empty() {
             self.may_have_begun(text, effects, end);
         }
@@ -252,6 +253,12 @@ impl Session {
             },
         );
     }
+}
+
+fn names_profiling(text: &[u8]) -> bool {
+    const NAME: &[u8] = b"PROFILING";
+    text.windows(NAME.len())
+        .any(|word| word.eq_ignore_ascii_case(NAME))
 }
 
 /// Whether a text that succeeds has begun or ended a transaction.

@@ -14,6 +14,7 @@ fn statement(text: &str) -> Statement {
         bound: true,
         cursor: false,
         long_data: false,
+        data_lost: false,
     }
 }
 
