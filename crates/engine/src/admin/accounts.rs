@@ -157,6 +157,11 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
     if methods.is_some_and(|methods| !methods.iter().all(Value::is_object)) {
         return None;
     }
+    let rest: Vec<_> = fields
+        .iter()
+        .filter(|(name, _)| *name != "auth_or")
+        .map(|(name, value)| (name.clone(), value.to_string()))
+        .collect();
     let row: Priv = serde_json::from_value(Value::Object(fields)).ok()?;
     if row.is_role {
         return None;
@@ -173,6 +178,7 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
         user: user.to_owned(),
         host: host.to_owned(),
         enrolled: verifiers.len() < all,
+        version: version_of(&rest, &verifiers),
         verifiers,
         locked: row.account_locked,
         transport: row.transport(),
@@ -184,7 +190,6 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
             0
         },
         login_status: rules.login_status.0,
-        version: version_of(json),
     })
 }
 
@@ -201,10 +206,11 @@ fn login_status(autocommit: &str, sql_mode: &str) -> Status {
     .fold(Status(0), |all, (_, one)| all.with(one))
 }
 
-/// A number that another row of the account table does not have.
-fn version_of(json: &str) -> u64 {
+/// A number that changes with a row of the account table, but for the credential that the machinery adds.
+fn version_of(rest: &[(String, String)], verifiers: &[Verifier]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    json.hash(&mut hasher);
+    rest.hash(&mut hasher);
+    format!("{verifiers:?}").hash(&mut hasher);
     hasher.finish()
 }
 

@@ -194,3 +194,21 @@ fn a_login_is_told_how_the_server_would_read_its_texts_and_when_it_commits() {
         assert_eq!(login_status(autocommit, sql_mode), Status(expected));
     }
 }
+
+#[test]
+fn another_row_is_another_version_but_for_the_credential_that_is_added() {
+    let version = |json: &str| account("u", "%", json, OURS, NEVER).unwrap().version;
+    let plain = version(r#"{"plugin":"mysql_native_password","access":1}"#);
+    let ours: String = OURS.iter().map(|byte| format!("{byte:02X}")).collect();
+    let enrolled = format!(
+        r#"{{"plugin":"mysql_native_password","access":1,"auth_or":[{{}},{{"plugin":"mysql_native_password","authentication_string":"*{ours}"}}]}}"#
+    );
+    assert_eq!(version(&enrolled), plain);
+    for other in [
+        r#"{"plugin":"mysql_native_password","access":3}"#,
+        r#"{"plugin":"mysql_native_password","access":1,"default_role":"r"}"#,
+        r#"{"plugin":"mysql_native_password","access":1,"password_last_changed":5}"#,
+    ] {
+        assert_ne!(version(other), plain, "{other}");
+    }
+}
