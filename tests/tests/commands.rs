@@ -267,6 +267,22 @@ fn a_packet_larger_than_the_server_takes_is_refused_by_it() {
 }
 
 #[test]
+fn a_command_that_its_server_does_not_read_is_not_sent_for_ever() {
+    let (dormouse, who) = shop();
+    let mut owner = dormouse.connect(&who);
+    owner.query("SET GLOBAL max_allowed_packet = 16384").ok();
+    let mut client = dormouse.connect(&who);
+    let text = format!("SELECT LENGTH('{}') FROM DUAL", "x".repeat(900_000));
+    match client.try_query(&text) {
+        Ok(Reply::Err(error)) => assert_eq!(error.code, 1153, "{}", error.message),
+        // the server closes without reading on, and its answer may be cut off
+        Err(_) => {}
+        Ok(other) => panic!("{other:?}"),
+    }
+    assert_eq!(owner.query("SELECT 1 FROM DUAL").value(), "1");
+}
+
+#[test]
 fn a_session_can_change_its_user_and_be_reset_also_asleep() {
     let (dormouse, who) = shop();
     let mut client = dormouse.connect(&who);

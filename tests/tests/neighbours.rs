@@ -78,6 +78,30 @@ fn a_long_execution_never_gets_the_parameter_types_of_another_session() {
 }
 
 #[test]
+fn an_execution_that_no_server_reads_is_not_sent_for_ever() {
+    let (dormouse, who, mut owner) = crowded();
+    owner
+        .query("CREATE TABLE d.t (n BIGINT, s LONGTEXT) ENGINE=Aria")
+        .ok();
+    let mut client = dormouse.connect(&who);
+    let id = client.prepare("INSERT INTO d.t VALUES (?, ?)");
+    let types = Some(&[BIGINT, 0, TEXT, 0][..]);
+    let first = execute(&mut client, id, types, &values([0; 8], b"a"));
+    assert_eq!(first[0], 0);
+    // it loses its backend, and the next must be told the types
+    owner.query("SELECT COUNT(*) FROM d.t").value();
+    let long = values([0; 8], &vec![b'x'; 17 << 20]);
+    let mut execution = [&id.to_le_bytes()[..], &[0, 1, 0, 0, 0, 0, 0]].concat();
+    execution.extend_from_slice(&long);
+    client.command(Command::StmtExecute, &execution);
+    // longer than max_allowed_packet: a server closes, and what it says may be cut off
+    if let Ok(reply) = client.receive() {
+        assert_eq!(ErrPacket::parse(&reply).unwrap().code, 1153);
+    }
+    assert_eq!(owner.query("SELECT COUNT(*) FROM d.t").value(), "1");
+}
+
+#[test]
 fn long_data_of_which_a_part_could_not_be_sent_is_not_executed() {
     let (dormouse, who, mut owner) = crowded();
     owner.query("CREATE TABLE d.t (s LONGTEXT)").ok();

@@ -332,6 +332,13 @@ pub(crate) fn out_of_turn() -> ErrPacket {
     )
 }
 
+/// A server closes the connection instead of reading the command, again and again.
+pub(crate) fn not_read() -> ErrPacket {
+    let text = "Got a packet bigger than 'max_allowed_packet' bytes: the database's server closed the \
+                connection without reading the statement, which was not run";
+    ErrPacket::new(1153, "08S01", text)
+}
+
 /// An execution whose parameter types must be sent once more is too long for that.
 pub(crate) fn too_long_to_complete(limit: usize) -> ErrPacket {
     ErrPacket::new(

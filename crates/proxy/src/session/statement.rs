@@ -31,6 +31,9 @@ pub(super) const MOMENT: Duration = Duration::from_millis(5);
 /// How long a server may take to be told that a statement is to end.
 const END: Duration = Duration::from_secs(10);
 
+/// How often a command is sent to one server that closes its connections without having read it.
+const TRIES: u8 = 3;
+
 /// Why there is no usable backend.
 pub(super) enum Unready {
     /// The server is gone or going; ask the door again.
@@ -53,6 +56,8 @@ impl Attendant {
         statement: Option<u32>,
     ) -> Result<Option<ReplyEnd>, Over> {
         let mut patience = None;
+        // by which server, and how often, it was not read
+        let mut unread = (0, 0);
         let knew = self.state.aftermath().is_some();
         loop {
             // a sleeping database need not wake for it
@@ -133,6 +138,14 @@ impl Attendant {
                 }
                 Err(Broken::Server { unread: true, .. }) if incoming.is_whole() => {
                     self.lose_backend();
+                    // a server that lives and takes other commands does not take this one
+                    if unread.0 != pass.target.generation {
+                        unread = (pass.target.generation, 0);
+                    }
+                    unread.1 += 1;
+                    if unread.1 == TRIES {
+                        return Err(self.end_with(&refusal::not_read()).await);
+                    }
                 }
                 Err(Broken::Server {
                     delivered: true, ..
