@@ -263,7 +263,7 @@ fn failed_logins_are_limited_by_address() {
 
 #[test]
 fn a_client_that_never_finishes_its_login_is_sent_away() {
-    let dormouse = Dormouse::start_with("[limits]\nhandshake_timeout = \"200ms\"\n");
+    let dormouse = Dormouse::start_with("[limits]\nhandshake_timeout = \"2s\"\n");
     let who = dormouse.create("shop", &[]);
     let mut silent = Client::tcp(dormouse.address());
     let error = ErrPacket::parse(&silent.receive().unwrap()).unwrap();
