@@ -97,7 +97,7 @@ pub(crate) async fn relay(
                 (Event::End(_), _) => false,
                 // it is there, and does not read
                 (_, ErrorKind::TimedOut) => true,
-                _ => !ends_unheard(listening, &chunk, seen).await,
+                _ => !ends_unheard(listening).await,
             };
             return Err(Broken::Client { running });
         }
@@ -117,27 +117,25 @@ pub(crate) async fn relay(
     }
 }
 
-/// The client has left in the middle of its reply, of which so much has been followed. Whether the command
-/// ends by itself within the grace: what a batch was sent to do is done.
-async fn ends_unheard(listening: &mut Listening, chunk: &Chunk, seen: usize) -> bool {
+/// The client has left in the middle of its reply. Whether the command ends by itself within the grace:
+/// what a batch was sent to do is done.
+async fn ends_unheard(listening: &mut Listening) -> bool {
     let end = async {
-        let mut bytes = chunk.get(seen..).unwrap_or_default();
-        let mut next;
         loop {
-            while !bytes.is_empty() {
-                let step = listening.follow(bytes).ok()?;
+            let chunk = poll_fn(|cx| listening.poll_read(cx)).await.ok()?;
+            let mut seen = 0;
+            while seen < chunk.len() {
+                let step = listening.follow(chunk.get(seen..)?).ok()?;
                 match step.event {
-                    Event::More => {}
+                    Event::More => seen += step.consumed,
                     Event::End(_) => return Some(()),
                     Event::LocalInfile => return None,
                 }
-                bytes = bytes.get(step.consumed..).unwrap_or_default();
             }
-            next = poll_fn(|cx| listening.poll_read(cx)).await.ok()?;
-            if next.is_empty() {
+            if seen == 0 {
+                // the server has closed
                 return None;
             }
-            bytes = &next;
         }
     };
     matches!(tokio::time::timeout(GRACE, end).await, Ok(Some(())))

@@ -27,8 +27,8 @@ struct Prepared {
     statement: Box<[u8]>,
     schema: Option<Arc<[u8]>>,
     context: u32,
-    /// Why the present backend has another in its place.
-    missing: Option<ErrPacket>,
+    /// Whether the present backend has another in its place.
+    missing: bool,
 }
 
 /// A session's statements of this kind.
@@ -77,7 +77,7 @@ impl TextPrepared {
                 statement: text.into(),
                 schema: schema.cloned(),
                 context,
-                missing: None,
+                missing: false,
             };
             self.by_name.insert(found, one);
         } else {
@@ -132,12 +132,12 @@ impl TextPrepared {
 
     /// Those that the present backend does not have.
     pub(crate) fn missing(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let missing = self.by_name.iter().filter(|(_, one)| one.missing.is_some());
+        let missing = self.by_name.iter().filter(|(_, one)| one.missing);
         missing.map(|(name, one)| (name.as_slice(), &*one.statement))
     }
 
     /// One has been prepared again, or has not; the server has counted so many statements for it.
-    pub(crate) fn tried(&mut self, name: &[u8], counted: u64, missing: Option<ErrPacket>) {
+    pub(crate) fn tried(&mut self, name: &[u8], counted: u64, missing: bool) {
         if let Some(one) = self.by_name.get_mut(name) {
             one.missing = missing;
         }
@@ -149,7 +149,7 @@ impl TextPrepared {
         self.seen = self.by_name.len() as u64;
         self.obscure = false;
         for one in self.by_name.values_mut() {
-            one.missing = None;
+            one.missing = false;
         }
     }
 }
@@ -248,11 +248,11 @@ mod tests {
         );
         let mut all = after(&["PREPARE a FROM 'SELECT 1 FROM t'"]);
         all.moved();
-        all.tried(b"a", 1, Some(error));
+        all.tried(b"a", 1, true);
         assert_eq!(all.missing().count(), 1);
         all.counted(2);
         assert!(!all.is_stuck(None, 0));
-        all.tried(b"a", 1, None);
+        all.tried(b"a", 1, false);
         assert_eq!(all.missing().count(), 0);
     }
 }

@@ -1,16 +1,12 @@
 //! What tests of backends begin with.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use dormouse_types::{InstanceId, Pooling, Target};
-use dormouse_wire::caps::Capabilities;
-
-use super::{Backend, Identity, Link};
+use super::{Backend, Link};
 use crate::config::PoolLimits;
-use crate::pool::{Grant, Need, Offer, Pool};
-use crate::stream::Peer;
+use crate::pool::tests::need;
+use crate::pool::{Grant, Offer, Pool};
 
 /// A pool with one place, a backend in it, and the server's end of its socket.
 pub(crate) fn rig() -> (Arc<Pool>, Box<Backend>, UnixStream) {
@@ -18,26 +14,7 @@ pub(crate) fn rig() -> (Arc<Pool>, Box<Backend>, UnixStream) {
         backends_max: 1,
         ..PoolLimits::default()
     });
-    let need = Need {
-        identity: Arc::new(Identity {
-            user: "app".to_owned(),
-            account_host: "%".to_owned(),
-            account_version: 0,
-            tls: false,
-            peer: Peer::Unix,
-            capabilities: Capabilities::OWN_CLIENT,
-            collation: 45,
-            max_packet: 1 << 24,
-            attributes: Vec::new(),
-        }),
-        target: Arc::new(Target {
-            instance: InstanceId(1),
-            generation: 1,
-            socket: PathBuf::new(),
-            pooling: Pooling::Statement,
-        }),
-        schema: false,
-    };
+    let need = need("app", 1);
     let Offer::Now(Grant::Open(place)) = pool.ask(&need, true) else {
         panic!("the pool is empty");
     };

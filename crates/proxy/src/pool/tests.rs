@@ -26,7 +26,8 @@ fn target(generation: u64) -> Arc<Target> {
     })
 }
 
-fn need(user: &str, generation: u64) -> Need {
+/// What a user needs of the server of this generation.
+pub(crate) fn need(user: &str, generation: u64) -> Need {
     Need {
         identity: Arc::new(Identity {
             user: user.to_owned(),

@@ -10,8 +10,8 @@ use super::taking::Incoming;
 use crate::backend::BackendError;
 
 impl Attendant {
-    /// Before a command that may execute one, where there are any: prepares them once more. One that cannot be prepared now
-    /// has another in its place, which fails with the same error.
+    /// Before a command that may execute one, where there are any: prepares them once more. One that
+    /// cannot be prepared now has another in its place, which fails with the same error.
     pub(super) async fn prepare_missing(
         &mut self,
         incoming: &mut Incoming,
@@ -31,11 +31,11 @@ impl Attendant {
         let missing = self.state.missing_texts(&text, incoming.is_whole());
         for (name, prepare) in missing {
             let TextOutcome::Err(error) = self.ask(&prepare).await? else {
-                self.state.tried_text(&name, 1, None);
+                self.state.tried_text(&name, 1, false);
                 continue;
             };
             let _taken = self.ask(&Session::stand_in(&name, &error)).await?;
-            self.state.tried_text(&name, 2, Some(error));
+            self.state.tried_text(&name, 2, true);
         }
         if incoming.command == Command::Query
             && incoming.is_whole()

@@ -38,9 +38,9 @@ impl Session {
     }
 
     /// One of [`restore_texts`](Self::restore_texts) has been tried once more: the server has taken so
-    /// many statements for it, beyond the one when the backend was taken, and this is why it is still
-    /// missing.
-    pub fn tried_text(&mut self, name: &[u8], taken: u64, missing: Option<ErrPacket>) {
+    /// many statements for it, beyond the one when the backend was taken; `missing`: it is still
+    /// missing there.
+    pub fn tried_text(&mut self, name: &[u8], taken: u64, missing: bool) {
         self.texts.tried(name, taken, missing);
     }
 
