@@ -1,4 +1,4 @@
-//! A database's size follows its load and its owner's wishes, and nobody who uses it notices.
+//! A database's size follows its load and its owner's settings, and nobody who uses it notices.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

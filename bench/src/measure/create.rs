@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use dormouse_api::model::{CreateRequest, Wishes};
+use dormouse_api::model::{CreateRequest, SettingsPatch};
 use dormouse_testkit::{Client, Dormouse, Reply, process};
 
 use super::{Orders, millis};
@@ -37,7 +37,7 @@ pub(crate) fn run(
         settle();
         let request = CreateRequest {
             name: format!("new-{sample}").parse()?,
-            wishes: Wishes::default(),
+            settings: SettingsPatch::default(),
         };
         let asked = Instant::now();
         let made = orders.runtime.block_on(orders.api.create(&request))?;

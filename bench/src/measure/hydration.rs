@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use dormouse_api::model::Wishes;
+use dormouse_api::model::SettingsPatch;
 use dormouse_testkit::{Client, Dormouse, Reply};
 use dormouse_types::{DatabaseName, UnitRange, Units};
 
@@ -230,15 +230,15 @@ impl Reader {
 
     /// Gives it so many units, and reads until it has them.
     fn resize(&mut self, units: Units) -> anyhow::Result<()> {
-        let wishes = Wishes {
+        let settings = SettingsPatch {
             units: Some(UnitRange {
                 min: units,
                 max: units,
             }),
-            ..Wishes::default()
+            ..SettingsPatch::default()
         };
         let Orders { runtime, api } = &self.orders;
-        runtime.block_on(api.set(&self.name, &wishes))?;
+        runtime.block_on(api.set(&self.name, &settings))?;
         let ordered = Instant::now();
         while ordered.elapsed() < PATIENCE {
             self.read_for(SLICE / 10)?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use dormouse_engine::{Installation, Layout, Owner, Secret, Template, config, pool};
+use dormouse_engine::{Installation, Layout, Owner, Secret, Template, buffer_pool, config};
 use dormouse_testkit::Client;
 use dormouse_types::Units;
 use tempfile::TempDir;
@@ -105,7 +105,7 @@ fn configuration(
         "skip-networking=OFF\nbind-address={}\nport={}\ninnodb-buffer-pool-size={}\ninit-file=\"{}\"\n",
         address.ip(),
         address.port(),
-        pool::awake(units).0,
+        buffer_pool::awake(units).0,
         accounts.display()
     ));
     Ok(text)

@@ -16,8 +16,8 @@ use tokio::net::UnixStream;
 
 use crate::error::{Envelope, ErrorBody};
 use crate::model::{
-    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, UsageQuery, UsageReport,
-    Wishes,
+    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, SettingsPatch,
+    UsageQuery, UsageReport,
 };
 use crate::routes::ORDER_DEADLINE;
 
@@ -181,12 +181,12 @@ impl Client {
         self.json(Method::POST, "/v1/databases", Some(body)).await
     }
 
-    /// `PATCH /v1/databases/NAME`: changes what its owner wishes.
+    /// `PATCH /v1/databases/NAME`: changes the owner's settings.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn set(&self, name: &DatabaseName, wishes: &Wishes) -> Answer<Database> {
-        let body = self.encode(wishes)?;
+    pub async fn set(&self, name: &DatabaseName, settings: &SettingsPatch) -> Answer<Database> {
+        let body = self.encode(settings)?;
         self.json(Method::PATCH, &format!("/v1/databases/{name}"), Some(body))
             .await
     }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `GET /v1/status` | [`model::ServerStatus`] |
 //! | `GET /v1/databases` | a list of [`model::Database`] |
-//! | `PATCH /v1/databases/NAME` with [`model::Wishes`] | [`model::Database`] |
+//! | `PATCH /v1/databases/NAME` with [`model::SettingsPatch`] | [`model::Database`] |
 //! | `POST /v1/databases` with [`model::CreateRequest`] | 201, [`model::Created`] |
 //! | `GET /v1/databases/NAME` | [`model::Database`] |
 //! | `DELETE /v1/databases/NAME` | 204 |

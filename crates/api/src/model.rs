@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use dormouse_control::{By, Cap, Figures, UsageReport, UsageRow, Wishes};
+pub use dormouse_control::{By, Cap, Figures, SettingsPatch, UsageReport, UsageRow};
 use dormouse_types::{
     Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,
     Units,
@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 /// The account that owns a new database; clients log in as `NAME.admin`.
 pub const OWNER: &str = "admin";
 
-/// What is asked for with `POST /v1/databases`: a name, and beside it the fields of [`Wishes`]; what is
+/// What is asked for with `POST /v1/databases`: a name, and beside it the fields of [`SettingsPatch`]; what is
 /// left out takes the server's defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct CreateRequest {
     /// The new database's name.
     pub name: DatabaseName,
-    /// What its owner wishes.
+    /// The owner's settings.
     #[serde(flatten)]
-    pub wishes: Wishes,
+    pub settings: SettingsPatch,
 }
 
 impl TryFrom<serde_json::Map<String, serde_json::Value>> for CreateRequest {
@@ -39,7 +39,7 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for CreateRequest {
         let name = fields.remove("name").ok_or_else(missing)?;
         Ok(Self {
             name: serde_json::from_value(name)?,
-            wishes: serde_json::from_value(fields.into())?,
+            settings: serde_json::from_value(fields.into())?,
         })
     }
 }

@@ -20,8 +20,8 @@ use crate::error::Failure;
 use crate::login;
 use crate::metrics;
 use crate::model::{
-    By, CreateRequest, Created, Database, Event, EventQuery, ParkQuery, ServerStatus, Spend,
-    UsageQuery, UsageReport, Wishes,
+    By, CreateRequest, Created, Database, Event, EventQuery, ParkQuery, ServerStatus,
+    SettingsPatch, Spend, UsageQuery, UsageReport,
 };
 use crate::server::Context;
 
@@ -138,7 +138,7 @@ async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<(StatusCode, Json<Created>)> {
     let request: CreateRequest = read(body, "creates a database")?;
-    let spec = request.wishes.applied_to(context.defaults);
+    let spec = request.settings.applied_to(context.defaults);
     let plane = context.plane.clone();
     let name = request.name;
     let made = order(async move { plane.create(&name, spec).await }).await?;
@@ -152,9 +152,9 @@ async fn set(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Json<Database>> {
     let name = parse(&name)?;
-    let wishes: Wishes = read(body, "changes a database")?;
+    let settings: SettingsPatch = read(body, "changes a database")?;
     let plane = context.plane.clone();
-    let changed = order(async move { plane.set(&name, wishes).await }).await?;
+    let changed = order(async move { plane.set(&name, settings).await }).await?;
     Ok(Json(database(changed)))
 }
 

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
 use dormouse_policy::lifecycle::{
-    Denied, Failures, Gate, LIMIT, Load, Notes, Observed, Server as ServerIs,
+    Denied, Door, Failures, LIMIT, Load, Notes, Observed, Server as ServerIs,
 };
 use dormouse_policy::{Act, Cause, Plan, Verb, decide};
-use dormouse_types::{State, Target};
+use dormouse_types::{Endpoint, State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
@@ -52,7 +52,7 @@ pub(crate) struct Actor {
     run: Run,
     /// When the driver was last asked about it.
     looked: Instant,
-    gate: Gate,
+    door: Door,
     opened: Option<Instant>,
     suspend_denied: Option<Denied>,
     park_denied: Option<Denied>,
@@ -103,7 +103,7 @@ impl Actor {
             since: now.checked_sub(age).unwrap_or(now),
             run: Run::Stopped,
             looked: now,
-            gate: Gate::Shut,
+            door: Door::Shut,
             opened: None,
             suspend_denied: None,
             park_denied: None,
@@ -119,11 +119,11 @@ impl Actor {
         })
     }
 
-    /// For a database that was just made and whose traffic is open.
+    /// For a database that was just made and whose door is open.
     pub(crate) fn made(world: Arc<World>, database: Arc<Database>, seen: &Seen) -> Box<Self> {
         let mut actor = Self::found(world, database);
         actor.note(seen);
-        actor.gate = Gate::Open;
+        actor.door = Door::Open;
         actor.opened = Some(now());
         actor.asked = Asked::nothing();
         actor.grow();
@@ -208,12 +208,12 @@ impl Actor {
     }
 
     fn observe(&self) -> Observed {
-        let activity = self.world.traffic.activity(&self.database.name);
-        if self.gate != Gate::Shut {
+        let activity = self.world.doors.activity(&self.database.name);
+        if self.door != Door::Shut {
             self.database.satisfied();
         }
         let demanded = u32::from(self.database.demanded());
-        let order = self.database.current_order(self.gate);
+        let order = self.database.current_order(self.door);
         let view = self.database.view();
         Observed {
             state: view.state,
@@ -223,7 +223,7 @@ impl Actor {
                 Run::Running => ServerIs::Running,
                 Run::Frozen => ServerIs::Frozen,
             },
-            gate: self.gate,
+            door: self.door,
             load: Load {
                 sessions: activity.sessions,
                 running: activity.running,
@@ -369,22 +369,22 @@ impl Actor {
         if self.barred() {
             return self.refuse(LIMIT);
         }
-        self.gate = Gate::Open;
+        self.door = Door::Open;
         self.database.satisfied();
         let target = Target {
             instance: self.database.instance,
             generation: self.database.view().generation,
-            socket: self.world.driver.socket(self.database.instance),
+            endpoint: Endpoint::Unix(self.world.driver.socket(self.database.instance)),
             pooling: self.database.spec().pooling,
         };
-        self.world.traffic.open(&self.database.name, target);
+        self.world.doors.open(&self.database.name, target);
         self.world.storage.nudge.notify_one();
     }
 
     /// Tells those who wait, and those who come, why they get nothing.
     fn refuse(&mut self, reason: &str) {
-        self.world.traffic.refuse(&self.database.name, reason);
-        self.gate = Gate::Refusing;
+        self.world.doors.refuse(&self.database.name, reason);
+        self.door = Door::Refusing;
         self.database.satisfied();
     }
 
@@ -392,15 +392,15 @@ impl Actor {
     /// not undo it; otherwise it is not done if one is running.
     async fn shut(&mut self, act: &Act) -> bool {
         self.insists = insists(act);
-        let traffic = &self.world.traffic;
+        let doors = &self.world.doors;
         let shut = if self.insists {
             let limit = self.world.config.deadlines.drain;
-            traffic.drain(&self.database.name, limit).await
+            doors.drain(&self.database.name, limit).await
         } else {
-            traffic.shut(&self.database.name, false)
+            doors.shut(&self.database.name, false)
         };
         if shut {
-            self.gate = Gate::Shut;
+            self.door = Door::Shut;
         } else {
             // it is in use at this moment, whatever the figures said
             self.opened = Some(now());
@@ -416,8 +416,8 @@ impl Actor {
 
     /// Holds statements: there is no server for them.
     fn shut_by_force(&mut self) {
-        self.world.traffic.shut(&self.database.name, true);
-        self.gate = Gate::Shut;
+        self.world.doors.shut(&self.database.name, true);
+        self.door = Door::Shut;
     }
 
     /// Whether somebody needs the server now.
@@ -425,7 +425,7 @@ impl Actor {
         if self.insists {
             return false;
         }
-        let held = || self.world.traffic.activity(&self.database.name).held;
+        let held = || self.world.doors.activity(&self.database.name).held;
         self.database.demanded() || held() > 0
     }
 
@@ -448,7 +448,7 @@ impl Actor {
 
     /// How many sessions there are.
     fn sessions(&self) -> u32 {
-        self.world.traffic.activity(&self.database.name).sessions
+        self.world.doors.activity(&self.database.name).sessions
     }
 }
 

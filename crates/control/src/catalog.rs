@@ -131,7 +131,7 @@ pub(crate) enum Change {
         units: Units,
         reason: String,
     },
-    /// What a database's owner wishes.
+    /// The owner's settings of a database.
     Spec { name: DatabaseName, spec: Spec },
     /// What is noted of a database for the time it sleeps.
     Note {
@@ -159,7 +159,7 @@ pub(crate) enum Change {
 
 /// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sync {
+pub(crate) enum Durability {
     /// A crash of dormouse does not lose it; a loss of power may.
     Soon,
     /// Nothing loses it.
@@ -224,15 +224,19 @@ impl Catalog {
     }
 
     /// Commits changes, all or none, in the order given.
-    pub(crate) async fn write(&self, sync: Sync, changes: Vec<Change>) -> Result<(), Error> {
-        self.with_writer(move |writer| writer.commit(sync, &changes))
+    pub(crate) async fn write(
+        &self,
+        durability: Durability,
+        changes: Vec<Change>,
+    ) -> Result<(), Error> {
+        self.with_writer(move |writer| writer.commit(durability, &changes))
             .await
     }
 
     /// Hands out the next instance id, in phase [`Phase::Preparing`].
     pub(crate) async fn new_instance(&self, version: String) -> Result<InstanceId, Error> {
         self.with_writer(move |writer| {
-            set_sync(&writer.connection, Sync::Now)?;
+            set_durability(&writer.connection, Durability::Now)?;
             rows::new_instance(&writer.connection, &version)
         })
         .await
@@ -287,8 +291,8 @@ impl Catalog {
 }
 
 impl Writer {
-    fn commit(&mut self, sync: Sync, changes: &[Change]) -> rusqlite::Result<()> {
-        set_sync(&self.connection, sync)?;
+    fn commit(&mut self, durability: Durability, changes: &[Change]) -> rusqlite::Result<()> {
+        set_durability(&self.connection, durability)?;
         let now = Timestamp::now();
         let mut written = Vec::new();
         let mut taken = TakenMeters::default();
@@ -348,10 +352,10 @@ impl Drop for TakenMeters {
     }
 }
 
-fn set_sync(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
-    let level = match sync {
-        Sync::Soon => "NORMAL",
-        Sync::Now => "FULL",
+fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    let level = match durability {
+        Durability::Soon => "NORMAL",
+        Durability::Now => "FULL",
     };
     connection.pragma_update(None, "synchronous", level)
 }

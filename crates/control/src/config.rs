@@ -24,7 +24,7 @@ pub struct PlaneConfig {
     pub capacity: Capacity,
     /// How many databases there may be.
     pub databases_most: usize,
-    /// What a database gets whose owner wishes nothing.
+    /// What a database gets without settings of its own.
     pub defaults: Spec,
     /// How much of the ledger is kept.
     pub ledger_keep: LedgerKeep,

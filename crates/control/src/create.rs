@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use dormouse_driver::{Desired, Observed, Run};
 use dormouse_types::{
-    Account, Carried, DatabaseName, InstanceId, State, Target, Transport, Verifier,
+    Account, Carried, DatabaseName, Endpoint, InstanceId, State, Target, Transport, Verifier,
 };
 use jiff::Timestamp;
 use sha1::{Digest, Sha1};
 use tracing::warn;
 
 use crate::actor::Actor;
-use crate::catalog::{Change, DatabaseRow, Entry, Noted, Phase, Sync};
+use crate::catalog::{Change, DatabaseRow, Durability, Entry, Noted, Phase};
 use crate::database::Database;
 use crate::meter::{Meter, Seen, SharedMeter};
 use crate::warm::{Importance, discard, prepare};
@@ -90,7 +90,7 @@ async fn make(world: &Arc<World>, name: &DatabaseName, spec: Spec) -> Result<Cre
         full: false,
     };
     let claim = Change::Claim(Box::new(row.clone()));
-    if let Err(error) = world.catalog.write(Sync::Soon, vec![claim]).await {
+    if let Err(error) = world.catalog.write(Durability::Soon, vec![claim]).await {
         discard(world, instance).await;
         return Err(error);
     }
@@ -198,7 +198,7 @@ async fn record(
     world
         .catalog
         .write(
-            Sync::Now,
+            Durability::Now,
             vec![
                 state,
                 Change::Ledger(Box::new(entry)),
@@ -213,7 +213,7 @@ fn ready(world: &Arc<World>, row: DatabaseRow, meter: SharedMeter, seen: &Observ
     let target = Target {
         instance: row.instance,
         generation: row.generation,
-        socket: world.driver.socket(row.instance),
+        endpoint: Endpoint::Unix(world.driver.socket(row.instance)),
         pooling: row.spec.pooling,
     };
     let row = DatabaseRow {
@@ -223,9 +223,9 @@ fn ready(world: &Arc<World>, row: DatabaseRow, meter: SharedMeter, seen: &Observ
     };
     let database = Database::new(row, meter);
     world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
-    world.traffic.add(&name);
+    world.doors.add(&name);
     world.restrict(&database);
-    world.traffic.open(&name, target);
+    world.doors.open(&name, target);
     world.storage.nudge.notify_one();
     let actor = Actor::made(Arc::clone(world), database, seen);
     world.spawn(actor.run(false));
@@ -244,7 +244,7 @@ async fn undo(world: &World, name: &DatabaseName, instance: InstanceId) {
             version: String::new(),
         },
     ];
-    if let Err(error) = world.catalog.write(Sync::Now, gone).await {
+    if let Err(error) = world.catalog.write(Durability::Now, gone).await {
         warn!(database = %name, %error, hint = error.hint(), "a half-made database is left to the next start");
         return;
     }

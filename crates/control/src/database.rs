@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use dormouse_driver::Process;
-use dormouse_policy::lifecycle::{Gate, Notes, Order};
+use dormouse_policy::lifecycle::{Door, Notes, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
 use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
@@ -15,12 +15,12 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::catalog::{DatabaseRow, Noted};
 use crate::meter::{Meter, SharedMeter};
-use crate::{Error, Figures, Spec, Spend, Status, Traffic};
+use crate::{Doors, Error, Figures, Spec, Spend, Status};
 
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
 
-/// One database. Its actor alone changes the view; others read it, change what its owner wishes,
+/// One database. Its actor alone changes the view; others read it, change the owner's settings,
 /// and put demands and orders into the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
@@ -160,16 +160,16 @@ impl Database {
         })
     }
 
-    /// What its owner wishes.
+    /// The owner's settings.
     pub(crate) fn spec(&self) -> Spec {
-        **self.wishes()
+        **self.settings()
     }
 
-    fn wishes(&self) -> MutexGuard<'_, Arc<Spec>> {
+    fn settings(&self) -> MutexGuard<'_, Arc<Spec>> {
         self.spec.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the owner's wishes, and why it is in its state, in one place with another's, where they
+    /// Keeps the owner's settings, and why it is in its state, in one place with another's, where they
     /// are the same.
     pub(crate) fn share(&self, other: &Self) {
         let reason = Arc::clone(&other.look().reason);
@@ -178,8 +178,8 @@ impl Database {
             view.reason = reason;
         }
         drop(view);
-        let theirs = Arc::clone(&other.wishes());
-        let mut own = self.wishes();
+        let theirs = Arc::clone(&other.settings());
+        let mut own = self.settings();
         if **own == *theirs {
             *own = theirs;
         }
@@ -197,9 +197,9 @@ impl Database {
         }
     }
 
-    /// The owner has other wishes from now on.
+    /// Replaces the settings.
     pub(crate) fn set_spec(&self, spec: Spec) {
-        *self.wishes() = Arc::new(spec);
+        *self.settings() = Arc::new(spec);
         self.nudge.notify_one();
     }
 
@@ -271,11 +271,11 @@ impl Database {
 
     /// Tells the data path of it, if that is news. Who comes later knows more: the view is looked
     /// at and told of under one lock.
-    pub(crate) fn restrict(&self, disk: Option<&str>, traffic: &dyn Traffic) {
+    pub(crate) fn restrict(&self, disk: Option<&str>, doors: &dyn Doors) {
         let mut told = self.restricted();
         let reason = self.restriction(disk);
         if *told != reason {
-            traffic.restrict(&self.name, reason.as_deref());
+            doors.restrict(&self.name, reason.as_deref());
             *told = reason;
         }
     }
@@ -346,12 +346,12 @@ impl Database {
     }
 
     /// The order to carry out now. Those that are met already are answered, those that nobody
-    /// waits for any more are forgotten. One to wake is met when statements pass its gate.
-    pub(crate) fn current_order(&self, gate: Gate) -> Option<Order> {
+    /// waits for any more are forgotten. One to wake is met when statements pass its door.
+    pub(crate) fn current_order(&self, door: Door) -> Option<Order> {
         let state = self.state();
         let mut inbox = self.inbox();
         while let Some(first) = inbox.orders.front() {
-            let met = first.order.met(state) && (first.order != Order::Wake || gate == Gate::Open);
+            let met = first.order.met(state) && (first.order != Order::Wake || door == Door::Open);
             if !met && (!first.reply.is_closed() || first.order == Order::Drop) {
                 return Some(first.order);
             }
@@ -396,9 +396,9 @@ impl Database {
     }
 
     /// What is told about it.
-    pub(crate) fn status(&self, traffic: &dyn Traffic, spend: Option<Spend>) -> Status {
+    pub(crate) fn status(&self, doors: &dyn Doors, spend: Option<Spend>) -> Status {
         let view = self.view();
-        let activity = traffic.activity(&self.name);
+        let activity = doors.activity(&self.name);
         Status {
             name: self.name.clone(),
             state: view.state,

@@ -1,7 +1,7 @@
 //! The control path: observe, decide, act, and remember.
 //!
 //! Modules stand in the order of one turn: observe what the [driver](dormouse_driver),
-//! the [`traffic`] and the [`servers`] say; [decide](dormouse_policy::decide), which is elsewhere
+//! the [`doors`] and the [`servers`] say; [decide](dormouse_policy::decide), which is elsewhere
 //! and pure; act; and write what was done to the catalog and its ledger.
 //!
 //! Invariants:
@@ -21,6 +21,7 @@ mod catalog;
 pub mod config;
 mod create;
 mod database;
+pub mod doors;
 pub mod error;
 pub mod lock;
 mod meter;
@@ -31,7 +32,6 @@ pub mod servers;
 mod startup;
 pub mod status;
 pub mod storage;
-pub mod traffic;
 pub mod usage;
 mod warm;
 mod world;
@@ -39,14 +39,14 @@ mod world;
 pub use calendar::Calendar;
 pub use config::{Deadlines, LedgerKeep, PlaneConfig, UsageKeep};
 pub use create::OWNER;
+pub use doors::Doors;
 pub use dormouse_policy::placement::Capacity;
 pub use dormouse_policy::spend::{Ladder, Prices, Rung};
-pub use dormouse_policy::{Cap, Cause, Spec, Wishes};
+pub use dormouse_policy::{Cap, Cause, SettingsPatch, Spec};
 pub use error::{Error, ErrorKind};
 pub use lock::{Lock, LockError};
 pub use plane::Plane;
 pub use servers::{AdminServers, PoolHits, Server, ServerError, Servers, Snapshot};
 pub use status::{Created, Event, EventFilter, EventKind, Figures, Spend, Status};
 pub use storage::Disk;
-pub use traffic::Traffic;
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

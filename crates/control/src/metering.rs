@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::catalog::{Change, Detail, Entry, Sync, UsageOf, Wanted};
+use crate::catalog::{Change, Detail, Durability, Entry, UsageOf, Wanted};
 use crate::database::Database;
 use crate::meter::{DAY, MINUTE, Metered, Moment, Seen};
 use crate::usage::{By, UsageQuery, UsageReport, UsageRow};
@@ -65,7 +65,7 @@ impl World {
             units: view.units,
             memory: view.memory,
             storage: view.storage,
-            carried: self.traffic.carried(&database.name),
+            carried: self.doors.carried(&database.name),
         };
         let mut meter = database.meter();
         meter.see(self.moment(), seen);
@@ -93,7 +93,11 @@ impl World {
             database.meter().unqueue();
             Change::Meter(database.shared_meter())
         });
-        if let Err(error) = self.catalog.write(Sync::Soon, changes.collect()).await {
+        if let Err(error) = self
+            .catalog
+            .write(Durability::Soon, changes.collect())
+            .await
+        {
             error!(%error, hint = error.hint(), "cannot write what was used; it is tried again");
             for database in &queued {
                 if database.meter().queue() {
@@ -110,7 +114,7 @@ impl World {
 
     /// What was answered in a database's place is told by nobody else.
     fn count_carried(&self, database: &Arc<Database>, now: Moment) {
-        let carried = self.traffic.carried(&database.name);
+        let carried = self.doors.carried(&database.name);
         let mut meter = database.meter();
         meter.carried(now, carried);
         if meter.queue() {
@@ -172,7 +176,7 @@ impl World {
             Change::Meter(database.shared_meter()),
             Change::Ledger(Box::new(entry)),
         ];
-        match self.catalog.write(Sync::Soon, changes).await {
+        match self.catalog.write(Durability::Soon, changes).await {
             Ok(()) => {
                 database.change(|v| v.rung = rung);
                 self.restrict(database);

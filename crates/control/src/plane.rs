@@ -8,13 +8,13 @@ use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_types::{DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables};
 use tokio::sync::broadcast;
 
-use crate::catalog::{Change, Sync};
+use crate::catalog::{Change, Durability};
 use crate::database::Database;
 use crate::storage::judge;
 use crate::world::{World, within};
 use crate::{
-    Created, Error, Event, EventFilter, PlaneConfig, Servers, Spec, Status, Traffic, UsageQuery,
-    UsageReport, Wishes, create, startup,
+    Created, Doors, Error, Event, EventFilter, PlaneConfig, Servers, SettingsPatch, Spec, Status,
+    UsageQuery, UsageReport, create, startup,
 };
 
 mod accounts;
@@ -39,13 +39,13 @@ impl Plane {
         config: PlaneConfig,
         driver: Arc<dyn Driver>,
         servers: Arc<dyn Servers>,
-        traffic: Arc<dyn Traffic>,
+        doors: Arc<dyn Doors>,
     ) -> Result<Self, Error> {
-        let world = Box::pin(startup::start(config, driver, servers, traffic)).await?;
+        let world = Box::pin(startup::start(config, driver, servers, doors)).await?;
         Ok(Self { world })
     }
 
-    /// What a database gets whose owner wishes nothing.
+    /// What a database gets without settings of its own.
     #[must_use]
     pub fn defaults(&self) -> Spec {
         self.world.config.defaults
@@ -101,7 +101,7 @@ impl Plane {
     }
 
     fn status(&self, database: &Database) -> Status {
-        database.status(&*self.world.traffic, self.world.spend(database))
+        database.status(&*self.world.doors, self.world.spend(database))
     }
 
     /// Its backends and what has happened to them.
@@ -110,7 +110,7 @@ impl Plane {
     /// [`Error::NotFound`].
     pub fn pool(&self, name: &DatabaseName) -> Result<PoolStatus, Error> {
         self.find(name)?;
-        Ok(self.world.traffic.pool(name))
+        Ok(self.world.doors.pool(name))
     }
 
     /// Its sessions, by their ids.
@@ -119,18 +119,18 @@ impl Plane {
     /// [`Error::NotFound`].
     pub fn sessions(&self, name: &DatabaseName) -> Result<Vec<SessionStatus>, Error> {
         self.find(name)?;
-        Ok(self.world.traffic.sessions(name))
+        Ok(self.world.doors.sessions(name))
     }
 
-    /// Grants its owner's wishes. Those about its size and its sleep hold at once.
+    /// Changes the owner's settings. Those about its size and its sleep hold at once.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Catalog`], and then nothing has changed.
-    pub async fn set(&self, name: &DatabaseName, wishes: Wishes) -> Result<Status, Error> {
+    pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
         let database = self.find(name)?;
-        let _alone = self.world.wishes.lock().await;
+        let _alone = self.world.settings.lock().await;
         let before = database.spec();
-        let spec = wishes.applied_to(before);
+        let spec = settings.applied_to(before);
         if spec.units != before.units {
             self.world.room.check_range(spec.units)?;
         }
@@ -139,7 +139,10 @@ impl Plane {
                 name: name.clone(),
                 spec,
             };
-            self.world.catalog.write(Sync::Now, vec![change]).await?;
+            self.world
+                .catalog
+                .write(Durability::Now, vec![change])
+                .await?;
             database.set_spec(spec);
             if spec.spend_limit != before.spend_limit {
                 self.world.limit_changed(&database).await;
@@ -241,7 +244,7 @@ impl Plane {
             .is_some_and(|d| d.state() != State::Dropping)
     }
 
-    /// A statement is held: its server is needed. Returns at once; the traffic is opened, or
+    /// A statement is held: its server is needed. Returns at once; the door is opened, or
     /// refused, when that is decided.
     pub fn demand(&self, name: &DatabaseName) {
         if let Some(database) = self.world.find(name) {

@@ -1,23 +1,22 @@
 //! What the plane asks of a running server.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_types::{Account, Bytes, Events, InstanceId, Variables};
+use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, Variables};
 
 mod admin;
 
 pub use admin::AdminServers;
-pub use dormouse_engine::pool::PoolHits;
+pub use dormouse_engine::buffer_pool::PoolHits;
 
 /// A server that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// The instance.
     pub instance: InstanceId,
-    /// Its Unix socket.
-    pub socket: PathBuf,
+    /// How it is reached.
+    pub endpoint: Endpoint,
 }
 
 /// What must be known of a database while its server sleeps.

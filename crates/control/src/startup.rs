@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use tracing::{info, warn};
 
 use crate::actor::Actor;
-use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Phase, Sync};
+use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Durability, Phase};
 use crate::database::Database;
 use crate::lock::Lock;
 use crate::meter::Meter;
@@ -22,7 +22,7 @@ use crate::metering::write_down;
 use crate::storage::look_at_disk;
 use crate::warm::{discard, keep_full};
 use crate::world::{Parts, World, within};
-use crate::{Error, PlaneConfig, Servers, Traffic, calendar, storage};
+use crate::{Doors, Error, PlaneConfig, Servers, calendar, storage};
 
 /// How many of the newest events a slow subscriber may be behind.
 const EVENTS_BEHIND: usize = 1024;
@@ -32,7 +32,7 @@ pub(crate) async fn start(
     config: PlaneConfig,
     driver: Arc<dyn Driver>,
     servers: Arc<dyn Servers>,
-    traffic: Arc<dyn Traffic>,
+    doors: Arc<dyn Doors>,
 ) -> Result<Arc<World>, Error> {
     let events = broadcast::Sender::new(EVENTS_BEHIND);
     let (dir, keep, sender) = (config.data_dir.clone(), config.ledger_keep, events.clone());
@@ -46,7 +46,7 @@ pub(crate) async fn start(
         config,
         driver,
         servers,
-        traffic,
+        doors,
         catalog,
         events,
         lock,
@@ -137,7 +137,7 @@ async fn strange(world: &World, id: InstanceId, last: u32) -> Result<(), Error> 
         phase: Phase::Foreign,
         version: String::new(),
     };
-    world.catalog.write(Sync::Now, vec![foreign]).await
+    world.catalog.write(Durability::Now, vec![foreign]).await
 }
 
 async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) -> Option<Arc<Database>> {
@@ -154,7 +154,7 @@ async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) -> Option<Arc
                 version: String::new(),
             },
         ];
-        match world.catalog.write(Sync::Now, gone).await {
+        match world.catalog.write(Durability::Now, gone).await {
             Ok(()) => discard(world, row.instance).await,
             Err(error) => warn!(database = %row.name, %error, "cannot remove it"),
         }
@@ -165,7 +165,7 @@ async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) -> Option<Arc
     let database = Database::new(row, Arc::new(Mutex::new(meter)));
     world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
     if !dropping {
-        world.traffic.add(&name);
+        world.doors.add(&name);
         world.restrict(&database);
     }
     world.spawn(Actor::found(Arc::clone(world), Arc::clone(&database)).run(true));

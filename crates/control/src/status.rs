@@ -38,7 +38,7 @@ pub struct Status {
     pub instance: InstanceId,
     /// Counts its server processes.
     pub generation: u64,
-    /// What its owner wishes.
+    /// The owner's settings.
     pub spec: Spec,
     /// What its server may use now.
     pub units: Units,

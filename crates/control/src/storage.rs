@@ -2,7 +2,7 @@
 //!
 //! A database that has used its quota up, and every database while the disk has less free than is
 //! kept in reserve, is restricted: what could make it larger is refused, what reads, removes or
-//! frees is not (`Traffic::restrict`).
+//! frees is not (`Doors::restrict`).
 //!
 //! One task looks, at one database after another. An active one is looked at every [`LONGEST`]; one
 //! with a quota that is in use sooner, in the time in which it could be full at the rate last seen,
@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
 
 use crate::EventKind;
-use crate::catalog::{Change, Entry, Sync};
+use crate::catalog::{Change, Durability, Entry};
 use crate::database::Database;
 use crate::world::{World, now, within};
 
@@ -136,8 +136,8 @@ pub(crate) async fn watch(world: Arc<World>) {
 
 fn is_due(world: &World, database: &Database, look: &Look) -> bool {
     let used = || {
-        world.traffic.activity(&database.name).running > 0
-            || world.traffic.carried(&database.name) != look.carried
+        world.doors.activity(&database.name).running > 0
+            || world.doors.carried(&database.name) != look.carried
     };
     let now = now();
     now >= look.due && (now.saturating_duration_since(look.at) >= LONGEST || used())
@@ -145,7 +145,7 @@ fn is_due(world: &World, database: &Database, look: &Look) -> bool {
 
 async fn measure(world: &World, database: &Database, before: Option<&Look>) -> Look {
     let at = now();
-    let carried = world.traffic.carried(&database.name);
+    let carried = world.doors.carried(&database.name);
     let limit = world.config.deadlines.ask;
     let used = match within(limit, world.driver.storage(database.instance)).await {
         Ok(used) => Some(used),
@@ -223,7 +223,7 @@ pub(crate) async fn judge(world: &World, database: &Database, used: Bytes) {
         changes.push(noted(database, reason));
     }
     // once somebody was refused, a crash does not undo it
-    if let Err(error) = world.catalog.write(Sync::Soon, changes).await {
+    if let Err(error) = world.catalog.write(Durability::Soon, changes).await {
         error!(database = %database.name, %error, hint = error.hint(), "cannot write the catalog");
         // what was not written counts as not seen: the next look writes it
         database.change(|v| v.storage = None);
@@ -276,7 +276,7 @@ pub(crate) async fn look_at_disk(world: &World) {
             changes.push(noted(&database, reason.clone()));
         }
     }
-    if let Err(error) = world.catalog.write(Sync::Soon, changes).await {
+    if let Err(error) = world.catalog.write(Durability::Soon, changes).await {
         error!(%error, hint = error.hint(), "cannot write the catalog");
     }
 }

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dormouse_driver::{Desired, Error as DriverError, Run};
-use dormouse_policy::pool::{Pool, Refill, refill};
+use dormouse_policy::warm::{Pool, Refill, refill};
 use dormouse_types::InstanceId;
 use tokio::sync::{Notify, SemaphorePermit};
 use tracing::{debug, warn};
 
 use crate::Error;
-use crate::catalog::{Change, Phase, Sync};
+use crate::catalog::{Change, Durability, Phase};
 use crate::world::{World, within};
 
 /// How often somebody of no importance looks whether a start would be in nobody's way.
@@ -103,7 +103,7 @@ pub(crate) async fn prepare(world: &World, importance: Importance) -> Result<Ins
                 phase: Phase::Warm,
                 version,
             };
-            world.catalog.write(Sync::Soon, vec![warm]).await?;
+            world.catalog.write(Durability::Soon, vec![warm]).await?;
             debug!(instance = %id, "warm");
             Ok(id)
         }
@@ -163,7 +163,7 @@ pub(crate) async fn discard(world: &World, id: InstanceId) {
     let removed = match within(world.config.deadlines.stop, remove).await {
         Ok(()) => world
             .catalog
-            .write(Sync::Soon, vec![Change::InstanceGone(id)])
+            .write(Durability::Soon, vec![Change::InstanceGone(id)])
             .await
             .map_err(|e| e.to_string()),
         Err(reason) => Err(reason),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use dormouse_driver::Driver;
-use dormouse_types::{DatabaseName, InstanceId, State};
+use dormouse_types::{DatabaseName, Endpoint, InstanceId, State};
 use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::task::JoinSet;
 
@@ -20,14 +20,14 @@ use crate::room::Room;
 use crate::servers::Server;
 use crate::storage::Storage;
 use crate::warm::Warm;
-use crate::{Event, PlaneConfig, Servers, Traffic};
+use crate::{Doors, Event, PlaneConfig, Servers};
 
 /// What all actors share.
 pub(crate) struct World {
     pub(crate) config: PlaneConfig,
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) servers: Arc<dyn Servers>,
-    pub(crate) traffic: Arc<dyn Traffic>,
+    pub(crate) doors: Arc<dyn Doors>,
     pub(crate) catalog: Catalog,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) directory: RwLock<Directory>,
@@ -37,8 +37,8 @@ pub(crate) struct World {
     pub(crate) adoption: Semaphore,
     pub(crate) warm: Warm,
     pub(crate) room: Room,
-    /// Held while an owner's wishes are granted.
-    pub(crate) wishes: tokio::sync::Mutex<()>,
+    /// Held while an owner's settings are granted.
+    pub(crate) settings: tokio::sync::Mutex<()>,
     pub(crate) metering: Metering,
     pub(crate) storage: Storage,
     stopping: AtomicBool,
@@ -60,7 +60,7 @@ pub(crate) struct Parts {
     pub(crate) config: PlaneConfig,
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) servers: Arc<dyn Servers>,
-    pub(crate) traffic: Arc<dyn Traffic>,
+    pub(crate) doors: Arc<dyn Doors>,
     pub(crate) catalog: Catalog,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) lock: Lock,
@@ -75,13 +75,13 @@ impl World {
             config: parts.config,
             driver: parts.driver,
             servers: parts.servers,
-            traffic: parts.traffic,
+            doors: parts.doors,
             catalog: parts.catalog,
             events: parts.events,
             directory: RwLock::default(),
             warm: Warm::default(),
             room,
-            wishes: tokio::sync::Mutex::default(),
+            settings: tokio::sync::Mutex::default(),
             metering: Metering::default(),
             storage: Storage::default(),
             stopping: AtomicBool::new(false),
@@ -166,14 +166,14 @@ impl World {
     /// whenever something that matters to it has changed.
     pub(crate) fn restrict(&self, database: &Database) {
         let disk = self.storage.disk_full();
-        database.restrict(disk.as_deref(), &*self.traffic);
+        database.restrict(disk.as_deref(), &*self.doors);
     }
 
     /// How to reach the server of an instance.
     pub(crate) fn server(&self, instance: InstanceId) -> Server {
         Server {
             instance,
-            socket: self.driver.socket(instance),
+            endpoint: Endpoint::Unix(self.driver.socket(instance)),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use dormouse_control::{AdminServers, Plane, PlaneConfig, Spec, Traffic};
+use dormouse_control::{AdminServers, Doors, Plane, PlaneConfig, Spec};
 use dormouse_driver::Driver;
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret};
@@ -49,7 +49,7 @@ impl Targets {
 }
 
 #[async_trait]
-impl Traffic for Targets {
+impl Doors for Targets {
     fn add(&self, name: &DatabaseName) {
         self.set(name, None);
     }
@@ -142,14 +142,14 @@ impl House {
             config,
             driver,
             Arc::new(servers),
-            Arc::clone(targets) as Arc<dyn Traffic>,
+            Arc::clone(targets) as Arc<dyn Doors>,
         )
         .await
         .unwrap()
     }
 
     async fn admin(&self, target: &Target) -> Admin {
-        Admin::connect(&target.socket, &self.secret, target.instance)
+        Admin::connect(&target.endpoint, &self.secret, target.instance)
             .await
             .unwrap()
     }

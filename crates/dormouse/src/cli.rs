@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
-use dormouse_api::model::{By, Cap, EventQuery, Wishes};
+use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{Bytes, DatabaseName, Delay, Money, Month, Pooling, Timetable, UnitRange};
 
 use crate::Outcome;
@@ -211,7 +211,7 @@ pub(crate) struct CreateArgs {
     pub(crate) name: DatabaseName,
 
     #[command(flatten)]
-    pub(crate) wishes: WishArgs,
+    pub(crate) settings: SettingsArgs,
 
     /// Do not save the password for `dormouse connect`
     #[arg(long)]
@@ -233,12 +233,12 @@ pub(crate) struct SetArgs {
     pub(crate) name: DatabaseName,
 
     #[command(flatten)]
-    pub(crate) wishes: WishArgs,
+    pub(crate) settings: SettingsArgs,
 }
 
 /// What an owner can wish of a database.
 #[derive(Debug, Args)]
-pub(crate) struct WishArgs {
+pub(crate) struct SettingsArgs {
     /// Suspend after this long without a statement: 10s, 5m, 0, never
     #[arg(long, value_name = "D", allow_hyphen_values = true)]
     idle_suspend: Option<Delay>,
@@ -275,9 +275,9 @@ pub(crate) struct WishArgs {
     spend_limit: Option<Cap<Money>>,
 }
 
-impl From<WishArgs> for Wishes {
-    fn from(args: WishArgs) -> Self {
-        let WishArgs {
+impl From<SettingsArgs> for SettingsPatch {
+    fn from(args: SettingsArgs) -> Self {
+        let SettingsArgs {
             idle_suspend,
             idle_park,
             units,
@@ -427,7 +427,7 @@ those of its clients. A database that was dropped is told of too: what it used i
 
 Costs are shown if [prices] of the configuration sets any; past its spend limit a database has a
 free baseline, which is in its use and not in its cost. Months and days are those of UTC. A crash
-of dormouse loses no CPU, memory or storage, and at most a few seconds' statements and traffic.
+of dormouse loses no CPU, memory or storage, and at most a few seconds' statements and doors.
 
 Examples:
   dormouse usage                        this month, one line for each database

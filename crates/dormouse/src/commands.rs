@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dormouse_api::error::ErrorBody;
 use dormouse_api::model::{
-    By, Cap, CreateRequest, Created, Database, EventQuery, UsageQuery, Wishes,
+    By, Cap, CreateRequest, Created, Database, EventQuery, SettingsPatch, UsageQuery,
 };
 use dormouse_api::{Client, client::ClientError};
 use dormouse_types::{DatabaseName, Money, Month};
@@ -92,9 +92,9 @@ fn told(error: ClientError) -> ErrorBody {
 async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Output) -> Outcome {
     let request = CreateRequest {
         name: args.name,
-        wishes: args.wishes.into(),
+        settings: args.settings.into(),
     };
-    let limit = request.wishes.spend_limit;
+    let limit = request.settings.spend_limit;
     let created = client.create(&request).await.map_err(told)?;
     // The result first: it is the only place where the password is for certain.
     output.result(&created, |colours| created_text(&created, colours))?;
@@ -107,16 +107,16 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
 }
 
 async fn set(client: &Client, args: SetArgs, output: &Output) -> Outcome {
-    let wishes: Wishes = args.wishes.into();
-    if wishes == Wishes::default() {
+    let settings: SettingsPatch = args.settings.into();
+    if settings == SettingsPatch::default() {
         let hint = "name at least one, as in: dormouse set shop --units 1..4";
         return Err(ErrorBody::new("invalid", "nothing to change was named").with_hint(hint));
     }
-    let changed = client.set(&args.name, &wishes).await.map_err(told)?;
+    let changed = client.set(&args.name, &settings).await.map_err(told)?;
     output.result(&changed, |colours| {
         format::database(&changed, Timestamp::now(), colours)
     })?;
-    remark_unpriced(client, &args.name, wishes.spend_limit, output).await;
+    remark_unpriced(client, &args.name, settings.spend_limit, output).await;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use dormouse_api::model::{By, Database, Event, Spend, UsageReport, UsageRow};
-use dormouse_types::{Bytes, Doing, Money, PoolStatus, SessionStatus, State, Usage};
+use dormouse_types::{Bytes, Doing, Money, PoolStatus, SessionStatus, State, Usage, pin};
 use jiff::Timestamp;
 
 use crate::output::{Colours, Style};
@@ -186,7 +186,7 @@ pub(crate) fn sessions(all: &[SessionStatus], colours: Colours) -> String {
             Cell::new(seconds(session.idle_s)).set_alignment(CellAlignment::Right),
             Cell::new(session.held_s.map_or("-".to_owned(), seconds))
                 .set_alignment(CellAlignment::Right),
-            Cell::new(session.pins.join(", ")),
+            Cell::new(pin::list(&session.pins)),
         ]);
     }
     let styles = all.iter().map(|session| match session.doing {

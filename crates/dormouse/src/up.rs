@@ -128,7 +128,7 @@ impl Up {
             plane_config(config, data_dir),
             machine.driver,
             machine.servers,
-            data_path.traffic(),
+            data_path.doors(),
         )
         .await?;
         data_dir::keep_catalog_private(data_dir)?;

@@ -1,7 +1,7 @@
 //! Where the configuration becomes the data path, and the data path meets the plane.
 //!
 //! Each of the two knows the other through a trait of its own. The data path is made first, since
-//! the plane opens the traffic of databases that are awake as soon as it has found them; it gets
+//! the plane opens the door of databases that are awake as soon as it has found them; it gets
 //! to know the plane before it accepts its first client.
 
 use std::io;
@@ -12,9 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_api::ErrorBody;
 use dormouse_api::model::Listening;
-use dormouse_control::{Plane, Traffic};
+use dormouse_control::{Doors, Plane};
 use dormouse_engine::Secret;
-use dormouse_proxy::{Listeners, PlaneError, Proxy, ProxyConfig, StartError};
+use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_types::{
     Account, Activity, Carried, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target,
     Variables, Veto,
@@ -56,7 +56,7 @@ impl DataPath {
             secret: settings.secret,
             greeting: settings.greeting,
         });
-        let plane: Arc<dyn dormouse_proxy::Plane> = control.clone();
+        let plane: Arc<dyn dormouse_proxy::ControlPath> = control.clone();
         let start = || Proxy::start(config.clone(), Arc::clone(&plane));
         let (proxy, listeners) = crate::up::patiently(start).await.map_err(cannot_start)?;
         let listening = Listening {
@@ -77,7 +77,7 @@ impl DataPath {
     }
 
     /// How the plane steers it.
-    pub(crate) fn traffic(&self) -> Arc<dyn Traffic> {
+    pub(crate) fn doors(&self) -> Arc<dyn Doors> {
         Arc::new(Steering(Arc::clone(&self.proxy)))
     }
 
@@ -181,15 +181,15 @@ struct Control {
 }
 
 impl Control {
-    fn plane(&self) -> Result<&Plane, PlaneError> {
+    fn plane(&self) -> Result<&Plane, ControlError> {
         self.plane
             .get()
-            .ok_or_else(|| PlaneError("Dormouse is still starting".to_owned()))
+            .ok_or_else(|| ControlError("Dormouse is still starting".to_owned()))
     }
 }
 
 #[async_trait]
-impl dormouse_proxy::Plane for Control {
+impl dormouse_proxy::ControlPath for Control {
     fn greeting_version(&self) -> String {
         self.greeting.clone()
     }
@@ -205,9 +205,9 @@ impl dormouse_proxy::Plane for Control {
         database: &DatabaseName,
         user: &str,
         patience: Duration,
-    ) -> Result<Vec<Account>, PlaneError> {
+    ) -> Result<Vec<Account>, ControlError> {
         let accounts = self.plane()?.accounts(database, user, patience).await;
-        accounts.map_err(|error| PlaneError(error.to_string()))
+        accounts.map_err(|error| ControlError(error.to_string()))
     }
 
     fn has_schema(&self, database: &DatabaseName, schema: &[u8]) -> Option<bool> {
@@ -228,9 +228,9 @@ impl dormouse_proxy::Plane for Control {
         database: &DatabaseName,
         user: &str,
         host: &str,
-    ) -> Result<bool, PlaneError> {
+    ) -> Result<bool, ControlError> {
         let enrolled = self.plane()?.enroll(database, user, host).await;
-        enrolled.map_err(|error| PlaneError(error.to_string()))
+        enrolled.map_err(|error| ControlError(error.to_string()))
     }
 
     async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32) {
@@ -249,7 +249,7 @@ impl dormouse_proxy::Plane for Control {
 struct Steering(Arc<Proxy>);
 
 #[async_trait]
-impl Traffic for Steering {
+impl Doors for Steering {
     fn add(&self, database: &DatabaseName) {
         self.0.add(database);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::{Desired, Driver as _, Run};
 use dormouse_driver_local::{LocalConfig, LocalDriver};
-use dormouse_engine::{Admin, Installation, Search, Secret, pool};
+use dormouse_engine::{Admin, Installation, Search, Secret, buffer_pool};
 use dormouse_types::{InstanceId, Units};
 
 const ROUNDS: usize = 21;
@@ -49,16 +49,20 @@ async fn main() {
         driver.apply(id, desired(Run::Running)).await.unwrap();
         note("start", start);
         let start = Instant::now();
-        let mut admin = Admin::connect(&driver.socket(id), &secret, id)
-            .await
-            .unwrap();
+        let mut admin = Admin::connect(
+            &dormouse_types::Endpoint::Unix(driver.socket(id)),
+            &secret,
+            id,
+        )
+        .await
+        .unwrap();
         note("admin login", start);
         let start = Instant::now();
         admin.secure_owner([7; 20]).await.unwrap();
         note("secure owner", start);
         let start = Instant::now();
         admin
-            .resize_buffer_pool(pool::awake(Units(1)), Duration::from_secs(60))
+            .resize_buffer_pool(buffer_pool::awake(Units(1)), Duration::from_secs(60))
             .await
             .unwrap();
         note("grow pool", start);
@@ -72,7 +76,7 @@ async fn main() {
         note("dump hot pages", start);
         let start = Instant::now();
         admin
-            .resize_buffer_pool(pool::suspended(), Duration::from_secs(60))
+            .resize_buffer_pool(buffer_pool::suspended(), Duration::from_secs(60))
             .await
             .unwrap();
         note("shrink pool", start);

@@ -14,7 +14,7 @@ use dormouse_driver::conformance::{self, World};
 use dormouse_driver::{Desired, Driver, Error, Process, Run};
 use dormouse_driver_local::{CgroupMode, LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret};
-use dormouse_types::{InstanceId, Units};
+use dormouse_types::{Endpoint, InstanceId, Units};
 
 /// A data directory of its own; its servers are killed at the end, however it ends.
 struct Place {
@@ -44,7 +44,7 @@ impl Place {
     }
 
     async fn admin(&self, id: InstanceId, socket: &Path) -> Admin {
-        Admin::connect(socket, &self.config.secret, id)
+        Admin::connect(&Endpoint::unix(socket), &self.config.secret, id)
             .await
             .unwrap()
     }

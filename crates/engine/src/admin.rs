@@ -5,10 +5,9 @@
 //! or a first stage, only second stages; errors never quote a statement.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use dormouse_types::InstanceId;
+use dormouse_types::{Endpoint, InstanceId};
 use dormouse_wire::{
     Capabilities, ClientConfig, ClientLogin, Command, ErrPacket, Limits, LoginError, LoginStep,
     PacketBuffer, TextOutcome, TextResultSet, write_packet,
@@ -123,11 +122,14 @@ impl Admin {
     /// # Errors
     /// If the server is not there, is late, or refuses the account.
     pub async fn connect(
-        socket: &Path,
+        endpoint: &Endpoint,
         secret: &Secret,
         instance: InstanceId,
     ) -> Result<Self, AdminError> {
         let connect = async {
+            let Endpoint::Unix(socket) = endpoint else {
+                return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+            };
             let stream = UnixStream::connect(socket).await?;
             let mut admin = Self {
                 stream,

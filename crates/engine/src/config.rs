@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dormouse_types::Units;
 
-use crate::{Installation, Layout, pool};
+use crate::{Installation, Layout, buffer_pool};
 
 /// How many connections a server takes. The proxy holds the clients back long before.
 pub const MAX_CONNECTIONS: u32 = 4096;
@@ -110,14 +110,17 @@ pub fn render(installation: &Installation, layout: &Layout, units: Units) -> Str
     set("max-connections", &MAX_CONNECTIONS.to_string());
     set(
         "innodb-buffer-pool-size",
-        &pool::at_start(units).0.to_string(),
+        &buffer_pool::at_start(units).0.to_string(),
     );
     if !installation.knows(POOL_MAX) {
         // servers before the resizable pool move it in whole chunks
-        set("innodb-buffer-pool-chunk-size", &pool::CHUNK.0.to_string());
+        set(
+            "innodb-buffer-pool-chunk-size",
+            &buffer_pool::CHUNK.0.to_string(),
+        );
     } else if installation.default_of(POOL_MAX) == Some("0") {
         // this version would not grow beyond what it starts with
-        let most = pool::most(installation.machine_memory).max(pool::at_start(units));
+        let most = buffer_pool::most(installation.machine_memory).max(buffer_pool::at_start(units));
         set(POOL_MAX, &most.0.to_string());
     }
     for (name, value) in FILES.iter().chain(&COMMON) {

@@ -13,12 +13,12 @@
 //! Called by `driver-local` (files and configuration) and `control` (a running server).
 
 pub mod admin;
+pub mod buffer_pool;
 pub mod config;
 pub mod error;
 pub mod error_log;
 pub mod installation;
 pub mod layout;
-pub mod pool;
 pub mod secret;
 pub mod template;
 pub mod tls;

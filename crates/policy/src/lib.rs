@@ -14,13 +14,13 @@ pub mod autoscale;
 pub mod horizontal;
 pub mod lifecycle;
 pub mod placement;
-pub mod pool;
 pub mod schedule;
+pub mod settings;
 pub mod spec;
 pub mod spend;
 pub mod storage;
-pub mod wishes;
+pub mod warm;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Reason, Verb, decide};
+pub use settings::{Cap, SettingsPatch};
 pub use spec::Spec;
-pub use wishes::{Cap, Wishes};

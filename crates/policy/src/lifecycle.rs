@@ -25,7 +25,7 @@ mod reason;
 
 pub use denied::Denied;
 pub use failures::Failures;
-pub use observed::{Agenda, Gate, Load, Notes, Observed, Order, Server};
+pub use observed::{Agenda, Door, Load, Notes, Observed, Order, Server};
 pub use plan::{Act, Cause, Plan, Verb};
 pub use reason::Reason;
 
@@ -60,8 +60,8 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     match seen.server {
         Server::Stopped => return died(seen, now),
         Server::Frozen => return settle(seen, State::Suspended),
-        Server::Running if seen.gate == Gate::Refusing && seen.barred => {}
-        Server::Running if seen.gate != Gate::Open => return settle(seen, State::Active),
+        Server::Running if seen.door == Door::Refusing && seen.barred => {}
+        Server::Running if seen.door != Door::Open => return settle(seen, State::Active),
         Server::Running if seen.barred => return bar(),
         Server::Running => {}
     }
@@ -119,10 +119,10 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Running => return settle(seen, State::Active),
         Server::Frozen => {}
     }
-    if seen.barred && seen.load.held > 0 && seen.gate != Gate::Refusing {
+    if seen.barred && seen.load.held > 0 && seen.door != Door::Refusing {
         return bar();
     }
-    if seen.gate == Gate::Refusing && !seen.barred {
+    if seen.door == Door::Refusing && !seen.barred {
         return Plan::act(Verb::Rearm, Cause::Limit, "it may be used again");
     }
     let park_ordered = matches!(seen.order, Some(Order::Park | Order::ParkAndLose));
@@ -167,7 +167,7 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
 
 fn parked(seen: &Observed, now: Instant) -> Plan {
     match seen.server {
-        Server::Stopped if seen.gate == Gate::Refusing && !seen.barred => {
+        Server::Stopped if seen.door == Door::Refusing && !seen.barred => {
             Plan::act(Verb::Rearm, Cause::Limit, "it may be used again")
         }
         Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::rest(called_at(seen, now))),
@@ -199,11 +199,11 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
         None
     };
     let wait = seen.failures.retry_at().filter(|at| *at > now);
-    match (seen.gate, wanted) {
-        (Gate::Shut, None) => Plan::rest(called_at(seen, now)),
+    match (seen.door, wanted) {
+        (Door::Shut, None) => Plan::rest(called_at(seen, now)),
         _ if wait.is_some() => Plan::rest(wait),
-        (Gate::Shut, Some((cause, reason))) => Plan::act(Verb::Start, cause, reason),
-        (Gate::Open | Gate::Refusing, _) => Plan::act(
+        (Door::Shut, Some((cause, reason))) => Plan::act(Verb::Start, cause, reason),
+        (Door::Open | Door::Refusing, _) => Plan::act(
             Verb::Rearm,
             Cause::Failed,
             "the next statement may try again",
@@ -239,7 +239,7 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
     let ordered = seen.order == Some(Order::Wake);
     let (cause, reason) = if ordered {
         (Cause::Operator, "ordered")
-    } else if seen.barred && seen.load.held > 0 && seen.gate != Gate::Refusing {
+    } else if seen.barred && seen.load.held > 0 && seen.door != Door::Refusing {
         return Some(bar());
     } else if seen.load.held > 0 && !seen.barred {
         (Cause::Demand, STATEMENT)

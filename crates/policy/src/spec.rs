@@ -1,11 +1,11 @@
-//! What a database's owner wishes.
+//! The owner's settings of a database.
 
 use std::time::Duration;
 
 use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
-/// What a database's owner wishes of its life.
+/// What a database's owner has set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {

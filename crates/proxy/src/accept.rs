@@ -18,10 +18,10 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use crate::config::ProxyConfig;
+use crate::control_path::ControlPath;
 use crate::directory::Directory;
 use crate::guard::Guard;
 use crate::mailbox::Order;
-use crate::plane::Plane;
 use crate::session::serve;
 use crate::stream::{Peer, Socket};
 
@@ -31,7 +31,7 @@ pub(crate) const OWN_IDS: u32 = 1 << 31;
 /// What all sessions share.
 pub(crate) struct Shared {
     pub(crate) config: ProxyConfig,
-    pub(crate) plane: Arc<dyn Plane>,
+    pub(crate) plane: Arc<dyn ControlPath>,
     pub(crate) directory: Directory,
     pub(crate) guard: Arc<Guard>,
     handshakes: Arc<AtomicU32>,
@@ -117,7 +117,7 @@ impl Proxy {
     /// An address is taken or not allowed.
     pub fn start(
         config: ProxyConfig,
-        plane: Arc<dyn Plane>,
+        plane: Arc<dyn ControlPath>,
     ) -> Result<(Arc<Self>, Listeners), StartError> {
         let tcp = config.listen.map(bind_tcp).transpose()?;
         let address = tcp.as_ref().and_then(|listener| listener.local_addr().ok());

@@ -9,9 +9,9 @@ use dormouse_types::{Carried, DatabaseName, Doing, PoolStatus, SessionStatus, Va
 
 use crate::accept::OWN_IDS;
 use crate::config::PoolLimits;
+use crate::control_path::ControlPath;
 use crate::door::Door;
 use crate::mailbox::{Mailbox, Order};
-use crate::plane::Plane;
 use crate::pool::Pool;
 use crate::stream::Peer;
 use crate::tally::{Restriction, Tally};
@@ -167,7 +167,7 @@ impl SessionHandle {
                 Lease::Pinned | Lease::Transaction => Doing::Pinned,
                 Lease::Waiting => Doing::Waiting,
             },
-            pins: pins.iter().map(ToString::to_string).collect(),
+            pins,
             server_thread: Some(thread).filter(|thread| *thread != 0),
             idle_s: since(&self.heard),
             held_s: (thread != 0).then(|| since(&self.held_since)),
@@ -229,7 +229,7 @@ impl Database {
 
     /// The server's global variables as they are now. While it is awake it is asked once, and again when
     /// a statement may have set some.
-    pub(crate) async fn present_variables(&self, plane: &dyn Plane) -> Option<Variables> {
+    pub(crate) async fn present_variables(&self, plane: &dyn ControlPath) -> Option<Variables> {
         let Some(target) = self.door.target() else {
             return plane.present_variables(&self.name).await;
         };

@@ -10,19 +10,19 @@
 //! - whatever a client sends ends in a reply, an error or a closed connection, never in a wait
 //!   without a deadline.
 //!
-//! The control path is seen through [`Plane`] and steers through the methods of [`Proxy`].
+//! The control path is seen through [`ControlPath`] and steers through the methods of [`Proxy`].
 
 mod accept;
 mod backend;
 mod chunk;
 mod config;
+mod control_path;
 mod directory;
 mod door;
 mod guard;
 mod handshake;
 mod inbox;
 mod mailbox;
-mod plane;
 mod pool;
 mod refusal;
 mod relay;
@@ -34,4 +34,4 @@ mod tally;
 
 pub use accept::{Listeners, Proxy, StartError};
 pub use config::{Limits, PoolLimits, ProxyConfig, Tls};
-pub use plane::{Plane, PlaneError};
+pub use control_path::{ControlError, ControlPath};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use dormouse_types::{Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
+use dormouse_types::{
+    Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto, VetoReason,
+};
 use tokio::sync::oneshot;
 
 use crate::accept::Proxy;
@@ -118,7 +120,7 @@ impl Proxy {
                 Ok(Ok(pins)) => {
                     vetoes.extend(pins.into_iter().map(|pin| Veto {
                         session: id,
-                        pin: pin.to_string(),
+                        reason: VetoReason::Pinned(pin),
                     }));
                 }
                 // it has ended meanwhile, or never got there: nothing to lose
@@ -126,7 +128,7 @@ impl Proxy {
                 Err(_) if database.session(id).is_none() => {}
                 Err(_) => vetoes.push(Veto {
                     session: id,
-                    pin: "unresponsive".to_owned(),
+                    reason: VetoReason::Unresponsive,
                 }),
             }
         }

@@ -16,7 +16,6 @@ pub mod effects;
 pub mod kill;
 pub mod lexer;
 mod locks;
-pub mod pin;
 pub mod probe;
 pub mod quoting;
 mod restricted;
@@ -33,8 +32,8 @@ pub mod timeout;
 pub mod user_variables;
 
 pub use aftermath::{Aftermath, Put, Reading};
+pub use dormouse_types::{Pin, pin};
 pub use effects::{Effects, Kind};
-pub use pin::Pin;
 pub use probe::{Answer, Captured, Depth, Probe, Question};
 pub use session::{Knowledge, Session};
 pub use show::Show;

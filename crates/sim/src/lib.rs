@@ -1,13 +1,13 @@
 //! A fleet of databases lives through a month in seconds: what would another policy have cost?
 //!
-//! Each database has a virtual server, gate and actor; what the actor does is decided by the same
+//! Each database has a virtual server, door and actor; what the actor does is decided by the same
 //! functions that decide in the plane ([`dormouse_policy`]). A fleet is made up from a seed
 //! ([`fleet`]) or recorded ([`trace`]). [`model`] says what stands in for the machine.
 //!
 //! What holds:
 //! - no clock, no task, no I/O but the readers and writers handed in; the same arguments give the
 //!   same figures, on any number of threads;
-//! - a database's request costs a constant amount of work, and a request at an open gate no
+//! - a database's request costs a constant amount of work, and a request at an open door no
 //!   decision; memory is needed for the databases of one machine at a time.
 //!
 //! Called by `dormouse simulate`, which hands the machines of a fleet to its threads.
@@ -15,7 +15,7 @@
 use std::time::Instant;
 
 use dormouse_policy::spend::Prices;
-use dormouse_policy::{Spec, Wishes};
+use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_types::{Delay, State, UnitRange, Units};
 
 pub mod fleet;
@@ -110,10 +110,10 @@ impl Simulation {
             .collect()
     }
 
-    /// Lets the databases of one machine live through all days, with these wishes instead of
+    /// Lets the databases of one machine live through all days, with these settings instead of
     /// their owners'.
     #[must_use]
-    pub fn live(&self, host: u64, wishes: Wishes) -> Tally {
+    pub fn live(&self, host: u64, settings: SettingsPatch) -> Tally {
         let clock = Clock(self.epoch);
         match &self.fleet {
             Fleet::Made {
@@ -123,7 +123,7 @@ impl Simulation {
             } => {
                 let first = host * self.machines.databases;
                 let last = (first + self.machines.databases).min(*databases);
-                let spec = wishes.applied_to(Spec::default());
+                let spec = settings.applied_to(Spec::default());
                 let living = (first..last).map(|database| {
                     let requests = Requests::new(*seed, database, days * DAY);
                     let birth = Birth {
@@ -142,7 +142,7 @@ impl Simulation {
                 let living = trace.databases.iter().map(|row| {
                     let (from, to) = trace.born(row);
                     let birth = Birth {
-                        spec: wishes.applied_to(row.spec),
+                        spec: settings.applied_to(row.spec),
                         state: row.state,
                         kind: None,
                         made: row.from.is_some(),
@@ -159,7 +159,7 @@ impl Simulation {
 
 /// The policies that are compared with the one asked for: other delays, then other units.
 #[must_use]
-pub fn alternatives(asked: Wishes) -> Vec<Wishes> {
+pub fn alternatives(asked: SettingsPatch) -> Vec<SettingsPatch> {
     let after = |micros: Micros| Delay::After(std::time::Duration::from_micros(micros));
     let suspends = [after(SECOND), after(10 * SECOND), after(MINUTE)];
     let parks = [
@@ -169,13 +169,13 @@ pub fn alternatives(asked: Wishes) -> Vec<Wishes> {
         Delay::Never,
     ];
     let delays = suspends.into_iter().flat_map(|suspend| {
-        parks.into_iter().map(move |park| Wishes {
+        parks.into_iter().map(move |park| SettingsPatch {
             idle_suspend: Some(suspend),
             idle_park: Some(park),
             ..asked
         })
     });
-    let units = [1, 2, 4].map(|max| Wishes {
+    let units = [1, 2, 4].map(|max| SettingsPatch {
         units: Some(UnitRange {
             min: Units(1),
             max: Units(max),

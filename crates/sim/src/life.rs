@@ -1,12 +1,12 @@
-//! One database's life: a server, a gate and an actor that exist only as numbers.
+//! One database's life: a server, a door and an actor that exist only as numbers.
 //!
 //! As in the plane, [`decide`] is asked whenever something may have changed: after each act, when
-//! the time it named has come, and when a request arrives at a shut gate. Requests that arrive at
-//! an open gate run, and the decision is not asked; so a request costs next to nothing.
+//! the time it named has come, and when a request arrives at a shut door. Requests that arrive at
+//! an open door run, and the decision is not asked; so a request costs next to nothing.
 
 use std::time::Instant;
 
-use dormouse_policy::lifecycle::{Agenda, Failures, Gate, Load, Notes, Observed, Server};
+use dormouse_policy::lifecycle::{Agenda, Door, Failures, Load, Notes, Observed, Server};
 use dormouse_policy::spend::Prices;
 use dormouse_policy::{Spec, Verb, decide};
 use dormouse_types::{State, Units};
@@ -144,19 +144,19 @@ impl<R: Iterator<Item = Request>> Living<R> {
     }
 
     fn observed(&self) -> Observed {
-        let (server, gate) = match self.state {
-            State::Active => (Server::Running, Gate::Open),
-            State::Suspended => (Server::Frozen, Gate::Shut),
-            _ => (Server::Stopped, Gate::Shut),
+        let (server, door) = match self.state {
+            State::Active => (Server::Running, Door::Open),
+            State::Suspended => (Server::Frozen, Door::Shut),
+            _ => (Server::Stopped, Door::Shut),
         };
         let running = self.busy_until.is_some_and(|end| end > self.now)
             || self.scaler.as_ref().is_some_and(|scaler| scaler.is_busy());
-        let waits = gate == Gate::Shut && self.next.at <= self.now;
+        let waits = door == Door::Shut && self.next.at <= self.now;
         Observed {
             state: self.state,
             since: self.since,
             server,
-            gate,
+            door,
             load: Load {
                 sessions: 1,
                 running: u32::from(running),

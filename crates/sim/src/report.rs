@@ -3,7 +3,7 @@
 use std::fmt;
 
 use dormouse_policy::spend::Prices;
-use dormouse_policy::{Spec, Wishes};
+use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_types::{Delay, Money, UnitRange};
 use serde::Serialize;
 
@@ -50,7 +50,7 @@ pub struct Described {
     pub hosts: u64,
 }
 
-/// When a database sleeps and what it may use; `None`: what each one's owner wishes.
+/// When a database sleeps and what it may use; `None`: each one's own settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Policy {
     /// Suspend after this long.
@@ -149,18 +149,18 @@ pub struct Alternative {
 }
 
 impl Report {
-    /// Of a simulation that lived with `wishes` and came to `tally`; and of its sample that lived
-    /// with others, the same wishes first.
+    /// Of a simulation that lived with `settings` and came to `tally`; and of its sample that lived
+    /// with others, the same settings first.
     #[must_use]
     pub fn new(
         simulation: &Simulation,
-        wishes: Wishes,
+        settings: SettingsPatch,
         tally: &Tally,
-        sampled: &[(Wishes, Tally)],
+        sampled: &[(SettingsPatch, Tally)],
     ) -> Self {
-        let policy = |wishes: Wishes| Policy::of(&simulation.fleet, wishes);
-        let alternatives = sampled.iter().map(|(wishes, tally)| Alternative {
-            policy: policy(*wishes),
+        let policy = |settings: SettingsPatch| Policy::of(&simulation.fleet, settings);
+        let alternatives = sampled.iter().map(|(settings, tally)| Alternative {
+            policy: policy(*settings),
             figures: Figures::of(tally),
         });
         let seed = match simulation.fleet {
@@ -175,7 +175,7 @@ impl Report {
                 hosts: simulation.hosts(),
             },
             machines: simulation.machines,
-            policy: policy(wishes),
+            policy: policy(settings),
             prices: simulation.prices.clone(),
             figures: Figures::of(tally),
             kinds: kinds(tally),
@@ -186,13 +186,13 @@ impl Report {
 }
 
 impl Policy {
-    fn of(fleet: &Fleet, wishes: Wishes) -> Self {
+    fn of(fleet: &Fleet, settings: SettingsPatch) -> Self {
         let made = matches!(fleet, Fleet::Made { .. });
         let own = made.then(Spec::default);
         Self {
-            idle_suspend: wishes.idle_suspend.or(own.map(|s| s.idle_suspend)),
-            idle_park: wishes.idle_park.or(own.map(|s| s.idle_park)),
-            units: wishes.units.or(own.map(|s| s.units)),
+            idle_suspend: settings.idle_suspend.or(own.map(|s| s.idle_suspend)),
+            idle_park: settings.idle_park.or(own.map(|s| s.idle_park)),
+            units: settings.units.or(own.map(|s| s.units)),
         }
     }
 

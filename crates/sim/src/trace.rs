@@ -47,7 +47,7 @@ pub struct Trace {
 pub struct Recorded {
     /// Its name.
     pub database: DatabaseName,
-    /// What its owner wishes.
+    /// The owner's settings.
     #[serde(default, deserialize_with = "spec")]
     pub spec: Spec,
     /// Its state at the begin.
@@ -198,14 +198,14 @@ impl Trace {
     }
 }
 
-/// Wishes of which all are known: one that was mistyped would be another policy's trace.
+/// SettingsPatch of which all are known: one that was mistyped would be another policy's trace.
 fn spec<'de, D: Deserializer<'de>>(from: D) -> Result<Spec, D::Error> {
     use serde::de::Error;
-    let wishes = serde_json::Map::deserialize(from)?;
+    let settings = serde_json::Map::deserialize(from)?;
     let known = serde_json::to_value(Spec::default()).map_err(D::Error::custom)?;
-    match wishes.keys().find(|name| known.get(name).is_none()) {
+    match settings.keys().find(|name| known.get(name).is_none()) {
         Some(name) => Err(D::Error::custom(format!("no wish is called '{name}'"))),
-        None => serde_json::from_value(wishes.into()).map_err(D::Error::custom),
+        None => serde_json::from_value(settings.into()).map_err(D::Error::custom),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dormouse_policy::Wishes;
+use dormouse_policy::SettingsPatch;
 use dormouse_sim::model::usual_prices;
 use dormouse_sim::report::Figures;
 use dormouse_sim::{Fleet, Report, Simulation, Tally, alternatives};
@@ -18,36 +18,36 @@ fn fleet(databases: u64, days: u64, seed: u64) -> Simulation {
     Simulation::new(fleet, usual_prices(), Instant::now())
 }
 
-fn live(simulation: &Simulation, wishes: Wishes) -> Tally {
+fn live(simulation: &Simulation, settings: SettingsPatch) -> Tally {
     let mut all = Tally::default();
     for host in 0..simulation.hosts() {
-        all.merge(&simulation.live(host, wishes));
+        all.merge(&simulation.live(host, settings));
     }
     all
 }
 
-fn figures(simulation: &Simulation, wishes: Wishes) -> Figures {
-    Report::new(simulation, wishes, &live(simulation, wishes), &[]).figures
+fn figures(simulation: &Simulation, settings: SettingsPatch) -> Figures {
+    Report::new(simulation, settings, &live(simulation, settings), &[]).figures
 }
 
-fn delays(suspend_ms: u64, park_ms: u64) -> Wishes {
+fn delays(suspend_ms: u64, park_ms: u64) -> SettingsPatch {
     let after = |ms| Some(Delay::After(Duration::from_millis(ms)));
-    Wishes {
+    SettingsPatch {
         idle_suspend: after(suspend_ms),
         idle_park: after(park_ms),
-        ..Wishes::default()
+        ..SettingsPatch::default()
     }
 }
 
 #[test]
 fn a_small_fleet_is_reported_as_ever() {
     let simulation = fleet(200, 7, 1);
-    let asked = Wishes::default();
+    let asked = SettingsPatch::default();
     let mut policies = vec![asked];
     policies.extend(alternatives(asked));
     let sampled: Vec<_> = policies
         .into_iter()
-        .map(|wishes| (wishes, live(&simulation, wishes)))
+        .map(|settings| (settings, live(&simulation, settings)))
         .collect();
     let report = Report::new(&simulation, asked, &live(&simulation, asked), &sampled);
     let text = report.to_string();
@@ -67,9 +67,9 @@ fn a_longer_delay_never_gives_more_wakes_from_suspended() {
 #[test]
 fn a_machine_starts_no_more_servers_at_once_than_it_may() {
     let mut simulation = fleet(500, 2, 1);
-    let many = figures(&simulation, Wishes::default());
+    let many = figures(&simulation, SettingsPatch::default());
     simulation.machines.starts_at_once = 1;
-    let one = figures(&simulation, Wishes::default());
+    let one = figures(&simulation, SettingsPatch::default());
     assert!(
         one.waits_ms.max > 2.0 * many.waits_ms.max,
         "{} and {}",
@@ -96,10 +96,10 @@ proptest! {
         park in 0u64..1_000_000,
     ) {
         let simulation = fleet(databases, days, seed);
-        let wishes = delays(suspend, park);
-        let tally = live(&simulation, wishes);
-        prop_assert!(tally == live(&simulation, wishes));
-        let f = Report::new(&simulation, wishes, &tally, &[]).figures;
+        let settings = delays(suspend, park);
+        let tally = live(&simulation, settings);
+        prop_assert!(tally == live(&simulation, settings));
+        let f = Report::new(&simulation, settings, &tally, &[]).figures;
         let sum = f.hours.active + f.hours.suspended + f.hours.parked + f.hours.between;
         let existed = (databases * days * 24) as f64;
         prop_assert!((sum - existed).abs() < 1e-6 * existed, "{sum} of {existed}");

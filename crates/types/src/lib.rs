@@ -4,31 +4,37 @@
 //! [`std::time::Duration`] handed in by the caller.
 
 pub mod account;
+pub mod activity;
 pub mod delay;
+pub mod endpoint;
 pub mod events;
 pub mod money;
 pub mod month;
 pub mod name;
-pub mod pool;
+pub mod pin;
+pub mod pooling;
+pub mod sessions;
 pub mod state;
 pub mod strain;
 pub mod timetable;
-pub mod traffic;
 pub mod units;
 pub mod usage;
 pub mod variables;
 
 pub use account::{Account, Expiry, Transport, Verifier};
+pub use activity::{Activity, Veto, VetoReason};
 pub use delay::Delay;
+pub use endpoint::{Endpoint, Incarnation, Target, TlsIdentity};
 pub use events::Events;
 pub use money::Money;
 pub use month::Month;
 pub use name::{DatabaseName, InstanceId};
-pub use pool::{Doing, PoolStatus, SessionStatus};
+pub use pin::Pin;
+pub use pooling::{InvalidPooling, Pooling};
+pub use sessions::{Doing, PoolStatus, SessionStatus};
 pub use state::State;
 pub use strain::Strain;
 pub use timetable::Timetable;
-pub use traffic::{Activity, Pooling, Target, Veto};
 pub use units::{Bytes, UnitRange, Units};
 pub use usage::{Carried, Usage};
 pub use variables::{VARIABLES, Variable, VariableKind, Variables};

@@ -11,7 +11,7 @@ mod world;
 use std::os::unix::fs::PermissionsExt;
 
 use dormouse_api::client::ClientError;
-use dormouse_api::model::{By, CreateRequest, EventQuery, UsageQuery, Wishes};
+use dormouse_api::model::{By, CreateRequest, EventQuery, SettingsPatch, UsageQuery};
 use dormouse_types::{DatabaseName, Delay, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -25,7 +25,7 @@ fn name(text: &str) -> DatabaseName {
 fn request(text: &str) -> CreateRequest {
     CreateRequest {
         name: name(text),
-        wishes: Wishes::default(),
+        settings: SettingsPatch::default(),
     }
 }
 
@@ -108,22 +108,22 @@ async fn what_its_owner_wishes_later_holds_from_then_on() {
     let world = World::start().await;
     let shop = name("shop");
     world.client().create(&request("shop")).await.unwrap();
-    let wishes = Wishes {
+    let settings = SettingsPatch {
         units: Some("2..8".parse().unwrap()),
         storage_quota: Some("20GiB".parse().unwrap()),
         spend_limit: Some("12.50".parse().unwrap()),
         keep_awake: Some("mon-fri 08:00-18:00".parse().unwrap()),
-        ..Wishes::default()
+        ..SettingsPatch::default()
     };
     let before = world.client().database(&shop).await.unwrap();
-    let told = world.client().set(&shop, &wishes).await.unwrap();
+    let told = world.client().set(&shop, &settings).await.unwrap();
     assert_eq!(told.units_range.to_string(), "2..8");
     assert_eq!(told.storage_quota.map(|b| b.0), Some(20 << 30));
     assert_eq!(told.keep_awake.to_string(), "mon-fri 08:00-18:00");
     assert_eq!(told.idle_park, before.idle_park);
-    let nothing = Wishes {
+    let nothing = SettingsPatch {
         spend_limit: Some("none".parse().unwrap()),
-        ..Wishes::default()
+        ..SettingsPatch::default()
     };
     let told = world.client().set(&shop, &nothing).await.unwrap();
     assert_eq!((told.spend_limit, told.prewake), (None, false));
@@ -138,10 +138,10 @@ async fn what_its_owner_wishes_later_holds_from_then_on() {
 async fn what_is_asked_for_wins_over_the_defaults() {
     let world = World::start().await;
     let asked = CreateRequest {
-        wishes: Wishes {
+        settings: SettingsPatch {
             idle_park: Some("1h".parse().unwrap()),
             units: Some("2..4".parse().unwrap()),
-            ..Wishes::default()
+            ..SettingsPatch::default()
         },
         ..request("shop")
     };

@@ -10,9 +10,7 @@ use dormouse_api::model::Listening;
 use dormouse_api::server::About;
 use dormouse_api::{Client, Context, Server};
 use dormouse_control::servers::Server as At;
-use dormouse_control::{
-    Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec, Traffic,
-};
+use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
 use dormouse_types::{
     Account, Activity, Bytes, Carried, DatabaseName, Delay, InstanceId, PoolStatus, Pooling,
@@ -224,7 +222,7 @@ impl Servers for Answers {
 struct Quiet;
 
 #[async_trait]
-impl Traffic for Quiet {
+impl Doors for Quiet {
     fn add(&self, _: &DatabaseName) {}
     fn remove(&self, _: &DatabaseName) {}
     fn open(&self, _: &DatabaseName, _: Target) {}

@@ -5,7 +5,7 @@ use std::time::Instant;
 use dormouse_driver::Run;
 use dormouse_policy::lifecycle::Order;
 use dormouse_policy::{Act, Cause};
-use dormouse_types::{State, Veto};
+use dormouse_types::{State, Veto, VetoReason};
 use tracing::{error, warn};
 
 use super::{Actor, Done, Hitch};
@@ -68,7 +68,7 @@ impl Actor {
             return self.vetoed(from, vec![reason], began).await;
         }
         self.world.servers.forget(self.database.instance).await;
-        let release = self.world.traffic.release(&self.database.name);
+        let release = self.world.doors.release(&self.database.name);
         let limit = self.world.config.deadlines.capture;
         if tokio::time::timeout(limit, release).await.is_err() {
             warn!(database = %self.database.name, "connections are left to the server's own end");
@@ -97,7 +97,7 @@ impl Actor {
     async fn capture(&self) -> Result<Vec<Veto>, Hitch> {
         let limit = self.world.config.deadlines.capture;
         let capture = async {
-            let vetoes = self.world.traffic.capture(&self.database.name, limit).await;
+            let vetoes = self.world.doors.capture(&self.database.name, limit).await;
             Ok::<_, String>(vetoes)
         };
         // the traffic keeps the deadline itself, session by session: this is for when it does not
@@ -106,7 +106,7 @@ impl Actor {
 
     /// Which rows its server's process would take with it, unless somebody has said that they may go.
     fn would_lose(&self) -> Option<String> {
-        let may_go = self.database.current_order(self.gate) == Some(Order::ParkAndLose);
+        let may_go = self.database.current_order(self.door) == Some(Order::ParkAndLose);
         let view = self.database.view();
         let tables = &view.rare.as_ref().filter(|_| !may_go)?.memory_tables;
         (!tables.is_empty()).then(|| memory_tables(tables))
@@ -177,14 +177,17 @@ fn memory_tables(tables: &[String]) -> String {
 
 /// Vetoes as sentences, one per pin, with the sessions that have it.
 fn describe(vetoes: &[Veto]) -> Vec<String> {
-    let mut pins: Vec<(&str, Vec<u32>)> = Vec::new();
+    let mut reasons: Vec<(VetoReason, Vec<u32>)> = Vec::new();
     for veto in vetoes {
-        match pins.iter_mut().find(|(pin, _)| *pin == veto.pin) {
+        match reasons
+            .iter_mut()
+            .find(|(reason, _)| *reason == veto.reason)
+        {
             Some((_, sessions)) => sessions.push(veto.session),
-            None => pins.push((&veto.pin, vec![veto.session])),
+            None => reasons.push((veto.reason, vec![veto.session])),
         }
     }
-    let told = pins.into_iter().map(|(pin, sessions)| {
+    let told = reasons.into_iter().map(|(pin, sessions)| {
         let named: Vec<String> = sessions.iter().take(5).map(ToString::to_string).collect();
         let named = named.join(", ");
         match sessions.len() {
@@ -198,6 +201,8 @@ fn describe(vetoes: &[Veto]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use dormouse_types::Pin;
+
     use super::*;
 
     #[test]
@@ -216,12 +221,12 @@ mod tests {
 
     #[test]
     fn vetoes_are_told_by_pin_with_a_few_sessions_each() {
-        let veto = |session, pin: &str| Veto {
+        let veto = |session, pin| Veto {
             session,
-            pin: pin.to_owned(),
+            reason: VetoReason::Pinned(pin),
         };
-        let mut vetoes = vec![veto(7, "user_variable"), veto(1, "transaction")];
-        vetoes.extend((10..17).map(|s| veto(s, "transaction")));
+        let mut vetoes = vec![veto(7, Pin::UserVariable), veto(1, Pin::Transaction)];
+        vetoes.extend((10..17).map(|s| veto(s, Pin::Transaction)));
         assert_eq!(
             describe(&vetoes),
             [

@@ -2,12 +2,12 @@
 
 use dormouse_driver::Error as DriverError;
 use dormouse_policy::Act;
-use dormouse_policy::lifecycle::{Gate, Order};
+use dormouse_policy::lifecycle::{Door, Order};
 use dormouse_types::State;
 use tracing::error;
 
 use super::{Actor, Done};
-use crate::catalog::{Change, Sync};
+use crate::catalog::{Change, Durability};
 use crate::world::{now, within};
 use crate::{Error, EventKind};
 
@@ -19,15 +19,15 @@ impl Actor {
         if from != State::Dropping {
             self.show(State::Dropping, &act.reason);
             let changes = vec![self.state_change()];
-            if let Err(error) = self.world.catalog.write(Sync::Now, changes).await {
+            if let Err(error) = self.world.catalog.write(Durability::Now, changes).await {
                 self.show(from, "it could not be dropped");
                 self.database.answer(&[Order::Drop], Err(error));
                 return Done::Again;
             }
         }
         self.growing = None;
-        self.world.traffic.remove(&self.database.name);
-        self.gate = Gate::Shut;
+        self.world.doors.remove(&self.database.name);
+        self.door = Door::Shut;
         if let Err(error) = self.erase(from, &act, began).await {
             error!(database = %self.database.name, %error, hint = error.hint(), "cannot remove it yet");
             self.deny(State::Dropping);
@@ -77,7 +77,7 @@ impl Actor {
         self.world
             .catalog
             .write(
-                Sync::Soon,
+                Durability::Soon,
                 vec![
                     Change::Gone { name, instance },
                     Change::Ledger(Box::new(entry)),

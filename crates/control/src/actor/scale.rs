@@ -1,6 +1,6 @@
 //! The size of an awake database: it grows under load, and shrinks when it is not needed.
 //!
-//! To grow, the limits are raised first and the buffer pool follows behind the traffic. To shrink,
+//! To grow, the limits are raised first and the buffer pool follows behind the doors. To shrink,
 //! the buffer pool goes first; when the server has really let go of the memory the limits follow,
 //! and if it does not in time, all stays as it was. The catalog never says less than what the
 //! server may use, so a crash in between leaves nothing that is too small.
@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_driver::{Observed as Seen, Process, Run};
-use dormouse_engine::pool;
+use dormouse_engine::buffer_pool;
 use dormouse_policy::Cause;
 use dormouse_policy::autoscale::{self, Sample, Step, Why, Window};
-use dormouse_policy::lifecycle::{Denied, Gate};
+use dormouse_policy::lifecycle::{Denied, Door};
 use dormouse_policy::placement::Awake;
 use dormouse_types::{State, UnitRange, Units};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{Actor, PAUSE};
-use crate::catalog::{Entry, Sync};
+use crate::catalog::{Durability, Entry};
 use crate::world::{now, within};
 use crate::{EventKind, PoolHits, ServerError};
 
@@ -141,7 +141,7 @@ impl Actor {
     /// Makes an awake database larger or smaller if that is due. Says whether it did something.
     pub(super) async fn resize(&mut self) -> bool {
         let awake = self.database.state() == State::Active
-            && self.gate == Gate::Open
+            && self.door == Door::Open
             && self.run == Run::Running;
         if !awake {
             return false;
@@ -219,7 +219,7 @@ impl Actor {
         let intent = self
             .world
             .catalog
-            .write(Sync::Soon, vec![self.state_change()]);
+            .write(Durability::Soon, vec![self.state_change()]);
         let limit = self.world.config.deadlines.freeze;
         let done = match intent.await {
             Ok(()) => self.apply(Run::Running, limit).await,
@@ -299,7 +299,7 @@ impl Actor {
         let task = tokio::spawn(async move {
             let shrink = async {
                 let hits = servers.hits(&server).await?;
-                servers.shrink(&server, pool::awake(to)).await?;
+                servers.shrink(&server, buffer_pool::awake(to)).await?;
                 Ok::<_, ServerError>(hits)
             };
             let done = within(limit, shrink).await;

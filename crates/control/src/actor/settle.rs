@@ -10,7 +10,7 @@ use super::{Actor, Done};
 use crate::world::now;
 
 impl Actor {
-    /// Calls the state what the process makes it, and sets the traffic to match.
+    /// Calls the state what the process makes it, and sets the door to match.
     pub(super) async fn settle(&mut self, state: State, act: Act) -> Done {
         let began = now();
         let from = self.database.state();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_driver::Run;
-use dormouse_engine::pool;
+use dormouse_engine::buffer_pool;
 use dormouse_policy::lifecycle::Denied;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::{Actor, Done, Hitch};
 use crate::Snapshot;
-use crate::catalog::{Change, Noted, Sync};
+use crate::catalog::{Change, Durability, Noted};
 use crate::database::Rare;
 use crate::world::{now, within};
 
@@ -20,7 +20,7 @@ use crate::world::{now, within};
 const GLANCE: Duration = Duration::from_millis(5);
 
 impl Actor {
-    /// Shuts the traffic, notes what must be known, shrinks, freezes. Until the process is frozen
+    /// Shuts the doors, notes what must be known, shrinks, freezes. Until the process is frozen
     /// a statement that arrives ends all this at once.
     pub(super) async fn suspend(&mut self, act: Act) -> Done {
         let began = now();
@@ -70,7 +70,10 @@ impl Actor {
         }
         let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.shrink;
-        let shrink = within(limit, self.world.servers.shrink(&server, pool::suspended()));
+        let shrink = within(
+            limit,
+            self.world.servers.shrink(&server, buffer_pool::suspended()),
+        );
         match self.unless_wanted(shrink).await {
             Err(Hitch::Failed(reason)) => {
                 warn!(database = %self.database.name, reason, "frozen with a large buffer pool");
@@ -85,7 +88,7 @@ impl Actor {
         }
     }
 
-    /// With the traffic shut: asks the server for what must be known while it sleeps, and writes
+    /// With the door shut: asks the server for what must be known while it sleeps, and writes
     /// it down.
     pub(super) async fn take_notes(&mut self) -> Result<(), Hitch> {
         let server = self.world.server(self.database.instance);
@@ -119,7 +122,7 @@ impl Actor {
         };
         self.world
             .catalog
-            .write(Sync::Soon, vec![change])
+            .write(Durability::Soon, vec![change])
             .await
             .map_err(|e| Hitch::Failed(e.to_string()))?;
         let noted = Arc::new(self.world.catalog.condense(noted));
@@ -127,7 +130,7 @@ impl Actor {
         Ok(())
     }
 
-    /// With the traffic shut: asks the server for the MEMORY tables that have rows, unless it would work
+    /// With the door shut: asks the server for the MEMORY tables that have rows, unless it would work
     /// longer than this on it. They stay as they are until it wakes.
     pub(super) async fn note_memory_tables(&mut self, patience: Duration) -> Result<(), Hitch> {
         self.database.change(|v| v.tables_known = false);

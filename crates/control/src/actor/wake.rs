@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_driver::Run;
-use dormouse_policy::lifecycle::{Gate, Order};
+use dormouse_policy::lifecycle::{Door, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::State;
@@ -19,12 +19,12 @@ use crate::world::{World, now, within};
 use crate::{Error, EventKind};
 
 impl Actor {
-    /// Starts the server and opens the traffic. Those who hold statements wait through a few
+    /// Starts the server and opens the doors. Those who hold statements wait through a few
     /// failures; whether to go on is decided anew after each.
     pub(super) async fn start(&mut self, mut act: Act) -> Done {
         let began = now();
         let from = self.database.state();
-        if self.gate != Gate::Shut {
+        if self.door != Door::Shut {
             self.shut_by_force();
         }
         let before = self.database.view().units;
@@ -125,7 +125,7 @@ impl Actor {
             .unwrap_or_else(|reason| vec![reason])
     }
 
-    /// Lets the frozen server run and opens the traffic. The intent is being written meanwhile:
+    /// Lets the frozen server run and opens the doors. The intent is being written meanwhile:
     /// nothing here needs undoing, and a statement waits.
     pub(super) async fn thaw(&mut self, act: Act) -> Done {
         let began = now();
@@ -168,7 +168,7 @@ impl Actor {
     pub(super) fn reconsider(&mut self) {
         let asleep = self.database.rung() == Rung::Asleep;
         self.pardoned = asleep
-            && (self.pardoned || self.database.current_order(self.gate) == Some(Order::Wake));
+            && (self.pardoned || self.database.current_order(self.door) == Some(Order::Wake));
     }
 
     /// Whether it may not be used now.

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_engine::pool;
+use dormouse_engine::buffer_pool;
 use dormouse_policy::Cause;
 use dormouse_types::Bytes;
 use tracing::info;
 
 use super::{Actor, Growing, Hitch};
-use crate::catalog::{Change, Entry, Sync};
+use crate::catalog::{Change, Durability, Entry};
 use crate::database::Database;
 use crate::servers::Server;
 use crate::world::{World, now, within};
@@ -51,7 +51,7 @@ impl Asked {
 }
 
 impl Actor {
-    /// Grows the buffer pool and reads the hot pages back, behind the traffic: growing holds the
+    /// Grows the buffer pool and reads the hot pages back, behind the doors: growing holds the
     /// pool's latches for milliseconds, which the first statements should not wait for.
     pub(super) fn grow(&mut self) {
         self.asked.ratio_ppm = None;
@@ -59,7 +59,7 @@ impl Actor {
             world: Arc::clone(&self.world),
             database: Arc::clone(&self.database),
             server: self.world.server(self.database.instance),
-            pool: pool::awake(self.database.view().units),
+            pool: buffer_pool::awake(self.database.view().units),
             since: self.asked.since,
         };
         self.growing = Some(Growing(tokio::spawn(async move {
@@ -71,7 +71,7 @@ impl Actor {
         })));
     }
 
-    /// With the traffic shut: what the pool was asked since the database woke.
+    /// With the door shut: what the pool was asked since the database woke.
     pub(super) async fn note_hits(&mut self) -> Result<(), Hitch> {
         let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.ask;
@@ -87,7 +87,7 @@ impl Actor {
     }
 }
 
-/// What goes on behind the traffic.
+/// What goes on behind the doors.
 struct Warming {
     world: Arc<World>,
     database: Arc<Database>,
@@ -131,7 +131,7 @@ impl Warming {
             },
         };
         let change = vec![Change::Ledger(Box::new(entry))];
-        if let Err(error) = self.world.catalog.write(Sync::Soon, change).await {
+        if let Err(error) = self.world.catalog.write(Durability::Soon, change).await {
             info!(database = %self.database.name, %error, "not in the ledger: its hot pages are back");
         }
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tracing::error;
 
 use super::{Actor, millis};
-use crate::catalog::{Change, Entry, Sync};
+use crate::catalog::{Change, Durability, Entry};
 use crate::world::now;
 use crate::{Error, EventKind, Figures};
 
@@ -48,7 +48,7 @@ impl Actor {
         self.show(state, reason);
         self.world
             .catalog
-            .write(Sync::Soon, vec![self.state_change()])
+            .write(Durability::Soon, vec![self.state_change()])
             .await
     }
 
@@ -90,7 +90,7 @@ impl Actor {
             Change::Ledger(Box::new(entry)),
             Change::Meter(self.database.shared_meter()),
         ];
-        let written = self.world.catalog.write(Sync::Soon, changes).await;
+        let written = self.world.catalog.write(Durability::Soon, changes).await;
         self.complain(written);
     }
 
@@ -103,7 +103,11 @@ impl Actor {
             Change::Meter(self.database.shared_meter()),
         ];
         let fresh = self.database.view().notes() == Notes::Fresh;
-        let sync = if fresh { Sync::Now } else { Sync::Soon };
+        let sync = if fresh {
+            Durability::Now
+        } else {
+            Durability::Soon
+        };
         let catalog = self.world.catalog.clone();
         self.staling = Some(tokio::spawn(
             async move { catalog.write(sync, changes).await },

@@ -74,7 +74,7 @@ async fn it_reads_what_it_wrote() {
     let id = catalog.new_instance("10.11".to_owned()).await.unwrap();
     let mut shop = row("shop", id);
     catalog
-        .write(Sync::Now, vec![Change::Claim(Box::new(shop.clone()))])
+        .write(Durability::Now, vec![Change::Claim(Box::new(shop.clone()))])
         .await
         .unwrap();
     shop.noted.schemas = Some(vec!["shop".to_owned()]);
@@ -96,13 +96,13 @@ async fn it_reads_what_it_wrote() {
             reason: shop.reason.clone(),
         },
     ];
-    catalog.write(Sync::Soon, changes).await.unwrap();
+    catalog.write(Durability::Soon, changes).await.unwrap();
     drop(catalog);
     let (catalog, contents) = open(dir.path());
     assert_eq!(contents.databases, std::slice::from_ref(&shop));
     assert_eq!(contents.instances[0].phase, Phase::Claimed);
     catalog
-        .write(Sync::Soon, vec![Change::Stale(shop.name.clone())])
+        .write(Durability::Soon, vec![Change::Stale(shop.name.clone())])
         .await
         .unwrap();
     let gone = vec![Change::Gone {
@@ -112,7 +112,7 @@ async fn it_reads_what_it_wrote() {
     drop(catalog);
     let (catalog, contents) = open(dir.path());
     assert!(!contents.databases[0].noted.fresh);
-    catalog.write(Sync::Now, gone).await.unwrap();
+    catalog.write(Durability::Now, gone).await.unwrap();
     drop(catalog);
     let (_, contents) = open(dir.path());
     assert_eq!(
@@ -132,7 +132,7 @@ async fn instance_ids_are_never_used_again() {
         let id = catalog.new_instance(String::new()).await.unwrap();
         assert_eq!(id, InstanceId(expected));
         catalog
-            .write(Sync::Soon, vec![Change::InstanceGone(id)])
+            .write(Durability::Soon, vec![Change::InstanceGone(id)])
             .await
             .unwrap();
     }
@@ -148,7 +148,7 @@ async fn all_changes_of_one_write_are_kept_or_none() {
         entry("a", "first"),
         Change::Claim(Box::new(row("a", id))),
     ];
-    catalog.write(Sync::Soon, twice).await.unwrap_err();
+    catalog.write(Durability::Soon, twice).await.unwrap_err();
     assert_eq!(
         reasons(
             &catalog,
@@ -172,7 +172,7 @@ async fn the_ledger_is_read_from_either_end() {
     for n in 0..6 {
         let of = if n % 2 == 0 { "a" } else { "b" };
         catalog
-            .write(Sync::Soon, vec![entry(of, &n.to_string())])
+            .write(Durability::Soon, vec![entry(of, &n.to_string())])
             .await
             .unwrap();
     }
@@ -215,7 +215,7 @@ async fn the_ledger_stays_within_its_bounds() {
         let many = (0..1000)
             .map(|n| entry("a", &(batch * 1000 + n).to_string()))
             .collect();
-        catalog.write(Sync::Soon, many).await.unwrap();
+        catalog.write(Durability::Soon, many).await.unwrap();
     }
     let all = EventFilter {
         limit: usize::MAX,

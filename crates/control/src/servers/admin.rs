@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_engine::{Admin, AdminError, Secret, Version, pool};
+use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool};
 use dormouse_types::{Account, Bytes, InstanceId, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
@@ -18,7 +18,7 @@ use super::{PoolHits, Server, ServerError, Servers, Snapshot};
 /// own; this ends what nobody waits for.
 const RESIZE: Duration = Duration::from_secs(60);
 
-/// How long hot pages may take to come back: at [`pool::HYDRATION`], 220 GiB.
+/// How long hot pages may take to come back: at [`buffer_pool::HYDRATION`], 220 GiB.
 const HYDRATE: Duration = Duration::from_secs(3600);
 
 /// Running servers, asked over dormouse's own account in each. One connection per awake server is
@@ -44,7 +44,7 @@ impl AdminServers {
     }
 
     async fn connect(&self, server: &Server) -> Result<Admin, AdminError> {
-        Admin::connect(&server.socket, &self.secret, server.instance).await
+        Admin::connect(&server.endpoint, &self.secret, server.instance).await
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Kept>>> {
@@ -180,11 +180,11 @@ impl Servers for AdminServers {
     async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
         admin.note_hot_pages().await?;
-        if to <= pool::suspended() {
+        if to <= buffer_pool::suspended() {
             admin.leave_hot_pages().await?;
         }
         admin.resize_buffer_pool(to, RESIZE).await?;
-        if to <= pool::suspended() {
+        if to <= buffer_pool::suspended() {
             // the last word of a load that was abandoned may have come in between
             admin.leave_hot_pages().await?;
         }

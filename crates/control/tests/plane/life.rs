@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use dormouse_control::{ErrorKind, EventKind, PlaneConfig};
 use dormouse_driver::Run as Process;
-use dormouse_types::{Bytes, State};
+use dormouse_types::{Bytes, Pin, State};
 
+use crate::doors::Door;
 use crate::run::{MS, PATIENCE, S, name, spec, with, with_config};
-use crate::traffic::Gate;
 
 #[test]
 fn idle_it_is_suspended_then_parked_and_a_statement_wakes_it() {
@@ -102,7 +102,7 @@ fn statements_keep_it_awake_and_connections_do_not() {
             run.ledger(&shop)
         );
         run.lanes
-            .veto(&shop, &[(1, "transaction"), (2, "temporary_table")]);
+            .veto(&shop, &[(1, Pin::Transaction), (2, Pin::TemporaryTable)]);
         run.until(&shop, State::Suspended).await;
         assert_eq!(run.status(&shop).sessions, 2);
         tokio::time::sleep(100_000 * S).await;
@@ -211,9 +211,9 @@ fn a_veto_keeps_it_suspended_and_is_asked_again_ever_later() {
         run.lanes.veto(
             &shop,
             &[
-                (7, "temporary_table"),
-                (9, "temporary_table"),
-                (9, "user_lock"),
+                (7, Pin::TemporaryTable),
+                (9, Pin::TemporaryTable),
+                (9, Pin::UserLock),
             ],
         );
         tokio::time::sleep(600 * S).await;
@@ -243,10 +243,10 @@ fn it_parks_straight_from_active_when_it_never_suspends() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("never", "30s")).await.unwrap();
-        run.lanes.veto(&shop, &[(3, "transaction")]);
+        run.lanes.veto(&shop, &[(3, Pin::Transaction)]);
         tokio::time::sleep(31 * S).await;
         assert_eq!(run.state(&shop), State::Active);
-        assert!(matches!(run.lanes.gate(&shop), Some(Gate::Open(_))));
+        assert!(matches!(run.lanes.door(&shop), Some(Door::Open(_))));
         run.lanes.veto(&shop, &[]);
         run.until(&shop, State::Parked).await;
         assert_eq!(
@@ -367,7 +367,7 @@ fn a_dropped_database_leaves_nothing_behind() {
             run.plane.drop_database(&shop).await.unwrap();
             assert!(!run.plane.exists(&shop));
             assert!(run.machine.lock().instances.is_empty());
-            assert_eq!(run.lanes.gate(&shop), None);
+            assert_eq!(run.lanes.door(&shop), None);
             assert_eq!(
                 run.plane.show(&shop).unwrap_err().kind(),
                 ErrorKind::NotFound

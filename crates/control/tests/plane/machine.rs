@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run, Strain};
-use dormouse_engine::pool;
+use dormouse_engine::buffer_pool;
 use dormouse_types::{Account, Bytes, Events, InstanceId, Transport, Units, Verifier};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -305,7 +305,7 @@ impl Inner {
             return;
         };
         if desired.run == Run::Running {
-            if pool::awake(desired.units) < instance.pool {
+            if buffer_pool::awake(desired.units) < instance.pool {
                 let pool = instance.pool;
                 self.violations
                     .push(format!("{id} has a pool of {pool} in {:?}", desired.units));
@@ -554,7 +554,7 @@ impl Servers for Machine {
     async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let done = self.asked("grow", server, |i| {
             i.pool = to;
-            pool::awake(i.units) < to
+            buffer_pool::awake(i.units) < to
         });
         if done.await? {
             let id = server.instance;

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "modules of one test share what is in them")]
 
 mod crash;
+mod doors;
 mod hours;
 mod life;
 mod machine;
@@ -12,6 +13,5 @@ mod scale;
 mod simulated;
 mod startup;
 mod storage;
-mod traffic;
 mod trouble;
 mod usage;

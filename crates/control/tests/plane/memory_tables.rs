@@ -1,7 +1,7 @@
 //! Rows that end with the server's process keep a database from being parked.
 
 use dormouse_control::ErrorKind;
-use dormouse_types::{DatabaseName, State};
+use dormouse_types::{DatabaseName, Pin, State};
 
 use crate::machine::Machine;
 use crate::run::{Run, S, name, spec, virtually, with};
@@ -92,7 +92,7 @@ fn rows_in_memory_tables_refuse_an_ordered_park_unless_they_may_be_lost() {
             assert_eq!(run.ledger(&shop).last(), Some(&line));
         }
         // a session's state is protected all the same
-        run.lanes.veto(&shop, &[(7, "transaction")]);
+        run.lanes.veto(&shop, &[(7, Pin::Transaction)]);
         let refused = run.plane.park_and_lose(&shop).await.unwrap_err();
         assert!(refused.to_string().ends_with("transaction (session 7)"));
         run.lanes.veto(&shop, &[]);

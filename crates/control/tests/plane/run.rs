@@ -7,8 +7,8 @@ use std::time::Duration;
 use dormouse_control::{Error, Event, EventFilter, Plane, PlaneConfig, Spec, Status};
 use dormouse_types::{DatabaseName, State};
 
+use crate::doors::Lanes;
 use crate::machine::Machine;
-use crate::traffic::Lanes;
 
 pub const S: Duration = Duration::from_secs(1);
 pub const MS: Duration = Duration::from_millis(1);

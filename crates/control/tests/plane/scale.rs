@@ -1,6 +1,6 @@
 //! Databases that grow and shrink.
 
-use dormouse_control::{Capacity, Cause, EventKind, PlaneConfig, Spec, Wishes};
+use dormouse_control::{Capacity, Cause, EventKind, PlaneConfig, SettingsPatch, Spec};
 use dormouse_types::{Bytes, DatabaseName, Units};
 
 use crate::run::{MS, Run, S, name, spec, with, with_config};
@@ -61,10 +61,10 @@ impl Run {
 }
 
 /// The wish for sizes like these.
-fn of_units(range: &str) -> Wishes {
-    Wishes {
+fn of_units(range: &str) -> SettingsPatch {
+    SettingsPatch {
         units: Some(range.parse().unwrap()),
-        ..Wishes::default()
+        ..SettingsPatch::default()
     }
 }
 
@@ -177,11 +177,11 @@ fn a_new_range_is_tried_though_the_old_one_could_not_be_had() {
         tokio::time::sleep(1000 * S).await;
         run.machine
             .set(|m| m.instances.get_mut(&instance).unwrap().clings = false);
-        let wishes = Wishes {
+        let settings = SettingsPatch {
             units: Some("1..1".parse().unwrap()),
-            ..Wishes::default()
+            ..SettingsPatch::default()
         };
-        run.plane.set(&shop, wishes).await.unwrap();
+        run.plane.set(&shop, settings).await.unwrap();
         let took = run.until_units(&shop, 1).await;
         assert!(took < 2 * S, "{took:?}");
     });

@@ -157,7 +157,7 @@ impl Ledger {
 
 fn simulated(trace: Trace) -> Figures {
     let simulation = Simulation::new(Fleet::Recorded(trace), usual_prices(), Instant::now());
-    let asked = dormouse_policy::Wishes::default();
+    let asked = dormouse_policy::SettingsPatch::default();
     let tally = simulation.live(0, asked);
     Report::new(&simulation, asked, &tally, &[]).figures
 }

@@ -1,7 +1,7 @@
 //! What databases use is counted, and held against their limits.
 
 use dormouse_control::{By, Calendar, PlaneConfig, Prices, Spec, UsageQuery, UsageReport};
-use dormouse_types::{DatabaseName, Money, State, Usage};
+use dormouse_types::{DatabaseName, Money, Pin, State, Usage};
 
 use crate::machine::{FREEZE_CPU, Machine, START_CPU, STOP_CPU};
 use crate::run::{MS, Run, S, config, name, spec, virtually, with, with_config};
@@ -220,11 +220,11 @@ fn a_limit_that_is_raised_or_lifted_holds_soon() {
         let last = |run: &Run| run.ledger(&shop).pop().unwrap();
         tokio::time::sleep(10 * S).await;
         assert!(last(&run).contains("slowed to 1 unit"), "{}", last(&run));
-        let wishes = dormouse_control::Wishes {
+        let settings = dormouse_control::SettingsPatch {
             spend_limit: Some("none".parse().unwrap()),
-            ..dormouse_control::Wishes::default()
+            ..dormouse_control::SettingsPatch::default()
         };
-        run.plane.set(&shop, wishes).await.unwrap();
+        run.plane.set(&shop, settings).await.unwrap();
         tokio::time::sleep(10 * S).await;
         assert!(
             last(&run).ends_with("it has no limit any more"),
@@ -234,11 +234,11 @@ fn a_limit_that_is_raised_or_lifted_holds_soon() {
         // and for one that sleeps, of which nothing is counted meanwhile
         run.plane.park(&shop).await.unwrap();
         tokio::time::sleep(70 * S).await;
-        let wishes = dormouse_control::Wishes {
+        let settings = dormouse_control::SettingsPatch {
             spend_limit: Some("0.000001".parse().unwrap()),
-            ..dormouse_control::Wishes::default()
+            ..dormouse_control::SettingsPatch::default()
         };
-        run.plane.set(&shop, wishes).await.unwrap();
+        run.plane.set(&shop, settings).await.unwrap();
         tokio::time::sleep(S).await;
         assert!(last(&run).contains("slowed to 1 unit"), "{}", last(&run));
     });
@@ -286,7 +286,7 @@ fn an_order_to_wake_opens_what_a_veto_keeps_from_its_sleep() {
     with_config(asleep_at_limit, async |run| {
         let shop = name("shop");
         run.plane.create(&shop, limited_to("1")).await.unwrap();
-        run.lanes.veto(&shop, &[(7, "user_variable")]);
+        run.lanes.veto(&shop, &[(7, Pin::UserVariable)]);
         tokio::time::sleep(3600 * S).await;
         assert_eq!(run.state(&shop), State::Active);
         assert!(run.query(&shop).await.is_err());
@@ -308,7 +308,7 @@ fn what_may_not_be_used_is_not_opened_by_a_veto_nor_by_a_new_start() {
     virtually(&machine, async {
         let run = Run::start_with(&machine, config).await.unwrap();
         run.plane.create(&shop, limited_to("1")).await.unwrap();
-        run.lanes.veto(&shop, &[(7, "user_variable")]);
+        run.lanes.veto(&shop, &[(7, Pin::UserVariable)]);
         run.lanes.capture_takes(2 * S);
         tokio::time::sleep(1800 * S).await;
         for _ in 0..3600 {
@@ -332,11 +332,11 @@ fn a_limit_that_is_lifted_opens_at_once() {
         run.plane.create(&shop, limited_to("1")).await.unwrap();
         run.until(&shop, State::Parked).await;
         run.query(&shop).await.unwrap_err();
-        let wishes = dormouse_control::Wishes {
+        let settings = dormouse_control::SettingsPatch {
             spend_limit: Some("none".parse().unwrap()),
-            ..dormouse_control::Wishes::default()
+            ..dormouse_control::SettingsPatch::default()
         };
-        run.plane.set(&shop, wishes).await.unwrap();
+        run.plane.set(&shop, settings).await.unwrap();
         tokio::time::sleep(S).await;
         run.query(&shop).await.unwrap();
     });

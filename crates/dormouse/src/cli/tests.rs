@@ -45,12 +45,12 @@ fn create_reads_delays_and_units() {
     };
     assert_eq!(args.name.as_str(), "shop");
     assert_eq!(
-        args.wishes.idle_suspend.map(|d| d.to_string()).as_deref(),
+        args.settings.idle_suspend.map(|d| d.to_string()).as_deref(),
         Some("1m")
     );
-    assert_eq!(args.wishes.idle_park, Some(Delay::Never));
+    assert_eq!(args.settings.idle_park, Some(Delay::Never));
     assert_eq!(
-        args.wishes.units.map(|u| u.to_string()).as_deref(),
+        args.settings.units.map(|u| u.to_string()).as_deref(),
         Some("1..4")
     );
     assert!(!args.no_save);

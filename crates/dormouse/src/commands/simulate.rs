@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use dormouse_api::ErrorBody;
-use dormouse_api::model::Wishes;
+use dormouse_api::model::SettingsPatch;
 use dormouse_policy::spend::Prices;
 use dormouse_sim::model::usual_prices;
 use dormouse_sim::{Fleet, Report, Simulation, Tally, Trace};
@@ -27,13 +27,13 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Outcome {
         None => usual_prices(),
     };
     let simulation = Simulation::new(fleet(args)?, prices, began);
-    let wishes = Wishes {
+    let settings = SettingsPatch {
         idle_suspend: args.idle_suspend,
         idle_park: args.idle_park,
         units: args.units,
-        ..Wishes::default()
+        ..SettingsPatch::default()
     };
-    let report = simulate(&simulation, wishes);
+    let report = simulate(&simulation, settings);
     output.result(&report, |_| report.to_string())?;
     output.remark(&format!(
         "simulated in {:.1} s",
@@ -100,10 +100,10 @@ fn read(path: &Path) -> Outcome<Trace> {
 
 /// The fleet as asked, and other policies on a sample of it. Machines are handed to threads one by
 /// one; sums do not tell who had which.
-fn simulate(simulation: &Simulation, wishes: Wishes) -> Report {
+fn simulate(simulation: &Simulation, settings: SettingsPatch) -> Report {
     let sample = simulation.sample();
-    let mut policies = vec![wishes];
-    policies.extend(dormouse_sim::alternatives(wishes));
+    let mut policies = vec![settings];
+    policies.extend(dormouse_sim::alternatives(settings));
     let whole = (0..simulation.hosts()).map(|host| (None, host));
     let sampled = (0..policies.len()).flat_map(|n| sample.iter().map(move |host| (Some(n), *host)));
     let jobs: Vec<(Option<usize>, u64)> = whole.chain(sampled).collect();
@@ -111,7 +111,7 @@ fn simulate(simulation: &Simulation, wishes: Wishes) -> Report {
     let work = || {
         let mut tallies = vec![Tally::default(); policies.len() + 1];
         while let Some((policy, host)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let asked = policy.map_or(wishes, |n| policies[n]);
+            let asked = policy.map_or(settings, |n| policies[n]);
             let tally = simulation.live(*host, asked);
             tallies[policy.map_or(0, |n| n + 1)].merge(&tally);
         }
@@ -134,5 +134,5 @@ fn simulate(simulation: &Simulation, wishes: Wishes) -> Report {
     let mut tallies = tallies.into_iter();
     let whole = tallies.next().unwrap_or_default();
     let others: Vec<_> = policies.into_iter().zip(tallies).collect();
-    Report::new(simulation, wishes, &whole, &others)
+    Report::new(simulation, settings, &whole, &others)
 }

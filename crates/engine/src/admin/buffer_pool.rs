@@ -13,7 +13,7 @@ use dormouse_types::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::{Admin, AdminError, PATIENCE, in_time};
-use crate::pool::{self, PoolHits};
+use crate::buffer_pool::{self, PoolHits};
 
 /// How often a server is asked whether it is done with something short.
 const LOOK: Duration = Duration::from_millis(3);
@@ -108,7 +108,7 @@ impl Admin {
 
     /// Reads the pages of the hot list back and waits until they are there. It reads in bursts and
     /// leaves the disk to others at least as long as each one took, and longer where it would exceed
-    /// [`pool::HYDRATION`]. If it is abandoned a burst may go on, and the old list is kept until
+    /// [`buffer_pool::HYDRATION`]. If it is abandoned a burst may go on, and the old list is kept until
     /// another load is complete.
     ///
     /// The server's own limit, `innodb_io_capacity`, does not hold a load back: what it takes for
@@ -124,7 +124,7 @@ impl Admin {
             let size = self
                 .number("SELECT @@GLOBAL.innodb_buffer_pool_size")
                 .await?;
-            let burst = pool::burst(Bytes(size));
+            let burst = buffer_pool::burst(Bytes(size));
             let mut read = 0;
             // once as much was read as fits, more would push out what was
             while read < size {
@@ -133,7 +133,7 @@ impl Admin {
                     Some(some) => read += some.0,
                     None => break,
                 }
-                sleep(pool::pause(burst, start.elapsed())).await;
+                sleep(buffer_pool::pause(burst, start.elapsed())).await;
             }
             let sql = "SET GLOBAL innodb_buffer_pool_dump_at_shutdown = ON";
             self.run(doing, sql, PATIENCE).await.map(drop)
@@ -181,7 +181,7 @@ impl Admin {
     /// What the pool has read from files since the server started.
     async fn bytes_read(&mut self) -> Result<u64, AdminError> {
         let pages = self.status("Innodb_pages_read").await?;
-        Ok(pages.parse().unwrap_or(0) * pool::PAGE.0)
+        Ok(pages.parse().unwrap_or(0) * buffer_pool::PAGE.0)
     }
 
     /// How many pages were asked of the pool and how many of them were read from files, since the

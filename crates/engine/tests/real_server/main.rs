@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dormouse_engine::{Admin, AdminError, Installation, Layout, Search, Secret, Template, Version};
-use dormouse_types::{Account, Bytes, Verifier};
+use dormouse_types::{Account, Bytes, Endpoint, Verifier};
 use dormouse_wire::{Greeting, PacketBuffer, native};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
@@ -135,7 +135,7 @@ async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
 async fn another_installations_secret_is_refused() {
     let server = Server::start().await;
     let other = Secret::new([9; 32]);
-    let refused = Admin::connect(&server.layout.socket(), &other, ID).await;
+    let refused = Admin::connect(&Endpoint::Unix(server.layout.socket()), &other, ID).await;
     assert!(
         matches!(refused, Err(AdminError::Refused(_))),
         "{refused:?}"
@@ -376,7 +376,7 @@ async fn a_failure_of_one_statement_keeps_the_connection_and_a_death_ends_it() {
     server.end("-KILL");
     assert!(matches!(admin.ping().await, Err(AdminError::Gone(_))));
     assert!(matches!(admin.ping().await, Err(AdminError::Spent)));
-    let gone = Admin::connect(&server.layout.socket(), &server.secret, ID).await;
+    let gone = Admin::connect(&Endpoint::Unix(server.layout.socket()), &server.secret, ID).await;
     assert!(matches!(gone, Err(AdminError::Gone(_))), "{gone:?}");
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_engine::{Admin, Installation, Layout, Search, Secret, Template, config, tls};
-use dormouse_types::{InstanceId, Units};
+use dormouse_types::{Endpoint, InstanceId, Units};
 use tokio::net::UnixStream;
 
 pub(crate) const ID: InstanceId = InstanceId(7);
@@ -67,7 +67,7 @@ impl Server {
     }
 
     pub(crate) async fn admin(&self) -> Admin {
-        Admin::connect(&self.layout.socket(), &self.secret, ID)
+        Admin::connect(&Endpoint::Unix(self.layout.socket()), &self.secret, ID)
             .await
             .unwrap()
     }

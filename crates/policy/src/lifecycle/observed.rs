@@ -19,7 +19,7 @@ pub enum Server {
 
 /// What becomes of a statement that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Gate {
+pub enum Door {
     /// It goes to the server.
     Open,
     /// It is held, and asks for a wake.
@@ -104,7 +104,7 @@ pub struct Observed {
     /// What its server's process is.
     pub server: Server,
     /// What becomes of its statements.
-    pub gate: Gate,
+    pub door: Door,
     /// Its load.
     pub load: Load,
     /// When its traffic was last opened, if this is known.

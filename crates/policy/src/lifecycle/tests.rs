@@ -23,7 +23,7 @@ fn active(at: Instant) -> Observed {
         state: State::Active,
         since: at,
         server: Server::Running,
-        gate: Gate::Open,
+        door: Door::Open,
         load: Load {
             last_statement: Some(at),
             ..Load::default()
@@ -43,7 +43,7 @@ fn suspended(at: Instant) -> Observed {
     Observed {
         state: State::Suspended,
         server: Server::Frozen,
-        gate: Gate::Shut,
+        door: Door::Shut,
         notes: Notes::Fresh,
         ..active(at)
     }
@@ -61,7 +61,7 @@ fn failed(at: Instant) -> Observed {
     let failures = (0..4).fold(Failures::default(), |f, _| f.start_failed(at));
     Observed {
         state: State::Failed,
-        gate: Gate::Refusing,
+        door: Door::Refusing,
         failures,
         ..parked(at)
     }
@@ -71,7 +71,7 @@ fn failed(at: Instant) -> Observed {
 fn one_that_failed_is_tried_again_when_the_clock_wants_it() {
     let at = start();
     let mut seen = failed(at);
-    seen.gate = Gate::Shut;
+    seen.door = Door::Shut;
     let spec = spec("10s", "5m");
     assert_eq!(decide(&spec, &seen, at), Plan::rest(None));
     seen.agenda.wake_at = Some(at + 60 * S);
@@ -170,9 +170,9 @@ fn the_clock_wakes_and_keeps_awake() {
 fn past_its_limit_a_database_refuses_then_sleeps_and_an_order_wakes_it_all_the_same() {
     let t = start();
     let spec = spec("10s", "5m");
-    let barred = |gate, seen: Observed| Observed {
+    let barred = |door, seen: Observed| Observed {
         barred: true,
-        gate,
+        door,
         ..seen
     };
     let running = Observed {
@@ -185,34 +185,34 @@ fn past_its_limit_a_database_refuses_then_sleeps_and_an_order_wakes_it_all_the_s
     let limit = "its spend limit of this month is used up";
     let cases = [
         (
-            barred(Gate::Open, active(t)),
+            barred(Door::Open, active(t)),
             format!("bar, limit: {limit}"),
         ),
         (
-            barred(Gate::Refusing, running),
+            barred(Door::Refusing, running),
             "look again in 100ms".to_owned(),
         ),
         (
-            barred(Gate::Refusing, active(t)),
+            barred(Door::Refusing, active(t)),
             format!("park, limit: {limit}"),
         ),
         (
-            barred(Gate::Shut, suspended(t)),
+            barred(Door::Shut, suspended(t)),
             format!("park, limit: {limit}"),
         ),
-        (barred(Gate::Shut, parked(t)), "rest".to_owned()),
+        (barred(Door::Shut, parked(t)), "rest".to_owned()),
         (
-            barred(Gate::Shut, holding(parked(t))),
+            barred(Door::Shut, holding(parked(t))),
             format!("bar, limit: {limit}"),
         ),
-        (barred(Gate::Refusing, parked(t)), "rest".to_owned()),
+        (barred(Door::Refusing, parked(t)), "rest".to_owned()),
         (
-            ordering(Order::Wake, barred(Gate::Refusing, parked(t))),
+            ordering(Order::Wake, barred(Door::Refusing, parked(t))),
             "start, operator: ordered".to_owned(),
         ),
         (
             Observed {
-                gate: Gate::Refusing,
+                door: Door::Refusing,
                 ..parked(t)
             },
             "rearm, limit: it may be used again".to_owned(),
@@ -489,7 +489,7 @@ fn a_dead_server_is_replaced_at_once_then_with_pauses_and_never_given_up() {
     let t = start();
     let dead = |deaths| Observed {
         server: Server::Stopped,
-        gate: Gate::Shut,
+        door: Door::Shut,
         failures: (0..deaths).fold(Failures::default(), |f, _| f.died(t)),
         ..active(t)
     };
@@ -535,7 +535,7 @@ fn a_start_that_fails_is_retried_then_given_up_then_left_to_the_next_demand() {
         })
     };
     let rearmed = Observed {
-        gate: Gate::Shut,
+        door: Door::Shut,
         ..failed(t)
     };
     let noted = |notes, seen| Observed { notes, ..seen };

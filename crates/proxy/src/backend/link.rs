@@ -7,10 +7,10 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use dormouse_types::Endpoint;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
@@ -24,7 +24,10 @@ pub(crate) struct Link {
 
 impl Link {
     /// Connects.
-    pub(crate) async fn connect(path: &Path) -> io::Result<Self> {
+    pub(crate) async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        let Endpoint::Unix(path) = endpoint else {
+            return Err(io::Error::from(io::ErrorKind::Unsupported));
+        };
         let stream = tokio::net::UnixStream::connect(path).await?;
         Self::new(stream.into_std()?)
     }

@@ -31,7 +31,7 @@ impl Connection {
         identity: &Identity,
         credential: [u8; 20],
     ) -> Result<Self, BackendError> {
-        let mut link = within(PATIENCE, Link::connect(&target.socket)).await?;
+        let mut link = within(PATIENCE, Link::connect(&target.endpoint)).await?;
         if let Some(header) = proxy_header(&identity.peer) {
             write_all(&mut link, &header, PATIENCE).await?;
         }

@@ -4,7 +4,7 @@ fn target(generation: u64) -> Target {
     Target {
         instance: dormouse_types::InstanceId(1),
         generation,
-        socket: "/s".into(),
+        endpoint: dormouse_types::Endpoint::unix("/s"),
         pooling: dormouse_types::Pooling::Statement,
     }
 }

@@ -44,10 +44,9 @@ impl Counters {
         *self.by_pin().entry(pin).or_default() += 1;
     }
 
-    /// The same, by the pins' names.
-    pub(super) fn pins(&self) -> BTreeMap<String, u64> {
-        let named = |(pin, count): (&Pin, &u64)| (pin.to_string(), *count);
-        self.by_pin().iter().map(named).collect()
+    /// How often each pin has kept a lease.
+    pub(super) fn pins(&self) -> BTreeMap<Pin, u64> {
+        self.by_pin().clone()
     }
 
     fn by_pin(&self) -> MutexGuard<'_, BTreeMap<Pin, u64>> {

@@ -1,7 +1,6 @@
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
-use dormouse_types::InstanceId;
+use dormouse_types::{Endpoint, InstanceId};
 use dormouse_wire::caps::Capabilities;
 
 use super::*;
@@ -21,7 +20,7 @@ fn target(generation: u64) -> Arc<Target> {
     Arc::new(Target {
         instance: InstanceId(1),
         generation,
-        socket: PathBuf::new(),
+        endpoint: Endpoint::unix(""),
         pooling: Pooling::Statement,
     })
 }

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use dormouse_session::{Knowledge, Show};
-use dormouse_types::SessionStatus;
+use dormouse_types::{SessionStatus, pin};
 use dormouse_wire::rows::{self, Column, Value};
 
 use super::{Attendant, Over};
@@ -155,7 +155,7 @@ impl Attendant {
                 text(session.user),
                 text(session.host),
                 text(session.doing.as_str()),
-                text(session.pins.join(",")),
+                text(pin::list(&session.pins)),
                 maybe(session.server_thread),
                 text(session.idle_s),
                 maybe(session.held_s),

@@ -54,7 +54,7 @@ pub enum What {
 pub struct Known {
     /// Its name.
     pub database: DatabaseName,
-    /// What its owner wishes.
+    /// The owner's settings.
     pub spec: Spec,
     /// Its state.
     pub state: State,

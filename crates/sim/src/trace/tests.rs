@@ -172,7 +172,7 @@ fn a_trace_of_extremes_can_be_simulated() {
     let fleet = crate::Fleet::Recorded(extreme);
     let prices = crate::model::usual_prices();
     let simulation = crate::Simulation::new(fleet, prices, std::time::Instant::now());
-    let life = simulation.live(0, crate::Wishes::default()).sum;
+    let life = simulation.live(0, crate::SettingsPatch::default()).sum;
     assert_eq!(life.cpu, CPU_MOST * MS);
     let refused = read(&[&header, &row("a", CPU_MOST - 3), &row("b", 2)]);
     assert!(refused.unwrap_err().contains("line 3: more than"));
@@ -190,7 +190,7 @@ proptest::proptest! {
             }).sum();
             let fleet = crate::Fleet::Recorded(trace);
             let simulation = crate::Simulation::new(fleet, crate::model::usual_prices(), std::time::Instant::now());
-            let life = simulation.live(0, crate::Wishes::default()).sum;
+            let life = simulation.live(0, crate::SettingsPatch::default()).sum;
             proptest::prop_assert_eq!(life.active + life.suspended + life.parked + life.between, existed);
         }
     }

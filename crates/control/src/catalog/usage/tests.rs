@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use super::*;
 use crate::LedgerKeep;
-use crate::catalog::{Catalog, Change, Sync};
+use crate::catalog::{Catalog, Change, Durability};
 use crate::meter::{DAY, MINUTE, Meter, Moment, Seen, SharedMeter};
 
 /// 2026-03-01, in days.
@@ -66,7 +66,10 @@ fn see(meter: &SharedMeter, at: Moment, cpu_ms: u64) {
 
 async fn write(catalog: &Catalog, meters: &[&SharedMeter]) {
     let changes = meters.iter().map(|m| Change::Meter(Arc::clone(m)));
-    catalog.write(Sync::Soon, changes.collect()).await.unwrap();
+    catalog
+        .write(Durability::Soon, changes.collect())
+        .await
+        .unwrap();
 }
 
 /// Usage as `NAME/INSTANCE at: CPU ms`.
@@ -165,7 +168,7 @@ async fn what_cannot_be_written_is_written_later() {
         full: false,
     }));
     let changes = vec![Change::Meter(Arc::clone(&shop)), broken];
-    catalog.write(Sync::Soon, changes).await.unwrap_err();
+    catalog.write(Durability::Soon, changes).await.unwrap_err();
     assert_eq!(read(&catalog, None, Detail::Sum).await, [""; 0]);
     write(&catalog, &[&shop]).await;
     write(&catalog, &[&shop]).await;

@@ -76,7 +76,7 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
         Just(Server::Running),
         Just(Server::Frozen)
     ];
-    let gates = prop_oneof![Just(Gate::Open), Just(Gate::Shut), Just(Gate::Refusing)];
+    let doors = prop_oneof![Just(Door::Open), Just(Door::Shut), Just(Door::Refusing)];
     let notes = prop_oneof![Just(Notes::Fresh), Just(Notes::Stale), Just(Notes::Awaited)];
     let orders = prop_oneof![
         Just(None),
@@ -90,7 +90,7 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
         0..State::ALL.len(),
         any_moment(now),
         servers,
-        gates,
+        doors,
         any_load(now),
         notes,
     );
@@ -109,14 +109,14 @@ fn any_observed(now: Instant) -> impl Strategy<Value = Observed> {
     );
     (first, second, third).prop_map(
         |(
-            (state, since, server, gate, load, notes),
+            (state, since, server, door, load, notes),
             (opened, suspend_denied, park_denied, failures, order),
             (keep_awake, wake_at, changes_at, barred),
         )| Observed {
             state: State::ALL[state],
             since,
             server,
-            gate,
+            door,
             load,
             opened,
             notes,
@@ -173,10 +173,10 @@ proptest! {
     #[test]
     fn whoever_waits_is_served_or_looked_at_again((spec, seen, now) in any_case()) {
         let plan = decide(&spec, &seen, now);
-        let told = seen.barred && seen.gate == Gate::Refusing;
+        let told = seen.barred && seen.door == Door::Refusing;
         let waits = (seen.load.held > 0 && !told) || matches!(seen.order, Some(Order::Wake | Order::Drop));
         let served = seen.state == State::Active && seen.server == Server::Running
-            && seen.gate == Gate::Open;
+            && seen.door == Door::Open;
         let elsewhere = seen.state == State::Creating && seen.order != Some(Order::Drop);
         if waits && !served && !elsewhere {
             prop_assert!(plan.act.is_some() || plan.look_again.is_some(), "{:?}", seen);

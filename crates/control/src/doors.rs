@@ -11,8 +11,8 @@ use dormouse_types::{Activity, Carried, DatabaseName, PoolStatus, SessionStatus,
 
 /// What the control path asks of the data path. Every verb is idempotent.
 #[async_trait]
-pub trait Traffic: Send + Sync + 'static {
-    /// A database exists: sessions may be accepted for it. Its traffic starts shut.
+pub trait Doors: Send + Sync + 'static {
+    /// A database exists: sessions may be accepted for it. Its door starts shut.
     fn add(&self, database: &DatabaseName);
 
     /// A database is no more: its sessions get an error and end.
@@ -29,20 +29,20 @@ pub trait Traffic: Send + Sync + 'static {
     /// longer than the deadline they flow again, and the answer is `false`.
     async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool;
 
-    /// Held statements get this error and so do later ones, until the traffic is opened or shut
+    /// Held statements get this error and so do later ones, until the door is opened or shut
     /// anew: the server cannot be started.
     fn refuse(&self, database: &DatabaseName, reason: &str);
 
     /// The load now; all zero for a database that is not known.
     fn activity(&self, database: &DatabaseName) -> Activity;
 
-    /// With the traffic shut and the server running: every session notes its state so that it can
+    /// With the door shut and the server running: every session notes its state so that it can
     /// be restored on another server, and says no if it has state that cannot be. Sessions that do
     /// not answer in time veto with the pin `unresponsive`. It may be abandoned at any await: a
-    /// statement arrived, and the traffic is opened again.
+    /// statement arrived, and the door is opened again.
     async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto>;
 
-    /// With the traffic shut and every session captured: gives up all backends, so that the server
+    /// With the door shut and every session captured: gives up all backends, so that the server
     /// can stop.
     async fn release(&self, database: &DatabaseName);
 
@@ -51,7 +51,7 @@ pub trait Traffic: Send + Sync + 'static {
 
     /// From now on statements that could make it larger or change what it holds get an error with
     /// this reason; those that read, remove or free do not. `None`: every statement flows again.
-    /// It holds until it is said otherwise, whatever becomes of its traffic.
+    /// It holds until it is said otherwise, whatever becomes of its doors.
     fn restrict(&self, database: &DatabaseName, reason: Option<&str>);
 
     /// A database's backends and what has happened to them.

@@ -8,12 +8,12 @@ use dormouse_types::{Account, DatabaseName, InstanceId, Target, Variables};
 /// Why the plane could not answer. The text is for the client.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub struct PlaneError(pub String);
+pub struct ControlError(pub String);
 
 /// What the data path asks of the control path. Nothing here wakes a database but
-/// [`demand`](Plane::demand), and [`accounts`](Plane::accounts) if its server alone can tell.
+/// [`demand`](ControlPath::demand), and [`accounts`](ControlPath::accounts) if its server alone can tell.
 #[async_trait]
-pub trait Plane: Send + Sync + 'static {
+pub trait ControlPath: Send + Sync + 'static {
     /// The version string that a server here would greet with.
     fn greeting_version(&self) -> String;
 
@@ -28,7 +28,7 @@ pub trait Plane: Send + Sync + 'static {
         database: &DatabaseName,
         user: &str,
         patience: Duration,
-    ) -> Result<Vec<Account>, PlaneError>;
+    ) -> Result<Vec<Account>, ControlError>;
 
     /// Whether the database has this schema; `None` if that is not known.
     fn has_schema(&self, database: &DatabaseName, schema: &[u8]) -> Option<bool>;
@@ -46,7 +46,7 @@ pub trait Plane: Send + Sync + 'static {
         database: &DatabaseName,
         user: &str,
         host: &str,
-    ) -> Result<bool, PlaneError>;
+    ) -> Result<bool, ControlError>;
 
     /// Nobody waits any more for the statement that runs on a connection of this server: ends it, and
     /// the connection. Returns when the server has been told, or is no more.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Carried;
+use crate::{Carried, Pin};
 
 /// What a session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,8 +47,8 @@ pub struct SessionStatus {
     pub host: String,
     /// What it does.
     pub doing: Doing,
-    /// Why it cannot give its backend up, by name.
-    pub pins: Vec<String>,
+    /// Why it cannot give its backend up.
+    pub pins: Vec<Pin>,
     /// The server's connection id of its backend.
     pub server_thread: Option<u32>,
     /// Seconds since its client was last heard of.
@@ -96,5 +96,5 @@ pub struct PoolStatus {
     #[serde(flatten)]
     pub carried: Carried,
     /// How often each pin has kept a lease from another session.
-    pub pins: BTreeMap<String, u64>,
+    pub pins: BTreeMap<Pin, u64>,
 }

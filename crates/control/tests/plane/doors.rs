@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use dormouse_control::{Plane, Traffic};
+use dormouse_control::{Doors, Plane};
 use dormouse_driver::Run;
-use dormouse_types::{Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
+use dormouse_types::{
+    Activity, Carried, DatabaseName, Pin, PoolStatus, SessionStatus, Target, Veto, VetoReason,
+};
 use tokio::sync::watch;
 
 use crate::machine::Machine;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gate {
+pub enum Door {
     Shut,
     Open(Target),
     Refusing(String),
@@ -21,7 +23,7 @@ pub enum Gate {
 
 #[derive(Debug)]
 struct Lane {
-    gate: Gate,
+    door: Door,
     sessions: u32,
     running: u32,
     held: u32,
@@ -69,16 +71,16 @@ impl Lanes {
         self.machine.lock().violations.push(what);
     }
 
-    pub fn gate(&self, name: &DatabaseName) -> Option<Gate> {
-        self.lock().get(name).map(|l| l.gate.clone())
+    pub fn door(&self, name: &DatabaseName) -> Option<Door> {
+        self.lock().get(name).map(|l| l.door.clone())
     }
 
-    pub fn veto(&self, name: &DatabaseName, vetoes: &[(u32, &str)]) {
+    pub fn veto(&self, name: &DatabaseName, vetoes: &[(u32, Pin)]) {
         let vetoes: Vec<Veto> = vetoes
             .iter()
             .map(|(session, pin)| Veto {
                 session: *session,
-                pin: (*pin).to_owned(),
+                reason: VetoReason::Pinned(*pin),
             })
             .collect();
         self.with(name, |l| {
@@ -106,13 +108,13 @@ impl Lanes {
         let mut changed = self.changed.subscribe();
         let mut held = false;
         loop {
-            let gate = self.gate(name).ok_or("no such database")?;
-            match gate {
-                Gate::Refusing(reason) => {
+            let door = self.door(name).ok_or("no such database")?;
+            match door {
+                Door::Refusing(reason) => {
                     self.with(name, |l| l.held -= u32::from(held));
                     return Err(reason);
                 }
-                Gate::Open(target) => {
+                Door::Open(target) => {
                     let run = self.machine.run_of(target.instance);
                     if run == Some(Run::Frozen) {
                         self.violation(format!("{name} is open and frozen"));
@@ -138,7 +140,7 @@ impl Lanes {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     continue;
                 }
-                Gate::Shut => {
+                Door::Shut => {
                     if !held {
                         held = true;
                         self.with(name, |l| l.held += 1);
@@ -152,10 +154,10 @@ impl Lanes {
 }
 
 #[async_trait]
-impl Traffic for Lanes {
+impl Doors for Lanes {
     fn add(&self, name: &DatabaseName) {
         let lane = Lane {
-            gate: Gate::Shut,
+            door: Door::Shut,
             sessions: 0,
             running: 0,
             held: 0,
@@ -179,7 +181,7 @@ impl Traffic for Lanes {
             self.violation(format!("{name} opened while frozen"));
         }
         self.with(name, |l| {
-            l.gate = Gate::Open(target);
+            l.door = Door::Open(target);
             l.captured = false;
         });
     }
@@ -188,7 +190,7 @@ impl Traffic for Lanes {
         let shut = self.with(name, |l| {
             let shut = force || l.running == 0;
             if shut {
-                l.gate = Gate::Shut;
+                l.door = Door::Shut;
             }
             shut
         });
@@ -197,14 +199,14 @@ impl Traffic for Lanes {
 
     async fn drain(&self, name: &DatabaseName, deadline: Duration) -> bool {
         let until = tokio::time::Instant::now() + deadline;
-        let was = self.with(name, |l| std::mem::replace(&mut l.gate, Gate::Shut));
+        let was = self.with(name, |l| std::mem::replace(&mut l.door, Door::Shut));
         let mut changed = self.changed.subscribe();
         while self.lock().get(name).is_some_and(|l| l.running > 0) {
             if tokio::time::timeout_at(until, changed.changed())
                 .await
                 .is_err()
             {
-                if let Some(Gate::Open(target)) = was {
+                if let Some(Door::Open(target)) = was {
                     self.open(name, target);
                 }
                 return false;
@@ -214,7 +216,7 @@ impl Traffic for Lanes {
     }
 
     fn refuse(&self, name: &DatabaseName, reason: &str) {
-        self.with(name, |l| l.gate = Gate::Refusing(reason.to_owned()));
+        self.with(name, |l| l.door = Door::Refusing(reason.to_owned()));
     }
 
     fn activity(&self, name: &DatabaseName) -> Activity {
@@ -253,7 +255,7 @@ impl Traffic for Lanes {
     async fn capture(&self, name: &DatabaseName, _deadline: Duration) -> Vec<Veto> {
         let takes = *self.capture_takes.lock().unwrap();
         tokio::time::sleep(takes).await;
-        let open = self.gate(name).is_some_and(|g| matches!(g, Gate::Open(_)));
+        let open = self.door(name).is_some_and(|g| matches!(g, Door::Open(_)));
         if open {
             self.violation(format!("{name} captured while open"));
         }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A piece of session state that lives in one server connection and cannot be restored on another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pin {
     /// A transaction is open.
     Transaction,
@@ -108,6 +111,13 @@ impl Pin {
             Self::Unreadable => "the session's state could not be read; a reset ends it",
         }
     }
+}
+
+/// Pins by name, separated by commas.
+#[must_use]
+pub fn list(pins: &[Pin]) -> String {
+    let names: Vec<_> = pins.iter().map(|pin| pin.as_str()).collect();
+    names.join(", ")
 }
 
 impl fmt::Display for Pin {

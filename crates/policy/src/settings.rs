@@ -11,7 +11,7 @@ use crate::Spec;
 /// What an owner asks for; what is left out stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Wishes {
+pub struct SettingsPatch {
     /// Suspend after this long without a statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_suspend: Option<Delay>,
@@ -38,8 +38,8 @@ pub struct Wishes {
     pub spend_limit: Option<Cap<Money>>,
 }
 
-impl Wishes {
-    /// What holds when the wishes are granted.
+impl SettingsPatch {
+    /// What holds when the patch is applied.
     #[must_use]
     pub fn applied_to(self, spec: Spec) -> Spec {
         Spec {
@@ -119,13 +119,13 @@ mod tests {
             prewake: true,
             ..Spec::default()
         };
-        assert_eq!(Wishes::default().applied_to(before), before);
-        let wishes = Wishes {
+        assert_eq!(SettingsPatch::default().applied_to(before), before);
+        let settings = SettingsPatch {
             storage_quota: "none".parse().ok(),
             spend_limit: "12.50".parse().ok(),
-            ..Wishes::default()
+            ..SettingsPatch::default()
         };
-        let after = wishes.applied_to(before);
+        let after = settings.applied_to(before);
         assert_eq!(after.storage_quota, None);
         assert_eq!(after.spend_limit, Some(Money(12_500_000)));
         assert!(after.prewake);

@@ -1,0 +1,51 @@
+//! How sessions share backends.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How the sessions of a database share its backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// A session gives its backend up, between two statements, when another needs one.
+    #[default]
+    Statement,
+    /// A session keeps its backend for as long as the server runs and the client stays.
+    Session,
+}
+
+/// Why a text is no [`Pooling`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no kind of pooling: write statement or session")]
+pub struct InvalidPooling(String);
+
+impl Pooling {
+    /// The name in commands and files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Statement => "statement",
+            Self::Session => "session",
+        }
+    }
+}
+
+impl fmt::Display for Pooling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Pooling {
+    type Err = InvalidPooling;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPooling> {
+        match text {
+            "statement" => Ok(Self::Statement),
+            "session" => Ok(Self::Session),
+            _ => Err(InvalidPooling(text.to_owned())),
+        }
+    }
+}
