@@ -4,16 +4,19 @@
 //! connection is spent, and [`Admin::connect`] must be called anew; no statement holds a password
 //! or a first stage, only second stages; errors never quote a statement.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
+use dormouse_link::{Link, Origin, proxy_header};
 use dormouse_types::{Endpoint, InstanceId};
 use dormouse_wire::{
     Capabilities, ClientConfig, ClientLogin, Command, ErrPacket, Limits, LoginError, LoginStep,
     PacketBuffer, TextOutcome, TextResultSet, write_packet,
 };
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
 
 use crate::{Secret, Version};
@@ -107,13 +110,19 @@ impl Rows {
 /// A connection to a running server as `dormouse`@`localhost`.
 #[derive(Debug)]
 pub struct Admin {
-    stream: UnixStream,
-    packets: PacketBuffer,
+    line: Line,
     capabilities: Capabilities,
     version: String,
     secret: Secret,
     instance: InstanceId,
     spent: bool,
+}
+
+/// The link and what has been read of the packets on it.
+#[derive(Debug)]
+struct Line {
+    link: Link,
+    packets: PacketBuffer,
 }
 
 impl Admin {
@@ -127,20 +136,7 @@ impl Admin {
         instance: InstanceId,
     ) -> Result<Self, AdminError> {
         let connect = async {
-            let Endpoint::Unix(socket) = endpoint else {
-                return Err(io::Error::from(io::ErrorKind::Unsupported).into());
-            };
-            let stream = UnixStream::connect(socket).await?;
-            let mut admin = Self {
-                stream,
-                packets: PacketBuffer::new(MAX_ANSWER),
-                capabilities: Capabilities::NONE,
-                version: String::new(),
-                secret: secret.clone(),
-                instance,
-                spent: false,
-            };
-            admin.log_in().await?;
+            let mut admin = Self::log_in(endpoint, secret, instance).await?;
             // whatever the database's owner has set globally, our own statements mean the same
             admin
                 .query("SET NAMES utf8mb4, SESSION sql_mode='', SESSION lock_wait_timeout=5")
@@ -151,31 +147,50 @@ impl Admin {
         in_time("a login", PATIENCE, connect).await
     }
 
-    async fn log_in(&mut self) -> Result<(), AdminError> {
+    async fn log_in(
+        endpoint: &Endpoint,
+        secret: &Secret,
+        instance: InstanceId,
+    ) -> Result<Self, AdminError> {
+        let tls = matches!(endpoint, Endpoint::Tcp { .. });
         let mut login = ClientLogin::new(ClientConfig {
-            capabilities: Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF,
+            capabilities: (Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF)
+                .set(Capabilities::SSL, tls),
             collation: UTF8MB4,
             max_packet: 1 << 24,
             user: b"dormouse".to_vec(),
-            stage1: Some(self.secret.admin_stage1()),
+            stage1: Some(secret.admin_stage1()),
             schema: None,
             attributes: vec![(b"program_name".to_vec(), b"dormouse".to_vec())],
         });
+        let mut line = Line {
+            link: Link::connect(endpoint).await?,
+            packets: PacketBuffer::new(MAX_ANSWER),
+        };
+        line.send(&proxy_header(endpoint, &Origin::Local)).await?;
         loop {
-            let (seq, payload) = self.payload().await?;
+            let (seq, payload) = line.payload().await?;
             match login.on_payload(seq, &payload) {
-                Ok(LoginStep::Send(bytes)) => self.stream.write_all(&bytes).await?,
+                Ok(LoginStep::Send(bytes)) => line.send(&bytes).await?,
+                Ok(LoginStep::Secure(bytes)) => {
+                    line.send(&bytes).await?;
+                    line.link = line.link.secure(endpoint).await?;
+                    line.send(&login.secured().map_err(io::Error::other)?)
+                        .await?;
+                }
                 Ok(LoginStep::Done {
                     capabilities,
                     version,
                     ..
                 }) => {
-                    self.capabilities = capabilities;
-                    self.version = version;
-                    return Ok(());
-                }
-                Ok(LoginStep::Secure(_)) => {
-                    return Err(AdminError::Protocol("TLS was not asked for".to_owned()));
+                    return Ok(Self {
+                        line,
+                        capabilities,
+                        version,
+                        secret: secret.clone(),
+                        instance,
+                        spent: false,
+                    });
                 }
                 Err(LoginError::Refused(error)) => return Err(AdminError::Refused(error)),
                 Err(other) => return Err(AdminError::Protocol(other.to_string())),
@@ -262,10 +277,10 @@ impl Admin {
     async fn send_and_read(&mut self, command: &[u8]) -> Result<TextOutcome, AdminError> {
         let mut bytes = Vec::with_capacity(command.len() + 4);
         write_packet(&mut bytes, 0, command);
-        self.stream.write_all(&bytes).await?;
+        self.line.send(&bytes).await?;
         let mut result = TextResultSet::new(self.capabilities, Limits::default());
         loop {
-            let (_, payload) = self.payload().await?;
+            let (_, payload) = self.line.payload().await?;
             let outcome = result
                 .on_payload(&payload)
                 .map_err(|e| AdminError::Protocol(e.to_string()))?;
@@ -274,24 +289,31 @@ impl Admin {
             }
         }
     }
+}
 
+impl Line {
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.link.write_all(bytes).await?;
+        self.link.flush().await
+    }
+
+    /// The next packet, with its number.
     async fn payload(&mut self) -> Result<(u8, Vec<u8>), AdminError> {
         loop {
-            if let Some(packet) = self
-                .packets
-                .next()
-                .map_err(|e| AdminError::Protocol(e.to_string()))?
-            {
+            let next = self.packets.next();
+            if let Some(packet) = next.map_err(|e| AdminError::Protocol(e.to_string()))? {
                 return Ok(packet);
             }
-            self.stream.readable().await?;
-            // on the stack only between two waits, so that futures stay small
-            let mut bytes = [0; 4096];
-            match self.stream.try_read(&mut bytes) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                Ok(n) => self.packets.push(&bytes[..n]),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e.into()),
+            let read = poll_fn(|cx| {
+                // on the stack only between two waits, so that futures stay small
+                let mut bytes = [0; 4096];
+                let mut room = ReadBuf::new(&mut bytes);
+                ready!(Pin::new(&mut self.link).poll_read(cx, &mut room))?;
+                self.packets.push(room.filled());
+                Poll::Ready(io::Result::Ok(room.filled().len()))
+            });
+            if read.await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         }
     }

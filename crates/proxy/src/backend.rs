@@ -7,10 +7,8 @@
 mod assume;
 mod identity;
 mod line;
-mod link;
 mod login;
 mod question;
-mod secure;
 mod shelf;
 
 use std::sync::Arc;
@@ -26,8 +24,7 @@ use crate::pool::Place;
 
 pub(crate) use assume::{Before, Residue, Schema};
 pub(crate) use identity::Identity;
-pub(crate) use line::{Listening, Noise, Speaking};
-pub(crate) use link::Link;
+pub(crate) use line::{Listening, Speaking};
 pub(crate) use login::Connection;
 pub(crate) use shelf::{Shelf, Shelved};
 
@@ -109,7 +106,7 @@ impl Backend {
     /// One end of a socket pair as a backend, for tests of what surrounds it.
     #[cfg(test)]
     pub(crate) fn on(
-        link: Link,
+        link: dormouse_link::Link,
         target: &Arc<Target>,
         identity: &Arc<Identity>,
         place: Place,

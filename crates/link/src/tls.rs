@@ -1,47 +1,54 @@
-//! TLS to a server, for accounts that demand it (`REQUIRE SSL`): a server turns them away on a bare
-//! Unix socket.
+//! TLS to a server.
 //!
-//! The session keeps a bare socket, to a task that passes all on through TLS. Whatever that task
-//! could not deliver stays unread in the socket, so that the session still learns whether a dying
-//! server had its command.
+//! Over TCP the server must show the certificate of its identity. Over a Unix socket accounts that
+//! demand TLS (`REQUIRE SSL`) need it, and the server is known by its socket.
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use dormouse_types::{Endpoint, TlsIdentity};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use tokio::io::copy_bidirectional;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::Link;
+use crate::socket::Socket;
 
-/// Begins TLS. The server's greeting has been read, to the byte.
-pub(super) async fn secure(stream: Link) -> io::Result<Link> {
+/// Shakes hands with the server of an endpoint.
+pub(crate) async fn connect(socket: Socket, endpoint: &Endpoint) -> io::Result<TlsStream<Socket>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let (name, verifier): (&str, Arc<dyn ServerCertVerifier>) = match endpoint {
+        Endpoint::Unix(_) => ("localhost", Arc::new(KnownBySocket(Arc::clone(&provider)))),
+        Endpoint::Tcp { identity, .. } => (&identity.name, known_by(identity, &provider)?),
+    };
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(KnownBySocket(provider)))
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connector = TlsConnector::from(Arc::new(config));
-    let mut tls = Box::new(connector.connect(name, stream).await?);
-    let (near, far) = UnixStream::pair()?;
-    near.set_nonblocking(true)?;
-    far.set_nonblocking(true)?;
-    let mut far = Link::new(far)?;
-    tokio::spawn(async move {
-        // either side ends it; the other sees its socket close
-        let _ = copy_bidirectional(&mut *tls, &mut far).await;
-    });
-    Link::new(near)
+    connector.connect(name, socket).await
 }
 
-/// The server is known by its socket, which is in a directory of its own and Dormouse's: a
+/// Checks certificates against the identity's authority (RFC 5280).
+fn known_by(
+    identity: &TlsIdentity,
+    provider: &Arc<CryptoProvider>,
+) -> io::Result<Arc<WebPkiServerVerifier>> {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from(identity.authority.to_vec());
+    roots.add(authority).map_err(io::Error::other)?;
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(io::Error::other)
+}
+
+/// Accepts any certificate: the server's Unix socket is in a directory of its own and Dormouse's, and a
 /// certificate could not say more.
 #[derive(Debug)]
 struct KnownBySocket(Arc<CryptoProvider>);

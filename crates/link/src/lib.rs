@@ -1,0 +1,190 @@
+//! A connection to a server: a Unix socket or TCP, plain or with TLS.
+//!
+//! A link is opened to an [`Endpoint`], tells the server who the client is ([`proxy_header`]), and may
+//! turn to TLS once ([`Link::secure`]). It knows what its transport can prove: only a Unix socket tells
+//! whether a server that died had read what was sent to it ([`Link::proves_unread`]).
+//!
+//! Invariants:
+//! - nothing is written to a TCP peer that is known to have closed: the kernel would accept bytes that
+//!   nobody reads;
+//! - over TCP nothing but the greeting and the request for TLS passes in the clear, and the server's
+//!   certificate is checked against its [`TlsIdentity`](dormouse_types::TlsIdentity).
+//!
+//! Called by `engine` (the plane's own connections) and `proxy` (backends).
+
+mod origin;
+mod socket;
+mod tls;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use dormouse_types::Endpoint;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::client::TlsStream;
+
+pub use origin::{Origin, proxy_header};
+use socket::Socket;
+
+/// A connection to a server, for one thread's event loop.
+#[derive(Debug)]
+pub struct Link {
+    stream: Stream,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+/// Why a connection on which nothing is expected cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noise {
+    /// The server has closed it.
+    Closed,
+    /// The server has sent something that was not asked for.
+    Bytes,
+}
+
+impl Link {
+    /// Connects; TLS is not begun yet.
+    ///
+    /// # Errors
+    /// The server does not listen there, or no descriptor is left.
+    pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        let socket = match endpoint {
+            Endpoint::Unix(path) => tokio::net::UnixStream::connect(path)
+                .await?
+                .into_std()?
+                .into(),
+            Endpoint::Tcp { address, .. } => {
+                let stream = tokio::net::TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                stream.into_std()?.into()
+            }
+        };
+        Self::over(socket)
+    }
+
+    /// A link over one end of a pair of sockets that do not block: for tests.
+    ///
+    /// # Errors
+    /// The event loop does not take it.
+    pub fn over_unix(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        Self::over(stream.into())
+    }
+
+    fn over(raw: socket::Raw) -> io::Result<Self> {
+        let stream = Stream::Plain(Socket::new(raw)?);
+        Ok(Self { stream })
+    }
+
+    /// Begins TLS. The server's greeting has been read, to the byte, and TLS has been asked for.
+    ///
+    /// # Errors
+    /// The handshake failed, or the certificate is not that of the endpoint's identity.
+    pub async fn secure(self, endpoint: &Endpoint) -> io::Result<Self> {
+        let socket = match self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(_) => return Err(io::Error::other("TLS has begun already")),
+        };
+        let stream = Stream::Tls(Box::new(tls::connect(socket, endpoint).await?));
+        Ok(Self { stream })
+    }
+
+    /// Moves it to the event loop of the running thread.
+    ///
+    /// # Errors
+    /// The event loop does not take it.
+    pub fn move_here(self) -> io::Result<Self> {
+        let stream = match self.stream {
+            Stream::Plain(socket) => Stream::Plain(socket.move_here()?),
+            Stream::Tls(mut tls) => {
+                tls.get_mut().0.register_here()?;
+                Stream::Tls(tls)
+            }
+        };
+        Ok(Self { stream })
+    }
+
+    /// Whether this error of a read, before any byte of a reply, proves that the server had not read all
+    /// that was sent to it. A Unix socket reports `ECONNRESET` if its peer closed with bytes unread
+    /// (`unix(7)`); over TCP a reset says nothing of what was read.
+    #[must_use]
+    pub fn proves_unread(&self, error: &io::Error) -> bool {
+        self.socket().is_unix() && error.kind() == io::ErrorKind::ConnectionReset
+    }
+
+    /// Checks that it is open and that there is nothing to be read. Costs one system call.
+    ///
+    /// # Errors
+    /// It cannot be used any more, for this reason.
+    pub fn silence(&mut self) -> Result<(), Noise> {
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.silence(),
+            Stream::Tls(tls) => {
+                // what has come may be no data, but TLS's own
+                let mut byte = [0];
+                let mut room = ReadBuf::new(&mut byte);
+                let mut cx = Context::from_waker(Waker::noop());
+                match Pin::new(&mut **tls).poll_read(&mut cx, &mut room) {
+                    Poll::Pending => Ok(()),
+                    Poll::Ready(Ok(())) if !room.filled().is_empty() => Err(Noise::Bytes),
+                    Poll::Ready(_) => Err(Noise::Closed),
+                }
+            }
+        }
+    }
+
+    fn socket(&self) -> &Socket {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Link {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Stream::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Link {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
