@@ -46,16 +46,11 @@ async fn main() {
         note("first start", start);
         driver.apply(id, desired(Run::Stopped)).await.unwrap();
         let start = Instant::now();
-        driver.apply(id, desired(Run::Running)).await.unwrap();
+        let seen = driver.apply(id, desired(Run::Running)).await.unwrap();
         note("start", start);
         let start = Instant::now();
-        let mut admin = Admin::connect(
-            &dormouse_types::Endpoint::Unix(driver.socket(id)),
-            &secret,
-            id,
-        )
-        .await
-        .unwrap();
+        let endpoint = seen.endpoint.unwrap();
+        let mut admin = Admin::connect(&endpoint, &secret, id).await.unwrap();
         note("admin login", start);
         let start = Instant::now();
         admin.secure_owner([7; 20]).await.unwrap();

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
+use dormouse_driver::{Desired, Driver, Error, Observed, Run};
 use dormouse_engine::{EngineError, Installation, Layout, Secret, Template};
-use dormouse_types::{Bytes, InstanceId};
+use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId};
 use tracing::warn;
 
 use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
 use crate::owner::{OwnerError, Owners, UID_BASE};
-use crate::process::Handle;
+use crate::process::{Handle, Process};
 use crate::scan;
 
 mod files;
@@ -209,6 +209,14 @@ impl Shared {
         let found = || Arc::new(Instance::ended(files::spent(&layout, &self.boot)));
         Ok(Arc::clone(self.instances().entry(id).or_insert_with(found)))
     }
+
+    /// What is true of the instance now.
+    fn observe(&self, id: InstanceId, instance: &Instance) -> Result<Observed, Error> {
+        let endpoint = Endpoint::Unix(self.layout(id)?.socket());
+        instance
+            .observe(endpoint)
+            .map_err(|source| looking_at(id, source))
+    }
 }
 
 /// The engine's errors about files are the machine's fault.
@@ -268,12 +276,12 @@ impl Driver for LocalDriver {
                 instance::freeze(&self.shared, id, &instance, &turn, desired.units).await?
             }
         }
-        instance.observe().map_err(|source| looking_at(id, source))
+        self.shared.observe(id, &instance)
     }
 
     async fn observe(&self, id: InstanceId) -> Result<Observed, Error> {
         let instance = self.shared.find(id)?;
-        instance.observe().map_err(|source| looking_at(id, source))
+        self.shared.observe(id, &instance)
     }
 
     async fn list(&self) -> Result<Vec<InstanceId>, Error> {
@@ -286,12 +294,13 @@ impl Driver for LocalDriver {
         })
     }
 
-    async fn ended(&self, process: Process) {
-        let Some(handle) = Handle::of(process) else {
+    async fn ended(&self, id: InstanceId, incarnation: Incarnation) {
+        let Some(handle) = Process::of(incarnation).and_then(Handle::of) else {
             return;
         };
         if let Err(error) = handle.ended().await {
-            warn!(pid = process.pid, %error, "cannot wait for a process to end");
+            let pid = handle.process().pid;
+            warn!(instance = %id, pid, %error, "cannot wait for a process to end");
         }
     }
 
@@ -327,12 +336,8 @@ impl Driver for LocalDriver {
         Ok(())
     }
 
-    fn socket(&self, id: InstanceId) -> PathBuf {
-        // a path that is too long was refused when the driver was made
-        self.shared
-            .layout(id)
-            .map(|layout| layout.socket())
-            .unwrap_or_default()
+    fn pid(&self, incarnation: Incarnation) -> Option<u32> {
+        Process::of(incarnation).map(|process| process.pid)
     }
 }
 

@@ -7,8 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use dormouse_driver::Process;
-use dormouse_types::Bytes;
+use dormouse_types::{Bytes, Incarnation};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::time::Timespec;
@@ -16,6 +15,31 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::cgroup::read;
+
+/// Names one process for as long as the machine is up: a pid alone may be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Process {
+    /// The process id.
+    pub(crate) pid: u32,
+    /// When it started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
+    pub(crate) started: u64,
+}
+
+impl Process {
+    /// As others know it.
+    pub(crate) fn incarnation(self) -> Incarnation {
+        Incarnation(u128::from(self.started) << 64 | u128::from(self.pid))
+    }
+
+    /// The process that an incarnation stands for; `None` if no process of this driver's can.
+    pub(crate) fn of(incarnation: Incarnation) -> Option<Self> {
+        let low = incarnation.0 & u128::from(u64::MAX);
+        Some(Self {
+            pid: u32::try_from(low).ok()?,
+            started: u64::try_from(incarnation.0 >> 64).ok()?,
+        })
+    }
+}
 
 /// A process held by a pidfd: it cannot be mistaken for a later one with the same pid.
 #[derive(Debug)]
@@ -216,6 +240,16 @@ mod tests {
         for bad in ["", "7 (a", "7 (a) S", "7 (a) S 1 7 7"] {
             assert_eq!(Stat::parse(bad), None);
         }
+    }
+
+    #[test]
+    fn an_incarnation_names_one_process() {
+        let process = Process {
+            pid: u32::MAX,
+            started: u64::MAX,
+        };
+        assert_eq!(Process::of(process.incarnation()), Some(process));
+        assert_eq!(Process::of(Incarnation(1 << 32)), None);
     }
 
     #[tokio::test]

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dormouse_driver::conformance::{self, World};
-use dormouse_driver::{Desired, Driver, Error, Process, Run};
+use dormouse_driver::{Desired, Driver, Error, Run};
 use dormouse_driver_local::{CgroupMode, LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret};
-use dormouse_types::{Endpoint, InstanceId, Units};
+use dormouse_types::{Endpoint, Incarnation, InstanceId, Units};
 
 /// A data directory of its own; its servers are killed at the end, however it ends.
 struct Place {
@@ -43,8 +43,8 @@ impl Place {
         LocalDriver::new(self.config.clone()).unwrap()
     }
 
-    async fn admin(&self, id: InstanceId, socket: &Path) -> Admin {
-        Admin::connect(&Endpoint::unix(socket), &self.config.secret, id)
+    async fn admin(&self, id: InstanceId, endpoint: &Endpoint) -> Admin {
+        Admin::connect(endpoint, &self.config.secret, id)
             .await
             .unwrap()
     }
@@ -126,8 +126,8 @@ impl World for Place {
         Arc::new(self.local())
     }
 
-    async fn write(&self, id: InstanceId, socket: &Path, text: &str) {
-        let mut admin = self.admin(id, socket).await;
+    async fn write(&self, id: InstanceId, endpoint: &Endpoint, text: &str) {
+        let mut admin = self.admin(id, endpoint).await;
         admin
             .query("CREATE DATABASE IF NOT EXISTS conformance")
             .await
@@ -142,8 +142,8 @@ impl World for Place {
             .unwrap();
     }
 
-    async fn read(&self, id: InstanceId, socket: &Path) -> String {
-        let mut admin = self.admin(id, socket).await;
+    async fn read(&self, id: InstanceId, endpoint: &Endpoint) -> String {
+        let mut admin = self.admin(id, endpoint).await;
         admin
             .query("SELECT text FROM conformance.t")
             .await
@@ -151,9 +151,9 @@ impl World for Place {
             .text(0, 0)
     }
 
-    async fn burn(&self, id: InstanceId, socket: &Path) {
+    async fn burn(&self, id: InstanceId, endpoint: &Endpoint) {
         let one = || async {
-            let mut admin = self.admin(id, socket).await;
+            let mut admin = self.admin(id, endpoint).await;
             let sql = "SELECT BENCHMARK(2000000, SHA2('dormouse', 512))";
             admin.query(sql).await.unwrap();
         };
@@ -164,14 +164,15 @@ impl World for Place {
         self.local().capabilities().cpu.is_some()
     }
 
-    async fn kill(&self, process: Process) {
+    async fn kill(&self, _id: InstanceId, incarnation: Incarnation) {
+        let pid = self.local().pid(incarnation).unwrap();
         let status = std::process::Command::new("kill")
             .arg("-KILL")
-            .arg(process.pid.to_string())
+            .arg(pid.to_string())
             .status();
         assert!(status.unwrap().success());
         // a frozen process may be kept from dying until it thaws
-        for dir in cgroup_dirs(process.pid) {
+        for dir in cgroup_dirs(pid) {
             let _ = std::fs::write(dir.join("freezer.state"), "THAWED");
         }
     }
@@ -246,13 +247,8 @@ async fn an_instance_is_closed_to_others_and_survives_its_driver() {
     let mut uids = Vec::new();
     for id in ids {
         driver.provision(id).await.unwrap();
-        let pid = driver
-            .apply(id, RUNNING)
-            .await
-            .unwrap()
-            .process
-            .unwrap()
-            .pid;
+        let seen = driver.apply(id, RUNNING).await.unwrap();
+        let pid = driver.pid(seen.incarnation.unwrap()).unwrap();
         let root = place.config.root.join(id.to_string());
         let meta = std::fs::metadata(&root).unwrap();
         assert_eq!(meta.permissions().mode() & 0o777, 0o700);
@@ -324,12 +320,12 @@ async fn a_server_that_is_killed_as_it_starts_is_told_from_one_that_cannot_start
     let starting = driver.clone();
     let starting = tokio::spawn(async move { starting.apply(id, RUNNING).await });
     let process = loop {
-        match driver.observe(id).await.unwrap().process {
-            Some(process) => break process,
+        match driver.observe(id).await.unwrap().incarnation {
+            Some(incarnation) => break incarnation,
             None => tokio::task::yield_now().await,
         }
     };
-    place.kill(process).await;
+    place.kill(id, process).await;
     let failed = starting.await.unwrap();
     let killed = matches!(failed, Err(Error::Killed { signal: 9, .. }));
     assert!(killed, "{failed:?}");
@@ -365,13 +361,13 @@ async fn what_ended_while_nobody_drove_it_is_told() {
         let id = InstanceId(1);
         driver.provision(id).await.unwrap();
         let started = driver.apply(id, RUNNING).await.unwrap();
-        place.burn(id, &driver.socket(id)).await;
+        place.burn(id, started.endpoint.as_ref().unwrap()).await;
         let before = driver.observe(id).await.unwrap();
         assert!(before.cpu > started.cpu, "{before:?}");
         drop(driver);
-        place.kill(before.process.unwrap()).await;
+        place.kill(id, before.incarnation.unwrap()).await;
         let watcher = place.local();
-        watcher.ended(before.process.unwrap()).await;
+        watcher.ended(id, before.incarnation.unwrap()).await;
         drop(watcher);
         // the second of these finds no cgroup any more
         let told: Vec<_> = [
@@ -380,7 +376,7 @@ async fn what_ended_while_nobody_drove_it_is_told() {
         ]
         .map(|seen| seen.unwrap())
         .into();
-        assert_eq!((told[0].run, told[0].process), (Run::Stopped, None));
+        assert_eq!((told[0].run, told[0].incarnation), (Run::Stopped, None));
         assert!(told[0].cpu >= before.cpu, "{before:?}, then {told:?}");
         assert_eq!(told[0], told[1]);
         let again = place.local().apply(id, RUNNING).await.unwrap();
@@ -402,7 +398,7 @@ async fn limits_below_what_is_held_are_refused_whole() {
         units: Units(units),
         ..RUNNING
     };
-    let process = driver.apply(id, units(2)).await.unwrap().process;
+    let process = driver.apply(id, units(2)).await.unwrap().incarnation;
     let limits = place.limits();
     // nothing lives without memory
     let refused = driver.apply(id, units(0)).await;
@@ -412,7 +408,7 @@ async fn limits_below_what_is_held_are_refused_whole() {
     assert!(held > limit, "{refused:?}");
     assert_eq!(place.limits(), limits);
     let seen = driver.apply(id, units(2)).await.unwrap();
-    assert_eq!((seen.run, seen.process), (Run::Running, process));
+    assert_eq!((seen.run, seen.incarnation), (Run::Running, process));
     driver.apply(id, units(1)).await.unwrap();
     let changed = limits
         .iter()
@@ -428,6 +424,6 @@ async fn two_drivers_at_once_start_one_server() {
     let id = InstanceId(1);
     one.provision(id).await.unwrap();
     let (a, b) = tokio::join!(one.apply(id, RUNNING), other.apply(id, RUNNING));
-    assert_eq!(a.unwrap().process, b.unwrap().process);
+    assert_eq!(a.unwrap().incarnation, b.unwrap().incarnation);
     assert_eq!(place.processes().len(), 1);
 }

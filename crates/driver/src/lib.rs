@@ -10,12 +10,11 @@
 //!
 //! Called by `control` alone.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 pub use dormouse_types::Strain;
-use dormouse_types::{Bytes, InstanceId, Units};
+use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -40,22 +39,15 @@ pub enum Run {
     Frozen,
 }
 
-/// Names one process for as long as the machine is up: a pid alone may be used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Process {
-    /// The process id.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
-    pub started: u64,
-}
-
 /// What is true of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     /// Whether its process runs.
     pub run: Run,
-    /// The process, unless stopped.
-    pub process: Option<Process>,
+    /// This run of its server; `None` when stopped.
+    pub incarnation: Option<Incarnation>,
+    /// How its server is reached; `None` when stopped.
+    pub endpoint: Option<Endpoint>,
     /// Memory it holds, where the driver can tell.
     pub memory: Option<Bytes>,
     /// CPU time it has used since it started, where the driver can tell. That of a process that
@@ -128,8 +120,8 @@ pub trait Driver: Send + Sync + 'static {
     /// Every instance that has files here.
     async fn list(&self) -> Result<Vec<InstanceId>, Error>;
 
-    /// Returns when the process is no more; at once if it is not there now.
-    async fn ended(&self, process: Process);
+    /// Returns when this run of an instance's server is over; at once if it is already.
+    async fn ended(&self, id: InstanceId, incarnation: Incarnation);
 
     /// How much disk an instance's files take.
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error>;
@@ -137,6 +129,9 @@ pub trait Driver: Send + Sync + 'static {
     /// Ends the process if there is one and removes the files.
     async fn remove(&self, id: InstanceId) -> Result<(), Error>;
 
-    /// The Unix socket on which the instance's server listens while it runs.
-    fn socket(&self, id: InstanceId) -> PathBuf;
+    /// The process id that a person finds on this machine for a run of a server; `None` if it runs
+    /// elsewhere. For display only.
+    fn pid(&self, _incarnation: Incarnation) -> Option<u32> {
+        None
+    }
 }

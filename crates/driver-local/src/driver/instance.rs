@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dormouse_driver::{Error, Observed, Run, Strain};
 use dormouse_engine::config;
-use dormouse_types::{Bytes, InstanceId, Units};
+use dormouse_types::{Bytes, Endpoint, InstanceId, Units};
 use rustix::process::Signal;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
@@ -129,8 +129,8 @@ impl Running {
         from_outside(self.reap().ok()??)
     }
 
-    /// What is true of it now.
-    fn look(&self) -> io::Result<Observed> {
+    /// What is true of it now; it is reached at this endpoint.
+    fn look(&self, endpoint: Endpoint) -> io::Result<Observed> {
         let (handle, group) = (&self.handle, &self.group);
         let figures = group.figures();
         let run = if group.is_frozen(handle)? {
@@ -144,7 +144,8 @@ impl Running {
         };
         Ok(Observed {
             run,
-            process: Some(handle.process()),
+            incarnation: Some(handle.process().incarnation()),
+            endpoint: Some(endpoint),
             memory: Some(memory),
             cpu: Some(self.spent_by(&figures)),
             strain: figures.strain,
@@ -214,22 +215,23 @@ impl Instance {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is true of it now.
-    pub(super) fn observe(&self) -> io::Result<Observed> {
+    /// What is true of it now; its server, if it runs, is reached at this endpoint.
+    pub(super) fn observe(&self, endpoint: Endpoint) -> io::Result<Observed> {
         loop {
             let running = match self.slot().look() {
                 Ok(running) => Arc::clone(running),
                 Err(last) => {
                     return Ok(Observed {
                         run: Run::Stopped,
-                        process: None,
+                        incarnation: None,
+                        endpoint: None,
                         memory: None,
                         cpu: last.cpu,
                         strain: last.strain,
                     });
                 }
             };
-            let seen = running.look();
+            let seen = running.look(endpoint.clone());
             // figures of a process that ended meanwhile are missing, or mean nothing
             if running.handle.is_alive() {
                 return seen;
