@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_driver::{Desired, Driver, Error, Observed, Run};
 use dormouse_engine::{EngineError, Installation, Layout, Secret, Template};
-use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId};
+use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
 
 use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
+use crate::endpoint::{self, Transport};
 use crate::owner::{OwnerError, Owners, UID_BASE};
 use crate::process::{Handle, Process};
 use crate::scan;
@@ -37,6 +38,8 @@ pub struct LocalConfig {
     pub cgroups: CgroupMode,
     /// The first user id for instances, if the driver runs as root.
     pub uid_base: u32,
+    /// How servers are reached.
+    pub transport: Transport,
     /// How long a server may take to start; after a crash it recovers first.
     pub start_patience: Duration,
     /// How long a server may take to stop before it is killed.
@@ -54,6 +57,7 @@ impl LocalConfig {
             secret,
             cgroups: CgroupMode::Auto,
             uid_base: UID_BASE,
+            transport: Transport::Unix,
             start_patience: Duration::from_secs(120),
             stop_patience: Duration::from_secs(20),
         }
@@ -133,13 +137,13 @@ impl LocalDriver {
         }
         let capabilities = cgroups.capabilities(matches!(owners, Owners::Each(_)));
         let found = scan::all(root, owners).map_err(io("looking for servers of"))?;
-        let adopt = |(id, handle)| {
-            (
-                id,
-                Arc::new(Instance::running(Running::adopted(&cgroups, id, handle))),
-            )
+        let adopt = |(id, handle): (InstanceId, _)| {
+            let layout = Layout::new(root.join(id.to_string()))?;
+            let running = Running::adopted(&cgroups, id, handle, endpoint::of(&layout));
+            Ok((id, Arc::new(Instance::running(running))))
         };
-        let instances = Mutex::new(found.into_iter().map(adopt).collect());
+        let adopted: Result<_, EngineError> = found.into_iter().map(adopt).collect();
+        let instances = Mutex::new(adopted?);
         let shared = Shared {
             config,
             template,
@@ -212,10 +216,7 @@ impl Shared {
 
     /// What is true of the instance now.
     fn observe(&self, id: InstanceId, instance: &Instance) -> Result<Observed, Error> {
-        let endpoint = Endpoint::Unix(self.layout(id)?.socket());
-        instance
-            .observe(endpoint)
-            .map_err(|source| looking_at(id, source))
+        instance.observe().map_err(|source| looking_at(id, source))
     }
 }
 

@@ -13,6 +13,7 @@
 
 pub mod cgroup;
 mod driver;
+mod endpoint;
 mod owner;
 mod process;
 mod ready;
@@ -21,4 +22,5 @@ mod spawn;
 
 pub use cgroup::{Capabilities, CgroupMode};
 pub use driver::{LocalConfig, LocalDriver, SetupError};
+pub use endpoint::Transport;
 pub use owner::UID_BASE;

@@ -2,13 +2,13 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use dormouse_engine::{Layout, error_log};
+use dormouse_link::Link;
+use dormouse_types::Endpoint;
 use rustix::fs::OFlags;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
 use crate::process::Handle;
@@ -23,13 +23,13 @@ const MOST_LOG: u64 = 64 << 10;
 /// not. `log_from` is where its part of the error log begins.
 pub(crate) async fn wait(
     handle: &Handle,
+    endpoint: &Endpoint,
     layout: &Layout,
     log_from: u64,
     patience: Duration,
 ) -> Result<(), String> {
-    let socket = layout.socket();
     let outcome = tokio::select! {
-        greeted = timeout(patience, greeting(&socket)) => greeted.map_err(|_| format!("it did not take connections within {patience:?}")),
+        greeted = timeout(patience, greeting(endpoint)) => greeted.map_err(|_| format!("it did not take connections within {patience:?}")),
         _ = handle.ended() => Err("its process ended".to_owned()),
     };
     outcome.map_err(|what| format!("{what}: {}", reason(layout, log_from)))
@@ -41,10 +41,10 @@ pub(crate) fn reason(layout: &Layout, log_from: u64) -> String {
 }
 
 /// A server listens before it is ready, so a connection alone says nothing.
-async fn greeting(socket: &Path) {
+async fn greeting(endpoint: &Endpoint) {
     loop {
-        if let Ok(mut stream) = UnixStream::connect(socket).await
-            && stream.read_u8().await.is_ok()
+        if let Ok(mut link) = Link::connect(endpoint).await
+            && link.read_u8().await.is_ok()
         {
             return;
         }

@@ -5,6 +5,7 @@
 //! cores, start to first byte of the greeting.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use dormouse_types::Units;
@@ -33,11 +34,8 @@ pub(crate) const FILES: [(&str, &str); 4] = [
 ];
 
 /// Settings that are the same for every instance. An option the server does not know is left out.
-const COMMON: [(&str, &str); 37] = [
-    // clients come through the proxy, over one Unix socket
-    ("skip-networking", "ON"),
+const COMMON: [(&str, &str); 35] = [
     ("skip-name-resolve", "ON"),
-    ("proxy-protocol-networks", "localhost"),
     ("max-connect-errors", "4294967295"),
     ("local-infile", "ON"),
     // no limit; but with 0, which is none either, it could not be set while the server runs
@@ -83,9 +81,22 @@ const COMMON: [(&str, &str); 37] = [
     ("event-scheduler", "ON"),
 ];
 
-/// Writes the configuration of an instance with these units.
+/// Where a server listens beside its Unix socket. Clients come through the proxy, which tells their
+/// addresses in a PROXY header; the server believes it from these networks alone.
+const LOCAL: [(&str, &str); 2] = [
+    ("skip-networking", "ON"),
+    ("proxy-protocol-networks", "localhost"),
+];
+
+/// Writes the configuration of an instance with these units. With an address the server listens on TCP
+/// too, for TLS alone.
 #[must_use]
-pub fn render(installation: &Installation, layout: &Layout, units: Units) -> String {
+pub fn render(
+    installation: &Installation,
+    layout: &Layout,
+    units: Units,
+    address: Option<SocketAddr>,
+) -> String {
     let mut text =
         String::from("# Written by dormouse at every start; changes are lost.\n[mariadbd]\n");
     let mut set = |name: &str, value: &str| {
@@ -122,6 +133,16 @@ pub fn render(installation: &Installation, layout: &Layout, units: Units) -> Str
         // this version would not grow beyond what it starts with
         let most = buffer_pool::most(installation.machine_memory).max(buffer_pool::at_start(units));
         set(POOL_MAX, &most.0.to_string());
+    }
+    match address {
+        None => LOCAL.iter().for_each(|(name, value)| set(name, value)),
+        Some(address) => {
+            let ip = address.ip().to_string();
+            set("bind-address", &ip);
+            set("port", &address.port().to_string());
+            set("require-secure-transport", "ON");
+            set("proxy-protocol-networks", &format!("localhost,{ip}"));
+        }
     }
     for (name, value) in FILES.iter().chain(&COMMON) {
         if installation.knows(name) {

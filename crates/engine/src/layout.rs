@@ -88,6 +88,13 @@ impl Layout {
         self.beside(".pem")
     }
 
+    /// The TCP address of the server's last start, beside the directory; not there if it listened on its
+    /// Unix socket alone.
+    #[must_use]
+    pub fn address(&self) -> PathBuf {
+        self.beside(".address")
+    }
+
     /// The file that a running server holds locked, beside the directory.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

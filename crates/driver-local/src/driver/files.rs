@@ -67,6 +67,7 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     if_there(fs::rename(layout.root(), &unfinished))?;
     if_there(fs::remove_file(layout.config()))?;
     if_there(fs::remove_file(layout.key()))?;
+    if_there(fs::remove_file(layout.address()))?;
     if_there(fs::remove_file(layout.lock()))?;
     forget_spent(layout)?;
     if_there(fs::remove_dir_all(&unfinished))

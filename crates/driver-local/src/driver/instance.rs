@@ -18,7 +18,7 @@ use super::{Shared, blocking, files};
 use crate::cgroup::{Cgroups, Figures, Group};
 use crate::process::{Handle, from_outside};
 use crate::spawn::{self, Lock, Start};
-use crate::{ready, scan};
+use crate::{endpoint, ready, scan};
 
 /// How often, and with which pause, cgroups are tried to be removed.
 const CLEAN_LOOKS: u32 = 20;
@@ -77,6 +77,8 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Running {
     handle: Handle,
+    /// How its server is reached.
+    endpoint: Endpoint,
     group: Group,
     /// Where this process's part of the error log begins.
     log_from: u64,
@@ -100,15 +102,27 @@ enum Progress {
 
 impl Running {
     /// A process that an earlier driver started.
-    pub(super) fn adopted(cgroups: &Cgroups, id: InstanceId, handle: Handle) -> Self {
+    pub(super) fn adopted(
+        cgroups: &Cgroups,
+        id: InstanceId,
+        handle: Handle,
+        endpoint: Endpoint,
+    ) -> Self {
         let nothing = Figures::default();
         let group = Group::of(cgroups, id, handle.process().pid, nothing);
-        Self::new(handle, group, 0, None)
+        Self::new(handle, endpoint, group, 0, None)
     }
 
-    fn new(handle: Handle, group: Group, log_from: u64, child: Option<Child>) -> Self {
+    fn new(
+        handle: Handle,
+        endpoint: Endpoint,
+        group: Group,
+        log_from: u64,
+        child: Option<Child>,
+    ) -> Self {
         Self {
             handle,
+            endpoint,
             group,
             log_from,
             progress: Mutex::new(Progress::Started),
@@ -129,8 +143,8 @@ impl Running {
         from_outside(self.reap().ok()??)
     }
 
-    /// What is true of it now; it is reached at this endpoint.
-    fn look(&self, endpoint: Endpoint) -> io::Result<Observed> {
+    /// What is true of it now.
+    fn look(&self) -> io::Result<Observed> {
         let (handle, group) = (&self.handle, &self.group);
         let figures = group.figures();
         let run = if group.is_frozen(handle)? {
@@ -145,7 +159,7 @@ impl Running {
         Ok(Observed {
             run,
             incarnation: Some(handle.process().incarnation()),
-            endpoint: Some(endpoint),
+            endpoint: Some(self.endpoint.clone()),
             memory: Some(memory),
             cpu: Some(self.spent_by(&figures)),
             strain: figures.strain,
@@ -215,8 +229,8 @@ impl Instance {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is true of it now; its server, if it runs, is reached at this endpoint.
-    pub(super) fn observe(&self, endpoint: Endpoint) -> io::Result<Observed> {
+    /// What is true of it now.
+    pub(super) fn observe(&self) -> io::Result<Observed> {
         loop {
             let running = match self.slot().look() {
                 Ok(running) => Arc::clone(running),
@@ -231,7 +245,7 @@ impl Instance {
                     });
                 }
             };
-            let seen = running.look(endpoint.clone());
+            let seen = running.look();
             // figures of a process that ended meanwhile are missing, or mean nothing
             if running.handle.is_alive() {
                 return seen;
@@ -261,8 +275,9 @@ pub(super) async fn run(
     if *running.progress() == Progress::Started {
         let layout = shared.layout(id)?;
         let patience = shared.config.start_patience;
-        if let Err(reason) = ready::wait(&running.handle, &layout, running.log_from, patience).await
-        {
+        let (handle, endpoint) = (&running.handle, &running.endpoint);
+        let ready = ready::wait(handle, endpoint, &layout, running.log_from, patience);
+        if let Err(reason) = ready.await {
             let killed = running.killed_by();
             kill(shared, id, instance).await?;
             return Err(match killed {
@@ -428,20 +443,23 @@ fn start_blocking(
         let found = scan::one(&shared.config.root, shared.owners, id);
         let found = found.map_err(|e| doing(id, "looking for", e))?;
         let adopt = |handle| {
-            let running = Arc::new(Running::adopted(&shared.cgroups, id, handle));
+            let endpoint = endpoint::of(&layout);
+            let running = Arc::new(Running::adopted(&shared.cgroups, id, handle, endpoint));
             *instance.slot() = Slot::Running(Arc::clone(&running));
             running
         };
         return Ok(found.map(adopt));
     };
     let installation = &shared.config.installation;
-    let text = config::render(installation, &layout, units);
     let owner = shared.owners.of(id);
-    let key = dormouse_engine::tls::key_and_certificate();
-    key.map_err(io::Error::other)
-        .and_then(|key| files::write_key(&layout, &key, owner))
-        .and_then(|()| files::write_config(&layout, &text))
-        .map_err(|e| doing(id, "configuring", e))?;
+    let configure = || {
+        let address = endpoint::choose(&layout, shared.config.transport)?;
+        let text = config::render(installation, &layout, units, address);
+        let key = dormouse_engine::tls::key_and_certificate().map_err(io::Error::other)?;
+        files::write_key(&layout, &key, owner)?;
+        files::write_config(&layout, &text)
+    };
+    configure().map_err(|e| doing(id, "configuring", e))?;
     let log_from = ready::log_length(&layout);
     let prepared = shared.cgroups.prepare(id, units);
     let start = Start {
@@ -455,7 +473,13 @@ fn start_blocking(
         return Err(ended_at_once(id, child, &layout, log_from));
     };
     let group = Group::of(&shared.cgroups, id, child.id(), prepared.before);
-    let running = Arc::new(Running::new(handle, group, log_from, Some(child)));
+    let running = Arc::new(Running::new(
+        handle,
+        endpoint::of(&layout),
+        group,
+        log_from,
+        Some(child),
+    ));
     *instance.slot() = Slot::Running(Arc::clone(&running));
     if let Err(error) = files::forget_spent(&layout) {
         warn!(instance = %id, %error, "cannot remove a file");
