@@ -53,11 +53,12 @@ async fn main() {
         let mut admin = Admin::connect(&endpoint, &secret, id).await.unwrap();
         note("admin login", start);
         let start = Instant::now();
-        admin.secure_owner([7; 20]).await.unwrap();
+        admin.accounts().secure_owner([7; 20]).await.unwrap();
         note("secure owner", start);
         let start = Instant::now();
         admin
-            .resize_buffer_pool(buffer_pool::awake(Units(1)), Duration::from_secs(60))
+            .buffer_pool()
+            .resize(buffer_pool::awake(Units(1)), Duration::from_secs(60))
             .await
             .unwrap();
         note("grow pool", start);
@@ -67,11 +68,12 @@ async fn main() {
         }
         note("1000 looks", start);
         let start = Instant::now();
-        admin.note_hot_pages().await.unwrap();
+        admin.buffer_pool().note_hot_pages().await.unwrap();
         note("dump hot pages", start);
         let start = Instant::now();
         admin
-            .resize_buffer_pool(buffer_pool::suspended(), Duration::from_secs(60))
+            .buffer_pool()
+            .resize(buffer_pool::suspended(), Duration::from_secs(60))
             .await
             .unwrap();
         note("shrink pool", start);

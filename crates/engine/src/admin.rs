@@ -24,11 +24,12 @@ use crate::{Secret, Version};
 mod accounts;
 mod buffer_pool;
 mod events;
-mod locks;
 mod memory_tables;
 mod settings;
 
-pub use locks::LockInfo;
+pub use accounts::Accounts;
+pub use buffer_pool::BufferPool;
+pub use settings::Settings;
 
 /// How long a server may take to answer anything that is not a change of the buffer pool.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -226,6 +227,21 @@ impl Admin {
         self.exchange("a ping", &[Command::Ping as u8], PATIENCE)
             .await
             .map(drop)
+    }
+
+    /// The server's accounts.
+    pub fn accounts(&mut self) -> Accounts<'_> {
+        Accounts(self)
+    }
+
+    /// The server's buffer pool.
+    pub fn buffer_pool(&mut self) -> BufferPool<'_> {
+        BufferPool(self)
+    }
+
+    /// The server's schemas and global variables.
+    pub fn settings(&mut self) -> Settings<'_> {
+        Settings(self)
     }
 
     /// Ends a connection of the server's; it may already have ended.

@@ -24,7 +24,7 @@ pub mod template;
 pub mod tls;
 pub mod version;
 
-pub use admin::{Admin, AdminError, LockInfo, Rows};
+pub use admin::{Admin, AdminError, Rows};
 pub use error::EngineError;
 pub use installation::{Installation, Search, machine_memory};
 pub use layout::Layout;

@@ -219,14 +219,18 @@ fn at_most(limit: i64) -> u32 {
     u32::try_from(limit).unwrap_or(0)
 }
 
-impl Admin {
+/// The accounts of a running server.
+#[derive(Debug)]
+pub struct Accounts<'a>(pub(super) &'a mut Admin);
+
+impl Accounts<'_> {
     /// The accounts a user could log in with: all of them, or those that may be meant by one user
     /// name (their own and the anonymous ones). Roles, `dormouse`@`localhost` and `mariadb.sys`
     /// are left out.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn accounts(&mut self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
+    pub async fn list(self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
         let mut sql = String::from(
             "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password, @@global.max_user_connections, @@global.autocommit, @@global.sql_mode FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
              AND User <> 'mariadb.sys'",
@@ -234,8 +238,9 @@ impl Admin {
         if let Some(user) = user {
             sql.push_str(&format!(" AND User IN ({}, '')", literal(user)));
         }
-        let rows = self.run("a look at the accounts", &sql, PATIENCE).await?;
+        let rows = self.0.run("a look at the accounts", &sql, PATIENCE).await?;
         let socket_names = self
+            .0
             .version()
             .is_some_and(|v| (v.major, v.minor) >= (11, 6));
         let read = |[
@@ -248,7 +253,7 @@ impl Admin {
             autocommit,
             sql_mode,
         ]: [String; 8]| {
-            let ours = native::stage2(&self.secret.user_stage1(self.instance, &user));
+            let ours = native::stage2(&self.0.secret.user_stage1(self.0.instance, &user));
             let rules = Rules {
                 days: days.parse().unwrap_or(0),
                 turns_away: turns_away == "1",
@@ -266,8 +271,8 @@ impl Admin {
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn enroll(&mut self, user: &str, host: &str) -> Result<(), AdminError> {
-        let hash = self.secret.user_hash(self.instance, user);
+    pub async fn enroll(self, user: &str, host: &str) -> Result<(), AdminError> {
+        let hash = self.0.secret.user_hash(self.0.instance, user);
         let method =
             format!("JSON_OBJECT('plugin', '{NATIVE}', 'authentication_string', '{hash}')");
         let sql = format!(
@@ -279,8 +284,9 @@ impl Admin {
             literal(user),
             literal(host),
         );
-        self.run("an enrolment", &sql, PATIENCE).await?;
-        self.run("an enrolment", "FLUSH LOCAL PRIVILEGES", PATIENCE)
+        self.0.run("an enrolment", &sql, PATIENCE).await?;
+        self.0
+            .run("an enrolment", "FLUSH LOCAL PRIVILEGES", PATIENCE)
             .await
             .map(drop)
     }
@@ -290,24 +296,27 @@ impl Admin {
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn secure_owner(&mut self, password: [u8; 20]) -> Result<(), AdminError> {
+    pub async fn secure_owner(self, password: [u8; 20]) -> Result<(), AdminError> {
         const NO_SUCH_USER: u16 = 1396;
         let identified = format!(
             "'admin'@'%' IDENTIFIED VIA {NATIVE} USING '{}' OR {NATIVE} USING '{}'",
             native::to_text(&password),
-            self.secret.user_hash(self.instance, "admin"),
+            self.0.secret.user_hash(self.0.instance, "admin"),
         );
         let alter = format!("ALTER USER {identified} ACCOUNT UNLOCK");
         match self
+            .0
             .run("securing the owner's account", &alter, PATIENCE)
             .await
         {
             Err(AdminError::Sql { error, .. }) if error.code == NO_SUCH_USER => {
                 let create = format!("CREATE USER IF NOT EXISTS {identified}");
-                self.run("making the owner's account", &create, PATIENCE)
+                self.0
+                    .run("making the owner's account", &create, PATIENCE)
                     .await?;
                 let grant = "GRANT ALL PRIVILEGES ON *.* TO 'admin'@'%' WITH GRANT OPTION";
-                self.run("making the owner's account", grant, PATIENCE)
+                self.0
+                    .run("making the owner's account", grant, PATIENCE)
                     .await
                     .map(drop)
             }

@@ -25,7 +25,11 @@ const STATUS_TICK: Duration = Duration::from_millis(1100);
 const DUMP: &str = "Innodb_buffer_pool_dump_status";
 const LOAD: &str = "Innodb_buffer_pool_load_status";
 
-impl Admin {
+/// The buffer pool of a running server.
+#[derive(Debug)]
+pub struct BufferPool<'a>(pub(super) &'a mut Admin);
+
+impl BufferPool<'_> {
     /// Changes the buffer pool's size and waits until it is done. The server rounds the size to
     /// what it can do. A change that somebody else began is waited for first.
     ///
@@ -33,15 +37,11 @@ impl Admin {
     /// [`AdminError::Late`] if it takes longer than `patience`; the connection is then spent, the
     /// change may go on. [`AdminError::Sql`] or [`AdminError::Cut`] if the server gives it up, as it
     /// may under load.
-    pub async fn resize_buffer_pool(
-        &mut self,
-        size: Bytes,
-        patience: Duration,
-    ) -> Result<(), AdminError> {
+    pub async fn resize(mut self, size: Bytes, patience: Duration) -> Result<(), AdminError> {
         let doing = "a change of the buffer pool";
         let sql = format!("SET GLOBAL innodb_buffer_pool_size = {}", size.0);
         let resize = async {
-            while let Err(error) = self.run(doing, &sql, patience).await {
+            while let Err(error) = self.0.run(doing, &sql, patience).await {
                 match &error {
                     AdminError::Sql { error, .. }
                         if error.message.contains("already in progress") => {}
@@ -71,14 +71,14 @@ impl Admin {
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn note_hot_pages(&mut self) -> Result<(), AdminError> {
+    pub async fn note_hot_pages(mut self) -> Result<(), AdminError> {
         let doing = "a note of the hot pages";
         let before = self.status(DUMP).await?;
         if !self.hot_pages_are_there().await? || self.is_this_second(&before).await? {
             return Ok(());
         }
         let sql = "SET GLOBAL innodb_buffer_pool_dump_now = ON";
-        self.run(doing, sql, PATIENCE).await?;
+        self.0.run(doing, sql, PATIENCE).await?;
         let start = Instant::now();
         let wait = async {
             loop {
@@ -98,10 +98,11 @@ impl Admin {
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn leave_hot_pages(&mut self) -> Result<(), AdminError> {
+    pub async fn leave_hot_pages(self) -> Result<(), AdminError> {
         let sql = "SET GLOBAL innodb_buffer_pool_dump_at_shutdown = OFF, \
                    GLOBAL innodb_buffer_pool_load_abort = ON";
-        self.run("leaving the hot pages", sql, PATIENCE)
+        self.0
+            .run("leaving the hot pages", sql, PATIENCE)
             .await
             .map(drop)
     }
@@ -117,10 +118,10 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Cut`] if a burst was ended by somebody else; [`AdminError::Late`] after
     /// `patience`.
-    pub async fn load_hot_pages(&mut self, patience: Duration) -> Result<(), AdminError> {
+    pub async fn load_hot_pages(mut self, patience: Duration) -> Result<(), AdminError> {
         let doing = "reading the hot pages";
         let load = async {
-            self.leave_hot_pages().await?;
+            self.0.buffer_pool().leave_hot_pages().await?;
             let size = self
                 .number("SELECT @@GLOBAL.innodb_buffer_pool_size")
                 .await?;
@@ -136,7 +137,7 @@ impl Admin {
                 sleep(buffer_pool::pause(burst, start.elapsed())).await;
             }
             let sql = "SET GLOBAL innodb_buffer_pool_dump_at_shutdown = ON";
-            self.run(doing, sql, PATIENCE).await.map(drop)
+            self.0.run(doing, sql, PATIENCE).await.map(drop)
         };
         in_time(doing, patience, load).await
     }
@@ -154,7 +155,7 @@ impl Admin {
         };
         let first = self.bytes_read().await?;
         let sql = "SET GLOBAL innodb_buffer_pool_load_now = ON";
-        self.run(doing, sql, PATIENCE).await?;
+        self.0.run(doing, sql, PATIENCE).await?;
         let start = Instant::now();
         let mut seen = false;
         let mut enough = None;
@@ -171,7 +172,7 @@ impl Admin {
             let read = self.bytes_read().await?.saturating_sub(first);
             if read >= burst.0 && enough.is_none() && is_loading(&now) {
                 let sql = "SET GLOBAL innodb_buffer_pool_load_abort = ON";
-                self.run(doing, sql, PATIENCE).await?;
+                self.0.run(doing, sql, PATIENCE).await?;
                 enough = Some(Bytes(read));
             }
             sleep(LOOK).await;
@@ -189,11 +190,11 @@ impl Admin {
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn pool_hits(&mut self) -> Result<PoolHits, AdminError> {
+    pub async fn hits(self) -> Result<PoolHits, AdminError> {
         let sql = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
                    WHERE VARIABLE_NAME IN ('Innodb_buffer_pool_read_requests', \
                    'Innodb_buffer_pool_reads', 'Innodb_buffer_pool_bytes_data')";
-        let rows = self.run("a look at the pool", sql, PATIENCE).await?;
+        let rows = self.0.run("a look at the pool", sql, PATIENCE).await?;
         let mut hits = PoolHits::default();
         for [name, value] in rows.texts() {
             let value = value.parse().unwrap_or_default();
@@ -220,7 +221,7 @@ impl Admin {
         };
         // as ut_sprintf_timestamp() writes it, in the zone of the server's process
         let sql = "SELECT DATE_FORMAT(SYSDATE(), '%y%m%d'), DATE_FORMAT(SYSDATE(), '%k:%i:%s')";
-        let rows = self.run("a look at the clock", sql, PATIENCE).await?;
+        let rows = self.0.run("a look at the clock", sql, PATIENCE).await?;
         Ok(told
             .split_whitespace()
             .take(2)
@@ -228,13 +229,14 @@ impl Admin {
     }
 
     async fn number(&mut self, sql: &str) -> Result<u64, AdminError> {
-        let rows = self.run("a look at the pool", sql, PATIENCE).await?;
+        let rows = self.0.run("a look at the pool", sql, PATIENCE).await?;
         Ok(rows.text(0, 0).parse().unwrap_or(0))
     }
 
     async fn status(&mut self, name: &str) -> Result<String, AdminError> {
         let sql = format!("SHOW GLOBAL STATUS LIKE '{name}'");
         Ok(self
+            .0
             .run("a look at the status", &sql, PATIENCE)
             .await?
             .text(0, 1))

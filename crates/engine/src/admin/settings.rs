@@ -30,13 +30,18 @@ pub struct NotSet {
     pub reason: String,
 }
 
-impl Admin {
+/// The schemas and global variables of a running server.
+#[derive(Debug)]
+pub struct Settings<'a>(pub(super) &'a mut Admin);
+
+impl Settings<'_> {
     /// The schemas, in the server's order.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn schemas(&mut self) -> Result<Vec<String>, AdminError> {
+    pub async fn schemas(self) -> Result<Vec<String>, AdminError> {
         let rows = self
+            .0
             .run("a look at the schemas", "SHOW DATABASES", PATIENCE)
             .await?;
         Ok(rows.texts().map(|[name]| name).collect())
@@ -47,11 +52,11 @@ impl Admin {
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn changed_globals(&mut self) -> Result<Vec<(String, String)>, AdminError> {
+    pub async fn changed_globals(self) -> Result<Vec<(String, String)>, AdminError> {
         let sql = "SELECT LOWER(VARIABLE_NAME), VARIABLE_TYPE, GLOBAL_VALUE FROM information_schema.SYSTEM_VARIABLES \
                    WHERE GLOBAL_VALUE_ORIGIN = 'SQL' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
                    ORDER BY VARIABLE_NAME";
-        let rows = self.run("a look at the variables", sql, PATIENCE).await?;
+        let rows = self.0.run("a look at the variables", sql, PATIENCE).await?;
         let changed = rows
             .texts::<3>()
             .filter(|[name, _, _]| !OURS.contains(&name.as_str()));
@@ -65,17 +70,21 @@ impl Admin {
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn variables(&mut self) -> Result<Variables, AdminError> {
+    pub async fn variables(self) -> Result<Variables, AdminError> {
         let names: Vec<String> = VARIABLES.iter().map(|v| literal(v.name)).collect();
         let sql = format!(
             "SELECT LOWER(VARIABLE_NAME), COALESCE(GLOBAL_VALUE, ''), GLOBAL_VALUE_ORIGIN \
              FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME IN ({})",
             names.join(", ")
         );
-        let rows = self.run("a look at the variables", &sql, PATIENCE).await?;
+        let rows = self
+            .0
+            .run("a look at the variables", &sql, PATIENCE)
+            .await?;
         // the expression is what a client asks (Django)
         let zones = "SELECT CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
         let zones = self
+            .0
             .run("a look at the time zones", zones, PATIENCE)
             .await?;
         let mut changed = false;
@@ -98,7 +107,7 @@ impl Admin {
     /// # Errors
     /// As [`AdminError`] says, other than for single variables.
     pub async fn apply_globals(
-        &mut self,
+        self,
         globals: &[(String, String)],
     ) -> Result<Vec<NotSet>, AdminError> {
         let mut not_set = Vec::new();
@@ -111,6 +120,7 @@ impl Admin {
             .collect();
         let set = |what: &str| format!("SET {what}");
         match self
+            .0
             .run("setting variables", &set(&all.join(", ")), PATIENCE)
             .await
         {
@@ -118,7 +128,7 @@ impl Admin {
             other => return other.map(|_| not_set),
         }
         for ((name, _), one) in globals.iter().zip(&all) {
-            match self.run("setting a variable", &set(one), PATIENCE).await {
+            match self.0.run("setting a variable", &set(one), PATIENCE).await {
                 Err(AdminError::Sql { error, .. }) => {
                     not_set.push(NotSet {
                         name: name.clone(),

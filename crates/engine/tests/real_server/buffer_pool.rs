@@ -26,15 +26,19 @@ async fn fill(admin: &mut Admin) {
 async fn pool(admin: &mut Admin) -> (u64, u64) {
     let size = "SELECT @@GLOBAL.innodb_buffer_pool_size";
     let size: u64 = admin.query(size).await.unwrap().text(0, 0).parse().unwrap();
-    (size >> 20, admin.pool_hits().await.unwrap().holds.0 >> 14)
+    (
+        size >> 20,
+        admin.buffer_pool().hits().await.unwrap().holds.0 >> 14,
+    )
 }
 
 /// What a suspend does.
 async fn shrink(admin: &mut Admin) {
-    admin.note_hot_pages().await.unwrap();
-    admin.leave_hot_pages().await.unwrap();
+    admin.buffer_pool().note_hot_pages().await.unwrap();
+    admin.buffer_pool().leave_hot_pages().await.unwrap();
     admin
-        .resize_buffer_pool(Bytes::mib(8), PATIENCE)
+        .buffer_pool()
+        .resize(Bytes::mib(8), PATIENCE)
         .await
         .unwrap();
 }
@@ -58,21 +62,21 @@ async fn the_pool_shrinks_and_grows_with_its_pages() {
     fill(&mut admin).await;
     assert!(pool(&mut admin).await.1 > 1500);
     // there is no list: the pool is what is worth noting from now on
-    admin.load_hot_pages(PATIENCE).await.unwrap();
+    admin.buffer_pool().load_hot_pages(PATIENCE).await.unwrap();
     shrink(&mut admin).await;
     assert!(listed(&server) > 1500);
     let (mib, pages) = pool(&mut admin).await;
     assert!(mib == 8 && pages <= 512, "{mib} MiB, {pages} pages");
 
     let grow = Bytes::mib(256);
-    admin.resize_buffer_pool(grow, PATIENCE).await.unwrap();
+    admin.buffer_pool().resize(grow, PATIENCE).await.unwrap();
     assert_eq!(pool(&mut admin).await.0, 256);
-    admin.load_hot_pages(PATIENCE).await.unwrap();
+    admin.buffer_pool().load_hot_pages(PATIENCE).await.unwrap();
     let pages = pool(&mut admin).await.1;
     assert!(pages > 1500, "{pages} pages");
-    let before = admin.pool_hits().await.unwrap();
+    let before = admin.buffer_pool().hits().await.unwrap();
     admin.query("SELECT SUM(LENGTH(c)) FROM s.t").await.unwrap();
-    let after = admin.pool_hits().await.unwrap();
+    let after = admin.buffer_pool().hits().await.unwrap();
     assert_eq!(after.ratio_ppm_since(before), Some(1_000_000), "{after:?}");
 }
 
@@ -82,11 +86,11 @@ async fn naps_in_quick_succession_take_no_longer_than_others() {
     let server = Server::start().await;
     let mut admin = server.admin().await;
     fill(&mut admin).await;
-    admin.load_hot_pages(PATIENCE).await.unwrap();
+    admin.buffer_pool().load_hot_pages(PATIENCE).await.unwrap();
     another_second(&mut admin).await;
     let start = Instant::now();
     for _ in 0..20 {
-        admin.note_hot_pages().await.unwrap();
+        admin.buffer_pool().note_hot_pages().await.unwrap();
     }
     assert!(
         start.elapsed() < Duration::from_secs(3),
@@ -98,7 +102,7 @@ async fn naps_in_quick_succession_take_no_longer_than_others() {
     let mut one = async || {
         std::fs::remove_file(server.layout.data().join("ib_buffer_pool")).unwrap();
         another_second(&mut admin).await;
-        admin.note_hot_pages().await.unwrap();
+        admin.buffer_pool().note_hot_pages().await.unwrap();
         listed(&server)
     };
     assert!(one().await > 1500);
@@ -110,7 +114,7 @@ async fn a_pool_whose_pages_are_not_back_does_not_overwrite_the_list() {
     let mut server = Server::start().await;
     let mut admin = server.admin().await;
     fill(&mut admin).await;
-    admin.load_hot_pages(PATIENCE).await.unwrap();
+    admin.buffer_pool().load_hot_pages(PATIENCE).await.unwrap();
     drop(admin);
     server.restart().await;
     let all = listed(&server);
@@ -122,7 +126,7 @@ async fn a_pool_whose_pages_are_not_back_does_not_overwrite_the_list() {
         "they are read back on demand"
     );
     another_second(&mut admin).await;
-    admin.note_hot_pages().await.unwrap();
+    admin.buffer_pool().note_hot_pages().await.unwrap();
     assert_eq!(listed(&server), all, "nothing was read back");
     drop(admin);
     server.restart().await;
@@ -133,25 +137,29 @@ async fn a_pool_whose_pages_are_not_back_does_not_overwrite_the_list() {
     );
 
     let mut admin = server.admin().await;
-    admin.load_hot_pages(PATIENCE).await.unwrap();
+    admin.buffer_pool().load_hot_pages(PATIENCE).await.unwrap();
     assert!(pool(&mut admin).await.1 > 1500);
     shrink(&mut admin).await;
     let all = listed(&server);
     another_second(&mut admin).await;
-    admin.note_hot_pages().await.unwrap();
+    admin.buffer_pool().note_hot_pages().await.unwrap();
     assert_eq!(listed(&server), all, "it has slept since");
     admin
-        .resize_buffer_pool(Bytes::mib(128), PATIENCE)
+        .buffer_pool()
+        .resize(Bytes::mib(128), PATIENCE)
         .await
         .unwrap();
-    let begun = tokio::time::timeout(Duration::from_millis(1), admin.load_hot_pages(PATIENCE));
+    let begun = tokio::time::timeout(
+        Duration::from_millis(1),
+        admin.buffer_pool().load_hot_pages(PATIENCE),
+    );
     assert!(begun.await.is_err());
     let mut admin = server.admin().await;
-    admin.note_hot_pages().await.unwrap();
+    admin.buffer_pool().note_hot_pages().await.unwrap();
     assert_eq!(listed(&server), all, "the load was abandoned");
-    admin.load_hot_pages(PATIENCE).await.unwrap();
+    admin.buffer_pool().load_hot_pages(PATIENCE).await.unwrap();
     assert!(pool(&mut admin).await.1 > 1500);
-    admin.note_hot_pages().await.unwrap();
+    admin.buffer_pool().note_hot_pages().await.unwrap();
     assert!(listed(&server) > 1500);
 }
 
@@ -161,21 +169,22 @@ async fn a_load_that_is_ended_by_somebody_says_so() {
     let mut admin = server.admin().await;
     let mut other = server.admin().await;
     fill(&mut admin).await;
-    admin.load_hot_pages(PATIENCE).await.unwrap();
+    admin.buffer_pool().load_hot_pages(PATIENCE).await.unwrap();
     let ended = async {
         loop {
             shrink(&mut admin).await;
             admin
-                .resize_buffer_pool(Bytes::mib(128), PATIENCE)
+                .buffer_pool()
+                .resize(Bytes::mib(128), PATIENCE)
                 .await
                 .unwrap();
             let end = async {
                 loop {
-                    other.leave_hot_pages().await.unwrap();
+                    other.buffer_pool().leave_hot_pages().await.unwrap();
                 }
             };
             tokio::select! {
-                ended = admin.load_hot_pages(PATIENCE) => match ended {
+                ended = admin.buffer_pool().load_hot_pages(PATIENCE) => match ended {
                     Err(AdminError::Cut(_)) => return,
                     other => other.unwrap(),
                 },
@@ -196,8 +205,8 @@ async fn a_change_of_size_waits_for_one_that_goes_on() {
     let mut other = server.admin().await;
     for round in 0..10 {
         let size = |mib| Bytes::mib(mib);
-        let small = admin.resize_buffer_pool(size(8), PATIENCE);
-        let large = other.resize_buffer_pool(size(128), PATIENCE);
+        let small = admin.buffer_pool().resize(size(8), PATIENCE);
+        let large = other.buffer_pool().resize(size(128), PATIENCE);
         let (small, large) = tokio::join!(small, large);
         assert!(
             small.is_ok() && large.is_ok(),

@@ -89,22 +89,22 @@ async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
         }
     }
     let mut admin = server.admin().await;
-    let accounts = admin.accounts(None).await.unwrap();
+    let accounts = admin.accounts().list(None).await.unwrap();
     let users: Vec<_> = accounts
         .iter()
         .map(|a| (a.user.as_str(), a.host.as_str(), a.locked))
         .collect();
     assert_eq!(users, [("admin", "%", true)]);
     assert_eq!(
-        admin.schemas().await.unwrap(),
+        admin.settings().schemas().await.unwrap(),
         ["information_schema", "mysql", "performance_schema", "sys"]
     );
 
     // twice: the second one is another password
     for password in ["first", "pass'w\\örd"] {
         let stage2 = native::stage2(&native::stage1(password.as_bytes()));
-        admin.secure_owner(stage2).await.unwrap();
-        let accounts = admin.accounts(Some("admin")).await.unwrap();
+        admin.accounts().secure_owner(stage2).await.unwrap();
+        let accounts = admin.accounts().list(Some("admin")).await.unwrap();
         let owner = find(&accounts, "admin");
         assert_eq!((owner.locked, owner.enrolled), (false, true));
         assert_eq!(owner.verifiers, [Verifier::Native(stage2)]);
@@ -125,6 +125,7 @@ async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
 
     admin.query("DROP USER admin").await.unwrap();
     admin
+        .accounts()
         .secure_owner(native::stage2(&native::stage1(b"again")))
         .await
         .unwrap();
@@ -164,7 +165,7 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
         "SELECT User, JSON_REMOVE(Priv, '$.auth_or') FROM mysql.global_priv ORDER BY User";
     let before = (
         admin.query(REST).await.unwrap(),
-        admin.accounts(None).await.unwrap(),
+        admin.accounts().list(None).await.unwrap(),
     );
     assert!(before.1.iter().all(|a| !a.enrolled));
     let enroll: Vec<_> = before
@@ -174,21 +175,21 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
         .collect();
     assert_eq!(enroll.len(), 8, "the role is no account");
     for (user, host) in &enroll {
-        admin.enroll(user, host).await.unwrap();
+        admin.accounts().enroll(user, host).await.unwrap();
     }
     let rows = admin.query(ROWS).await.unwrap();
     for (user, host) in &enroll {
-        admin.enroll(user, host).await.unwrap();
+        admin.accounts().enroll(user, host).await.unwrap();
     }
-    admin.enroll("nobody", "%").await.unwrap();
-    admin.enroll("role", "").await.unwrap();
+    admin.accounts().enroll("nobody", "%").await.unwrap();
+    admin.accounts().enroll("role", "").await.unwrap();
     assert_eq!(
         admin.query(ROWS).await.unwrap(),
         rows,
         "enrolling twice is enrolling once"
     );
     assert_eq!(admin.query(REST).await.unwrap(), before.0);
-    let after = admin.accounts(None).await.unwrap();
+    let after = admin.accounts().list(None).await.unwrap();
     for (before, after) in before.1.iter().zip(&after) {
         assert_eq!(
             &Account {
@@ -227,10 +228,10 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
         .await
         .unwrap();
     assert!(
-        !find(&admin.accounts(None).await.unwrap(), "plain").enrolled,
+        !find(&admin.accounts().list(None).await.unwrap(), "plain").enrolled,
         "ALTER USER drops it"
     );
-    admin.enroll("plain", "%").await.unwrap();
+    admin.accounts().enroll("plain", "%").await.unwrap();
     assert!(enrolled_login(&server, "plain").await);
     assert_eq!(server.lets_in("plain", "newer").as_deref(), Ok("plain@%"));
 }
@@ -248,7 +249,8 @@ async fn accounts_of_one_name_come_with_the_anonymous_ones() {
         admin.query(sql).await.unwrap();
     }
     let mut names: Vec<_> = admin
-        .accounts(Some("a"))
+        .accounts()
+        .list(Some("a"))
         .await
         .unwrap()
         .into_iter()
@@ -266,7 +268,7 @@ async fn accounts_of_one_name_come_with_the_anonymous_ones() {
 async fn globals_set_by_sql_live_through_a_restart() {
     let mut server = Server::start().await;
     let mut admin = server.admin().await;
-    assert_eq!(admin.changed_globals().await.unwrap(), []);
+    assert_eq!(admin.settings().changed_globals().await.unwrap(), []);
     for sql in [
         "SET GLOBAL max_connections = 77",
         "SET GLOBAL sql_mode = 'ANSI'",
@@ -279,12 +281,17 @@ async fn globals_set_by_sql_live_through_a_restart() {
         admin.query(sql).await.unwrap();
     }
     admin
-        .resize_buffer_pool(Bytes::mib(16), Duration::from_secs(30))
+        .buffer_pool()
+        .resize(Bytes::mib(16), Duration::from_secs(30))
         .await
         .unwrap();
-    admin.load_hot_pages(Duration::from_secs(30)).await.unwrap();
-    admin.note_hot_pages().await.unwrap();
-    let changed = admin.changed_globals().await.unwrap();
+    admin
+        .buffer_pool()
+        .load_hot_pages(Duration::from_secs(30))
+        .await
+        .unwrap();
+    admin.buffer_pool().note_hot_pages().await.unwrap();
+    let changed = admin.settings().changed_globals().await.unwrap();
     let names: Vec<_> = changed.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -301,16 +308,16 @@ async fn globals_set_by_sql_live_through_a_restart() {
     drop(admin);
     server.restart().await;
     let mut admin = server.admin().await;
-    assert_eq!(admin.changed_globals().await.unwrap(), []);
-    assert_eq!(admin.apply_globals(&changed).await.unwrap(), []);
-    assert_eq!(admin.changed_globals().await.unwrap(), changed);
+    assert_eq!(admin.settings().changed_globals().await.unwrap(), []);
+    assert_eq!(admin.settings().apply_globals(&changed).await.unwrap(), []);
+    assert_eq!(admin.settings().changed_globals().await.unwrap(), changed);
 
     let with_unknown: Vec<_> = [
         ("no_such_variable".to_owned(), "1".to_owned()),
         ("max_connections".to_owned(), "78".to_owned()),
     ]
     .into();
-    let not_set = admin.apply_globals(&with_unknown).await.unwrap();
+    let not_set = admin.settings().apply_globals(&with_unknown).await.unwrap();
     assert_eq!(
         not_set.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(),
         ["no_such_variable"]
@@ -321,33 +328,6 @@ async fn globals_set_by_sql_live_through_a_restart() {
         .unwrap()
         .text(0, 0);
     assert_eq!(now, "78", "what can be set is set");
-}
-
-#[tokio::test]
-async fn locks_are_told_where_the_server_can() {
-    let server = Server::start().await;
-    let mut holder = server.admin().await;
-    holder.query("SELECT GET_LOCK('l', 0)").await.unwrap();
-    let id: u32 = holder
-        .query("SELECT CONNECTION_ID()")
-        .await
-        .unwrap()
-        .text(0, 0)
-        .parse()
-        .unwrap();
-    let mut admin = server.admin().await;
-    match admin.session_pins(&[id]).await.unwrap() {
-        Some(locks) => {
-            assert!(server.installation.has_plugin("metadata_lock_info"));
-            assert_eq!(
-                locks.iter().map(|l| l.connection).collect::<Vec<_>>(),
-                [id],
-                "{locks:?}"
-            );
-            assert_eq!(admin.session_pins(&[]).await.unwrap(), Some(Vec::new()));
-        }
-        None => assert!(!server.installation.has_plugin("metadata_lock_info")),
-    }
 }
 
 #[tokio::test]
