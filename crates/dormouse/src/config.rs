@@ -12,10 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 use crate::cli::UpArgs;
-
-mod values;
-
-pub(crate) use values::{ClientSocket, Listen, Share, Size, Span, Zone};
+use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
 
 /// The most servers that are kept ready.
 const WARM_MOST: usize = 100;
