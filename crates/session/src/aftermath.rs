@@ -13,9 +13,9 @@ mod rewrite;
 
 use dormouse_wire::framer::ReplyEnd;
 
-use crate::lexer::{Lexer, Token};
-use crate::sequences;
-use questions::{Question, Spot, Thing};
+use crate::lexer::{Lexer, Mode, Spanned as Spot, Token, begins_with, is_one_statement};
+use crate::sequence_name;
+use questions::{Question, Thing};
 
 /// What the last statement left for others to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,23 +75,18 @@ pub struct Connection<'a> {
 /// left, if it was kept, the connection's id as the client knows it, and the socket. Within other
 /// statements `CONNECTION_ID()` is the backend's, as is what `information_schema.PROCESSLIST` shows.
 #[must_use]
-pub fn reading(text: &[u8], left: Option<&Aftermath>, connection: Connection<'_>) -> Reading {
-    reading_of(text, text, left, connection)
-}
-
-/// The same for a text that came as `raw`, of the same length, and is `text` in the default SQL mode.
-pub(crate) fn reading_of(
-    raw: &[u8],
+pub fn reading(
     text: &[u8],
+    mode: Mode,
     left: Option<&Aftermath>,
     connection: Connection<'_>,
 ) -> Reading {
-    let left = left.filter(|_| mentioned(text).is_some());
+    let left = left.filter(|_| mentioned(text, mode).is_some());
     let connected = asks_for_connection(text);
     if left.is_none() && !connected {
         return Reading::No;
     }
-    let (spots, plain) = questions::spots(text);
+    let (spots, plain) = questions::spots(text, mode);
     let asked = left.map_or(Vec::new(), |_| about_the_past(&spots, plain));
     let name = asked.first().map(|question| question.name);
     if name.is_none() && !connected {
@@ -100,7 +95,7 @@ pub(crate) fn reading_of(
     if let Some(left) = left
         && plain
         && questions::is_one(&spots)
-        && let Some(reading) = left.answers(raw, &spots, &asked)
+        && let Some(reading) = left.answers(text, &spots, &asked)
     {
         return reading;
     }
@@ -197,16 +192,13 @@ impl Aftermath {
     /// table keeps the warnings of the statement before, unless it has some itself. `certain` says
     /// whether the reply tells how many rows were found.
     #[must_use]
-    pub fn after(mut self, text: &[u8], end: &ReplyEnd, certain: bool) -> Option<Self> {
+    pub fn after(mut self, text: &[u8], mode: Mode, end: &ReplyEnd, certain: bool) -> Option<Self> {
         let asked_again = self.warnings == 0 && !certain;
-        if end.warnings > 0 || asked_again || !keeps_warnings(text) {
+        if end.warnings > 0 || asked_again || !keeps_warnings(text, mode) {
             return None;
         }
         self.row_count = if end.rows.is_some() { -1 } else { 0 };
-        if Lexer::new(text)
-            .next()
-            .is_some_and(|first| first.is("SELECT"))
-        {
+        if begins_with(text, &["SELECT"]) {
             self.found_rows = end.rows.unwrap_or(self.found_rows);
         }
         Some(self)
@@ -215,7 +207,7 @@ impl Aftermath {
 
 /// Whether a text leaves the warnings of the statement before as they are: one that uses no table
 /// does (`sql/sql_parse.cc`, `mysql_execute_command`).
-pub(crate) fn keeps_warnings(text: &[u8]) -> bool {
+pub(crate) fn keeps_warnings(text: &[u8], mode: Mode) -> bool {
     const WITHOUT_TABLES: [&str; 11] = [
         "SELECT",
         "DO",
@@ -229,16 +221,16 @@ pub(crate) fn keeps_warnings(text: &[u8]) -> bool {
         "RELEASE",
         "DEALLOCATE",
     ];
-    let mut tokens = Lexer::new(text);
+    let mut tokens = Lexer::new(text, mode);
     let first = tokens.next();
     let is = |word: &str| first.is_some_and(|token| token.is(word));
     if is("SHOW") {
-        return mentioned(text).is_some();
+        return mentioned(text, mode).is_some();
     }
-    let one = questions::ends_once(tokens.clone());
+    let one = is_one_statement(tokens.clone());
     let plain = WITHOUT_TABLES.iter().any(|word| is(word)) && one;
     // a sequence is a table
-    plain && !sequences::mentions(text) && !uses_table(tokens)
+    plain && !sequence_name::mentions(text) && !uses_table(tokens)
 }
 
 /// Whether a table may be named, or a value be kept: by `FROM`, but for that of `EXTRACT(YEAR FROM a)`
@@ -271,20 +263,10 @@ fn uses_table<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
     false
 }
 
-/// Whether no other statement follows.
-pub(crate) fn questions_end<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
-    questions::ends_once(tokens)
-}
-
-/// The tokens of a text and where they stand.
-pub(crate) fn spots(text: &[u8]) -> Vec<Spot<'_>> {
-    questions::spots(text).0
-}
-
 /// The name of the first thing in a text that may ask for the aftermath.
 #[must_use]
-pub fn mentioned(text: &[u8]) -> Option<&'static str> {
-    Lexer::new(text).find_map(|token| name_of(&token))
+pub fn mentioned(text: &[u8], mode: Mode) -> Option<&'static str> {
+    Lexer::new(text, mode).find_map(|token| name_of(&token))
 }
 
 fn name_of(token: &Token<'_>) -> Option<&'static str> {
@@ -297,12 +279,7 @@ fn name_of(token: &Token<'_>) -> Option<&'static str> {
         ("ERRORS", "SHOW ERRORS"),
         ("DIAGNOSTICS", "GET DIAGNOSTICS"),
     ];
-    let (Token::Word(word) | Token::Quoted(word)) = token else {
-        return None;
-    };
-    let found = NAMES
-        .iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+    let found = NAMES.iter().find(|(name, _)| token.names(name));
     found.map(|(_, name)| *name)
 }
 

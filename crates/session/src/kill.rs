@@ -1,6 +1,6 @@
 //! `KILL`, whose connection id is the client's, not the server's.
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
 
 /// A `KILL` statement as parsed from its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,8 @@ impl Kill {
     /// ID`, an expression) is `None` and goes to the server as it stands.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
+        let mut tokens =
+            Lexer::new(text, Mode::default()).filter(|token| *token != Token::Semicolon);
         if !tokens.next()?.is("KILL") {
             return None;
         }
@@ -28,7 +29,7 @@ impl Kill {
         if query_only || token.is("CONNECTION") {
             token = tokens.next()?;
         }
-        let Token::Word(digits) = token else {
+        let Token::Number(digits) = token else {
             return None;
         };
         let connection = std::str::from_utf8(digits).ok()?.parse().ok()?;

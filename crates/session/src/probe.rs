@@ -4,14 +4,12 @@ mod captured;
 
 use crate::aftermath::Aftermath;
 use crate::pin::Pin;
+use crate::rows::Rows;
 use crate::temporary::Temporaries;
 use crate::user_variables::{self, Named};
 
 pub use captured::Captured;
 use captured::{Variable, identity, variable};
-
-/// Rows of columns.
-pub type Rows = Vec<Vec<Option<Vec<u8>>>>;
 
 /// A question to a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -367,15 +365,6 @@ fn counter(rows: &Rows, name: &str) -> Option<u64> {
 
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-pub(crate) fn unhex(column: Option<&Option<Vec<u8>>>) -> Option<Vec<u8>> {
-    let hex = column?.as_ref()?;
-    let pairs = hex.chunks(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok()?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    pairs.collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
+use crate::literal::literal;
 
 /// How many statements may stand in one another, as `ANALYZE SELECT` does.
 const DEEPEST: u8 = 8;
@@ -15,16 +16,15 @@ const DEEPEST: u8 = 8;
 /// Finds the `PREPARE` with which a statement of this name was prepared.
 pub(crate) type Find<'a> = &'a dyn Fn(&[u8]) -> Option<Cow<'a, [u8]>>;
 
-/// Whether each statement of a text, read [in the default SQL mode](crate::quoting), may run.
-/// `find` knows what was prepared with `PREPARE`.
-pub(crate) fn is_allowed(text: &[u8], find: Find<'_>) -> bool {
-    text_is_allowed(text, find, 0)
+/// Whether each statement of a text may run. `find` knows what was prepared with `PREPARE`.
+pub(crate) fn is_allowed(text: &[u8], mode: Mode, find: Find<'_>) -> bool {
+    text_is_allowed(text, mode, find, 0)
 }
 
-fn text_is_allowed(text: &[u8], find: Find<'_>, depth: u8) -> bool {
-    let mut lexer = Lexer::new(text);
+fn text_is_allowed(text: &[u8], mode: Mode, find: Find<'_>, depth: u8) -> bool {
+    let mut lexer = Lexer::new(text, mode);
     let (mut statements, mut sets) = (0, false);
-    while !lexer.rest().is_empty() {
+    while !lexer.is_at_end() {
         sets |= lexer.clone().next().is_some_and(|first| first.is("SET"));
         let mut one = One::of(&mut lexer);
         if !one.is_allowed(find, depth) {
@@ -193,25 +193,18 @@ impl<'l, 'a> One<'l, 'a> {
 
     /// A text that is prepared must be a literal to be known.
     fn literal_is_allowed(&mut self, find: Find<'_>, depth: u8) -> bool {
-        let before = self.lexer.rest();
-        if self.next() != Some(Token::Text) {
-            return false;
-        }
-        let len = before.len() - self.lexer.rest().len();
-        let literal = before.get(..len).unwrap_or_default().trim_ascii_start();
-        let Some(text) = unquoted(literal) else {
-            return false;
-        };
-        (self.is_over() || self.eats("USING")) && text_is_allowed(&text, find, depth + 1)
+        let text = literal(self.lexer.clone());
+        text.is_some_and(|text| text_is_allowed(&text, self.lexer.mode(), find, depth + 1))
     }
 
     /// What `EXECUTE` runs was prepared earlier, maybe when more was allowed.
     fn prepared_is_allowed(&mut self, find: Find<'_>, depth: u8) -> bool {
-        let name = match self.next() {
-            Some(Token::Word(name) | Token::Quoted(name)) => name.to_ascii_lowercase(),
-            _ => return false,
+        let mode = self.lexer.mode();
+        let Some(name) = self.next().and_then(|token| token.name()) else {
+            return false;
         };
-        find(&name).is_some_and(|prepare| text_is_allowed(&prepare, find, depth + 1))
+        find(&name.to_ascii_lowercase())
+            .is_some_and(|prepare| text_is_allowed(&prepare, mode, find, depth + 1))
     }
 
     /// Behind `ALTER`: a table of which things are dropped, and nothing else is done to it.
@@ -258,46 +251,6 @@ impl<'l, 'a> One<'l, 'a> {
         }
         drops
     }
-}
-
-/// What the string literal with which a text begins stands for, if nothing but `USING …` follows.
-pub(crate) fn literal(text: &[u8]) -> Option<Vec<u8>> {
-    let mut lexer = Lexer::new(text);
-    if lexer.next() != Some(Token::Text) {
-        return None;
-    }
-    let length = text.len() - lexer.rest().len();
-    let literal = text.get(..length)?.trim_ascii_start();
-    let next = lexer.next();
-    let last = next.is_none_or(|next| next == Token::Semicolon || next.is("USING"));
-    last.then(|| unquoted(literal)).flatten()
-}
-
-/// What a string literal, with its quotes, stands for.
-fn unquoted(literal: &[u8]) -> Option<Vec<u8>> {
-    let (quote @ (b'\'' | b'"'), rest) = literal.split_first()? else {
-        return None;
-    };
-    let inside = rest.strip_suffix(&[*quote])?;
-    let mut text = Vec::with_capacity(inside.len());
-    let mut bytes = inside.iter();
-    while let Some(byte) = bytes.next() {
-        let second = match byte {
-            b'\\' => match bytes.next()? {
-                b'n' => b'\n',
-                b't' => b'\t',
-                b'r' => b'\r',
-                b'0' => b'\0',
-                b'b' => 0x08,
-                b'Z' => 0x1a,
-                other => *other,
-            },
-            doubled if doubled == quote => *bytes.next()?,
-            other => *other,
-        };
-        text.push(second);
-    }
-    Some(text)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! As soon as it says so, the transaction is what keeps the session; here is what comes before.
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token, begins_with};
 use crate::restricted::Find;
 
 /// The savepoints of a transaction that the server says nothing of.
@@ -28,8 +28,8 @@ impl Savepoints {
 
     /// A text has run, with `autocommit` off and no transaction open. `prepared` tells what was
     /// prepared under a name, in lower case.
-    pub(crate) fn ran(&mut self, text: &[u8], failed: bool, prepared: Find<'_>) {
-        let tokens: Vec<_> = Lexer::new(text).collect();
+    pub(crate) fn ran(&mut self, text: &[u8], mode: Mode, failed: bool, prepared: Find<'_>) {
+        let tokens: Vec<_> = Lexer::new(text, mode).collect();
         let mut one = tokens.as_slice();
         while let [rest @ .., Token::Semicolon] = one {
             one = rest;
@@ -38,12 +38,12 @@ impl Savepoints {
         match one {
             _ if !is_one => self.obscure |= may_set(&tokens),
             [] => {}
-            [first, Token::Word(name) | Token::Quoted(name), ..]
+            [first, Token::Word(name) | Token::Quoted(name, _), ..]
                 if first.is("EXECUTE") && !one.get(1).is_some_and(|t| t.is("IMMEDIATE")) =>
             {
                 match prepared(&name.to_ascii_lowercase()) {
-                    Some(text) if !Lexer::new(&text).next().is_some_and(|t| t.is("EXECUTE")) => {
-                        self.ran(&text, failed, &|_| None);
+                    Some(text) if !begins_with(&text, &["EXECUTE"]) => {
+                        self.ran(&text, mode, failed, &|_| None);
                     }
                     _ => self.obscure = true,
                 }
@@ -79,10 +79,7 @@ impl Savepoints {
 }
 
 fn key(token: &Token<'_>) -> Vec<u8> {
-    match token {
-        Token::Word(name) | Token::Quoted(name) => name.to_ascii_lowercase(),
-        _ => Vec::new(),
-    }
+    token.name().unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Whether a block or a batch may set a savepoint.
@@ -117,11 +114,16 @@ mod tests {
     fn after(texts: &[&str]) -> bool {
         let mut savepoints = Savepoints::default();
         for text in texts {
-            savepoints.ran(text.as_bytes(), false, &|name| match name {
-                b"sets" => Some(b"SAVEPOINT s".as_slice().into()),
-                b"harmless" => Some(b"SELECT 1".as_slice().into()),
-                _ => None,
-            });
+            savepoints.ran(
+                text.as_bytes(),
+                Mode::default(),
+                false,
+                &|name| match name {
+                    b"sets" => Some(b"SAVEPOINT s".as_slice().into()),
+                    b"harmless" => Some(b"SELECT 1".as_slice().into()),
+                    _ => None,
+                },
+            );
         }
         savepoints.any()
     }

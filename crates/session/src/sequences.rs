@@ -10,20 +10,14 @@ use std::collections::BTreeMap;
 
 use crate::aftermath::Put;
 use crate::aftermath::items::{self, Asked};
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
+use crate::sequence_name::{Name, mentions};
 
 /// The most sequences that are kept for one session.
 const MOST: usize = 64;
 
 /// What is asked for, in errors.
 const LASTVAL: &str = "LASTVAL()";
-
-/// A sequence as a text names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Name {
-    schema: Option<Vec<u8>>,
-    name: Vec<u8>,
-}
 
 /// What is known of the value that a sequence last gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,129 +61,12 @@ struct Uses {
     asks: Vec<Option<Name>>,
 }
 
-impl Name {
-    /// The sequence whose last value the tokens ask for, and how many tokens do.
-    pub(crate) fn asked(tokens: &[Token<'_>]) -> Option<(Self, usize)> {
-        match tokens {
-            [word, Token::Other(b'('), rest @ ..] if word.is("LASTVAL") => {
-                let (name, length) = Self::parse(rest)?;
-                (rest.get(length) == Some(&Token::Other(b')'))).then_some((name, length + 3))
-            }
-            [previous, value, word, rest @ ..]
-                if previous.is("PREVIOUS") && value.is("VALUE") && word.is("FOR") =>
-            {
-                Self::parse(rest).map(|(name, length)| (name, length + 3))
-            }
-            _ => {
-                // ORACLE: s.currval
-                let (name, length) = Self::before(tokens, "CURRVAL")?;
-                Some((name, length))
-            }
-        }
-    }
-
-    /// The sequence that the tokens advance; the inner `None` is one whose name cannot be told.
-    fn advanced(tokens: &[Token<'_>]) -> Option<Option<Self>> {
-        let parse = |rest| Self::parse(rest).map(|(name, _)| name);
-        match tokens {
-            [word, Token::Other(b'('), rest @ ..] if word.is("NEXTVAL") || word.is("SETVAL") => {
-                Some(parse(rest))
-            }
-            [next, value, word, rest @ ..]
-                if next.is("NEXT") && value.is("VALUE") && word.is("FOR") =>
-            {
-                Some(parse(rest))
-            }
-            _ => Self::before(tokens, "NEXTVAL").map(|(name, _)| Some(name)),
-        }
-    }
-
-    /// `name` or `schema.name`, and how many tokens it has.
-    fn parse(tokens: &[Token<'_>]) -> Option<(Self, usize)> {
-        match tokens {
-            [schema, Token::Other(b'.'), name, ..] => {
-                let schema = Some(word(schema)?);
-                let name = word(name)?;
-                Some((Self { schema, name }, 3))
-            }
-            [name, ..] => {
-                let name = word(name)?;
-                Some((Self { schema: None, name }, 1))
-            }
-            [] => None,
-        }
-    }
-
-    /// `name.what` or `schema.name.what`, where that is no call.
-    fn before(tokens: &[Token<'_>], what: &str) -> Option<(Self, usize)> {
-        let ends = |at: usize| {
-            tokens.get(at) == Some(&Token::Other(b'.'))
-                && tokens.get(at + 1).is_some_and(|token| token.is(what))
-                && tokens.get(at + 2) != Some(&Token::Other(b'('))
-        };
-        let first = tokens.first()?;
-        if ends(1) {
-            let name = word(first)?;
-            return Some((Self { schema: None, name }, 3));
-        }
-        let (name, length) = Self::parse(tokens)?;
-        (length == 3 && ends(3)).then_some((name, 5))
-    }
-
-    fn within(mut self, schema: Option<&[u8]>) -> Option<Self> {
-        if self.schema.is_none() {
-            self.schema = Some(schema?.to_vec());
-        }
-        let ascii = self.name.is_ascii() && self.schema.as_ref().is_some_and(|s| s.is_ascii());
-        ascii.then_some(self)
-    }
-
-    fn question(&self) -> String {
-        let quoted =
-            |name: &[u8]| format!("`{}`", String::from_utf8_lossy(name).replace('`', "``"));
-        let schema = self.schema.as_deref().unwrap_or_default();
-        format!("SELECT LASTVAL({}.{})", quoted(schema), quoted(&self.name))
-    }
-}
-
-fn word(token: &Token<'_>) -> Option<Vec<u8>> {
-    match token {
-        Token::Word(word) => Some(word.to_vec()),
-        Token::Quoted(name) => Some(
-            String::from_utf8_lossy(name)
-                .replace("``", "`")
-                .into_bytes(),
-        ),
-        _ => None,
-    }
-}
-
-/// Whether a text may have to do with sequences; most have not, and are not read word by word.
-pub(crate) fn mentions(text: &[u8]) -> bool {
-    let is = |from: Option<usize>, word: &str| {
-        let found = from.and_then(|from| text.get(from..from + word.len()));
-        found.is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let blank = |at: Option<usize>| {
-        let byte = at.and_then(|at| text.get(at));
-        byte.is_some_and(|byte| byte.is_ascii_whitespace() || *byte == b'/')
-    };
-    memchr::memchr2_iter(b'v', b'V', text).any(|at| {
-        let ends = |word: &str| is(at.checked_sub(word.len()), word);
-        let called = ["NEXT", "LAST", "CURR", "SET"]
-            .iter()
-            .any(|word| ends(word));
-        is(Some(at), "VAL") && called
-            || is(Some(at), "VALUE") && blank(at.checked_sub(1)) && blank(Some(at + 5))
-    })
-}
-
-fn uses(text: &[u8]) -> Uses {
+fn uses(text: &[u8], mode: Mode) -> Uses {
     let mut uses = Uses::default();
     if !mentions(text) {
         return uses;
     }
-    let tokens: Vec<_> = Lexer::new(text).collect();
+    let tokens: Vec<_> = Lexer::new(text, mode).collect();
     for at in 0..tokens.len() {
         let rest = tokens.get(at..).unwrap_or_default();
         // the middle of a longer name
@@ -208,8 +85,8 @@ fn uses(text: &[u8]) -> Uses {
 
 impl Sequences {
     /// A text has run in this schema.
-    pub(crate) fn ran(&mut self, text: &[u8], schema: Option<&[u8]>, failed: bool) {
-        let uses = uses(text);
+    pub(crate) fn ran(&mut self, text: &[u8], mode: Mode, schema: Option<&[u8]>, failed: bool) {
+        let uses = uses(text, mode);
         for name in uses.advances {
             self.stale = true;
             match name.and_then(|name| name.within(schema)) {
@@ -284,10 +161,11 @@ impl Sequences {
     pub(crate) fn reading(
         &mut self,
         text: &[u8],
+        mode: Mode,
         schema: Option<&[u8]>,
         values: Option<Vec<Put>>,
     ) -> Option<Result<Vec<Put>, &'static str>> {
-        let uses = uses(text);
+        let uses = uses(text, mode);
         if uses.asks.is_empty() {
             return None;
         }
@@ -317,7 +195,7 @@ impl Sequences {
         }
         // what it advances itself comes first or second
         let items = if uses.advances.is_empty() {
-            items::of(&crate::aftermath::spots(text))
+            items::of(&Lexer::new(text, mode).spanned().collect::<Vec<_>>())
         } else {
             None
         };

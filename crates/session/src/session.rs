@@ -5,20 +5,23 @@ mod leaving;
 mod ran;
 mod restore;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use dormouse_wire::status::Status;
 
 use crate::aftermath::{self, Aftermath, Connection, Reading};
-use crate::effects::{self, Effects};
-use crate::lexer::{Lexer, Token};
+use crate::effects::Effects;
+use crate::effects::words::may_change_parsing;
+use crate::lexer::{Charset, Lexer, Mode, begins_with, contains, is_one_statement};
+use crate::literal::literal;
 use crate::locks::Locks;
 use crate::pin::Pin;
 use crate::probe::Captured;
-use crate::quoting::in_default_mode;
-use crate::restricted::{is_allowed, literal};
+use crate::restricted::is_allowed;
 use crate::savepoints::Savepoints;
-use crate::sequences::{self, Sequences};
+use crate::sequence_name;
+use crate::sequences::Sequences;
 use crate::statements::Statements;
 use crate::temporary::Temporaries;
 use crate::text_prepared::TextPrepared;
@@ -52,6 +55,8 @@ pub struct Session {
     /// Its prepared statements.
     pub statements: Statements,
     status: Status,
+    /// How the server read the text that has run last.
+    mode: Mode,
     /// The status flags of the login's answer.
     login_status: Status,
     schema: Option<Arc<[u8]>>,
@@ -109,6 +114,7 @@ impl Session {
         Self {
             statements: Statements::default(),
             status: Status::AUTOCOMMIT,
+            mode: Mode::default(),
             login_status: Status::AUTOCOMMIT,
             schema,
             captured: None,
@@ -158,6 +164,7 @@ impl Session {
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Self {
         self.status = status;
+        self.mode = status.into();
         self.login_status = status;
         self
     }
@@ -167,7 +174,7 @@ impl Session {
     #[must_use]
     pub fn judge(&self, text: &[u8], whole: bool) -> Effects {
         if whole && self.can_read(text) {
-            Effects::of(text)
+            Effects::of(text, self.mode())
         } else {
             Effects::of_beginning(text)
         }
@@ -178,11 +185,8 @@ impl Session {
     #[must_use]
     pub fn allows_restricted(&self, text: &[u8]) -> bool {
         let context = self.statements.context();
-        let find = |name: &[u8]| {
-            let prepare = self.texts.find(name, context)?;
-            Some(in_default_mode(prepare, self.status()))
-        };
-        self.can_read(text) && is_allowed(&in_default_mode(text, self.status()), &find)
+        let find = |name: &[u8]| self.texts.find(name, context).map(Cow::Borrowed);
+        self.can_read(text) && is_allowed(text, self.mode(), &find)
     }
 
     /// The same for a prepared statement, by the client's id.
@@ -200,7 +204,13 @@ impl Session {
 
     /// Whether a text can be read as the server reads it.
     fn can_read(&self, text: &[u8]) -> bool {
-        !(self.double_bytes && text.contains(&b'\\') && !text.is_ascii())
+        !self.double_bytes || Charset::all_read_alike(text)
+    }
+
+    /// How the server reads the next text.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.status().into()
     }
 
     /// The status flags a server would put into an answer now.
@@ -298,22 +308,20 @@ impl Session {
             || self.aftermath.is_some()
             || !self.next_transaction.is_empty()
             || self.savepoints.any()
-            || sequences::mentions(text)
+            || sequence_name::mentions(text)
     }
 
     /// What a text, as it came from the client, asks that the present backend cannot tell.
     #[must_use]
     pub fn reading(&mut self, text: &[u8], connection: Connection<'_>) -> Reading {
-        let raw = text;
-        let text = &*in_default_mode(raw, self.status());
+        let mode = self.mode();
         let executed = self.executed(text);
         let asked = executed.as_deref().unwrap_or(text);
-        let raw = executed.as_deref().unwrap_or(raw);
-        let read = aftermath::reading_of(raw, asked, self.aftermath.as_deref(), connection);
+        let read = aftermath::reading(asked, mode, self.aftermath.as_deref(), connection);
         let read = match read {
             // its own parameters are where the values would be
-            Reading::Rewrite(text) if executed.is_some() && !is_show(&text) => {
-                Reading::Cannot(aftermath::mentioned(asked).unwrap_or("it"))
+            Reading::Rewrite(text) if executed.is_some() && !begins_with(&text, &["SHOW"]) => {
+                Reading::Cannot(aftermath::mentioned(asked, mode).unwrap_or("it"))
             }
             read => read,
         };
@@ -324,7 +332,7 @@ impl Session {
         };
         match self
             .sequences
-            .reading(asked, self.schema.as_deref(), values)
+            .reading(asked, mode, self.schema.as_deref(), values)
         {
             None => read,
             Some(Ok(values)) => Reading::Patch(values),
@@ -334,33 +342,28 @@ impl Session {
 
     /// The text that this one executes, if it is an `EXECUTE` of a known one.
     fn executed(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let mut tokens = Lexer::new(text);
+        let mut tokens = Lexer::new(text, self.mode());
         if !tokens.next()?.is("EXECUTE") {
             return None;
         }
         let name = tokens.next()?;
         if name.is("IMMEDIATE") {
-            let literal = literal(tokens.rest())?;
-            return Some(in_default_mode(&literal, self.status()).into_owned());
+            return literal(tokens);
         }
-        let (Token::Word(name) | Token::Quoted(name)) = name else {
-            return None;
-        };
-        if !aftermath::questions_end(tokens) {
+        let name = name.name()?;
+        if !is_one_statement(tokens) {
             return None;
         }
-        self.prepared_text(name)
+        self.prepared_text(&name)
     }
 
-    /// What was prepared under a name with `PREPARE`, read in the default mode.
+    /// What was prepared under a name with `PREPARE`, if it is read as texts are read now.
     fn prepared_text(&self, name: &[u8]) -> Option<Vec<u8>> {
         let context = self.statements.context();
         let prepare = self.texts.find(&name.to_ascii_lowercase(), context)?;
-        let prepare = in_default_mode(prepare, self.status());
-        let mut tokens = Lexer::new(&prepare);
+        let mut tokens = Lexer::new(prepare, self.mode());
         tokens.by_ref().take(3).for_each(drop);
-        let literal = literal(tokens.rest())?;
-        Some(in_default_mode(&literal, self.status()).into_owned())
+        literal(tokens)
     }
 
     /// What the last statement left, if Dormouse must answer for it.
@@ -378,14 +381,10 @@ impl Session {
     /// whose name may be in another character set than that of the login.
     #[must_use]
     pub fn outlasts_reset(&self) -> bool {
-        let role = |text: &[u8]| {
-            text.windows(4)
-                .any(|word| word.eq_ignore_ascii_case(b"role"))
-        };
         !self.has_plain_schema()
             || self.knowledge == Knowledge::Unknown
             || self.captured.as_ref().is_some_and(|c| c.role.is_some())
-            || self.log.iter().any(|text| role(text))
+            || self.log.iter().any(|text| contains(text, "ROLE"))
     }
 
     /// Notes a `COM_RESET_CONNECTION` that succeeded: all but the schema, the role and the options
@@ -428,19 +427,13 @@ impl Session {
     /// these are known without asking a server.
     pub fn change_refused(&mut self) -> bool {
         let captured = self.captured.take();
-        let sets = |text: &[u8]| effects::may_change_parsing(text);
+        let sets = |text: &[u8]| may_change_parsing(text, self.mode);
         let known = !self.outlasts_reset() && !self.log.iter().any(|text| sets(text));
         self.reset();
         let schema = self.schema.clone();
         self.captured = captured.map(|captured| Box::new(captured.wiped(schema)));
         known
     }
-}
-
-fn is_show(text: &[u8]) -> bool {
-    Lexer::new(text)
-        .next()
-        .is_some_and(|first| first.is("SHOW"))
 }
 
 #[cfg(test)]

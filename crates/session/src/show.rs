@@ -1,6 +1,6 @@
 //! `SHOW DORMOUSE …`: what Dormouse itself answers about its clients and backends.
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
 
 /// What is to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,8 @@ impl Show {
     /// `None` if the text is neither.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
+        let mut tokens =
+            Lexer::new(text, Mode::default()).filter(|token| *token != Token::Semicolon);
         if !tokens.next()?.is("SHOW") {
             return None;
         }

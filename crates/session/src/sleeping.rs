@@ -12,7 +12,7 @@ mod expression;
 pub(crate) mod known;
 mod login;
 mod modes;
-pub(crate) mod scan;
+mod plain;
 pub(crate) mod select;
 pub(crate) mod set;
 
@@ -20,8 +20,9 @@ use dormouse_types::Variables;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::SessionChange;
 
+use crate::lexer::Token;
 use known::{Known, variable};
-use scan::{Kind, Token, scan};
+use plain::{Plain, plain};
 use select::{Around, Row};
 use set::Change;
 
@@ -90,7 +91,7 @@ pub(crate) fn answer(
     deferred: bool,
     ground: &Ground<'_>,
 ) -> Option<Answer> {
-    let tokens = scan(text)?;
+    let tokens = plain(text)?;
     let Some((first, rest)) = tokens.split_first() else {
         // a comment; nothing at all is an error
         return (!text.is_empty() && text.starts_with(b"/*")).then_some(Answer::Nothing);
@@ -108,7 +109,7 @@ pub(crate) fn answer(
         return select::row(rest, known.as_deref(), &around).map(Answer::Row);
     }
     if first.is("DO") {
-        let number = matches!(rest, [one] if one.kind == Kind::Number);
+        let number = matches!(rest, [one] if one.is_integer());
         return number.then_some(Answer::Nothing);
     }
     let known = known?;
@@ -119,7 +120,7 @@ pub(crate) fn answer(
         let [name] = rest else {
             return None;
         };
-        let is_name = matches!(name.kind, Kind::Word | Kind::Name);
+        let is_name = matches!(name.token, Token::Word(_) | Token::Quoted(..));
         let exists = (ground.has_schema)(name.text.as_bytes()) == Some(true);
         return (is_name && exists).then(|| Answer::Use(name.text.as_bytes().to_vec()));
     }
@@ -130,8 +131,8 @@ pub(crate) fn answer(
     transaction(first, rest)
 }
 
-fn transaction(first: &Token<'_>, rest: &[Token<'_>]) -> Option<Answer> {
-    let work = |rest: &[Token<'_>]| match rest {
+fn transaction(first: &Plain<'_>, rest: &[Plain<'_>]) -> Option<Answer> {
+    let work = |rest: &[Plain<'_>]| match rest {
         [] => true,
         [word] => word.is("WORK"),
         _ => false,
@@ -156,7 +157,7 @@ fn transaction(first: &Token<'_>, rest: &[Token<'_>]) -> Option<Answer> {
 }
 
 fn set_answer(
-    tokens: &[Token<'_>],
+    tokens: &[Plain<'_>],
     known: &mut Known<'_>,
     deferred: bool,
     ground: &Ground<'_>,

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::Pin;
+use crate::pin::Pin;
 
 /// What becomes of a piece of state when its session leaves its backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

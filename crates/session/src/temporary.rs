@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token, begins_with};
 
 /// The most names that are checked, one by one.
 const MOST: usize = 32;
@@ -30,8 +30,8 @@ impl Temporaries {
     }
 
     /// Notes a text that has run in this schema.
-    pub(crate) fn ran(&mut self, text: &[u8], schema: Option<&[u8]>) {
-        if let Some(rest) = after_create_temporary(text) {
+    pub(crate) fn ran(&mut self, text: &[u8], mode: Mode, schema: Option<&[u8]>) {
+        if let Some(rest) = after_create_temporary(text, mode) {
             self.seen += 1;
             match created(rest, schema) {
                 Some(name) if self.names.len() < MOST => {
@@ -41,8 +41,7 @@ impl Temporaries {
             }
             return;
         }
-        let first = Lexer::new(text).next();
-        if first.is_some_and(|first| first.is("ALTER") || first.is("RENAME")) && self.may_exist() {
+        if begins_with(text, &["ALTER", "RENAME"]) && self.may_exist() {
             // it may have another name now
             self.obscure = true;
         }
@@ -77,8 +76,8 @@ impl Temporaries {
 
 /// What follows `CREATE [OR REPLACE] TEMPORARY`, if a text begins so. (Within the text of a procedure
 /// it makes no table yet.)
-fn after_create_temporary(text: &[u8]) -> Option<Lexer<'_>> {
-    let mut tokens = Lexer::new(text);
+fn after_create_temporary(text: &[u8], mode: Mode) -> Option<Lexer<'_>> {
+    let mut tokens = Lexer::new(text, mode);
     if !tokens.next()?.is("CREATE") {
         return None;
     }
@@ -109,13 +108,10 @@ fn created(mut tokens: Lexer<'_>, schema: Option<&[u8]>) -> Option<String> {
 }
 
 fn name(token: &Token<'_>) -> Option<String> {
-    let inside = match token {
-        Token::Word(word) => std::str::from_utf8(word).ok()?.to_owned(),
-        // doubled backticks stay doubled
-        Token::Quoted(name) => std::str::from_utf8(name).ok()?.to_owned(),
-        _ => return None,
-    };
-    inside.is_ascii().then(|| format!("`{inside}`"))
+    let name = token.name()?;
+    let name = std::str::from_utf8(&name).ok()?;
+    name.is_ascii()
+        .then(|| format!("`{}`", name.replace('`', "``")))
 }
 
 #[cfg(test)]
@@ -125,7 +121,7 @@ mod tests {
     fn after(texts: &[&str]) -> Temporaries {
         let mut all = Temporaries::default();
         for text in texts {
-            all.ran(text.as_bytes(), Some(b"shop"));
+            all.ran(text.as_bytes(), Mode::default(), Some(b"shop"));
         }
         all
     }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use dormouse_wire::reply::ErrPacket;
 
-use crate::lexer::{Lexer, Token};
-use crate::restricted::literal;
+use crate::lexer::{Lexer, Mode, Token};
+use crate::literal::{literal, quoted_name};
 
 /// The most statements, and the most bytes of them, that are kept.
 const MOST: usize = 64;
@@ -43,10 +43,16 @@ pub(crate) struct TextPrepared {
 
 impl TextPrepared {
     /// Notes a text that has succeeded.
-    pub(crate) fn ran(&mut self, text: &[u8], schema: Option<&Arc<[u8]>>, context: u32) {
-        let mut tokens = Lexer::new(text);
+    pub(crate) fn ran(
+        &mut self,
+        text: &[u8],
+        mode: Mode,
+        schema: Option<&Arc<[u8]>>,
+        context: u32,
+    ) {
+        let mut tokens = Lexer::new(text, mode);
         match tokens.next() {
-            Some(first) if first.is("PREPARE") => self.prepared(text, schema, context),
+            Some(first) if first.is("PREPARE") => self.prepared(text, mode, schema, context),
             Some(first) if first.is("DEALLOCATE") || first.is("DROP") => {
                 if tokens.next().is_some_and(|token| token.is("PREPARE"))
                     && let Some(name) = tokens.next().and_then(|token| name(&token))
@@ -58,12 +64,12 @@ impl TextPrepared {
         }
     }
 
-    fn prepared(&mut self, text: &[u8], schema: Option<&Arc<[u8]>>, context: u32) {
+    fn prepared(&mut self, text: &[u8], mode: Mode, schema: Option<&Arc<[u8]>>, context: u32) {
         self.seen += 1;
-        let mut tokens = Lexer::new(text).skip(1);
+        let mut tokens = Lexer::new(text, mode).skip(1);
         let found = tokens.next().and_then(|token| name(&token));
         let from = tokens.next().is_some_and(|token| token.is("FROM"));
-        let literal = matches!(tokens.next(), Some(Token::Text));
+        let literal = matches!(tokens.next(), Some(Token::Text(..)));
         let last = tokens.all(|token| token == Token::Semicolon);
         let Some(found) = found else {
             self.obscure = true;
@@ -87,15 +93,15 @@ impl TextPrepared {
 
     /// Notes a text that has failed: the server has counted it, and forgotten the statement of that
     /// name, if it came so far.
-    pub(crate) fn failed(&mut self, text: &[u8]) {
-        let mut tokens = Lexer::new(text);
+    pub(crate) fn failed(&mut self, text: &[u8], mode: Mode) {
+        let mut tokens = Lexer::new(text, mode);
         let first = tokens.next();
         let found = tokens.next().and_then(|token| name(&token));
         let from = tokens.next().is_some_and(|token| token.is("FROM"));
         if first.is_some_and(|first| first.is("PREPARE"))
             && let Some(found) = found
             && from
-            && literal(tokens.rest()).is_some()
+            && literal(tokens).is_some()
         {
             self.seen += 1;
             self.by_name.remove(&found);
@@ -168,14 +174,11 @@ pub(crate) fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
         " FROM 'SIGNAL SQLSTATE ''{state}'' SET MYSQL_ERRNO = {code}, \
          MESSAGE_TEXT = ''{message}'''"
     );
-    [b"PREPARE `", name, b"`", signal.as_bytes()].concat()
+    [b"PREPARE ", &*quoted_name(name), signal.as_bytes()].concat()
 }
 
 fn name(token: &Token<'_>) -> Option<Vec<u8>> {
-    match token {
-        Token::Word(name) | Token::Quoted(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
-    }
+    token.name().map(|name| name.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -185,7 +188,7 @@ mod tests {
     fn after(texts: &[&str]) -> TextPrepared {
         let mut all = TextPrepared::default();
         for text in texts {
-            all.ran(text.as_bytes(), None, 0);
+            all.ran(text.as_bytes(), Mode::default(), None, 0);
         }
         all
     }
@@ -225,11 +228,11 @@ mod tests {
     #[test]
     fn one_that_failed_is_counted_and_forgotten() {
         let mut all = after(&["PREPARE a FROM 'SELECT 1'"]);
-        all.failed(b"PREPARE a FROM 'SELECT nonsense'");
+        all.failed(b"PREPARE a FROM 'SELECT nonsense'", Mode::default());
         all.counted(2);
         assert!(!all.is_stuck(None, 0));
         assert!(all.is_empty());
-        all.failed(b"PREPARE FROM nonsense");
+        all.failed(b"PREPARE FROM nonsense", Mode::default());
         all.counted(3);
         assert!(all.is_stuck(None, 0), "the server has not counted that");
     }

@@ -4,7 +4,7 @@
 //! connection that may belong to somebody else by then. For a statement that asks for it or sets it
 //! the backend is given the session's value and has it taken away again.
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
 
 /// The variable's highest value, in seconds: a year.
 pub const HIGHEST: u32 = 31_536_000;
@@ -24,8 +24,8 @@ impl Timeout {
     /// Judges a statement by its text. One that asks for the variable without `@@`, as in
     /// `information_schema`, is not recognised, nor is one that stands behind another.
     #[must_use]
-    pub fn of(text: &[u8]) -> Option<Self> {
-        let mut tokens = Lexer::new(text);
+    pub fn of(text: &[u8], mode: Mode) -> Option<Self> {
+        let mut tokens = Lexer::new(text, mode);
         let first = tokens.next()?;
         if first.is("SELECT") {
             memchr::memchr(b'@', text)?;
@@ -52,12 +52,11 @@ impl Timeout {
 /// Whether a text that brings a backend to a session's state names the variable.
 #[must_use]
 pub fn is_named(text: &[u8]) -> bool {
-    Lexer::new(text).any(|token| is_name(&token))
+    Lexer::new(text, Mode::default()).any(|token| is_name(&token))
 }
 
 fn is_name(token: &Token<'_>) -> bool {
-    let quoted = matches!(token, Token::Quoted(name) if name.eq_ignore_ascii_case(b"wait_timeout"));
-    quoted || token.is("WAIT_TIMEOUT")
+    token.names("WAIT_TIMEOUT")
 }
 
 #[cfg(test)]
@@ -90,7 +89,11 @@ mod tests {
             ("INSERT INTO t VALUES ('@@wait_timeout')", None),
             ("", None),
         ] {
-            assert_eq!(Timeout::of(text.as_bytes()), expected, "{text}");
+            assert_eq!(
+                Timeout::of(text.as_bytes(), Mode::default()),
+                expected,
+                "{text}"
+            );
         }
         assert!(is_named(b"SET SESSION WAIT_TIMEOUT = 5") && !is_named(b"SET a = 'wait_timeout'"));
     }

@@ -3,7 +3,7 @@
 //! `information_schema.USER_VARIABLES` tells names and types, and the value of a number exactly; a
 //! text it converts, so texts are asked for by themselves, in hexadecimal.
 
-use crate::probe::Rows;
+use crate::rows::{Rows, unhex};
 
 /// The most bytes of statements that are kept to restore one session's variables.
 pub const MOST_BYTES: usize = 64 << 10;
@@ -38,7 +38,7 @@ pub(crate) fn names(rows: &Rows) -> Option<Vec<Named>> {
         return None;
     }
     let named = rows.iter().map(|row| {
-        let name = crate::probe::unhex(row.first())?;
+        let name = unhex(row.first())?;
         let name = String::from_utf8(name)
             .ok()
             .filter(|name| name.is_ascii())?;

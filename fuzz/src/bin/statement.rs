@@ -54,8 +54,9 @@ fuzz_target!(|bytes: &[u8]| {
     let connection = Connection { id: 7, socket: "/here" };
     let mut session = Session::new(None);
     for text in script.split(|byte| *byte == b'\n') {
-        let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text), may_commit(text));
-        let _ = reading(text, session.aftermath(), connection);
+        let mode = session.mode();
+        let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text, mode), may_commit(text, mode));
+        let _ = reading(text, mode, session.aftermath(), connection);
         let _ = session.reading(text, connection);
         let _ = (session.missing_texts(text, true), session.without_parameters(text));
         let _ = session.allows_restricted(text);
@@ -66,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
                 session_changes: how & 4 != 0,
                 ..ReplyEnd::default()
             };
-            session.ran(text, Effects::of(text), Kind::of(text), &end);
+            session.ran(text, Effects::of(text, mode), Kind::of(text), &end);
         }
         let _ = (session.pins(), session.restore(), session.restore_inside());
         if how & 8 != 0 && session.is_free() {

@@ -56,7 +56,7 @@ impl Attendant {
                 let whole = incoming.is_whole();
                 match self.state.reading(incoming.argument(), connection) {
                     Reading::Rewrite(_) if !whole => {
-                        let name = mentioned(incoming.argument());
+                        let name = mentioned(incoming.argument(), self.state.mode());
                         Reading::Cannot(name.unwrap_or("it"))
                     }
                     reading => reading,
@@ -78,7 +78,9 @@ impl Attendant {
                         Reading::No
                     }
                     // a row of another kind than a text's
-                    _ => Reading::Cannot(mentioned(&text).unwrap_or("LASTVAL()")),
+                    _ => {
+                        Reading::Cannot(mentioned(&text, self.state.mode()).unwrap_or("LASTVAL()"))
+                    }
                 }
             }
             _ => Reading::No,

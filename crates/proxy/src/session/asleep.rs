@@ -49,7 +49,7 @@ impl Attendant {
             return Ok(false);
         };
         if let Some(seconds) = asleep.wait_timeout {
-            let default = Timeout::of(text) == Some(Timeout::SetsDefault);
+            let default = Timeout::of(text, self.state.mode()) == Some(Timeout::SetsDefault);
             self.limit_idle(if default { self.idle_default } else { seconds });
         }
         self.answer(asleep.packets).await

@@ -1,7 +1,6 @@
 //! Statements made with SQL's `PREPARE` that could not be prepared when the session came to its backend.
 
 use dormouse_session::Session;
-use dormouse_session::quoting::in_default_mode;
 use dormouse_wire::command::Command;
 use dormouse_wire::text::TextOutcome;
 
@@ -26,8 +25,6 @@ impl Attendant {
             }
             _ => return Ok(()),
         };
-        let status = self.state.status();
-        let text = in_default_mode(&text, status);
         let missing = self.state.missing_texts(&text, incoming.is_whole());
         for (name, prepare) in missing {
             let TextOutcome::Err(error) = self.ask(&prepare).await? else {

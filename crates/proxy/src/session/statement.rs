@@ -231,11 +231,12 @@ impl Attendant {
     /// Whether a command that was running in a transaction may have ended it.
     fn may_have_committed(&mut self, incoming: &Incoming, statement: Option<u32>) -> bool {
         match incoming.command {
-            Command::Query => may_commit(incoming.argument()),
+            Command::Query => may_commit(incoming.argument(), self.state.mode()),
             Command::StmtExecute | Command::StmtBulkExecute => {
+                let mode = self.state.mode();
                 let statement = statement.and_then(|id| self.state.statements.get(id));
                 let text = statement.and_then(|statement| statement.text.as_ref());
-                text.is_none_or(|text| may_commit(text))
+                text.is_none_or(|text| may_commit(text, mode))
             }
             _ => false,
         }

@@ -1,8 +1,8 @@
 //! The items of a `SELECT` without a table, where each is a value that may be replaced in the answer.
 
-use super::questions::{Spot, Thing};
-use crate::lexer::Token;
-use crate::sequences::Name;
+use super::questions::Thing;
+use crate::lexer::{Spanned as Spot, Token};
+use crate::sequence_name::Name;
 
 /// What an item asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,7 @@ fn item(item: &[Token<'_>]) -> Option<Asked> {
             let found = table.into_iter().find(|(word, _)| name.is(word));
             (found.map_or(Asked::Other, |found| found.1), rest)
         }
-        [Token::Word(digits), rest @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+        [Token::Number(digits), rest @ ..] if digits.iter().all(u8::is_ascii_digit) => {
             (Asked::Other, rest)
         }
         _ => {
@@ -83,7 +83,7 @@ fn item(item: &[Token<'_>]) -> Option<Asked> {
     };
     let named = |token: &Token<'_>| {
         matches!(token, Token::Word(word) if !word.first().is_some_and(u8::is_ascii_digit))
-            || matches!(token, Token::Quoted(_) | Token::Text)
+            || matches!(token, Token::Quoted(..) | Token::Text(..))
     };
     match rest {
         [] => Some(asked),

@@ -8,14 +8,7 @@
 
 use std::ops::Range;
 
-use crate::lexer::{Lexer, Token};
-
-/// A token and where it stands.
-#[derive(Debug, Clone)]
-pub(crate) struct Spot<'a> {
-    pub(crate) token: Token<'a>,
-    pub(crate) place: Range<usize>,
-}
+use crate::lexer::{Lexer, Mode, Spanned as Spot, Token, is_one_statement};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,19 +58,9 @@ impl Set {
 }
 
 /// The tokens of a text, and whether each server reads them alike.
-pub(crate) fn spots(text: &[u8]) -> (Vec<Spot<'_>>, bool) {
-    let mut lexer = Lexer::new(text);
-    let mut spots = Vec::new();
-    while let Some(token) = lexer.next() {
-        let end = text.len() - lexer.rest().len();
-        let length = match token {
-            Token::Word(word) => word.len(),
-            Token::SystemVariable => 2,
-            _ => 1,
-        };
-        let place = end.saturating_sub(length)..end;
-        spots.push(Spot { token, place });
-    }
+pub(crate) fn spots(text: &[u8], mode: Mode) -> (Vec<Spot<'_>>, bool) {
+    let mut lexer = Lexer::new(text, mode);
+    let spots = lexer.spanned().collect();
     (spots, !lexer.is_versioned())
 }
 
@@ -98,14 +81,7 @@ pub(super) fn about_the_past(spots: &[Spot<'_>]) -> Vec<Question> {
 
 /// Whether the text is one statement.
 pub(super) fn is_one(spots: &[Spot<'_>]) -> bool {
-    ends_once(spots.iter().map(|spot| spot.token))
-}
-
-/// Whether nothing follows a semicolon.
-pub(super) fn ends_once<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
-    tokens
-        .skip_while(|token| *token != Token::Semicolon)
-        .all(|token| token == Token::Semicolon)
+    is_one_statement(spots.iter().map(|spot| spot.token))
 }
 
 fn is(spots: &[Spot<'_>], check: impl Fn(&Token<'_>) -> bool) -> bool {
@@ -253,7 +229,7 @@ fn sets(spots: &[Spot<'_>]) -> Set {
             token if depth == 0 && token.is("FROM") => {
                 let table = spots.get(at + 1).map(|spot| spot.token);
                 from |= table.is_some_and(|table| {
-                    matches!(table, Token::Word(_) | Token::Quoted(_)) && !table.is("DUAL")
+                    matches!(table, Token::Word(_) | Token::Quoted(..)) && !table.is("DUAL")
                 });
             }
             _ => {}
@@ -323,22 +299,17 @@ fn questions(spots: &[Spot<'_>]) -> Vec<Question> {
 fn value_at(spots: &[Spot<'_>], at: usize) -> Option<Question> {
     let spot = spots.get(at)?;
     let question = |thing, name, last: usize| {
-        let end = spots.get(last)?.place.end;
+        let end = spots.get(last)?.end;
         Some(Question {
             thing,
             name,
-            place: spot.place.start..end,
+            place: spot.start..end,
         })
     };
     if spot.token == Token::SystemVariable {
         let scoped = one_of(spots, at + 1, &["SESSION", "LOCAL"]) && byte_at(spots, at + 2, b'.');
         let name = at + if scoped { 3 } else { 1 };
-        let is = |word: &str| match spots.get(name).map(|spot| spot.token) {
-            Some(Token::Word(found) | Token::Quoted(found)) => {
-                found.eq_ignore_ascii_case(word.as_bytes())
-            }
-            _ => false,
-        };
+        let is = |word: &str| spots.get(name).is_some_and(|spot| spot.token.names(word));
         return if is("WARNING_COUNT") {
             question(Thing::Warnings, "@@warning_count", name)
         } else if is("ERROR_COUNT") {

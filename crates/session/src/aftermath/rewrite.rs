@@ -1,7 +1,8 @@
 //! Statements that use `ROW_COUNT()` and the like as a value among others: they are sent with the
 //! value itself, where that shows in no name and no type of a column.
 
-use super::questions::{Question, Spot, Thing};
+use super::questions::{Question, Thing};
+use crate::lexer::Spanned as Spot;
 
 /// The text with values in place of the questions; `None` where that might be noticed.
 pub(super) fn rewritten(
@@ -24,7 +25,7 @@ pub(super) fn rewritten(
     let changes = ["INSERT", "REPLACE", "UPDATE", "DELETE", "SET", "DO"];
     let plain = changes.iter().any(|word| first.is(word)) && selects == 0;
     let filter = first.is("SELECT") && selects == 1 && {
-        let place = spots.iter().find(|spot| spot.token.is("WHERE"))?.place.end;
+        let place = spots.iter().find(|spot| spot.token.is("WHERE"))?.end;
         asked.iter().all(|question| question.place.start > place)
             && !has("HAVING")
             && !has("LIMIT")

@@ -64,7 +64,7 @@ fn a_statement_that_asks_for_it_is_recognised() {
         ),
     ] {
         assert_eq!(
-            reading(text.as_bytes(), Some(&aftermath()), HERE),
+            reading(text.as_bytes(), Mode::default(), Some(&aftermath()), HERE),
             expected,
             "{text}"
         );
@@ -80,7 +80,7 @@ fn without_warnings_the_server_can_say_so_itself() {
         ("SHOW WARNINGS LIMIT 1", "SHOW WARNINGS LIMIT 0"),
     ] {
         assert_eq!(
-            reading(text.as_bytes(), Some(&none), HERE),
+            reading(text.as_bytes(), Mode::default(), Some(&none), HERE),
             Reading::Rewrite(sent.into()),
             "{text}"
         );
@@ -93,7 +93,7 @@ fn a_select_without_a_table_keeps_the_warnings() {
         rows: Some(1),
         ..ReplyEnd::default()
     };
-    let after = |text: &str| aftermath().after(text.as_bytes(), &end, true);
+    let after = |text: &str| aftermath().after(text.as_bytes(), Mode::default(), &end, true);
     let kept = Aftermath {
         found_rows: 1,
         ..aftermath()
@@ -108,7 +108,7 @@ fn a_select_without_a_table_keeps_the_warnings() {
         "SELECT EXTRACT(YEAR FROM '2024-01-01'), SUBSTRING('abc' FROM 1 FOR 2)",
         "SET @a = TRIM('x' FROM 'xa')",
     ] {
-        assert!(keeps_warnings(text.as_bytes()), "{text}");
+        assert!(keeps_warnings(text.as_bytes(), Mode::default()), "{text}");
     }
     for text in [
         "SELECT (SELECT 1 FROM t)",
@@ -117,12 +117,15 @@ fn a_select_without_a_table_keeps_the_warnings() {
         "SELECT NEXTVAL(s)",
         "SELECT 1 INTO @a",
     ] {
-        assert!(!keeps_warnings(text.as_bytes()), "{text}");
+        assert!(!keeps_warnings(text.as_bytes(), Mode::default()), "{text}");
     }
     let none = Aftermath::default();
-    let certain = none.clone().after(b"SELECT 1", &end, true);
+    let certain = none.clone().after(b"SELECT 1", Mode::default(), &end, true);
     assert_eq!(certain.map(|aftermath| aftermath.found_rows), Some(1));
-    assert_eq!(none.after(b"SELECT f()", &end, false), None);
+    assert_eq!(
+        none.after(b"SELECT f()", Mode::default(), &end, false),
+        None
+    );
 }
 
 #[test]
@@ -144,16 +147,26 @@ fn a_client_is_told_the_connection_id_it_was_given() {
         ("SELECT 'CONNECTION_ID()'", Reading::No),
         ("SELECT connection_identifier", Reading::No),
     ] {
-        assert_eq!(reading(text.as_bytes(), None, HERE), expected, "{text}");
+        assert_eq!(
+            reading(text.as_bytes(), Mode::default(), None, HERE),
+            expected,
+            "{text}"
+        );
     }
     assert_eq!(
-        reading(b"SELECT ROW_COUNT(), CONNECTION_ID()", None, HERE),
+        reading(
+            b"SELECT ROW_COUNT(), CONNECTION_ID()",
+            Mode::default(),
+            None,
+            HERE
+        ),
         Reading::Patch(vec![Put::Keep, id()]),
         "the server knows the first"
     );
     assert_eq!(
         reading(
             b"SELECT ROW_COUNT(), CONNECTION_ID()",
+            Mode::default(),
             Some(&aftermath()),
             HERE
         ),
@@ -204,7 +217,7 @@ fn a_question_about_a_statement_of_the_same_text_is_none_about_the_past() {
         "EXPLAIN SELECT ROW_COUNT()",
         "SHOW TABLES LIKE 'WARNINGS'",
     ] {
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        let read = reading(text.as_bytes(), Mode::default(), Some(&aftermath()), HERE);
         assert_eq!(read, Reading::No, "{text}");
     }
 }
@@ -253,7 +266,7 @@ fn what_no_statement_of_the_text_surely_sets_is_about_the_past() {
             "FOUND_ROWS()",
         ),
     ] {
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        let read = reading(text.as_bytes(), Mode::default(), Some(&aftermath()), HERE);
         assert_eq!(read, Reading::Cannot(name), "{text}");
     }
 }
@@ -273,7 +286,7 @@ fn a_value_among_others_is_sent_as_it_is() {
         ("DO @@session.error_count", "DO  (1) "),
         ("UPDATE t SET a = ROW_COUNT()", "UPDATE t SET a =  (-1) "),
     ] {
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        let read = reading(text.as_bytes(), Mode::default(), Some(&aftermath()), HERE);
         assert_eq!(read, Reading::Rewrite(sent.into()), "{text}");
     }
     for text in [
@@ -286,7 +299,7 @@ fn a_value_among_others_is_sent_as_it_is() {
         "DELETE FROM t ORDER BY ROW_COUNT()",
         "SET STATEMENT max_statement_time = 1 FOR SELECT ROW_COUNT()",
     ] {
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        let read = reading(text.as_bytes(), Mode::default(), Some(&aftermath()), HERE);
         assert_eq!(read, Reading::Cannot("ROW_COUNT()"), "{text}");
     }
 }
@@ -296,12 +309,12 @@ proptest::proptest! {
     fn any_text_is_read(words in proptest::collection::vec(0..WORDS.len(), 0..40)) {
         let text: Vec<_> = words.iter().map(|at| WORDS[*at]).collect();
         let text = text.join(" ");
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        let read = reading(text.as_bytes(), Mode::default(), Some(&aftermath()), HERE);
         let asks = ["ROW_COUNT", "FOUND_ROWS", "WARNINGS", "_count", "DIAGNOSTICS"];
         if !asks.iter().any(|word| text.contains(word)) {
             proptest::prop_assert_eq!(read, Reading::No);
         }
-        let _ = keeps_warnings(text.as_bytes());
+        let _ = keeps_warnings(text.as_bytes(), Mode::default());
     }
 }
 

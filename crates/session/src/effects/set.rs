@@ -1,7 +1,8 @@
 //! `SET`: which variables a text sets, and whether running it again would set the same.
 
-use super::{Effects, Replay, is_suspect};
-use crate::lexer::{Lexer, Token};
+use super::effect::{Effects, Replay};
+use super::words::{changes_parsing, is_suspect};
+use crate::lexer::{Lexer, Mode, Token};
 
 /// Variables with no session value to read in `information_schema.SYSTEM_VARIABLES`.
 const HIDDEN: [&str; 16] = [
@@ -85,7 +86,7 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
                 return Effects::Unknown;
             }
             Token::Word(_) if token.is("GLOBAL") => global |= !value,
-            Token::Word(word) | Token::Quoted(word) => {
+            Token::Word(word) | Token::Quoted(word, _) => {
                 replay.parsing |= changes_parsing(word);
                 hidden |= is_hidden(&token);
                 // what a table holds may be different later
@@ -100,7 +101,7 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
     }
     if lexer.is_versioned() {
         Effects::HiddenVariable
-    } else if hidden && sets_timestamp(text) {
+    } else if hidden && sets_timestamp(text, lexer.mode()) {
         Effects::Timestamp
     } else if hidden {
         Effects::HiddenVariable
@@ -113,21 +114,16 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
 }
 
 fn is_hidden(token: &Token<'_>) -> bool {
-    let (Token::Word(name) | Token::Quoted(name)) = token else {
-        return false;
-    };
-    HIDDEN
-        .iter()
-        .any(|hidden| name.eq_ignore_ascii_case(hidden.as_bytes()))
+    HIDDEN.iter().any(|hidden| token.names(hidden))
 }
 
 /// Whether one of several statements, or of a block, sets what no probe can read.
-pub(super) fn sets_hidden(text: &[u8]) -> bool {
+pub(super) fn sets_hidden(text: &[u8], mode: Mode) -> bool {
     const BEFORE: [&str; 5] = ["ATOMIC", "BEGIN", "THEN", "ELSE", "DO"];
     let mut last = Token::Semicolon;
     let mut setting = false;
-    for token in Lexer::new(text) {
-        let begins = last == Token::Semicolon || BEFORE.iter().any(|word| last.is(word));
+    for token in Lexer::new(text, mode) {
+        let begins = last == Token::Semicolon || last.is_any(&BEFORE);
         if begins && token.is("CREATE") {
             return false;
         }
@@ -147,8 +143,8 @@ pub(super) fn sets_hidden(text: &[u8]) -> bool {
 }
 
 /// Whether a text is `SET timestamp = NUMBER` or `= DEFAULT` and nothing else.
-fn sets_timestamp(text: &[u8]) -> bool {
-    let tokens: Vec<_> = Lexer::new(text)
+fn sets_timestamp(text: &[u8], mode: Mode) -> bool {
+    let tokens: Vec<_> = Lexer::new(text, mode)
         .filter(|token| !matches!(token, Token::SystemVariable | Token::Semicolon))
         .filter(|token| !token.is("SESSION") && *token != Token::Other(b':'))
         .collect();
@@ -159,29 +155,18 @@ fn sets_timestamp(text: &[u8]) -> bool {
         }
         _ => return false,
     };
-    let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+    let plain = |number: &[u8]| {
+        let digits = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+        number.iter().all(digits) && !number.starts_with(b".") && !number.ends_with(b".")
+    };
     match value {
         [word] if word.is("DEFAULT") => true,
-        [Token::Word(whole)] => digits(whole),
-        [Token::Word(whole), Token::Other(b'.'), Token::Word(part)] => {
-            digits(whole) && digits(part)
-        }
+        [Token::Number(number)] => plain(number),
         _ => false,
     }
 }
 
 /// Whether a bracket behind this token is that of a call whose value may be another one later.
 fn calls(before: &Token<'_>) -> bool {
-    matches!(before, Token::Word(_) | Token::Quoted(_)) && !PURE.iter().any(|name| before.is(name))
-}
-
-pub(super) fn changes_parsing(word: &[u8]) -> bool {
-    let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-    is("SQL_MODE")
-        || is("NAMES")
-        || is("CHARSET")
-        || is("CHARACTER")
-        || is("CHARACTER_SET_CLIENT")
-        || is("CHARACTER_SET_CONNECTION")
-        || is("COLLATION_CONNECTION")
+    matches!(before, Token::Word(_) | Token::Quoted(..)) && !before.is_any(&PURE)
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::unhex;
+use crate::effects::words::names_double_bytes;
+use crate::rows::unhex;
 
 /// `SESSION_VALUE` is a `VARCHAR` of so many characters.
 const LONGEST_VALUE: usize = 2048;
@@ -73,7 +74,7 @@ impl Captured {
     }
 
     pub(crate) fn is_double_bytes(&self) -> bool {
-        crate::effects::names_double_bytes(self.client_charset.as_bytes())
+        names_double_bytes(self.client_charset.as_bytes())
     }
 
     /// The statements that bring a new backend, whose schema is already set, to this state. How

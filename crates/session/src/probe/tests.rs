@@ -180,7 +180,12 @@ fn what_the_last_statement_left_is_kept_and_only_asked_when_needed() {
     let mut session = Session::new(None);
     let text = b"SHOW TABLES";
     let end = dormouse_wire::framer::ReplyEnd::default();
-    session.ran(text, crate::Effects::of(text), crate::Kind::of(text), &end);
+    session.ran(
+        text,
+        crate::Effects::of(text, crate::lexer::Mode::default()),
+        crate::Kind::of(text),
+        &end,
+    );
     let answer = rows(&[&[Some("7"), Some("3"), Some("0"), Some("0"), Some("12")]]);
     probe(&mut session, &but("ROW_COUNT()", answer));
     let left = session.aftermath().unwrap();
@@ -205,7 +210,12 @@ fn without_the_plugin_only_statements_that_may_lock_do() {
     assert_eq!(session.pins(), []);
     let text = b"HANDLER t OPEN";
     let end = dormouse_wire::framer::ReplyEnd::default();
-    session.ran(text, crate::Effects::of(text), crate::Kind::of(text), &end);
+    session.ran(
+        text,
+        crate::Effects::of(text, crate::lexer::Mode::default()),
+        crate::Kind::of(text),
+        &end,
+    );
     probe(&mut session, &script);
     assert_eq!(session.pins(), [Pin::TableLock]);
 }

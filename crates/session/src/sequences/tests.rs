@@ -3,13 +3,13 @@ use super::*;
 fn after(texts: &[&str]) -> Sequences {
     let mut all = Sequences::default();
     for text in texts {
-        all.ran(text.as_bytes(), Some(b"shop"), false);
+        all.ran(text.as_bytes(), Mode::default(), Some(b"shop"), false);
     }
     all
 }
 
 fn put(all: &mut Sequences, text: &str) -> Option<Result<Vec<Put>, &'static str>> {
-    all.reading(text.as_bytes(), Some(b"shop"), None)
+    all.reading(text.as_bytes(), Mode::default(), Some(b"shop"), None)
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_value_that_was_read_is_put_where_the_server_has_none() {
     ] {
         assert_eq!(put(&mut all, text), Some(Err("LASTVAL()")), "{text}");
     }
-    all.ran(b"SELECT NEXTVAL(s)", Some(b"shop"), false);
+    all.ran(b"SELECT NEXTVAL(s)", Mode::default(), Some(b"shop"), false);
     assert_eq!(
         put(&mut all, "SELECT LASTVAL(s) + 1"),
         None,

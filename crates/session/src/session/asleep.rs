@@ -55,7 +55,7 @@ impl Session {
             Some(known) => known.status()?,
             None => self.status,
         };
-        let effects = Effects::of(text);
+        let effects = Effects::of(text, self.mode());
         let has_room = match (&answer, effects) {
             (Answer::Row(_) | Answer::Nothing, Effects::None) => true,
             (Answer::Begin { .. } | Answer::End, Effects::None) => true,

@@ -8,10 +8,11 @@ use dormouse_wire::status::Status;
 
 use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Last, Session};
 use crate::aftermath;
-use crate::effects::{Effects, Kind, Replay, may_change_parsing, names_double_bytes};
-use crate::lexer::{Lexer, Token};
-use crate::quoting::in_default_mode;
-use crate::sequences;
+use crate::effects::words::{may_change_parsing, names_double_bytes};
+use crate::effects::{Effects, Kind, Replay};
+use crate::lexer::{Lexer, Mode, Token, begins_with, contains};
+use crate::literal::quoted_name;
+use crate::sequence_name;
 
 /// `ER_PARSE_ERROR`.
 const SYNTAX: u16 = 1064;
@@ -24,13 +25,14 @@ impl Session {
     /// to be told.
     pub fn will_run(&mut self, text: &[u8], effects: Effects) {
         let sets = matches!(effects, Effects::Replay(_) | Effects::Unknown);
-        self.tracks_state |= sets && sets_tracking(text);
+        self.tracks_state |= sets && sets_tracking(text, self.mode());
     }
 
     /// Something other than a statement has run for the client; `text` is what was prepared, if
     /// that is what it did.
     pub fn ran_command(&mut self, text: &[u8], end: &ReplyEnd) {
         self.ended(text, Effects::Counted, Kind::Other, end);
+        self.mode = self.status.into();
     }
 
     /// Notes what a statement leaves for the next to ask.
@@ -38,7 +40,7 @@ impl Session {
         let left = self.aftermath.take().filter(|_| end.error.is_none());
         let told = !matches!(effects, Effects::Counted | Effects::Unknown);
         self.aftermath = left
-            .and_then(|aftermath| aftermath.after(text, end, told))
+            .and_then(|aftermath| aftermath.after(text, self.mode, end, told))
             .map(Box::new);
         let settings = matches!(
             effects,
@@ -54,7 +56,7 @@ impl Session {
         }
         self.id_unsure |= matches!(effects, Effects::Counted | Effects::Unknown);
         self.last_failed = end.error.is_some();
-        if self.last_failed || end.warnings > 0 || !aftermath::keeps_warnings(text) {
+        if self.last_failed || end.warnings > 0 || !aftermath::keeps_warnings(text, self.mode) {
             self.conditions = end.warnings.max(u16::from(self.last_failed));
         }
         let certain =
@@ -89,6 +91,12 @@ impl Session {
         end: &ReplyEnd,
     ) {
         self.ended(text, effects, kind, end);
+        self.changed(schema, text, effects, end);
+        // what the text may have changed holds for the next one
+        self.mode = self.status.into();
+    }
+
+    fn changed(&mut self, schema: Option<&[u8]>, text: &[u8], effects: Effects, end: &ReplyEnd) {
         let failed = end.error.is_some();
         self.noted(text, schema, failed);
         self.profiled |= effects != Effects::None && names_profiling(text);
@@ -103,17 +111,20 @@ impl Session {
             }
             Effects::None | Effects::Counted | Effects::Savepoint => {
                 if self.temporaries.may_exist() {
-                    self.temporaries.ran(text, self.schema.as_deref());
+                    self.temporaries
+                        .ran(text, self.mode, self.schema.as_deref());
                     self.unknown(text);
                 }
             }
             // the error may be that of an empty statement behind a semicolon
-            Effects::NextTransaction | Effects::Timestamp if failed && ends_early(text) => {
+            Effects::NextTransaction | Effects::Timestamp
+                if failed && ends_early(text, self.mode) =>
+            {
                 self.hidden_variable = true;
                 self.unknown(text);
             }
             Effects::NextTransaction | Effects::Timestamp if failed => {}
-            Effects::Replay(replay) if failed && replay.schema && !ends_early(text) => {}
+            Effects::Replay(replay) if failed && replay.schema && !ends_early(text, self.mode) => {}
             // a SET that fails half way may have changed something
             Effects::Replay(_) if failed => self.unknown(text),
             Effects::Replay(replay) => self.replayable(text, replay),
@@ -132,12 +143,14 @@ impl Session {
             }
             Effects::Unknown => {
                 if failed {
-                    self.texts.failed(text);
+                    self.texts.failed(text, self.mode);
                 } else {
-                    self.locks.succeeded(text);
+                    self.locks.succeeded(text, self.mode);
                     let context = self.statements.context();
-                    self.temporaries.ran(text, self.schema.as_deref());
-                    self.texts.ran(text, self.schema.as_ref(), context);
+                    self.temporaries
+                        .ran(text, self.mode, self.schema.as_deref());
+                    self.texts
+                        .ran(text, self.mode, self.schema.as_ref(), context);
                 }
                 self.unknown(text);
             }
@@ -146,16 +159,15 @@ impl Session {
 
     /// Notes what a text has done to savepoints and sequences.
     fn noted(&mut self, text: &[u8], schema: Option<&[u8]>, failed: bool) {
-        if sequences::mentions(text) {
-            let text = in_default_mode(text, self.status).into_owned();
-            self.sequences.ran(&text, schema, failed);
+        if sequence_name::mentions(text) {
+            self.sequences.ran(text, self.mode, schema, failed);
             self.tainted |= self.sequences.any();
         }
         if self.status.contains(Status::AUTOCOMMIT) || self.in_transaction() {
             return;
         }
         let mut savepoints = std::mem::take(&mut self.savepoints);
-        savepoints.ran(text, failed, &|name| {
+        savepoints.ran(text, self.mode, failed, &|name| {
             self.prepared_text(name).map(Cow::Owned)
         });
         self.savepoints = savepoints;
@@ -173,10 +185,8 @@ impl Session {
     /// Whether a statement has used up what `SET TRANSACTION` had set. In doubt it pins: it can be
     /// neither read back nor set again.
     fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
-        let control = ["BEGIN", "START", "COMMIT", "ROLLBACK"];
-        let first = Lexer::new(text).next();
-        let control = first.is_some_and(|first| control.iter().any(|word| first.is(word)));
-        if text.is_empty() || aftermath::keeps_warnings(text) && !control {
+        let control = begins_with(text, &["BEGIN", "START", "COMMIT", "ROLLBACK"]);
+        if text.is_empty() || aftermath::keeps_warnings(text, self.mode) && !control {
             return;
         }
         match (effects, end.error) {
@@ -193,8 +203,9 @@ impl Session {
         self.knowledge = Knowledge::Unknown;
         self.tainted = true;
         let (texts, context) = (&self.texts, self.statements.context());
-        self.locks.ran(text, |name| texts.find(name, context));
-        if may_change_parsing(text) {
+        self.locks
+            .ran(text, self.mode, |name| texts.find(name, context));
+        if may_change_parsing(text, self.mode) {
             self.double_bytes |= names_double_bytes(text);
             self.statements.new_context();
         }
@@ -206,7 +217,7 @@ impl Session {
             self.statements.new_context();
         }
         if replay.schema {
-            match schema_of_use(text) {
+            match schema_of_use(text, self.mode) {
                 Some(schema) => self.schema = Some(schema),
                 None => return self.unknown(text),
             }
@@ -242,10 +253,8 @@ impl Session {
 
     /// Notes a `COM_INIT_DB` that succeeded.
     pub fn changed_schema(&mut self, name: &[u8]) {
-        let doubled = |&byte: &u8| std::iter::repeat_n(byte, 1 + usize::from(byte == b'`'));
-        let name: Vec<u8> = name.iter().flat_map(doubled).collect();
         self.replayable(
-            &[b"USE `", &*name, b"`"].concat(),
+            &[b"USE ", &*quoted_name(name)].concat(),
             Replay {
                 parsing: false,
                 relative: false,
@@ -256,9 +265,7 @@ impl Session {
 }
 
 fn names_profiling(text: &[u8]) -> bool {
-    const NAME: &[u8] = b"PROFILING";
-    text.windows(NAME.len())
-        .any(|word| word.eq_ignore_ascii_case(NAME))
+    contains(text, "PROFILING")
 }
 
 /// Whether a text that succeeds has begun or ended a transaction.
@@ -266,14 +273,13 @@ fn begins(text: &[u8]) -> bool {
     const WORDS: [&str; 8] = [
         "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN", "COMMIT", "ROLLBACK",
     ];
-    let first = Lexer::new(text).next();
-    first.is_some_and(|first| WORDS.iter().any(|word| first.is(word)))
+    begins_with(text, &WORDS)
 }
 
 /// Whether a semicolon ends it. What follows may be a comment, which is a statement to a server, and an
 /// error: an empty one.
-fn ends_early(text: &[u8]) -> bool {
-    Lexer::new(text).any(|token| token == Token::Semicolon)
+fn ends_early(text: &[u8], mode: Mode) -> bool {
+    Lexer::new(text, mode).any(|token| token == Token::Semicolon)
 }
 
 /// Whether a `SET` means the same whatever was set before: it reads no variable, and no SQL mode or
@@ -282,17 +288,11 @@ fn stands_alone(text: &[u8]) -> bool {
     text.is_ascii() && !text.iter().any(|byte| b"@\"\\".contains(byte))
 }
 
-fn sets_tracking(text: &[u8]) -> bool {
-    Lexer::new(text).any(|token| token.is("SESSION_TRACK_STATE_CHANGE"))
+fn sets_tracking(text: &[u8], mode: Mode) -> bool {
+    Lexer::new(text, mode).any(|token| token.is("SESSION_TRACK_STATE_CHANGE"))
 }
 
-fn schema_of_use(text: &[u8]) -> Option<Arc<[u8]>> {
-    match Lexer::new(text).nth(1)? {
-        Token::Word(name) => Some(name.into()),
-        Token::Quoted(name) => {
-            let name = String::from_utf8_lossy(name).replace("``", "`");
-            Some(name.into_bytes().into())
-        }
-        _ => None,
-    }
+fn schema_of_use(text: &[u8], mode: Mode) -> Option<Arc<[u8]>> {
+    let name = Lexer::new(text, mode).nth(1)?.name()?;
+    Some(name.into_owned().into())
 }

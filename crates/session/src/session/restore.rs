@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dormouse_wire::reply::ErrPacket;
 
 use super::{Knowledge, Session};
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Token, begins_with};
+use crate::literal::quoted_name;
 use crate::text_prepared::stand_in;
 
 impl Session {
@@ -53,9 +54,8 @@ impl Session {
     /// Their names and the texts that prepare them, if this text may execute one.
     #[must_use]
     pub fn missing_texts(&self, text: &[u8], whole: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let words = ["EXECUTE", "CALL"];
-        let executes = |token: Token<'_>| words.iter().any(|word| token.is(word));
-        if whole && !Lexer::new(text).any(executes) {
+        let executes = |token: Token<'_>| token.is_any(&["EXECUTE", "CALL"]);
+        if whole && !Lexer::new(text, self.mode()).any(executes) {
             return Vec::new();
         }
         let missing = self.texts.missing();
@@ -68,16 +68,16 @@ impl Session {
     /// it has no parameters.
     #[must_use]
     pub fn without_parameters(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let tokens: Vec<_> = Lexer::new(text).collect();
-        let [execute, Token::Word(name) | Token::Quoted(name), using, ..] = tokens.as_slice()
-        else {
+        let tokens: Vec<_> = Lexer::new(text, self.mode()).collect();
+        let [execute, name, using, ..] = tokens.as_slice() else {
             return None;
         };
+        let name = name.name()?;
         let one = !tokens.contains(&Token::Semicolon);
         let is = one && execute.is("EXECUTE") && using.is("USING");
         let lower = name.to_ascii_lowercase();
         let missing = self.texts.missing().any(|(missing, ..)| missing == lower);
-        (is && missing).then(|| [b"EXECUTE `", *name, b"`"].concat())
+        (is && missing).then(|| [b"EXECUTE ", &*quoted_name(&name)].concat())
     }
 
     /// The statements that follow when the backend is in the session's schema and must be the last.
@@ -157,5 +157,5 @@ impl Session {
 }
 
 fn is_use(text: &[u8]) -> bool {
-    Lexer::new(text).next().is_some_and(|first| first.is("USE"))
+    begins_with(text, &["USE"])
 }

@@ -6,7 +6,12 @@ use crate::probe::tests::{but, clean, probe, rows};
 
 fn ran(session: &mut Session, text: &str, end: &ReplyEnd) {
     let text = text.as_bytes();
-    session.ran(text, Effects::of(text), Kind::of(text), end);
+    session.ran(
+        text,
+        Effects::of(text, Mode::default()),
+        Kind::of(text),
+        end,
+    );
 }
 
 fn run(session: &mut Session, text: &str) {
@@ -297,7 +302,10 @@ fn stored_code_behind_a_plain_statement_is_noticed() {
 fn a_client_that_asks_for_changes_of_state_is_told_of_them() {
     let mut session = Session::new(None);
     let mut asks = |text: &str| {
-        session.will_run(text.as_bytes(), Effects::of(text.as_bytes()));
+        session.will_run(
+            text.as_bytes(),
+            Effects::of(text.as_bytes(), Mode::default()),
+        );
         session.tracks_state()
     };
     assert!(!asks("SET time_zone = '+00:00'"));

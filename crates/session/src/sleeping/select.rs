@@ -9,8 +9,9 @@ use dormouse_wire::rows::{Column, Value};
 use super::charset::Collation;
 use super::expression::{Reference, is_text};
 use super::known::{Known, variable};
-use super::scan::{Kind, Token};
+use super::plain::Plain;
 use super::set::split;
+use crate::lexer::Token;
 
 /// Numbers have it.
 const BINARY: u16 = 63;
@@ -42,12 +43,12 @@ pub(crate) type Row = (Vec<Column>, Vec<Value>);
 /// The only row of a `SELECT`; the tokens are those after the word. Without `known` only what does
 /// not depend on variables is answered.
 pub(crate) fn row(
-    tokens: &[Token<'_>],
+    tokens: &[Plain<'_>],
     known: Option<&Known<'_>>,
     around: &Around<'_>,
 ) -> Option<Row> {
     let tokens = match tokens {
-        [items @ .., limit, number] if limit.is("LIMIT") && number.kind == Kind::Number => {
+        [items @ .., limit, number] if limit.is("LIMIT") && number.is_integer() => {
             (number.text.parse::<u32>().ok()? > 0).then_some(items)?
         }
         items => items,
@@ -62,7 +63,7 @@ pub(crate) fn row(
 }
 
 fn item_of(
-    tokens: &[Token<'_>],
+    tokens: &[Plain<'_>],
     known: Option<&Known<'_>>,
     around: &Around<'_>,
 ) -> Option<(Column, Value)> {
@@ -80,11 +81,11 @@ fn item_of(
 
 /// A name given to a column. A bare word may be a reserved one, but not if it is the name of a
 /// variable, or a single letter.
-fn alias_of(token: &Token<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
-    let fits = match token.kind {
-        Kind::Name => true,
-        Kind::Text { double } => known.is_some_and(|known| is_text(double, known)),
-        Kind::Word => token.text.len() == 1 || token.is("ok") || variable(token.text).is_some(),
+fn alias_of(token: &Plain<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
+    let fits = match token.token {
+        Token::Quoted(..) => true,
+        Token::Text(_, quote) => known.is_some_and(|known| is_text(quote, known)),
+        Token::Word(_) => token.text.len() == 1 || token.is("ok") || variable(token.text).is_some(),
         _ => false,
     };
     let edged = token.text.trim() != token.text || token.text.is_empty();
@@ -92,22 +93,22 @@ fn alias_of(token: &Token<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
 }
 
 fn value_of(
-    tokens: &[Token<'_>],
+    tokens: &[Plain<'_>],
     known: Option<&Known<'_>>,
     around: &Around<'_>,
 ) -> Option<(Column, Value)> {
     let (first, last) = (tokens.first()?, tokens.last()?);
     let name = around.text.get(first.start..last.end)?.to_vec();
     match tokens {
-        [number] if number.kind == Kind::Number => integer(name, number.text),
-        [text] if matches!(text.kind, Kind::Text { .. }) => literal(text, known?),
-        [at, rest @ ..] if at.kind == Kind::Variable => {
+        [number] if number.is_integer() => integer(name, number.text),
+        [text] if matches!(text.token, Token::Text(..)) => literal(text, known?),
+        [at, rest @ ..] if at.token == Token::SystemVariable => {
             let touching = at.end == rest.first()?.start;
             let reference = touching.then(|| Reference::parse(rest))??;
             of_variable(name, &reference, known?)
         }
         [word, open, close]
-            if open.is_sign("(") && close.is_sign(")") && word.end == open.start =>
+            if open.is_sign(b'(') && close.is_sign(b')') && word.end == open.start =>
         {
             function(name, word, known?, around)
         }
@@ -159,13 +160,13 @@ fn integer(name: Vec<u8>, digits: &str) -> Option<(Column, Value)> {
     plain.then(|| (column, Some(digits.as_bytes().to_vec())))
 }
 
-fn literal(token: &Token<'_>, known: &Known<'_>) -> Option<(Column, Value)> {
-    let Kind::Text { double } = token.kind else {
+fn literal(token: &Plain<'_>, known: &Known<'_>) -> Option<(Column, Value)> {
+    let Token::Text(_, quote) = token.token else {
         return None;
     };
     let text = token.text;
     // a column's name has no blanks around it
-    if !is_text(double, known) || text.trim() != text {
+    if !is_text(quote, known) || text.trim() != text {
         return None;
     }
     let bytes = text.as_bytes().to_vec();
@@ -197,7 +198,7 @@ fn of_variable(
 
 fn function(
     name: Vec<u8>,
-    word: &Token<'_>,
+    word: &Plain<'_>,
     known: &Known<'_>,
     around: &Around<'_>,
 ) -> Option<(Column, Value)> {

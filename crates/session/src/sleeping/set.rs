@@ -6,7 +6,8 @@ use super::charset::{Collation, Collations};
 use super::expression::{Value, evaluate, is_text};
 use super::known::{Known, variable};
 use super::modes;
-use super::scan::{Kind, Token, scan};
+use super::plain::{Plain, plain};
+use crate::lexer::Token;
 
 /// What `SET NAMES` sets, besides the collation.
 pub(crate) const NAMES: [&str; 3] = [
@@ -45,14 +46,14 @@ enum Trust {
 }
 
 /// What a client's `SET` changes; the tokens are those after `SET`. `None`: only a server can tell.
-pub(crate) fn asked(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Vec<Change>> {
+pub(crate) fn asked(tokens: &[Plain<'_>], known: &Known<'_>) -> Option<Vec<Change>> {
     changes(tokens, known, Trust::Nothing)
 }
 
 /// Whether a variable is set as `@@name`, without a scope.
-pub(crate) fn has_bare_variable(tokens: &[Token<'_>]) -> bool {
+pub(crate) fn has_bare_variable(tokens: &[Plain<'_>]) -> bool {
     split(tokens).into_iter().any(|part| match part {
-        [at, _, third, ..] => at.kind == Kind::Variable && !third.is_sign("."),
+        [at, _, third, ..] => at.token == Token::SystemVariable && !third.is_sign(b'.'),
         _ => false,
     })
 }
@@ -63,7 +64,7 @@ pub(crate) fn followed(text: &[u8], known: &Known<'_>) -> Option<Vec<Change>> {
     if text.starts_with(b"SET @`") {
         return Some(Vec::new());
     }
-    let tokens = scan(text)?;
+    let tokens = plain(text)?;
     let (first, rest) = tokens.split_first()?;
     let second = rest.first();
     if first.is("USE") || second.is_some_and(|second| second.is("ROLE")) {
@@ -75,7 +76,7 @@ pub(crate) fn followed(text: &[u8], known: &Known<'_>) -> Option<Vec<Change>> {
     changes(rest, known, Trust::Accepted)
 }
 
-fn changes(tokens: &[Token<'_>], known: &Known<'_>, trust: Trust) -> Option<Vec<Change>> {
+fn changes(tokens: &[Plain<'_>], known: &Known<'_>, trust: Trust) -> Option<Vec<Change>> {
     if tokens.first()?.is("TRANSACTION") {
         let changes = transaction(tokens.get(1..)?)?;
         let read_only = changes.iter().find_map(|change| match change {
@@ -99,25 +100,25 @@ fn changes(tokens: &[Token<'_>], known: &Known<'_>, trust: Trust) -> Option<Vec<
 }
 
 /// Parts between commas that are in no parentheses.
-pub(crate) fn split<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
+pub(crate) fn split<'t, 'a>(tokens: &'t [Plain<'a>]) -> Vec<&'t [Plain<'a>]> {
     let mut depth = 0_usize;
-    let comma = |token: &Token<'_>| {
-        if token.is_sign("(") {
+    let comma = |token: &Plain<'_>| {
+        if token.is_sign(b'(') {
             depth += 1;
-        } else if token.is_sign(")") {
+        } else if token.is_sign(b')') {
             depth = depth.saturating_sub(1);
         }
-        depth == 0 && token.is_sign(",")
+        depth == 0 && token.is_sign(b',')
     };
     tokens.split(comma).collect()
 }
 
-pub(crate) fn is_session(token: &Token<'_>) -> bool {
+pub(crate) fn is_session(token: &Plain<'_>) -> bool {
     token.is("SESSION") || token.is("LOCAL")
 }
 
 /// The characteristics of a transaction.
-fn transaction(tokens: &[Token<'_>]) -> Option<Vec<Change>> {
+fn transaction(tokens: &[Plain<'_>]) -> Option<Vec<Change>> {
     let parts = split(tokens);
     let mut all = Vec::new();
     for part in &parts {
@@ -125,7 +126,9 @@ fn transaction(tokens: &[Token<'_>]) -> Option<Vec<Change>> {
             .iter()
             .map(|token| token.text.to_ascii_uppercase())
             .collect();
-        let bare = part.iter().all(|token| token.kind == Kind::Word);
+        let bare = part
+            .iter()
+            .all(|token| matches!(token.token, Token::Word(_)));
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         all.push(match words.as_slice() {
             _ if !bare => return None,
@@ -159,35 +162,37 @@ fn isolation(level: &str) -> Option<&'static str> {
 }
 
 enum Assignment<'t, 'a> {
-    Names(&'t [Token<'a>]),
+    Names(&'t [Plain<'a>]),
     Variable {
         name: &'a str,
         session: bool,
-        value: &'t [Token<'a>],
+        value: &'t [Plain<'a>],
     },
 }
 
 impl<'t, 'a> Assignment<'t, 'a> {
-    fn parse(tokens: &'t [Token<'a>]) -> Option<Self> {
+    fn parse(tokens: &'t [Plain<'a>]) -> Option<Self> {
         let (first, rest) = tokens.split_first()?;
         if first.is("NAMES") {
             return Some(Self::Names(rest));
         }
-        let (session, rest) = match (first.kind, rest) {
-            (Kind::Variable, [scope, dot, rest @ ..]) if is_session(scope) && dot.is_sign(".") => {
+        let (session, rest) = match (first.token, rest) {
+            (Token::SystemVariable, [scope, dot, rest @ ..])
+                if is_session(scope) && dot.is_sign(b'.') =>
+            {
                 (true, rest)
             }
-            (Kind::Variable, rest) => (false, rest),
+            (Token::SystemVariable, rest) => (false, rest),
             (_, rest) if is_session(first) => (true, rest),
             _ => (false, tokens),
         };
         let (name, rest) = rest.split_first()?;
         let value = match rest {
-            [colon, equals, value @ ..] if colon.is_sign(":") && equals.is_sign("=") => value,
-            [equals, value @ ..] if equals.is_sign("=") => value,
+            [colon, equals, value @ ..] if colon.is_sign(b':') && equals.is_sign(b'=') => value,
+            [equals, value @ ..] if equals.is_sign(b'=') => value,
             _ => return None,
         };
-        matches!(name.kind, Kind::Word | Kind::Name).then_some(Self::Variable {
+        matches!(name.token, Token::Word(_) | Token::Quoted(..)).then_some(Self::Variable {
             name: name.text,
             session,
             value,
@@ -226,7 +231,7 @@ fn lost(name: &str) -> Option<Vec<Change>> {
     Some(lost.into_iter().collect())
 }
 
-fn names(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Change> {
+fn names(tokens: &[Plain<'_>], known: &Known<'_>) -> Option<Change> {
     let collations = Collations(known.globals);
     let (charset, rest) = tokens.split_first()?;
     let charset = name_of(charset, known)?;
@@ -243,10 +248,10 @@ fn names(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Change> {
 }
 
 /// A name that may be written as a word or as a text; `DEFAULT` is none.
-fn name_of<'a>(token: &Token<'a>, known: &Known<'_>) -> Option<&'a str> {
-    let name = match token.kind {
-        Kind::Word => true,
-        Kind::Text { double } => is_text(double, known),
+fn name_of<'a>(token: &Plain<'a>, known: &Known<'_>) -> Option<&'a str> {
+    let name = match token.token {
+        Token::Word(_) => true,
+        Token::Text(_, quote) => is_text(quote, known),
         _ => false,
     };
     (name && !token.is("DEFAULT")).then_some(token.text)
