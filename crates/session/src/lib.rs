@@ -40,5 +40,5 @@ pub use pin::Pin;
 pub use probe::{Answer, Captured, Depth, Probe, Question};
 pub use session::{Knowledge, Session};
 pub use show::Show;
-pub use sleeping::Ground;
+pub use sleeping::AsleepContext;
 pub use statements::{Left, Statement, Statements, Wording};

@@ -7,7 +7,9 @@
 //!
 //! [`Session::answer_asleep`](crate::Session::answer_asleep) is the way in; `proxy` calls it.
 
+pub(crate) mod change;
 mod charset;
+mod context;
 mod expression;
 pub(crate) mod known;
 mod login;
@@ -16,38 +18,17 @@ mod plain;
 pub(crate) mod select;
 pub(crate) mod set;
 
-use dormouse_types::Variables;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::SessionChange;
 
 use crate::lexer::Token;
+use change::{Change, NAMES};
 use known::{Known, variable};
 use plain::{Plain, plain};
 use select::{Around, Row};
-use set::Change;
 
+pub use context::AsleepContext;
 pub use login::login_changes;
-
-/// What is known about a session besides its own state.
-pub struct Ground<'a> {
-    /// The global variables that its values start from; `None` if they are not known, or if the
-    /// session's backend may have started from others.
-    pub globals: Option<&'a Variables>,
-    /// What client and server have agreed on.
-    pub capabilities: Capabilities,
-    /// The collation of the login.
-    pub collation: u8,
-    /// What `CONNECTION_ID()` is.
-    pub connection_id: u32,
-    /// The session's `wait_timeout`, in seconds: Dormouse keeps it.
-    pub wait_timeout: u64,
-    /// What `@@socket` is.
-    pub socket: &'a str,
-    /// Whether the session has a backend, on the server that sleeps.
-    pub backend: bool,
-    /// Whether there is a schema of this name; `None` if that is not known.
-    pub has_schema: &'a dyn Fn(&[u8]) -> Option<bool>,
-}
 
 /// What a statement is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +70,7 @@ pub(crate) fn answer(
     known: Option<&mut Known<'_>>,
     schema: Option<&[u8]>,
     deferred: bool,
-    ground: &Ground<'_>,
+    context: &AsleepContext<'_>,
 ) -> Option<Answer> {
     let tokens = plain(text)?;
     let Some((first, rest)) = tokens.split_first() else {
@@ -99,11 +80,11 @@ pub(crate) fn answer(
     if first.is("SELECT") {
         let around = Around {
             text,
-            connection_id: ground.connection_id,
+            connection_id: context.connection_id,
             // one that has been dropped meanwhile may or may not be told
             schema: match schema {
                 None => Some(None),
-                Some(name) => ((ground.has_schema)(name) == Some(true)).then_some(schema),
+                Some(name) => ((context.has_schema)(name) == Some(true)).then_some(schema),
             },
         };
         return select::row(rest, known.as_deref(), &around).map(Answer::Row);
@@ -114,14 +95,14 @@ pub(crate) fn answer(
     }
     let known = known?;
     if first.is("SET") {
-        return set_answer(rest, known, deferred, ground);
+        return set_answer(rest, known, deferred, context);
     }
     if first.is("USE") {
         let [name] = rest else {
             return None;
         };
         let is_name = matches!(name.token, Token::Word(_) | Token::Quoted(..));
-        let exists = (ground.has_schema)(name.text.as_bytes()) == Some(true);
+        let exists = (context.has_schema)(name.text.as_bytes()) == Some(true);
         return (is_name && exists).then(|| Answer::Use(name.text.as_bytes().to_vec()));
     }
     // another one may begin at the end of each, or the connection end
@@ -160,9 +141,9 @@ fn set_answer(
     tokens: &[Plain<'_>],
     known: &mut Known<'_>,
     deferred: bool,
-    ground: &Ground<'_>,
+    context: &AsleepContext<'_>,
 ) -> Option<Answer> {
-    let tracks = ground.capabilities.contains(Capabilities::SESSION_TRACK);
+    let tracks = context.capabilities.contains(Capabilities::SESSION_TRACK);
     // which the tracker passes over, but not for every variable
     if tracks && set::has_bare_variable(tokens) {
         return None;
@@ -210,7 +191,7 @@ fn set_answer(
 /// Notes what session tracking reports of a change: what the list holds at this moment.
 fn note(change: &Change, known: &Known<'_>, touched: &mut Vec<&'static str>) -> Option<()> {
     let names: &[&'static str] = match change {
-        Change::Names(_) => &set::NAMES,
+        Change::Names(_) => &NAMES,
         Change::Results(_) => &["character_set_results"],
         Change::Value(name, _) => &[*name],
         Change::NextTransaction { .. } => &[],

@@ -8,7 +8,7 @@ use dormouse_session::aftermath::{Connection, reading};
 use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Effects, Ground, Kind, Session, Show};
+use dormouse_session::{Effects, AsleepContext, Kind, Session, Show};
 use dormouse_types::Variables;
 use dormouse_wire::{Capabilities, ReplyEnd, Status};
 use libfuzzer_sys::fuzz_target;
@@ -41,7 +41,7 @@ static GLOBALS: LazyLock<Variables> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((how, script)) = bytes.split_first() else { return };
-    let ground = Ground {
+    let context = AsleepContext {
         globals: Some(&GLOBALS),
         capabilities: Capabilities::OWN_CLIENT,
         collation: 45,
@@ -60,7 +60,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = session.reading(text, connection);
         let _ = (session.missing_texts(text, true), session.without_parameters(text));
         let _ = session.allows_restricted(text);
-        if session.answer_asleep(text, &ground).is_none() {
+        if session.answer_asleep(text, &context).is_none() {
             let end = ReplyEnd {
                 status: Some(Status::AUTOCOMMIT),
                 error: (how & 2 != 0).then_some(1242),

@@ -8,9 +8,10 @@ use dormouse_wire::{packet, rows};
 
 use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Session};
 use crate::effects::{Effects, Kind};
+use crate::sleeping::change::Change;
 use crate::sleeping::known::Known;
-use crate::sleeping::set::Change;
-use crate::sleeping::{Answer, Ground, answer};
+use crate::sleeping::set;
+use crate::sleeping::{Answer, AsleepContext, answer};
 
 /// A transaction that the client was told is open and that is begun in front of its first real
 /// statement.
@@ -38,19 +39,19 @@ pub struct Asleep {
 impl Session {
     /// Answers a statement without the server; `None` if only that can. The packets are those the
     /// server would send, and the session is as if it had run the statement.
-    pub fn answer_asleep(&mut self, text: &[u8], ground: &Ground<'_>) -> Option<Asleep> {
+    pub fn answer_asleep(&mut self, text: &[u8], context: &AsleepContext<'_>) -> Option<Asleep> {
         let unknown = self.knowledge == Knowledge::Unknown || self.hidden_variable;
         if unknown || self.in_transaction() || self.savepoints.any() || self.conditions > 0 {
             return None;
         }
-        let mut known = self.variables(ground);
-        if known.is_none() && !ground.backend {
+        let mut known = self.variables(context);
+        if known.is_none() && !context.backend {
             // not even the status flags are known
             return None;
         }
         let deferred = self.deferred.is_some();
         let schema = self.schema.as_deref();
-        let answer = answer(text, known.as_mut(), schema, deferred, ground)?;
+        let answer = answer(text, known.as_mut(), schema, deferred, context)?;
         let lasting = match &known {
             Some(known) => known.status()?,
             None => self.status,
@@ -79,7 +80,7 @@ impl Session {
         }
         self.status = lasting;
         let wait_timeout = answer.wait_timeout();
-        let packets = self.give(text, effects, answer, known.as_ref(), ground);
+        let packets = self.give(text, effects, answer, known.as_ref(), context);
         Some(Asleep {
             packets,
             wait_timeout,
@@ -91,19 +92,19 @@ impl Session {
     }
 
     /// Its variables, as far as they can be told.
-    fn variables<'a>(&self, ground: &Ground<'a>) -> Option<Known<'a>> {
+    fn variables<'a>(&self, context: &AsleepContext<'a>) -> Option<Known<'a>> {
         // a reset does not bring back all that a login sets
         let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
-        let plain = (ground.capabilities & odd) == Capabilities::NONE && ground.collation < 250;
+        let plain = (context.capabilities & odd) == Capabilities::NONE && context.collation < 250;
         if self.was_reset && !plain {
             return None;
         }
-        let mut known = Known::at_login(ground.globals?, ground.collation, ground.capabilities)?;
+        let mut known = Known::at_login(context.globals?, context.collation, context.capabilities)?;
         for text in self.restore() {
-            known.follow(&text)?;
+            set::follow(&mut known, &text)?;
         }
-        known.keep("wait_timeout", ground.wait_timeout.to_string());
-        known.keep("socket", ground.socket.to_owned());
+        known.keep("wait_timeout", context.wait_timeout.to_string());
+        known.keep("socket", context.socket.to_owned());
         known.status().map(|_| known)
     }
 
@@ -113,7 +114,7 @@ impl Session {
         effects: Effects,
         answer: Answer,
         known: Option<&Known<'_>>,
-        ground: &Ground<'_>,
+        context: &AsleepContext<'_>,
     ) -> Vec<u8> {
         let mut rows = None;
         let mut tracked = Vec::new();
@@ -139,7 +140,7 @@ impl Session {
             }
         }
         let owed = matches!(effects, Effects::Replay(_) | Effects::NextTransaction);
-        if ground.backend && owed {
+        if context.backend && owed {
             self.owed.push(text.into());
         }
         let end = ReplyEnd {
@@ -149,7 +150,7 @@ impl Session {
         };
         self.note_answer(text, effects, kind, &end);
         if let Some((columns, values)) = row {
-            return rows::result(&columns, &[values], ground.capabilities, self.status());
+            return rows::result(&columns, &[values], context.capabilities, self.status());
         }
         let ok = OkPacket {
             status: self.status(),
@@ -157,7 +158,7 @@ impl Session {
             ..OkPacket::default()
         };
         let mut packets = Vec::new();
-        packet::write_packet(&mut packets, 1, &ok.encode(ground.capabilities, false));
+        packet::write_packet(&mut packets, 1, &ok.encode(context.capabilities, false));
         packets
     }
 
@@ -225,10 +226,10 @@ impl Session {
 
     /// `COM_INIT_DB` without the server: the OK packet's bytes, or `None` if only the server can
     /// tell.
-    pub fn use_asleep(&mut self, schema: &[u8], ground: &Ground<'_>) -> Option<Asleep> {
+    pub fn use_asleep(&mut self, schema: &[u8], context: &AsleepContext<'_>) -> Option<Asleep> {
         let plain = schema.is_ascii() && !schema.contains(&b'`') && !schema.is_empty();
         let text = [b"USE `", schema, b"`"].concat();
-        plain.then(|| self.answer_asleep(&text, ground)).flatten()
+        plain.then(|| self.answer_asleep(&text, context)).flatten()
     }
 
     /// Whether a backend must be told something before it may run a statement.

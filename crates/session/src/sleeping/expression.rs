@@ -4,8 +4,7 @@ use dormouse_types::VariableKind;
 use dormouse_wire::status::Status;
 
 use super::known::{Known, variable};
-use super::plain::Plain;
-use super::set::{is_session, split};
+use super::plain::{Plain, is_session, split};
 use crate::lexer::Token;
 
 /// Whether what is in these quotes is a string.

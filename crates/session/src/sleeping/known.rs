@@ -6,9 +6,9 @@ use dormouse_types::{VARIABLES, Variable, VariableKind, Variables};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::status::Status;
 
+use super::change::{Change, NAMES};
 use super::charset::{Collation, Collations};
 use super::modes;
-use super::set::{self, Change};
 
 /// A session variable that may differ from the global one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,14 +73,6 @@ impl<'a> Known<'a> {
         Some(known)
     }
 
-    /// Follows a statement that the server has accepted, or will when the session is restored.
-    pub(crate) fn follow(&mut self, text: &[u8]) -> Option<()> {
-        for change in set::followed(text, self)? {
-            self.apply(&change);
-        }
-        Some(())
-    }
-
     /// A variable that is Dormouse's to tell, whatever the server would say.
     pub(crate) fn keep(&mut self, name: &'static str, value: String) {
         self.set(name, Some(Some(value)));
@@ -97,7 +89,7 @@ impl<'a> Known<'a> {
             Change::Names(collation) => {
                 let charset = Some(collation.charset.to_owned());
                 self.results = Some(*collation);
-                for name in set::NAMES {
+                for name in NAMES {
                     self.set(name, Some(charset.clone()));
                 }
                 let name = Some(collation.name.to_owned());

@@ -3,21 +3,21 @@
 use dormouse_types::{VariableKind, Variables};
 use dormouse_wire::reply::SessionChange;
 
-use super::Ground;
+use super::context::AsleepContext;
 use super::known::{Known, variable};
 
 /// What a server would tell: since 11.3 the tracked variables (MDEV-31609), and the schema of the login.
 /// Nothing if it is not known; a variable that is not known is left out. The order is ours: the
 /// server's is that of a hash table.
 #[must_use]
-pub fn login_changes(ground: &Ground<'_>, schema: Option<&[u8]>) -> Vec<SessionChange> {
-    let known = ground
+pub fn login_changes(context: &AsleepContext<'_>, schema: Option<&[u8]>) -> Vec<SessionChange> {
+    let known = context
         .globals
-        .and_then(|globals| Known::at_login(globals, ground.collation, ground.capabilities));
+        .and_then(|globals| Known::at_login(globals, context.collation, context.capabilities));
     let Some(mut known) = known else {
         return Vec::new();
     };
-    known.keep("wait_timeout", ground.wait_timeout.to_string());
+    known.keep("wait_timeout", context.wait_timeout.to_string());
     let mut changes = tracked_variables(&known);
     // that the state has changed is tracked for Dormouse alone, unless the client asks for it
     if let Some(schema) = schema
@@ -61,15 +61,15 @@ mod tests {
     use dormouse_wire::caps::Capabilities;
 
     use super::*;
-    use crate::sleeping::tests::{globals, ground};
+    use crate::sleeping::tests::{context, globals};
 
     fn told(changed: &[(&str, &str)], schema: Option<&[u8]>) -> Vec<String> {
         let globals = globals(changed);
-        let ground = Ground {
+        let context = AsleepContext {
             capabilities: Capabilities::OWN_CLIENT,
-            ..ground(&globals)
+            ..context(&globals)
         };
-        let told = login_changes(&ground, schema).into_iter();
+        let told = login_changes(&context, schema).into_iter();
         told.map(|change| match change {
             SessionChange::SystemVariable { name, value } => {
                 let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -74,6 +74,24 @@ pub(crate) fn plain(text: &[u8]) -> Option<Vec<Plain<'_>>> {
     (!tokens.iter().any(|token| token.token == Token::Semicolon)).then_some(tokens)
 }
 
+/// Parts between commas that are in no parentheses.
+pub(crate) fn split<'t, 'a>(tokens: &'t [Plain<'a>]) -> Vec<&'t [Plain<'a>]> {
+    let mut depth = 0_usize;
+    let comma = |token: &Plain<'_>| {
+        if token.is_sign(b'(') {
+            depth += 1;
+        } else if token.is_sign(b')') {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && token.is_sign(b',')
+    };
+    tokens.split(comma).collect()
+}
+
+pub(crate) fn is_session(token: &Plain<'_>) -> bool {
+    token.is("SESSION") || token.is("LOCAL")
+}
+
 fn plain_token<'a>(text: &'a [u8], spanned: &Spanned<'a>) -> Option<Plain<'a>> {
     let whole = text.get(spanned.start..spanned.end)?;
     let says = match spanned.token {

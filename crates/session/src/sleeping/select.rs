@@ -9,8 +9,7 @@ use dormouse_wire::rows::{Column, Value};
 use super::charset::Collation;
 use super::expression::{Reference, is_text};
 use super::known::{Known, variable};
-use super::plain::Plain;
-use super::set::split;
+use super::plain::{Plain, split};
 use crate::lexer::Token;
 
 /// Numbers have it.

@@ -2,39 +2,13 @@
 
 use dormouse_types::VariableKind;
 
-use super::charset::{Collation, Collations};
+use super::change::Change;
+use super::charset::Collations;
 use super::expression::{Value, evaluate, is_text};
 use super::known::{Known, variable};
 use super::modes;
-use super::plain::{Plain, plain};
+use super::plain::{Plain, is_session, plain, split};
 use crate::lexer::Token;
-
-/// What `SET NAMES` sets, besides the collation.
-pub(crate) const NAMES: [&str; 3] = [
-    "character_set_client",
-    "character_set_connection",
-    "character_set_results",
-];
-
-/// One thing that a `SET` changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// `NAMES`
-    Names(Collation),
-    /// `character_set_results`
-    Results(Option<Collation>),
-    /// `collation_connection`, or `character_set_connection`
-    Connection(Collation),
-    /// A variable gets this value.
-    Value(&'static str, String),
-    /// A variable gets a value that cannot be told.
-    Lost(&'static str),
-    /// `SET TRANSACTION`
-    NextTransaction {
-        /// Whether it is to read only, if that is said.
-        read_only: Option<bool>,
-    },
-}
 
 /// How much is taken on trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +50,14 @@ pub(crate) fn followed(text: &[u8], known: &Known<'_>) -> Option<Vec<Change>> {
     changes(rest, known, Trust::Accepted)
 }
 
+/// Follows a statement that the server has accepted, or will when the session is restored.
+pub(crate) fn follow(known: &mut Known<'_>, text: &[u8]) -> Option<()> {
+    for change in followed(text, known)? {
+        known.apply(&change);
+    }
+    Some(())
+}
+
 fn changes(tokens: &[Plain<'_>], known: &Known<'_>, trust: Trust) -> Option<Vec<Change>> {
     if tokens.first()?.is("TRANSACTION") {
         let changes = transaction(tokens.get(1..)?)?;
@@ -97,24 +79,6 @@ fn changes(tokens: &[Plain<'_>], known: &Known<'_>, trust: Trust) -> Option<Vec<
         all.extend(part.changes(known, trust)?);
     }
     Some(all)
-}
-
-/// Parts between commas that are in no parentheses.
-pub(crate) fn split<'t, 'a>(tokens: &'t [Plain<'a>]) -> Vec<&'t [Plain<'a>]> {
-    let mut depth = 0_usize;
-    let comma = |token: &Plain<'_>| {
-        if token.is_sign(b'(') {
-            depth += 1;
-        } else if token.is_sign(b')') {
-            depth = depth.saturating_sub(1);
-        }
-        depth == 0 && token.is_sign(b',')
-    };
-    tokens.split(comma).collect()
-}
-
-pub(crate) fn is_session(token: &Plain<'_>) -> bool {
-    token.is("SESSION") || token.is("LOCAL")
 }
 
 /// The characteristics of a transaction.
