@@ -1,11 +1,11 @@
 //! What a client session's state is, how a statement changes it, and how to restore it.
 //!
 //! Sans-IO: statements and replies go in; effects, pins, queries to ask and statements to restore
-//! come out. A [`Session`] outlives every backend that has served it.
+//! come out. A [`SessionState`] outlives every backend that has served it.
 //!
 //! Invariants:
 //! - state is *known* (captured, or changed since only by statements that can be replayed), or the
-//!   session says [`Knowledge::Unknown`] and must be probed before its backend may go;
+//!   session says [`Certainty::Unknown`] and must be probed before its backend may go;
 //! - what can be neither captured nor replayed is a [`Pin`] with a name.
 //!
 //! Called by `proxy`. The wire facts behind each choice are MariaDB's: `sql/sql_class.cc`
@@ -38,7 +38,7 @@ pub use aftermath::{Aftermath, Put, Reading};
 pub use effects::{Effects, Kind};
 pub use pin::Pin;
 pub use probe::{Answer, Captured, Depth, Probe, Question};
-pub use session::{Knowledge, Session};
+pub use session::{Certainty, SessionState};
 pub use show::Show;
 pub use sleeping::AsleepContext;
 pub use statements::{Left, Statement, Statements, Wording};

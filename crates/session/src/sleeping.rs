@@ -5,7 +5,7 @@
 //! noted before it sleeps. An answer is the server's own, byte for byte, or there is none and the
 //! statement wakes the database: in doubt there is none.
 //!
-//! [`Session::answer_asleep`](crate::Session::answer_asleep) is the way in; `proxy` calls it.
+//! [`SessionState::answer_asleep`](crate::SessionState::answer_asleep) is the way in; `proxy` calls it.
 
 pub(crate) mod change;
 mod charset;

@@ -8,7 +8,7 @@ use dormouse_session::aftermath::{Connection, reading};
 use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Effects, AsleepContext, Kind, Session, Show};
+use dormouse_session::{Effects, AsleepContext, Kind, SessionState, Show};
 use dormouse_types::Variables;
 use dormouse_wire::{Capabilities, ReplyEnd, Status};
 use libfuzzer_sys::fuzz_target;
@@ -52,7 +52,7 @@ fuzz_target!(|bytes: &[u8]| {
         has_schema: &|name| Some(name == b"shop"),
     };
     let connection = Connection { id: 7, socket: "/here" };
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     for text in script.split(|byte| *byte == b'\n') {
         let mode = session.mode();
         let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text, mode), may_commit(text, mode));

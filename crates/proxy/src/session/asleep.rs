@@ -112,7 +112,7 @@ impl Attendant {
     /// Asks the session's state, with all that is known of the database while it sleeps.
     fn asleep<T>(
         &mut self,
-        ask: impl FnOnce(&mut dormouse_session::Session, &AsleepContext<'_>) -> T,
+        ask: impl FnOnce(&mut dormouse_session::SessionState, &AsleepContext<'_>) -> T,
     ) -> T {
         let variables = self.shared.plane.variables(&self.database().name);
         // a backend may be older than a change of a global variable
@@ -125,7 +125,7 @@ impl Attendant {
     pub(super) fn on_ground<T>(
         &mut self,
         globals: Option<&Variables>,
-        ask: impl FnOnce(&mut dormouse_session::Session, &AsleepContext<'_>) -> T,
+        ask: impl FnOnce(&mut dormouse_session::SessionState, &AsleepContext<'_>) -> T,
     ) -> T {
         let plane = &self.shared.plane;
         let name = &self.membership.database.name;

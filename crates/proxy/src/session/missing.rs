@@ -1,6 +1,6 @@
 //! Statements made with SQL's `PREPARE` that could not be prepared when the session came to its backend.
 
-use dormouse_session::Session;
+use dormouse_session::SessionState;
 use dormouse_wire::command::Command;
 use dormouse_wire::text::TextOutcome;
 
@@ -31,7 +31,7 @@ impl Attendant {
                 self.state.tried_text(&name, 1, false);
                 continue;
             };
-            let _taken = self.ask(&Session::stand_in(&name, &error)).await?;
+            let _taken = self.ask(&SessionState::stand_in(&name, &error)).await?;
             self.state.tried_text(&name, 2, true);
         }
         if incoming.command == Command::Query

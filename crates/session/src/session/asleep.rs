@@ -6,26 +6,14 @@ use dormouse_wire::reply::{OkPacket, SessionChange};
 use dormouse_wire::status::Status;
 use dormouse_wire::{packet, rows};
 
-use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Session};
+use super::certainty::Certainty;
+use super::deferred::Deferred;
+use super::state::SessionState;
 use crate::effects::{Effects, Kind};
 use crate::sleeping::change::Change;
 use crate::sleeping::known::Known;
 use crate::sleeping::set;
 use crate::sleeping::{Answer, AsleepContext, answer};
-
-/// A transaction that the client was told is open and that is begun in front of its first real
-/// statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Deferred {
-    statement: Box<[u8]>,
-    status: Status,
-}
-
-impl Deferred {
-    pub(super) fn status(&self) -> Status {
-        self.status
-    }
-}
 
 /// An answer given without the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +24,13 @@ pub struct Asleep {
     pub wait_timeout: Option<u64>,
 }
 
-impl Session {
+impl SessionState {
     /// Answers a statement without the server; `None` if only that can. The packets are those the
     /// server would send, and the session is as if it had run the statement.
     pub fn answer_asleep(&mut self, text: &[u8], context: &AsleepContext<'_>) -> Option<Asleep> {
-        let unknown = self.knowledge == Knowledge::Unknown || self.hidden_variable;
-        if unknown || self.in_transaction() || self.savepoints.any() || self.conditions > 0 {
+        let unknown = self.backend.certainty == Certainty::Unknown || self.backend.hidden_variable;
+        let open = self.in_transaction() || self.backend.savepoints.any();
+        if unknown || open || self.last.has_conditions() {
             return None;
         }
         let mut known = self.variables(context);
@@ -67,12 +56,9 @@ impl Session {
                 false
             }
             (Answer::Set { .. } | Answer::Use(_), Effects::Replay(replay)) => {
-                !replay.relative && self.log.iter().any(|entry| **entry == *text)
-                    || self.log.len() < LOG_STATEMENTS && self.log_bytes + text.len() <= LOG_BYTES
+                self.log.has_room(text, replay.relative)
             }
-            (Answer::Set { .. }, Effects::NextTransaction) => {
-                self.next_transaction.len() < LOG_STATEMENTS
-            }
+            (Answer::Set { .. }, Effects::NextTransaction) => self.next_transaction.has_room(),
             _ => false,
         };
         if !has_room {
@@ -141,7 +127,7 @@ impl Session {
         }
         let owed = matches!(effects, Effects::Replay(_) | Effects::NextTransaction);
         if context.backend && owed {
-            self.owed.push(text.into());
+            self.backend.owed.push(text.into());
         }
         let end = ReplyEnd {
             status: Some(self.status()),
@@ -165,24 +151,14 @@ impl Session {
     /// Notes what the answer changes, and what it leaves for later statements to ask: that is
     /// Dormouse's to answer, as far as it is known; the rest of it a backend still has.
     fn note_answer(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
-        let before = self.aftermath.clone();
+        let before = self.aftermath().cloned();
         if effects == Effects::None {
             // nothing has begun on a server: what the next transaction is to be stays
             self.ended(text, effects, kind, end);
         } else {
             self.ran(text, effects, kind, end);
         }
-        if self.aftermath.is_some() {
-            return;
-        }
-        match (self.last, before) {
-            (super::Last::Is { .. }, _) => self.arrived(),
-            (super::Last::Ask, Some(mut before)) => {
-                before.row_count = if end.rows.is_some() { -1 } else { 0 };
-                self.aftermath = Some(before);
-            }
-            (super::Last::Ask, None) => {}
-        }
+        self.last.answered(before, end);
     }
 
     fn begin(&mut self, text: &[u8], read_only: Option<bool>, known: Option<&Known<'_>>) {
@@ -190,9 +166,9 @@ impl Session {
             // which ends here
             self.next_transaction.clear();
         }
-        let next = self.next_transaction.iter().rev().find_map(|text| {
+        let next = self.next_transaction.statements().rev().find_map(|text| {
             let known = known?;
-            let changes = crate::sleeping::set::followed(text, known)?;
+            let changes = set::followed(text, known)?;
             changes.iter().find_map(|change| match change {
                 Change::NextTransaction { read_only } => *read_only,
                 _ => None,
@@ -200,28 +176,12 @@ impl Session {
         });
         let usual = || known.and_then(|known| known.flag("tx_read_only"));
         let read_only = read_only.or(next).or_else(usual).unwrap_or_default();
-        let status = if read_only {
-            Status::IN_TRANS.with(Status::IN_TRANS_READONLY)
-        } else {
-            Status::IN_TRANS
-        };
-        self.deferred = Some(Deferred {
-            statement: text.into(),
-            status,
-        });
+        self.deferred = Some(Deferred::new(text, read_only));
     }
 
     /// Notes a `COM_PING`, which no server sees: it changes `ROW_COUNT()`.
     pub fn pinged(&mut self) {
-        if self.last != super::Last::Ask {
-            self.arrived();
-        }
-        if let Some(aftermath) = &mut self.aftermath {
-            aftermath.row_count = 0;
-        }
-        if let super::Last::Is { row_count, .. } = &mut self.last {
-            *row_count = 0;
-        }
+        self.last.pinged();
     }
 
     /// `COM_INIT_DB` without the server: the OK packet's bytes, or `None` if only the server can
@@ -235,12 +195,12 @@ impl Session {
     /// Whether a backend must be told something before it may run a statement.
     #[must_use]
     pub fn owes(&self) -> bool {
-        !self.owed.is_empty() || self.deferred.is_some()
+        !self.backend.owed.is_empty() || self.deferred.is_some()
     }
 
     /// The statements that were answered and that the backend has not run.
     pub fn take_owed(&mut self) -> Vec<Box<[u8]>> {
-        std::mem::take(&mut self.owed)
+        std::mem::take(&mut self.backend.owed)
     }
 
     /// The statement that begins the transaction of which the client believes that it is open.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::status::Status;
 
-use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Last, Session};
+use super::backend_state::Residue;
+use super::certainty::Certainty;
+use super::state::SessionState;
 use crate::aftermath;
 use crate::effects::words::{may_change_parsing, names_double_bytes};
 use crate::effects::{Effects, Kind, Replay};
@@ -20,7 +22,7 @@ const SYNTAX: u16 = 1064;
 /// where a transaction may only read.
 const BEFORE_RUNNING: [u16; 4] = [SYNTAX, 1146, 1054, 1792];
 
-impl Session {
+impl SessionState {
     /// A statement with these effects is about to run: its own reply may already tell what it asks
     /// to be told.
     pub fn will_run(&mut self, text: &[u8], effects: Effects) {
@@ -37,11 +39,6 @@ impl Session {
 
     /// Notes what a statement leaves for the next to ask.
     pub(super) fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
-        let left = self.aftermath.take().filter(|_| end.error.is_none());
-        let told = !matches!(effects, Effects::Counted | Effects::Unknown);
-        self.aftermath = left
-            .and_then(|aftermath| aftermath.after(text, self.mode, end, told))
-            .map(Box::new);
         let settings = matches!(
             effects,
             Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp | Effects::Savepoint
@@ -49,30 +46,7 @@ impl Session {
         if effects == Effects::Unknown || kind != Kind::Select && !settings {
             self.sequences.may_have_advanced();
         }
-        if end.last_insert_id != 0 {
-            // or it was given, and then LAST_INSERT_ID() is what it was
-            self.last_insert_id = end.last_insert_id;
-            self.id_unsure = true;
-        }
-        self.id_unsure |= matches!(effects, Effects::Counted | Effects::Unknown);
-        self.last_failed = end.error.is_some();
-        if self.last_failed || end.warnings > 0 || !aftermath::keeps_warnings(text, self.mode) {
-            self.conditions = end.warnings.max(u16::from(self.last_failed));
-        }
-        let certain =
-            self.conditions == 0 && !matches!(effects, Effects::Counted | Effects::Unknown);
-        let affected = i64::try_from(end.affected).unwrap_or(-1);
-        self.last = match (kind, end.rows, self.last) {
-            (Kind::Select, Some(found_rows), _) if certain => Last::Is {
-                row_count: -1,
-                found_rows,
-            },
-            (Kind::Change, None, Last::Is { found_rows, .. }) if certain => Last::Is {
-                row_count: affected,
-                found_rows,
-            },
-            _ => Last::Ask,
-        };
+        self.last.ended(text, self.mode, effects, kind, end);
     }
 
     /// Notes that a statement with these effects has ended.
@@ -99,7 +73,9 @@ impl Session {
     fn changed(&mut self, schema: Option<&[u8]>, text: &[u8], effects: Effects, end: &ReplyEnd) {
         let failed = end.error.is_some();
         self.noted(text, schema, failed);
-        self.profiled |= effects != Effects::None && names_profiling(text);
+        if effects != Effects::None && contains(text, "PROFILING") {
+            self.backend.leaves(Residue::Permanent);
+        }
         if !self.next_transaction.is_empty() {
             self.may_have_begun(text, effects, end);
         }
@@ -110,8 +86,9 @@ impl Session {
                 self.unknown(text);
             }
             Effects::None | Effects::Counted | Effects::Savepoint => {
-                if self.temporaries.may_exist() {
-                    self.temporaries
+                if self.backend.temporaries.may_exist() {
+                    self.backend
+                        .temporaries
                         .ran(text, self.mode, self.schema.as_deref());
                     self.unknown(text);
                 }
@@ -120,7 +97,7 @@ impl Session {
             Effects::NextTransaction | Effects::Timestamp
                 if failed && ends_early(text, self.mode) =>
             {
-                self.hidden_variable = true;
+                self.backend.hidden_variable = true;
                 self.unknown(text);
             }
             Effects::NextTransaction | Effects::Timestamp if failed => {}
@@ -129,25 +106,24 @@ impl Session {
             Effects::Replay(_) if failed => self.unknown(text),
             Effects::Replay(replay) => self.replayable(text, replay),
             Effects::NextTransaction => {
-                self.next_transaction.retain(|former| **former != *text);
-                self.next_transaction.push(text.into());
-                if self.next_transaction.len() > LOG_STATEMENTS {
-                    self.hidden_variable = true;
+                if !self.next_transaction.add(text) {
+                    self.backend.hidden_variable = true;
                 }
-                self.tainted = true;
+                self.backend.leaves(Residue::UntilReset);
             }
-            Effects::Timestamp => self.timestamp = Some(text.into()),
+            Effects::Timestamp => self.log.set_timestamp(text),
             Effects::HiddenVariable => {
-                self.hidden_variable = true;
+                self.backend.hidden_variable = true;
                 self.unknown(text);
             }
             Effects::Unknown => {
                 if failed {
                     self.texts.failed(text, self.mode);
                 } else {
-                    self.locks.succeeded(text, self.mode);
+                    self.backend.locks.succeeded(text, self.mode);
                     let context = self.statements.context();
-                    self.temporaries
+                    self.backend
+                        .temporaries
                         .ran(text, self.mode, self.schema.as_deref());
                     self.texts
                         .ran(text, self.mode, self.schema.as_ref(), context);
@@ -161,24 +137,25 @@ impl Session {
     fn noted(&mut self, text: &[u8], schema: Option<&[u8]>, failed: bool) {
         if sequence_name::mentions(text) {
             self.sequences.ran(text, self.mode, schema, failed);
-            self.tainted |= self.sequences.any();
+            if self.sequences.any() {
+                self.backend.leaves(Residue::UntilReset);
+            }
         }
         if self.status.contains(Status::AUTOCOMMIT) || self.in_transaction() {
             return;
         }
-        let mut savepoints = std::mem::take(&mut self.savepoints);
+        let mut savepoints = std::mem::take(&mut self.backend.savepoints);
         savepoints.ran(text, self.mode, failed, &|name| {
             self.prepared_text(name).map(Cow::Owned)
         });
-        self.savepoints = savepoints;
+        self.backend.savepoints = savepoints;
     }
 
     /// A server says nothing of changes in the reply to a statement that failed. A syntax error
     /// has changed nothing; a missing table may be one that a function, half way through, asks for.
     fn failed(&mut self, end: &ReplyEnd) {
         if end.error.is_some_and(|error| error != SYNTAX) {
-            self.doubtful = true;
-            self.tainted = true;
+            self.backend.doubt(Certainty::Doubtful);
         }
     }
 
@@ -195,25 +172,25 @@ impl Session {
                 self.next_transaction.clear();
             }
             (Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp, _) => {}
-            _ => self.hidden_variable = true,
+            _ => self.backend.hidden_variable = true,
         }
     }
 
     fn unknown(&mut self, text: &[u8]) {
-        self.knowledge = Knowledge::Unknown;
-        self.tainted = true;
+        self.backend.doubt(Certainty::Unknown);
         let (texts, context) = (&self.texts, self.statements.context());
-        self.locks
+        self.backend
+            .locks
             .ran(text, self.mode, |name| texts.find(name, context));
         if may_change_parsing(text, self.mode) {
-            self.double_bytes |= names_double_bytes(text);
+            self.may_change_charset(text);
             self.statements.new_context();
         }
     }
 
     fn replayable(&mut self, text: &[u8], replay: Replay) {
         if replay.parsing {
-            self.double_bytes |= names_double_bytes(text);
+            self.may_change_charset(text);
             self.statements.new_context();
         }
         if replay.schema {
@@ -222,18 +199,16 @@ impl Session {
                 None => return self.unknown(text),
             }
         }
-        if !replay.relative
-            && let Some(at) = self.log.iter().position(|entry| **entry == *text)
-            && self.log.iter().skip(at).all(|entry| stands_alone(entry))
-        {
-            self.log_bytes -= self.log.remove(at).len();
+        if !self.log.add(text, replay.relative) {
+            self.backend.certainty = Certainty::Unknown;
         }
-        if self.log.len() >= LOG_STATEMENTS || self.log_bytes + text.len() > LOG_BYTES {
-            self.knowledge = Knowledge::Unknown;
-            return;
+    }
+
+    /// A text may have set the client's character set.
+    fn may_change_charset(&mut self, text: &[u8]) {
+        if names_double_bytes(text) {
+            self.charset.lower_to(Certainty::Doubtful);
         }
-        self.log_bytes += text.len();
-        self.log.push(text.into());
     }
 
     /// The session begins as if its client had switched autocommit on, where it is not.
@@ -264,10 +239,6 @@ impl Session {
     }
 }
 
-fn names_profiling(text: &[u8]) -> bool {
-    contains(text, "PROFILING")
-}
-
 /// Whether a text that succeeds has begun or ended a transaction.
 fn begins(text: &[u8]) -> bool {
     const WORDS: [&str; 8] = [
@@ -280,12 +251,6 @@ fn begins(text: &[u8]) -> bool {
 /// error: an empty one.
 fn ends_early(text: &[u8], mode: Mode) -> bool {
     Lexer::new(text, mode).any(|token| token == Token::Semicolon)
-}
-
-/// Whether a `SET` means the same whatever was set before: it reads no variable, and no SQL mode or
-/// character set matters to it.
-fn stands_alone(text: &[u8]) -> bool {
-    text.is_ascii() && !text.iter().any(|byte| b"@\"\\".contains(byte))
 }
 
 fn sets_tracking(text: &[u8], mode: Mode) -> bool {

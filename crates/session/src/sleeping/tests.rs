@@ -4,7 +4,7 @@ use dormouse_wire::status::Status;
 use proptest::prelude::*;
 
 use super::AsleepContext;
-use crate::{Effects, Kind, Session};
+use crate::{Effects, Kind, SessionState};
 
 pub(super) fn globals(changes: &[(&str, &str)]) -> Variables {
     let usual = [
@@ -44,7 +44,7 @@ pub(super) fn context(globals: &Variables) -> AsleepContext<'_> {
     }
 }
 
-fn is_answered(session: &mut Session, text: &str, context: &AsleepContext<'_>) -> bool {
+fn is_answered(session: &mut SessionState, text: &str, context: &AsleepContext<'_>) -> bool {
     session.answer_asleep(text.as_bytes(), context).is_some()
 }
 
@@ -128,9 +128,13 @@ fn what_is_not_sure_wakes() {
         "KILL 1",
         "SHOW WARNINGS",
     ] {
-        let mut session = Session::new(None);
+        let mut session = SessionState::new(None);
         assert!(!is_answered(&mut session, text, &context(&all)), "{text}");
-        assert_eq!(session.overlay(), Session::new(None).overlay(), "{text}");
+        assert_eq!(
+            session.overlay(),
+            SessionState::new(None).overlay(),
+            "{text}"
+        );
     }
 }
 
@@ -142,7 +146,7 @@ fn where_not_all_is_known_nothing_is_answered() {
         ("character_set_collations", "utf8mb4=utf8mb4_croatian_ci"),
     ] {
         let all = globals(&[changes]);
-        let mut session = Session::new(None);
+        let mut session = SessionState::new(None);
         assert!(
             !is_answered(&mut session, "SELECT 1", &context(&all)),
             "{changes:?}"
@@ -150,11 +154,11 @@ fn where_not_all_is_known_nothing_is_answered() {
     }
     let all = globals(&[("completion_type", "CHAIN")]);
     assert!(!is_answered(
-        &mut Session::new(None),
+        &mut SessionState::new(None),
         "COMMIT",
         &context(&all)
     ));
-    let mut unknown = Session::new(None);
+    let mut unknown = SessionState::new(None);
     let end = dormouse_wire::framer::ReplyEnd::default();
     unknown.ran(b"CALL p()", Effects::Unknown, Kind::Other, &end);
     assert!(!is_answered(
@@ -166,13 +170,17 @@ fn where_not_all_is_known_nothing_is_answered() {
         globals: None,
         ..context(&all)
     };
-    assert!(!is_answered(&mut Session::new(None), "SELECT 1", &none));
+    assert!(!is_answered(
+        &mut SessionState::new(None),
+        "SELECT 1",
+        &none
+    ));
 }
 
 #[test]
 fn what_was_set_is_restored_and_a_transaction_begun_last() {
     let all = globals(&[]);
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     for text in [
         "SET time_zone = '+01:00'",
         "SET SESSION TRANSACTION READ ONLY",
@@ -216,7 +224,7 @@ fn a_backend_is_owed_what_was_answered_until_it_is_lost() {
         backend: true,
         ..context(&all)
     };
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     assert!(is_answered(&mut session, "SELECT 1", &backend));
     assert!(!session.owes());
     assert!(is_answered(&mut session, "SET autocommit = 0", &backend));
@@ -248,7 +256,7 @@ proptest! {
         let starts = ["", "SELECT ", "SET ", "SET NAMES ", "SELECT @@", "SET sql_mode=CONCAT("];
         let text = format!("{}{text}", starts[start]);
         let all = globals(&[]);
-        let _ = is_answered(&mut Session::new(None), &text, &context(&all));
+        let _ = is_answered(&mut SessionState::new(None), &text, &context(&all));
     }
 
     #[test]
@@ -265,14 +273,14 @@ proptest! {
     ) {
         let text = words.join(glue);
         let all = globals(&[]);
-        let _ = is_answered(&mut Session::new(None), &text, &context(&all));
+        let _ = is_answered(&mut SessionState::new(None), &text, &context(&all));
     }
 }
 
 #[test]
 fn dormouse_tells_what_it_keeps_in_place_of_the_server() {
     let all = globals(&[("socket", "/instances/1/mysqld.sock")]);
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     let context = AsleepContext {
         wait_timeout: 77,
         ..context(&all)
