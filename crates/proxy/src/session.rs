@@ -25,7 +25,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Certainty, Depth, Pin, Put, SessionState};
+use dormouse_session::{Certainty, Depth, Pin, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reader::Malformed;
@@ -88,7 +88,7 @@ pub(crate) struct Attendant {
 #[derive(Clone)]
 enum Edit {
     /// This becomes of the values of its only row.
-    Row(Vec<Put>),
+    Row(Vec<ValuePatch>),
     /// Its rows are connections, which clients know by other ids.
     Processes,
 }

@@ -11,7 +11,7 @@
 //! Called by `proxy`. The wire facts behind each choice are MariaDB's: `sql/sql_class.cc`
 //! (`THD::change_user`), `information_schema.SYSTEM_VARIABLES`, `METADATA_LOCK_INFO`.
 
-pub mod aftermath;
+pub mod diagnostics;
 pub mod effects;
 pub mod kill;
 pub mod lexer;
@@ -34,11 +34,11 @@ mod text_prepared;
 pub mod timeout;
 pub mod user_variables;
 
-pub use aftermath::{Aftermath, Put, Reading};
+pub use diagnostics::{Diagnostics, Override, ValuePatch};
 pub use effects::{Effects, Kind};
 pub use pin::Pin;
 pub use probe::{Answer, Captured, Depth, Probe, Question};
 pub use session::{Certainty, SessionState};
 pub use show::Show;
 pub use sleeping::AsleepContext;
-pub use statements::{Left, Statement, Statements, Wording};
+pub use statements::{SpareStatement, Statement, StatementKey, Statements};

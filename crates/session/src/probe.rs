@@ -1,12 +1,12 @@
-//! Reading a session's whole state from its backend, and the statements that restore it.
+//! Override a session's whole state from its backend, and the statements that restore it.
 
 mod captured;
 
-use crate::aftermath::Aftermath;
+use crate::diagnostics::Diagnostics;
 use crate::pin::Pin;
 use crate::rows::Rows;
 use crate::temporary::Temporaries;
-use crate::user_variables::{self, Named};
+use crate::user_variables::{self, UserVariable};
 
 pub use captured::Captured;
 use captured::{Variable, identity, variable};
@@ -64,7 +64,7 @@ pub struct Probe {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Asked {
-    Aftermath,
+    Diagnostics,
     Warnings,
     Errors,
     Identity,
@@ -82,7 +82,7 @@ enum Asked {
 /// What a probe has found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) aftermath: Option<(Aftermath, u64)>,
+    pub(crate) diagnostics: Option<(Diagnostics, u64)>,
     pub(crate) captured: Option<Captured>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) prepared: u64,
@@ -91,14 +91,14 @@ pub(crate) struct Found {
     pub(crate) temporaries: Temporaries,
     /// The last values of the sequences asked for, in order; `None` inside where it is refused.
     pub(crate) sequences: Option<Vec<Option<Option<Vec<u8>>>>>,
-    names: Vec<Named>,
+    names: Vec<UserVariable>,
     texts: Option<Rows>,
     shown: Vec<Option<Vec<u8>>>,
     locks: Option<Vec<Pin>>,
 }
 
 /// It must come first: it tells of the statement before. The next two keep what it tells of.
-const AFTERMATH: &str =
+const DIAGNOSTICS: &str =
     "SELECT ROW_COUNT(), FOUND_ROWS(), @@warning_count, @@error_count, LAST_INSERT_ID()";
 
 /// The last two ask for what stored code may have set: variables that have no global value, and a
@@ -127,7 +127,7 @@ const LOCKS: &str = "SELECT DISTINCT LOCK_TYPE FROM information_schema.METADATA_
 
 impl Probe {
     pub(crate) fn new(everything: bool, warned: bool, temporaries: Temporaries) -> Self {
-        let mut next = vec![Asked::Aftermath];
+        let mut next = vec![Asked::Diagnostics];
         if warned {
             next.extend([Asked::Warnings, Asked::Errors]);
         }
@@ -177,7 +177,7 @@ impl Probe {
             self.answer(asked, answer);
         }
         match first {
-            Some(Asked::Aftermath) => self.look_closer(),
+            Some(Asked::Diagnostics) => self.look_closer(),
             Some(_) => self.finish(),
             None => {}
         }
@@ -216,18 +216,20 @@ impl Probe {
     fn answer(&mut self, asked: Asked, answer: Answer) {
         let found = &mut self.found;
         match asked {
-            Asked::Aftermath => {
-                found.aftermath = answer.rows().and_then(|rows| aftermath(rows.first()?));
-                if found.aftermath.is_none() {
+            Asked::Diagnostics => {
+                found.diagnostics = answer.rows().and_then(|rows| diagnostics(rows.first()?));
+                if found.diagnostics.is_none() {
                     found.pins.push(Pin::Unreadable);
                 }
             }
             Asked::Warnings | Asked::Errors => {
-                if let (Some((aftermath, _)), Answer::Raw(bytes)) = (&mut found.aftermath, answer) {
+                if let (Some((diagnostics, _)), Answer::Raw(bytes)) =
+                    (&mut found.diagnostics, answer)
+                {
                     let (count, list) = if asked == Asked::Warnings {
-                        (aftermath.warnings, &mut aftermath.warning_list)
+                        (diagnostics.warnings, &mut diagnostics.warning_list)
                     } else {
-                        (aftermath.errors, &mut aftermath.error_list)
+                        (diagnostics.errors, &mut diagnostics.error_list)
                     };
                     *list = (count > 0).then(|| bytes.into());
                 }
@@ -314,7 +316,7 @@ impl Asked {
     fn question(&self) -> Question {
         let rows = |text: &str| Question::Rows(text.as_bytes().to_vec());
         match self {
-            Self::Aftermath => rows(AFTERMATH),
+            Self::Diagnostics => rows(DIAGNOSTICS),
             Self::Warnings => Question::Raw(b"SHOW WARNINGS".to_vec()),
             Self::Errors => Question::Raw(b"SHOW ERRORS".to_vec()),
             Self::Identity => rows(IDENTITY),
@@ -341,9 +343,9 @@ fn locks(rows: &Rows) -> Vec<Pin> {
     pins
 }
 
-fn aftermath(row: &[Option<Vec<u8>>]) -> Option<(Aftermath, u64)> {
+fn diagnostics(row: &[Option<Vec<u8>>]) -> Option<(Diagnostics, u64)> {
     let text = |n: usize| std::str::from_utf8(row.get(n)?.as_deref()?).ok();
-    let aftermath = Aftermath {
+    let diagnostics = Diagnostics {
         row_count: text(0)?.parse().ok()?,
         found_rows: text(1)?.parse().ok()?,
         warnings: text(2)?.parse().ok()?,
@@ -351,7 +353,7 @@ fn aftermath(row: &[Option<Vec<u8>>]) -> Option<(Aftermath, u64)> {
         warning_list: None,
         error_list: None,
     };
-    Some((aftermath, text(4)?.parse().ok()?))
+    Some((diagnostics, text(4)?.parse().ok()?))
 }
 
 fn counter(rows: &Rows, name: &str) -> Option<u64> {

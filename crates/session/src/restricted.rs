@@ -14,19 +14,19 @@ use crate::literal::literal;
 const DEEPEST: u8 = 8;
 
 /// Finds the `PREPARE` with which a statement of this name was prepared.
-pub(crate) type Find<'a> = &'a dyn Fn(&[u8]) -> Option<Cow<'a, [u8]>>;
+pub(crate) type FindPrepared<'a> = &'a dyn Fn(&[u8]) -> Option<Cow<'a, [u8]>>;
 
 /// Whether each statement of a text may run. `find` knows what was prepared with `PREPARE`.
-pub(crate) fn is_allowed(text: &[u8], mode: Mode, find: Find<'_>) -> bool {
+pub(crate) fn is_allowed(text: &[u8], mode: Mode, find: FindPrepared<'_>) -> bool {
     text_is_allowed(text, mode, find, 0)
 }
 
-fn text_is_allowed(text: &[u8], mode: Mode, find: Find<'_>, depth: u8) -> bool {
+fn text_is_allowed(text: &[u8], mode: Mode, find: FindPrepared<'_>, depth: u8) -> bool {
     let mut lexer = Lexer::new(text, mode);
     let (mut statements, mut sets) = (0, false);
     while !lexer.is_at_end() {
         sets |= lexer.clone().next().is_some_and(|first| first.is("SET"));
-        let mut one = One::of(&mut lexer);
+        let mut one = StatementTokens::of(&mut lexer);
         if !one.is_allowed(find, depth) {
             return false;
         }
@@ -40,12 +40,12 @@ fn text_is_allowed(text: &[u8], mode: Mode, find: Find<'_>, depth: u8) -> bool {
 }
 
 /// The tokens of one statement.
-struct One<'l, 'a> {
+struct StatementTokens<'l, 'a> {
     lexer: &'l mut Lexer<'a>,
     over: bool,
 }
 
-impl<'a> Iterator for One<'_, 'a> {
+impl<'a> Iterator for StatementTokens<'_, 'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
@@ -58,7 +58,7 @@ impl<'a> Iterator for One<'_, 'a> {
     }
 }
 
-impl<'l, 'a> One<'l, 'a> {
+impl<'l, 'a> StatementTokens<'l, 'a> {
     fn of(lexer: &'l mut Lexer<'a>) -> Self {
         Self { lexer, over: false }
     }
@@ -83,7 +83,7 @@ impl<'l, 'a> One<'l, 'a> {
         self.peek().is_none()
     }
 
-    fn is_allowed(&mut self, find: Find<'_>, depth: u8) -> bool {
+    fn is_allowed(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         if depth > DEEPEST {
             return false;
         }
@@ -166,7 +166,7 @@ impl<'l, 'a> One<'l, 'a> {
     }
 
     /// Behind `SET STATEMENT`: a statement with other values of variables.
-    fn set_statement(&mut self, find: Find<'_>, depth: u8) -> bool {
+    fn set_statement(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         let mut inside = 0_usize;
         while let Some(token) = self.next() {
             match token {
@@ -180,7 +180,7 @@ impl<'l, 'a> One<'l, 'a> {
     }
 
     /// Behind `ANALYZE`: of a table, or a statement that is run.
-    fn analyze(&mut self, find: Find<'_>, depth: u8) -> bool {
+    fn analyze(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         const OF_TABLES: [&str; 4] = ["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"];
         if OF_TABLES.iter().any(|word| self.eats(word)) {
             return true;
@@ -192,13 +192,13 @@ impl<'l, 'a> One<'l, 'a> {
     }
 
     /// A text that is prepared must be a literal to be known.
-    fn literal_is_allowed(&mut self, find: Find<'_>, depth: u8) -> bool {
+    fn literal_is_allowed(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         let text = literal(self.lexer.clone());
         text.is_some_and(|text| text_is_allowed(&text, self.lexer.mode(), find, depth + 1))
     }
 
     /// What `EXECUTE` runs was prepared earlier, maybe when more was allowed.
-    fn prepared_is_allowed(&mut self, find: Find<'_>, depth: u8) -> bool {
+    fn prepared_is_allowed(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         let mode = self.lexer.mode();
         let Some(name) = self.next().and_then(|token| token.name()) else {
             return false;

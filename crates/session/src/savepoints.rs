@@ -4,7 +4,7 @@
 //! As soon as it says so, the transaction is what keeps the session; here is what comes before.
 
 use crate::lexer::{Lexer, Mode, Token, begins_with};
-use crate::restricted::Find;
+use crate::restricted::FindPrepared;
 
 /// The savepoints of a transaction that the server says nothing of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +28,13 @@ impl Savepoints {
 
     /// A text has run, with `autocommit` off and no transaction open. `prepared` tells what was
     /// prepared under a name, in lower case.
-    pub(crate) fn ran(&mut self, text: &[u8], mode: Mode, failed: bool, prepared: Find<'_>) {
+    pub(crate) fn ran(
+        &mut self,
+        text: &[u8],
+        mode: Mode,
+        failed: bool,
+        prepared: FindPrepared<'_>,
+    ) {
         let tokens: Vec<_> = Lexer::new(text, mode).collect();
         let mut one = tokens.as_slice();
         while let [rest @ .., Token::Semicolon] = one {

@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::aftermath::Put;
-use crate::aftermath::items::{self, Asked};
+use crate::diagnostics::ValuePatch;
+use crate::diagnostics::items::{self, Asked};
 use crate::lexer::{Lexer, Mode, Token};
 use crate::sequence_name::{Name, mentions};
 
@@ -21,15 +21,15 @@ const LASTVAL: &str = "LASTVAL()";
 
 /// What is known of the value that a sequence last gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    before: Before,
+struct LastValue {
+    before: Earlier,
     /// Whether a text has advanced it on the present backend.
     here: bool,
 }
 
 /// What former backends gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Before {
+enum Earlier {
     /// None that is not the present backend's.
     Nothing,
     /// This, unless the backend has a later one.
@@ -41,7 +41,7 @@ enum Before {
 /// The sequences of one session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sequences {
-    by_name: BTreeMap<Name, Held>,
+    by_name: BTreeMap<Name, LastValue>,
     /// Whether there are more than are known here.
     more: bool,
     /// Whether one may have been advanced since the values were read.
@@ -91,8 +91,8 @@ impl Sequences {
             self.stale = true;
             match name.and_then(|name| name.within(schema)) {
                 Some(name) if self.by_name.len() < MOST || self.by_name.contains_key(&name) => {
-                    let held = self.by_name.entry(name).or_insert(Held {
-                        before: Before::Nothing,
+                    let held = self.by_name.entry(name).or_insert(LastValue {
+                        before: Earlier::Nothing,
                         here: true,
                     });
                     held.here |= !failed;
@@ -134,9 +134,9 @@ impl Sequences {
     pub(crate) fn answered(&mut self, answers: Vec<Option<Option<Vec<u8>>>>) {
         for (held, answer) in self.by_name.values_mut().zip(answers) {
             match answer {
-                Some(Some(value)) => held.before = Before::Kept(value),
+                Some(Some(value)) => held.before = Earlier::Kept(value),
                 Some(None) => {}
-                None => held.before = Before::Lost,
+                None => held.before = Earlier::Lost,
             }
         }
         self.stale = false;
@@ -147,7 +147,7 @@ impl Sequences {
         for held in self.by_name.values_mut() {
             held.here = false;
             if self.stale {
-                held.before = Before::Lost;
+                held.before = Earlier::Lost;
             }
         }
         self.left |= self.changed || self.any();
@@ -158,27 +158,27 @@ impl Sequences {
     /// What is to be put into the answer to a text that asks for values, in place of `values`, which
     /// are those of its items as far as others know; the error is the name of what cannot be
     /// answered. `None` if the server can.
-    pub(crate) fn reading(
+    pub(crate) fn patches(
         &mut self,
         text: &[u8],
         mode: Mode,
         schema: Option<&[u8]>,
-        values: Option<Vec<Put>>,
-    ) -> Option<Result<Vec<Put>, &'static str>> {
+        values: Option<Vec<ValuePatch>>,
+    ) -> Option<Result<Vec<ValuePatch>, &'static str>> {
         let uses = uses(text, mode);
         if uses.asks.is_empty() {
             return None;
         }
         // its next backend must hold nobody else's
         self.asked = true;
-        let put = |name: Option<Name>| match name.and_then(|name| name.within(schema)) {
-            None => Put::NeverNull(LASTVAL),
+        let patch = |name: Option<Name>| match name.and_then(|name| name.within(schema)) {
+            None => ValuePatch::RefuseNull(LASTVAL),
             Some(name) => match self.by_name.get(&name).map(|held| &held.before) {
-                Some(Before::Nothing) => Put::Keep,
-                Some(Before::Kept(value)) => Put::IfNull(value.clone()),
-                Some(Before::Lost) => Put::NeverNull(LASTVAL),
-                None if self.left => Put::NeverNull(LASTVAL),
-                None => Put::Keep,
+                Some(Earlier::Nothing) => ValuePatch::Keep,
+                Some(Earlier::Kept(value)) => ValuePatch::ReplaceNull(value.clone()),
+                Some(Earlier::Lost) => ValuePatch::RefuseNull(LASTVAL),
+                None if self.left => ValuePatch::RefuseNull(LASTVAL),
+                None => ValuePatch::Keep,
             },
         };
         let is_here = |name: &Option<Name>| {
@@ -189,7 +189,7 @@ impl Sequences {
         if uses
             .asks
             .iter()
-            .all(|name| is_here(name) || put(name.clone()) == Put::Keep)
+            .all(|name| is_here(name) || patch(name.clone()) == ValuePatch::Keep)
         {
             return None;
         }
@@ -203,15 +203,15 @@ impl Sequences {
             return Some(Err(LASTVAL));
         };
         let values = values.into_iter().flatten();
-        let values = values.chain(std::iter::repeat(Put::Keep));
-        let puts = items
+        let values = values.chain(std::iter::repeat(ValuePatch::Keep));
+        let patches = items
             .into_iter()
             .zip(values)
             .map(|(item, value)| match item {
-                Asked::Sequence(name) => put(Some(name)),
+                Asked::Sequence(name) => patch(Some(name)),
                 _ => value,
             });
-        Some(Ok(puts.collect()))
+        Some(Ok(patches.collect()))
     }
 }
 

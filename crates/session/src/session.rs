@@ -15,7 +15,7 @@ mod ran;
 mod replay_log;
 mod state;
 
-pub use asleep::Asleep;
+pub use asleep::AsleepAnswer;
 pub use certainty::Certainty;
 pub use state::SessionState;
 

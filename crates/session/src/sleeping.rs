@@ -11,21 +11,21 @@ pub(crate) mod change;
 mod charset;
 mod context;
 mod expression;
-pub(crate) mod known;
 mod login;
 mod modes;
 mod plain;
 pub(crate) mod select;
 pub(crate) mod set;
+pub(crate) mod variables;
 
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::SessionChange;
 
 use crate::lexer::Token;
 use change::{Change, NAMES};
-use known::{Known, variable};
 use plain::{Plain, plain};
-use select::{Around, Row};
+use select::{Row, SelectContext};
+use variables::{SessionVariables, variable};
 
 pub use context::AsleepContext;
 pub use login::login_changes;
@@ -67,7 +67,7 @@ impl Answer {
 /// said to be open. `known` has changed with the answer.
 pub(crate) fn answer(
     text: &[u8],
-    known: Option<&mut Known<'_>>,
+    known: Option<&mut SessionVariables<'_>>,
     schema: Option<&[u8]>,
     deferred: bool,
     context: &AsleepContext<'_>,
@@ -78,7 +78,7 @@ pub(crate) fn answer(
         return (!text.is_empty() && text.starts_with(b"/*")).then_some(Answer::Nothing);
     };
     if first.is("SELECT") {
-        let around = Around {
+        let select_context = SelectContext {
             text,
             connection_id: context.connection_id,
             // one that has been dropped meanwhile may or may not be told
@@ -87,7 +87,7 @@ pub(crate) fn answer(
                 Some(name) => ((context.has_schema)(name) == Some(true)).then_some(schema),
             },
         };
-        return select::row(rest, known.as_deref(), &around).map(Answer::Row);
+        return select::row(rest, known.as_deref(), &select_context).map(Answer::Row);
     }
     if first.is("DO") {
         let number = matches!(rest, [one] if one.is_integer());
@@ -139,7 +139,7 @@ fn transaction(first: &Plain<'_>, rest: &[Plain<'_>]) -> Option<Answer> {
 
 fn set_answer(
     tokens: &[Plain<'_>],
-    known: &mut Known<'_>,
+    known: &mut SessionVariables<'_>,
     deferred: bool,
     context: &AsleepContext<'_>,
 ) -> Option<Answer> {
@@ -189,7 +189,11 @@ fn set_answer(
 }
 
 /// Notes what session tracking reports of a change: what the list holds at this moment.
-fn note(change: &Change, known: &Known<'_>, touched: &mut Vec<&'static str>) -> Option<()> {
+fn note(
+    change: &Change,
+    known: &SessionVariables<'_>,
+    touched: &mut Vec<&'static str>,
+) -> Option<()> {
     let names: &[&'static str] = match change {
         Change::Names(_) => &NAMES,
         Change::Results(_) => &["character_set_results"],
@@ -228,7 +232,10 @@ fn note(change: &Change, known: &Known<'_>, touched: &mut Vec<&'static str>) -> 
     Some(())
 }
 
-fn tracked(mut touched: Vec<&'static str>, known: &Known<'_>) -> Option<Vec<SessionChange>> {
+fn tracked(
+    mut touched: Vec<&'static str>,
+    known: &SessionVariables<'_>,
+) -> Option<Vec<SessionChange>> {
     touched.sort_unstable();
     touched.dedup();
     let mut changes = Vec::new();

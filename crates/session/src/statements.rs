@@ -47,15 +47,15 @@ pub struct Statement {
 }
 
 /// A text, and the schema in which its names are looked up.
-pub type Wording = (Arc<[u8]>, Option<Arc<[u8]>>);
+pub type StatementKey = (Arc<[u8]>, Option<Arc<[u8]>>);
 
 /// A statement that stays behind on a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
+pub struct SpareStatement {
     /// The backend's id for it.
     pub id: u32,
     /// Its text and schema; `None` if no other session can use it.
-    pub wording: Option<Wording>,
+    pub key: Option<StatementKey>,
     /// The parameter types the backend was told last.
     pub types: Option<Box<[u8]>>,
 }
@@ -65,11 +65,11 @@ impl Statement {
     /// is the present [parsing context](Statements::context): only a statement of the present one
     /// is of use to others.
     #[must_use]
-    pub fn leave(&self, context: u32) -> Option<Left> {
+    pub fn leave(&self, context: u32) -> Option<SpareStatement> {
         let text = self.text.clone().filter(|_| self.context == context);
-        Some(Left {
+        Some(SpareStatement {
             id: self.backend?,
-            wording: text.map(|text| (text, self.schema.clone())),
+            key: text.map(|text| (text, self.schema.clone())),
             types: self.types.clone().filter(|_| self.bound),
         })
     }
@@ -141,7 +141,7 @@ impl Statements {
     }
 
     /// Forgets what the present backend calls them, and returns what stays behind on it.
-    pub fn leave(&mut self) -> Vec<Left> {
+    pub fn leave(&mut self) -> Vec<SpareStatement> {
         let context = self.context;
         let left = self.by_id.values().filter_map(|one| one.leave(context));
         let left = left.collect();

@@ -21,7 +21,7 @@ pub(crate) const NAMES: &str = "SELECT HEX(CONVERT(VARIABLE_NAME USING utf8mb4))
 
 /// One variable, as far as the first answer tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Named {
+pub(crate) struct UserVariable {
     name: String,
     kind: String,
     value: Option<String>,
@@ -33,7 +33,7 @@ fn text(value: Option<&Option<Vec<u8>>>) -> Option<String> {
 
 /// Reads the answer to [`NAMES`]; `None` if there may be more, or is one whose name cannot be written
 /// safely.
-pub(crate) fn names(rows: &Rows) -> Option<Vec<Named>> {
+pub(crate) fn names(rows: &Rows) -> Option<Vec<UserVariable>> {
     if rows.len() >= MOST {
         return None;
     }
@@ -42,7 +42,7 @@ pub(crate) fn names(rows: &Rows) -> Option<Vec<Named>> {
         let name = String::from_utf8(name)
             .ok()
             .filter(|name| name.is_ascii())?;
-        Some(Named {
+        Some(UserVariable {
             name,
             kind: text(row.get(1))?,
             value: text(row.get(2)),
@@ -57,7 +57,7 @@ fn quoted(name: &str) -> String {
 
 /// The question for the values of texts, and for how long they are together: where that is too much,
 /// none is sent. `None` if there is no text.
-pub(crate) fn texts(all: &[Named]) -> Option<String> {
+pub(crate) fn texts(all: &[UserVariable]) -> Option<String> {
     let names = all.iter().filter(|one| one.kind == "VARCHAR");
     let names: Vec<String> = names.map(|one| quoted(&one.name)).collect();
     let length = |name: &String| format!("COALESCE(LENGTH({name}), 0)");
@@ -76,7 +76,7 @@ pub(crate) fn texts(all: &[Named]) -> Option<String> {
 }
 
 /// The assignments that restore them; `None` if they are too much to keep or cannot be read.
-pub(crate) fn assignments(all: &[Named], texts: Option<&Rows>) -> Option<Vec<String>> {
+pub(crate) fn assignments(all: &[UserVariable], texts: Option<&Rows>) -> Option<Vec<String>> {
     let mut values = texts.and_then(|rows| rows.first()).into_iter().flatten();
     if let Some(length) = values.next() {
         let length: usize = text(Some(length))?.parse().ok()?;

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use dormouse_session::aftermath::{Connection, reading};
+use dormouse_session::diagnostics::{Connection, override_for};
 use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
@@ -56,8 +56,8 @@ fuzz_target!(|bytes: &[u8]| {
     for text in script.split(|byte| *byte == b'\n') {
         let mode = session.mode();
         let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text, mode), may_commit(text, mode));
-        let _ = reading(text, mode, session.aftermath(), connection);
-        let _ = session.reading(text, connection);
+        let _ = override_for(text, mode, session.diagnostics(), connection);
+        let _ = session.override_for(text, connection);
         let _ = (session.missing_texts(text, true), session.without_parameters(text));
         let _ = session.allows_restricted(text);
         if session.answer_asleep(text, &context).is_none() {

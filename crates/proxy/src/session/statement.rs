@@ -58,7 +58,7 @@ impl Attendant {
         let mut patience = None;
         // by which server, and how often, it was not read
         let mut unread = (0, 0);
-        let knew = self.state.aftermath().is_some();
+        let knew = self.state.diagnostics().is_some();
         loop {
             // a sleeping database need not wake for it
             if let Some(error) = self.restriction(&incoming, statement) {
@@ -97,7 +97,7 @@ impl Attendant {
                 }
             }
             // and what it asks of the statement before may be Dormouse's to answer now
-            let knows = self.state.aftermath().is_some();
+            let knows = self.state.diagnostics().is_some();
             if !knew && knows && self.answers(&mut incoming, statement).await? {
                 return Ok(None);
             }

@@ -188,7 +188,7 @@ fn what_the_last_statement_left_is_kept_and_only_asked_when_needed() {
     );
     let answer = rows(&[&[Some("7"), Some("3"), Some("0"), Some("0"), Some("12")]]);
     probe(&mut session, &but("ROW_COUNT()", answer));
-    let left = session.aftermath().unwrap();
+    let left = session.diagnostics().unwrap();
     assert_eq!((left.row_count, left.found_rows), (7, 3));
     assert_eq!(session.last_insert_id(), 12);
     assert!(!session.needs_probe());

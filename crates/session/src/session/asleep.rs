@@ -11,13 +11,13 @@ use super::deferred::Deferred;
 use super::state::SessionState;
 use crate::effects::{Effects, Kind};
 use crate::sleeping::change::Change;
-use crate::sleeping::known::Known;
 use crate::sleeping::set;
+use crate::sleeping::variables::SessionVariables;
 use crate::sleeping::{Answer, AsleepContext, answer};
 
 /// An answer given without the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asleep {
+pub struct AsleepAnswer {
     /// Its packets.
     pub packets: Vec<u8>,
     /// What it has set `wait_timeout` to, in seconds.
@@ -27,7 +27,11 @@ pub struct Asleep {
 impl SessionState {
     /// Answers a statement without the server; `None` if only that can. The packets are those the
     /// server would send, and the session is as if it had run the statement.
-    pub fn answer_asleep(&mut self, text: &[u8], context: &AsleepContext<'_>) -> Option<Asleep> {
+    pub fn answer_asleep(
+        &mut self,
+        text: &[u8],
+        context: &AsleepContext<'_>,
+    ) -> Option<AsleepAnswer> {
         let unknown = self.backend.certainty == Certainty::Unknown || self.backend.hidden_variable;
         let open = self.in_transaction() || self.backend.savepoints.any();
         if unknown || open || self.last.has_conditions() {
@@ -67,7 +71,7 @@ impl SessionState {
         self.status = lasting;
         let wait_timeout = answer.wait_timeout();
         let packets = self.give(text, effects, answer, known.as_ref(), context);
-        Some(Asleep {
+        Some(AsleepAnswer {
             packets,
             wait_timeout,
         })
@@ -78,14 +82,15 @@ impl SessionState {
     }
 
     /// Its variables, as far as they can be told.
-    fn variables<'a>(&self, context: &AsleepContext<'a>) -> Option<Known<'a>> {
+    fn variables<'a>(&self, context: &AsleepContext<'a>) -> Option<SessionVariables<'a>> {
         // a reset does not bring back all that a login sets
         let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
         let plain = (context.capabilities & odd) == Capabilities::NONE && context.collation < 250;
         if self.was_reset && !plain {
             return None;
         }
-        let mut known = Known::at_login(context.globals?, context.collation, context.capabilities)?;
+        let mut known =
+            SessionVariables::at_login(context.globals?, context.collation, context.capabilities)?;
         for text in self.restore() {
             set::follow(&mut known, &text)?;
         }
@@ -99,7 +104,7 @@ impl SessionState {
         text: &[u8],
         effects: Effects,
         answer: Answer,
-        known: Option<&Known<'_>>,
+        known: Option<&SessionVariables<'_>>,
         context: &AsleepContext<'_>,
     ) -> Vec<u8> {
         let mut rows = None;
@@ -151,7 +156,7 @@ impl SessionState {
     /// Notes what the answer changes, and what it leaves for later statements to ask: that is
     /// Dormouse's to answer, as far as it is known; the rest of it a backend still has.
     fn note_answer(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
-        let before = self.aftermath().cloned();
+        let before = self.diagnostics().cloned();
         if effects == Effects::None {
             // nothing has begun on a server: what the next transaction is to be stays
             self.ended(text, effects, kind, end);
@@ -161,7 +166,12 @@ impl SessionState {
         self.last.answered(before, end);
     }
 
-    fn begin(&mut self, text: &[u8], read_only: Option<bool>, known: Option<&Known<'_>>) {
+    fn begin(
+        &mut self,
+        text: &[u8],
+        read_only: Option<bool>,
+        known: Option<&SessionVariables<'_>>,
+    ) {
         if self.deferred.is_some() {
             // which ends here
             self.next_transaction.clear();
@@ -186,7 +196,11 @@ impl SessionState {
 
     /// `COM_INIT_DB` without the server: the OK packet's bytes, or `None` if only the server can
     /// tell.
-    pub fn use_asleep(&mut self, schema: &[u8], context: &AsleepContext<'_>) -> Option<Asleep> {
+    pub fn use_asleep(
+        &mut self,
+        schema: &[u8],
+        context: &AsleepContext<'_>,
+    ) -> Option<AsleepAnswer> {
         let plain = schema.is_ascii() && !schema.contains(&b'`') && !schema.is_empty();
         let text = [b"USE `", schema, b"`"].concat();
         plain.then(|| self.answer_asleep(&text, context)).flatten()

@@ -51,8 +51,8 @@ impl SessionState {
         if let Some(values) = found.sequences.take() {
             self.sequences.answered(values);
         }
-        if let Some((aftermath, id)) = found.aftermath.take() {
-            self.last.captured(aftermath, id);
+        if let Some((diagnostics, id)) = found.diagnostics.take() {
+            self.last.captured(diagnostics, id);
         }
         let unreadable = found.pins.contains(&Pin::Unreadable);
         if let Some(captured) = found.captured.filter(|_| !unreadable) {

@@ -4,7 +4,7 @@
 use dormouse_wire::framer::ReplyEnd;
 
 use super::certainty::Certainty;
-use crate::aftermath::{self, Aftermath};
+use crate::diagnostics::{self, Diagnostics};
 use crate::effects::{Effects, Kind};
 use crate::lexer::Mode;
 
@@ -28,7 +28,7 @@ struct OnBackend {
 #[derive(Debug)]
 pub(super) struct LastStatement {
     /// What Dormouse must answer for, since the backend does not have it.
-    kept: Option<Box<Aftermath>>,
+    kept: Option<Box<Diagnostics>>,
     /// What the reply tells, if there were no warnings; `None`: the server must be asked.
     counts: Option<Counts>,
     failed: bool,
@@ -42,9 +42,9 @@ impl LastStatement {
         Self {
             // a backend may hold what another session's last statement left
             kept: found_rows.map(|found_rows| {
-                Box::new(Aftermath {
+                Box::new(Diagnostics {
                     found_rows,
-                    ..Aftermath::default()
+                    ..Diagnostics::default()
                 })
             }),
             counts: found_rows.map(|found_rows| Counts {
@@ -64,7 +64,7 @@ impl LastStatement {
     }
 
     /// What Dormouse must answer for.
-    pub(super) fn kept(&self) -> Option<&Aftermath> {
+    pub(super) fn kept(&self) -> Option<&Diagnostics> {
         self.kept.as_deref()
     }
 
@@ -116,7 +116,7 @@ impl LastStatement {
             self.on_backend.insert_id = Certainty::Unknown;
         }
         self.failed = end.error.is_some();
-        if self.failed || end.warnings > 0 || !aftermath::keeps_warnings(text, mode) {
+        if self.failed || end.warnings > 0 || !diagnostics::keeps_warnings(text, mode) {
             self.on_backend.conditions = end.warnings.max(u16::from(self.failed));
         }
         let certain = !self.has_conditions() && told;
@@ -135,7 +135,7 @@ impl LastStatement {
 
     /// The statement that has ended was answered without a server: Dormouse answers for what it left, as
     /// far as that is known; the backend has the rest. `before` is what was kept before it.
-    pub(super) fn answered(&mut self, before: Option<Aftermath>, end: &ReplyEnd) {
+    pub(super) fn answered(&mut self, before: Option<Diagnostics>, end: &ReplyEnd) {
         if self.kept.is_some() {
             return;
         }
@@ -168,10 +168,10 @@ impl LastStatement {
     }
 
     /// A probe has read what the backend has.
-    pub(super) fn captured(&mut self, aftermath: Aftermath, insert_id: u64) {
+    pub(super) fn captured(&mut self, diagnostics: Diagnostics, insert_id: u64) {
         self.insert_id = insert_id;
         self.on_backend.insert_id = Certainty::Known;
-        self.kept.get_or_insert_with(|| Box::new(aftermath));
+        self.kept.get_or_insert_with(|| Box::new(diagnostics));
     }
 
     /// From now on Dormouse answers for it: the backend is another one, or has run something else.
@@ -183,13 +183,13 @@ impl LastStatement {
             row_count: -1,
             found_rows: 0,
         });
-        self.kept = Some(Box::new(Aftermath {
+        self.kept = Some(Box::new(Diagnostics {
             row_count: counts.row_count,
             found_rows: counts.found_rows,
             // the lists went with a backend that was not asked: a statement that asks for them is refused
             warnings: self.on_backend.conditions.into(),
             errors: u64::from(self.failed),
-            ..Aftermath::default()
+            ..Diagnostics::default()
         }));
     }
 

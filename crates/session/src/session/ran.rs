@@ -9,7 +9,7 @@ use dormouse_wire::status::Status;
 use super::backend_state::Residue;
 use super::certainty::Certainty;
 use super::state::SessionState;
-use crate::aftermath;
+use crate::diagnostics;
 use crate::effects::words::{may_change_parsing, names_double_bytes};
 use crate::effects::{Effects, Kind, Replay};
 use crate::lexer::{Lexer, Mode, Token, begins_with, contains};
@@ -163,7 +163,7 @@ impl SessionState {
     /// neither read back nor set again.
     fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
         let control = begins_with(text, &["BEGIN", "START", "COMMIT", "ROLLBACK"]);
-        if text.is_empty() || aftermath::keeps_warnings(text, self.mode) && !control {
+        if text.is_empty() || diagnostics::keeps_warnings(text, self.mode) && !control {
             return;
         }
         match (effects, end.error) {

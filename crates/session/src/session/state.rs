@@ -11,7 +11,7 @@ use super::deferred::Deferred;
 use super::last_statement::LastStatement;
 use super::next_transaction::NextTransaction;
 use super::replay_log::ReplayLog;
-use crate::aftermath::{self, Aftermath, Connection, Reading};
+use crate::diagnostics::{self, Connection, Diagnostics, Override};
 use crate::effects::Effects;
 use crate::lexer::{Charset, Lexer, Mode, begins_with, is_one_statement};
 use crate::literal::literal;
@@ -261,7 +261,7 @@ impl SessionState {
 
     /// What the last statement left, if Dormouse must answer for it.
     #[must_use]
-    pub fn aftermath(&self) -> Option<&Aftermath> {
+    pub fn diagnostics(&self) -> Option<&Diagnostics> {
         self.last.kept()
     }
 
@@ -273,28 +273,28 @@ impl SessionState {
 
     /// What a text asks that the present backend cannot tell.
     #[must_use]
-    pub fn reading(&mut self, text: &[u8], connection: Connection<'_>) -> Reading {
+    pub fn override_for(&mut self, text: &[u8], connection: Connection<'_>) -> Override {
         let mode = self.mode();
         let executed = self.executed(text);
         let asked = executed.as_deref().unwrap_or(text);
-        let read = aftermath::reading(asked, mode, self.last.kept(), connection);
+        let read = diagnostics::override_for(asked, mode, self.last.kept(), connection);
         let read = match read {
             // its own parameters are where the values would be
-            Reading::Rewrite(text) if executed.is_some() && !begins_with(&text, &["SHOW"]) => {
-                Reading::Cannot(aftermath::mentioned(asked, mode).unwrap_or("it"))
+            Override::Rewrite(text) if executed.is_some() && !begins_with(&text, &["SHOW"]) => {
+                Override::Refuse(diagnostics::mentioned(asked, mode).unwrap_or("it"))
             }
             read => read,
         };
         let values = match &read {
-            Reading::Patch(values) => Some(values.clone()),
-            Reading::No => None,
+            Override::PatchRow(values) => Some(values.clone()),
+            Override::None => None,
             _ => return read,
         };
         let schema = self.schema.as_deref();
-        match self.sequences.reading(asked, mode, schema, values) {
+        match self.sequences.patches(asked, mode, schema, values) {
             None => read,
-            Some(Ok(values)) => Reading::Patch(values),
-            Some(Err(name)) => Reading::Cannot(name),
+            Some(Ok(values)) => Override::PatchRow(values),
+            Some(Err(name)) => Override::Refuse(name),
         }
     }
 

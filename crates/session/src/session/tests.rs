@@ -235,7 +235,7 @@ fn what_a_reply_tells_is_not_asked() {
     ran(&mut session, "UPDATE t SET i = 1", &update);
     assert!(session.is_free());
     session.leave();
-    let left = session.aftermath().unwrap();
+    let left = session.diagnostics().unwrap();
     assert_eq!((left.row_count, left.found_rows), (2, 4));
 
     for (text, end) in [

@@ -3,12 +3,12 @@
 use dormouse_types::VariableKind;
 use dormouse_wire::status::Status;
 
-use super::known::{Known, variable};
 use super::plain::{Plain, is_session, split};
+use super::variables::{SessionVariables, variable};
 use crate::lexer::Token;
 
 /// Whether what is in these quotes is a string.
-pub(crate) fn is_text(quote: u8, known: &Known<'_>) -> bool {
+pub(crate) fn is_text(quote: u8, known: &SessionVariables<'_>) -> bool {
     let quotes = |status: Status| status.contains(Status::ANSI_QUOTES);
     quote != b'"' || known.status().is_some_and(|status| !quotes(status))
 }
@@ -23,7 +23,7 @@ pub(crate) enum Value {
 
 /// Evaluates one of the few expressions that can be: literals, variables, `CONCAT`, parentheses and
 /// a `SELECT` of one of these.
-pub(crate) fn evaluate(tokens: &[Plain<'_>], known: &Known<'_>) -> Option<Value> {
+pub(crate) fn evaluate(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Value> {
     match tokens {
         [] => None,
         [open, inside @ .., close] if open.is_sign(b'(') && close.is_sign(b')') => {
@@ -102,7 +102,7 @@ impl<'a> Reference<'a> {
     /// Its value; the inner `None` is NULL.
     pub(crate) fn value<'k>(
         &self,
-        known: &'k Known<'_>,
+        known: &'k SessionVariables<'_>,
     ) -> Option<(VariableKind, Option<&'k str>)> {
         let variable = variable(self.name)?;
         // the server may not have it, or only globally

@@ -4,16 +4,16 @@ use dormouse_types::{VariableKind, Variables};
 use dormouse_wire::reply::SessionChange;
 
 use super::context::AsleepContext;
-use super::known::{Known, variable};
+use super::variables::{SessionVariables, variable};
 
 /// What a server would tell: since 11.3 the tracked variables (MDEV-31609), and the schema of the login.
 /// Nothing if it is not known; a variable that is not known is left out. The order is ours: the
 /// server's is that of a hash table.
 #[must_use]
 pub fn login_changes(context: &AsleepContext<'_>, schema: Option<&[u8]>) -> Vec<SessionChange> {
-    let known = context
-        .globals
-        .and_then(|globals| Known::at_login(globals, context.collation, context.capabilities));
+    let known = context.globals.and_then(|globals| {
+        SessionVariables::at_login(globals, context.collation, context.capabilities)
+    });
     let Some(mut known) = known else {
         return Vec::new();
     };
@@ -28,7 +28,7 @@ pub fn login_changes(context: &AsleepContext<'_>, schema: Option<&[u8]>) -> Vec<
     changes
 }
 
-fn tracked_variables(known: &Known<'_>) -> Vec<SessionChange> {
+fn tracked_variables(known: &SessionVariables<'_>) -> Vec<SessionChange> {
     let list = known.text("session_track_system_variables");
     let list = list.filter(|_| tells_at_login(known.globals));
     let names = list.unwrap_or_default().split(',');

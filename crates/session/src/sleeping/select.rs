@@ -8,8 +8,8 @@ use dormouse_wire::rows::{Column, Value};
 
 use super::charset::Collation;
 use super::expression::{Reference, is_text};
-use super::known::{Known, variable};
 use super::plain::{Plain, split};
+use super::variables::{SessionVariables, variable};
 use crate::lexer::Token;
 
 /// Numbers have it.
@@ -29,7 +29,7 @@ const LONGEST_NAME: usize = 64;
 const SCHEMA: u32 = 64;
 
 /// What a `SELECT` may speak of besides variables.
-pub(crate) struct Around<'a> {
+pub(crate) struct SelectContext<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) connection_id: u32,
     /// The schema; outer `None`: it is not sure.
@@ -43,8 +43,8 @@ pub(crate) type Row = (Vec<Column>, Vec<Value>);
 /// not depend on variables is answered.
 pub(crate) fn row(
     tokens: &[Plain<'_>],
-    known: Option<&Known<'_>>,
-    around: &Around<'_>,
+    known: Option<&SessionVariables<'_>>,
+    context: &SelectContext<'_>,
 ) -> Option<Row> {
     let tokens = match tokens {
         [items @ .., limit, number] if limit.is("LIMIT") && number.is_integer() => {
@@ -54,7 +54,7 @@ pub(crate) fn row(
     };
     let mut row = (Vec::new(), Vec::new());
     for item in split(tokens) {
-        let (column, value) = item_of(item, known, around)?;
+        let (column, value) = item_of(item, known, context)?;
         row.0.push(column);
         row.1.push(value);
     }
@@ -63,14 +63,14 @@ pub(crate) fn row(
 
 fn item_of(
     tokens: &[Plain<'_>],
-    known: Option<&Known<'_>>,
-    around: &Around<'_>,
+    known: Option<&SessionVariables<'_>>,
+    context: &SelectContext<'_>,
 ) -> Option<(Column, Value)> {
     let (tokens, alias) = match tokens {
         [item @ .., word, name] if word.is("AS") => (item, Some(name)),
         item => (item, None),
     };
-    let (mut column, value) = value_of(tokens, known, around)?;
+    let (mut column, value) = value_of(tokens, known, context)?;
     if let Some(name) = alias {
         column.name = alias_of(name, known)?;
     }
@@ -80,7 +80,7 @@ fn item_of(
 
 /// A name given to a column. A bare word may be a reserved one, but not if it is the name of a
 /// variable, or a single letter.
-fn alias_of(token: &Plain<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
+fn alias_of(token: &Plain<'_>, known: Option<&SessionVariables<'_>>) -> Option<Vec<u8>> {
     let fits = match token.token {
         Token::Quoted(..) => true,
         Token::Text(_, quote) => known.is_some_and(|known| is_text(quote, known)),
@@ -93,11 +93,11 @@ fn alias_of(token: &Plain<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
 
 fn value_of(
     tokens: &[Plain<'_>],
-    known: Option<&Known<'_>>,
-    around: &Around<'_>,
+    known: Option<&SessionVariables<'_>>,
+    context: &SelectContext<'_>,
 ) -> Option<(Column, Value)> {
     let (first, last) = (tokens.first()?, tokens.last()?);
-    let name = around.text.get(first.start..last.end)?.to_vec();
+    let name = context.text.get(first.start..last.end)?.to_vec();
     match tokens {
         [number] if number.is_integer() => integer(name, number.text),
         [text] if matches!(text.token, Token::Text(..)) => literal(text, known?),
@@ -109,7 +109,7 @@ fn value_of(
         [word, open, close]
             if open.is_sign(b'(') && close.is_sign(b')') && word.end == open.start =>
         {
-            function(name, word, known?, around)
+            function(name, word, known?, context)
         }
         _ if name == DJANGO.as_bytes() => {
             let known = known?;
@@ -159,12 +159,12 @@ fn integer(name: Vec<u8>, digits: &str) -> Option<(Column, Value)> {
     plain.then(|| (column, Some(digits.as_bytes().to_vec())))
 }
 
-fn literal(token: &Plain<'_>, known: &Known<'_>) -> Option<(Column, Value)> {
+fn literal(token: &Plain<'_>, known: &SessionVariables<'_>) -> Option<(Column, Value)> {
     let Token::Text(_, quote) = token.token else {
         return None;
     };
     let text = token.text;
-    // a column's name has no blanks around it
+    // a column's name has no blanks context it
     if !is_text(quote, known) || text.trim() != text {
         return None;
     }
@@ -179,7 +179,7 @@ fn literal(token: &Plain<'_>, known: &Known<'_>) -> Option<(Column, Value)> {
 fn of_variable(
     name: Vec<u8>,
     reference: &Reference<'_>,
-    known: &Known<'_>,
+    known: &SessionVariables<'_>,
 ) -> Option<(Column, Value)> {
     let (kind, value) = reference.value(known)?;
     let column = match kind {
@@ -198,8 +198,8 @@ fn of_variable(
 fn function(
     name: Vec<u8>,
     word: &Plain<'_>,
-    known: &Known<'_>,
-    around: &Around<'_>,
+    known: &SessionVariables<'_>,
+    context: &SelectContext<'_>,
 ) -> Option<(Column, Value)> {
     if word.is("VERSION") {
         let version = known.globals.get("version")?;
@@ -208,13 +208,13 @@ fn function(
         Some((column, Some(version.as_bytes().to_vec())))
     } else if word.is("DATABASE") || word.is("SCHEMA") {
         let column = textual(name, known.system_text()?, SCHEMA, 0);
-        let schema = around.schema?;
+        let schema = context.schema?;
         let ascii = schema.is_none_or(<[u8]>::is_ascii);
         ascii.then(|| (column, schema.map(<[u8]>::to_vec)))
     } else if word.is("CONNECTION_ID") {
         let flags = NOT_NULL | UNSIGNED | BYTES;
         let column = numeric(name, LONG, 10, flags);
-        let id = around.connection_id.to_string().into_bytes();
+        let id = context.connection_id.to_string().into_bytes();
         Some((column, Some(id)))
     } else {
         None

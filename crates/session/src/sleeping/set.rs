@@ -5,9 +5,9 @@ use dormouse_types::VariableKind;
 use super::change::Change;
 use super::charset::Collations;
 use super::expression::{Value, evaluate, is_text};
-use super::known::{Known, variable};
 use super::modes;
 use super::plain::{Plain, is_session, plain, split};
+use super::variables::{SessionVariables, variable};
 use crate::lexer::Token;
 
 /// How much is taken on trust.
@@ -20,7 +20,7 @@ enum Trust {
 }
 
 /// What a client's `SET` changes; the tokens are those after `SET`. `None`: only a server can tell.
-pub(crate) fn asked(tokens: &[Plain<'_>], known: &Known<'_>) -> Option<Vec<Change>> {
+pub(crate) fn asked(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Vec<Change>> {
     changes(tokens, known, Trust::Nothing)
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn has_bare_variable(tokens: &[Plain<'_>]) -> bool {
 }
 
 /// What a statement has changed that restores a session. `None`: it cannot be told.
-pub(crate) fn followed(text: &[u8], known: &Known<'_>) -> Option<Vec<Change>> {
+pub(crate) fn followed(text: &[u8], known: &SessionVariables<'_>) -> Option<Vec<Change>> {
     // user variables stand in statements of their own
     if text.starts_with(b"SET @`") {
         return Some(Vec::new());
@@ -51,14 +51,18 @@ pub(crate) fn followed(text: &[u8], known: &Known<'_>) -> Option<Vec<Change>> {
 }
 
 /// Follows a statement that the server has accepted, or will when the session is restored.
-pub(crate) fn follow(known: &mut Known<'_>, text: &[u8]) -> Option<()> {
+pub(crate) fn follow(known: &mut SessionVariables<'_>, text: &[u8]) -> Option<()> {
     for change in followed(text, known)? {
         known.apply(&change);
     }
     Some(())
 }
 
-fn changes(tokens: &[Plain<'_>], known: &Known<'_>, trust: Trust) -> Option<Vec<Change>> {
+fn changes(
+    tokens: &[Plain<'_>],
+    known: &SessionVariables<'_>,
+    trust: Trust,
+) -> Option<Vec<Change>> {
     if tokens.first()?.is("TRANSACTION") {
         let changes = transaction(tokens.get(1..)?)?;
         let read_only = changes.iter().find_map(|change| match change {
@@ -163,7 +167,7 @@ impl<'t, 'a> Assignment<'t, 'a> {
         })
     }
 
-    fn changes(&self, known: &Known<'_>, trust: Trust) -> Option<Vec<Change>> {
+    fn changes(&self, known: &SessionVariables<'_>, trust: Trust) -> Option<Vec<Change>> {
         match self {
             Self::Names(tokens) => names(tokens, known).map(|change| vec![change]),
             Self::Variable {
@@ -195,7 +199,7 @@ fn lost(name: &str) -> Option<Vec<Change>> {
     Some(lost.into_iter().collect())
 }
 
-fn names(tokens: &[Plain<'_>], known: &Known<'_>) -> Option<Change> {
+fn names(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Change> {
     let collations = Collations(known.globals);
     let (charset, rest) = tokens.split_first()?;
     let charset = name_of(charset, known)?;
@@ -212,7 +216,7 @@ fn names(tokens: &[Plain<'_>], known: &Known<'_>) -> Option<Change> {
 }
 
 /// A name that may be written as a word or as a text; `DEFAULT` is none.
-fn name_of<'a>(token: &Plain<'a>, known: &Known<'_>) -> Option<&'a str> {
+fn name_of<'a>(token: &Plain<'a>, known: &SessionVariables<'_>) -> Option<&'a str> {
     let name = match token.token {
         Token::Word(_) => true,
         Token::Text(_, quote) => is_text(quote, known),
@@ -226,7 +230,7 @@ fn of_variable(
     name: &str,
     session: bool,
     value: &Value,
-    known: &Known<'_>,
+    known: &SessionVariables<'_>,
     trust: Trust,
 ) -> Option<Change> {
     let variable = variable(name).filter(|variable| variable.session)?;
@@ -370,7 +374,7 @@ fn seconds(number: &str) -> Option<String> {
 }
 
 /// A list of variables for session tracking to report, as a server shows it: sorted.
-fn tracked(list: &str, known: &Known<'_>) -> Option<String> {
+fn tracked(list: &str, known: &SessionVariables<'_>) -> Option<String> {
     let mut names = Vec::new();
     for name in list.split(',') {
         // redirect_url has no value to report unless it is set

@@ -12,7 +12,7 @@ use super::modes;
 
 /// A session variable that may differ from the global one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Own {
+enum Setting {
     /// What it is; `None` is NULL.
     Is(Option<String>),
     /// It has been set to what cannot be told.
@@ -21,9 +21,9 @@ enum Own {
 
 /// The variables of one session.
 #[derive(Debug, Clone)]
-pub(crate) struct Known<'a> {
+pub(crate) struct SessionVariables<'a> {
     pub(crate) globals: &'a Variables,
-    own: BTreeMap<&'static str, Own>,
+    own: BTreeMap<&'static str, Setting>,
     /// What results are sent in; `None`: as they are stored.
     results: Option<Collation>,
 }
@@ -44,7 +44,7 @@ fn kept(name: &'static str) -> &'static str {
     }
 }
 
-impl<'a> Known<'a> {
+impl<'a> SessionVariables<'a> {
     /// As they are right after a login; `None` if that cannot be told.
     pub(crate) fn at_login(
         globals: &'a Variables,
@@ -79,7 +79,7 @@ impl<'a> Known<'a> {
     }
 
     fn set(&mut self, name: &'static str, value: Option<Option<String>>) {
-        let own = value.map_or(Own::Unknown, Own::Is);
+        let own = value.map_or(Setting::Unknown, Setting::Is);
         self.own.insert(kept(name), own);
     }
 
@@ -115,8 +115,8 @@ impl<'a> Known<'a> {
     /// A variable of the session; the outer `None`: it cannot be told, the inner: it is NULL.
     pub(crate) fn value(&self, name: &'static str) -> Option<Option<&str>> {
         match self.own.get(kept(name)) {
-            Some(Own::Is(value)) => Some(value.as_deref()),
-            Some(Own::Unknown) => None,
+            Some(Setting::Is(value)) => Some(value.as_deref()),
+            Some(Setting::Unknown) => None,
             None => self.globals.get(name).map(Some),
         }
     }

@@ -13,13 +13,13 @@ mod rewrite;
 
 use dormouse_wire::framer::ReplyEnd;
 
-use crate::lexer::{Lexer, Mode, Spanned as Spot, Token, begins_with, is_one_statement};
+use crate::lexer::{Lexer, Mode, Spanned, Token, begins_with, is_one_statement};
 use crate::sequence_name;
-use questions::{Question, Thing};
+use questions::{Item, Question};
 
 /// What the last statement left for others to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Aftermath {
+pub struct Diagnostics {
     /// `ROW_COUNT()`: −1 after a result with columns and after an error.
     pub row_count: i64,
     /// `FOUND_ROWS()`.
@@ -34,32 +34,32 @@ pub struct Aftermath {
     pub error_list: Option<Box<[u8]>>,
 }
 
-/// How a statement reads the aftermath of the one before it.
+/// How a statement reads the diagnostics of the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reading {
+pub enum Override {
     /// Not at all.
-    No,
+    None,
     /// It is `SHOW WARNINGS` or `SHOW ERRORS`: this is the reply.
     Reply(Box<[u8]>),
     /// It is a `SELECT` of one row; these values of it are replaced.
-    Patch(Vec<Put>),
+    PatchRow(Vec<ValuePatch>),
     /// This text, sent in its place, is answered as it would have been.
     Rewrite(Vec<u8>),
     /// In a way that cannot be answered any more: the name of what it reads.
-    Cannot(&'static str),
+    Refuse(&'static str),
 }
 
 /// What becomes of a value that the server has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Put {
+pub enum ValuePatch {
     /// It stays.
     Keep,
     /// This takes its place.
-    Value(Vec<u8>),
+    Replace(Vec<u8>),
     /// This takes its place if it is NULL.
-    IfNull(Vec<u8>),
+    ReplaceNull(Vec<u8>),
     /// If it is NULL the true one is lost: the name of what was asked.
-    NeverNull(&'static str),
+    RefuseNull(&'static str),
 }
 
 /// What Dormouse says of a connection in place of the server.
@@ -75,55 +75,55 @@ pub struct Connection<'a> {
 /// left, if it was kept, the connection's id as the client knows it, and the socket. Within other
 /// statements `CONNECTION_ID()` is the backend's, as is what `information_schema.PROCESSLIST` shows.
 #[must_use]
-pub fn reading(
+pub fn override_for(
     text: &[u8],
     mode: Mode,
-    left: Option<&Aftermath>,
+    left: Option<&Diagnostics>,
     connection: Connection<'_>,
-) -> Reading {
+) -> Override {
     let left = left.filter(|_| mentioned(text, mode).is_some());
     let connected = asks_for_connection(text);
     if left.is_none() && !connected {
-        return Reading::No;
+        return Override::None;
     }
-    let (spots, plain) = questions::spots(text, mode);
-    let asked = left.map_or(Vec::new(), |_| about_the_past(&spots, plain));
+    let (spans, plain) = questions::spans(text, mode);
+    let asked = left.map_or(Vec::new(), |_| about_the_past(&spans, plain));
     let name = asked.first().map(|question| question.name);
     if name.is_none() && !connected {
-        return Reading::No;
+        return Override::None;
     }
     if let Some(left) = left
         && plain
-        && questions::is_one(&spots)
-        && let Some(reading) = left.answers(text, &spots, &asked)
+        && questions::is_one(&spans)
+        && let Some(answer) = left.answers(text, &spans, &asked)
     {
-        return reading;
+        return answer;
     }
     let value = |item: items::Asked| match item {
-        items::Asked::Connection => Put::Value(connection.id.to_string().into_bytes()),
-        items::Asked::Socket => Put::Value(connection.socket.into()),
-        items::Asked::Value(thing) => match left {
-            Some(left) => Put::Value(left.value(thing).to_string().into_bytes()),
-            None => Put::Keep,
+        items::Asked::Connection => ValuePatch::Replace(connection.id.to_string().into_bytes()),
+        items::Asked::Socket => ValuePatch::Replace(connection.socket.into()),
+        items::Asked::Value(item) => match left {
+            Some(left) => ValuePatch::Replace(left.value(item).to_string().into_bytes()),
+            None => ValuePatch::Keep,
         },
-        items::Asked::Sequence(_) | items::Asked::Other => Put::Keep,
+        items::Asked::Sequence(_) | items::Asked::Other => ValuePatch::Keep,
     };
-    match (items::of(&spots), name) {
-        (Some(items), _) => Reading::Patch(items.into_iter().map(value).collect()),
-        (None, Some(name)) => Reading::Cannot(name),
-        (None, None) => Reading::No,
+    match (items::of(&spans), name) {
+        (Some(items), _) => Override::PatchRow(items.into_iter().map(value).collect()),
+        (None, Some(name)) => Override::Refuse(name),
+        (None, None) => Override::None,
     }
 }
 
 /// The questions of a text about what ran before it. Where servers may read it in different ways, all
 /// that it mentions are.
-fn about_the_past(spots: &[Spot<'_>], plain: bool) -> Vec<Question> {
+fn about_the_past(spans: &[Spanned<'_>], plain: bool) -> Vec<Question> {
     if plain {
-        return questions::about_the_past(spots);
+        return questions::about_the_past(spans);
     }
-    let first = spots.iter().find_map(|spot| name_of(&spot.token));
+    let first = spans.iter().find_map(|span| name_of(&span.token));
     let question = first.map(|name| Question {
-        thing: Thing::Conditions,
+        item: Item::Conditions,
         name,
         place: 0..0,
     });
@@ -141,27 +141,27 @@ fn asks_for_connection(text: &[u8]) -> bool {
         .any(|at| is(at.saturating_sub(10)..at + 3, b"CONNECTION_ID") || is(at..at + 7, b"@socket"))
 }
 
-impl Aftermath {
+impl Diagnostics {
     /// Answers one statement with these questions about the past, if it is not a plain `SELECT` of
     /// values.
-    fn answers(&self, text: &[u8], spots: &[Spot<'_>], asked: &[Question]) -> Option<Reading> {
+    fn answers(&self, text: &[u8], spans: &[Spanned<'_>], asked: &[Question]) -> Option<Override> {
         let [first, ..] = asked else {
             return None;
         };
         match first.name {
-            name @ ("SHOW WARNINGS" | "SHOW ERRORS") => Some(self.show(spots, name, first.thing)),
-            name if items::of(spots).is_none() => {
-                let text = rewrite::rewritten(text, spots, asked, |thing| self.value(thing));
-                Some(text.map_or(Reading::Cannot(name), Reading::Rewrite))
+            name @ ("SHOW WARNINGS" | "SHOW ERRORS") => Some(self.show(spans, name, first.item)),
+            name if items::of(spans).is_none() => {
+                let text = rewrite::rewritten(text, spans, asked, |item| self.value(item));
+                Some(text.map_or(Override::Refuse(name), Override::Rewrite))
             }
             _ => None,
         }
     }
 
-    fn show(&self, spots: &[Spot<'_>], name: &'static str, thing: Thing) -> Reading {
-        if thing != Thing::Conditions {
-            let value = self.value(thing).to_string().into_bytes();
-            return Reading::Patch(vec![Put::Value(value)]);
+    fn show(&self, spans: &[Spanned<'_>], name: &'static str, item: Item) -> Override {
+        if item != Item::Conditions {
+            let value = self.value(item).to_string().into_bytes();
+            return Override::PatchRow(vec![ValuePatch::Replace(value)]);
         }
         let warnings = name == "SHOW WARNINGS";
         let (count, list) = if warnings {
@@ -169,22 +169,22 @@ impl Aftermath {
         } else {
             (self.errors, &self.error_list)
         };
-        let whole = spots.iter().filter(|s| s.token != Token::Semicolon).count() == 2;
+        let whole = spans.iter().filter(|s| s.token != Token::Semicolon).count() == 2;
         match list {
             // the server's own list may be of something that Dormouse has asked
-            None if count == 0 => Reading::Rewrite(format!("{name} LIMIT 0").into_bytes()),
-            Some(list) if whole => Reading::Reply(list.clone()),
-            _ => Reading::Cannot(name),
+            None if count == 0 => Override::Rewrite(format!("{name} LIMIT 0").into_bytes()),
+            Some(list) if whole => Override::Reply(list.clone()),
+            _ => Override::Refuse(name),
         }
     }
 
-    fn value(&self, thing: Thing) -> i64 {
+    fn value(&self, item: Item) -> i64 {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        match thing {
-            Thing::RowCount => self.row_count,
-            Thing::FoundRows => count(self.found_rows),
-            Thing::Warnings | Thing::Conditions => count(self.warnings),
-            Thing::Errors => count(self.errors),
+        match item {
+            Item::RowCount => self.row_count,
+            Item::FoundRows => count(self.found_rows),
+            Item::Warnings | Item::Conditions => count(self.warnings),
+            Item::Errors => count(self.errors),
         }
     }
 
@@ -263,7 +263,7 @@ fn uses_table<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
     false
 }
 
-/// The name of the first thing in a text that may ask for the aftermath.
+/// The name of the first item in a text that may ask for the diagnostics.
 #[must_use]
 pub fn mentioned(text: &[u8], mode: Mode) -> Option<&'static str> {
     Lexer::new(text, mode).find_map(|token| name_of(&token))

@@ -1,14 +1,14 @@
 //! The items of a `SELECT` without a table, where each is a value that may be replaced in the answer.
 
-use super::questions::Thing;
-use crate::lexer::{Spanned as Spot, Token};
+use super::questions::Item;
+use crate::lexer::{Spanned, Token};
 use crate::sequence_name::Name;
 
 /// What an item asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// Something of the last statement's.
-    Value(Thing),
+    Value(Item),
     /// `CONNECTION_ID()`
     Connection,
     /// `@@socket`
@@ -21,8 +21,8 @@ pub(crate) enum Asked {
 
 /// The items, if the text is `SELECT` of known ones, with or without names and `FROM DUAL`, and no
 /// more.
-pub(crate) fn of(spots: &[Spot<'_>]) -> Option<Vec<Asked>> {
-    let tokens: Vec<Token<'_>> = spots.iter().map(|spot| spot.token).collect();
+pub(crate) fn of(spans: &[Spanned<'_>]) -> Option<Vec<Asked>> {
+    let tokens: Vec<Token<'_>> = spans.iter().map(|span| span.token).collect();
     let (first, mut items) = tokens.split_first()?;
     if !first.is("SELECT") {
         return None;
@@ -47,8 +47,8 @@ fn item(item: &[Token<'_>]) -> Option<Asked> {
     let (asked, rest) = match item {
         [name, Token::Other(b'('), Token::Other(b')'), rest @ ..] => {
             let table = [
-                ("ROW_COUNT", Asked::Value(Thing::RowCount)),
-                ("FOUND_ROWS", Asked::Value(Thing::FoundRows)),
+                ("ROW_COUNT", Asked::Value(Item::RowCount)),
+                ("FOUND_ROWS", Asked::Value(Item::FoundRows)),
                 ("LAST_INSERT_ID", Asked::Other),
                 ("CONNECTION_ID", Asked::Connection),
             ];
@@ -66,8 +66,8 @@ fn item(item: &[Token<'_>]) -> Option<Asked> {
             };
             let (name, rest) = rest.split_first()?;
             let table = [
-                ("WARNING_COUNT", Asked::Value(Thing::Warnings)),
-                ("ERROR_COUNT", Asked::Value(Thing::Errors)),
+                ("WARNING_COUNT", Asked::Value(Item::Warnings)),
+                ("ERROR_COUNT", Asked::Value(Item::Errors)),
                 ("SOCKET", Asked::Socket),
             ];
             let found = table.into_iter().find(|(word, _)| name.is(word));
