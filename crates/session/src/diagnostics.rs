@@ -1,11 +1,13 @@
-//! What later statements can ask about the last one: `ROW_COUNT()`, `FOUND_ROWS()`, how many
-//! warnings there were and which; and `CONNECTION_ID()`, which is no server's to answer either.
+//! What a statement can ask about the one before it: `ROW_COUNT()`, `FOUND_ROWS()`, warnings and errors;
+//! and `CONNECTION_ID()` and `@@socket`, for which the server's values are wrong.
 //!
-//! No server lets one set these. So when something of Dormouse's own has run between two statements
-//! of a client, or the session has moved to another backend, what they were is kept here, and a
-//! statement that asks for them gets what is kept. One that asks about a statement of its own batch,
-//! block or body asks the server. (MariaDB Knowledge Base, "Diagnostics Area",
+//! These values cannot be set on a server. When Dormouse has run a statement of its own between two of a
+//! client's, or the session has moved to another backend, the values are kept in [`Diagnostics`], and
+//! [`override_for`] decides how a statement that asks for them gets them. A question about a statement of the
+//! same batch, block or body goes to the server. (MariaDB Knowledge Base, "Diagnostics Area",
 //! "FOUND_ROWS", "ROW_COUNT". A `SELECT` without a table reads them and keeps the warnings.)
+//!
+//! Called by `proxy` through [`SessionState::override_for`](crate::SessionState::override_for).
 
 pub(crate) mod items;
 mod questions;
@@ -17,7 +19,7 @@ use crate::lexer::{Lexer, Mode, Spanned, Token, begins_with, is_one_statement};
 use crate::sequence_name;
 use questions::{Item, Question};
 
-/// What the last statement left for others to ask.
+/// What the last statement left for later ones to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diagnostics {
     /// `ROW_COUNT()`: −1 after a result with columns and after an error.
@@ -34,46 +36,47 @@ pub struct Diagnostics {
     pub error_list: Option<Box<[u8]>>,
 }
 
-/// How a statement reads the diagnostics of the one before it.
+/// How the server's answer to a statement must be replaced, because it would be about another statement or
+/// connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Override {
-    /// Not at all.
+    /// Not: the server's answer is right.
     None,
-    /// It is `SHOW WARNINGS` or `SHOW ERRORS`: this is the reply.
+    /// This is the reply to `SHOW WARNINGS` or `SHOW ERRORS`; the server is not asked.
     Reply(Box<[u8]>),
-    /// It is a `SELECT` of one row; these values of it are replaced.
+    /// The reply is one row, whose values are patched.
     PatchRow(Vec<ValuePatch>),
-    /// This text, sent in its place, is answered as it would have been.
+    /// This text is sent to the server in place of the client's.
     Rewrite(Vec<u8>),
-    /// In a way that cannot be answered any more: the name of what it reads.
+    /// The right answer is lost: the statement is refused, with the name of what it asks for.
     Refuse(&'static str),
 }
 
-/// What becomes of a value that the server has answered.
+/// How one value of the server's row is patched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValuePatch {
-    /// It stays.
+    /// It is right.
     Keep,
-    /// This takes its place.
+    /// It is replaced by this.
     Replace(Vec<u8>),
-    /// This takes its place if it is NULL.
+    /// If it is NULL, it is replaced by this.
     ReplaceNull(Vec<u8>),
-    /// If it is NULL the true one is lost: the name of what was asked.
+    /// If it is NULL, the right value is lost: the statement is refused, with the name of what it asks for.
     RefuseNull(&'static str),
 }
 
-/// What Dormouse says of a connection in place of the server.
+/// What Dormouse answers about a connection in place of the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Connection<'a> {
     /// The id that the client was given.
     pub id: u32,
-    /// Dormouse's own Unix socket: who connects to the server's would pass by Dormouse.
+    /// Dormouse's own Unix socket: connections to the server's would bypass Dormouse.
     pub socket: &'a str,
 }
 
-/// How a text, sent with `COM_QUERY`, reads what the server cannot tell: what the last statement
-/// left, if it was kept, the connection's id as the client knows it, and the socket. Within other
-/// statements `CONNECTION_ID()` is the backend's, as is what `information_schema.PROCESSLIST` shows.
+/// How the answer to a text sent with `COM_QUERY` must be replaced. `left` is what the last statement left, if
+/// the backend does not have it. Inside other statements than a `SELECT` of plain values, `CONNECTION_ID()`
+/// is the backend's, as is what `information_schema.PROCESSLIST` shows.
 #[must_use]
 pub fn override_for(
     text: &[u8],
@@ -115,8 +118,8 @@ pub fn override_for(
     }
 }
 
-/// The questions of a text about what ran before it. Where servers may read it in different ways, all
-/// that it mentions are.
+/// The questions of a text about what ran before it. If servers may read the text differently, anything
+/// that it mentions is one.
 fn about_the_past(spans: &[Spanned<'_>], plain: bool) -> Vec<Question> {
     if plain {
         return questions::about_the_past(spans);
@@ -130,8 +133,8 @@ fn about_the_past(spans: &[Spanned<'_>], plain: bool) -> Vec<Question> {
     question.into_iter().collect()
 }
 
-/// Whether a text may be about `CONNECTION_ID()` or `@@socket`; most are not, and are not read word
-/// by word.
+/// Whether a text may ask for `CONNECTION_ID()` or `@@socket`: a fast check that spares most texts the
+/// tokenizer.
 fn asks_for_connection(text: &[u8]) -> bool {
     let is = |range: std::ops::Range<usize>, word: &[u8]| {
         let there = text.get(range);
@@ -142,7 +145,7 @@ fn asks_for_connection(text: &[u8]) -> bool {
 }
 
 impl Diagnostics {
-    /// Answers one statement with these questions about the past, if it is not a plain `SELECT` of
+    /// The override for one statement with these questions about the past, unless it is a plain `SELECT` of
     /// values.
     fn answers(&self, text: &[u8], spans: &[Spanned<'_>], asked: &[Question]) -> Option<Override> {
         let [first, ..] = asked else {
@@ -171,7 +174,7 @@ impl Diagnostics {
         };
         let whole = spans.iter().filter(|s| s.token != Token::Semicolon).count() == 2;
         match list {
-            // the server's own list may be of something that Dormouse has asked
+            // the server's own list may come from a statement of Dormouse's
             None if count == 0 => Override::Rewrite(format!("{name} LIMIT 0").into_bytes()),
             Some(list) if whole => Override::Reply(list.clone()),
             _ => Override::Refuse(name),
@@ -188,9 +191,9 @@ impl Diagnostics {
         }
     }
 
-    /// What is left of it after a statement that the server has run. A `SELECT` or `DO` without a
-    /// table keeps the warnings of the statement before, unless it has some itself. `certain` says
-    /// whether the reply tells how many rows were found.
+    /// What is still to be kept after a statement that the server has run. A `SELECT` or `DO` without a table
+    /// keeps the warnings of the statement before, unless it causes some. `certain`: the reply shows how
+    /// many rows were found.
     #[must_use]
     pub fn after(mut self, text: &[u8], mode: Mode, end: &ReplyEnd, certain: bool) -> Option<Self> {
         let asked_again = self.warnings == 0 && !certain;
@@ -205,8 +208,8 @@ impl Diagnostics {
     }
 }
 
-/// Whether a text leaves the warnings of the statement before as they are: one that uses no table
-/// does (`sql/sql_parse.cc`, `mysql_execute_command`).
+/// Whether a text keeps the warnings of the statement before: one that uses no table does
+/// (`sql/sql_parse.cc`, `mysql_execute_command`).
 pub(crate) fn keeps_warnings(text: &[u8], mode: Mode) -> bool {
     const WITHOUT_TABLES: [&str; 11] = [
         "SELECT",
@@ -233,11 +236,11 @@ pub(crate) fn keeps_warnings(text: &[u8], mode: Mode) -> bool {
     plain && !sequence_name::mentions(text) && !uses_table(tokens)
 }
 
-/// Whether a table may be named, or a value be kept: by `FROM`, but for that of `EXTRACT(YEAR FROM a)`
-/// and `FROM DUAL`, or by `INTO`, or what stands behind `FOR`.
+/// Whether a table may be used or a variable set: after `FROM`, except in `EXTRACT(YEAR FROM a)` and
+/// `FROM DUAL`, after `INTO`, or after `FOR`.
 fn uses_table<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
     let mut tokens = tokens.peekable();
-    // whether each bracket that is open holds a query
+    // for each open bracket, whether it contains a query
     let mut open = vec![true];
     while let Some(token) = tokens.next() {
         match token {
@@ -263,7 +266,7 @@ fn uses_table<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
     false
 }
 
-/// The name of the first item in a text that may ask for the diagnostics.
+/// The name of the first word in a text that may ask for diagnostics.
 #[must_use]
 pub fn mentioned(text: &[u8], mode: Mode) -> Option<&'static str> {
     Lexer::new(text, mode).find_map(|token| name_of(&token))

@@ -1,8 +1,9 @@
-//! What a statement may do to the state of its session, judged by its text.
+//! Judges by its text what a statement may do to the state of its session.
 //!
-//! A judgement errs towards "may": what is overlooked here (a stored function that sets a
-//! variable) is still found by the [probe](crate::probe) before a park, and lost only if the
-//! server is killed.
+//! In doubt a judgement is [`Effects::Unknown`]. What no text shows (a stored function that sets a
+//! variable) is found by the [probe](crate::probe) before a park; it is lost only if the server is killed.
+//!
+//! Called by `proxy` through [`SessionState::judge`](crate::SessionState::judge).
 
 mod effect;
 mod outside;
@@ -26,7 +27,7 @@ impl Effects {
         }
     }
 
-    /// Judges a text of which only the beginning has been seen.
+    /// Judges a text of which only the beginning is known.
     #[must_use]
     pub fn of_beginning(text: &[u8]) -> Self {
         let mut lexer = Lexer::new(text, Mode::default());
@@ -60,7 +61,7 @@ fn judge(text: &[u8], mode: Mode) -> Effects {
             Effects::Unknown
         };
     }
-    // it may be the current one
+    // the schema may be the current one
     let mut second = lexer.clone();
     if first.is("DROP")
         && second
@@ -78,8 +79,8 @@ fn judge(text: &[u8], mode: Mode) -> Effects {
     of_other(&first, lexer)
 }
 
-/// Whether a text that begins so changes user variables only by `:=` or, if it is a `SELECT`, by
-/// `INTO`.
+/// Whether a statement with this first word changes user variables only by `:=` or, if it is a
+/// `SELECT`, by `INTO`.
 fn only_reads_variables(first: &Token<'_>) -> bool {
     first.is_any(&["SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "DO"])
 }
@@ -93,8 +94,8 @@ fn of_other(first: &Token<'_>, mut lexer: Lexer<'_>) -> Effects {
     let mut into = false;
     // LAST_INSERT_ID followed by an argument sets it
     let mut sets_id = 0;
-    // how many tokens have come since LIMIT: FOUND_ROWS() counts rows that an offset leaves out,
-    // and those of a whole UNION
+    // the number of tokens since LIMIT: FOUND_ROWS() counts the rows that an offset skips, and those of
+    // a whole UNION
     let mut limit = usize::MAX;
     for token in lexer.by_ref() {
         sets_id = match (sets_id, token) {
@@ -113,7 +114,7 @@ fn of_other(first: &Token<'_>, mut lexer: Lexer<'_>) -> Effects {
             // a second statement in the same text
             _ if ended => return Effects::Unknown,
             _ if is_suspect(&token) => return Effects::Unknown,
-            // of `:=`; nothing else that is common has it
+            // part of `:=`; rare elsewhere
             Token::Other(b':') => return Effects::Unknown,
             Token::Word(word) => {
                 into |= select && word.eq_ignore_ascii_case(b"INTO");

@@ -1,38 +1,59 @@
-//! What a client session's state is, how a statement changes it, and how to restore it.
+//! The state of a client's session: how statements change it, and how to restore it on another backend.
 //!
-//! Sans-IO: statements and replies go in; effects, pins, queries to ask and statements to restore
-//! come out. A [`SessionState`] outlives every backend that has served it.
+//! Sans-IO: statements and replies go in; judgements, pins, probe questions and statements that restore the
+//! state come out. A [`SessionState`] outlasts every backend that serves it. Called by `proxy`.
 //!
 //! Invariants:
-//! - state is *known* (captured, or changed since only by statements that can be replayed), or the
-//!   session says [`Certainty::Unknown`] and must be probed before its backend may go;
-//! - what can be neither captured nor replayed is a [`Pin`] with a name.
+//! - the state is known (read by a probe, or changed since only by statements that can be replayed), or
+//!   [`SessionState::certainty`] says otherwise, and a probe must read it before its backend is given up;
+//! - state that can be neither read nor replayed is a [`Pin`], which has a name;
+//! - a text that cannot be read as the server reads it may do anything.
 //!
-//! Called by `proxy`. The wire facts behind each choice are MariaDB's: `sql/sql_class.cc`
-//! (`THD::change_user`), `information_schema.SYSTEM_VARIABLES`, `METADATA_LOCK_INFO`.
+//! The modules are in the order in which a statement meets them. The facts about the server are MariaDB's:
+//! `sql/sql_lex.cc`, `sql/sql_class.cc` (`THD::change_user`), `information_schema.SYSTEM_VARIABLES`,
+//! `METADATA_LOCK_INFO`.
 
-pub mod diagnostics;
-pub mod effects;
-pub mod kill;
+// its text is cut into tokens
 pub mod lexer;
 mod literal;
-mod locks;
-pub mod pin;
-pub mod probe;
+
+// the whole state, which calls most of the rest
+pub mod session;
+
+// the text is judged
+pub mod effects;
 mod restricted;
-pub mod rows;
-mod savepoints;
+
+// statements that Dormouse answers or changes itself
+pub mod kill;
+pub mod show;
+pub mod timeout;
+
+// answers while the server sleeps
+pub mod sleeping;
+
+// answers that the present backend does not have
+pub mod diagnostics;
 mod sequence_name;
 mod sequences;
-pub mod session;
-pub mod show;
-pub mod sleeping;
+
+// prepared statements
 pub mod statements;
-pub mod table;
-mod temporary;
 mod text_prepared;
-pub mod timeout;
+
+// what a statement that has run may leave on the backend
+mod locks;
+mod savepoints;
+mod temporary;
+
+// before the session leaves its backend: reading the state, and what prevents it
+pub mod pin;
+pub mod probe;
+pub mod rows;
 pub mod user_variables;
+
+// the documentation of all state
+pub mod table;
 
 pub use diagnostics::{Diagnostics, Override, ValuePatch};
 pub use effects::{Effects, Kind};

@@ -1,28 +1,28 @@
-//! Locks that outlive their statement, by the texts of statements: for servers that cannot tell
-//! which there are, for want of the plugin `metadata_lock_info`. In doubt there is one.
+//! Locks that outlast their statement, judged by texts. Used for servers without the plugin
+//! `metadata_lock_info`, which would list them. In doubt there is a lock.
 
 use crate::lexer::{Lexer, Mode, Token, contains, is_one_statement};
 
-/// Words of statements that take such locks, or run what may.
+/// Words of statements that take such locks, or that may run one which does.
 const WORDS: [&str; 6] = ["GET_LOCK", "LOCK", "HANDLER", "FLUSH", "BACKUP", "CALL"];
 
-/// What a session may have locked.
+/// Which locks a session may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Locks {
-    /// What `UNLOCK TABLES` ends.
+    /// Locks that `UNLOCK TABLES` releases.
     tables: bool,
-    /// What it does not.
+    /// Other locks.
     others: bool,
 }
 
 impl Locks {
-    /// Whether it may have locked anything.
+    /// Whether it may have any.
     pub(crate) fn any(self) -> bool {
         self.tables || self.others
     }
 
-    /// A text of unknown effect has run, or broken off. `prepared` finds the `PREPARE` of a name, in
-    /// lower case, if its text is known.
+    /// Notes a text of unknown effect that has run, successfully or not. `prepared` finds the `PREPARE` of
+    /// a name, in lower case, if its text is known.
     pub(crate) fn ran<'a>(
         &mut self,
         text: &[u8],
@@ -51,7 +51,7 @@ impl Locks {
         }
     }
 
-    /// A text has succeeded.
+    /// Notes a text that has succeeded.
     pub(crate) fn succeeded(&mut self, text: &[u8], mode: Mode) {
         let mut tokens = Lexer::new(text, mode);
         let unlocks = tokens.next().is_some_and(|token| token.is("UNLOCK"))

@@ -1,4 +1,7 @@
-//! Override a session's whole state from its backend, and the statements that restore it.
+//! The probe: reads a session's whole state from its backend.
+//!
+//! Called by `proxy` when a session whose state is not known is idle or must leave its backend. The
+//! answers go to [`SessionState::captured`](crate::SessionState::captured).
 
 mod captured;
 
@@ -14,9 +17,9 @@ use captured::{Variable, identity, variable};
 /// A question to a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// Its rows are wanted.
+    /// The answer is needed as rows.
     Rows(Vec<u8>),
-    /// Its reply is wanted as the bytes it is.
+    /// The answer is needed as the packets of the reply, unchanged.
     Raw(Vec<u8>),
 }
 
@@ -27,9 +30,9 @@ pub enum Answer {
     Rows(Rows),
     /// The packets of the reply.
     Raw(Vec<u8>),
-    /// The server refuses to answer.
+    /// The server answered with an error.
     Refused,
-    /// The answer is longer than what is read of one.
+    /// The answer exceeds the limit for one answer.
     TooLong,
 }
 
@@ -42,18 +45,18 @@ impl Answer {
     }
 }
 
-/// How much is to be read.
+/// How much a probe reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// What is not known otherwise.
+    /// Only what is not known.
     Needed,
-    /// Everything, also what only stored code could have changed.
+    /// Everything, including what only stored code could have changed.
     Everything,
 }
 
-/// Reads a session's state from its backend: batches of questions out, answers in. All questions
-/// are right under any SQL mode and, but for names of variables and tables, plain ASCII; explicit
-/// `LIMIT`s override `sql_select_limit`. They are to be asked outside a transaction.
+/// Reads a session's state from its backend: batches of questions out, answers in. Every question is
+/// valid in any SQL mode and is ASCII, except for names of variables and tables; explicit `LIMIT`s
+/// override `sql_select_limit`. Questions must be asked outside a transaction.
 #[derive(Debug)]
 pub struct Probe {
     next: Vec<Asked>,
@@ -75,7 +78,7 @@ enum Asked {
     Texts(String),
     Temporary(String),
     Sequence(String),
-    /// The end of the transaction in which sequences were read.
+    /// Ends the transaction in which sequences were read.
     Rollback,
 }
 
@@ -89,7 +92,7 @@ pub(crate) struct Found {
     /// Whether `timestamp` is set.
     pub(crate) clock_stands: bool,
     pub(crate) temporaries: Temporaries,
-    /// The last values of the sequences asked for, in order; `None` inside where it is refused.
+    /// The last values of the sequences, in the order of the questions; `None` inside if the server refused.
     pub(crate) sequences: Option<Vec<Option<Option<Vec<u8>>>>>,
     names: Vec<UserVariable>,
     texts: Option<Rows>,
@@ -97,12 +100,13 @@ pub(crate) struct Found {
     locks: Option<Vec<Pin>>,
 }
 
-/// It must come first: it tells of the statement before. The next two keep what it tells of.
+/// Must be the first question: it reads what the client's last statement left. `SHOW WARNINGS` and
+/// `SHOW ERRORS`, which follow, leave that as it is.
 const DIAGNOSTICS: &str =
     "SELECT ROW_COUNT(), FOUND_ROWS(), @@warning_count, @@error_count, LAST_INSERT_ID()";
 
-/// The last two ask for what stored code may have set: variables that have no global value, and a
-/// clock that stands.
+/// The last two columns show what stored code may have set: variables without a global value, and a
+/// fixed `timestamp`.
 const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
      HEX(CONVERT(CURRENT_ROLE() USING utf8mb4)), \
      @@character_set_client, @@character_set_results, @@collation_connection, \
@@ -110,7 +114,7 @@ const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
      @@insert_id <> 0 OR @@sql_log_bin = 0 OR @@skip_replication OR @@pseudo_slave_mode, \
      ABS(TIMESTAMPDIFF(SECOND, NOW(), SYSDATE())) > 2";
 
-/// The last two are said to have session values but can be set globally alone.
+/// The last two variables have session values but can be set only globally.
 const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING utf8mb4)), VARIABLE_TYPE \
      FROM information_schema.SYSTEM_VARIABLES \
      WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
@@ -137,7 +141,7 @@ impl Probe {
                 Asked::Variables,
                 Asked::Names,
                 Asked::Locks,
-                // last: it leaves no warnings of the others
+                // last, because it clears warnings of the others
                 Asked::Counters,
             ]);
         }
@@ -152,7 +156,7 @@ impl Probe {
         }
     }
 
-    /// Asks these questions for sequences too; `rollback` ends the transaction that they open.
+    /// Adds questions about sequences; `rollback` ends the transaction that they open.
     pub(crate) fn with_sequences(mut self, questions: Vec<String>, rollback: bool) -> Self {
         let end = (rollback && !questions.is_empty()).then_some(Asked::Rollback);
         self.sequences = questions
@@ -163,13 +167,13 @@ impl Probe {
         self
     }
 
-    /// The next batch, to be sent at once; none means that the probe is over.
+    /// The next batch of questions, to be sent together; an empty one means that the probe is finished.
     pub fn questions(&mut self) -> Vec<Question> {
         self.asked = std::mem::take(&mut self.next);
         self.asked.iter().map(Asked::question).collect()
     }
 
-    /// The answers to the batch, in order.
+    /// Takes the answers to the batch, in order.
     pub fn answers(&mut self, answers: Vec<Answer>) {
         let asked = std::mem::take(&mut self.asked);
         let first = asked.first().cloned();
@@ -183,7 +187,7 @@ impl Probe {
         }
     }
 
-    /// The first batch has told what there is; what it is, is asked now.
+    /// Prepares the second batch: the first one has shown which variables, tables and sequences exist.
     fn look_closer(&mut self) {
         if self.found.captured.is_some() {
             if let Some(question) = user_variables::texts(&self.found.names) {
@@ -290,7 +294,7 @@ impl Probe {
             Asked::Rollback => {}
             Asked::Texts(_) => found.texts = answer.rows().cloned(),
             Asked::Temporary(_) if answer == Answer::TooLong => {
-                // whatever it is, it is there
+                // so long an answer means that the table exists
                 found.shown.push(Some(b"CREATE TEMPORARY ".to_vec()));
             }
             Asked::Temporary(_) => {
@@ -302,7 +306,7 @@ impl Probe {
 }
 
 impl Found {
-    /// The pins of locks: as the server tells, or by the statements that ran.
+    /// The pins of locks: as the server lists them, else by the texts of statements.
     pub(crate) fn lock_pins(&self, may_lock: bool) -> Vec<Pin> {
         match &self.locks {
             Some(locks) => locks.clone(),

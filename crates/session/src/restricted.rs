@@ -1,16 +1,16 @@
-//! Which statements a database may still run that must not grow nor change: those that read, remove
-//! or free, and those about the session, its transaction, or accounts.
+//! Decides which statements a restricted database may run, which must not grow or change: those that read,
+//! delete or free space, and those about the session, its transaction, or accounts.
 //!
-//! Judged by the text, and what is not known is refused. What a text runs without saying so (a
-//! function that a `SELECT` calls, a trigger of a `DELETE`) is not seen; `CALL` is refused for that
-//! reason.
+//! The decision is made by the text, and an unknown statement is refused. Stored code that a text runs
+//! implicitly (a function in a `SELECT`, a trigger of a `DELETE`) is not seen; `CALL` is refused for that
+//! reason. Called through [`SessionState::allows_restricted`](crate::SessionState::allows_restricted).
 
 use std::borrow::Cow;
 
 use crate::lexer::{Lexer, Mode, Token};
 use crate::literal::literal;
 
-/// How many statements may stand in one another, as `ANALYZE SELECT` does.
+/// The deepest nesting of statements, as in `ANALYZE SELECT`.
 const DEEPEST: u8 = 8;
 
 /// Finds the `PREPARE` with which a statement of this name was prepared.
@@ -33,9 +33,9 @@ fn text_is_allowed(text: &[u8], mode: Mode, find: FindPrepared<'_>, depth: u8) -
         one.for_each(drop);
         statements += 1;
     }
-    // how the server reads quotes may change in the midst of it
+    // a SET may change how the server reads the quotes of the next statement
     let changes_mode = sets && statements > 1 && text.iter().any(|byte| b"\\\"".contains(byte));
-    // and what is code to one server is a comment to another
+    // and servers may disagree about what is a comment
     !changes_mode && !lexer.is_versioned()
 }
 
@@ -63,7 +63,7 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
         Self { lexer, over: false }
     }
 
-    /// The next token, which stays the next one.
+    /// The next token, without consuming it.
     fn peek(&self) -> Option<Token<'a>> {
         let next = if self.over {
             None
@@ -73,7 +73,7 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
         next.filter(|token| *token != Token::Semicolon)
     }
 
-    /// Steps over the next token if it is this word.
+    /// Consumes the next token if it is this word.
     fn eats(&mut self, word: &str) -> bool {
         let is = self.peek().is_some_and(|token| token.is(word));
         is && self.next().is_some()
@@ -138,7 +138,7 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
         }
     }
 
-    /// Steps over the rest of it. A query may write a file on the server's disk.
+    /// Consumes the rest of the statement; false if it is a query that writes a file on the server's disk.
     fn writes_no_file(&mut self) -> bool {
         let mut into = false;
         self.all(|token| {
@@ -148,7 +148,7 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
         })
     }
 
-    /// Behind `WITH`: what follows its queries decides. Newer servers have `WITH … UPDATE`.
+    /// After `WITH`: the statement after its queries decides. Newer servers have `WITH … UPDATE`.
     fn with(&mut self) -> bool {
         const CHANGES: [&str; 3] = ["INSERT", "REPLACE", "UPDATE"];
         let mut depth = 0_usize;
@@ -165,7 +165,7 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
         self.writes_no_file()
     }
 
-    /// Behind `SET STATEMENT`: a statement with other values of variables.
+    /// After `SET STATEMENT`: the statement after `FOR` decides.
     fn set_statement(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         let mut inside = 0_usize;
         while let Some(token) = self.next() {
@@ -179,7 +179,7 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
         false
     }
 
-    /// Behind `ANALYZE`: of a table, or a statement that is run.
+    /// After `ANALYZE`: a table's name, or a statement that the server runs.
     fn analyze(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         const OF_TABLES: [&str; 4] = ["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"];
         if OF_TABLES.iter().any(|word| self.eats(word)) {
@@ -191,13 +191,13 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
         self.is_allowed(find, depth + 1)
     }
 
-    /// A text that is prepared must be a literal to be known.
+    /// A text that is prepared is known only if it is a literal.
     fn literal_is_allowed(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         let text = literal(self.lexer.clone());
         text.is_some_and(|text| text_is_allowed(&text, self.lexer.mode(), find, depth + 1))
     }
 
-    /// What `EXECUTE` runs was prepared earlier, maybe when more was allowed.
+    /// What `EXECUTE` runs may have been prepared before the restriction.
     fn prepared_is_allowed(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         let mode = self.lexer.mode();
         let Some(name) = self.next().and_then(|token| token.name()) else {
@@ -207,7 +207,7 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
             .is_some_and(|prepare| text_is_allowed(&prepare, mode, find, depth + 1))
     }
 
-    /// Behind `ALTER`: a table of which things are dropped, and nothing else is done to it.
+    /// After `ALTER`: allowed for a table if parts of it are dropped and nothing else is done.
     fn alter_table(&mut self) -> bool {
         self.eats("ONLINE");
         self.eats("IGNORE");
@@ -230,7 +230,7 @@ impl<'l, 'a> StatementTokens<'l, 'a> {
             if truncates || self.eats("DROP") {
                 drops = true;
                 if self.eats("PARTITION") {
-                    // their names follow and nothing else
+                    // only names of partitions can follow
                     return true;
                 }
                 if truncates {

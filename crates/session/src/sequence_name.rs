@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::lexer::Token;
 
-/// A sequence as a text names it.
+/// A sequence as named in a text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name {
     pub(crate) schema: Option<Vec<u8>>,
@@ -12,7 +12,7 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// The sequence whose last value the tokens ask for, and how many tokens do.
+    /// The sequence whose last value the first tokens ask for, and the number of these tokens.
     pub(crate) fn asked(tokens: &[Token<'_>]) -> Option<(Self, usize)> {
         match tokens {
             [word, Token::Other(b'('), rest @ ..] if word.is("LASTVAL") => {
@@ -32,7 +32,7 @@ impl Name {
         }
     }
 
-    /// The sequence that the tokens advance; the inner `None` is one whose name cannot be told.
+    /// The sequence that the first tokens advance; inner `None`: one whose name is not known.
     pub(crate) fn advanced(tokens: &[Token<'_>]) -> Option<Option<Self>> {
         let parse = |rest| Self::parse(rest).map(|(name, _)| name);
         match tokens {
@@ -48,7 +48,7 @@ impl Name {
         }
     }
 
-    /// `name` or `schema.name`, and how many tokens it has.
+    /// `name` or `schema.name`, and the number of its tokens.
     fn parse(tokens: &[Token<'_>]) -> Option<(Self, usize)> {
         match tokens {
             [schema, Token::Other(b'.'), name, ..] => {
@@ -64,7 +64,7 @@ impl Name {
         }
     }
 
-    /// `name.what` or `schema.name.what`, where that is no call.
+    /// `name.what` or `schema.name.what`, unless it is a call.
     fn before(tokens: &[Token<'_>], what: &str) -> Option<(Self, usize)> {
         let ends = |at: usize| {
             tokens.get(at) == Some(&Token::Other(b'.'))
@@ -100,7 +100,7 @@ fn word(token: &Token<'_>) -> Option<Vec<u8>> {
     token.name().map(Cow::into_owned)
 }
 
-/// Whether a text may have to do with sequences; most have not, and are not read word by word.
+/// Whether a text may use sequences: a fast check that spares most texts the tokenizer.
 pub(crate) fn mentions(text: &[u8]) -> bool {
     let is = |from: Option<usize>, word: &str| {
         let found = from.and_then(|from| text.get(from..from + word.len()));

@@ -1,10 +1,10 @@
-//! `LASTVAL()` of sequences: the value each last gave to this session, which is the connection's.
+//! `LASTVAL()` of sequences: the last value that each gave to this session. A server keeps it per
+//! connection.
 //!
-//! Which sequences a session has advanced is read from its texts; column defaults, triggers and
-//! functions advance others unseen. So before a session leaves its backend the values of those that
-//! are known are asked for, the backend is reset before another session has it, and a session that
-//! asks for `LASTVAL()` stays where it is. (MariaDB Knowledge Base, "Sequence Functions"; a reset of
-//! the connection forgets all of them.)
+//! The sequences that a session advances are known from its texts, but column defaults, triggers and
+//! functions advance others. Therefore the values of known sequences are read before a session leaves its
+//! backend, the backend is reset before another session gets it, and a session that asks for `LASTVAL()` is
+//! pinned. (MariaDB Knowledge Base, "Sequence Functions"; a reset of the connection forgets the values.)
 
 use std::collections::BTreeMap;
 
@@ -13,28 +13,28 @@ use crate::diagnostics::items::{self, Asked};
 use crate::lexer::{Lexer, Mode, Token};
 use crate::sequence_name::{Name, mentions};
 
-/// The most sequences that are kept for one session.
+/// The most sequences kept for one session.
 const MOST: usize = 64;
 
-/// What is asked for, in errors.
+/// The name used in errors.
 const LASTVAL: &str = "LASTVAL()";
 
-/// What is known of the value that a sequence last gave.
+/// What is known about the last value of a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LastValue {
     before: Earlier,
-    /// Whether a text has advanced it on the present backend.
+    /// Whether a text has advanced the sequence on the present backend.
     here: bool,
 }
 
-/// What former backends gave.
+/// The value from earlier backends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Earlier {
-    /// None that is not the present backend's.
+    /// None: only the present backend may have one.
     Nothing,
-    /// This, unless the backend has a later one.
+    /// This value, unless the present backend has a later one.
     Kept(Vec<u8>),
-    /// It went with a backend.
+    /// It was lost with a backend.
     Lost,
 }
 
@@ -42,15 +42,15 @@ enum Earlier {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sequences {
     by_name: BTreeMap<Name, LastValue>,
-    /// Whether there are more than are known here.
+    /// Whether there are others whose names are not known.
     more: bool,
-    /// Whether one may have been advanced since the values were read.
+    /// Whether a known one may have been advanced since the values were read.
     stale: bool,
     /// Whether the session has asked for a value.
     asked: bool,
-    /// Whether one may have been advanced unseen on the present backend.
+    /// Whether an unknown one may have been advanced on the present backend.
     changed: bool,
-    /// Whether one may have been advanced unseen on a former backend.
+    /// Whether an unknown one may have been advanced on an earlier backend.
     left: bool,
 }
 
@@ -69,7 +69,7 @@ fn uses(text: &[u8], mode: Mode) -> Uses {
     let tokens: Vec<_> = Lexer::new(text, mode).collect();
     for at in 0..tokens.len() {
         let rest = tokens.get(at..).unwrap_or_default();
-        // the middle of a longer name
+        // part of a longer name
         if at > 0 && tokens.get(at - 1) == Some(&Token::Other(b'.')) {
             continue;
         }
@@ -84,7 +84,7 @@ fn uses(text: &[u8], mode: Mode) -> Uses {
 }
 
 impl Sequences {
-    /// A text has run in this schema.
+    /// Notes a text that has run in this schema.
     pub(crate) fn ran(&mut self, text: &[u8], mode: Mode, schema: Option<&[u8]>, failed: bool) {
         let uses = uses(text, mode);
         for name in uses.advances {
@@ -103,19 +103,18 @@ impl Sequences {
         self.asked |= !uses.asks.is_empty();
     }
 
-    /// A statement has run that may have advanced some unseen.
+    /// Notes a statement that may have advanced any sequence through stored code.
     pub(crate) fn may_have_advanced(&mut self) {
         self.changed = true;
         self.stale |= !self.by_name.is_empty();
     }
 
-    /// Whether the session has to do with any: then its backend must hold no other session's values,
-    /// nor keep its own.
+    /// Whether the session uses any: then its backend must be reset before and after it.
     pub(crate) fn any(&self) -> bool {
         self.asked || self.more || !self.by_name.is_empty()
     }
 
-    /// Whether the session stays where it is.
+    /// Whether the session is pinned.
     pub(crate) fn pin(&self) -> bool {
         self.asked
     }
@@ -125,12 +124,12 @@ impl Sequences {
         self.stale && !self.by_name.is_empty()
     }
 
-    /// The questions for them.
+    /// The questions that read the values.
     pub(crate) fn questions(&self) -> Vec<String> {
         self.by_name.keys().map(Name::question).collect()
     }
 
-    /// The answers to the questions, in order; the outer `None` where the server refuses.
+    /// Takes the answers to the questions, in order; outer `None`: the server refused.
     pub(crate) fn answered(&mut self, answers: Vec<Option<Option<Vec<u8>>>>) {
         for (held, answer) in self.by_name.values_mut().zip(answers) {
             match answer {
@@ -142,7 +141,7 @@ impl Sequences {
         self.stale = false;
     }
 
-    /// The session has left its backend, or lost it.
+    /// Notes that the session has left or lost its backend.
     pub(crate) fn left(&mut self) {
         for held in self.by_name.values_mut() {
             held.here = false;
@@ -155,9 +154,9 @@ impl Sequences {
         self.stale = false;
     }
 
-    /// What is to be put into the answer to a text that asks for values, in place of `values`, which
-    /// are those of its items as far as others know; the error is the name of what cannot be
-    /// answered. `None` if the server can.
+    /// The patches for the answer to a text that asks for last values. `values` are the patches that are
+    /// already known for other items. The error is the name of a value that is lost. `None`: the server's
+    /// answer is right.
     pub(crate) fn patches(
         &mut self,
         text: &[u8],
@@ -169,7 +168,7 @@ impl Sequences {
         if uses.asks.is_empty() {
             return None;
         }
-        // its next backend must hold nobody else's
+        // its next backend must be a reset one
         self.asked = true;
         let patch = |name: Option<Name>| match name.and_then(|name| name.within(schema)) {
             None => ValuePatch::RefuseNull(LASTVAL),
@@ -193,7 +192,7 @@ impl Sequences {
         {
             return None;
         }
-        // what it advances itself comes first or second
+        // a text that also advances one is only answered by a server: the order matters
         let items = if uses.advances.is_empty() {
             items::of(&Lexer::new(text, mode).spanned().collect::<Vec<_>>())
         } else {

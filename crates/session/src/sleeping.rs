@@ -1,11 +1,12 @@
-//! What a session can be answered while its database's server sleeps.
+//! Answers statements while the database's server sleeps.
 //!
-//! Idle pools, health checks and drivers that connect send a small set of statements; what they are
-//! answered follows from the session's own state and from the server's global variables, which are
-//! noted before it sleeps. An answer is the server's own, byte for byte, or there is none and the
-//! statement wakes the database: in doubt there is none.
+//! Idle pools, health checks and connecting drivers send a small set of statements. Their answers follow
+//! from the session's state and from the server's global variables, which are read before it sleeps.
 //!
-//! [`SessionState::answer_asleep`](crate::SessionState::answer_asleep) is the way in; `proxy` calls it.
+//! Invariant: an answer is what the server would send, byte for byte. In doubt there is none, and the
+//! statement wakes the database.
+//!
+//! `proxy` calls [`SessionState::answer_asleep`](crate::SessionState::answer_asleep).
 
 pub(crate) mod change;
 mod charset;
@@ -30,28 +31,28 @@ use variables::{SessionVariables, variable};
 pub use context::AsleepContext;
 pub use login::login_changes;
 
-/// What a statement is answered.
+/// The answer to a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// One row.
     Row(Row),
     /// OK, and nothing changes.
     Nothing,
-    /// OK; session tracking reports this much.
+    /// OK, with these changes; session tracking reports some of them.
     Set {
         changes: Vec<Change>,
         tracked: Vec<SessionChange>,
     },
-    /// OK, and this is the schema.
+    /// OK, and the schema is this one.
     Use(Vec<u8>),
-    /// OK, and a transaction is open that has not begun yet on the server.
+    /// OK, and a transaction is open, which the server must begin later.
     Begin { read_only: Option<bool> },
-    /// OK, and none is open.
+    /// OK, and no transaction is open.
     End,
 }
 
 impl Answer {
-    /// What it sets `wait_timeout` to, in seconds.
+    /// The new `wait_timeout` in seconds, if it is set.
     pub(crate) fn wait_timeout(&self) -> Option<u64> {
         let Self::Set { changes, .. } = self else {
             return None;
@@ -63,8 +64,8 @@ impl Answer {
     }
 }
 
-/// What a statement is answered that finds the session like this. `deferred`: a transaction has been
-/// said to be open. `known` has changed with the answer.
+/// The answer to a statement. `deferred`: the client was told that a transaction is open. `known` is changed
+/// as the statement says.
 pub(crate) fn answer(
     text: &[u8],
     known: Option<&mut SessionVariables<'_>>,
@@ -74,14 +75,14 @@ pub(crate) fn answer(
 ) -> Option<Answer> {
     let tokens = plain(text)?;
     let Some((first, rest)) = tokens.split_first() else {
-        // a comment; nothing at all is an error
+        // a comment is answered with OK, an empty text with an error
         return (!text.is_empty() && text.starts_with(b"/*")).then_some(Answer::Nothing);
     };
     if first.is("SELECT") {
         let select_context = SelectContext {
             text,
             connection_id: context.connection_id,
-            // one that has been dropped meanwhile may or may not be told
+            // for a schema that was dropped meanwhile servers differ
             schema: match schema {
                 None => Some(None),
                 Some(name) => ((context.has_schema)(name) == Some(true)).then_some(schema),
@@ -105,7 +106,7 @@ pub(crate) fn answer(
         let exists = (context.has_schema)(name.text.as_bytes()) == Some(true);
         return (is_name && exists).then(|| Answer::Use(name.text.as_bytes().to_vec()));
     }
-    // another one may begin at the end of each, or the connection end
+    // else COMMIT may begin another transaction, or close the connection
     if known.text("completion_type")? != "NO_CHAIN" {
         return None;
     }
@@ -144,7 +145,7 @@ fn set_answer(
     context: &AsleepContext<'_>,
 ) -> Option<Answer> {
     let tracks = context.capabilities.contains(Capabilities::SESSION_TRACK);
-    // which the tracker passes over, but not for every variable
+    // the tracker ignores some variables that are set so
     if tracks && set::has_bare_variable(tokens) {
         return None;
     }
@@ -152,7 +153,7 @@ fn set_answer(
     let autocommit = known.flag("autocommit")?;
     let mut touched: Vec<&'static str> = Vec::new();
     for change in &changes {
-        // the deferred transaction would begin under other rules, or end
+        // it would change or end the deferred transaction
         let transaction = matches!(
             change,
             Change::NextTransaction { .. }
@@ -167,7 +168,7 @@ fn set_answer(
         if deferred && transaction {
             return None;
         }
-        // what the old list holds is reported or not, depending on the order of things
+        // whether a variable of the old list is reported depends on the order of assignments
         let list = matches!(change, Change::Value("session_track_system_variables", _));
         for name in &touched {
             if list && known.is_tracked(name)? {
@@ -188,7 +189,7 @@ fn set_answer(
     Some(Answer::Set { changes, tracked })
 }
 
-/// Notes what session tracking reports of a change: what the list holds at this moment.
+/// Notes the variables that session tracking may report for a change.
 fn note(
     change: &Change,
     known: &SessionVariables<'_>,
@@ -203,8 +204,8 @@ fn note(
     };
     for name in names {
         touched.push(match *name {
-            // all that are bits of one word are taken for the first (11.8: `sql/session_tracker.cc`
-            // knows variables by where they lie)
+            // 11.8 reports each flag of `option_bits` as the first one (`sql/session_tracker.cc` finds
+            // variables by their address)
             "foreign_key_checks" | "sql_auto_is_null" | "sql_safe_updates" | "unique_checks" => {
                 let version = known.globals.get("version")?;
                 if version.starts_with("10.") {
@@ -213,7 +214,7 @@ fn note(
                     version.starts_with("11.8.").then_some("autocommit")?
                 }
             }
-            // the name in the list is reported
+            // the reported name is the one in the list
             "tx_isolation" | "transaction_isolation" => {
                 match known.globals.get("transaction_isolation") {
                     Some(_) if known.is_tracked("tx_isolation")? => return None,

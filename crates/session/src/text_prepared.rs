@@ -1,12 +1,12 @@
 //! Statements prepared with SQL's own `PREPARE … FROM`.
 //!
-//! One whose text stands in the statement as a literal is prepared again on another backend. The
-//! server counts `PREPARE`s for each session: more than were seen here means that a procedure has
-//! made one.
+//! A statement whose text is given as a literal is prepared again on another backend. The server counts
+//! `PREPARE`s per session: a higher count than that of the session's own texts means that a procedure has
+//! prepared one, which pins the session.
 //!
-//! One that cannot be prepared now, since its table is gone, waits until somebody executes it. In its
-//! place the backend has a statement of the same name that fails with the same error, so that
-//! `EXECUTE` fails as it would, in a batch or a procedure too, and `DEALLOCATE` does not.
+//! A statement that cannot be prepared now, because its table is gone, is tried again when it is executed. In
+//! its place the backend has a substitute of the same name that fails with the same error, so that `EXECUTE`
+//! fails as it should, in a batch or a procedure too, and `DEALLOCATE` succeeds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use dormouse_wire::reply::ErrPacket;
 use crate::lexer::{Lexer, Mode, Token};
 use crate::literal::{literal, quoted_name};
 
-/// The most statements, and the most bytes of them, that are kept.
+/// The most statements, and the most bytes of them, that are kept for one session.
 const MOST: usize = 64;
 const MOST_BYTES: usize = 64 << 10;
 
-/// One of them.
+/// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Prepared {
     /// The whole `PREPARE`.
     statement: Box<[u8]>,
     schema: Option<Arc<[u8]>>,
     context: u32,
-    /// Whether the present backend has another in its place.
+    /// Whether the present backend has a substitute in its place.
     missing: bool,
 }
 
@@ -35,9 +35,9 @@ struct Prepared {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TextPrepared {
     by_name: BTreeMap<Vec<u8>, Prepared>,
-    /// How many `PREPARE` the server must have counted.
+    /// The number of `PREPARE` that the session's own texts account for.
     seen: u64,
-    /// Whether there may be one whose text is not known.
+    /// Whether there may be a statement whose text is not known.
     obscure: bool,
 }
 
@@ -91,8 +91,8 @@ impl TextPrepared {
         }
     }
 
-    /// Notes a text that has failed: the server has counted it, and forgotten the statement of that
-    /// name, if it came so far.
+    /// Notes a text that has failed: if it is a valid `PREPARE`, the server has counted it and forgotten the
+    /// former statement of that name.
     pub(crate) fn failed(&mut self, text: &[u8], mode: Mode) {
         let mut tokens = Lexer::new(text, mode);
         let first = tokens.next();
@@ -108,24 +108,24 @@ impl TextPrepared {
         }
     }
 
-    /// What the server has counted.
+    /// Takes the server's count.
     pub(crate) fn counted(&mut self, prepared: u64) {
         self.obscure |= prepared > self.seen;
     }
 
-    /// Whether there may be one that cannot be prepared again in this schema and context.
+    /// Whether there may be a statement that cannot be prepared again in this schema and context.
     pub(crate) fn is_stuck(&self, schema: Option<&Arc<[u8]>>, context: u32) -> bool {
         let elsewhere = |one: &Prepared| one.schema.as_ref() != schema || one.context != context;
         self.obscure || self.by_name.values().any(elsewhere)
     }
 
-    /// The `PREPARE` of this name (in lower case), if it is known and was read as texts are read now.
+    /// The `PREPARE` of this name (in lower case), if it is known and was parsed in this context.
     pub(crate) fn find(&self, name: &[u8], context: u32) -> Option<&[u8]> {
         let one = self.by_name.get(name).filter(|_| !self.obscure)?;
         (one.context == context).then_some(&one.statement)
     }
 
-    /// The names, and the statements that prepare them again. A new backend will have counted as many.
+    /// The names, and the statements that prepare them again.
     pub(crate) fn restore(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let all = self.by_name.iter();
         all.map(|(name, one)| (name.as_slice(), &*one.statement))
@@ -136,13 +136,13 @@ impl TextPrepared {
         self.by_name.is_empty()
     }
 
-    /// Those that the present backend does not have.
+    /// The names and texts of statements that the present backend lacks.
     pub(crate) fn missing(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let missing = self.by_name.iter().filter(|(_, one)| one.missing);
         missing.map(|(name, one)| (name.as_slice(), &*one.statement))
     }
 
-    /// One has been prepared again, or has not; the server has counted so many statements for it.
+    /// Notes the outcome of another try, and how many `PREPARE`s the server has counted for it.
     pub(crate) fn tried(&mut self, name: &[u8], counted: u64, missing: bool) {
         if let Some(one) = self.by_name.get_mut(name) {
             one.missing = missing;
@@ -150,7 +150,7 @@ impl TextPrepared {
         self.seen += counted;
     }
 
-    /// The backend is a new one, on which they have been prepared again.
+    /// Notes that the backend is a new one, on which all are prepared again.
     pub(crate) fn moved(&mut self) {
         self.seen = self.by_name.len() as u64;
         self.obscure = false;
@@ -160,7 +160,7 @@ impl TextPrepared {
     }
 }
 
-/// The statement that stands for one that cannot be prepared: executing it fails with this error.
+/// The `PREPARE` of a substitute: executing it fails with this error.
 pub(crate) fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
     let ErrPacket {
         code,
@@ -168,7 +168,7 @@ pub(crate) fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
         message,
     } = error;
     let state = String::from_utf8_lossy(sqlstate);
-    // what a quote or a backslash means may depend on the SQL mode
+    // in every SQL mode: no backslash, and quotes doubled for each level
     let message = message.replace('\\', "?").replace('\'', "''''");
     let signal = format!(
         " FROM 'SIGNAL SQLSTATE ''{state}'' SET MYSQL_ERRNO = {code}, \

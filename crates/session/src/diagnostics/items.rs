@@ -1,4 +1,4 @@
-//! The items of a `SELECT` without a table, where each is a value that may be replaced in the answer.
+//! The items of a `SELECT` without a table, whose values can be patched in the answer.
 
 use super::questions::Item;
 use crate::lexer::{Spanned, Token};
@@ -7,7 +7,7 @@ use crate::sequence_name::Name;
 /// What an item asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Something of the last statement's.
+    /// A value that the last statement left.
     Value(Item),
     /// `CONNECTION_ID()`
     Connection,
@@ -15,12 +15,11 @@ pub(crate) enum Asked {
     Socket,
     /// The last value of a sequence.
     Sequence(Name),
-    /// Something the server knows.
+    /// Something that the server answers rightly.
     Other,
 }
 
-/// The items, if the text is `SELECT` of known ones, with or without names and `FROM DUAL`, and no
-/// more.
+/// The items, if the text is only a `SELECT` of known ones, with or without aliases and `FROM DUAL`.
 pub(crate) fn of(spans: &[Spanned<'_>]) -> Option<Vec<Asked>> {
     let tokens: Vec<Token<'_>> = spans.iter().map(|span| span.token).collect();
     let (first, mut items) = tokens.split_first()?;
@@ -42,7 +41,7 @@ pub(crate) fn of(spans: &[Spanned<'_>]) -> Option<Vec<Asked>> {
         .collect()
 }
 
-/// One item: a known one, with or without a name.
+/// One item, with or without an alias.
 fn item(item: &[Token<'_>]) -> Option<Asked> {
     let (asked, rest) = match item {
         [name, Token::Other(b'('), Token::Other(b')'), rest @ ..] => {

@@ -1,16 +1,15 @@
-//! Which questions about the diagnostics a text asks, and which of them are about what ran before it.
+//! Finds the questions about diagnostics in a text, and which of them are about what ran before it.
 //!
-//! A text may hold several statements, blocks, and bodies that are only stored. A question is about
-//! the past if no earlier statement of the same text surely sets what it asks for. What each
-//! statement sets is MariaDB's `sql/sql_parse.cc` (`mysql_execute_command`): every one that succeeds
-//! sets `ROW_COUNT()`, a `SELECT` sets `FOUND_ROWS()`, and one that uses a table begins the list of
-//! warnings anew, before it reads it itself.
+//! A text may contain several statements, blocks, and bodies that are only stored. A question is about the
+//! past unless an earlier statement of the same text certainly sets what it asks for
+//! (`sql/sql_parse.cc`, `mysql_execute_command`): every statement that succeeds sets `ROW_COUNT()`, a
+//! `SELECT` sets `FOUND_ROWS()`, and one that uses a table clears the list of warnings before it reads it.
 
 use std::ops::Range;
 
 use crate::lexer::{Lexer, Mode, Spanned, Token, is_one_statement};
 
-/// What is asked for.
+/// What a question asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item {
     RowCount,
@@ -25,13 +24,13 @@ pub(crate) enum Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) item: Item,
-    /// What it is called in an error.
+    /// Its name in an error.
     pub(super) name: &'static str,
-    /// Where it stands, if it is a value.
+    /// Its place in the text, if it is a value; else empty.
     pub(super) place: Range<usize>,
 }
 
-/// What has surely been set.
+/// What earlier statements have certainly set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Set {
     rows: bool,
@@ -57,7 +56,7 @@ impl Set {
     }
 }
 
-/// The tokens of a text, and whether each server reads them alike.
+/// The tokens of a text, and whether all servers read them alike.
 pub(crate) fn spans(text: &[u8], mode: Mode) -> (Vec<Spanned<'_>>, bool) {
     let mut lexer = Lexer::new(text, mode);
     let spans = lexer.spanned().collect();
@@ -69,7 +68,7 @@ pub(super) fn about_the_past(spans: &[Spanned<'_>]) -> Vec<Question> {
     let mut walk = Walk {
         found: Vec::new(),
         set: Set::default(),
-        // one that goes on after an error has found nothing
+        // a handler continues after an error, and a SELECT that failed has found nothing
         survives: is(spans, |token| token.is("HANDLER")),
     };
     let mut rest = spans;
@@ -108,11 +107,11 @@ struct Walk {
     survives: bool,
 }
 
-/// Words behind which a statement of a block begins.
+/// Words after which a statement of a block begins.
 const BEFORE: [&str; 7] = ["BEGIN", "ATOMIC", "THEN", "ELSE", "DO", "LOOP", "REPEAT"];
 
 impl Walk {
-    /// Takes one statement off the front and returns what follows it.
+    /// Handles the first statement and returns what follows it.
     fn statement<'s, 'a>(&mut self, spans: &'s [Spanned<'a>]) -> &'s [Spanned<'a>] {
         let first = spans.first().map(|span| span.token);
         if first == Some(Token::Semicolon) {
@@ -134,9 +133,9 @@ impl Walk {
         spans.get(end..).unwrap_or_default()
     }
 
-    /// A statement, or part of one, in which this much is set.
+    /// Handles a statement, or part of one, before which this was set.
     fn simple(&mut self, spans: &[Spanned<'_>], set: Set) {
-        // what uses a table has cleared the list before it reads it
+        // a statement that uses a table clears the list before it reads it
         let clears = sets(spans).conditions;
         for question in questions(spans) {
             let value = matches!(question.item, Item::Warnings | Item::Errors);
@@ -147,14 +146,14 @@ impl Walk {
         }
     }
 
-    /// A block; what is set in a part of it that may not run is not set behind it. Returns where
-    /// it ends.
+    /// Handles a block, and returns where it ends. What is set in a part that may not run does not count
+    /// after it.
     fn block(&mut self, spans: &[Spanned<'_>]) -> usize {
         let before = self.set;
         let mut open: Vec<Set> = Vec::new();
         let mut begin = 0;
         let mut end = spans.len();
-        // a CASE that is a value, not a statement
+        // a CASE expression, not a CASE statement
         let mut inside = 0_usize;
         for (at, span) in spans.iter().enumerate() {
             let closes = span.token.is("END");
@@ -205,7 +204,7 @@ impl Walk {
         end
     }
 
-    /// What a statement of a block surely sets. One that sets a local variable sets nothing.
+    /// What a statement of a block certainly sets. A `SET` of a local variable sets nothing.
     fn sets_within(&self, part: &[Spanned<'_>]) -> Set {
         const WORDS: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE"];
         let mut set = sets(part);
@@ -215,7 +214,7 @@ impl Walk {
     }
 }
 
-/// What one plain statement surely sets besides `ROW_COUNT()`.
+/// What one plain statement certainly sets besides `ROW_COUNT()`.
 fn sets(spans: &[Spanned<'_>]) -> Set {
     const CHANGES: [&str; 4] = ["INSERT", "UPDATE", "DELETE", "REPLACE"];
     let select = word_at(spans, 0, "SELECT");
@@ -279,7 +278,7 @@ fn questions(spans: &[Spanned<'_>]) -> Vec<Question> {
     }
     let mut begin = 0;
     if one_of(spans, 0, &["CREATE", "ALTER"]) {
-        // only what a table is made from is read now
+        // only the SELECT of CREATE TABLE … SELECT runs now
         let table = is(spans.get(..5.min(spans.len())).unwrap_or_default(), |t| {
             t.is("TABLE")
         });
@@ -295,7 +294,7 @@ fn questions(spans: &[Spanned<'_>]) -> Vec<Question> {
     found
 }
 
-/// The value that is asked for at this token.
+/// The question that begins at this token.
 fn value_at(spans: &[Spanned<'_>], at: usize) -> Option<Question> {
     let span = spans.get(at)?;
     let question = |item, name, last: usize| {
@@ -319,7 +318,7 @@ fn value_at(spans: &[Spanned<'_>], at: usize) -> Option<Question> {
         };
     }
     let called = byte_at(spans, at + 1, b'(') && byte_at(spans, at + 2, b')');
-    // somebody's own function of that name
+    // a stored function of that name
     let qualified = at > 0 && byte_at(spans, at - 1, b'.');
     if !called || qualified {
         return None;
@@ -348,8 +347,8 @@ fn is_stored(spans: &[Spanned<'_>]) -> bool {
     what.is_some_and(|at| one_of(spans, at, &BODIES))
 }
 
-/// Whether a statement is a block that runs now. (`BEGIN` alone begins a transaction; under `ORACLE`
-/// more may follow it.)
+/// Whether a statement is a block that runs now. `BEGIN` alone begins a transaction, except in SQL mode
+/// `ORACLE`.
 fn is_block(spans: &[Spanned<'_>]) -> bool {
     if byte_at(spans, 1, b':') {
         return true;
@@ -373,7 +372,7 @@ fn end_of_body(spans: &[Spanned<'_>]) -> usize {
         } else if depth == 0 && span.token == Token::Semicolon {
             return at;
         } else if depth == 0 && at > 2 && (span.token.is("AS") || span.token.is("IS")) {
-            // ORACLE: declarations follow, with semicolons; all the rest is taken for the body
+            // ORACLE: declarations with semicolons follow; all the rest counts as the body
             return spans.len();
         }
     }

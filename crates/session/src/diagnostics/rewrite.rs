@@ -1,10 +1,10 @@
-//! Statements that use `ROW_COUNT()` and the like as a value among others: they are sent with the
-//! value itself, where that shows in no name and no type of a column.
+//! Rewrites statements that use `ROW_COUNT()` and the like in an expression: the value takes the place of the
+//! question, where that changes no name and no type of a column.
 
 use super::questions::{Item, Question};
 use crate::lexer::Spanned;
 
-/// The text with values in place of the questions; `None` where that might be noticed.
+/// The text with values in place of the questions; `None` if the client might notice.
 pub(super) fn rewritten(
     text: &[u8],
     spans: &[Spanned<'_>],
@@ -12,7 +12,7 @@ pub(super) fn rewritten(
     value: impl Fn(Item) -> i64,
 ) -> Option<Vec<u8>> {
     let has = |word: &str| spans.iter().any(|span| span.token.is(word));
-    // there a number would be that of a column; and names of columns are made from the text
+    // in GROUP BY and ORDER BY a number is that of a column; the others make column names from the text
     if ["GROUP", "ORDER", "RETURNING", "UNION", "WITH", "STATEMENT"]
         .iter()
         .any(|word| has(word))

@@ -1,19 +1,19 @@
-//! What a statement may change outside its own session: global variables, accounts, other
-//! transactions' data.
+//! Judges by its text what a statement may change outside its session: global variables, privileges, the
+//! database's data.
 
 use super::effect::{Effects, Kind};
 use crate::lexer::{Lexer, Mode, Token, contains, is_one_statement};
 
-/// Whether a text with these effects may have set a global variable, also by a text within it. (One
-/// that calls a procedure does not tell.)
+/// Whether a text with these effects may have set a global variable, also through a text that it
+/// contains. A call of a procedure is not recognised.
 #[must_use]
 pub fn may_set_globals(text: &[u8], effects: Effects) -> bool {
     let unclear = matches!(effects, Effects::Unknown | Effects::HiddenVariable);
     unclear && contains(text, "GLOBAL")
 }
 
-/// Whether a text of this kind, with these effects, may have changed what accounts may do. (One that calls
-/// a procedure does not tell.)
+/// Whether a text of this kind, with these effects, may have changed the privileges of accounts. A call
+/// of a procedure is not recognised.
 #[must_use]
 pub fn may_change_rights(text: &[u8], mode: Mode, kind: Kind, effects: Effects) -> bool {
     const WORDS: [&str; 7] = [
@@ -37,8 +37,8 @@ pub fn may_change_rights(text: &[u8], mode: Mode, kind: Kind, effects: Effects) 
     }
 }
 
-/// Whether a text, run in a transaction, may have ended it: anything but one plain query or change
-/// of rows. (Triggers and functions cannot commit; procedures, DDL and `COMMIT` can.)
+/// Whether a text, run in a transaction, may have ended it. Only one plain query or change of rows cannot:
+/// triggers and functions may not commit, but procedures, DDL and `COMMIT` do.
 #[must_use]
 pub fn may_commit(text: &[u8], mode: Mode) -> bool {
     const PLAIN: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"];

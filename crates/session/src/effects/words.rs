@@ -2,7 +2,7 @@
 
 use crate::lexer::{Lexer, Mode, Token, contains};
 
-/// Words after which the session may hold something that is not a variable.
+/// Words of statements that may change session state other than variables.
 const SUSPECT: [&str; 12] = [
     "GET_LOCK",
     "RELEASE_LOCK",
@@ -22,7 +22,7 @@ pub(super) fn is_suspect(token: &Token<'_>) -> bool {
     let Token::Word(word) = token else {
         return false;
     };
-    // every suspect word has 2 to 17 letters and begins with one of these
+    // fast path: every suspect word has 2 to 17 letters and begins with one of these
     (2..=17).contains(&word.len())
         && word
             .first()
@@ -32,13 +32,13 @@ pub(super) fn is_suspect(token: &Token<'_>) -> bool {
             .any(|suspect| word.eq_ignore_ascii_case(suspect.as_bytes()))
 }
 
-/// Whether a text, inside a literal too, names what no probe can read.
+/// Whether a text names, inside a literal too, a setting that no probe can read.
 pub(super) fn names_unreadable(text: &[u8]) -> bool {
     contains(text, "TRANSACTION") || contains(text, "RAND_SEED")
 }
 
-/// Whether a text of unknown effect speaks of the SQL mode or of character sets. (A procedure's
-/// own SQL mode ends with it, `sp_head::execute`.)
+/// Whether a text of unknown effect names the SQL mode or a character set variable. (A procedure's own
+/// SQL mode ends with the call, `sp_head::execute`.)
 pub(crate) fn may_change_parsing(text: &[u8], mode: Mode) -> bool {
     Lexer::new(text, mode).any(|token| matches!(token, Token::Word(word) if changes_parsing(word)))
 }

@@ -42,7 +42,7 @@ fn sequences_are_named_by_the_texts_that_advance_them() {
 }
 
 #[test]
-fn whoever_asks_for_a_value_stays() {
+fn a_session_that_asks_for_a_value_is_pinned() {
     for text in [
         "SELECT LASTVAL(s)",
         "SELECT PREVIOUS VALUE FOR s",

@@ -1,4 +1,4 @@
-//! Answers while the server sleeps, and what the session owes its backend for them.
+//! Answers while the server sleeps, and the statements that the backend must run later because of them.
 
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::framer::ReplyEnd;
@@ -18,15 +18,15 @@ use crate::sleeping::{Answer, AsleepContext, answer};
 /// An answer given without the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AsleepAnswer {
-    /// Its packets.
+    /// The packets of the reply.
     pub packets: Vec<u8>,
-    /// What it has set `wait_timeout` to, in seconds.
+    /// The new `wait_timeout` in seconds, if the statement has set it.
     pub wait_timeout: Option<u64>,
 }
 
 impl SessionState {
-    /// Answers a statement without the server; `None` if only that can. The packets are those the
-    /// server would send, and the session is as if it had run the statement.
+    /// Answers a statement without the server; `None` if only a server can. The packets are those that the
+    /// server would send, and the state is as if the server had run the statement.
     pub fn answer_asleep(
         &mut self,
         text: &[u8],
@@ -53,7 +53,7 @@ impl SessionState {
         let has_room = match (&answer, effects) {
             (Answer::Row(_) | Answer::Nothing, Effects::None) => true,
             (Answer::Begin { .. } | Answer::End, Effects::None) => true,
-            // statements that were prepared would be prepared again under other rules
+            // prepared statements would be prepared again under other rules
             (_, Effects::Replay(replay))
                 if (replay.parsing || replay.schema) && self.has_prepared() =>
             {
@@ -81,9 +81,9 @@ impl SessionState {
         !self.statements.is_empty() || !self.texts.is_empty()
     }
 
-    /// Its variables, as far as they can be told.
+    /// The session's variables; `None` if they are not known.
     fn variables<'a>(&self, context: &AsleepContext<'a>) -> Option<SessionVariables<'a>> {
-        // a reset does not bring back all that a login sets
+        // a reset does not restore everything that such a login sets
         let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
         let plain = (context.capabilities & odd) == Capabilities::NONE && context.collation < 250;
         if self.was_reset && !plain {
@@ -153,12 +153,11 @@ impl SessionState {
         packets
     }
 
-    /// Notes what the answer changes, and what it leaves for later statements to ask: that is
-    /// Dormouse's to answer, as far as it is known; the rest of it a backend still has.
+    /// Notes what the answer changes, and what it leaves for later statements to ask.
     fn note_answer(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         let before = self.diagnostics().cloned();
         if effects == Effects::None {
-            // nothing has begun on a server: what the next transaction is to be stays
+            // no transaction has begun on a server: SET TRANSACTION still holds
             self.ended(text, effects, kind, end);
         } else {
             self.ran(text, effects, kind, end);
@@ -173,7 +172,7 @@ impl SessionState {
         known: Option<&SessionVariables<'_>>,
     ) {
         if self.deferred.is_some() {
-            // which ends here
+            // BEGIN ends the one that is open
             self.next_transaction.clear();
         }
         let next = self.next_transaction.statements().rev().find_map(|text| {
@@ -189,13 +188,12 @@ impl SessionState {
         self.deferred = Some(Deferred::new(text, read_only));
     }
 
-    /// Notes a `COM_PING`, which no server sees: it changes `ROW_COUNT()`.
+    /// Notes a `COM_PING` that was answered without a server: it changes `ROW_COUNT()`.
     pub fn pinged(&mut self) {
         self.last.pinged();
     }
 
-    /// `COM_INIT_DB` without the server: the OK packet's bytes, or `None` if only the server can
-    /// tell.
+    /// Answers `COM_INIT_DB` without the server; `None` if only a server can.
     pub fn use_asleep(
         &mut self,
         schema: &[u8],
@@ -206,24 +204,24 @@ impl SessionState {
         plain.then(|| self.answer_asleep(&text, context)).flatten()
     }
 
-    /// Whether a backend must be told something before it may run a statement.
+    /// Whether a backend must run something before the next statement.
     #[must_use]
     pub fn owes(&self) -> bool {
         !self.backend.owed.is_empty() || self.deferred.is_some()
     }
 
-    /// The statements that were answered and that the backend has not run.
+    /// Takes the statements that were answered and that the backend must run.
     pub fn take_owed(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.backend.owed)
     }
 
-    /// The statement that begins the transaction of which the client believes that it is open.
+    /// The statement that begins the transaction that the client was told is open.
     #[must_use]
     pub fn deferred(&self) -> Option<&[u8]> {
         self.deferred.as_ref().map(|deferred| &*deferred.statement)
     }
 
-    /// It has been begun; the server's answer had this status.
+    /// Notes that the server has begun it, and the status flags of its reply.
     pub fn begun(&mut self, status: Status) {
         self.deferred = None;
         self.saw_status(status);

@@ -1,5 +1,5 @@
-//! Backends: what must be asked of one before the session can leave it, what keeps the session there,
-//! what is gone with it, and the statements that bring the next one to the session's state.
+//! Moving between backends: what a probe must read before the session leaves one, what pins the session
+//! to it, what is lost with it, and the statements that bring the next one to the session's state.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::probe::{Depth, Probe};
 use crate::text_prepared::stand_in;
 
 impl SessionState {
-    /// Whether the backend must be asked something before the session can leave it.
+    /// Whether a probe must read something before the session can leave its backend.
     #[must_use]
     pub fn needs_probe(&self) -> bool {
         self.certainty() != Certainty::Known || self.last.needs_probe()
@@ -36,15 +36,15 @@ impl SessionState {
             .with_sequences(sequences, !self.status.contains(Status::AUTOCOMMIT))
     }
 
-    /// Whether the values of sequences are to be read, and can be: it takes a transaction, and what
-    /// waits for one, or is part of one, would go with that.
+    /// Whether the values of sequences must and can be read now. Reading them takes a transaction, which
+    /// would use up `SET TRANSACTION` and end savepoints.
     pub(super) fn asks_sequences(&self) -> bool {
         self.sequences.is_stale()
             && self.next_transaction.is_empty()
             && !self.backend.savepoints.any()
     }
 
-    /// What a probe of the backend found; the log before it is no longer needed.
+    /// Takes what a finished probe has read; it replaces the log.
     pub fn captured(&mut self, probe: Probe) {
         let mut found = probe.found;
         let locks = found.lock_pins(self.backend.locks.any());
@@ -78,7 +78,7 @@ impl SessionState {
         }
     }
 
-    /// Why the session cannot leave its backend, as of the last capture.
+    /// Why the session cannot leave its backend, as far as the last probe and the texts since tell.
     #[must_use]
     pub fn pins(&self) -> Vec<Pin> {
         let mut pins = self.backend.pins.clone();
@@ -112,20 +112,19 @@ impl SessionState {
         !self.needs_probe() && self.pins().is_empty()
     }
 
-    /// The session has come to a backend. What a former one's last statement left there is not this
-    /// session's.
+    /// Notes that the session has a new backend, or that its backend has run something else: what the last
+    /// statement left is no longer there.
     pub fn arrived(&mut self) {
         self.last.keep();
     }
 
-    /// The session leaves its backend, free to do so. What the last statement left is Dormouse's
-    /// to answer from now on.
+    /// Notes that the session leaves its backend, which it [is free](Self::is_free) to do.
     pub fn leave(&mut self) {
         let _nothing = self.lost_backend();
     }
 
-    /// The backend is gone. What it held that no other can be given is returned: with any, the
-    /// session cannot go on as if nothing had happened.
+    /// Notes that the backend is gone, and returns what was lost with it. With any loss the session cannot
+    /// continue silently.
     pub fn lost_backend(&mut self) -> Vec<Pin> {
         let mut lost = self.pins();
         if self.backend.certainty == Certainty::Unknown {
@@ -143,42 +142,41 @@ impl SessionState {
         lost
     }
 
-    /// The statements that bring a new backend to the session's state, before it is in its schema. A
-    /// schema whose name is [plain](Self::has_plain_schema) is set after them, when the role is there
-    /// that may allow it; another first, by `COM_INIT_DB` in UTF-8, to
-    /// [`restore_schema`](Self::restore_schema). [`restore_inside`](Self::restore_inside) comes last.
+    /// The statements that bring a new backend to the session's state. A schema with a
+    /// [plain](Self::has_plain_schema) name is set after them, because the role may be needed for it;
+    /// another is set before them, by `COM_INIT_DB` in UTF-8, to [`restore_schema`](Self::restore_schema).
+    /// [`restore_inside`](Self::restore_inside) comes last.
     #[must_use]
     pub fn restore(&self) -> Vec<Vec<u8>> {
         self.log.statements(!self.has_plain_schema())
     }
 
-    /// The names of statements prepared with `PREPARE`, and the texts that prepare them again, when
-    /// the backend is in the session's schema. One that fails is told to
+    /// The names of statements prepared with `PREPARE`, and the texts that prepare them again once the
+    /// backend is in the session's schema. The outcome of one that fails goes to
     /// [`tried_text`](Self::tried_text).
     pub fn restore_texts(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.texts.restore()
     }
 
-    /// What stands for a statement that cannot be prepared now.
+    /// The `PREPARE` of a substitute for a statement that cannot be prepared now.
     #[must_use]
     pub fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
         stand_in(name, error)
     }
 
-    /// One of [`restore_texts`](Self::restore_texts) has been tried once more: the server has taken so
-    /// many statements for it, beyond the one when the backend was taken; `missing`: it is still
-    /// missing there.
+    /// Notes that one of [`restore_texts`](Self::restore_texts) was tried again. `taken`: the number of
+    /// `PREPARE`s the server has counted for it beyond the first; `missing`: whether it still failed.
     pub fn tried_text(&mut self, name: &[u8], taken: u64, missing: bool) {
         self.texts.tried(name, taken, missing);
     }
 
-    /// Whether there are statements that the backend has not.
+    /// Whether the backend lacks some of them.
     #[must_use]
     pub fn misses_texts(&self) -> bool {
         self.texts.missing().next().is_some()
     }
 
-    /// Their names and the texts that prepare them, if this text may execute one.
+    /// The names and texts of those that the backend lacks, if this text may execute one.
     #[must_use]
     pub fn missing_texts(&self, text: &[u8], whole: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
         let executes = |token: Token<'_>| token.is_any(&["EXECUTE", "CALL"]);
@@ -191,8 +189,8 @@ impl SessionState {
             .collect()
     }
 
-    /// What to send in place of an `EXECUTE … USING` of a statement that is missing: what stands for
-    /// it has no parameters.
+    /// What to send in place of an `EXECUTE … USING` of a statement that the backend lacks: the substitute
+    /// has no parameters.
     #[must_use]
     pub fn without_parameters(&self, text: &[u8]) -> Option<Vec<u8>> {
         let tokens: Vec<_> = Lexer::new(text, self.mode()).collect();
@@ -207,7 +205,7 @@ impl SessionState {
         (is && missing).then(|| [b"EXECUTE ", &*quoted_name(&name)].concat())
     }
 
-    /// The statements that follow when the backend is in the session's schema and must be the last.
+    /// The last statements of all, once the backend is in the session's schema.
     #[must_use]
     pub fn restore_inside(&self) -> Vec<Vec<u8>> {
         let mut all: Vec<Vec<u8>> = Vec::new();
@@ -218,9 +216,8 @@ impl SessionState {
         all
     }
 
-    /// What distinguishes this session's state from that after the login, apart from its schema
-    /// and `LAST_INSERT_ID()`. Two sessions with the same overlay can follow each other on a
-    /// backend without a reset.
+    /// The statements that lead from the state after the login to this session's, apart from its schema and
+    /// `LAST_INSERT_ID()`. Sessions with equal overlays can use a backend in turn without a reset.
     #[must_use]
     pub fn overlay(&self) -> Vec<Vec<u8>> {
         let mut all = self.log.statements(false);
@@ -229,7 +226,7 @@ impl SessionState {
         all
     }
 
-    /// Whether its backend may hold something that the overlay does not tell.
+    /// Whether its backend may keep something that the overlay does not contain.
     #[must_use]
     pub fn is_tainted(&self) -> bool {
         self.backend.residue != Residue::None
@@ -241,29 +238,28 @@ impl SessionState {
             || !self.texts.is_empty()
     }
 
-    /// Whether its backend must hold nothing of another session's, not even what no overlay tells: the
-    /// last values of sequences.
+    /// Whether its backend must be reset before this session uses it, because it asks for last values of
+    /// sequences, which no overlay contains.
     #[must_use]
     pub fn wants_reset(&self) -> bool {
         self.sequences.any()
     }
 
-    /// Whether the state has ever been read from a backend; [`restore`](Self::restore) then sets all
-    /// character sets.
+    /// Whether a probe has ever read the state; [`restore`](Self::restore) then sets all character sets.
     #[must_use]
     pub fn is_captured(&self) -> bool {
         self.log.captured().is_some()
     }
 
-    /// Whether the schema's name means the same in every character set: then it is set last, and
-    /// [`restore`](Self::restore) does without it.
+    /// Whether the schema's name is ASCII and so means the same in every character set: then it is set last,
+    /// and [`restore`](Self::restore) leaves it out.
     #[must_use]
     pub fn has_plain_schema(&self) -> bool {
         self.schema.as_ref().is_none_or(|schema| schema.is_ascii())
     }
 
-    /// The schema to set before [`restore`](Self::restore) if its name is not plain: as of the last
-    /// capture or the login, since the log holds what has changed it after.
+    /// The schema to set before [`restore`](Self::restore) if its name is not plain: that of the last probe
+    /// or of the login, since the log contains later changes.
     #[must_use]
     pub fn restore_schema(&self) -> Option<&Arc<[u8]>> {
         match self.log.captured() {

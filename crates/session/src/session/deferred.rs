@@ -1,4 +1,4 @@
-//! A transaction that was begun without the server.
+//! A transaction whose beginning was answered without the server.
 
 use dormouse_wire::status::Status;
 

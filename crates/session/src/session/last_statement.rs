@@ -27,7 +27,7 @@ struct OnBackend {
 /// What the last statement left.
 #[derive(Debug)]
 pub(super) struct LastStatement {
-    /// What Dormouse must answer for, since the backend does not have it.
+    /// What Dormouse must answer itself, because the backend does not have it.
     kept: Option<Box<Diagnostics>>,
     /// What the reply tells, if there were no warnings; `None`: the server must be asked.
     counts: Option<Counts>,
@@ -37,7 +37,7 @@ pub(super) struct LastStatement {
 }
 
 impl LastStatement {
-    /// As it is after a login, or after a reset, which leaves `FOUND_ROWS()`; `None`: that is not known.
+    /// The state after a login, or after a reset, which leaves `FOUND_ROWS()` as it is (`None`: not known).
     pub(super) fn none(found_rows: Option<u64>) -> Self {
         Self {
             // a backend may hold what another session's last statement left
@@ -63,7 +63,7 @@ impl LastStatement {
         kept.or(self.counts.map(|counts| counts.found_rows))
     }
 
-    /// What Dormouse must answer for.
+    /// What Dormouse must answer itself.
     pub(super) fn kept(&self) -> Option<&Diagnostics> {
         self.kept.as_deref()
     }
@@ -73,7 +73,7 @@ impl LastStatement {
         self.failed
     }
 
-    /// Its `LAST_INSERT_ID()`.
+    /// `LAST_INSERT_ID()`.
     pub(super) fn insert_id(&self) -> u64 {
         self.insert_id
     }
@@ -94,7 +94,7 @@ impl LastStatement {
             || self.counts.is_none() && self.kept.is_none()
     }
 
-    /// A statement has ended.
+    /// Notes the end of a statement.
     pub(super) fn ended(
         &mut self,
         text: &[u8],
@@ -109,7 +109,7 @@ impl LastStatement {
             .and_then(|kept| kept.after(text, mode, end, told))
             .map(Box::new);
         if end.last_insert_id != 0 {
-            // or it was given, and then LAST_INSERT_ID() is what it was
+            // if the client gave the value, LAST_INSERT_ID() is unchanged: a probe decides
             self.insert_id = end.last_insert_id;
         }
         if end.last_insert_id != 0 || !told {
@@ -133,8 +133,8 @@ impl LastStatement {
         };
     }
 
-    /// The statement that has ended was answered without a server: Dormouse answers for what it left, as
-    /// far as that is known; the backend has the rest. `before` is what was kept before it.
+    /// Notes that the statement whose end was noted was answered without a server: what it left is kept here
+    /// as far as it is known; the backend has the rest. `before` is what was kept before it.
     pub(super) fn answered(&mut self, before: Option<Diagnostics>, end: &ReplyEnd) {
         if self.kept.is_some() {
             return;
@@ -147,14 +147,14 @@ impl LastStatement {
         }
     }
 
-    /// The list of warnings, which Dormouse has kept, was shown.
+    /// Notes that the kept list of warnings was shown.
     pub(super) fn showed(&mut self) {
         if let Some(kept) = &mut self.kept {
             kept.row_count = -1;
         }
     }
 
-    /// A `COM_PING` was answered without a server.
+    /// Notes that a `COM_PING` was answered without a server.
     pub(super) fn pinged(&mut self) {
         if self.counts.is_some() {
             self.keep();
@@ -167,14 +167,14 @@ impl LastStatement {
         }
     }
 
-    /// A probe has read what the backend has.
+    /// Takes what a probe has read from the backend.
     pub(super) fn captured(&mut self, diagnostics: Diagnostics, insert_id: u64) {
         self.insert_id = insert_id;
         self.on_backend.insert_id = Certainty::Known;
         self.kept.get_or_insert_with(|| Box::new(diagnostics));
     }
 
-    /// From now on Dormouse answers for it: the backend is another one, or has run something else.
+    /// Keeps what is known: the backend is another one, or has run something else.
     pub(super) fn keep(&mut self) {
         if self.kept.is_some() {
             return;
@@ -193,7 +193,7 @@ impl LastStatement {
         }));
     }
 
-    /// The backend is gone.
+    /// Notes that the backend is gone.
     pub(super) fn lose_backend(&mut self) {
         self.keep();
         self.on_backend = OnBackend::default();

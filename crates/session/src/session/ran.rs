@@ -1,4 +1,4 @@
-//! A statement runs: what it changes, and what the next ones may ask about it.
+//! What a statement that has run changes in the state.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ const SYNTAX: u16 = 1064;
 const BEFORE_RUNNING: [u16; 4] = [SYNTAX, 1146, 1054, 1792];
 
 impl SessionState {
-    /// A statement with these effects is about to run: its own reply may already tell what it asks
-    /// to be told.
+    /// Notes that a statement with these effects is about to run: if it switches session tracking on, its
+    /// own reply is already tracked.
     pub fn will_run(&mut self, text: &[u8], effects: Effects) {
         let sets = matches!(effects, Effects::Replay(_) | Effects::Unknown);
         self.tracks_state |= sets && sets_tracking(text, self.mode());
     }
 
-    /// Something other than a statement has run for the client; `text` is what was prepared, if
-    /// that is what it did.
+    /// Notes that a command other than a statement has run for the client; `text` is the text that it
+    /// prepared, if any.
     pub fn ran_command(&mut self, text: &[u8], end: &ReplyEnd) {
         self.ended(text, Effects::Counted, Kind::Other, end);
         self.mode = self.status.into();
     }
 
-    /// Notes what a statement leaves for the next to ask.
+    /// Notes what a statement leaves for later statements to ask.
     pub(super) fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         let settings = matches!(
             effects,
@@ -66,7 +66,7 @@ impl SessionState {
     ) {
         self.ended(text, effects, kind, end);
         self.changed(schema, text, effects, end);
-        // what the text may have changed holds for the next one
+        // the text may have changed the mode for the next one
         self.mode = self.status.into();
     }
 
@@ -93,7 +93,7 @@ impl SessionState {
                     self.unknown(text);
                 }
             }
-            // the error may be that of an empty statement behind a semicolon
+            // the SET may have succeeded, and an empty statement after a semicolon have failed
             Effects::NextTransaction | Effects::Timestamp
                 if failed && ends_early(text, self.mode) =>
             {
@@ -151,16 +151,16 @@ impl SessionState {
         self.backend.savepoints = savepoints;
     }
 
-    /// A server says nothing of changes in the reply to a statement that failed. A syntax error
-    /// has changed nothing; a missing table may be one that a function, half way through, asks for.
+    /// Notes an error: its reply does not report changes of state. A syntax error has changed nothing, but
+    /// any other may come from a stored function that has already changed something.
     fn failed(&mut self, end: &ReplyEnd) {
         if end.error.is_some_and(|error| error != SYNTAX) {
             self.backend.doubt(Certainty::Doubtful);
         }
     }
 
-    /// Whether a statement has used up what `SET TRANSACTION` had set. In doubt it pins: it can be
-    /// neither read back nor set again.
+    /// Notes whether a statement has used what `SET TRANSACTION` had set. In doubt the session is pinned,
+    /// because that can be neither read nor set again.
     fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
         let control = begins_with(text, &["BEGIN", "START", "COMMIT", "ROLLBACK"]);
         if text.is_empty() || diagnostics::keeps_warnings(text, self.mode) && !control {
@@ -204,14 +204,14 @@ impl SessionState {
         }
     }
 
-    /// A text may have set the client's character set.
+    /// Notes that a text may have set the client's character set.
     fn may_change_charset(&mut self, text: &[u8]) {
         if names_double_bytes(text) {
             self.charset.lower_to(Certainty::Doubtful);
         }
     }
 
-    /// The session begins as if its client had switched autocommit on, where it is not.
+    /// Begins the session as if its client had switched autocommit on, unless it is on.
     #[must_use]
     pub fn with_autocommit(mut self) -> Self {
         if !self.status.contains(Status::AUTOCOMMIT) {
@@ -247,8 +247,8 @@ fn begins(text: &[u8]) -> bool {
     begins_with(text, &WORDS)
 }
 
-/// Whether a semicolon ends it. What follows may be a comment, which is a statement to a server, and an
-/// error: an empty one.
+/// Whether a text has a semicolon. A server takes even a comment after it as a statement: an empty one,
+/// which is an error.
 fn ends_early(text: &[u8], mode: Mode) -> bool {
     Lexer::new(text, mode).any(|token| token == Token::Semicolon)
 }

@@ -21,7 +21,7 @@ use crate::sequences::Sequences;
 use crate::statements::Statements;
 use crate::text_prepared::TextPrepared;
 
-/// Whether a client's character set may be one in which a `\` or a backtick is half a character.
+/// Collations of big5, sjis, gbk and cp932, in which a `\` or a backtick may be half a character.
 const DOUBLE_BYTE_COLLATIONS: [u8; 8] = [1, 84, 13, 88, 28, 87, 95, 96];
 
 /// A session's state.
@@ -113,7 +113,7 @@ impl SessionState {
         }
     }
 
-    /// Notes the collation of the login: those of big5, sjis, gbk and cp932 matter.
+    /// Notes the collation of the login.
     #[must_use]
     pub fn with_collation(mut self, collation: u8) -> Self {
         if DOUBLE_BYTE_COLLATIONS.contains(&collation) {
@@ -131,8 +131,8 @@ impl SessionState {
         self
     }
 
-    /// What a text may do. Where it cannot be read as the server does, it may be anything, as it may
-    /// where only its beginning has been seen.
+    /// What a text may do. If it cannot be read as the server reads it, or only its beginning is known, it
+    /// may do anything.
     #[must_use]
     pub fn judge(&self, text: &[u8], whole: bool) -> Effects {
         if whole && self.can_read(text) {
@@ -189,20 +189,20 @@ impl SessionState {
         self.status.contains(Status::IN_TRANS)
     }
 
-    /// Whether the open transaction may have been ended by the server: a deadlock or a timeout does,
-    /// and the error does not say so.
+    /// Whether the server may have ended the open transaction: a deadlock or a timeout does, and the error's
+    /// packet has no status flags.
     #[must_use]
     pub fn may_have_lost_transaction(&self) -> bool {
         self.in_transaction() && self.last.failed()
     }
 
-    /// The current schema as far as it is known.
+    /// The current schema, as far as known.
     #[must_use]
     pub fn schema(&self) -> Option<&Arc<[u8]>> {
         self.schema.as_ref()
     }
 
-    /// How well the state is known: what would be lost if the server died now counts.
+    /// How well the state is known, values of sequences included.
     #[must_use]
     pub fn certainty(&self) -> Certainty {
         if self.asks_sequences() {
@@ -212,7 +212,7 @@ impl SessionState {
         }
     }
 
-    /// Whether the client has set `session_track_state_change`; a server's default is not to tell.
+    /// Whether the client has set `session_track_state_change`, which is off by default.
     #[must_use]
     pub fn tracks_state(&self) -> bool {
         self.tracks_state
@@ -224,7 +224,7 @@ impl SessionState {
         self.backend.residue == Residue::Permanent
     }
 
-    /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
+    /// What `COM_SET_OPTION` has set multi-statements to, if it was used.
     #[must_use]
     pub fn multi_statements(&self) -> Option<bool> {
         self.multi_statements
@@ -249,7 +249,7 @@ impl SessionState {
         self.next_transaction
             .saw_status(before, self.status, &mut self.backend.transaction);
         if self.in_transaction() || self.status.contains(Status::AUTOCOMMIT) {
-            // what the transaction has ends with it
+            // they ended with their transaction, or the flags show it now
             self.backend.savepoints.clear();
         }
     }
@@ -265,13 +265,13 @@ impl SessionState {
         self.last.kept()
     }
 
-    /// Its `LAST_INSERT_ID()`.
+    /// The session's `LAST_INSERT_ID()`.
     #[must_use]
     pub fn last_insert_id(&self) -> u64 {
         self.last.insert_id()
     }
 
-    /// What a text asks that the present backend cannot tell.
+    /// What must be changed or answered for a text because the present backend cannot answer it rightly.
     #[must_use]
     pub fn override_for(&mut self, text: &[u8], connection: Connection<'_>) -> Override {
         let mode = self.mode();
@@ -279,7 +279,7 @@ impl SessionState {
         let asked = executed.as_deref().unwrap_or(text);
         let read = diagnostics::override_for(asked, mode, self.last.kept(), connection);
         let read = match read {
-            // its own parameters are where the values would be
+            // the text has parameters where the values would be
             Override::Rewrite(text) if executed.is_some() && !begins_with(&text, &["SHOW"]) => {
                 Override::Refuse(diagnostics::mentioned(asked, mode).unwrap_or("it"))
             }
@@ -324,7 +324,7 @@ impl SessionState {
         literal(tokens)
     }
 
-    /// Whether this text matters when it has run, whatever its effects are.
+    /// Whether [`ran`](Self::ran) needs this text even if it has no effects.
     #[must_use]
     pub fn wants_text(&self, text: &[u8]) -> bool {
         self.last.has_conditions()
@@ -334,8 +334,8 @@ impl SessionState {
             || sequence_name::mentions(text)
     }
 
-    /// Whether a reset leaves more than this session can tell without a server: its role, and a schema
-    /// whose name may be in another character set than that of the login.
+    /// Whether a reset leaves something that is not known without a server: the role, and a schema whose
+    /// name may be in another character set than the login's.
     #[must_use]
     pub fn outlasts_reset(&self) -> bool {
         !self.has_plain_schema()
@@ -343,8 +343,8 @@ impl SessionState {
             || self.log.may_set_role()
     }
 
-    /// Notes a `COM_RESET_CONNECTION` that succeeded: all but the schema, the role and the options
-    /// is as after the login.
+    /// Notes a `COM_RESET_CONNECTION` that succeeded: all is as after the login except the schema, the role
+    /// and the options.
     pub fn reset(&mut self) {
         let certainty = if self.outlasts_reset() {
             Certainty::Unknown
@@ -361,9 +361,9 @@ impl SessionState {
         };
     }
 
-    /// A change of user was refused, and the backend is gone: all is wiped as by a reset but for the
-    /// schema, the role and the character sets (`sql/sql_parse.cc`, `COM_CHANGE_USER`). Says whether
-    /// these are known without asking a server.
+    /// Notes that a change of user was refused, and the backend closed: all is as after a reset except the
+    /// schema, the role and the character sets (`sql/sql_parse.cc`, `COM_CHANGE_USER`). Returns whether
+    /// these are known without a server.
     pub fn change_refused(&mut self) -> bool {
         let captured = self.log.take_captured();
         let known = !self.outlasts_reset() && !self.log.may_change_parsing(self.mode);

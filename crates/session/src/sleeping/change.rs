@@ -2,7 +2,7 @@
 
 use super::charset::Collation;
 
-/// What `SET NAMES` sets, besides the collation.
+/// The variables that `SET NAMES` sets, besides the collation.
 pub(crate) const NAMES: [&str; 3] = [
     "character_set_client",
     "character_set_connection",
@@ -20,11 +20,11 @@ pub(crate) enum Change {
     Connection(Collation),
     /// A variable gets this value.
     Value(&'static str, String),
-    /// A variable gets a value that cannot be told.
+    /// A variable gets an unknown value.
     Lost(&'static str),
     /// `SET TRANSACTION`
     NextTransaction {
-        /// Whether it is to read only, if that is said.
+        /// `READ ONLY` or `READ WRITE`, if given.
         read_only: Option<bool>,
     },
 }

@@ -1,25 +1,26 @@
-//! What an answer without a server may depend on.
+//! What an answer without a server depends on besides the session's state.
 
 use dormouse_types::Variables;
 use dormouse_wire::caps::Capabilities;
 
-/// What is known about a session besides its own state.
+/// Facts about a session, its connection and its server that [`SessionState`](crate::SessionState) does not
+/// contain. `proxy` fills it in for each answer.
 pub struct AsleepContext<'a> {
-    /// The global variables that its values start from; `None` if they are not known, or if the
-    /// session's backend may have started from others.
+    /// The global variables, with which the session began; `None` if they are not known, or if the
+    /// session's backend may have begun with others.
     pub globals: Option<&'a Variables>,
-    /// What client and server have agreed on.
+    /// The capabilities agreed on with the client.
     pub capabilities: Capabilities,
     /// The collation of the login.
     pub collation: u8,
-    /// What `CONNECTION_ID()` is.
+    /// The value of `CONNECTION_ID()`.
     pub connection_id: u32,
-    /// The session's `wait_timeout`, in seconds: Dormouse keeps it.
+    /// The session's `wait_timeout` in seconds, which Dormouse enforces.
     pub wait_timeout: u64,
-    /// What `@@socket` is.
+    /// The value of `@@socket`.
     pub socket: &'a str,
-    /// Whether the session has a backend, on the server that sleeps.
+    /// Whether the session has a backend on the sleeping server.
     pub backend: bool,
-    /// Whether there is a schema of this name; `None` if that is not known.
+    /// Whether a schema of this name exists; `None` if not known.
     pub has_schema: &'a dyn Fn(&[u8]) -> Option<bool>,
 }

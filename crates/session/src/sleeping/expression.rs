@@ -1,4 +1,4 @@
-//! Values: literals, variables and the few expressions of them that drivers send.
+//! Evaluates literals, variables and the few expressions of them that drivers send.
 
 use dormouse_types::VariableKind;
 use dormouse_wire::status::Status;
@@ -7,7 +7,7 @@ use super::plain::{Plain, is_session, split};
 use super::variables::{SessionVariables, variable};
 use crate::lexer::Token;
 
-/// Whether what is in these quotes is a string.
+/// Whether these quotes enclose a string.
 pub(crate) fn is_text(quote: u8, known: &SessionVariables<'_>) -> bool {
     let quotes = |status: Status| status.contains(Status::ANSI_QUOTES);
     quote != b'"' || known.status().is_some_and(|status| !quotes(status))
@@ -21,8 +21,8 @@ pub(crate) enum Value {
     Text(String),
 }
 
-/// Evaluates one of the few expressions that can be: literals, variables, `CONCAT`, parentheses and
-/// a `SELECT` of one of these.
+/// Evaluates a literal, a variable, `CONCAT`, parentheses or a `SELECT` of one of these; `None` for anything
+/// else.
 pub(crate) fn evaluate(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Value> {
     match tokens {
         [] => None,
@@ -58,7 +58,7 @@ pub(crate) fn evaluate(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Op
         [at, rest @ ..] if at.token == Token::SystemVariable => {
             let reference = Reference::parse(rest)?;
             let (kind, value) = reference.value(known)?;
-            // where a NULL would be wrong the server says so
+            // a NULL may be an error here
             let value = value?.to_owned();
             Some(match kind {
                 VariableKind::Text => Value::Text(value),
@@ -78,7 +78,7 @@ pub(crate) struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// Reads it from all of the tokens, which must touch each other.
+    /// Parses all of the tokens, between which there may be no white space.
     pub(crate) fn parse(tokens: &[Plain<'a>]) -> Option<Self> {
         if tokens.windows(2).any(|pair| pair[0].end != pair[1].start) {
             return None;
@@ -105,7 +105,7 @@ impl<'a> Reference<'a> {
         known: &'k SessionVariables<'_>,
     ) -> Option<(VariableKind, Option<&'k str>)> {
         let variable = variable(self.name)?;
-        // the server may not have it, or only globally
+        // the server may lack it, or have it only globally
         let global = known.globals.get(variable.name)?;
         if self.scoped && !self.global && !variable.session {
             return None;

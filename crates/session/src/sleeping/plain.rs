@@ -9,7 +9,7 @@ const LONGEST: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plain<'a> {
     pub(crate) token: Token<'a>,
-    /// What it says, without quotes.
+    /// Its text, without quotes.
     pub(crate) text: &'a str,
     /// The offset of its first byte.
     pub(crate) start: usize,
@@ -52,7 +52,7 @@ pub(crate) fn plain(text: &[u8]) -> Option<Vec<Plain<'_>>> {
             return None;
         }
         let token = plain_token(text, &spanned)?;
-        // a `-- ` comment is one in every case
+        // some clients take `--` for a comment in every case
         let dashes = tokens.last().is_some_and(|last| {
             last.is_sign(b'-') && token.is_sign(b'-') && last.end == token.start
         });
@@ -74,7 +74,7 @@ pub(crate) fn plain(text: &[u8]) -> Option<Vec<Plain<'_>>> {
     (!tokens.iter().any(|token| token.token == Token::Semicolon)).then_some(tokens)
 }
 
-/// Parts between commas that are in no parentheses.
+/// The parts between commas outside parentheses.
 pub(crate) fn split<'t, 'a>(tokens: &'t [Plain<'a>]) -> Vec<&'t [Plain<'a>]> {
     let mut depth = 0_usize;
     let comma = |token: &Plain<'_>| {

@@ -1,4 +1,4 @@
-//! `SELECT` of values that are known, with the columns that a server gives them.
+//! Answers `SELECT` of known values, with the column definitions that a server sends.
 //!
 //! Types, lengths and flags are those of MariaDB 10.11 and 11.8: `sql/item.cc` (`Item_int`,
 //! `Item_string`), `sql/item_func.cc` (`Item_func_get_system_var::fix_length_and_dec`).
@@ -12,35 +12,35 @@ use super::plain::{Plain, split};
 use super::variables::{SessionVariables, variable};
 use crate::lexer::Token;
 
-/// Numbers have it.
+/// The collation of numbers.
 const BINARY: u16 = 63;
 /// `MYSQL_TYPE_LONG`, `…_DOUBLE`, `…_LONGLONG`, `…_VAR_STRING`
 const LONG: u8 = 3;
 const DOUBLE: u8 = 5;
 const LONGLONG: u8 = 8;
 const VAR_STRING: u8 = 253;
-/// `NOT NULL`, `UNSIGNED`, and that values compare as bytes.
+/// Column flags: `NOT NULL`, `UNSIGNED`, and `BINARY`.
 const NOT_NULL: u16 = 1;
 const UNSIGNED: u16 = 32;
 const BYTES: u16 = 128;
-/// The longest name of a column that a server leaves as it is, in characters.
+/// The longest column name that a server does not truncate, in characters.
 const LONGEST_NAME: usize = 64;
 /// The longest name of a schema, in characters.
 const SCHEMA: u32 = 64;
 
-/// What a `SELECT` may speak of besides variables.
+/// What a `SELECT` may ask for besides variables.
 pub(crate) struct SelectContext<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) connection_id: u32,
-    /// The schema; outer `None`: it is not sure.
+    /// The current schema; outer `None`: not certain.
     pub(crate) schema: Option<Option<&'a [u8]>>,
 }
 
 /// A row and its columns.
 pub(crate) type Row = (Vec<Column>, Vec<Value>);
 
-/// The only row of a `SELECT`; the tokens are those after the word. Without `known` only what does
-/// not depend on variables is answered.
+/// The row that answers a `SELECT`; the tokens are those after that word. Without `known` there is an answer
+/// only if it does not depend on variables.
 pub(crate) fn row(
     tokens: &[Plain<'_>],
     known: Option<&SessionVariables<'_>>,
@@ -78,7 +78,7 @@ fn item_of(
     (length <= LONGEST_NAME).then_some((column, value))
 }
 
-/// A name given to a column. A bare word may be a reserved one, but not if it is the name of a
+/// An alias of a column. An unquoted word is accepted only if it is certainly not reserved: the name of a
 /// variable, or a single letter.
 fn alias_of(token: &Plain<'_>, known: Option<&SessionVariables<'_>>) -> Option<Vec<u8>> {
     let fits = match token.token {
@@ -115,7 +115,7 @@ fn value_of(
             let known = known?;
             let zones = known.globals.get(Variables::TIME_ZONES)?;
             let column = numeric(name, LONG, 1, NOT_NULL | BYTES);
-            // the literals must be texts and the comparison as usual
+            // the SQL mode must be known to read the literals
             known.status()?;
             Some((column, Some(zones.as_bytes().to_vec())))
         }
@@ -123,7 +123,7 @@ fn value_of(
     }
 }
 
-/// What Django asks for to learn whether there are time zones.
+/// Django's query for whether time zones are loaded.
 const DJANGO: &str = "CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
 
 fn numeric(name: Vec<u8>, kind: u8, length: u32, flags: u16) -> Column {
@@ -164,12 +164,12 @@ fn literal(token: &Plain<'_>, known: &SessionVariables<'_>) -> Option<(Column, V
         return None;
     };
     let text = token.text;
-    // a column's name has no blanks context it
+    // a server trims the column's name
     if !is_text(quote, known) || text.trim() != text {
         return None;
     }
     let bytes = text.as_bytes().to_vec();
-    // whatever the results are sent in
+    // the flag depends on the connection's collation, not on that of results
     let binary = known.text("collation_connection")?.ends_with("_bin");
     let flags = if binary { NOT_NULL | BYTES } else { NOT_NULL };
     let column = textual(bytes.clone(), known.literal()?, characters(text)?, flags);

@@ -1,4 +1,4 @@
-//! `SET` of variables to values that can be told and are surely accepted.
+//! Answers `SET` of variables to values that are known and that a server certainly accepts.
 
 use dormouse_types::VariableKind;
 
@@ -10,16 +10,16 @@ use super::plain::{Plain, is_session, plain, split};
 use super::variables::{SessionVariables, variable};
 use crate::lexer::Token;
 
-/// How much is taken on trust.
+/// Where a statement comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// The statement is a client's: each value must surely be accepted.
+    /// From a client: each value must certainly be accepted.
     Nothing,
-    /// The server has accepted it: what cannot be told is [`Change::Lost`], or does not matter.
+    /// A server has accepted it: an unknown value is [`Change::Lost`], or does not matter.
     Accepted,
 }
 
-/// What a client's `SET` changes; the tokens are those after `SET`. `None`: only a server can tell.
+/// The changes that a client's `SET` makes; the tokens are those after `SET`. `None`: only a server can say.
 pub(crate) fn asked(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Vec<Change>> {
     changes(tokens, known, Trust::Nothing)
 }
@@ -32,9 +32,9 @@ pub(crate) fn has_bare_variable(tokens: &[Plain<'_>]) -> bool {
     })
 }
 
-/// What a statement has changed that restores a session. `None`: it cannot be told.
+/// The changes that a statement of [`restore`](crate::SessionState::restore) makes. `None`: not known.
 pub(crate) fn followed(text: &[u8], known: &SessionVariables<'_>) -> Option<Vec<Change>> {
-    // user variables stand in statements of their own
+    // user variables are set in separate statements
     if text.starts_with(b"SET @`") {
         return Some(Vec::new());
     }
@@ -50,7 +50,7 @@ pub(crate) fn followed(text: &[u8], known: &SessionVariables<'_>) -> Option<Vec<
     changes(rest, known, Trust::Accepted)
 }
 
-/// Follows a statement that the server has accepted, or will when the session is restored.
+/// Applies a statement that a server has accepted, or will accept when the session is restored.
 pub(crate) fn follow(known: &mut SessionVariables<'_>, text: &[u8]) -> Option<()> {
     for change in followed(text, known)? {
         known.apply(&change);
@@ -109,7 +109,7 @@ fn transaction(tokens: &[Plain<'_>]) -> Option<Vec<Change>> {
             _ => return None,
         });
     }
-    // each can be given once
+    // each may be given once
     match all.as_slice() {
         [_] => Some(all),
         [Change::Value(a, _), Change::Value(b, _)] if a != b => Some(all),
@@ -189,7 +189,7 @@ impl<'t, 'a> Assignment<'t, 'a> {
     }
 }
 
-/// What is known less of after a variable was set to something.
+/// The loss of knowledge after a variable was set to an unknown value.
 fn lost(name: &str) -> Option<Vec<Change>> {
     let lower = name.to_ascii_lowercase();
     if lower.starts_with("character_set_") || lower.starts_with("collation_") {
@@ -215,7 +215,7 @@ fn names(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Change> {
     Some(Change::Names(collation))
 }
 
-/// A name that may be written as a word or as a text; `DEFAULT` is none.
+/// A name written as a word or a string, but not `DEFAULT`.
 fn name_of<'a>(token: &Plain<'a>, known: &SessionVariables<'_>) -> Option<&'a str> {
     let name = match token.token {
         Token::Word(_) => true,
@@ -274,8 +274,8 @@ fn of_variable(
             _,
             "tx_isolation" | "transaction_isolation" | "tx_read_only" | "transaction_read_only",
         ) => {
-            // without SESSION it may be for the next transaction alone; the old names are warned of
-            // by servers that have the new ones
+            // without SESSION it may hold for the next transaction only; servers with the new names warn of
+            // the old ones
             let old = variable.name.starts_with("tx_")
                 && known.globals.get("transaction_isolation").is_some();
             if !accepted && (!session || old) {
@@ -321,7 +321,7 @@ fn of_variable(
     Some(Change::Value(variable.name, value))
 }
 
-/// The values of a number that are surely accepted as they are.
+/// The values of a numeric variable that a server certainly accepts unchanged.
 fn range(name: &str) -> std::ops::Range<u64> {
     const YEAR: u64 = 31_536_000;
     match name {
@@ -351,7 +351,7 @@ fn flag(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// `SYSTEM` or an offset, written as a server shows it. It takes −12:59 to +13:00.
+/// `SYSTEM` or an offset as a server shows it. Servers accept −12:59 to +13:00.
 fn time_zone(zone: &str) -> Option<&str> {
     if zone == "SYSTEM" {
         return Some(zone);
@@ -366,18 +366,18 @@ fn time_zone(zone: &str) -> Option<&str> {
     (matches!(sign, b'+' | b'-') && digits && fits).then_some(zone)
 }
 
-/// A number of seconds as a server shows it.
+/// A number of seconds, formatted as a server shows it.
 fn seconds(number: &str) -> Option<String> {
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     let whole: u32 = whole.parse().ok()?;
     (whole <= 31_536_000 && part.len() <= 6).then(|| format!("{whole}.{part:0<6}"))
 }
 
-/// A list of variables for session tracking to report, as a server shows it: sorted.
+/// The list of tracked variables as a server shows it: sorted.
 fn tracked(list: &str, known: &SessionVariables<'_>) -> Option<String> {
     let mut names = Vec::new();
     for name in list.split(',') {
-        // redirect_url has no value to report unless it is set
+        // redirect_url is reported only if it is set
         let is_one = known.globals.get(name).is_some()
             || name == "redirect_url" && known.is_tracked(name) == Some(true);
         names.push(is_one.then_some(name)?);
