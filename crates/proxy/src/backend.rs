@@ -14,7 +14,7 @@ mod shelf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_session::Left;
+use dormouse_session::SpareStatement;
 use dormouse_types::Target;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reader::Malformed;
@@ -127,9 +127,9 @@ impl Backend {
     }
 
     /// Keeps a statement that its session does not need here any more.
-    pub(crate) fn keep_statement(&mut self, left: Left) {
-        let Left { id, wording, types } = left;
-        match wording {
+    pub(crate) fn keep_statement(&mut self, left: SpareStatement) {
+        let SpareStatement { id, key, types } = left;
+        match key {
             Some((text, schema)) => self.shelf.put(text, schema, Shelved { id, types }),
             None => self.shelf.close(id),
         }
