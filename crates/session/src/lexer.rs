@@ -86,8 +86,8 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token and where it is.
+    #[inline]
     pub fn next_spanned(&mut self) -> Option<Spanned<'a>> {
-        self.gap = Gap::Blank;
         self.skip_gap();
         let start = self.at;
         let token = self.token()?;
@@ -112,20 +112,21 @@ impl<'a> Lexer<'a> {
         self.text.get(self.at + ahead).copied().unwrap_or(0)
     }
 
-    /// How many bytes the next character has.
-    fn character(&self) -> usize {
-        match self.mode.charset {
-            Charset::Other => 1,
-            charset => charset.length(self.rest()),
-        }
-    }
-
     fn since(&self, start: usize) -> &'a [u8] {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
     /// Skips white space and comments.
     fn skip_gap(&mut self) {
+        self.gap = Gap::Blank;
+        // most often one blank at most
+        if self.peek(0) == b' ' {
+            self.at += 1;
+            self.state = State::Start;
+        }
+        if is_word(self.peek(0)) {
+            return;
+        }
         loop {
             match self.peek(0) {
                 b' ' | b'\t'..=b'\r' => self.at += 1,
@@ -212,7 +213,8 @@ impl<'a> Lexer<'a> {
     fn token(&mut self) -> Option<Token<'a>> {
         let byte = *self.text.get(self.at)?;
         let state = std::mem::replace(&mut self.state, State::Start);
-        if state == State::Name && is_word(byte) {
+        let plain = WORD_START[usize::from(byte)] || is_word(byte) && state == State::Name;
+        if plain {
             return Some(self.word());
         }
         Some(match byte {
@@ -276,26 +278,45 @@ impl<'a> Lexer<'a> {
         let escapes = !self.mode.no_backslash_escapes && !self.quotes_names(quote);
         self.at += 1;
         let start = self.at;
-        while let Some(&byte) = self.text.get(self.at) {
-            let length = self.character();
-            if length > 1 || byte != quote {
-                self.at += length.max(1 + usize::from(escapes && byte == b'\\'));
-            } else if self.peek(1) == quote {
-                self.at += 2;
-            } else {
+        while let Some(byte) = self.next_special(quote, escapes) {
+            if byte == quote && self.peek(1) != quote {
                 let inside = self.since(start);
                 self.at += 1;
                 return inside;
             }
+            // a doubled quote, or an escape
+            self.at += 2;
         }
         self.at = self.text.len();
         self.text.get(start..).unwrap_or_default()
     }
 
+    /// Skips to the next quote or, with `escapes`, backslash.
+    fn next_special(&mut self, quote: u8, escapes: bool) -> Option<u8> {
+        let escape = if escapes { b'\\' } else { quote };
+        if self.mode.charset == Charset::Other {
+            self.at += memchr::memchr2(quote, escape, self.rest())?;
+            return self.text.get(self.at).copied();
+        }
+        loop {
+            let byte = *self.text.get(self.at)?;
+            let length = self.mode.charset.length(self.rest());
+            if length == 1 && (byte == quote || byte == escape) {
+                return Some(byte);
+            }
+            self.at += length;
+        }
+    }
+
     fn word(&mut self) -> Token<'a> {
         let start = self.at;
-        while self.text.get(self.at).is_some_and(|byte| is_word(*byte)) {
-            self.at += self.character();
+        if self.mode.charset == Charset::Other {
+            let rest = self.rest();
+            self.at += rest.iter().position(|b| !is_word(*b)).unwrap_or(rest.len());
+        } else {
+            while self.text.get(self.at).is_some_and(|byte| is_word(*byte)) {
+                self.at += self.mode.charset.length(self.rest());
+            }
         }
         if self.peek(0) == b'.' && is_word(self.peek(1)) {
             self.state = State::Separator;
@@ -392,14 +413,37 @@ impl<'a> Lexer<'a> {
 }
 
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+    WORD[usize::from(byte)]
+}
+
+/// Which bytes may be part of an unquoted name.
+static WORD: [bool; 256] = word_bytes(true);
+
+/// Which bytes begin an unquoted name and nothing else.
+static WORD_START: [bool; 256] = word_bytes(false);
+
+const fn word_bytes(all: bool) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    loop {
+        let word = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80;
+        // a number, or x'…', b'…', N'…'
+        let other =
+            byte.is_ascii_digit() || matches!(byte, b'x' | b'X' | b'b' | b'B' | b'n' | b'N');
+        table[byte as usize] = word && (all || !other);
+        if byte == u8::MAX {
+            return table;
+        }
+        byte += 1;
+    }
 }
 
 impl<'a> Iterator for Lexer<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
-        self.next_spanned().map(|spanned| spanned.token)
+        self.skip_gap();
+        self.token()
     }
 }
 

@@ -317,3 +317,55 @@ fn a_client_that_asks_for_changes_of_state_is_told_of_them() {
     session.reset();
     assert!(!session.tracks_state());
 }
+
+#[test]
+fn a_text_is_read_in_the_mode_in_which_the_server_read_it() {
+    let with = |status: Status| SessionState::new(Some(b"shop"[..].into())).with_status(status);
+    let ansi = Status::AUTOCOMMIT.with(Status::ANSI_QUOTES);
+    let mut session = with(ansi);
+    run_judged(&mut session, r#"USE "a""b""#);
+    assert_eq!(session.schema().map(|s| s.to_vec()), Some(b"a\"b".to_vec()));
+    let plain = Status::AUTOCOMMIT.with(Status::NO_BACKSLASH_ESCAPES);
+    let hides = r"SELECT '\', GET_LOCK('a', 1), '";
+    assert_eq!(with(plain).judge(hides.as_bytes(), true), Effects::Unknown);
+    let default = with(Status::AUTOCOMMIT);
+    assert_eq!(default.judge(hides.as_bytes(), true), Effects::None);
+
+    // the status flags of the reply are those after the statement
+    let mut session = with(Status::AUTOCOMMIT);
+    let text = br"SET sql_mode = 'NO_BACKSLASH_ESCAPES', @a = '\', GET_LOCK(', @b = 1";
+    let effects = session.judge(text, true);
+    session.saw_status(plain);
+    session.ran(text, effects, Kind::of(text), &ReplyEnd::default());
+    assert!(!session.backend.locks.any(), "it was in a string");
+    session.ran(
+        hides.as_bytes(),
+        Effects::Unknown,
+        Kind::Select,
+        &ReplyEnd::default(),
+    );
+    assert!(session.backend.locks.any());
+}
+
+#[test]
+fn half_characters_are_doubted_in_double_byte_sessions_alone() {
+    let text = b"SELECT '\x95\x5c', GET_LOCK('a', 1), '";
+    let plain = SessionState::new(None).with_collation(45);
+    assert_eq!(plain.judge(text, true), Effects::None);
+    let gbk = SessionState::new(None).with_collation(28);
+    assert_eq!(gbk.judge(text, true), Effects::Unknown);
+    assert_eq!(
+        gbk.judge("SELECT 'ä', '\\''".as_bytes(), true),
+        Effects::None
+    );
+}
+
+fn run_judged(session: &mut SessionState, text: &str) {
+    let effects = session.judge(text.as_bytes(), true);
+    session.ran(
+        text.as_bytes(),
+        effects,
+        Kind::of(text.as_bytes()),
+        &ReplyEnd::default(),
+    );
+}
