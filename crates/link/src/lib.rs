@@ -18,7 +18,7 @@ mod tls;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use dormouse_types::Endpoint;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -124,17 +124,7 @@ impl Link {
     pub fn silence(&mut self) -> Result<(), Noise> {
         match &mut self.stream {
             Stream::Plain(socket) => socket.silence(),
-            Stream::Tls(tls) => {
-                // what has come may be no data, but TLS's own
-                let mut byte = [0];
-                let mut room = ReadBuf::new(&mut byte);
-                let mut cx = Context::from_waker(Waker::noop());
-                match Pin::new(&mut **tls).poll_read(&mut cx, &mut room) {
-                    Poll::Pending => Ok(()),
-                    Poll::Ready(Ok(())) if !room.filled().is_empty() => Err(Noise::Bytes),
-                    Poll::Ready(_) => Err(Noise::Closed),
-                }
-            }
+            Stream::Tls(stream) => tls::silence(stream),
         }
     }
 

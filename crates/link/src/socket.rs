@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::RecvFlags;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -60,6 +61,13 @@ impl AsRawFd for Raw {
     }
 }
 
+/// Reads without the event loop.
+impl io::Read for &Raw {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        Raw::read(self, room)
+    }
+}
+
 impl Raw {
     fn try_clone(&self) -> io::Result<Self> {
         match self {
@@ -89,7 +97,8 @@ impl Raw {
     fn is_closed(&self) -> bool {
         let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         let mut sockets = [PollFd::new(self, PollFlags::RDHUP)];
-        poll(&mut sockets, Some(&Timespec::default())).is_ok()
+        // a signal may interrupt even a poll that does not wait
+        retry_on_intr(|| poll(&mut sockets, Some(&Timespec::default()))).is_ok()
             && sockets
                 .iter()
                 .any(|socket| socket.revents().intersects(gone))
@@ -113,6 +122,10 @@ impl Socket {
 
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self.raw.get_ref(), Raw::Unix(_))
+    }
+
+    pub(crate) fn raw(&self) -> &Raw {
+        self.raw.get_ref()
     }
 
     /// Moves it to the event loop of the running thread.

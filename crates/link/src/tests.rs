@@ -1,5 +1,5 @@
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -42,24 +42,28 @@ fn certificate() -> (rcgen::KeyPair, rcgen::Certificate) {
     (key, certificate)
 }
 
+fn server_config(key: &rcgen::KeyPair, certificate: &rcgen::Certificate) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    Arc::new(config)
+}
+
 /// Echoes four bytes over TLS, then closes.
 fn echo(
     listener: TcpListener,
     key: &rcgen::KeyPair,
     certificate: &rcgen::Certificate,
 ) -> JoinHandle<bool> {
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_no_client_auth()
-    .with_single_cert(vec![certificate.der().clone()], key)
-    .unwrap();
+    let config = server_config(key, certificate);
     std::thread::spawn(move || {
         let (socket, _) = listener.accept().unwrap();
-        let connection = ServerConnection::new(Arc::new(config)).unwrap();
+        let connection = ServerConnection::new(config).unwrap();
         let mut tls = StreamOwned::new(connection, socket);
         let mut bytes = [0; 4];
         tls.read_exact(&mut bytes).is_ok() && tls.write_all(&bytes).is_ok()
@@ -139,6 +143,49 @@ async fn noise_is_told_apart() {
     let (mut link, theirs) = pair();
     drop(theirs);
     assert_eq!(link.silence(), Err(Noise::Closed));
+}
+
+/// A TLS link and its server. What `send` does is done, but the event loop has not run since.
+async fn answered(
+    send: impl FnOnce(&mut StreamOwned<ServerConnection, TcpStream>) + Send + 'static,
+) -> (Link, impl Sized) {
+    let (key, certificate) = certificate();
+    let (listener, address) = listener();
+    let config = server_config(&key, &certificate);
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let server = std::thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        let connection = ServerConnection::new(config).unwrap();
+        let mut tls = StreamOwned::new(connection, socket);
+        tls.write_all(b"x").unwrap();
+        gone.recv().unwrap();
+        send(&mut tls);
+        tls
+    });
+    let endpoint = endpoint(address, "localhost", certificate.der());
+    let link = Link::connect(&endpoint).await.unwrap();
+    let mut link = link.secure(&endpoint).await.unwrap();
+    link.read_exact(&mut [0]).await.unwrap();
+    // the event loop does not run from here on
+    go.send(()).unwrap();
+    (link, server.join().unwrap())
+}
+
+#[tokio::test]
+async fn silence_over_tls_does_not_depend_on_the_event_loop() {
+    let (mut quiet, _server) = answered(|_| {}).await;
+    assert_eq!(quiet.silence(), Ok(()));
+    let (mut noisy, _server) = answered(|tls| tls.write_all(b"x").unwrap()).await;
+    assert_eq!(noisy.silence(), Err(Noise::Bytes));
+    let (mut ended, _server) = answered(|tls| {
+        tls.conn.send_close_notify();
+        tls.flush().unwrap();
+    })
+    .await;
+    assert_eq!(ended.silence(), Err(Noise::Closed));
+    let (mut cut, _server) =
+        answered(|tls| tls.sock.shutdown(std::net::Shutdown::Both).unwrap()).await;
+    assert_eq!(cut.silence(), Err(Noise::Closed));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::Noise;
 use crate::socket::Socket;
 
 /// Shakes hands with the server of an endpoint.
@@ -33,6 +34,26 @@ pub(crate) async fn connect(socket: Socket, endpoint: &Endpoint) -> io::Result<T
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connector = TlsConnector::from(Arc::new(config));
     connector.connect(name, socket).await
+}
+
+/// Checks that the connection is open and that no data has arrived; TLS's own records (session tickets) are
+/// taken in. Reads from the kernel, since the event loop may not have reported the latest bytes yet.
+pub(crate) fn silence(stream: &mut TlsStream<Socket>) -> Result<(), Noise> {
+    let (socket, session) = stream.get_mut();
+    loop {
+        let state = session.process_new_packets().map_err(|_| Noise::Closed)?;
+        if state.plaintext_bytes_to_read() > 0 {
+            return Err(Noise::Bytes);
+        }
+        if state.peer_has_closed() {
+            return Err(Noise::Closed);
+        }
+        match session.read_tls(&mut socket.raw()) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Ok(0) | Err(_) => return Err(Noise::Closed),
+        }
+    }
 }
 
 /// Checks certificates against the identity's authority (RFC 5280).
