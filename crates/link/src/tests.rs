@@ -17,7 +17,6 @@ fn pair() -> (Link, UnixStream) {
     (Link::over_unix(ours).unwrap(), theirs)
 }
 
-/// A listener of which the identity is known.
 fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,7 +33,7 @@ fn endpoint(address: SocketAddr, name: &str, authority: &[u8]) -> Endpoint {
     }
 }
 
-/// A key with a certificate for `localhost` that it has signed itself.
+/// A key with a self-signed certificate for `localhost`.
 fn certificate() -> (rcgen::KeyPair, rcgen::Certificate) {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -71,7 +70,7 @@ fn echo(
 }
 
 #[tokio::test]
-async fn a_write_without_room_waits_for_the_reader_and_loses_nothing() {
+async fn a_write_to_a_full_socket_waits_and_loses_nothing() {
     let (mut ours, theirs) = pair();
     theirs.set_nonblocking(true).unwrap();
     let mut theirs = Link::over_unix(theirs).unwrap();
@@ -86,7 +85,7 @@ async fn a_write_without_room_waits_for_the_reader_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_proves_that_a_command_was_not_read() {
+async fn a_unix_reset_proves_that_a_command_was_not_read() {
     let (mut link, theirs) = pair();
     link.write_all(b"command").await.unwrap();
     drop(theirs);
@@ -95,7 +94,7 @@ async fn a_unix_socket_proves_that_a_command_was_not_read() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_whose_peer_has_read_proves_nothing() {
+async fn a_unix_peer_that_has_read_proves_nothing() {
     let (mut link, mut theirs) = pair();
     link.write_all(b"command").await.unwrap();
     theirs.read_exact(&mut [0; 7]).unwrap();
@@ -126,7 +125,7 @@ async fn nothing_is_written_to_a_tcp_peer_that_has_closed() {
         .await
         .unwrap();
     let (mut theirs, _) = listener.accept().unwrap();
-    // what it said before makes no difference
+    // unread bytes from the peer make no difference
     theirs.write_all(b"bye").unwrap();
     drop(theirs);
     link.read_exact(&mut [0; 1]).await.unwrap();
@@ -135,7 +134,7 @@ async fn nothing_is_written_to_a_tcp_peer_that_has_closed() {
 }
 
 #[tokio::test]
-async fn noise_is_told_apart() {
+async fn silence_distinguishes_bytes_from_an_end() {
     let (mut link, mut theirs) = pair();
     assert_eq!(link.silence(), Ok(()));
     theirs.write_all(b"x").unwrap();
@@ -189,7 +188,7 @@ async fn silence_over_tls_does_not_depend_on_the_event_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_pass_through_tls_wherever_it_is_moved() {
+async fn a_tls_link_works_after_moving_to_another_thread() {
     let (key, certificate) = certificate();
     let (listener, address) = listener();
     let echo = echo(listener, &key, &certificate);
@@ -203,7 +202,7 @@ async fn bytes_pass_through_tls_wherever_it_is_moved() {
             .unwrap();
         runtime.block_on(async move {
             let mut link = link.move_here().unwrap();
-            // session tickets may have come: they are no data
+            // session tickets may have arrived; they are not data
             assert_eq!(link.silence(), Ok(()));
             link.write_all(b"ping").await.unwrap();
             link.flush().await.unwrap();
@@ -217,7 +216,7 @@ async fn bytes_pass_through_tls_wherever_it_is_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_another_identity_gets_nothing() {
+async fn a_server_with_another_certificate_or_name_is_refused() {
     let (key, shown) = certificate();
     let (_, known) = certificate();
     for (name, authority) in [("localhost", known.der()), ("elsewhere", shown.der())] {
@@ -232,7 +231,7 @@ async fn a_server_with_another_identity_gets_nothing() {
 }
 
 #[test]
-fn a_server_is_told_where_the_client_is() {
+fn proxy_header_has_the_client_address() {
     let unix = Endpoint::unix("/s");
     let tcp = endpoint("127.0.0.1:1".parse().unwrap(), "localhost", b"");
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
