@@ -1,4 +1,4 @@
-//! How the server of an instance is reached.
+//! Endpoints of the instances' servers.
 
 use std::fs;
 use std::io;
@@ -7,19 +7,18 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use dormouse_engine::{Layout, tls};
 use dormouse_types::Endpoint;
 
-/// How servers are reached.
+/// How clients reach the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Transport {
-    /// Over a Unix socket in the instance's directory; no port is open.
+    /// Unix socket in the instance's directory; no open port.
     #[default]
     Unix,
-    /// Over TCP with TLS, on a free port of the loopback interface.
+    /// TCP with TLS, on a free port of the loopback interface.
     Tcp,
 }
 
-/// Chooses the address of a server that is about to start, and notes it for [`of`], which a later
-/// driver asks too. Another process may take the port before the server does: then the start fails, and
-/// the next one chooses again.
+/// Chooses the TCP address for a server's start and saves it in a file for [`of`], also for the next driver.
+/// If another process takes the port first, the start fails; the next start chooses again.
 pub(crate) fn choose(layout: &Layout, transport: Transport) -> io::Result<Option<SocketAddr>> {
     let file = layout.address();
     if transport == Transport::Unix {
@@ -33,12 +32,12 @@ pub(crate) fn choose(layout: &Layout, transport: Transport) -> io::Result<Option
     Ok(Some(address))
 }
 
-/// How the server is reached that was started last.
+/// Endpoint of the server that was started last.
 pub(crate) fn of(layout: &Layout) -> Endpoint {
-    let noted = || {
+    let saved = || {
         let address = fs::read_to_string(layout.address()).ok()?.parse().ok()?;
         let identity = tls::identity(&fs::read_to_string(layout.key()).ok()?)?;
         Some(Endpoint::Tcp { address, identity })
     };
-    noted().unwrap_or_else(|| Endpoint::Unix(layout.socket()))
+    saved().unwrap_or_else(|| Endpoint::Unix(layout.socket()))
 }

@@ -1,7 +1,7 @@
-//! A server's own key and certificate: for connections over TCP, which check it, and for accounts that
-//! demand TLS (`REQUIRE SSL`) on the private Unix socket, where nobody does.
+//! A server's key and certificate. Connections over TCP check the certificate; on the private Unix socket
+//! accounts with `REQUIRE SSL` need TLS, but the certificate is not checked.
 //!
-//! Without one of ours MariaDB 11.4 and later would make a key at every start, for 0.4 s.
+//! Without a configured key MariaDB 11.4 and later generate one at every start, which takes 0.4 s.
 
 use dormouse_types::TlsIdentity;
 use rcgen::{CertificateParams, DnType, KeyPair};
@@ -14,8 +14,8 @@ use crate::error::doing;
 /// The name in every server's certificate.
 const NAME: &str = "localhost";
 
-/// What a server shows that was started with this key and certificate: its certificate is its own
-/// authority. `None` if the text holds no certificate.
+/// Identity of a server that was started with this PEM file: the certificate is self-signed, so it is its
+/// own authority. `None` if the text has no certificate.
 #[must_use]
 pub fn identity(key_and_certificate: &str) -> Option<TlsIdentity> {
     let certificate = CertificateDer::from_pem_slice(key_and_certificate.as_bytes()).ok()?;
@@ -25,10 +25,10 @@ pub fn identity(key_and_certificate: &str) -> Option<TlsIdentity> {
     })
 }
 
-/// A new key and its certificate, as one PEM file. Takes about a millisecond.
+/// Generates a key and its self-signed certificate, as one PEM file. Takes about a millisecond.
 ///
 /// # Errors
-/// The key could not be made.
+/// Generating the key failed.
 pub fn key_and_certificate() -> Result<String, EngineError> {
     let make = || {
         let mut params = CertificateParams::new([NAME.to_owned()])?;
@@ -41,5 +41,5 @@ pub fn key_and_certificate() -> Result<String, EngineError> {
     };
     make()
         .map_err(std::io::Error::other)
-        .map_err(doing("making a server's key"))
+        .map_err(doing("generating a server's key"))
 }

@@ -1,14 +1,14 @@
 //! A connection to a server: a Unix socket or TCP, plain or with TLS.
 //!
-//! A link is opened to an [`Endpoint`], tells the server who the client is ([`proxy_header`]), and may
-//! turn to TLS once ([`Link::secure`]). It knows what its transport can prove: only a Unix socket tells
-//! whether a server that died had read what was sent to it ([`Link::proves_unread`]).
+//! A link connects to an [`Endpoint`], sends the client's address ([`proxy_header`]), and may switch to TLS
+//! once ([`Link::secure`]). Only a Unix socket can prove that a server that died had not read the last
+//! command ([`Link::proves_unread`]).
 //!
 //! Invariants:
 //! - nothing is written to a TCP peer that is known to have closed: the kernel would accept bytes that
-//!   nobody reads;
-//! - over TCP nothing but the greeting and the request for TLS passes in the clear, and the server's
-//!   certificate is checked against its [`TlsIdentity`](dormouse_types::TlsIdentity).
+//!   are never read;
+//! - over TCP only the PROXY header, the greeting and the request for TLS are unencrypted, and the
+//!   server's certificate is checked against its [`TlsIdentity`](dormouse_types::TlsIdentity).
 //!
 //! Called by `engine` (the plane's own connections) and `proxy` (backends).
 
@@ -18,7 +18,7 @@ mod tls;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use dormouse_types::Endpoint;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,7 +27,7 @@ use tokio_rustls::client::TlsStream;
 pub use origin::{Origin, proxy_header};
 use socket::Socket;
 
-/// A connection to a server, for one thread's event loop.
+/// A connection to a server, registered with one thread's event loop. Flush after writing: TLS buffers.
 #[derive(Debug)]
 pub struct Link {
     stream: Stream,
@@ -39,20 +39,20 @@ enum Stream {
     Tls(Box<TlsStream<Socket>>),
 }
 
-/// Why a connection on which nothing is expected cannot be used.
+/// Why an idle connection cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noise {
     /// The server has closed it.
     Closed,
-    /// The server has sent something that was not asked for.
+    /// The server has sent bytes that answer no command.
     Bytes,
 }
 
 impl Link {
-    /// Connects; TLS is not begun yet.
+    /// Connects, without TLS. Callers set their own deadline.
     ///
     /// # Errors
-    /// The server does not listen there, or no descriptor is left.
+    /// The server does not listen there, or no file descriptor is left.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         let socket = match endpoint {
             Endpoint::Unix(path) => tokio::net::UnixStream::connect(path)
@@ -68,10 +68,10 @@ impl Link {
         Self::over(socket)
     }
 
-    /// A link over one end of a pair of sockets that do not block: for tests.
+    /// For tests: a link over one end of a non-blocking socket pair.
     ///
     /// # Errors
-    /// The event loop does not take it.
+    /// The event loop cannot register the socket.
     pub fn over_unix(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         Self::over(stream.into())
     }
@@ -81,23 +81,23 @@ impl Link {
         Ok(Self { stream })
     }
 
-    /// Begins TLS. The server's greeting has been read, to the byte, and TLS has been asked for.
+    /// Starts TLS. The caller has read exactly the server's greeting and has sent the request for TLS.
     ///
     /// # Errors
-    /// The handshake failed, or the certificate is not that of the endpoint's identity.
+    /// The handshake failed, or the certificate does not match the endpoint's identity.
     pub async fn secure(self, endpoint: &Endpoint) -> io::Result<Self> {
         let socket = match self.stream {
             Stream::Plain(socket) => socket,
-            Stream::Tls(_) => return Err(io::Error::other("TLS has begun already")),
+            Stream::Tls(_) => return Err(io::Error::other("TLS has already started")),
         };
         let stream = Stream::Tls(Box::new(tls::connect(socket, endpoint).await?));
         Ok(Self { stream })
     }
 
-    /// Moves it to the event loop of the running thread.
+    /// Moves the link to the current thread's event loop.
     ///
     /// # Errors
-    /// The event loop does not take it.
+    /// The event loop cannot register the socket.
     pub fn move_here(self) -> io::Result<Self> {
         let stream = match self.stream {
             Stream::Plain(socket) => Stream::Plain(socket.move_here()?),
@@ -109,32 +109,22 @@ impl Link {
         Ok(Self { stream })
     }
 
-    /// Whether this error of a read, before any byte of a reply, proves that the server had not read all
-    /// that was sent to it. A Unix socket reports `ECONNRESET` if its peer closed with bytes unread
-    /// (`unix(7)`); over TCP a reset says nothing of what was read.
+    /// Whether this read error, before any byte of a reply, proves that the server had not read everything
+    /// that was sent. A Unix socket reports `ECONNRESET` if its peer closed with bytes unread
+    /// (`unix(7)`); a TCP reset does not tell what was read.
     #[must_use]
     pub fn proves_unread(&self, error: &io::Error) -> bool {
         self.socket().is_unix() && error.kind() == io::ErrorKind::ConnectionReset
     }
 
-    /// Checks that it is open and that there is nothing to be read. Costs one system call.
+    /// Checks that the connection is open and has nothing to read. One system call if so.
     ///
     /// # Errors
-    /// It cannot be used any more, for this reason.
+    /// The reason why the connection cannot be used.
     pub fn silence(&mut self) -> Result<(), Noise> {
         match &mut self.stream {
             Stream::Plain(socket) => socket.silence(),
-            Stream::Tls(tls) => {
-                // what has come may be no data, but TLS's own
-                let mut byte = [0];
-                let mut room = ReadBuf::new(&mut byte);
-                let mut cx = Context::from_waker(Waker::noop());
-                match Pin::new(&mut **tls).poll_read(&mut cx, &mut room) {
-                    Poll::Pending => Ok(()),
-                    Poll::Ready(Ok(())) if !room.filled().is_empty() => Err(Noise::Bytes),
-                    Poll::Ready(_) => Err(Noise::Closed),
-                }
-            }
+            Stream::Tls(stream) => tls::silence(stream),
         }
     }
 

@@ -1,30 +1,29 @@
-//! Who the client of a connection is, told to the server in front of everything else, so that accounts
-//! bound to hosts mean what they say.
+//! PROXY protocol header: sends the client's address to the server before all other bytes, so that the
+//! host part of accounts (`user@host`) works.
 
 use std::net::{IpAddr, SocketAddr};
 
 use dormouse_types::Endpoint;
 
-/// Where the client of a connection is.
+/// A client's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// On this machine: the server calls its host `localhost`.
+    /// On this machine; its host is `localhost` for the server.
     Local,
-    /// At a TCP address.
+    /// Connected over TCP.
     Tcp {
         /// The client's address.
         from: SocketAddr,
-        /// The address that it has reached.
+        /// The address it connected to.
         to: SocketAddr,
     },
 }
 
-/// The signature of version 2 (haproxy.org, "The PROXY protocol", §2.2).
+/// Signature of version 2 (haproxy.org, "The PROXY protocol", §2.2).
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The header of the PROXY protocol that tells a server at this endpoint where the client is (haproxy.org,
-/// "The PROXY protocol": version 1, §2.1; version 2, §2.2). Empty if the server knows: who comes over a
-/// Unix socket is local.
+/// PROXY protocol header with the client's address (haproxy.org, "The PROXY protocol": version 1, §2.1;
+/// version 2, §2.2). Empty for a local client over a Unix socket, which the server takes for local anyway.
 #[must_use]
 pub fn proxy_header(endpoint: &Endpoint, origin: &Origin) -> Vec<u8> {
     match (origin, endpoint) {
@@ -34,7 +33,7 @@ pub fn proxy_header(endpoint: &Endpoint, origin: &Origin) -> Vec<u8> {
     }
 }
 
-/// Version 1: a line.
+/// Version 1: one line of text.
 fn addresses(from: &SocketAddr, to: &SocketAddr) -> Vec<u8> {
     let (source, target) = (from.ip().to_canonical(), to.ip().to_canonical());
     let family = match (source, target) {
@@ -49,8 +48,8 @@ fn addresses(from: &SocketAddr, to: &SocketAddr) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// Version 2 with the family `AF_UNIX` and empty paths: the server takes the client for `localhost`
-/// (`sql/proxy_protocol.cc`). Version 1 cannot say that.
+/// Version 2 with family `AF_UNIX` and empty paths, which the server reads as `localhost`
+/// (`sql/proxy_protocol.cc`). Version 1 has no such family.
 fn local() -> Vec<u8> {
     const VERSION_2_PROXY: u8 = 0x21;
     const UNIX_STREAM: u8 = 0x31;

@@ -1,8 +1,8 @@
-//! The socket below a link.
+//! The socket of a link, registered for reading only.
 //!
-//! A Unix socket reports room each time its peer has read. Registered for that, as every socket of
-//! tokio's is, a worker is woken after each statement for nothing. This one is registered for
-//! reading alone; a write that finds no room, which is rare, waits on a registration of its own.
+//! A Unix socket becomes writable each time its peer has read. Tokio's sockets are registered for that,
+//! which wakes a worker after each statement for nothing. Here a write that finds the buffer full, which
+//! is rare, waits on a registration of its own.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -12,24 +12,25 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::RecvFlags;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use crate::Noise;
 
-/// A socket that does not block.
+/// A non-blocking socket.
 #[derive(Debug)]
 pub(crate) enum Raw {
     Unix(UnixStream),
     Tcp(TcpStream),
 }
 
-/// A connected socket, for one thread's event loop.
+/// A connected socket, registered with one thread's event loop.
 #[derive(Debug)]
 pub(crate) struct Socket {
     raw: AsyncFd<Raw>,
-    /// The same socket, registered for writing, while a write waits for room.
+    /// The same socket registered for writing, while a write waits for buffer space.
     full: Option<AsyncFd<Raw>>,
 }
 
@@ -60,6 +61,13 @@ impl AsRawFd for Raw {
     }
 }
 
+/// Reads directly, past the event loop's readiness.
+impl io::Read for &Raw {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        Raw::read(self, room)
+    }
+}
+
 impl Raw {
     fn try_clone(&self) -> io::Result<Self> {
         match self {
@@ -75,8 +83,8 @@ impl Raw {
         }
     }
 
-    /// Over TCP a peer that has closed is looked for first: the kernel would accept the bytes all the
-    /// same, and nobody could tell afterwards whether they were read.
+    /// Over TCP checks first whether the peer has closed: the kernel would still accept the bytes, and
+    /// whether they were read could not be known.
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Unix(stream) => (&*stream).write(bytes),
@@ -85,11 +93,12 @@ impl Raw {
         }
     }
 
-    /// Whether the peer has closed. One system call.
+    /// Whether the peer has closed its end. One system call.
     fn is_closed(&self) -> bool {
         let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         let mut sockets = [PollFd::new(self, PollFlags::RDHUP)];
-        poll(&mut sockets, Some(&Timespec::default())).is_ok()
+        // a signal may interrupt even a poll that does not wait
+        retry_on_intr(|| poll(&mut sockets, Some(&Timespec::default()))).is_ok()
             && sockets
                 .iter()
                 .any(|socket| socket.revents().intersects(gone))
@@ -115,18 +124,22 @@ impl Socket {
         matches!(self.raw.get_ref(), Raw::Unix(_))
     }
 
-    /// Moves it to the event loop of the running thread.
+    pub(crate) fn raw(&self) -> &Raw {
+        self.raw.get_ref()
+    }
+
+    /// Moves the socket to the current thread's event loop.
     pub(crate) fn move_here(self) -> io::Result<Self> {
         Self::new(self.raw.into_inner())
     }
 
-    /// The same for a socket that cannot be taken out of its place.
+    /// The same in place, for a socket inside a TLS stream.
     pub(crate) fn register_here(&mut self) -> io::Result<()> {
         *self = Self::new(self.raw.get_ref().try_clone()?)?;
         Ok(())
     }
 
-    /// Checks that it is open and that there is nothing to be read.
+    /// Checks that the socket is open and has nothing to read.
     pub(crate) fn silence(&self) -> Result<(), Noise> {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -140,7 +153,7 @@ impl Socket {
 
 #[expect(
     deprecated,
-    reason = "its warning is for types whose descriptor may change; its successor is unsafe"
+    reason = "deprecated for types whose descriptor may change, which this one's does not; its successor is unsafe"
 )]
 fn register(raw: Raw, interest: Interest) -> io::Result<AsyncFd<Raw>> {
     AsyncFd::with_interest(raw, interest)
@@ -159,7 +172,7 @@ impl AsyncRead for Socket {
             match ready.try_io(|raw| raw.get_ref().read(room)) {
                 Ok(Ok(n)) => {
                     if (1..wanted).contains(&n) {
-                        // it is empty now: what comes next is reported (epoll(7), edge-triggered)
+                        // drained: epoll reports what arrives next (epoll(7), edge-triggered)
                         ready.clear_ready();
                     }
                     buf.advance(n);

@@ -1,5 +1,5 @@
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,7 +17,6 @@ fn pair() -> (Link, UnixStream) {
     (Link::over_unix(ours).unwrap(), theirs)
 }
 
-/// A listener of which the identity is known.
 fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,12 +33,24 @@ fn endpoint(address: SocketAddr, name: &str, authority: &[u8]) -> Endpoint {
     }
 }
 
-/// A key with a certificate for `localhost` that it has signed itself.
+/// A key with a self-signed certificate for `localhost`.
 fn certificate() -> (rcgen::KeyPair, rcgen::Certificate) {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     let certificate = params.self_signed(&key).unwrap();
     (key, certificate)
+}
+
+fn server_config(key: &rcgen::KeyPair, certificate: &rcgen::Certificate) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    Arc::new(config)
 }
 
 /// Echoes four bytes over TLS, then closes.
@@ -48,18 +59,10 @@ fn echo(
     key: &rcgen::KeyPair,
     certificate: &rcgen::Certificate,
 ) -> JoinHandle<bool> {
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_no_client_auth()
-    .with_single_cert(vec![certificate.der().clone()], key)
-    .unwrap();
+    let config = server_config(key, certificate);
     std::thread::spawn(move || {
         let (socket, _) = listener.accept().unwrap();
-        let connection = ServerConnection::new(Arc::new(config)).unwrap();
+        let connection = ServerConnection::new(config).unwrap();
         let mut tls = StreamOwned::new(connection, socket);
         let mut bytes = [0; 4];
         tls.read_exact(&mut bytes).is_ok() && tls.write_all(&bytes).is_ok()
@@ -67,7 +70,7 @@ fn echo(
 }
 
 #[tokio::test]
-async fn a_write_without_room_waits_for_the_reader_and_loses_nothing() {
+async fn a_write_to_a_full_socket_waits_and_loses_nothing() {
     let (mut ours, theirs) = pair();
     theirs.set_nonblocking(true).unwrap();
     let mut theirs = Link::over_unix(theirs).unwrap();
@@ -82,7 +85,7 @@ async fn a_write_without_room_waits_for_the_reader_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_proves_that_a_command_was_not_read() {
+async fn a_unix_reset_proves_that_a_command_was_not_read() {
     let (mut link, theirs) = pair();
     link.write_all(b"command").await.unwrap();
     drop(theirs);
@@ -91,7 +94,7 @@ async fn a_unix_socket_proves_that_a_command_was_not_read() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_whose_peer_has_read_proves_nothing() {
+async fn a_unix_peer_that_has_read_proves_nothing() {
     let (mut link, mut theirs) = pair();
     link.write_all(b"command").await.unwrap();
     theirs.read_exact(&mut [0; 7]).unwrap();
@@ -122,7 +125,7 @@ async fn nothing_is_written_to_a_tcp_peer_that_has_closed() {
         .await
         .unwrap();
     let (mut theirs, _) = listener.accept().unwrap();
-    // what it said before makes no difference
+    // unread bytes from the peer make no difference
     theirs.write_all(b"bye").unwrap();
     drop(theirs);
     link.read_exact(&mut [0; 1]).await.unwrap();
@@ -131,7 +134,7 @@ async fn nothing_is_written_to_a_tcp_peer_that_has_closed() {
 }
 
 #[tokio::test]
-async fn noise_is_told_apart() {
+async fn silence_distinguishes_bytes_from_an_end() {
     let (mut link, mut theirs) = pair();
     assert_eq!(link.silence(), Ok(()));
     theirs.write_all(b"x").unwrap();
@@ -141,8 +144,51 @@ async fn noise_is_told_apart() {
     assert_eq!(link.silence(), Err(Noise::Closed));
 }
 
+/// A TLS link and its server. What `send` does is done, but the event loop has not run since.
+async fn answered(
+    send: impl FnOnce(&mut StreamOwned<ServerConnection, TcpStream>) + Send + 'static,
+) -> (Link, impl Sized) {
+    let (key, certificate) = certificate();
+    let (listener, address) = listener();
+    let config = server_config(&key, &certificate);
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let server = std::thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        let connection = ServerConnection::new(config).unwrap();
+        let mut tls = StreamOwned::new(connection, socket);
+        tls.write_all(b"x").unwrap();
+        gone.recv().unwrap();
+        send(&mut tls);
+        tls
+    });
+    let endpoint = endpoint(address, "localhost", certificate.der());
+    let link = Link::connect(&endpoint).await.unwrap();
+    let mut link = link.secure(&endpoint).await.unwrap();
+    link.read_exact(&mut [0]).await.unwrap();
+    // the event loop does not run from here on
+    go.send(()).unwrap();
+    (link, server.join().unwrap())
+}
+
+#[tokio::test]
+async fn silence_over_tls_does_not_depend_on_the_event_loop() {
+    let (mut quiet, _server) = answered(|_| {}).await;
+    assert_eq!(quiet.silence(), Ok(()));
+    let (mut noisy, _server) = answered(|tls| tls.write_all(b"x").unwrap()).await;
+    assert_eq!(noisy.silence(), Err(Noise::Bytes));
+    let (mut ended, _server) = answered(|tls| {
+        tls.conn.send_close_notify();
+        tls.flush().unwrap();
+    })
+    .await;
+    assert_eq!(ended.silence(), Err(Noise::Closed));
+    let (mut cut, _server) =
+        answered(|tls| tls.sock.shutdown(std::net::Shutdown::Both).unwrap()).await;
+    assert_eq!(cut.silence(), Err(Noise::Closed));
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_pass_through_tls_wherever_it_is_moved() {
+async fn a_tls_link_works_after_moving_to_another_thread() {
     let (key, certificate) = certificate();
     let (listener, address) = listener();
     let echo = echo(listener, &key, &certificate);
@@ -156,7 +202,7 @@ async fn bytes_pass_through_tls_wherever_it_is_moved() {
             .unwrap();
         runtime.block_on(async move {
             let mut link = link.move_here().unwrap();
-            // session tickets may have come: they are no data
+            // session tickets may have arrived; they are not data
             assert_eq!(link.silence(), Ok(()));
             link.write_all(b"ping").await.unwrap();
             link.flush().await.unwrap();
@@ -170,7 +216,7 @@ async fn bytes_pass_through_tls_wherever_it_is_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_another_identity_gets_nothing() {
+async fn a_server_with_another_certificate_or_name_is_refused() {
     let (key, shown) = certificate();
     let (_, known) = certificate();
     for (name, authority) in [("localhost", known.der()), ("elsewhere", shown.der())] {
@@ -185,7 +231,7 @@ async fn a_server_with_another_identity_gets_nothing() {
 }
 
 #[test]
-fn a_server_is_told_where_the_client_is() {
+fn proxy_header_has_the_client_address() {
     let unix = Endpoint::unix("/s");
     let tcp = endpoint("127.0.0.1:1".parse().unwrap(), "localhost", b"");
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();

@@ -1,7 +1,7 @@
 //! TLS to a server.
 //!
-//! Over TCP the server must show the certificate of its identity. Over a Unix socket accounts that
-//! demand TLS (`REQUIRE SSL`) need it, and the server is known by its socket.
+//! Over TCP the server's certificate must match its identity. Over a Unix socket TLS is used only for
+//! accounts with `REQUIRE SSL`; there the socket's path identifies the server.
 
 use std::io;
 use std::sync::Arc;
@@ -15,14 +15,15 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::Noise;
 use crate::socket::Socket;
 
-/// Shakes hands with the server of an endpoint.
+/// TLS handshake with the server of an endpoint. Callers set their own deadline.
 pub(crate) async fn connect(socket: Socket, endpoint: &Endpoint) -> io::Result<TlsStream<Socket>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let (name, verifier): (&str, Arc<dyn ServerCertVerifier>) = match endpoint {
-        Endpoint::Unix(_) => ("localhost", Arc::new(KnownBySocket(Arc::clone(&provider)))),
-        Endpoint::Tcp { identity, .. } => (&identity.name, known_by(identity, &provider)?),
+        Endpoint::Unix(_) => ("localhost", Arc::new(AnyCertificate(Arc::clone(&provider)))),
+        Endpoint::Tcp { identity, .. } => (&identity.name, verifier_for(identity, &provider)?),
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -35,8 +36,28 @@ pub(crate) async fn connect(socket: Socket, endpoint: &Endpoint) -> io::Result<T
     connector.connect(name, socket).await
 }
 
-/// Checks certificates against the identity's authority (RFC 5280).
-fn known_by(
+/// Checks that the connection is open and no data has arrived; processes TLS's own records (session
+/// tickets). Reads the socket directly: the event loop may not have reported the latest bytes yet.
+pub(crate) fn silence(stream: &mut TlsStream<Socket>) -> Result<(), Noise> {
+    let (socket, session) = stream.get_mut();
+    loop {
+        let state = session.process_new_packets().map_err(|_| Noise::Closed)?;
+        if state.plaintext_bytes_to_read() > 0 {
+            return Err(Noise::Bytes);
+        }
+        if state.peer_has_closed() {
+            return Err(Noise::Closed);
+        }
+        match session.read_tls(&mut socket.raw()) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Ok(0) | Err(_) => return Err(Noise::Closed),
+        }
+    }
+}
+
+/// Verifier that trusts only the identity's authority (RFC 5280).
+fn verifier_for(
     identity: &TlsIdentity,
     provider: &Arc<CryptoProvider>,
 ) -> io::Result<Arc<WebPkiServerVerifier>> {
@@ -48,12 +69,12 @@ fn known_by(
         .map_err(io::Error::other)
 }
 
-/// Accepts any certificate: the server's Unix socket is in a directory of its own and Dormouse's, and a
-/// certificate could not say more.
+/// Accepts any certificate: only the server and Dormouse can reach the Unix socket's directory, so a
+/// certificate would prove nothing more.
 #[derive(Debug)]
-struct KnownBySocket(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for KnownBySocket {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,5 +1,5 @@
-//! Whatever reads a client's statements reads any bytes. Lines of the input are statements of one
-//! session, run by a server or answered without it.
+//! All parsers of statements accept any bytes. Each line is a statement of one session, run by a server or
+//! answered without it. First byte: flags.
 #![no_main]
 
 use std::sync::LazyLock;

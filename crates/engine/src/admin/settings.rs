@@ -1,11 +1,11 @@
-//! What a park must not lose and a files-only database cannot tell: schemas and global variables.
+//! Schemas and global variables: read before a park, since a database without a server cannot tell them.
 
 use dormouse_types::{VARIABLES, VariableKind, Variables};
 
-use super::{Admin, AdminError, PATIENCE, literal};
+use super::{Admin, AdminError, TIMEOUT, literal};
 
-/// Variables that the machinery sets itself, or that trigger an action when set.
-const OURS: [&str; 13] = [
+/// Variables that Dormouse sets itself, or that trigger an action when set.
+const OWN: [&str; 13] = [
     "innodb_buffer_pool_size",
     "innodb_buffer_pool_dump_now",
     "innodb_buffer_pool_load_now",
@@ -21,12 +21,12 @@ const OURS: [&str; 13] = [
     "interactive_timeout",
 ];
 
-/// A variable that could not be set again.
+/// A variable that the server refused to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotSet {
     /// Its name.
     pub name: String,
-    /// What the server said.
+    /// The server's error.
     pub reason: String,
 }
 
@@ -42,13 +42,13 @@ impl Settings<'_> {
     pub async fn schemas(self) -> Result<Vec<String>, AdminError> {
         let rows = self
             .0
-            .run("a look at the schemas", "SHOW DATABASES", PATIENCE)
+            .run("reading the schemas", "SHOW DATABASES", TIMEOUT)
             .await?;
         Ok(rows.texts().map(|[name]| name).collect())
     }
 
-    /// The global variables that were set by SQL since the server started, each with its value as
-    /// an SQL literal; without those the machinery sets itself.
+    /// The global variables set by SQL since the server started, with their values as SQL literals;
+    /// without those that Dormouse sets itself.
     ///
     /// # Errors
     /// As [`AdminError`] says.
@@ -56,17 +56,19 @@ impl Settings<'_> {
         let sql = "SELECT LOWER(VARIABLE_NAME), VARIABLE_TYPE, GLOBAL_VALUE FROM information_schema.SYSTEM_VARIABLES \
                    WHERE GLOBAL_VALUE_ORIGIN = 'SQL' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
                    ORDER BY VARIABLE_NAME";
-        let rows = self.0.run("a look at the variables", sql, PATIENCE).await?;
+        let rows = self
+            .0
+            .run("reading the global variables", sql, TIMEOUT)
+            .await?;
         let changed = rows
             .texts::<3>()
-            .filter(|[name, _, _]| !OURS.contains(&name.as_str()));
+            .filter(|[name, _, _]| !OWN.contains(&name.as_str()));
         Ok(changed
             .map(|[name, kind, value]| (name, value_literal(&kind, &value)))
             .collect())
     }
 
-    /// The global variables that clients ask for ([`VARIABLES`]), as `SELECT @@GLOBAL.name` shows
-    /// them.
+    /// The global variables that clients read ([`VARIABLES`]), as `SELECT @@GLOBAL.name` shows them.
     ///
     /// # Errors
     /// As [`AdminError`] says.
@@ -79,21 +81,18 @@ impl Settings<'_> {
         );
         let rows = self
             .0
-            .run("a look at the variables", &sql, PATIENCE)
+            .run("reading the global variables", &sql, TIMEOUT)
             .await?;
-        // the expression is what a client asks (Django)
+        // the expression that Django sends
         let zones = "SELECT CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
-        let zones = self
-            .0
-            .run("a look at the time zones", zones, PATIENCE)
-            .await?;
+        let zones = self.0.run("reading the time zones", zones, TIMEOUT).await?;
         let mut changed = false;
         let mut all = vec![(Variables::TIME_ZONES.to_owned(), zones.text(0, 0))];
         for [name, value, origin] in rows.texts() {
             let by_sql = origin == "SQL";
             changed |= by_sql;
-            // a restart forgets what was set of these
-            if !by_sql || !OURS.contains(&name.as_str()) {
+            // values of own variables that were set by SQL are lost at a restart
+            if !by_sql || !OWN.contains(&name.as_str()) {
                 all.push((name.clone(), shown(&name, value)));
             }
         }
@@ -101,11 +100,11 @@ impl Settings<'_> {
         Ok(all.into_iter().collect())
     }
 
-    /// Sets global variables to what [`changed_globals`](Self::changed_globals) once said. Says
-    /// which the server (another version, perhaps) would not take.
+    /// Sets global variables to values from [`changed_globals`](Self::changed_globals). Returns those
+    /// that the server, which may be of another version, refused.
     ///
     /// # Errors
-    /// As [`AdminError`] says, other than for single variables.
+    /// As [`AdminError`] says, but not for single refused variables.
     pub async fn apply_globals(
         self,
         globals: &[(String, String)],
@@ -121,14 +120,14 @@ impl Settings<'_> {
         let set = |what: &str| format!("SET {what}");
         match self
             .0
-            .run("setting variables", &set(&all.join(", ")), PATIENCE)
+            .run("setting variables", &set(&all.join(", ")), TIMEOUT)
             .await
         {
             Err(AdminError::Sql { .. }) => {}
             other => return other.map(|_| not_set),
         }
         for ((name, _), one) in globals.iter().zip(&all) {
-            match self.0.run("setting a variable", &set(one), PATIENCE).await {
+            match self.0.run("setting a variable", &set(one), TIMEOUT).await {
                 Err(AdminError::Sql { error, .. }) => {
                     not_set.push(NotSet {
                         name: name.clone(),
@@ -142,7 +141,7 @@ impl Settings<'_> {
     }
 }
 
-/// A variable's value as a `SELECT` shows it.
+/// A variable's value as `SELECT` shows it.
 fn shown(name: &str, value: String) -> String {
     let is_flag = VARIABLES
         .iter()
@@ -154,7 +153,7 @@ fn shown(name: &str, value: String) -> String {
     }
 }
 
-/// Numbers go as they are; a server refuses them in quotes, and other values without.
+/// Quotes a value unless its type is numeric: a server refuses quoted numbers and unquoted texts.
 fn value_literal(kind: &str, value: &str) -> String {
     let numeric = ["INT", "DOUBLE"].iter().any(|word| kind.contains(word));
     let plain = !value.is_empty()
@@ -173,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_written_as_its_type_wants_it() {
+    fn values_are_quoted_by_their_type() {
         for (kind, value, expected) in [
             ("BIGINT UNSIGNED", "151", "151"),
             ("INT", "-1", "-1"),

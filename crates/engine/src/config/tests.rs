@@ -4,7 +4,7 @@ use dormouse_types::Bytes;
 
 use super::*;
 
-/// The settings for an instance on a server that knows these options.
+/// Rendered settings for a server that knows these options.
 fn rendered(options: &[(&str, &str)]) -> HashMap<String, String> {
     rendered_at(None, options)
 }
@@ -28,7 +28,7 @@ fn rendered_at(address: Option<SocketAddr>, options: &[(&str, &str)]) -> HashMap
 }
 
 #[test]
-fn an_option_the_server_does_not_know_is_left_out() {
+fn unknown_options_are_left_out() {
     let settings = rendered(&[("feedback", "ON"), ("innodb-purge-threads", "4")]);
     assert_eq!(settings["feedback"], "OFF");
     assert_eq!(settings["innodb-purge-threads"], "1");
@@ -36,7 +36,7 @@ fn an_option_the_server_does_not_know_is_left_out() {
 }
 
 #[test]
-fn a_server_listens_on_tcp_only_if_it_is_told_to() {
+fn a_server_listens_on_tcp_only_with_an_address() {
     let local = rendered(&[]);
     assert_eq!(local["skip-networking"], "ON");
     assert_eq!(local["proxy-protocol-networks"], "localhost");

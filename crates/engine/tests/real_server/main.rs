@@ -30,7 +30,7 @@ fn find<'a>(accounts: &'a [Account], user: &str) -> &'a Account {
         .unwrap_or_else(|| panic!("no {user} in {accounts:?}"))
 }
 
-/// A password that the engine made, as text no client could type: logs in by first stage.
+/// Logs in with the first stage of the credential that enrolling adds.
 async fn enrolled_login(server: &Server, user: &str) -> bool {
     use dormouse_wire::{Capabilities, ClientConfig, ClientLogin, LoginStep};
     use tokio::io::AsyncWriteExt as _;
@@ -58,7 +58,7 @@ async fn enrolled_login(server: &Server, user: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_version_is_what_the_server_greets_with() {
+async fn the_version_is_that_of_the_greeting() {
     let server = Server::start().await;
     let mut stream = UnixStream::connect(server.layout.socket()).await.unwrap();
     let mut packets = PacketBuffer::new(1 << 16);
@@ -78,7 +78,7 @@ async fn the_version_is_what_the_server_greets_with() {
 }
 
 #[tokio::test]
-async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
+async fn a_new_instance_refuses_logins_until_its_owner_has_a_password() {
     let server = Server::start().await;
     for user in ["root", "admin", "dormouse", "mariadb.sys", "", "anyone"] {
         for password in ["", "invalid", "admin"] {
@@ -100,7 +100,7 @@ async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
         ["information_schema", "mysql", "performance_schema", "sys"]
     );
 
-    // twice: the second one is another password
+    // twice, to set and to change the password
     for password in ["first", "pass'w\\örd"] {
         let stage2 = native::stage2(&native::stage1(password.as_bytes()));
         admin.accounts().secure_owner(stage2).await.unwrap();
@@ -237,7 +237,7 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
 }
 
 #[tokio::test]
-async fn accounts_of_one_name_come_with_the_anonymous_ones() {
+async fn accounts_of_one_name_include_the_anonymous_ones() {
     let server = Server::start().await;
     let mut admin = server.admin().await;
     for sql in [
@@ -265,7 +265,7 @@ async fn accounts_of_one_name_come_with_the_anonymous_ones() {
 }
 
 #[tokio::test]
-async fn globals_set_by_sql_live_through_a_restart() {
+async fn globals_set_by_sql_can_be_applied_after_a_restart() {
     let mut server = Server::start().await;
     let mut admin = server.admin().await;
     assert_eq!(admin.settings().changed_globals().await.unwrap(), []);
@@ -327,11 +327,11 @@ async fn globals_set_by_sql_live_through_a_restart() {
         .await
         .unwrap()
         .text(0, 0);
-    assert_eq!(now, "78", "what can be set is set");
+    assert_eq!(now, "78", "the valid variable is set");
 }
 
 #[tokio::test]
-async fn a_failure_of_one_statement_keeps_the_connection_and_a_death_ends_it() {
+async fn a_refused_statement_keeps_the_connection_and_a_crash_ends_it() {
     let mut server = Server::start().await;
     let mut admin = server.admin().await;
     let refused = admin.query("SELECT * FROM nowhere.nothing").await;
@@ -361,7 +361,7 @@ async fn a_failure_of_one_statement_keeps_the_connection_and_a_death_ends_it() {
 }
 
 #[test]
-fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
+fn a_template_is_created_once_and_failed_attempts_are_removed() {
     let installation = installation();
     let dir = tempfile::tempdir().unwrap();
     let templates = dir.path().join("templates");
@@ -390,9 +390,9 @@ fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
     assert_eq!(
         names(&templates),
         [template.path().file_name().unwrap()],
-        "nothing half-made stays"
+        "nothing incomplete is left"
     );
-    // an installer that fails is not run again for a template that is there
+    // the installer does not run for an existing template
     assert_eq!(
         Template::ensure(&broken, &templates, &secret).unwrap(),
         template
@@ -404,7 +404,7 @@ fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
     );
 
     let layout = Layout::new(dir.path().join("1")).unwrap();
-    // what a crash in the middle of a copy leaves
+    // as left by a crash during a copy
     std::fs::create_dir_all(layout.unfinished().join("data/mysql")).unwrap();
     template.instantiate(&layout, None).unwrap();
     assert_eq!(names(&layout.data()), names(template.path()));
@@ -413,6 +413,6 @@ fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
     template.instantiate(&layout, None).unwrap();
     assert!(
         layout.data().join("mine").exists(),
-        "an instance that is there stays as it is"
+        "an existing instance is not changed"
     );
 }
