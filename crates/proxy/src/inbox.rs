@@ -5,9 +5,10 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use dormouse_wire::packet::{HEADER, Header};
+use tokio::io::AsyncRead;
 
 use crate::chunk::{self, Chunk};
-use crate::stream::{ClientStream, within};
+use crate::deadline::within;
 
 /// Bytes taken from an inbox.
 pub(crate) enum Bytes {
@@ -105,9 +106,9 @@ impl Inbox {
     }
 
     /// Waits for more bytes; an end of the stream is an error here.
-    pub(crate) async fn more(
+    pub(crate) async fn more<S: AsyncRead + Unpin>(
         &mut self,
-        client: &mut ClientStream,
+        client: &mut S,
         deadline: Duration,
     ) -> io::Result<()> {
         match &mut self.chunk {
@@ -149,10 +150,10 @@ impl Inbox {
     }
 
     /// Waits until `n` bytes are at hand. `n` must fit a chunk.
-    pub(crate) async fn at_least(
+    pub(crate) async fn at_least<S: AsyncRead + Unpin>(
         &mut self,
         n: usize,
-        client: &mut ClientStream,
+        client: &mut S,
         deadline: Duration,
     ) -> io::Result<()> {
         while self.unread().len() < n {

@@ -15,8 +15,9 @@ use dormouse_wire::reply::{Tracking, retrack};
 
 use crate::backend::{Listening, Speaking};
 use crate::chunk::Chunk;
+use crate::deadline::{within, write_all};
 use crate::inbox::Inbox;
-use crate::stream::{ClientStream, Departed, GRACE, within, write_all};
+use crate::stream::{ClientStream, Departed, GRACE};
 use crate::tally::Tally;
 
 /// Why a command did not reach its end.

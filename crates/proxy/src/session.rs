@@ -32,15 +32,18 @@ use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::Tracking;
 use dormouse_wire::status::Status;
 
-use crate::accept::Shared;
-use crate::backend::{Backend, BackendError, Identity};
+use crate::backend::{Backend, BackendError};
 use crate::chunk::Chunk;
-use crate::directory::{BUSY, Database, Lease, Membership};
+use crate::database::{Database, Membership};
+use crate::deadline::write_all;
+use crate::handle::{BUSY, Lease};
+use crate::identity::Identity;
 use crate::inbox::Inbox;
 use crate::mailbox::Order;
 use crate::pool::Counters;
 use crate::relay::Customer;
-use crate::stream::{ClientStream, write_all};
+use crate::shared::Shared;
+use crate::stream::ClientStream;
 
 pub(crate) use admission::serve;
 

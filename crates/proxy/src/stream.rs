@@ -10,8 +10,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use compressed::Compressed;
 use rustix::net::RecvFlags;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -128,7 +129,7 @@ impl Socket {
 pub(crate) enum ClientStream {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
-    Compressed(Box<compressed::Compressed>),
+    Compressed(Box<Compressed<ClientStream>>),
     /// Nothing any more: TLS could not be started.
     Closed(tokio::io::Empty),
 }
@@ -171,7 +172,7 @@ impl ClientStream {
 
     /// The same stream; from here on both sides speak the compressed protocol.
     pub(crate) fn compressed(self) -> Self {
-        Self::Compressed(Box::new(compressed::Compressed::new(self)))
+        Self::Compressed(Box::new(Compressed::new(self)))
     }
 }
 
@@ -210,37 +211,3 @@ macro_rules! delegate {
 
 delegate!(Socket: Tcp, Unix);
 delegate!(ClientStream: Plain, Tls, Compressed, Closed);
-
-/// Writes and flushes all bytes; each wait for the peer to take some has the deadline. The clock
-/// is touched only if the peer is slow.
-pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    mut bytes: &[u8],
-    deadline: Duration,
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let now = poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_write(cx, bytes))).await;
-        let written = match now {
-            Poll::Ready(result) => result?,
-            Poll::Pending => within(deadline, stream.write(bytes)).await?,
-        };
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        bytes = bytes.get(written..).unwrap_or_default();
-    }
-    match poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_flush(cx))).await {
-        Poll::Ready(result) => result,
-        Poll::Pending => within(deadline, stream.flush()).await,
-    }
-}
-
-/// An I/O operation with a deadline.
-pub(crate) async fn within<T>(
-    deadline: Duration,
-    operation: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
-    tokio::time::timeout(deadline, operation)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}

@@ -10,10 +10,13 @@ use dormouse_wire::reader::Malformed;
 use dormouse_wire::status::Status;
 use tokio::io::AsyncReadExt;
 
-use super::identity::wanted;
-use super::{BackendError, Identity, LONGEST_ANSWER, Link, PATIENCE, secure};
+use super::error::{BackendError, LONGEST_ANSWER, PATIENCE};
+use super::link::Link;
+use super::secure::secure;
+use crate::deadline::{within, write_all};
+use crate::identity::{Identity, wanted};
 use crate::refusal;
-use crate::stream::{Peer, within, write_all};
+use crate::stream::Peer;
 
 /// A connection to a server, logged in.
 pub(crate) struct Connection {
@@ -51,7 +54,7 @@ impl Connection {
                 Ok(LoginStep::Send(bytes)) => write_all(&mut link, &bytes, PATIENCE).await?,
                 Ok(LoginStep::Secure(bytes)) => {
                     write_all(&mut link, &bytes, PATIENCE).await?;
-                    link = within(PATIENCE, secure::secure(link)).await?;
+                    link = within(PATIENCE, secure(link)).await?;
                     let bytes = login.secured().map_err(std::io::Error::other)?;
                     write_all(&mut link, &bytes, PATIENCE).await?;
                 }

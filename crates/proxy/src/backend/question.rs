@@ -10,8 +10,8 @@ use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{ErrPacket, Tracking};
 use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
 
-use super::line::{Listening, Reply};
-use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE};
+use super::error::{BackendError, LONGEST_ANSWER, PATIENCE};
+use super::states::{Backend, Listening, Reply};
 
 /// The longest list of warnings that is kept for a session, in bytes: the 64 messages of the default
 /// `max_error_count` fit.

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::copy_bidirectional;
 use tokio_rustls::TlsConnector;
 
-use super::Link;
+use super::link::Link;
 
 /// Begins TLS. The server's greeting has been read, to the byte.
 pub(super) async fn secure(stream: Link) -> io::Result<Link> {

@@ -17,6 +17,12 @@ pub(crate) fn find<'a>(accounts: &'a [Account], user: &str, peer: &Peer) -> Opti
         .max_by_key(|account| (specificity(&account.host), !account.user.is_empty()))
 }
 
+/// How many sessions an account may have, if that is limited.
+pub(crate) fn sessions_of(account: &Account) -> Option<u32> {
+    let limits = [account.max_sessions, account.max_sessions_global];
+    limits.into_iter().find(|limit| *limit > 0)
+}
+
 /// Literal hosts first, then patterns by how much stands before the first wildcard.
 fn specificity(pattern: &str) -> (bool, usize) {
     match pattern.find(['%', '_']) {

@@ -14,8 +14,10 @@ use dormouse_wire::auth::{CACHING_SHA2, NATIVE, caching_sha2, ed25519, native, p
 use dormouse_wire::login::{AuthSwitch, auth_more};
 use zeroize::Zeroizing;
 
-use super::prove::Claim;
-use super::{PacketIo, Rejected, random, salt};
+use super::claim::Claim;
+use super::io::PacketIo;
+use super::random::{random, salt};
+use super::rejected::Rejected;
 use crate::refusal;
 use crate::stream::Peer;
 

@@ -11,7 +11,8 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use crate::stream::{ClientStream, Socket, write_all};
+use crate::deadline::write_all;
+use crate::stream::{ClientStream, Socket};
 
 /// The longest packet a client may send before it is known, in bytes. Connection attributes are
 /// limited to 64 KiB by the protocol.

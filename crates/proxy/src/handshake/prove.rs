@@ -7,26 +7,14 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
 
+use super::account;
+use super::claim::Claim;
 use super::exchange::Exchange;
-use super::{PacketIo, Rejected, account};
-use crate::accept::Shared;
-use crate::directory::Database;
+use super::io::PacketIo;
+use super::rejected::Rejected;
 use crate::refusal;
+use crate::shared::Shared;
 use crate::stream::Peer;
-
-/// What a client claims.
-pub(crate) struct Claim<'a> {
-    pub(crate) database: &'a Database,
-    pub(crate) user: &'a str,
-    pub(crate) peer: Peer,
-    pub(crate) capabilities: Capabilities,
-    /// The plugin the client has begun with.
-    pub(crate) plugin: Option<&'a str>,
-    /// What it sent for it.
-    pub(crate) reply: &'a [u8],
-    /// The salt it had.
-    pub(crate) salt: [u8; 20],
-}
 
 /// How it ended.
 pub(crate) enum Proof {
@@ -44,7 +32,7 @@ pub(crate) async fn prove(
 ) -> Result<Proof, Rejected> {
     let limit = shared.config.limits.handshake_timeout;
     let accounts = shared
-        .plane
+        .control
         .accounts(&claim.database.name, claim.user, io.patience(limit))
         .await
         .map_err(|why| refusal::no_accounts(why, limit))?;

@@ -1,11 +1,13 @@
 use std::os::unix::net::UnixStream;
 
-use dormouse_types::{Endpoint, InstanceId};
+use std::sync::atomic::Ordering;
+
+use dormouse_types::{Endpoint, InstanceId, Target};
 use dormouse_wire::caps::Capabilities;
 
 use super::*;
 use crate::backend::Link;
-use crate::directory::Who;
+use crate::handle::{Lease, Who};
 use crate::stream::Peer;
 
 fn pool(most: u32) -> Arc<Pool> {

@@ -11,12 +11,11 @@ use tracing::debug;
 
 use super::statement::Unready;
 use super::{Attendant, Over};
-use crate::accept::{HandshakePlace, Shared};
 use crate::backend::Schema;
-use crate::handshake::prove::has_expired;
-use crate::handshake::{PacketIo, admit};
+use crate::handshake::{PacketIo, admit, has_expired};
 use crate::inbox::Inbox;
 use crate::refusal;
+use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{ClientStream, Peer, Socket};
 
 /// Leads one client through the login and serves it until it leaves.
@@ -25,7 +24,7 @@ pub(crate) async fn serve(
     socket: Socket,
     peer: Peer,
     id: u32,
-    place: HandshakePlace,
+    place: HandshakeSlot,
 ) {
     // the login's state is large and short-lived: it does not stay in the session's task
     let attendant = Box::pin(enter(shared, socket, peer, id)).await;
@@ -124,7 +123,7 @@ impl Attendant {
         if !capabilities.contains(Capabilities::SESSION_TRACK) {
             return self.ok();
         }
-        let plane = Arc::clone(&self.shared.plane);
+        let plane = Arc::clone(&self.shared.control);
         let variables = self.database().present_variables(&*plane).await;
         let ok = OkPacket {
             status: self.state.status(),

@@ -114,7 +114,7 @@ impl Attendant {
         &mut self,
         ask: impl FnOnce(&mut dormouse_session::Session, &Ground<'_>) -> T,
     ) -> T {
-        let variables = self.shared.plane.variables(&self.database().name);
+        let variables = self.shared.control.variables(&self.database().name);
         // a backend may be older than a change of a global variable
         let backend = self.backend.is_some();
         let trusted = |all: &&Variables| !backend || all.get(Variables::CHANGED) == Some("0");
@@ -127,7 +127,7 @@ impl Attendant {
         globals: Option<&Variables>,
         ask: impl FnOnce(&mut dormouse_session::Session, &Ground<'_>) -> T,
     ) -> T {
-        let plane = &self.shared.plane;
+        let plane = &self.shared.control;
         let name = &self.membership.database.name;
         let ground = Ground {
             globals,

@@ -11,9 +11,9 @@ use dormouse_wire::status::Status;
 
 use super::taking::Incoming;
 use super::{Attendant, Over};
-use crate::directory::{Full, Membership, Who};
-use crate::handshake::prove::{Claim, Proof, has_expired, prove};
-use crate::handshake::{PacketIo, Rejected, sessions_of};
+use crate::database::{Full, Membership};
+use crate::handle::Who;
+use crate::handshake::{Claim, PacketIo, Proof, Rejected, has_expired, prove, sessions_of};
 use crate::refusal;
 
 /// How often a session may be refused before the command is unknown to it (`sql/sql_parse.cc`,

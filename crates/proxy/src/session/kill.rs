@@ -10,8 +10,7 @@ use dormouse_wire::command::Command;
 
 use super::taking::Incoming;
 use super::{Attendant, Over};
-use crate::accept::OWN_IDS;
-use crate::directory::SessionHandle;
+use crate::handle::{OWN_IDS, SessionHandle};
 use crate::mailbox::Order;
 use crate::refusal;
 

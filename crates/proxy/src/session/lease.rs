@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use super::statement::{MOMENT, Unready};
 use super::{Attendant, Over};
 use crate::backend::{Backend, BackendError, Before, Noise, Schema};
-use crate::directory::Lease;
 use crate::door::Pass;
+use crate::handle::Lease;
 use crate::pool::{Counters, Grant, Need, Offer, Pool};
 use crate::refusal;
 

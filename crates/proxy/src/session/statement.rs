@@ -17,9 +17,10 @@ use tokio::time::Instant;
 use super::answer::put;
 use super::taking::{Incoming, LONGEST_GATHERED};
 use super::{Attendant, Edit, Over};
-use crate::backend::{BackendError, Connection, Identity, Schema};
-use crate::directory::Lease;
+use crate::backend::{BackendError, Connection, Schema};
 use crate::door::{Entry, Pass};
+use crate::handle::Lease;
+use crate::identity::Identity;
 use crate::pool::Counters;
 use crate::refusal;
 use crate::relay::{Broken, pass_on, relay};
@@ -77,7 +78,7 @@ impl Attendant {
                 Err(Unready::Gone) => {
                     drop(pass);
                     if !self.never_wakes {
-                        self.shared.plane.demand(&self.database().name);
+                        self.shared.control.demand(&self.database().name);
                     }
                     let limit = self.shared.config.limits.hold_timeout;
                     let deadline = *patience.get_or_insert_with(|| Instant::now() + limit);
@@ -195,7 +196,10 @@ impl Attendant {
     async fn end_statement(&mut self, pass: &Pass) {
         let thread = self.membership.handle.thread.load(Ordering::SeqCst);
         let name = &self.membership.database.name;
-        let ended = self.shared.plane.end_statement(name, &pass.target, thread);
+        let ended = self
+            .shared
+            .control
+            .end_statement(name, &pass.target, thread);
         if tokio::time::timeout(END, ended).await.is_err() {
             tracing::warn!(database = %name, thread, "a statement whose client has left goes on");
         }
@@ -256,13 +260,13 @@ impl Attendant {
             Entry::Held(receiver) => receiver,
             Entry::Full => return Ok(Err(refusal::too_many_held(limits.held_statements))),
             Entry::Refused(reason) => {
-                self.shared.plane.demand(&self.database().name);
+                self.shared.control.demand(&self.database().name);
                 return Ok(Err(refusal::cannot_wake(&reason)));
             }
         };
         let limit = limits.hold_timeout;
         incoming.bytes.settle();
-        self.shared.plane.demand(&self.database().name);
+        self.shared.control.demand(&self.database().name);
         let deadline = tokio::time::sleep(limit);
         tokio::pin!(deadline);
         loop {
@@ -341,7 +345,7 @@ impl Attendant {
     ) -> Result<Connection, BackendError> {
         let credential = self
             .shared
-            .plane
+            .control
             .credential(target.instance, &self.identity.user);
         if self.enrolled {
             match Connection::connect(target, &self.identity, credential).await {
@@ -354,7 +358,7 @@ impl Attendant {
         } = &*self.identity;
         let enrolled = self
             .shared
-            .plane
+            .control
             .enroll(&self.database().name, user, account_host)
             .await;
         match enrolled {

@@ -9,9 +9,9 @@ use dormouse_wire::packet::{HEADER, Header, MAX_PAYLOAD};
 use super::{Attendant, Over};
 use crate::chunk;
 use crate::chunk::Chunk;
+use crate::deadline::within;
 use crate::inbox::Bytes;
 use crate::refusal;
-use crate::stream::within;
 
 /// The longest command, other than a query, that is gathered in memory before it is looked at.
 const GATHERED: usize = 1 << 20;

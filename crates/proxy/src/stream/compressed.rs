@@ -13,7 +13,6 @@ use dormouse_wire::compress::{Packer, Unpacker};
 use dormouse_wire::packet::{HEADER, Header};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ClientStream;
 use crate::chunk::Chunk;
 use crate::inbox::Inbox;
 
@@ -22,8 +21,8 @@ thread_local! {
 }
 
 /// A stream whose bytes travel in compressed packets.
-pub(crate) struct Compressed {
-    inner: ClientStream,
+pub(crate) struct Compressed<S> {
+    inner: S,
     unpacker: Unpacker,
     unread: Inbox,
     /// The beginning of a packet of which the rest is to come: packets are packed whole.
@@ -33,9 +32,9 @@ pub(crate) struct Compressed {
     sent: usize,
 }
 
-impl Compressed {
+impl<S: AsyncRead + AsyncWrite + Unpin> Compressed<S> {
     /// What follows on this stream is compressed.
-    pub(super) fn new(inner: ClientStream) -> Self {
+    pub(super) fn new(inner: S) -> Self {
         Self {
             inner,
             unpacker: Unpacker::default(),
@@ -47,7 +46,7 @@ impl Compressed {
     }
 
     /// What it stands on.
-    pub(super) fn inner(&self) -> &ClientStream {
+    pub(super) fn inner(&self) -> &S {
         &self.inner
     }
 
@@ -95,7 +94,7 @@ fn whole_packets(bytes: &[u8]) -> usize {
     at
 }
 
-impl AsyncRead for Compressed {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Compressed<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -125,7 +124,7 @@ impl AsyncRead for Compressed {
     }
 }
 
-impl AsyncWrite for Compressed {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Compressed<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,16 +1,19 @@
-//! Who may use a backend's socket, as types.
+//! A connection to a server, as types that say who may use it.
 //!
 //! A [`Backend`] is between two commands. [`Speaking`] is one to which a command is being sent,
 //! [`Listening`] one whose replies are coming; only complete replies turn it back into a `Backend`.
 //! Whatever else happens to one of the two (an error, a client that leaves, a future that is dropped,
-//! a panic), dropping it closes the connection: nobody else can read the rest of a reply, or be taken
-//! for the rest of a command.
+//! a panic), dropping it closes the connection: no other session can read the rest of a reply, or have
+//! its command taken for the rest of another.
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use dormouse_session::Left;
+use dormouse_types::Target;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::ReplyKind;
 use dormouse_wire::framer::{Event, ReplyEnd, ReplyFramer, Step};
@@ -18,13 +21,36 @@ use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{Tracking, retrack};
 use rustix::net::RecvFlags;
 
-use super::{Backend, BackendError, LONGEST_ANSWER, Link, PATIENCE};
+use super::error::{BackendError, LONGEST_ANSWER, PATIENCE};
+use super::link::Link;
+use super::login::Connection;
+use super::residue::{Before, Residue};
+use super::shelf::{Shelf, Shelved};
 use crate::chunk::Chunk;
-use crate::stream::{within, write_all};
+use crate::deadline::{within, write_all};
+use crate::identity::Identity;
+use crate::pool::place::Place;
 
-/// A backend's socket, which only this file touches.
-#[derive(Debug)]
-pub(super) struct Line(Link);
+/// A connection to a server, with its place in the pool, between two commands: all that was sent has
+/// been answered, and every answer has been read to its end.
+pub(crate) struct Backend {
+    /// Private to this file: its types say what may be sent and read.
+    link: Link,
+    /// The server process it belongs to.
+    pub(crate) target: Arc<Target>,
+    /// Whom the server takes it for.
+    pub(crate) identity: Arc<Identity>,
+    /// The server's connection id.
+    pub(crate) thread: u32,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) place: Place,
+    /// The prepared statements it has.
+    pub(crate) shelf: Shelf,
+    /// What of a former session it still holds.
+    pub(crate) residue: Residue,
+    /// The event loop its socket is registered with.
+    worker: std::thread::ThreadId,
+}
 
 /// Why a backend that rested in the pool cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,24 +102,76 @@ pub(crate) struct Reply {
     pub(crate) whole: bool,
 }
 
-impl Line {
-    pub(super) fn new(link: Link) -> Self {
-        Self(link)
-    }
-
-    /// Moves it to the event loop of the thread that is running.
-    pub(super) fn move_here(self) -> io::Result<Self> {
-        self.0.move_here().map(Self)
-    }
-}
-
 impl Backend {
+    /// A backend that nobody has used yet.
+    pub(crate) fn new(
+        connection: Connection,
+        target: &Arc<Target>,
+        identity: &Arc<Identity>,
+        place: Place,
+        before: Before,
+    ) -> Box<Self> {
+        Box::new(Self {
+            link: connection.link,
+            target: Arc::clone(target),
+            identity: Arc::clone(identity),
+            thread: connection.thread,
+            capabilities: connection.capabilities,
+            place,
+            shelf: Shelf::default(),
+            residue: Residue::of_login(connection.status, before),
+            worker: std::thread::current().id(),
+        })
+    }
+
+    /// One end of a socket pair as a backend, for tests of what surrounds it.
+    #[cfg(test)]
+    pub(crate) fn on(
+        link: Link,
+        target: &Arc<Target>,
+        identity: &Arc<Identity>,
+        place: Place,
+    ) -> Box<Self> {
+        let connection = Connection {
+            link,
+            thread: 1,
+            capabilities: identity.capabilities,
+            status: dormouse_wire::status::Status::AUTOCOMMIT,
+        };
+        let before = Before::now(&place);
+        Self::new(connection, target, identity, place, before)
+    }
+
+    /// Closes it; its place stays taken.
+    pub(crate) fn close(self: Box<Self>) -> Place {
+        self.place
+    }
+
+    /// Keeps a statement that its session does not need here any more.
+    pub(crate) fn keep_statement(&mut self, left: Left) {
+        let Left { id, wording, types } = left;
+        match wording {
+            Some((text, schema)) => self.shelf.put(text, schema, Shelved { id, types }),
+            None => self.shelf.close(id),
+        }
+    }
+
+    /// Moves its socket to the event loop of the thread that is running.
+    pub(crate) fn move_here(mut self: Box<Self>) -> std::io::Result<Box<Self>> {
+        let here = std::thread::current().id();
+        if self.worker != here {
+            self.link = self.link.move_here()?;
+            self.worker = here;
+        }
+        Ok(self)
+    }
+
     /// Whether it is as it must be between two commands: open, with nothing to be read. One system
     /// call.
     pub(crate) fn silence(&self) -> Result<(), Noise> {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(&self.line.0, &mut byte[..], flags) {
+        match rustix::net::recv(&self.link, &mut byte[..], flags) {
             Err(rustix::io::Errno::AGAIN) => Ok(()),
             Ok((0, _)) | Err(_) => Err(Noise::Closed),
             Ok(_) => Err(Noise::Bytes),
@@ -112,7 +190,7 @@ impl Speaking {
     /// # Errors
     /// The server has gone, or does not read.
     pub(crate) async fn send(&mut self, bytes: &[u8], deadline: Duration) -> io::Result<()> {
-        write_all(&mut self.backend.line.0, bytes, deadline).await
+        write_all(&mut self.backend.link, bytes, deadline).await
     }
 
     /// The whole command has been sent; its last packet had the number `seq`.
@@ -175,7 +253,7 @@ impl Listening {
 
     /// Waits for bytes of the reply; an empty chunk means that the server has closed.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
-        Chunk::poll_read(&mut self.backend.line.0, cx)
+        Chunk::poll_read(&mut self.backend.link, cx)
     }
 
     /// Waits for more bytes behind those of a chunk; 0 means that the server has closed.
@@ -184,7 +262,7 @@ impl Listening {
         chunk: &mut Chunk,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        chunk.poll_more(&mut self.backend.line.0, cx)
+        chunk.poll_more(&mut self.backend.link, cx)
     }
 
     /// Looks at bytes of the reply, up to the next packet that tells of a change in the session.
@@ -230,7 +308,7 @@ impl Listening {
     /// # Errors
     /// The server has gone, or does not read.
     pub(crate) async fn send_file(&mut self, bytes: &[u8], deadline: Duration) -> io::Result<()> {
-        write_all(&mut self.backend.line.0, bytes, deadline).await
+        write_all(&mut self.backend.link, bytes, deadline).await
     }
 
     /// The file has been sent to its end.
@@ -285,7 +363,7 @@ impl Listening {
                     }
                 }
             }
-            let chunk = within(PATIENCE, Chunk::read(&mut self.backend.line.0)).await?;
+            let chunk = within(PATIENCE, Chunk::read(&mut self.backend.link)).await?;
             if chunk.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }

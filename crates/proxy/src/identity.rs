@@ -72,7 +72,7 @@ impl Identity {
 /// What the server is asked for: what client and Dormouse agreed on, less what ends at Dormouse. It
 /// always tells of changes in the session: the relay passes on what the client has asked for.
 /// `NO_SCHEMA`, by which a client forbids itself `schema.table`, would forbid it to the probe too.
-pub(super) fn wanted(agreed: Capabilities) -> Capabilities {
+pub(crate) fn wanted(agreed: Capabilities) -> Capabilities {
     agreed
         .set(Capabilities::SSL, false)
         .set(Capabilities::COMPRESS, false)
