@@ -25,6 +25,7 @@ pub mod session;
 pub mod show;
 pub mod sleeping;
 pub mod statements;
+pub mod steps;
 pub mod table;
 mod temporary;
 mod text_prepared;
