@@ -19,7 +19,7 @@ pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) door: Arc<Door>,
     /// What its sessions have carried, logins not among it; made for the first of them.
-    tally: OnceLock<Box<Tally>>,
+    tally: OnceLock<Arc<Tally>>,
     /// Why it may only be read, or shrunk.
     pub(crate) restriction: Restriction,
     /// Made for the first who needs a backend: most of the databases may be asleep.
@@ -81,8 +81,8 @@ impl Database {
     }
 
     /// Counts what its sessions carry.
-    pub(crate) fn tally(&self) -> &Tally {
-        self.tally.get_or_init(Box::default)
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        self.tally.get_or_init(Arc::default)
     }
 
     /// What its sessions have carried.

@@ -51,7 +51,7 @@ pub(crate) struct Who {
 /// What a session does with its lease; for others to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Lease {
+pub(crate) enum LeaseState {
     /// It has none.
     None,
     /// A statement is running.
@@ -79,7 +79,7 @@ impl SessionHandle {
             heard: AtomicU64::new(BUSY),
             idle_limit: AtomicU64::new(u64::MAX),
             killed: AtomicBool::new(false),
-            lease: AtomicU8::new(Lease::None as u8),
+            lease: AtomicU8::new(LeaseState::None as u8),
             held_since: AtomicU64::new(0),
             pins: Mutex::default(),
             aimed_at: AtomicU32::new(0),
@@ -87,27 +87,27 @@ impl SessionHandle {
     }
 
     /// What it does with its lease.
-    pub(crate) fn lease(&self) -> Lease {
+    pub(crate) fn lease(&self) -> LeaseState {
         match self.lease.load(Ordering::SeqCst) {
-            1 => Lease::Running,
-            2 => Lease::Idle,
-            3 => Lease::Asked,
-            4 => Lease::Pinned,
-            5 => Lease::Transaction,
-            6 => Lease::Waiting,
-            _ => Lease::None,
+            1 => LeaseState::Running,
+            2 => LeaseState::Idle,
+            3 => LeaseState::Asked,
+            4 => LeaseState::Pinned,
+            5 => LeaseState::Transaction,
+            6 => LeaseState::Waiting,
+            _ => LeaseState::None,
         }
     }
 
     /// Says what it does with its lease.
-    pub(crate) fn set_lease(&self, lease: Lease) {
+    pub(crate) fn set_lease(&self, lease: LeaseState) {
         self.lease.store(lease as u8, Ordering::SeqCst);
     }
 
     /// It keeps its lease although it was asked for it, or its database was to be parked.
     pub(crate) fn pinned_by(&self, pins: Vec<Pin>) {
         *self.pins.lock().unwrap_or_else(PoisonError::into_inner) = pins;
-        self.set_lease(Lease::Pinned);
+        self.set_lease(LeaseState::Pinned);
     }
 
     /// What others may see of it at this second.
@@ -115,8 +115,8 @@ impl SessionHandle {
         let lease = self.lease();
         let thread = self.thread.load(Ordering::Acquire);
         let pins = match lease {
-            Lease::Transaction => vec![Pin::Transaction],
-            Lease::Pinned => self
+            LeaseState::Transaction => vec![Pin::Transaction],
+            LeaseState::Pinned => self
                 .pins
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -129,11 +129,11 @@ impl SessionHandle {
             user: self.user(),
             host: self.peer.to_string(),
             doing: match lease {
-                Lease::None => Doing::Resting,
-                Lease::Running => Doing::Running,
-                Lease::Idle | Lease::Asked => Doing::Keeping,
-                Lease::Pinned | Lease::Transaction => Doing::Pinned,
-                Lease::Waiting => Doing::Waiting,
+                LeaseState::None => Doing::Resting,
+                LeaseState::Running => Doing::Running,
+                LeaseState::Idle | LeaseState::Asked => Doing::Keeping,
+                LeaseState::Pinned | LeaseState::Transaction => Doing::Pinned,
+                LeaseState::Waiting => Doing::Waiting,
             },
             pins,
             server_thread: Some(thread).filter(|thread| *thread != 0),
@@ -161,7 +161,7 @@ impl SessionHandle {
         let heard = self.heard.load(Ordering::Relaxed);
         let limit = self.idle_limit.load(Ordering::Relaxed);
         let limit = match in_transaction {
-            Some(shorter) if self.lease() == Lease::Transaction => limit.min(shorter),
+            Some(shorter) if self.lease() == LeaseState::Transaction => limit.min(shorter),
             _ => limit,
         };
         // seconds are cut, so one more is sure to be as long as the limit

@@ -41,6 +41,7 @@ mod doors;
 
 // what several of them use
 mod chunk;
+mod client;
 mod database;
 mod deadline;
 mod directory;

@@ -6,7 +6,6 @@ use std::future::{Future as _, poll_fn};
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use dormouse_wire::framer::{Event, ReplyEnd};
 use dormouse_wire::packet::{HEADER, Header};
@@ -15,10 +14,9 @@ use dormouse_wire::reply::{Tracking, retrack};
 
 use crate::backend::{Listening, Speaking};
 use crate::chunk::Chunk;
+use crate::client::Client;
 use crate::deadline::{within, write_all};
-use crate::inbox::Inbox;
-use crate::stream::{ClientStream, Departed, GRACE};
-use crate::tally::Tally;
+use crate::stream::{Departed, GRACE};
 
 /// Why a command did not reach its end.
 #[derive(Debug)]
@@ -51,27 +49,16 @@ impl Broken {
     }
 }
 
-/// The client's side of one command.
-pub(crate) struct Customer<'a> {
-    pub(crate) stream: &'a mut ClientStream,
-    pub(crate) inbox: &'a mut Inbox,
-    /// Where its bytes are counted, while they pass.
-    pub(crate) tally: &'a Tally,
-    /// What it is told of changes in its session; the server tells all.
-    pub(crate) tracking: Tracking,
-    pub(crate) read_timeout: Duration,
-    pub(crate) write_timeout: Duration,
-}
-
 /// Passes one reply on. In the reply to `COM_STMT_PREPARE` the server's id for the statement is
 /// replaced by `statement`. When it has returned an end, the backend is between two commands.
 pub(crate) async fn relay(
     listening: &mut Listening,
-    customer: &mut Customer<'_>,
+    client: &mut Client,
+    tracking: Tracking,
     statement: Option<u32>,
 ) -> Result<ReplyEnd, Broken> {
     let mut delivered = false;
-    let mut chunk = read(listening, customer, delivered).await?;
+    let mut chunk = read(listening, client, delivered).await?;
     // of the bytes at hand, how many have been followed
     let mut seen = 0;
     loop {
@@ -80,7 +67,7 @@ pub(crate) async fn relay(
             .map_err(|what| Broken::Fault { what, delivered })?;
         seen += step.consumed;
         if step.tracks > 0 {
-            seen = track(&mut chunk, seen, step.tracks, customer.tracking);
+            seen = track(&mut chunk, seen, step.tracks, tracking);
         }
         if step.event == Event::More && seen < chunk.len() {
             continue;
@@ -90,8 +77,8 @@ pub(crate) async fn relay(
             rename(&mut chunk, ready, id);
         }
         let bytes = chunk.get(..ready).unwrap_or_default();
-        customer.tally.sends(bytes.len());
-        let written = write_all(customer.stream, bytes, customer.write_timeout).await;
+        client.tally.sends(bytes.len());
+        let written = write_all(&mut client.stream, bytes, client.write_timeout).await;
         delivered |= ready > 0;
         if let Err(error) = written {
             let running = match (step.event, error.kind()) {
@@ -105,15 +92,15 @@ pub(crate) async fn relay(
         match step.event {
             Event::End(end) => return Ok(end),
             Event::More => {}
-            Event::LocalInfile => send_file(listening, customer).await?,
+            Event::LocalInfile => send_file(listening, client).await?,
         }
         seen = step.held;
         if step.held == 0 {
             drop(chunk);
-            chunk = read(listening, customer, delivered).await?;
+            chunk = read(listening, client, delivered).await?;
         } else {
             chunk.discard(ready);
-            read_behind(listening, customer, &mut chunk, delivered).await?;
+            read_behind(listening, client, &mut chunk, delivered).await?;
         }
     }
 }
@@ -161,10 +148,10 @@ fn track(chunk: &mut Chunk, end: usize, len: usize, tracking: Tracking) -> usize
 /// Waits for bytes from the server, or until the client has been gone for a while.
 async fn read(
     listening: &mut Listening,
-    customer: &Customer<'_>,
+    client: &Client,
     delivered: bool,
 ) -> Result<Chunk, Broken> {
-    let mut departure = pin!(customer.stream.departure());
+    let mut departure = pin!(client.stream.departure());
     let read = poll_fn(|cx| match listening.poll_read(cx) {
         Poll::Ready(result) => Poll::Ready(Ok(result)),
         Poll::Pending => departure.as_mut().poll(cx).map(Err),
@@ -186,11 +173,11 @@ async fn read(
 /// Reads more behind the beginning of a packet.
 async fn read_behind(
     listening: &mut Listening,
-    customer: &Customer<'_>,
+    client: &Client,
     chunk: &mut Chunk,
     delivered: bool,
 ) -> Result<(), Broken> {
-    let mut departure = pin!(customer.stream.departure());
+    let mut departure = pin!(client.stream.departure());
     let read = poll_fn(|cx| match listening.poll_more(chunk, cx) {
         Poll::Ready(result) => Poll::Ready(Ok(result)),
         Poll::Pending => departure.as_mut().poll(cx).map(Err),
@@ -216,18 +203,18 @@ fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
 
 /// Passes the client's file to the server: packets up to an empty one, numbered as the server expects
 /// them: with compression the client's own numbers mean nothing.
-async fn send_file(listening: &mut Listening, customer: &mut Customer<'_>) -> Result<(), Broken> {
+async fn send_file(listening: &mut Listening, client: &mut Client) -> Result<(), Broken> {
     let mut seq = listening.next_seq();
     loop {
-        let header = next_header(customer).await?;
-        customer.inbox.number(seq);
+        let header = next_header(client).await?;
+        client.inbox.number(seq);
         seq = seq.wrapping_add(1);
         let mut left = HEADER + header.len;
         while left > 0 {
-            let n = customer.at_hand(left).await?;
-            let bytes = customer.inbox.unread().get(..n).unwrap_or_default();
-            let sent = listening.send_file(bytes, customer.write_timeout).await;
-            customer.inbox.consume(n);
+            let n = at_hand(client, left).await?;
+            let bytes = client.inbox.unread().get(..n).unwrap_or_default();
+            let sent = listening.send_file(bytes, client.write_timeout).await;
+            client.inbox.consume(n);
             left -= n;
             sent.map_err(|_| Broken::half_way(false))?;
         }
@@ -239,12 +226,12 @@ async fn send_file(listening: &mut Listening, customer: &mut Customer<'_>) -> Re
 }
 
 /// The header of the client's next packet.
-async fn next_header(customer: &mut Customer<'_>) -> Result<Header, Broken> {
+async fn next_header(client: &mut Client) -> Result<Header, Broken> {
     let gone = Broken::Client { running: false };
-    let read = customer
+    let read = client
         .inbox
-        .at_least(HEADER, customer.stream, customer.read_timeout);
-    match (read.await, customer.inbox.header()) {
+        .at_least(HEADER, &mut client.stream, client.read_timeout);
+    match (read.await, client.inbox.header()) {
         (Ok(()), Some(header)) => Ok(header),
         _ => Err(gone),
     }
@@ -254,44 +241,42 @@ async fn next_header(customer: &mut Customer<'_>) -> Result<Header, Broken> {
 /// packets that continue it. Returns the number of the last one.
 pub(crate) async fn pass_on(
     speaking: &mut Speaking,
-    customer: &mut Customer<'_>,
+    client: &mut Client,
     mut left: usize,
     mut continues: bool,
 ) -> Result<u8, Broken> {
     let mut seq = 0_u8;
     loop {
         while left > 0 {
-            let n = customer.at_hand(left).await?;
-            let bytes = customer.inbox.unread().get(..n).unwrap_or_default();
+            let n = at_hand(client, left).await?;
+            let bytes = client.inbox.unread().get(..n).unwrap_or_default();
             // the server reads everything in the end; if it does not, it is gone
-            let sent = speaking.send(bytes, customer.write_timeout).await;
-            customer.inbox.consume(n);
+            let sent = speaking.send(bytes, client.write_timeout).await;
+            client.inbox.consume(n);
             left -= n;
             sent.map_err(|_| Broken::half_way(false))?;
         }
         if !continues {
             return Ok(seq);
         }
-        let header = next_header(customer).await?;
+        let header = next_header(client).await?;
         seq = seq.wrapping_add(1);
-        customer.inbox.number(seq);
+        client.inbox.number(seq);
         left = HEADER + header.len;
         continues = header.continues();
     }
 }
 
-impl Customer<'_> {
-    /// How many of the next `most` bytes of the client's are there; waits for some.
-    async fn at_hand(&mut self, most: usize) -> Result<usize, Broken> {
-        if self.inbox.unread().is_empty() {
-            match within(self.read_timeout, Chunk::read(self.stream)).await {
-                Ok(chunk) if !chunk.is_empty() => self.inbox.put(chunk),
-                _ => return Err(Broken::Client { running: false }),
-            }
-            self.tally.received(self.inbox.take_received());
+/// How many of the next `most` bytes of the client's are there; waits for some.
+async fn at_hand(client: &mut Client, most: usize) -> Result<usize, Broken> {
+    if client.inbox.unread().is_empty() {
+        match within(client.read_timeout, Chunk::read(&mut client.stream)).await {
+            Ok(chunk) if !chunk.is_empty() => client.inbox.put(chunk),
+            _ => return Err(Broken::Client { running: false }),
         }
-        Ok(self.inbox.unread().len().min(most))
+        client.count_received();
     }
+    Ok(client.inbox.unread().len().min(most))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::time::Duration;
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::ErrPacket;
 
+use crate::control_path::ControlError;
+
 /// The longest wait for a server's answer to what Dormouse itself asks.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -26,6 +28,12 @@ pub(crate) enum BackendError {
     /// It refuses; its own words.
     #[error("{}", .0.message)]
     Refused(ErrPacket),
+    /// The control path could not give its account the proxy's credential.
+    #[error("the account cannot be enrolled: {0}")]
+    NotEnrolled(#[from] ControlError),
+    /// It has no such account any more.
+    #[error("{}", .0.message)]
+    NoAccount(ErrPacket),
     /// A statement that restores the session failed.
     #[error("'{}' failed: {}", String::from_utf8_lossy(statement), error.message)]
     Restore {

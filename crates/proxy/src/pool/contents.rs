@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::place::Place;
 use crate::backend::Backend;
-use crate::handle::{Lease, SessionHandle};
+use crate::handle::{LeaseState, SessionHandle};
 use crate::identity::Identity;
 
 /// What a pool holds, behind its lock.
@@ -140,9 +140,9 @@ impl Contents {
             Holder::Taken(None) | Holder::Free => None,
         });
         let victim = holders
-            .filter(|session| session.lease() == Lease::Idle)
+            .filter(|session| session.lease() == LeaseState::Idle)
             .min_by_key(|session| session.heard.load(Ordering::Relaxed))?;
-        victim.set_lease(Lease::Asked);
+        victim.set_lease(LeaseState::Asked);
         Some(Arc::clone(victim))
     }
 }

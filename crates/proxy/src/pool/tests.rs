@@ -7,7 +7,7 @@ use dormouse_wire::caps::Capabilities;
 
 use super::*;
 use crate::backend::Link;
-use crate::handle::{Lease, Who};
+use crate::handle::{LeaseState, Who};
 use crate::stream::Peer;
 
 fn pool(most: u32) -> Arc<Pool> {
@@ -176,17 +176,17 @@ async fn the_session_that_was_idle_for_longest_is_asked_and_then_the_next() {
     let backends = sessions.each_ref().map(|session| {
         let backend = backend(&need, place(pool.ask(&need, true)));
         backend.place.hold(session);
-        session.set_lease(Lease::Idle);
+        session.set_lease(LeaseState::Idle);
         backend
     });
     sessions[0].heard.store(5, Ordering::Relaxed);
     sessions[1].heard.store(4, Ordering::Relaxed);
     let _receiver = waits(pool.ask(&need, true));
-    assert_eq!(sessions[1].lease(), Lease::Asked);
-    assert_eq!(sessions[0].lease(), Lease::Idle);
-    sessions[1].set_lease(Lease::Pinned);
+    assert_eq!(sessions[1].lease(), LeaseState::Asked);
+    assert_eq!(sessions[0].lease(), LeaseState::Idle);
+    sessions[1].set_lease(LeaseState::Pinned);
     pool.kept();
-    assert_eq!(sessions[0].lease(), Lease::Asked);
+    assert_eq!(sessions[0].lease(), LeaseState::Asked);
     drop(backends);
 }
 

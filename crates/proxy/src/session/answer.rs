@@ -2,87 +2,93 @@
 //! server that ran its last statement, what that statement has left.
 
 use dormouse_session::aftermath::{Connection, mentioned};
-use dormouse_session::{Put, Reading};
+use dormouse_session::{Put, Reading, Session as SessionState};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::rows::{edit_rows, set_status};
 
-use super::taking::Incoming;
-use super::{Attendant, Edit, Over};
+use super::context::Context;
+use super::running::{Edit, Running};
+use crate::client::{Client, Incoming, Over};
 use crate::refusal;
 
-impl Attendant {
-    /// Answers a command in the server's place, or notes what is to be put into the server's answer.
-    /// Says whether it is answered.
-    pub(super) async fn answers(
-        &mut self,
-        incoming: &mut Incoming,
-        statement: Option<u32>,
-    ) -> Result<bool, Over> {
-        match self.reading(incoming, statement) {
-            Reading::No => return Ok(false),
-            Reading::Patch(values) => {
-                self.edit = Some(Edit::Row(values));
-                return Ok(false);
-            }
-            Reading::Rewrite(text) => {
-                *incoming = Incoming::made(Command::Query, &text);
-                return Ok(false);
-            }
-            Reading::Reply(mut packets) => {
-                set_status(&mut packets, self.state.status());
-                self.skip(incoming.left, incoming.continues).await?;
-                self.send_packets(&packets).await?;
-                // as the server does after it has shown them
-                self.state.showed();
-            }
-            Reading::Cannot(what) => {
-                self.skip(incoming.left, incoming.continues).await?;
-                self.reply_error(&refusal::cannot_tell(what)).await?;
-            }
+/// Answers a command in the server's place, or notes what is to be put into the server's answer.
+/// Says whether it is answered.
+pub(super) async fn answers(
+    cx: &Context,
+    client: &mut Client,
+    state: &mut SessionState,
+    running: &mut Running,
+) -> Result<bool, Over> {
+    let incoming = &mut running.incoming;
+    match reading(cx, state, incoming, running.statement) {
+        Reading::No => return Ok(false),
+        Reading::Patch(values) => {
+            running.edit = Some(Edit::Row(values));
+            return Ok(false);
         }
-        Ok(true)
+        Reading::Rewrite(text) => {
+            *incoming = Incoming::made(Command::Query, &text);
+            return Ok(false);
+        }
+        Reading::Reply(mut packets) => {
+            set_status(&mut packets, state.status());
+            client.skip(incoming.left, incoming.continues).await?;
+            client.send_packets(&packets).await?;
+            // as the server does after it has shown them
+            state.showed();
+        }
+        Reading::Cannot(what) => {
+            client.skip(incoming.left, incoming.continues).await?;
+            client.reply_error(&refusal::cannot_tell(what)).await?;
+        }
     }
+    Ok(true)
+}
 
-    /// What a command asks of what Dormouse knows better.
-    fn reading(&mut self, incoming: &Incoming, statement: Option<u32>) -> Reading {
-        let connection = Connection {
-            id: self.membership.handle.id,
-            socket: self.shared.socket(),
-        };
-        match (incoming.command, statement) {
-            (Command::Query, _) => {
-                let whole = incoming.is_whole();
-                match self.state.reading(incoming.argument(), connection) {
-                    Reading::Rewrite(_) if !whole => {
-                        let name = mentioned(incoming.argument());
-                        Reading::Cannot(name.unwrap_or("it"))
-                    }
-                    reading => reading,
+/// What a command asks of what Dormouse knows better.
+fn reading(
+    cx: &Context,
+    state: &mut SessionState,
+    incoming: &Incoming,
+    statement: Option<u32>,
+) -> Reading {
+    let connection = Connection {
+        id: cx.handle().id,
+        socket: cx.shared.socket(),
+    };
+    match (incoming.command, statement) {
+        (Command::Query, _) => {
+            let whole = incoming.is_whole();
+            match state.reading(incoming.argument(), connection) {
+                Reading::Rewrite(_) if !whole => {
+                    let name = mentioned(incoming.argument());
+                    Reading::Cannot(name.unwrap_or("it"))
                 }
+                reading => reading,
             }
-            (Command::StmtExecute, Some(id)) => {
-                let prepared = self.state.statements.get(id);
-                let text = prepared.and_then(|statement| statement.text.clone());
-                let text = text.unwrap_or_default();
-                match self.state.reading(&text, connection) {
-                    Reading::No => Reading::No,
-                    // the connection's id alone
-                    Reading::Patch(puts)
-                        if self.state.aftermath().is_none()
-                            && puts
-                                .iter()
-                                .all(|put| matches!(put, Put::Keep | Put::Value(_))) =>
-                    {
-                        Reading::No
-                    }
-                    // a row of another kind than a text's
-                    _ => Reading::Cannot(mentioned(&text).unwrap_or("LASTVAL()")),
-                }
-            }
-            _ => Reading::No,
         }
+        (Command::StmtExecute, Some(id)) => {
+            let prepared = state.statements.get(id);
+            let text = prepared.and_then(|statement| statement.text.clone());
+            let text = text.unwrap_or_default();
+            match state.reading(&text, connection) {
+                Reading::No => Reading::No,
+                // the connection's id alone
+                Reading::Patch(puts)
+                    if state.aftermath().is_none()
+                        && puts
+                            .iter()
+                            .all(|put| matches!(put, Put::Keep | Put::Value(_))) =>
+                {
+                    Reading::No
+                }
+                // a row of another kind than a text's
+                _ => Reading::Cannot(mentioned(&text).unwrap_or("LASTVAL()")),
+            }
+        }
+        _ => Reading::No,
     }
 }
 
