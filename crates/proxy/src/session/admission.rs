@@ -7,13 +7,14 @@ use dormouse_session::sleeping::login_changes;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::OkPacket;
 use dormouse_wire::status::Status;
-use tracing::debug;
+use tracing::{Instrument as _, Span, debug, error_span};
 
 use super::change_user::Relogin;
 use super::context::Context;
 use super::hold::Hold;
 use super::main_loop::Session;
 use crate::client::Client;
+use crate::database::Membership;
 use crate::handshake::{Admitted, PacketIo, admit, has_expired};
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{ClientStream, Peer, Socket};
@@ -27,20 +28,47 @@ pub(crate) async fn serve(
     slot: HandshakeSlot,
 ) {
     // the login's state is large and short-lived: it does not stay in the session's task
-    let session = Box::pin(enter(shared, socket, peer, id)).await;
+    let entered = Box::pin(enter(shared, socket, peer, id)).await;
     drop(slot);
-    if let Some(session) = session {
-        session.run().await;
+    if let Some((session, span)) = entered {
+        session.run().instrument(span).await;
     }
 }
 
-async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Option<Box<Session>> {
+async fn enter(
+    shared: Arc<Shared>,
+    socket: Socket,
+    peer: Peer,
+    id: u32,
+) -> Option<(Box<Session>, Span)> {
     let mut stream = ClientStream::Plain(socket);
     let mut io = PacketIo::new(&mut stream, 0);
     let admitted = admit(&shared, &mut io, peer, id).await?;
-    let seq = io.seq();
-    let compress = admitted.compress;
-    let mut session = begin(shared, stream, admitted);
+    let (seq, compress) = (io.seq(), admitted.compress);
+    let span = span_of(&admitted);
+    let session = begin(shared, stream, admitted);
+    let session = answer_login(session, seq, compress).instrument(span.clone());
+    Some((session.await?, span))
+}
+
+/// The span of a session: all its lines in the log name database, session and user.
+///
+/// It has the highest level, so that it is there wherever a line of any level is logged. Then it costs
+/// about 30 ns for each time that the session is woken, twice in a statement, and 550 bytes of memory
+/// while the client is connected. With the log switched off it costs a nanosecond and no memory.
+fn span_of(admitted: &Admitted) -> Span {
+    let Membership { database, handle } = &admitted.membership;
+    error_span!(
+        "session",
+        database = %database.name,
+        session = handle.id,
+        user = admitted.identity.user,
+    )
+}
+
+/// Sends the last packet of the login.
+async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Option<Box<Session>> {
+    debug!("login");
     let Session {
         cx,
         client,
@@ -55,11 +83,11 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     }
     let ok = login_ok(cx, client, state, hold).await;
     client.reply_as(seq, &ok).await.ok()?;
+    if compress {
+        client.compress();
+    }
     cx.limit_idle(cx.idle_default);
     cx.is_idle();
-    if compress {
-        session.client.compress();
-    }
     Some(session)
 }
 
@@ -73,7 +101,6 @@ fn begin(shared: Arc<Shared>, stream: ClientStream, admitted: Admitted) -> Box<S
     };
     let identity = admitted.identity;
     let database = &admitted.membership.database;
-    debug!(database = %database.name, user = identity.user, id = admitted.membership.handle.id, "login");
     let state = SessionState::new(admitted.schema.map(Into::into))
         .with_collation(identity.collation)
         .with_status(Status(admitted.account.login_status));

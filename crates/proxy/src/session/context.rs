@@ -88,13 +88,7 @@ impl Context {
     pub(crate) fn fault(&self, what: Malformed) {
         Counters::count(&self.pool().counters().faults);
         let thread = self.handle().thread.load(Ordering::Relaxed);
-        tracing::error!(
-            database = %self.database().name,
-            session = self.handle().id,
-            thread,
-            %what,
-            "a reply out of turn: its connection is closed"
-        );
+        tracing::error!(thread, %what, "a reply out of turn: its connection is closed");
     }
 
     /// What the client is told of changes in its session.

@@ -279,7 +279,7 @@ async fn end_statement(cx: &Context, pass: &Pass) {
     let name = &cx.database().name;
     let ended = cx.control().end_statement(name, &pass.target, thread);
     if tokio::time::timeout(END, ended).await.is_err() {
-        tracing::warn!(database = %name, thread, "a statement whose client has left goes on");
+        tracing::warn!(thread, "a statement whose client has left goes on");
     }
     Counters::count(&cx.pool().counters().departures);
 }
