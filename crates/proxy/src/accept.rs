@@ -109,7 +109,7 @@ impl Proxy {
                 .and_then(|(stream, from)| Ok((stream.local_addr()?, stream.into_std()?, from)))
             {
                 Ok((to, stream, from)) => self.hand_tcp(stream, from, to, &turn),
-                Err(error) => out_of_breath(&error).await,
+                Err(error) => pause_accepting(&error).await,
             }
         }
     }
@@ -178,7 +178,7 @@ impl Proxy {
                         serve(shared, Socket::Unix(stream), Peer::Unix, id, slot).await;
                     });
                 }
-                Err(error) => out_of_breath(&error).await,
+                Err(error) => pause_accepting(&error).await,
             }
         }
     }
@@ -229,7 +229,7 @@ impl Proxy {
             let databases = self.shared.directory.all();
             databases
                 .iter()
-                .flat_map(|database| database.everyone())
+                .flat_map(|database| database.all_sessions())
                 .collect::<Vec<_>>()
         };
         for session in all() {
@@ -244,7 +244,7 @@ impl Proxy {
 
 /// Accepting failed: most likely no file descriptor is left. Waits a little, so that the loop does
 /// not spin, and goes on.
-async fn out_of_breath(error: &io::Error) {
+async fn pause_accepting(error: &io::Error) {
     warn!(%error, "cannot accept a connection");
     tokio::time::sleep(Duration::from_millis(50)).await;
 }

@@ -4,21 +4,21 @@
 //! Invariant: a [`Backend`] is between two commands. Using it turns it into another type
 //! ([`states`]), and only complete replies turn that back; whatever else happens to it, it is closed.
 
-mod assume;
 mod error;
 mod link;
 mod login;
 mod question;
 mod residue;
+mod restore;
 mod secure;
-mod shelf;
+mod statement_cache;
 mod states;
 
-pub(crate) use assume::Schema;
 pub(crate) use error::BackendError;
 pub(crate) use login::Connection;
-pub(crate) use residue::Before;
-pub(crate) use states::{Backend, Listening, Noise, Speaking};
+pub(crate) use residue::ChangeCounts;
+pub(crate) use restore::Schema;
+pub(crate) use states::{Backend, Listening, Speaking, Unusable};
 
 #[cfg(test)]
 pub(crate) use link::Link;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Account, DatabaseName, InstanceId, Target, Variables};
 
-/// Why the plane could not answer. The text is for the client.
+/// Why the control could not answer. The text is for the client.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct ControlError(pub String);

@@ -75,7 +75,7 @@ impl Database {
     pub(crate) fn dropped(&self) {
         self.removed.store(true, Ordering::Release);
         self.door.refuse("it has been dropped");
-        for session in self.everyone() {
+        for session in self.all_sessions() {
             session.mailbox.send(Order::End);
         }
     }
@@ -94,16 +94,16 @@ impl Database {
 
     /// The server's global variables as they are now. While it is awake it is asked once, and again when
     /// a statement may have set some.
-    pub(crate) async fn present_variables(&self, plane: &dyn ControlPath) -> Option<Variables> {
+    pub(crate) async fn present_variables(&self, control: &dyn ControlPath) -> Option<Variables> {
         let Some(target) = self.door.target() else {
-            return plane.present_variables(&self.name).await;
+            return control.present_variables(&self.name).await;
         };
         let globals = self.pool().globals();
         let era = globals.era(&target);
         if let Some(variables) = globals.known_in(era) {
             return Some(variables);
         }
-        let variables = plane.present_variables(&self.name).await?;
+        let variables = control.present_variables(&self.name).await?;
         globals.are(era, variables.clone());
         Some(variables)
     }
@@ -127,7 +127,7 @@ impl Database {
             return Err(Full::Account);
         }
         sessions.insert(handle.id, Arc::clone(handle));
-        self.look_again();
+        self.recheck_idle();
         Ok(Membership {
             database: Arc::clone(self),
             handle: Arc::clone(handle),
@@ -150,7 +150,7 @@ impl Database {
     }
 
     /// A session may have been idle for too long sooner than was thought.
-    pub(crate) fn look_again(&self) {
+    pub(crate) fn recheck_idle(&self) {
         self.due.store(0, Ordering::Release);
     }
 
@@ -176,13 +176,13 @@ impl Database {
     }
 
     /// The sessions now.
-    pub(crate) fn everyone(&self) -> Vec<Arc<SessionHandle>> {
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
         self.sessions().values().cloned().collect()
     }
 
     /// The sessions as others may see them at this second, by their ids.
     pub(crate) fn session_statuses(&self, now: u64) -> Vec<SessionStatus> {
-        let everyone = self.everyone();
+        let everyone = self.all_sessions();
         let mut all: Vec<_> = everyone.iter().map(|session| session.status(now)).collect();
         all.sort_by_key(|session| session.id);
         all

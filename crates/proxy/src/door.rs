@@ -1,7 +1,7 @@
 //! The door in front of one database's server.
 //!
 //! *Open*, statements pass and are counted. *Shut*, they are held in order of arrival until the
-//! door opens, a limit is reached, or the plane refuses them. The door can be shut only while no
+//! door opens, a limit is reached, or the control refuses them. The door can be shut only while no
 //! statement runs (or by force, when the server has died), so no statement is ever refused because
 //! of a state change.
 

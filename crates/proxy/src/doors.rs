@@ -104,7 +104,7 @@ impl Proxy {
         };
         let mut asked = Vec::new();
         for session in database
-            .everyone()
+            .all_sessions()
             .into_iter()
             .filter(|session| session.has_backend())
         {
@@ -142,7 +142,7 @@ impl Proxy {
         };
         let mut told = Vec::new();
         for session in database
-            .everyone()
+            .all_sessions()
             .into_iter()
             .filter(|session| session.has_backend())
         {

@@ -35,7 +35,7 @@ pub(crate) struct Residue {
 
 impl Residue {
     /// Nothing: it has just logged in, after so many changes, and the answer had these status flags.
-    pub(super) fn of_login(status: Status, before: Before) -> Self {
+    pub(super) fn of_login(status: Status, before: ChangeCounts) -> Self {
         Self {
             overlay: Some(Vec::new()),
             schema: None,
@@ -53,12 +53,12 @@ impl Residue {
 
 /// How often what a login depends on had been changed before it began.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Before {
+pub(crate) struct ChangeCounts {
     globals: u64,
     rights: u64,
 }
 
-impl Before {
+impl ChangeCounts {
     /// As it is now.
     pub(crate) fn now(place: &Place) -> Self {
         Self {

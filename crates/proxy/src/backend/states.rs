@@ -24,8 +24,8 @@ use rustix::net::RecvFlags;
 use super::error::{BackendError, LONGEST_ANSWER, PATIENCE};
 use super::link::Link;
 use super::login::Connection;
-use super::residue::{Before, Residue};
-use super::shelf::{Shelf, Shelved};
+use super::residue::{ChangeCounts, Residue};
+use super::statement_cache::{CachedStatement, StatementCache};
 use crate::chunk::Chunk;
 use crate::deadline::{within, write_all};
 use crate::identity::Identity;
@@ -45,7 +45,7 @@ pub(crate) struct Backend {
     pub(crate) capabilities: Capabilities,
     pub(crate) place: Place,
     /// The prepared statements it has.
-    pub(crate) shelf: Shelf,
+    pub(crate) cache: StatementCache,
     /// What of a former session it still holds.
     pub(crate) residue: Residue,
     /// The event loop its socket is registered with.
@@ -54,7 +54,7 @@ pub(crate) struct Backend {
 
 /// Why a backend that rested in the pool cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Noise {
+pub(crate) enum Unusable {
     /// The server has closed it.
     Closed,
     /// The server has sent something that nobody has asked for.
@@ -109,7 +109,7 @@ impl Backend {
         target: &Arc<Target>,
         identity: &Arc<Identity>,
         place: Place,
-        before: Before,
+        before: ChangeCounts,
     ) -> Box<Self> {
         Box::new(Self {
             link: connection.link,
@@ -118,7 +118,7 @@ impl Backend {
             thread: connection.thread,
             capabilities: connection.capabilities,
             place,
-            shelf: Shelf::default(),
+            cache: StatementCache::default(),
             residue: Residue::of_login(connection.status, before),
             worker: std::thread::current().id(),
         })
@@ -138,7 +138,7 @@ impl Backend {
             capabilities: identity.capabilities,
             status: dormouse_wire::status::Status::AUTOCOMMIT,
         };
-        let before = Before::now(&place);
+        let before = ChangeCounts::now(&place);
         Self::new(connection, target, identity, place, before)
     }
 
@@ -151,8 +151,8 @@ impl Backend {
     pub(crate) fn keep_statement(&mut self, left: Left) {
         let Left { id, wording, types } = left;
         match wording {
-            Some((text, schema)) => self.shelf.put(text, schema, Shelved { id, types }),
-            None => self.shelf.close(id),
+            Some((text, schema)) => self.cache.put(text, schema, CachedStatement { id, types }),
+            None => self.cache.close(id),
         }
     }
 
@@ -168,13 +168,13 @@ impl Backend {
 
     /// Whether it is as it must be between two commands: open, with nothing to be read. One system
     /// call.
-    pub(crate) fn silence(&self) -> Result<(), Noise> {
+    pub(crate) fn check_idle(&self) -> Result<(), Unusable> {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         match rustix::net::recv(&self.link, &mut byte[..], flags) {
             Err(rustix::io::Errno::AGAIN) => Ok(()),
-            Ok((0, _)) | Err(_) => Err(Noise::Closed),
-            Ok(_) => Err(Noise::Bytes),
+            Ok((0, _)) | Err(_) => Err(Unusable::Closed),
+            Ok(_) => Err(Unusable::Bytes),
         }
     }
 

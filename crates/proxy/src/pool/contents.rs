@@ -98,7 +98,7 @@ impl Contents {
             thread: idle.backend.thread,
             user: idle.backend.identity.user.clone(),
             session: None,
-            statements: Some(idle.backend.shelf.len()),
+            statements: Some(idle.backend.cache.len()),
         });
         held.chain(idle).collect()
     }

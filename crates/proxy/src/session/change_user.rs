@@ -22,7 +22,7 @@ use crate::refusal;
 const MOST_REFUSALS: u8 = 3;
 
 /// How long a server waits before it refuses.
-const RELUCTANCE: Duration = Duration::from_secs(1);
+const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 /// What a session keeps for `COM_CHANGE_USER`.
 pub(super) struct Relogin {
@@ -74,7 +74,7 @@ pub(super) async fn change_user(
         return Err(Over);
     }
     if relogin.refusals >= MOST_REFUSALS {
-        tokio::time::sleep(RELUCTANCE).await;
+        tokio::time::sleep(REFUSAL_DELAY).await;
         return client.reply_error(&refusal::unknown_command()).await;
     }
     let Ok(login) = ChangeUser::parse(incoming.argument(), client.capabilities) else {
@@ -100,7 +100,7 @@ pub(super) async fn change_user(
         Ok(Ok(Proof::Given(account))) => account,
         Ok(Ok(Proof::Missing(error)) | Err(Rejected::With(error))) => {
             // as long as a server waits, so that a client cannot try many passwords
-            tokio::time::sleep(RELUCTANCE).await;
+            tokio::time::sleep(REFUSAL_DELAY).await;
             io.refuse(&error).await;
             return refused(cx, state, hold, relogin);
         }

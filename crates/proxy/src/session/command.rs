@@ -273,7 +273,7 @@ impl Session {
             self.state.reset();
             self.hold.count_transaction(&self.cx, false);
             if let Some(backend) = self.hold.backend_mut() {
-                backend.shelf.clear();
+                backend.cache.clear();
             }
         }
         Ok(())

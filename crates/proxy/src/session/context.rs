@@ -63,7 +63,7 @@ impl Context {
     pub(crate) fn limit_idle(&self, seconds: u64) {
         let limit = &self.handle().idle_limit;
         if limit.swap(seconds, Ordering::Relaxed) > seconds {
-            self.database().look_again();
+            self.database().recheck_idle();
         }
     }
 

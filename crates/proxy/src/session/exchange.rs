@@ -105,7 +105,7 @@ async fn pass_through(
     let Some(mut backend) = hold.take_backend() else {
         return Err(Broken::not_taken());
     };
-    let closing = backend.shelf.take_closing();
+    let closing = backend.cache.take_closing();
     let mut speaking = backend.speak();
     let sent = if closing.is_empty() {
         speaking.send(&incoming.bytes, client.write_timeout).await

@@ -34,20 +34,20 @@ pub(super) async fn prepare_again(
     let (Some(text), Some(mut backend)) = (text, hold.take_backend()) else {
         return Err(Unready::Lost(refusal::state_lost(&[Pin::PreparedText])));
     };
-    let mut shelved = match same_context {
-        true => backend.shelf.take(&text, schema.as_ref()),
+    let mut cached = match same_context {
+        true => backend.cache.take(&text, schema.as_ref()),
         false => None,
     };
     // one that has been told types must not use them for a client that has told none
     if statement.types.is_none() {
-        let other = shelved.take_if(|shelved| shelved.types.is_some());
+        let other = cached.take_if(|cached| cached.types.is_some());
         other
             .into_iter()
-            .for_each(|other| backend.shelf.close(other.id));
+            .for_each(|other| backend.cache.close(other.id));
     }
-    if let Some(shelved) = shelved {
-        statement.backend = Some(shelved.id);
-        statement.bound = shelved.types.is_some() && shelved.types == statement.types;
+    if let Some(cached) = cached {
+        statement.backend = Some(cached.id);
+        statement.bound = cached.types.is_some() && cached.types == statement.types;
         hold.put_back(backend);
         return Ok(());
     }

@@ -58,7 +58,7 @@ async fn a_complete_reply_gives_the_backend_back() {
     let reply = listening.reply(Tracking::All).await.unwrap();
     assert!(reply.whole && reply.end.error.is_none());
     let backend = listening.rest().expect("all was answered");
-    assert_eq!(backend.silence(), Ok(()));
+    assert_eq!(backend.check_idle(), Ok(()));
     pool.give_back(backend);
     assert_eq!(pool.status().idle, 1);
 }
@@ -163,12 +163,12 @@ async fn bytes_behind_a_reply_are_nobodys() {
 #[tokio::test]
 async fn a_backend_that_is_not_silent_is_found_out() {
     let (_pool, backend, mut server) = rig();
-    assert_eq!(backend.silence(), Ok(()));
+    assert_eq!(backend.check_idle(), Ok(()));
     server.says_ok(1);
-    assert_eq!(backend.silence(), Err(Noise::Bytes));
+    assert_eq!(backend.check_idle(), Err(Unusable::Bytes));
     let (_pool, backend, server) = rig();
     drop(server);
-    assert_eq!(backend.silence(), Err(Noise::Closed));
+    assert_eq!(backend.check_idle(), Err(Unusable::Closed));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::shared::Shared;
 pub(super) struct Lease {
     /// `None` while something is said on it: what is in the middle of a command is of another type.
     pub(super) backend: Option<Box<Backend>>,
-    /// The [parsing context](dormouse_session::Statements::context) of what is on the backend's shelf.
+    /// The [parsing context](dormouse_session::Statements::context) of the statements in the backend's cache.
     pub(super) context: u32,
     /// Whether the door counts an open transaction of it.
     transaction: bool,

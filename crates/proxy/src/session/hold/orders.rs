@@ -98,7 +98,7 @@ impl Hold {
         let context = state.statements.context();
         if context != lease.context {
             lease.context = context;
-            backend.shelf.retire();
+            backend.cache.retire();
         }
         let handle = cx.handle();
         if handle.lease() != LeaseState::Running {
@@ -108,7 +108,7 @@ impl Hold {
         if state.in_transaction() {
             handle.set_lease(LeaseState::Transaction);
             if cx.limits().idle_transaction_timeout.is_some() {
-                cx.database().look_again();
+                cx.database().recheck_idle();
             }
             return;
         }

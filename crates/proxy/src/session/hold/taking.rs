@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::held::Hold;
 use super::lease::Lease;
 use super::unready::Unready;
-use crate::backend::{Backend, BackendError, Before, Connection, Noise, Schema};
+use crate::backend::{Backend, BackendError, ChangeCounts, Connection, Schema, Unusable};
 use crate::client::Over;
 use crate::door::Pass;
 use crate::handle::LeaseState;
@@ -89,7 +89,7 @@ impl Hold {
             Err(unready) => return Ok(Err(unready)),
         };
         let opened = match self.open(cx, pass, grant).await {
-            Ok(backend) => backend.assume(state, missing).await,
+            Ok(backend) => backend.restore(state, missing).await,
             Err(error) => Err(error),
         };
         Ok(match opened {
@@ -202,13 +202,13 @@ impl Hold {
         grant: Grant,
     ) -> Result<Box<Backend>, BackendError> {
         let place = match grant {
-            Grant::Backend(backend) => match backend.silence() {
+            Grant::Backend(backend) => match backend.check_idle() {
                 Ok(()) => {
                     Counters::count(&cx.pool().counters().restores);
                     return Ok(backend.move_here()?);
                 }
                 Err(noise) => {
-                    if noise == Noise::Bytes {
+                    if noise == Unusable::Bytes {
                         cx.fault(Malformed("bytes on a connection between two commands"));
                     }
                     backend.close()
@@ -216,7 +216,7 @@ impl Hold {
             },
             Grant::Open(place) => place,
         };
-        let before = Before::now(&place);
+        let before = ChangeCounts::now(&place);
         let mut opened = self.log_in(cx, &pass.target).await;
         // the server counts connections that rest in the pool, too
         const TOO_MANY: [u16; 2] = [1203, 1226];

@@ -55,7 +55,7 @@ impl Step {
 
 impl Backend {
     /// Brings the backend to the session's state.
-    pub(crate) async fn assume(
+    pub(crate) async fn restore(
         mut self: Box<Self>,
         session: &Session,
         missing: Schema,
@@ -122,13 +122,13 @@ impl Backend {
 
     fn steps_from_start(&mut self, session: &Session, steps: &mut Vec<Step>) {
         if self.residue.overlay.as_ref().is_some_and(Vec::is_empty) {
-            self.shelf.retire();
+            self.cache.retire();
             if self.residue.last_insert_id != 0 {
                 steps.push(Step::Run(b"SET last_insert_id = 0".to_vec()));
             }
         } else {
             steps.push(Step::Reset);
-            self.shelf.clear();
+            self.cache.clear();
             // which leaves the role (sql/sql_class.cc, THD::change_user)
             let role = self.residue.role.as_ref().and_then(Option::as_ref);
             steps.push(Step::Run(set_role(role)));

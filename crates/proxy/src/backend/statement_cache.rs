@@ -15,7 +15,7 @@ const SPARE: usize = 64;
 
 /// One prepared statement of the server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shelved {
+pub(crate) struct CachedStatement {
     /// The server's id.
     pub(crate) id: u32,
     /// The parameter types it was told last.
@@ -24,33 +24,42 @@ pub(crate) struct Shelved {
 
 /// The prepared statements of one backend that no session has now.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf {
-    spare: HashMap<Wording, Vec<(u64, Shelved)>>,
+pub(crate) struct StatementCache {
+    spare: HashMap<Wording, Vec<(u64, CachedStatement)>>,
     count: usize,
     clock: u64,
     /// To be closed with the next command.
     closing: Vec<u32>,
 }
 
-impl Shelf {
+impl StatementCache {
     /// Takes a statement of this text, if there is one.
-    pub(crate) fn take(&mut self, text: &Arc<[u8]>, schema: Option<&Arc<[u8]>>) -> Option<Shelved> {
+    pub(crate) fn take(
+        &mut self,
+        text: &Arc<[u8]>,
+        schema: Option<&Arc<[u8]>>,
+    ) -> Option<CachedStatement> {
         let wording = (Arc::clone(text), schema.cloned());
         let same = self.spare.get_mut(&wording)?;
-        let (_, shelved) = same.pop()?;
+        let (_, cached) = same.pop()?;
         if same.is_empty() {
             self.spare.remove(&wording);
         }
         self.count -= 1;
-        Some(shelved)
+        Some(cached)
     }
 
     /// Keeps a statement that its session does not need any more; the one that was kept longest
     /// goes if there are too many.
-    pub(crate) fn put(&mut self, text: Arc<[u8]>, schema: Option<Arc<[u8]>>, shelved: Shelved) {
+    pub(crate) fn put(
+        &mut self,
+        text: Arc<[u8]>,
+        schema: Option<Arc<[u8]>>,
+        cached: CachedStatement,
+    ) {
         self.clock += 1;
         let same = self.spare.entry((text, schema)).or_default();
-        same.push((self.clock, shelved));
+        same.push((self.clock, cached));
         self.count += 1;
         if self.count > SPARE {
             self.evict();
@@ -58,7 +67,9 @@ impl Shelf {
     }
 
     fn evict(&mut self) {
-        let age = |entries: &Vec<(u64, Shelved)>| entries.first().map_or(u64::MAX, |entry| entry.0);
+        let age = |entries: &Vec<(u64, CachedStatement)>| {
+            entries.first().map_or(u64::MAX, |entry| entry.0)
+        };
         let Some(wording) = self
             .spare
             .iter()
@@ -90,7 +101,7 @@ impl Shelf {
     pub(crate) fn retire(&mut self) {
         let spare = std::mem::take(&mut self.spare);
         self.closing
-            .extend(spare.into_values().flatten().map(|(_, shelved)| shelved.id));
+            .extend(spare.into_values().flatten().map(|(_, cached)| cached.id));
         self.count = 0;
     }
 
@@ -113,41 +124,41 @@ mod tests {
         text.as_bytes().into()
     }
 
-    fn plain(id: u32) -> Shelved {
-        Shelved { id, types: None }
+    fn plain(id: u32) -> CachedStatement {
+        CachedStatement { id, types: None }
     }
 
     #[test]
     fn a_statement_is_found_by_text_and_schema_and_given_once() {
-        let mut shelf = Shelf::default();
+        let mut cache = StatementCache::default();
         let schema = Some(text("shop"));
-        shelf.put(text("SELECT 1"), schema.clone(), plain(7));
-        assert_eq!(shelf.take(&text("SELECT 1"), None), None);
-        assert_eq!(shelf.take(&text("SELECT 2"), schema.as_ref()), None);
+        cache.put(text("SELECT 1"), schema.clone(), plain(7));
+        assert_eq!(cache.take(&text("SELECT 1"), None), None);
+        assert_eq!(cache.take(&text("SELECT 2"), schema.as_ref()), None);
         assert_eq!(
-            shelf.take(&text("SELECT 1"), schema.as_ref()),
+            cache.take(&text("SELECT 1"), schema.as_ref()),
             Some(plain(7))
         );
-        assert_eq!(shelf.take(&text("SELECT 1"), schema.as_ref()), None);
-        assert!(shelf.take_closing().is_empty());
+        assert_eq!(cache.take(&text("SELECT 1"), schema.as_ref()), None);
+        assert!(cache.take_closing().is_empty());
     }
 
     #[test]
     fn the_oldest_goes_when_there_are_too_many() {
-        let mut shelf = Shelf::default();
+        let mut cache = StatementCache::default();
         for n in 0..u32::try_from(SPARE).unwrap() + 2 {
-            shelf.put(text(&n.to_string()), None, plain(n));
+            cache.put(text(&n.to_string()), None, plain(n));
         }
-        assert_eq!(shelf.take_closing(), [0, 1]);
-        assert_eq!(shelf.take(&text("2"), None), Some(plain(2)));
+        assert_eq!(cache.take_closing(), [0, 1]);
+        assert_eq!(cache.take(&text("2"), None), Some(plain(2)));
     }
 
     #[test]
     fn another_context_closes_what_is_kept() {
-        let mut shelf = Shelf::default();
-        shelf.put(text("SELECT 1"), None, plain(3));
-        shelf.retire();
-        assert_eq!(shelf.take(&text("SELECT 1"), None), None);
-        assert_eq!(shelf.take_closing(), [3]);
+        let mut cache = StatementCache::default();
+        cache.put(text("SELECT 1"), None, plain(3));
+        cache.retire();
+        assert_eq!(cache.take(&text("SELECT 1"), None), None);
+        assert_eq!(cache.take_closing(), [3]);
     }
 }
