@@ -1,7 +1,7 @@
-//! Listening, and handing each connection to a worker.
+//! Accepting connections and handing each to a worker.
 //!
 //! A worker is a thread with an event loop of its own: a session, its client's socket and its
-//! backend's stay on one thread, so a statement crosses none.
+//! backend's stay on one thread, so a statement crosses no thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ impl Proxy {
     /// [`add`](Proxy::add). Clients are accepted after [`accept`](Proxy::accept).
     ///
     /// # Errors
-    /// An address is taken or not allowed.
+    /// An address is in use or not permitted.
     pub fn start(
         config: ProxyConfig,
         control: Arc<dyn ControlPath>,
@@ -73,7 +73,7 @@ impl Proxy {
         self.socket.as_deref()
     }
 
-    /// Accepts clients from now on. Must be called in a runtime of tokio's, which looks after idle
+    /// Starts accepting clients. Must be called in a tokio runtime, which runs the sweep of idle
     /// sessions.
     pub fn accept(self: &Arc<Self>, listeners: Listeners) {
         let Some(first) = self.workers.first() else {
@@ -86,7 +86,7 @@ impl Proxy {
         if let Some(listener) = listeners.unix {
             first.spawn(Arc::clone(self).accept_unix(listener, turn));
         }
-        // a worker with a timer would set and clear one of the system's at each wait for events
+        // not on a worker: with a timer, its event loop would set and clear a system timer at each wait
         tokio::spawn(Arc::clone(self).sweep());
     }
 
@@ -183,8 +183,8 @@ impl Proxy {
         }
     }
 
-    /// Waits until fewer clients than the limit are logging in; the others wait in the listen
-    /// queue. `false` means that the proxy stops.
+    /// Waits until fewer clients than the limit are logging in; meanwhile new ones wait in the
+    /// listen queue. `false`: the proxy is stopping.
     async fn has_room(&self, stop: &mut watch::Receiver<bool>) -> bool {
         while self.shared.is_full_of_handshakes() {
             tokio::select! {
@@ -195,8 +195,8 @@ impl Proxy {
         !self.shared.stopping.load(Ordering::Acquire)
     }
 
-    /// Ends, every second, sessions that have been idle for too long; every ten, looks after the
-    /// rest.
+    /// Ends sessions that have been idle for too long, every second; trims pools and address counts,
+    /// every ten seconds.
     async fn sweep(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         let in_transaction = self.shared.config.limits.idle_transaction_timeout;
@@ -220,8 +220,8 @@ impl Proxy {
         }
     }
 
-    /// Accepts nobody any more and ends every session at the end of its statement; returns when
-    /// all have gone or the deadline has passed.
+    /// Stops accepting and ends every session at the end of its statement; returns when all have
+    /// ended or the deadline has passed.
     pub async fn stop(&self, deadline: Duration) {
         self.shared.stopping.store(true, Ordering::Release);
         let _ = self.stop.send(true);
@@ -242,8 +242,8 @@ impl Proxy {
     }
 }
 
-/// Accepting failed: most likely no file descriptor is left. Waits a little, so that the loop does
-/// not spin, and goes on.
+/// Accepting failed, most likely because no file descriptor is left. Pauses, so that the loop does
+/// not spin.
 async fn pause_accepting(error: &io::Error) {
     warn!(%error, "cannot accept a connection");
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -18,17 +18,17 @@ use crate::tally::{Restriction, Tally};
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) door: Arc<Door>,
-    /// What its sessions have carried, logins not among it; made for the first of them.
+    /// Traffic of its sessions after their logins; made for the first session.
     tally: OnceLock<Arc<Tally>>,
-    /// Why it may only be read, or shrunk.
+    /// Why statements that write are refused.
     pub(crate) restriction: Restriction,
-    /// Made for the first who needs a backend: most of the databases may be asleep.
+    /// Made for the first session that needs a backend: most databases may be asleep.
     pool: OnceLock<Arc<Pool>>,
     pool_limits: Arc<PoolLimits>,
-    /// Statements answered while it slept.
+    /// Number of statements answered while it slept.
     pub(crate) sleeping_answers: AtomicU64,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
-    /// Before this second no session has been idle for too long.
+    /// Before this second no session can have been idle for too long.
     due: AtomicU64,
     removed: AtomicBool,
 }
@@ -36,13 +36,13 @@ pub(crate) struct Database {
 /// Why a session cannot join a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// It has all the sessions it may have, or has just been removed.
+    /// The database has as many sessions as it may have, or has just been removed.
     Database,
-    /// The account has.
+    /// The account has as many sessions as it may have.
     Account,
 }
 
-/// A session's place in its database; dropping it leaves.
+/// A session as a member of its database; dropping it removes the session.
 pub(crate) struct Membership {
     pub(crate) database: Arc<Database>,
     pub(crate) handle: Arc<SessionHandle>,
@@ -71,7 +71,7 @@ impl Database {
         })
     }
 
-    /// It is no more: refuses statements and logins, and ends its sessions.
+    /// The database has been dropped: refuses statements and logins, and ends its sessions.
     pub(crate) fn dropped(&self) {
         self.removed.store(true, Ordering::Release);
         self.door.refuse("it has been dropped");
@@ -80,20 +80,20 @@ impl Database {
         }
     }
 
-    /// Counts what its sessions carry.
+    /// Counts the traffic of its sessions.
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         self.tally.get_or_init(Arc::default)
     }
 
-    /// What its sessions have carried.
+    /// The traffic of its sessions so far.
     pub(crate) fn carried(&self) -> Carried {
         self.tally
             .get()
             .map_or_else(Carried::default, |tally| tally.carried())
     }
 
-    /// The server's global variables as they are now. While it is awake it is asked once, and again when
-    /// a statement may have set some.
+    /// The server's present global variables. A server that is awake is asked once, and again after a
+    /// statement that may have set some.
     pub(crate) async fn present_variables(&self, control: &dyn ControlPath) -> Option<Variables> {
         let Some(target) = self.door.target() else {
             return control.present_variables(&self.name).await;
@@ -112,7 +112,7 @@ impl Database {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a session, unless there are `most` already, or as many of its account as that may have.
+    /// Adds a session, unless there are `most` already, or `of_account` of its account.
     pub(crate) fn join(
         self: &Arc<Self>,
         handle: &Arc<SessionHandle>,
@@ -134,7 +134,8 @@ impl Database {
         })
     }
 
-    /// The session belongs to somebody else now (`COM_CHANGE_USER`), if the account may have one more.
+    /// Gives the session another account (`COM_CHANGE_USER`), unless that has `of_account` sessions
+    /// already.
     pub(crate) fn change_user(
         &self,
         handle: &SessionHandle,
@@ -149,13 +150,13 @@ impl Database {
         Ok(())
     }
 
-    /// A session may have been idle for too long sooner than was thought.
+    /// A limit has changed: [`end_idle`](Self::end_idle) looks at all sessions the next time.
     pub(crate) fn recheck_idle(&self) {
         self.due.store(0, Ordering::Release);
     }
 
-    /// Ends the sessions that have been idle for too long at this second. While none can have been,
-    /// it looks at none.
+    /// Ends the sessions that have been idle for too long at this second. Looks at none while none can
+    /// have been.
     pub(crate) fn end_idle(&self, now: u64, in_transaction: Option<u64>) {
         if now < self.due.load(Ordering::Acquire) {
             return;
@@ -171,16 +172,16 @@ impl Database {
                 next = next.min(due);
             }
         }
-        // unless somebody wants it looked at again
+        // a `recheck_idle` that came meanwhile has set it to 0, and is kept
         self.due.fetch_min(next, Ordering::AcqRel);
     }
 
-    /// The sessions now.
+    /// The sessions.
     pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
         self.sessions().values().cloned().collect()
     }
 
-    /// The sessions as others may see them at this second, by their ids.
+    /// The status of each session at this second, ordered by id.
     pub(crate) fn session_statuses(&self, now: u64) -> Vec<SessionStatus> {
         let everyone = self.all_sessions();
         let mut all: Vec<_> = everyone.iter().map(|session| session.status(now)).collect();
@@ -188,18 +189,18 @@ impl Database {
         all
     }
 
-    /// Its backends, for who needs one.
+    /// The pool of its backends.
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         self.pool
             .get_or_init(|| Pool::new((*self.pool_limits).clone()))
     }
 
-    /// Its backends, if anybody has needed one yet.
+    /// The pool, if a session has needed a backend yet.
     pub(crate) fn used_pool(&self) -> Option<&Arc<Pool>> {
         self.pool.get()
     }
 
-    /// Its backends, and what has happened to them.
+    /// The status of the pool and the traffic of the sessions.
     pub(crate) fn pool_status(&self) -> PoolStatus {
         let unused = || PoolStatus {
             backends_max: self.pool_limits.backends_max,
@@ -213,12 +214,12 @@ impl Database {
         }
     }
 
-    /// How many there are.
+    /// The number of sessions.
     pub(crate) fn session_count(&self) -> u32 {
         u32::try_from(self.sessions().len()).unwrap_or(u32::MAX)
     }
 
-    /// The session that is known by this id to its client, or by its backend's to the server.
+    /// The session with this id: the id that its client was given, or that of its backend on the server.
     pub(crate) fn session(&self, id: u32) -> Option<Arc<SessionHandle>> {
         let sessions = self.sessions();
         if id >= OWN_IDS {
@@ -231,7 +232,7 @@ impl Database {
     }
 }
 
-/// Whether an account has all the sessions it may have, not counting the one with this id.
+/// Whether an account has `most` sessions, not counting the session with the id `but`.
 fn is_full(
     sessions: &HashMap<u32, Arc<SessionHandle>>,
     who: &Who,

@@ -15,7 +15,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// An empty one; these are the limits of each database's backends.
+    /// No databases yet; `pool` limits the backends of each.
     pub(crate) fn new(pool: PoolLimits) -> Self {
         Self {
             databases: RwLock::default(),
@@ -31,7 +31,7 @@ impl Directory {
             .cloned()
     }
 
-    /// Adds a database, its door shut; one that is there already stays as it is.
+    /// Adds a database with its door shut. An existing one is left as it is.
     pub(crate) fn add(&self, name: &DatabaseName) {
         let mut databases = self
             .databases

@@ -1,4 +1,4 @@
-//! What the rest of the proxy sees of a session: who it is, its mailbox, what it does with its lease.
+//! What the rest of the proxy sees of a session: its user, its mailbox, the state of its lease.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::stream::Peer;
 /// The lowest connection id of Dormouse's own. A server counts from 1 at each of its starts.
 pub(crate) const OWN_IDS: u32 = 1 << 31;
 
-/// What others know of a session.
+/// A session as the rest of the proxy sees it.
 pub(crate) struct SessionHandle {
     /// The connection id the client was given.
     pub(crate) id: u32,
@@ -21,25 +21,26 @@ pub(crate) struct SessionHandle {
     pub(crate) mailbox: Mailbox,
     /// The server's id of its backend; 0 while it has none.
     pub(crate) thread: AtomicU32,
-    /// Since when it has been idle, in seconds of [`crate::accept`]'s clock; [`BUSY`] if it is not.
+    /// Since when it has been idle, in seconds of the proxy's clock; [`BUSY`] if it is not.
     pub(crate) heard: AtomicU64,
-    /// How many seconds it may be.
+    /// How many seconds it may be idle.
     pub(crate) idle_limit: AtomicU64,
-    /// Whether the server was told to kill it.
+    /// Whether its server has killed its connection on a client's `KILL`.
     pub(crate) killed: AtomicBool,
     lease: AtomicU8,
-    /// Since when it has its backend, by the same clock.
+    /// Since when it has its backend, in seconds of the same clock.
     pub(crate) held_since: AtomicU64,
-    /// What kept the lease when it was last asked for.
+    /// The pins that kept the lease when it was last asked for.
     pins: Mutex<Vec<Pin>>,
-    /// How many are about to name its backend to the server (`KILL`): it keeps it meanwhile.
+    /// Number of `KILL`s that are about to name its backend to the server; while there are any, the
+    /// session keeps that backend.
     pub(crate) aimed_at: AtomicU32,
 }
 
-/// In place of the time since when a session has been idle.
+/// Value of [`SessionHandle::heard`] while a command runs.
 pub(crate) const BUSY: u64 = u64::MAX;
 
-/// Whose session it is.
+/// The account of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Who {
     /// The user as it logged in.
@@ -48,23 +49,23 @@ pub(crate) struct Who {
     pub(crate) account_host: String,
 }
 
-/// What a session does with its lease; for others to see.
+/// The state of a session's lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum LeaseState {
-    /// It has none.
+    /// The session has no lease.
     None,
     /// A statement is running.
     Running,
-    /// It keeps it lazily and may be able to give it up.
+    /// The session keeps the lease and may be able to give it up.
     Idle,
-    /// It has been asked to give it up.
+    /// The session has been asked to give it up.
     Asked,
-    /// It cannot give it up.
+    /// The session cannot give it up.
     Pinned,
     /// A transaction is open.
     Transaction,
-    /// It has none and its statement waits for one.
+    /// The session has none and its statement waits for one.
     Waiting,
 }
 
@@ -86,7 +87,7 @@ impl SessionHandle {
         })
     }
 
-    /// What it does with its lease.
+    /// The state of its lease.
     pub(crate) fn lease(&self) -> LeaseState {
         match self.lease.load(Ordering::SeqCst) {
             1 => LeaseState::Running,
@@ -99,18 +100,18 @@ impl SessionHandle {
         }
     }
 
-    /// Says what it does with its lease.
+    /// Sets the state of its lease.
     pub(crate) fn set_lease(&self, lease: LeaseState) {
         self.lease.store(lease as u8, Ordering::SeqCst);
     }
 
-    /// It keeps its lease although it was asked for it, or its database was to be parked.
+    /// The session was asked for its lease, or its database was to be parked; these pins keep it.
     pub(crate) fn pinned_by(&self, pins: Vec<Pin>) {
         *self.pins.lock().unwrap_or_else(PoisonError::into_inner) = pins;
         self.set_lease(LeaseState::Pinned);
     }
 
-    /// What others may see of it at this second.
+    /// Its status at this second.
     pub(crate) fn status(&self, now: u64) -> SessionStatus {
         let lease = self.lease();
         let thread = self.thread.load(Ordering::Acquire);
@@ -147,7 +148,7 @@ impl SessionHandle {
         self.thread.load(Ordering::Acquire) != 0
     }
 
-    /// Whose session it is.
+    /// Its user.
     pub(crate) fn user(&self) -> String {
         self.who().user.clone()
     }
@@ -156,7 +157,7 @@ impl SessionHandle {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The second from which on it has been idle for too long, as things are now.
+    /// The second from which on it will have been idle for too long, if nothing changes.
     pub(crate) fn due(&self, now: u64, in_transaction: Option<u64>) -> u64 {
         let heard = self.heard.load(Ordering::Relaxed);
         let limit = self.idle_limit.load(Ordering::Relaxed);
@@ -164,7 +165,7 @@ impl SessionHandle {
             Some(shorter) if self.lease() == LeaseState::Transaction => limit.min(shorter),
             _ => limit,
         };
-        // seconds are cut, so one more is sure to be as long as the limit
+        // seconds are rounded down: one more is at least as long as the limit
         let since = if heard == BUSY { now } else { heard };
         since.saturating_add(limit).saturating_add(1)
     }

@@ -11,21 +11,21 @@ use rustix::net::sockopt;
 /// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The TCP address cannot be listened on.
+    /// The TCP address cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Tcp {
         /// The address.
         address: SocketAddr,
-        /// The system's answer.
+        /// The error of the system call.
         #[source]
         source: io::Error,
     },
-    /// The Unix socket cannot be listened on.
+    /// The Unix socket cannot be bound.
     #[error("cannot listen on {}: {source}", path.display())]
     Unix {
         /// Its path.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system call.
         #[source]
         source: io::Error,
     },
@@ -34,23 +34,23 @@ pub enum StartError {
     Worker(#[source] io::Error),
 }
 
-/// Bound sockets on which nobody is accepted yet.
+/// Bound sockets; connections are not accepted yet.
 pub struct Listeners {
     pub(crate) tcp: Option<std::net::TcpListener>,
     pub(crate) unix: Option<std::os::unix::net::UnixListener>,
 }
 
-/// When a client that says nothing is asked whether it is still there, and how often again, before it
-/// counts as gone: two minutes in all, where a machine or a network has vanished without a word.
+/// TCP keepalive of client connections: idle time before the first probe, interval, number of probes. A
+/// client whose machine or network has vanished is noticed after two minutes.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
 
-/// As long a queue as the kernel gives (`somaxconn`). A client whose place in it is lost believes that
-/// it is connected, and waits for a greeting: the server speaks first.
+/// Makes the listen queue as long as the kernel allows (`somaxconn`). A client that the kernel drops from
+/// a full queue believes that it is connected and waits for the greeting.
 fn lengthen_queue(listener: &impl AsFd) -> io::Result<()> {
     Ok(rustix::net::listen(listener, i32::MAX)?)
 }
 
-/// Accepted sockets take this over from the listening one (`tcp(7)`).
+/// Accepted sockets inherit this from the listening one (`tcp(7)`).
 fn keep_alive(listener: &impl AsFd) -> io::Result<()> {
     let (idle, interval, count) = KEEPALIVE;
     sockopt::set_socket_keepalive(listener, true)?;
@@ -72,7 +72,7 @@ pub(crate) fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, Sta
 
 pub(crate) fn bind_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, StartError> {
     let listen = || {
-        // a socket file that nobody answers on is a leftover of a process that was killed
+        // a socket file without a listener was left by a process that was killed
         if std::os::unix::net::UnixStream::connect(path).is_err() && is_socket(path) {
             std::fs::remove_file(path)?;
         }

@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
 }
 
-/// A place among those who are logging in; dropping it gives it back.
+/// One slot of the limit on logins in progress (`handshakes`); freed on drop.
 pub(crate) struct HandshakeSlot(Arc<AtomicU32>);
 
 impl Drop for HandshakeSlot {
@@ -47,7 +47,7 @@ impl Shared {
         })
     }
 
-    /// Whether as many clients are logging in as may (`handshakes`).
+    /// Whether the limit on logins in progress is reached (`handshakes`).
     pub(crate) fn is_full_of_handshakes(&self) -> bool {
         self.handshakes.load(Ordering::Acquire) >= self.config.limits.handshakes
     }
@@ -63,14 +63,14 @@ impl Shared {
         socket.unwrap_or_default()
     }
 
-    /// A place to log in; the acceptor has waited until there was room.
+    /// Takes a slot; the acceptor has waited until one was free.
     pub(crate) fn handshake_slot(&self) -> HandshakeSlot {
         self.handshakes.fetch_add(1, Ordering::AcqRel);
         HandshakeSlot(Arc::clone(&self.handshakes))
     }
 
-    /// A connection id that no client has: they are not used again before two billion others. They
-    /// lie above all that a server gives, so that `KILL` can tell which of the two is meant.
+    /// A new connection id. An id is reused after two billion others. Ids of the proxy are above those
+    /// that servers give, so that `KILL` can tell the two apart.
     pub(crate) fn connection_id(&self) -> u32 {
         self.next_id.fetch_add(1, Ordering::Relaxed) | OWN_IDS
     }

@@ -1,4 +1,4 @@
-//! A client's socket: TCP or Unix, plain or TLS, compressed or not; and writing with a deadline.
+//! A client's socket: TCP or Unix, plain or TLS, compressed or not.
 
 mod compressed;
 
@@ -19,14 +19,14 @@ use tokio_rustls::server::TlsStream;
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// A TCP address, and the address of ours that it reached.
+    /// A TCP address, and the proxy's address that it connected to.
     Tcp {
         /// The client's.
         from: SocketAddr,
-        /// Ours.
+        /// The proxy's.
         to: SocketAddr,
     },
-    /// Our Unix socket; the server calls it `localhost`.
+    /// The proxy's Unix socket; the server calls it `localhost`.
     Unix,
 }
 
@@ -55,15 +55,15 @@ pub(crate) enum Socket {
     Unix(UnixStream),
 }
 
-/// How long a statement may go on after its client has left: what was sent to be done, and not to be
-/// waited for, is done as a server would.
+/// How long a statement may run after its client has left: a client may send a statement and leave
+/// without waiting for the reply.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
-/// The client has been gone for a while.
+/// The client left at least [`GRACE`] ago.
 pub(crate) struct Departed;
 
-/// How often a client is looked at that has sent more before it got its answer: its leaving does not
-/// wake anybody then.
+/// Poll interval for the leaving of a client that has sent more before it got its answer: with unread
+/// bytes, its leaving causes no event.
 const GLANCE: Duration = Duration::from_millis(250);
 
 impl Socket {
@@ -90,7 +90,7 @@ impl Socket {
                 .any(|socket| socket.revents().intersects(gone))
     }
 
-    /// Forgets that there was something to read, if there is nothing; says whether there is.
+    /// Whether there are bytes to read. If not, clears the readiness of the socket.
     fn has_bytes(&self) -> bool {
         let peek = |result: rustix::io::Result<(usize, usize)>| match result {
             Err(rustix::io::Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
@@ -112,7 +112,7 @@ impl Socket {
     pub(crate) async fn closed(&self) {
         loop {
             if poll_fn(|cx| self.poll_read_ready(cx)).await.is_err() {
-                // the event loop ends, and all that waits here with it
+                // the event loop is ending, and this task with it
                 std::future::pending::<()>().await;
             }
             if self.is_closed() {
@@ -130,7 +130,7 @@ pub(crate) enum ClientStream {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
     Compressed(Box<Compressed<ClientStream>>),
-    /// Nothing any more: TLS could not be started.
+    /// Closed: TLS could not be started.
     Closed(tokio::io::Empty),
 }
 
@@ -144,7 +144,7 @@ impl ClientStream {
         }
     }
 
-    /// The socket under it all.
+    /// The socket below all layers.
     pub(crate) fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Plain(socket) => Some(socket),
@@ -154,8 +154,8 @@ impl ClientStream {
         }
     }
 
-    /// Waits until the client has left and a little longer; for whoever waits for something else in
-    /// its name. A client that has shut down its direction alone counts as one that has left.
+    /// Waits until the client has left, and for [`GRACE`]. Polled beside a wait for the server. A client
+    /// that has shut down only its own direction counts as one that has left.
     pub(crate) async fn departure(&self) -> Departed {
         match self.socket() {
             Some(socket) => socket.closed().await,
@@ -165,18 +165,18 @@ impl ClientStream {
         Departed
     }
 
-    /// Whether it is compressed. Then the numbers of its packets mean nothing.
+    /// Whether it is compressed. Then the sequence numbers of its packets mean nothing.
     pub(crate) fn is_compressed(&self) -> bool {
         matches!(self, Self::Compressed(_))
     }
 
-    /// The same stream; from here on both sides speak the compressed protocol.
+    /// The same stream with the compressed protocol from here on.
     pub(crate) fn compressed(self) -> Self {
         Self::Compressed(Box::new(Compressed::new(self)))
     }
 }
 
-/// Forwards the four methods of a byte stream to whichever variant there is.
+/// Forwards the four methods of a byte stream to the variant.
 macro_rules! delegate {
     ($name:ident: $($variant:ident),+) => {
         impl AsyncRead for $name {

@@ -194,8 +194,8 @@ async fn enter(
     }
     let limits = cx.limits();
     let known = hold.backend().map(|backend| &backend.target);
-    let amidst = || state.in_transaction() || !state.is_free();
-    let mut receiver = match door.enter(known, amidst, limits.held_statements) {
+    let may_hold_locks = || state.in_transaction() || !state.is_free();
+    let mut receiver = match door.enter(known, may_hold_locks, limits.held_statements) {
         Entry::Pass(pass) => return Ok(Ok(pass)),
         Entry::Held(receiver) => receiver,
         Entry::Full => return Ok(Err(refusal::too_many_held(limits.held_statements))),

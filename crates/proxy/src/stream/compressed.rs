@@ -1,8 +1,9 @@
 //! The compressed protocol on a client's stream, plain or TLS.
 //!
 //! A read returns bytes of one compressed packet at most, so packets that are sent ahead are not
-//! counted before the session asks for them. A write is sent up to the last whole packet in it. At rest it owns no buffer and no zlib state: what
-//! unpacks a packet goes with it, and what packs is one per thread.
+//! counted before the session asks for them. A write is sent up to the last whole packet in it. An idle
+//! stream owns no buffer and no zlib state: the unpacker's state lives for one packet, and there is one
+//! packer per thread.
 
 use std::cell::RefCell;
 use std::io;
@@ -25,7 +26,7 @@ pub(crate) struct Compressed<S> {
     inner: S,
     unpacker: Unpacker,
     unread: Inbox,
-    /// The beginning of a packet of which the rest is to come: packets are packed whole.
+    /// The beginning of a packet that is not complete yet: packets are packed whole.
     begun: Vec<u8>,
     outgoing: Vec<u8>,
     /// How many bytes of them have been sent.
@@ -33,7 +34,7 @@ pub(crate) struct Compressed<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Compressed<S> {
-    /// What follows on this stream is compressed.
+    /// Compresses everything that follows on this stream.
     pub(super) fn new(inner: S) -> Self {
         Self {
             inner,
@@ -45,12 +46,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Compressed<S> {
         }
     }
 
-    /// What it stands on.
+    /// The stream below.
     pub(super) fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// Packs the packets that are whole with these bytes.
+    /// Appends bytes and packs the packets that are now whole.
     fn pack(&mut self, bytes: &[u8]) {
         self.begun.extend_from_slice(bytes);
         let whole = whole_packets(&self.begun);
@@ -105,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Compressed<S> {
             return Poll::Ready(Ok(()));
         }
         loop {
-            // also without input: a zlib stream can have more to give
+            // also without input: the zlib stream can have more output
             let step = this
                 .unpacker
                 .unpack(this.unread.unread(), buf.initialize_unfilled())
@@ -133,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Compressed<S> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
         this.pack(buf);
-        // what the peer does not take now goes with the next write or flush
+        // what the peer does not take now is sent with the next write or flush
         match this.poll_drain(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(buf.len())),
