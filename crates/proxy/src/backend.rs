@@ -1,4 +1,4 @@
-//! One connection to a server: login as the client's user, questions of Dormouse's own, taking on a
+//! One connection to a server: login as the client's user, queries of Dormouse's own, bringing it to a
 //! session's state.
 //!
 //! Invariant: a [`Backend`] is between two commands. Using it turns it into another type

@@ -1,4 +1,4 @@
-//! From a fresh socket to a client who is known: greeting, TLS, login packet, route, proof.
+//! The login: greeting, TLS, login packet, route, check of the password.
 //!
 //! Packets are read to the byte, never ahead: what follows an SSLRequest belongs to the TLS
 //! acceptor, what follows the login is the first command. Nothing here wakes a database.
@@ -38,7 +38,7 @@ pub(crate) use prove::{Proof, has_expired, prove};
 use random::salt;
 pub(crate) use rejected::Rejected;
 
-/// A client who has proved who they are, and has not been told yet.
+/// A client that has logged in and has not got the answer yet.
 pub(crate) struct Admitted {
     pub(crate) membership: Membership,
     pub(crate) identity: Identity,
@@ -47,13 +47,14 @@ pub(crate) struct Admitted {
     pub(crate) schema: Option<Vec<u8>>,
     /// The random bytes of the greeting.
     pub(crate) salt: [u8; 20],
-    /// Whether everything behind the login is compressed.
+    /// Whether everything after the login is compressed.
     pub(crate) compress: bool,
-    /// Whether the client says that a person sits before it.
+    /// Whether the client says that it is interactive.
     pub(crate) interactive: bool,
 }
 
-/// Leads one client through the login up to its last answer; an error is told to them.
+/// Leads one client through the login, up to its answer. On an error the client is told, and `None`
+/// returned.
 pub(crate) async fn admit(
     shared: &Shared,
     io: &mut PacketIo<'_>,
@@ -74,7 +75,7 @@ pub(crate) async fn admit(
     None
 }
 
-/// What is offered to this client.
+/// The capabilities to offer.
 fn offer(shared: &Shared) -> Capabilities {
     Capabilities::MARIADB_OFFER.set(Capabilities::SSL, shared.config.tls.is_some())
 }
@@ -165,7 +166,7 @@ async fn login(
             account_version: account.version,
             tls: account.transport == Transport::Tls,
             peer,
-            // what ends here is not told the server: its connections can be shared
+            // not for the server: a backend serves clients with and without these
             capabilities: login.capabilities - Capabilities::COMPRESS - Capabilities::INTERACTIVE,
             collation: login.collation,
             max_packet: login.max_packet,

@@ -1,14 +1,14 @@
-//! The backends of one database, and who has the lease of each.
+//! The backends of one database, and which session has the lease of each.
 //!
 //! A session takes a lease at a statement and keeps it lazily. When another session needs a
 //! backend and there are [`most`](crate::config::PoolLimits::backends_max) already, one that is
-//! idle and holds nothing that pins it is asked to give its lease up; those that wait are served in
+//! idle and holds nothing that pins it is asked to give its lease up; waiting sessions are served in
 //! order of arrival.
 //!
 //! Invariants:
 //! - there are never more [`Place`]s than the limit, and every backend holds one: wherever a
-//!   backend is dropped, its place goes to the first who waits;
-//! - while anybody waits, no backend is idle here;
+//!   backend is dropped, its place goes to the first waiter;
+//! - while a session waits, no backend is idle here;
 //! - a backend is dropped, and an order sent, only after the lock has been released.
 
 mod contents;
@@ -37,7 +37,7 @@ use place::{Changes, Place, Places};
 /// The backends of one database.
 pub(crate) struct Pool {
     limits: PoolLimits,
-    /// How many wait; read after every statement.
+    /// Number of waiting sessions; read after every statement.
     wanted: AtomicU32,
     changes: Changes,
     contents: Mutex<Contents>,
@@ -46,9 +46,9 @@ pub(crate) struct Pool {
 
 /// What a session finds at the pool.
 pub(crate) enum Offer {
-    /// This at once.
+    /// A backend, or the right to open one.
     Now(Grant),
-    /// All are taken: it will come.
+    /// All are taken: the receiver gets one when it is free.
     Wait(oneshot::Receiver<Grant>),
 }
 
@@ -67,13 +67,13 @@ impl Pool {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it has counted.
+    /// Its counters.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// A statement that may have changed what accounts may do has ended: connections that began before it
-    /// keep the rights of then, and are given to nobody any more.
+    /// A statement that may have changed privileges has ended: connections opened before it keep the old
+    /// privileges, so they are given to no other session.
     pub(crate) fn rights_changed(&self) {
         self.changes.count_rights();
         self.clear();
@@ -93,15 +93,15 @@ impl Pool {
         &self.limits
     }
 
-    /// Whether a session waits for a lease. A session that has just become idle asks this after it
-    /// has said so ([`SessionHandle::lease`]); one that waits looks for idle ones after it has been
-    /// counted here. So one of the two sees the other.
+    /// Whether a session waits for a lease. A session that has become idle first sets its lease's state
+    /// ([`SessionHandle::lease`]) and then asks this; one that waits is first counted here and then
+    /// looks for idle ones. So one of the two sees the other.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) > 0
     }
 
-    /// Asks for a backend. With `may_open` false it prefers to wait for a lease where another
-    /// backend could be opened.
+    /// Asks for a backend. With `may_open` false the session rather waits for a lease than has another
+    /// backend opened.
     pub(crate) fn ask(self: &Arc<Self>, need: &Need, may_open: bool) -> Offer {
         let mut contents = self.lock();
         let dead = contents.take_dead(&need.target);
@@ -116,7 +116,7 @@ impl Pool {
             drop(dead);
             return Offer::Now(Grant::Open(place));
         }
-        // one of another class makes room
+        // an idle one of another class is closed to make room
         if !contents.idle.is_empty() {
             let other = contents.idle.remove(0).backend;
             drop(contents);
@@ -137,7 +137,7 @@ impl Pool {
         if let Some(victim) = victim {
             victim.mailbox.send(Order::Yield);
         }
-        // their places go to the first who waits
+        // their places go to the first waiters
         drop(dead);
         Offer::Wait(receiver)
     }
@@ -178,14 +178,14 @@ impl Pool {
         self.wanted.store(waiting, Ordering::SeqCst);
     }
 
-    /// A session waits no longer; its receiver has been dropped.
+    /// A session no longer waits; its receiver has been closed.
     pub(crate) fn gave_up(&self) {
         let mut contents = self.lock();
         contents.waiting.retain(|waiter| !waiter.sender.is_closed());
         self.note_waiting(&contents);
     }
 
-    /// A session that was asked for its lease keeps it: another one is asked.
+    /// A session keeps the lease that it was asked for: asks another one.
     pub(crate) fn kept(&self) {
         let victim = {
             let mut contents = self.lock();
@@ -202,10 +202,10 @@ impl Pool {
         }
     }
 
-    /// Takes a backend back: it goes to the first who waits, or stays here for later.
+    /// Takes a backend back: it goes to the first waiter, or stays here as idle.
     pub(crate) fn give_back(self: &Arc<Self>, backend: Box<Backend>) {
         if self.is_of_old_rights(&backend) {
-            // which hands its place on
+            // dropping it hands its place on
             return drop(backend);
         }
         self.set_holder(backend.place.index, None);
@@ -235,8 +235,8 @@ impl Pool {
         }
     }
 
-    /// A place is free: to the first who waits, if any. What could not be delivered is returned, to
-    /// be dropped without the lock.
+    /// Gives a free place to the first waiter. A grant that could not be delivered is returned, to be
+    /// dropped without the lock.
     fn hand_place(
         self: &Arc<Self>,
         mut contents: MutexGuard<'_, Contents>,
@@ -253,13 +253,13 @@ impl Pool {
         waiter.sender.send(Grant::Open(self.place(index))).err()
     }
 
-    /// Closes what nobody holds: the server is to stop.
+    /// Closes the idle backends.
     pub(crate) fn clear(&self) {
         let idle = std::mem::take(&mut self.lock().idle);
         drop(idle);
     }
 
-    /// Closes backends that nobody has needed for a while, but for the fewest to keep.
+    /// Closes backends that have been idle for too long, down to `backends_min`.
     pub(crate) fn trim(&self, now: Instant) {
         let idle_limit = self.limits.backend_idle;
         let mut old = Vec::new();
@@ -279,7 +279,7 @@ impl Pool {
         drop(old);
     }
 
-    /// Closes the idle backends of an account. Says whether there were any.
+    /// Closes the idle backends of an account. Returns whether there were any.
     pub(crate) fn close_idle_of(&self, who: &Identity) -> bool {
         let gone = {
             let mut contents = self.lock();
@@ -295,7 +295,7 @@ impl Pool {
         !gone.is_empty()
     }
 
-    /// What there is and what has happened, but for what the sessions know.
+    /// Its figures and counters, without those of the sessions.
     pub(crate) fn status(&self) -> PoolStatus {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (backends, idle, waiting) = {

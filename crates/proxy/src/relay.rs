@@ -40,7 +40,7 @@ impl Broken {
         }
     }
 
-    /// A command that was not taken whole was not run.
+    /// The command was not sent as a whole: it was not run.
     pub(crate) fn not_taken() -> Self {
         Self::Server {
             unread: true,
@@ -59,7 +59,7 @@ pub(crate) async fn relay(
 ) -> Result<ReplyEnd, Broken> {
     let mut delivered = false;
     let mut chunk = read(listening, client, delivered).await?;
-    // of the bytes at hand, how many have been followed
+    // how many bytes of the chunk the framer has seen
     let mut seen = 0;
     loop {
         let step = listening
@@ -83,9 +83,9 @@ pub(crate) async fn relay(
         if let Err(error) = written {
             let running = match (step.event, error.kind()) {
                 (Event::End(_), _) => false,
-                // it is there, and does not read
+                // the client is connected and does not read
                 (_, ErrorKind::TimedOut) => true,
-                _ => !ends_unheard(listening).await,
+                _ => !ends_by_itself(listening).await,
             };
             return Err(Broken::Client { running });
         }
@@ -105,9 +105,9 @@ pub(crate) async fn relay(
     }
 }
 
-/// The client has left in the middle of its reply. Whether the command ends by itself within the grace:
-/// what a batch was sent to do is done.
-async fn ends_unheard(listening: &mut Listening) -> bool {
+/// The client has left in the middle of its reply. Whether the command ends by itself within [`GRACE`]: a
+/// client may send a batch and not read all of its replies.
+async fn ends_by_itself(listening: &mut Listening) -> bool {
     let end = async {
         loop {
             let chunk = poll_fn(|cx| listening.poll_read(cx)).await.ok()?;
@@ -129,8 +129,8 @@ async fn ends_unheard(listening: &mut Listening) -> bool {
     matches!(tokio::time::timeout(GRACE, end).await, Ok(Some(())))
 }
 
-/// Leaves out of the packet of this length that ends at `end` what the client is not told. Returns
-/// where it ends then.
+/// Removes session tracking that the client has not asked for from the packet of this length that ends
+/// at `end`. Returns its new end.
 fn track(chunk: &mut Chunk, end: usize, len: usize, tracking: Tracking) -> usize {
     let begin = end.saturating_sub(len);
     match chunk
@@ -189,7 +189,7 @@ async fn read_behind(
     }
 }
 
-/// Puts our id into the first packet of a reply to `COM_STMT_PREPARE`, which is there as a whole if
+/// Puts the session's id for the statement into the first packet of a reply to `COM_STMT_PREPARE`, which is there as a whole if
 /// anything is ready to be passed on, unless it is an error.
 fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
     const END: usize = HEADER + 1 + 4;
@@ -250,7 +250,7 @@ pub(crate) async fn pass_on(
         while left > 0 {
             let n = at_hand(client, left).await?;
             let bytes = client.inbox.unread().get(..n).unwrap_or_default();
-            // the server reads everything in the end; if it does not, it is gone
+            // a server that lives reads everything in the end
             let sent = speaking.send(bytes, client.write_timeout).await;
             client.inbox.consume(n);
             left -= n;
@@ -267,7 +267,7 @@ pub(crate) async fn pass_on(
     }
 }
 
-/// How many of the next `most` bytes of the client's are there; waits for some.
+/// How many of the client's next `most` bytes have been read; waits for some.
 async fn at_hand(client: &mut Client, most: usize) -> Result<usize, Broken> {
     if client.inbox.unread().is_empty() {
         match within(client.read_timeout, Chunk::read(&mut client.stream)).await {

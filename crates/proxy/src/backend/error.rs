@@ -1,4 +1,4 @@
-//! Why a backend could not be used, and the limits of what Dormouse asks of one.
+//! Errors of backends, and limits of Dormouse's own queries.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use dormouse_wire::reply::ErrPacket;
 
 use crate::control_path::ControlError;
 
-/// The longest wait for a server's answer to what Dormouse itself asks.
+/// Timeout of Dormouse's own queries.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The longest answer to what Dormouse itself asks that is kept, in bytes.
+/// The longest answer to one of Dormouse's own queries, in bytes.
 pub(crate) const LONGEST_ANSWER: usize = 1 << 20;
 
 /// Why a backend could not be used.
@@ -19,19 +19,19 @@ pub(crate) enum BackendError {
     /// The server is gone, or does not answer.
     #[error("the server does not answer: {0}")]
     Gone(#[from] std::io::Error),
-    /// It answers what no server would.
+    /// Its answer breaks the protocol.
     #[error("the server's answer cannot be understood: {0}")]
     Malformed(#[from] Malformed),
-    /// Its answer is longer than what is kept.
+    /// Its answer is too long.
     #[error("the server's answer is longer than {LONGEST_ANSWER} bytes")]
     TooLong,
-    /// It refuses; its own words.
+    /// It refuses, with this error.
     #[error("{}", .0.message)]
     Refused(ErrPacket),
     /// The control path could not give its account the proxy's credential.
     #[error("the account cannot be enrolled: {0}")]
     NotEnrolled(#[from] ControlError),
-    /// It has no such account any more.
+    /// The account no longer exists.
     #[error("{}", .0.message)]
     NoAccount(ErrPacket),
     /// A statement that restores the session failed.
@@ -39,7 +39,7 @@ pub(crate) enum BackendError {
     Restore {
         /// The statement.
         statement: Vec<u8>,
-        /// The server's words.
+        /// The server's error.
         error: ErrPacket,
     },
 }

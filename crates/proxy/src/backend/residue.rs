@@ -1,4 +1,4 @@
-//! What a backend still holds of the session that had it before.
+//! State that a backend still holds of the session that had it before.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use dormouse_wire::status::Status;
 
 use crate::pool::place::Place;
 
-/// What a backend still holds of the session that had it before.
+/// State that a backend still holds of the session that had it before.
 #[derive(Debug)]
 pub(crate) struct Residue {
     /// What has been run on it since its login or its last reset; `None` if that is not known.
@@ -20,11 +20,12 @@ pub(crate) struct Residue {
     pub(crate) multi_statements: Option<bool>,
     /// The role it had after its login; outer `None`: not asked yet.
     pub(super) role: Option<Option<Vec<u8>>>,
-    /// What could not be prepared with `PREPARE` when it was brought to a session's state, and why.
+    /// Statements that could not be prepared with `PREPARE` when it was brought to a session's state, and
+    /// the errors.
     pub(crate) missing: Vec<(Vec<u8>, ErrPacket)>,
-    /// Whether the password had expired at its login: then the server takes nothing but a new one.
+    /// Whether the password had expired at its login: then the server accepts nothing but a new one.
     pub(crate) expired: bool,
-    /// The status flags of the server's last word.
+    /// The status flags of the server's last reply.
     pub(crate) status: Status,
     /// The [count](crate::pool::place::Place::globals) of changes of global variables at its login, or its
     /// last reset.
@@ -34,7 +35,7 @@ pub(crate) struct Residue {
 }
 
 impl Residue {
-    /// Nothing: it has just logged in, after so many changes, and the answer had these status flags.
+    /// The state after a login: `before` was counted before it, `status` came with its answer.
     pub(super) fn of_login(status: Status, before: ChangeCounts) -> Self {
         Self {
             overlay: Some(Vec::new()),
@@ -51,7 +52,7 @@ impl Residue {
     }
 }
 
-/// How often what a login depends on had been changed before it began.
+/// [`Changes`](crate::pool::place::Changes) as counted before a login.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChangeCounts {
     globals: u64,
@@ -59,7 +60,7 @@ pub(crate) struct ChangeCounts {
 }
 
 impl ChangeCounts {
-    /// As it is now.
+    /// The counts now.
     pub(crate) fn now(place: &Place) -> Self {
         Self {
             globals: place.globals(),

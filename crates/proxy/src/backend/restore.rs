@@ -12,7 +12,7 @@ use dormouse_wire::text::TextOutcome;
 use super::error::{BackendError, PATIENCE};
 use super::states::Backend;
 
-/// What a schema that does not exist means.
+/// What happens if the schema does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schema {
     /// The login fails: the client has just named it.
@@ -27,7 +27,7 @@ const MUST_CHANGE_PASSWORD: u16 = 1820;
 enum Step {
     /// A statement whose failure ends the attempt.
     Run(Vec<u8>),
-    /// A `PREPARE`, with its statement's name: that may wait.
+    /// A `PREPARE`, with its statement's name: its failure is noted.
     Prepare(Vec<u8>, Vec<u8>),
     Reset,
     Use(Arc<[u8]>),
@@ -63,7 +63,7 @@ impl Backend {
         let globals = self.place.globals();
         if self.residue.globals != globals {
             self.residue.globals = globals;
-            // a reset brings the new ones
+            // a reset takes on the new values
             self.residue.overlay = None;
         }
         let steps = self.steps(session);
@@ -129,7 +129,7 @@ impl Backend {
         } else {
             steps.push(Step::Reset);
             self.cache.clear();
-            // which leaves the role (sql/sql_class.cc, THD::change_user)
+            // a reset keeps the role (sql/sql_class.cc, THD::change_user)
             let role = self.residue.role.as_ref().and_then(Option::as_ref);
             steps.push(Step::Run(set_role(role)));
         }
@@ -142,7 +142,7 @@ impl Backend {
         } else {
             if let Some(schema) = session.restore_schema() {
                 if session.is_captured() {
-                    // then it is in UTF-8; what follows sets the session's own character set
+                    // then its name is in UTF-8; the next statements set the session's own character set
                     steps.push(Step::Run(b"SET character_set_client = utf8mb4".to_vec()));
                 }
                 steps.push(Step::Use(Arc::clone(schema)));
@@ -198,7 +198,7 @@ impl Backend {
                     backend.residue.role = Some(role.flatten());
                 }
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
-                // the client hears of it with its next statement
+                // the client gets this error for its next statement
                 (Step::AskRole | Step::Use(_), TextOutcome::Err(error))
                     if error.code == MUST_CHANGE_PASSWORD =>
                 {
@@ -221,7 +221,7 @@ impl Backend {
     fn no_schema(&self, error: ErrPacket, missing: Schema) -> Result<(), BackendError> {
         match missing {
             Schema::Required => Err(BackendError::Refused(error)),
-            // it would stay in a former session's
+            // the backend would stay in a former session's schema
             Schema::IfThere if self.residue.schema.is_some() => {
                 Err(BackendError::Gone(std::io::Error::other(error.message)))
             }
@@ -230,8 +230,8 @@ impl Backend {
     }
 }
 
-/// What brings the status flags to what the session's client was told last: the global values may be
-/// others than they were when the session began.
+/// The steps that bring the status flags to those that the client was told last: global values may have
+/// changed since the session began.
 fn as_told(has: Status, told: Status) -> Vec<Step> {
     let differs = |flag: Status| has.contains(flag) != told.contains(flag);
     let mut steps = Vec::new();

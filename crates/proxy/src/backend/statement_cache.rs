@@ -1,19 +1,19 @@
-//! The prepared statements of one backend, shared by the sessions that come to have it.
+//! Cache of one backend's prepared statements, shared by the sessions that use the backend in turn.
 //!
-//! A server does not share statements, even of the same text (each `COM_STMT_PREPARE` makes one),
-//! so Dormouse does: a statement that its session has closed, or left behind with its lease, stays
-//! for the next session that executes the same text in the same schema. A cursor and long data
-//! belong to one execution; a session that has them keeps its lease.
+//! A server does not share statements (each `COM_STMT_PREPARE` makes one), so Dormouse does: a statement
+//! that a session has closed, or left behind with its lease, is kept for the next session that executes
+//! the same text in the same schema. A cursor and long data belong to one execution; a session that has
+//! them keeps its lease.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use dormouse_session::Wording;
 
-/// Statements that no session uses and that are kept all the same, for each backend.
+/// The most statements that are cached for a backend.
 const SPARE: usize = 64;
 
-/// One prepared statement of the server's.
+/// A prepared statement on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CachedStatement {
     /// The server's id.
@@ -22,13 +22,13 @@ pub(crate) struct CachedStatement {
     pub(crate) types: Option<Box<[u8]>>,
 }
 
-/// The prepared statements of one backend that no session has now.
+/// The prepared statements of one backend that no session uses.
 #[derive(Debug, Default)]
 pub(crate) struct StatementCache {
     spare: HashMap<Wording, Vec<(u64, CachedStatement)>>,
     count: usize,
     clock: u64,
-    /// To be closed with the next command.
+    /// Ids of statements to close with the next command.
     closing: Vec<u32>,
 }
 
@@ -49,8 +49,7 @@ impl StatementCache {
         Some(cached)
     }
 
-    /// Keeps a statement that its session does not need any more; the one that was kept longest
-    /// goes if there are too many.
+    /// Adds a statement that its session no longer needs; if there are too many, closes the oldest.
     pub(crate) fn put(
         &mut self,
         text: Arc<[u8]>,
@@ -87,7 +86,7 @@ impl StatementCache {
         }
     }
 
-    /// How many are kept.
+    /// The number of cached statements.
     pub(crate) fn len(&self) -> usize {
         self.count
     }
@@ -97,7 +96,7 @@ impl StatementCache {
         self.closing.push(id);
     }
 
-    /// The parsing context has changed: what is kept was prepared under another.
+    /// Closes all: the parsing context under which they were prepared has changed.
     pub(crate) fn retire(&mut self) {
         let spare = std::mem::take(&mut self.spare);
         self.closing
@@ -105,12 +104,12 @@ impl StatementCache {
         self.count = 0;
     }
 
-    /// The server has forgotten all of them.
+    /// Forgets all: the server has closed them.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// What is to be closed with the next command.
+    /// Takes the ids of statements to close with the next command.
     pub(crate) fn take_closing(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.closing)
     }

@@ -34,30 +34,30 @@ use crate::pool::place::Place;
 /// A connection to a server, with its place in the pool, between two commands: all that was sent has
 /// been answered, and every answer has been read to its end.
 pub(crate) struct Backend {
-    /// Private to this file: its types say what may be sent and read.
+    /// Private to this file, so that nothing is sent or read but through its types.
     link: Link,
     /// The server process it belongs to.
     pub(crate) target: Arc<Target>,
-    /// Whom the server takes it for.
+    /// Its login at the server.
     pub(crate) identity: Arc<Identity>,
     /// The server's connection id.
     pub(crate) thread: u32,
     pub(crate) capabilities: Capabilities,
     pub(crate) place: Place,
-    /// The prepared statements it has.
+    /// Prepared statements that no session uses.
     pub(crate) cache: StatementCache,
-    /// What of a former session it still holds.
+    /// State of a former session that it still holds.
     pub(crate) residue: Residue,
     /// The event loop its socket is registered with.
     worker: std::thread::ThreadId,
 }
 
-/// Why a backend that rested in the pool cannot be used.
+/// Why a backend from the pool cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unusable {
     /// The server has closed it.
     Closed,
-    /// The server has sent something that nobody has asked for.
+    /// The server has sent something without having been asked.
     Bytes,
 }
 
@@ -72,9 +72,9 @@ pub(crate) struct Speaking {
 pub(crate) struct Listening {
     backend: Box<Backend>,
     awaited: Awaited,
-    /// The replies behind it.
+    /// The replies after it.
     next: VecDeque<ReplyKind>,
-    /// Their bytes, as far as they have been read.
+    /// Bytes of those that have been read already.
     early: Vec<u8>,
 }
 
@@ -88,13 +88,13 @@ enum Awaited {
     Reply(ReplyFramer),
     /// Nothing: all that was sent has been answered.
     Nothing,
-    /// Nothing that could be trusted: it has sent what is no reply.
+    /// Nothing that can be trusted: the server has sent what is no reply.
     Nonsense,
 }
 
-/// A reply to something of our own.
+/// The reply to one of Dormouse's own commands.
 pub(crate) struct Reply {
-    /// Its packets, or as many bytes of them as are kept.
+    /// Its packets, up to the limit of what is kept.
     pub(crate) bytes: Vec<u8>,
     /// What its last packet says.
     pub(crate) end: ReplyEnd,
@@ -103,7 +103,7 @@ pub(crate) struct Reply {
 }
 
 impl Backend {
-    /// A backend that nobody has used yet.
+    /// A new backend.
     pub(crate) fn new(
         connection: Connection,
         target: &Arc<Target>,
@@ -124,7 +124,7 @@ impl Backend {
         })
     }
 
-    /// One end of a socket pair as a backend, for tests of what surrounds it.
+    /// A backend on one end of a socket pair, for tests.
     #[cfg(test)]
     pub(crate) fn on(
         link: Link,
@@ -142,12 +142,12 @@ impl Backend {
         Self::new(connection, target, identity, place, before)
     }
 
-    /// Closes it; its place stays taken.
+    /// Closes it and keeps its place.
     pub(crate) fn close(self: Box<Self>) -> Place {
         self.place
     }
 
-    /// Keeps a statement that its session does not need here any more.
+    /// Caches a statement that its session no longer needs here.
     pub(crate) fn keep_statement(&mut self, left: Left) {
         let Left { id, wording, types } = left;
         match wording {
@@ -166,8 +166,7 @@ impl Backend {
         Ok(self)
     }
 
-    /// Whether it is as it must be between two commands: open, with nothing to be read. One system
-    /// call.
+    /// Checks that it is open and that there is nothing to read. One system call.
     pub(crate) fn check_idle(&self) -> Result<(), Unusable> {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -241,12 +240,12 @@ impl Listening {
         }
     }
 
-    /// The backend, for what its answers tell of it.
+    /// The backend, to note in it what its answers tell.
     pub(super) fn backend(&mut self) -> &mut Backend {
         &mut self.backend
     }
 
-    /// What the server and Dormouse have agreed on.
+    /// The capabilities agreed on with the server.
     pub(super) fn capabilities(&self) -> Capabilities {
         self.backend.capabilities
     }
@@ -265,10 +264,10 @@ impl Listening {
         chunk.poll_more(&mut self.backend.link, cx)
     }
 
-    /// Looks at bytes of the reply, up to the next packet that tells of a change in the session.
+    /// Feeds bytes of the reply to the framer, up to the next packet with session tracking.
     ///
     /// # Errors
-    /// They are no such reply: none of them may be passed on.
+    /// They are not the reply that is awaited: none of them may be passed on.
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<Step, Malformed> {
         let step = match &mut self.awaited {
             Awaited::Reply(framer) => framer.feed_to_change(bytes),
@@ -318,16 +317,15 @@ impl Listening {
         }
     }
 
-    /// Reads the next reply to its end and keeps the beginning of it, as a client is told it that
-    /// hears so much of changes in its session.
+    /// Reads the next reply to its end and keeps the beginning of it, with so much of session tracking.
     ///
     /// # Errors
-    /// The server is gone, does not answer in time, or answers what no server would.
+    /// The server is gone, does not answer in time, or breaks the protocol.
     pub(crate) async fn reply(&mut self, tracking: Tracking) -> Result<Reply, BackendError> {
         self.reply_within(LONGEST_ANSWER, tracking).await
     }
 
-    /// The same; no more than so many bytes are kept.
+    /// The same, keeping at most so many bytes.
     pub(super) async fn reply_within(
         &mut self,
         most: usize,
@@ -373,7 +371,8 @@ impl Listening {
     }
 }
 
-/// Leaves out of the packet of this length at the end what the client is not told.
+/// Removes, from the packet of this length at the end, session tracking that the client has not asked
+/// for.
 fn retell(kept: &mut Vec<u8>, len: usize, tracking: Tracking) {
     let begin = kept.len().saturating_sub(len);
     if len > 0

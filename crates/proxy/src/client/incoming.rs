@@ -17,7 +17,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// A command of our own making.
+    /// A command made by the proxy.
     pub(crate) fn made(command: Command, argument: &[u8]) -> Self {
         let mut packet = Vec::with_capacity(argument.len() + HEADER + 1);
         write_packet(&mut packet, 0, &[&[command as u8], argument].concat());
@@ -34,10 +34,10 @@ impl Incoming {
         self.left == 0 && !self.continues
     }
 
-    /// The number of the last packet of one that is whole.
+    /// The sequence number of the last packet, if the command is whole.
     pub(crate) fn last_seq(&self) -> u8 {
         let before = self.bytes.len().saturating_sub(HEADER) / (HEADER + MAX_PAYLOAD);
-        // they are counted round 256
+        // the number wraps at 256
         before.to_le_bytes()[0]
     }
 

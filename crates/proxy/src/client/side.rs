@@ -23,7 +23,7 @@ pub(crate) struct Client {
     pub(crate) inbox: Inbox,
     /// Counts its bytes as they pass.
     pub(crate) tally: Arc<Tally>,
-    /// What it and Dormouse have agreed on.
+    /// The capabilities agreed on with it.
     pub(crate) capabilities: Capabilities,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -46,7 +46,7 @@ impl Client {
         }
     }
 
-    /// From here on both sides speak the compressed protocol.
+    /// Switches to the compressed protocol.
     pub(crate) fn compress(&mut self) {
         let closed = ClientStream::Closed(tokio::io::empty());
         self.stream = std::mem::replace(&mut self.stream, closed).compressed();
@@ -72,7 +72,7 @@ impl Client {
             .map_err(|_| Over)
     }
 
-    /// An OK packet that says nothing but the status flags.
+    /// An OK packet with these status flags.
     pub(crate) fn ok(&self, status: Status) -> Vec<u8> {
         let ok = OkPacket {
             status,

@@ -21,8 +21,8 @@ const GATHERED: usize = 1 << 20;
 pub(crate) const LONGEST_GATHERED: usize = 64 << 20;
 
 impl Client {
-    /// Takes the next command; some of it is at hand. Errors in the framing end the session, as
-    /// they do on the server; a command that does not exist is answered, and `None` returned.
+    /// Takes the next command, of which some bytes have been read. An error in the framing ends the
+    /// session, as on a server. `None`: the command is unknown, and the client has been told.
     pub(crate) async fn take(
         &mut self,
         restriction: &Restriction,
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// The client cannot be read any more; if that is its own fault, it is told.
+    /// Reading from the client has failed; if it broke the protocol, it is told.
     pub(crate) async fn unreadable(&mut self, error: &io::Error) -> Over {
         let bad = error.get_ref().and_then(|error| error.downcast_ref());
         match bad {
@@ -91,7 +91,7 @@ impl Client {
             });
         }
         let keep = match command {
-            // all of it must be read to be allowed
+            // a restriction allows only what has been read to its end
             Command::Query if restriction.is_set() => GATHERED.min(total),
             Command::Query | Command::StmtSendLongData => chunk::SIZE,
             _ => GATHERED.min(total),
@@ -113,8 +113,8 @@ impl Client {
         })
     }
 
-    /// Reads the rest of a command behind the beginning of its payload; `None` if it is longer than may be
-    /// gathered: then it is skipped.
+    /// Reads the rest of a command and returns its whole payload. `None`: it is too long, and has been
+    /// skipped.
     pub(crate) async fn gather_rest(
         &mut self,
         incoming: &mut Incoming,
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    /// Reads and forgets the next `left` bytes, and the packets that continue them.
+    /// Reads and discards the next `left` bytes, and the packets that continue them.
     pub(crate) async fn skip(&mut self, mut left: usize, mut continues: bool) -> Result<(), Over> {
         let timeout = self.read_timeout;
         loop {

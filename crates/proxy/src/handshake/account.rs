@@ -17,7 +17,7 @@ pub(crate) fn find<'a>(accounts: &'a [Account], user: &str, peer: &Peer) -> Opti
         .max_by_key(|account| (specificity(&account.host), !account.user.is_empty()))
 }
 
-/// How many sessions an account may have, if that is limited.
+/// The most sessions an account may have; `None` for any number.
 pub(crate) fn sessions_of(account: &Account) -> Option<u32> {
     let limits = [account.max_sessions, account.max_sessions_global];
     limits.into_iter().find(|limit| *limit > 0)
@@ -31,7 +31,7 @@ fn specificity(pattern: &str) -> (bool, usize) {
     }
 }
 
-/// Whether an account's host covers a client's.
+/// Whether an account's host pattern matches a client's host.
 fn matches(pattern: &str, host: &str) -> bool {
     if let Some((base, mask)) = pattern.split_once('/')
         && let (Ok(base), Ok(host)) = (base.parse::<IpAddr>(), host.parse::<IpAddr>())

@@ -11,10 +11,10 @@ pub(crate) struct Claim<'a> {
     pub(crate) user: &'a str,
     pub(crate) peer: Peer,
     pub(crate) capabilities: Capabilities,
-    /// The plugin the client has begun with.
+    /// The authentication plugin of its first reply.
     pub(crate) plugin: Option<&'a str>,
-    /// What it sent for it.
+    /// Its first reply.
     pub(crate) reply: &'a [u8],
-    /// The salt it had.
+    /// The salt that it was sent.
     pub(crate) salt: [u8; 20],
 }

@@ -1,4 +1,4 @@
-//! Whether a client may come in, decided here, so that a sleeping database need not wake for it.
+//! Checks a login in the proxy, so that a sleeping database is not woken for it.
 
 use std::time::{Instant, SystemTime};
 
@@ -20,11 +20,11 @@ use crate::stream::Peer;
 pub(crate) enum Proof {
     /// The client is who it claims to be.
     Given(Account),
-    /// It is not, or may not come in; what to tell it.
+    /// It is not, or may not log in; the error for it.
     Missing(ErrPacket),
 }
 
-/// Lets the client show its password and checks it.
+/// Has the client prove its account, and checks whether that may log in.
 pub(crate) async fn prove(
     shared: &Shared,
     io: &mut PacketIo<'_>,
@@ -75,7 +75,7 @@ pub(crate) async fn prove(
     Ok(Proof::Given(account.clone()))
 }
 
-/// Whether the password has expired: who is let in all the same can do nothing but set a new one.
+/// Whether the password has expired. A client that may log in all the same can only set a new one.
 pub(crate) fn has_expired(account: &Account) -> bool {
     account.expiry.is_some_and(|expiry| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -84,7 +84,7 @@ pub(crate) fn has_expired(account: &Account) -> bool {
     })
 }
 
-/// What to tell a client whose account nobody could prove, or nobody from there.
+/// The error for an account that no client could prove, or none from this host.
 fn impossible(claim: &Claim<'_>, verifiers: &[Verifier]) -> Option<ErrPacket> {
     let is_socket = |v: &Verifier| matches!(v, Verifier::UnixSocket(_));
     let other = verifiers.iter().find_map(|verifier| match verifier {

@@ -2,7 +2,7 @@
 
 use super::rejected::Rejected;
 
-/// So many random bytes.
+/// `N` random bytes.
 pub(super) fn random<const N: usize>() -> Result<[u8; N], Rejected> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| Rejected::Silently)?;

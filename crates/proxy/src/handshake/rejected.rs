@@ -6,7 +6,7 @@ use dormouse_wire::reply::ErrPacket;
 pub(crate) enum Rejected {
     /// The client is gone, broke the protocol's framing, or took too long.
     Silently,
-    /// With an error to be sent.
+    /// The client is to be sent this error.
     With(ErrPacket),
 }
 

@@ -16,9 +16,9 @@ use crate::identity::Identity;
 /// What a pool holds, behind its lock.
 #[derive(Default)]
 pub(super) struct Contents {
-    /// Who holds the backend of each place; `None` for a free place and for an idle backend.
+    /// The use of each place.
     pub(super) places: Vec<Holder>,
-    /// Backends nobody holds; the last was used last.
+    /// Backends that no session holds; the most recently used is the last.
     pub(super) idle: Vec<Idle>,
     pub(super) waiting: VecDeque<Waiter>,
 }
@@ -46,11 +46,11 @@ pub(super) struct Waiter {
 /// What a session needs.
 #[derive(Clone)]
 pub(crate) struct Need {
-    /// Who it is to the server.
+    /// Its identity at the server.
     pub(crate) identity: Arc<Identity>,
-    /// Where.
+    /// The server.
     pub(crate) target: Arc<Target>,
-    /// Whether it is in a schema. A backend that is in one cannot leave it for none.
+    /// Whether it is in a schema. A backend in a schema cannot go back to none.
     pub(crate) schema: bool,
 }
 
@@ -70,15 +70,15 @@ pub(crate) enum Grant {
     Open(Place),
 }
 
-/// A backend as others may see it.
+/// A backend in a list of backends.
 pub(crate) struct BackendStatus {
     /// The server's connection id.
     pub(crate) thread: u32,
-    /// Whom the server takes it for.
+    /// The user that it is logged in as.
     pub(crate) user: String,
     /// The session that has it.
     pub(crate) session: Option<Arc<SessionHandle>>,
-    /// Prepared statements kept on it for whoever comes next; not known while a session has it.
+    /// Prepared statements in its cache; not known while a session has it.
     pub(crate) statements: Option<usize>,
 }
 
@@ -111,7 +111,7 @@ impl Contents {
         u32::try_from(taken.count()).unwrap_or(u32::MAX)
     }
 
-    /// Backends of a server that is no more.
+    /// Takes out the idle backends of former servers.
     pub(super) fn take_dead(&mut self, target: &Target) -> Vec<Idle> {
         let is_dead = |idle: &Idle| idle.backend.target.generation != target.generation;
         if !self.idle.iter().any(is_dead) {
@@ -124,7 +124,7 @@ impl Contents {
         dead
     }
 
-    /// The idle backend of the right class that was used last.
+    /// Takes out the most recently used idle backend of the right class.
     pub(super) fn take_idle(&mut self, need: &Need) -> Option<Box<Backend>> {
         let at = self
             .idle
@@ -133,7 +133,8 @@ impl Contents {
         Some(self.idle.remove(at).backend)
     }
 
-    /// The session that has been idle for longest of those that may be able to give up a lease.
+    /// Chooses a session to ask for its lease: of those that may be able to give it up, the one that has
+    /// been idle for longest.
     pub(super) fn victim(&self) -> Option<Arc<SessionHandle>> {
         let holders = self.places.iter().filter_map(|holder| match holder {
             Holder::Taken(Some(session)) => Some(session),

@@ -19,22 +19,22 @@ pub(crate) trait Places: Send + Sync {
     fn changes(&self) -> &Changes;
 }
 
-/// Counts changes on a server that its connections do not notice.
+/// Changes on a server that open connections do not notice.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// What is known of the server's global variables.
     pub(crate) globals: Globals,
-    /// Counts the statements that may have changed what accounts may do.
+    /// Counts the statements that may have changed privileges.
     rights: AtomicU64,
 }
 
 impl Changes {
-    /// How often what accounts may do may have been changed.
+    /// Number of statements that may have changed privileges.
     pub(crate) fn rights(&self) -> u64 {
         self.rights.load(Ordering::Acquire)
     }
 
-    /// A statement that may have changed what accounts may do has ended.
+    /// A statement that may have changed privileges has ended.
     pub(super) fn count_rights(&self) {
         self.rights.fetch_add(1, Ordering::AcqRel);
     }
@@ -63,13 +63,13 @@ impl Place {
         self.pool.hold(self.index, session);
     }
 
-    /// How often what accounts may do may have been changed.
+    /// Number of statements that may have changed privileges.
     pub(crate) fn rights(&self) -> u64 {
         self.pool.changes().rights()
     }
 
-    /// How often global variables may have been set: a backend that began before has other ones of
-    /// its own than a new connection would.
+    /// Number of statements that may have set global variables: a backend opened before one of them has
+    /// other values than a new connection.
     pub(crate) fn globals(&self) -> u64 {
         self.pool.changes().globals.count()
     }

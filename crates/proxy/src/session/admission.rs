@@ -66,7 +66,7 @@ fn span_of(admitted: &Admitted) -> Span {
     )
 }
 
-/// Sends the last packet of the login.
+/// Opens a backend if the login needs one, and sends the login's answer.
 async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Option<Box<Session>> {
     debug!("login");
     let Session {
@@ -91,7 +91,7 @@ async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Opt
     Some(session)
 }
 
-/// The session of a client who is known.
+/// The session of a client that has logged in.
 fn begin(shared: Arc<Shared>, stream: ClientStream, admitted: Admitted) -> Box<Session> {
     let limits = &shared.config.limits;
     let idle_default = if admitted.interactive {
@@ -134,7 +134,7 @@ async fn login_ok(cx: &Context, client: &Client, state: &mut SessionState, hold:
     let globals = variables.as_ref();
     let ok = OkPacket {
         status: state.status(),
-        session_changes: cx.on_ground(state, globals, hold.has_backend(), |state, ground| {
+        session_changes: cx.ask_state(state, globals, hold.has_backend(), |state, ground| {
             login_changes(ground, state.schema().map(|schema| &**schema))
         }),
         ..OkPacket::default()

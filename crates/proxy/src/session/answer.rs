@@ -1,5 +1,5 @@
-//! What Dormouse knows better than the server: the connection's id, and, once a session has left the
-//! server that ran its last statement, what that statement has left.
+//! Answers that the session's present backend cannot give: the connection's id, and what the last
+//! statement left (`FOUND_ROWS()`, warnings), once the session has left the backend that ran it.
 
 use dormouse_session::aftermath::{Connection, mentioned};
 use dormouse_session::{Put, Reading, Session as SessionState};
@@ -13,8 +13,8 @@ use super::running::{Edit, Running};
 use crate::client::{Client, Incoming, Over};
 use crate::refusal;
 
-/// Answers a command in the server's place, or notes what is to be put into the server's answer.
-/// Says whether it is answered.
+/// Answers a command in the server's place, or notes what is to be changed in the server's answer.
+/// Returns whether it is answered.
 pub(super) async fn answers(
     cx: &Context,
     client: &mut Client,
@@ -47,7 +47,7 @@ pub(super) async fn answers(
     Ok(true)
 }
 
-/// What a command asks of what Dormouse knows better.
+/// What a command asks that its backend cannot tell.
 fn reading(
     cx: &Context,
     state: &mut SessionState,
@@ -75,7 +75,7 @@ fn reading(
             let text = text.unwrap_or_default();
             match state.reading(&text, connection) {
                 Reading::No => Reading::No,
-                // the connection's id alone
+                // it asks for the connection's id alone
                 Reading::Patch(puts)
                     if state.aftermath().is_none()
                         && puts
@@ -84,7 +84,7 @@ fn reading(
                 {
                     Reading::No
                 }
-                // a row of another kind than a text's
+                // its rows are binary, which are not edited
                 _ => Reading::Cannot(mentioned(&text).unwrap_or("LASTVAL()")),
             }
         }

@@ -1,7 +1,7 @@
 //! Commands that are answered while the database sleeps, so that they do not wake it.
 //!
-//! What a statement is answered is decided in `dormouse_session::sleeping`. A backend that the
-//! session has, on a server that is suspended, is told of it in front of the next statement.
+//! `dormouse_session::sleeping` decides what a statement is answered. If the session has a backend on a
+//! suspended server, what was answered is run there before the next statement.
 
 use dormouse_session::Session as SessionState;
 use dormouse_session::sleeping::Ground;
@@ -14,8 +14,8 @@ use super::context::Context;
 use super::hold::Hold;
 use crate::client::Incoming;
 
-/// Whether the database sleeps and the session can be answered without it: no state went with its last
-/// server, or the client has been told.
+/// Whether the database sleeps and the session can be answered without it: no state was lost with its last
+/// server of which the client has not been told.
 pub(super) fn is_asleep(cx: &Context, hold: &Hold) -> bool {
     hold.has_told() && !cx.expired && cx.database().door.sleeps()
 }
@@ -112,5 +112,5 @@ fn ask<T>(
     let backend = hold.has_backend();
     let trusted = |all: &&Variables| !backend || all.get(Variables::CHANGED) == Some("0");
     let globals = variables.as_ref().filter(trusted);
-    cx.on_ground(state, globals, backend, ask)
+    cx.ask_state(state, globals, backend, ask)
 }

@@ -1,4 +1,4 @@
-//! `COM_CHANGE_USER`: a new login on the same connection. It is proved here like the first one, so
+//! `COM_CHANGE_USER`: a new login on the same connection. It is checked here like the first one, so
 //! it wakes no database; the backend is left and a new one taken when a statement needs it.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::handle::Who;
 use crate::handshake::{Claim, PacketIo, Proof, Rejected, has_expired, prove, sessions_of};
 use crate::refusal;
 
-/// How often a session may be refused before the command is unknown to it (`sql/sql_parse.cc`,
+/// Number of refusals after which the command is answered as unknown (`sql/sql_parse.cc`,
 /// `COM_CHANGE_USER`).
 const MOST_REFUSALS: u8 = 3;
 
@@ -28,7 +28,7 @@ const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 pub(super) struct Relogin {
     /// The random bytes of the greeting.
     salt: [u8; 20],
-    /// How often the command has been refused since it last was not.
+    /// Number of refusals since the last success.
     refusals: u8,
 }
 
@@ -38,7 +38,7 @@ impl Relogin {
     }
 }
 
-/// The user stays the same, and what the session has set up is gone.
+/// The login is refused: the user stays the same, and what the session has set up is gone.
 fn refused(
     cx: &Context,
     state: &mut SessionState,
@@ -55,13 +55,14 @@ fn refused(
     }
 }
 
-/// Leaves the backend; what it held is not missed.
+/// Leaves the backend; the client is not told what is lost.
 fn drop_state(cx: &Context, state: &mut SessionState, hold: &mut Hold) {
     hold.retire(cx, state);
     hold.forget_lost();
     cx.limit_idle(cx.idle_default);
 }
 
+/// Checks the new login and begins a new session for it.
 pub(super) async fn change_user(
     cx: &mut Context,
     client: &mut Client,
@@ -129,7 +130,7 @@ pub(super) async fn change_user(
     identity.account_host = account.host;
     identity.account_version = account.version;
     identity.tls = account.transport == Transport::Tls;
-    // the packet has two bytes, a login but one
+    // this packet has two bytes for it, a login one
     identity.collation = u8::try_from(login.collation).unwrap_or(identity.collation);
     identity.attributes = login.attributes;
     cx.never_wakes = identity.is_one_of(&cx.shared.config.never_wakes);

@@ -89,7 +89,7 @@ impl Session {
         }
     }
 
-    /// A command of a few bytes that claims to be a megabyte long: nothing of it is taken for another.
+    /// Skips a command of fixed length that claims to be longer: no part of it is read as another command.
     async fn refuse_rest(&mut self, incoming: &Incoming) -> Result<(), Over> {
         self.client.skip(incoming.left, incoming.continues).await?;
         if incoming.command.reply() == ReplyKind::None {
@@ -119,7 +119,7 @@ impl Session {
         self.client.reply_ok(self.state.status()).await
     }
 
-    /// Answers a command while the database sleeps, if it can be answered; says whether it has.
+    /// Sends the answer that was found while the database sleeps, if there is one; returns whether there is.
     async fn answer_asleep(&mut self, packets: Option<Vec<u8>>) -> Result<bool, Over> {
         let Some(packets) = packets else {
             return Ok(false);
@@ -133,7 +133,7 @@ impl Session {
         match kill::judge(&self.cx, &kill) {
             kill::Verdict::Refused(error) => self.client.reply_error(&error).await,
             kill::Verdict::Done => self.client.reply_ok(self.state.status()).await,
-            kill::Verdict::Tell(statement, aim) => {
+            kill::Verdict::Run(statement, aim) => {
                 let mut running = Running::new(&self.cx, statement, None);
                 let end = self.run_on_server(&mut running).await?;
                 if let Some(aim) = aim {
@@ -167,7 +167,7 @@ impl Session {
             }
             match Show::parse(text) {
                 None => {}
-                // the server has the most to say of it
+                // the server has the list; it is edited
                 Some(Show::Processes) if self.cx.database().door.target().is_some() => {
                     edit = Some(Edit::Processes);
                 }
@@ -205,16 +205,16 @@ impl Session {
                 self.cx.pool().rights_changed();
             }
             if running.timeout.is_some() {
-                // what the server would now say of the last statement is about one of Dormouse's
+                // for the server the last statement is now one of Dormouse's own
                 self.state.arrived();
             }
         }
         Ok(())
     }
 
-    /// Runs a command that is no statement of the client's.
+    /// Runs a command that is no statement.
     async fn run_command(&mut self, incoming: Incoming) -> Result<Option<ReplyEnd>, Over> {
-        // this one leaves the warnings as the statement does
+        // it leaves the warnings as USE does
         let like: &[u8] = match incoming.command {
             Command::InitDb => b"USE",
             _ => b"",
@@ -256,8 +256,7 @@ impl Session {
         Ok(())
     }
 
-    /// With a backend the server does it; without one there is usually nothing to reset but what we
-    /// keep.
+    /// With a backend the server resets it; without one usually only the session's state is reset.
     async fn reset_connection(&mut self, incoming: Incoming) -> Result<(), Over> {
         self.hold.forget_lost();
         self.cx.limit_idle(self.cx.idle_default);
@@ -280,7 +279,8 @@ impl Session {
     }
 }
 
-/// Whether a command has an argument of a few bytes, or none. These may be answered without a server.
+/// Whether a command's argument has a fixed length of a few bytes. These may be answered without a
+/// server.
 fn has_fixed_length(command: Command) -> bool {
     matches!(
         command,

@@ -1,4 +1,4 @@
-//! What a session is a session of: its database, its user, the configuration.
+//! A session's context: its database, its user, the configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,16 +18,16 @@ use crate::identity::Identity;
 use crate::pool::{Counters, Pool};
 use crate::shared::Shared;
 
-/// What a session is a session of. Only `COM_CHANGE_USER` changes it.
+/// A session's database, user and configuration. Only `COM_CHANGE_USER` changes it.
 pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) membership: Membership,
     pub(crate) identity: Arc<Identity>,
-    /// Whether its password had expired at the login: only the server knows what it may do.
+    /// Whether the password had expired at the login: then only the server can answer.
     pub(crate) expired: bool,
     /// Whether it does not wake the database, nor keep it awake.
     pub(crate) never_wakes: bool,
-    /// How many seconds it may be idle unless it sets `wait_timeout`.
+    /// `wait_timeout` in seconds, until the session sets another.
     pub(crate) idle_default: u64,
 }
 
@@ -59,7 +59,7 @@ impl Context {
         }
     }
 
-    /// From now on the session may be idle for as many seconds.
+    /// Sets how many seconds the session may be idle.
     pub(crate) fn limit_idle(&self, seconds: u64) {
         let limit = &self.handle().idle_limit;
         if limit.swap(seconds, Ordering::Relaxed) > seconds {
@@ -67,7 +67,7 @@ impl Context {
         }
     }
 
-    /// The session has a command.
+    /// A command has come: the session is not idle.
     pub(crate) fn is_busy(&self) {
         self.handle().heard.store(BUSY, Ordering::Relaxed);
     }
@@ -91,7 +91,7 @@ impl Context {
         tracing::error!(thread, %what, "a reply out of turn: its connection is closed");
     }
 
-    /// What the client is told of changes in its session.
+    /// How much of session tracking the client is sent.
     pub(crate) fn tracking(&self, state: &SessionState) -> Tracking {
         let asked = self.identity.capabilities;
         match asked.contains(Capabilities::SESSION_TRACK) {
@@ -101,8 +101,9 @@ impl Context {
         }
     }
 
-    /// Asks the session's state something, given these global variables. `backend`: the session has one.
-    pub(crate) fn on_ground<T>(
+    /// Asks the session's state something, with what is known besides: the global variables, and whether
+    /// the session has a backend.
+    pub(crate) fn ask_state<T>(
         &self,
         state: &mut SessionState,
         globals: Option<&Variables>,

@@ -1,4 +1,4 @@
-//! Sending a command to the server and passing its reply on.
+//! Sending a command to the server and passing its reply on to the client.
 
 use std::sync::atomic::Ordering;
 
@@ -70,7 +70,8 @@ async fn set_timeout(hold: &mut Hold, seconds: u64) -> Result<(), BackendError> 
     hold.ask(statement.as_bytes()).await.map(|_| ())
 }
 
-/// What the session's value is now, if the statement may have changed it.
+/// Sets the backend's value back to the highest. Returns the session's value, if the statement may have
+/// changed it.
 async fn hide_timeout(hold: &mut Hold, timeout: Timeout) -> Result<Option<u64>, BackendError> {
     let mut seconds = None;
     if timeout == Timeout::Sets
@@ -132,7 +133,7 @@ async fn pass_through(
     Ok(end)
 }
 
-/// Sends a query whose answer is short, and changes what the server cannot know.
+/// Sends a query whose answer is short, and changes in the answer what the server cannot know.
 async fn exchange_edited(
     cx: &Context,
     client: &mut Client,

@@ -1,7 +1,7 @@
 //! A session's hold on a backend.
 //!
 //! [`Hold`] has at most one lease. All that belongs to one backend is in that lease (`hold/lease.rs`);
-//! dropping it closes the connection and takes back what others are shown of it. `hold/held.rs`: losing
+//! dropping it closes the connection and updates the session's handle. `hold/held.rs`: losing
 //! a backend and leaving it to others; `hold/taking.rs`: getting one; `hold/asking.rs`: Dormouse's own
 //! questions to it; `hold/orders.rs`: giving it up for other sessions and for the control path.
 

@@ -16,15 +16,15 @@ use crate::handle::{OWN_IDS, SessionHandle};
 use crate::mailbox::Order;
 use crate::refusal;
 
-/// What becomes of a `KILL`.
+/// How a `KILL` is carried out.
 pub(super) enum Verdict {
     /// It is refused.
     Refused(ErrPacket),
-    /// It is done; no server knows the connection.
+    /// Done: the session has no backend.
     Done,
-    /// Its server is told this statement. While the aim is held, the session that is to be killed keeps
+    /// Run this statement on the server. While the aim is held, the session that is to be killed keeps
     /// its backend.
-    Tell(Incoming, Option<Aim>),
+    Run(Incoming, Option<Aim>),
 }
 
 /// A session that is to be killed; as long as this is held, it keeps the backend it has.
@@ -42,7 +42,7 @@ impl Aim {
         }
     }
 
-    /// The server has answered, if it has: a session that it has killed ends.
+    /// Ends the session if its server has killed its connection. `end`: the reply, if there was one.
     pub(super) fn answered(&self, cx: &Context, end: Option<&ReplyEnd>) {
         // killing oneself is answered with an error
         let own = Arc::ptr_eq(&self.victim, cx.handle());
@@ -70,7 +70,7 @@ pub(super) fn of_command(incoming: &Incoming) -> Option<Kill> {
     })
 }
 
-/// Finds the connection.
+/// Finds the connection and decides.
 pub(super) fn judge(cx: &Context, kill: &Kill) -> Verdict {
     let id = kill.connection;
     let what = if kill.query_only {
@@ -87,13 +87,13 @@ pub(super) fn judge(cx: &Context, kill: &Kill) -> Verdict {
             return Verdict::Refused(refusal::unknown_thread(id));
         }
         // a thread of the server's own, or none: the server knows
-        return Verdict::Tell(statement(id), None);
+        return Verdict::Run(statement(id), None);
     };
     // from here on it keeps the backend it has
     let aim = Aim::at(&victim, kill.query_only);
     let thread = victim.thread.load(Ordering::SeqCst);
     if thread != 0 {
-        return Verdict::Tell(statement(thread), Some(aim));
+        return Verdict::Run(statement(thread), Some(aim));
     }
     // no server knows the session, so none can judge whether this user may
     if victim.user() != cx.handle().user() {

@@ -1,4 +1,4 @@
-//! The session's loop: waits for the client or for an order, and does what comes.
+//! The session's loop: waits for a command or an order and carries it out.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -19,7 +19,7 @@ use crate::mailbox::Order;
 /// How long a session whose state is not known must be idle before it is probed.
 const SETTLED: Duration = Duration::from_millis(5);
 
-/// One client's session, in parts. What works with some of them is given those.
+/// One client's session, in parts. Functions are given the parts that they use.
 pub(crate) struct Session {
     /// Whose session it is, and of which database.
     pub(super) cx: Context,
@@ -41,7 +41,7 @@ enum Turn {
 }
 
 impl Session {
-    /// Serves the client until it leaves or is sent away.
+    /// Serves the client until it leaves or its session is ended.
     pub(super) async fn run(mut self: Box<Self>) {
         while self.turn().await.is_ok() {
             if self.cx.handle().killed.load(Ordering::Acquire) {

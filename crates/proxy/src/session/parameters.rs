@@ -10,8 +10,7 @@ use super::running::Running;
 use crate::client::{Client, Incoming, Over};
 use crate::inbox::Bytes;
 
-/// Whether a long execution lacks the types of its parameters, and its backend has not been told
-/// them, or others.
+/// Whether a long execution lacks the types of its parameters and its backend does not have them.
 pub(super) fn lacks_types(statements: &mut Statements, running: &Running) -> bool {
     let incoming = &running.incoming;
     let Some(id) = running.statement else {
@@ -29,7 +28,7 @@ pub(super) fn lacks_types(statements: &mut Statements, running: &Running) -> boo
         })
 }
 
-/// Gathers such an execution and puts the types into it. `false`: it is too long for that.
+/// Reads such an execution to its end and puts the types into it. `false`: it is too long for that.
 pub(super) async fn complete_types(
     client: &mut Client,
     statements: &mut Statements,
@@ -55,7 +54,7 @@ pub(super) async fn complete_types(
 }
 
 /// Writes the present backend's id for a statement into a command about it, and the parameter
-/// types if this backend has never been told them.
+/// types if this backend does not have them.
 pub(super) fn address(statements: &mut Statements, incoming: &mut Incoming, id: u32) {
     let Some(statement) = statements.get(id) else {
         return;

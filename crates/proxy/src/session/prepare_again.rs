@@ -38,7 +38,7 @@ pub(super) async fn prepare_again(
         true => backend.cache.take(&text, schema.as_ref()),
         false => None,
     };
-    // one that has been told types must not use them for a client that has told none
+    // the server would use the types that it has for a client that has sent none
     if statement.types.is_none() {
         let other = cached.take_if(|cached| cached.types.is_some());
         other
@@ -76,14 +76,14 @@ pub(super) async fn prepare_again(
     Ok(())
 }
 
-/// Prepares a text in one schema and comes back to another.
+/// Prepares a text in the schema `there` and goes back to the schema `back`.
 async fn prepare_in(
     mut backend: Box<Backend>,
     text: &[u8],
     there: Option<&[u8]>,
     back: Option<&[u8]>,
 ) -> Result<(Box<Backend>, Result<Prepared, ErrPacket>), BackendError> {
-    // either may have been dropped
+    // either schema may have been dropped
     if let Some(schema) = there {
         (backend, _) = backend.tell(Command::InitDb, schema).await?;
     }
@@ -94,8 +94,8 @@ async fn prepare_in(
     Ok((backend, prepared))
 }
 
-/// Before a command that may execute one, where there are any: prepares them once more. One that
-/// cannot be prepared now has another in its place, which fails with the same error.
+/// Prepares missing statements of SQL's `PREPARE` before a command that may execute one. One that cannot
+/// be prepared gets a stand-in that fails with the same error.
 pub(super) async fn prepare_missing(
     state: &mut SessionState,
     hold: &mut Hold,

@@ -1,4 +1,5 @@
-//! Prepared statements: the client's ids in front of whatever backend there is.
+//! Commands about prepared statements (`COM_STMT_*`). Clients use the session's ids; each backend has
+//! ids of its own.
 
 use dormouse_session::effects::{may_change_rights, may_set_globals};
 use dormouse_session::quoting::in_default_mode;
@@ -69,7 +70,7 @@ impl Session {
         Ok(())
     }
 
-    /// The client's statement id in a command, if there is such a statement; else the client has
+    /// The client's statement id in a command. `None`: there is no such statement, and the client has
     /// been told.
     async fn known(&mut self, incoming: &Incoming, doing: &str) -> Result<Option<u32>, Over> {
         let named = statement_of(incoming.payload());
@@ -136,8 +137,8 @@ impl Session {
         Ok(())
     }
 
-    /// A part of what was sent for an execution got no answer, for it has none, and did not arrive: the
-    /// rest alone is not executed.
+    /// Refuses an execution of which long data did not reach the server (`COM_STMT_SEND_LONG_DATA` has no
+    /// reply that could say so).
     async fn refuse_without_data(&mut self, incoming: Incoming, id: u32) -> Result<(), Over> {
         self.client.skip(incoming.left, incoming.continues).await?;
         let of_server = self.state.statements.get(id).and_then(|statement| {
@@ -185,7 +186,7 @@ impl Session {
                 }
                 Ok(())
             }
-            // there is no reply in which to complain; the execution will
+            // the command has no reply; the execution is answered with the error
             None => self.client.skip(incoming.left, incoming.continues).await,
         }
     }
@@ -208,7 +209,7 @@ impl Session {
         self.run_on_server(&mut running).await.map(|_| ())
     }
 
-    /// The server need not hear of it: another session may want the same statement.
+    /// Keeps the statement in the backend's cache: another session may use it.
     pub(super) fn close_statement(&mut self, incoming: Incoming) -> Result<(), Over> {
         let id = statement_of(incoming.payload()).map(|id| self.state.statements.resolve(id));
         let context = self.state.statements.context();

@@ -1,4 +1,4 @@
-//! The command that runs.
+//! The running command.
 
 use dormouse_session::Put;
 use dormouse_session::steps::Steps;
@@ -7,26 +7,26 @@ use dormouse_session::timeout::Timeout;
 use super::context::Context;
 use crate::client::Incoming;
 
-/// A command for the server. It lives as long as the command and is dropped whole.
+/// A command for the server and all that belongs to it alone. Dropped whole when the command ends.
 pub(super) struct Running {
     pub(super) incoming: Incoming,
     /// The client's id of the prepared statement that it is about.
     pub(super) statement: Option<u32>,
-    /// What is to be changed in its answer.
+    /// What to change in its answer.
     pub(super) edit: Option<Edit>,
-    /// What it has to do with `wait_timeout`.
+    /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
-    /// Its text, if that matters when it has run.
+    /// Its text, if that is needed after it has run.
     pub(super) noted: Option<Vec<u8>>,
-    /// Where it is on its way, how long it waits yet, how often it was not read.
+    /// Which step is next; holds its patience and its tries.
     pub(super) steps: Steps,
 }
 
 /// A change of a server's answer.
 pub(super) enum Edit {
-    /// This becomes of the values of its only row.
+    /// The values of its only row.
     Row(Vec<Put>),
-    /// Its rows are connections, which clients know by other ids.
+    /// Its rows are connections: their ids and addresses are replaced by those that clients know.
     Processes,
 }
 

@@ -1,4 +1,4 @@
-//! `SHOW DORMOUSE …`: answered here, so it neither wakes the database nor takes a backend.
+//! `SHOW DORMOUSE …`: answered by the proxy, so it neither wakes the database nor takes a backend.
 //!
 //! The owner's account (`admin`) sees every session of its database; others see those of their own
 //! user, as in `SHOW PROCESSLIST`.
@@ -58,7 +58,7 @@ pub(super) fn show(
     Ok(rows::result(&columns, &rows, capabilities, state.status()))
 }
 
-/// What this session is and what keeps its backend, as names and values.
+/// This session's properties and pins, as names and values.
 fn show_session(
     cx: &Context,
     client: &Client,

@@ -27,11 +27,10 @@ use crate::pool::Counters;
 use crate::refusal;
 use crate::relay::Broken;
 
-/// Pause before asking again for a server that has just gone and whose death the control path has
-/// not seen yet.
+/// Pause before another attempt when the server has just died and the control path has not noticed yet.
 const MOMENT: Duration = Duration::from_millis(5);
 
-/// How long a server may take to be told that a statement is to end.
+/// Timeout of having a server end a statement.
 const END: Duration = Duration::from_secs(10);
 
 impl Session {
@@ -85,7 +84,7 @@ impl Session {
                     Event::Performed
                 }
                 Step::Complete => {
-                    // what it asks of the statement before may be Dormouse's to answer now
+                    // after a change of the backend, Dormouse may have to answer what it asks of the last statement
                     let knows = !knew && state.aftermath().is_some();
                     if knows && answers(cx, client, state, running).await? {
                         Event::Answered
@@ -155,8 +154,8 @@ impl Session {
     }
 }
 
-/// Whether the command may run on a database that must not grow nor change now. While it may, this is
-/// one look at a flag.
+/// Whether the command may run on a database that must not grow nor change now. Without a
+/// restriction this reads one flag.
 fn restriction(cx: &Context, state: &mut SessionState, running: &Running) -> Event {
     let database = cx.database();
     if !database.restriction.is_set() {
@@ -272,8 +271,8 @@ fn event_of(cx: &Context, incoming: &Incoming, broken: &Broken) -> Event {
     }
 }
 
-/// The client has left: has the server end its statement. Closing the connection does not tell a server
-/// that computes.
+/// The client has left: has the server end its statement. A server that computes does not notice that its
+/// connection is closed.
 async fn end_statement(cx: &Context, pass: &Pass) {
     let thread = cx.handle().thread.load(Ordering::SeqCst);
     let name = &cx.database().name;

@@ -1,4 +1,4 @@
-//! What Dormouse itself asks of a session's backend.
+//! Dormouse's own queries on a session's backend.
 
 use dormouse_session::{Depth, Session as SessionState, timeout};
 use dormouse_wire::status::Status;
@@ -11,7 +11,7 @@ use crate::refusal;
 use crate::session::context::Context;
 
 impl Hold {
-    /// Asks the backend something of Dormouse's own.
+    /// Runs a statement of Dormouse's own.
     pub(crate) async fn ask(&mut self, statement: &[u8]) -> Result<TextOutcome, BackendError> {
         let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
         let backend = self.take_backend().ok_or_else(gone)?;

@@ -1,4 +1,4 @@
-//! The hold itself: whether there is a backend, losing it, leaving it to others.
+//! The hold itself: using the backend, losing it, leaving it to other sessions.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,12 +35,12 @@ impl Hold {
         self.lease.as_ref()?.backend.as_deref()
     }
 
-    /// The same, to be changed.
+    /// The same, mutable.
     pub(crate) fn backend_mut(&mut self) -> Option<&mut Backend> {
         self.lease.as_mut()?.backend.as_deref_mut()
     }
 
-    /// Whether there is one.
+    /// Whether there is one that is not in the middle of a command.
     pub(crate) fn has_backend(&self) -> bool {
         self.backend().is_some()
     }
@@ -57,7 +57,7 @@ impl Hold {
         }
     }
 
-    /// Whether the session has a backend on this server; if so, it is about to be used.
+    /// Whether the session has a backend on this server; if so, marks its lease as running.
     pub(crate) fn is_on(&mut self, cx: &Context, target: &Arc<Target>) -> bool {
         let Some(backend) = self.backend_mut() else {
             return false;
@@ -66,7 +66,7 @@ impl Hold {
             if !same_server(&backend.target, target) {
                 return false;
             }
-            // it has slept meanwhile
+            // the server has slept meanwhile
             backend.target = Arc::clone(target);
         }
         cx.handle().set_lease(LeaseState::Running);
@@ -112,7 +112,8 @@ impl Hold {
         self.lose(state);
     }
 
-    /// Leaves the backend to others. The session must be free to. Says whether it has.
+    /// Leaves the backend to other sessions; the session's state must be free to leave it. Returns whether it
+    /// has left.
     pub(crate) fn leave(&mut self, cx: &Context, state: &mut SessionState) -> bool {
         let Some(lease) = &mut self.lease else {
             return false;

@@ -9,10 +9,9 @@ use crate::handle::{LeaseState, SessionHandle};
 use crate::session::context::Context;
 use crate::shared::Shared;
 
-/// A backend in a session's use. Dropping it closes the connection and takes back what others are
-/// shown of it.
+/// A backend in a session's use. Dropping it closes the connection and updates the session's handle.
 pub(super) struct Lease {
-    /// `None` while something is said on it: what is in the middle of a command is of another type.
+    /// `None` while a command is on it: then it is a `Speaking` or a `Listening`.
     pub(super) backend: Option<Box<Backend>>,
     /// The [parsing context](dormouse_session::Statements::context) of the statements in the backend's cache.
     pub(super) context: u32,
@@ -24,7 +23,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// The session has this backend from now on, and others may see it.
+    /// Gives the session this backend and notes it in the session's handle.
     pub(super) fn new(cx: &Context, backend: Box<Backend>, context: u32) -> Self {
         let handle = Arc::clone(cx.handle());
         handle.set_lease(LeaseState::Running);
@@ -50,8 +49,8 @@ impl Lease {
         }
     }
 
-    /// Takes the backend out for others. `None`: a `KILL` is about to name it to the server, or it is
-    /// in the middle of a command.
+    /// Takes the backend out for other sessions. `None`: a `KILL` is about to name it to the server, or it
+    /// is in the middle of a command.
     pub(super) fn take_for_others(&mut self) -> Option<Box<Backend>> {
         let backend = self.backend.take()?;
         // a KILL first counts itself and then looks for the thread

@@ -62,7 +62,7 @@ impl Hold {
             self.ask_state(cx, state, Depth::Everything).await;
         }
         if !self.has_backend() || cx.never_wakes {
-            // such a session is told what it loses
+            // a session that never wakes the database is told what it loses, and pins nothing
             return Vec::new();
         }
         let pins = state.pins();
@@ -130,7 +130,7 @@ impl Hold {
         }
         let pool = Arc::clone(cx.pool());
         if state.in_transaction() {
-            // which the lease's state says already
+            // the state of its lease says so already
             return pool.kept();
         }
         cx.handle().set_lease(LeaseState::Idle);

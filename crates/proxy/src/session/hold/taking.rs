@@ -188,7 +188,7 @@ impl Hold {
             }
         };
         receiver.close();
-        // it may have come in this very moment
+        // it may have come just before the receiver was closed
         let grant = receiver.try_recv();
         cx.pool().gave_up();
         Ok(grant.map_err(|_| short))
