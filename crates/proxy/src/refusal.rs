@@ -327,7 +327,7 @@ pub(crate) fn out_of_turn() -> ErrPacket {
     ErrPacket::new(
         1835,
         "08S01",
-        "the database's server sent a reply out of turn, which nobody is given; whether the statement \
+        "the database's server sent a reply out of turn, which was discarded; whether the statement \
          took effect is not known; connect again (Dormouse's log tells more)",
     )
 }

@@ -83,7 +83,7 @@ fn census(pool: &Pool) -> (u32, u32, u32) {
 }
 
 #[tokio::test]
-async fn those_who_wait_are_served_in_order() {
+async fn waiters_are_served_in_order() {
     let (pool, need) = (pool(1), need("app", 1));
     let first = backend(&need, place(pool.ask(&need, true)));
     let mut second = waits(pool.ask(&need, true));
@@ -114,7 +114,7 @@ async fn a_place_is_passed_on_wherever_its_backend_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_grant_that_nobody_takes_goes_on() {
+async fn a_grant_that_is_not_taken_goes_to_the_next_waiter() {
     let (pool, need) = (pool(1), need("app", 1));
     let first = backend(&need, place(pool.ask(&need, true)));
     let taken_and_dropped = waits(pool.ask(&need, true));
@@ -191,7 +191,7 @@ async fn the_session_that_was_idle_for_longest_is_asked_and_then_the_next() {
 }
 
 #[tokio::test]
-async fn what_nobody_needs_is_closed_but_for_the_fewest() {
+async fn idle_backends_are_closed_down_to_the_minimum() {
     let limits = PoolLimits {
         backends_min: 1,
         ..PoolLimits::default()

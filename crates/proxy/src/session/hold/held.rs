@@ -95,7 +95,7 @@ impl Hold {
         std::mem::take(&mut self.lost)
     }
 
-    /// The backend is no more. What was lost with it is told at the next statement.
+    /// The backend is gone. The client is told at its next statement what was lost with it.
     pub(crate) fn lose(&mut self, state: &mut SessionState) {
         if let Some(lease) = self.lease.take() {
             drop(lease);

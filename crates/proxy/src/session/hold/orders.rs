@@ -125,7 +125,7 @@ impl Hold {
         };
         let now = cx.database().door.target();
         if now.is_some_and(|now| now.generation != backend.target.generation) {
-            // its server is no more
+            // its server is gone
             return self.lose(state);
         }
         let pool = Arc::clone(cx.pool());
