@@ -41,7 +41,7 @@ enum Stream {
 
 /// Why an idle connection cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noise {
+pub enum Unusable {
     /// The server has closed it.
     Closed,
     /// The server has sent bytes that answer no command.
@@ -121,10 +121,10 @@ impl Link {
     ///
     /// # Errors
     /// The reason why the connection cannot be used.
-    pub fn silence(&mut self) -> Result<(), Noise> {
+    pub fn check_idle(&mut self) -> Result<(), Unusable> {
         match &mut self.stream {
-            Stream::Plain(socket) => socket.silence(),
-            Stream::Tls(stream) => tls::silence(stream),
+            Stream::Plain(socket) => socket.check_idle(),
+            Stream::Tls(stream) => tls::check_idle(stream),
         }
     }
 

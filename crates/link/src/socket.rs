@@ -17,7 +17,7 @@ use rustix::net::RecvFlags;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-use crate::Noise;
+use crate::Unusable;
 
 /// A non-blocking socket.
 #[derive(Debug)]
@@ -140,13 +140,13 @@ impl Socket {
     }
 
     /// Checks that the socket is open and has nothing to read.
-    pub(crate) fn silence(&self) -> Result<(), Noise> {
+    pub(crate) fn check_idle(&self) -> Result<(), Unusable> {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         match rustix::net::recv(self.raw.get_ref(), &mut byte[..], flags) {
             Err(rustix::io::Errno::AGAIN) => Ok(()),
-            Ok((0, _)) | Err(_) => Err(Noise::Closed),
-            Ok(_) => Err(Noise::Bytes),
+            Ok((0, _)) | Err(_) => Err(Unusable::Closed),
+            Ok(_) => Err(Unusable::Bytes),
         }
     }
 }

@@ -136,12 +136,12 @@ async fn nothing_is_written_to_a_tcp_peer_that_has_closed() {
 #[tokio::test]
 async fn silence_distinguishes_bytes_from_an_end() {
     let (mut link, mut theirs) = pair();
-    assert_eq!(link.silence(), Ok(()));
+    assert_eq!(link.check_idle(), Ok(()));
     theirs.write_all(b"x").unwrap();
-    assert_eq!(link.silence(), Err(Noise::Bytes));
+    assert_eq!(link.check_idle(), Err(Unusable::Bytes));
     let (mut link, theirs) = pair();
     drop(theirs);
-    assert_eq!(link.silence(), Err(Noise::Closed));
+    assert_eq!(link.check_idle(), Err(Unusable::Closed));
 }
 
 /// A TLS link and its server. What `send` does is done, but the event loop has not run since.
@@ -173,18 +173,18 @@ async fn answered(
 #[tokio::test]
 async fn silence_over_tls_does_not_depend_on_the_event_loop() {
     let (mut quiet, _server) = answered(|_| {}).await;
-    assert_eq!(quiet.silence(), Ok(()));
+    assert_eq!(quiet.check_idle(), Ok(()));
     let (mut noisy, _server) = answered(|tls| tls.write_all(b"x").unwrap()).await;
-    assert_eq!(noisy.silence(), Err(Noise::Bytes));
+    assert_eq!(noisy.check_idle(), Err(Unusable::Bytes));
     let (mut ended, _server) = answered(|tls| {
         tls.conn.send_close_notify();
         tls.flush().unwrap();
     })
     .await;
-    assert_eq!(ended.silence(), Err(Noise::Closed));
+    assert_eq!(ended.check_idle(), Err(Unusable::Closed));
     let (mut cut, _server) =
         answered(|tls| tls.sock.shutdown(std::net::Shutdown::Both).unwrap()).await;
-    assert_eq!(cut.silence(), Err(Noise::Closed));
+    assert_eq!(cut.check_idle(), Err(Unusable::Closed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,7 +203,7 @@ async fn a_tls_link_works_after_moving_to_another_thread() {
         runtime.block_on(async move {
             let mut link = link.move_here().unwrap();
             // session tickets may have arrived; they are not data
-            assert_eq!(link.silence(), Ok(()));
+            assert_eq!(link.check_idle(), Ok(()));
             link.write_all(b"ping").await.unwrap();
             link.flush().await.unwrap();
             let mut bytes = [0; 4];

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::Noise;
+use crate::Unusable;
 use crate::socket::Socket;
 
 /// TLS handshake with the server of an endpoint. Callers set their own deadline.
@@ -38,20 +38,22 @@ pub(crate) async fn connect(socket: Socket, endpoint: &Endpoint) -> io::Result<T
 
 /// Checks that the connection is open and no data has arrived; processes TLS's own records (session
 /// tickets). Reads the socket directly: the event loop may not have reported the latest bytes yet.
-pub(crate) fn silence(stream: &mut TlsStream<Socket>) -> Result<(), Noise> {
+pub(crate) fn check_idle(stream: &mut TlsStream<Socket>) -> Result<(), Unusable> {
     let (socket, session) = stream.get_mut();
     loop {
-        let state = session.process_new_packets().map_err(|_| Noise::Closed)?;
+        let state = session
+            .process_new_packets()
+            .map_err(|_| Unusable::Closed)?;
         if state.plaintext_bytes_to_read() > 0 {
-            return Err(Noise::Bytes);
+            return Err(Unusable::Bytes);
         }
         if state.peer_has_closed() {
-            return Err(Noise::Closed);
+            return Err(Unusable::Closed);
         }
         match session.read_tls(&mut socket.raw()) {
             Ok(1..) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Ok(0) | Err(_) => return Err(Noise::Closed),
+            Ok(0) | Err(_) => return Err(Unusable::Closed),
         }
     }
 }

@@ -1,17 +1,15 @@
-//! Listening, and handing each connection to a worker.
+//! Accepting connections and handing each to a worker.
 //!
 //! A worker is a thread with an event loop of its own: a session, its client's socket and its
-//! backend's stay on one thread, so a statement crosses none.
+//! backend's stay on one thread, so a statement crosses no thread.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -19,86 +17,11 @@ use tracing::{debug, warn};
 
 use crate::config::ProxyConfig;
 use crate::control_path::ControlPath;
-use crate::directory::Directory;
-use crate::guard::Guard;
+use crate::listen::{Listeners, StartError, bind_tcp, bind_unix};
 use crate::mailbox::Order;
 use crate::session::serve;
+use crate::shared::Shared;
 use crate::stream::{Peer, Socket};
-
-/// The lowest connection id of ours. A server counts from 1 at each of its starts.
-pub(crate) const OWN_IDS: u32 = 1 << 31;
-
-/// What all sessions share.
-pub(crate) struct Shared {
-    pub(crate) config: ProxyConfig,
-    pub(crate) plane: Arc<dyn ControlPath>,
-    pub(crate) directory: Directory,
-    pub(crate) guard: Arc<Guard>,
-    handshakes: Arc<AtomicU32>,
-    next_id: AtomicU32,
-    born: Instant,
-    stopping: AtomicBool,
-}
-
-/// A place among those who are logging in; dropping it gives it back.
-pub(crate) struct HandshakePlace(Arc<AtomicU32>);
-
-impl Drop for HandshakePlace {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Shared {
-    /// Seconds since the proxy began: a coarse clock for idle sessions.
-    pub(crate) fn seconds(&self) -> u64 {
-        self.born.elapsed().as_secs()
-    }
-
-    /// The Unix socket for clients; empty if there is none.
-    pub(crate) fn socket(&self) -> &str {
-        let socket = self.config.socket.as_deref().and_then(Path::to_str);
-        socket.unwrap_or_default()
-    }
-
-    /// A place to log in; the acceptor has waited until there was room.
-    fn handshake_place(&self) -> HandshakePlace {
-        self.handshakes.fetch_add(1, Ordering::AcqRel);
-        HandshakePlace(Arc::clone(&self.handshakes))
-    }
-
-    /// A connection id that no client has: they are not used again before two billion others. They
-    /// lie above all that a server gives, so that `KILL` can tell which of the two is meant.
-    fn connection_id(&self) -> u32 {
-        self.next_id.fetch_add(1, Ordering::Relaxed) | OWN_IDS
-    }
-}
-
-/// Why the proxy cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The TCP address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Tcp {
-        /// The address.
-        address: SocketAddr,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// The Unix socket cannot be listened on.
-    #[error("cannot listen on {}: {source}", path.display())]
-    Unix {
-        /// Its path.
-        path: PathBuf,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// No thread or event loop could be made.
-    #[error("cannot start a worker: {0}")]
-    Worker(#[source] io::Error),
-}
 
 /// The data path, running.
 pub struct Proxy {
@@ -114,10 +37,10 @@ impl Proxy {
     /// [`add`](Proxy::add). Clients are accepted after [`accept`](Proxy::accept).
     ///
     /// # Errors
-    /// An address is taken or not allowed.
+    /// An address is in use or not permitted.
     pub fn start(
         config: ProxyConfig,
-        plane: Arc<dyn ControlPath>,
+        control: Arc<dyn ControlPath>,
     ) -> Result<(Arc<Self>, Listeners), StartError> {
         let tcp = config.listen.map(bind_tcp).transpose()?;
         let address = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -126,16 +49,7 @@ impl Proxy {
             .map(start_worker)
             .collect::<Result<Vec<_>, _>>()?;
         let socket = config.socket.clone();
-        let shared = Arc::new(Shared {
-            directory: Directory::new(config.pool.clone()),
-            config,
-            plane,
-            guard: Arc::new(Guard::default()),
-            handshakes: Arc::new(AtomicU32::new(0)),
-            next_id: AtomicU32::new(1),
-            born: Instant::now(),
-            stopping: AtomicBool::new(false),
-        });
+        let shared = Shared::new(config, control);
         let (stop, _) = watch::channel(false);
         let proxy = Arc::new(Self {
             shared,
@@ -159,7 +73,7 @@ impl Proxy {
         self.socket.as_deref()
     }
 
-    /// Accepts clients from now on. Must be called in a runtime of tokio's, which looks after idle
+    /// Starts accepting clients. Must be called in a tokio runtime, which runs the sweep of idle
     /// sessions.
     pub fn accept(self: &Arc<Self>, listeners: Listeners) {
         let Some(first) = self.workers.first() else {
@@ -172,7 +86,7 @@ impl Proxy {
         if let Some(listener) = listeners.unix {
             first.spawn(Arc::clone(self).accept_unix(listener, turn));
         }
-        // a worker with a timer would set and clear one of the system's at each wait for events
+        // not on a worker: with a timer, its event loop would set and clear a system timer at each wait
         tokio::spawn(Arc::clone(self).sweep());
     }
 
@@ -195,7 +109,7 @@ impl Proxy {
                 .and_then(|(stream, from)| Ok((stream.local_addr()?, stream.into_std()?, from)))
             {
                 Ok((to, stream, from)) => self.hand_tcp(stream, from, to, &turn),
-                Err(error) => out_of_breath(&error).await,
+                Err(error) => pause_accepting(&error).await,
             }
         }
     }
@@ -214,7 +128,7 @@ impl Proxy {
         };
         let shared = Arc::clone(&self.shared);
         let id = shared.connection_id();
-        let place = shared.handshake_place();
+        let slot = shared.handshake_slot();
         let Some(worker) = self.next_worker(turn) else {
             return;
         };
@@ -229,7 +143,7 @@ impl Proxy {
                 Socket::Tcp(stream),
                 Peer::Tcp { from, to },
                 id,
-                place,
+                slot,
             )
             .await;
         });
@@ -253,7 +167,7 @@ impl Proxy {
                 Ok(stream) => {
                     let shared = Arc::clone(&self.shared);
                     let id = shared.connection_id();
-                    let place = shared.handshake_place();
+                    let slot = shared.handshake_slot();
                     let Some(worker) = self.next_worker(&turn) else {
                         return;
                     };
@@ -261,19 +175,18 @@ impl Proxy {
                         let Ok(stream) = UnixStream::from_std(stream) else {
                             return;
                         };
-                        serve(shared, Socket::Unix(stream), Peer::Unix, id, place).await;
+                        serve(shared, Socket::Unix(stream), Peer::Unix, id, slot).await;
                     });
                 }
-                Err(error) => out_of_breath(&error).await,
+                Err(error) => pause_accepting(&error).await,
             }
         }
     }
 
-    /// Waits until fewer clients than the limit are logging in; the others wait in the listen
-    /// queue. `false` means that the proxy stops.
+    /// Waits until fewer clients than the limit are logging in; meanwhile new ones wait in the
+    /// listen queue. `false`: the proxy is stopping.
     async fn has_room(&self, stop: &mut watch::Receiver<bool>) -> bool {
-        while self.shared.handshakes.load(Ordering::Acquire) >= self.shared.config.limits.handshakes
-        {
+        while self.shared.is_full_of_handshakes() {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(1)) => {}
                 _ = stop.changed() => return false,
@@ -282,8 +195,8 @@ impl Proxy {
         !self.shared.stopping.load(Ordering::Acquire)
     }
 
-    /// Ends, every second, sessions that have been idle for too long; every ten, looks after the
-    /// rest.
+    /// Ends sessions that have been idle for too long, every second; trims pools and address counts,
+    /// every ten seconds.
     async fn sweep(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         let in_transaction = self.shared.config.limits.idle_transaction_timeout;
@@ -307,8 +220,8 @@ impl Proxy {
         }
     }
 
-    /// Accepts nobody any more and ends every session at the end of its statement; returns when
-    /// all have gone or the deadline has passed.
+    /// Stops accepting and ends every session at the end of its statement; returns when all have
+    /// ended or the deadline has passed.
     pub async fn stop(&self, deadline: Duration) {
         self.shared.stopping.store(true, Ordering::Release);
         let _ = self.stop.send(true);
@@ -316,7 +229,7 @@ impl Proxy {
             let databases = self.shared.directory.all();
             databases
                 .iter()
-                .flat_map(|database| database.everyone())
+                .flat_map(|database| database.all_sessions())
                 .collect::<Vec<_>>()
         };
         for session in all() {
@@ -329,69 +242,11 @@ impl Proxy {
     }
 }
 
-/// Bound sockets on which nobody is accepted yet.
-pub struct Listeners {
-    tcp: Option<std::net::TcpListener>,
-    unix: Option<std::os::unix::net::UnixListener>,
-}
-
-/// Accepting failed: most likely no file descriptor is left. Waits a little, so that the loop does
-/// not spin, and goes on.
-async fn out_of_breath(error: &io::Error) {
+/// Accepting failed, most likely because no file descriptor is left. Pauses, so that the loop does
+/// not spin.
+async fn pause_accepting(error: &io::Error) {
     warn!(%error, "cannot accept a connection");
     tokio::time::sleep(Duration::from_millis(50)).await;
-}
-
-/// When a client that says nothing is asked whether it is still there, and how often again, before it
-/// counts as gone: two minutes in all, where a machine or a network has vanished without a word.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
-
-/// As long a queue as the kernel gives (`somaxconn`). A client whose place in it is lost believes that
-/// it is connected, and waits for a greeting: the server speaks first.
-fn lengthen_queue(listener: &impl AsFd) -> io::Result<()> {
-    Ok(rustix::net::listen(listener, i32::MAX)?)
-}
-
-/// Accepted sockets take this over from the listening one (`tcp(7)`).
-fn keep_alive(listener: &impl AsFd) -> io::Result<()> {
-    let (idle, interval, count) = KEEPALIVE;
-    sockopt::set_socket_keepalive(listener, true)?;
-    sockopt::set_tcp_keepidle(listener, idle)?;
-    sockopt::set_tcp_keepintvl(listener, interval)?;
-    Ok(sockopt::set_tcp_keepcnt(listener, count)?)
-}
-
-fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
-    let listen = |address: SocketAddr| {
-        let listener = std::net::TcpListener::bind(address)?;
-        lengthen_queue(&listener)?;
-        keep_alive(&listener)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    listen(address).map_err(|source| StartError::Tcp { address, source })
-}
-
-fn bind_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, StartError> {
-    let listen = || {
-        // a socket file that nobody answers on is a leftover of a process that was killed
-        if std::os::unix::net::UnixStream::connect(path).is_err() && is_socket(path) {
-            std::fs::remove_file(path)?;
-        }
-        let listener = std::os::unix::net::UnixListener::bind(path)?;
-        lengthen_queue(&listener)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    listen().map_err(|source| StartError::Unix {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn is_socket(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
 }
 
 /// Starts a thread that runs an event loop for as long as the process lives.

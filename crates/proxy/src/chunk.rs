@@ -15,16 +15,16 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// Bytes in a buffer.
 pub(crate) const SIZE: usize = 32 << 10;
 
-/// Buffers kept by a thread for later; more are given back to the allocator.
+/// Length of a thread's free list; further buffers are freed.
 const KEPT: usize = 64;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer on loan; dropping it gives it back.
+/// A buffer from the thread's free list; dropping it returns it.
 pub(crate) struct Chunk {
-    /// All of it is initialised, so that reads need not.
+    /// Always initialised to its full length, so that reads need not do it.
     buffer: Vec<u8>,
     /// How much of it is filled.
     len: usize,
@@ -44,7 +44,7 @@ impl Chunk {
         poll_fn(|cx| Self::poll_read(stream, cx)).await
     }
 
-    /// The same, asked once.
+    /// The same as a poll.
     pub(crate) fn poll_read<S: AsyncRead + Unpin>(
         stream: &mut S,
         cx: &mut Context<'_>,
@@ -63,7 +63,7 @@ impl Chunk {
         poll_fn(|cx| self.poll_more(stream, cx)).await
     }
 
-    /// The same, asked once.
+    /// The same as a poll.
     pub(crate) fn poll_more<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -92,7 +92,7 @@ impl Chunk {
         SIZE.saturating_sub(self.len)
     }
 
-    /// Puts other bytes, not more, in place of some.
+    /// Replaces a range by bytes that are not more.
     pub(crate) fn replace(&mut self, range: Range<usize>, bytes: &[u8]) {
         let end = range.start + bytes.len();
         if let Some(place) = self.buffer.get_mut(range.start..end) {
@@ -130,7 +130,7 @@ impl Drop for Chunk {
         if buffer.len() != SIZE {
             return;
         }
-        // a thread that is ending has no store left; the buffer is then freed
+        // a thread that is ending has no free list any more; then the buffer is freed
         let _ = FREE.try_with(|free| {
             if let Ok(mut free) = free.try_borrow_mut()
                 && free.len() < KEPT

@@ -1,4 +1,4 @@
-//! What the proxy is told at start.
+//! Configuration of the proxy.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ pub struct ProxyConfig {
     pub listen: Option<SocketAddr>,
     /// Unix socket to listen on. `None` for none.
     pub socket: Option<PathBuf>,
-    /// Worker threads; each runs its sessions alone.
+    /// Number of worker threads; a session stays on one of them.
     pub workers: usize,
     /// TLS for clients; `None` offers none.
     pub tls: Option<Tls>,
     /// Suffix of the host names by which SNI names a database: `DATABASE.<domain>`.
     pub domain: Option<String>,
-    /// Who does not wake a database: user names, and `program:NAME` for clients whose connection
+    /// Clients that do not wake a database: user names, and `program:NAME` for clients whose connection
     /// attribute `program_name` is NAME.
     pub never_wakes: Vec<String>,
     /// Limits on clients.
@@ -32,14 +32,14 @@ pub struct ProxyConfig {
 pub struct PoolLimits {
     /// The most backends of one database (`backends_max`).
     pub backends_max: u32,
-    /// As many are kept open though nobody needs them (`backends_min`).
+    /// The number of idle backends that are kept open (`backends_min`).
     pub backends_min: u32,
-    /// Where all are taken, how long a session waits for one before another is opened, if the most
-    /// allow it (`open_after`); zero opens at once.
+    /// How long a session waits for a used backend before another one is opened, if `backends_max`
+    /// allows it (`open_after`); zero opens at once.
     pub open_after: Duration,
-    /// How long a statement waits for a backend in all (`lease_timeout`).
+    /// How long a statement waits for a backend altogether (`lease_timeout`).
     pub lease_timeout: Duration,
-    /// A backend that nobody has needed for this long is closed (`backend_idle`).
+    /// Idle time after which a backend is closed (`backend_idle`).
     pub backend_idle: Duration,
 }
 
@@ -75,22 +75,22 @@ pub struct Limits {
     pub handshakes: u32,
     /// Failed logins from one address in a minute (`failed_logins_per_minute`).
     pub failed_logins_per_minute: u32,
-    /// From the first byte to the end of the login (`handshake_timeout`).
+    /// Timeout of a login, from the first byte on (`handshake_timeout`).
     pub handshake_timeout: Duration,
     /// Statements of one database that wait for its server (`held_statements`).
     pub held_statements: usize,
     /// How long a statement waits for its server (`hold_timeout`).
     pub hold_timeout: Duration,
-    /// How long a client may stop in the middle of a packet (`read_timeout`).
+    /// How long a client may pause in the middle of a packet (`read_timeout`).
     pub read_timeout: Duration,
-    /// How long a client may not read its reply (`write_timeout`).
+    /// How long a client may leave its reply unread (`write_timeout`).
     pub write_timeout: Duration,
     /// How long a session may be idle, unless it sets its own limit; whole seconds (`wait_timeout`).
     pub wait_timeout: Duration,
-    /// The same for clients that say that they are interactive (`interactive_timeout`).
+    /// The same for interactive clients (`interactive_timeout`).
     pub interactive_timeout: Duration,
-    /// How long a session may be idle in a transaction, in whole seconds; `None` for as long as
-    /// otherwise (`idle_transaction_timeout`).
+    /// How long a session may be idle in a transaction, in whole seconds; `None`: no separate limit
+    /// (`idle_transaction_timeout`).
     pub idle_transaction_timeout: Option<Duration>,
 }
 

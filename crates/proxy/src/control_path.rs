@@ -5,24 +5,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Account, DatabaseName, InstanceId, Target, Variables};
 
-/// Why the plane could not answer. The text is for the client.
+/// Why the control path could not answer. The text is for the client.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct ControlError(pub String);
 
-/// What the data path asks of the control path. Nothing here wakes a database but
-/// [`demand`](ControlPath::demand), and [`accounts`](ControlPath::accounts) if its server alone can tell.
+/// What the data path asks of the control path. Only [`demand`](ControlPath::demand) wakes a database,
+/// and [`accounts`](ControlPath::accounts) if only the server knows the accounts.
 #[async_trait]
 pub trait ControlPath: Send + Sync + 'static {
-    /// The version string that a server here would greet with.
+    /// The version string of the installed server, for greetings.
     fn greeting_version(&self) -> String;
 
-    /// A statement of this database is held. Returns at once; the door tells the rest.
+    /// A statement of this database is held: wake it. Returns at once; the door opens, or refuses the
+    /// statement.
     fn demand(&self, database: &DatabaseName);
 
-    /// The accounts that a login of `user` could match: from the server while it is awake, from
-    /// what was noted before it slept otherwise. Waits for at most `patience`, if its server is being
-    /// started again.
+    /// The accounts that a login of `user` could match: read from the server while it is awake, else
+    /// as noted before it slept. If the server is being restarted, waits for at most `patience`.
     async fn accounts(
         &self,
         database: &DatabaseName,
@@ -36,7 +36,7 @@ pub trait ControlPath: Send + Sync + 'static {
     /// The global variables of a database whose server sleeps; `None` if they are not known.
     fn variables(&self, database: &DatabaseName) -> Option<Variables>;
 
-    /// The same now, asked of the server while it is awake.
+    /// The present global variables, asked of the server while it is awake.
     async fn present_variables(&self, database: &DatabaseName) -> Option<Variables>;
 
     /// Gives the account the credential with which the proxy logs in as its user. Answers `false`
@@ -48,10 +48,11 @@ pub trait ControlPath: Send + Sync + 'static {
         host: &str,
     ) -> Result<bool, ControlError>;
 
-    /// Nobody waits any more for the statement that runs on a connection of this server: ends it, and
-    /// the connection. Returns when the server has been told, or is no more.
+    /// Ends the statement that runs on a connection of this server, and the connection: its client has
+    /// left. Returns when the server has been told or is gone.
     async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32);
 
-    /// That credential: SHA1 of the password, for `mysql_native_password`.
+    /// The credential that [`enroll`](ControlPath::enroll) gives: SHA1 of the password, for
+    /// `mysql_native_password`.
     fn credential(&self, instance: InstanceId, user: &str) -> [u8; 20];
 }

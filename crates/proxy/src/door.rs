@@ -1,7 +1,7 @@
 //! The door in front of one database's server.
 //!
 //! *Open*, statements pass and are counted. *Shut*, they are held in order of arrival until the
-//! door opens, a limit is reached, or the plane refuses them. The door can be shut only while no
+//! door opens, a limit is reached, or the control path refuses them. The door can be shut only while no
 //! statement runs (or by force, when the server has died), so no statement is ever refused because
 //! of a state change.
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use dormouse_types::{Activity, Target};
 use tokio::sync::{Notify, oneshot};
 
-/// The bit of [`Door::state`] that says open; the rest counts running statements.
+/// The bit of [`Door::state`] that means open; the other bits count running statements.
 const OPEN: u64 = 1 << 63;
 
 /// The door of one database.
@@ -26,16 +26,16 @@ pub(crate) struct Door {
     last_statement: AtomicU64,
     born: Instant,
     queue: Mutex<Queue>,
-    /// Told when the last statement leaves a shut door.
+    /// Notified when the last running statement ends while the door is shut.
     empty: Notify,
-    /// Told, now and again, while the door is being shut.
+    /// Notified repeatedly while the door is being shut.
     closing: Notify,
-    /// Told when it opens.
+    /// Notified when it opens.
     opened: Notify,
 }
 
-/// A statement that has kept running for so long while the door is being shut may be waiting for a
-/// lock: sessions that may hold one get on by a statement.
+/// A statement that still runs this long after the door began to shut may be waiting for a lock. Held
+/// statements of sessions that may hold a lock are then let in.
 const STUCK: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -48,28 +48,29 @@ struct Queue {
 /// A statement that is held.
 struct Held {
     sender: oneshot::Sender<Result<Pass, String>>,
-    /// Where its session may be in the middle of something that others wait for.
-    amidst: Option<Arc<Target>>,
+    /// The server on which its session may hold locks.
+    may_hold_locks_on: Option<Arc<Target>>,
 }
 
 /// What a statement finds at the door.
 pub(crate) enum Entry {
-    /// It may go.
+    /// The door is open.
     Pass(Pass),
-    /// It is held until this says otherwise; a dropped sender means the database is no more.
+    /// It is held until this receives a pass or a refusal; a dropped sender means that the database has
+    /// been removed.
     Held(oneshot::Receiver<Result<Pass, String>>),
     /// The server cannot be started; the text says why.
     Refused(String),
-    /// Too many are held.
+    /// Too many statements are held.
     Full,
 }
 
 /// The right to have one statement on the server; it counts as running until this is dropped.
 pub(crate) struct Pass {
     door: Arc<Door>,
-    /// Where to.
+    /// The server.
     pub(crate) target: Arc<Target>,
-    /// Whether it leaves no mark as the last statement (a login, a probe).
+    /// Whether it does not count as the database's last statement (a login, a probe).
     quiet: bool,
 }
 
@@ -79,7 +80,7 @@ impl Drop for Pass {
             let now = u64::try_from(self.door.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
             self.door.last_statement.store(now + 1, Ordering::Relaxed);
         }
-        self.door.step_out();
+        self.door.count_out();
     }
 }
 
@@ -104,15 +105,15 @@ impl Door {
     }
 
     /// Counts one more running statement, unless the door is shut.
-    fn step_in(&self) -> bool {
+    fn count_in(&self) -> bool {
         let count = |state| (state & OPEN != 0).then(|| state + 1);
         self.state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, count)
             .is_ok()
     }
 
-    fn step_out(&self) {
-        // the last one out of a shut door
+    fn count_out(&self) {
+        // the last statement, and the door is shut
         if self.state.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.empty.notify_waiters();
         }
@@ -126,26 +127,26 @@ impl Door {
         }
     }
 
-    /// Asks for a pass for a statement of a session whose backend is at `known`, if it has one;
-    /// `amidst` says whether that backend may hold locks for it, and is asked only if it is held.
+    /// Asks for a pass. `known` is the server of the session's backend, if it has one; `may_hold_locks`
+    /// tells whether the session may hold locks there, and is called only if the statement is held.
     pub(crate) fn enter(
         self: &Arc<Self>,
         known: Option<&Arc<Target>>,
-        amidst: impl FnOnce() -> bool,
+        may_hold_locks: impl FnOnce() -> bool,
         most_held: usize,
     ) -> Entry {
-        // the usual way takes no lock; once inside, the target cannot change
+        // the usual case takes no lock; while the statement is counted, the target cannot change
         if let Some(target) = known
-            && self.step_in()
+            && self.count_in()
         {
             if self.generation.load(Ordering::Acquire) == target.generation {
                 return Entry::Pass(self.pass(Arc::clone(target), false));
             }
-            self.step_out();
+            self.count_out();
         }
         let mut queue = self.queue();
         if let Some(target) = queue.target.clone()
-            && self.step_in()
+            && self.count_in()
         {
             return Entry::Pass(self.pass(target, false));
         }
@@ -157,28 +158,31 @@ impl Door {
             return Entry::Full;
         }
         let (sender, receiver) = oneshot::channel();
-        let amidst = known.filter(|_| amidst()).cloned();
-        queue.held.push_back(Held { sender, amidst });
+        let may_hold_locks_on = known.filter(|_| may_hold_locks()).cloned();
+        queue.held.push_back(Held {
+            sender,
+            may_hold_locks_on,
+        });
         Entry::Held(receiver)
     }
 
-    /// A pass that does not count as a statement of the client, if the door is open.
+    /// A pass that does not count as the database's last statement; `None` if the door is shut.
     pub(crate) fn enter_quietly(self: &Arc<Self>) -> Option<Pass> {
         let target = self.queue().target.clone()?;
-        self.step_in().then(|| self.pass(target, true))
+        self.count_in().then(|| self.pass(target, true))
     }
 
-    /// Whether it is shut: one load, for every statement asks.
+    /// Whether it is shut. One load, since every statement asks.
     pub(crate) fn is_shut(&self) -> bool {
         self.state.load(Ordering::Acquire) & OPEN == 0
     }
 
-    /// Whether it is shut and nobody is refused.
+    /// Whether it is shut and does not refuse statements.
     pub(crate) fn sleeps(&self) -> bool {
         self.is_shut() && self.queue().refused.is_none()
     }
 
-    /// Where the open door leads; `None` while it is shut.
+    /// The server behind the door; `None` while it is shut.
     pub(crate) fn target(&self) -> Option<Arc<Target>> {
         let queue = self.queue();
         (self.state.load(Ordering::Acquire) & OPEN != 0)
@@ -199,14 +203,15 @@ impl Door {
         }
     }
 
-    /// The door is being shut: who has a pass and only waits shall give it back and be held.
+    /// Waits until the door is being shut: a statement that has a pass and still waits for a lease must
+    /// then give the pass back and be held.
     pub(crate) async fn closes(&self) {
         self.closing.notified().await;
     }
 
-    /// Shuts it and waits until no statement runs any more. If that takes too long it opens again
-    /// and answers `false`. One that waits for a lock ends because sessions that may hold it are
-    /// let in meanwhile, statement by statement.
+    /// Shuts it and waits until no statement runs. If that takes too long, opens it again and returns
+    /// `false`. A statement that waits for a lock can end, since sessions that may hold the lock are let
+    /// in meanwhile, statement by statement.
     pub(crate) async fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
         let target = {
             let mut queue = self.queue();
@@ -224,7 +229,7 @@ impl Door {
                 }
                 self.closing.notify_waiters();
                 if tokio::time::timeout(STUCK, empty).await.is_err() {
-                    self.let_on();
+                    self.let_in_lock_holders();
                 }
             }
         };
@@ -237,32 +242,37 @@ impl Door {
         false
     }
 
-    /// Lets in who may hold what others wait for.
-    fn let_on(self: &Arc<Self>) {
+    /// Lets in the held statements of sessions that may hold locks.
+    fn let_in_lock_holders(self: &Arc<Self>) {
         let mut queue = self.queue();
         let generation = self.generation.load(Ordering::Acquire);
-        let (on, held) = std::mem::take(&mut queue.held)
-            .into_iter()
-            .partition(|held| matches!(&held.amidst, Some(at) if at.generation == generation));
+        let (on, held) = std::mem::take(&mut queue.held).into_iter().partition(
+            |held| matches!(&held.may_hold_locks_on, Some(at) if at.generation == generation),
+        );
         queue.held = held;
-        for Held { sender, amidst } in on {
-            if let Some(target) = amidst {
+        for Held {
+            sender,
+            may_hold_locks_on,
+        } in on
+        {
+            if let Some(target) = may_hold_locks_on {
                 self.let_in(sender, target);
             }
         }
     }
 
-    /// Gives a pass to one that is held.
+    /// Gives a pass to a held statement.
     fn let_in(self: &Arc<Self>, held: oneshot::Sender<Result<Pass, String>>, target: Arc<Target>) {
         if held.is_closed() {
             return;
         }
         self.state.fetch_add(1, Ordering::AcqRel);
-        // if it has gone meanwhile, the pass comes back and is dropped
+        // if its session has ended meanwhile, the pass comes back and is dropped
         let _ = held.send(Ok(self.pass(target, false)));
     }
 
-    /// Opens it. Those held get their passes first, all counted before anyone can shut it again.
+    /// Opens it. Held statements get their passes first; all are counted before the door can be shut
+    /// again.
     pub(crate) fn open(self: &Arc<Self>, target: Target) {
         let mut queue = self.queue();
         let target = Arc::new(target);
@@ -276,7 +286,7 @@ impl Door {
         self.opened.notify_waiters();
     }
 
-    /// Shuts it; without `force` only if no statement runs or is held. Says whether it is shut.
+    /// Shuts it; without `force` only if no statement runs. Returns whether it is shut.
     pub(crate) fn shut(&self, force: bool) -> bool {
         let mut queue = self.queue();
         let shut = if force {
@@ -297,7 +307,7 @@ impl Door {
         shut
     }
 
-    /// Shuts it and refuses everyone with this reason.
+    /// Shuts it and refuses all statements with this reason.
     pub(crate) fn refuse(&self, reason: &str) {
         let mut queue = self.queue();
         self.state.fetch_and(!OPEN, Ordering::AcqRel);
@@ -307,7 +317,7 @@ impl Door {
         }
     }
 
-    /// Counts a session's transaction in or out.
+    /// Counts an open transaction in or out.
     pub(crate) fn transaction(&self, open: bool) {
         if open {
             self.transactions.fetch_add(1, Ordering::Relaxed);
@@ -316,7 +326,7 @@ impl Door {
         }
     }
 
-    /// The load, but for the number of sessions.
+    /// The load, without the number of sessions.
     pub(crate) fn activity(&self) -> Activity {
         let state = self.state.load(Ordering::Acquire) & !OPEN;
         let held = self

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Counts per address. Unix-socket clients are not counted: the socket's permissions guard it.
+/// Counts per address. Clients on the Unix socket are not counted: file permissions restrict that.
 #[derive(Default)]
 pub(crate) struct Guard {
     addresses: Mutex<HashMap<IpAddr, Counts>>,
@@ -15,13 +15,13 @@ pub(crate) struct Guard {
 struct Counts {
     connections: u32,
     failures: u32,
-    /// When the failures began to be counted.
+    /// The time of the first failure in the present count.
     since: Option<Instant>,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// One connection's place in the count; dropping it gives it back.
+/// One counted connection; dropping it counts it out.
 pub(crate) struct Seat {
     guard: Arc<Guard>,
     address: IpAddr,
@@ -46,7 +46,7 @@ impl Guard {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a connection in, unless the address has `most` already.
+    /// Counts a connection, unless the address has `most` already.
     pub(crate) fn seat(self: &Arc<Self>, address: IpAddr, most: u32) -> Option<Seat> {
         let mut addresses = self.addresses();
         let counts = addresses.entry(address).or_default();
@@ -78,7 +78,7 @@ impl Guard {
         counts.failures = failures.saturating_add(1);
     }
 
-    /// Forgets addresses with nothing to remember.
+    /// Removes addresses without connections and recent failures.
     pub(crate) fn sweep(&self, now: Instant) {
         self.addresses()
             .retain(|_, counts| counts.connections > 0 || counts.fresh(now) > 0);

@@ -1,12 +1,15 @@
-//! From a fresh socket to a client who is known: greeting, TLS, login packet, route, proof.
+//! The login: greeting, TLS, login packet, route, check of the password.
 //!
 //! Packets are read to the byte, never ahead: what follows an SSLRequest belongs to the TLS
 //! acceptor, what follows the login is the first command. Nothing here wakes a database.
 
 mod account;
+mod claim;
 mod exchange;
 mod io;
-pub(crate) mod prove;
+mod prove;
+mod random;
+mod rejected;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,17 +22,23 @@ use dormouse_wire::login::{Login, SslRequest};
 use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::status::Status;
 
-use crate::accept::Shared;
-use crate::backend::Identity;
-use crate::directory::{Directory, Full, Membership, SessionHandle, Who};
+use crate::database::{Database, Full, Membership};
+use crate::directory::Directory;
+use crate::handle::{SessionHandle, Who};
+use crate::identity::Identity;
 use crate::refusal;
 use crate::route::{Route, route};
+use crate::shared::Shared;
 use crate::stream::Peer;
 
+pub(crate) use account::sessions_of;
+pub(crate) use claim::Claim;
 pub(crate) use io::PacketIo;
-use prove::{Claim, Proof};
+pub(crate) use prove::{Proof, has_expired, prove};
+use random::salt;
+pub(crate) use rejected::Rejected;
 
-/// A client who has proved who they are, and has not been told yet.
+/// A client that has logged in and has not got the answer yet.
 pub(crate) struct Admitted {
     pub(crate) membership: Membership,
     pub(crate) identity: Identity,
@@ -38,33 +47,14 @@ pub(crate) struct Admitted {
     pub(crate) schema: Option<Vec<u8>>,
     /// The random bytes of the greeting.
     pub(crate) salt: [u8; 20],
-    /// Whether everything behind the login is compressed.
+    /// Whether everything after the login is compressed.
     pub(crate) compress: bool,
-    /// Whether the client says that a person sits before it.
+    /// Whether the client says that it is interactive.
     pub(crate) interactive: bool,
 }
 
-/// Why a connection ends before the login is complete.
-pub(crate) enum Rejected {
-    /// The client is gone, broke the protocol's framing, or took too long.
-    Silently,
-    /// With an error to be sent.
-    With(ErrPacket),
-}
-
-impl From<std::io::Error> for Rejected {
-    fn from(_: std::io::Error) -> Self {
-        Self::Silently
-    }
-}
-
-impl From<ErrPacket> for Rejected {
-    fn from(error: ErrPacket) -> Self {
-        Self::With(error)
-    }
-}
-
-/// Leads one client through the login up to its last answer; an error is told to them.
+/// Leads one client through the login, up to its answer. On an error the client is told, and `None`
+/// returned.
 pub(crate) async fn admit(
     shared: &Shared,
     io: &mut PacketIo<'_>,
@@ -85,20 +75,9 @@ pub(crate) async fn admit(
     None
 }
 
-/// What is offered to this client.
+/// The capabilities to offer.
 fn offer(shared: &Shared) -> Capabilities {
     Capabilities::MARIADB_OFFER.set(Capabilities::SSL, shared.config.tls.is_some())
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Rejected> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| Rejected::Silently)?;
-    Ok(bytes)
-}
-
-/// Twenty random bytes without NUL, which ends the salt in the greeting.
-fn salt() -> Result<[u8; 20], Rejected> {
-    Ok(random()?.map(|byte: u8| byte % 127 + 1))
 }
 
 async fn login(
@@ -110,7 +89,7 @@ async fn login(
     let offered = offer(shared);
     let salt = salt()?;
     let greeting = Greeting {
-        version: shared.plane.greeting_version(),
+        version: shared.control.greeting_version(),
         connection_id: id,
         salt,
         capabilities: offered,
@@ -158,13 +137,13 @@ async fn login(
         reply: &login.auth,
         salt,
     };
-    let account = match prove::prove(shared, io, claim).await? {
+    let account = match prove(shared, io, claim).await? {
         Proof::Given(account) => account,
         Proof::Missing(error) => return Err(error.into()),
     };
     if let Some(schema) = &login.schema
         && database.door.target().is_none()
-        && shared.plane.has_schema(&database.name, schema) == Some(false)
+        && shared.control.has_schema(&database.name, schema) == Some(false)
     {
         return Err(refusal::unknown_schema(schema).into());
     }
@@ -187,7 +166,7 @@ async fn login(
             account_version: account.version,
             tls: account.transport == Transport::Tls,
             peer,
-            // what ends here is not told the server: its connections can be shared
+            // not for the server: a backend serves clients with and without these
             capabilities: login.capabilities - Capabilities::COMPRESS - Capabilities::INTERACTIVE,
             collation: login.collation,
             max_packet: login.max_packet,
@@ -202,16 +181,7 @@ async fn login(
     })
 }
 
-/// How many sessions an account may have, if that is limited.
-pub(crate) fn sessions_of(account: &Account) -> Option<u32> {
-    let limits = [account.max_sessions, account.max_sessions_global];
-    limits.into_iter().find(|limit| *limit > 0)
-}
-
-fn find(
-    directory: &Directory,
-    route: &Route,
-) -> Result<Arc<crate::directory::Database>, ErrPacket> {
+fn find(directory: &Directory, route: &Route) -> Result<Arc<Database>, ErrPacket> {
     let name: Option<DatabaseName> = route.database.parse().ok();
     name.and_then(|name| directory.find(&name))
         .ok_or_else(|| refusal::unknown_database(&route.database))

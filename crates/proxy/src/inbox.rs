@@ -1,13 +1,14 @@
-//! What a client has sent and nobody has looked at yet.
+//! Bytes that were read from a client and not looked at yet.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use dormouse_wire::packet::{HEADER, Header};
+use tokio::io::AsyncRead;
 
 use crate::chunk::{self, Chunk};
-use crate::stream::{ClientStream, within};
+use crate::deadline::within;
 
 /// Bytes taken from an inbox.
 pub(crate) enum Bytes {
@@ -22,7 +23,7 @@ pub(crate) enum Bytes {
 }
 
 impl Bytes {
-    /// Gives the read buffer back, for a wait that may be long.
+    /// Copies the bytes out of the read buffer and returns that, before a wait that may be long.
     pub(crate) fn settle(&mut self) {
         if let Self::Chunk { .. } = self {
             *self = Self::Owned(self.to_vec());
@@ -50,17 +51,17 @@ impl DerefMut for Bytes {
     }
 }
 
-/// Unread bytes of one client, all of whose bytes pass it. Empty, it owns no buffer.
+/// Unread bytes of one client. All bytes of the client pass through it; empty, it owns no buffer.
 #[derive(Default)]
 pub(crate) struct Inbox {
     chunk: Option<Chunk>,
     at: usize,
-    /// How many bytes came since somebody asked.
+    /// Bytes that came since [`take_received`](Self::take_received).
     received: u64,
 }
 
 impl Inbox {
-    /// How many bytes came since this was last asked.
+    /// The number of bytes that came since the last call.
     pub(crate) fn take_received(&mut self) -> u64 {
         std::mem::take(&mut self.received)
     }
@@ -105,9 +106,9 @@ impl Inbox {
     }
 
     /// Waits for more bytes; an end of the stream is an error here.
-    pub(crate) async fn more(
+    pub(crate) async fn more<S: AsyncRead + Unpin>(
         &mut self,
-        client: &mut ClientStream,
+        client: &mut S,
         deadline: Duration,
     ) -> io::Result<()> {
         match &mut self.chunk {
@@ -149,10 +150,10 @@ impl Inbox {
     }
 
     /// Waits until `n` bytes are at hand. `n` must fit a chunk.
-    pub(crate) async fn at_least(
+    pub(crate) async fn at_least<S: AsyncRead + Unpin>(
         &mut self,
         n: usize,
-        client: &mut ClientStream,
+        client: &mut S,
         deadline: Duration,
     ) -> io::Result<()> {
         while self.unread().len() < n {

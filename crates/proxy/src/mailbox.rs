@@ -1,6 +1,6 @@
-//! Orders from the control path to one session.
+//! Orders to one session: from the control path, the pool and other sessions.
 //!
-//! A channel of tokio's would cost every idle session a kilobyte; this costs a hundred bytes.
+//! A tokio channel would cost every idle session a kilobyte; this costs a hundred bytes.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -10,19 +10,19 @@ use dormouse_session::Pin;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
-/// What a session is told.
+/// An order to a session.
 pub(crate) enum Order {
-    /// Note your state so that it can be restored; answer with what cannot be.
+    /// Read the state so that it can be restored; answer with the pins that prevent it.
     Capture(oneshot::Sender<Vec<Pin>>),
-    /// Give up your backend; you have been captured.
+    /// Give up the backend; the state has been captured.
     Release(oneshot::Sender<()>),
-    /// Another session needs a backend: give yours up if nothing pins it.
+    /// Another session needs a backend: give this one up if nothing pins it.
     Yield,
-    /// End.
+    /// End the session.
     End,
 }
 
-/// One session's orders.
+/// The queue of orders to one session.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     orders: Mutex<VecDeque<Order>>,
@@ -30,7 +30,7 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// Leaves an order; the session sees it when it is between statements.
+    /// Appends an order; the session reads it between two statements, or while a statement waits.
     pub(crate) fn send(&self, order: Order) {
         self.orders
             .lock()

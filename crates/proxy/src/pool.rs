@@ -1,160 +1,55 @@
-//! The backends of one database, and who has the lease of each.
+//! The backends of one database, and which session has the lease of each.
 //!
 //! A session takes a lease at a statement and keeps it lazily. When another session needs a
 //! backend and there are [`most`](crate::config::PoolLimits::backends_max) already, one that is
-//! idle and holds nothing that pins it is asked to give its lease up; those that wait are served in
+//! idle and holds nothing that pins it is asked to give its lease up; waiting sessions are served in
 //! order of arrival.
 //!
 //! Invariants:
 //! - there are never more [`Place`]s than the limit, and every backend holds one: wherever a
-//!   backend is dropped, its place goes to the first who waits;
-//! - while anybody waits, no backend is idle here;
+//!   backend is dropped, its place goes to the first waiter;
+//! - while a session waits, no backend is idle here;
 //! - a backend is dropped, and an order sent, only after the lock has been released.
 
+mod contents;
 mod counters;
 mod globals;
+pub(crate) mod place;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dormouse_types::{PoolStatus, Pooling, Target};
+use dormouse_types::{PoolStatus, Pooling};
 use tokio::sync::oneshot;
 
-use crate::backend::{Backend, Identity};
+use crate::backend::Backend;
 use crate::config::PoolLimits;
-use crate::directory::{Lease, SessionHandle};
+use crate::handle::SessionHandle;
+use crate::identity::Identity;
 use crate::mailbox::Order;
-
+use contents::{BackendStatus, Contents, Holder, Idle, Waiter};
+pub(crate) use contents::{Grant, Need};
 pub(crate) use counters::Counters;
-pub(crate) use globals::Globals;
+use globals::Globals;
+use place::{Changes, Place, Places};
 
 /// The backends of one database.
 pub(crate) struct Pool {
     limits: PoolLimits,
-    /// How many wait; read after every statement.
+    /// Number of waiting sessions; read after every statement.
     wanted: AtomicU32,
-    /// What is known of the server's global variables.
-    globals: Globals,
-    /// Counts the statements that may have changed what accounts may do.
-    rights: AtomicU64,
-    inner: Mutex<Inner>,
+    changes: Changes,
+    contents: Mutex<Contents>,
     counters: Counters,
-}
-
-#[derive(Default)]
-struct Inner {
-    /// Who holds the backend of each place; `None` for a free place and for an idle backend.
-    places: Vec<Holder>,
-    /// Backends nobody holds; the last was used last.
-    idle: Vec<Idle>,
-    waiting: VecDeque<Waiter>,
-}
-
-#[derive(Default)]
-enum Holder {
-    #[default]
-    Free,
-    Taken(Option<Arc<SessionHandle>>),
-}
-
-struct Idle {
-    backend: Box<Backend>,
-    since: Instant,
-}
-
-struct Waiter {
-    need: Need,
-    sender: oneshot::Sender<Grant>,
-}
-
-/// What a session needs.
-#[derive(Clone)]
-pub(crate) struct Need {
-    /// Who it is to the server.
-    pub(crate) identity: Arc<Identity>,
-    /// Where.
-    pub(crate) target: Arc<Target>,
-    /// Whether it is in a schema. A backend that is in one cannot leave it for none.
-    pub(crate) schema: bool,
-}
-
-impl Need {
-    fn is_met_by(&self, backend: &Backend) -> bool {
-        backend.target.generation == self.target.generation
-            && (self.schema || backend.residue.schema.is_none())
-            && backend.identity.serves(&self.identity)
-    }
-}
-
-/// The right to have one backend; dropping it gives it to the next who waits.
-pub(crate) struct Place {
-    pool: Arc<Pool>,
-    index: usize,
-}
-
-/// What a session gets.
-pub(crate) enum Grant {
-    /// A backend of the same [class](Identity::serves); it may hold another session's state.
-    Backend(Box<Backend>),
-    /// The right to open one.
-    Open(Place),
 }
 
 /// What a session finds at the pool.
 pub(crate) enum Offer {
-    /// This at once.
+    /// A backend, or the right to open one.
     Now(Grant),
-    /// All are taken: it will come.
+    /// All are taken: the receiver gets one when it is free.
     Wait(oneshot::Receiver<Grant>),
-}
-
-/// A backend as others may see it.
-pub(crate) struct BackendStatus {
-    /// The server's connection id.
-    pub(crate) thread: u32,
-    /// Whom the server takes it for.
-    pub(crate) user: String,
-    /// The session that has it.
-    pub(crate) session: Option<Arc<SessionHandle>>,
-    /// Prepared statements kept on it for whoever comes next; not known while a session has it.
-    pub(crate) statements: Option<usize>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut inner = self.pool.lock();
-        if let Some(holder) = inner.places.get_mut(self.index) {
-            *holder = Holder::Taken(None);
-        }
-        drop(self.pool.hand_place(inner, self.index));
-    }
-}
-
-impl Place {
-    /// The session holds the backend of this place from now on.
-    pub(crate) fn hold(&self, session: &Arc<SessionHandle>) {
-        self.set_holder(Some(Arc::clone(session)));
-        Counters::count(&self.pool.counters.leases);
-    }
-
-    /// How often what accounts may do may have been changed.
-    pub(crate) fn rights(&self) -> u64 {
-        self.pool.rights.load(Ordering::Acquire)
-    }
-
-    /// How often global variables may have been set: a backend that began before has other ones of
-    /// its own than a new connection would.
-    pub(crate) fn globals(&self) -> u64 {
-        self.pool.globals.count()
-    }
-
-    fn set_holder(&self, session: Option<Arc<SessionHandle>>) {
-        if let Some(holder) = self.pool.lock().places.get_mut(self.index) {
-            *holder = Holder::Taken(session);
-        }
-    }
 }
 
 impl Pool {
@@ -162,36 +57,35 @@ impl Pool {
         Arc::new(Self {
             limits,
             wanted: AtomicU32::new(0),
-            globals: Globals::default(),
-            rights: AtomicU64::new(0),
-            inner: Mutex::default(),
+            changes: Changes::default(),
+            contents: Mutex::default(),
             counters: Counters::default(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it has counted.
+    /// Its counters.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// A statement that may have changed what accounts may do has ended: connections that began before it
-    /// keep the rights of then, and are given to nobody any more.
+    /// A statement that may have changed privileges has ended: connections opened before it keep the old
+    /// privileges, so they are given to no other session.
     pub(crate) fn rights_changed(&self) {
-        self.rights.fetch_add(1, Ordering::AcqRel);
+        self.changes.count_rights();
         self.clear();
     }
 
     fn is_of_old_rights(&self, backend: &Backend) -> bool {
-        backend.residue.rights != self.rights.load(Ordering::Acquire)
+        backend.residue.rights != self.changes.rights()
     }
 
     /// What is known of the server's global variables.
     pub(crate) fn globals(&self) -> &Globals {
-        &self.globals
+        &self.changes.globals
     }
 
     /// Its limits.
@@ -199,100 +93,108 @@ impl Pool {
         &self.limits
     }
 
-    /// Whether a session waits for a lease. A session that has just become idle asks this after it
-    /// has said so ([`SessionHandle::lease`]); one that waits looks for idle ones after it has been
-    /// counted here. So one of the two sees the other.
+    /// Whether a session waits for a lease. A session that has become idle first sets its lease's state
+    /// ([`SessionHandle::lease`]) and then asks this; one that waits is first counted here and then
+    /// looks for idle ones. So one of the two sees the other.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) > 0
     }
 
-    /// Asks for a backend. With `may_open` false it prefers to wait for a lease where another
-    /// backend could be opened.
+    /// Asks for a backend. With `may_open` false the session rather waits for a lease than has another
+    /// backend opened.
     pub(crate) fn ask(self: &Arc<Self>, need: &Need, may_open: bool) -> Offer {
-        let mut inner = self.lock();
-        let dead = inner.take_dead(&need.target);
-        let found = inner.take_idle(need);
+        let mut contents = self.lock();
+        let dead = contents.take_dead(&need.target);
+        let found = contents.take_idle(need);
         if let Some(backend) = found {
-            drop(inner);
+            drop(contents);
             drop(dead);
             return Offer::Now(Grant::Backend(backend));
         }
-        if may_open && let Some(place) = self.free_place(&mut inner) {
-            drop(inner);
+        if may_open && let Some(place) = self.free_place(&mut contents) {
+            drop(contents);
             drop(dead);
             return Offer::Now(Grant::Open(place));
         }
-        // one of another class makes room
-        if !inner.idle.is_empty() {
-            let other = inner.idle.remove(0).backend;
-            drop(inner);
+        // an idle one of another class is closed to make room
+        if !contents.idle.is_empty() {
+            let other = contents.idle.remove(0).backend;
+            drop(contents);
             drop(dead);
             return Offer::Now(Grant::Open(other.close()));
         }
         let (sender, receiver) = oneshot::channel();
-        inner.waiting.push_back(Waiter {
+        contents.waiting.push_back(Waiter {
             need: need.clone(),
             sender,
         });
-        self.note_waiting(&inner);
+        self.note_waiting(&contents);
         let victim = match need.target.pooling {
-            Pooling::Statement => inner.victim(),
+            Pooling::Statement => contents.victim(),
             Pooling::Session => None,
         };
-        drop(inner);
+        drop(contents);
         if let Some(victim) = victim {
             victim.mailbox.send(Order::Yield);
         }
-        // their places go to the first who waits
+        // their places go to the first waiters
         drop(dead);
         Offer::Wait(receiver)
     }
 
-    fn free_place(self: &Arc<Self>, inner: &mut Inner) -> Option<Place> {
+    fn free_place(self: &Arc<Self>, contents: &mut Contents) -> Option<Place> {
         let most = self.limits.backends_max.max(1) as usize;
-        let free = inner
+        let free = contents
             .places
             .iter()
             .position(|holder| matches!(holder, Holder::Free));
         let index = match free {
             Some(index) => index,
-            None if inner.places.len() < most => {
-                inner.places.push(Holder::Free);
-                inner.places.len() - 1
+            None if contents.places.len() < most => {
+                contents.places.push(Holder::Free);
+                contents.places.len() - 1
             }
             None => return None,
         };
-        if let Some(holder) = inner.places.get_mut(index) {
+        if let Some(holder) = contents.places.get_mut(index) {
             *holder = Holder::Taken(None);
         }
-        Some(Place {
-            pool: Arc::clone(self),
-            index,
-        })
+        Some(self.place(index))
     }
 
-    fn note_waiting(&self, inner: &Inner) {
-        let waiting = u32::try_from(inner.waiting.len()).unwrap_or(u32::MAX);
+    fn place(self: &Arc<Self>, index: usize) -> Place {
+        let pool: Arc<dyn Places> = Arc::<Self>::clone(self);
+        Place::new(pool, index)
+    }
+
+    fn set_holder(&self, index: usize, session: Option<Arc<SessionHandle>>) {
+        if let Some(holder) = self.lock().places.get_mut(index) {
+            *holder = Holder::Taken(session);
+        }
+    }
+
+    fn note_waiting(&self, contents: &Contents) {
+        let waiting = u32::try_from(contents.waiting.len()).unwrap_or(u32::MAX);
         self.wanted.store(waiting, Ordering::SeqCst);
     }
 
-    /// A session waits no longer; its receiver has been dropped.
+    /// A session no longer waits; its receiver has been closed.
     pub(crate) fn gave_up(&self) {
-        let mut inner = self.lock();
-        inner.waiting.retain(|waiter| !waiter.sender.is_closed());
-        self.note_waiting(&inner);
+        let mut contents = self.lock();
+        contents.waiting.retain(|waiter| !waiter.sender.is_closed());
+        self.note_waiting(&contents);
     }
 
-    /// A session that was asked for its lease keeps it: another one is asked.
+    /// A session keeps the lease that it was asked for: asks another one.
     pub(crate) fn kept(&self) {
         let victim = {
-            let mut inner = self.lock();
-            inner.waiting.retain(|waiter| !waiter.sender.is_closed());
-            self.note_waiting(&inner);
-            if inner.waiting.is_empty() {
+            let mut contents = self.lock();
+            contents.waiting.retain(|waiter| !waiter.sender.is_closed());
+            self.note_waiting(&contents);
+            if contents.waiting.is_empty() {
                 None
             } else {
-                inner.victim()
+                contents.victim()
             }
         };
         if let Some(victim) = victim {
@@ -300,25 +202,25 @@ impl Pool {
         }
     }
 
-    /// Takes a backend back: it goes to the first who waits, or stays here for later.
+    /// Takes a backend back: it goes to the first waiter, or stays here as idle.
     pub(crate) fn give_back(self: &Arc<Self>, backend: Box<Backend>) {
         if self.is_of_old_rights(&backend) {
-            // which hands its place on
+            // dropping it hands its place on
             return drop(backend);
         }
-        backend.place.set_holder(None);
+        self.set_holder(backend.place.index, None);
         let mut backend = backend;
         loop {
-            let mut inner = self.lock();
-            let Some(waiter) = inner.waiting.pop_front() else {
-                inner.idle.push(Idle {
+            let mut contents = self.lock();
+            let Some(waiter) = contents.waiting.pop_front() else {
+                contents.idle.push(Idle {
                     backend,
                     since: Instant::now(),
                 });
                 return;
             };
-            self.note_waiting(&inner);
-            drop(inner);
+            self.note_waiting(&contents);
+            drop(contents);
             let grant = if waiter.need.is_met_by(&backend) {
                 Grant::Backend(backend)
             } else {
@@ -333,74 +235,73 @@ impl Pool {
         }
     }
 
-    /// A place is free: to the first who waits, if any. What could not be delivered is returned, to
-    /// be dropped without the lock.
+    /// Gives a free place to the first waiter. A grant that could not be delivered is returned, to be
+    /// dropped without the lock.
     fn hand_place(
         self: &Arc<Self>,
-        mut inner: MutexGuard<'_, Inner>,
+        mut contents: MutexGuard<'_, Contents>,
         index: usize,
     ) -> Option<Grant> {
-        let Some(waiter) = inner.waiting.pop_front() else {
-            if let Some(holder) = inner.places.get_mut(index) {
+        let Some(waiter) = contents.waiting.pop_front() else {
+            if let Some(holder) = contents.places.get_mut(index) {
                 *holder = Holder::Free;
             }
             return None;
         };
-        self.note_waiting(&inner);
-        drop(inner);
-        let pool = Arc::clone(self);
-        waiter.sender.send(Grant::Open(Place { pool, index })).err()
+        self.note_waiting(&contents);
+        drop(contents);
+        waiter.sender.send(Grant::Open(self.place(index))).err()
     }
 
-    /// Closes what nobody holds: the server is to stop.
+    /// Closes the idle backends.
     pub(crate) fn clear(&self) {
         let idle = std::mem::take(&mut self.lock().idle);
         drop(idle);
     }
 
-    /// Closes backends that nobody has needed for a while, but for the fewest to keep.
+    /// Closes backends that have been idle for too long, down to `backends_min`.
     pub(crate) fn trim(&self, now: Instant) {
         let idle_limit = self.limits.backend_idle;
         let mut old = Vec::new();
         {
-            let mut inner = self.lock();
-            let mut open = inner.open();
+            let mut contents = self.lock();
+            let mut open = contents.open();
             while open > self.limits.backends_min
-                && inner
+                && contents
                     .idle
                     .first()
                     .is_some_and(|idle| now.duration_since(idle.since) >= idle_limit)
             {
-                old.push(inner.idle.remove(0));
+                old.push(contents.idle.remove(0));
                 open -= 1;
             }
         }
         drop(old);
     }
 
-    /// Closes the idle backends of an account. Says whether there were any.
+    /// Closes the idle backends of an account. Returns whether there were any.
     pub(crate) fn close_idle_of(&self, who: &Identity) -> bool {
         let gone = {
-            let mut inner = self.lock();
-            let (gone, rest) = std::mem::take(&mut inner.idle)
+            let mut contents = self.lock();
+            let (gone, rest) = std::mem::take(&mut contents.idle)
                 .into_iter()
                 .partition::<Vec<_>, _>(|idle| {
                     let identity = &idle.backend.identity;
                     identity.user == who.user && identity.account_host == who.account_host
                 });
-            inner.idle = rest;
+            contents.idle = rest;
             gone
         };
         !gone.is_empty()
     }
 
-    /// What there is and what has happened, but for what the sessions know.
+    /// Its figures and counters, without those of the sessions.
     pub(crate) fn status(&self) -> PoolStatus {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (backends, idle, waiting) = {
-            let inner = self.lock();
-            let (idle, waiting) = (inner.idle.len(), inner.waiting.len());
-            (inner.open(), number(idle), number(waiting))
+            let contents = self.lock();
+            let (idle, waiting) = (contents.idle.len(), contents.waiting.len());
+            (contents.open(), number(idle), number(waiting))
         };
         let counters = &self.counters;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -424,25 +325,9 @@ impl Pool {
         }
     }
 
-    /// The backends: the server's thread, its user, and the session that has it.
+    /// The backends, with the sessions that have them.
     pub(crate) fn backends(&self) -> Vec<BackendStatus> {
-        let inner = self.lock();
-        let held = inner.places.iter().filter_map(|holder| match holder {
-            Holder::Taken(Some(session)) => Some(BackendStatus {
-                thread: session.thread.load(Ordering::Acquire),
-                user: session.user(),
-                session: Some(Arc::clone(session)),
-                statements: None,
-            }),
-            Holder::Taken(None) | Holder::Free => None,
-        });
-        let idle = inner.idle.iter().map(|idle| BackendStatus {
-            thread: idle.backend.thread,
-            user: idle.backend.identity.user.clone(),
-            session: None,
-            statements: Some(idle.backend.shelf.len()),
-        });
-        held.chain(idle).collect()
+        self.lock().backends()
     }
 
     /// Counts how long a session has waited.
@@ -453,48 +338,22 @@ impl Pool {
     }
 }
 
-impl Inner {
-    fn open(&self) -> u32 {
-        let taken = self
-            .places
-            .iter()
-            .filter(|holder| matches!(holder, Holder::Taken(_)));
-        u32::try_from(taken.count()).unwrap_or(u32::MAX)
+impl Places for Pool {
+    fn hold(&self, index: usize, session: &Arc<SessionHandle>) {
+        self.set_holder(index, Some(Arc::clone(session)));
+        Counters::count(&self.counters.leases);
     }
 
-    /// Backends of a server that is no more.
-    fn take_dead(&mut self, target: &Target) -> Vec<Idle> {
-        let is_dead = |idle: &Idle| idle.backend.target.generation != target.generation;
-        if !self.idle.iter().any(is_dead) {
-            return Vec::new();
+    fn release(self: Arc<Self>, index: usize) {
+        let mut contents = self.lock();
+        if let Some(holder) = contents.places.get_mut(index) {
+            *holder = Holder::Taken(None);
         }
-        let (dead, alive) = std::mem::take(&mut self.idle)
-            .into_iter()
-            .partition(is_dead);
-        self.idle = alive;
-        dead
+        drop(self.hand_place(contents, index));
     }
 
-    /// The idle backend of the right class that was used last.
-    fn take_idle(&mut self, need: &Need) -> Option<Box<Backend>> {
-        let at = self
-            .idle
-            .iter()
-            .rposition(|idle| need.is_met_by(&idle.backend))?;
-        Some(self.idle.remove(at).backend)
-    }
-
-    /// The session that has been idle for longest of those that may be able to give up a lease.
-    fn victim(&self) -> Option<Arc<SessionHandle>> {
-        let holders = self.places.iter().filter_map(|holder| match holder {
-            Holder::Taken(Some(session)) => Some(session),
-            Holder::Taken(None) | Holder::Free => None,
-        });
-        let victim = holders
-            .filter(|session| session.lease() == Lease::Idle)
-            .min_by_key(|session| session.heard.load(Ordering::Relaxed))?;
-        victim.set_lease(Lease::Asked);
-        Some(Arc::clone(victim))
+    fn changes(&self) -> &Changes {
+        &self.changes
     }
 }
 

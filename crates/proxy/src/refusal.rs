@@ -1,6 +1,6 @@
 //! The errors that Dormouse itself gives to clients.
 //!
-//! Numbers and SQLSTATEs are the server's own where it has one for the case (MariaDB Knowledge
+//! Numbers and SQLSTATEs are the server's own where it has one for the case (MariaDB Certainty
 //! Base, "MariaDB Error Codes"); the text says what happened and what to do.
 
 use std::fmt::Display;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use dormouse_types::{Account, DatabaseName};
 use dormouse_wire::reply::ErrPacket;
 
-/// `ER_ACCESS_DENIED_ERROR`, word for word as the server says it.
+/// `ER_ACCESS_DENIED_ERROR`, the server's own text.
 pub(crate) fn access_denied(user: &str, host: &str, with_password: bool) -> ErrPacket {
     let using = if with_password { "YES" } else { "NO" };
     let text = format!("Access denied for user '{user}'@'{host}' (using password: {using})");
@@ -28,7 +28,7 @@ pub(crate) fn unsupported_plugin(user: &str, plugin: &str) -> ErrPacket {
     )
 }
 
-/// An account that only a user of the machine may use, on the Unix socket; as the server says it.
+/// An account for one of the machine's users on the Unix socket; the server's own text.
 pub(crate) fn socket_account(user: &str, host: &str) -> ErrPacket {
     let text = format!("Access denied for user '{user}'@'{host}'");
     ErrPacket::new(1698, "28000", text)
@@ -47,7 +47,7 @@ pub(crate) fn needs_tls(user: &str) -> ErrPacket {
     )
 }
 
-/// An account made with `REQUIRE SSL` on a server that an earlier Dormouse has started.
+/// An account made with `REQUIRE SSL`, on a server that was started without TLS.
 pub(crate) fn server_without_tls(user: &str) -> ErrPacket {
     ErrPacket::new(
         1045,
@@ -71,12 +71,12 @@ pub(crate) fn certificate_account(user: &str) -> ErrPacket {
     )
 }
 
-/// A locked account, as the server says it.
+/// A locked account, the server's own text.
 pub(crate) fn account_locked() -> ErrPacket {
     ErrPacket::new(4151, "HY000", "Access denied, this account is locked")
 }
 
-/// An expired password, as the server says it.
+/// An expired password, the server's own text.
 pub(crate) fn password_expired() -> ErrPacket {
     let text = "Your password has expired. To log in you must change it using a client that \
                 supports expired passwords";
@@ -116,7 +116,7 @@ pub(crate) fn restricted(database: &DatabaseName, reason: &str) -> ErrPacket {
     )
 }
 
-/// A schema that a sleeping database does not have, word for word as the server says it.
+/// A schema that a sleeping database does not have, the server's own text.
 pub(crate) fn unknown_schema(name: &[u8]) -> ErrPacket {
     ErrPacket::new(
         1049,
@@ -143,7 +143,7 @@ pub(crate) fn limit(name: &str, value: impl Display) -> ErrPacket {
     )
 }
 
-/// An account has all the sessions it may have, word for word as the server says it.
+/// An account has all the sessions it may have, the server's own text.
 pub(crate) fn too_many_of_account(user: &str, account: &Account) -> ErrPacket {
     match account.max_sessions {
         0 => ErrPacket::new(
@@ -179,7 +179,7 @@ pub(crate) fn show_what() -> ErrPacket {
     ErrPacket::new(1064, "42000", text)
 }
 
-/// What the last statement left is kept here and cannot be used in this way.
+/// What the last statement left is kept by the proxy and cannot be used in this way.
 pub(crate) fn cannot_tell(what: &str) -> ErrPacket {
     let text = format!(
         "{what} of the statement before cannot be used like this any more: the session has left the \
@@ -189,14 +189,14 @@ pub(crate) fn cannot_tell(what: &str) -> ErrPacket {
     ErrPacket::new(1235, "42000", text)
 }
 
-/// A statement must be prepared again in a schema that the session could not leave then.
+/// A statement must be prepared again in a schema, and the session is in none.
 pub(crate) fn no_schema() -> ErrPacket {
     let text = "No database selected: the statement was prepared in one that has been dropped since; \
                 choose one, or prepare it again";
     ErrPacket::new(1046, "3D000", text)
 }
 
-/// The session was ended from outside.
+/// The session was ended by Dormouse.
 pub(crate) fn ended() -> ErrPacket {
     ErrPacket::new(1053, "08S01", "Dormouse ended this session")
 }
@@ -229,7 +229,7 @@ pub(crate) fn cannot_unpack() -> ErrPacket {
     ErrPacket::new(1157, "08S01", text)
 }
 
-/// A command that no server would take.
+/// A command that servers do not know.
 pub(crate) fn unknown_command() -> ErrPacket {
     ErrPacket::new(1047, "08S01", "Unknown command")
 }
@@ -243,12 +243,12 @@ pub(crate) fn not_passed(command: &str, why: &str) -> ErrPacket {
     )
 }
 
-/// A packet that does not hold what its command needs.
+/// A packet whose contents do not fit its command.
 pub(crate) fn malformed() -> ErrPacket {
     ErrPacket::new(1835, "HY000", "Malformed communication packet")
 }
 
-/// A statement id that the session does not have, as the server says it.
+/// A statement id that the session does not have, the server's own text.
 pub(crate) fn unknown_statement(id: u32, doing: &str) -> ErrPacket {
     let text = format!("Unknown prepared statement handler ({id}) given to {doing}");
     ErrPacket::new(1243, "HY000", text)
@@ -327,7 +327,7 @@ pub(crate) fn out_of_turn() -> ErrPacket {
     ErrPacket::new(
         1835,
         "08S01",
-        "the database's server sent a reply out of turn, which nobody is given; whether the statement \
+        "the database's server sent a reply out of turn, which was discarded; whether the statement \
          took effect is not known; connect again (Dormouse's log tells more)",
     )
 }
@@ -339,7 +339,7 @@ pub(crate) fn not_read() -> ErrPacket {
     ErrPacket::new(1153, "08S01", text)
 }
 
-/// An execution whose parameter types must be sent once more is too long for that.
+/// An execution into which the parameter types must be put is too long for that.
 pub(crate) fn too_long_to_complete(limit: usize) -> ErrPacket {
     ErrPacket::new(
         1153,
@@ -352,21 +352,21 @@ pub(crate) fn too_long_to_complete(limit: usize) -> ErrPacket {
     )
 }
 
-/// Long data that was sent for a statement did not reach its server.
+/// Long data for a statement did not reach its server.
 pub(crate) fn long_data_lost() -> ErrPacket {
     let text = "a part of the long data sent for this statement did not reach the server, which could not \
                 be had then; the statement was not run, send all of it again";
     ErrPacket::new(1105, "HY000", text)
 }
 
-/// A list that Dormouse has to put its own ids into is too long for that.
+/// An answer that Dormouse has to edit is too long for that.
 pub(crate) fn too_long_to_edit() -> ErrPacket {
     let text = "the answer is longer than the 1 MiB in which Dormouse puts its own values in place of \
                 the server's: ask for less of it (SHOW PROCESSLIST without FULL)";
     ErrPacket::new(1105, "HY000", text)
 }
 
-/// The server ended and the session had state that only it held.
+/// The server ended, and with it state that cannot be restored.
 pub(crate) fn state_lost(pins: &[dormouse_session::Pin]) -> ErrPacket {
     let names: Vec<_> = pins.iter().map(|pin| pin.as_str()).collect();
     ErrPacket::new(
@@ -394,12 +394,12 @@ pub(crate) fn unknown_thread(id: u32) -> ErrPacket {
     ErrPacket::new(1094, "HY000", format!("Unknown thread id: {id}"))
 }
 
-/// `KILL` of somebody else's session.
+/// `KILL` of another user's session.
 pub(crate) fn not_owner(id: u32) -> ErrPacket {
     ErrPacket::new(1095, "HY000", format!("You are not owner of thread {id}"))
 }
 
-/// Nobody could say who may log in.
+/// The accounts could not be read.
 pub(crate) fn no_accounts(why: impl Display, limit: Duration) -> ErrPacket {
     ErrPacket::new(
         1105,
@@ -411,7 +411,7 @@ pub(crate) fn no_accounts(why: impl Display, limit: Duration) -> ErrPacket {
     )
 }
 
-/// A client took too long over its login (`ER_NET_READ_INTERRUPTED`).
+/// A login took too long (`ER_NET_READ_INTERRUPTED`).
 pub(crate) fn handshake_timeout(limit: Duration) -> ErrPacket {
     ErrPacket::new(
         1159,

@@ -6,7 +6,6 @@ use std::future::{Future as _, poll_fn};
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use dormouse_wire::framer::{Event, ReplyEnd};
 use dormouse_wire::packet::{HEADER, Header};
@@ -15,9 +14,9 @@ use dormouse_wire::reply::{Tracking, retrack};
 
 use crate::backend::{Listening, Speaking};
 use crate::chunk::Chunk;
-use crate::inbox::Inbox;
-use crate::stream::{ClientStream, Departed, GRACE, within, write_all};
-use crate::tally::Tally;
+use crate::client::Client;
+use crate::deadline::{within, write_all};
+use crate::stream::{Departed, GRACE};
 
 /// Why a command did not reach its end.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ impl Broken {
         }
     }
 
-    /// A command that was not taken whole was not run.
+    /// The command was not sent as a whole: it was not run.
     pub(crate) fn not_taken() -> Self {
         Self::Server {
             unread: true,
@@ -49,28 +48,17 @@ impl Broken {
     }
 }
 
-/// The client's side of one command.
-pub(crate) struct Customer<'a> {
-    pub(crate) stream: &'a mut ClientStream,
-    pub(crate) inbox: &'a mut Inbox,
-    /// Where its bytes are counted, while they pass.
-    pub(crate) tally: &'a Tally,
-    /// What it is told of changes in its session; the server tells all.
-    pub(crate) tracking: Tracking,
-    pub(crate) read_timeout: Duration,
-    pub(crate) write_timeout: Duration,
-}
-
 /// Passes one reply on. In the reply to `COM_STMT_PREPARE` the server's id for the statement is
 /// replaced by `statement`. When it has returned an end, the backend is between two commands.
 pub(crate) async fn relay(
     listening: &mut Listening,
-    customer: &mut Customer<'_>,
+    client: &mut Client,
+    tracking: Tracking,
     statement: Option<u32>,
 ) -> Result<ReplyEnd, Broken> {
     let mut delivered = false;
-    let mut chunk = read(listening, customer, delivered).await?;
-    // of the bytes at hand, how many have been followed
+    let mut chunk = read(listening, client, delivered).await?;
+    // how many bytes of the chunk the framer has seen
     let mut seen = 0;
     loop {
         let step = listening
@@ -78,7 +66,7 @@ pub(crate) async fn relay(
             .map_err(|what| Broken::Fault { what, delivered })?;
         seen += step.consumed;
         if step.tracks > 0 {
-            seen = track(&mut chunk, seen, step.tracks, customer.tracking);
+            seen = track(&mut chunk, seen, step.tracks, tracking);
         }
         if step.event == Event::More && seen < chunk.len() {
             continue;
@@ -88,37 +76,37 @@ pub(crate) async fn relay(
             rename(&mut chunk, ready, id);
         }
         let bytes = chunk.get(..ready).unwrap_or_default();
-        customer.tally.sends(bytes.len());
-        let written = write_all(customer.stream, bytes, customer.write_timeout).await;
+        client.tally.sends(bytes.len());
+        let written = write_all(&mut client.stream, bytes, client.write_timeout).await;
         delivered |= ready > 0;
         if let Err(error) = written {
             let running = match (step.event, error.kind()) {
                 (Event::End(_), _) => false,
-                // it is there, and does not read
+                // the client is connected and does not read
                 (_, ErrorKind::TimedOut) => true,
-                _ => !ends_unheard(listening).await,
+                _ => !ends_by_itself(listening).await,
             };
             return Err(Broken::Client { running });
         }
         match step.event {
             Event::End(end) => return Ok(end),
             Event::More => {}
-            Event::LocalInfile => send_file(listening, customer).await?,
+            Event::LocalInfile => send_file(listening, client).await?,
         }
         seen = step.held;
         if step.held == 0 {
             drop(chunk);
-            chunk = read(listening, customer, delivered).await?;
+            chunk = read(listening, client, delivered).await?;
         } else {
             chunk.discard(ready);
-            read_behind(listening, customer, &mut chunk, delivered).await?;
+            read_behind(listening, client, &mut chunk, delivered).await?;
         }
     }
 }
 
-/// The client has left in the middle of its reply. Whether the command ends by itself within the grace:
-/// what a batch was sent to do is done.
-async fn ends_unheard(listening: &mut Listening) -> bool {
+/// The client has left in the middle of its reply. Whether the command ends by itself within [`GRACE`]: a
+/// client may send a batch and not read all of its replies.
+async fn ends_by_itself(listening: &mut Listening) -> bool {
     let end = async {
         loop {
             let chunk = poll_fn(|cx| listening.poll_read(cx)).await.ok()?;
@@ -140,8 +128,8 @@ async fn ends_unheard(listening: &mut Listening) -> bool {
     matches!(tokio::time::timeout(GRACE, end).await, Ok(Some(())))
 }
 
-/// Leaves out of the packet of this length that ends at `end` what the client is not told. Returns
-/// where it ends then.
+/// Removes session tracking that the client has not asked for from the packet of this length that ends
+/// at `end`. Returns its new end.
 fn track(chunk: &mut Chunk, end: usize, len: usize, tracking: Tracking) -> usize {
     let begin = end.saturating_sub(len);
     match chunk
@@ -159,10 +147,10 @@ fn track(chunk: &mut Chunk, end: usize, len: usize, tracking: Tracking) -> usize
 /// Waits for bytes from the server, or until the client has been gone for a while.
 async fn read(
     listening: &mut Listening,
-    customer: &Customer<'_>,
+    client: &Client,
     delivered: bool,
 ) -> Result<Chunk, Broken> {
-    let mut departure = pin!(customer.stream.departure());
+    let mut departure = pin!(client.stream.departure());
     let read = poll_fn(|cx| match listening.poll_read(cx) {
         Poll::Ready(result) => Poll::Ready(Ok(result)),
         Poll::Pending => departure.as_mut().poll(cx).map(Err),
@@ -181,11 +169,11 @@ async fn read(
 /// Reads more behind the beginning of a packet.
 async fn read_behind(
     listening: &mut Listening,
-    customer: &Customer<'_>,
+    client: &Client,
     chunk: &mut Chunk,
     delivered: bool,
 ) -> Result<(), Broken> {
-    let mut departure = pin!(customer.stream.departure());
+    let mut departure = pin!(client.stream.departure());
     let read = poll_fn(|cx| match listening.poll_more(chunk, cx) {
         Poll::Ready(result) => Poll::Ready(Ok(result)),
         Poll::Pending => departure.as_mut().poll(cx).map(Err),
@@ -197,7 +185,7 @@ async fn read_behind(
     }
 }
 
-/// Puts our id into the first packet of a reply to `COM_STMT_PREPARE`, which is there as a whole if
+/// Puts the session's id for the statement into the first packet of a reply to `COM_STMT_PREPARE`, which is there as a whole if
 /// anything is ready to be passed on, unless it is an error.
 fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
     const END: usize = HEADER + 1 + 4;
@@ -211,18 +199,18 @@ fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
 
 /// Passes the client's file to the server: packets up to an empty one, numbered as the server expects
 /// them: with compression the client's own numbers mean nothing.
-async fn send_file(listening: &mut Listening, customer: &mut Customer<'_>) -> Result<(), Broken> {
+async fn send_file(listening: &mut Listening, client: &mut Client) -> Result<(), Broken> {
     let mut seq = listening.next_seq();
     loop {
-        let header = next_header(customer).await?;
-        customer.inbox.number(seq);
+        let header = next_header(client).await?;
+        client.inbox.number(seq);
         seq = seq.wrapping_add(1);
         let mut left = HEADER + header.len;
         while left > 0 {
-            let n = customer.at_hand(left).await?;
-            let bytes = customer.inbox.unread().get(..n).unwrap_or_default();
-            let sent = listening.send_file(bytes, customer.write_timeout).await;
-            customer.inbox.consume(n);
+            let n = at_hand(client, left).await?;
+            let bytes = client.inbox.unread().get(..n).unwrap_or_default();
+            let sent = listening.send_file(bytes, client.write_timeout).await;
+            client.inbox.consume(n);
             left -= n;
             sent.map_err(|_| Broken::half_way(false))?;
         }
@@ -234,12 +222,12 @@ async fn send_file(listening: &mut Listening, customer: &mut Customer<'_>) -> Re
 }
 
 /// The header of the client's next packet.
-async fn next_header(customer: &mut Customer<'_>) -> Result<Header, Broken> {
+async fn next_header(client: &mut Client) -> Result<Header, Broken> {
     let gone = Broken::Client { running: false };
-    let read = customer
+    let read = client
         .inbox
-        .at_least(HEADER, customer.stream, customer.read_timeout);
-    match (read.await, customer.inbox.header()) {
+        .at_least(HEADER, &mut client.stream, client.read_timeout);
+    match (read.await, client.inbox.header()) {
         (Ok(()), Some(header)) => Ok(header),
         _ => Err(gone),
     }
@@ -249,44 +237,42 @@ async fn next_header(customer: &mut Customer<'_>) -> Result<Header, Broken> {
 /// packets that continue it. Returns the number of the last one.
 pub(crate) async fn pass_on(
     speaking: &mut Speaking,
-    customer: &mut Customer<'_>,
+    client: &mut Client,
     mut left: usize,
     mut continues: bool,
 ) -> Result<u8, Broken> {
     let mut seq = 0_u8;
     loop {
         while left > 0 {
-            let n = customer.at_hand(left).await?;
-            let bytes = customer.inbox.unread().get(..n).unwrap_or_default();
-            // the server reads everything in the end; if it does not, it is gone
-            let sent = speaking.send(bytes, customer.write_timeout).await;
-            customer.inbox.consume(n);
+            let n = at_hand(client, left).await?;
+            let bytes = client.inbox.unread().get(..n).unwrap_or_default();
+            // a server that lives reads everything in the end
+            let sent = speaking.send(bytes, client.write_timeout).await;
+            client.inbox.consume(n);
             left -= n;
             sent.map_err(|_| Broken::half_way(false))?;
         }
         if !continues {
             return Ok(seq);
         }
-        let header = next_header(customer).await?;
+        let header = next_header(client).await?;
         seq = seq.wrapping_add(1);
-        customer.inbox.number(seq);
+        client.inbox.number(seq);
         left = HEADER + header.len;
         continues = header.continues();
     }
 }
 
-impl Customer<'_> {
-    /// How many of the next `most` bytes of the client's are there; waits for some.
-    async fn at_hand(&mut self, most: usize) -> Result<usize, Broken> {
-        if self.inbox.unread().is_empty() {
-            match within(self.read_timeout, Chunk::read(self.stream)).await {
-                Ok(chunk) if !chunk.is_empty() => self.inbox.put(chunk),
-                _ => return Err(Broken::Client { running: false }),
-            }
-            self.tally.received(self.inbox.take_received());
+/// How many of the client's next `most` bytes have been read; waits for some.
+async fn at_hand(client: &mut Client, most: usize) -> Result<usize, Broken> {
+    if client.inbox.unread().is_empty() {
+        match within(client.read_timeout, Chunk::read(&mut client.stream)).await {
+            Ok(chunk) if !chunk.is_empty() => client.inbox.put(chunk),
+            _ => return Err(Broken::Client { running: false }),
         }
-        Ok(self.inbox.unread().len().min(most))
+        client.count_received();
     }
+    Ok(client.inbox.unread().len().min(most))
 }
 
 #[cfg(test)]

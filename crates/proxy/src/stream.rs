@@ -1,4 +1,4 @@
-//! A client's socket: TCP or Unix, plain or TLS, compressed or not; and writing with a deadline.
+//! A client's socket: TCP or Unix, plain or TLS, compressed or not.
 
 mod compressed;
 
@@ -10,22 +10,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use compressed::Compressed;
 use rustix::net::RecvFlags;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// A TCP address, and the address of ours that it reached.
+    /// A TCP address, and the proxy's address that it connected to.
     Tcp {
         /// The client's.
         from: SocketAddr,
-        /// Ours.
+        /// The proxy's.
         to: SocketAddr,
     },
-    /// Our Unix socket; the server calls it `localhost`.
+    /// The proxy's Unix socket; the server calls it `localhost`.
     Unix,
 }
 
@@ -54,15 +55,15 @@ pub(crate) enum Socket {
     Unix(UnixStream),
 }
 
-/// How long a statement may go on after its client has left: what was sent to be done, and not to be
-/// waited for, is done as a server would.
+/// How long a statement may run after its client has left: a client may send a statement and leave
+/// without waiting for the reply.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
-/// The client has been gone for a while.
+/// The client left at least [`GRACE`] ago.
 pub(crate) struct Departed;
 
-/// How often a client is looked at that has sent more before it got its answer: its leaving does not
-/// wake anybody then.
+/// Poll interval for the leaving of a client that has sent more before it got its answer: with unread
+/// bytes, its leaving causes no event.
 const GLANCE: Duration = Duration::from_millis(250);
 
 impl Socket {
@@ -89,7 +90,7 @@ impl Socket {
                 .any(|socket| socket.revents().intersects(gone))
     }
 
-    /// Forgets that there was something to read, if there is nothing; says whether there is.
+    /// Whether there are bytes to read. If not, clears the readiness of the socket.
     fn has_bytes(&self) -> bool {
         let peek = |result: rustix::io::Result<(usize, usize)>| match result {
             Err(rustix::io::Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
@@ -111,7 +112,7 @@ impl Socket {
     pub(crate) async fn closed(&self) {
         loop {
             if poll_fn(|cx| self.poll_read_ready(cx)).await.is_err() {
-                // the event loop ends, and all that waits here with it
+                // the event loop is ending, and this task with it
                 std::future::pending::<()>().await;
             }
             if self.is_closed() {
@@ -128,8 +129,8 @@ impl Socket {
 pub(crate) enum ClientStream {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
-    Compressed(Box<compressed::Compressed>),
-    /// Nothing any more: TLS could not be started.
+    Compressed(Box<Compressed<ClientStream>>),
+    /// Closed: TLS could not be started.
     Closed(tokio::io::Empty),
 }
 
@@ -143,7 +144,7 @@ impl ClientStream {
         }
     }
 
-    /// The socket under it all.
+    /// The socket below all layers.
     pub(crate) fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Plain(socket) => Some(socket),
@@ -153,8 +154,8 @@ impl ClientStream {
         }
     }
 
-    /// Waits until the client has left and a little longer; for whoever waits for something else in
-    /// its name. A client that has shut down its direction alone counts as one that has left.
+    /// Waits until the client has left, and for [`GRACE`]. Polled beside a wait for the server. A client
+    /// that has shut down only its own direction counts as one that has left.
     pub(crate) async fn departure(&self) -> Departed {
         match self.socket() {
             Some(socket) => socket.closed().await,
@@ -164,18 +165,18 @@ impl ClientStream {
         Departed
     }
 
-    /// Whether it is compressed. Then the numbers of its packets mean nothing.
+    /// Whether it is compressed. Then the sequence numbers of its packets mean nothing.
     pub(crate) fn is_compressed(&self) -> bool {
         matches!(self, Self::Compressed(_))
     }
 
-    /// The same stream; from here on both sides speak the compressed protocol.
+    /// The same stream with the compressed protocol from here on.
     pub(crate) fn compressed(self) -> Self {
-        Self::Compressed(Box::new(compressed::Compressed::new(self)))
+        Self::Compressed(Box::new(Compressed::new(self)))
     }
 }
 
-/// Forwards the four methods of a byte stream to whichever variant there is.
+/// Forwards the four methods of a byte stream to the variant.
 macro_rules! delegate {
     ($name:ident: $($variant:ident),+) => {
         impl AsyncRead for $name {
@@ -210,37 +211,3 @@ macro_rules! delegate {
 
 delegate!(Socket: Tcp, Unix);
 delegate!(ClientStream: Plain, Tls, Compressed, Closed);
-
-/// Writes and flushes all bytes; each wait for the peer to take some has the deadline. The clock
-/// is touched only if the peer is slow.
-pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    mut bytes: &[u8],
-    deadline: Duration,
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let now = poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_write(cx, bytes))).await;
-        let written = match now {
-            Poll::Ready(result) => result?,
-            Poll::Pending => within(deadline, stream.write(bytes)).await?,
-        };
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        bytes = bytes.get(written..).unwrap_or_default();
-    }
-    match poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_flush(cx))).await {
-        Poll::Ready(result) => result,
-        Poll::Pending => within(deadline, stream.flush()).await,
-    }
-}
-
-/// An I/O operation with a deadline.
-pub(crate) async fn within<T>(
-    deadline: Duration,
-    operation: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
-    tokio::time::timeout(deadline, operation)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}

@@ -1,12 +1,12 @@
-//! What a database's sessions have carried, and whether they may carry writes now.
+//! Traffic of a database's sessions, and the restriction that refuses writes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_types::Carried;
 
-/// Counts of one database since dormouse started. Every worker adds to them, so they have a cache
-/// line of their own: what is read with each statement is not disturbed.
+/// Traffic of one database since the proxy started. Every worker adds to it, so it has a cache line of
+/// its own and does not slow what is read for each statement.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Tally {
@@ -16,17 +16,17 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// A client has sent a statement.
+    /// Counts a statement.
     pub(crate) fn statement(&self) {
         self.statements.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many bytes were read from a client.
+    /// Counts bytes that were read from a client.
     pub(crate) fn received(&self, bytes: u64) {
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes are about to be sent to a client.
+    /// Counts bytes that are about to be sent to a client.
     pub(crate) fn sends(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -41,7 +41,7 @@ impl Tally {
     }
 }
 
-/// Why a database may only be read, or shrunk; usually nothing.
+/// Why statements that write are refused; usually nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Restriction {
     set: AtomicBool,
@@ -49,7 +49,7 @@ pub(crate) struct Restriction {
 }
 
 impl Restriction {
-    /// From now on there is this one, or none.
+    /// Sets or ends the restriction.
     pub(crate) fn change(&self, reason: Option<&str>) {
         let mut held = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         *held = reason.map(Into::into);

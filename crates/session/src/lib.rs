@@ -51,6 +51,9 @@ pub mod probe;
 pub mod rows;
 pub mod user_variables;
 
+// what happens to a command from its arrival to its reply
+pub mod steps;
+
 // the documentation of all state
 pub mod table;
 

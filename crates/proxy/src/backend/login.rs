@@ -9,10 +9,11 @@ use dormouse_wire::reader::Malformed;
 use dormouse_wire::status::Status;
 use tokio::io::AsyncReadExt;
 
-use super::identity::wanted;
-use super::{BackendError, Identity, LONGEST_ANSWER, PATIENCE};
+use super::error::{BackendError, LONGEST_ANSWER, PATIENCE};
+use crate::deadline::{within, write_all};
+use crate::identity::{Identity, wanted};
 use crate::refusal;
-use crate::stream::{Peer, within, write_all};
+use crate::stream::Peer;
 
 /// A connection to a server, logged in.
 pub(crate) struct Connection {
@@ -49,6 +50,9 @@ impl Connection {
             let (seq, payload) = next_packet(&mut link, &mut packets).await?;
             match login.on_payload(seq, &payload) {
                 Ok(LoginStep::Send(bytes)) => write_all(&mut link, &bytes, PATIENCE).await?,
+                Ok(LoginStep::Secure(_)) if !packets.is_empty() => {
+                    return Err(Malformed("unencrypted bytes behind the greeting").into());
+                }
                 Ok(LoginStep::Secure(bytes)) => {
                     write_all(&mut link, &bytes, PATIENCE).await?;
                     link = within(PATIENCE, link.secure(endpoint)).await?;

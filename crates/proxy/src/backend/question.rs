@@ -1,6 +1,6 @@
-//! What Dormouse itself asks of a server over a backend, in the session's name.
+//! Dormouse's own queries on a backend.
 //!
-//! Each takes the backend and gives it back with the answer; on an error it is closed.
+//! Each takes the backend and returns it with the answer; on an error the backend is closed.
 
 use dormouse_session::{Answer, Probe, Question};
 use dormouse_wire::command::{Command, ReplyKind};
@@ -10,18 +10,18 @@ use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{ErrPacket, Tracking};
 use dormouse_wire::text::{Limits, TextOutcome, TextResultSet};
 
-use super::line::{Listening, Reply};
-use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE};
+use super::error::{BackendError, LONGEST_ANSWER, PATIENCE};
+use super::states::{Backend, Listening, Reply};
 
 /// The longest list of warnings that is kept for a session, in bytes: the 64 messages of the default
 /// `max_error_count` fit.
 const LONGEST_LIST: usize = 64 << 10;
 
-/// The backend and what it was asked for.
+/// The backend and the answer.
 type Answered<T> = Result<(Box<Backend>, T), BackendError>;
 
 impl Backend {
-    /// Sends a command of our own.
+    /// Sends a command of Dormouse's own.
     async fn say(
         self: Box<Self>,
         command: Command,
@@ -34,7 +34,7 @@ impl Backend {
         Ok(speaking.sent(command.reply(), 0))
     }
 
-    /// Asks one question and reads its whole answer.
+    /// Runs a statement and reads its whole answer.
     pub(crate) async fn ask(self: Box<Self>, statement: &[u8]) -> Answered<TextOutcome> {
         let mut listening = self.say(Command::Query, statement).await?;
         let reply = listening.reply(Tracking::All).await?;
@@ -53,7 +53,7 @@ impl Backend {
         listening.answered(error)
     }
 
-    /// Prepares a statement once more.
+    /// Prepares a statement.
     pub(crate) async fn prepare(
         self: Box<Self>,
         text: &[u8],
@@ -68,7 +68,7 @@ impl Backend {
         listening.answered(prepared)
     }
 
-    /// Whether a transaction is open, by the server's own word.
+    /// Asks the server whether a transaction is open.
     pub(crate) async fn in_transaction(self: Box<Self>) -> Answered<bool> {
         let (backend, outcome) = self.ask(b"SELECT @@in_transaction").await?;
         let open = match outcome {
@@ -113,8 +113,8 @@ impl Backend {
         }
     }
 
-    /// Runs a statement, given as its packet, and returns the packets of its reply, for a client that
-    /// is told so much of changes in its session, and what their end says.
+    /// Runs a statement, given as its packet, and returns its reply with as much of session tracking as
+    /// the client has asked for.
     pub(crate) async fn reply_to(
         self: Box<Self>,
         command: &[u8],
@@ -155,8 +155,8 @@ impl Listening {
         Err(Malformed("a result without its end").into())
     }
 
-    /// The answer to a question of a probe. A client can make any of them long, and that must not end
-    /// its session.
+    /// The answer to a question of a probe. A client can make any answer too long; that must not end its
+    /// session.
     fn answer(&self, question: &Question, reply: Reply) -> Result<Answer, BackendError> {
         if !reply.whole {
             return Ok(Answer::TooLong);
@@ -172,7 +172,7 @@ impl Listening {
 }
 
 impl Reply {
-    /// The error, if that is all it is.
+    /// The error packet, if the reply is one.
     pub(super) fn error(&self) -> Result<Option<ErrPacket>, Malformed> {
         let payload = self.bytes.get(HEADER..).unwrap_or_default();
         let failed = self.end.error.is_some();

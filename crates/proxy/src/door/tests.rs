@@ -35,7 +35,7 @@ fn it_is_shut_only_when_no_statement_runs() {
 }
 
 #[test]
-fn the_held_go_in_order_and_are_counted_before_it_can_shut_again() {
+fn held_statements_go_in_order_and_are_counted_before_it_can_shut_again() {
     let door = Door::new();
     let (mut first, mut second) = (held(&door), held(&door));
     assert_eq!(door.activity().held, 2);
@@ -47,7 +47,7 @@ fn the_held_go_in_order_and_are_counted_before_it_can_shut_again() {
 }
 
 #[test]
-fn who_has_left_the_queue_is_not_let_in() {
+fn a_statement_that_has_left_the_queue_gets_no_pass() {
     let door = Door::new();
     drop(held(&door));
     door.open(target(1));
@@ -55,7 +55,7 @@ fn who_has_left_the_queue_is_not_let_in() {
 }
 
 #[test]
-fn a_refusal_tells_the_held_and_the_next_until_the_door_moves() {
+fn a_refusal_reaches_held_and_later_statements_until_the_door_opens_or_shuts() {
     let door = Door::new();
     let mut waiting = held(&door);
     door.refuse("disk full");
@@ -94,7 +94,7 @@ fn a_session_with_an_old_backend_is_shown_the_new_target() {
 }
 
 #[test]
-fn a_quiet_pass_is_no_statement() {
+fn a_quiet_pass_does_not_count_as_a_statement() {
     let door = Door::new();
     assert!(door.enter_quietly().is_none());
     door.open(target(1));
@@ -136,7 +136,7 @@ async fn it_is_drained_when_the_last_statement_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_takes_too_long_lets_everyone_in_again() {
+async fn a_drain_that_takes_too_long_opens_the_door_again() {
     let door = Door::new();
     door.open(target(1));
     let _running = pass(&door);
@@ -145,7 +145,7 @@ async fn a_drain_that_takes_too_long_lets_everyone_in_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_lets_those_on_whom_a_running_statement_may_wait_for() {
+async fn a_drain_lets_in_sessions_that_may_hold_locks() {
     let door = Door::new();
     door.open(target(1));
     let here = Arc::new(target(1));

@@ -7,7 +7,7 @@ use dormouse_types::Account;
 use crate::stream::Peer;
 
 /// Finds the account for a user from a host. The server sorts accounts by how specific their host
-/// is and takes the first whose user is equal or empty (MariaDB Knowledge Base, "Account Names").
+/// is and takes the first whose user is equal or empty (MariaDB Certainty Base, "Account Names").
 pub(crate) fn find<'a>(accounts: &'a [Account], user: &str, peer: &Peer) -> Option<&'a Account> {
     let host = peer.host();
     accounts
@@ -15,6 +15,12 @@ pub(crate) fn find<'a>(accounts: &'a [Account], user: &str, peer: &Peer) -> Opti
         .filter(|account| account.user == user || account.user.is_empty())
         .filter(|account| matches(&account.host, &host))
         .max_by_key(|account| (specificity(&account.host), !account.user.is_empty()))
+}
+
+/// The most sessions an account may have; `None` for any number.
+pub(crate) fn sessions_of(account: &Account) -> Option<u32> {
+    let limits = [account.max_sessions, account.max_sessions_global];
+    limits.into_iter().find(|limit| *limit > 0)
 }
 
 /// Literal hosts first, then patterns by how much stands before the first wildcard.
@@ -25,7 +31,7 @@ fn specificity(pattern: &str) -> (bool, usize) {
     }
 }
 
-/// Whether an account's host covers a client's.
+/// Whether an account's host pattern matches a client's host.
 fn matches(pattern: &str, host: &str) -> bool {
     if let Some((base, mask)) = pattern.split_once('/')
         && let (Ok(base), Ok(host)) = (base.parse::<IpAddr>(), host.parse::<IpAddr>())

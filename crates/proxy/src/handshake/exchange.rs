@@ -1,11 +1,10 @@
-//! A client shows that it has a password.
+//! The exchange in which a client proves that it has an account's password.
 //!
-//! What it begins with is used if it proves the account: a native scramble, no password, or the
-//! user to whom its end of our Unix socket belongs. A client that begins with
-//! `caching_sha2_password` is asked, over TLS or our Unix socket only, for full authentication: the
-//! password itself, which can be checked against whatever the account table holds, and is wiped.
-//! Any other is asked to switch to the account's own plugins in the account's order, as the server
-//! would ask it.
+//! Its first reply is used if it proves the account: a native scramble, no password, or the user of the
+//! process at the other end of the Unix socket. A client that begins with `caching_sha2_password` is
+//! asked, over TLS or the Unix socket only, for full authentication: the password itself, which can be
+//! checked against any stored format, and is wiped. Any other client is asked to switch to the account's
+//! plugins in the account's order, as the server would ask it.
 
 use std::fs;
 
@@ -14,12 +13,14 @@ use dormouse_wire::auth::{CACHING_SHA2, NATIVE, caching_sha2, ed25519, native, p
 use dormouse_wire::login::{AuthSwitch, auth_more};
 use zeroize::Zeroizing;
 
-use super::prove::Claim;
-use super::{PacketIo, Rejected, random, salt};
+use super::claim::Claim;
+use super::io::PacketIo;
+use super::random::{random, salt};
+use super::rejected::Rejected;
 use crate::refusal;
 use crate::stream::Peer;
 
-/// A client that is showing its password.
+/// The exchange with one client.
 pub(super) struct Exchange<'a, 'io> {
     io: &'a mut PacketIo<'io>,
     claim: &'a Claim<'a>,
@@ -36,18 +37,18 @@ impl<'a, 'io> Exchange<'a, 'io> {
         }
     }
 
-    /// Whether nobody else can read what the client sends.
+    /// Whether only the proxy can read what the client sends.
     pub(super) fn is_secret(&self) -> bool {
         self.io.is_tls() || self.claim.peer == Peer::Unix
     }
 
-    /// Whether the client has last shown a password, as the error says it.
+    /// Whether the client's last proof was one of a password, for the error text.
     pub(super) fn with_password(&self) -> bool {
         self.with_password
     }
 
-    /// Whether the client proves any of these. One who does not exist goes through the same
-    /// exchange as one whose account is native.
+    /// Whether the client proves any of these. A user that does not exist goes through the same exchange
+    /// as one with a native password.
     pub(super) async fn proves_any(&mut self, verifiers: &[Verifier]) -> Result<bool, Rejected> {
         let Claim { plugin, reply, .. } = *self.claim;
         let native = matches!(plugin, None | Some(NATIVE)) && matches!(reply.len(), 0 | 20);
@@ -55,7 +56,7 @@ impl<'a, 'io> Exchange<'a, 'io> {
             return Ok(true);
         }
         if plugin == Some(CACHING_SHA2) && self.is_secret() {
-            // MySQL's own client keeps its proof back while the greeting names another plugin
+            // MySQL's own client sends no proof at first if the greeting names another plugin
             return match reply {
                 [] => self.by_sha2(verifiers).await,
                 reply => self.by_password(reply, verifiers).await,
@@ -93,8 +94,8 @@ impl<'a, 'io> Exchange<'a, 'io> {
         Ok(false)
     }
 
-    /// Whether this client can be asked for such a proof. One of MySQL's has no plugin of MariaDB's
-    /// own, and would end the connection with an error of its own.
+    /// Whether this client can be asked for such a proof. MySQL's clients lack MariaDB's own plugins and
+    /// would end the connection.
     fn can_ask(&self, verifier: &Verifier) -> bool {
         match verifier {
             Verifier::Native(_) | Verifier::NoPassword => true,
@@ -106,8 +107,7 @@ impl<'a, 'io> Exchange<'a, 'io> {
         }
     }
 
-    /// Whether the account could be proved, but not by this client: only by the password itself,
-    /// which others could read.
+    /// Whether the account could be proved only by the password itself, which others could read.
     pub(super) fn is_hopeless(&self, verifiers: &[Verifier]) -> bool {
         let needs_tls = |verifier: &Verifier| match verifier {
             Verifier::CachingSha2(_) => true,
@@ -119,7 +119,7 @@ impl<'a, 'io> Exchange<'a, 'io> {
             && !verifiers.iter().any(|v| self.can_ask(v))
     }
 
-    /// Whether the process at the other end of our Unix socket runs as the user of an account.
+    /// Whether the process at the other end of the Unix socket runs as the user of an account.
     fn is_socket_user(&self, verifiers: &[Verifier]) -> bool {
         let mut names = verifiers.iter().filter_map(|verifier| match verifier {
             Verifier::UnixSocket(name) => Some(name),
@@ -187,7 +187,7 @@ impl<'a, 'io> Exchange<'a, 'io> {
         if !verifiers.iter().any(slow) {
             return Ok(verifiers.iter().any(|v| is_password(v, &password)));
         }
-        // milliseconds, in which nobody else on this thread shall wait
+        // takes milliseconds, and other sessions share this thread
         let check = move || verifiers.iter().any(|v| is_password(v, &password));
         let checked = tokio::task::spawn_blocking(check).await;
         checked.map_err(|_| Rejected::Silently)
@@ -214,7 +214,7 @@ fn is_empty(reply: &[u8]) -> bool {
     matches!(reply, [] | [0])
 }
 
-/// Whether a native proof for this salt is that of an account; none is that of no password.
+/// Whether a native proof for this salt fits one of the verifiers; an empty one fits no password.
 fn fits(verifiers: &[Verifier], reply: &[u8], salt: &[u8; 20]) -> bool {
     verifiers.iter().any(|verifier| match verifier {
         Verifier::NoPassword => reply.is_empty(),
@@ -223,7 +223,7 @@ fn fits(verifiers: &[Verifier], reply: &[u8], salt: &[u8; 20]) -> bool {
     })
 }
 
-/// Whether this is the password. An account that has none takes no other.
+/// Whether this is the password. An account without one accepts only the empty password.
 fn is_password(verifier: &Verifier, password: &[u8]) -> bool {
     match verifier {
         Verifier::NoPassword => password.is_empty(),
@@ -248,13 +248,13 @@ fn is_password(verifier: &Verifier, password: &[u8]) -> bool {
     }
 }
 
-/// Whether the machine's users' file gives the name to this id.
+/// Whether `/etc/passwd` gives this name to this id.
 fn has_id(name: &str, uid: u32) -> bool {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     is_listed(&users, name, uid)
 }
 
-/// `passwd(5)`: name, password, id, and what does not matter here.
+/// Lines of `passwd(5)`: name, password, id, other fields.
 fn is_listed(users: &str, name: &str, uid: u32) -> bool {
     users.lines().any(|line| {
         let mut fields = line.split(':');

@@ -11,23 +11,24 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use crate::stream::{ClientStream, Socket, write_all};
+use crate::deadline::write_all;
+use crate::stream::{ClientStream, Socket};
 
-/// The longest packet a client may send before it is known, in bytes. Connection attributes are
+/// The longest packet a client may send during the login, in bytes. Connection attributes are
 /// limited to 64 KiB by the protocol.
 const LONGEST: usize = 80 << 10;
 
 /// How long one write may take; the whole login has a deadline of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is kept of a login's time to say why it failed.
+/// The part of a login's time that is reserved for telling the client why it failed.
 const TO_TELL: Duration = Duration::from_millis(500);
 
 /// A client's stream, packet by packet, with the sequence numbers of one exchange.
 pub(crate) struct PacketIo<'a> {
     stream: &'a mut ClientStream,
     seq: u8,
-    /// Until when the whole exchange must be over, if that was said.
+    /// The deadline of the whole exchange, if there is one.
     deadline: Option<Instant>,
 }
 
@@ -41,20 +42,20 @@ impl<'a> PacketIo<'a> {
         }
     }
 
-    /// The exchange must be over by then.
+    /// Sets the deadline of the whole exchange.
     pub(crate) fn end_by(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
     }
 
-    /// How long the control path may take to answer, so that the client can still be told why it has not; of
-    /// an exchange that may take `limit` in all.
+    /// How long the control path may take to answer, so that there is time to tell the client if it does not.
+    /// `limit` is the timeout of the whole exchange.
     pub(crate) fn patience(&self, limit: Duration) -> Duration {
         let now = Instant::now();
         let left = self.deadline.map_or(limit, |deadline| deadline - now);
         left.saturating_sub((limit / 10).min(TO_TELL))
     }
 
-    /// The number the next packet would have.
+    /// The sequence number of the next packet.
     pub(crate) fn seq(&self) -> u8 {
         self.seq
     }
@@ -64,7 +65,7 @@ impl<'a> PacketIo<'a> {
         self.stream.is_tls()
     }
 
-    /// The id of the user whose process is at the other end of our Unix socket.
+    /// The id of the user whose process is at the other end of the Unix socket.
     pub(crate) fn peer_user(&self) -> Option<u32> {
         match self.stream.socket()? {
             Socket::Unix(socket) => Some(socket.peer_cred().ok()?.uid()),
@@ -79,7 +80,7 @@ impl<'a> PacketIo<'a> {
         write_all(self.stream, &packet, PATIENCE).await
     }
 
-    /// Sends an error; the connection is over, so nobody cares whether it arrives.
+    /// Sends an error as the last packet; a failure to send it does not matter.
     pub(crate) async fn refuse(&mut self, error: &ErrPacket) {
         let _ = self.send(&error.encode(Capabilities::PROTOCOL_41)).await;
     }

@@ -1,4 +1,4 @@
-//! Whether a client may come in, decided here, so that a sleeping database need not wake for it.
+//! Checks a login in the proxy, so that a sleeping database is not woken for it.
 
 use std::time::{Instant, SystemTime};
 
@@ -7,36 +7,24 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
 
+use super::account;
+use super::claim::Claim;
 use super::exchange::Exchange;
-use super::{PacketIo, Rejected, account};
-use crate::accept::Shared;
-use crate::directory::Database;
+use super::io::PacketIo;
+use super::rejected::Rejected;
 use crate::refusal;
+use crate::shared::Shared;
 use crate::stream::Peer;
-
-/// What a client claims.
-pub(crate) struct Claim<'a> {
-    pub(crate) database: &'a Database,
-    pub(crate) user: &'a str,
-    pub(crate) peer: Peer,
-    pub(crate) capabilities: Capabilities,
-    /// The plugin the client has begun with.
-    pub(crate) plugin: Option<&'a str>,
-    /// What it sent for it.
-    pub(crate) reply: &'a [u8],
-    /// The salt it had.
-    pub(crate) salt: [u8; 20],
-}
 
 /// How it ended.
 pub(crate) enum Proof {
     /// The client is who it claims to be.
     Given(Account),
-    /// It is not, or may not come in; what to tell it.
+    /// It is not, or may not log in; the error for it.
     Missing(ErrPacket),
 }
 
-/// Lets the client show its password and checks it.
+/// Has the client prove its account, and checks whether that may log in.
 pub(crate) async fn prove(
     shared: &Shared,
     io: &mut PacketIo<'_>,
@@ -44,7 +32,7 @@ pub(crate) async fn prove(
 ) -> Result<Proof, Rejected> {
     let limit = shared.config.limits.handshake_timeout;
     let accounts = shared
-        .plane
+        .control
         .accounts(&claim.database.name, claim.user, io.patience(limit))
         .await
         .map_err(|why| refusal::no_accounts(why, limit))?;
@@ -87,7 +75,7 @@ pub(crate) async fn prove(
     Ok(Proof::Given(account.clone()))
 }
 
-/// Whether the password has expired: who is let in all the same can do nothing but set a new one.
+/// Whether the password has expired. A client that may log in all the same can only set a new one.
 pub(crate) fn has_expired(account: &Account) -> bool {
     account.expiry.is_some_and(|expiry| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -96,7 +84,7 @@ pub(crate) fn has_expired(account: &Account) -> bool {
     })
 }
 
-/// What to tell a client whose account nobody could prove, or nobody from there.
+/// The error for an account that no client could prove, or none from this host.
 fn impossible(claim: &Claim<'_>, verifiers: &[Verifier]) -> Option<ErrPacket> {
     let is_socket = |v: &Verifier| matches!(v, Verifier::UnixSocket(_));
     let other = verifiers.iter().find_map(|verifier| match verifier {

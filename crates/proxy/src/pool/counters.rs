@@ -1,4 +1,4 @@
-//! What has happened at one database's pool.
+//! Counters of one database's pool.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dormouse_session::Pin;
 
-/// What has happened at one database's pool since the proxy began.
+/// Counters of one database's pool since the proxy started.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     /// Leases given.
     pub(crate) leases: AtomicU64,
-    /// For how long sessions have had them, in seconds.
+    /// Seconds for which sessions have had leases.
     pub(crate) held_s: AtomicU64,
     /// Leases that a session gave up for another.
     pub(crate) steals: AtomicU64,
@@ -21,9 +21,9 @@ pub(crate) struct Counters {
     pub(crate) opened: AtomicU64,
     /// Sessions that waited for a lease.
     pub(crate) waits: AtomicU64,
-    /// How long they waited, in microseconds, all together.
+    /// Microseconds for which they waited.
     pub(crate) waited_us: AtomicU64,
-    /// Sessions that waited too long.
+    /// Sessions whose wait timed out.
     pub(crate) timeouts: AtomicU64,
     /// Statements that were ended because their clients had left.
     pub(crate) departures: AtomicU64,
@@ -34,7 +34,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Counts one more of something.
+    /// Adds one to a counter.
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,11 +1,11 @@
-//! What is known of a server's global variables, which its sessions begin with.
+//! Cache of a server's global variables, with which its sessions begin.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dormouse_types::{Target, Variables};
 
-/// Within one of these no statement is known to have changed a server's global variables.
+/// A span of time in which no statement is known to have changed a server's global variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Era {
     generation: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Era {
 pub(crate) struct Globals {
     /// Counts the statements that may have set some.
     count: AtomicU64,
-    /// What they were when they were last asked for.
+    /// Their values when they were last asked for.
     present: Mutex<Option<(Era, Variables)>>,
 }
 
@@ -27,7 +27,7 @@ impl Globals {
         self.count.load(Ordering::Acquire)
     }
 
-    /// When it is now, for what depends on global variables.
+    /// The present era.
     pub(crate) fn era(&self, target: &Target) -> Era {
         Era {
             generation: target.generation,
@@ -42,7 +42,7 @@ impl Globals {
         same.map(|(_, variables)| variables.clone())
     }
 
-    /// They are these; the question was put in this era.
+    /// Stores their values; the server was asked in this era.
     pub(crate) fn are(&self, era: Era, variables: Variables) {
         *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some((era, variables));
     }

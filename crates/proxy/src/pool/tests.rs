@@ -1,11 +1,13 @@
 use std::os::unix::net::UnixStream;
 
+use std::sync::atomic::Ordering;
+
 use dormouse_link::Link;
-use dormouse_types::{Endpoint, InstanceId};
+use dormouse_types::{Endpoint, InstanceId, Target};
 use dormouse_wire::caps::Capabilities;
 
 use super::*;
-use crate::directory::Who;
+use crate::handle::{LeaseState, Who};
 use crate::stream::Peer;
 
 fn pool(most: u32) -> Arc<Pool> {
@@ -81,7 +83,7 @@ fn census(pool: &Pool) -> (u32, u32, u32) {
 }
 
 #[tokio::test]
-async fn those_who_wait_are_served_in_order() {
+async fn waiters_are_served_in_order() {
     let (pool, need) = (pool(1), need("app", 1));
     let first = backend(&need, place(pool.ask(&need, true)));
     let mut second = waits(pool.ask(&need, true));
@@ -112,7 +114,7 @@ async fn a_place_is_passed_on_wherever_its_backend_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_grant_that_nobody_takes_goes_on() {
+async fn a_grant_that_is_not_taken_goes_to_the_next_waiter() {
     let (pool, need) = (pool(1), need("app", 1));
     let first = backend(&need, place(pool.ask(&need, true)));
     let taken_and_dropped = waits(pool.ask(&need, true));
@@ -174,22 +176,22 @@ async fn the_session_that_was_idle_for_longest_is_asked_and_then_the_next() {
     let backends = sessions.each_ref().map(|session| {
         let backend = backend(&need, place(pool.ask(&need, true)));
         backend.place.hold(session);
-        session.set_lease(Lease::Idle);
+        session.set_lease(LeaseState::Idle);
         backend
     });
     sessions[0].heard.store(5, Ordering::Relaxed);
     sessions[1].heard.store(4, Ordering::Relaxed);
     let _receiver = waits(pool.ask(&need, true));
-    assert_eq!(sessions[1].lease(), Lease::Asked);
-    assert_eq!(sessions[0].lease(), Lease::Idle);
-    sessions[1].set_lease(Lease::Pinned);
+    assert_eq!(sessions[1].lease(), LeaseState::Asked);
+    assert_eq!(sessions[0].lease(), LeaseState::Idle);
+    sessions[1].set_lease(LeaseState::Pinned);
     pool.kept();
-    assert_eq!(sessions[0].lease(), Lease::Asked);
+    assert_eq!(sessions[0].lease(), LeaseState::Asked);
     drop(backends);
 }
 
 #[tokio::test]
-async fn what_nobody_needs_is_closed_but_for_the_fewest() {
+async fn idle_backends_are_closed_down_to_the_minimum() {
     let limits = PoolLimits {
         backends_min: 1,
         ..PoolLimits::default()

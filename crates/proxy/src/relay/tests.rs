@@ -1,21 +1,23 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
 
+use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::ReplyKind;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::OkPacket;
 
 use super::*;
 use crate::backend::tests::rig;
-use crate::stream::Socket;
+use crate::inbox::Inbox;
+use crate::stream::{ClientStream, Socket};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A client's side of a command, and the client's own end of the socket.
+/// A session's client, and the client's own end of the socket.
 struct Ends {
-    stream: ClientStream,
-    inbox: Inbox,
-    tally: Tally,
+    ours: Client,
     client: UnixStream,
 }
 
@@ -24,23 +26,15 @@ impl Ends {
         let (ours, client) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let socket = tokio::net::UnixStream::from_std(ours).unwrap();
-        Self {
+        let ours = Client {
             stream: ClientStream::Plain(Socket::Unix(socket)),
             inbox: Inbox::default(),
-            tally: Tally::default(),
-            client,
-        }
-    }
-
-    fn customer(&mut self) -> Customer<'_> {
-        Customer {
-            stream: &mut self.stream,
-            inbox: &mut self.inbox,
-            tally: &self.tally,
-            tracking: Tracking::All,
+            tally: Arc::default(),
+            capabilities: Capabilities::OWN_CLIENT,
             read_timeout: LONG,
             write_timeout: LONG,
-        }
+        };
+        Self { ours, client }
     }
 
     /// What the client has been told.
@@ -54,7 +48,7 @@ impl Ends {
 
 fn ok(seq: u8) -> Vec<u8> {
     let mut packet = Vec::new();
-    let ok = OkPacket::default().encode(dormouse_wire::caps::Capabilities::OWN_CLIENT, false);
+    let ok = OkPacket::default().encode(Capabilities::OWN_CLIENT, false);
     write_packet(&mut packet, seq, &ok);
     packet
 }
@@ -65,7 +59,7 @@ async fn a_reply_to_another_command_reaches_no_client() {
     let mut ends = Ends::new();
     let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
     server.write_all(&ok(3)).unwrap();
-    let broken = relay(&mut listening, &mut ends.customer(), None).await;
+    let broken = relay(&mut listening, &mut ends.ours, Tracking::All, None).await;
     assert!(
         matches!(
             broken,
@@ -86,7 +80,7 @@ async fn bytes_behind_a_reply_reach_no_client() {
     let mut ends = Ends::new();
     let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
     server.write_all(&[ok(1), ok(1)].concat()).unwrap();
-    let broken = relay(&mut listening, &mut ends.customer(), None).await;
+    let broken = relay(&mut listening, &mut ends.ours, Tracking::All, None).await;
     assert!(matches!(broken, Err(Broken::Fault { .. })), "{broken:?}");
     assert_eq!(ends.told(), b"");
 }
@@ -97,7 +91,7 @@ async fn a_complete_reply_reaches_the_client_and_frees_the_backend() {
     let mut ends = Ends::new();
     let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
     server.write_all(&ok(1)).unwrap();
-    relay(&mut listening, &mut ends.customer(), None)
+    relay(&mut listening, &mut ends.ours, Tracking::All, None)
         .await
         .unwrap();
     assert_eq!(ends.told(), ok(1));
@@ -112,7 +106,7 @@ async fn a_client_that_has_left_is_not_waited_for_long_whatever_it_has_sent() {
         let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
         ends.client.write_all(ahead).unwrap();
         ends.client.shutdown(std::net::Shutdown::Both).unwrap();
-        let broken = relay(&mut listening, &mut ends.customer(), None).await;
+        let broken = relay(&mut listening, &mut ends.ours, Tracking::All, None).await;
         assert!(
             matches!(broken, Err(Broken::Client { running: true })),
             "{broken:?}"

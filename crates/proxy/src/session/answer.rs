@@ -1,90 +1,94 @@
-//! What Dormouse knows better than the server: the connection's id, and, once a session has left the
-//! server that ran its last statement, what that statement has left.
+//! Answers that the session's present backend cannot give: the connection's id, and what the last
+//! statement left (`FOUND_ROWS()`, warnings), once the session has left the backend that ran it.
 
 use dormouse_session::diagnostics::{Connection, mentioned};
-use dormouse_session::{Override, ValuePatch};
+use dormouse_session::{Override, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::rows::{edit_rows, set_status};
 
-use super::taking::Incoming;
-use super::{Attendant, Edit, Over};
+use super::context::Context;
+use super::running::{Edit, Running};
+use crate::client::{Client, Incoming, Over};
 use crate::refusal;
 
-impl Attendant {
-    /// Answers a command in the server's place, or notes what is to be put into the server's answer.
-    /// Says whether it is answered.
-    pub(super) async fn answers(
-        &mut self,
-        incoming: &mut Incoming,
-        statement: Option<u32>,
-    ) -> Result<bool, Over> {
-        match self.override_for(incoming, statement) {
-            Override::None => return Ok(false),
-            Override::PatchRow(values) => {
-                self.edit = Some(Edit::Row(values));
-                return Ok(false);
-            }
-            Override::Rewrite(text) => {
-                *incoming = Incoming::made(Command::Query, &text);
-                return Ok(false);
-            }
-            Override::Reply(mut packets) => {
-                set_status(&mut packets, self.state.status());
-                self.skip(incoming.left, incoming.continues).await?;
-                self.send_packets(&packets).await?;
-                // as the server does after it has shown them
-                self.state.showed();
-            }
-            Override::Refuse(what) => {
-                self.skip(incoming.left, incoming.continues).await?;
-                self.reply_error(&refusal::cannot_tell(what)).await?;
-            }
+/// Answers a command in the server's place, or notes what is to be changed in the server's answer.
+/// Returns whether it is answered.
+pub(super) async fn answers(
+    cx: &Context,
+    client: &mut Client,
+    state: &mut SessionState,
+    running: &mut Running,
+) -> Result<bool, Over> {
+    let incoming = &mut running.incoming;
+    match override_for(cx, state, incoming, running.statement) {
+        Override::None => return Ok(false),
+        Override::PatchRow(values) => {
+            running.edit = Some(Edit::Row(values));
+            return Ok(false);
         }
-        Ok(true)
+        Override::Rewrite(text) => {
+            *incoming = Incoming::made(Command::Query, &text);
+            return Ok(false);
+        }
+        Override::Reply(mut packets) => {
+            set_status(&mut packets, state.status());
+            client.skip(incoming.left, incoming.continues).await?;
+            client.send_packets(&packets).await?;
+            // as the server does after it has shown them
+            state.showed();
+        }
+        Override::Refuse(what) => {
+            client.skip(incoming.left, incoming.continues).await?;
+            client.reply_error(&refusal::cannot_tell(what)).await?;
+        }
     }
+    Ok(true)
+}
 
-    /// What a command asks of what Dormouse knows better.
-    fn override_for(&mut self, incoming: &Incoming, statement: Option<u32>) -> Override {
-        let connection = Connection {
-            id: self.membership.handle.id,
-            socket: self.shared.socket(),
-        };
-        match (incoming.command, statement) {
-            (Command::Query, _) => {
-                let whole = incoming.is_whole();
-                match self.state.override_for(incoming.argument(), connection) {
-                    Override::Rewrite(_) if !whole => {
-                        let name = mentioned(incoming.argument(), self.state.mode());
-                        Override::Refuse(name.unwrap_or("it"))
-                    }
-                    other => other,
+/// What a command asks that its backend cannot tell.
+fn override_for(
+    cx: &Context,
+    state: &mut SessionState,
+    incoming: &Incoming,
+    statement: Option<u32>,
+) -> Override {
+    let connection = Connection {
+        id: cx.handle().id,
+        socket: cx.shared.socket(),
+    };
+    match (incoming.command, statement) {
+        (Command::Query, _) => {
+            let whole = incoming.is_whole();
+            match state.override_for(incoming.argument(), connection) {
+                Override::Rewrite(_) if !whole => {
+                    let name = mentioned(incoming.argument(), state.mode());
+                    Override::Refuse(name.unwrap_or("it"))
                 }
+                other => other,
             }
-            (Command::StmtExecute, Some(id)) => {
-                let prepared = self.state.statements.get(id);
-                let text = prepared.and_then(|statement| statement.text.clone());
-                let text = text.unwrap_or_default();
-                match self.state.override_for(&text, connection) {
-                    Override::None => Override::None,
-                    // the connection's id alone
-                    Override::PatchRow(puts)
-                        if self.state.diagnostics().is_none()
-                            && puts.iter().all(|put| {
-                                matches!(put, ValuePatch::Keep | ValuePatch::Replace(_))
-                            }) =>
-                    {
-                        Override::None
-                    }
-                    // a row of another kind than a text's
-                    _ => {
-                        Override::Refuse(mentioned(&text, self.state.mode()).unwrap_or("LASTVAL()"))
-                    }
-                }
-            }
-            _ => Override::None,
         }
+        (Command::StmtExecute, Some(id)) => {
+            let prepared = state.statements.get(id);
+            let text = prepared.and_then(|statement| statement.text.clone());
+            let text = text.unwrap_or_default();
+            match state.override_for(&text, connection) {
+                Override::None => Override::None,
+                // it asks for the connection's id alone
+                Override::PatchRow(puts)
+                    if state.diagnostics().is_none()
+                        && puts.iter().all(|put| {
+                            matches!(put, ValuePatch::Keep | ValuePatch::Replace(_))
+                        }) =>
+                {
+                    Override::None
+                }
+                // its rows are binary, which are not edited
+                _ => Override::Refuse(mentioned(&text, state.mode()).unwrap_or("LASTVAL()")),
+            }
+        }
+        _ => Override::None,
     }
 }
 

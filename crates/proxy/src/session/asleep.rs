@@ -1,188 +1,116 @@
 //! Commands that are answered while the database sleeps, so that they do not wake it.
 //!
-//! What a statement is answered is decided in `dormouse_session::sleeping`. A backend that the
-//! session has, on a server that is suspended, is told of it in front of the next statement.
+//! `dormouse_session::sleeping` decides what a statement is answered. If the session has a backend on a
+//! suspended server, what was answered is run there before the next statement.
 
-use std::sync::atomic::Ordering;
-
-use dormouse_session::AsleepContext;
-use dormouse_session::timeout::{self, Timeout};
+use dormouse_session::SessionState;
+use dormouse_session::sleeping::AsleepContext;
+use dormouse_session::timeout::Timeout;
 use dormouse_types::Variables;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::EofPacket;
-use dormouse_wire::text::TextOutcome;
 
-use super::statement::Unready;
-use super::taking::Incoming;
-use super::{Attendant, Over};
-use crate::refusal;
+use super::context::Context;
+use super::hold::Hold;
+use crate::client::Incoming;
 
-impl Attendant {
-    /// Whether the database sleeps and the session can be answered without it: its state went with
-    /// no server, or the client has been told.
-    pub(super) fn is_asleep(&self) -> bool {
-        self.lost.is_empty() && !self.expired && self.database().door.sleeps()
+/// Whether the database sleeps and the session can be answered without it: no state was lost with its last
+/// server of which the client has not been told.
+pub(super) fn is_asleep(cx: &Context, hold: &Hold) -> bool {
+    hold.has_told() && !cx.expired && cx.database().door.sleeps()
+}
+
+/// The answer to a statement of a database that sleeps, if it can be given.
+pub(super) fn query(
+    cx: &Context,
+    state: &mut SessionState,
+    hold: &Hold,
+    incoming: &Incoming,
+) -> Option<Vec<u8>> {
+    if !incoming.is_whole() || !is_asleep(cx, hold) {
+        return None;
     }
-
-    /// Counts a command that was answered while the database slept.
-    pub(super) fn count_asleep(&self) {
-        let count = &self.database().sleeping_answers;
-        count.fetch_add(1, Ordering::Relaxed);
+    let text = incoming.argument();
+    let asleep = ask(cx, state, hold, |state, context| {
+        state.answer_asleep(text, context)
+    })?;
+    if let Some(seconds) = asleep.wait_timeout {
+        let default = Timeout::of(text, state.mode()) == Some(Timeout::SetsDefault);
+        cx.limit_idle(if default { cx.idle_default } else { seconds });
     }
+    Some(asleep.packets)
+}
 
-    /// `COM_PING`, awake or asleep.
-    pub(super) async fn ping(&mut self) -> Result<(), Over> {
-        if self.database().door.is_shut() {
-            self.count_asleep();
-        }
-        self.state.pinged();
-        self.reply_ok().await
+/// The same for `COM_INIT_DB`.
+pub(super) fn init_db(
+    cx: &Context,
+    state: &mut SessionState,
+    hold: &Hold,
+    incoming: &Incoming,
+) -> Option<Vec<u8>> {
+    if !incoming.is_whole() || !is_asleep(cx, hold) {
+        return None;
     }
+    let schema = incoming.argument();
+    let asleep = ask(cx, state, hold, |state, context| {
+        state.use_asleep(schema, context)
+    })?;
+    Some(asleep.packets)
+}
 
-    /// Answers a statement of a database that sleeps, if it can be; says whether it has.
-    pub(super) async fn query_asleep(&mut self, incoming: &Incoming) -> Result<bool, Over> {
-        if !incoming.is_whole() || !self.is_asleep() {
-            return Ok(false);
-        }
-        let text = incoming.argument();
-        let Some(asleep) = self.asleep(|state, ground| state.answer_asleep(text, ground)) else {
-            return Ok(false);
-        };
-        if let Some(seconds) = asleep.wait_timeout {
-            let default = Timeout::of(text, self.state.mode()) == Some(Timeout::SetsDefault);
-            self.limit_idle(if default { self.idle_default } else { seconds });
-        }
-        self.answer(asleep.packets).await
+/// The same for `COM_SET_OPTION`: 0 switches multi-statements on, 1 off.
+pub(super) fn set_option(
+    cx: &Context,
+    state: &mut SessionState,
+    hold: &mut Hold,
+    incoming: &Incoming,
+) -> Option<Vec<u8>> {
+    let on = match incoming.argument() {
+        [0, 0] => true,
+        [1, 0] => false,
+        _ => return None,
+    };
+    if !is_asleep(cx, hold) || hold.has_backend() && !leave(cx, state, hold) {
+        return None;
     }
+    state.set_multi_statements(on);
+    let eof = EofPacket {
+        status: state.status(),
+        ..EofPacket::default()
+    };
+    let mut packet = Vec::new();
+    write_packet(&mut packet, 1, &eof.encode());
+    Some(packet)
+}
 
-    /// The same for `COM_INIT_DB`.
-    pub(super) async fn init_db_asleep(&mut self, incoming: &Incoming) -> Result<bool, Over> {
-        if !incoming.is_whole() || !self.is_asleep() {
-            return Ok(false);
-        }
-        match self.asleep(|state, ground| state.use_asleep(incoming.argument(), ground)) {
-            Some(asleep) => self.answer(asleep.packets).await,
-            None => Ok(false),
-        }
+/// Before `COM_RESET_CONNECTION`: what the backend of a sleeping server holds is not needed.
+pub(super) fn before_reset(cx: &Context, state: &mut SessionState, hold: &mut Hold) {
+    if !cx.database().door.sleeps() {
+        return;
     }
+    cx.count_asleep();
+    if hold.has_backend() && !leave(cx, state, hold) {
+        hold.lose(state);
+        hold.forget_lost();
+    }
+}
 
-    /// The same for `COM_SET_OPTION`: 0 switches multi-statements on, 1 off.
-    pub(super) async fn set_option_asleep(&mut self, incoming: &Incoming) -> Result<bool, Over> {
-        let on = match incoming.argument() {
-            [0, 0] => true,
-            [1, 0] => false,
-            _ => return Ok(false),
-        };
-        if !self.is_asleep() || self.backend.is_some() && !self.leave_asleep() {
-            return Ok(false);
-        }
-        self.state.set_multi_statements(on);
-        let eof = EofPacket {
-            status: self.state.status(),
-            ..EofPacket::default()
-        };
-        let mut packet = Vec::new();
-        write_packet(&mut packet, 1, &eof.encode());
-        self.answer(packet).await
-    }
+/// Leaves the backend, if nothing keeps the session on it.
+fn leave(cx: &Context, state: &mut SessionState, hold: &mut Hold) -> bool {
+    state.is_free() && hold.leave(cx, state)
+}
 
-    /// Before `COM_RESET_CONNECTION`: what the backend of a sleeping server holds is not needed.
-    pub(super) fn reset_asleep(&mut self) {
-        if !self.database().door.sleeps() {
-            return;
-        }
-        self.count_asleep();
-        if self.backend.is_some() && !self.leave_asleep() {
-            self.lose_backend();
-            self.lost.clear();
-        }
-    }
-
-    /// Leaves the backend, if nothing keeps the session on it.
-    fn leave_asleep(&mut self) -> bool {
-        self.state.is_free() && self.leave_backend()
-    }
-
-    async fn answer(&mut self, packets: Vec<u8>) -> Result<bool, Over> {
-        self.count_asleep();
-        self.send_packets(&packets).await?;
-        Ok(true)
-    }
-
-    /// Asks the session's state, with all that is known of the database while it sleeps.
-    fn asleep<T>(
-        &mut self,
-        ask: impl FnOnce(&mut dormouse_session::SessionState, &AsleepContext<'_>) -> T,
-    ) -> T {
-        let variables = self.shared.plane.variables(&self.database().name);
-        // a backend may be older than a change of a global variable
-        let backend = self.backend.is_some();
-        let trusted = |all: &&Variables| !backend || all.get(Variables::CHANGED) == Some("0");
-        self.on_ground(variables.as_ref().filter(trusted), ask)
-    }
-
-    /// Asks the session's state, with these global variables.
-    pub(super) fn on_ground<T>(
-        &mut self,
-        globals: Option<&Variables>,
-        ask: impl FnOnce(&mut dormouse_session::SessionState, &AsleepContext<'_>) -> T,
-    ) -> T {
-        let plane = &self.shared.plane;
-        let name = &self.membership.database.name;
-        let ground = AsleepContext {
-            globals,
-            capabilities: self.identity.capabilities,
-            collation: self.identity.collation,
-            connection_id: self.membership.handle.id,
-            wait_timeout: self.membership.handle.idle_limit.load(Ordering::Relaxed),
-            socket: self.shared.socket(),
-            backend: self.backend.is_some(),
-            has_schema: &|schema| plane.has_schema(name, schema),
-        };
-        ask(&mut self.state, &ground)
-    }
-
-    /// Runs on the backend what was answered while the server slept; with `begin` also the
-    /// transaction that the client believes to be open.
-    pub(super) async fn catch_up(&mut self, begin: bool) -> Result<(), Unready> {
-        for text in self.state.take_owed() {
-            self.run_owed(&text).await?;
-            if timeout::is_named(&text) {
-                let hidden = format!("SET SESSION wait_timeout = {}", timeout::HIGHEST);
-                self.run_owed(hidden.as_bytes()).await?;
-            }
-        }
-        if begin && let Some(text) = self.state.deferred().map(<[u8]>::to_vec) {
-            let status = self.run_owed(&text).await?;
-            self.state.begun(status);
-            self.count_transaction(self.state.in_transaction());
-        }
-        Ok(())
-    }
-
-    async fn run_owed(&mut self, text: &[u8]) -> Result<dormouse_wire::status::Status, Unready> {
-        let Some(backend) = self.backend.take() else {
-            return Err(Unready::Gone);
-        };
-        let outcome = match backend.ask(text).await {
-            Ok((backend, outcome)) => {
-                self.backend = Some(backend);
-                outcome
-            }
-            Err(error) => {
-                self.broke(&error);
-                return Err(Unready::Gone);
-            }
-        };
-        match outcome {
-            TextOutcome::Ok(ok) => Ok(ok.status),
-            TextOutcome::Err(error) => {
-                Err(Unready::Lost(refusal::cannot_restore(text, &error.message)))
-            }
-            TextOutcome::Rows { .. } => {
-                self.lose_backend();
-                Err(Unready::Gone)
-            }
-        }
-    }
+/// Asks the session's state, with all that is known of the database while it sleeps.
+fn ask<T>(
+    cx: &Context,
+    state: &mut SessionState,
+    hold: &Hold,
+    ask: impl FnOnce(&mut SessionState, &AsleepContext<'_>) -> T,
+) -> T {
+    let variables = cx.control().variables(&cx.database().name);
+    // a backend may be older than a change of a global variable
+    let backend = hold.has_backend();
+    let trusted = |all: &&Variables| !backend || all.get(Variables::CHANGED) == Some("0");
+    let globals = variables.as_ref().filter(trusted);
+    cx.ask_state(state, globals, backend, ask)
 }

@@ -7,22 +7,26 @@ use dormouse_session::{Effects, Kind, Show};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 
-use super::taking::Incoming;
-use super::{Attendant, Edit, Over};
+use super::answer::answers;
+use super::change_user::change_user;
+use super::main_loop::Session;
+use super::running::{Edit, Running};
+use super::{asleep, kill, show};
+use crate::client::{Incoming, Over};
 use crate::refusal;
 
-impl Attendant {
+impl Session {
     /// Takes the next command and carries it out.
     pub(super) async fn command(&mut self) -> Result<(), Over> {
-        let Some(incoming) = self.take().await? else {
+        let Some(incoming) = self.client.take(&self.cx.database().restriction).await? else {
             return Ok(());
         };
-        self.count_received();
+        self.client.count_received();
         if matches!(
             incoming.command,
             Command::Query | Command::StmtExecute | Command::StmtBulkExecute
         ) {
-            self.database().tally().statement();
+            self.client.tally.statement();
         }
         if !incoming.is_whole() && has_fixed_length(incoming.command) {
             return self.refuse_rest(&incoming).await;
@@ -39,9 +43,21 @@ impl Attendant {
             Command::StmtSendLongData => self.long_data(incoming).await,
             Command::InitDb => self.init_db(incoming).await,
             Command::ResetConnection => Box::pin(self.reset_connection(incoming)).await,
-            Command::ChangeUser => Box::pin(self.change_user(incoming)).await,
+            Command::ChangeUser => {
+                let Self {
+                    cx,
+                    client,
+                    state,
+                    hold,
+                    relogin,
+                } = self;
+                Box::pin(change_user(cx, client, state, hold, relogin, incoming)).await
+            }
             Command::SetOption => self.set_option(incoming).await,
-            Command::ProcessKill => Box::pin(self.process_kill(incoming)).await,
+            Command::ProcessKill => match kill::of_command(&incoming) {
+                Some(kill) => Box::pin(self.kill(kill)).await,
+                None => self.client.reply_error(&refusal::malformed()).await,
+            },
             Command::FieldList
             | Command::CreateDb
             | Command::DropDb
@@ -66,19 +82,19 @@ impl Attendant {
             | Command::DelayedInsert
             | Command::ConnectOut
             | Command::Daemon => {
-                self.skip(incoming.left, incoming.continues).await?;
-                self.reply_error(&refusal::unknown_command()).await
+                self.client.skip(incoming.left, incoming.continues).await?;
+                self.client.reply_error(&refusal::unknown_command()).await
             }
         }
     }
 
-    /// A command of a few bytes that claims to be a megabyte long: nothing of it is taken for another.
+    /// Skips a command of fixed length that claims to be longer: no part of it is read as another command.
     async fn refuse_rest(&mut self, incoming: &Incoming) -> Result<(), Over> {
-        self.skip(incoming.left, incoming.continues).await?;
+        self.client.skip(incoming.left, incoming.continues).await?;
         if incoming.command.reply() == ReplyKind::None {
             return Ok(());
         }
-        self.reply_error(&refusal::malformed()).await
+        self.client.reply_error(&refusal::malformed()).await
     }
 
     async fn refuse_command(
@@ -87,16 +103,60 @@ impl Attendant {
         name: &str,
         why: &str,
     ) -> Result<(), Over> {
-        self.skip(incoming.left, incoming.continues).await?;
-        self.reply_error(&refusal::not_passed(name, why)).await
+        self.client.skip(incoming.left, incoming.continues).await?;
+        self.client
+            .reply_error(&refusal::not_passed(name, why))
+            .await
     }
 
-    async fn query(&mut self, mut incoming: Incoming) -> Result<(), Over> {
+    /// `COM_PING`, awake or asleep.
+    async fn ping(&mut self) -> Result<(), Over> {
+        if self.cx.database().door.is_shut() {
+            self.cx.count_asleep();
+        }
+        self.state.pinged();
+        self.client.reply_ok(self.state.status()).await
+    }
+
+    /// Sends the answer that was found while the database sleeps, if there is one; returns whether there is.
+    async fn answer_asleep(&mut self, packets: Option<Vec<u8>>) -> Result<bool, Over> {
+        let Some(packets) = packets else {
+            return Ok(false);
+        };
+        self.cx.count_asleep();
+        self.client.send_packets(&packets).await?;
+        Ok(true)
+    }
+
+    async fn kill(&mut self, kill: Kill) -> Result<(), Over> {
+        match kill::judge(&self.cx, &kill) {
+            kill::Verdict::Refused(error) => self.client.reply_error(&error).await,
+            kill::Verdict::Done => self.client.reply_ok(self.state.status()).await,
+            kill::Verdict::Run(statement, aim) => {
+                let mut running = Running::new(&self.cx, statement, None);
+                let end = self.run_on_server(&mut running).await?;
+                if let Some(aim) = aim {
+                    aim.answered(&self.cx, end.as_ref());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn show(&mut self, show: Show) -> Result<(), Over> {
+        match show::show(&self.cx, &self.client, &self.state, &self.hold, show) {
+            Ok(packets) => self.client.send_packets(&packets).await,
+            Err(error) => self.client.reply_error(&error).await,
+        }
+    }
+
+    async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
         let text = incoming.argument();
         let mode = self.state.mode();
         let effects = self.state.judge(text, incoming.is_whole());
         let kind = Kind::of(text);
-        // what is for us begins with KILL, SHOW or a comment
+        let mut edit = None;
+        // what Dormouse itself answers begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
         if kind == Kind::Other
             && incoming.is_whole()
@@ -107,56 +167,60 @@ impl Attendant {
             }
             match Show::parse(text) {
                 None => {}
-                // the server has the most to say of it
-                Some(Show::Processes) if self.database().door.target().is_some() => {
-                    self.edit = Some(Edit::Processes);
+                // the server has the list; it is edited
+                Some(Show::Processes) if self.cx.database().door.target().is_some() => {
+                    edit = Some(Edit::Processes);
                 }
                 Some(show) => return self.show(show).await,
             }
         }
-        if self.database().door.is_shut() && Box::pin(self.query_asleep(&incoming)).await? {
-            return Ok(());
+        if self.cx.database().door.is_shut() {
+            let answer = asleep::query(&self.cx, &mut self.state, &self.hold, &incoming);
+            if self.answer_asleep(answer).await? {
+                return Ok(());
+            }
         }
         let changes_rights = may_change_rights(text, mode, kind, effects);
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().to_vec());
         self.state.will_run(text, effects);
-        self.timeout = match first {
+        let timeout = match first {
             Some(b'S' | b's' | b'/') => Timeout::of(text, mode),
             _ => None,
         };
-        if self.answers(&mut incoming, None).await? {
-            self.timeout = None;
+        let mut running = Running::new(&self.cx, incoming, None);
+        running.edit = edit;
+        running.timeout = timeout;
+        running.noted = noted;
+        if answers(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
-        let run = self.run_on_server(incoming, None).await;
-        self.edit = None;
-        let timeout = self.timeout.take();
-        if let Some(end) = run? {
-            let text = noted.as_deref().unwrap_or_default();
+        if let Some(end) = self.run_on_server(&mut running).await? {
+            let text = running.noted.as_deref().unwrap_or_default();
             self.state.ran(text, effects, kind, &end);
             if may_set_globals(text, effects) {
-                self.pool().globals().may_be_set();
+                self.cx.pool().globals().may_be_set();
             }
             if changes_rights {
-                self.pool().rights_changed();
+                self.cx.pool().rights_changed();
             }
-            if timeout.is_some() {
-                // what the server would now say of the last statement is about one of ours
+            if running.timeout.is_some() {
+                // for the server the last statement is now one of Dormouse's own
                 self.state.arrived();
             }
         }
         Ok(())
     }
 
-    /// Runs a command that is no statement of the client's.
+    /// Runs a command that is no statement.
     async fn run_command(&mut self, incoming: Incoming) -> Result<Option<ReplyEnd>, Over> {
-        // this one leaves the warnings as the statement does
+        // it leaves the warnings as USE does
         let like: &[u8] = match incoming.command {
             Command::InitDb => b"USE",
             _ => b"",
         };
-        let end = self.run_on_server(incoming, None).await?;
+        let mut running = Running::new(&self.cx, incoming, None);
+        let end = self.run_on_server(&mut running).await?;
         if let Some(end) = &end {
             self.state.ran_command(like, end);
         }
@@ -164,7 +228,8 @@ impl Attendant {
     }
 
     async fn init_db(&mut self, incoming: Incoming) -> Result<(), Over> {
-        if self.init_db_asleep(&incoming).await? {
+        let answer = asleep::init_db(&self.cx, &mut self.state, &self.hold, &incoming);
+        if self.answer_asleep(answer).await? {
             return Ok(());
         }
         let name = incoming.argument().to_vec();
@@ -177,11 +242,13 @@ impl Attendant {
     }
 
     async fn set_option(&mut self, incoming: Incoming) -> Result<(), Over> {
-        if self.set_option_asleep(&incoming).await? {
+        let answer = asleep::set_option(&self.cx, &mut self.state, &mut self.hold, &incoming);
+        if self.answer_asleep(answer).await? {
             return Ok(());
         }
         let on = incoming.argument().first() == Some(&0);
-        if let Some(end) = self.run_on_server(incoming, None).await?
+        let mut running = Running::new(&self.cx, incoming, None);
+        if let Some(end) = self.run_on_server(&mut running).await?
             && end.error.is_none()
         {
             self.state.set_multi_statements(on);
@@ -189,30 +256,31 @@ impl Attendant {
         Ok(())
     }
 
-    /// With a backend the server does it; without one there is usually nothing to reset but what we
-    /// keep.
+    /// With a backend the server resets it; without one usually only the session's state is reset.
     async fn reset_connection(&mut self, incoming: Incoming) -> Result<(), Over> {
-        self.lost.clear();
-        self.limit_idle(self.idle_default);
-        self.reset_asleep();
-        if self.backend.is_none() && !self.state.outlasts_reset() {
+        self.hold.forget_lost();
+        self.cx.limit_idle(self.cx.idle_default);
+        asleep::before_reset(&self.cx, &mut self.state, &mut self.hold);
+        if !self.hold.has_backend() && !self.state.outlasts_reset() {
             self.state.reset();
-            return self.reply_ok().await;
+            return self.client.reply_ok(self.state.status()).await;
         }
-        if let Some(end) = self.run_on_server(incoming, None).await?
+        let mut running = Running::new(&self.cx, incoming, None);
+        if let Some(end) = self.run_on_server(&mut running).await?
             && end.error.is_none()
         {
             self.state.reset();
-            self.count_transaction(false);
-            if let Some(backend) = &mut self.backend {
-                backend.shelf.clear();
+            self.hold.count_transaction(&self.cx, false);
+            if let Some(backend) = self.hold.backend_mut() {
+                backend.cache.clear();
             }
         }
         Ok(())
     }
 }
 
-/// Whether a command has an argument of a few bytes, or none. These may be answered without a server.
+/// Whether a command's argument has a fixed length of a few bytes. These may be answered without a
+/// server.
 fn has_fixed_length(command: Command) -> bool {
     matches!(
         command,

@@ -7,89 +7,100 @@ use std::sync::atomic::Ordering;
 
 use dormouse_session::kill::Kill;
 use dormouse_wire::command::Command;
+use dormouse_wire::framer::ReplyEnd;
+use dormouse_wire::reply::ErrPacket;
 
-use super::taking::Incoming;
-use super::{Attendant, Over};
-use crate::accept::OWN_IDS;
-use crate::directory::SessionHandle;
+use super::context::Context;
+use crate::client::Incoming;
+use crate::handle::{OWN_IDS, SessionHandle};
 use crate::mailbox::Order;
 use crate::refusal;
 
-/// As long as this is held, the session keeps the backend it has.
-struct Aim(Arc<SessionHandle>);
+/// How a `KILL` is carried out.
+pub(super) enum Verdict {
+    /// It is refused.
+    Refused(ErrPacket),
+    /// Done: the session has no backend.
+    Done,
+    /// Run this statement on the server. While the aim is held, the session that is to be killed keeps
+    /// its backend.
+    Run(Incoming, Option<Aim>),
+}
+
+/// A session that is to be killed; as long as this is held, it keeps the backend it has.
+pub(super) struct Aim {
+    victim: Arc<SessionHandle>,
+    query_only: bool,
+}
 
 impl Aim {
-    fn at(session: &Arc<SessionHandle>) -> Self {
-        session.aimed_at.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(session))
+    fn at(victim: &Arc<SessionHandle>, query_only: bool) -> Self {
+        victim.aimed_at.fetch_add(1, Ordering::SeqCst);
+        Self {
+            victim: Arc::clone(victim),
+            query_only,
+        }
+    }
+
+    /// Ends the session if its server has killed its connection. `end`: the reply, if there was one.
+    pub(super) fn answered(&self, cx: &Context, end: Option<&ReplyEnd>) {
+        // killing oneself is answered with an error
+        let own = Arc::ptr_eq(&self.victim, cx.handle());
+        if !self.query_only && end.is_some_and(|end| end.error.is_none() || own) {
+            self.victim.killed.store(true, Ordering::Release);
+            self.victim.mailbox.send(Order::End);
+        }
     }
 }
 
 impl Drop for Aim {
     fn drop(&mut self) {
-        self.0.aimed_at.fetch_sub(1, Ordering::SeqCst);
+        self.victim.aimed_at.fetch_sub(1, Ordering::SeqCst);
         // it may have been asked for its lease meanwhile
-        self.0.mailbox.send(Order::Yield);
+        self.victim.mailbox.send(Order::Yield);
     }
 }
 
-impl Attendant {
-    pub(super) async fn process_kill(&mut self, incoming: Incoming) -> Result<(), Over> {
-        match incoming.argument().first_chunk::<4>() {
-            Some(id) => {
-                let connection = u32::from_le_bytes(*id);
-                self.kill(Kill {
-                    query_only: false,
-                    connection,
-                })
-                .await
-            }
-            None => self.reply_error(&refusal::malformed()).await,
-        }
-    }
+/// What `COM_PROCESS_KILL` asks for.
+pub(super) fn of_command(incoming: &Incoming) -> Option<Kill> {
+    let id = incoming.argument().first_chunk::<4>()?;
+    Some(Kill {
+        query_only: false,
+        connection: u32::from_le_bytes(*id),
+    })
+}
 
-    pub(super) async fn kill(&mut self, kill: Kill) -> Result<(), Over> {
-        let id = kill.connection;
-        let what = if kill.query_only {
-            "QUERY"
-        } else {
-            "CONNECTION"
-        };
-        let Some(victim) = self.database().session(id).filter(|_| id != 0) else {
-            if id >= OWN_IDS {
-                return self.reply_error(&refusal::unknown_thread(id)).await;
-            }
-            // a thread of the server's own, or none: it knows
-            let statement = format!("KILL {what} {id}");
-            let statement = Incoming::made(Command::Query, statement.as_bytes());
-            return self.run_on_server(statement, None).await.map(|_| ());
-        };
-        // from here on it keeps the backend it has
-        let _aim = Aim::at(&victim);
-        let thread = victim.thread.load(Ordering::SeqCst);
-        if thread == 0 {
-            // no server knows it, so none can judge whether this user may
-            if victim.user() != self.membership.handle.user() {
-                return self.reply_error(&refusal::not_owner(id)).await;
-            }
-            if !kill.query_only {
-                victim.mailbox.send(Order::End);
-            }
-            return self.reply_ok().await;
+/// Finds the connection and decides.
+pub(super) fn judge(cx: &Context, kill: &Kill) -> Verdict {
+    let id = kill.connection;
+    let what = if kill.query_only {
+        "QUERY"
+    } else {
+        "CONNECTION"
+    };
+    let statement = |thread: u32| {
+        let text = format!("KILL {what} {thread}");
+        Incoming::made(Command::Query, text.as_bytes())
+    };
+    let Some(victim) = cx.database().session(id).filter(|_| id != 0) else {
+        if id >= OWN_IDS {
+            return Verdict::Refused(refusal::unknown_thread(id));
         }
-        let what = if kill.query_only {
-            "QUERY"
-        } else {
-            "CONNECTION"
-        };
-        let statement = Incoming::made(Command::Query, format!("KILL {what} {thread}").as_bytes());
-        let own = Arc::ptr_eq(&victim, &self.membership.handle);
-        // killing oneself is answered with an error
-        let done = self.run_on_server(statement, None).await?;
-        if !kill.query_only && done.is_some_and(|end| end.error.is_none() || own) {
-            victim.killed.store(true, Ordering::Release);
-            victim.mailbox.send(Order::End);
-        }
-        Ok(())
+        // a thread of the server's own, or none: the server knows
+        return Verdict::Run(statement(id), None);
+    };
+    // from here on it keeps the backend it has
+    let aim = Aim::at(&victim, kill.query_only);
+    let thread = victim.thread.load(Ordering::SeqCst);
+    if thread != 0 {
+        return Verdict::Run(statement(thread), Some(aim));
     }
+    // no server knows the session, so none can judge whether this user may
+    if victim.user() != cx.handle().user() {
+        return Verdict::Refused(refusal::not_owner(id));
+    }
+    if !kill.query_only {
+        victim.mailbox.send(Order::End);
+    }
+    Verdict::Done
 }

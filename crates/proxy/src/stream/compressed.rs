@@ -1,8 +1,9 @@
 //! The compressed protocol on a client's stream, plain or TLS.
 //!
 //! A read returns bytes of one compressed packet at most, so packets that are sent ahead are not
-//! counted before the session asks for them. A write is sent up to the last whole packet in it. At rest it owns no buffer and no zlib state: what
-//! unpacks a packet goes with it, and what packs is one per thread.
+//! counted before the session asks for them. A write is sent up to the last whole packet in it. An idle
+//! stream owns no buffer and no zlib state: the unpacker's state lives for one packet, and there is one
+//! packer per thread.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,7 +14,6 @@ use dormouse_wire::compress::{Packer, Unpacker};
 use dormouse_wire::packet::{HEADER, Header};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ClientStream;
 use crate::chunk::Chunk;
 use crate::inbox::Inbox;
 
@@ -22,20 +22,20 @@ thread_local! {
 }
 
 /// A stream whose bytes travel in compressed packets.
-pub(crate) struct Compressed {
-    inner: ClientStream,
+pub(crate) struct Compressed<S> {
+    inner: S,
     unpacker: Unpacker,
     unread: Inbox,
-    /// The beginning of a packet of which the rest is to come: packets are packed whole.
+    /// The beginning of a packet that is not complete yet: packets are packed whole.
     begun: Vec<u8>,
     outgoing: Vec<u8>,
     /// How many bytes of them have been sent.
     sent: usize,
 }
 
-impl Compressed {
-    /// What follows on this stream is compressed.
-    pub(super) fn new(inner: ClientStream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Compressed<S> {
+    /// Compresses everything that follows on this stream.
+    pub(super) fn new(inner: S) -> Self {
         Self {
             inner,
             unpacker: Unpacker::default(),
@@ -46,12 +46,12 @@ impl Compressed {
         }
     }
 
-    /// What it stands on.
-    pub(super) fn inner(&self) -> &ClientStream {
+    /// The stream below.
+    pub(super) fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// Packs the packets that are whole with these bytes.
+    /// Appends bytes and packs the packets that are now whole.
     fn pack(&mut self, bytes: &[u8]) {
         self.begun.extend_from_slice(bytes);
         let whole = whole_packets(&self.begun);
@@ -95,7 +95,7 @@ fn whole_packets(bytes: &[u8]) -> usize {
     at
 }
 
-impl AsyncRead for Compressed {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Compressed<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -106,7 +106,7 @@ impl AsyncRead for Compressed {
             return Poll::Ready(Ok(()));
         }
         loop {
-            // also without input: a zlib stream can have more to give
+            // also without input: the zlib stream can have more output
             let step = this
                 .unpacker
                 .unpack(this.unread.unread(), buf.initialize_unfilled())
@@ -125,7 +125,7 @@ impl AsyncRead for Compressed {
     }
 }
 
-impl AsyncWrite for Compressed {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Compressed<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -134,7 +134,7 @@ impl AsyncWrite for Compressed {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
         this.pack(buf);
-        // what the peer does not take now goes with the next write or flush
+        // what the peer does not take now is sent with the next write or flush
         match this.poll_drain(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(buf.len())),

@@ -17,18 +17,18 @@ pub(crate) struct Identity {
     pub(crate) tls: bool,
     /// Where the client comes from.
     pub(crate) peer: Peer,
-    /// What client and Dormouse have agreed on.
+    /// The capabilities agreed on by client and proxy.
     pub(crate) capabilities: Capabilities,
     /// The collation of the handshake: the server goes back to it on a reset.
     pub(crate) collation: u8,
     /// The largest packet the client takes.
     pub(crate) max_packet: u32,
-    /// What the client's driver tells of itself.
+    /// The connection attributes of the client.
     pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Identity {
-    /// Whether it is one of those who do not wake a database (`never_wakes`).
+    /// Whether it is in the list of clients that do not wake a database (`never_wakes`).
     pub(crate) fn is_one_of(&self, never_wakes: &[String]) -> bool {
         let program = self.attribute(b"program_name");
         never_wakes
@@ -39,23 +39,23 @@ impl Identity {
             })
     }
 
-    /// What its driver tells of itself under this name.
+    /// The connection attribute of this name.
     fn attribute(&self, name: &[u8]) -> Option<&[u8]> {
         let mut attributes = self.attributes.iter();
         let found = attributes.find(|(key, _)| key == name)?;
         Some(&found.1)
     }
 
-    /// Whether its driver takes the status flags from the greeting alone, which is sent before anybody
-    /// knows which database the client wants: it believes that autocommit is on.
+    /// Whether its driver takes the status flags from the greeting alone and so believes that autocommit
+    /// is on: the greeting is sent before the client names its database.
     pub(crate) fn believes_the_greeting(&self) -> bool {
         const GREETED: [&[u8]; 3] = [b"pymysql", b"aiomysql", b"asyncmy"];
         let name = self.attribute(b"_client_name");
         name.is_some_and(|name| GREETED.contains(&name))
     }
 
-    /// Whether a backend of this identity can serve a session of the other: whatever was fixed at
-    /// the server's login is the same.
+    /// Whether a backend of this identity can serve a session of the other: all that is fixed at the
+    /// login to the server is the same.
     pub(crate) fn serves(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
             || self.user == other.user
@@ -69,10 +69,10 @@ impl Identity {
     }
 }
 
-/// What the server is asked for: what client and Dormouse agreed on, less what ends at Dormouse. It
-/// always tells of changes in the session: the relay passes on what the client has asked for.
-/// `NO_SCHEMA`, by which a client forbids itself `schema.table`, would forbid it to the probe too.
-pub(super) fn wanted(agreed: Capabilities) -> Capabilities {
+/// The capabilities to ask the server for: those agreed on with the client, without those that concern
+/// only the client's connection. Session tracking is always on: the relay passes on what the client has
+/// asked for. `NO_SCHEMA`, which forbids `schema.table`, would forbid it to the probe too.
+pub(crate) fn wanted(agreed: Capabilities) -> Capabilities {
     agreed
         .set(Capabilities::SSL, false)
         .set(Capabilities::COMPRESS, false)

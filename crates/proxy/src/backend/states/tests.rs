@@ -2,7 +2,6 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use dormouse_link::Noise;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::OkPacket;
 
@@ -59,13 +58,13 @@ async fn a_complete_reply_gives_the_backend_back() {
     let reply = listening.reply(Tracking::All).await.unwrap();
     assert!(reply.whole && reply.end.error.is_none());
     let mut backend = listening.rest().expect("all was answered");
-    assert_eq!(backend.silence(), Ok(()));
+    assert_eq!(backend.check_idle(), Ok(()));
     pool.give_back(backend);
     assert_eq!(pool.status().idle, 1);
 }
 
 #[tokio::test]
-async fn whatever_is_dropped_in_the_middle_is_closed_and_frees_its_place() {
+async fn a_backend_dropped_in_a_command_is_closed_and_frees_its_place() {
     for stage in 0..4 {
         let (pool, backend, mut server) = rig();
         match stage {
@@ -122,7 +121,7 @@ async fn the_replies_to_several_commands_come_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_reply_to_another_command_is_nobodys() {
+async fn a_reply_to_another_command_is_a_fault() {
     for seq in [0, 2, 7] {
         let (_pool, backend, mut server) = rig();
         let mut listening = asked(backend).await;
@@ -143,7 +142,7 @@ async fn a_reply_to_another_command_is_nobodys() {
 }
 
 #[tokio::test]
-async fn bytes_behind_a_reply_are_nobodys() {
+async fn bytes_behind_a_reply_are_a_fault() {
     let (_pool, backend, mut server) = rig();
     let mut listening = asked(backend).await;
     let mut bytes = Vec::new();
@@ -162,18 +161,18 @@ async fn bytes_behind_a_reply_are_nobodys() {
 }
 
 #[tokio::test]
-async fn a_backend_that_is_not_silent_is_found_out() {
+async fn a_closed_or_talking_backend_fails_the_check() {
     let (_pool, mut backend, mut server) = rig();
-    assert_eq!(backend.silence(), Ok(()));
+    assert_eq!(backend.check_idle(), Ok(()));
     server.says_ok(1);
-    assert_eq!(backend.silence(), Err(Noise::Bytes));
+    assert_eq!(backend.check_idle(), Err(Unusable::Bytes));
     let (_pool, mut backend, server) = rig();
     drop(server);
-    assert_eq!(backend.silence(), Err(Noise::Closed));
+    assert_eq!(backend.check_idle(), Err(Unusable::Closed));
 }
 
 #[tokio::test]
-async fn of_a_long_answer_the_beginning_is_kept_and_the_backend_stays_in_step() {
+async fn of_a_long_answer_the_beginning_is_kept_and_all_is_read() {
     let (_pool, backend, mut server) = rig();
     let mut listening = asked(backend).await;
     let writer = std::thread::spawn(move || {

@@ -9,71 +9,10 @@ use dormouse_wire::reply::{ErrPacket, OkPacket, Tracking};
 use dormouse_wire::status::Status;
 use dormouse_wire::text::TextOutcome;
 
-use super::{Backend, BackendError, PATIENCE};
-use crate::pool::Place;
+use super::error::{BackendError, PATIENCE};
+use super::states::Backend;
 
-/// What a backend still holds of the session that had it before.
-#[derive(Debug)]
-pub(crate) struct Residue {
-    /// What has been run on it since its login or its last reset; `None` if that is not known.
-    pub(crate) overlay: Option<Vec<Vec<u8>>>,
-    /// Its schema.
-    pub(crate) schema: Option<Arc<[u8]>>,
-    /// Its `LAST_INSERT_ID()`.
-    pub(crate) last_insert_id: u64,
-    /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
-    pub(crate) multi_statements: Option<bool>,
-    /// The role it had after its login; outer `None`: not asked yet.
-    role: Option<Option<Vec<u8>>>,
-    /// What could not be prepared with `PREPARE` when it was brought to a session's state, and why.
-    pub(crate) missing: Vec<(Vec<u8>, ErrPacket)>,
-    /// Whether the password had expired at its login: then the server takes nothing but a new one.
-    pub(crate) expired: bool,
-    /// The status flags of the server's last word.
-    pub(crate) status: Status,
-    /// The [count](crate::pool::Place::globals) of changes of global variables at its login, or its
-    /// last reset.
-    globals: u64,
-    /// The [count](crate::pool::Place::rights) of changes of rights at its login.
-    pub(crate) rights: u64,
-}
-
-impl Residue {
-    /// Nothing: it has just logged in, after so many changes, and the answer had these status flags.
-    pub(super) fn of_login(status: Status, before: Before) -> Self {
-        Self {
-            overlay: Some(Vec::new()),
-            schema: None,
-            last_insert_id: 0,
-            multi_statements: None,
-            role: None,
-            missing: Vec::new(),
-            expired: false,
-            status,
-            globals: before.globals,
-            rights: before.rights,
-        }
-    }
-}
-
-/// How often what a login depends on had been changed before it began.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Before {
-    globals: u64,
-    rights: u64,
-}
-
-impl Before {
-    /// As it is now.
-    pub(crate) fn now(place: &Place) -> Self {
-        Self {
-            globals: place.globals(),
-            rights: place.rights(),
-        }
-    }
-}
-
-/// What a schema that does not exist means.
+/// What happens if the schema does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schema {
     /// The login fails: the client has just named it.
@@ -88,7 +27,7 @@ const MUST_CHANGE_PASSWORD: u16 = 1820;
 enum Step {
     /// A statement whose failure ends the attempt.
     Run(Vec<u8>),
-    /// A `PREPARE`, with its statement's name: that may wait.
+    /// A `PREPARE`, with its statement's name: its failure is noted.
     Prepare(Vec<u8>, Vec<u8>),
     Reset,
     Use(Arc<[u8]>),
@@ -116,7 +55,7 @@ impl Step {
 
 impl Backend {
     /// Brings the backend to the session's state.
-    pub(crate) async fn assume(
+    pub(crate) async fn restore(
         mut self: Box<Self>,
         session: &SessionState,
         missing: Schema,
@@ -124,7 +63,7 @@ impl Backend {
         let globals = self.place.globals();
         if self.residue.globals != globals {
             self.residue.globals = globals;
-            // a reset brings the new ones
+            // a reset takes on the new values
             self.residue.overlay = None;
         }
         let steps = self.steps(session);
@@ -183,14 +122,14 @@ impl Backend {
 
     fn steps_from_start(&mut self, session: &SessionState, steps: &mut Vec<Step>) {
         if self.residue.overlay.as_ref().is_some_and(Vec::is_empty) {
-            self.shelf.retire();
+            self.cache.retire();
             if self.residue.last_insert_id != 0 {
                 steps.push(Step::Run(b"SET last_insert_id = 0".to_vec()));
             }
         } else {
             steps.push(Step::Reset);
-            self.shelf.clear();
-            // which leaves the role (sql/sql_class.cc, THD::change_user)
+            self.cache.clear();
+            // a reset keeps the role (sql/sql_class.cc, THD::change_user)
             let role = self.residue.role.as_ref().and_then(Option::as_ref);
             steps.push(Step::Run(set_role(role)));
         }
@@ -203,7 +142,7 @@ impl Backend {
         } else {
             if let Some(schema) = session.restore_schema() {
                 if session.is_captured() {
-                    // then it is in UTF-8; what follows sets the session's own character set
+                    // then its name is in UTF-8; the next statements set the session's own character set
                     steps.push(Step::Run(b"SET character_set_client = utf8mb4".to_vec()));
                 }
                 steps.push(Step::Use(Arc::clone(schema)));
@@ -259,7 +198,7 @@ impl Backend {
                     backend.residue.role = Some(role.flatten());
                 }
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
-                // the client hears of it with its next statement
+                // the client gets this error for its next statement
                 (Step::AskRole | Step::Use(_), TextOutcome::Err(error))
                     if error.code == MUST_CHANGE_PASSWORD =>
                 {
@@ -282,7 +221,7 @@ impl Backend {
     fn no_schema(&self, error: ErrPacket, missing: Schema) -> Result<(), BackendError> {
         match missing {
             Schema::Required => Err(BackendError::Refused(error)),
-            // it would stay in a former session's
+            // the backend would stay in a former session's schema
             Schema::IfThere if self.residue.schema.is_some() => {
                 Err(BackendError::Gone(std::io::Error::other(error.message)))
             }
@@ -291,8 +230,8 @@ impl Backend {
     }
 }
 
-/// What brings the status flags to what the session's client was told last: the global values may be
-/// others than they were when the session began.
+/// The steps that bring the status flags to those that the client was told last: global values may have
+/// changed since the session began.
 fn as_told(has: Status, told: Status) -> Vec<Step> {
     let differs = |flag: Status| has.contains(flag) != told.contains(flag);
     let mut steps = Vec::new();

@@ -1,30 +1,55 @@
-//! Who may use a backend's socket, as types.
+//! A connection to a server, as types that say who may use it.
 //!
 //! A [`Backend`] is between two commands. [`Speaking`] is one to which a command is being sent,
 //! [`Listening`] one whose replies are coming; only complete replies turn it back into a `Backend`.
 //! Whatever else happens to one of the two (an error, a client that leaves, a future that is dropped,
-//! a panic), dropping it closes the connection: nobody else can read the rest of a reply, or be taken
-//! for the rest of a command.
+//! a panic), dropping it closes the connection: no other session can read the rest of a reply, or have
+//! its command taken for the rest of another.
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use dormouse_link::{Link, Noise};
+use dormouse_link::{Link, Unusable};
+use dormouse_session::SpareStatement;
+use dormouse_types::Target;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::ReplyKind;
 use dormouse_wire::framer::{Event, ReplyEnd, ReplyFramer, Step};
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{Tracking, retrack};
 
-use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE};
+use super::error::{BackendError, LONGEST_ANSWER, PATIENCE};
+use super::login::Connection;
+use super::residue::{ChangeCounts, Residue};
+use super::statement_cache::{CachedStatement, StatementCache};
 use crate::chunk::Chunk;
-use crate::stream::{within, write_all};
+use crate::deadline::{within, write_all};
+use crate::identity::Identity;
+use crate::pool::place::Place;
 
-/// A backend's socket, which only this file touches.
-#[derive(Debug)]
-pub(super) struct Line(Link);
+/// A connection to a server, with its place in the pool, between two commands: all that was sent has
+/// been answered, and every answer has been read to its end.
+pub(crate) struct Backend {
+    /// Private to this file, so that nothing is sent or read but through its types.
+    link: Link,
+    /// The server process it belongs to.
+    pub(crate) target: Arc<Target>,
+    /// Its login at the server.
+    pub(crate) identity: Arc<Identity>,
+    /// The server's connection id.
+    pub(crate) thread: u32,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) place: Place,
+    /// Prepared statements that no session uses.
+    pub(crate) cache: StatementCache,
+    /// State of a former session that it still holds.
+    pub(crate) residue: Residue,
+    /// The event loop its socket is registered with.
+    worker: std::thread::ThreadId,
+}
 
 /// A backend to which a command is being sent.
 #[must_use = "dropping it closes the connection"]
@@ -37,9 +62,9 @@ pub(crate) struct Speaking {
 pub(crate) struct Listening {
     backend: Box<Backend>,
     awaited: Awaited,
-    /// The replies behind it.
+    /// The replies after it.
     next: VecDeque<ReplyKind>,
-    /// Their bytes, as far as they have been read.
+    /// Bytes of those that have been read already.
     early: Vec<u8>,
 }
 
@@ -53,13 +78,13 @@ enum Awaited {
     Reply(ReplyFramer),
     /// Nothing: all that was sent has been answered.
     Nothing,
-    /// Nothing that could be trusted: it has sent what is no reply.
+    /// Nothing that can be trusted: the server has sent what is no reply.
     Nonsense,
 }
 
-/// A reply to something of our own.
+/// The reply to one of Dormouse's own commands.
 pub(crate) struct Reply {
-    /// Its packets, or as many bytes of them as are kept.
+    /// Its packets, up to the limit of what is kept.
     pub(crate) bytes: Vec<u8>,
     /// What its last packet says.
     pub(crate) end: ReplyEnd,
@@ -67,21 +92,73 @@ pub(crate) struct Reply {
     pub(crate) whole: bool,
 }
 
-impl Line {
-    pub(super) fn new(link: Link) -> Self {
-        Self(link)
-    }
-
-    /// Moves it to the event loop of the thread that is running.
-    pub(super) fn move_here(self) -> io::Result<Self> {
-        self.0.move_here().map(Self)
-    }
-}
-
 impl Backend {
-    /// Checks that it is as it must be between two commands: open, with nothing to be read.
-    pub(crate) fn silence(&mut self) -> Result<(), Noise> {
-        self.line.0.silence()
+    /// A new backend.
+    pub(crate) fn new(
+        connection: Connection,
+        target: &Arc<Target>,
+        identity: &Arc<Identity>,
+        place: Place,
+        before: ChangeCounts,
+    ) -> Box<Self> {
+        Box::new(Self {
+            link: connection.link,
+            target: Arc::clone(target),
+            identity: Arc::clone(identity),
+            thread: connection.thread,
+            capabilities: connection.capabilities,
+            place,
+            cache: StatementCache::default(),
+            residue: Residue::of_login(connection.status, before),
+            worker: std::thread::current().id(),
+        })
+    }
+
+    /// A backend on one end of a socket pair, for tests.
+    #[cfg(test)]
+    pub(crate) fn on(
+        link: Link,
+        target: &Arc<Target>,
+        identity: &Arc<Identity>,
+        place: Place,
+    ) -> Box<Self> {
+        let connection = Connection {
+            link,
+            thread: 1,
+            capabilities: identity.capabilities,
+            status: dormouse_wire::status::Status::AUTOCOMMIT,
+        };
+        let before = ChangeCounts::now(&place);
+        Self::new(connection, target, identity, place, before)
+    }
+
+    /// Closes it and keeps its place.
+    pub(crate) fn close(self: Box<Self>) -> Place {
+        self.place
+    }
+
+    /// Caches a statement that its session no longer needs here.
+    pub(crate) fn keep_statement(&mut self, left: SpareStatement) {
+        let SpareStatement { id, key, types } = left;
+        match key {
+            Some((text, schema)) => self.cache.put(text, schema, CachedStatement { id, types }),
+            None => self.cache.close(id),
+        }
+    }
+
+    /// Moves its socket to the event loop of the thread that is running.
+    pub(crate) fn move_here(mut self: Box<Self>) -> std::io::Result<Box<Self>> {
+        let here = std::thread::current().id();
+        if self.worker != here {
+            self.link = self.link.move_here()?;
+            self.worker = here;
+        }
+        Ok(self)
+    }
+
+    /// Checks that it is open and that there is nothing to read. One system call.
+    pub(crate) fn check_idle(&mut self) -> Result<(), Unusable> {
+        self.link.check_idle()
     }
 
     /// Begins a command.
@@ -96,7 +173,7 @@ impl Speaking {
     /// # Errors
     /// The server has gone, or does not read.
     pub(crate) async fn send(&mut self, bytes: &[u8], deadline: Duration) -> io::Result<()> {
-        write_all(&mut self.backend.line.0, bytes, deadline).await
+        write_all(&mut self.backend.link, bytes, deadline).await
     }
 
     /// The whole command has been sent; its last packet had the number `seq`.
@@ -147,24 +224,24 @@ impl Listening {
         }
     }
 
-    /// The backend, for what its answers tell of it.
+    /// The backend, to note in it what its answers tell.
     pub(super) fn backend(&mut self) -> &mut Backend {
         &mut self.backend
     }
 
-    /// What the server and Dormouse have agreed on.
+    /// The capabilities agreed on with the server.
     pub(super) fn capabilities(&self) -> Capabilities {
         self.backend.capabilities
     }
 
     /// Whether this error, before any byte of the reply, proves that the server has not read the command.
     pub(crate) fn proves_unread(&self, error: &io::Error) -> bool {
-        self.backend.line.0.proves_unread(error)
+        self.backend.link.proves_unread(error)
     }
 
     /// Waits for bytes of the reply; an empty chunk means that the server has closed.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
-        Chunk::poll_read(&mut self.backend.line.0, cx)
+        Chunk::poll_read(&mut self.backend.link, cx)
     }
 
     /// Waits for more bytes behind those of a chunk; 0 means that the server has closed.
@@ -173,13 +250,13 @@ impl Listening {
         chunk: &mut Chunk,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        chunk.poll_more(&mut self.backend.line.0, cx)
+        chunk.poll_more(&mut self.backend.link, cx)
     }
 
-    /// Looks at bytes of the reply, up to the next packet that tells of a change in the session.
+    /// Feeds bytes of the reply to the framer, up to the next packet with session tracking.
     ///
     /// # Errors
-    /// They are no such reply: none of them may be passed on.
+    /// They are not the reply that is awaited: none of them may be passed on.
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<Step, Malformed> {
         let step = match &mut self.awaited {
             Awaited::Reply(framer) => framer.feed_to_change(bytes),
@@ -219,7 +296,7 @@ impl Listening {
     /// # Errors
     /// The server has gone, or does not read.
     pub(crate) async fn send_file(&mut self, bytes: &[u8], deadline: Duration) -> io::Result<()> {
-        write_all(&mut self.backend.line.0, bytes, deadline).await
+        write_all(&mut self.backend.link, bytes, deadline).await
     }
 
     /// The file has been sent to its end.
@@ -229,16 +306,15 @@ impl Listening {
         }
     }
 
-    /// Reads the next reply to its end and keeps the beginning of it, as a client is told it that
-    /// hears so much of changes in its session.
+    /// Reads the next reply to its end and keeps the beginning of it, with so much of session tracking.
     ///
     /// # Errors
-    /// The server is gone, does not answer in time, or answers what no server would.
+    /// The server is gone, does not answer in time, or breaks the protocol.
     pub(crate) async fn reply(&mut self, tracking: Tracking) -> Result<Reply, BackendError> {
         self.reply_within(LONGEST_ANSWER, tracking).await
     }
 
-    /// The same; no more than so many bytes are kept.
+    /// The same, keeping at most so many bytes.
     pub(super) async fn reply_within(
         &mut self,
         most: usize,
@@ -274,7 +350,7 @@ impl Listening {
                     }
                 }
             }
-            let chunk = within(PATIENCE, Chunk::read(&mut self.backend.line.0)).await?;
+            let chunk = within(PATIENCE, Chunk::read(&mut self.backend.link)).await?;
             if chunk.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -284,7 +360,8 @@ impl Listening {
     }
 }
 
-/// Leaves out of the packet of this length at the end what the client is not told.
+/// Removes, from the packet of this length at the end, session tracking that the client has not asked
+/// for.
 fn retell(kept: &mut Vec<u8>, len: usize, tracking: Tracking) {
     let begin = kept.len().saturating_sub(len);
     if len > 0

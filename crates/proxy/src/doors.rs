@@ -1,4 +1,4 @@
-//! How the control path steers the data path.
+//! What the control path calls: doors, restrictions, captures, figures of each database.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::accept::Proxy;
 use crate::mailbox::Order;
 
 impl Proxy {
-    /// A database exists: logins to it are possible. Its door is shut.
+    /// Adds a database with its door shut; from now on logins to it are possible.
     pub fn add(&self, database: &DatabaseName) {
         self.shared.directory.add(database);
     }
 
-    /// A database is no more: its sessions end.
+    /// Removes a database and ends its sessions.
     pub fn remove(&self, database: &DatabaseName) {
         self.shared.directory.remove(database);
     }
 
-    /// Lets statements flow; those held go first.
+    /// Opens the door; held statements go first.
     pub fn open(&self, database: &DatabaseName, target: Target) {
         if let Some(database) = self.shared.directory.find(database) {
             database.door.open(target);
         }
     }
 
-    /// Holds statements from now on, if none is running, or in any case with `force`. Says whether
-    /// they are held.
+    /// Shuts the door if no statement is running, or in any case with `force`. Returns whether it is
+    /// shut.
     pub fn shut(&self, database: &DatabaseName, force: bool) -> bool {
         self.shared
             .directory
@@ -37,8 +37,8 @@ impl Proxy {
             .is_none_or(|database| database.door.shut(force))
     }
 
-    /// Holds statements from now on and waits until those that run have ended. If that takes too
-    /// long they flow again, and the answer is `false`.
+    /// Shuts the door and waits until running statements have ended. If that takes too long, opens it
+    /// again and returns `false`.
     pub async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool {
         match self.shared.directory.find(database) {
             Some(database) => database.door.drain(deadline).await,
@@ -46,7 +46,7 @@ impl Proxy {
         }
     }
 
-    /// Refuses held and later statements for this reason until the door is opened or shut.
+    /// Refuses held and later statements with this reason until the door is opened or shut.
     pub fn refuse(&self, database: &DatabaseName, reason: &str) {
         if let Some(database) = self.shared.directory.find(database) {
             database.door.refuse(reason);
@@ -65,29 +65,29 @@ impl Proxy {
         }
     }
 
-    /// What has passed since the proxy began, the logins left out; all zero for an unknown database.
+    /// Traffic since the proxy started, without logins; all zero for an unknown database.
     #[must_use]
     pub fn carried(&self, database: &DatabaseName) -> Carried {
         let found = self.shared.directory.find(database);
         found.map_or_else(Carried::default, |database| database.carried())
     }
 
-    /// Refuses, for this reason, statements that could make the database larger or change what it
-    /// holds; `None`: none any more.
+    /// Refuses, with this reason, statements that could make the database larger or change its contents;
+    /// `None` ends that.
     pub fn restrict(&self, database: &DatabaseName, reason: Option<&str>) {
         if let Some(database) = self.shared.directory.find(database) {
             database.restriction.change(reason);
         }
     }
 
-    /// The backends of a database and what has happened to them; all zero for an unknown one.
+    /// Status and counters of a database's pool; all zero for an unknown database.
     #[must_use]
     pub fn pool(&self, database: &DatabaseName) -> PoolStatus {
         let found = self.shared.directory.find(database);
         found.map_or_else(PoolStatus::default, |database| database.pool_status())
     }
 
-    /// The sessions of a database, by their ids.
+    /// The sessions of a database, ordered by id.
     #[must_use]
     pub fn sessions(&self, database: &DatabaseName) -> Vec<SessionStatus> {
         let found = self.shared.directory.find(database);
@@ -96,7 +96,7 @@ impl Proxy {
         })
     }
 
-    /// With the door shut and the server running: every session notes its state. Returns what
+    /// Has every session read its state; the door must be shut and the server running. Returns what
     /// cannot be restored.
     pub async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto> {
         let Some(database) = self.shared.directory.find(database) else {
@@ -104,7 +104,7 @@ impl Proxy {
         };
         let mut asked = Vec::new();
         for session in database
-            .everyone()
+            .all_sessions()
             .into_iter()
             .filter(|session| session.has_backend())
         {
@@ -123,7 +123,7 @@ impl Proxy {
                         reason: VetoReason::Pinned(pin),
                     }));
                 }
-                // it has ended meanwhile, or never got there: nothing to lose
+                // it has ended meanwhile: nothing to lose
                 Ok(Err(_)) => {}
                 Err(_) if database.session(id).is_none() => {}
                 Err(_) => vetoes.push(Veto {
@@ -135,14 +135,14 @@ impl Proxy {
         vetoes
     }
 
-    /// With the door shut and every session captured: all backends are given up.
+    /// Has every session give up its backend; the door must be shut and all sessions captured.
     pub async fn release(&self, database: &DatabaseName, deadline: Duration) {
         let Some(database) = self.shared.directory.find(database) else {
             return;
         };
         let mut told = Vec::new();
         for session in database
-            .everyone()
+            .all_sessions()
             .into_iter()
             .filter(|session| session.has_backend())
         {

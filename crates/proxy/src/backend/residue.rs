@@ -1,0 +1,70 @@
+//! State that a backend still holds of the session that had it before.
+
+use std::sync::Arc;
+
+use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::status::Status;
+
+use crate::pool::place::Place;
+
+/// State that a backend still holds of the session that had it before.
+#[derive(Debug)]
+pub(crate) struct Residue {
+    /// What has been run on it since its login or its last reset; `None` if that is not known.
+    pub(crate) overlay: Option<Vec<Vec<u8>>>,
+    /// Its schema.
+    pub(crate) schema: Option<Arc<[u8]>>,
+    /// Its `LAST_INSERT_ID()`.
+    pub(crate) last_insert_id: u64,
+    /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
+    pub(crate) multi_statements: Option<bool>,
+    /// The role it had after its login; outer `None`: not asked yet.
+    pub(super) role: Option<Option<Vec<u8>>>,
+    /// Statements that could not be prepared with `PREPARE` when it was brought to a session's state, and
+    /// the errors.
+    pub(crate) missing: Vec<(Vec<u8>, ErrPacket)>,
+    /// Whether the password had expired at its login: then the server accepts nothing but a new one.
+    pub(crate) expired: bool,
+    /// The status flags of the server's last reply.
+    pub(crate) status: Status,
+    /// The [count](crate::pool::place::Place::globals) of changes of global variables at its login, or its
+    /// last reset.
+    pub(super) globals: u64,
+    /// The [count](crate::pool::place::Place::rights) of changes of rights at its login.
+    pub(crate) rights: u64,
+}
+
+impl Residue {
+    /// The state after a login: `before` was counted before it, `status` came with its answer.
+    pub(super) fn of_login(status: Status, before: ChangeCounts) -> Self {
+        Self {
+            overlay: Some(Vec::new()),
+            schema: None,
+            last_insert_id: 0,
+            multi_statements: None,
+            role: None,
+            missing: Vec::new(),
+            expired: false,
+            status,
+            globals: before.globals,
+            rights: before.rights,
+        }
+    }
+}
+
+/// [`Changes`](crate::pool::place::Changes) as counted before a login.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChangeCounts {
+    globals: u64,
+    rights: u64,
+}
+
+impl ChangeCounts {
+    /// The counts now.
+    pub(crate) fn now(place: &Place) -> Self {
+        Self {
+            globals: place.globals(),
+            rights: place.rights(),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! One database as the data path sees it: its door, its sessions, its backends, its counts.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use dormouse_types::{Carried, DatabaseName, PoolStatus, SessionStatus, Variables};
+
+use crate::config::PoolLimits;
+use crate::control_path::ControlPath;
+use crate::door::Door;
+use crate::handle::{OWN_IDS, SessionHandle, Who};
+use crate::mailbox::Order;
+use crate::pool::Pool;
+use crate::tally::{Restriction, Tally};
+
+/// One database as the data path sees it.
+pub(crate) struct Database {
+    pub(crate) name: DatabaseName,
+    pub(crate) door: Arc<Door>,
+    /// Traffic of its sessions after their logins; made for the first session.
+    tally: OnceLock<Arc<Tally>>,
+    /// Why statements that write are refused.
+    pub(crate) restriction: Restriction,
+    /// Made for the first session that needs a backend: most databases may be asleep.
+    pool: OnceLock<Arc<Pool>>,
+    pool_limits: Arc<PoolLimits>,
+    /// Number of statements answered while it slept.
+    pub(crate) sleeping_answers: AtomicU64,
+    sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
+    /// Before this second no session can have been idle for too long.
+    due: AtomicU64,
+    removed: AtomicBool,
+}
+
+/// Why a session cannot join a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The database has as many sessions as it may have, or has just been removed.
+    Database,
+    /// The account has as many sessions as it may have.
+    Account,
+}
+
+/// A session as a member of its database; dropping it removes the session.
+pub(crate) struct Membership {
+    pub(crate) database: Arc<Database>,
+    pub(crate) handle: Arc<SessionHandle>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.database.sessions().remove(&self.handle.id);
+    }
+}
+
+impl Database {
+    /// A database whose door is shut.
+    pub(crate) fn new(name: DatabaseName, pool_limits: Arc<PoolLimits>) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            door: Door::new(),
+            tally: OnceLock::new(),
+            restriction: Restriction::default(),
+            pool: OnceLock::new(),
+            pool_limits,
+            sleeping_answers: AtomicU64::new(0),
+            sessions: Mutex::default(),
+            due: AtomicU64::new(0),
+            removed: AtomicBool::new(false),
+        })
+    }
+
+    /// The database has been dropped: refuses statements and logins, and ends its sessions.
+    pub(crate) fn dropped(&self) {
+        self.removed.store(true, Ordering::Release);
+        self.door.refuse("it has been dropped");
+        for session in self.all_sessions() {
+            session.mailbox.send(Order::End);
+        }
+    }
+
+    /// Counts the traffic of its sessions.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        self.tally.get_or_init(Arc::default)
+    }
+
+    /// The traffic of its sessions so far.
+    pub(crate) fn carried(&self) -> Carried {
+        self.tally
+            .get()
+            .map_or_else(Carried::default, |tally| tally.carried())
+    }
+
+    /// The server's present global variables. A server that is awake is asked once, and again after a
+    /// statement that may have set some.
+    pub(crate) async fn present_variables(&self, control: &dyn ControlPath) -> Option<Variables> {
+        let Some(target) = self.door.target() else {
+            return control.present_variables(&self.name).await;
+        };
+        let globals = self.pool().globals();
+        let era = globals.era(&target);
+        if let Some(variables) = globals.known_in(era) {
+            return Some(variables);
+        }
+        let variables = control.present_variables(&self.name).await?;
+        globals.are(era, variables.clone());
+        Some(variables)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Arc<SessionHandle>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a session, unless there are `most` already, or `of_account` of its account.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        handle: &Arc<SessionHandle>,
+        most: u32,
+        of_account: Option<u32>,
+    ) -> Result<Membership, Full> {
+        let mut sessions = self.sessions();
+        if sessions.len() >= most as usize || self.removed.load(Ordering::Acquire) {
+            return Err(Full::Database);
+        }
+        if is_full(&sessions, &handle.who(), of_account, handle.id) {
+            return Err(Full::Account);
+        }
+        sessions.insert(handle.id, Arc::clone(handle));
+        self.recheck_idle();
+        Ok(Membership {
+            database: Arc::clone(self),
+            handle: Arc::clone(handle),
+        })
+    }
+
+    /// Gives the session another account (`COM_CHANGE_USER`), unless that has `of_account` sessions
+    /// already.
+    pub(crate) fn change_user(
+        &self,
+        handle: &SessionHandle,
+        who: Who,
+        of_account: Option<u32>,
+    ) -> Result<(), Full> {
+        let sessions = self.sessions();
+        if is_full(&sessions, &who, of_account, handle.id) {
+            return Err(Full::Account);
+        }
+        *handle.who() = who;
+        Ok(())
+    }
+
+    /// A limit has changed: [`end_idle`](Self::end_idle) looks at all sessions the next time.
+    pub(crate) fn recheck_idle(&self) {
+        self.due.store(0, Ordering::Release);
+    }
+
+    /// Ends the sessions that have been idle for too long at this second. Looks at none while none can
+    /// have been.
+    pub(crate) fn end_idle(&self, now: u64, in_transaction: Option<u64>) {
+        if now < self.due.load(Ordering::Acquire) {
+            return;
+        }
+        self.due.store(u64::MAX, Ordering::Release);
+        let sessions = self.sessions();
+        let mut next = u64::MAX;
+        for session in sessions.values() {
+            let due = session.due(now, in_transaction);
+            if due <= now {
+                session.mailbox.send(Order::End);
+            } else {
+                next = next.min(due);
+            }
+        }
+        // a `recheck_idle` that came meanwhile has set it to 0, and is kept
+        self.due.fetch_min(next, Ordering::AcqRel);
+    }
+
+    /// The sessions.
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
+        self.sessions().values().cloned().collect()
+    }
+
+    /// The status of each session at this second, ordered by id.
+    pub(crate) fn session_statuses(&self, now: u64) -> Vec<SessionStatus> {
+        let everyone = self.all_sessions();
+        let mut all: Vec<_> = everyone.iter().map(|session| session.status(now)).collect();
+        all.sort_by_key(|session| session.id);
+        all
+    }
+
+    /// The pool of its backends.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        self.pool
+            .get_or_init(|| Pool::new((*self.pool_limits).clone()))
+    }
+
+    /// The pool, if a session has needed a backend yet.
+    pub(crate) fn used_pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.get()
+    }
+
+    /// The status of the pool and the traffic of the sessions.
+    pub(crate) fn pool_status(&self) -> PoolStatus {
+        let unused = || PoolStatus {
+            backends_max: self.pool_limits.backends_max,
+            ..PoolStatus::default()
+        };
+        PoolStatus {
+            sessions: self.session_count(),
+            sleeping_answers: self.sleeping_answers.load(Ordering::Relaxed),
+            carried: self.carried(),
+            ..self.used_pool().map_or_else(unused, |pool| pool.status())
+        }
+    }
+
+    /// The number of sessions.
+    pub(crate) fn session_count(&self) -> u32 {
+        u32::try_from(self.sessions().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The session with this id: the id that its client was given, or that of its backend on the server.
+    pub(crate) fn session(&self, id: u32) -> Option<Arc<SessionHandle>> {
+        let sessions = self.sessions();
+        if id >= OWN_IDS {
+            return sessions.get(&id).cloned();
+        }
+        sessions
+            .values()
+            .find(|session| session.thread.load(Ordering::Acquire) == id)
+            .cloned()
+    }
+}
+
+/// Whether an account has `most` sessions, not counting the session with the id `but`.
+fn is_full(
+    sessions: &HashMap<u32, Arc<SessionHandle>>,
+    who: &Who,
+    most: Option<u32>,
+    but: u32,
+) -> bool {
+    most.is_some_and(|most| {
+        let of_account =
+            |session: &&Arc<SessionHandle>| session.id != but && *session.who() == *who;
+        sessions.values().filter(of_account).count() >= most as usize
+    })
+}

@@ -1,0 +1,20 @@
+//! What a client claims to be.
+
+use dormouse_wire::caps::Capabilities;
+
+use crate::database::Database;
+use crate::stream::Peer;
+
+/// What a client claims.
+pub(crate) struct Claim<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) user: &'a str,
+    pub(crate) peer: Peer,
+    pub(crate) capabilities: Capabilities,
+    /// The authentication plugin of its first reply.
+    pub(crate) plugin: Option<&'a str>,
+    /// Its first reply.
+    pub(crate) reply: &'a [u8],
+    /// The salt that it was sent.
+    pub(crate) salt: [u8; 20],
+}

@@ -1,0 +1,76 @@
+//! A place in a pool: the right to have one backend.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::globals::Globals;
+use crate::handle::SessionHandle;
+
+/// What a place needs of its pool. A trait, because a pool holds backends and each backend holds its
+/// place.
+pub(crate) trait Places: Send + Sync {
+    /// The place's backend is held by this session from now on.
+    fn hold(&self, index: usize, session: &Arc<SessionHandle>);
+
+    /// The place is free: it goes to the first waiter.
+    fn release(self: Arc<Self>, index: usize);
+
+    /// What has changed on the server since the pool began.
+    fn changes(&self) -> &Changes;
+}
+
+/// Changes on a server that open connections do not notice.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// What is known of the server's global variables.
+    pub(crate) globals: Globals,
+    /// Counts the statements that may have changed privileges.
+    rights: AtomicU64,
+}
+
+impl Changes {
+    /// Number of statements that may have changed privileges.
+    pub(crate) fn rights(&self) -> u64 {
+        self.rights.load(Ordering::Acquire)
+    }
+
+    /// A statement that may have changed privileges has ended.
+    pub(super) fn count_rights(&self) {
+        self.rights.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// The right to have one backend; dropping it gives it to the first waiter.
+pub(crate) struct Place {
+    pool: Arc<dyn Places>,
+    pub(super) index: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        Arc::clone(&self.pool).release(self.index);
+    }
+}
+
+impl Place {
+    /// A place that its pool has marked as taken.
+    pub(super) fn new(pool: Arc<dyn Places>, index: usize) -> Self {
+        Self { pool, index }
+    }
+
+    /// The session holds the backend of this place from now on.
+    pub(crate) fn hold(&self, session: &Arc<SessionHandle>) {
+        self.pool.hold(self.index, session);
+    }
+
+    /// Number of statements that may have changed privileges.
+    pub(crate) fn rights(&self) -> u64 {
+        self.pool.changes().rights()
+    }
+
+    /// Number of statements that may have set global variables: a backend opened before one of them has
+    /// other values than a new connection.
+    pub(crate) fn globals(&self) -> u64 {
+        self.pool.changes().globals.count()
+    }
+}

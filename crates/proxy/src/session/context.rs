@@ -1,0 +1,127 @@
+//! A session's context: its database, its user, the configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dormouse_session::SessionState;
+use dormouse_session::sleeping::AsleepContext;
+use dormouse_types::Variables;
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::reader::Malformed;
+use dormouse_wire::reply::Tracking;
+
+use crate::config::Limits;
+use crate::control_path::ControlPath;
+use crate::database::{Database, Membership};
+use crate::handle::{BUSY, SessionHandle};
+use crate::identity::Identity;
+use crate::pool::{Counters, Pool};
+use crate::shared::Shared;
+
+/// A session's database, user and configuration. Only `COM_CHANGE_USER` changes it.
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) membership: Membership,
+    pub(crate) identity: Arc<Identity>,
+    /// Whether the password had expired at the login: then only the server can answer.
+    pub(crate) expired: bool,
+    /// Whether it does not wake the database, nor keep it awake.
+    pub(crate) never_wakes: bool,
+    /// `wait_timeout` in seconds, until the session sets another.
+    pub(crate) idle_default: u64,
+}
+
+impl Context {
+    pub(crate) fn database(&self) -> &Arc<Database> {
+        &self.membership.database
+    }
+
+    pub(crate) fn handle(&self) -> &Arc<SessionHandle> {
+        &self.membership.handle
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        self.database().pool()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.config.limits
+    }
+
+    pub(crate) fn control(&self) -> &dyn ControlPath {
+        &*self.shared.control
+    }
+
+    /// Tells the control path that a statement needs the server, unless the session never wakes it.
+    pub(crate) fn demand(&self) {
+        if !self.never_wakes {
+            self.control().demand(&self.database().name);
+        }
+    }
+
+    /// Sets how many seconds the session may be idle.
+    pub(crate) fn limit_idle(&self, seconds: u64) {
+        let limit = &self.handle().idle_limit;
+        if limit.swap(seconds, Ordering::Relaxed) > seconds {
+            self.database().recheck_idle();
+        }
+    }
+
+    /// A command has come: the session is not idle.
+    pub(crate) fn is_busy(&self) {
+        self.handle().heard.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// The session waits for its client.
+    pub(crate) fn is_idle(&self) {
+        let now = self.shared.seconds();
+        self.handle().heard.store(now, Ordering::Relaxed);
+    }
+
+    /// Counts a command that was answered while the database slept.
+    pub(crate) fn count_asleep(&self) {
+        let count = &self.database().sleeping_answers;
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A server has sent what is no reply to what it was sent: a bug of the server or of Dormouse.
+    pub(crate) fn fault(&self, what: Malformed) {
+        Counters::count(&self.pool().counters().faults);
+        let thread = self.handle().thread.load(Ordering::Relaxed);
+        tracing::error!(thread, %what, "a reply out of turn: its connection is closed");
+    }
+
+    /// How much of session tracking the client is sent.
+    pub(crate) fn tracking(&self, state: &SessionState) -> Tracking {
+        let asked = self.identity.capabilities;
+        match asked.contains(Capabilities::SESSION_TRACK) {
+            false => Tracking::Nothing,
+            true if state.tracks_state() => Tracking::All,
+            true => Tracking::AllButState,
+        }
+    }
+
+    /// Asks the session's state something, with what is known besides: the global variables, and whether
+    /// the session has a backend.
+    pub(crate) fn ask_state<T>(
+        &self,
+        state: &mut SessionState,
+        globals: Option<&Variables>,
+        backend: bool,
+        ask: impl FnOnce(&mut SessionState, &AsleepContext<'_>) -> T,
+    ) -> T {
+        let control = self.control();
+        let name = &self.database().name;
+        let ground = AsleepContext {
+            globals,
+            capabilities: self.identity.capabilities,
+            collation: self.identity.collation,
+            connection_id: self.handle().id,
+            wait_timeout: self.handle().idle_limit.load(Ordering::Relaxed),
+            socket: self.shared.socket(),
+            backend,
+            has_schema: &|schema| control.has_schema(name, schema),
+        };
+        ask(state, &ground)
+    }
+}

@@ -1,0 +1,155 @@
+//! The hold itself: using the backend, losing it, leaving it to other sessions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dormouse_session::{Pin, SessionState};
+use dormouse_types::Target;
+
+use super::lease::Lease;
+use crate::backend::{Backend, BackendError};
+use crate::handle::LeaseState;
+use crate::session::context::Context;
+
+/// A session's hold on a backend, and what is left of the last one.
+pub(crate) struct Hold {
+    pub(super) lease: Option<Lease>,
+    /// What went with the last backend and cannot be restored; the client has not been told yet.
+    lost: Vec<Pin>,
+    /// Whether the account is known to carry the proxy's credential.
+    pub(super) enrolled: bool,
+}
+
+impl Hold {
+    /// No backend yet. `enrolled`: the account is known to carry the proxy's credential.
+    pub(crate) fn new(enrolled: bool) -> Self {
+        Self {
+            lease: None,
+            lost: Vec::new(),
+            enrolled,
+        }
+    }
+
+    /// The backend, unless it is in the middle of a command.
+    pub(crate) fn backend(&self) -> Option<&Backend> {
+        self.lease.as_ref()?.backend.as_deref()
+    }
+
+    /// The same, mutable.
+    pub(crate) fn backend_mut(&mut self) -> Option<&mut Backend> {
+        self.lease.as_mut()?.backend.as_deref_mut()
+    }
+
+    /// Whether there is one that is not in the middle of a command.
+    pub(crate) fn has_backend(&self) -> bool {
+        self.backend().is_some()
+    }
+
+    /// Takes the backend out for a command; [`put_back`](Self::put_back) follows unless it breaks.
+    pub(crate) fn take_backend(&mut self) -> Option<Box<Backend>> {
+        self.lease.as_mut()?.backend.take()
+    }
+
+    /// The command has been answered.
+    pub(crate) fn put_back(&mut self, backend: Box<Backend>) {
+        if let Some(lease) = &mut self.lease {
+            lease.backend = Some(backend);
+        }
+    }
+
+    /// Whether the session has a backend on this server; if so, marks its lease as running.
+    pub(crate) fn is_on(&mut self, cx: &Context, target: &Arc<Target>) -> bool {
+        let Some(backend) = self.backend_mut() else {
+            return false;
+        };
+        if !Arc::ptr_eq(&backend.target, target) {
+            if !same_server(&backend.target, target) {
+                return false;
+            }
+            // the server has slept meanwhile
+            backend.target = Arc::clone(target);
+        }
+        cx.handle().set_lease(LeaseState::Running);
+        true
+    }
+
+    /// Keeps the door's count of open transactions true.
+    pub(crate) fn count_transaction(&mut self, cx: &Context, open: bool) {
+        if let Some(lease) = &mut self.lease {
+            lease.count_transaction(open && !cx.never_wakes);
+        }
+    }
+
+    /// Whether the client has been told all that was lost.
+    pub(crate) fn has_told(&self) -> bool {
+        self.lost.is_empty()
+    }
+
+    /// The client need not be told what was lost.
+    pub(crate) fn forget_lost(&mut self) {
+        self.lost.clear();
+    }
+
+    /// What was lost; the client is about to be told.
+    pub(crate) fn take_lost(&mut self) -> Vec<Pin> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// The backend is gone. The client is told at its next statement what was lost with it.
+    pub(crate) fn lose(&mut self, state: &mut SessionState) {
+        if let Some(lease) = self.lease.take() {
+            drop(lease);
+            self.lost = state.lost_backend();
+        }
+    }
+
+    /// The backend did not answer what Dormouse asked of it, and is closed.
+    pub(crate) fn broke(&mut self, cx: &Context, state: &mut SessionState, error: &BackendError) {
+        match error {
+            BackendError::Malformed(what) => cx.fault(*what),
+            error => tracing::debug!(%error, "a server could not be asked"),
+        }
+        self.lose(state);
+    }
+
+    /// Leaves the backend to other sessions; the session's state must be free to leave it. Returns whether it
+    /// has left.
+    pub(crate) fn leave(&mut self, cx: &Context, state: &mut SessionState) -> bool {
+        let Some(lease) = &mut self.lease else {
+            return false;
+        };
+        let Some(mut backend) = lease.take_for_others() else {
+            return false;
+        };
+        for left in state.statements.leave() {
+            backend.keep_statement(left);
+        }
+        let tainted = state.is_tainted();
+        backend.residue.overlay = (!tainted).then(|| state.overlay());
+        backend.residue.schema = state.schema().cloned();
+        backend.residue.last_insert_id = state.last_insert_id();
+        backend.residue.multi_statements = state.multi_statements();
+        let profiled = state.has_profiled();
+        state.leave();
+        self.lease = None;
+        if backend.residue.expired || profiled {
+            // an expired connection stays so whatever becomes of the password; no reset clears profiles
+            drop(backend);
+        } else {
+            cx.pool().give_back(backend);
+        }
+        true
+    }
+
+    /// The session is over, or begins anew: its backend can serve another, or is closed.
+    pub(crate) fn retire(&mut self, cx: &Context, state: &mut SessionState) {
+        if state.is_free() && !cx.handle().killed.load(Ordering::Acquire) {
+            self.leave(cx, state);
+        }
+        self.lose(state);
+    }
+}
+
+fn same_server(a: &Target, b: &Target) -> bool {
+    a.generation == b.generation && a.instance == b.instance
+}

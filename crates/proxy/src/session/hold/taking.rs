@@ -1,0 +1,270 @@
+//! Getting a backend: from the pool, or by a login to the server.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_link::Unusable;
+use dormouse_session::SessionState;
+use dormouse_types::Target;
+use dormouse_wire::reader::Malformed;
+use dormouse_wire::reply::ErrPacket;
+use tokio::sync::oneshot;
+
+use super::held::Hold;
+use super::lease::Lease;
+use super::unready::Unready;
+use crate::backend::{Backend, BackendError, ChangeCounts, Connection, Schema};
+use crate::client::Over;
+use crate::door::Pass;
+use crate::handle::LeaseState;
+use crate::pool::{Counters, Grant, Need, Offer};
+use crate::refusal;
+use crate::session::context::Context;
+
+/// Pause before another attempt while the server has no connection free.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Why a session that waited for a lease has none.
+enum Short {
+    /// It took too long.
+    Time,
+    /// The door is being shut: only held statements may go on waiting.
+    Door,
+}
+
+impl Hold {
+    /// If the login names a schema and the server is awake, connects at once: the server's own
+    /// answer about the schema is part of the login's answer.
+    pub(crate) async fn arrive(
+        &mut self,
+        cx: &Context,
+        state: &mut SessionState,
+    ) -> Result<(), ErrPacket> {
+        if state.schema().is_none() {
+            return Ok(());
+        }
+        let Some(pass) = cx.database().door.enter_quietly() else {
+            return Ok(());
+        };
+        match self.take(cx, state, &pass, Schema::Required).await {
+            Ok(Ok(())) => {
+                drop(pass);
+                self.rest(cx, state).await;
+                Ok(())
+            }
+            Ok(Err(Unready::Refused(error) | Unready::Lost(error))) => Err(error),
+            // the server is going away just now; the first statement will wait for the next
+            Ok(Err(Unready::Gone | Unready::Shutting | Unready::StateGone(_))) => Ok(()),
+            Err(Over) => Err(refusal::ended()),
+        }
+    }
+
+    /// Gets a backend in place of one that is gone or was never there. The outer error ends the
+    /// session.
+    pub(crate) async fn replace(
+        &mut self,
+        cx: &Context,
+        state: &mut SessionState,
+        pass: &Pass,
+    ) -> Result<Result<(), Unready>, Over> {
+        self.lose(state);
+        let lost = self.take_lost();
+        if !lost.is_empty() {
+            return Ok(Err(Unready::StateGone(lost)));
+        }
+        self.take(cx, state, pass, Schema::IfThere).await
+    }
+
+    /// Gets a lease on the server that the pass leads to and brings its backend to the session's
+    /// state.
+    async fn take(
+        &mut self,
+        cx: &Context,
+        state: &mut SessionState,
+        pass: &Pass,
+        missing: Schema,
+    ) -> Result<Result<(), Unready>, Over> {
+        let grant = match self.grant(cx, state, pass).await? {
+            Ok(grant) => grant,
+            Err(unready) => return Ok(Err(unready)),
+        };
+        let opened = match self.open(cx, pass, grant).await {
+            Ok(backend) => backend.restore(state, missing).await,
+            Err(error) => Err(error),
+        };
+        Ok(match opened {
+            Ok(mut backend) => {
+                state.arrived();
+                for (name, _why) in std::mem::take(&mut backend.residue.missing) {
+                    // a stand-in has been prepared for it
+                    state.tried_text(&name, 1, true);
+                }
+                let context = state.statements.context();
+                self.lease = Some(Lease::new(cx, backend, context));
+                Ok(())
+            }
+            Err(BackendError::Refused(error)) => Err(Unready::Refused(error)),
+            Err(BackendError::NoAccount(error)) => Err(Unready::Lost(error)),
+            Err(BackendError::Restore { statement, error }) => Err(Unready::Lost(
+                refusal::cannot_restore(&statement, &error.message),
+            )),
+            Err(error) => {
+                self.broke(cx, state, &error);
+                Err(Unready::Gone)
+            }
+        })
+    }
+
+    /// A backend, or the right to open one; waits for it.
+    async fn grant(
+        &mut self,
+        cx: &Context,
+        state: &mut SessionState,
+        pass: &Pass,
+    ) -> Result<Result<Grant, Unready>, Over> {
+        let pool = Arc::clone(cx.pool());
+        let need = Need {
+            identity: Arc::clone(&cx.identity),
+            target: Arc::clone(&pass.target),
+            schema: state.schema().is_some(),
+        };
+        let limits = pool.limits();
+        let patient = !limits.open_after.is_zero();
+        let receiver = match pool.ask(&need, !patient) {
+            Offer::Now(grant) => return Ok(Ok(grant)),
+            Offer::Wait(receiver) => receiver,
+        };
+        let began = Instant::now();
+        let first = if patient {
+            limits.open_after.min(limits.lease_timeout)
+        } else {
+            limits.lease_timeout
+        };
+        cx.handle().set_lease(LeaseState::Waiting);
+        let mut granted = self.wait_for_grant(cx, state, receiver, first).await?;
+        if patient && matches!(granted, Err(Short::Time)) {
+            granted = match pool.ask(&need, true) {
+                Offer::Now(grant) => Ok(grant),
+                Offer::Wait(receiver) => {
+                    let rest = limits.lease_timeout.saturating_sub(first);
+                    self.wait_for_grant(cx, state, receiver, rest).await?
+                }
+            };
+        }
+        cx.handle().set_lease(LeaseState::None);
+        pool.waited(began.elapsed());
+        Ok(granted.map_err(|short| match short {
+            Short::Door => Unready::Shutting,
+            Short::Time => {
+                Counters::count(&pool.counters().timeouts);
+                Unready::Refused(refusal::no_backend(
+                    limits.backends_max,
+                    limits.lease_timeout.as_secs(),
+                ))
+            }
+        }))
+    }
+
+    /// Waits for at most so long. Orders of the control path are obeyed meanwhile.
+    async fn wait_for_grant(
+        &mut self,
+        cx: &Context,
+        state: &mut SessionState,
+        mut receiver: oneshot::Receiver<Grant>,
+        most: Duration,
+    ) -> Result<Result<Grant, Short>, Over> {
+        let deadline = tokio::time::sleep(most);
+        tokio::pin!(deadline);
+        let door = Arc::clone(&cx.database().door);
+        let short = loop {
+            tokio::select! {
+                biased;
+                grant = &mut receiver => return Ok(grant.map_err(|_| Short::Time)),
+                order = poll_fn(|poll| cx.handle().mailbox.poll_next(poll)) => {
+                    Box::pin(self.obey(cx, state, order)).await?;
+                }
+                () = door.closes() => break Short::Door,
+                () = &mut deadline => break Short::Time,
+            }
+        };
+        receiver.close();
+        // it may have come just before the receiver was closed
+        let grant = receiver.try_recv();
+        cx.pool().gave_up();
+        Ok(grant.map_err(|_| short))
+    }
+
+    /// Turns a grant into a backend.
+    async fn open(
+        &mut self,
+        cx: &Context,
+        pass: &Pass,
+        grant: Grant,
+    ) -> Result<Box<Backend>, BackendError> {
+        let place = match grant {
+            Grant::Backend(mut backend) => match backend.check_idle() {
+                Ok(()) => {
+                    Counters::count(&cx.pool().counters().restores);
+                    return Ok(backend.move_here()?);
+                }
+                Err(noise) => {
+                    if noise == Unusable::Bytes {
+                        cx.fault(Malformed("bytes on a connection between two commands"));
+                    }
+                    backend.close()
+                }
+            },
+            Grant::Open(place) => place,
+        };
+        let before = ChangeCounts::now(&place);
+        let mut opened = self.log_in(cx, &pass.target).await;
+        // the server counts connections that rest in the pool, too
+        const TOO_MANY: [u16; 2] = [1203, 1226];
+        let mut tries = 0;
+        while let Err(BackendError::Refused(error)) = &opened
+            && TOO_MANY.contains(&error.code)
+            && (cx.pool().close_idle_of(&cx.identity) || tries > 0)
+            && tries < 10
+        {
+            tries += 1;
+            tokio::time::sleep(PAUSE).await;
+            opened = self.log_in(cx, &pass.target).await;
+        }
+        let connection = opened?;
+        Counters::count(&cx.pool().counters().opened);
+        let target = &pass.target;
+        Ok(Backend::new(
+            connection,
+            target,
+            &cx.identity,
+            place,
+            before,
+        ))
+    }
+
+    /// Logs in; gives the account the proxy's credential if it lacks it.
+    async fn log_in(
+        &mut self,
+        cx: &Context,
+        target: &Arc<Target>,
+    ) -> Result<Connection, BackendError> {
+        let identity = &*cx.identity;
+        let (user, host) = (&identity.user, &identity.account_host);
+        let credential = cx.control().credential(target.instance, user);
+        if self.enrolled {
+            match Connection::connect(target, identity, credential).await {
+                Err(BackendError::Refused(error)) if error.code == 1045 => {}
+                done => return done,
+            }
+        }
+        match cx.control().enroll(&cx.database().name, user, host).await? {
+            true => self.enrolled = true,
+            false => {
+                let error = refusal::access_denied(user, &identity.peer.host(), true);
+                return Err(BackendError::NoAccount(error));
+            }
+        }
+        Connection::connect(target, identity, credential).await
+    }
+}

@@ -1,0 +1,121 @@
+//! The session's loop: waits for a command or an order and carries it out.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use dormouse_session::{Certainty, SessionState};
+
+use super::change_user::Relogin;
+use super::context::Context;
+use super::hold::Hold;
+use crate::chunk::Chunk;
+use crate::client::{Client, Over};
+use crate::mailbox::Order;
+
+/// How long a session whose state is not known must be idle before it is probed.
+const SETTLED: Duration = Duration::from_millis(5);
+
+/// One client's session, in parts. Functions are given the parts that they use.
+pub(crate) struct Session {
+    /// Whose session it is, and of which database.
+    pub(super) cx: Context,
+    /// The client's side.
+    pub(super) client: Client,
+    /// What the client has set up, independent of backends.
+    pub(super) state: SessionState,
+    /// The hold on a backend.
+    pub(super) hold: Hold,
+    /// What `COM_CHANGE_USER` needs.
+    pub(super) relogin: Relogin,
+}
+
+/// What ends a wait for the client.
+enum Turn {
+    Client(std::io::Result<Chunk>),
+    Order(Order),
+    Settled,
+}
+
+impl Session {
+    /// Serves the client until it leaves or its session is ended.
+    pub(super) async fn run(mut self: Box<Self>) {
+        while self.turn().await.is_ok() {
+            if self.cx.handle().killed.load(Ordering::Acquire) {
+                break;
+            }
+            self.hold.rest(&self.cx, &mut self.state).await;
+        }
+        self.client.count_received();
+        self.hold.retire(&self.cx, &mut self.state);
+    }
+
+    async fn turn(&mut self) -> Result<(), Over> {
+        if !self.client.inbox.unread().is_empty() {
+            return self.serve_command().await;
+        }
+        match self.wait().await {
+            Turn::Client(Ok(chunk)) if !chunk.is_empty() => {
+                self.client.inbox.put(chunk);
+                self.serve_command().await
+            }
+            Turn::Client(Ok(_)) => Err(Over),
+            Turn::Client(Err(error)) => Err(self.client.unreadable(&error).await),
+            Turn::Order(order) => self.hold.obey(&self.cx, &mut self.state, order).await,
+            Turn::Settled => {
+                Box::pin(self.hold.probe(&self.cx, &mut self.state)).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn serve_command(&mut self) -> Result<(), Over> {
+        self.cx.is_busy();
+        self.command().await?;
+        self.cx.is_idle();
+        Ok(())
+    }
+
+    /// Whether the session should be probed as soon as it is idle and the door open. While that is
+    /// shut there is no point: the capture before a park will do it.
+    fn is_unsettled(&self) -> bool {
+        self.state.certainty() == Certainty::Unknown
+            && self.hold.has_backend()
+            && !self.state.in_transaction()
+    }
+
+    async fn wait(&mut self) -> Turn {
+        let unsettled = self
+            .is_unsettled()
+            .then(|| Arc::clone(&self.cx.database().door));
+        let mailbox = &self.cx.handle().mailbox;
+        let mut read = pin!(Chunk::read(&mut self.client.stream));
+        let turn = poll_fn(|cx| {
+            if let Poll::Ready(result) = read.as_mut().poll(cx) {
+                return Poll::Ready(Turn::Client(result));
+            }
+            mailbox.poll_next(cx).map(Turn::Order)
+        });
+        let Some(door) = unsettled else {
+            return turn.await;
+        };
+        let settled = async move {
+            tokio::time::sleep(SETTLED).await;
+            door.until_open().await;
+        };
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                turn = turn => turn,
+                () = settled => Turn::Settled,
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Preparing once more, on a new backend, what was prepared on a former one: statements of
+//! `COM_STMT_PREPARE` when they are next used, and those of SQL's `PREPARE` that could not be prepared
+//! when the session came to its backend.
+
+use dormouse_session::{Pin, SessionState};
+use dormouse_wire::command::Command;
+use dormouse_wire::framer::Prepared;
+use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::text::TextOutcome;
+
+use super::context::Context;
+use super::hold::{Hold, Unready};
+use super::running::Running;
+use crate::backend::{Backend, BackendError};
+use crate::client::Incoming;
+use crate::refusal;
+
+/// Prepares a statement on a backend that does not have it yet, under the schema it was first
+/// prepared in.
+pub(super) async fn prepare_again(
+    cx: &Context,
+    state: &mut SessionState,
+    hold: &mut Hold,
+    id: u32,
+) -> Result<(), Unready> {
+    let current = state.schema().cloned();
+    let context = state.statements.context();
+    let Some(statement) = state.statements.get(id) else {
+        return Ok(());
+    };
+    let (text, schema) = (statement.text.clone(), statement.schema.clone());
+    let same_context = statement.context == context;
+    let (Some(text), Some(mut backend)) = (text, hold.take_backend()) else {
+        return Err(Unready::Lost(refusal::state_lost(&[Pin::PreparedText])));
+    };
+    let mut cached = match same_context {
+        true => backend.cache.take(&text, schema.as_ref()),
+        false => None,
+    };
+    // the server would use the types that it has for a client that has sent none
+    if statement.types.is_none() {
+        let other = cached.take_if(|cached| cached.types.is_some());
+        other
+            .into_iter()
+            .for_each(|other| backend.cache.close(other.id));
+    }
+    if let Some(cached) = cached {
+        statement.backend = Some(cached.id);
+        statement.bound = cached.types.is_some() && cached.types == statement.types;
+        hold.put_back(backend);
+        return Ok(());
+    }
+    let elsewhere = schema.is_some() && schema != current;
+    if elsewhere && current.is_none() {
+        // a session cannot leave a schema for none
+        hold.put_back(backend);
+        return Err(Unready::Refused(refusal::no_schema()));
+    }
+    let there = schema.filter(|_| elsewhere);
+    let back = current.filter(|_| elsewhere);
+    let prepared = match prepare_in(backend, &text, there.as_deref(), back.as_deref()).await {
+        Ok((backend, prepared)) => {
+            hold.put_back(backend);
+            prepared.map_err(Unready::Refused)?
+        }
+        Err(error) => {
+            hold.broke(cx, state, &error);
+            return Err(Unready::Gone);
+        }
+    };
+    if let Some(statement) = state.statements.get(id) {
+        statement.backend = Some(prepared.statement);
+        statement.bound = false;
+    }
+    Ok(())
+}
+
+/// Prepares a text in the schema `there` and goes back to the schema `back`.
+async fn prepare_in(
+    mut backend: Box<Backend>,
+    text: &[u8],
+    there: Option<&[u8]>,
+    back: Option<&[u8]>,
+) -> Result<(Box<Backend>, Result<Prepared, ErrPacket>), BackendError> {
+    // either schema may have been dropped
+    if let Some(schema) = there {
+        (backend, _) = backend.tell(Command::InitDb, schema).await?;
+    }
+    let (mut backend, prepared) = backend.prepare(text).await?;
+    if let Some(schema) = back {
+        (backend, _) = backend.tell(Command::InitDb, schema).await?;
+    }
+    Ok((backend, prepared))
+}
+
+/// Prepares missing statements of SQL's `PREPARE` before a command that may execute one. One that cannot
+/// be prepared gets a stand-in that fails with the same error.
+pub(super) async fn prepare_missing(
+    state: &mut SessionState,
+    hold: &mut Hold,
+    running: &mut Running,
+) -> Result<(), BackendError> {
+    let (incoming, statement) = (&mut running.incoming, running.statement);
+    let text = match (incoming.command, statement) {
+        (Command::Query, _) => incoming.argument().to_vec(),
+        (Command::StmtExecute, Some(id)) => {
+            let statement = state.statements.get(id);
+            let text = statement.and_then(|statement| statement.text.clone());
+            text.map_or(Vec::new(), |text| text.to_vec())
+        }
+        _ => return Ok(()),
+    };
+    let missing = state.missing_texts(&text, incoming.is_whole());
+    for (name, prepare) in missing {
+        let TextOutcome::Err(error) = hold.ask(&prepare).await? else {
+            state.tried_text(&name, 1, false);
+            continue;
+        };
+        let _taken = hold.ask(&SessionState::stand_in(&name, &error)).await?;
+        state.tried_text(&name, 2, true);
+    }
+    if incoming.command == Command::Query
+        && incoming.is_whole()
+        && let Some(text) = state.without_parameters(&text)
+    {
+        *incoming = Incoming::made(Command::Query, &text);
+    }
+    Ok(())
+}

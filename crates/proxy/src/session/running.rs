@@ -1,0 +1,44 @@
+//! The running command.
+
+use dormouse_session::ValuePatch;
+use dormouse_session::steps::Steps;
+use dormouse_session::timeout::Timeout;
+
+use super::context::Context;
+use crate::client::Incoming;
+
+/// A command for the server and all that belongs to it alone. Dropped whole when the command ends.
+pub(super) struct Running {
+    pub(super) incoming: Incoming,
+    /// The client's id of the prepared statement that it is about.
+    pub(super) statement: Option<u32>,
+    /// What to change in its answer.
+    pub(super) edit: Option<Edit>,
+    /// Whether it reads or sets `wait_timeout`.
+    pub(super) timeout: Option<Timeout>,
+    /// Its text, if that is needed after it has run.
+    pub(super) noted: Option<Vec<u8>>,
+    /// Which step is next; holds its patience and its tries.
+    pub(super) steps: Steps,
+}
+
+/// A change of a server's answer.
+pub(super) enum Edit {
+    /// The values of its only row.
+    Row(Vec<ValuePatch>),
+    /// Its rows are connections: their ids and addresses are replaced by those that clients know.
+    Processes,
+}
+
+impl Running {
+    pub(super) fn new(cx: &Context, incoming: Incoming, statement: Option<u32>) -> Self {
+        Self {
+            incoming,
+            statement,
+            edit: None,
+            timeout: None,
+            noted: None,
+            steps: Steps::new(cx.limits().hold_timeout),
+        }
+    }
+}

@@ -1,0 +1,327 @@
+use super::*;
+
+/// A script: what happens, and the step that must follow.
+type Script = Vec<(Event, Step)>;
+
+fn error(code: u16) -> ErrPacket {
+    ErrPacket::new(code, "HY000", "")
+}
+
+fn given(code: u16) -> Why {
+    Why::Given(error(code))
+}
+
+/// The steps of a command up to the event that the door awaits.
+fn to_door() -> Script {
+    vec![
+        (Event::Begun, Step::Begin),
+        (Event::Allowed, Step::EnterDoor),
+    ]
+}
+
+/// A retry up to the door.
+fn again(event: Event) -> Script {
+    vec![(event, Step::Begin), (Event::Allowed, Step::EnterDoor)]
+}
+
+/// From the door of the server of this generation up to its backend.
+fn to_backend(generation: u64) -> Script {
+    vec![
+        (Event::Passed { generation }, Step::CheckAgain),
+        (Event::Allowed, Step::MakeReady),
+    ]
+}
+
+/// From the door up to the sending.
+fn to_sending(generation: u64) -> Script {
+    let sending = [
+        (Event::Ready, Step::Complete),
+        (Event::Completed, Step::Send),
+    ];
+    [to_backend(generation), sending.into()].concat()
+}
+
+fn server_left(unread: bool, delivered: bool, whole: bool) -> Event {
+    Event::ServerLeft {
+        unread,
+        delivered,
+        whole,
+    }
+}
+
+/// The whole command was not read by the server of this generation, and is sent once more.
+fn unread_once(generation: u64) -> Script {
+    let lost = (server_left(true, false, true), Step::LoseBackend);
+    [to_sending(generation), vec![lost], again(Event::Performed)].concat()
+}
+
+fn interrupted_with(pins: &[Pin], may_have_committed: bool, step: Step) -> Script {
+    let event = Event::Interrupted {
+        pins: pins.to_vec(),
+        may_have_committed,
+    };
+    let left = (server_left(false, false, true), Step::Interrupt);
+    [to_door(), to_sending(1), vec![left, (event, step)]].concat()
+}
+
+fn end(why: Option<Why>) -> Step {
+    Step::End { why, unsent: false }
+}
+
+fn end_unsent(why: Why) -> Step {
+    Step::End {
+        why: Some(why),
+        unsent: true,
+    }
+}
+
+/// The events of a script lead to its steps, one by one.
+fn follows(what: &str, scripts: &[Script]) {
+    let mut steps = Steps::new(Duration::from_secs(10));
+    for (n, (event, expected)) in scripts.concat().into_iter().enumerate() {
+        let step = steps.next(event.clone());
+        assert_eq!(step, expected, "{what}: step {n}, after {event:?}");
+    }
+}
+
+#[test]
+fn a_command_that_meets_no_obstacle() {
+    let done = vec![(Event::Replied, Step::Done)];
+    follows("reply", &[to_door(), to_sending(1), done]);
+}
+
+#[test]
+fn what_ends_a_command_before_it_is_sent() {
+    let refused = |event: Event| vec![(event, Step::Refuse(given(7)))];
+    let passed = (Event::Passed { generation: 1 }, Step::CheckAgain);
+    let ready = vec![(Event::Ready, Step::Complete)];
+    let ends = |event: Event, step: Step| vec![(event, step)];
+    let table: [(&str, Vec<Script>); 10] = [
+        (
+            "restricted",
+            vec![
+                vec![(Event::Begun, Step::Begin)],
+                refused(Event::Restricted(error(7))),
+            ],
+        ),
+        (
+            "no pass",
+            vec![to_door(), refused(Event::NotPassed(error(7)))],
+        ),
+        (
+            "restricted while it was held",
+            vec![
+                to_door(),
+                vec![passed],
+                refused(Event::Restricted(error(7))),
+            ],
+        ),
+        (
+            "refused by the server",
+            vec![to_door(), to_backend(1), refused(Event::Refused(error(7)))],
+        ),
+        (
+            "a state that cannot be restored",
+            vec![
+                to_door(),
+                to_backend(1),
+                ends(Event::Lost(error(7)), end_unsent(given(7))),
+            ],
+        ),
+        (
+            "a transaction lost between two commands",
+            vec![
+                to_door(),
+                to_backend(1),
+                ends(
+                    Event::StateGone(vec![Pin::Transaction]),
+                    Step::Refuse(Why::TransactionLost),
+                ),
+            ],
+        ),
+        (
+            "more than a transaction lost between two commands",
+            vec![
+                to_door(),
+                to_backend(1),
+                ends(
+                    Event::StateGone(vec![Pin::Transaction, Pin::TemporaryTable]),
+                    end_unsent(Why::StateLost(vec![Pin::Transaction, Pin::TemporaryTable])),
+                ),
+            ],
+        ),
+        (
+            "something else lost between two commands",
+            vec![
+                to_door(),
+                to_backend(1),
+                ends(
+                    Event::StateGone(vec![Pin::UserLock]),
+                    end_unsent(Why::StateLost(vec![Pin::UserLock])),
+                ),
+            ],
+        ),
+        (
+            "answered without the server",
+            vec![
+                to_door(),
+                to_backend(1),
+                ready.clone(),
+                ends(Event::Answered, Step::Answered),
+            ],
+        ),
+        (
+            "too long to be completed",
+            vec![
+                to_door(),
+                to_backend(1),
+                ready,
+                refused(Event::NotCompleted(error(7))),
+            ],
+        ),
+    ];
+    for (what, scripts) in table {
+        follows(what, &scripts);
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_is_waited_for_until_patience_ends() {
+    let start = Instant::now();
+    let gone = |s| Event::Gone {
+        at: start + Duration::from_secs(s),
+    };
+    let pause = |s| {
+        let paused = vec![(gone(s), Step::Pause)];
+        [to_backend(1), paused, again(Event::Performed)].concat()
+    };
+    let timeout = vec![(gone(13), Step::Refuse(Why::HoldTimeout))];
+    let over = [to_backend(1), timeout].concat();
+    // ten seconds from the first time on
+    follows("gone for long", &[to_door(), pause(3), pause(12), over]);
+    let back = [to_sending(2), vec![(Event::Replied, Step::Done)]].concat();
+    follows("gone for a while", &[to_door(), pause(3), back]);
+}
+
+#[test]
+fn without_patience_a_server_that_is_gone_is_not_waited_for() {
+    let mut steps = Steps::new(Duration::ZERO);
+    for (event, _) in [to_door(), to_backend(1)].concat() {
+        let _step = steps.next(event);
+    }
+    let step = steps.next(Event::Gone { at: Instant::now() });
+    assert_eq!(step, Step::Refuse(Why::HoldTimeout));
+}
+
+#[test]
+fn a_door_that_shuts_and_a_backend_that_breaks_send_the_command_back() {
+    let shutting = [to_backend(1), again(Event::Shutting)].concat();
+    let ready = vec![(Event::Ready, Step::Complete)];
+    let broke = [to_backend(1), ready, again(Event::Broke)].concat();
+    let done = [to_sending(2), vec![(Event::Replied, Step::Done)]].concat();
+    follows("retries", &[to_door(), shutting, broke, done]);
+}
+
+#[test]
+fn a_command_that_was_not_read_is_sent_again_but_not_for_ever() {
+    let done = [to_sending(2), vec![(Event::Replied, Step::Done)]].concat();
+    follows("the next server", &[to_door(), unread_once(1), done]);
+
+    let last = |generation| {
+        let not_read = vec![
+            (server_left(true, false, true), Step::LoseBackend),
+            (Event::Performed, end(Some(Why::NotRead))),
+        ];
+        [to_sending(generation), not_read].concat()
+    };
+    let twice = [unread_once(1), unread_once(1)].concat();
+    follows("one server", &[to_door(), twice.clone(), last(1)]);
+    let other = [unread_once(2), unread_once(2)].concat();
+    follows(
+        "another server counts anew",
+        &[to_door(), twice, other, last(2)],
+    );
+}
+
+#[test]
+fn what_ends_a_command_that_was_sent() {
+    let silently = || end(None);
+    let table: [(&str, Script); 7] = [
+        (
+            "the client left",
+            vec![
+                (Event::ClientLeft { running: false }, Step::LoseBackend),
+                (Event::Performed, silently()),
+            ],
+        ),
+        (
+            "the client left a running statement",
+            vec![
+                (Event::ClientLeft { running: true }, Step::EndStatement),
+                (Event::Performed, Step::LoseBackend),
+                (Event::Performed, silently()),
+            ],
+        ),
+        (
+            "no reply",
+            vec![
+                (Event::Fault { delivered: false }, Step::LoseBackend),
+                (Event::Performed, end(Some(Why::OutOfTurn))),
+            ],
+        ),
+        (
+            "no reply, behind the beginning of one",
+            vec![
+                (Event::Fault { delivered: true }, Step::LoseBackend),
+                (Event::Performed, silently()),
+            ],
+        ),
+        (
+            "the server left in the middle of its reply",
+            vec![(server_left(false, true, true), silently())],
+        ),
+        (
+            "the server left in the middle of a long command",
+            vec![
+                (server_left(true, false, false), Step::LoseBackend),
+                (Event::Performed, silently()),
+            ],
+        ),
+        (
+            "the server left in the middle of the reply to a long command",
+            vec![(server_left(false, true, false), silently())],
+        ),
+    ];
+    for (what, script) in table {
+        follows(what, &[to_door(), to_sending(1), script]);
+    }
+}
+
+#[test]
+fn what_is_told_of_a_command_that_was_interrupted() {
+    let transaction = [Pin::Transaction];
+    let more = [Pin::Transaction, Pin::UserLock];
+    let refuse = Step::Refuse;
+    let table = [
+        (&[][..], false, refuse(Why::OutcomeUnknown)),
+        (&[], true, refuse(Why::OutcomeUnknown)),
+        (&transaction, false, refuse(Why::TransactionLost)),
+        (&transaction, true, refuse(Why::OutcomeUnknown)),
+        (&more, false, end(Some(Why::TransactionLost))),
+        (&more, true, end(Some(Why::OutcomeUnknown))),
+        (&[Pin::UserLock], false, end(Some(Why::OutcomeUnknown))),
+    ];
+    for (pins, may_have_committed, step) in table {
+        let what = format!("{pins:?}, {may_have_committed}");
+        follows(&what, &[interrupted_with(pins, may_have_committed, step)]);
+    }
+}
+
+#[test]
+fn an_event_out_of_place_ends_the_session_and_sends_nothing() {
+    for event in [Event::Ready, Event::Completed, Event::Replied, Event::Begun] {
+        follows("at the door", &[to_door(), vec![(event, end(None))]]);
+    }
+    let over = vec![(Event::Replied, Step::Done), (Event::Begun, end(None))];
+    follows("when it is over", &[to_door(), to_sending(1), over]);
+}
