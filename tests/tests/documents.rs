@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Pages that follow something through the code, by `path.rs::function`, paths below `crates/`.
+/// Pages that follow something through the code, each step as a link named `file.rs::function`.
 const PATHS: [&str; 2] = ["docs/path-of-a-query.md", "docs/path-of-a-wake.md"];
 
 fn root() -> PathBuf {
@@ -22,11 +22,15 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// Texts between backticks, but for blocks.
-fn quoted(page: &str) -> Vec<&str> {
-    let outside = page.split("```").step_by(2);
-    outside
-        .flat_map(|text| text.split('`').skip(1).step_by(2))
+/// The functions that a page names in its links, each with the file that the link leads to.
+fn functions(page: &str) -> Vec<(&str, &str)> {
+    page.split("[`")
+        .skip(1)
+        .filter_map(|text| {
+            let (name, rest) = text.split_once("`](")?;
+            let (_, function) = name.split_once(".rs::")?;
+            Some((function, rest.split(')').next()?))
+        })
         .collect()
 }
 
@@ -34,21 +38,15 @@ fn quoted(page: &str) -> Vec<&str> {
 fn every_function_that_a_path_names_is_there() {
     for page in PATHS {
         let text = read(page);
-        let named: Vec<(&str, &str)> = quoted(&text)
-            .into_iter()
-            .filter_map(|code| code.split_once(".rs::"))
-            .collect();
-        assert!(named.len() >= 10, "{page} follows nothing: {named:?}");
-        for (file, function) in named {
-            let path = root().join("crates").join(format!("{file}.rs"));
-            let code = fs::read_to_string(&path);
-            let code = code.unwrap_or_else(|_| panic!("{page} names crates/{file}.rs"));
-            let name = function.rsplit("::").next().unwrap_or(function);
+        let named = functions(&text);
+        assert!(named.len() >= 20, "{page} follows nothing: {named:?}");
+        for (function, link) in named {
+            let code = fs::read_to_string(root().join("docs").join(link));
+            let code = code.unwrap_or_else(|_| panic!("{page} leads to {link}"));
+            let defined = ["(", "<"].map(|next| format!("fn {function}{next}"));
             assert!(
-                [format!("fn {name}("), format!("fn {name}<")]
-                    .iter()
-                    .any(|definition| code.contains(definition)),
-                "{page} names {file}.rs::{function}, which is not there"
+                defined.iter().any(|definition| code.contains(definition)),
+                "{page} names {function} in {link}, which is not there"
             );
         }
     }

@@ -26,6 +26,7 @@ use tokio_rustls::client::TlsStream;
 
 pub use origin::{Origin, proxy_header};
 use socket::Socket;
+pub use socket::has_closed;
 
 /// A connection to a server, registered with one thread's event loop. Flush after writing: TLS buffers.
 #[derive(Debug)]

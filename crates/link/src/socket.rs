@@ -68,6 +68,18 @@ impl io::Read for &Raw {
     }
 }
 
+/// Whether the peer will send no more: it has closed, was reset, or has shut down its direction. One
+/// system call.
+pub fn has_closed(socket: &impl AsFd) -> bool {
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut sockets = [PollFd::new(socket, PollFlags::RDHUP)];
+    // a signal may interrupt even a poll that does not wait
+    retry_on_intr(|| poll(&mut sockets, Some(&Timespec::default()))).is_ok()
+        && sockets
+            .iter()
+            .any(|socket| socket.revents().intersects(gone))
+}
+
 impl Raw {
     fn try_clone(&self) -> io::Result<Self> {
         match self {
@@ -88,20 +100,9 @@ impl Raw {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Unix(stream) => (&*stream).write(bytes),
-            Self::Tcp(_) if self.is_closed() => Err(io::ErrorKind::BrokenPipe.into()),
+            Self::Tcp(_) if has_closed(self) => Err(io::ErrorKind::BrokenPipe.into()),
             Self::Tcp(stream) => (&*stream).write(bytes),
         }
-    }
-
-    /// Whether the peer has closed its end. One system call.
-    fn is_closed(&self) -> bool {
-        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-        let mut sockets = [PollFd::new(self, PollFlags::RDHUP)];
-        // a signal may interrupt even a poll that does not wait
-        retry_on_intr(|| poll(&mut sockets, Some(&Timespec::default()))).is_ok()
-            && sockets
-                .iter()
-                .any(|socket| socket.revents().intersects(gone))
     }
 
     fn shutdown(&self) -> io::Result<()> {

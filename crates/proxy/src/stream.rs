@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use compressed::Compressed;
+use dormouse_link::has_closed;
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -77,17 +78,10 @@ impl Socket {
     /// Whether the other side will send no more: it has closed, was reset, or has shut down its
     /// direction. One system call.
     fn is_closed(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let flags = PollFlags::RDHUP;
-        let mut sockets = [match self {
-            Self::Tcp(socket) => PollFd::new(socket, flags),
-            Self::Unix(socket) => PollFd::new(socket, flags),
-        }];
-        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-        poll(&mut sockets, Some(&Timespec::default())).is_ok()
-            && sockets
-                .iter()
-                .any(|socket| socket.revents().intersects(gone))
+        match self {
+            Self::Tcp(socket) => has_closed(socket),
+            Self::Unix(socket) => has_closed(socket),
+        }
     }
 
     /// Whether there are bytes to read. If not, clears the readiness of the socket.

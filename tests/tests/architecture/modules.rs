@@ -91,7 +91,7 @@ impl Crate {
         let mut module: Module = Vec::new();
         let mut rest = path;
         while let Some((first, more)) = rest.split_first() {
-            let child = [module.as_slice(), &[first.clone()]].concat();
+            let child = [module.as_slice(), std::slice::from_ref(first)].concat();
             if !self.files.contains_key(&child) {
                 break;
             }
