@@ -123,7 +123,7 @@ fn a_limit_is_climbed_rung_by_rung_and_a_raised_one_frees_at_once() {
     let mut client = dormouse.connect(&who);
     may_not_be_used(&mut client);
     assert_eq!(dormouse.state("shop"), "parked");
-    assert!(shown(&dormouse, "spend").ends_with("this month: sleeps until the month ends"));
+    assert!(shown(&dormouse, "spend").ends_with("this month: parked until the month ends"));
 
     // whoever runs it can have it awake, to see what is in it
     let _ = dormouse.json(&["wake", "shop"]);
@@ -146,6 +146,6 @@ fn a_limit_is_climbed_rung_by_rung_and_a_raised_one_frees_at_once() {
         told(&dormouse)
             .last()
             .unwrap()
-            .ends_with("this month: nothing is held back")
+            .ends_with("this month: no restriction")
     );
 }
