@@ -1,4 +1,4 @@
-"""What the Python clients share: where to connect, how to compare, when to nap."""
+"""Shared by the Python clients: connection parameters, comparing, putting the database to sleep."""
 
 import datetime
 import decimal
@@ -41,7 +41,7 @@ TYPES_TABLE = (
     "CREATE OR REPLACE TABLE {} (id INT PRIMARY KEY, n BIGINT, d DOUBLE, x DECIMAL(20,6),"
     " s LONGTEXT, b LONGBLOB, day DATE, at DATETIME(6), t TIME(6))"
 )
-#: Rows of TYPES_TABLE: all NULL first, so that later rows bring new parameter types.
+#: Rows of TYPES_TABLE: all NULL first, so that later rows have new parameter types.
 TYPES_ROWS = [
     (1, None, None, None, None, None, None, None, None),
     (
@@ -79,19 +79,19 @@ def fails(what, errno, action):
     """Ends the program unless the action fails with this error number."""
     try:
         action()
-    except Exception as error:  # the classes differ between clients, the number does not
+    except Exception as error:  # the class depends on the client, the number does not
         equal(what, getattr(error, "errno", None) or error.args[0], errno)
     else:
         sys.exit(f"{what}: no error")
 
 
 def nap(kind):
-    """Puts the database to sleep, if naps of this kind are wanted."""
+    """Puts the database to sleep, if this kind of sleep is enabled."""
     subprocess.run([pathlib.Path(__file__).with_name("nap"), kind], check=True)
 
 
 def big_result(rows):
-    """Compares the rows of BIG_QUERY, streamed, with what they must be."""
+    """Compares the rows of BIG_QUERY, streamed, with the expected ones."""
     count = checksum = 0
     for number, text in rows:
         count += 1

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the shell programs of the clients share. Sourced, never run.
+# Variables shared by the shell programs of the clients. Sourced, never run.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034 # used by those who source this
 NAP=$here/nap

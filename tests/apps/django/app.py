@@ -104,7 +104,7 @@ def reconnect(worker):
     get("/health")
 
 
-# The second migration comes while everybody is connected.
+# The second migration runs while all workers are connected.
 call_command("migrate", "bank", "0001", verbosity=0)
 call_command("migrate", "auth", verbosity=0)
 Account.objects.bulk_create(Account(owner=f"owner {n}", balance=common.OPENING) for n in range(common.ACCOUNTS))

@@ -72,14 +72,14 @@ const turns = new Array(WORKERS).fill(0);
 const everyone = (job) => Promise.all(turns.map((_, worker) => job(worker)));
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Puts the database to sleep, or asks whether it still does; whether that went well. */
+/** Puts the database to sleep, or checks whether it still sleeps; returns whether that succeeded. */
 function nap(...words) {
   return new Promise((done) => {
     spawn(NAP, words, { stdio: 'inherit' }).on('exit', (code) => done(code === 0));
   });
 }
 
-/** Two different accounts, the lower first: whoever locks them in this order never deadlocks. */
+/** Two different accounts, the lower first: locking them in this order avoids deadlocks. */
 function choose(worker, turn) {
   const first = (worker * 7 + turn) % ACCOUNTS;
   const second = (first + 1 + (turn % (ACCOUNTS - 1))) % ACCOUNTS;
@@ -96,7 +96,7 @@ async function move(manager, worker, turn) {
   });
 }
 
-/** What one does with the driver below TypeORM: a statement prepared by the server. */
+/** Uses the driver below TypeORM: a statement prepared by the server. */
 async function prepared(worker) {
   const runner = source.createQueryRunner();
   const connection = await runner.connect();
@@ -150,7 +150,7 @@ async function work() {
     assert.ok(await jolt, 'nap while working');
     assert.ok(await nap(kind), `nap ${kind}`);
   }
-  // all of them at once wake it
+  // all of them wake it at the same time
   await until(Date.now() + ROUND / 2);
 }
 
@@ -171,7 +171,7 @@ async function check() {
   assert.deepEqual(accounts.map((a) => [a.id, a.balance]), [...expected]);
 }
 
-/** Does something with every connection of the pool, as whoever takes it out may. */
+/** Runs an action on every connection of the pool. */
 async function withAll(job) {
   const runners = turns.map(() => source.createQueryRunner());
   try {

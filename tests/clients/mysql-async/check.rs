@@ -47,7 +47,7 @@ fn opts() -> Opts {
     }
 }
 
-/// The server's certificate is the root it is checked with, if we are given it.
+/// The server's certificate, used as the root certificate if it is configured.
 fn tls() -> SslOpts {
     match env("CERTIFICATE") {
         path if path.is_empty() => SslOpts::default().with_danger_accept_invalid_certs(true),
@@ -73,7 +73,7 @@ async fn simple(db: &mut Conn) -> Outcome {
     db.ping().await?;
     let cipher: Option<(String, String)> = db.query_first("SHOW STATUS LIKE 'Ssl_cipher'").await?;
     if env("NAPS").is_empty() {
-        // through Dormouse this is about its own connection to the server
+        // through Dormouse this is the state of Dormouse's connection to the server
         assert_eq!(!cipher.unwrap().1.is_empty(), env("MODE") == "tls");
     }
     Ok(())
@@ -225,7 +225,7 @@ async fn nap_in_transaction() -> Outcome {
     Ok(())
 }
 
-/// A connection that comes back to the pool is reset; the next to have it finds nothing of before.
+/// A connection returned to the pool is reset; its next user finds no state of the previous one.
 async fn pooled() -> Outcome {
     let pool = Pool::new(opts());
     let mut db = pool.get_conn().await?;
