@@ -7,7 +7,8 @@ usage: ./dev test [--quick] [ARGUMENTS of 'cargo test']
 
 Installs missing packages and runs these steps:
 
-  rust      every Rust test, including those on real MariaDB servers; the main ones also on 11.8
+  rust      every Rust test, including those on real MariaDB servers; the main ones also with servers
+            that are reached over TCP, and on 11.8
   clients   real clients from other languages (tests/clients/run --help)
   apps      small apps on real frameworks, 50 workers each, and idling (tests/apps/run --help)
   up        './dev up' in a temporary folder: the printed line works, './dev down' leaves no server
@@ -59,6 +60,13 @@ test_rust_118() {
         --no-fail-fast </dev/null
 }
 
+# The same sessions, backends and transactions with servers that are reached over TCP with TLS.
+test_rust_tcp() {
+    DORMOUSE_TEST_TRANSPORT=tcp \
+        cargo test -p dormouse-tests --test commands --test moves --test pool --test bank \
+        --no-fail-fast </dev/null
+}
+
 test_clients() { tests/clients/run --self "$binary"; }
 
 test_apps() { tests/apps/run --self "$binary"; }
@@ -98,6 +106,7 @@ run() {
         need_for test
         test_environment
         step "rust tests" test_rust
+        step "rust tests, servers over TCP" test_rust_tcp
         step "real clients" test_clients
         step "applications" test_apps
         if [ "${DORMOUSE_TEST_MARIADBD_118:-$DORMOUSE_TEST_MARIADBD}" != "$DORMOUSE_TEST_MARIADBD" ]; then

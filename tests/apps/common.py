@@ -1,4 +1,4 @@
-"""Shared by the Python apps: connection parameters, a pool of workers, sleeps, the idle phase."""
+"""Shared by the Python apps: connection settings, worker threads, naps, the idle phase."""
 
 import os
 import queue
@@ -13,7 +13,7 @@ USER = os.environ["USER_NAME"]
 PASSWORD = os.environ["PASSWORD"]
 SCHEMA = os.environ["SCHEMA"]
 WORKERS = int(os.environ["WORKERS"])
-#: Length of a round of work and of the idle phase, in seconds.
+#: Duration of a round of work and of the idle phase, in seconds.
 ROUND = float(os.environ["ROUND"])
 IDLE = float(os.environ["IDLE"])
 
@@ -22,18 +22,18 @@ OPENING = 1000
 
 
 def equal(what, got, expected):
-    """Ends the work unless both are equal."""
+    """Raises an error unless both are equal."""
     if got != expected:
         raise AssertionError(f"{what}: expected {expected!r}, got {got!r}")
 
 
 def nap(*arguments):
-    """Puts the database to sleep, or checks whether it still sleeps; returns whether that succeeded."""
+    """Runs the nap program with these arguments; returns whether it succeeded."""
     return subprocess.run([os.environ["NAP"], *arguments]).returncode == 0
 
 
 def choose(worker, turn):
-    """Two different accounts, the lower first: locking them in this order avoids deadlocks."""
+    """Two different accounts, the lower first: locking in this order avoids deadlocks."""
     first = (worker * 7 + turn) % ACCOUNTS
     second = (first + 1 + turn % (ACCOUNTS - 1)) % ACCOUNTS
     return min(first, second) + 1, max(first, second) + 1
@@ -46,7 +46,7 @@ class Crew:
         self._outbox = queue.Queue()
         self._inboxes = [queue.Queue() for _ in range(WORKERS)]
         self._threads = []
-        #: Number of turns of each worker.
+        #: Turns done by each worker.
         self.turns = [0] * WORKERS
         for worker, inbox in enumerate(self._inboxes):
             self._threads.append(threading.Thread(target=self._live, args=(worker, inbox), daemon=True))
@@ -70,7 +70,7 @@ class Crew:
             raise errors[0]
 
     def run(self, job):
-        """Runs one job in every worker; raises the first error."""
+        """Runs a job in every worker; raises the first error."""
         self.start(job)
         self.finish()
 
@@ -82,7 +82,7 @@ class Crew:
             thread.join()
 
     def work(self, turn):
-        """Rounds of turn(worker, number); the database sleeps in the middle of each and after it."""
+        """Runs rounds of turn(worker, number), with a nap during and after each."""
 
         def until(end):
             def job(worker):
@@ -99,15 +99,15 @@ class Crew:
             self.finish()
             equal("nap while working", slept, True)
             equal(f"nap {kind}", nap(kind), True)
-        # All of them wake it at the same time.
+        # All workers wake the database at once.
         self.run(until(time.monotonic() + ROUND / 2))
 
     def idle(self, **habits):
-        """Does what an idle app does while the database is parked; returns the actions that woke it."""
+        """Runs the jobs of an idle app on a parked database; returns those that woke it."""
         woken = []
         for what, job in habits.items():
             equal("nap park", nap("park"), True)
-            # Only the first is done by the pool itself, for the whole idle phase.
+            # The first job is what the pool does by itself: repeated during the idle phase.
             end = time.monotonic() + (IDLE if what == next(iter(habits)) else 0)
             self.run(job)
             while time.monotonic() < end:

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Variables shared by the shell programs of the clients. Sourced, never run.
+# Shared by the shell clients. Sourced, never run.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck disable=SC2034 # used by those who source this
+# shellcheck disable=SC2034 # used by the sourcing scripts
 NAP=$here/nap
 
 fail() {

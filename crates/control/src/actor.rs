@@ -10,18 +10,18 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Error as DriverError, Observed as Seen, Process, Run};
+use dormouse_driver::{Error as DriverError, Observed as Seen, Run};
 use dormouse_policy::lifecycle::{
     Denied, Door, Failures, LIMIT, Load, Notes, Observed, Server as ServerIs,
 };
 use dormouse_policy::{Act, Cause, Plan, Verb, decide};
-use dormouse_types::{Endpoint, State, Target};
+use dormouse_types::{Incarnation, State, Target};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use crate::Error;
-use crate::database::Database;
+use crate::database::{Database, Serving};
 use crate::world::{World, now};
 use scale::{STARVED, Size, TICK};
 use warm_up::Asked;
@@ -137,7 +137,7 @@ impl Actor {
         if adopt && !Box::pin(self.adopt()).await {
             return;
         }
-        let mut watch: Option<(Process, Ended)> = None;
+        let mut watch: Option<(Incarnation, Ended)> = None;
         while !self.world.stopping() {
             let act = match self.plan() {
                 Plan { act: Some(act), .. } => act,
@@ -145,7 +145,7 @@ impl Actor {
                     if Box::pin(self.resize()).await {
                         continue;
                     }
-                    let sleeps = self.database.view().process.is_none() && watch.is_none();
+                    let sleeps = self.database.view().serving.is_none() && watch.is_none();
                     if sleeps && look_again.is_none() {
                         // thousands may be here: this takes no more memory than it must
                         self.database.nudge.notified().await;
@@ -246,12 +246,12 @@ impl Actor {
     }
 
     /// Waits until something may have changed.
-    async fn rest(&mut self, until: Option<Instant>, watch: &mut Option<(Process, Ended)>) {
-        let process = self.database.view().process;
+    async fn rest(&mut self, until: Option<Instant>, watch: &mut Option<(Incarnation, Ended)>) {
+        let process = self.database.view().incarnation();
         if watch.as_ref().map(|(p, _)| *p) != process {
             *watch = process.map(|process| {
-                let driver = Arc::clone(&self.world.driver);
-                let ended: Ended = Box::pin(async move { driver.ended(process).await });
+                let (driver, instance) = (Arc::clone(&self.world.driver), self.database.instance);
+                let ended: Ended = Box::pin(async move { driver.ended(instance, process).await });
                 (process, ended)
             });
         }
@@ -277,7 +277,7 @@ impl Actor {
             () = timer => {}
             () = ended => {
                 *watch = None;
-                if self.database.view().process == process {
+                if self.database.view().incarnation() == process {
                     info!(database = %database.name, ?process, "server ended");
                 }
             }
@@ -285,7 +285,7 @@ impl Actor {
         if process.is_some() {
             let before = process;
             Box::pin(self.look()).await;
-            if watch.is_none() && self.database.view().process == before {
+            if watch.is_none() && self.database.view().incarnation() == before {
                 // the driver contradicts itself: do not ask in a circle
                 Box::pin(tokio::time::sleep(PAUSE)).await;
             }
@@ -294,7 +294,7 @@ impl Actor {
 
     /// Asks the driver what is true, and takes note if the server died.
     async fn look(&mut self) {
-        let before = self.database.view().process;
+        let before = self.database.view().incarnation();
         let instance = self.database.instance;
         let limit = self.world.config.deadlines.freeze;
         match tokio::time::timeout(limit, self.world.driver.observe(instance)).await {
@@ -303,7 +303,7 @@ impl Actor {
                 error!(database = %self.database.name, %instance, %error, "its files are gone");
                 self.last_failure = error.to_string();
                 self.run = Run::Stopped;
-                self.database.change(|v| v.process = None);
+                self.database.change(|v| v.serving = None);
             }
             // that says nothing about the process: what was true is taken to be true still
             Ok(Err(error)) => {
@@ -315,7 +315,7 @@ impl Actor {
         }
         self.looked = now();
         self.note_room();
-        let after = self.database.view().process;
+        let after = self.database.view().incarnation();
         if before.is_some() && before != after {
             self.failures = self.failures.died(now());
             let why = if self.size().died(now()) {
@@ -342,11 +342,11 @@ impl Actor {
         self.note_load(seen);
         self.run = seen.run;
         self.database.change(|v| {
-            if v.process != seen.process {
+            if v.incarnation() != seen.incarnation {
                 v.rare = None;
                 v.tables_known = false;
             }
-            v.process = seen.process;
+            v.serving = Serving::seen(seen);
             v.memory = seen.memory;
             v.cpu_ms = seen.cpu.map(millis);
         });
@@ -371,13 +371,16 @@ impl Actor {
         }
         self.door = Door::Open;
         self.database.satisfied();
-        let target = Target {
-            instance: self.database.instance,
-            generation: self.database.view().generation,
-            endpoint: Endpoint::Unix(self.world.driver.socket(self.database.instance)),
-            pooling: self.database.spec().pooling,
-        };
-        self.world.doors.open(&self.database.name, target);
+        let view = self.database.view();
+        if let Some(serving) = view.serving.as_deref() {
+            let target = Target {
+                instance: self.database.instance,
+                generation: view.generation,
+                endpoint: serving.endpoint.clone(),
+                pooling: self.database.spec().pooling,
+            };
+            self.world.doors.open(&self.database.name, target);
+        }
         self.world.storage.nudge.notify_one();
     }
 

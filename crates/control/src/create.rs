@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use dormouse_driver::{Desired, Observed, Run};
 use dormouse_types::{
-    Account, Carried, DatabaseName, Endpoint, InstanceId, State, Target, Transport, Verifier,
+    Account, Carried, DatabaseName, InstanceId, State, Target, Transport, Verifier,
 };
 use jiff::Timestamp;
 use sha1::{Digest, Sha1};
@@ -14,6 +14,7 @@ use crate::actor::Actor;
 use crate::catalog::{Change, DatabaseRow, Durability, Entry, Noted, Phase};
 use crate::database::Database;
 use crate::meter::{Meter, Seen, SharedMeter};
+use crate::servers::Server;
 use crate::warm::{Importance, discard, prepare};
 use crate::world::{World, now, within};
 use crate::{Cause, Created, Error, EventKind, Figures, Spec};
@@ -133,8 +134,9 @@ async fn secure(world: &World, row: &DatabaseRow, stage2: [u8; 20]) -> Result<Ob
             doing: doing(),
             reason,
         })?;
-    let server = world.server(id);
-    within(limits.ask, world.servers.secure_owner(&server, stage2))
+    let server = Server::reached(id, seen.endpoint.as_ref());
+    let secured = async { world.servers.secure_owner(&server?, stage2).await };
+    within(limits.ask, secured)
         .await
         .map_err(|reason| Error::Server {
             database: row.name.clone(),
@@ -150,7 +152,7 @@ fn meter(world: &World, row: &DatabaseRow, seen: &Observed) -> SharedMeter {
     let baseline = world.config.ladder.baseline;
     let mut meter = Meter::new(row.name.clone(), row.instance, baseline, now);
     let seen = Seen {
-        process: seen.process,
+        incarnation: seen.incarnation,
         cpu: seen.cpu,
         state: State::Active,
         units: row.units,
@@ -210,12 +212,12 @@ async fn record(
 
 fn ready(world: &Arc<World>, row: DatabaseRow, meter: SharedMeter, seen: &Observed) {
     let name = row.name.clone();
-    let target = Target {
+    let target = seen.endpoint.clone().map(|endpoint| Target {
         instance: row.instance,
         generation: row.generation,
-        endpoint: Endpoint::Unix(world.driver.socket(row.instance)),
+        endpoint,
         pooling: row.spec.pooling,
-    };
+    });
     let row = DatabaseRow {
         state: State::Active,
         since: Timestamp::now(),
@@ -225,7 +227,9 @@ fn ready(world: &Arc<World>, row: DatabaseRow, meter: SharedMeter, seen: &Observ
     world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
     world.doors.add(&name);
     world.restrict(&database);
-    world.doors.open(&name, target);
+    if let Some(target) = target {
+        world.doors.open(&name, target);
+    }
     world.storage.nudge.notify_one();
     let actor = Actor::made(Arc::clone(world), database, seen);
     world.spawn(actor.run(false));

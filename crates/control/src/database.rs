@@ -5,16 +5,19 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
-use dormouse_driver::Process;
+use dormouse_driver::{Driver, Observed};
 use dormouse_policy::lifecycle::{Door, Notes, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, State, UnitRange, Units};
+use dormouse_types::{
+    Bytes, DatabaseName, Endpoint, Incarnation, InstanceId, State, UnitRange, Units,
+};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
 use crate::catalog::{DatabaseRow, Noted};
 use crate::meter::{Meter, SharedMeter};
+use crate::servers::{Server, ServerError};
 use crate::{Doors, Error, Figures, Spec, Spend, Status};
 
 /// The most orders that may wait for one database.
@@ -47,7 +50,8 @@ pub(crate) struct View {
     /// What it may use while it is awake.
     pub(crate) units: Units,
     pub(crate) reason: Arc<str>,
-    pub(crate) process: Option<Process>,
+    /// Its server, while one runs; boxed, for a database that sleeps must be small.
+    pub(crate) serving: Option<Arc<Serving>>,
     /// Memory its server holds, and CPU time it has used, in milliseconds.
     pub(crate) memory: Option<Bytes>,
     pub(crate) cpu_ms: Option<u64>,
@@ -64,6 +68,23 @@ pub(crate) struct View {
     pub(crate) rare: Option<Box<Rare>>,
 }
 
+/// A server that runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Serving {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) endpoint: Endpoint,
+}
+
+impl Serving {
+    /// What the driver says.
+    pub(crate) fn seen(seen: &Observed) -> Option<Arc<Self>> {
+        Some(Arc::new(Self {
+            incarnation: seen.incarnation?,
+            endpoint: seen.endpoint.clone()?,
+        }))
+    }
+}
+
 /// What is true of few databases.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rare {
@@ -75,6 +96,11 @@ pub(crate) struct Rare {
 }
 
 impl View {
+    /// The run of its server.
+    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
+        self.serving.as_ref().map(|serving| serving.incarnation)
+    }
+
     /// What its server costs now.
     pub(crate) fn figures(&self) -> Figures {
         Figures {
@@ -91,7 +117,7 @@ impl View {
 
     /// Its MEMORY tables that have rows; `None` if that is not known without its server.
     pub(crate) fn memory_tables(&self) -> Option<Vec<String>> {
-        match self.process {
+        match self.serving {
             None => Some(Vec::new()),
             Some(_) if self.state == State::Suspended && self.tables_known => {
                 let rare = self.rare.as_ref();
@@ -137,7 +163,7 @@ impl Database {
             generation: row.generation,
             units: row.units,
             reason: row.reason.into(),
-            process: None,
+            serving: None,
             memory: None,
             cpu_ms: None,
             noted: Arc::new(row.noted),
@@ -206,6 +232,16 @@ impl Database {
     /// What is true of it now.
     pub(crate) fn view(&self) -> View {
         self.look().clone()
+    }
+
+    /// Its server.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub(crate) fn server(&self) -> Result<Server, ServerError> {
+        let view = self.look();
+        let endpoint = view.serving.as_ref().map(|serving| &serving.endpoint);
+        Server::reached(self.instance, endpoint)
     }
 
     /// Its state now.
@@ -396,18 +432,23 @@ impl Database {
     }
 
     /// What is told about it.
-    pub(crate) fn status(&self, doors: &dyn Doors, spend: Option<Spend>) -> Status {
+    pub(crate) fn status(
+        &self,
+        driver: &dyn Driver,
+        doors: &dyn Doors,
+        spend: Option<Spend>,
+    ) -> Status {
         let view = self.view();
         let activity = doors.activity(&self.name);
         Status {
             name: self.name.clone(),
             state: view.state,
             since: view.since,
-            pid: view.process.map(|p| p.pid),
+            pid: view.incarnation().and_then(|i| driver.pid(i)),
             instance: self.instance,
             generation: view.generation,
             spec: self.spec(),
-            units: if view.process.is_some() {
+            units: if view.serving.is_some() {
                 view.units
             } else {
                 Units(0)

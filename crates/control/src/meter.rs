@@ -3,9 +3,9 @@
 //! A [`Meter`] is told what is true whenever somebody looks. In between, what time alone uses
 //! (memory, disk, being awake) goes on at the *rates* in force, so a database that sleeps needs no
 //! looking at: what it has used is worked out when it is asked for, and written down when its state
-//! changes. CPU is the difference of a counter that belongs to one process.
+//! changes. CPU is the difference of a counter that belongs to one run of its server.
 //!
-//! What is counted is written together with the [`Mark`]: the moment, the process, its counter and
+//! What is counted is written together with the [`Mark`]: the moment, the run of the server, its counter and
 //! the rates up to which it is counted. Both are in one transaction, so after a kill at any line the
 //! next run goes on from the mark as if it had never been away.
 //!
@@ -14,7 +14,7 @@
 //!   minute they belong. So when the calendar is set, time is neither lost nor counted twice. From one
 //!   run of dormouse to the next only the calendar can tell: set back meanwhile, the time up to the
 //!   mark is not counted again;
-//! - of a mark's process only what came after the mark counts; of any other, all from its start;
+//! - of a mark's run only what came after the mark counts; of any other, all from its start;
 //! - a mark is taken while it is being written, by the one writer of the catalog: a newer one is
 //!   never followed by an older one.
 //!
@@ -25,9 +25,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dormouse_driver::Process;
 use dormouse_policy::spend::{Rung, charged};
-use dormouse_types::{Bytes, Carried, DatabaseName, InstanceId, Month, State, Units, Usage};
+use dormouse_types::{
+    Bytes, Carried, DatabaseName, Incarnation, InstanceId, Month, State, Units, Usage,
+};
 
 mod book;
 
@@ -56,9 +57,9 @@ impl Moment {
 /// What is true of a database at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Its server's process.
-    pub(crate) process: Option<Process>,
-    /// CPU time the process has used; without one: the last count of the one that ended.
+    /// The run of its server.
+    pub(crate) incarnation: Option<Incarnation>,
+    /// CPU time that run has used; without one: the last count of the one that ended.
     pub(crate) cpu: Option<Duration>,
     pub(crate) state: State,
     /// What it may use.
@@ -96,7 +97,7 @@ impl Rates {
     /// server really holds.
     fn of(seen: &Seen, storage_mib: u64) -> Self {
         let asleep = Self::asleep(seen.storage.map_or(storage_mib, mib));
-        match (seen.process, seen.state) {
+        match (seen.incarnation, seen.state) {
             (None, _) => asleep,
             (_, State::Suspended | State::Failed) => Self {
                 memory_mib: seen.memory.map_or(0, mib),
@@ -134,8 +135,8 @@ impl Tariff {
 pub(crate) struct Mark {
     /// Milliseconds since 1970.
     pub(crate) at: i64,
-    pub(crate) process: Option<Process>,
-    /// Of that process, or of the last one that ended.
+    pub(crate) incarnation: Option<Incarnation>,
+    /// Of that run, or of the last one that ended.
     pub(crate) cpu_us: u64,
     pub(crate) rates: Rates,
     pub(crate) rung: Rung,
@@ -188,7 +189,7 @@ impl Meter {
     ) -> Self {
         let mark = Mark {
             at: now.wall,
-            process: None,
+            incarnation: None,
             cpu_us: 0,
             rates: Rates::asleep(0),
             rung: Rung::default(),
@@ -225,7 +226,7 @@ impl Meter {
     /// Takes note of what is true. What was true before held until now.
     pub(crate) fn see(&mut self, now: Moment, seen: Seen) {
         let rates = Rates::of(&seen, self.mark.rates.storage_mib);
-        let same = seen.process == self.mark.process;
+        let same = seen.incarnation == self.mark.incarnation;
         let cpu_us = self.cpu_since(&seen);
         let carried = seen.carried - self.carried;
         let unseen = std::mem::take(&mut self.unseen);
@@ -247,7 +248,7 @@ impl Meter {
             return;
         }
         self.carried = seen.carried;
-        self.mark.process = seen.process;
+        self.mark.incarnation = seen.incarnation;
         self.mark.rates = rates;
         self.news = true;
         let used = Usage {
@@ -301,7 +302,7 @@ impl Meter {
     /// It is dropped: what it has used until now is all.
     pub(crate) fn end(&mut self, now: Moment) {
         self.settle(now);
-        self.mark.process = None;
+        self.mark.incarnation = None;
         self.mark.rates = Rates::asleep(0);
         self.mark.ended = true;
         self.news = true;
@@ -314,7 +315,7 @@ impl Meter {
 
     /// How much its counter has gone on; also notes where it is.
     fn cpu_since(&mut self, seen: &Seen) -> u64 {
-        let another = seen.process.is_some() && seen.process != self.mark.process;
+        let another = seen.incarnation.is_some() && seen.incarnation != self.mark.incarnation;
         let before = if another { 0 } else { self.mark.cpu_us };
         let told = seen
             .cpu

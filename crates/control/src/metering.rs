@@ -59,7 +59,7 @@ impl World {
     pub(crate) fn metered(&self, database: &Arc<Database>, cpu: Option<Duration>) {
         let view = database.view();
         let seen = Seen {
-            process: view.process,
+            incarnation: view.incarnation(),
             cpu,
             state: view.state,
             units: view.units,

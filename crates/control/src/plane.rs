@@ -89,9 +89,11 @@ impl Plane {
         let database = self.find(name)?;
         let mut status = self.status(&database);
         if status.state == State::Active {
-            let server = self.world.server(database.instance);
             let limit = self.world.config.deadlines.ask;
-            let asked = within(limit, self.world.servers.memory_tables(&server, limit));
+            let asked = within(limit, async {
+                let server = database.server()?;
+                self.world.servers.memory_tables(&server, limit).await
+            });
             tokio::select! {
                 asked = asked => status.memory_tables = asked.ok().flatten(),
                 () = database.until(|now| now.state != State::Active) => status = self.status(&database),
@@ -101,7 +103,11 @@ impl Plane {
     }
 
     fn status(&self, database: &Database) -> Status {
-        database.status(&*self.world.doors, self.world.spend(database))
+        database.status(
+            &*self.world.driver,
+            &*self.world.doors,
+            self.world.spend(database),
+        )
     }
 
     /// Its backends and what has happened to them.
@@ -289,9 +295,10 @@ impl Plane {
         if database.state() != State::Active {
             return self.variables(name);
         }
-        let server = self.world.server(database.instance);
         let limit = self.world.config.deadlines.ask;
-        let asked = within(limit, self.world.servers.variables(&server));
+        let asked = within(limit, async {
+            self.world.servers.variables(&database.server()?).await
+        });
         // a server that is being frozen does not answer: its notes do
         tokio::select! {
             asked = asked => asked.ok(),
@@ -315,14 +322,15 @@ impl Plane {
                 reasons,
             });
         }
-        let server = self.world.server(database.instance);
         let limit = self.world.config.deadlines.ask;
-        within(limit, self.world.servers.enroll(&server, user, host))
-            .await
-            .map_err(|reason| Error::Server {
-                database: name.clone(),
-                reason,
-            })
+        let enroll = async {
+            let server = database.server()?;
+            self.world.servers.enroll(&server, user, host).await
+        };
+        within(limit, enroll).await.map_err(|reason| Error::Server {
+            database: name.clone(),
+            reason,
+        })
     }
 
     /// Ends a statement, and the connection it runs on, if it runs on the server of this generation;
@@ -334,9 +342,9 @@ impl Plane {
         if database.view().generation != generation {
             return;
         }
-        let server = self.world.server(database.instance);
         let limit = self.world.config.deadlines.ask;
-        if let Err(reason) = within(limit, self.world.servers.end(&server, thread)).await {
+        let end = async { self.world.servers.end(&database.server()?, thread).await };
+        if let Err(reason) = within(limit, end).await {
             tracing::warn!(database = %name, thread, reason, "a statement could not be ended");
         }
     }

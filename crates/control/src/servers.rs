@@ -19,6 +19,23 @@ pub struct Server {
     pub endpoint: Endpoint,
 }
 
+impl Server {
+    /// The server of an instance that is reached like this.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub(crate) fn reached(
+        instance: InstanceId,
+        endpoint: Option<&Endpoint>,
+    ) -> Result<Self, ServerError> {
+        let stopped = || ServerError::Unreachable("it does not run".to_owned());
+        Ok(Self {
+            instance,
+            endpoint: endpoint.cloned().ok_or_else(stopped)?,
+        })
+    }
+}
+
 /// What must be known of a database while its server sleeps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {

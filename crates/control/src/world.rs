@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use dormouse_driver::Driver;
-use dormouse_types::{DatabaseName, Endpoint, InstanceId, State};
+use dormouse_types::{DatabaseName, State};
 use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::task::JoinSet;
 
@@ -17,7 +17,6 @@ use crate::database::Database;
 use crate::lock::Lock;
 use crate::metering::Metering;
 use crate::room::Room;
-use crate::servers::Server;
 use crate::storage::Storage;
 use crate::warm::Warm;
 use crate::{Doors, Event, PlaneConfig, Servers};
@@ -167,14 +166,6 @@ impl World {
     pub(crate) fn restrict(&self, database: &Database) {
         let disk = self.storage.disk_full();
         database.restrict(disk.as_deref(), &*self.doors);
-    }
-
-    /// How to reach the server of an instance.
-    pub(crate) fn server(&self, instance: InstanceId) -> Server {
-        Server {
-            instance,
-            endpoint: Endpoint::Unix(self.driver.socket(instance)),
-        }
     }
 }
 

@@ -73,6 +73,19 @@ pub(crate) struct Engine {
     pub(crate) install_db: Option<PathBuf>,
     /// The server's `--basedir`; `None`: its built-in default.
     pub(crate) basedir: Option<PathBuf>,
+    /// How servers are reached.
+    pub(crate) transport: Transport,
+}
+
+/// How servers are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Transport {
+    /// Over private Unix sockets.
+    #[default]
+    Unix,
+    /// Over TCP with TLS, on the loopback interface.
+    Tcp,
 }
 
 /// `[warm_pool]`

@@ -1,38 +1,36 @@
-//! What every driver does, as tests. A driver's own tests call [`run`] with a [`World`].
+//! Tests that every driver passes. A driver's own tests call [`run`] with a [`World`].
 #![expect(clippy::panic, reason = "a conformance test fails by panicking")]
 
 use std::fmt::Debug;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_types::{Bytes, InstanceId, Units};
+use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
 
-use crate::{Desired, Driver, Error, Observed, Process, Run};
+use crate::{Desired, Driver, Error, Observed, Run};
 
-/// The place in which a driver is tested; no instance is there yet.
+/// Environment in which a driver is tested; starts without instances.
 #[async_trait]
 pub trait World: Send + Sync {
-    /// A new driver for the same instances, as after a restart of the program that drives them.
+    /// A new driver for the same instances, as after a restart of dormouse.
     async fn driver(&self) -> Arc<dyn Driver>;
 
-    /// Keeps a text in the instance's database, durably. Panics if it cannot.
-    async fn write(&self, id: InstanceId, socket: &Path, text: &str);
+    /// Stores a text durably in the instance's database. Panics on failure.
+    async fn write(&self, id: InstanceId, endpoint: &Endpoint, text: &str);
 
-    /// Reads the text back. Panics if it cannot.
-    async fn read(&self, id: InstanceId, socket: &Path) -> String;
+    /// Reads the stored text. Panics on failure.
+    async fn read(&self, id: InstanceId, endpoint: &Endpoint) -> String;
 
-    /// Keeps two cores of a machine busy with the instance's database for a while. Panics if it
-    /// cannot.
-    async fn burn(&self, id: InstanceId, socket: &Path);
+    /// Keeps two cores busy with statements on the instance for a while. Panics on failure.
+    async fn burn(&self, id: InstanceId, endpoint: &Endpoint);
 
-    /// Kills a process as if it had crashed.
-    async fn kill(&self, process: Process);
+    /// Kills an instance's server, as a crash would.
+    async fn kill(&self, id: InstanceId, incarnation: Incarnation);
 
-    /// Whether CPU is limited here.
+    /// Whether the driver can limit CPU here.
     fn limits_cpu(&self) -> bool;
 }
 
@@ -49,26 +47,26 @@ const STOPPED: Desired = Desired {
     units: Units(1),
 };
 
-/// Every behaviour, one after the other. Panics at the first that is missing.
+/// Runs all tests one after the other. Panics at the first failure.
 pub async fn run(world: &dyn World) {
-    nothing_is_known_of_what_was_not_made(world).await;
-    an_instance_is_made_once(world).await;
-    starting_and_stopping_again_change_nothing(world).await;
+    a_missing_instance_is_unknown(world).await;
+    provisioning_is_idempotent(world).await;
+    starting_and_stopping_are_idempotent(world).await;
     freezing_keeps_the_process(world).await;
     another_driver_takes_over(world).await;
-    the_end_of_a_process_is_noticed(world).await;
-    a_crash_keeps_what_was_written(world).await;
-    a_start_that_is_given_up_leaves_no_second_process(world).await;
-    units_change_while_it_runs(world).await;
-    a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world).await;
-    counts_never_fall_and_the_last_is_told(world).await;
-    storage_grows_with_what_is_written(world).await;
-    two_instances_are_strangers(world).await;
+    the_end_of_a_process_is_reported(world).await;
+    a_crash_keeps_written_data(world).await;
+    a_cancelled_start_leaves_no_second_process(world).await;
+    units_change_while_running(world).await;
+    a_cpu_limit_applies_after_the_start(world).await;
+    counters_never_decrease_and_outlive_the_process(world).await;
+    storage_grows_with_data(world).await;
+    instances_are_independent(world).await;
     removing_ends_the_process(world).await;
 }
 
-/// What is not there cannot be seen or changed, and may be removed.
-async fn nothing_is_known_of_what_was_not_made(world: &dyn World) {
+/// A missing instance cannot be observed or changed; removing it is no error.
+async fn a_missing_instance_is_unknown(world: &dyn World) {
     let (driver, id) = (world.driver().await, InstanceId(1));
     assert!(matches!(driver.observe(id).await, Err(Error::Unknown(unknown)) if unknown == id));
     assert!(matches!(
@@ -84,7 +82,7 @@ async fn nothing_is_known_of_what_was_not_made(world: &dyn World) {
     assert_eq!(ok(driver.list().await), []);
 }
 
-async fn an_instance_is_made_once(world: &dyn World) {
+async fn provisioning_is_idempotent(world: &dyn World) {
     let (driver, id) = (world.driver().await, InstanceId(1));
     ok(driver.provision(id).await);
     ok(driver.provision(id).await);
@@ -95,11 +93,11 @@ async fn an_instance_is_made_once(world: &dyn World) {
     assert_eq!(ok(driver.list().await), []);
 }
 
-async fn starting_and_stopping_again_change_nothing(world: &dyn World) {
+async fn starting_and_stopping_are_idempotent(world: &dyn World) {
     let (driver, id) = new_instance(world, 2).await;
     let started = ok(driver.apply(id, RUNNING).await);
     let process = process_of(started, Run::Running);
-    world.write(id, &driver.socket(id), "kept").await;
+    world.write(id, &endpoint(&*driver, id).await, "kept").await;
     assert_eq!(
         process_of(ok(driver.apply(id, RUNNING).await), Run::Running),
         process
@@ -115,18 +113,18 @@ async fn starting_and_stopping_again_change_nothing(world: &dyn World) {
     );
     assert_stopped(ok(driver.apply(id, STOPPED).await));
     assert_stopped(ok(driver.apply(id, STOPPED).await));
-    driver.ended(process).await;
+    driver.ended(id, process).await;
 
     let again = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
     assert_ne!(again, process);
-    assert_eq!(world.read(id, &driver.socket(id)).await, "kept");
+    assert_eq!(world.read(id, &endpoint(&*driver, id).await).await, "kept");
     ok(driver.remove(id).await);
 }
 
 async fn freezing_keeps_the_process(world: &dyn World) {
     let (driver, id) = new_instance(world, 3).await;
     let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
-    world.write(id, &driver.socket(id), "kept").await;
+    world.write(id, &endpoint(&*driver, id).await, "kept").await;
     for _ in 0..2 {
         for _ in 0..2 {
             assert_eq!(
@@ -150,7 +148,7 @@ async fn freezing_keeps_the_process(world: &dyn World) {
                 process
             );
         }
-        assert_eq!(world.read(id, &driver.socket(id)).await, "kept");
+        assert_eq!(world.read(id, &endpoint(&*driver, id).await).await, "kept");
     }
     process_of(ok(driver.apply(id, FROZEN).await), Run::Frozen);
     assert_stopped(ok(driver.apply(id, STOPPED).await));
@@ -163,14 +161,14 @@ async fn freezing_keeps_the_process(world: &dyn World) {
         process_of(ok(driver.apply(id, RUNNING).await), Run::Running),
         frozen_at_once
     );
-    assert_eq!(world.read(id, &driver.socket(id)).await, "kept");
+    assert_eq!(world.read(id, &endpoint(&*driver, id).await).await, "kept");
     ok(driver.remove(id).await);
 }
 
 async fn another_driver_takes_over(world: &dyn World) {
     let (first, id) = new_instance(world, 4).await;
     let process = process_of(ok(first.apply(id, RUNNING).await), Run::Running);
-    let socket = first.socket(id);
+    let socket = endpoint(&*first, id).await;
     world.write(id, &socket, "kept").await;
     drop(first);
     let second = world.driver().await;
@@ -183,7 +181,7 @@ async fn another_driver_takes_over(world: &dyn World) {
         process_of(ok(second.apply(id, RUNNING).await), Run::Running),
         process
     );
-    assert_eq!(second.socket(id), socket);
+    assert_eq!(endpoint(&*second, id).await, socket);
     process_of(ok(second.apply(id, FROZEN).await), Run::Frozen);
     drop(second);
 
@@ -206,53 +204,49 @@ async fn another_driver_takes_over(world: &dyn World) {
 
     let fourth = world.driver().await;
     assert_stopped(ok(fourth.apply(id, STOPPED).await));
-    fourth.ended(process).await;
+    fourth.ended(id, process).await;
     ok(fourth.remove(id).await);
 }
 
-async fn the_end_of_a_process_is_noticed(world: &dyn World) {
+async fn the_end_of_a_process_is_reported(world: &dyn World) {
     let (driver, id) = new_instance(world, 5).await;
     let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
     let adopted = world.driver().await;
     {
-        let mut ended = pin!(driver.ended(process));
-        let mut seen_by_another = pin!(adopted.ended(process));
+        let mut ended = pin!(driver.ended(id, process));
+        let mut seen_by_another = pin!(adopted.ended(id, process));
         let mut context = Context::from_waker(Waker::noop());
         assert!(ended.as_mut().poll(&mut context).is_pending());
         assert!(seen_by_another.as_mut().poll(&mut context).is_pending());
-        world.kill(process).await;
+        world.kill(id, process).await;
         ended.await;
         seen_by_another.await;
     }
-    driver.ended(process).await;
-    driver
-        .ended(Process {
-            started: process.started + 1,
-            ..process
-        })
-        .await;
+    driver.ended(id, process).await;
+    let never_was = Incarnation(process.0 ^ (1 << 127));
+    driver.ended(id, never_was).await;
     assert_stopped(ok(driver.observe(id).await));
     assert_stopped(ok(adopted.observe(id).await));
     ok(driver.remove(id).await);
 }
 
-async fn a_crash_keeps_what_was_written(world: &dyn World) {
+async fn a_crash_keeps_written_data(world: &dyn World) {
     let (driver, id) = new_instance(world, 6).await;
     let mut last = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
     for (text, run) in [("first", RUNNING), ("second", FROZEN), ("third", RUNNING)] {
-        world.write(id, &driver.socket(id), text).await;
+        world.write(id, &endpoint(&*driver, id).await, text).await;
         ok(driver.apply(id, run).await);
-        world.kill(last).await;
-        driver.ended(last).await;
+        world.kill(id, last).await;
+        driver.ended(id, last).await;
         let next = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
         assert_ne!(next, last);
-        assert_eq!(world.read(id, &driver.socket(id)).await, text);
+        assert_eq!(world.read(id, &endpoint(&*driver, id).await).await, text);
         last = next;
     }
     ok(driver.remove(id).await);
 }
 
-async fn a_start_that_is_given_up_leaves_no_second_process(world: &dyn World) {
+async fn a_cancelled_start_leaves_no_second_process(world: &dyn World) {
     let (driver, id) = new_instance(world, 7).await;
     for polls in 1..4 {
         let mut start = pin!(driver.apply(id, RUNNING));
@@ -268,7 +262,7 @@ async fn a_start_that_is_given_up_leaves_no_second_process(world: &dyn World) {
         .await;
     }
     let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
-    world.write(id, &driver.socket(id), "kept").await;
+    world.write(id, &endpoint(&*driver, id).await, "kept").await;
     let other = world.driver().await;
     assert_eq!(
         process_of(ok(other.observe(id).await), Run::Running),
@@ -277,7 +271,7 @@ async fn a_start_that_is_given_up_leaves_no_second_process(world: &dyn World) {
     ok(driver.remove(id).await);
 }
 
-async fn units_change_while_it_runs(world: &dyn World) {
+async fn units_change_while_running(world: &dyn World) {
     let (driver, id) = new_instance(world, 8).await;
     let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
     for units in [Units(4), Units(1)] {
@@ -290,32 +284,32 @@ async fn units_change_while_it_runs(world: &dyn World) {
                 },
             )
             .await);
-        assert_eq!(process_of(seen, Run::Running), process);
         assert!(seen.memory.is_none_or(|memory| memory.0 > 0), "{seen:?}");
+        assert_eq!(process_of(seen, Run::Running), process);
     }
     ok(driver.remove(id).await);
 }
 
-async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn World) {
+async fn a_cpu_limit_applies_after_the_start(world: &dyn World) {
     const BURNS: u32 = 100;
     if !world.limits_cpu() {
         return;
     }
     let (driver, id) = new_instance(world, 14).await;
-    let throttled = |seen: Observed| seen.strain.unwrap_or_default().throttled;
+    let throttled = |seen: &Observed| seen.strain.unwrap_or_default().throttled;
     let started = ok(driver.apply(id, RUNNING).await);
-    assert_eq!(throttled(started), Duration::ZERO, "while it started");
+    assert_eq!(throttled(&started), Duration::ZERO, "during the start");
     for (units, holds_back) in [(8, false), (1, true), (8, false)] {
         let desired = Desired {
             units: Units(units),
             ..RUNNING
         };
-        let before = throttled(ok(driver.apply(id, desired).await));
+        let before = throttled(&ok(driver.apply(id, desired).await));
         let mut after = before;
-        // on a busy machine it may take a while until it gets as much as it is limited to
+        // on a busy machine it may take a while to reach the limit
         for _ in 0..if holds_back { BURNS } else { 1 } {
-            world.burn(id, &driver.socket(id)).await;
-            after = throttled(ok(driver.observe(id).await));
+            world.burn(id, &endpoint(&*driver, id).await).await;
+            after = throttled(&ok(driver.observe(id).await));
             if after > before {
                 break;
             }
@@ -325,70 +319,69 @@ async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn Wor
     ok(driver.remove(id).await);
 }
 
-async fn counts_never_fall_and_the_last_is_told(world: &dyn World) {
+async fn counters_never_decrease_and_outlive_the_process(world: &dyn World) {
     let (driver, id) = new_instance(world, 15).await;
     let mut last = ok(driver.apply(id, RUNNING).await);
     let Some(started) = last.cpu else {
         return ok(driver.remove(id).await);
     };
     while last.cpu < Some(started * 3) {
-        world.burn(id, &driver.socket(id)).await;
+        world.burn(id, &endpoint(&*driver, id).await).await;
         let seen = ok(driver.observe(id).await);
-        assert_no_less(seen, last);
+        assert_no_less(&seen, &last);
         last = seen;
     }
     for run in [FROZEN, RUNNING, STOPPED, STOPPED] {
         let seen = ok(driver.apply(id, run).await);
-        assert_no_less(seen, last);
+        assert_no_less(&seen, &last);
         last = seen;
     }
     assert_eq!(ok(driver.observe(id).await), last);
     let next = ok(world.driver().await.observe(id).await);
+    assert_eq!(next.cpu, last.cpu, "observed by the next driver");
     assert_stopped(next);
-    assert_eq!(next.cpu, last.cpu, "as the next driver sees it");
 
     let next = ok(driver.apply(id, RUNNING).await);
-    assert!(next.cpu < last.cpu, "counts begin anew: {next:?}");
-    world.burn(id, &driver.socket(id)).await;
+    assert!(next.cpu < last.cpu, "counters start again: {next:?}");
+    world.burn(id, &endpoint(&*driver, id).await).await;
     last = ok(driver.observe(id).await);
-    let process = process_of(last, Run::Running);
-    world.kill(process).await;
-    driver.ended(process).await;
+    let process = process_of(last.clone(), Run::Running);
+    world.kill(id, process).await;
+    driver.ended(id, process).await;
     let killed = ok(driver.observe(id).await);
+    assert_no_less(&killed, &last);
     assert_stopped(killed);
-    assert_no_less(killed, last);
     ok(driver.remove(id).await);
 }
 
-async fn storage_grows_with_what_is_written(world: &dyn World) {
+async fn storage_grows_with_data(world: &dyn World) {
     let (driver, id) = new_instance(world, 16).await;
     ok(driver.apply(id, RUNNING).await);
     let before = ok(driver.storage(id).await);
-    world.write(id, &driver.socket(id), "kept").await;
+    world.write(id, &endpoint(&*driver, id).await, "kept").await;
     assert!(ok(driver.storage(id).await) > before);
     ok(driver.apply(id, STOPPED).await);
     assert!(ok(driver.storage(id).await) > Bytes(0));
     ok(driver.remove(id).await);
 }
 
-async fn two_instances_are_strangers(world: &dyn World) {
+async fn instances_are_independent(world: &dyn World) {
     let (driver, one) = new_instance(world, 9).await;
     let (_, other) = new_instance(world, 10).await;
-    let processes = [one, other]
-        .map(|id| (id, driver.socket(id)))
-        .map(|(id, socket)| (id, socket, driver.clone()));
     let mut seen = Vec::new();
-    for (id, socket, driver) in &processes {
+    for id in [one, other] {
         seen.push(process_of(
-            ok(driver.apply(*id, RUNNING).await),
+            ok(driver.apply(id, RUNNING).await),
             Run::Running,
         ));
-        world.write(*id, socket, &format!("of {id}")).await;
+        world
+            .write(id, &endpoint(&*driver, id).await, &format!("of {id}"))
+            .await;
     }
     assert_ne!(seen[0], seen[1]);
     process_of(ok(driver.apply(one, FROZEN).await), Run::Frozen);
     assert_eq!(
-        world.read(other, &driver.socket(other)).await,
+        world.read(other, &endpoint(&*driver, other).await).await,
         format!("of {other}")
     );
     ok(driver.remove(one).await);
@@ -398,7 +391,7 @@ async fn two_instances_are_strangers(world: &dyn World) {
         seen[1]
     );
     assert_eq!(
-        world.read(other, &driver.socket(other)).await,
+        world.read(other, &endpoint(&*driver, other).await).await,
         format!("of {other}")
     );
     ok(driver.remove(other).await);
@@ -408,15 +401,18 @@ async fn removing_ends_the_process(world: &dyn World) {
     let mut last = Vec::new();
     for (number, desired) in [(11, RUNNING), (12, FROZEN), (13, STOPPED)] {
         let (driver, id) = new_instance(world, number).await;
-        last.extend(ok(driver.apply(id, desired).await).process);
+        let seen = ok(driver.apply(id, desired).await);
+        last.extend(seen.incarnation.map(|incarnation| (id, incarnation)));
         ok(driver.remove(id).await);
         ok(driver.remove(id).await);
-        for process in &last {
-            driver.ended(*process).await;
+        for (id, incarnation) in &last {
+            driver.ended(*id, *incarnation).await;
         }
         assert_eq!(ok(driver.list().await), []);
         assert!(matches!(driver.observe(id).await, Err(Error::Unknown(_))));
-        assert!(!driver.socket(id).exists());
+        if let Some(Endpoint::Unix(socket)) = seen.endpoint {
+            assert!(!socket.exists());
+        }
     }
     assert_eq!(last.len(), 2);
 }
@@ -427,6 +423,14 @@ async fn new_instance(world: &dyn World, number: u32) -> (Arc<dyn Driver>, Insta
     (driver, id)
 }
 
+/// Endpoint of the running instance.
+async fn endpoint(driver: &dyn Driver, id: InstanceId) -> Endpoint {
+    match ok(driver.observe(id).await).endpoint {
+        Some(endpoint) => endpoint,
+        None => panic!("instance {id} has no endpoint"),
+    }
+}
+
 #[track_caller]
 fn ok<T, E: Debug>(result: Result<T, E>) -> T {
     match result {
@@ -435,9 +439,9 @@ fn ok<T, E: Debug>(result: Result<T, E>) -> T {
     }
 }
 
-/// What is told for one process never falls.
+/// Counters of one process never decrease.
 #[track_caller]
-fn assert_no_less(seen: Observed, before: Observed) {
+fn assert_no_less(seen: &Observed, before: &Observed) {
     assert!(seen.cpu >= before.cpu, "{before:?}, then {seen:?}");
     if let (Some(now), Some(then)) = (seen.strain, before.strain) {
         let falls = now.throttled < then.throttled
@@ -449,14 +453,15 @@ fn assert_no_less(seen: Observed, before: Observed) {
 }
 
 #[track_caller]
-fn process_of(seen: Observed, run: Run) -> Process {
+fn process_of(seen: Observed, run: Run) -> Incarnation {
     match seen {
         Observed {
             run: is,
-            process: Some(process),
+            incarnation: Some(incarnation),
+            endpoint: Some(_),
             ..
-        } if is == run => process,
-        _ => panic!("{run:?} was wanted, and this is: {seen:?}"),
+        } if is == run => incarnation,
+        _ => panic!("expected {run:?}, observed {seen:?}"),
     }
 }
 
@@ -464,10 +469,14 @@ fn process_of(seen: Observed, run: Run) -> Process {
 fn assert_stopped(seen: Observed) {
     let Observed {
         run,
-        process,
+        incarnation,
+        endpoint,
         memory,
         cpu: _,
         strain: _,
     } = seen;
-    assert_eq!((run, process, memory), (Run::Stopped, None, None));
+    assert_eq!(
+        (run, incarnation, endpoint, memory),
+        (Run::Stopped, None, None, None)
+    );
 }

@@ -1,7 +1,7 @@
 //! [`Endpoint`]: the address of a server, and [`Target`]: the server of a database.
 
+use core::net::SocketAddr;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 <?php
-// WordPress on mysqli: installed, then used by 50 processes, each with the connection of its wpdb.
+// WordPress on mysqli: installs it, then uses it in 50 processes, each with its own wpdb connection.
 declare(strict_types=1);
 
 const ACCOUNTS = 200;
@@ -35,22 +35,22 @@ function equal(string $what, mixed $got, mixed $expected): void
     }
 }
 
-/** The installation sends a mail; this replaces WordPress's function. */
+/** Replaces WordPress's function: the installation would send a mail. */
 function wp_mail(): bool
 {
     return true;
 }
 
-/** Puts the database to sleep, or checks whether it still sleeps; returns whether that succeeded. */
+/** Runs the nap program with these arguments; returns whether it succeeded. */
 function nap(string ...$words): bool
 {
     passthru(implode(' ', array_map('escapeshellarg', [getenv('NAP'), ...$words])), $code);
     return $code === 0;
 }
 
-// --- actions of WordPress ------------------------------------------------------------------------------
+// --- what WordPress does -----------------------------------------------------------------------------
 
-/** Ends the worker if any statement has failed; wpdb itself ignores errors. */
+/** Fails if any statement has failed; wpdb itself only records errors. */
 function no_errors(): void
 {
     global $EZSQL_ERROR;
@@ -68,11 +68,11 @@ function install(): void
         wp_insert_term("tag $i", 'post_tag');
     }
     wp_installing(false);
-    // WordPress expects the error of its query for tables that do not exist yet.
+    // WordPress expects an error when it looks for tables that do not exist yet.
     $GLOBALS['EZSQL_ERROR'] = [];
 }
 
-/** Two different accounts, the lower first: locking them in this order avoids deadlocks. */
+/** Two different accounts, the lower first: locking in this order avoids deadlocks. */
 function choose(int $worker, int $turn): array
 {
     $first = ($worker * 7 + $turn) % ACCOUNTS;
@@ -80,7 +80,7 @@ function choose(int $worker, int $turn): array
     return [min($first, $second) + 1, max($first, $second) + 1];
 }
 
-/** Statements as plugins send them; wpdb has no functions for transactions. */
+/** A transaction as in plugins, since wpdb has no function for it. */
 function move(int $worker, int $turn, string $end): void
 {
     global $wpdb;
@@ -154,7 +154,7 @@ function connect(): void
     $wpdb->query("SET time_zone = '+03:00'");
 }
 
-// --- workers ------------------------------------------------------------------------------------------
+// --- the workers ------------------------------------------------------------------------------------------
 
 /** The jobs of a worker; the result is sent to the parent. */
 function job(int $worker, string $what, float $until): mixed
@@ -235,7 +235,7 @@ function work(array $crew): array
         equal('nap while working', $slept, true);
         equal("nap $kind", nap($kind), true);
     }
-    // All of them wake it at the same time.
+    // All workers wake the database at once.
     return run($crew, 'turns', ROUND / 2);
 }
 
@@ -257,7 +257,7 @@ function idle(array $crew): array
     return $woken;
 }
 
-/** Runs an action on the parent's own connection, which is not open while the workers run. */
+/** Runs a function with the parent's own connection, which is closed while the workers run. */
 function alone(callable $what): void
 {
     global $wpdb;

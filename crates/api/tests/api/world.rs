@@ -10,10 +10,10 @@ use dormouse_api::model::Listening;
 use dormouse_api::{About, Client, Context, Server};
 use dormouse_control::servers::Server as At;
 use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
-use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run};
+use dormouse_driver::{Desired, Driver, Error, Observed, Run};
 use dormouse_types::{
-    Account, Activity, Bytes, Carried, DatabaseName, Delay, InstanceId, PoolStatus, Pooling,
-    SessionStatus, Target, Veto,
+    Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation, InstanceId,
+    PoolStatus, Pooling, SessionStatus, Target, Veto,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -95,14 +95,11 @@ struct Machine {
 
 impl Machine {
     fn observed(id: InstanceId, run: Run) -> Observed {
-        let process = Process {
-            pid: 1000 + id.0,
-            started: 1,
-        };
-        let process = (run != Run::Stopped).then_some(process);
+        let runs = run != Run::Stopped;
         Observed {
             run,
-            process,
+            incarnation: runs.then_some(Incarnation(u128::from(1000 + id.0))),
+            endpoint: runs.then(|| Endpoint::unix(Path::new("/nowhere").join(id.to_string()))),
             memory: None,
             cpu: None,
             strain: None,
@@ -138,8 +135,7 @@ impl Driver for Machine {
         Ok(self.instances.lock().unwrap().keys().copied().collect())
     }
 
-    async fn ended(&self, process: Process) {
-        let id = InstanceId(process.pid - 1000);
+    async fn ended(&self, id: InstanceId, _: Incarnation) {
         let running = self
             .instances
             .lock()
@@ -161,8 +157,8 @@ impl Driver for Machine {
         Ok(())
     }
 
-    fn socket(&self, id: InstanceId) -> PathBuf {
-        Path::new("/nowhere").join(id.to_string())
+    fn pid(&self, incarnation: Incarnation) -> Option<u32> {
+        u32::try_from(incarnation.0).ok()
     }
 }
 

@@ -36,10 +36,10 @@ impl Actor {
         let units = self.database.view().units;
         let desired = Desired { run, units };
         let apply = self.world.driver.apply(self.database.instance, desired);
-        let before = self.database.view().process;
+        let before = self.database.view().incarnation();
         match tokio::time::timeout(limit, apply).await {
             Ok(Ok(seen))
-                if before.is_some() && seen.process.is_some() && seen.process != before =>
+                if before.is_some() && seen.incarnation.is_some() && seen.incarnation != before =>
             {
                 Err(Unmet::Died("its server died and came back".to_owned()))
             }

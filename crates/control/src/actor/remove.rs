@@ -63,7 +63,7 @@ impl Actor {
             })?;
         self.run = dormouse_driver::Run::Stopped;
         self.note_room();
-        self.database.change(|v| v.process = None);
+        self.database.change(|v| v.serving = None);
         self.database.meter().end(self.world.moment());
         let name = self.database.name.clone();
         let entry = self.entry(

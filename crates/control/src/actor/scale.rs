@@ -8,13 +8,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Observed as Seen, Process, Run};
+use dormouse_driver::{Observed as Seen, Run};
 use dormouse_engine::buffer_pool;
 use dormouse_policy::Cause;
 use dormouse_policy::autoscale::{self, Sample, Step, Why, Window};
 use dormouse_policy::lifecycle::{Denied, Door};
 use dormouse_policy::placement::Awake;
-use dormouse_types::{State, UnitRange, Units};
+use dormouse_types::{Incarnation, State, UnitRange, Units};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -49,7 +49,7 @@ pub(super) struct Size {
     no_room: Option<(Instant, Denied)>,
     /// The process that was seen last, and how many kills for want of memory had been counted when
     /// it was seen first.
-    seen: Option<(Process, u64)>,
+    seen: Option<(Incarnation, u64)>,
     /// When such a kill was seen, and what size it had.
     starved: Option<(Instant, Units)>,
     /// What its next server begins with, if not with the least: the last one was killed.
@@ -86,7 +86,7 @@ impl Size {
     /// Takes note of an awake server's load, or of its end.
     pub(super) fn note(&mut self, seen: &Seen, units: Units, now: Instant) {
         let kills = seen.strain.map_or(0, |strain| strain.oom_kills);
-        match (seen.process, self.seen) {
+        match (seen.incarnation, self.seen) {
             (Some(new), known) if known.is_none_or(|(old, _)| old != new) => {
                 self.seen = Some((new, kills));
                 self.starved = None;
@@ -232,9 +232,9 @@ impl Actor {
                 self.size().settled(crate::world::now());
                 let sizes = (units, to);
                 let mut entry = self.resized(EventKind::Scaled, Cause::Load, &reason, sizes, now);
-                let server = self.world.server(self.database.instance);
                 let limit = self.world.config.deadlines.ask;
-                if let Ok(hits) = within(limit, self.world.servers.hits(&server)).await {
+                let hits = async { self.world.servers.hits(&self.database.server()?).await };
+                if let Ok(hits) = within(limit, hits).await {
                     self.asked.now(hits);
                     entry.figures.hit_ratio_ppm = self.asked.ratio_ppm;
                 }
@@ -292,12 +292,12 @@ impl Actor {
     fn shrink_to(&mut self, step: Step, cause: Cause, now: Instant) -> bool {
         self.growing = None;
         let servers = Arc::clone(&self.world.servers);
-        let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.shrink;
         let to = step.units;
         let database = Arc::clone(&self.database);
         let task = tokio::spawn(async move {
             let shrink = async {
+                let server = database.server()?;
                 let hits = servers.hits(&server).await?;
                 servers.shrink(&server, buffer_pool::awake(to)).await?;
                 Ok::<_, ServerError>(hits)

@@ -68,12 +68,12 @@ impl Actor {
             }
             other => other?,
         }
-        let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.shrink;
-        let shrink = within(
-            limit,
-            self.world.servers.shrink(&server, buffer_pool::suspended()),
-        );
+        let shrink = within(limit, async {
+            let server = self.database.server()?;
+            let to = buffer_pool::suspended();
+            self.world.servers.shrink(&server, to).await
+        });
         match self.unless_wanted(shrink).await {
             Err(Hitch::Failed(reason)) => {
                 warn!(database = %self.database.name, reason, "frozen with a large buffer pool");
@@ -91,9 +91,10 @@ impl Actor {
     /// With the door shut: asks the server for what must be known while it sleeps, and writes
     /// it down.
     pub(super) async fn take_notes(&mut self) -> Result<(), Hitch> {
-        let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.ask;
-        let snapshot = within(limit, self.world.servers.snapshot(&server));
+        let snapshot = within(limit, async {
+            self.world.servers.snapshot(&self.database.server()?).await
+        });
         let Snapshot {
             accounts,
             schemas,
@@ -134,9 +135,11 @@ impl Actor {
     /// longer than this on it. They stay as they are until it wakes.
     pub(super) async fn note_memory_tables(&mut self, patience: Duration) -> Result<(), Hitch> {
         self.database.change(|v| v.tables_known = false);
-        let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.ask;
-        let asked = self.world.servers.memory_tables(&server, patience);
+        let asked = async {
+            let server = self.database.server()?;
+            self.world.servers.memory_tables(&server, patience).await
+        };
         let Some(memory_tables) = self.unless_wanted(within(limit, asked)).await? else {
             return Err(Hitch::Failed(
                 "it has too many tables to find those in memory in time".to_owned(),

@@ -117,9 +117,14 @@ impl Actor {
         if noted.globals.is_empty() {
             return Vec::new();
         }
-        let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.ask;
-        let all = self.world.servers.apply_globals(&server, &noted.globals);
+        let all = async {
+            let server = self.database.server()?;
+            self.world
+                .servers
+                .apply_globals(&server, &noted.globals)
+                .await
+        };
         within(limit, all)
             .await
             .unwrap_or_else(|reason| vec![reason])

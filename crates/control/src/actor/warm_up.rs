@@ -12,7 +12,6 @@ use tracing::info;
 use super::{Actor, Growing, Hitch};
 use crate::catalog::{Change, Durability, Entry};
 use crate::database::Database;
-use crate::servers::Server;
 use crate::world::{World, now, within};
 use crate::{EventKind, Figures, PoolHits};
 
@@ -58,7 +57,6 @@ impl Actor {
         let warming = Warming {
             world: Arc::clone(&self.world),
             database: Arc::clone(&self.database),
-            server: self.world.server(self.database.instance),
             pool: buffer_pool::awake(self.database.view().units),
             since: self.asked.since,
         };
@@ -73,9 +71,10 @@ impl Actor {
 
     /// With the door shut: what the pool was asked since the database woke.
     pub(super) async fn note_hits(&mut self) -> Result<(), Hitch> {
-        let server = self.world.server(self.database.instance);
         let limit = self.world.config.deadlines.ask;
-        let hits = within(limit, self.world.servers.hits(&server));
+        let hits = within(limit, async {
+            self.world.servers.hits(&self.database.server()?).await
+        });
         match self.unless_wanted(hits).await {
             Ok(hits) => self.asked.now(hits),
             Err(Hitch::Failed(reason)) => {
@@ -91,7 +90,6 @@ impl Actor {
 struct Warming {
     world: Arc<World>,
     database: Arc<Database>,
-    server: Server,
     /// For the size that it has: a larger one may only be written yet.
     pool: Bytes,
     since: Option<PoolHits>,
@@ -101,10 +99,11 @@ impl Warming {
     async fn grow(&self) -> Result<(), String> {
         let servers = &self.world.servers;
         let limit = self.world.config.deadlines.start;
-        within(limit, servers.grow(&self.server, self.pool)).await?;
+        let server = self.database.server().map_err(|error| error.to_string())?;
+        within(limit, servers.grow(&server, self.pool)).await?;
         let began = now();
         // takes as long as there is to read; a nap ends it
-        let read = servers.hydrate(&self.server).await;
+        let read = servers.hydrate(&server).await;
         let read = read.map_err(|error| error.to_string())?;
         if read >= TOLD {
             self.tell(read, began).await;
@@ -114,7 +113,8 @@ impl Warming {
 
     async fn tell(&self, read: Bytes, began: Instant) {
         let limit = self.world.config.deadlines.ask;
-        let hits = within(limit, self.world.servers.hits(&self.server)).await;
+        let hits = async { self.world.servers.hits(&self.database.server()?).await };
+        let hits = within(limit, hits).await;
         let ratio = hits.ok().and_then(|hits| hits.ratio_ppm_since(self.since?));
         let took = now().saturating_duration_since(began).as_millis();
         let entry = Entry {

@@ -113,6 +113,13 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE databases ADD COLUMN storage INTEGER;   -- bytes its files took when that mattered last
     ALTER TABLE databases ADD COLUMN full INTEGER NOT NULL DEFAULT 0;   -- whether that was its quota
 ",
+    "
+    -- a run of a server is named by its driver alone; these were the local driver's
+    ALTER TABLE meters ADD COLUMN incarnation TEXT;     -- the run of its server then, in hexadecimal
+    UPDATE meters SET incarnation = printf('%016x%016x', started, pid) WHERE pid IS NOT NULL;
+    ALTER TABLE meters DROP COLUMN pid;
+    ALTER TABLE meters DROP COLUMN started;
+",
 ];
 
 /// Why a catalog cannot be used.

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use dormouse_driver::Process;
-use dormouse_types::{Carried, DatabaseName, InstanceId, Units, Usage};
+use dormouse_types::{Carried, DatabaseName, Incarnation, InstanceId, Units, Usage};
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{json, parsed, text};
+use super::rows::{bad, json, parsed, text};
 use crate::meter::{Mark, Metered, Rates, Taken};
 
 /// How finely usage is read.
@@ -78,7 +77,7 @@ pub(super) fn write(connection: &Connection, taken: &Taken) -> rusqlite::Result<
     }
     let Mark {
         at,
-        process,
+        incarnation,
         cpu_us,
         rates,
         rung,
@@ -86,16 +85,15 @@ pub(super) fn write(connection: &Connection, taken: &Taken) -> rusqlite::Result<
     } = taken.mark;
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO meters (instance, database, at, pid, started, cpu_us, active, \
+            "INSERT OR REPLACE INTO meters (instance, database, at, incarnation, cpu_us, active, \
              units, memory_mib, storage_mib, rung, ended) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             instance.0,
             taken.database.as_str(),
             at,
-            process.map(|p| p.pid),
-            process.map(|p| p.started.cast_signed()),
+            incarnation.map(|incarnation| incarnation.to_string()),
             cpu_us.cast_signed(),
             rates.active,
             rates.units.0,
@@ -150,32 +148,27 @@ pub(super) fn load(
 ) -> rusqlite::Result<BTreeMap<InstanceId, (Mark, Metered)>> {
     connection
         .prepare(&format!(
-            "SELECT m.instance, m.at, m.pid, m.started, m.cpu_us, m.active, m.units, \
+            "SELECT m.instance, m.at, m.incarnation, m.cpu_us, m.active, m.units, \
              m.memory_mib, m.storage_mib, m.rung, {} FROM meters m \
              LEFT JOIN usage_days u ON u.instance = m.instance AND u.at >= ?1 \
              WHERE NOT m.ended GROUP BY m.instance",
             sums()
         ))?
         .query_map([since], |row| {
-            let (pid, started): (Option<u32>, Option<i64>) = (row.get(2)?, row.get(3)?);
-            let process = pid.zip(started).map(|(pid, started)| Process {
-                pid,
-                started: started.cast_unsigned(),
-            });
             let mark = Mark {
                 at: row.get(1)?,
-                process,
-                cpu_us: count(row, 4)?,
+                incarnation: incarnation(row, 2)?,
+                cpu_us: count(row, 3)?,
                 rates: Rates {
-                    active: row.get(5)?,
-                    units: Units(row.get(6)?),
-                    memory_mib: count(row, 7)?,
-                    storage_mib: count(row, 8)?,
+                    active: row.get(4)?,
+                    units: Units(row.get(5)?),
+                    memory_mib: count(row, 6)?,
+                    storage_mib: count(row, 7)?,
                 },
-                rung: json(row, 9)?,
+                rung: json(row, 8)?,
                 ended: false,
             };
-            Ok((InstanceId(row.get(0)?), (mark, metered(row, 10)?)))
+            Ok((InstanceId(row.get(0)?), (mark, metered(row, 9)?)))
         })?
         .collect()
 }
@@ -265,6 +258,18 @@ fn metered(row: &Row<'_>, first: usize) -> rusqlite::Result<Metered> {
         ..used
     };
     Ok(Metered { used, charged })
+}
+
+/// A run of a server, if the column names one.
+fn incarnation(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Incarnation>> {
+    let text: Option<String> = row.get(column)?;
+    let parse = |text: String| {
+        let number = u128::from_str_radix(&text, 16);
+        number
+            .map(Incarnation)
+            .map_err(|error| bad(column, error.into()))
+    };
+    text.map(parse).transpose()
 }
 
 fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -26,13 +26,13 @@ fn meter(now: Moment) -> Meter {
     Meter::new("shop".parse().unwrap(), InstanceId(7), Units(1), now)
 }
 
-fn process(pid: u32) -> Option<Process> {
-    Some(Process { pid, started: 9 })
+fn process(pid: u32) -> Option<Incarnation> {
+    Some(Incarnation(u128::from(pid)))
 }
 
 fn seen(state: State, pid: Option<u32>, cpu_ms: u64) -> Seen {
     Seen {
-        process: pid.and_then(process),
+        incarnation: pid.and_then(process),
         cpu: Some(Duration::from_millis(cpu_ms)),
         state,
         units: Units(1),
@@ -393,7 +393,7 @@ impl Truth {
         self.meter.see(
             self.now,
             Seen {
-                process: runs.then_some(self.pid).and_then(process),
+                incarnation: runs.then_some(self.pid).and_then(process),
                 cpu: Some(Duration::from_micros(self.cpu_us)),
                 state: self.state,
                 units: self.units,

@@ -77,9 +77,11 @@ impl Plane {
             let news = database.until(|now| differs(now, &view));
             match view.state {
                 State::Active => {
-                    let server = self.world.server(database.instance);
                     let limit = self.world.config.deadlines.ask;
-                    let asked = self.world.servers.accounts(&server, question.user);
+                    let asked = async {
+                        let server = database.server()?;
+                        self.world.servers.accounts(&server, question.user).await
+                    };
                     // a server that is being frozen does not answer: its notes do
                     let asked = tokio::select! {
                         asked = within(limit, asked) => asked,
@@ -116,7 +118,7 @@ impl Plane {
 
 /// Whether something has come about that may bring an answer.
 fn differs(now: &View, then: &View) -> bool {
-    let of = |view: &View| (view.state, view.since, view.generation, view.process);
+    let of = |view: &View| (view.state, view.since, view.generation, view.incarnation());
     of(now) != of(then) || now.notes() == Notes::Fresh
 }
 

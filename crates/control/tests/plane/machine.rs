@@ -2,15 +2,16 @@
 //! of planes that run on it, as a real one does.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Desired, Driver, Error, Observed, Process, Run, Strain};
+use dormouse_driver::{Desired, Driver, Error, Observed, Run, Strain};
 use dormouse_engine::buffer_pool;
-use dormouse_types::{Account, Bytes, Events, InstanceId, Transport, Units, Verifier};
+use dormouse_types::{
+    Account, Bytes, Endpoint, Events, Incarnation, InstanceId, Transport, Units, Verifier,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -38,7 +39,7 @@ const START: Bytes = Bytes::mib(128);
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub run: Run,
-    pub process: Option<Process>,
+    pub process: Option<Incarnation>,
     pub owner: Option<[u8; 20]>,
     pub globals: Vec<(String, String)>,
     /// MEMORY tables that have rows.
@@ -287,7 +288,8 @@ impl Inner {
         instance.spend();
         Ok(Observed {
             run: instance.run,
-            process: instance.process,
+            incarnation: instance.process,
+            endpoint: (instance.process).map(|_| Endpoint::unix(format!("/run/made-up/{id}.sock"))),
             memory: instance
                 .process
                 .map(|_| Bytes::mib(if instance.pool < START { 20 } else { 36 })),
@@ -328,10 +330,7 @@ impl Inner {
             Run::Running | Run::Frozen if instance.process.is_none() => {
                 instance.cpu = START_CPU;
                 instance.counted = Instant::now();
-                instance.process = Some(Process {
-                    pid,
-                    started: u64::from(pid) * 7,
-                });
+                instance.process = Some(Incarnation(u128::from(pid)));
                 instance.starved = 0;
                 instance.pool = START;
                 instance.hydrated = false;
@@ -431,13 +430,13 @@ impl Driver for Machine {
         Ok(self.lock().instances.keys().copied().collect())
     }
 
-    async fn ended(&self, process: Process) {
+    async fn ended(&self, _id: InstanceId, incarnation: Incarnation) {
         let mut changed = self.changed.subscribe();
         while self
             .lock()
             .instances
             .values()
-            .any(|i| i.process == Some(process))
+            .any(|i| i.process == Some(incarnation))
         {
             changed.changed().await.unwrap();
         }
@@ -466,8 +465,8 @@ impl Driver for Machine {
             .map_err(|reason| start_error(id, reason))
     }
 
-    fn socket(&self, id: InstanceId) -> PathBuf {
-        PathBuf::from(format!("/run/made-up/{id}.sock"))
+    fn pid(&self, incarnation: Incarnation) -> Option<u32> {
+        u32::try_from(incarnation.0).ok()
     }
 }
 

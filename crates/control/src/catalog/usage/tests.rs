@@ -3,7 +3,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use dormouse_policy::spend::Rung;
-use dormouse_types::{Bytes, Carried, DatabaseName, InstanceId, State, Units};
+use dormouse_types::{Bytes, Carried, DatabaseName, Incarnation, InstanceId, State, Units};
 use tokio::sync::broadcast;
 
 use super::*;
@@ -50,10 +50,7 @@ fn new(name: &str, instance: u32) -> SharedMeter {
 /// A server with this count of CPU, after a minute of life for each earlier look.
 fn see(meter: &SharedMeter, at: Moment, cpu_ms: u64) {
     let seen = Seen {
-        process: Some(Process {
-            pid: 5,
-            started: u64::MAX,
-        }),
+        incarnation: Some(Incarnation(u128::MAX - 5)),
         cpu: Some(Duration::from_millis(cpu_ms)),
         state: State::Active,
         units: Units(1),
