@@ -146,6 +146,6 @@ fn restrictions_follow_step_by_step_and_a_raised_limit_ends_them_at_once() {
         told(&dormouse)
             .last()
             .unwrap()
-            .ends_with("this month: no restriction")
+            .ends_with("this month: nothing is held back")
     );
 }
