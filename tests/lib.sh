@@ -1,18 +1,18 @@
 # shellcheck shell=bash
-# Words shared by tests/clients/run and tests/apps/run: packages of other languages, servers of our own.
-# Sourced, never run; needs dev.d/lib.sh and dev.d/steps.sh. The runner says what is to be started in $what
-# and where things go in $scratch; it finds the server in $server and how to connect in the names in capitals.
+# Functions shared by tests/clients/run and tests/apps/run: packages of other languages, starting servers.
+# Sourced, never run; needs dev.d/lib.sh and dev.d/steps.sh. The runner sets $what (what to start) and
+# $scratch (folder for all files); results are $server and the connection parameters in capitals.
 # shellcheck disable=SC2034,SC2154
 
 # --- packages of other languages ---------------------------------------------------------------------
 
-# home_of FOLDER: where in the cache the packages for the program in that folder are.
+# home_of FOLDER: the cache folder with the packages for the program in FOLDER.
 home_of() {
     local kind=${1%/*}
     echo "$(cache_dir)/${kind##*/}/${1##*/}"
 }
 
-# python_packages FOLDER: a virtual environment with the packages that the folder's program asks for.
+# python_packages FOLDER: creates a virtual environment with the packages of the folder's program.
 python_packages() {
     local home wanted=$1/requirements.txt
     home=$(home_of "$1")
@@ -26,7 +26,7 @@ python_packages() {
     cp "$wanted" "$home/installed"
 }
 
-# node_packages FOLDER: the packages that the folder's program asks for.
+# node_packages FOLDER: installs the packages of the folder's program.
 node_packages() {
     local home wanted=$1/package.json
     home=$(home_of "$1")
@@ -41,9 +41,9 @@ node_packages() {
     cp "$wanted" "$home/installed"
 }
 
-# --- servers of our own ------------------------------------------------------------------------------
+# --- starting and stopping servers ---------------------------------------------------------------------
 
-# start_bare: a plain mariadbd with a certificate, everything in $scratch.
+# start_bare: starts a plain mariadbd with a certificate; all files are in $scratch.
 start_bare() {
     local dir=$scratch/bare
     need_server
@@ -78,7 +78,7 @@ EOF
     server=$!
     timeout 60 bash -c 'until mariadb --no-defaults -uroot -S "$1" -e "DO 0"; do sleep 0.1; done' - "$SOCKET" \
         >/dev/null 2>&1 || die "the server did not start: $(tail -n 5 "$dir/log.err")"
-    # Whoever only seems to use TLS is refused.
+    # clients_tls refuses connections without TLS.
     USER_NAME=clients TLS_USER=clients_tls PASSWORD=secret HOST=127.0.0.1
     mariadb --no-defaults -uroot -S "$SOCKET" --execute="CREATE USER clients@'%' IDENTIFIED BY '$PASSWORD';
         CREATE USER clients@localhost IDENTIFIED BY '$PASSWORD';
@@ -87,7 +87,7 @@ EOF
         GRANT ALL ON *.* TO clients_tls@'%'"
 }
 
-# start_dormouse [CONFIGURATION]: the binary in $DORMOUSE with one database, everything in $scratch.
+# start_dormouse [CONFIGURATION]: starts $DORMOUSE with one database; all files are in $scratch.
 start_dormouse() {
     local dir=$scratch/dormouse created
     export DORMOUSE_DATA_DIR=$dir
@@ -106,7 +106,7 @@ start_dormouse() {
     USER_NAME=$(json_field user <<<"$created") PASSWORD=$(json_field password <<<"$created")
 }
 
-# Ends what was started here and nothing else.
+# Stops only the processes that were started here.
 cleanup() {
     local status=$?
     if [ "$status" -ne 0 ] && [ -s "$scratch/log" ]; then

@@ -1,4 +1,4 @@
-//! Leaves nothing behind, also when interrupted: servers outlive their Dormouse by design.
+//! Removes processes and files, also after a signal: servers survive their Dormouse by design.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -6,17 +6,17 @@ use std::sync::Mutex;
 use dormouse_testkit::process;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Directories of ours; whoever has one of them in their command line is ours as well.
+/// Directories of this run; processes with one of them in their command line belong to it.
 static OURS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Remembers a directory for [`on_signals`].
+/// Registers a directory for [`on_signals`].
 pub(crate) fn remember(dir: &Path) {
     if let Ok(mut ours) = OURS.lock() {
         ours.push(dir.to_owned());
     }
 }
 
-/// From now on SIGINT and SIGTERM end all processes that were started here and remove their files.
+/// Installs handlers for SIGINT and SIGTERM that end all processes of this run and remove its files.
 pub(crate) fn on_signals() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -36,7 +36,7 @@ pub(crate) fn on_signals() -> anyhow::Result<()> {
             }
         });
         let ours = OURS.lock().map(|ours| ours.clone()).unwrap_or_default();
-        // twice: a Dormouse may have started a server meanwhile
+        // twice, because a Dormouse may have started a server meanwhile
         for dir in ours.iter().chain(&ours) {
             for pid in process::mentioning(dir) {
                 process::kill(pid);

@@ -1,4 +1,4 @@
-//! One way to reach a server under load.
+//! [`Endpoint`]: one way to reach a server under load.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,34 +8,34 @@ use dormouse_testkit::{Client, Reply};
 /// A way to reach a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
-    /// For people.
+    /// Name in the report.
     pub(crate) name: &'static str,
     pub(crate) way: Way,
     pub(crate) via: Via,
     pub(crate) user: String,
     pub(crate) password: String,
-    /// The process in between.
+    /// Process id of the proxy.
     pub(crate) proxy: Option<u32>,
-    /// The server's process.
+    /// Process id of the server.
     pub(crate) server: u32,
 }
 
-/// Which way it is.
+/// Kind of endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// The server's Unix socket.
     Socket,
     /// The server's TCP port.
     Tcp,
-    /// HAProxy, which reaches the server by TCP.
+    /// HAProxy with TCP to the server.
     HaProxy,
-    /// HAProxy, which reaches the server by its Unix socket, as Dormouse does.
+    /// HAProxy with the server's Unix socket, which Dormouse also uses.
     HaProxySocket,
     /// Dormouse.
     Dormouse,
 }
 
-/// Where a client connects.
+/// Address for clients.
 #[derive(Debug, Clone)]
 pub(crate) enum Via {
     Tcp(SocketAddr),
@@ -43,7 +43,7 @@ pub(crate) enum Via {
 }
 
 impl Endpoint {
-    /// A client, logged in.
+    /// Connects and logs in a client.
     pub(crate) fn connect(&self) -> anyhow::Result<Client> {
         let mut client = match &self.via {
             Via::Tcp(address) => Client::tcp(&address.to_string()),

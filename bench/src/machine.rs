@@ -1,4 +1,4 @@
-//! The machine on which figures were measured, and with what.
+//! Description of the machine and of the measured programs.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::options::{Measure, Options};
 
-/// More load than this before the start, in runnable processes, spoils figures.
+/// Load average before the start above which there is a warning.
 const BUSY: f64 = 0.3;
 
 /// The machine and the programs.
@@ -37,7 +37,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Looks at this machine, and whether everything is there that will be needed.
+    /// Reads the properties of this machine, and checks that the required programs are installed.
     pub(crate) fn look(options: &Options, installation: &Installation) -> anyhow::Result<Self> {
         let loaded = [
             Measure::M1,
@@ -70,11 +70,11 @@ impl Machine {
         })
     }
 
-    /// What makes the figures doubtful.
+    /// Warnings about the reliability of the figures.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let busy = (self.load > BUSY).then(|| {
             format!(
-                "this machine is busy (load {:.1}): figures will be worse and scatter",
+                "this machine is busy (load {:.1}): the figures will be worse and vary more",
                 self.load
             )
         });
@@ -102,7 +102,7 @@ fn installed(name: &str, ask: &str) -> anyhow::Result<String> {
     Ok(version.unwrap_or(&line).to_owned())
 }
 
-/// Where a program is.
+/// Path of a program.
 pub(crate) fn find(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);

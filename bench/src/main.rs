@@ -1,8 +1,8 @@
-//! Measures Dormouse against named peers on the same machine in the same run: the program behind
-//! `./dev bench`. What each measure means is in `docs/performance.md`.
+//! Measures Dormouse and its peers on the same machine in the same run: the program of `./dev bench`.
+//! `docs/performance.md` describes the measures.
 //!
-//! Method: everything that is compared runs in interleaved rounds, every round in another order;
-//! a ratio is taken within a round, and what is reported is the median over the rounds.
+//! Method: the peers run in interleaved rounds, each round in another order; a ratio is computed within a
+//! round, and the report has the median over the rounds.
 
 mod cleanup;
 mod endpoint;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // not {:?}, which adds a backtrace to what people read
+            // not {:?}, which adds a backtrace
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
@@ -54,7 +54,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
         say(&format!("warning: {warning}"));
     }
     let mut report = Report::new(machine, options);
-    // fixtures panic; what was measured until then shall not be lost
+    // fixtures panic; the figures measured so far must not be lost
     let measuring = AssertUnwindSafe(|| measure_all(options, &installation, &mut report));
     let outcome = catch_unwind(measuring)
         .unwrap_or_else(|_| Err(anyhow::anyhow!("a fixture failed, see above")));
@@ -111,7 +111,7 @@ fn measure_all(
     Ok(())
 }
 
-/// The table goes to stdout, unless the JSON does.
+/// Prints the table to stdout, or to stderr if the JSON goes to stdout.
 fn print(options: &Options, report: &Report) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(report).context("writing JSON")? + "\n";
     let mut stdout = std::io::stdout();
@@ -129,7 +129,7 @@ fn print(options: &Options, report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells people how far it is.
+/// Reports progress.
 fn say(text: &str) {
     eprintln!("bench: {text}");
 }

@@ -19,7 +19,7 @@ use dormouse_testkit::Dormouse;
 /// A clock tick of `/proc/PID/stat`, in microseconds (`USER_HZ` is 100 on every Linux).
 const TICK: f64 = 10_000.0;
 
-/// The API of a Dormouse, for orders whose time counts: no process is started for them.
+/// API client for orders whose time is measured: it starts no process.
 struct Orders {
     runtime: tokio::runtime::Runtime,
     api: Api,

@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-/// Measures Dormouse on this machine, side by side with a plain server and HAProxy.
+/// Measures Dormouse on this machine, in comparison with a plain server and HAProxy.
 ///
-/// C1  many databases that want more CPU than there is: what each has
-/// E9  from load to more CPU, and back (E16), with the server left running
-/// H1  how long after a sleep until 95 % of the hit ratio is back, with and without hydration
-/// M1  throughput of 500 clients on 8 backends against as many connections, direct and by HAProxy
-/// M2  connect, one query, quit: how often in a second, against direct TCP
-/// P1  point selects per second with 8 threads, through the proxy against direct TCP
-/// P2  the proxy's CPU time per query against HAProxy's, in the runs of P1
-/// P3  what the proxy adds to the median round trip of one thread
-/// P4  from a statement to a parked database to its first row, against a bare server start
-/// P5  the same for a suspended database
-/// P6  from asking for a new database to being logged in to it
-/// P7  memory of Dormouse for each idle client, plain and with TLS; P7b after one statement of each
+/// C1  shares of many databases with more demand than CPU
+/// E9  time from load to more CPU, and back (E16), without a restart of the server
+/// H1  time after a sleep until 95 % of the hit ratio is back, with and without hydration
+/// M1  throughput of 500 clients on 8 backends ÷ as many connections, direct and by HAProxy
+/// M2  connect, one query, quit: connections per second ÷ direct TCP
+/// P1  point selects per second with 8 threads, through the proxy ÷ direct TCP
+/// P2  CPU time of the proxy per query ÷ HAProxy's, in the runs of P1
+/// P3  time that the proxy adds to the median round trip of one thread
+/// P4  from a statement on a parked database to its first row ÷ start of a bare server
+/// P5  from a statement on a suspended database to its first row
+/// P6  from the request for a new database to the first login
+/// P7  memory of Dormouse per idle client, plain and with TLS; P7b after one statement of each
 /// P8  start, CPU at rest and memory of Dormouse with 10,000 parked databases
 #[derive(Debug, Parser)]
 #[command(
@@ -27,9 +27,9 @@ use clap::{Parser, ValueEnum};
     verbatim_doc_comment,
     after_help = "\
 Everything runs in private directories below /tmp, with servers of its own, and is removed at the
-end, also after Ctrl-C. As root each server runs as an unprivileged user. Progress is told on
-stderr. Use a quiet machine: client, proxy and server share its cores, and what else runs is
-measured too. A missed target is reported, and is no failure of this program.
+end, also after Ctrl-C. As root each server runs as an unprivileged user. Progress is printed on
+stderr. Use an otherwise idle machine: client, proxy and server share its cores, and other load
+changes the results. A missed target is reported; it is not a failure of this program.
 
 Examples:
   ./dev bench                            everything, about a quarter of an hour
@@ -46,11 +46,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
 
-    /// Only these measures
+    /// Run only these measures
     #[arg(long, value_name = "P1,P2…", value_delimiter = ',', ignore_case = true)]
     only: Vec<Measure>,
 
-    /// One short round of each with few clients: shows that it works, not how well
+    /// One short round of each measure with few clients: checks that it works; the figures are meaningless
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -62,7 +62,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
 
-    /// The program that is measured [default: `dormouse` beside this program]
+    /// The Dormouse program [default: `dormouse` beside this program]
     #[arg(long, value_name = "PATH", env = "DORMOUSE_BINARY")]
     dormouse: Option<PathBuf>,
 
@@ -71,7 +71,7 @@ pub(crate) struct Options {
     pub(crate) mariadbd: Option<PathBuf>,
 }
 
-/// A row of the table of what is promised.
+/// A measure of docs/performance.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 pub(crate) enum Measure {
@@ -104,7 +104,7 @@ pub(crate) enum Measure {
 }
 
 impl Options {
-    /// Whether a measure was asked for.
+    /// Whether a measure is selected.
     pub(crate) fn wants(&self, measure: Measure) -> bool {
         self.only.is_empty() || self.only.contains(&measure)
     }
@@ -114,17 +114,17 @@ impl Options {
         if self.quick { 1 } else { self.rounds }
     }
 
-    /// Load for each peer in a round.
+    /// Seconds of load for each peer in a round.
     pub(crate) fn seconds(&self) -> u32 {
         if self.quick { 1 } else { self.seconds }
     }
 
-    /// Round trips of one thread are measured this long for each peer in a round.
+    /// Duration of the round trips of one thread, for each peer in a round.
     pub(crate) fn latency_time(&self) -> Duration {
         Duration::from_secs(self.seconds().into()) / 2
     }
 
-    /// How many wakes from park, and how many bare starts.
+    /// Number of wakes from parked, and of bare starts.
     pub(crate) fn wakes(&self) -> u32 {
         if self.quick {
             5
@@ -133,7 +133,7 @@ impl Options {
         }
     }
 
-    /// How many thaws.
+    /// Number of thaws.
     pub(crate) fn thaws(&self) -> u32 {
         if self.quick {
             5
@@ -142,7 +142,7 @@ impl Options {
         }
     }
 
-    /// How many new databases.
+    /// Number of new databases.
     pub(crate) fn creates(&self) -> u32 {
         if self.quick {
             3
@@ -151,32 +151,32 @@ impl Options {
         }
     }
 
-    /// How many clients share few backends.
+    /// Number of clients that share few backends.
     pub(crate) fn crowd(&self) -> u32 {
         if self.quick { 50 } else { 500 }
     }
 
-    /// How many idle clients.
+    /// Number of idle clients.
     pub(crate) fn clients(&self) -> usize {
         if self.quick { 200 } else { 5000 }
     }
 
-    /// How many databases share the machine.
+    /// Number of databases that share the machine.
     pub(crate) fn sharing(&self) -> u32 {
         if self.quick { 4 } else { 30 }
     }
 
-    /// How long they do.
+    /// Duration of their load.
     pub(crate) fn sharing_time(&self) -> Duration {
         Duration::from_secs(if self.quick { 2 } else { 20 })
     }
 
-    /// How many parked databases.
+    /// Number of parked databases.
     pub(crate) fn parked(&self) -> u32 {
         if self.quick { 200 } else { 10_000 }
     }
 
-    /// The program that is measured.
+    /// Path of the Dormouse program.
     pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
         let program = match &self.dormouse {
             Some(program) => program.clone(),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_definition_of_the_command_line_is_valid() {
         Options::command().debug_assert();
     }
 
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn promised_numbers_of_samples_are_kept_with_few_rounds() {
+    fn few_rounds_do_not_reduce_the_minimum_numbers_of_samples() {
         let options = parse(&["--rounds", "1"]);
         assert_eq!(
             (options.wakes(), options.thaws(), options.creates()),

@@ -1,4 +1,4 @@
-//! What was measured, as a table and as JSON.
+//! Results, as a table and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,15 +10,15 @@ use crate::machine::Machine;
 use crate::options::Options;
 use crate::stats::median;
 
-/// Everything that goes out.
+/// All results.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// When the measurement began, UTC.
+    /// Start of the measurement, UTC.
     date: jiff::Timestamp,
     machine: Machine,
     rounds: u32,
     seconds: u32,
-    /// Whether the figures mean nothing.
+    /// Whether the figures are meaningless (`--quick`).
     quick: bool,
     measures: Vec<Row>,
     /// Figures of each round, or of each sample.
@@ -39,17 +39,17 @@ pub(crate) struct Row {
     pass: Option<bool>,
 }
 
-/// What is promised.
+/// Target of a figure.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
-    /// The figure or more.
+    /// At least this.
     AtLeast(f64),
-    /// The figure or less.
+    /// At most this.
     AtMost(f64),
 }
 
-/// In what a figure is counted.
+/// Unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Unit {
@@ -57,9 +57,9 @@ pub(crate) enum Unit {
     Ratio,
     /// Queries a second.
     QueriesPerSecond,
-    /// Things.
+    /// A number of things.
     Count,
-    /// Things a second.
+    /// A number per second.
     PerSecond,
     /// Hundredths of one core.
     PercentOfCore,
@@ -69,7 +69,7 @@ pub(crate) enum Unit {
     Milliseconds,
     /// Units of 1024 bytes.
     Kibibytes,
-    /// Units of 1024 of them.
+    /// Units of 1024 kibibytes.
     Mebibytes,
 }
 
@@ -81,7 +81,7 @@ struct Series {
 }
 
 impl Report {
-    /// An empty one, begun now.
+    /// An empty report that begins now.
     pub(crate) fn new(machine: Machine, options: &Options) -> Self {
         Self {
             date: jiff::Timestamp::now(),
@@ -94,7 +94,7 @@ impl Report {
         }
     }
 
-    /// Adds a figure that stands for itself.
+    /// Adds a figure without a target.
     pub(crate) fn figure(
         &mut self,
         id: &'static str,
@@ -112,7 +112,7 @@ impl Report {
         });
     }
 
-    /// Adds a figure of which something is promised.
+    /// Adds a figure with a target.
     pub(crate) fn promise(
         &mut self,
         id: &'static str,
@@ -132,7 +132,7 @@ impl Report {
         });
     }
 
-    /// Keeps the figures behind a row.
+    /// Stores the single figures of a row.
     pub(crate) fn raw(&mut self, name: impl Into<String>, unit: Unit, figures: &[f64]) {
         let figures = figures.to_vec();
         let series = Series {
@@ -143,10 +143,10 @@ impl Report {
         self.raw.insert(name.into(), series);
     }
 
-    /// The table for people, with a heading.
+    /// The table, with a heading.
     pub(crate) fn text(&self) -> String {
         let mut table = Table::new();
-        // also fit for docs/performance.md
+        // the format of docs/performance.md
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header(["", "measure", "result", "target", ""]);
         let mut rows: Vec<&Row> = self.measures.iter().collect();
@@ -183,7 +183,7 @@ impl Report {
                 .map(|version| format!("sysbench {version}")),
         );
         let quick = if self.quick {
-            "; --quick: the figures mean nothing"
+            "; --quick: the figures are meaningless"
         } else {
             ""
         };
@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_says_whether_its_target_is_met() {
+    fn a_row_shows_whether_its_target_is_met() {
         let row = |value, target: Target| Row {
             id: "P1",
             what: String::new(),
@@ -289,7 +289,7 @@ mod tests {
             row(2.01, Target::AtMost(2.0)).cells()[2..],
             ["2.01", "≤ 2", "miss"]
         );
-        // a figure that is none meets nothing
+        // NaN meets no target
         assert_eq!(row(f64::NAN, Target::AtMost(2.0)).cells()[4], "miss");
     }
 

@@ -1,4 +1,4 @@
-//! What is compared under load: the same server with the same data, reached in different ways.
+//! [`Rig`]: the peers under load, the same server with the same data reached in different ways.
 
 mod bare;
 mod haproxy;
@@ -20,7 +20,7 @@ use haproxy::HaProxy;
 /// Rows of the table of the usual rig.
 pub(crate) const ROWS: u32 = 10_000;
 
-/// What a rig is to have.
+/// Parameters of a rig.
 pub(crate) struct Plan {
     /// Rows of the one table.
     pub(crate) rows: u32,
@@ -29,18 +29,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Dormouse as it comes.
+    /// Dormouse with its defaults.
     pub(crate) const USUAL: Self = Self {
         rows: ROWS,
         dormouse: "",
     };
 }
 
-/// A plain server, HAProxy before it, and a Dormouse with one database that never sleeps.
+/// A plain server, HAProxy in front of it, and a Dormouse with one database that never sleeps.
 pub(crate) struct Rig {
     rows: u32,
     endpoints: Vec<Endpoint>,
-    // in this order: who passes on ends before whom it passes on to
+    // dropped in this order: a proxy ends before its server
     _dormouse: Dormouse,
     _haproxy: HaProxy,
     _bare: Bare,
@@ -57,7 +57,7 @@ impl Rig {
         let bare = Bare::start(installation)?;
         let haproxy = HaProxy::start(&bare)?;
         let dormouse = start_dormouse(options, plan.dormouse);
-        // as much CPU as the plain server can get: two units are a core
+        // as much CPU as the plain server has: two units are a core
         let units = 2 * std::thread::available_parallelism()?.get();
         let who = dormouse.create("bench", &["--units", &units.to_string()]);
         let endpoint = |name, way, via, proxy| Endpoint {
@@ -104,7 +104,7 @@ impl Rig {
         Ok(rig)
     }
 
-    /// The ways, beginning with another one in each round.
+    /// The endpoints, beginning with another one in each round.
     pub(crate) fn in_order_of(&self, round: u32) -> impl Iterator<Item = &Endpoint> {
         let first = round as usize % self.endpoints.len();
         self.endpoints
@@ -135,8 +135,7 @@ impl Rig {
     }
 }
 
-/// A Dormouse whose databases sleep when told to, and then only; `more` is added to its
-/// configuration.
+/// A Dormouse whose databases sleep only on order; `more` is added to its configuration.
 pub(crate) fn sleepy_dormouse(options: &Options, more: &str) -> Dormouse {
     say("starting Dormouse");
     start_dormouse(options, more)
@@ -149,7 +148,7 @@ fn start_dormouse(options: &Options, more: &str) -> Dormouse {
     });
     let config =
         format!("{server}[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n{more}");
-    // that it exists was checked at the start
+    // it was checked at the start that the program exists
     let program = options.program().unwrap_or_default();
     let mut dormouse = Dormouse::prepare_program(program, &config, "info");
     if let Some(dir) = dormouse.data_dir().parent() {
@@ -159,8 +158,8 @@ fn start_dormouse(options: &Options, more: &str) -> Dormouse {
     dormouse
 }
 
-/// Lets what a server or Dormouse does after its last answer come to an end before the next
-/// sample; nothing depends on it being long enough.
+/// Waits for the work that a server or Dormouse does after its last reply, to reduce the noise of the
+/// next sample; correctness does not depend on it.
 pub(crate) fn settle() {
     std::thread::sleep(Duration::from_millis(20));
 }

@@ -1,4 +1,4 @@
-//! A database server started by hand, as a measure for one that Dormouse starts.
+//! A database server started directly, for comparison with one that Dormouse starts.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use dormouse_engine::Owner;
 use dormouse_testkit::process;
 
-/// A server that has not come up by then never will.
+/// Time limit for a start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a server that does not listen yet is asked again. A connection made early waits for
-/// its greeting, so this is all that watching adds to a start.
+/// Interval of connection attempts while the server does not listen yet. An early connection waits for
+/// its greeting, so polling adds at most this to the measured start.
 const LOOK: Duration = Duration::from_micros(200);
 
 /// How to start a server.
@@ -25,14 +25,14 @@ pub(crate) struct Recipe {
     pub(crate) program: PathBuf,
     /// Its arguments.
     pub(crate) arguments: Vec<String>,
-    /// Whom it runs as; `None` for the user of this process.
+    /// User of the process; `None` for the user of this program.
     pub(crate) owner: Option<Owner>,
-    /// Where it will listen.
+    /// Its Unix socket.
     pub(crate) socket: PathBuf,
 }
 
 impl Recipe {
-    /// How a running server was started, from `/proc`.
+    /// The recipe of a running server, from `/proc`.
     pub(crate) fn of_running(pid: u32, socket: PathBuf) -> anyhow::Result<Self> {
         let line = fs::read(format!("/proc/{pid}/cmdline")).context("looking at the server")?;
         let line = String::from_utf8(line).context("the server's command line")?;
@@ -59,7 +59,7 @@ impl Recipe {
         })
     }
 
-    /// Starts it, and hands back a connection that waits for the greeting.
+    /// Starts it; returns it with a connection that waits for the greeting.
     pub(crate) fn start(&self) -> anyhow::Result<(Server, UnixStream)> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).current_dir("/").env_clear();
@@ -86,7 +86,7 @@ impl Recipe {
             }
             anyhow::ensure!(
                 began.elapsed() < PATIENCE && server.child.try_wait()?.is_none(),
-                "the server does not come up; see the error log beside {}",
+                "the server does not start; see the error log beside {}",
                 self.socket.display()
             );
             std::thread::sleep(LOOK);
@@ -126,7 +126,7 @@ impl Drop for Server {
     }
 }
 
-/// The socket in the directory that a server's configuration, its first argument, stands beside.
+/// The socket beside a server's configuration file, which is its first argument.
 pub(crate) fn socket_of(recipe_argument: &str) -> Option<PathBuf> {
     let config = recipe_argument.strip_prefix("--defaults-file=")?;
     let text = fs::read_to_string(config).ok()?;

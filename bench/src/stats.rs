@@ -1,6 +1,6 @@
 //! Medians and percentiles.
 
-/// The median; the mean of the middle two of an even number. NaN of none.
+/// The median; for an even number of samples the mean of the middle two; NaN without samples.
 pub(crate) fn median(samples: &[f64]) -> f64 {
     let sorted = sorted(samples);
     let middle = sorted.len() / 2;
@@ -11,7 +11,7 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     }
 }
 
-/// The smallest sample that is not exceeded by `percent` of all (nearest rank). NaN of none.
+/// The percentile by nearest rank; NaN without samples.
 pub(crate) fn percentile(samples: &[f64], percent: f64) -> f64 {
     let sorted = sorted(samples);
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
@@ -25,7 +25,7 @@ fn sorted(samples: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// Each figure of one series divided by the one of the same round in another.
+/// Quotients of two series, round by round.
 pub(crate) fn ratios(over: &[f64], under: &[f64]) -> Vec<f64> {
     over.iter()
         .zip(under)
@@ -33,7 +33,7 @@ pub(crate) fn ratios(over: &[f64], under: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// Each figure of one series less the one of the same round in another.
+/// Differences of two series, round by round.
 pub(crate) fn differences(of: &[f64], from: &[f64]) -> Vec<f64> {
     of.iter().zip(from).map(|(of, from)| of - from).collect()
 }

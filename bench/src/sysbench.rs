@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use crate::endpoint::{Endpoint, Via};
 use crate::machine;
 
-/// Threads of the usual load, each with a connection of its own.
+/// Threads of the default load, each with a connection of its own.
 pub(crate) const THREADS: u32 = 8;
 
-/// The schema in which the table is.
+/// Schema of the table.
 pub(crate) const SCHEMA: &str = "sbtest";
 
 /// How statements are sent.
@@ -26,7 +26,7 @@ impl Statements {
     /// Both kinds.
     pub(crate) const ALL: [Self; 2] = [Self::Prepared, Self::Text];
 
-    /// In words.
+    /// Name in the report.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Prepared => "prepared",
@@ -55,7 +55,7 @@ impl Script {
     fn options(self) -> [&'static str; 2] {
         match self {
             Self::PointSelect => ["oltp_point_select", "--skip-trx=on"],
-            // its rows are equally likely: what is measured is not how they are fought for
+            // uniform distribution, so that lock contention is low
             Self::ReadWrite => ["oltp_read_write", "--rand-type=uniform"],
         }
     }
@@ -84,22 +84,22 @@ impl Workload {
     }
 }
 
-/// What a run of load came to.
+/// Result of a run of load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Load {
-    /// Statements that were answered.
+    /// Statements answered.
     pub(crate) queries: f64,
-    /// Of them in a second.
+    /// Statements per second.
     pub(crate) per_second: f64,
-    /// Runs of the script in a second: transactions.
+    /// Runs of the script per second: transactions.
     pub(crate) transactions_per_second: f64,
-    /// How long a run of the script takes, 95th percentile, in ms.
+    /// Duration of a run of the script, 95th percentile, in ms.
     pub(crate) p95_ms: f64,
-    /// Transactions that met another one (deadlocks) and were run again.
+    /// Transactions that were retried after a deadlock.
     pub(crate) collisions: f64,
 }
 
-/// Makes the table.
+/// Creates the table.
 pub(crate) fn prepare(endpoint: &Endpoint, rows: u32) -> anyhow::Result<()> {
     let workload = Workload::points(Statements::Text, rows);
     sysbench(endpoint, &workload, &["--threads=1", "prepare"]).map(drop)
@@ -164,7 +164,7 @@ fn sysbench(
     Ok(said)
 }
 
-/// Reads the summary. A run in which anything went wrong is no measurement.
+/// Parses the summary. A run with errors or reconnects is an error.
 fn parse(said: &str) -> anyhow::Result<Load> {
     let line = |name: &str| {
         let found = said
@@ -230,7 +230,7 @@ Latency (ms):
     }
 
     #[test]
-    fn a_run_that_reconnects_is_no_measurement() {
+    fn a_run_with_reconnects_is_an_error() {
         let bad = SAID.replace(
             "reconnects:                          0",
             "reconnects:                          3",

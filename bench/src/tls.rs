@@ -1,4 +1,4 @@
-//! A client that logs in over TLS, runs a statement if it is to, and then is idle.
+//! A client that logs in over TLS, optionally runs a statement, and is idle.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -83,7 +83,7 @@ impl TlsClient {
             0,
             &[&[Command::Query as u8], &text[..]].concat(),
         )?;
-        // the count of columns, their definition, the row, the end
+        // number of columns, definition, row, end
         let packets = (0..4)
             .map(|_| receive(&mut self.stream))
             .collect::<anyhow::Result<Vec<_>>>()?;

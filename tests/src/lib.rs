@@ -1,1 +1,1 @@
-//! Nothing: the tests are in `tests/`, each file one side of what Dormouse promises.
+//! Empty: the end-to-end tests are in `tests/`.

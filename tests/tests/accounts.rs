@@ -1,5 +1,5 @@
-//! Every kind of account logs in through Dormouse as it would on its server, awake and asleep, and
-//! nobody else does. On MariaDB 10.11, and on 11.8 where it is.
+//! Every kind of account logs in through Dormouse as on its server, awake and asleep; logins that the
+//! server would refuse are refused. On MariaDB 10.11, and on 11.8 if available.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use dormouse_testkit::{Client, Created, Dormouse, Reply};
 use dormouse_wire::caps::Capabilities;
 
-/// A Dormouse whose databases sleep when they are told to, on one version of the server.
+/// A Dormouse whose databases sleep only on order, on one version of the server.
 struct World {
     dormouse: Dormouse,
     owner: Created,
@@ -19,7 +19,7 @@ struct World {
     has_parsec: bool,
 }
 
-/// How a client comes.
+/// How a client connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Plain,
@@ -73,7 +73,7 @@ impl World {
         }
     }
 
-    /// As the owner.
+    /// Runs statements as the owner.
     fn run(&self, statements: &[&str]) {
         let mut admin = self.dormouse.connect(&self.owner);
         for statement in statements {
@@ -95,7 +95,7 @@ impl World {
         (client, reply)
     }
 
-    /// The same from a client that begins with `caching_sha2_password`, as MySQL's do.
+    /// As [`login`](Self::login), with a client that begins with `caching_sha2_password`, as MySQL's do.
     fn mysql_login(&self, way: Way, user: &str, password: &str) -> (Client, Reply) {
         let mut client = self.client(way);
         let reply = client.login_mysql(&format!("shop.{user}"), password);
@@ -110,7 +110,7 @@ impl World {
         self.dormouse.state("shop") == "parked"
     }
 
-    /// Logs in asleep, which wakes nobody, and then runs a statement, which does.
+    /// Logs in while the database sleeps, which does not wake it, and then runs a statement, which does.
     fn works_asleep(&self, way: Way, user: &str, password: &str) {
         self.park();
         let what = format!("{user} by {way:?}");
@@ -212,7 +212,7 @@ fn each_kind_of_account_logs_in_awake_and_asleep() {
 }
 
 #[test]
-fn the_accounts_own_methods_stay_as_they_are() {
+fn the_credentials_of_the_account_stay_unchanged() {
     World::each(|world| {
         if !world.has_ed25519 {
             return;
@@ -234,7 +234,7 @@ fn the_accounts_own_methods_stay_as_they_are() {
 }
 
 #[test]
-fn a_mysql_client_without_tls_is_told_what_to_do() {
+fn a_mysql_client_without_tls_gets_an_error_that_says_what_to_do() {
     World::each(|world| {
         if !world.has_ed25519 {
             return;
@@ -251,14 +251,14 @@ fn a_mysql_client_without_tls_is_told_what_to_do() {
 }
 
 #[test]
-fn a_changed_password_counts_at_once() {
+fn a_changed_password_is_in_force_at_once() {
     World::each(|world| {
         world.run(&["CREATE USER app@'%' IDENTIFIED BY 'one'"]);
         world.works(Way::Plain, "app", "one");
         let mut last = "one";
         for (change, next) in [
             ("SET PASSWORD FOR app@'%' = PASSWORD('two')", "two"),
-            // which drops every other credential of the account, ours too
+            // drops every other credential of the account, including Dormouse's
             ("ALTER USER app@'%' IDENTIFIED BY 'three'", "three"),
             ("SET PASSWORD FOR app@'%' = PASSWORD('four')", "four"),
         ] {
@@ -292,7 +292,7 @@ fn a_changed_password_counts_at_once() {
 }
 
 #[test]
-fn a_spoilt_enrolment_is_repaired_by_the_next_login() {
+fn a_missing_credential_of_dormouse_is_added_by_the_next_login() {
     World::each(|world| {
         world.run(&["CREATE USER app@'%' IDENTIFIED BY 'x'"]);
         world.works(Way::Plain, "app", "x");
@@ -303,7 +303,7 @@ fn a_spoilt_enrolment_is_repaired_by_the_next_login() {
             world.run(&[spoil, "FLUSH PRIVILEGES"]);
             world.works(Way::Plain, "app", "x");
         }
-        // also of a session that is there and comes back from a park
+        // also for an open session after a park
         let (mut open, _) = world.login(Way::Plain, "app", "x");
         assert_eq!(open.query("SELECT 1").value(), "1");
         world.run(&["ALTER USER app@'%' IDENTIFIED BY 'x'"]);
@@ -313,7 +313,7 @@ fn a_spoilt_enrolment_is_repaired_by_the_next_login() {
 }
 
 #[test]
-fn a_locked_account_is_refused_after_its_password_was_right() {
+fn a_locked_account_is_refused_after_a_correct_password() {
     World::each(|world| {
         world.run(&["CREATE USER app@'%' IDENTIFIED BY 'x' ACCOUNT LOCK"]);
         let locked = (4151, "Access denied, this account is locked".to_owned());
@@ -329,7 +329,7 @@ fn a_locked_account_is_refused_after_its_password_was_right() {
 }
 
 #[test]
-fn an_expired_password_lets_in_to_change_it_alone() {
+fn with_an_expired_password_a_client_may_only_change_it() {
     World::each(|world| {
         world.run(&["CREATE USER app@'%' IDENTIFIED BY 'x' PASSWORD EXPIRE"]);
         for asleep in [false, true] {
@@ -349,7 +349,7 @@ fn an_expired_password_lets_in_to_change_it_alone() {
 }
 
 #[test]
-fn an_expired_password_turns_away_who_cannot_change_it_if_the_server_says_so() {
+fn clients_that_cannot_change_an_expired_password_are_refused_if_so_configured() {
     World::each(|world| {
         world.run(&[
             "CREATE USER app@'%' IDENTIFIED BY 'x' PASSWORD EXPIRE",
@@ -380,7 +380,7 @@ fn an_expired_password_turns_away_who_cannot_change_it_if_the_server_says_so() {
 }
 
 #[test]
-fn a_socket_account_is_its_operating_system_user_alone() {
+fn a_socket_account_accepts_its_operating_system_user_only() {
     World::each(|world| {
         let id = std::process::Command::new("id")
             .arg("-un")
@@ -393,7 +393,7 @@ fn a_socket_account_is_its_operating_system_user_alone() {
             "CREATE USER nobody@'%' IDENTIFIED VIA unix_socket",
         ]);
         let mut users = vec![&*me];
-        // 10.11 takes AS in, and does not heed it
+        // 10.11 accepts AS and ignores it
         if world.has_parsec {
             users.push("also");
         } else {
@@ -419,7 +419,7 @@ fn a_socket_account_is_its_operating_system_user_alone() {
 }
 
 #[test]
-fn what_an_account_demands_of_the_connection_is_heeded() {
+fn the_required_transport_of_an_account_is_enforced() {
     World::each(|world| {
         world.run(&[
             "CREATE USER secret@'%' IDENTIFIED BY 'x' REQUIRE SSL",

@@ -135,7 +135,7 @@ fn arrows_between_crates_point_downward() {
     let proxy = dependencies("proxy");
     assert!(
         !proxy.contains(&"dormouse-control".to_owned()),
-        "the two paths know each other"
+        "proxy and control depend on each other"
     );
 }
 
@@ -171,7 +171,7 @@ fn pure_crates_have_no_io_tasks_or_clocks() {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_file() {
+fn unsafe_code_is_in_one_file() {
     let allowed: Vec<_> = product()
         .into_iter()
         .filter(|(_, code)| code.contains("unsafe {"))

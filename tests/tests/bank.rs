@@ -1,11 +1,12 @@
 //! A bank with many more clients than backends, suspended and parked while it works.
 //!
-//! Every client goes through the same kinds of business in turn. Each kind leaves an invariant in
-//! the data or in the session, and no client may get an error but for deadlocks of its own making.
-//! The day ends by work done, not by time, so that it also shows whether all got their share.
+//! Every client runs the same kinds of transactions in turn. Each kind has an invariant in the data
+//! or in the session, and no client may get an error except for deadlocks of its own transactions.
+//! The test ends after a number of transactions, not after a time, so it also shows whether all
+//! clients got their share.
 //!
-//! `DORMOUSE_BANK_CLIENTS` says how many clients there are, `DORMOUSE_BANK_TRANSACTIONS` how much
-//! business each of them does on average.
+//! `DORMOUSE_BANK_CLIENTS` is the number of clients, `DORMOUSE_BANK_TRANSACTIONS` the mean number of
+//! transactions of each.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -21,7 +22,7 @@ use dormouse_testkit::{Client, Created, Dice, Dormouse, Reply};
 use dormouse_wire::command::Command;
 use dormouse_wire::reply::{ErrPacket, OkPacket};
 
-/// So few that transactions meet.
+/// Few, so that transactions conflict.
 const ACCOUNTS: u64 = 10;
 const TILLS: u64 = 4;
 const BACKENDS: u32 = 8;
@@ -31,16 +32,16 @@ fn setting(name: &str, default: u64) -> u64 {
     set.map_or(default, |text| text.parse().unwrap())
 }
 
-/// What all share.
+/// Shared state of all clients.
 struct Bank {
-    /// The day is over when this much business is done.
+    /// Number of transactions after which the test ends.
     wanted: u64,
     done: AtomicU64,
     statements: AtomicU64,
     retries: AtomicU64,
     slowest_ms: AtomicU64,
-    /// Held for reading by who does business that pins its backend; whoever has it for writing
-    /// knows that a park will not be vetoed.
+    /// Locked for reading during work that pins a backend; while it is locked for writing, no session
+    /// vetoes a park.
     pinning: RwLock<()>,
     open: Barrier,
 }
@@ -51,8 +52,8 @@ impl Bank {
     }
 }
 
-/// A statement prepared once. Its parameters are all BIGINT, which is sent with the first
-/// execution only, as drivers do.
+/// A statement prepared once. Its parameters are all BIGINT; their types are sent with the first
+/// execution only, as by drivers.
 struct Prepared {
     id: u32,
     typed: bool,
@@ -64,15 +65,15 @@ struct Customer<'a> {
     client: Client,
     dice: Dice,
     number: u64,
-    /// Business done.
+    /// Transactions done.
     n: u64,
-    /// What `@mine` was last set to.
+    /// Last value of `@mine`.
     mine: u64,
     insert: Prepared,
     look: Prepared,
 }
 
-/// What a client has done in the end.
+/// Result of a client.
 #[derive(Default, Clone, Copy)]
 struct Account {
     business: u64,
@@ -137,7 +138,7 @@ impl<'a> Customer<'a> {
         }
     }
 
-    /// Executes a prepared statement; the packets of the reply.
+    /// Executes a prepared statement; returns the packets of the reply.
     fn execute(&mut self, choose: fn(&mut Self) -> &mut Prepared, values: &[u64]) -> Vec<Vec<u8>> {
         const BIGINT: u8 = 8;
         let statement = choose(self);
@@ -162,12 +163,12 @@ impl<'a> Customer<'a> {
         packets
     }
 
-    /// Works until the bank closes.
+    /// Works until the test ends.
     fn stay(mut self) -> Account {
         let mut own = Account::default();
         self.bank.open.wait();
         while self.bank.is_open() {
-            // the same for all, but not at the same time
+            // the same work for all, at different times
             match (self.number + self.n) % 8 {
                 0 | 4 => {
                     self.transfers_money();
@@ -215,11 +216,11 @@ impl<'a> Customer<'a> {
         }
     }
 
-    /// Runs a transaction; `false` if it met another one and has been rolled back.
+    /// Runs a transaction; `false` if it was rolled back because of a conflict.
     fn tries(&mut self, texts: &[&str]) -> bool {
         for text in texts {
             if let Reply::Err(error) = self.query(text) {
-                // the server's own words: an error of Dormouse's with the same code has others
+                // the server's own texts: an error of Dormouse with the same code has another text
                 let own = matches!(
                     (error.code, error.message.as_str()),
                     (
@@ -300,7 +301,7 @@ impl<'a> Customer<'a> {
         assert_eq!(gone.code, 1146, "{gone:?}");
     }
 
-    /// Reads, and writes what it has read plus one: only the lock keeps others out.
+    /// Reads a value and writes it back plus one; only the lock excludes other clients.
     fn stands_at_a_till(&mut self) {
         let _pinned = self.bank.pinning.read().unwrap();
         let till = self.dice.below(TILLS);
@@ -315,7 +316,7 @@ impl<'a> Customer<'a> {
     }
 }
 
-/// Orders that were carried out, and such that were not.
+/// Numbers of executed and refused orders.
 #[derive(Debug, Default)]
 struct Nights {
     done: BTreeMap<&'static str, u64>,
@@ -333,7 +334,7 @@ impl Nights {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// Sends the database to sleep at random, as long as the bank is open.
+    /// Orders the database to sleep at random times until the test ends.
     fn fall(&mut self, dormouse: &Dormouse, bank: &Bank, all_left: impl Fn() -> bool) {
         let mut dice = Dice::new(7);
         for night in 0.. {
@@ -346,7 +347,7 @@ impl Nights {
                     let parked = self.order(dormouse, "park");
                     assert_eq!(parked, Ok(()), "a park that nothing pinned could veto");
                 }
-                // some session may have state that vetoes it
+                // a session may veto it
                 3 | 6 => drop(self.order(dormouse, "park")),
                 _ => drop(self.order(dormouse, "suspend")),
             }
@@ -420,7 +421,7 @@ fn books_balance(client: &mut Client, customers: &[Account]) {
 }
 
 #[test]
-fn a_bank_with_few_backends_that_sleeps_at_random_keeps_its_books() {
+fn balances_are_correct_with_few_backends_and_random_sleeps() {
     let clients = setting("DORMOUSE_BANK_CLIENTS", 200);
     let each = setting("DORMOUSE_BANK_TRANSACTIONS", 5);
     let dormouse = Dormouse::start_with(&format!(

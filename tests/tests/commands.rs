@@ -1,4 +1,4 @@
-//! Every command passes, whole, with either kind of ending, and across naps.
+//! Every command works, with and without EOF packets, and across sleeps.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -24,8 +24,8 @@ fn shop() -> (Dormouse, Created) {
     (dormouse, who)
 }
 
-/// Both kinds of client: with the old EOF packets and without. Neither asks to be told of changes
-/// in the session, which a nap makes differ.
+/// Both kinds of client: with EOF packets and without. Neither requests session tracking, whose
+/// packets differ after a sleep.
 fn both(dormouse: &Dormouse, who: &Created) -> [Client; 2] {
     [true, false].map(|deprecate| {
         let mut client = Client::tcp(dormouse.address());
@@ -72,7 +72,7 @@ fn several_statements_and_several_results() {
 }
 
 #[test]
-fn prepared_statements_survive_naps_and_a_kill_with_their_types() {
+fn prepared_statements_survive_sleeps_and_a_kill_with_their_types() {
     let (dormouse, who) = shop();
     for mut client in both(&dormouse, &who) {
         let first = client.prepare("SELECT CONCAT(?, '!')");
@@ -105,7 +105,7 @@ fn prepared_statements_survive_naps_and_a_kill_with_their_types() {
 }
 
 #[test]
-fn a_statement_is_prepared_again_where_its_names_meant_what_they_did() {
+fn a_statement_is_prepared_again_in_its_original_schema() {
     let (dormouse, who) = shop();
     let [mut client, _] = both(&dormouse, &who);
     client.query("CREATE DATABASE other").ok();
@@ -232,7 +232,7 @@ fn a_file_is_loaded_from_the_client_while_the_database_sleeps() {
 }
 
 #[test]
-fn packets_beyond_16_mib_pass_both_ways() {
+fn packets_beyond_16_mib_work_in_both_directions() {
     let (dormouse, who) = shop();
     dormouse
         .connect(&who)
@@ -250,13 +250,13 @@ fn packets_beyond_16_mib_pass_both_ways() {
 }
 
 #[test]
-fn a_packet_larger_than_the_server_takes_is_refused_by_it() {
+fn a_packet_above_the_servers_limit_is_refused_by_the_server() {
     let (dormouse, who) = shop();
     let mut client = dormouse.connect(&who);
     let text = format!("SELECT LENGTH('{}')", "x".repeat(30_000_000));
     match client.try_query(&text) {
         Ok(Reply::Err(error)) => assert_eq!(error.code, 1153),
-        // the server closes without reading on, and its answer may be cut off
+        // the server closes without reading the rest, and its reply may be truncated
         Err(_) => {}
         Ok(other) => panic!("{other:?}"),
     }
@@ -267,7 +267,7 @@ fn a_packet_larger_than_the_server_takes_is_refused_by_it() {
 }
 
 #[test]
-fn a_command_that_its_server_does_not_read_is_not_sent_for_ever() {
+fn sending_a_command_that_the_server_does_not_read_ends() {
     let (dormouse, who) = shop();
     let mut owner = dormouse.connect(&who);
     owner.query("SET GLOBAL max_allowed_packet = 16384").ok();
@@ -275,7 +275,7 @@ fn a_command_that_its_server_does_not_read_is_not_sent_for_ever() {
     let text = format!("SELECT LENGTH('{}') FROM DUAL", "x".repeat(900_000));
     match client.try_query(&text) {
         Ok(Reply::Err(error)) => assert_eq!(error.code, 1153, "{}", error.message),
-        // the server closes without reading on, and its answer may be cut off
+        // the server closes without reading the rest, and its reply may be truncated
         Err(_) => {}
         Ok(other) => panic!("{other:?}"),
     }
@@ -312,7 +312,7 @@ fn a_session_can_change_its_user_and_be_reset_also_asleep() {
 }
 
 #[test]
-fn a_refused_change_of_user_wipes_the_session_and_leaves_it_to_who_had_it() {
+fn a_refused_change_of_user_resets_the_session_and_keeps_its_user() {
     let (dormouse, who) = shop();
     let mut client = Client::tcp(dormouse.address());
     client.login(&who.user, &who.password, Some("app")).ok();
@@ -329,12 +329,12 @@ fn a_refused_change_of_user_wipes_the_session_and_leaves_it_to_who_had_it() {
     }
     let code = |client: &mut Client| change_user(client, "admin", "wrong", None).err().code;
     assert_eq!([(); 3].map(|()| code(&mut client)), [1045, 1047, 1047]);
-    // a server would not take the right one either any more
+    // a server would refuse the correct one as well now
     assert_eq!(client.query("SELECT 1 FROM DUAL WHERE 1").value(), "1");
 }
 
 #[test]
-fn a_client_with_another_character_set_is_ended_by_a_refused_change_of_user() {
+fn a_refused_change_of_user_closes_a_session_with_another_character_set() {
     let (dormouse, who) = shop();
     let mut client = dormouse.connect(&who);
     client.query("SET NAMES latin1").ok();
@@ -363,7 +363,7 @@ fn change_user(client: &mut Client, user: &str, password: &str, schema: Option<&
 }
 
 #[test]
-fn accounts_work_at_once_and_stop_at_once_asleep_or_not() {
+fn created_and_dropped_accounts_take_effect_at_once_awake_and_asleep() {
     let (dormouse, who) = shop();
     let mut client = dormouse.connect(&who);
     let try_login = |user: &str, password: &str| match Client::tcp(dormouse.address())
@@ -419,7 +419,7 @@ fn accounts_work_at_once_and_stop_at_once_asleep_or_not() {
     assert_eq!(try_login("shop.joe", "three"), 1045);
     nap(&dormouse, "park");
     assert_eq!(try_login("shop.joe", "three"), 1045);
-    // whoever is gone meanwhile does not come back
+    // a session of a dropped account is not restored
     assert_eq!(joe.query("SELECT 1 FROM DUAL").err().code, 1045);
 }
 
@@ -430,7 +430,7 @@ fn a_running_statement_is_killed_by_the_id_of_its_client_or_of_the_server() {
     watcher.query("SELECT 1 FROM DUAL").value();
     for (connection, by_server) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut client = dormouse.connect(&who);
-        // within an expression it is the server's
+        // within an expression it is the id of the server connection
         let shown: u32 = client
             .query("SELECT CONNECTION_ID() + 0")
             .value()
@@ -453,7 +453,7 @@ fn a_running_statement_is_killed_by_the_id_of_its_client_or_of_the_server() {
         if connection {
             assert!(
                 client.try_query("SELECT 1 FROM DUAL").is_err(),
-                "a killed connection goes on"
+                "a killed connection is still usable"
             );
         } else {
             assert!(matches!(reply, Reply::Err(_)) || reply.value() == "1");
@@ -466,7 +466,7 @@ fn a_running_statement_is_killed_by_the_id_of_its_client_or_of_the_server() {
 }
 
 #[test]
-fn who_leaves_in_the_middle_of_a_result_leaves_nothing_behind() {
+fn a_client_that_disconnects_in_the_middle_of_a_result_leaves_nothing_behind() {
     let (dormouse, who) = shop();
     for _ in 0..20 {
         let mut client = dormouse.connect(&who);
@@ -484,7 +484,7 @@ fn who_leaves_in_the_middle_of_a_result_leaves_nothing_behind() {
 }
 
 #[test]
-fn commands_sent_in_one_breath_are_answered_in_order() {
+fn pipelined_commands_are_answered_in_order() {
     let (dormouse, who) = shop();
     let mut client = dormouse.connect(&who);
     let mut bytes = Vec::new();
@@ -499,7 +499,7 @@ fn commands_sent_in_one_breath_are_answered_in_order() {
 }
 
 #[test]
-fn what_is_no_command_is_refused() {
+fn unknown_commands_are_refused() {
     let (dormouse, who) = shop();
     let mut client = dormouse.connect(&who);
     for (command, code) in [(0x08, 1235), (0x12, 1235), (0x00, 1047), (0xee, 1047)] {
@@ -517,6 +517,6 @@ fn what_is_no_command_is_refused() {
     );
     assert!(
         client.receive().is_err(),
-        "the connection goes on out of order"
+        "the connection continues out of order"
     );
 }

@@ -1,4 +1,4 @@
-//! Clients that compress, byte by byte; tests/clients has real ones.
+//! The compressed protocol, byte by byte; tests/clients has real clients with compression.
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ struct Zipped {
     stream: TcpStream,
     unpacker: Unpacker,
     packets: PacketBuffer,
-    /// The numbers of the compressed packets received since the last command.
+    /// Sequence numbers of the compressed packets received since the last command.
     numbers: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ impl Zipped {
         client
     }
 
-    /// Receives a packet as before the end of the login.
+    /// Receives an uncompressed packet, as before the end of the login.
     fn plain(&mut self) -> Vec<u8> {
         let mut header = [0; 4];
         self.stream.read_exact(&mut header).unwrap();
@@ -72,7 +72,7 @@ impl Zipped {
         self.stream.write_all(&out).unwrap();
     }
 
-    /// Receives one packet from within the compressed ones.
+    /// Receives one packet from inside the compressed ones.
     fn receive(&mut self) -> std::io::Result<Vec<u8>> {
         loop {
             if let Some((_, payload)) = self.packets.next().unwrap() {
@@ -81,7 +81,7 @@ impl Zipped {
             let mut header = [0; HEADER];
             self.stream.read_exact(&mut header)?;
             self.numbers.push(header[3]);
-            // what is counted is looked at by the test
+            // the test checks the sequence numbers itself
             header[3] = 0;
             let mut packed =
                 vec![0; u32::from_le_bytes([header[0], header[1], header[2], 0]) as usize];
@@ -114,7 +114,7 @@ fn awake() -> (Dormouse, Created) {
 }
 
 #[test]
-fn commands_sent_ahead_are_answered_in_order_each_with_numbers_of_its_own() {
+fn pipelined_commands_are_answered_in_order_each_with_its_own_sequence_numbers() {
     let (dormouse, who) = awake();
     let mut client = Zipped::log_in(&dormouse, &who);
     let _ = dormouse.json(&["park", "shop"]);
@@ -143,7 +143,7 @@ fn commands_sent_ahead_are_answered_in_order_each_with_numbers_of_its_own() {
 }
 
 #[test]
-fn payloads_of_more_than_16_mib_go_both_ways() {
+fn payloads_of_more_than_16_mib_work_in_both_directions() {
     const LONG: usize = 20 << 20;
     let (dormouse, who) = awake();
     let mut client = Zipped::log_in(&dormouse, &who);
@@ -157,7 +157,7 @@ fn payloads_of_more_than_16_mib_go_both_ways() {
 }
 
 #[test]
-fn what_cannot_be_unpacked_is_answered_and_ends_the_session() {
+fn a_corrupt_compressed_packet_gets_an_error_and_ends_the_session() {
     let (dormouse, who) = awake();
     for (bytes, code) in [
         (&b"\x04\0\0\x07\0\0\0\0\0\0\0"[..], 1156),
@@ -167,6 +167,6 @@ fn what_cannot_be_unpacked_is_answered_and_ends_the_session() {
         client.stream.write_all(bytes).unwrap();
         let error = ErrPacket::parse(&client.receive().unwrap()).unwrap();
         assert_eq!(error.code, code, "{}", error.message);
-        assert!(client.receive().is_err(), "the session goes on");
+        assert!(client.receive().is_err(), "the session is still open");
     }
 }

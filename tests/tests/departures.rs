@@ -1,8 +1,8 @@
-//! Clients that leave at every possible byte of a command and of a reply, among sessions of the same
-//! account that each carry a tag of their own: every answer must carry the tag of who asked, and
-//! the pool must be afterwards as it was before.
+//! Clients disconnect at every possible byte of a command and of a reply, among sessions of the same
+//! account that each have a tag: every reply must have the tag of its own session, and afterwards the
+//! pool must be as before.
 //!
-//! `DORMOUSE_DEPARTURES` says how many leave (1,500), `DORMOUSE_SEED` how they are chosen (1).
+//! `DORMOUSE_DEPARTURES` is the number of disconnects (1,500), `DORMOUSE_SEED` the seed (1).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,23 +23,23 @@ use dormouse_testkit::{Client, Created, Dormouse, process};
 
 use leaver::leave;
 
-/// Backends that all of them share.
+/// Backends shared by all sessions.
 const BACKENDS: usize = 4;
-/// Threads whose clients leave.
+/// Threads whose clients disconnect.
 const LEAVERS: u64 = 16;
-/// Threads whose clients stay.
+/// Threads whose clients stay connected.
 const STAYERS: u64 = 2;
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().expect(variable))
 }
 
-/// What a session says of itself; nobody else says the same.
+/// The unique tag of a session.
 pub(crate) fn tag(id: u64) -> String {
     format!("<{id:012}>")
 }
 
-/// Asks a server for a tag; nothing that a session before may have left must be seen.
+/// Queries a tag; checks that no state of an earlier session is visible.
 pub(crate) fn ask(client: &mut Client, tag: &str) {
     let left = format!(
         "SELECT CONCAT_WS('|', '{tag}', COALESCE(@tag, 'none'), @@in_transaction, @@sql_mode = '', \
@@ -49,7 +49,7 @@ pub(crate) fn ask(client: &mut Client, tag: &str) {
     assert_eq!(answer, format!("{tag}|none|0|0|d"));
 }
 
-/// Stays and asks again and again.
+/// Stays connected and queries repeatedly.
 fn stay(dormouse: &Dormouse, who: &Created, id: u64, over: &AtomicBool) -> u64 {
     let tag = tag(id);
     let mut client = Client::unix(dormouse.socket());
@@ -88,8 +88,8 @@ fn shown(client: &mut Client, name: &str) -> String {
         .expect(name)
 }
 
-/// Nothing is left of those who have gone: no session, no waiting, no running statement, no place
-/// in the pool.
+/// Checks that disconnected clients have left nothing: no session, no waiter, no running statement, no
+/// backend in use.
 fn is_as_before(dormouse: &Dormouse, who: &Created) {
     let mut client = dormouse.connect(who);
     process::until("the sessions have ended", || {
@@ -100,7 +100,7 @@ fn is_as_before(dormouse: &Dormouse, who: &Created) {
     let running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
                    WHERE COMMAND NOT IN ('Sleep', 'Daemon') AND ID <> CONNECTION_ID()";
     process::until("no statement runs", || client.query(running).value() == "0");
-    // every place can be had at once
+    // every backend is available
     let mut all: Vec<_> = (0..BACKENDS)
         .map(|_| {
             let mut client = dormouse.connect(who);
@@ -119,7 +119,7 @@ fn is_as_before(dormouse: &Dormouse, who: &Created) {
 }
 
 #[test]
-fn whoever_leaves_in_the_middle_leaves_nothing_to_others() {
+fn clients_that_disconnect_in_the_middle_leave_nothing_to_others() {
     let departures = number("DORMOUSE_DEPARTURES", 1_500);
     let seed = number("DORMOUSE_SEED", 1);
     let dormouse = Dormouse::start_with(&format!(
@@ -149,7 +149,7 @@ fn whoever_leaves_in_the_middle_leaves_nothing_to_others() {
                             break;
                         }
                         if id % 500 == 499 {
-                            // it may be refused: somebody is in the middle of something
+                            // it may be refused: a statement may be running
                             let _ = dormouse.command(&["suspend", "shop"]).output();
                         }
                         for kind in leave(&dormouse, &who, seed, id) {
@@ -163,7 +163,7 @@ fn whoever_leaves_in_the_middle_leaves_nothing_to_others() {
                 })
             })
             .collect();
-        // a leaver that panics must not keep the stayers
+        // the other threads must end also if one of these panics
         let left: Vec<_> = leavers.into_iter().map(|one| one.join()).collect();
         over.store(true, Ordering::Release);
         let asked = stayers.into_iter().map(|one| one.join().unwrap()).sum();

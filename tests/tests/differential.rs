@@ -1,12 +1,12 @@
-//! The same statements on a server and through Dormouse, which meanwhile moves the sessions about.
+//! Runs the same statements on a server and through Dormouse, while sessions are moved.
 //!
 //! A script runs twice: on a server alone, and through Dormouse while an adversary, between any two
 //! statements, takes the session's backend away for other clients, suspends the database, parks it,
 //! or kills its server. Every reply must be the same, byte for byte.
 //!
 //! Scripts are in `tests/differential/*.txt` (or the folder `DORMOUSE_DIFFERENTIAL_SCRIPTS` names);
-//! `script.rs` tells how they are written. Generated ones follow; `DORMOUSE_DIFFERENTIAL_STATEMENTS` is how many statements (10,000) and
-//! `DORMOUSE_DIFFERENTIAL_SEED` repeats a run.
+//! `script.rs` documents their format. Generated scripts follow; `DORMOUSE_DIFFERENTIAL_STATEMENTS` is the number of statements (10,000),
+//! `DORMOUSE_DIFFERENTIAL_SEED` the seed.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -47,7 +47,7 @@ fn every_script_gives_the_same_replies() {
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let steps = script::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        // a session that never keeps a backend, then ones that meet every kind of strike sooner or later
+        // seed 0: the session never keeps a backend; the others: every kind of interruption
         for seed in 0..=6 {
             if let Err(difference) = compare(&mut world, &steps, seed) {
                 failed.push(format!("{}, seed {seed}:\n{difference}", path.display()));
@@ -85,7 +85,7 @@ fn generated_scripts_give_the_same_replies() {
     assert!(world.strikes() > done / 20, "{}", world.summary());
 }
 
-/// Leaves out what is not needed for the difference, within reason.
+/// Removes statements that are not needed for the difference.
 fn shrink(
     world: &mut World,
     mut steps: Vec<Step>,
@@ -101,7 +101,7 @@ fn shrink(
             let mut fewer = steps.clone();
             fewer.drain(at..(at + size).min(steps.len()));
             tries -= 1;
-            // with the adversary at every step: its decisions depend on their number
+            // with the adversary at every step, because its decisions depend on the number of the step
             match compare(world, &fewer, seed).or_else(|_| compare(world, &fewer, seed)) {
                 Err(found) => {
                     steps = fewer;

@@ -1,4 +1,4 @@
-//! Logins, however they are cut into segments, and whatever else arrives instead.
+//! Logins, split into any segments, and other bytes in their place.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -18,7 +18,7 @@ use dormouse_wire::reply::{ErrPacket, SessionChange};
 use dormouse_wire::status::Status;
 use proptest::prelude::*;
 
-/// A socket whose first bytes are written in the given pieces, each in a segment of its own.
+/// A socket whose first bytes are written in the given pieces, each as a segment.
 struct Cut {
     stream: TcpStream,
     pieces: Vec<usize>,
@@ -81,8 +81,8 @@ fn login(greeting: &Greeting, user: &str, password: &str, secure: bool) -> Vec<u
     .encode()
 }
 
-/// Logs in over TLS with SSLRequest and ClientHello written as one text cut into pieces, then
-/// pings; returns the server's last packet.
+/// Logs in over TLS with SSLRequest and ClientHello concatenated and split into pieces, then pings;
+/// returns the server's last packet.
 fn secure_login(address: &str, who: &Created, user: &str, name: &str, pieces: &[usize]) -> Vec<u8> {
     let mut cut = Cut::connect(address, pieces);
     let (_, greeting) = cut.packet().unwrap();
@@ -122,7 +122,7 @@ fn parked() -> (Dormouse, Created) {
 }
 
 #[test]
-fn tls_logins_succeed_however_the_first_bytes_are_cut() {
+fn tls_logins_succeed_however_the_first_bytes_are_split() {
     let (dormouse, who) = parked();
     let length = 36 + 700;
     for at in 0..length {
@@ -153,7 +153,7 @@ fn tls_logins_succeed_however_the_first_bytes_are_cut() {
 }
 
 #[test]
-fn plain_logins_succeed_however_they_are_cut() {
+fn plain_logins_succeed_however_they_are_split() {
     let (dormouse, who) = parked();
     for at in 1..120 {
         let mut cut = Cut::connect(dormouse.address(), &[at]);
@@ -165,7 +165,7 @@ fn plain_logins_succeed_however_they_are_cut() {
             1,
             &login(&greeting, &who.user, &who.password, false),
         );
-        // the first command follows in the same breath
+        // the first command follows in the same write
         packet.extend_from_slice(&[1, 0, 0, 0, 0x0e]);
         cut.write_all(&packet).unwrap();
         assert_eq!(
@@ -212,7 +212,7 @@ fn sni_names_the_database() {
 }
 
 #[test]
-fn failed_logins_are_told_why_and_wake_nobody() {
+fn failed_logins_get_the_reason_and_do_not_wake_the_database() {
     let (dormouse, who) = parked();
     for (user, password, code) in [
         ("shop.admin", "wrong", 1045),
@@ -255,14 +255,14 @@ fn failed_logins_are_limited_by_address() {
         "{}",
         blocked.message
     );
-    // the Unix socket is guarded by its permissions
+    // the limit does not apply to the Unix socket
     Client::unix(dormouse.socket())
         .login(&who.user, &who.password, None)
         .ok();
 }
 
 #[test]
-fn a_client_that_never_finishes_its_login_is_sent_away() {
+fn a_client_that_never_finishes_its_login_is_disconnected() {
     let dormouse = Dormouse::start_with("[limits]\nhandshake_timeout = \"2s\"\n");
     let who = dormouse.create("shop", &[]);
     let mut silent = Client::tcp(dormouse.address());
@@ -294,7 +294,7 @@ fn tls_can_be_required() {
         .ok();
 }
 
-/// Whatever this connection is sent, it ends, or answers and goes on; it never hangs.
+/// Sends bytes; checks that the connection ends, or answers and continues, and never hangs.
 fn ends_or_answers(client: &mut Client, bytes: &[u8]) {
     let _ = client.send_raw(bytes);
     let _ = client.finish_sending();
@@ -356,7 +356,7 @@ fn garbage_after_the_login_ends_the_connection_and_nothing_else() {
     );
 }
 
-/// The status flags that a login is answered with, but for the one that more follows.
+/// The status flags of the reply to a login.
 fn login_status(dormouse: &Dormouse, who: &Created) -> (Client, u16) {
     let mut client = Client::tcp(dormouse.address());
     let ok = client.login(&who.user, &who.password, None).ok();
@@ -364,7 +364,7 @@ fn login_status(dormouse: &Dormouse, who: &Created) -> (Client, u16) {
 }
 
 #[test]
-fn a_login_is_told_what_the_server_says_now_and_gets_what_it_was_told() {
+fn a_login_gets_the_servers_current_status_flags_and_a_matching_connection() {
     let dormouse = Dormouse::start_with(
         "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[pool]\nbackends_max = 1\n",
     );
@@ -393,7 +393,7 @@ fn a_login_is_told_what_the_server_says_now_and_gets_what_it_was_told() {
         if let Some(order) = sleep {
             let _ = dormouse.json(&[order, "shop"]);
         }
-        // the only backend there is was opened before
+        // the only backend was opened before
         let (mut after, status) = login_status(&dormouse, &who);
         assert_eq!(status, 0x8000, "{sleep:?}");
         assert_eq!(after.query(has).value(), "0ANSI_QUOTES", "{sleep:?}");
@@ -405,7 +405,7 @@ fn a_login_is_told_what_the_server_says_now_and_gets_what_it_was_told() {
             "0",
             "it was told that nothing is committed"
         );
-        // who was told otherwise is not
+        // the session with the old flags keeps its values
         before.query("INSERT INTO mysql.ac VALUES (2)").ok();
         drop(before);
         assert_eq!(owner.query(count).value(), "1", "{sleep:?}");
@@ -417,7 +417,7 @@ fn a_login_is_told_what_the_server_says_now_and_gets_what_it_was_told() {
 }
 
 #[test]
-fn a_driver_that_believes_the_greeting_gets_what_that_told() {
+fn a_driver_that_relies_on_the_greeting_gets_the_announced_autocommit() {
     let dormouse =
         Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
     let who = dormouse.create("shop", &[]);
@@ -444,13 +444,13 @@ fn a_driver_that_believes_the_greeting_gets_what_that_told() {
 }
 
 #[test]
-fn clients_that_track_changes_are_told_at_the_login_what_the_server_would_tell() {
+fn clients_with_session_tracking_get_the_servers_variables_at_the_login() {
     let dormouse =
         Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n");
     let who = dormouse.create("shop", &[]);
     let mut owner = dormouse.connect(&who);
     owner.query("CREATE DATABASE d").ok();
-    // what a session is told on the server itself: its own port, a password and no Dormouse
+    // reference: a session on the server itself, on a port of its own, without Dormouse
     let version = owner.query("SELECT VERSION() FROM DUAL WHERE 1").value();
     let tells = !version.starts_with("10.");
     let told = |schema: Option<&str>| {

@@ -1,4 +1,4 @@
-//! Clients that all come at once, as they do when a machine has been restarted.
+//! Many clients that connect at once, as after a restart of a machine.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,11 +10,11 @@ use std::sync::Barrier;
 use dormouse_testkit::{Client, Dormouse};
 
 const THREADS: usize = 50;
-/// Clients of each. Both ends of all of them are descriptors of this machine.
+/// Clients of each database. Both ends of each connection are file descriptors of this machine.
 const EACH: usize = 60;
 
 #[test]
-fn thousands_that_connect_at_once_are_all_greeted_and_let_in() {
+fn thousands_of_clients_that_connect_at_once_all_log_in() {
     let dormouse = Dormouse::start();
     let who = dormouse.create("shop", &[]);
     let _ = dormouse.json(&["park", "shop"]);

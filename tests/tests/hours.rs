@@ -1,4 +1,4 @@
-//! What the clock asks of databases: their events run though they sleep, their hours are kept.
+//! Schedules: events of sleeping databases run, and timetables keep databases awake.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -21,8 +21,7 @@ fn shop(config: &str) -> (Dormouse, Created, Client) {
     (dormouse, who, client)
 }
 
-/// The transitions that the ledger tells of, those to sleep that were refused too: the state it was
-/// to come to, cause, reason.
+/// The transitions in the ledger, including refused sleeps: new state, cause, reason.
 fn told(dormouse: &Dormouse) -> Vec<[String; 3]> {
     let events = dormouse.json(&["events", "shop"]);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -34,7 +33,7 @@ fn told(dormouse: &Dormouse) -> Vec<[String; 3]> {
 }
 
 #[test]
-fn an_event_that_is_due_wakes_its_database_which_then_sleeps_again() {
+fn a_due_event_wakes_its_database_which_sleeps_again_afterwards() {
     for state in ["parked", "suspended"] {
         let (dormouse, _, mut client) = shop(NEVER);
         client
@@ -65,7 +64,7 @@ fn an_event_that_is_due_wakes_its_database_which_then_sleeps_again() {
         assert_eq!([&woken[0], &woken[1]], ["active", "schedule"], "{told:#?}");
         assert!(woken[2].contains("event"), "{told:#?}");
         assert_eq!([&asleep[0], &asleep[1]], ["suspended", "idle"]);
-        // nobody but the event was there
+        // the event was the only use
         assert_eq!(
             client.query("SELECT GROUP_CONCAT(i) FROM app.t").value(),
             "7"
@@ -74,7 +73,7 @@ fn an_event_that_is_due_wakes_its_database_which_then_sleeps_again() {
 }
 
 #[test]
-fn an_event_that_runs_is_not_put_to_sleep() {
+fn a_running_event_delays_the_sleep() {
     let (dormouse, _, mut client) = shop(SOON);
     for statement in [
         "CREATE TABLE app.times (began DATETIME(6), ended DATETIME(6))",
@@ -117,13 +116,13 @@ fn an_event_that_runs_is_not_put_to_sleep() {
 }
 
 #[test]
-fn hours_in_which_it_is_kept_awake_are_kept() {
+fn a_timetable_keeps_a_database_awake() {
     let idle = "[defaults]\nidle_suspend = \"1s\"\nidle_park = \"1s\"\n";
     let dormouse = Dormouse::start_with(idle);
     let always = "mon-sun 00:00-24:00";
     let _ = dormouse.create("shop", &["--keep-awake", always]);
     let _ = dormouse.create("blog", &[]);
-    // the one that was made later has gone to sleep
+    // the database that was created later sleeps
     dormouse.until_state("blog", "parked");
     assert_eq!(dormouse.state("shop"), "active");
     assert_eq!(told(&dormouse), [[""; 3]; 0]);

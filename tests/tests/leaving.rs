@@ -1,4 +1,4 @@
-//! Clients that leave while their statement runs or waits.
+//! Clients that disconnect while their statement runs or waits.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -29,14 +29,14 @@ fn shown(client: &mut Client, name: &str) -> String {
         .unwrap()
 }
 
-/// The last thing that a client does.
+/// The last action of a client.
 type Last = fn(&mut Client);
 
 /// A statement that would run for ten minutes, holding a lock.
 const LONG: &[u8] = b"SELECT SLEEP(600), i FROM d.t FOR UPDATE";
 
 #[test]
-fn a_statement_ends_with_its_client_and_holds_neither_backend_nor_lock() {
+fn a_statement_ends_with_its_client_and_releases_backend_and_locks() {
     let (dormouse, who) = shop(1);
     let mut watching = dormouse.connect(&who);
     let ways: [(&str, Last); 3] = [
@@ -68,7 +68,7 @@ fn a_statement_ends_with_its_client_and_holds_neither_backend_nor_lock() {
 }
 
 #[test]
-fn a_client_that_shuts_down_its_direction_is_gone_too() {
+fn a_client_that_shuts_down_its_sending_direction_counts_as_disconnected() {
     let (dormouse, who) = shop(1);
     let mut client = dormouse.connect(&who);
     client.command(Command::Query, LONG);
@@ -79,7 +79,7 @@ fn a_client_that_shuts_down_its_direction_is_gone_too() {
 }
 
 #[test]
-fn what_was_sent_to_be_done_and_not_to_be_waited_for_is_done() {
+fn a_statement_sent_without_waiting_for_the_reply_is_executed() {
     let (dormouse, who) = shop(1);
     let mut client = dormouse.connect(&who);
     client.command(Command::Query, b"INSERT INTO d.t VALUES (7)");
@@ -93,7 +93,7 @@ fn what_was_sent_to_be_done_and_not_to_be_waited_for_is_done() {
 }
 
 #[test]
-fn a_statement_that_waits_for_a_backend_is_done_though_its_client_has_left() {
+fn a_statement_that_waits_for_a_backend_is_executed_after_its_client_disconnects() {
     let (dormouse, who) = shop(1);
     let mut first = dormouse.connect(&who);
     let mut watching = dormouse.connect(&who);
@@ -109,7 +109,7 @@ fn a_statement_that_waits_for_a_backend_is_done_though_its_client_has_left() {
 }
 
 #[test]
-fn a_batch_is_done_to_its_end_though_its_client_has_left() {
+fn a_batch_is_executed_completely_after_its_client_disconnects() {
     let (dormouse, who) = shop(1);
     let mut other = dormouse.connect(&who);
     for round in 0..20 {

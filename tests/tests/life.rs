@@ -1,4 +1,4 @@
-//! A database's life as one client sees it: it never has to connect again.
+//! State changes of a database with connected clients: no client has to reconnect.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,7 +14,7 @@ fn awake() -> Dormouse {
 }
 
 #[test]
-fn one_connection_lives_through_suspend_park_and_kill() {
+fn a_connection_survives_suspend_park_and_kill() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -96,7 +96,7 @@ fn settings_made_since_the_last_park_survive_a_kill() {
 }
 
 #[test]
-fn a_suspend_keeps_everything_an_open_transaction_too() {
+fn a_suspend_keeps_everything_including_an_open_transaction() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -125,8 +125,8 @@ fn a_suspend_keeps_everything_an_open_transaction_too() {
     assert_eq!(other.query("SELECT COUNT(*) FROM app.t").value(), "1");
 }
 
-/// Runs statements on a session, expects a park to be vetoed by a pin, ends the pin's reason, and
-/// expects the park to succeed.
+/// Runs statements on a session, expects a pin to veto a park, ends the pin, and expects the park to
+/// succeed.
 fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, undo: &[&str]) {
     for text in make {
         let reply = client.query(text);
@@ -154,7 +154,7 @@ fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, un
         );
     }
     if pin.ends_with("_lock") && !tells_of_locks(client) || pin == "text_prepare" {
-        // it is believed in until the connection is reset
+        // the pin holds until the connection is reset
         client.command(Command::ResetConnection, b"");
         assert_eq!(client.receive().unwrap()[0], 0);
     }
@@ -163,7 +163,7 @@ fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, un
     assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
 }
 
-/// Whether the server has the plugin metadata_lock_info; Debian ships it apart from the server.
+/// Whether the server has the plugin metadata_lock_info, which Debian ships as a separate package.
 fn tells_of_locks(client: &mut Client) -> bool {
     !matches!(
         client.query("SELECT 1 FROM information_schema.METADATA_LOCK_INFO LIMIT 0"),
@@ -214,7 +214,7 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
     for (make, pin, undo) in table {
         vetoes(&dormouse, &mut client, make, pin, undo);
     }
-    // what only a reset of the connection ends
+    // pins that only a reset of the connection ends
     for (make, pin) in [
         ("SET @a = REPEAT('a', 100000)", "user_variable"),
         ("SET sql_log_bin = 0", "hidden_variable"),
@@ -235,7 +235,7 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
 }
 
 #[test]
-fn pings_and_quits_wake_nobody() {
+fn pings_and_quits_do_not_wake_a_database() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -252,7 +252,7 @@ fn pings_and_quits_wake_nobody() {
 }
 
 #[test]
-fn a_transaction_interrupted_by_a_kill_is_told_so_and_the_session_goes_on() {
+fn a_transaction_interrupted_by_a_kill_gets_an_error_and_the_session_continues() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -268,7 +268,7 @@ fn a_transaction_interrupted_by_a_kill_is_told_so_and_the_session_goes_on() {
 }
 
 #[test]
-fn a_statement_that_ran_at_a_kill_has_an_unknown_outcome() {
+fn a_statement_that_runs_during_a_kill_has_an_unknown_outcome() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -286,14 +286,14 @@ fn a_statement_that_ran_at_a_kill_has_an_unknown_outcome() {
 }
 
 #[test]
-fn idle_databases_fall_asleep_by_themselves_and_wake_on_demand() {
+fn idle_databases_sleep_by_themselves_and_wake_on_demand() {
     let dormouse = Dormouse::start();
     let who = dormouse.create("shop", &["--idle-suspend", "200ms", "--idle-park", "300ms"]);
     let mut client = dormouse.connect(&who);
     assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
     dormouse.until_state("shop", "parked");
     assert_eq!(client.query("SELECT 2 FROM DUAL").value(), "2");
-    // the ledger is written behind the traffic
+    // the ledger is written after the statement has run
     for word in ["suspended", "parked", "demand"] {
         process::until(&format!("the ledger tells of {word}"), || {
             dormouse
@@ -305,7 +305,7 @@ fn idle_databases_fall_asleep_by_themselves_and_wake_on_demand() {
 }
 
 #[test]
-fn what_set_global_changed_survives_a_park() {
+fn values_changed_by_set_global_survive_a_park() {
     let dormouse = awake();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);

@@ -1,4 +1,4 @@
-//! The limits that a server would keep, kept by Dormouse.
+//! Limits of the server that Dormouse enforces.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,7 +8,7 @@
 use dormouse_testkit::{Client, Created, Dormouse, Reply};
 use dormouse_wire::command::Command;
 
-/// What the server itself has, whatever the session is shown.
+/// The value on the server, whatever the session sees.
 const ON_THE_SERVER: &str = "SELECT VARIABLE_VALUE FROM information_schema.SESSION_VARIABLES \
                              WHERE VARIABLE_NAME = 'wait_timeout'";
 const HIGHEST: &str = "31536000";
@@ -26,7 +26,7 @@ fn shown(client: &mut Client) -> String {
 }
 
 #[test]
-fn a_session_ends_after_its_own_wait_timeout_also_in_its_sleep() {
+fn a_session_ends_after_its_own_wait_timeout_also_while_the_database_sleeps() {
     let (dormouse, who) = one("");
     let mut other = dormouse.connect(&who);
     let mut client = dormouse.connect(&who);
@@ -43,7 +43,7 @@ fn a_session_ends_after_its_own_wait_timeout_also_in_its_sleep() {
 }
 
 #[test]
-fn wait_timeout_moves_with_the_session_and_never_reaches_a_server() {
+fn wait_timeout_follows_the_session_and_is_never_set_on_a_server() {
     let (dormouse, who) = one("wait_timeout = \"90s\"\ninteractive_timeout = \"100s\"");
     let mut client = dormouse.connect(&who);
     client
@@ -89,7 +89,7 @@ fn a_running_statement_is_not_idle() {
 }
 
 #[test]
-fn a_transaction_that_idles_is_rolled_back_and_its_session_ended() {
+fn an_idle_transaction_is_rolled_back_and_its_session_closed() {
     let (dormouse, who) = one("idle_transaction_timeout = \"1s\"");
     let mut other = dormouse.connect(&who);
     other.query("CREATE DATABASE s").ok();
@@ -108,7 +108,7 @@ fn log_in(dormouse: &Dormouse, user: &str) -> (Client, Reply) {
 }
 
 #[test]
-fn an_account_has_as_many_sessions_as_it_may() {
+fn the_session_limit_of_an_account_is_enforced() {
     let (dormouse, who) = one("");
     let mut admin = dormouse.connect(&who);
     for statement in [
@@ -131,7 +131,7 @@ fn an_account_has_as_many_sessions_as_it_may() {
     );
     first.command(Command::Quit, b"");
     assert!(first.receive().is_err());
-    // another kind of client: the connection that the first has left does not serve it
+    // other capabilities: the backend of the first client cannot serve it
     let mut again = Client::tcp(dormouse.address());
     let mut login = again.login_packet("shop.limited", "pw", None);
     // CLIENT_FOUND_ROWS

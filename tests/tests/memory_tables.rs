@@ -1,4 +1,4 @@
-//! Rows in MEMORY tables end with the server's process: a database that has some is not parked by itself.
+//! Rows in MEMORY tables are lost with the server's process: a database that has some is not parked by itself.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,7 +9,7 @@ use dormouse_testkit::dormouse::output_of;
 use dormouse_testkit::{Dormouse, process};
 
 #[test]
-fn rows_in_memory_tables_outlive_every_nap_and_a_park_is_refused_unless_forced() {
+fn rows_in_memory_tables_survive_every_sleep_and_a_park_is_refused_unless_forced() {
     let dormouse = Dormouse::start_with(
         "[defaults]\nidle_suspend = \"100ms\"\nidle_park = \"200ms\"\n[warm_pool]\nsize = 0\n",
     );
@@ -23,7 +23,7 @@ fn rows_in_memory_tables_outlive_every_nap_and_a_park_is_refused_unless_forced()
     ] {
         client.query(text).ok();
     }
-    // by itself: suspended, and the ledger says why no more
+    // by itself: only suspended, and the ledger says why
     let told = "memory_table (app.cache): rows would be lost";
     process::until("a park is vetoed", || {
         dormouse
@@ -44,7 +44,7 @@ fn rows_in_memory_tables_outlive_every_nap_and_a_park_is_refused_unless_forced()
         assert!(!parked && said.contains(told), "{said}");
         let (_, said) = output_of(&mut dormouse.command(&["show", "shop"]));
         assert!(
-            said.contains("memory tables    app.cache: not parked"),
+            said.contains("memory tables    app.cache: no park"),
             "{said}"
         );
     }
@@ -54,6 +54,6 @@ fn rows_in_memory_tables_outlive_every_nap_and_a_park_is_refused_unless_forced()
     let parked = dormouse.json(&["park", "shop", "--force"]);
     assert_eq!(parked["state"], "parked");
     assert_eq!(client.query("SELECT COUNT(*) FROM app.cache").value(), "0");
-    // with nothing to lose it goes by itself
+    // without rows it is parked by itself
     dormouse.until_state("shop", "parked");
 }

@@ -1,4 +1,5 @@
-//! What keeps a session on its server, and what it takes along, when it is parked, robbed or killed.
+//! State that pins a session to its server, and state that is restored after a park, a move to another
+//! backend or a kill.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -77,7 +78,7 @@ fn a_savepoint_without_autocommit_pins_until_its_transaction_ends() {
 }
 
 #[test]
-fn a_server_that_dies_with_a_savepoint_has_lost_the_transaction() {
+fn a_transaction_with_a_savepoint_is_lost_when_its_server_dies() {
     let dormouse = awake();
     let (_, mut client) = app(&dormouse);
     client.query("SET autocommit = 0").ok();
@@ -88,7 +89,7 @@ fn a_server_that_dies_with_a_savepoint_has_lost_the_transaction() {
 }
 
 #[test]
-fn a_prepared_text_that_may_not_run_now_ends_nothing_but_its_execution() {
+fn a_text_prepared_statement_without_privileges_fails_only_its_execution() {
     let dormouse = awake();
     let (_, mut owner) = app(&dormouse);
     for text in [
@@ -127,7 +128,7 @@ fn a_prepared_text_that_may_not_run_now_ends_nothing_but_its_execution() {
 }
 
 #[test]
-fn a_text_that_could_not_be_prepared_at_all_keeps_nothing() {
+fn a_failed_text_prepare_leaves_no_pin() {
     let dormouse = awake();
     let (_, mut client) = app(&dormouse);
     client.query("PREPARE q FROM 'SELECT i FROM missing'").err();
@@ -136,7 +137,7 @@ fn a_text_that_could_not_be_prepared_at_all_keeps_nothing() {
 }
 
 #[test]
-fn what_is_too_long_to_be_kept_pins_and_is_never_lost() {
+fn user_variables_too_long_to_be_stored_pin_and_are_never_lost() {
     let dormouse = awake();
     let (_, mut client) = app(&dormouse);
     for n in [32_769, 1_000_000, 4_000_000, 10_000_000] {
@@ -164,7 +165,7 @@ fn what_is_too_long_to_be_kept_pins_and_is_never_lost() {
 }
 
 #[test]
-fn a_long_list_of_warnings_ends_no_session() {
+fn a_long_list_of_warnings_does_not_end_the_session() {
     let dormouse = awake();
     let (_, mut client) = app(&dormouse);
     for text in [
@@ -180,7 +181,7 @@ fn a_long_list_of_warnings_ends_no_session() {
 }
 
 #[test]
-fn the_last_value_of_a_sequence_goes_along_and_asking_for_it_pins() {
+fn the_last_value_of_a_sequence_is_kept_and_reading_it_pins() {
     let dormouse = awake();
     let (_, mut client) = app(&dormouse);
     client.query("CREATE SEQUENCE s START WITH 7").ok();
@@ -188,7 +189,7 @@ fn the_last_value_of_a_sequence_goes_along_and_asking_for_it_pins() {
     park(&dormouse).unwrap();
     assert_eq!(client.query("SELECT 1 FROM DUAL WHERE 1").value(), "1");
     park(&dormouse).unwrap();
-    // more than a SELECT of it is refused rather than answered wrongly
+    // an expression of it is refused, because the answer would be wrong
     let error = client.query("SELECT LASTVAL(s) + 1").err();
     assert_eq!(error.code, 1235);
     let row = client
@@ -208,10 +209,10 @@ fn no_session_sees_the_last_value_of_another() {
     owner
         .query("CREATE TABLE t (i INT DEFAULT NEXTVAL(app.s), n INT)")
         .ok();
-    // both are as after the login: that is no reason to reset the backend between them
+    // both sessions are as after the login, so the backend is not reset between them
     let mut client = dormouse.connect(&who);
     let mut other = dormouse.connect(&who);
-    // advanced by a text, and unseen by a column's default
+    // advanced by a statement, and by the default of a column
     for advances in ["DO NEXTVAL(app.s)", "INSERT INTO app.t (n) VALUES (1)"] {
         other.query("SELECT 0 FROM DUAL WHERE 1").value();
         client.query(advances).ok();
@@ -226,12 +227,12 @@ fn no_session_sees_the_last_value_of_another() {
 }
 
 #[test]
-fn the_last_value_of_a_sequence_outlives_its_server_once_it_was_read() {
+fn the_last_value_of_a_sequence_survives_its_server_once_it_was_read() {
     let dormouse = shared();
     let (who, mut client) = app(&dormouse);
     client.query("CREATE SEQUENCE s").ok();
     client.query("SELECT NEXTVAL(s)").value();
-    // a commit writes down the sequence too
+    // the commit also makes the sequence durable
     client.query("CREATE TABLE t (i INT)").ok();
     client.query("INSERT INTO t VALUES (1)").ok();
     dormouse.connect(&who).query("DO 0").ok();

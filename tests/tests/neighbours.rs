@@ -1,4 +1,4 @@
-//! What a session must neither see nor get of others that share its connection to the server.
+//! Isolation of sessions that share a connection to the server.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -66,7 +66,7 @@ fn a_long_execution_never_gets_the_parameter_types_of_another_session() {
         let fractions = Some(&[DOUBLE, 0, TEXT, 0][..]);
         let reply = execute(&mut other, theirs, fractions, &values(half, b"b"));
         assert_eq!(reply[0], 0);
-        // the client has told its types already
+        // the client has sent its types already
         let long = values(number, &vec![b'x'; length]);
         assert_eq!(execute(&mut one, id, None, &long)[0], 0, "{length}");
     }
@@ -78,7 +78,7 @@ fn a_long_execution_never_gets_the_parameter_types_of_another_session() {
 }
 
 #[test]
-fn an_execution_that_no_server_reads_is_not_sent_for_ever() {
+fn sending_an_execution_that_the_server_does_not_read_ends() {
     let (dormouse, who, mut owner) = crowded();
     owner
         .query("CREATE TABLE d.t (n BIGINT, s LONGTEXT) ENGINE=Aria")
@@ -88,13 +88,13 @@ fn an_execution_that_no_server_reads_is_not_sent_for_ever() {
     let types = Some(&[BIGINT, 0, TEXT, 0][..]);
     let first = execute(&mut client, id, types, &values([0; 8], b"a"));
     assert_eq!(first[0], 0);
-    // it loses its backend, and the next must be told the types
+    // it loses its backend, and the types must be sent to the next one
     owner.query("SELECT COUNT(*) FROM d.t").value();
     let long = values([0; 8], &vec![b'x'; 17 << 20]);
     let mut execution = [&id.to_le_bytes()[..], &[0, 1, 0, 0, 0, 0, 0]].concat();
     execution.extend_from_slice(&long);
     client.command(Command::StmtExecute, &execution);
-    // longer than max_allowed_packet: a server closes, and what it says may be cut off
+    // longer than max_allowed_packet: the server closes, and its reply may be truncated
     if let Ok(reply) = client.receive() {
         assert_eq!(ErrPacket::parse(&reply).unwrap().code, 1153);
     }
@@ -102,7 +102,7 @@ fn an_execution_that_no_server_reads_is_not_sent_for_ever() {
 }
 
 #[test]
-fn long_data_of_which_a_part_could_not_be_sent_is_not_executed() {
+fn an_execution_with_incomplete_long_data_is_refused() {
     let (dormouse, who, mut owner) = crowded();
     owner.query("CREATE TABLE d.t (s LONGTEXT)").ok();
     let mut client = dormouse.connect(&who);
@@ -111,7 +111,7 @@ fn long_data_of_which_a_part_could_not_be_sent_is_not_executed() {
     owner.query("BEGIN").ok();
     owner.query("SELECT COUNT(*) FROM d.t").value();
     client.command(Command::StmtSendLongData, &data("first "));
-    // answered behind it: its wait is over
+    // the reply follows that of the long data: it has been processed
     client.ping().unwrap();
     owner.query("COMMIT").ok();
     client.command(Command::StmtSendLongData, &data("second"));
@@ -127,7 +127,7 @@ fn long_data_of_which_a_part_could_not_be_sent_is_not_executed() {
 }
 
 #[test]
-fn rights_end_for_new_logins_when_they_are_revoked() {
+fn revoked_privileges_end_for_new_logins() {
     let (dormouse, _, mut owner) = crowded();
     let secret = "SELECT COUNT(*) > 0 FROM mysql.global_priv";
     let log_in = |password: &str| {
@@ -163,7 +163,7 @@ fn rights_end_for_new_logins_when_they_are_revoked() {
 }
 
 #[test]
-fn no_byte_of_a_command_is_taken_for_another() {
+fn the_rest_of_a_long_command_is_not_taken_for_another_command() {
     let (dormouse, who, mut owner) = crowded();
     owner.query("CREATE TABLE d.t (i INT)").ok();
     owner.query("INSERT INTO d.t VALUES (1), (2)").ok();
@@ -224,7 +224,7 @@ fn no_byte_of_a_command_is_taken_for_another() {
 }
 
 #[test]
-fn profiles_are_not_left_to_the_next_session() {
+fn profiles_are_not_visible_to_the_next_session() {
     let (dormouse, who, mut owner) = crowded();
     owner.query("SET profiling = 1").ok();
     owner.query("SELECT 'a secret' FROM DUAL WHERE 1").value();
@@ -234,7 +234,7 @@ fn profiles_are_not_left_to_the_next_session() {
 }
 
 #[test]
-fn a_session_reads_texts_as_it_was_told_at_its_login() {
+fn a_session_uses_the_sql_mode_announced_at_its_login() {
     let (dormouse, who, mut owner) = crowded();
     for (mode, flag, expected) in [
         ("NO_BACKSLASH_ESCAPES", Status::NO_BACKSLASH_ESCAPES, "4"),

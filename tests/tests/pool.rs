@@ -10,7 +10,7 @@ use std::sync::Barrier;
 use dormouse_testkit::{Client, Dormouse, process};
 use dormouse_wire::command::Command;
 
-/// A Dormouse whose databases never sleep, with so many backends for each.
+/// A Dormouse whose databases never sleep, with `most` backends for each.
 fn with_backends(most: u32, more: &str) -> Dormouse {
     Dormouse::start_with(&format!(
         "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
@@ -18,7 +18,7 @@ fn with_backends(most: u32, more: &str) -> Dormouse {
     ))
 }
 
-/// How many connections the server has, but for this one's own and Dormouse's.
+/// Number of connections to the server, without this one and Dormouse's own.
 fn connections(client: &mut Client) -> usize {
     let text = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
                 WHERE USER NOT IN ('dormouse', 'system user', 'event_scheduler')";
@@ -51,7 +51,7 @@ fn sessions_share_one_backend_and_each_keeps_its_state() {
         assert_eq!(first.query(state).value(), "a|+03:00|latin1|1|0");
         assert_eq!(second.query(state).value(), "b|SYSTEM|utf8mb4|reader|3|1");
     }
-    // one that has just been closed is seen for a moment
+    // a connection that was just closed is listed for a moment
     process::until("one connection is left", || connections(&mut first) == 1);
 }
 
@@ -86,7 +86,7 @@ fn a_transaction_keeps_its_backend_and_the_others_wait() {
 }
 
 #[test]
-fn an_order_to_sleep_does_not_wait_for_those_who_wait_for_a_lease() {
+fn an_order_to_sleep_does_not_wait_for_sessions_that_wait_for_a_lease() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);
     let mut first = dormouse.connect(&who);
@@ -109,7 +109,7 @@ fn an_order_to_sleep_does_not_wait_for_those_who_wait_for_a_lease() {
 }
 
 #[test]
-fn prepared_statements_outlive_the_lease() {
+fn prepared_statements_survive_the_lease() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);
     let mut clients = [dormouse.connect(&who), dormouse.connect(&who)];
@@ -194,7 +194,7 @@ fn value_of(rows: &[(String, Option<String>)], name: &str) -> String {
 }
 
 #[test]
-fn a_session_can_say_why_it_is_pinned() {
+fn a_session_can_show_why_it_is_pinned() {
     let dormouse = with_backends(1, "lease_timeout = \"100ms\"\n");
     let who = dormouse.create("shop", &[]);
     let mut pinned = dormouse.connect(&who);
@@ -230,7 +230,7 @@ fn a_session_can_say_why_it_is_pinned() {
 }
 
 #[test]
-fn what_dormouse_shows_wakes_nobody() {
+fn show_dormouse_does_not_wake_the_database() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -244,7 +244,7 @@ fn what_dormouse_shows_wakes_nobody() {
 }
 
 #[test]
-fn a_client_is_known_by_the_id_it_was_given_wherever_its_session_is() {
+fn a_client_keeps_its_connection_id_on_every_backend() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -284,7 +284,7 @@ fn the_process_list_shows_clients_awake_and_asleep() {
 }
 
 #[test]
-fn what_a_session_did_while_the_door_was_shut_is_read_when_it_opens() {
+fn session_state_changed_while_the_door_was_shut_is_probed_when_it_opens() {
     let dormouse = with_backends(5, "");
     let who = dormouse.create("shop", &[]);
     let mut first = dormouse.connect(&who);
@@ -325,7 +325,7 @@ fn until_shut(client: &mut Client) {
 }
 
 #[test]
-fn a_question_that_is_held_is_answered_though_its_backend_goes_meanwhile() {
+fn a_held_statement_about_the_last_one_is_answered_although_its_backend_is_gone() {
     let dormouse = with_backends(4, "");
     let who = dormouse.create("shop", &[]);
     let [mut asks, mut sleeps, mut looks] = [(); 3].map(|()| dormouse.connect(&who));
@@ -349,7 +349,7 @@ fn a_question_that_is_held_is_answered_though_its_backend_goes_meanwhile() {
 }
 
 #[test]
-fn a_park_that_is_vetoed_leaves_no_trace_in_the_transaction() {
+fn a_vetoed_park_does_not_change_the_transaction() {
     let dormouse = with_backends(1, "");
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -363,7 +363,7 @@ fn a_park_that_is_vetoed_leaves_no_trace_in_the_transaction() {
 }
 
 #[test]
-fn a_transaction_that_has_slept_gives_its_backend_up_when_it_ends() {
+fn a_transaction_that_was_suspended_releases_its_backend_at_its_end() {
     let dormouse = with_backends(1, "lease_timeout = \"5s\"\n");
     let who = dormouse.create("shop", &[]);
     let mut first = dormouse.connect(&who);

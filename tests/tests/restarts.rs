@@ -1,5 +1,5 @@
-//! Servers that are killed, cannot be started, or do not answer: who comes meanwhile waits for as long as
-//! that helps, and is told the truth when it does not.
+//! Servers that are killed, cannot be started, or do not answer: statements and logins wait while that
+//! helps, and get an error with the reason when it does not.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
 
-/// Starts one with a database that stays awake, and no server but its.
+/// Starts a Dormouse with a database that stays awake, without a warm pool.
 fn alone(limits: &str) -> (Dormouse, Created) {
     let config = format!(
         "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[warm_pool]\nsize = 0\n\
@@ -34,7 +34,7 @@ fn alone(limits: &str) -> (Dormouse, Created) {
     (dormouse, who)
 }
 
-/// What many clients have seen.
+/// Results of many clients.
 #[derive(Default)]
 struct Seen {
     done: AtomicBool,
@@ -50,7 +50,7 @@ impl Seen {
         self.done.load(Ordering::SeqCst)
     }
 
-    /// How many answers there have been, of both kinds.
+    /// Number of answered statements and logins.
     fn both(&self) -> (u64, u64) {
         let count = |of: &AtomicU64| of.load(Ordering::SeqCst);
         (count(&self.statements), count(&self.logins))
@@ -60,7 +60,7 @@ impl Seen {
         let took = u64::try_from(began.elapsed().as_millis()).unwrap();
         self.slowest_ms.fetch_max(took, Ordering::SeqCst);
         match reply {
-            // it was running when the server was killed: nobody knows what became of it
+            // it was running when the server was killed: its outcome is unknown
             Reply::Err(error) if error.sqlstate() == "08007" => {
                 self.interrupted.fetch_add(1, Ordering::SeqCst);
             }
@@ -71,7 +71,7 @@ impl Seen {
         }
     }
 
-    /// A client that stays and asks.
+    /// A client that stays connected and queries.
     fn ask(&self, mut client: Client) {
         while !self.done() {
             let began = Instant::now();
@@ -80,7 +80,7 @@ impl Seen {
         }
     }
 
-    /// Clients that come, ask once, and go.
+    /// Clients that connect, query once, and disconnect.
     fn come_and_go(&self, dormouse: &Dormouse, who: &Created, schema: Option<&str>) {
         while !self.done() {
             let began = Instant::now();
@@ -110,7 +110,7 @@ fn kill_next(dormouse: &Dormouse, killed: &mut BTreeSet<u32>) {
 }
 
 #[test]
-fn nobody_is_refused_while_a_server_is_killed_again_and_again_also_as_it_starts() {
+fn no_statement_or_login_is_refused_while_a_server_is_killed_repeatedly_also_during_its_start() {
     let (dormouse, who) = alone("handshake_timeout = \"60s\"");
     let seen = Seen::default();
     std::thread::scope(|scope| {
@@ -129,7 +129,7 @@ fn nobody_is_refused_while_a_server_is_killed_again_and_again_also_as_it_starts(
             });
         };
         let mut killed = BTreeSet::new();
-        // one that runs, then four that start, then one that runs
+        // one kill while it runs, then four during the start, then one while it runs
         answered();
         for _ in 0..5 {
             kill_next(&dormouse, &mut killed);
@@ -168,7 +168,7 @@ fn tablespace(dormouse: &Dormouse) -> PathBuf {
 }
 
 #[test]
-fn a_database_that_was_repaired_lets_a_new_login_in() {
+fn a_repaired_database_accepts_a_new_login() {
     let (dormouse, who) = alone("handshake_timeout = \"60s\"");
     let file = tablespace(&dormouse);
     let aside = file.with_extension("aside");
@@ -176,7 +176,7 @@ fn a_database_that_was_repaired_lets_a_new_login_in() {
     fs::write(&file, "damaged").unwrap();
     process::kill(dormouse.server("shop"));
     dormouse.until_state("shop", "failed");
-    // statements and logins are told what its server's log says
+    // the errors of statements and logins quote the server's log
     let reason = dormouse.show("shop")["reason"].to_string();
     assert!(reason.contains("InnoDB"), "{reason}");
     fs::rename(&aside, &file).unwrap();
@@ -186,7 +186,7 @@ fn a_database_that_was_repaired_lets_a_new_login_in() {
 }
 
 #[test]
-fn a_login_whose_accounts_cannot_be_read_is_told_so_and_that_there_is_nothing_wrong_with_it() {
+fn a_login_whose_accounts_cannot_be_read_gets_an_error_that_says_so() {
     let (dormouse, who) = alone("handshake_timeout = \"1s\"");
     let mut other = dormouse.connect(&who);
     other.query("LOCK TABLES mysql.global_priv WRITE").ok();

@@ -1,4 +1,4 @@
-//! A database's size follows its load and its owner's settings, and nobody who uses it notices.
+//! A database's size follows its load and its settings, without an effect on its clients.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,14 +14,14 @@ use serde_json::Value;
 
 const AWAKE: &str = "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n";
 const GIB: u64 = 1 << 30;
-/// Where the kernel tells its limits, in either version of control groups.
+/// The kernel's files with the CPU limit, in cgroup v1 and v2.
 const CPU: [(&str, &str); 2] = [("cpu", "cpu.cfs_quota_us"), ("cpu", "cpu.max")];
 const MEMORY: [(&str, &str); 2] = [
     ("memory", "memory.limit_in_bytes"),
     ("memory", "memory.max"),
 ];
 
-/// Clients that run one statement again and again.
+/// Clients that run one statement repeatedly.
 struct Load {
     ended: Arc<AtomicBool>,
     clients: Vec<JoinHandle<u64>>,
@@ -45,7 +45,7 @@ impl Load {
         Self { ended, clients }
     }
 
-    /// Ends it. Every statement has had its rows, or this panics; says how many there were.
+    /// Ends the load; returns the number of statements. Panics if one of them failed.
     fn end(self) -> u64 {
         self.ended.store(true, Ordering::Relaxed);
         let ran = self.clients.into_iter().map(|c| c.join().unwrap());
@@ -57,7 +57,7 @@ fn units(dormouse: &Dormouse) -> u64 {
     dormouse.show("shop")["units"].as_u64().unwrap()
 }
 
-/// The entries of the ledger about its size, when the last one is written.
+/// Waits for the last entry about its size; returns all entries about it.
 fn scaled(dormouse: &Dormouse) -> Vec<Value> {
     let mut told = Vec::new();
     process::until("the ledger tells of its size", || {
@@ -73,10 +73,10 @@ fn scaled(dormouse: &Dormouse) -> Vec<Value> {
     told
 }
 
-/// Waits until the kernel limits its server to what this many units have, where it limits anything.
+/// Waits until the kernel's limits of the server are those of `units`, if it has limits.
 fn is_limited_to(pid: u32, units: u64) {
     let cores = std::thread::available_parallelism().unwrap().get() as u64;
-    // all of the machine is no limit
+    // a quota of all cores is not set
     let half_cores = Some(units * 50_000).filter(|quota| *quota < cores * 100_000);
     let cpu = || {
         let text = process::control_file(pid, &CPU)?;
@@ -113,7 +113,7 @@ fn it_grows_under_load_and_shrinks_after_it() {
     let ran = load.end();
 
     let calm = Load::start(&dormouse, &who, 1, "SELECT SLEEP(0.2)");
-    // in one step or more, each after 30 s of calm
+    // in one or more steps, each after 30 s of low load
     while units(&dormouse) > 1 {
         let size = units(&dormouse);
         process::until("it has shrunk", || units(&dormouse) < size);
@@ -142,23 +142,23 @@ fn it_grows_under_load_and_shrinks_after_it() {
 }
 
 #[test]
-fn it_follows_a_range_that_is_changed() {
+fn the_size_follows_a_changed_range() {
     let dormouse = Dormouse::start_with(AWAKE);
     let who = dormouse.create("shop", &["--units", "1..1"]);
     let pid = dormouse.server("shop");
     let load = Load::start(&dormouse, &who, 2, "SELECT COUNT(*) FROM mysql.user");
     for size in [2, 1] {
         let _ = dormouse.json(&["set", "shop", "--units", &format!("{size}..{size}")]);
-        process::until("its size is as wished", || units(&dormouse) == size);
+        process::until("its size is in the new range", || units(&dormouse) == size);
         is_limited_to(pid, size);
     }
-    // one that sleeps has it when it wakes
+    // a sleeping database gets the size when it wakes
     load.end();
     let _ = dormouse.json(&["suspend", "shop"]);
     let _ = dormouse.json(&["set", "shop", "--units", "2..2"]);
     let mut client = dormouse.connect(&who);
     assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
-    process::until("its size is as wished", || units(&dormouse) == 2);
+    process::until("its size is in the new range", || units(&dormouse) == 2);
     is_limited_to(pid, 2);
     assert_eq!(dormouse.server("shop"), pid);
     let told = scaled(&dormouse);
@@ -167,11 +167,11 @@ fn it_follows_a_range_that_is_changed() {
     assert_eq!(reasons, expected);
 }
 
-/// Makes its server take a GB of memory, and hold it.
+/// Makes the server allocate a GB of memory and hold it.
 const GREEDY: &str = "SELECT LENGTH(CONCAT(REPEAT(REPEAT('x', 1000000), 1000), SLEEP(30)))";
 
 #[test]
-fn one_that_is_killed_for_want_of_memory_comes_back_at_once_with_more() {
+fn a_server_killed_for_lack_of_memory_restarts_at_once_with_more() {
     let dormouse = Dormouse::start_with(AWAKE);
     let who = dormouse.create("shop", &["--units", "1..5"]);
     let other = dormouse.create("blog", &["--units", "1..1"]);
@@ -181,7 +181,9 @@ fn one_that_is_killed_for_want_of_memory_comes_back_at_once_with_more() {
     }
     let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
     if swaps.lines().count() > 1 {
-        eprintln!("skipped: what is beyond the limit would be swapped out, and nothing killed");
+        eprintln!(
+            "skipped: memory beyond the limit would be swapped out instead of the server being killed"
+        );
         return;
     }
     let mut client = dormouse.connect(&who);
@@ -189,11 +191,11 @@ fn one_that_is_killed_for_want_of_memory_comes_back_at_once_with_more() {
         .query("SET GLOBAL max_allowed_packet = 1073741824")
         .ok();
     client.query("SET time_zone = '+03:00'").ok();
-    // whoever connects to the server from here on has it
+    // sessions that connect from here on have it
     let _ = dormouse.json(&["park", "shop"]);
     let unharmed = dormouse.server("blog");
     let beside = Load::start(&dormouse, &other, 1, "SELECT SLEEP(0.01)");
-    // together they want more than the most that it may have
+    // together they need more than its maximum
     let greedy: Vec<_> = (0..12).map(|_| dormouse.connect(&who)).collect();
     let greedy: Vec<_> = greedy
         .into_iter()
@@ -220,7 +222,7 @@ fn one_that_is_killed_for_want_of_memory_comes_back_at_once_with_more() {
         told.starts_with("its server was killed for want of memory"),
         "{told}"
     );
-    // unless it had the most that it may have, it has one more
+    // it has one more unit, unless it had the maximum
     let sizes = scaled(&dormouse);
     let last = sizes.last().unwrap_or_else(|| panic!("{events:#}"));
     assert_eq!(last["figures"]["units"], size, "{events:#}");

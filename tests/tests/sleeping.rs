@@ -1,9 +1,8 @@
-//! What idle pools, health checks and drivers send to a database that sleeps: the answers are those
-//! of a server, byte for byte, the database sleeps on, and once it is woken all that was set is in
-//! force.
+//! Statements of idle pools, health checks and drivers on a sleeping database: the answers are those
+//! of a server, byte for byte, the database stays asleep, and after a wake all settings are in force.
 //!
-//! `tests/sleeping/*.txt` is what drivers are known to send. A name with a number before `.txt` is
-//! for that line of servers alone.
+//! `tests/sleeping/*.txt` has the statements of known drivers. A file with a number before `.txt` is for
+//! that server version only.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -24,7 +23,7 @@ use script::{Action, Step};
 use world::{Kind, World, kinds};
 
 #[test]
-fn what_drivers_send_is_answered_as_by_a_server() {
+fn statements_of_drivers_are_answered_as_by_a_server() {
     let mut world = World::new();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/sleeping");
     let mut files: Vec<_> = std::fs::read_dir(folder)
@@ -45,7 +44,7 @@ fn what_drivers_send_is_answered_as_by_a_server() {
     }
 }
 
-/// All kinds; those to whom a reset is not as a new login only where there is none.
+/// All kinds of client; those for which a reset differs from a new login only if there is no reset.
 fn kinds_for(steps: &[Step]) -> Vec<Kind> {
     let resets = steps.iter().any(|step| step.action == Action::Reset);
     let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
@@ -57,7 +56,7 @@ fn kinds_for(steps: &[Step]) -> Vec<Kind> {
 }
 
 #[test]
-fn statements_made_by_chance_are_answered_or_wake_but_never_otherwise() {
+fn random_statements_are_answered_as_by_a_server_or_wake_the_database() {
     let mut world = World::new();
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let scripts: usize = number("DORMOUSE_SLEEPING_SCRIPTS").unwrap_or(40);
@@ -73,7 +72,7 @@ fn statements_made_by_chance_are_answered_or_wake_but_never_otherwise() {
     assert!(answered > scripts * 5, "{answered}");
 }
 
-/// What three pools send: when they connect, and to check a connection.
+/// Statements of three pools: when they connect, and to check a connection.
 const POOLS: [(&[&str], &[&str]); 3] = [
     (
         &[
@@ -206,7 +205,7 @@ fn a_global_variable_that_was_set_is_known_asleep() {
     world.sleep();
     let mut other = world.dormouse(kind);
     assert_eq!(other.query("SELECT @@lock_wait_timeout").value(), "77");
-    // this one is older
+    // this session is older
     assert_eq!(client.query("SELECT @@lock_wait_timeout").value(), "86400");
     assert!(world.is_asleep());
     assert_eq!(
@@ -220,7 +219,7 @@ fn a_global_variable_that_was_set_is_known_asleep() {
 }
 
 #[test]
-fn connection_id_is_that_of_the_login_while_asleep() {
+fn connection_id_is_that_from_the_login_while_asleep() {
     let world = World::new();
     let mut client = world.dormouse(kinds()[1]);
     let id = client.query("SELECT CONNECTION_ID()").value();
@@ -228,7 +227,7 @@ fn connection_id_is_that_of_the_login_while_asleep() {
 }
 
 #[test]
-fn a_session_that_never_wakes_is_refused_and_blocks_no_park() {
+fn a_session_listed_in_never_wakes_is_refused_and_does_not_prevent_a_park() {
     let mut world = World::new();
     let mut owner = world.dormouse(kinds()[1]);
     for text in [
@@ -250,7 +249,7 @@ fn a_session_that_never_wakes_is_refused_and_blocks_no_park() {
     let mut monitor = login(&world, "monitor", None);
     assert_eq!(monitor.query("SELECT i FROM d.t").value(), "1");
     monitor.query("CREATE TEMPORARY TABLE d.tmp (i INT)").ok();
-    // nobody else's temporary table would allow it
+    // a temporary table of another session would prevent it
     world.sleep();
     assert!(world.is_asleep());
     let mut exporter = login(&world, "other", Some("mysqld_exporter"));
@@ -266,7 +265,7 @@ fn a_session_that_never_wakes_is_refused_and_blocks_no_park() {
     assert_eq!(exporter.query("SELECT 1").value(), "1");
     assert!(world.is_asleep());
     assert_eq!(owner.query("SELECT i FROM d.t").value(), "1");
-    // awake they are served, but what was lost is told first
+    // while the database is awake they are served, after an error about the lost state
     assert_eq!(
         exporter
             .query("SELECT COUNT(*) > 0 FROM information_schema.COLLATIONS")

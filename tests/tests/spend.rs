@@ -1,4 +1,4 @@
-//! A database that has cost as much as it may: warned, slow, read-only, asleep, and free again.
+//! A database at its spend limit: warned, slow, read-only, asleep, and unrestricted again.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -24,12 +24,12 @@ read_only = 150
 asleep = 200
 ";
 
-/// Its owner changes the limit; what is told of it then.
+/// Changes the limit; returns the result.
 fn limited_to(dormouse: &Dormouse, limit: f64) -> Value {
     dormouse.json(&["set", "shop", "--spend-limit", &format!("{limit:.2}")])
 }
 
-/// What the ledger says of its limit.
+/// Reasons in the ledger with the cause `limit`.
 fn told(dormouse: &Dormouse) -> Vec<String> {
     let events = dormouse.json(&["events", "shop"]);
     let events = events.as_array().unwrap().iter();
@@ -45,7 +45,7 @@ fn cost(dormouse: &Dormouse) -> f64 {
     spend["cost"].as_str().unwrap().parse().unwrap()
 }
 
-/// A line of what `dormouse show` prints.
+/// A line of `dormouse show`.
 fn shown(dormouse: &Dormouse, key: &str) -> String {
     let (_, text) = output_of(&mut dormouse.command(&["show", "shop"]));
     let mut lines = text.lines().filter_map(|line| line.split_once("  "));
@@ -75,7 +75,7 @@ fn may_not_be_used(client: &mut Client) {
 }
 
 #[test]
-fn a_limit_is_climbed_rung_by_rung_and_a_raised_one_frees_at_once() {
+fn restrictions_follow_step_by_step_and_a_raised_limit_ends_them_at_once() {
     let mut dormouse = Dormouse::start_with(CONFIG);
     let who = dormouse.create("shop", &["--units", "2..2", "--spend-limit", "24"]);
     let mut client = dormouse.connect(&who);
@@ -103,7 +103,7 @@ fn a_limit_is_climbed_rung_by_rung_and_a_raised_one_frees_at_once() {
         "{all:#?}"
     );
 
-    // from here on it costs nothing, so it is the limit that decides
+    // from here on it costs nothing, so only the limit decides
     let spent = cost(&dormouse);
     let limit = spent / 1.75;
     assert_eq!(limited_to(&dormouse, limit)["spend"]["rung"], "read_only");
@@ -123,9 +123,9 @@ fn a_limit_is_climbed_rung_by_rung_and_a_raised_one_frees_at_once() {
     let mut client = dormouse.connect(&who);
     may_not_be_used(&mut client);
     assert_eq!(dormouse.state("shop"), "parked");
-    assert!(shown(&dormouse, "spend").ends_with("this month: sleeps until the month ends"));
+    assert!(shown(&dormouse, "spend").ends_with("this month: parked until the month ends"));
 
-    // whoever runs it can have it awake, to see what is in it
+    // the operator can wake it
     let _ = dormouse.json(&["wake", "shop"]);
     assert_eq!(client.query(COUNT).value(), "2");
     may_not_write(&mut client, limit);

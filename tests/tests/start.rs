@@ -1,4 +1,4 @@
-//! What keeps Dormouse from starting is told in one readable error that says what to do.
+//! Conditions that prevent a start: each gets one readable error that says what to do.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use dormouse_testkit::Dormouse;
 use dormouse_testkit::dormouse::output_of;
 
-/// `up` must fail, and say all of this in a few lines.
+/// `up` must fail with a short message that contains all of `words`.
 fn fails(dormouse: &Dormouse, arguments: &[&str], words: &[&str]) {
     let (success, said) = output_of(&mut dormouse.command(arguments));
     assert!(!success, "{arguments:?} succeeded: {said}");
@@ -52,7 +52,7 @@ fn a_damaged_catalog() {
     let mut dormouse = Dormouse::start_with("[warm_pool]\nsize = 0\n");
     dormouse.stop();
     let catalog = dormouse.data_dir().join("catalog.sqlite");
-    // with its log SQLite would repair the first page
+    // with its log, SQLite would repair the first page
     for log in ["catalog.sqlite-wal", "catalog.sqlite-shm"] {
         let _ = fs::remove_file(dormouse.data_dir().join(log));
     }
@@ -94,7 +94,7 @@ fn a_command_without_a_dormouse() {
 }
 
 #[test]
-fn a_full_disk_while_a_database_is_made() {
+fn a_full_disk_while_a_database_is_created() {
     let dormouse = Dormouse::prepare("[warm_pool]\nsize = 0\n[limits]\ndisk_reserve = \"0B\"\n");
     let small = dormouse.data_dir();
     fs::create_dir_all(&small).unwrap();
@@ -109,7 +109,7 @@ fn a_full_disk_while_a_database_is_made() {
     }
     let mut dormouse = dormouse;
     dormouse.up();
-    // the template and one instance fit, and then no more
+    // space for the template and one instance only
     let mut last = (true, String::new());
     for n in 0..5 {
         last = output_of(&mut dormouse.command(&["create", &format!("db{n}")]));

@@ -1,4 +1,4 @@
-//! What is counted of a database's traffic, and what happens when its quota is used up.
+//! Traffic counters of a database, and its storage quota.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,7 +12,7 @@ use dormouse_wire::command::Command;
 const AWAKE: &str = "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n";
 const INSERT: &str = "INSERT INTO s.big VALUES (REPEAT('a', 1000000))";
 
-/// A figure of `SHOW DORMOUSE STATUS`.
+/// A value of `SHOW DORMOUSE STATUS`.
 fn figure(client: &mut Client, name: &str) -> Option<String> {
     let rows = client.query("SHOW DORMOUSE STATUS").rows();
     let mut rows = rows.into_iter();
@@ -54,7 +54,7 @@ fn statements_and_bytes_are_counted_awake_and_asleep() {
         let received = client.received - received;
         let after = carried(&mut client);
         assert_eq!(dormouse.state("shop") == "parked", asleep);
-        // what was shown was counted, but not itself when it was
+        // the statement that shows the counter is not in it
         let asked = texts.iter().copied().chain(["SHOW DORMOUSE STATUS"]);
         let sent: usize = asked.map(|text| text.len() + 5).sum();
         let expected = [texts.len() as u64 + 1, sent as u64, received];
@@ -126,7 +126,7 @@ fn execute(client: &mut Client, id: u32) -> Reply {
 }
 
 #[test]
-fn a_full_database_is_read_and_shrunk_until_it_may_grow_again() {
+fn a_full_database_is_read_only_until_it_has_space_again() {
     let (mut dormouse, who) = limited();
     let mut client = dormouse.connect(&who);
     let mut writer = dormouse.connect(&who);
@@ -165,7 +165,7 @@ fn a_full_database_is_read_and_shrunk_until_it_may_grow_again() {
     let told = dormouse.json(&["events", "shop"]).to_string();
     assert!(told.contains("is refused from now on"), "{told}");
 
-    // it need not wake to say no, nor does a crash make it forget
+    // the refusal does not wake it, and a crash does not end the restriction
     let _ = dormouse.json(&["park", "shop"]);
     refused(writer.query(INSERT));
     assert_eq!(dormouse.state("shop"), "parked");
@@ -184,7 +184,7 @@ fn a_full_database_is_read_and_shrunk_until_it_may_grow_again() {
     assert_eq!(figure(&mut client, "read_only"), None);
 }
 
-/// What a text can stand in.
+/// Contexts in which a text can be.
 const AROUND: &[[&str; 2]] = &[
     ["/* ", " */"],
     ["/*! ", " */"],
@@ -225,7 +225,7 @@ const AROUND: &[[&str; 2]] = &[
     ["SET sql_mode = 'ANSI_QUOTES'; ", "; SET sql_mode = ''"],
 ];
 
-/// A text that may write, and may hide that.
+/// A text that may write, possibly hidden in another construct.
 fn suspicious(dice: &mut Dice, depth: u32) -> String {
     let mut text = String::new();
     for _ in 0..=dice.below(3) {
@@ -246,7 +246,7 @@ fn suspicious(dice: &mut Dice, depth: u32) -> String {
 }
 
 #[test]
-fn no_text_slips_through() {
+fn no_writing_text_is_allowed() {
     let (dormouse, who) = limited();
     let mut client = dormouse.connect(&who);
     client.query("INSERT INTO s.small VALUES (7)").ok();

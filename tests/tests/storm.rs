@@ -1,6 +1,6 @@
-//! Many clients, while the database under them is suspended, parked, woken and killed.
+//! Many clients, while their database is suspended, parked, woken and killed at random.
 //!
-//! How long is `DORMOUSE_STORM_SECONDS`; the default keeps the whole suite short.
+//! `DORMOUSE_STORM_SECONDS` is the duration; the default is short.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,14 +28,14 @@ struct Tally {
     slowest_ms: AtomicU64,
 }
 
-/// One client: inserts rows it counts, alone and in transactions, and never connects again.
+/// One client: inserts rows and counts them, alone and in transactions, and never reconnects.
 struct Worker {
     client: Client,
     number: u64,
     next: u64,
     tally: Arc<Tally>,
     kills: Arc<AtomicU64>,
-    /// Read by who is in the middle of something.
+    /// Locked for reading during work.
     lull: Arc<RwLock<()>>,
 }
 
@@ -49,7 +49,7 @@ impl Worker {
         reply
     }
 
-    /// A statement outside a transaction: it may fail only if a kill has met it while it ran.
+    /// A statement outside a transaction: it may fail only if its server was killed while it ran.
     fn alone(&mut self, text: &str) -> Option<Reply> {
         let kills = self.kills.load(Ordering::SeqCst);
         match self.run(text) {
@@ -68,7 +68,7 @@ impl Worker {
         self.next += 1;
         let text = format!("INSERT INTO app.log VALUES ({number}, {n})");
         if self.alone(&text).is_none() {
-            // whether it took effect is not known: look
+            // the outcome is unknown: read it
             let look = format!("SELECT COUNT(*) FROM app.log WHERE c = {number} AND n = {n}");
             loop {
                 match self.alone(&look).map(Reply::value).as_deref() {
@@ -81,7 +81,7 @@ impl Worker {
         }
     }
 
-    /// Two rows in one transaction; if it is lost, both or none are there.
+    /// Inserts two rows in one transaction; if its outcome is unknown, both or none exist.
     fn transaction(&mut self) {
         let (number, n) = (self.number, self.next);
         let texts = [
@@ -144,8 +144,8 @@ impl Worker {
     }
 }
 
-/// Suspends, parks, wakes and kills at random until the time is over; returns what it did. Every other
-/// park is ordered in a lull: among two hundred clients there is always one in a transaction.
+/// Suspends, parks, wakes and kills at random until the time is over; returns the counts. For every
+/// other park all clients pause: among two hundred clients one is always in a transaction.
 fn chaos(
     dormouse: &Dormouse,
     name: &str,
@@ -156,14 +156,14 @@ fn chaos(
     let mut dice = Dice::new(7);
     let mut did = [0; 4];
     let mut parks = 0;
-    // on a slow machine it goes on until everything has happened, for a minute more at most
+    // on a slow machine it continues until everything has happened, for another minute at most
     let at_last = until + Duration::from_secs(60);
     while Instant::now() < until || (did.contains(&0) && Instant::now() < at_last) {
         let what = dice.below(4);
         match what {
             3 => {
                 if let Some(pid) = dormouse.show(name)["pid"].as_u64() {
-                    // counted first: a client that sees the effect must see the count
+                    // counted first: a client that gets the error must see the count
                     kills.fetch_add(1, Ordering::SeqCst);
                     process::kill(u32::try_from(pid).unwrap());
                     did[3] += 1;
@@ -203,7 +203,7 @@ fn worker(
 }
 
 #[test]
-fn no_client_sees_an_error_that_is_not_its_own_statements() {
+fn clients_get_no_errors_except_for_statements_interrupted_by_a_kill() {
     const CLIENTS: u64 = 200;
     let dormouse =
         Dormouse::start_with("[defaults]\nidle_suspend = \"50ms\"\nidle_park = \"200ms\"\n");

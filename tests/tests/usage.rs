@@ -1,4 +1,4 @@
-//! What databases use is counted, whatever becomes of the one who counts.
+//! Metering of databases, also across kills of Dormouse.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,8 +9,8 @@ use dormouse_testkit::{Dice, Dormouse, process};
 use dormouse_wire::command::Command;
 use serde_json::Value;
 
-/// CPU time, in microseconds, as the kernel counts it for a server's control group; where it has
-/// none, for its process.
+/// CPU time of a server's control group according to the kernel, in microseconds; without a control
+/// group, that of its process.
 fn kernel_counts(pid: u32) -> u64 {
     let file = |controller, name| process::control_file(pid, &[(controller, name)]);
     let number = |text: String, key: &str| {
@@ -43,14 +43,14 @@ fn ten_kills_of_dormouse_lose_no_cpu() {
             let work = format!("SELECT BENCHMARK({loops}, MD5('dormouse'))");
             assert_eq!(client.query(&work).value(), "0");
         }
-        // the server goes on with this one when nobody waits for it any more
+        // the server continues this statement although its client does not wait for it
         client.command(Command::Query, b"SELECT BENCHMARK(300000, MD5('dormouse'))");
         dormouse.kill();
         dormouse.up();
     }
     assert_eq!(dormouse.server("shop"), pid);
     let mut told = None;
-    process::until("all CPU is told", || {
+    process::until("all CPU is counted", || {
         let before = kernel_counts(pid);
         let cpu = used(&dormouse)["cpu_us"].as_u64().unwrap();
         let after = kernel_counts(pid);
@@ -58,12 +58,12 @@ fn ten_kills_of_dormouse_lose_no_cpu() {
         before - before / 100 <= cpu && cpu <= after + after / 100
     });
     let (_, cpu, after) = told.unwrap();
-    eprintln!("told {cpu} µs where the kernel counts {after}");
+    eprintln!("counted {cpu} µs; the kernel counts {after} µs");
     assert!(cpu > 1_000_000, "too little happened: {cpu} µs");
 }
 
 #[test]
-fn what_is_used_is_told_by_day_in_text_and_for_prometheus() {
+fn use_is_reported_by_day_as_text_and_for_prometheus() {
     let prices = "[prices]\ncurrency = 'EUR'\nmemory_gib_hour = '3600'\n";
     let dormouse = Dormouse::start_with(prices);
     let who = dormouse.create("shop", &["--units", "1..1"]);
@@ -79,7 +79,7 @@ fn what_is_used_is_told_by_day_in_text_and_for_prometheus() {
     assert!(shop["active_ms"].as_u64().unwrap() > 0, "{shop}");
     assert_eq!(shop["statements"], 3);
     let report = dormouse.json(&["usage"]);
-    // 2 GiB for as long as it was awake, at 1 EUR a GiB and second
+    // 2 GiB for the time awake, at 1 EUR per GiB and second
     let cost: f64 = report["cost"].as_str().unwrap().parse().unwrap();
     let awake = shop["active_ms"].as_f64().unwrap() / 1000.0;
     assert!(cost >= 2.0 * awake, "{report}");

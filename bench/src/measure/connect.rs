@@ -1,4 +1,4 @@
-//! M2: connections that live for one query.
+//! M2: connections for one query each.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::say;
 use crate::stats::{median, ratios};
 use crate::sysbench::{SCHEMA, THREADS};
 
-/// What the rounds brought for one way.
+/// Results of the rounds for one endpoint.
 struct Track {
     way: Way,
     name: &'static str,
@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options, rig: &Rig, report: &mut Report) -> anyhow::
     Ok(())
 }
 
-/// The ways that are compared, in the order of a round.
+/// The compared endpoints, in the order of a round.
 fn compared(rig: &Rig, round: u32) -> impl Iterator<Item = &Endpoint> {
     rig.in_order_of(round)
         .filter(|e| matches!(e.way, Way::Tcp | Way::HaProxy | Way::Dormouse))
@@ -68,7 +68,7 @@ impl Track {
     }
 }
 
-/// How many connections all threads have made, used and closed.
+/// Number of connections that all threads have opened, used and closed.
 fn connect_again_and_again(endpoint: &Endpoint, until: Instant) -> anyhow::Result<u64> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -90,7 +90,7 @@ fn connect_again_and_again(endpoint: &Endpoint, until: Instant) -> anyhow::Resul
     })
 }
 
-/// Connects, logs in, asks for a row and quits, as a script of a web server's does.
+/// Connects, logs in, queries a row and quits, like a script of a web server.
 fn once(endpoint: &Endpoint) -> anyhow::Result<()> {
     let mut client = endpoint.connect()?;
     let text = format!("SELECT c FROM {SCHEMA}.sbtest1 WHERE id=4242");

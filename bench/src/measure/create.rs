@@ -1,4 +1,4 @@
-//! P6: from asking for a new database to being logged in to it, a server being kept ready.
+//! P6: from the request for a new database to the first login, with a warm pool.
 
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
@@ -15,10 +15,10 @@ use crate::say;
 use crate::server::socket_of;
 use crate::stats::{median, percentile};
 
-/// Servers that Dormouse keeps ready by default.
+/// Default size of the warm pool.
 const POOL: usize = 2;
 
-/// Makes databases one after another and drops each.
+/// Creates and drops databases one after another.
 pub(crate) fn run(
     options: &Options,
     dormouse: &Dormouse,
@@ -83,7 +83,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// How many servers run and greet.
+/// Number of servers that are ready.
 pub(super) fn ready(dormouse: &Dormouse) -> usize {
     let pids = dormouse.servers();
     let greets = |pid: &u32| {

@@ -1,4 +1,4 @@
-//! M1: many clients on few backends, against as many connections to the server.
+//! M1: many clients on few backends, in comparison with as many connections to the server.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,27 +15,27 @@ use crate::say;
 use crate::stats::{median, ratios};
 use crate::sysbench::{self, Script, Statements, Workload};
 
-/// So many that few of the clients' transactions meet.
+/// Many rows, so that few transactions conflict.
 const PLAN: Plan = Plan {
     rows: 100_000,
     dormouse: "[pool]\nbackends_max = 8\n",
 };
 
-/// How often the server's memory is looked at.
+/// Sampling interval of the server's memory.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What the rounds brought for one way and one script.
+/// Results of the rounds for one endpoint and one script.
 struct Track {
     way: Way,
     name: &'static str,
     script: Script,
-    /// Point selects or transactions.
+    /// Point selects or transactions per second.
     per_second: Vec<f64>,
     p95_ms: Vec<f64>,
     collisions: Vec<f64>,
     /// The proxy's CPU time per query in µs; empty if there is no proxy.
     cpu: Vec<f64>,
-    /// Of the server at its largest, in MiB.
+    /// Maximum memory of the server, in MiB.
     memory: Vec<f64>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The ways that are compared, in the order of a round.
+/// The compared endpoints, in the order of a round.
 fn compared(rig: &Rig, round: u32) -> impl Iterator<Item = &Endpoint> {
     rig.in_order_of(round)
         .filter(|e| matches!(e.way, Way::Tcp | Way::HaProxy | Way::Dormouse))
@@ -114,7 +114,7 @@ impl Track {
     }
 }
 
-/// A process's largest resident memory while something is done, in bytes.
+/// Maximum resident memory of a process during `work`, in bytes.
 fn largest<T>(pid: u32, work: impl FnOnce() -> T) -> (T, u64) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! P8: what it costs Dormouse to look after many databases of which none is in use: how long it
-//! takes to start, the CPU it uses at rest, and the memory of each.
+//! P8: cost of many unused databases: duration of the start of Dormouse, its CPU at rest, and its
+//! memory per database.
 
 mod multiply;
 
@@ -19,20 +19,20 @@ use crate::report::{Report, Target, Unit};
 use crate::rig::sleepy_dormouse;
 use crate::say;
 
-/// Databases that Dormouse itself makes; the others are copies of them.
+/// Databases that Dormouse creates; the others are copies of them.
 const REAL: u32 = 5;
 
-/// Servers that Dormouse keeps ready by default.
+/// Default size of the warm pool.
 const POOL: usize = 2;
 
-/// For how long the CPU is watched.
+/// Duration of the measurement of the CPU.
 const REST: Duration = Duration::from_secs(15);
 
 /// Measures a Dormouse without databases, then the same with many.
 pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let many = options.parked();
     let mut dormouse = sleepy_dormouse(options, "");
-    // it finds the servers it keeps ready both times
+    // both times it adopts the servers of the warm pool
     process::until("the pool is full", || ready(&dormouse) == POOL);
     dormouse.stop();
     dormouse.up();
@@ -110,7 +110,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A parked database with something in it.
+/// Creates a parked database with a table.
 fn make(dormouse: &Dormouse, number: u32) -> Created {
     let name = multiply::real(number);
     let who = dormouse.create(&name, &[]);
@@ -128,8 +128,8 @@ fn make(dormouse: &Dormouse, number: u32) -> Created {
     who
 }
 
-/// CPU time of each thread of a process, or of those of a name: clock ticks of 10 ms are too coarse
-/// for one at rest.
+/// CPU time of each thread of a process, or of those with a name, from `schedstat`: clock ticks of
+/// 10 ms are too coarse for an idle process.
 pub(super) fn cpu_times(
     pid: u32,
     name: Option<&str>,
@@ -145,7 +145,7 @@ pub(super) fn cpu_times(
         if name.is_some_and(|name| comm.trim_end() != name) {
             continue;
         }
-        // nanoseconds on a CPU, nanoseconds waiting for one, turns: see sched-stats in the
+        // nanoseconds on a CPU, nanoseconds waiting for one, time slices: see sched-stats in the
         // kernel's documentation
         let spent = said.split(' ').next().unwrap_or_default();
         let spent = spent.parse().context("schedstat")?;
@@ -154,7 +154,7 @@ pub(super) fn cpu_times(
     Ok(all)
 }
 
-/// What was used from one moment to another. A thread that ended in between was idle before.
+/// CPU time used between two readings. A thread that ended in between counts as idle.
 pub(super) fn used(
     before: &HashMap<OsString, Duration>,
     after: &HashMap<OsString, Duration>,
@@ -165,7 +165,7 @@ pub(super) fn used(
     after.iter().map(of).sum()
 }
 
-/// Waits until Dormouse has used no CPU for a while; not for ever, for it might never rest.
+/// Waits until Dormouse has used no CPU for a while, with a timeout.
 fn until_idle(dormouse: &Dormouse) {
     const LOOK: Duration = Duration::from_millis(250);
     const LOOKS: u32 = 120;

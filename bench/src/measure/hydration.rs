@@ -1,6 +1,6 @@
-//! H1: after a sleep, and after a database was smaller for a while, how long until statements find as
-//! much in the buffer pool as before; with the hot pages read back behind them, and with the list of
-//! hot pages taken away. And whether an awake database that is made smaller keeps its hot pages.
+//! H1: time until the hit ratio of the buffer pool is back after a sleep, and after a scale-down and up
+//! again; with the hot pages read back, and without the list of hot pages. Also whether an awake database
+//! that shrinks keeps its hot pages.
 
 use std::fs;
 use std::io;
@@ -21,37 +21,37 @@ use crate::stats::median;
 
 const NAME: &str = "hot";
 
-/// The former hit ratio is back when a slice has this share of it, and the next two as well.
+/// The hit ratio is back when three slices in a row have this share of the former one.
 const BACK: f64 = 0.95;
 
-/// The sizes between which an awake database is moved: 2 GiB and 1 GiB of buffer pool.
+/// Sizes of the scaled database: 2 GiB and 1 GiB of buffer pool.
 const LARGE: Units = Units(2);
 const SMALL: Units = Units(1);
 
-/// Rows of which two fill a page: as many as any pool has room for (390 MiB), as are more than half of
-/// the smaller one (586 MiB), and as only the larger one has room for (1.6 GiB).
+/// Numbers of rows, of which two fill a page: they fit into both pools (390 MiB), they are more than
+/// half of the smaller one (586 MiB), they fit only into the larger one (1.6 GiB).
 const FEW: u64 = 50_000;
 const FIT: u64 = 75_000;
 const MANY: u64 = 215_000;
 
 const SLICE: Duration = Duration::from_millis(100);
 
-/// How long rows are read until those that are read are those that the pool keeps.
+/// Time of reading after which the pool has the rows that are read.
 const SETTLE: Duration = Duration::from_secs(15);
 
-/// What is not back by then is told as this.
+/// Maximum time; reported if the hit ratio is not back by then.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How a database loses its pages.
+/// Why a database loses its pages.
 #[derive(Debug, Clone, Copy)]
 enum Loss {
     Suspend,
     Park,
-    /// It is smaller for a while.
+    /// A scale-down and up again.
     Small,
 }
 
-/// Who reads a database: one session, two rows a statement, at random among the first ones.
+/// A session that reads two random rows per statement among the first `rows`.
 struct Reader {
     name: DatabaseName,
     client: Client,
@@ -78,7 +78,7 @@ pub(crate) fn run(
     shrunk(options, &mut reader, report)
 }
 
-/// How long until the hit ratio is back, with and without a list of hot pages.
+/// Measures the time until the hit ratio is back, with and without the list of hot pages.
 fn compare(
     loss: Loss,
     options: &Options,
@@ -116,8 +116,8 @@ fn compare(
     Ok(())
 }
 
-/// Makes the database smaller while rows are read that fit, and among them in the pool there are as
-/// many again as do not fit, which were read once.
+/// Shrinks the database while rows that fit are read; the pool also holds rows that were read once
+/// and do not fit.
 fn shrunk(options: &Options, reader: &mut Reader, report: &mut Report) -> anyhow::Result<()> {
     let mut lowest = Vec::new();
     for round in 0..options.rounds() {
@@ -155,7 +155,7 @@ impl Reader {
         for text in [
             "CREATE DATABASE app",
             "CREATE TABLE app.t (id INT PRIMARY KEY, k INT, c VARCHAR(15000) CHARACTER SET latin1)",
-            // a unique row costs the optimizer no look at a page
+            // with a unique key the optimizer reads no page
             "SET eq_range_index_dive_limit = 1",
         ] {
             client.query(text).ok();
@@ -174,7 +174,7 @@ impl Reader {
         })
     }
 
-    /// Adds rows until there are so many, and reads among them all from now on.
+    /// Adds rows up to `rows`, and reads among all of them from now on.
     fn fill(&mut self, rows: u64) -> anyhow::Result<()> {
         say(&format!("filling a table of {} MiB", rows / 128));
         let first = self.rows + 1;
@@ -187,15 +187,15 @@ impl Reader {
         Ok(())
     }
 
-    /// Brings all rows into the pool, also those that nobody reads again.
+    /// Reads all rows once.
     fn read_all(&mut self) {
         self.client.query("SELECT SUM(LENGTH(c)) FROM app.t");
     }
 
-    /// Warms the database up, lets it lose pages, and reads until it is as warm as before.
+    /// Warms the pool up, causes the loss of pages, and reads until the hit ratio is back.
     fn time_to_warm(&mut self, loss: Loss, hydrated: bool) -> anyhow::Result<Duration> {
         self.read_all();
-        // whatever was read back for the last round has come to its end
+        // the read-back of the last round has ended
         self.read_for(20 * SLICE)?;
         let former = self.read_for(10 * SLICE)?;
         anyhow::ensure!(former > 0.9, "the pool is cold: {former}");
@@ -228,7 +228,7 @@ impl Reader {
         Ok(PATIENCE)
     }
 
-    /// Gives it so many units, and reads until it has them.
+    /// Changes the units, and reads until the change has been made.
     fn resize(&mut self, units: Units) -> anyhow::Result<()> {
         let settings = SettingsPatch {
             units: Some(UnitRange {
@@ -250,8 +250,8 @@ impl Reader {
         anyhow::bail!("it has not got {} units after {PATIENCE:?}", units.0)
     }
 
-    /// Reads rows, and says how many of the pages that were needed for it were in the pool: as the
-    /// statements themselves tell, for the server's own counts have what is read back as well.
+    /// Reads rows; returns the hit ratio from `ANALYZE FORMAT=JSON` of the statements, because the
+    /// server's own counters include pages that are read back.
     fn read_for(&mut self, time: Duration) -> anyhow::Result<f64> {
         let began = Instant::now();
         let (mut accessed, mut read) = (0, 0);

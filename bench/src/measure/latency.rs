@@ -15,18 +15,18 @@ use crate::say;
 use crate::stats::{differences, median, percentile};
 use crate::sysbench::SCHEMA;
 
-/// The ways take turns of this length within a round.
+/// Length of a turn of an endpoint within a round.
 const TURN: Duration = Duration::from_millis(100);
 
-/// A connection that sends the same statement again and again. Its reply is always as long, so
-/// it is read without being looked at.
+/// A connection that sends the same statement repeatedly. Its reply has a fixed length, so it is
+/// read without being parsed.
 struct Loop {
     way: Way,
     name: &'static str,
     client: Client,
     request: Vec<u8>,
     reply: Vec<u8>,
-    /// Of this round, in µs.
+    /// Samples of this round, in µs.
     samples: Vec<f64>,
     /// Median of each round, in µs.
     medians: Vec<f64>,
@@ -98,7 +98,7 @@ pub(crate) fn run(options: &Options, rig: &Rig, report: &mut Report) -> anyhow::
         loops.iter_mut().for_each(Loop::end_round);
         say(&format!("P3 round {} of {}", round + 1, options.rounds()));
     }
-    // the order of the rig again
+    // back in the order of the rig
     let ways: Vec<Way> = rig.in_order_of(0).map(|endpoint| endpoint.way).collect();
     loops.sort_by_key(|one| ways.iter().position(|way| *way == one.way));
     let direct = loops

@@ -1,5 +1,5 @@
-//! Load for a server's CPU, which counts itself ten times a second if need be: sysbench tells no
-//! more often than once.
+//! Load for a server's CPU with counters that can be read at any time: sysbench reports once per second
+//! at most.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,48 +8,48 @@ use std::time::Instant;
 
 use dormouse_testkit::{Client, Created, Dormouse, Reply};
 
-/// Rows of the table, and those that a statement reads: so many that client and proxy, which share
-/// the machine, have little to do.
+/// Rows of the table, and rows read per statement: many, so that client and proxy, which share the
+/// machine, use little CPU.
 const ROWS: u64 = 10_000;
 const READ: u64 = 5000;
 
-/// What the load's clients have had.
+/// Counters of the clients.
 #[derive(Debug, Default)]
 pub(super) struct Count {
     /// Statements answered.
     answered: AtomicU64,
     /// Statements that failed.
     failed: AtomicU64,
-    /// When the first was answered.
+    /// Time of the first answer.
     first: OnceLock<Instant>,
 }
 
 impl Count {
-    /// Statements answered until now.
+    /// Number of statements answered so far.
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Statements that failed until now.
+    /// Number of statements that failed so far.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// When the first was answered.
+    /// Time of the first answer.
     pub(super) fn first(&self) -> Option<Instant> {
         self.first.get().copied()
     }
 }
 
-/// Load that runs.
+/// A running load.
 pub(super) struct Load {
-    /// When it began.
+    /// Time of its start.
     pub(super) began: Instant,
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
 }
 
-/// Makes the table that the load reads.
+/// Creates the table of the load.
 pub(super) fn fill(dormouse: &Dormouse, who: &Created) {
     let mut client = dormouse.connect(who);
     for text in [
@@ -62,7 +62,7 @@ pub(super) fn fill(dormouse: &Dormouse, who: &Created) {
 }
 
 impl Load {
-    /// Logs so many clients in, and begins.
+    /// Logs clients in and starts the load.
     pub(super) fn start(
         dormouse: &Dormouse,
         who: &Created,
@@ -72,7 +72,7 @@ impl Load {
         Self::of(connect(dormouse, who, clients), count)
     }
 
-    /// Begins at once, with clients that are logged in already.
+    /// Starts the load with clients that are logged in already.
     pub(super) fn of(clients: Vec<Client>, count: &Arc<Count>) -> Self {
         let all = clients.len() as u64;
         let stop = Arc::new(AtomicBool::new(false));
@@ -89,23 +89,23 @@ impl Load {
         }
     }
 
-    /// Ends it, and says when the last statement was answered.
+    /// Ends the load; returns the time of the last answer.
     pub(super) fn stop(self) -> Instant {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
-            // one that failed has counted that
+            // a client that failed has counted it
             let _ = client.join();
         }
         Instant::now()
     }
 }
 
-/// Clients that are logged in.
+/// Connects and logs in clients.
 pub(super) fn connect(dormouse: &Dormouse, who: &Created, clients: usize) -> Vec<Client> {
     (0..clients).map(|_| dormouse.connect(who)).collect()
 }
 
-/// One statement after another.
+/// Runs one statement after another.
 fn run(mut client: Client, mut from: u64, stop: &AtomicBool, count: &Count) {
     while !stop.load(Ordering::Relaxed) {
         from = (from + READ) % (ROWS - READ);

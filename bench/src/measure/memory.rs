@@ -1,5 +1,5 @@
-//! P7: what Dormouse's resident memory grows by for each client that has logged in and is idle. P7b:
-//! the same for clients that have run a statement, all on a few backends.
+//! P7: growth of Dormouse's resident memory per client that has logged in and is idle. P7b: the same
+//! for clients that have run a statement, on a few backends.
 
 use dormouse_testkit::{Created, Dormouse, process, tls};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -10,14 +10,14 @@ use crate::rig::{settle, sleepy_dormouse};
 use crate::say;
 use crate::tls::TlsClient;
 
-/// Clients that come before the count and stay: with them what is needed once is there.
+/// Clients before the measurement, so that memory that is allocated once is not counted.
 const FIRST: usize = 50;
 
 /// Added to Dormouse's configuration for P7b.
 const FEW: &str = "[pool]\nbackends_max = 8\n";
 
-/// Measures plain clients, then such with TLS, each with a Dormouse of their own: memory that
-/// departed clients leave to the allocator would be taken for the next ones'.
+/// Measures plain clients, then clients with TLS, each with a new Dormouse: memory that the
+/// allocator keeps from earlier clients would be reused.
 pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let clients = options.clients();
     allow_files(clients + FIRST + 200)?;
@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Growth for each client in KiB.
+/// Growth per client in KiB.
 fn grow<C>(
     options: &Options,
     kind: &str,
@@ -90,7 +90,7 @@ fn grow<C>(
     Ok(after.saturating_sub(before) as f64 / 1024.0 / total as f64)
 }
 
-/// Lets this process, and the Dormouse it starts, open so many files.
+/// Raises the limit of open files of this process and of the Dormouse it starts.
 fn allow_files(count: usize) -> anyhow::Result<()> {
     let now = getrlimit(Resource::Nofile);
     let count = count as u64;

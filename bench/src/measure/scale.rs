@@ -1,5 +1,5 @@
-//! E9 and E16: how soon a database under load has more CPU, what that is worth, and how soon it is
-//! given back. Its server must stay the same, and no statement may fail.
+//! E9 and E16: how soon a database under load has more CPU, the gain in throughput, and how soon it
+//! shrinks. The server process must stay the same, and no statement may fail.
 
 mod plot;
 mod watch;
@@ -24,27 +24,28 @@ use crate::stats::{median, ratios};
 
 use watch::{Budget, Seen, Watch};
 
-/// The least of a database that is scaled; two units are a core.
+/// Minimum units of the scaled database; two units are a core.
 const LEAST: u32 = 1;
 
 /// Clients of the load.
 const CLIENTS: usize = 8;
 
-/// How long a raise to the most is waited for, and a fall to the least, which begins after half a
-/// minute of rest.
+/// Time limits for the growth to the maximum, and for the fall to the minimum, which begins after
+/// half a minute of rest.
 const RAISED_WITHIN: Duration = Duration::from_secs(30);
 const LOWERED_WITHIN: Duration = Duration::from_secs(120);
 
-/// Rest before and after, so that it can be seen.
+/// Rest before and after the load.
 const REST: Duration = Duration::from_secs(2);
 
-/// The most of it: 4 units, or half a core less than the machine has, since its clients need some.
+/// Maximum units of the scaled database: 4, or half a core less than the machine has, since the clients
+/// need CPU.
 fn most() -> anyhow::Result<u32> {
     let cores = std::thread::available_parallelism()?.get();
     Ok(u32::try_from(2 * cores - 1)?.clamp(2, 4))
 }
 
-/// A database that the load is for.
+/// A database under load.
 struct Tenant<'a> {
     dormouse: &'a Dormouse,
     name: &'static str,
@@ -60,29 +61,29 @@ struct Scaled {
     took_ms: f64,
 }
 
-/// What a round brought.
+/// Results of a round.
 struct Round {
     /// From the first statement to the first raise, and to the last, in ms.
     first_raise: f64,
     last_raise: f64,
-    /// Statements a second once it has the most, and of the database that always has it.
+    /// Statements per second with the maximum units, and of the database that always has them.
     scaled: f64,
     fixed: f64,
-    /// The longest change of size up and down, from its decision on, in ms.
+    /// The longest change of size up and down, from its decision, in ms.
     growth: f64,
     shrink: f64,
     failed: u64,
     pictured: Pictured,
 }
 
-/// What is drawn.
+/// Data of the plot.
 struct Pictured {
     began: Instant,
     ended: Instant,
     seen: Seen,
 }
 
-/// Runs the rounds; draws the last if that is wanted.
+/// Runs the rounds; draws the last one if requested.
 pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let dormouse = sleepy_dormouse(options, "");
     let most = most()?;
@@ -118,8 +119,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// In the last round the scaled database shrinks by itself, after half a minute of rest; in the
-/// others it is told to.
+/// Runs a round. In the last one the scaled database shrinks by itself, after half a minute of rest;
+/// in the others because its range is changed.
 fn one_round(
     options: &Options,
     scaled: &Tenant<'_>,
@@ -169,7 +170,7 @@ fn one_round(
         let times = between.map(|change| change.took_ms);
         times
             .reduce(f64::max)
-            .context("the ledger tells of no change of size")
+            .context("the ledger has no change of size")
     };
     Ok(Round {
         first_raise: raised(seen.raises.first())?,
@@ -183,12 +184,12 @@ fn one_round(
     })
 }
 
-/// As it is written on a command line.
+/// The range as a command-line argument.
 fn written(units: &RangeInclusive<u32>) -> String {
     format!("{}..{}", units.start(), units.end())
 }
 
-/// Statements a second, over some time from now on.
+/// Statements per second, over `time` from now on.
 fn rate(count: &Count, time: Duration) -> f64 {
     let (began, before) = (Instant::now(), count.answered());
     sleep(time);
@@ -196,7 +197,7 @@ fn rate(count: &Count, time: Duration) -> f64 {
 }
 
 impl<'a> Tenant<'a> {
-    /// A database with so many units.
+    /// Creates a database with these units.
     fn make(
         dormouse: &'a Dormouse,
         name: &'static str,
@@ -217,11 +218,11 @@ impl<'a> Tenant<'a> {
         })
     }
 
-    /// Statements a second as it is.
+    /// Statements per second at the current size.
     fn throughput(&self, time: Duration) -> anyhow::Result<f64> {
         let count = Arc::new(Count::default());
         let load = Load::start(self.dormouse, &self.who, CLIENTS, &count);
-        // as long as the other is under load before it is measured, about
+        // about as long as the other database is under load before it is measured
         sleep(REST);
         let per_second = rate(&count, time);
         load.stop();
@@ -235,7 +236,7 @@ impl<'a> Tenant<'a> {
         let _ = self.dormouse.json(&command);
     }
 
-    /// How its size was changed, as the ledger tells.
+    /// Its changes of size, from the ledger.
     fn changes(&self) -> anyhow::Result<Vec<Scaled>> {
         let events = self.dormouse.json(&["events", self.name]);
         let events = events.as_array().context("a list of events")?;

@@ -1,6 +1,6 @@
-//! C1: many databases that all want more CPU than the machine has. Parked ones are woken all at
-//! once; then each has as much as the others, no statement fails, and none grows beyond the
-//! machine's memory.
+//! C1: many databases that together need more CPU than the machine has. They are woken at the same
+//! time; then each gets the same share, no statement fails, and none grows beyond the machine's
+//! memory.
 
 use std::fs;
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use crate::rig::sleepy_dormouse;
 use crate::say;
 use crate::stats::{median, percentile};
 
-/// The most of each, in units: twice what it has at least.
+/// Range of units of each database.
 const UNITS: &str = "1..2";
 
-/// Clients of each.
+/// Clients per database.
 const CLIENTS: usize = 2;
 
-/// When the last is to be awake.
+/// Time limit for the wake of all.
 const WOKEN_WITHIN: Duration = Duration::from_secs(120);
 
-/// The part of Dormouse that decides on sizes, by the name of its threads.
+/// Name of the threads of Dormouse's control plane.
 const PLANE: &str = "plane";
 
 /// A database.
@@ -40,13 +40,13 @@ struct Tenant {
     count: Arc<Count>,
 }
 
-/// What each has had.
+/// Shares of the databases.
 struct Had {
     cpu: Vec<f64>,
     statements: Vec<f64>,
 }
 
-/// Makes them, parks them, and loads them.
+/// Creates, parks and loads the databases.
 pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let many = options.sharing();
     let dormouse = sleepy_dormouse(options, "");
@@ -104,7 +104,7 @@ impl Tenant {
     }
 }
 
-/// What each has over some time, and the CPU of the plane in hundredths of a core.
+/// Shares of each database over `time`, and the CPU of the plane in percent of a core.
 fn watch(dormouse: &Dormouse, tenants: &[Tenant], time: Duration) -> anyhow::Result<(Had, f64)> {
     let servers = tenants.iter().map(|tenant| dormouse.server(&tenant.name));
     let servers: Vec<u32> = servers.collect();
@@ -136,14 +136,14 @@ fn watch(dormouse: &Dormouse, tenants: &[Tenant], time: Duration) -> anyhow::Res
     Ok((had, share * 100.0))
 }
 
-/// The units of all together.
+/// Sum of the units of all databases.
 fn allotted(dormouse: &Dormouse) -> anyhow::Result<u64> {
     let all = dormouse.json(&["ls"]);
     let all = all.as_array().context("a list of databases")?;
     Ok(all.iter().filter_map(|one| one["units"].as_u64()).sum())
 }
 
-/// How often growth was granted and refused, as the ledger tells.
+/// Numbers of granted and refused growth, from the ledger.
 fn growth(dormouse: &Dormouse) -> anyhow::Result<[usize; 2]> {
     let events = dormouse.json(&["events", "--limit", "10000"]);
     let events = events.as_array().context("a list of events")?;
@@ -158,7 +158,7 @@ fn growth(dormouse: &Dormouse) -> anyhow::Result<[usize; 2]> {
     Ok([count("scaled"), count("refused")])
 }
 
-/// How many units the machine's memory is good for, by the four fifths that Dormouse allots.
+/// Memory budget of the machine in units: the 80 % that Dormouse allots.
 fn budget() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));

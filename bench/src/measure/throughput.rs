@@ -1,4 +1,4 @@
-//! P1 and P2: point selects with eight threads, and what a proxy spends on each.
+//! P1 and P2: point selects with eight threads, and the CPU time of a proxy per query.
 
 use dormouse_testkit::process;
 
@@ -11,7 +11,7 @@ use crate::say;
 use crate::stats::{median, ratios};
 use crate::sysbench::{self, Statements, THREADS, Workload};
 
-/// What the rounds brought for one way and one kind of statement.
+/// Results of the rounds for one endpoint and one kind of statement.
 struct Track {
     way: Way,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! P4 and P5: from a statement of an idle session to a sleeping database to its first row.
+//! P4 and P5: from a statement of an idle session on a sleeping database to its first row.
 
 use std::time::Instant;
 
@@ -16,13 +16,13 @@ use crate::stats::{median, percentile};
 
 const NAME: &str = "nap";
 
-/// Must be run by the server, and its answer is known.
+/// A statement that only the server can answer, with a known result.
 const STATEMENT: &str = "SELECT COUNT(*) FROM app.t WHERE id=1";
 
-/// The account of the database's owner, as the server itself knows it.
+/// Name of the first account on the server.
 const OWNER: &str = "admin";
 
-/// A database and a session of it that is never closed.
+/// A database and a session that is never closed.
 struct Sleeper {
     name: DatabaseName,
     who: Created,
@@ -30,7 +30,7 @@ struct Sleeper {
     orders: Orders,
 }
 
-/// Runs P4 and P5, as wanted.
+/// Runs P4 and P5, as selected.
 pub(crate) fn run(
     options: &Options,
     dormouse: &Dormouse,
@@ -88,7 +88,7 @@ impl Sleeper {
         Ok(())
     }
 
-    /// Milliseconds until the statement's row is there.
+    /// Milliseconds until the row of the statement has arrived.
     fn first_row(&mut self) -> anyhow::Result<f64> {
         let sent = Instant::now();
         let reply = self.client.try_query(STATEMENT)?;
@@ -97,8 +97,8 @@ impl Sleeper {
         Ok(millis(time))
     }
 
-    /// Milliseconds until a server that is started by hand on the parked database's files gives
-    /// the same row to a fresh connection on its socket.
+    /// Milliseconds until a server that is started directly on the parked database's files returns
+    /// the same row to a new connection on its socket.
     fn bare_start(&self, recipe: &Recipe) -> anyhow::Result<f64> {
         let began = Instant::now();
         let (server, stream) = recipe.start()?;
@@ -131,10 +131,10 @@ fn parked(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let (mut woken, mut started) = (Vec::new(), Vec::new());
-    // the first of each is a rehearsal
+    // the first of each is a warm-up
     for sample in 0..=options.wakes() {
         sleeper.park()?;
-        // in turns, since whoever comes second finds what the other has just written
+        // alternately, since the second one profits from the files that the first has just written
         let (start, wake) = if sample % 2 == 0 {
             (sleeper.bare_start(recipe)?, sleeper.first_row()?)
         } else {

@@ -1,4 +1,4 @@
-//! A plain server on TCP and a Unix socket, configured exactly as an instance of Dormouse's.
+//! A plain server on TCP and a Unix socket, with the configuration of a Dormouse instance.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,7 +19,7 @@ pub(crate) const USER: &str = "bench";
 /// Its password.
 pub(crate) const PASSWORD: &str = "a-bench-stands-in-the-garden";
 
-/// Whom it runs as if we are root; no convention gives this number out, and Dormouse's own
+/// User id of the server if this program runs as root; no convention assigns it, and Dormouse's
 /// servers have larger ones.
 const UID: u32 = 1_899_999_999;
 
@@ -59,7 +59,7 @@ impl Bare {
             configuration(installation, &layout, address, &accounts)?,
         )?;
         fs::set_permissions(layout.config(), fs::Permissions::from_mode(0o644))?;
-        // of a server that lives as long as the measurement, and whose TLS nobody uses
+        // a temporary key: the server runs only during the measurement, and its TLS is not used
         fs::write(layout.key(), dormouse_engine::tls::key_and_certificate()?)?;
         fs::set_permissions(layout.key(), fs::Permissions::from_mode(0o644))?;
 
@@ -70,7 +70,7 @@ impl Bare {
             socket: layout.socket(),
         };
         let (server, stream) = recipe.start()?;
-        // its greeting says that it is up
+        // its greeting shows that it is ready
         drop(Client::on(stream));
         Ok(Self {
             address,
@@ -89,7 +89,7 @@ impl Bare {
     }
 }
 
-/// An instance's configuration, with a TCP port, and at once as large as an instance grows.
+/// The configuration of an instance, with a TCP port and the maximum size of an instance.
 fn configuration(
     installation: &Installation,
     layout: &Layout,
@@ -100,7 +100,7 @@ fn configuration(
         2 * std::thread::available_parallelism()?.get(),
     )?);
     let mut text = config::render(installation, layout, units, None);
-    // of an option given twice the last one counts
+    // if an option is given twice, the last one counts
     text.push_str(&format!(
         "skip-networking=OFF\nbind-address={}\nport={}\ninnodb-buffer-pool-size={}\ninit-file=\"{}\"\n",
         address.ip(),
@@ -111,7 +111,7 @@ fn configuration(
     Ok(text)
 }
 
-/// An address nobody listens on at the moment.
+/// A free address.
 pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("taking a free port")?;
     Ok(listener.local_addr()?)

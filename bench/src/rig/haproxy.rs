@@ -1,4 +1,4 @@
-//! HAProxy in TCP mode before the plain server, as an administrator would set it up.
+//! HAProxy in TCP mode in front of the plain server, with a usual configuration.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -14,9 +14,9 @@ use crate::{cleanup, machine};
 
 /// HAProxy and its files.
 pub(super) struct HaProxy {
-    /// Where it listens and goes on to the server's TCP port.
+    /// Its address that forwards to the server's TCP port.
     pub(super) by_tcp: SocketAddr,
-    /// Where it listens and goes on to the server's Unix socket.
+    /// Its address that forwards to the server's Unix socket.
     pub(super) by_socket: SocketAddr,
     child: Child,
     _dir: TempDir,
@@ -31,7 +31,7 @@ impl HaProxy {
         cleanup::remember(dir.path());
         let (by_tcp, by_socket) = (free_address()?, free_address()?);
         let threads = std::thread::available_parallelism()?;
-        // it disables Nagle's algorithm on both sides by itself
+        // it disables Nagle's algorithm on both sides by default
         let text = format!(
             "global\n    nbthread {threads}\n    maxconn 2000\n\
              defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n\
@@ -43,7 +43,7 @@ impl HaProxy {
         let config = dir.path().join("haproxy.cfg");
         let log = dir.path().join("log");
         fs::write(&config, text)?;
-        // -db: in the foreground and one process, so that its CPU time is all there is
+        // -db: in the foreground as one process, which has all of its CPU time
         let child = Command::new(program)
             .arg("-db")
             .arg("-f")

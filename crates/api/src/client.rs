@@ -21,11 +21,11 @@ use crate::model::{
 };
 use crate::routes::ORDER_DEADLINE;
 
-/// The longest answer that is read, and the longest line of a stream, in bytes.
+/// Maximum size of a response, and of a line of a stream, in bytes.
 const MAX_ANSWER: usize = 256 << 20;
 const MAX_LINE: usize = 1 << 20;
 
-/// Talks to the `dormouse up` of one data directory.
+/// Client for the `dormouse up` of one data directory.
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
@@ -34,35 +34,35 @@ pub struct Client {
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens on the socket.
+    /// No process listens on the socket.
     #[error("dormouse is not running here: nothing answers on {}", .0.display())]
     NotRunning(PathBuf),
-    /// The socket belongs to someone else.
-    #[error("no permission to speak to the dormouse that runs here, on {}", .0.display())]
+    /// The socket belongs to another user.
+    #[error("no permission to connect to dormouse on {}", .0.display())]
     NoPermission(PathBuf),
-    /// The request was understood and turned down.
+    /// The server refused the request.
     #[error("{0}")]
     Refused(ErrorBody),
-    /// No answer in time.
+    /// The response did not arrive in time.
     #[error("dormouse did not answer within {} s, on {}", .waited.as_secs(), .socket.display())]
     Timeout {
         /// The API's socket.
         socket: PathBuf,
-        /// How long was waited.
+        /// Time waited.
         waited: Duration,
     },
-    /// The connection broke, or the answer made no sense.
-    #[error("no usable answer from dormouse on {}: {reason}", .socket.display())]
+    /// The connection broke, or the response was malformed.
+    #[error("no valid response from dormouse on {}: {reason}", .socket.display())]
     Broken {
         /// The API's socket.
         socket: PathBuf,
-        /// What happened.
+        /// Cause.
         reason: String,
     },
 }
 
 impl ClientError {
-    /// The failure for programs and people, with a hint.
+    /// The error for programs and people, with a hint.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
         let (code, hint) = match self {
@@ -88,7 +88,7 @@ impl ClientError {
 type Answer<T> = Result<T, ClientError>;
 
 impl Client {
-    /// A client for the API's socket; nothing is opened yet.
+    /// A client for the API's socket; does not connect yet.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
         Self {
@@ -99,12 +99,12 @@ impl Client {
     /// `GET /v1/status`.
     ///
     /// # Errors
-    /// See [`ClientError`]; so for every request.
+    /// See [`ClientError`].
     pub async fn status(&self) -> Answer<ServerStatus> {
         self.json(Method::GET, "/v1/status", None).await
     }
 
-    /// `GET /v1/databases`, by name.
+    /// `GET /v1/databases`, sorted by name.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -121,7 +121,7 @@ impl Client {
             .await
     }
 
-    /// `GET /v1/databases/NAME/sessions`, by their ids.
+    /// `GET /v1/databases/NAME/sessions`, sorted by id.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -181,7 +181,7 @@ impl Client {
         self.json(Method::POST, "/v1/databases", Some(body)).await
     }
 
-    /// `PATCH /v1/databases/NAME`: changes the owner's settings.
+    /// `PATCH /v1/databases/NAME`: changes settings.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -191,7 +191,7 @@ impl Client {
             .await
     }
 
-    /// `POST /v1/databases/NAME/wake`: answers when it is awake.
+    /// `POST /v1/databases/NAME/wake`: returns when it is awake.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -200,7 +200,7 @@ impl Client {
             .await
     }
 
-    /// `POST /v1/databases/NAME/suspend`: answers when it is suspended.
+    /// `POST /v1/databases/NAME/suspend`: returns when it is suspended.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -209,7 +209,7 @@ impl Client {
             .await
     }
 
-    /// `POST /v1/databases/NAME/park`: answers when it is parked.
+    /// `POST /v1/databases/NAME/park`: returns when it is parked.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -218,7 +218,7 @@ impl Client {
             .await
     }
 
-    /// `POST /v1/databases/NAME/park?force=true`: the same, though rows of MEMORY tables are lost.
+    /// `POST /v1/databases/NAME/park?force=true`: parks although rows of MEMORY tables are lost.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -236,7 +236,7 @@ impl Client {
         self.bytes(Method::DELETE, &path, None).await.map(drop)
     }
 
-    /// `GET /v1/events`: what the ledger holds, oldest first; [`EventQuery::follow`] is ignored.
+    /// `GET /v1/events`: entries of the ledger, oldest first; [`EventQuery::follow`] is ignored.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -245,7 +245,7 @@ impl Client {
             .await
     }
 
-    /// `GET /v1/events?follow=true`: the same, and then what happens.
+    /// `GET /v1/events?follow=true`: entries of the ledger, then new ones as they are written.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -272,7 +272,7 @@ impl Client {
         serde_json::from_slice(&answer).map_err(|e| self.broken(e))
     }
 
-    /// Sends and reads all, within a deadline a little beyond the server's own.
+    /// Sends a request and reads the response, with a deadline slightly longer than the server's own.
     async fn bytes(&self, method: Method, path: &str, body: Option<Bytes>) -> Answer<Bytes> {
         let waited = ORDER_DEADLINE + Duration::from_secs(10);
         let exchange = async {
@@ -299,7 +299,7 @@ impl Client {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| self.broken(e))?;
-        // Ends with the request; what goes wrong in it is told to the sender or to the body.
+        // ends with the request; the sender or the body reports its errors
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -326,7 +326,7 @@ impl Client {
             })
     }
 
-    /// Turns an answer that is a failure into one.
+    /// Converts an error response to [`ClientError`].
     async fn checked(&self, response: Response<Incoming>) -> Answer<Response<Incoming>> {
         let status = response.status();
         if status.is_success() {
@@ -363,7 +363,7 @@ impl Client {
     }
 }
 
-/// Events as they happen.
+/// Stream of events.
 #[derive(Debug)]
 pub struct EventStream {
     socket: PathBuf,
@@ -372,7 +372,7 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    /// Waits for the next one; `None` when the server stops.
+    /// Waits for the next event; `None` when the server stops.
     ///
     /// # Errors
     /// [`ClientError::Broken`].
@@ -389,7 +389,7 @@ impl EventStream {
                     .map_err(|e| self.broken(e));
             }
             if self.buffer.len() > MAX_LINE {
-                return Err(self.broken("a line without end"));
+                return Err(self.broken("a line is too long"));
             }
             match self.body.frame().await {
                 None => return Ok(None),
@@ -411,7 +411,7 @@ impl EventStream {
     }
 }
 
-/// Names are DNS labels and the rest is numbers: nothing needs encoding.
+/// Names are DNS labels and all other values are numbers, so nothing needs encoding.
 fn events_path(query: &EventQuery, follow: bool) -> String {
     let mut path = format!("/v1/events?follow={follow}");
     if let Some(database) = &query.database {

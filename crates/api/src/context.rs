@@ -1,4 +1,4 @@
-//! What the handlers of all requests share. Made by `dormouse up`, passed to [`Server`](crate::Server).
+//! Shared data of the request handlers. Created by `dormouse up`, passed to [`Server`](crate::Server).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::model::{Listening, ServerStatus};
 
-/// What the handlers need.
+/// Shared data of the request handlers.
 pub struct Context {
     pub(crate) plane: Plane,
     pub(crate) defaults: Spec,
@@ -20,7 +20,7 @@ pub struct Context {
     started: (Timestamp, Instant),
 }
 
-/// What `GET /v1/status` says beside figures.
+/// Constant fields of `GET /v1/status`.
 #[derive(Debug, Clone)]
 pub struct About {
     /// Dormouse's version.
@@ -31,12 +31,12 @@ pub struct About {
     pub api: PathBuf,
     /// The database server's version.
     pub engine: String,
-    /// What the machine lets the driver do, in words.
+    /// Capabilities of the driver on this machine, as text.
     pub capabilities: String,
 }
 
 impl Context {
-    /// Puts together what the handlers need. `stopping` turns true when Dormouse is to stop.
+    /// A new context. `stopping` becomes true when Dormouse stops.
     #[must_use]
     pub fn new(
         plane: Plane,
@@ -72,7 +72,7 @@ impl Context {
     }
 }
 
-/// Returns when Dormouse is to stop, or whoever would say so is gone.
+/// Returns when Dormouse stops, or when the sender of `stopping` is dropped.
 pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _either = stopping.wait_for(|stopping| *stopping).await.is_ok();
 }

@@ -1,4 +1,4 @@
-//! Failures as both ends see them: a code for programs, a message for people, a hint what to do.
+//! Errors of the API: a code for programs, a message for people, a hint what to do.
 
 use std::fmt;
 
@@ -6,26 +6,26 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-/// A failure in words, inside [`Envelope`] on the wire.
+/// An error, sent inside [`Envelope`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// For programs: `not_found`, `exists`, `refused`, `invalid`, `limit`, `machine`, `timeout`, …
+    /// Code for programs: `not_found`, `exists`, `refused`, `invalid`, `limit`, `machine`, `timeout`, …
     pub code: String,
-    /// For people: what went wrong, and whose fault it is.
+    /// Message for people: what happened and whose fault it is.
     pub message: String,
-    /// What to do about it, where that is known.
+    /// What to do about it, if known.
     pub hint: Option<String>,
 }
 
-/// What a failed request's body holds.
+/// Body of an error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The failure.
+    /// The error.
     pub error: ErrorBody,
 }
 
 impl ErrorBody {
-    /// A failure without a hint.
+    /// An error without a hint.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl ErrorBody {
         }
     }
 
-    /// The same with a hint.
+    /// Adds a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -49,10 +49,10 @@ impl fmt::Display for ErrorBody {
     }
 }
 
-/// What a handler returns.
+/// Result of a handler.
 pub(crate) type Answer<T> = Result<T, Failure>;
 
-/// A failure on its way out of a handler.
+/// Error of a handler, with its HTTP status.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     status: StatusCode,
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// The request is at fault.
+    /// The request is invalid.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid", message)
     }
@@ -78,18 +78,18 @@ impl Failure {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
-    /// An order takes longer than one may wait for it; it goes on.
+    /// An order takes longer than [`ORDER_DEADLINE`](crate::routes::ORDER_DEADLINE); it continues.
     pub(crate) fn timeout(seconds: u64) -> Self {
-        let message = format!("the order was not carried out within {seconds} s; it goes on");
+        let message = format!("the order was not completed within {seconds} s; it continues");
         let body = ErrorBody::new("timeout", message)
-            .with_hint("`dormouse show NAME` and `dormouse events NAME` tell how it ended");
+            .with_hint("see `dormouse show NAME` and `dormouse events NAME` for its result");
         Self {
             status: StatusCode::GATEWAY_TIMEOUT,
             body,
         }
     }
 
-    /// A part of Dormouse itself broke.
+    /// An internal error of Dormouse.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }

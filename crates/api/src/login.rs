@@ -1,4 +1,4 @@
-//! How to log in to a new database, in the forms that people paste.
+//! The login data of a new database, as a command and a URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -6,7 +6,7 @@ use dormouse_types::DatabaseName;
 
 use crate::model::{Created, Listening, OWNER};
 
-/// The answer to a create.
+/// The response to a create.
 pub(crate) fn created(name: DatabaseName, password: String, listen: &Listening) -> Created {
     let user = format!("{name}.{OWNER}");
     let reach = listen.tcp.map(from_here);
@@ -35,7 +35,7 @@ pub(crate) fn created(name: DatabaseName, password: String, listen: &Listening) 
     }
 }
 
-/// An address that reaches a listener from this machine: "any" is no address to connect to.
+/// The address at which a listener is reached from this machine: loopback for the "any" address.
 fn from_here(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -45,7 +45,7 @@ fn from_here(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Encodes everything but RFC 3986's unreserved characters.
+/// Percent-encodes all but the unreserved characters of RFC 3986.
 fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -58,7 +58,7 @@ fn percent_encode(text: &str) -> String {
     out
 }
 
-/// Quotes for a POSIX shell, if there is need.
+/// Quotes for a POSIX shell, if necessary.
 fn shell_quote(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:@%+=,".contains(&b);
     if !text.is_empty() && text.bytes().all(plain) {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_and_the_url_use_tcp_where_it_is_served() {
+    fn the_command_and_the_url_use_tcp_if_it_is_served() {
         let c = made(Some("127.0.0.1:3306"), "s3cret");
         assert_eq!(
             c.command,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_characters_survive_the_shell_and_the_url() {
+    fn special_characters_are_quoted_for_shell_and_url() {
         let c = made(Some("127.0.0.1:1"), "a'b /é");
         assert!(c.command.ends_with(r"-p'a'\''b /é'"), "{}", c.command);
         assert!(c.url.contains(":a%27b%20%2F%C3%A9@"), "{}", c.url);

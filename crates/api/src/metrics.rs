@@ -1,7 +1,7 @@
-//! Figures for Prometheus, in OpenMetrics text.
+//! Metrics for Prometheus, in OpenMetrics text.
 //!
-//! They are read when they are asked for: each is what the plane and the data path know at that
-//! moment. The only labels are a database's name, and a pin's, of which there are few.
+//! Values are read from the plane and the data path at each request. The only labels are the names of
+//! the database and of the pin, which are few.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,21 +18,21 @@ use prometheus_client::registry::Registry;
 /// The media type of [`text`].
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// One database's figures.
+/// Values of one database.
 type Figures = (Status, PoolStatus, Usage);
 
-/// A figure of each database.
+/// A metric of each database.
 struct Figure {
     name: &'static str,
     help: &'static str,
     kind: Kind,
 }
 
-/// Where a figure comes from.
+/// Type of a metric, and the function that reads it.
 enum Kind {
     Gauge(fn(&Figures) -> i64),
     Counter(fn(&Figures) -> u64),
-    /// Of time, or of what is used over time.
+    /// A counter with fractions, such as seconds.
     Amount(fn(&Figures) -> f64),
 }
 
@@ -51,10 +51,10 @@ const fn amount(name: &'static str, help: &'static str, of: fn(&Figures) -> f64)
     Figure { name, help, kind }
 }
 
-/// Bytes of a MiB in seconds of a millisecond.
+/// Factor from MiB times milliseconds to bytes times seconds.
 const MIB_MS: f64 = (1 << 20) as f64 / 1000.0;
 
-/// Every figure but the pins. The text gets `_total` behind the name of a counter.
+/// All metrics but the pins. The names of counters get the suffix `_total` in the text.
 const FIGURES: [Figure; 28] = [
     gauge("awake", "1 while its server runs and is not frozen", |of| {
         i64::from(of.0.state == State::Active)
@@ -68,15 +68,13 @@ const FIGURES: [Figure; 28] = [
         of.0.memory
             .map_or(0, |bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX))
     }),
-    gauge("storage_bytes", "disk its files take", |of| {
+    gauge("storage_bytes", "disk space of its files", |of| {
         of.0.storage
             .map_or(0, |bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX))
     }),
-    gauge(
-        "read_only",
-        "1 while it may neither grow nor change",
-        |of| i64::from(of.0.read_only.is_some()),
-    ),
+    gauge("read_only", "1 while it is read-only", |of| {
+        i64::from(of.0.read_only.is_some())
+    }),
     gauge("sessions", "client sessions", |of| i64::from(of.0.sessions)),
     gauge(
         "held_statements",
@@ -89,22 +87,28 @@ const FIGURES: [Figure; 28] = [
     gauge("backends", "connections to its server", |of| {
         i64::from(of.1.backends)
     }),
-    gauge("backends_idle", "those that no session has", |of| {
-        i64::from(of.1.idle)
-    }),
+    gauge(
+        "backends_idle",
+        "connections to its server without a session",
+        |of| i64::from(of.1.idle),
+    ),
     gauge("waiting", "sessions that wait for a backend", |of| {
         i64::from(of.1.waiting)
     }),
     counter("leases", "backends given to sessions", |of| of.1.leases),
-    counter("lease_seconds", "time for which sessions had them", |of| {
-        of.1.held_s
-    }),
-    counter("steals", "backends a session gave up for another", |of| {
-        of.1.steals
-    }),
+    counter(
+        "lease_seconds",
+        "time for which sessions held backends",
+        |of| of.1.held_s,
+    ),
+    counter(
+        "steals",
+        "backends released by a session for another",
+        |of| of.1.steals,
+    ),
     counter(
         "restores",
-        "backends brought to another session's state",
+        "session states restored on a backend of another session",
         |of| of.1.restores,
     ),
     counter("backends_opened", "backends opened", |of| of.1.opened),
@@ -113,22 +117,22 @@ const FIGURES: [Figure; 28] = [
     }),
     counter(
         "lease_timeouts",
-        "sessions that waited too long for one",
+        "waits for a backend that timed out",
         |of| of.1.timeouts,
     ),
     counter(
         "departures",
-        "statements ended because their clients had left",
+        "statements ended because their clients had disconnected",
         |of| of.1.departures,
     ),
     counter(
         "faults",
-        "replies out of turn, whose connections were closed",
+        "replies to no current command; their connections were closed",
         |of| of.1.faults,
     ),
     counter(
         "sleeping_answers",
-        "statements answered while it slept",
+        "statements answered while the database slept",
         |of| of.1.sleeping_answers,
     ),
     amount("cpu_seconds", "CPU time of its server", |of| {
@@ -144,21 +148,21 @@ const FIGURES: [Figure; 28] = [
     ),
     amount(
         "storage_byte_seconds",
-        "disk that its files took, times time",
+        "disk space of its files, times time",
         |of| of.2.storage_mib_ms as f64 * MIB_MS,
     ),
-    counter("statements", "statements that clients sent", |of| {
+    counter("statements", "statements sent by clients", |of| {
         of.1.carried.statements
     }),
-    counter("received_bytes", "bytes that clients sent", |of| {
+    counter("received_bytes", "bytes sent by clients", |of| {
         of.1.carried.bytes_in
     }),
-    counter("sent_bytes", "bytes that clients were sent", |of| {
+    counter("sent_bytes", "bytes sent to clients", |of| {
         of.1.carried.bytes_out
     }),
 ];
 
-/// What is told at one moment.
+/// The values of one moment.
 struct Snapshot(Vec<Figures>);
 
 impl fmt::Debug for Snapshot {
@@ -181,7 +185,7 @@ impl Collector for Snapshot {
                 encode(&figure.kind, of, one)?;
             }
         }
-        let help = "times a pin kept a backend from another session";
+        let help = "times a pin prevented a backend from being released to another session";
         let mut metric = encoder.encode_descriptor("pins", help, None, MetricType::Counter)?;
         for of in &self.0 {
             for (pin, count) in &of.1.pins {
@@ -217,10 +221,10 @@ fn encode(kind: &Kind, of: &Figures, metric: MetricEncoder<'_>) -> fmt::Result {
     }
 }
 
-/// All figures of this moment.
+/// All metrics at this moment.
 ///
 /// # Errors
-/// Never, as far as is known: writing to a text does not fail.
+/// None are known: writing to a text does not fail.
 pub(crate) fn text(plane: &Plane) -> Result<String, fmt::Error> {
     let figures = plane.list().into_iter().map(|status| {
         let pool = plane.pool(&status.name).unwrap_or_default();

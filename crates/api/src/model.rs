@@ -1,4 +1,4 @@
-//! The resources, as both ends see them. Fields are only ever added.
+//! The resources of the API. Fields may be added, not removed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,17 +13,17 @@ use dormouse_types::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The account that owns a new database; clients log in as `NAME.admin`.
+/// The first account of a new database; clients log in as `NAME.admin`.
 pub const OWNER: &str = "admin";
 
-/// What is asked for with `POST /v1/databases`: a name, and beside it the fields of [`SettingsPatch`]; what is
-/// left out takes the server's defaults.
+/// Request of `POST /v1/databases`: a name and, in the same object, the fields of [`SettingsPatch`];
+/// missing fields get the server's defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct CreateRequest {
     /// The new database's name.
     pub name: DatabaseName,
-    /// The owner's settings.
+    /// Settings.
     #[serde(flatten)]
     pub settings: SettingsPatch,
 }
@@ -31,7 +31,7 @@ pub struct CreateRequest {
 impl TryFrom<serde_json::Map<String, serde_json::Value>> for CreateRequest {
     type Error = serde_json::Error;
 
-    /// Fields that are not known are refused, which serde does not do for flattened ones.
+    /// Refuses unknown fields, which serde does not do for flattened structs.
     fn try_from(
         mut fields: serde_json::Map<String, serde_json::Value>,
     ) -> Result<Self, serde_json::Error> {
@@ -44,14 +44,14 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for CreateRequest {
     }
 }
 
-/// A database that was just made, and how to log in. The password is told this once.
+/// A new database and its login data. The password is returned only here.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Created {
     /// The database's name.
     pub name: DatabaseName,
     /// The login name, `NAME.admin`.
     pub user: String,
-    /// The password; only its hash is kept by the server.
+    /// The password; the server stores only its hash.
     pub password: String,
     /// The address to connect to from this machine; `None` when only the Unix socket is served.
     pub host: Option<String>,
@@ -61,12 +61,12 @@ pub struct Created {
     pub socket: PathBuf,
     /// Everything above as one URL.
     pub url: String,
-    /// A shell line that logs in.
+    /// A shell command that logs in.
     pub command: String,
 }
 
 impl fmt::Debug for Created {
-    /// Without the password, the URL and the command, which contains it too.
+    /// Omits the password, and the URL and the command, which contain it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Created")
             .field("name", &self.name)
@@ -74,12 +74,12 @@ impl fmt::Debug for Created {
     }
 }
 
-/// One database as it is now.
+/// Current state of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// Its name.
     pub name: DatabaseName,
-    /// What it is doing.
+    /// State.
     pub state: State,
     /// Since when it is in this state.
     pub since: Timestamp,
@@ -87,25 +87,25 @@ pub struct Database {
     pub pid: Option<u32>,
     /// The instance that serves it.
     pub instance: InstanceId,
-    /// How many server processes it has had.
+    /// Number of server processes so far.
     pub generation: u64,
-    /// Compute units it has now.
+    /// Current compute units.
     pub units: Units,
-    /// The fewest and the most compute units it may get.
+    /// Minimum and maximum compute units.
     pub units_range: UnitRange,
-    /// How its sessions share backends.
+    /// Whether its sessions share backends.
     pub pooling: Pooling,
     /// Suspend after this long without a statement.
     pub idle_suspend: Delay,
     /// Park after this long without a statement.
     pub idle_park: Delay,
-    /// When it is kept awake.
+    /// Hours in which it is kept awake.
     pub keep_awake: Timetable,
-    /// Whether it is woken ahead of its usual hours.
+    /// Whether it is woken before its usual hours.
     pub prewake: bool,
-    /// The most disk its files may take, in bytes.
+    /// Maximum disk space of its files, in bytes.
     pub storage_quota: Option<Bytes>,
-    /// The most it may cost in a calendar month.
+    /// Maximum cost in a calendar month.
     pub spend_limit: Option<Money>,
     /// Client connections.
     pub sessions: u32,
@@ -113,74 +113,74 @@ pub struct Database {
     pub held: u32,
     /// Sessions with an open transaction.
     pub transactions: u32,
-    /// Memory its server holds, where the machine can tell.
+    /// Memory held by its server, if the machine reports it.
     pub memory: Option<Bytes>,
-    /// CPU time its server had used in its life when last looked at, in milliseconds.
+    /// CPU time of its server process since its start, when last sampled, in milliseconds.
     #[serde(default)]
     pub cpu_ms: Option<u64>,
-    /// Disk its files took when last looked at; it may be told later than the rest.
+    /// Disk space of its files when last measured; may be older than the other fields.
     #[serde(default)]
     pub storage: Option<Bytes>,
-    /// Why it may neither grow nor change, if so: a quota, or the disk.
+    /// Reason why it is read-only, if it is: the quota, the disk or the spend limit.
     #[serde(default)]
     pub read_only: Option<String>,
-    /// Its MEMORY tables that have rows, as `schema.table`, the first twenty: they keep it from being
-    /// parked. `None` if its server would have to be asked, which a list of all databases does not.
+    /// Its MEMORY tables with rows, as `schema.table`, the first twenty: they prevent a park. `None`
+    /// if unknown without a query to its server, which a list of all databases does not make.
     #[serde(default)]
     pub memory_tables: Option<Vec<String>>,
-    /// What it costs, where prices are configured.
+    /// Cost this month; `None` without prices.
     #[serde(default)]
     pub spend: Option<Spend>,
-    /// Why the last transition was made, or refused.
+    /// Reason of the last transition or refusal.
     pub reason: String,
 }
 
-/// How a database is parked.
+/// Options of a park.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParkQuery {
-    /// Also if rows of its MEMORY tables are lost by that.
+    /// Park although rows of its MEMORY tables are lost.
     pub force: bool,
 }
 
-/// What a database costs, and what is done about it.
+/// Cost of a database, and the step in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spend {
-    /// What it has cost in this calendar month.
+    /// Cost in this calendar month.
     pub cost: Money,
-    /// The currency's name.
+    /// Name of the currency.
     pub currency: String,
-    /// What is done as the cost nears the limit: `free`, `warned`, `slow`, `read_only`, `asleep`.
+    /// Step in force: `free`, `warned`, `slow`, `read_only`, `asleep`.
     pub rung: String,
 }
 
 /// One entry of the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Grows with time; give the last one seen as `after` to go on from there.
+    /// Increasing id; pass the last one seen as `after` to continue from there.
     pub id: i64,
     /// When it happened.
     pub at: Timestamp,
     /// The database.
     pub database: DatabaseName,
-    /// What happened: `created`, `changed`, `scaled`, `refused`, `noted`, `dropped`.
+    /// Kind: `created`, `changed`, `scaled`, `refused`, `noted`, `dropped`.
     pub event: String,
     /// The state before, for a transition.
     pub from: Option<State>,
     /// The state after, or the one that was denied.
     pub to: Option<State>,
-    /// The kind of reason: `demand`, `idle`, `operator`, `crash`, `veto`, …
+    /// Cause: `demand`, `idle`, `operator`, `crash`, `veto`, …
     pub cause: String,
-    /// The reason in words.
+    /// Reason, for people.
     pub reason: String,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: Option<u64>,
-    /// What it cost, as far as that is known.
+    /// Figures of it, as far as known.
     #[serde(default)]
     pub figures: Figures,
 }
 
-/// Which events to list.
+/// Query for events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventQuery {
@@ -190,21 +190,21 @@ pub struct EventQuery {
     /// Only those after this id; without it, the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<i64>,
-    /// At most so many; [`EventQuery::DEFAULT_LIMIT`] if left out.
+    /// Maximum number; [`EventQuery::DEFAULT_LIMIT`] if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Whether to keep the answer open and send what happens from now on.
+    /// Whether to keep the response open and send new events.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
 }
 
 impl EventQuery {
-    /// How many events are listed when no limit is given.
+    /// Number of events without a limit.
     pub const DEFAULT_LIMIT: usize = 100;
-    /// The most events listed at once.
+    /// Maximum number of events in one response.
     pub const MAX_LIMIT: usize = 10_000;
 
-    /// The limit to use.
+    /// The limit in force.
     #[must_use]
     pub fn effective_limit(&self) -> usize {
         self.limit
@@ -213,25 +213,25 @@ impl EventQuery {
     }
 }
 
-/// Which use is asked for.
+/// Query for use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UsageQuery {
-    /// That of this month; without it, of the current one.
+    /// The month; without it, the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub month: Option<Month>,
-    /// How finely.
+    /// Resolution.
     pub by: By,
 }
 
-/// The running `dormouse up`.
+/// Status of `dormouse up`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerStatus {
     /// Dormouse's version.
     pub version: String,
     /// Its process id.
     pub pid: u32,
-    /// When it was started.
+    /// Time of its start.
     pub started: Timestamp,
     /// Seconds since then.
     pub uptime_seconds: u64,
@@ -243,16 +243,16 @@ pub struct ServerStatus {
     pub api: PathBuf,
     /// The database server's version.
     pub engine: String,
-    /// What the machine lets the driver do, in words.
+    /// Capabilities of the driver on this machine, as text.
     pub capabilities: String,
-    /// How many databases are in each state; states without any are left out.
+    /// Number of databases in each state; states without databases are left out.
     pub databases: BTreeMap<String, usize>,
 }
 
 /// Where clients connect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listening {
-    /// The TCP address, with the real port; `None` if TCP is off.
+    /// The TCP address with the actual port; `None` if TCP is off.
     pub tcp: Option<SocketAddr>,
     /// The Unix socket.
     pub socket: PathBuf,

@@ -1,5 +1,5 @@
-//! Each request's handler: read it, ask the plane, answer. Orders run as tasks of their own, so
-//! that they are carried out even if the caller hangs up.
+//! Request handlers: each parses the request, calls the plane and builds the response. Orders run as
+//! tasks of their own, so that they are completed even if the caller disconnects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use crate::model::{
 
 mod events;
 
-/// The longest body a request may have, in bytes.
+/// Maximum size of a request's body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// How long an order may take before its caller is told that it goes on without them.
-/// Longer than the plane's own deadline for orders, whose answer says more.
+/// Deadline of the response to an order; the order itself continues. Longer than the plane's own
+/// deadline for orders, whose error has more detail.
 pub const ORDER_DEADLINE: Duration = Duration::from_secs(330);
 
 type Shared = State<Arc<Context>>;
@@ -116,7 +116,7 @@ async fn report(
     let Query(UsageQuery { month, by }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
     if by == By::Minute && database.is_none() {
         return Err(Failure::invalid(
-            "use by the minute is told of one database",
+            "use by minute is available for one database only",
         ));
     }
     let wanted = dormouse_control::UsageQuery {
@@ -157,7 +157,7 @@ async fn set(
     Ok(Json(database(changed)))
 }
 
-/// The body as what it should be.
+/// Parses the body.
 fn read<T: serde::de::DeserializeOwned>(
     body: Result<Bytes, BytesRejection>,
     what: &str,
@@ -167,7 +167,7 @@ fn read<T: serde::de::DeserializeOwned>(
         _ => Failure::invalid(e.body_text()),
     })?;
     serde_json::from_slice(&body)
-        .map_err(|e| Failure::invalid(format!("the body is not what {what}: {e}")))
+        .map_err(|e| Failure::invalid(format!("the body is not a request that {what}: {e}")))
 }
 
 async fn remove(State(context): Shared, Path(name): Path<String>) -> Answer<StatusCode> {
@@ -232,14 +232,14 @@ async fn list_events(
     Ok(Json(found).into_response())
 }
 
-/// Carries an order out in a task of its own and waits for it, within [`ORDER_DEADLINE`].
+/// Runs an order as a task of its own and waits for it, up to [`ORDER_DEADLINE`].
 async fn order<T: Send + 'static>(
     future: impl Future<Output = Result<T, dormouse_control::Error>> + Send + 'static,
 ) -> Answer<T> {
     match tokio::time::timeout(ORDER_DEADLINE, tokio::spawn(future)).await {
         Ok(Ok(done)) => Ok(done?),
         Ok(Err(broken)) => Err(Failure::internal(format!(
-            "the order's task broke off: {broken}"
+            "the order's task failed: {broken}"
         ))),
         Err(_) => Err(Failure::timeout(ORDER_DEADLINE.as_secs())),
     }

@@ -1,4 +1,4 @@
-//! The API's socket: made safely, served with limits, and left in order.
+//! HTTP server on the API's socket: creates it with safe permissions, serves with limits, removes it.
 
 use std::fs;
 use std::io;
@@ -16,16 +16,16 @@ use tokio::task::JoinSet;
 use crate::context::{Context, stopped};
 use crate::routes;
 
-/// How many callers may be connected at once; the next ones wait to be accepted.
+/// Maximum number of concurrent connections; further ones wait in the listen queue.
 const MAX_CONNECTIONS: usize = 128;
-/// How long a caller may take over a request's head.
+/// Deadline for the head of a request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
-/// The longest head and the read buffer, in bytes.
+/// Maximum size of a request's head and of the read buffer, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
-/// How long callers in the middle of a request may keep a stopping server.
+/// How long a stopping server waits for running requests.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
 
-/// The bound socket, not serving yet.
+/// A server that is bound and does not serve yet.
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
@@ -33,13 +33,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes the socket with mode 0600, in place of what a dead Dormouse may have left there. The
-    /// caller has made sure that no other one is alive.
+    /// Creates the socket with mode 0600 and replaces a stale one. The caller has checked that no other
+    /// Dormouse is running.
     ///
     /// # Errors
-    /// The system's, as when the path is longer than a socket's may be (107 bytes).
+    /// Those of the system, for example if the path is longer than 107 bytes.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        // Nobody can connect before the mode is right: it gets its name last.
+        // no client can connect before the mode is set: the socket gets its name last
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);
@@ -56,8 +56,8 @@ impl Server {
         })
     }
 
-    /// Answers callers until `stopping` turns true; then lets those in the middle of a request
-    /// finish, for a few seconds, and removes the socket.
+    /// Serves until `stopping` becomes true; then waits a few seconds for running requests and removes
+    /// the socket.
     pub async fn serve(self, context: Arc<Context>) {
         let mut stopping = context.stopping.clone();
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -81,18 +81,18 @@ impl Server {
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a caller of the API");
+                        tracing::warn!(%error, "cannot accept a connection to the API");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
             }
         }
         if fs::remove_file(&self.path).is_err() {
-            tracing::debug!(path = %self.path.display(), "the API's socket was gone already");
+            tracing::debug!(path = %self.path.display(), "the API's socket had been removed already");
         }
         let all = async { while callers.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_DEADLINE, all).await.is_err() {
-            tracing::info!("callers of the API were cut off");
+            tracing::info!("connections to the API were closed in the middle of a request");
         }
     }
 }
@@ -114,6 +114,6 @@ async fn serve_one(stream: UnixStream, context: Arc<Context>) {
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a caller of the API broke off");
+        tracing::debug!(%error, "a connection to the API failed");
     }
 }

@@ -1,4 +1,4 @@
-//! The command line. Its help is a page of the manual: every command shows how it is used.
+//! The command line and its help texts; every command's help has examples.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -25,24 +25,23 @@ pub(crate) struct Cli {
 
 const FIRST_STEPS: &str = "\
 First steps:
-  dormouse up                      serve, in the foreground; leave it running
-  dormouse create shop             make a database; prints how to log in
+  dormouse up                      start the server, in the foreground; keep it running
+  dormouse create shop             create a database; prints how to log in
   dormouse connect shop            open it in the mariadb client
-  dormouse ls                      see it fall asleep when nobody uses it
-  dormouse events shop --follow    see why, and how long waking took";
+  dormouse ls                      list databases and states; an idle one is suspended, then parked
+  dormouse events shop --follow    show each change of state, its reason and duration";
 
-/// The heading of the options of every command.
+/// Heading of the options of every command.
 const EVERYWHERE: &str = "Options of every command";
 
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where everything is kept [default: /var/lib/dormouse for root, else
-    /// ~/.local/share/dormouse]
+    /// Data directory [default: /var/lib/dormouse for root, else ~/.local/share/dormouse]
     #[arg(long, global = true, value_name = "DIR", env = "DORMOUSE_DATA_DIR", help_heading = EVERYWHERE)]
     data_dir: Option<PathBuf>,
 
-    /// Print JSON for programs; a failure is {"error": {"code", "message", "hint"}} on stderr
+    /// Print JSON; an error is {"error": {"code", "message", "hint"}} on stderr
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
 }
@@ -61,7 +60,7 @@ impl Global {
         std::path::absolute(&dir).map_err(|e| {
             ErrorBody::new(
                 "machine",
-                format!("cannot tell where {} is: {e}", dir.display()),
+                format!("cannot resolve the path {}: {e}", dir.display()),
             )
         })
     }
@@ -83,43 +82,43 @@ fn default_data_dir() -> Outcome<PathBuf> {
     })
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve: listen for clients, and run the databases they use
+    /// Start the server: accept clients and run their databases
     Up(UpArgs),
-    /// Make a database and print how to log in
+    /// Create a database and print how to log in
     Create(CreateArgs),
-    /// Change what a database may use and when it sleeps
+    /// Change the settings of a database
     Set(SetArgs),
     /// List the databases
     #[command(after_help = "Examples:\n  dormouse ls\n  dormouse ls --json | jq -r '.[].name'")]
     Ls,
-    /// Show one database in full
+    /// Show all details of one database
     #[command(
         after_help = "Examples:\n  dormouse show shop\n  dormouse show shop --json | jq .state"
     )]
     Show(NameArgs),
-    /// List a database's client sessions: what each does and what keeps its backend
+    /// List a database's client sessions: state of each, and why it holds its backend
     #[command(after_help = "\
 Examples:
   dormouse sessions shop
   dormouse sessions shop --json | jq '.[] | select(.doing == \"pinned\")'
 
-A client can ask for itself: SHOW DORMOUSE SESSION")]
+Over SQL, for the client's own session: SHOW DORMOUSE SESSION")]
     Sessions(NameArgs),
-    /// Show a database's connections to its server and what has happened to them
+    /// Show a database's connections to its server, with counters
     #[command(after_help = "Over SQL: SHOW DORMOUSE POOL, SHOW DORMOUSE STATUS")]
     Pool(NameArgs),
-    /// Print figures of all databases for Prometheus
+    /// Print metrics of all databases for Prometheus
     #[command(after_help = "\
 Also GET /metrics on the API's socket. For the textfile collector of node_exporter:
   dormouse metrics > /var/lib/prometheus/node-exporter/dormouse.prom")]
     Metrics,
-    /// Show what the databases have used, and what that costs
+    /// Show the use of the databases, and its cost
     Usage(UsageArgs),
-    /// Wake a database now, before somebody needs it
-    #[command(after_help = "A database wakes by itself when a statement for it arrives.")]
+    /// Wake a database now
+    #[command(after_help = "A statement for a database wakes it as well.")]
     Wake(NameArgs),
     /// Freeze a database's server now; it keeps everything and thaws within milliseconds
     #[command(after_help = "Refused while a statement is running.")]
@@ -127,9 +126,9 @@ Also GET /metrics on the API's socket. For the textfile collector of node_export
     /// Stop a database's server now; client connections stay open
     #[command(after_help = "\
 Refused while a session has state that would be lost, such as an open transaction, and while
-tables of the MEMORY engine have rows, which end with the server; the refusal names them. Such
-a database is not parked by itself either, only suspended. --force parks it and loses the rows;
-sessions are protected all the same. `dormouse drop` asks for nothing of this.
+tables of the MEMORY engine have rows, which are lost when the server stops; the error names them.
+Dormouse does not park such a database by itself either, it only suspends it. --force parks it and
+loses the rows, but not the state of sessions. `dormouse drop` checks none of this.
 
 Examples:
   dormouse park shop
@@ -137,42 +136,43 @@ Examples:
     Park(ParkArgs),
     /// Delete a database with all its data
     #[command(after_help = "\
-Asks first; --yes answers, and is needed where there is no terminal.
+Asks for confirmation. --yes skips the question; it is required without a terminal.
 
 Examples:
   dormouse drop shop
   dormouse drop shop --yes")]
     Drop(DropArgs),
-    /// Show what happened to the databases, and why
+    /// Show the ledger: what happened to the databases, and why
     #[command(after_help = "\
 Examples:
   dormouse events                  the newest 100
   dormouse events shop --limit 10
-  dormouse events --follow         go on with what happens from now on
-  dormouse events --trace > t      all of the ledger, for `dormouse simulate --trace t`")]
+  dormouse events --follow         also print new events
+  dormouse events --trace > t      the whole ledger, for `dormouse simulate --trace t`")]
     Events(EventsArgs),
     /// Open a database in the mariadb client
     Connect(ConnectArgs),
-    /// Let a fleet of databases live through a month: what would another policy have cost?
+    /// Simulate a month of a fleet of databases, and compare the cost of other policies
     Simulate(SimulateArgs),
 }
 
 /// `up`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Stop it with Ctrl-C or SIGTERM: clients are let go at the end of their statement, the database
-servers keep running, with the rows of their MEMORY tables, and the next `dormouse up` takes
-them over.
+Stop it with Ctrl-C or SIGTERM: client connections are closed at the end of their statement. The
+database servers keep running, with the rows of their MEMORY tables; the next `dormouse up` adopts
+them.
 
 Examples:
   dormouse up
   dormouse up --listen 0.0.0.0:3306
-  dormouse up --listen 127.0.0.1:0 --data-dir /tmp/try    any free port; prints which
+  dormouse up --listen 127.0.0.1:0 --data-dir /tmp/try    any free port; prints it
   dormouse up --config /etc/dormouse.toml
 
-Options win over the environment, that over the configuration file, that over the defaults.")]
+Options override the environment, which overrides the configuration file, which overrides the
+defaults.")]
 pub(crate) struct UpArgs {
-    /// TCP address for clients, IP:PORT; port 0 takes a free one; `off` for none
+    /// TCP address for clients, IP:PORT; port 0 selects a free port; `off` for none
     /// [default: 127.0.0.1:3306]
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_LISTEN")]
     pub(crate) listen: Option<Listen>,
@@ -185,7 +185,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "FILE", env = "DORMOUSE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
 
-    /// What to log on stderr: error, warn, info, debug or trace, also per module
+    /// Log level on stderr: error, warn, info, debug or trace, also per module
     #[arg(
         long,
         value_name = "LEVEL",
@@ -198,8 +198,8 @@ pub(crate) struct UpArgs {
 /// `create`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The password is told this once. It is saved in DATA_DIR/credentials/NAME, readable by you alone,
-for `dormouse connect`, unless --no-save is given; the server keeps only a hash.
+The password is printed only now. It is saved in DATA_DIR/credentials/NAME, readable only by you,
+for `dormouse connect`, unless --no-save is given. The server stores only a hash.
 
 Examples:
   dormouse create shop
@@ -207,7 +207,7 @@ Examples:
   dormouse create shop --idle-park never --units 1..4
   dormouse create shop --json | jq -r .url")]
 pub(crate) struct CreateArgs {
-    /// The new database's name: 1 to 63 of a-z, 0-9 and '-'
+    /// Name of the new database: 1 to 63 of a-z, 0-9 and '-'
     pub(crate) name: DatabaseName,
 
     #[command(flatten)]
@@ -221,7 +221,8 @@ pub(crate) struct CreateArgs {
 /// `set`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What is not given stays as it is. It holds at once, without a restart; a new size within seconds.
+Settings that are not given stay unchanged. Changes take effect at once, without a restart; a new
+size within seconds.
 
 Examples:
   dormouse set shop --units 1..4
@@ -229,14 +230,14 @@ Examples:
   dormouse set shop --storage-quota 20GiB --spend-limit 12.50
   dormouse set shop --spend-limit none")]
 pub(crate) struct SetArgs {
-    /// The database
+    /// Name of the database
     pub(crate) name: DatabaseName,
 
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
 }
 
-/// What an owner can wish of a database.
+/// Settings of a database.
 #[derive(Debug, Args)]
 pub(crate) struct SettingsArgs {
     /// Suspend after this long without a statement: 10s, 5m, 0, never
@@ -247,30 +248,28 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "D", allow_hyphen_values = true)]
     idle_park: Option<Delay>,
 
-    /// The fewest and the most compute units (half a CPU and 2 GiB each); it grows and shrinks
-    /// between them with its load
+    /// Minimum and maximum compute units (half a CPU and 2 GiB each); the size follows the load
     #[arg(long, value_name = "MIN..MAX", allow_hyphen_values = true)]
     units: Option<UnitRange>,
 
-    /// Whether sessions share backends: statement (they do), session (each keeps its own)
+    /// Whether sessions share backends: statement (shared), session (each keeps its own)
     #[arg(long, value_name = "KIND")]
     pooling: Option<Pooling>,
 
-    /// Hours in which it is awake whether used or not: 'mon-fri 08:00-18:00', or never
+    /// Hours in which it is awake, used or not: 'mon-fri 08:00-18:00', or never
     #[arg(long, value_name = "HOURS")]
     keep_awake: Option<Timetable>,
 
-    /// Whether to wake it ahead of the hours in which it was used on earlier days
+    /// Whether to wake it before the hours in which it was used on earlier days
     #[arg(long, value_name = "BOOL")]
     prewake: Option<bool>,
 
-    /// The most disk its files may take (20GiB), after which it can be read and emptied only; or
-    /// none
+    /// Maximum disk space of its files (20GiB), above which it is read-only; or none
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     storage_quota: Option<Cap<Bytes>>,
 
-    /// The most it may cost in a calendar month (12.50), or none; the sections prices
-    /// and spend of the configuration say what it costs and what follows
+    /// Maximum cost in a calendar month (12.50), or none; the sections prices and spend of the
+    /// configuration set the prices and the consequences
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     spend_limit: Option<Cap<Money>>,
 }
@@ -303,17 +302,17 @@ impl From<SettingsArgs> for SettingsPatch {
 /// A command about one database.
 #[derive(Debug, Args)]
 pub(crate) struct NameArgs {
-    /// The database
+    /// Name of the database
     pub(crate) name: DatabaseName,
 }
 
 /// `park`
 #[derive(Debug, Args)]
 pub(crate) struct ParkArgs {
-    /// The database
+    /// Name of the database
     pub(crate) name: DatabaseName,
 
-    /// Also if rows of MEMORY tables are lost
+    /// Park although rows of MEMORY tables are lost
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -321,10 +320,10 @@ pub(crate) struct ParkArgs {
 /// `drop`
 #[derive(Debug, Args)]
 pub(crate) struct DropArgs {
-    /// The database
+    /// Name of the database
     pub(crate) name: DatabaseName,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -332,18 +331,18 @@ pub(crate) struct DropArgs {
 /// `events`
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
-    /// Only this database's
+    /// Only this database
     pub(crate) name: Option<DatabaseName>,
 
-    /// Go on with what happens from now on, until interrupted
+    /// Also print new events, until interrupted
     #[arg(long, short)]
     pub(crate) follow: bool,
 
-    /// How many of the newest to show
+    /// Number of events to show, the newest ones
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = events)]
     pub(crate) limit: usize,
 
-    /// Print all of the ledger as a trace for `dormouse simulate`
+    /// Print the whole ledger as a trace for `dormouse simulate`
     #[arg(long, conflicts_with_all = ["name", "follow", "limit"])]
     pub(crate) trace: bool,
 }
@@ -351,48 +350,48 @@ pub(crate) struct EventsArgs {
 /// `simulate`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Needs no running dormouse. The fleet is a recorded one, or a made-up one of office apps, jobs,
-bursts, trials, steady and weekend use. The same policy decides as in `dormouse up`. Other delays
-and unit bounds are tried and compared. docs/simulator.md says what is behind the figures.
+Needs no running dormouse. The fleet is a recorded one, or a generated one of office apps, jobs,
+bursts, trials, steady and weekend use. The policy is that of `dormouse up`; the report compares
+other delays and unit ranges. docs/simulator.md explains the figures.
 
-Costs are those of CPU and memory. Without --config an hour of a core costs 0.04 and a GiB of memory
-for an hour 0.005, whatever your dormouse charges.
+Costs are those of CPU and memory. Without --config an hour of a core costs 0.04 and a GiB of
+memory for an hour 0.005, not the prices of your configuration.
 
 Examples:
   dormouse simulate --databases 1000 --days 30
   dormouse simulate --databases 1000 --days 30 --idle-park 1h
   dormouse events --trace > t && dormouse simulate --trace t --idle-suspend 1m
-  dormouse simulate --config /etc/dormouse.toml          at your own prices")]
+  dormouse simulate --config /etc/dormouse.toml          at your prices")]
 pub(crate) struct SimulateArgs {
-    /// A recorded fleet; `-` is standard input
+    /// Trace of a recorded fleet; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["databases", "days", "seed"])]
     pub(crate) trace: Option<PathBuf>,
 
-    /// How many databases to make up
+    /// Number of databases to generate
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = databases)]
     pub(crate) databases: u64,
 
-    /// For how many days; the first is a Monday
+    /// Number of days; the first is a Monday
     #[arg(long, value_name = "D", default_value_t = 30, value_parser = days)]
     pub(crate) days: u64,
 
-    /// Another seed makes up another fleet of the same kind
+    /// Seed of the generated fleet
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// Suspend after this long without a statement, whatever the databases' own delay
+    /// Suspend after this long without a statement, instead of the databases' own delay
     #[arg(long, value_name = "D")]
     pub(crate) idle_suspend: Option<Delay>,
 
-    /// Park after this long without a statement, likewise
+    /// Park after this long without a statement, instead of the databases' own delay
     #[arg(long, value_name = "D")]
     pub(crate) idle_park: Option<Delay>,
 
-    /// The fewest and the most compute units, likewise
+    /// Minimum and maximum compute units, instead of the databases' own
     #[arg(long, value_name = "MIN..MAX")]
     pub(crate) units: Option<UnitRange>,
 
-    /// Take the prices from this configuration file
+    /// Configuration file with the prices
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
@@ -409,7 +408,7 @@ fn events(text: &str) -> Result<usize, String> {
     whole(text, 1..=EventQuery::MAX_LIMIT)
 }
 
-/// A whole number of a range.
+/// Parses an integer of a range.
 fn whole<T: FromStr + PartialOrd + Display>(
     text: &str,
     range: RangeInclusive<T>,
@@ -421,13 +420,13 @@ fn whole<T: FromStr + PartialOrd + Display>(
 /// `usage`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-CPU is the time that a database's server has run; memory is what it is allotted while awake and
-what it holds while suspended; storage is its files, awake or not; statements and traffic are
-those of its clients. A database that was dropped is told of too: what it used is still owed.
+CPU is the CPU time of a database's server; memory is the allotted memory while awake and the
+memory held while suspended; storage is its files, awake or not; statements and traffic are those
+of its clients. Dropped databases are included.
 
-Costs are shown if [prices] of the configuration sets any; past its spend limit a database has a
-free baseline, which is in its use and not in its cost. Months and days are those of UTC. A crash
-of dormouse loses no CPU, memory or storage, and at most a few seconds' statements and doors.
+Costs are shown if [prices] of the configuration sets any. Above its spend limit a database has a
+free baseline, which counts as use but not as cost. Months and days are those of UTC. A crash of
+dormouse loses no CPU, memory or storage, and at most a few seconds of statements and traffic.
 
 Examples:
   dormouse usage                        this month, one line for each database
@@ -436,15 +435,15 @@ Examples:
   dormouse usage --json | jq '.rows[] | {database, cpu_h: (.used.cpu_us / 3.6e9)}'
   dormouse usage shop --by minute --json")]
 pub(crate) struct UsageArgs {
-    /// Only this database's
+    /// Only this database
     pub(crate) name: Option<DatabaseName>,
 
     /// The calendar month [default: this one]
     #[arg(long, value_name = "YYYY-MM")]
     pub(crate) month: Option<Month>,
 
-    /// How finely: month, day, or, for one database, minute (those in which it was awake, of the
-    /// last five weeks) [default: day for one database, else month]
+    /// Resolution: month, day, or, for one database, minute (when it was awake, in the last five
+    /// weeks) [default: day for one database, else month]
     #[arg(long, value_name = "SPAN", value_parser = by)]
     pub(crate) by: Option<By>,
 }
@@ -462,7 +461,7 @@ fn by(text: &str) -> Result<By, &'static str> {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Runs the mariadb client on Dormouse's Unix socket. The password is the one that `dormouse create`
-saved, or $MYSQL_PWD, or is asked for.
+saved, or $MYSQL_PWD, or the client asks for it.
 
 Examples:
   dormouse connect shop
@@ -470,14 +469,14 @@ Examples:
   dormouse connect shop < dump.sql
   dormouse connect shop --user app")]
 pub(crate) struct ConnectArgs {
-    /// The database
+    /// Name of the database
     pub(crate) name: DatabaseName,
 
-    /// The account to log in as, without the database's name
+    /// Account, without the database's name
     #[arg(long, short, value_name = "USER", default_value = dormouse_api::model::OWNER)]
     pub(crate) user: String,
 
-    /// Passed on to the mariadb client
+    /// Arguments for the mariadb client
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<std::ffi::OsString>,
 }

@@ -1,4 +1,4 @@
-//! The commands that ask a running `dormouse up` through its API.
+//! The commands that call the API of a running `dormouse up`.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -96,7 +96,7 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
     };
     let limit = request.settings.spend_limit;
     let created = client.create(&request).await.map_err(told)?;
-    // The result first: it is the only place where the password is for certain.
+    // prints the result first: saving the password may fail
     output.result(&created, |colours| created_text(&created, colours))?;
     remark_unpriced(client, &created.name, limit, output).await;
     if !args.no_save {
@@ -109,8 +109,8 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
 async fn set(client: &Client, args: SetArgs, output: &Output) -> Outcome {
     let settings: SettingsPatch = args.settings.into();
     if settings == SettingsPatch::default() {
-        let hint = "name at least one, as in: dormouse set shop --units 1..4";
-        return Err(ErrorBody::new("invalid", "nothing to change was named").with_hint(hint));
+        let hint = "give at least one setting, as in: dormouse set shop --units 1..4";
+        return Err(ErrorBody::new("invalid", "no setting to change").with_hint(hint));
     }
     let changed = client.set(&args.name, &settings).await.map_err(told)?;
     output.result(&changed, |colours| {
@@ -120,7 +120,7 @@ async fn set(client: &Client, args: SetArgs, output: &Output) -> Outcome {
     Ok(())
 }
 
-/// Says so if a spend limit was set where nothing has a price.
+/// Warns if a spend limit was set but no prices are configured.
 async fn remark_unpriced(
     client: &Client,
     name: &DatabaseName,
@@ -132,7 +132,7 @@ async fn remark_unpriced(
         && report.cost.is_none()
     {
         output.remark(
-            "note: this limit is never reached, for [prices] of the configuration are all 0",
+            "note: this limit is never reached, because all [prices] of the configuration are 0",
         );
     }
 }
@@ -159,30 +159,30 @@ async fn drop_database(
 ) -> Outcome {
     let name = args.name;
     if !args.yes {
-        // Nobody is asked about a database that is not there.
+        // checks that the database exists before asking
         client.database(&name).await.map_err(told)?;
         confirm(&name)?;
     }
     client.drop_database(&name).await.map_err(told)?;
     if let Err(error) = credentials::forget(data_dir, &name) {
-        output.remark(&format!("its saved password could not be removed: {error}"));
+        output.remark(&format!("cannot remove its saved password: {error}"));
     }
     output.result(&json!({"name": name, "dropped": true}), |_| {
         format!("dropped {name}")
     })
 }
 
-/// Asks on the terminal; only the database's name means yes.
+/// Asks for confirmation on the terminal: the user must type the database's name.
 fn confirm(name: &DatabaseName) -> Outcome {
     if !io::stdin().is_terminal() {
-        let message = format!("not dropping {name} without being asked to be sure");
-        return Err(ErrorBody::new("refused", message).with_hint("say so with --yes"));
+        let message = format!("{name} was not dropped: there is no terminal for the confirmation");
+        return Err(ErrorBody::new("refused", message).with_hint("confirm with --yes"));
     }
     let failed = |e: io::Error| ErrorBody::new("machine", format!("cannot ask: {e}"));
     let mut stderr = io::stderr().lock();
     write!(
         stderr,
-        "This deletes {name} and all its data. Type its name to go on: "
+        "This deletes {name} and all its data. Type its name to confirm: "
     )
     .and_then(|()| stderr.flush())
     .map_err(failed)?;
@@ -197,13 +197,13 @@ fn confirm(name: &DatabaseName) -> Outcome {
 
 async fn usage(client: &Client, args: UsageArgs, output: &Output) -> Outcome {
     if args.by == Some(By::Minute) && args.name.is_none() {
-        let message = "use by the minute is told of one database at a time";
+        let message = "use by minute is available for one database only";
         let hint = "name it, as in: dormouse usage shop --by minute";
         return Err(ErrorBody::new("invalid", message).with_hint(hint));
     }
     let now = Month::of(Timestamp::now());
     if let Some(month) = args.month.filter(|month| *month > now) {
-        let hint = format!("the month now is {now}, in UTC");
+        let hint = format!("the current month is {now}, in UTC");
         return Err(ErrorBody::new("invalid", format!("{month} has not begun")).with_hint(hint));
     }
     let one = if args.name.is_some() {
@@ -222,7 +222,7 @@ async fn usage(client: &Client, args: UsageArgs, output: &Output) -> Outcome {
     output.result(&report, |colours| format::usage(&report, colours))
 }
 
-/// Whether a database is there, or was and has left something in the ledger.
+/// Checks that a database exists, or that the ledger has entries of it.
 async fn was_there(client: &Client, name: Option<&DatabaseName>) -> Outcome {
     let Some(name) = name else {
         return Ok(());
@@ -252,7 +252,7 @@ async fn events(client: &Client, args: EventsArgs, output: &Output) -> Outcome {
         let all = client.events(&query).await.map_err(told)?;
         if all.is_empty() {
             was_there(client, query.database.as_ref()).await?;
-            output.remark("nothing has happened yet");
+            output.remark("there are no events yet");
         }
         return output.result(&all, |colours| {
             all.iter()

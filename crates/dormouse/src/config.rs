@@ -1,5 +1,5 @@
-//! The configuration of `dormouse up`: defaults, then the file, then the environment and the
-//! command line. `docs/dormouse.example.toml` shows every key; a test keeps the two the same.
+//! The configuration of `dormouse up`: defaults, overridden by the file, the environment and the
+//! command line. `docs/dormouse.example.toml` has every key; a test compares the two.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::Outcome;
 use crate::cli::UpArgs;
 use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
 
-/// The most servers that are kept ready.
+/// Maximum size of the warm pool.
 const WARM_MOST: usize = 100;
 
-/// Everything that can be configured.
+/// The configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
@@ -25,27 +25,27 @@ pub(crate) struct Config {
     pub(crate) listen: Listen,
     /// Unix socket for clients; `None`: `dormouse.sock` in the data directory.
     pub(crate) socket: Option<ClientSocket>,
-    /// A TLS client that names the host `DATABASE.domain` is routed to DATABASE.
+    /// A TLS client with the server name `DATABASE.domain` is routed to DATABASE.
     pub(crate) domain: Option<String>,
-    /// Users, and `program:NAME`, whose statements do not wake a database.
+    /// Users, and programs as `program:NAME`, whose statements do not wake a database.
     pub(crate) never_wakes: Vec<String>,
     /// TLS for clients.
     pub(crate) tls: Tls,
     /// The database server.
     pub(crate) engine: Engine,
-    /// Where the clock of timetables hangs, by its IANA name.
+    /// Time zone of timetables.
     pub(crate) time_zone: Zone,
-    /// Servers kept ready for new databases.
+    /// Started servers for new databases.
     pub(crate) warm_pool: WarmPool,
-    /// What a new database gets.
+    /// Settings of a new database.
     pub(crate) defaults: Defaults,
-    /// How clients share a database's backends.
+    /// Backends of a database.
     pub(crate) pool: Pool,
     /// Limits against overload and abuse.
     pub(crate) limits: Limits,
-    /// What use costs.
+    /// Prices of use.
     pub(crate) prices: Prices,
-    /// What is done as a database's cost nears its limit.
+    /// Steps near the spend limit.
     pub(crate) spend: Spend,
     /// Control groups.
     pub(crate) cgroup: Cgroup,
@@ -57,7 +57,7 @@ pub(crate) struct Config {
 pub(crate) struct Tls {
     /// Certificate chain, PEM; `None`: one is generated.
     pub(crate) cert: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// Private key of the certificate, PEM.
     pub(crate) key: Option<PathBuf>,
     /// Whether clients on TCP must use TLS.
     pub(crate) require: bool,
@@ -67,11 +67,11 @@ pub(crate) struct Tls {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Engine {
-    /// The server program; `None`: looked for in the usual places.
+    /// The server program; `None`: searched in the usual places.
     pub(crate) mariadbd: Option<PathBuf>,
-    /// The program that makes a data directory; `None`: looked for beside the server.
+    /// The program that creates a data directory; `None`: searched beside the server.
     pub(crate) install_db: Option<PathBuf>,
-    /// The server's `--basedir`; `None`: it knows itself.
+    /// The server's `--basedir`; `None`: its built-in default.
     pub(crate) basedir: Option<PathBuf>,
     /// How servers are reached.
     pub(crate) transport: Transport,
@@ -92,7 +92,7 @@ pub(crate) enum Transport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WarmPool {
-    /// How many servers are kept ready.
+    /// Number of started servers.
     pub(crate) size: usize,
 }
 
@@ -104,17 +104,17 @@ pub(crate) struct Defaults {
     pub(crate) idle_suspend: Delay,
     /// Park after this long without a statement.
     pub(crate) idle_park: Delay,
-    /// The fewest and the most compute units.
+    /// Minimum and maximum compute units.
     pub(crate) units: UnitRange,
-    /// How sessions share backends.
+    /// Whether sessions share backends.
     pub(crate) pooling: Pooling,
-    /// When it is kept awake.
+    /// Hours in which it is kept awake.
     pub(crate) keep_awake: Timetable,
-    /// Whether it is woken ahead of its usual hours.
+    /// Whether it is woken before its usual hours.
     pub(crate) prewake: bool,
-    /// The most disk its files may take.
+    /// Maximum disk space of its files.
     pub(crate) storage_quota: Cap<Bytes>,
-    /// The most it may cost in a calendar month.
+    /// Maximum cost in a calendar month.
     pub(crate) spend_limit: Cap<Money>,
 }
 
@@ -122,15 +122,15 @@ pub(crate) struct Defaults {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Pool {
-    /// The most connections to one database's server.
+    /// Maximum connections to one database's server.
     pub(crate) backends_max: u32,
-    /// As many stay open though nobody needs them.
+    /// Number of unused connections that stay open.
     pub(crate) backends_min: u32,
-    /// How long a statement waits for a taken one before another is opened.
+    /// How long a statement waits for a connection in use before another is opened.
     pub(crate) open_after: Delay,
-    /// How long a statement waits for one in all.
+    /// Maximum wait of a statement for a connection.
     pub(crate) lease_timeout: Span,
-    /// One that nobody has needed for this long is closed.
+    /// Idle time after which a connection is closed.
     pub(crate) backend_idle: Span,
 }
 
@@ -138,7 +138,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
-    /// Databases in all.
+    /// Number of databases.
     pub(crate) databases: usize,
     /// Client connections to one database.
     pub(crate) connections_per_database: u32,
@@ -146,25 +146,25 @@ pub(crate) struct Limits {
     pub(crate) connections_per_address: u32,
     /// Connections that have not logged in yet.
     pub(crate) handshakes: u32,
-    /// How long a client may take from connecting to being logged in.
+    /// Time limit from connecting to the end of the login.
     pub(crate) handshake_timeout: Span,
     /// Failed logins from one IP address, per minute.
     pub(crate) failed_logins_per_minute: u32,
     /// Statements held for one database while it wakes.
     pub(crate) held_statements: u32,
-    /// How long a statement is held at most.
+    /// Maximum time for which a statement is held.
     pub(crate) hold_timeout: Span,
-    /// How long a client may stop in the middle of a packet.
+    /// How long a client may pause in the middle of a packet.
     pub(crate) read_timeout: Span,
     /// How long a client may not read its reply.
     pub(crate) write_timeout: Span,
     /// How long a session may be idle.
     pub(crate) wait_timeout: Span,
-    /// How long one of an interactive client may be.
+    /// How long a session of an interactive client may be idle.
     pub(crate) interactive_timeout: Span,
-    /// How long one with an open transaction may be.
+    /// How long a session with an open transaction may be idle.
     pub(crate) idle_transaction_timeout: Delay,
-    /// With less free on the disk no database may grow.
+    /// Free disk space below which every database is read-only.
     pub(crate) disk_reserve: Size,
 }
 
@@ -180,15 +180,15 @@ pub(crate) struct Cgroup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Spend {
-    /// The percentages of its limit at which a warning is noted.
+    /// Percentages of the limit at which a warning is written to the ledger.
     pub(crate) warn: Vec<u8>,
-    /// The one from which on it has no more than the baseline.
+    /// Percentage from which the database has no more than the baseline.
     pub(crate) slow: Share,
-    /// The one from which on it can be read and emptied only.
+    /// Percentage from which it is read-only.
     pub(crate) read_only: Share,
-    /// The one from which on it sleeps.
+    /// Percentage from which it is parked.
     pub(crate) asleep: Share,
-    /// The compute units that are free then.
+    /// Free compute units from `slow` on.
     pub(crate) baseline: Units,
 }
 
@@ -212,7 +212,7 @@ impl Default for Spend {
 }
 
 impl Spend {
-    /// What the plane is told.
+    /// The same as a type of the plane.
     pub(crate) fn ladder(&self) -> Ladder {
         Ladder {
             warn: self.warn.clone(),
@@ -228,10 +228,10 @@ impl Spend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CgroupMode {
-    /// Where the machine allows it.
+    /// If the machine allows it.
     #[default]
     Auto,
-    /// Not at all.
+    /// Never.
     Off,
 }
 
@@ -293,8 +293,8 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// What `dormouse up` shall use: the command line and the environment (which clap has put
-    /// together) over the file over the defaults.
+    /// The configuration of `dormouse up`: the command line and the environment (merged by clap)
+    /// override the file, which overrides the defaults.
     pub(crate) fn load(args: &UpArgs) -> Outcome<Self> {
         let mut config = match &args.config {
             Some(path) => Self::read(path)?,
@@ -310,7 +310,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What the file says.
+    /// Reads the file.
     pub(crate) fn read(path: &Path) -> Outcome<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             let message = format!("cannot read the configuration file {}: {e}", path.display());
@@ -327,7 +327,7 @@ impl Config {
         })
     }
 
-    /// What no single key can tell.
+    /// Checks conditions that concern more than one key.
     fn check(&self) -> Outcome {
         let invalid = |message: &str, hint: &str| {
             Err(
@@ -337,7 +337,7 @@ impl Config {
         };
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             return invalid(
-                "tls.cert and tls.key belong together",
+                "only one of tls.cert and tls.key is set",
                 "set both, or neither",
             );
         }
@@ -350,21 +350,18 @@ impl Config {
             limits.held_statements,
         ];
         if counts.contains(&0) {
-            return invalid(
-                "a limit is 0: nothing would be let through",
-                "use 1 or more",
-            );
+            return invalid("a limit is 0", "use 1 or more");
         }
         if self.warm_pool.size > WARM_MOST {
             return invalid(
                 &format!("[warm_pool] size is more than {WARM_MOST}"),
-                "each takes memory; two are enough for most machines",
+                "use a smaller number; each server takes memory, and 2 are enough for most machines",
             );
         }
         if let Err(error) = self.spend.ladder().check() {
             return invalid(
                 &format!("[spend]: {error}"),
-                "docs/dormouse.example.toml shows what they mean",
+                "docs/dormouse.example.toml explains the keys",
             );
         }
         if self
@@ -373,7 +370,7 @@ impl Config {
             .is_some_and(|domain| !is_domain(domain))
         {
             return invalid(
-                "domain is no domain name",
+                "domain is not a domain name",
                 "write it without a leading dot or '*', as in db.example.org",
             );
         }
@@ -381,7 +378,7 @@ impl Config {
     }
 }
 
-/// Whether the text is DNS labels with dots between them.
+/// Whether the text is DNS labels separated by dots.
 fn is_domain(text: &str) -> bool {
     let label = |l: &str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-';

@@ -1,6 +1,6 @@
 //! Passwords that `dormouse create` saves for `dormouse connect`: `DATA_DIR/credentials/NAME`, an
-//! option file of the mariadb client (`--defaults-file`), readable by its owner alone. The server
-//! side keeps hashes only and never reads these files.
+//! option file of the mariadb client (`--defaults-file`), readable only by its owner. `dormouse up`
+//! never reads these files; it stores hashes only.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,12 +13,12 @@ use dormouse_types::DatabaseName;
 
 use crate::Outcome;
 
-/// Where a database's password is saved.
+/// Path of a database's saved password.
 pub(crate) fn path(data_dir: &Path, name: &DatabaseName) -> PathBuf {
     data_dir.join("credentials").join(name.as_str())
 }
 
-/// Saves how to log in, in place of what was saved before.
+/// Saves the login data, replacing an older file.
 pub(crate) fn save(data_dir: &Path, created: &Created) -> Outcome<PathBuf> {
     let path = path(data_dir, &created.name);
     write(&path, &option_file(created)).map_err(|e| {
@@ -28,12 +28,12 @@ pub(crate) fn save(data_dir: &Path, created: &Created) -> Outcome<PathBuf> {
             path.display()
         );
         ErrorBody::new("machine", message)
-            .with_hint(format!("note it yourself: {}", created.password))
+            .with_hint(format!("save it yourself: {}", created.password))
     })?;
     Ok(path)
 }
 
-/// Forgets a dropped database's password; nothing to forget is fine.
+/// Removes the saved password of a dropped database, if there is one.
 pub(crate) fn forget(data_dir: &Path, name: &DatabaseName) -> io::Result<()> {
     match fs::remove_file(path(data_dir, name)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -47,7 +47,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
         _ => {}
     }
-    // A dot cannot stand in a database's name, so this name is nobody's.
+    // a database's name contains no dot, so this name is not that of another one
     let new = path.with_extension("new");
     let mut file = fs::OpenOptions::new()
         .write(true)
@@ -66,7 +66,7 @@ fn option_file(created: &Created) -> String {
     format!("[client]\nuser={user}\npassword={password}\nsocket={socket}\n")
 }
 
-/// Quotes a value where an option file would read it otherwise than it stands
+/// Quotes a value if an option file would parse it differently
 /// (<https://mariadb.com/kb/en/configuring-mariadb-with-option-files/>).
 fn quote(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:@%+=,".contains(&b);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_saved_for_its_owner_alone_and_forgotten_again() {
+    fn a_password_is_saved_for_its_owner_only_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let name = created("").name;
         save(dir.path(), &created("first")).unwrap();
@@ -121,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_cannot_be_saved_is_not_lost() {
+    fn a_password_that_cannot_be_saved_is_in_the_error() {
         let error = save(Path::new("/dev/null"), &created("s3cret")).unwrap_err();
         assert!(error.message.contains("was created"), "{}", error.message);
         assert!(error.hint.unwrap().contains("s3cret"));
     }
 
     #[test]
-    fn odd_values_are_quoted() {
+    fn special_values_are_quoted() {
         assert_eq!(quote("a b#c"), "\"a b#c\"");
         assert_eq!(quote(r#"a"b\c"#), r#""a\"b\\c""#);
     }

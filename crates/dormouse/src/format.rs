@@ -1,4 +1,4 @@
-//! Figures for people.
+//! Formats values and tables for people.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::output::{Colours, Style};
 
-/// How long ago, in the largest unit and the next one: `3s`, `2m 05s`, `4h 10m`, `3d 2h`.
+/// Age in the largest unit and the next one: `3s`, `2m 05s`, `4h 10m`, `3d 2h`.
 pub(crate) fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = u64::try_from(now.as_second() - since.as_second()).unwrap_or(0);
     let (m, h, d) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -51,7 +51,7 @@ pub(crate) fn size(bytes: Bytes) -> String {
     }
 }
 
-/// How a state is shown.
+/// Style of a state.
 fn style(state: State) -> Style {
     match state {
         State::Active => Style::Green,
@@ -69,7 +69,7 @@ fn style(state: State) -> Style {
 /// `dormouse ls`.
 pub(crate) fn databases(all: &[Database], now: Timestamp, colours: Colours) -> String {
     if all.is_empty() {
-        return "no databases yet; make one with: dormouse create NAME".to_owned();
+        return "no databases yet; create one with: dormouse create NAME".to_owned();
     }
     let mut table = table(&[
         "NAME", "STATE", "FOR", "SESSIONS", "UNITS", "MEMORY", "BECAUSE",
@@ -89,7 +89,7 @@ pub(crate) fn databases(all: &[Database], now: Timestamp, colours: Colours) -> S
     lines(&table, styles, colours)
 }
 
-/// The units that its server has, if there is one, and those it may have.
+/// The units of its server, if there is one, and their range.
 fn units(d: &Database) -> String {
     match d.pid {
         Some(_) => format!("{} of {}", d.units.0, d.units_range),
@@ -112,7 +112,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("memory", or_none(d.memory.map(size))),
         (
             "storage",
-            d.storage.map_or("not known yet".to_owned(), size),
+            d.storage.map_or("not measured yet".to_owned(), size),
         ),
         ("read-only", or_none(d.read_only.clone())),
         ("memory tables", memory_tables(d.memory_tables.as_deref())),
@@ -144,27 +144,27 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         .collect()
 }
 
-/// The MEMORY tables that have rows, and what that leads to.
+/// The MEMORY tables with rows, and the consequence.
 fn memory_tables(tables: Option<&[String]>) -> String {
     match tables {
-        None => "not known now".to_owned(),
+        None => "unknown now".to_owned(),
         Some([]) => "none with rows".to_owned(),
         Some(tables) => format!(
-            "{}: not parked, for their rows would be lost",
+            "{}: no park, because their rows would be lost",
             tables.join(", ")
         ),
     }
 }
 
-/// What a database costs, and what that leads to.
+/// Cost of a database, and the step in force.
 fn spend(spend: &Spend) -> String {
     let cost = format!("{} {}", spend.cost, spend.currency);
     let what = match spend.rung.as_str() {
-        "free" => "nothing is held back",
+        "free" => "no restriction",
         "warned" => "near its limit",
         "slow" => "slowed to the free units",
-        "read_only" => "can be read and emptied only",
-        "asleep" => "sleeps until the month ends",
+        "read_only" => "read-only",
+        "asleep" => "parked until the month ends",
         other => other,
     };
     format!("{} this month: {what}", cost.trim_end())
@@ -173,7 +173,7 @@ fn spend(spend: &Spend) -> String {
 /// `dormouse sessions`.
 pub(crate) fn sessions(all: &[SessionStatus], colours: Colours) -> String {
     if all.is_empty() {
-        return "nobody is connected".to_owned();
+        return "no sessions".to_owned();
     }
     let mut table = table(&["ID", "USER", "HOST", "DOES", "IDLE", "HOLDS", "PINNED BY"]);
     let seconds = |s: u64| format!("{s}s");
@@ -214,7 +214,7 @@ pub(crate) fn pool(pool: &PoolStatus) -> String {
             "leases".to_owned(),
             format!("{}, held for {} s in all", pool.leases, pool.held_s),
         ),
-        ("given up for others".to_owned(), pool.steals.to_string()),
+        ("released for others".to_owned(), pool.steals.to_string()),
         ("restored".to_owned(), pool.restores.to_string()),
         ("opened".to_owned(), pool.opened.to_string()),
         (
@@ -224,7 +224,10 @@ pub(crate) fn pool(pool: &PoolStatus) -> String {
                 pool.waits, pool.timeouts
             ),
         ),
-        ("clients left".to_owned(), pool.departures.to_string()),
+        (
+            "clients disconnected".to_owned(),
+            pool.departures.to_string(),
+        ),
         ("faults".to_owned(), pool.faults.to_string()),
         (
             "answered asleep".to_owned(),
@@ -241,7 +244,7 @@ pub(crate) fn pool(pool: &PoolStatus) -> String {
 /// `dormouse usage`.
 pub(crate) fn usage(report: &UsageReport, colours: Colours) -> String {
     if report.used == Usage::default() {
-        return format!("nothing was used in {}", report.month);
+        return format!("no use in {}", report.month);
     }
     let time = match report.by {
         By::Month => None,
@@ -296,7 +299,7 @@ pub(crate) fn usage(report: &UsageReport, colours: Colours) -> String {
     lines(&table, styles.chain(std::iter::once(Style::Bold)), colours)
 }
 
-/// The columns of what was used.
+/// The columns of use.
 fn used(used: &Usage, cost: Option<Money>) -> Vec<String> {
     let hours = |amount: u64, an_hour: f64| format!("{:.3}", amount as f64 / an_hour);
     let mut cells = vec![
@@ -343,7 +346,7 @@ pub(crate) fn event(e: &Event, colours: Colours) -> String {
     )
 }
 
-/// A text of several lines on one, for lists.
+/// Joins the lines of a text, for lists.
 fn one_line(text: &str) -> String {
     text.split(['\n', '\r'])
         .map(str::trim)
@@ -361,7 +364,7 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// The table with one style per line: colours must not enter its cells, which count columns.
+/// Formats the table with one style per line; colour codes inside cells would break the alignment.
 fn lines(table: &Table, styles: impl Iterator<Item = Style>, colours: Colours) -> String {
     let lines = table.lines().zip(styles);
     lines

@@ -1,10 +1,10 @@
-//! The `dormouse` program: reads the command line and hands over to the command.
+//! The `dormouse` program: parses the command line and runs the command.
 //!
-//! [`up`] is the one place where all parts meet: configuration → engine → driver → plane → proxy →
+//! [`up`] creates and connects all parts: configuration → engine → driver → plane → proxy →
 //! API. Every other command is a client of the API ([`commands`]).
 //!
-//! Exit codes: 0, 1 for a failure (one message and a hint on stderr; with `--json` the API's error
-//! object), 2 for a command line that cannot be read.
+//! Exit codes: 0; 1 for an error (a message and a hint on stderr; with `--json` the API's error
+//! object); 2 for an invalid command line.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ use cli::{Cli, Command};
 use dormouse_api::ErrorBody;
 use output::Output;
 
-/// What a command ends with; the failure is told to the user as it stands.
+/// Result of a command; the error is printed as it is.
 type Outcome<T = ()> = Result<T, ErrorBody>;
 
 fn main() -> ExitCode {
@@ -54,7 +54,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
     }
 }
 
-/// Help and version go to stdout with code 0, a bad command line to stderr with code 2.
+/// Prints help and version to stdout with code 0, errors of the command line to stderr with code 2.
 fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os()
         .take_while(|arg| arg != "--")
@@ -65,7 +65,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         let body = ErrorBody::new("usage", text).with_hint("`dormouse help` shows the commands");
         Output::new(true).failure(&body);
     } else if error.print().is_err() {
-        // Nobody reads: there is nobody to tell.
+        // the output is closed: the error cannot be printed
         return ExitCode::from(2);
     }
     if error.use_stderr() {

@@ -1,6 +1,6 @@
-//! What the commands print: text for people, JSON for programs, failures on stderr.
+//! Output of the commands: text for people, JSON for programs, errors on stderr.
 //!
-//! Nothing here panics when the reader is gone (`dormouse ls | head -1`): the program ends quietly.
+//! If the reader closes the pipe (`dormouse ls | head -1`), the program ends without an error.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,31 +10,31 @@ use serde::Serialize;
 
 use crate::Outcome;
 
-/// Where a command's results go.
+/// Output of a command.
 #[derive(Debug)]
 pub(crate) struct Output {
     form: Form,
 }
 
-/// For whom it is printed.
+/// Format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// People; with colours or without.
+    /// Text, with colours or without.
     Text(Colours),
-    /// Programs.
+    /// JSON.
     Json,
 }
 
 /// Whether text is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Colours {
-    /// A terminal that can show them.
+    /// On: the stream is a terminal that supports them.
     On,
-    /// A file, a pipe, or NO_COLOR is set (<https://no-color.org>).
+    /// Off: the stream is a file or a pipe, or NO_COLOR is set (<https://no-color.org>).
     Off,
 }
 
-/// A way to print a text on a terminal.
+/// Style of a text on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Plain,
@@ -57,7 +57,7 @@ impl Colours {
         }
     }
 
-    /// The text in a style, if there are colours.
+    /// Applies a style to the text, if colours are on.
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
         let code = match style {
             Style::Plain => return text.to_owned(),
@@ -84,8 +84,7 @@ impl Output {
         Self { form }
     }
 
-    /// Prints a result: as one line of JSON, or as the text, to which a line feed is added unless
-    /// it ends with one.
+    /// Prints a result as one line of JSON, or as text with a final line feed.
     pub(crate) fn result(
         &self,
         value: &impl Serialize,
@@ -93,7 +92,7 @@ impl Output {
     ) -> Outcome {
         match write(&self.render(value, text)?) {
             Ok(()) => Ok(()),
-            // A reader who has gone has what they wanted.
+            // the reader closed the pipe: not an error
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             Err(e) => Err(ErrorBody::new(
                 "machine",
@@ -102,11 +101,11 @@ impl Output {
         }
     }
 
-    /// The same for a program that goes on whether or not somebody reads.
+    /// As [`result`](Self::result), but only logs an error of the output.
     pub(crate) fn announce(&self, value: &impl Serialize, text: impl FnOnce(Colours) -> String) {
         let told = self.render(value, text).map_err(|e| e.message);
         if let Err(error) = told.and_then(|text| write(&text).map_err(|e| e.to_string())) {
-            tracing::warn!(%error, "nobody could be told");
+            tracing::warn!(%error, "cannot print the result");
         }
     }
 
@@ -130,14 +129,14 @@ impl Output {
         Ok(out)
     }
 
-    /// Prints a remark for people on stderr; programs do not get it.
+    /// Prints a remark on stderr; not with JSON.
     pub(crate) fn remark(&self, text: &str) {
         if matches!(self.form, Form::Text(_)) {
             to_stderr(text);
         }
     }
 
-    /// Prints a failure on stderr.
+    /// Prints an error on stderr.
     pub(crate) fn failure(&self, error: &ErrorBody) {
         match self.form {
             Form::Json => {
@@ -164,7 +163,7 @@ fn write(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes a line to stderr. Where that fails, there is nobody left to tell.
+/// Writes a line to stderr; ignores errors of the write.
 fn to_stderr(line: &str) {
     let _gone = writeln!(io::stderr().lock(), "{line}");
 }
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_style_is_seen_only_where_there_are_colours() {
+    fn a_style_has_no_effect_without_colours() {
         assert_eq!(Colours::On.paint(Style::Red, "x"), "\x1b[31mx\x1b[0m");
         assert_eq!(Colours::Off.paint(Style::Red, "x"), "x");
     }

@@ -1,4 +1,4 @@
-//! A TCP port that is taken: by whom, and what to do.
+//! Addresses in use: which process holds one, and waiting for one that a killed Dormouse has left.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use dormouse_api::ErrorBody;
 use dormouse_proxy::StartError;
 
-/// Why listening on an address failed.
+/// Error for an address on which listening failed.
 pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error) -> ErrorBody {
     let message = format!("cannot listen on {address}: {error}");
     let failure =
@@ -20,33 +20,34 @@ pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error) -> ErrorBody
             let by = owner(address.port()).map_or(String::new(), |owner| format!(", by {owner}"));
             failure(
                 format!("cannot listen on {address}: the port is in use{by}"),
-                "stop that, or take another port with --listen IP:PORT (port 0: any free one)"
+                "stop that program, or use another port with --listen IP:PORT (port 0: any free one)"
                     .to_owned(),
             )
         }
         io::ErrorKind::PermissionDenied => failure(
             message,
-            "ports below 1024 are root's; take another one with --listen".to_owned(),
+            "only root may use ports below 1024; use another one with --listen".to_owned(),
         ),
         io::ErrorKind::AddrNotAvailable => failure(
             message,
-            "this machine has no such address; 0.0.0.0 listens on all it has".to_owned(),
+            "this machine does not have this address; 0.0.0.0 listens on all of its addresses"
+                .to_owned(),
         ),
         _ => failure(
             message,
-            "take another address with --listen IP:PORT".to_owned(),
+            "use another address with --listen IP:PORT".to_owned(),
         ),
     }
 }
 
-/// How long an address may be taken by what a Dormouse that was killed has left: a child that was to
-/// become a server has the listeners too, until it executes the server's program.
+/// How long a child of a killed Dormouse may hold an address: a child that will become a server has
+/// the listeners until it executes the server's program.
 const INHERITED: Duration = Duration::from_secs(2);
 
-/// How often that is looked at.
+/// Retry interval.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Binds the addresses; waits a little for those that no other program is known to hold.
+/// Binds the addresses; retries for a short time if no other program is known to hold them.
 pub(crate) async fn patiently<T>(
     mut bind: impl FnMut() -> Result<T, StartError>,
 ) -> Result<T, StartError> {
@@ -61,7 +62,7 @@ pub(crate) async fn patiently<T>(
     }
 }
 
-/// Whether an address is taken by a process of this very program, or was until now.
+/// Whether an address is held by a process of this program, or by none any more.
 fn may_come_free(error: &StartError) -> bool {
     let inodes = match error {
         StartError::Tcp { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
@@ -80,14 +81,14 @@ fn may_come_free(error: &StartError) -> bool {
     })
 }
 
-/// Who listens on a port, as `mariadbd (pid 12)`, where we may know.
+/// The process that listens on a port, as `mariadbd (pid 12)`, if this user may see it.
 fn owner(port: u16) -> Option<String> {
     let pid = holder(&listeners_on(port))?;
     let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     Some(format!("{} (pid {pid})", comm.trim()))
 }
 
-/// The first process that has one of these sockets.
+/// The first process that has one of these sockets open.
 fn holder(inodes: &[u64]) -> Option<u32> {
     let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_told_with_its_owner() {
+    fn the_error_for_a_port_in_use_names_the_process() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let error = TcpListener::bind(address).unwrap_err();
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_a_process_of_ours_still_has_is_waited_for() {
+    async fn binding_waits_for_an_address_held_by_the_same_program() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let mut tcp = Some(TcpListener::bind("127.0.0.1:0").unwrap());

@@ -1,9 +1,8 @@
-//! `dormouse up`: opens everything in an order in which a failure is one readable error, says what
-//! listens where, and stops in order.
+//! `dormouse up`: starts all parts, prints the addresses, and stops in order.
 //!
-//! What can be known to be wrong is found out first: configuration, data directory, another
-//! Dormouse, certificate, server program, addresses; then the plane finds the databases again, and
-//! only when all stands are clients and the API answered.
+//! Order of the start: configuration, data directory and its lock, certificate, server program,
+//! addresses, so that an error in one of them is reported first; then the plane adopts the databases;
+//! then clients and the API are served.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -29,12 +28,12 @@ mod data_dir;
 mod machine;
 mod stop;
 
-/// How long clients in the middle of a statement may keep a stopping Dormouse.
+/// How long a stopping Dormouse waits for running statements.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long the plane may take to leave everything in order.
+/// How long a stopping Dormouse waits for the plane.
 const PLANE_STOP: Duration = Duration::from_secs(10);
 
-/// The API's socket in a data directory.
+/// Path of the API's socket in a data directory.
 pub(crate) fn api_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("api.sock")
 }
@@ -43,8 +42,8 @@ pub(crate) fn api_socket(data_dir: &Path) -> PathBuf {
 pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
     log_to_stderr(&args.log_level)?;
     let config = Config::load(&args)?;
-    // Servers that run as users of their own must be able to read what is written for them,
-    // whatever the umask of the shell was. What they must not see has a mode of its own.
+    // Servers run as users of their own and must be able to read their files, whatever umask the
+    // shell has. Files that they must not read get a mode of their own.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
     let opened = data_dir::open(&data_dir)?;
     let mut warnings = opened.warnings.clone();
@@ -60,10 +59,10 @@ pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
         .build()
         .map_err(|e| ErrorBody::new("machine", format!("cannot start threads: {e}")))?;
     let served = runtime.block_on(async {
-        // Boxed, for it is large and lives as long as the program.
+        // boxed, because it is large and lives as long as the program
         Box::pin(serve(&config, &data_dir, warnings, output)).await
     });
-    // What must be finished is; what waits for something else to happen is not waited for.
+    // all that must be completed is; remaining tasks only wait for events
     runtime.shutdown_background();
     served
 }
@@ -77,7 +76,7 @@ async fn serve(
     let mut signals = stop::Signals::listen()?;
     let up = tokio::select! {
         up = Up::start(config, data_dir) => up?,
-        // Nothing is open to clients yet; servers that were started are found again.
+        // clients cannot connect yet; the next start adopts the servers that were started
         signal = signals.next() => {
             return Err(ErrorBody::new("stopped", format!("stopped by {signal} while starting")));
         }
@@ -96,7 +95,7 @@ async fn serve(
     }
 }
 
-/// Everything that runs.
+/// All running parts.
 struct Up {
     plane: Plane,
     data_path: DataPath,
@@ -128,7 +127,7 @@ impl Up {
         )
         .await?;
         data_dir::keep_catalog_private(data_dir)?;
-        // The data directory is locked: what lies at the socket's path is dead.
+        // the data directory is locked, so an existing socket is stale
         let server = Server::bind(&api_path).map_err(|e| cannot_serve(&api_path, &e))?;
         let about = About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -156,7 +155,7 @@ impl Up {
         self.stopping.send_replace(true);
         self.data_path.stop(GRACE).await;
         if self.api.await.is_err() {
-            tracing::warn!("the API did not end in order");
+            tracing::warn!("the API's task failed");
         }
         if tokio::time::timeout(PLANE_STOP, self.plane.stop())
             .await
@@ -184,7 +183,7 @@ impl Up {
     }
 }
 
-/// What is told once everything stands.
+/// Output of `dormouse up` when it is ready.
 #[derive(Debug, Serialize)]
 struct Ready {
     pid: u32,
@@ -207,8 +206,8 @@ impl Ready {
             None => socket.to_string(),
         };
         let databases = match self.databases {
-            0 => "none yet; make one with: dormouse create NAME".to_owned(),
-            n => format!("{n}; see them with: dormouse ls"),
+            0 => "none yet; create one with: dormouse create NAME".to_owned(),
+            n => format!("{n}; list them with: dormouse ls"),
         };
         let up = format!("dormouse {} is up (pid {})", self.version, self.pid);
         let mut text = format!(
@@ -235,13 +234,13 @@ fn client_socket(config: &Config, data_dir: &Path) -> Outcome<PathBuf> {
     std::path::absolute(&socket.0).map_err(|e| {
         ErrorBody::new(
             "invalid",
-            format!("cannot tell where {} is: {e}", socket.0.display()),
+            format!("cannot resolve the path {}: {e}", socket.0.display()),
         )
     })
 }
 
-/// Lets every user of the machine connect, as to a TCP port: passwords guard it. Who shall not
-/// even try is kept out by the mode of the directory.
+/// Allows every user of the machine to connect, as for a TCP port; logins need a password. The mode
+/// of the directory can exclude users.
 fn open_to_all(socket: &Path) -> Outcome {
     let all = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(socket, all).map_err(|e| {
@@ -283,11 +282,11 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
 fn cannot_serve(path: &Path, error: &std::io::Error) -> ErrorBody {
     let message = format!("cannot serve the API on {}: {error}", path.display());
     ErrorBody::new("machine", message)
-        .with_hint("a Unix socket's path has 107 bytes at most; a shorter --data-dir helps")
+        .with_hint("the path of a Unix socket has 107 bytes at most; use a shorter --data-dir")
 }
 
-/// Every client and every server takes a descriptor: as many as the system allows. Warns if that
-/// is few.
+/// Raises the limit on file descriptors to the system's maximum, since every client and every server
+/// needs one. Returns a warning if the maximum is low.
 fn raise_file_limit() -> Option<String> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -302,17 +301,17 @@ fn raise_file_limit() -> Option<String> {
     };
     now.filter(|most| *most < 16_384).map(|most| {
         format!(
-            "only {most} open files are allowed (`ulimit -n`): so many clients at most, together"
+            "only {most} open files are allowed (`ulimit -n`), a limit on clients and servers together"
         )
     })
 }
 
 fn log_to_stderr(level: &str) -> Outcome {
     let invalid = |why: String| {
-        ErrorBody::new("invalid", format!("'{level}' is no log level{why}"))
+        ErrorBody::new("invalid", format!("'{level}' is not a log level{why}"))
             .with_hint("use error, warn, info, debug or trace, or dormouse_control=debug,info")
     };
-    // a word alone that is none would be taken for the name of a module
+    // a single unknown word would be parsed as the name of a module
     let words = level.split(',').filter(|part| !part.contains('='));
     for word in words {
         if word.trim().parse::<LevelFilter>().is_err() {

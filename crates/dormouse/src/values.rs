@@ -1,4 +1,5 @@
-//! How single values are written: each is checked when it is read, and shown as it was written.
+//! Types of single values of the configuration and the command line: parsed with a check, and
+//! formatted as written.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Listen {
     /// No TCP.
     Off,
-    /// This address; port 0 takes a free one.
+    /// This address; port 0 selects a free port.
     At(SocketAddr),
 }
 
@@ -30,7 +31,7 @@ impl Listen {
     }
 }
 
-/// Why a text is no address to listen on.
+/// Why a text is not an address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidListen(String);
 
@@ -87,7 +88,8 @@ impl From<Listen> for String {
     }
 }
 
-/// A path for the clients' socket; relative ones are relative to where `dormouse up` is started.
+/// Path of the socket for clients; a relative one is relative to the working directory of
+/// `dormouse up`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ClientSocket(pub(crate) PathBuf);
@@ -100,7 +102,7 @@ impl FromStr for ClientSocket {
     }
 }
 
-/// A time that must pass at some point: a [`Delay`] that is neither `never` nor 0.
+/// A time limit: a [`Delay`] that is neither `never` nor 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Delay", into = "Delay")]
 pub(crate) struct Span(pub(crate) Duration);
@@ -122,7 +124,7 @@ impl From<Span> for Delay {
     }
 }
 
-/// A size of disk, written `512MiB`.
+/// A disk size, written `512MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Size(pub(crate) Bytes);
@@ -173,7 +175,7 @@ impl From<Zone> for String {
 #[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
 pub(crate) struct Share(pub(crate) Option<u16>);
 
-/// How a [`Share`] is written.
+/// Written form of a [`Share`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum NumberOrWord {
@@ -189,11 +191,11 @@ impl TryFrom<NumberOrWord> for Share {
             NumberOrWord::Number(percent) => u16::try_from(percent)
                 .map(|percent| Self(Some(percent)))
                 .map_err(|_| {
-                    format!("{percent} % is no share of a limit: write 1 to 65535, or \"never\"")
+                    format!("{percent} % is not a valid percentage of a limit: write 1 to 65535, or \"never\"")
                 }),
             NumberOrWord::Word(word) if word == "never" => Ok(Self(None)),
             NumberOrWord::Word(word) => Err(format!(
-                "'{word}' is no share of a limit: write a percentage (100) or \"never\""
+                "'{word}' is not a percentage of a limit: write a percentage (100) or \"never\""
             )),
         }
     }

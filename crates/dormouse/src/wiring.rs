@@ -1,8 +1,8 @@
-//! Where the configuration becomes the data path, and the data path meets the plane.
+//! Creates the data path from the configuration, and connects it with the plane.
 //!
-//! Each of the two knows the other through a trait of its own. The data path is made first, since
-//! the plane opens the door of databases that are awake as soon as it has found them; it gets
-//! to know the plane before it accepts its first client.
+//! Each of the two uses the other through a trait of its own. The data path is created first, since
+//! the plane opens the doors of awake databases as soon as it has adopted them. It gets the plane
+//! before it accepts its first client.
 
 use std::io;
 use std::path::PathBuf;
@@ -23,23 +23,23 @@ use dormouse_types::{
 use crate::Outcome;
 use crate::config::Config;
 
-/// How long sessions may take to give up their backends before a park.
+/// How long a park waits for sessions to release their backends.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// What the data path is made from.
+/// Parameters of the data path.
 pub(crate) struct Settings<'a> {
     pub(crate) config: &'a Config,
     /// The Unix socket for clients, absolute.
     pub(crate) socket: PathBuf,
     /// TLS for clients.
     pub(crate) tls: Arc<rustls::ServerConfig>,
-    /// From which the credentials on the servers come.
+    /// Secret from which the credentials on the servers are derived.
     pub(crate) secret: Secret,
-    /// How a server here greets its clients.
+    /// Version string in a server's greeting.
     pub(crate) greeting: String,
 }
 
-/// The data path: bound, and once started accepting clients.
+/// The data path: bound; accepts clients after [`DataPath::start`].
 pub(crate) struct DataPath {
     proxy: Arc<Proxy>,
     listeners: Option<Listeners>,
@@ -48,7 +48,7 @@ pub(crate) struct DataPath {
 }
 
 impl DataPath {
-    /// Takes the addresses; clients wait to be accepted until [`DataPath::start`].
+    /// Binds the addresses; clients wait in the listen queue until [`DataPath::start`].
     pub(crate) async fn bind(settings: Settings<'_>) -> Outcome<Self> {
         let config = proxy_config(&settings);
         let control = Arc::new(Control {
@@ -71,17 +71,17 @@ impl DataPath {
         })
     }
 
-    /// Where clients connect.
+    /// Addresses of the listeners.
     pub(crate) fn listening(&self) -> &Listening {
         &self.listening
     }
 
-    /// How the plane steers it.
+    /// The doors, for the plane.
     pub(crate) fn doors(&self) -> Arc<dyn Doors> {
         Arc::new(Steering(Arc::clone(&self.proxy)))
     }
 
-    /// Accepts clients from now on.
+    /// Begins to accept clients.
     pub(crate) fn start(&mut self, plane: Plane) {
         let _ = self.control.plane.set(plane);
         if let Some(listeners) = self.listeners.take() {
@@ -89,8 +89,8 @@ impl DataPath {
         }
     }
 
-    /// Accepts no more clients, lets each session go at the end of its statement, and cuts off
-    /// those that are left when the grace is over.
+    /// Stops accepting clients, closes each session at the end of its statement, and closes the
+    /// remaining ones after `grace`.
     pub(crate) async fn stop(self, grace: Duration) {
         self.proxy.stop(grace).await;
         let _ = std::fs::remove_file(&self.listening.socket);
@@ -147,8 +147,8 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
     }
 }
 
-/// Half of the cores, for servers and clients need the rest: with a worker on each, a statement
-/// costs more switches between threads and no more statements get through (docs/performance.md).
+/// Half of the cores; servers and clients need the others. With a worker on each core, a statement
+/// takes more context switches and the throughput does not grow (docs/performance.md).
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
@@ -160,12 +160,12 @@ fn cannot_start(error: StartError) -> ErrorBody {
             let message = format!("cannot listen on {}: {source}", path.display());
             let hint = match source.kind() {
                 io::ErrorKind::NotFound => {
-                    "its directory must be there; make it, or choose another path"
+                    "its directory does not exist; create it, or choose another path"
                 }
                 io::ErrorKind::PermissionDenied => {
-                    "choose a path where you may write, with --socket"
+                    "choose a path in a writable directory with --socket"
                 }
-                _ => "another program may listen there; choose another path with --socket",
+                _ => "another program may be listening there; choose another path with --socket",
             };
             ErrorBody::new("machine", message).with_hint(hint)
         }
@@ -173,7 +173,7 @@ fn cannot_start(error: StartError) -> ErrorBody {
     }
 }
 
-/// The plane as the data path sees it.
+/// Implements the data path's trait with the plane.
 struct Control {
     plane: OnceLock<Plane>,
     secret: Secret,
@@ -245,7 +245,7 @@ impl dormouse_proxy::ControlPath for Control {
     }
 }
 
-/// The data path as the plane sees it.
+/// Implements the plane's trait with the data path.
 struct Steering(Arc<Proxy>);
 
 #[async_trait]

@@ -42,7 +42,8 @@ const SOONEST_LOOK: Duration = Duration::from_millis(100);
 /// use dormouse_types::State;
 ///
 /// let spec = Spec::default(); // suspend after 10 s, park after 5 min
-/// let last = Instant::now();
+/// // `last` is the end of the last statement, by the caller's clock
+/// # let last = <Instant>::now();
 /// let seen = Observed {
 ///     state: State::Active,
 ///     since: last,

@@ -1,18 +1,18 @@
-//! Fleets as one meets them: who uses a database, when, and for how long.
+//! Generated fleets: the requests of each database, from a seed.
 //!
-//! Nothing is kept of a fleet but its seed: each database draws its requests one after the other
-//! while it is simulated, always the same ones.
+//! Only the seed of a fleet is stored: each database draws its requests one after the other during
+//! the simulation, always the same ones.
 
 use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
 use crate::time::{DAY, HOUR, MINUTE, MS, Micros, SECOND};
 
-/// How a database is used.
+/// Kind of use of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// People at work: ten sessions of a dozen requests on weekdays from 8 to 18, now and then a
+    /// Office hours: ten sessions of a dozen requests on weekdays from 8 to 18, occasionally a
     /// report.
     Office,
     /// A job every five minutes, every hour, or at two at night, a third each.
@@ -21,14 +21,14 @@ pub enum Kind {
     Bursty,
     /// A request every few seconds, day and night.
     Steady,
-    /// Tried for two days and never used again.
+    /// Used for two days and never again.
     Trial,
-    /// People at leisure: many sessions on Saturdays and Sundays from 9 to 23, else none.
+    /// Leisure: many sessions on Saturdays and Sundays from 9 to 23, else none.
     Weekend,
 }
 
 impl Kind {
-    /// Every kind, with how many of a thousand databases are of it.
+    /// Every kind, with its number per thousand databases.
     pub const MIX: [(Self, u64); 6] = [
         (Self::Office, 300),
         (Self::Cron, 120),
@@ -38,7 +38,7 @@ impl Kind {
         (Self::Weekend, 100),
     ];
 
-    /// The word in reports.
+    /// Name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,36 +63,36 @@ impl Kind {
     }
 }
 
-/// Something a client wants of its database: a few statements in one go.
+/// A request of a client: a few statements together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// When it arrives.
+    /// Arrival time.
     pub at: Micros,
-    /// How many statements it has.
+    /// Number of statements.
     pub statements: u32,
-    /// How long it takes where nothing holds it back.
+    /// Duration without throttling.
     pub takes: Micros,
-    /// The CPU time in this.
+    /// CPU time.
     pub cpu: Micros,
 }
 
-/// The requests of one database of a made-up fleet, the earliest first.
+/// The requests of one database of a generated fleet, in order of time.
 #[derive(Debug, Clone)]
 pub struct Requests {
     kind: Kind,
     random: Random,
-    /// None arrives then or later.
+    /// All requests arrive before this.
     end: Micros,
     at: Micros,
-    /// How many are left of this session, and how far apart they are on average.
+    /// Remaining requests of this session, and their mean distance.
     left: u32,
     gap: Micros,
-    /// A job's period and when in it; a trial's last moment and zero.
+    /// For a job: period and offset in it; for a trial: its end, and zero.
     rhythm: (Micros, Micros),
 }
 
 impl Requests {
-    /// Those of the database with this number, up to `end`.
+    /// The requests of the database with number `database`, up to `end`.
     #[must_use]
     pub fn new(seed: u64, database: u64, end: Micros) -> Self {
         let mut random = Random::of(seed, database);
@@ -119,7 +119,7 @@ impl Requests {
                 );
             }
             Kind::Trial => {
-                // some were over before the first day
+                // some ended before the first day
                 let begin = random.below(end + 2 * DAY);
                 at = begin.saturating_sub(2 * DAY);
                 rhythm = (begin, 0);
@@ -138,13 +138,13 @@ impl Requests {
         }
     }
 
-    /// How the database is used.
+    /// Kind of use.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Goes on to the next session: sets when it begins, how long it is and how fast; `None` if there is none.
+    /// Begins the next session: sets its beginning, length and rate; `None` if there is none.
     fn session(&mut self) -> Option<()> {
         let random = &mut self.random;
         match self.kind {
@@ -187,7 +187,7 @@ impl Requests {
         Some(())
     }
 
-    /// What it takes; most are short, some long.
+    /// Draws the size of a request; most are short, some long.
     fn work(&mut self) -> Request {
         let random = &mut self.random;
         let (statements, cpu, cores) = match self.kind {
@@ -231,7 +231,7 @@ impl Iterator for Requests {
     }
 }
 
-/// `at` if it lies on an open day between two hours, else `late` after the next opening.
+/// `at` if it is on an open day between the two hours, else `late` after the next opening.
 fn within(
     at: Micros,
     open: impl Fn(Micros) -> bool,
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_comes_once_in_its_period() {
+    fn a_job_runs_once_per_period() {
         let jobs = of_kind(Kind::Cron, 28);
         let gaps: Vec<_> = jobs.windows(2).map(|w| w[1].at - w[0].at).collect();
         let mean = gaps.iter().sum::<u64>() / gaps.len() as u64;
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn they_come_in_order_and_end() {
+    fn requests_are_in_order_and_end() {
         for n in 0..200 {
             let end = 3 * DAY;
             let all: Vec<_> = Requests::new(5, n, end).collect();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mix_is_a_whole() {
+    fn the_mix_adds_up_to_a_thousand() {
         assert_eq!(Kind::MIX.iter().map(|(_, share)| share).sum::<u64>(), 1000);
     }
 }

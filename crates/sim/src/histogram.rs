@@ -1,12 +1,12 @@
-//! Many numbers in little memory, with their percentiles.
+//! [`Histogram`]: percentiles of many numbers in little memory.
 
-/// Numbers below this are kept as they are; above, as many steps lie between a power of two and
-/// the next, so that none is off by more than one part in 256.
+/// Numbers below this are exact; above, there are as many steps between a power of two and the next,
+/// so the error is at most one part in 256.
 const STEPS: u64 = 256;
 /// log2 of [`STEPS`].
 const SHIFT: u32 = 8;
 
-/// Counts numbers.
+/// Histogram of numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Histogram {
     counts: Vec<u64>,
@@ -19,7 +19,7 @@ impl Histogram {
         self.add_many(value, 1);
     }
 
-    /// The same number `times` times.
+    /// Adds the same number `times` times.
     pub(crate) fn add_many(&mut self, value: u64, times: u64) {
         if times == 0 {
             return;
@@ -52,8 +52,7 @@ impl Histogram {
         self.max
     }
 
-    /// The number that `per_mille` thousandths of all do not exceed (nearest rank), if `zeros`
-    /// zeros are counted with them.
+    /// The percentile (nearest rank) of the numbers together with `zeros` zeros, in thousandths.
     pub(crate) fn percentile(&self, per_mille: u64, zeros: u64) -> u64 {
         let all = u128::from(self.count + zeros);
         let rank = (all * u128::from(per_mille)).div_ceil(1000).max(1);
@@ -79,7 +78,7 @@ fn slot(value: u64) -> usize {
     ((u64::from(power) * STEPS) + (value >> power)) as usize
 }
 
-/// The highest number that falls into a slot.
+/// The highest number of a slot.
 fn highest(slot: usize) -> u64 {
     let slot = slot as u64;
     if slot < STEPS {
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_near_the_true_ones() {
+    fn percentiles_are_close_to_the_exact_ones() {
         let mut histogram = Histogram::default();
         (1..=100_000).for_each(|n| histogram.add(n));
         for (per_mille, truth) in [(500, 50_000), (990, 99_000), (999, 99_900), (1000, 100_000)] {
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_holds_what_falls_into_it() {
+    fn every_number_is_within_its_slot() {
         for value in (0..5000).chain([u64::MAX, u64::MAX / 3, 1 << 40]) {
             let top = highest(slot(value));
             assert!(top >= value && slot(top) == slot(value), "{value} {top}");
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn merged_is_as_if_counted_together() {
+    fn merging_equals_counting_together() {
         let (mut a, mut b, mut all) = <(Histogram, Histogram, Histogram)>::default();
         for n in 0..1000u64 {
             let half = if n % 3 == 0 { &mut a } else { &mut b };

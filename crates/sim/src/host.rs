@@ -1,4 +1,4 @@
-//! One machine: its databases meet only where they wait in line for their servers to start.
+//! One machine: its databases share only the queue for server starts.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,8 +11,8 @@ use crate::model::Machines;
 use crate::tally::Tally;
 use crate::time::Micros;
 
-/// Lets the databases of one machine live to their end. Each lives alone until its next start:
-/// the earliest start of all is the next one to be admitted.
+/// Simulates the databases of one machine to their end. Each runs alone until its next start; the
+/// earliest start of all is admitted next.
 pub(crate) fn live<R: Iterator<Item = Request>>(
     mut all: Vec<Living<R>>,
     machines: &Machines,

@@ -1,14 +1,16 @@
-//! A fleet of databases lives through a month in seconds: what would another policy have cost?
+//! Simulates a month of a fleet of databases in seconds, to compare the cost of policies.
 //!
-//! Each database has a virtual server, door and actor; what the actor does is decided by the same
-//! functions that decide in the plane ([`dormouse_policy`]). A fleet is made up from a seed
-//! ([`fleet`]) or recorded ([`trace`]). [`model`] says what stands in for the machine.
+//! Each database has a virtual server, door and actor; its decisions are made by the functions of the
+//! control plane ([`dormouse_policy`]). A fleet is generated from a seed ([`fleet`]) or recorded
+//! ([`trace`]). [`model`] has the properties of the machine.
 //!
-//! What holds:
-//! - no clock, no task, no I/O but the readers and writers handed in; the same arguments give the
+//! Invariants:
+//! - no clock, task or I/O, except for the caller's readers and writers; the same arguments give the
 //!   same figures, on any number of threads;
-//! - a database's request costs a constant amount of work, and a request at an open door no
-//!   decision; memory is needed for the databases of one machine at a time.
+//! - a request takes a constant amount of work, and a request at an open door no decision; memory is
+//!   needed for the databases of one machine at a time.
+//!
+//! Modules, in groups: basics; the fleet; one database on its machine; the result.
 //!
 //! Called by `dormouse simulate`, which hands the machines of a fleet to its threads.
 
@@ -18,17 +20,21 @@ use dormouse_policy::spend::Prices;
 use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_types::{Delay, State, UnitRange, Units};
 
-pub mod fleet;
 mod histogram;
-mod host;
-mod life;
 pub mod model;
 mod random;
-pub mod report;
-mod size;
-mod tally;
 pub mod time;
+
+pub mod fleet;
 pub mod trace;
+
+mod host;
+mod life;
+mod size;
+
+mod tally;
+
+pub mod report;
 
 pub use model::Machines;
 pub use report::Report;
@@ -40,42 +46,42 @@ use fleet::Requests;
 use life::{Birth, Living};
 use time::{Clock, DAY, MINUTE, Micros, SECOND};
 
-/// The most databases times days that can be simulated: beyond, sums may not fit.
+/// Maximum of databases times days: beyond it, sums may overflow.
 pub const DATABASE_DAYS_MOST: u64 = 50_000_000;
-/// In how many databases the other policies are tried, about.
+/// Approximate number of databases on which the other policies are simulated.
 const SAMPLE: u64 = 1000;
 
-/// The databases and what their clients want.
+/// The databases and their requests.
 #[derive(Debug, Clone)]
 pub enum Fleet {
-    /// Made up.
+    /// Generated.
     Made {
-        /// How many databases.
+        /// Number of databases.
         databases: u64,
-        /// For how many days, the first a Monday.
+        /// Number of days; the first is a Monday.
         days: u64,
-        /// Another seed gives another fleet of the same kind.
+        /// Seed of the random numbers.
         seed: u64,
     },
-    /// Recorded; all of it on one machine.
+    /// Recorded; all databases are on one machine.
     Recorded(Trace),
 }
 
-/// A fleet on its machines, ready to live any number of times.
+/// A fleet on its machines; can be simulated any number of times.
 #[derive(Debug, Clone)]
 pub struct Simulation {
     /// The databases.
     pub fleet: Fleet,
-    /// Where they live.
+    /// The machines.
     pub machines: Machines,
-    /// What that costs.
+    /// The prices.
     pub prices: Prices,
-    /// Any moment: the simulation's begin, as the policy sees it.
+    /// Any moment: the start of the simulation for the policy.
     pub epoch: Instant,
 }
 
 impl Simulation {
-    /// A fleet on machines of the usual kind; a recorded one's transitions take what they took.
+    /// A fleet on default machines; for a recorded one, transitions take their recorded times.
     #[must_use]
     pub fn new(fleet: Fleet, prices: Prices, epoch: Instant) -> Self {
         let mut machines = Machines::default();
@@ -90,7 +96,7 @@ impl Simulation {
         }
     }
 
-    /// How many machines the fleet lives on.
+    /// Number of machines of the fleet.
     #[must_use]
     pub fn hosts(&self) -> u64 {
         match &self.fleet {
@@ -99,7 +105,7 @@ impl Simulation {
         }
     }
 
-    /// The machines on which other policies are tried: all, or some that are evenly spread.
+    /// The machines on which other policies are simulated: all, or some, evenly spread.
     #[must_use]
     pub fn sample(&self) -> Vec<u64> {
         let hosts = self.hosts();
@@ -110,8 +116,8 @@ impl Simulation {
             .collect()
     }
 
-    /// Lets the databases of one machine live through all days, with these settings instead of
-    /// their owners'.
+    /// Simulates the databases of one machine over all days, with their settings overridden by
+    /// `settings`.
     #[must_use]
     pub fn live(&self, host: u64, settings: SettingsPatch) -> Tally {
         let clock = Clock(self.epoch);
@@ -157,7 +163,7 @@ impl Simulation {
     }
 }
 
-/// The policies that are compared with the one asked for: other delays, then other units.
+/// The policies to compare with the requested one: other delays, then other units.
 #[must_use]
 pub fn alternatives(asked: SettingsPatch) -> Vec<SettingsPatch> {
     let after = |micros: Micros| Delay::After(std::time::Duration::from_micros(micros));

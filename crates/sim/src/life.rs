@@ -1,8 +1,8 @@
-//! One database's life: a server, a door and an actor that exist only as numbers.
+//! Simulation of one database: its server, door and actor.
 //!
-//! As in the plane, [`decide`] is asked whenever something may have changed: after each act, when
-//! the time it named has come, and when a request arrives at a shut door. Requests that arrive at
-//! an open door run, and the decision is not asked; so a request costs next to nothing.
+//! As in the plane, [`decide`] is called whenever something may have changed: after each action, at
+//! the time that it returned, and when a request arrives at a shut door. Requests that arrive at an
+//! open door run without a decision; so they cost almost nothing.
 
 use std::time::Instant;
 
@@ -24,35 +24,35 @@ const NEVER: Request = Request {
     cpu: 0,
 };
 
-/// What a database is before its first moment.
+/// A database at its beginning.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Birth {
     pub(crate) spec: Spec,
     pub(crate) state: State,
     pub(crate) kind: Option<Kind>,
-    /// Whether it is new then, with a server that was started for it.
+    /// Whether it is created then, with a server that was started for it.
     pub(crate) made: bool,
-    /// From when to when it exists.
+    /// Beginning and end of its existence.
     pub(crate) from: Micros,
     pub(crate) to: Micros,
 }
 
-/// A database that lives.
+/// A database during the simulation.
 pub(crate) struct Living<R> {
     born: Birth,
     clock: Clock,
     requests: R,
-    /// The next request; after the last one, one that never comes.
+    /// The next request; after the last one, a request in the infinite future.
     next: Request,
     now: Micros,
-    /// Up to here its time is accounted for.
+    /// Time up to which it is accounted for.
     told: Micros,
     state: State,
     since: Instant,
     opened: Option<Instant>,
-    /// Its size, while it is not the smallest or may not stay so.
+    /// Its size, while it is not the smallest or may grow.
     scaler: Option<Box<Scaler>>,
-    /// When the last of the requests that have begun ends.
+    /// End of the last running request.
     busy_until: Option<Micros>,
     days: Days,
     life: tally::Life,
@@ -78,7 +78,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         }
     }
 
-    /// Lives until its server is to be started, and says when that is; `None` at its end.
+    /// Simulates until the next server start and returns its time; `None` at the end.
     pub(crate) fn live(&mut self, machines: &Machines, tally: &mut Tally) -> Option<Micros> {
         while self.now < self.born.to {
             let plan = decide(&self.born.spec, &self.observed(), self.clock.at(self.now));
@@ -106,7 +106,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
                         self.sleep(State::Parked, stopped, machines);
                     }
                 }
-                // nothing that goes wrong is simulated, nor orders, nor limits on what is spent
+                // failures, orders and spend limits are not simulated
                 None
                 | Some(
                     Verb::Settle(_)
@@ -124,7 +124,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         None
     }
 
-    /// Its server was admitted and is up at `opened`.
+    /// Its server was admitted and is ready at `opened`.
     pub(crate) fn started(&mut self, opened: Micros, machines: &Machines, tally: &mut Tally) {
         self.life.starts += 1;
         self.life.transitions_cpu += machines.timing.start_cpu;
@@ -132,7 +132,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         self.open(opened, machines, tally);
     }
 
-    /// Its life is over.
+    /// Ends the simulation of the database.
     pub(crate) fn finish(mut self, machines: &Machines, prices: &Prices, tally: &mut Tally) {
         self.pass(self.born.to, machines);
         self.life.existed = self.born.to - self.born.from;
@@ -175,7 +175,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         }
     }
 
-    /// Lets time pass; asleep, until a request arrives.
+    /// Advances the time; if asleep, until a request arrives.
     fn rest(&mut self, until: Micros, machines: &Machines, tally: &mut Tally) {
         let mut until = until.min(self.born.to);
         if self.state == State::Active {
@@ -187,7 +187,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         self.pass(until, machines);
     }
 
-    /// Whether a request ends the nap that is on its way and can be given up until `last`.
+    /// Whether a request cancels the transition to sleep, which is possible until `last`.
     fn given_up(&mut self, last: Micros, machines: &Machines, tally: &mut Tally) -> bool {
         if self.next.at >= last {
             return false;
@@ -198,7 +198,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         true
     }
 
-    /// It has been active since `opened`, and before that on the way there.
+    /// Enters the active state at `opened`; the time before counts as transition.
     fn open(&mut self, opened: Micros, machines: &Machines, tally: &mut Tally) {
         self.state = State::Waking;
         self.pass(opened, machines);
@@ -216,7 +216,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         self.state = State::Suspending;
         self.pass(at, machines);
         if state == State::Parked {
-            // it starts with the least
+            // it starts with the minimum
             self.scaler = None;
         }
         self.state = state;
@@ -252,7 +252,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         }
     }
 
-    /// A request arrives that may change the size, or while something else may.
+    /// Handles a request that may change the size, or that arrives while the size may change.
     fn size(&mut self, request: &Request, large: bool, begin: Micros, machines: &Machines) {
         self.pass(begin, machines);
         if large {
@@ -271,12 +271,12 @@ impl<R: Iterator<Item = Request>> Living<R> {
         scaler.map_or(self.born.spec.units.min, |scaler| scaler.units)
     }
 
-    /// A request ends at that moment.
+    /// Records the end of a request.
     fn ends(&mut self, end: Micros) {
         self.busy_until = Some(self.busy_until.map_or(end, |busy| busy.max(end)));
     }
 
-    /// Accounts for the time until `until` as spent in the state.
+    /// Accounts for the time until `until` in the current state.
     fn pass(&mut self, until: Micros, machines: &Machines) {
         let until = until.min(self.born.to);
         let passed = until.saturating_sub(self.told);
@@ -299,7 +299,7 @@ impl<R: Iterator<Item = Request>> Living<R> {
         }
     }
 
-    /// It is active until `until`: the memory that it is allotted.
+    /// Accounts for active time until `until`; returns the allotted memory.
     fn worked(&mut self, until: Micros, passed: Micros) -> u128 {
         let Some(scaler) = &mut self.scaler else {
             return tally::memory(self.born.spec.units.min, passed);

@@ -1,9 +1,9 @@
-//! What stands in for the machine: how long transitions take and what sleep leaves in memory.
+//! Model of the machine: durations of transitions and memory of frozen servers.
 //!
-//! All that a simulation knows beyond the policy is here and in [`crate::life`]. The order of
-//! events is the actor's (`control/src/actor`): a nap is given up if a statement arrives before
-//! the process is frozen or told to stop, and a statement that arrives later waits for the end of
-//! the transition and then for the way back.
+//! All assumptions beyond the policy are here and in [`crate::life`]. The order of events is that of
+//! the actor in `control`: a suspend or park is cancelled if a statement arrives before the process is
+//! frozen or told to stop; a statement that arrives later waits for the end of the transition and
+//! then for the wake.
 
 use dormouse_policy::spend::Prices;
 use dormouse_types::{Bytes, Money};
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{MS, Micros};
 
-/// The machines that a fleet lives on, all alike.
+/// The machines of a fleet, all equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Machines {
-    /// Databases on each.
+    /// Databases per machine.
     pub databases: u64,
-    /// Servers that may start at once on each; what is more waits in line.
+    /// Concurrent server starts per machine; others queue.
     pub starts_at_once: usize,
-    /// Memory that a frozen server keeps.
+    /// Memory of a frozen server.
     pub frozen_memory: Bytes,
     /// What transitions take.
     pub timing: Timing,
@@ -28,10 +28,10 @@ pub struct Machines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timing {
-    /// From parked to the first statement, the line of those that start not counted.
+    /// From parked to the first statement, without the queue for starts.
     #[serde(rename = "start_us")]
     pub start: Micros,
-    /// CPU time that this takes, and that of a server that a new database is given.
+    /// CPU time of a start; also of the server of a new database.
     #[serde(rename = "start_cpu_us")]
     pub start_cpu: Micros,
     /// From suspended to the first statement.
@@ -40,25 +40,25 @@ pub struct Timing {
     /// From active to suspended.
     #[serde(rename = "suspend_us")]
     pub suspend: Micros,
-    /// CPU time that this takes.
+    /// CPU time of this transition.
     #[serde(rename = "suspend_cpu_us")]
     pub suspend_cpu: Micros,
     /// From active or suspended to parked.
     #[serde(rename = "park_us")]
     pub park: Micros,
-    /// CPU time that this takes.
+    /// CPU time of this transition.
     #[serde(rename = "park_cpu_us")]
     pub park_cpu: Micros,
-    /// The last part of a park, in which the server stops and nothing can be given up.
+    /// The last part of a park, in which the server stops; it cannot be cancelled.
     #[serde(rename = "stop_us")]
     pub stop: Micros,
-    /// From a statement that ends a nap on its way until it runs.
+    /// From a statement that cancels a suspend or park until it runs.
     #[serde(rename = "reopen_us")]
     pub reopen: Micros,
 }
 
-/// What CPU and memory cost where nobody says otherwise: about what clouds charge in dollars. Storage,
-/// statements and traffic cost the same however a database sleeps, and are left out.
+/// Default prices of CPU and memory: about those of clouds in dollars. Storage, statements and traffic
+/// are left out, because the policy does not change their cost.
 #[must_use]
 pub fn usual_prices() -> Prices {
     Prices {
@@ -69,7 +69,7 @@ pub fn usual_prices() -> Prices {
 }
 
 impl Default for Timing {
-    /// As measured: docs/performance.md (P4, P5) and the ledger in README.md.
+    /// Measured values: docs/performance.md (P4, P5) and the ledger in README.md.
     fn default() -> Self {
         Self {
             start: 120 * MS,

@@ -1,13 +1,13 @@
-//! Numbers by chance that a seed repeats, on every machine.
+//! Random numbers from a seed, the same on every machine.
 
 use crate::time::Micros;
 
-/// A small generator of numbers (SplitMix64, Steele, Lea and Flood 2014).
+/// A small random number generator (SplitMix64, Steele, Lea and Flood 2014).
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The numbers of one database of a fleet.
+    /// The generator of one database of a fleet.
     pub(crate) fn of(seed: u64, database: u64) -> Self {
         let mut random = Self(seed);
         let fleet = random.next();
@@ -21,7 +21,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `most`; 0 if there is none.
+    /// A number below `most`; 0 if `most` is 0.
     pub(crate) fn below(&mut self, most: u64) -> u64 {
         let wide = u128::from(self.next()) * u128::from(most);
         (wide >> 64) as u64
@@ -32,20 +32,19 @@ impl Random {
         ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
-    /// A wait without memory, of this mean: what lies between two things that happen by chance.
+    /// An exponentially distributed time with this mean: the distance of independent events.
     pub(crate) fn wait(&mut self, mean: Micros) -> Micros {
         (-ln(self.share()) * mean as f64) as Micros
     }
 
-    /// A number of at least `least`, mostly near it and rarely far above: Pareto with the given
-    /// exponent.
+    /// A Pareto-distributed number of at least `least` with the given exponent, cut at `most`.
     pub(crate) fn heavy(&mut self, least: f64, exponent: f64, most: f64) -> u32 {
         (least * self.share().powf(-1.0 / exponent)).min(most) as u32
     }
 }
 
-/// The natural logarithm of a normal number above 0: by its series, for it to be the same
-/// everywhere, which that of the C library need not be.
+/// The natural logarithm of a normal number above 0, computed by its series: the C library's result
+/// differs between platforms.
 fn ln(x: f64) -> f64 {
     const MANTISSA: u64 = (1 << 52) - 1;
     let bits = x.to_bits();
@@ -69,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats_its_numbers_and_databases_differ() {
+    fn a_seed_gives_the_same_numbers_and_databases_differ() {
         let numbers = |seed, database| -> Vec<u64> {
             let mut random = Random::of(seed, database);
             (0..5).map(|_| random.below(1000)).collect()
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_logarithm_is_one() {
+    fn the_logarithm_is_correct() {
         for x in [
             1.0,
             0.5,

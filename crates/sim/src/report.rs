@@ -1,4 +1,4 @@
-//! What a simulation came to: figures, as JSON or as text.
+//! Results of a simulation, as JSON or as text.
 
 use std::fmt;
 
@@ -16,85 +16,85 @@ mod table;
 
 use table::{Table, grouped};
 
-/// What a simulation came to.
+/// Results of a simulation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// What was simulated.
+    /// The simulated fleet.
     pub fleet: Described,
-    /// Where it lived.
+    /// The machines.
     pub machines: Machines,
-    /// The policy that was asked for; `null` where each database has its own.
+    /// The requested policy; `null` where each database has its own setting.
     pub policy: Policy,
-    /// What CPU and memory cost.
+    /// Prices of CPU and memory.
     pub prices: Prices,
-    /// What it came to.
+    /// Results.
     pub figures: Figures,
-    /// The same by how databases are used.
+    /// Results by kind of use.
     pub kinds: Vec<KindFigures>,
-    /// In how many databases the other policies were tried.
+    /// Number of databases on which the other policies were simulated.
     pub sample: u64,
-    /// What came of other policies in the sample; the first is the one asked for.
+    /// Results of other policies on the sample; the first is the requested one.
     pub alternatives: Vec<Alternative>,
 }
 
-/// What was simulated.
+/// The simulated fleet.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Described {
-    /// How many databases there were.
+    /// Number of databases.
     pub databases: u64,
-    /// The sum of the times they existed, in days.
+    /// Sum of the times for which they existed, in days.
     pub database_days: f64,
-    /// The seed of a made-up fleet.
+    /// Seed of a generated fleet.
     pub seed: Option<u64>,
-    /// How many machines it lived on.
+    /// Number of machines.
     pub hosts: u64,
 }
 
-/// When a database sleeps and what it may use; `None`: each one's own settings.
+/// Delays and units; `None`: each database's own setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Policy {
-    /// Suspend after this long.
+    /// Idle time before a suspend.
     pub idle_suspend: Option<Delay>,
-    /// Park after this long.
+    /// Idle time before a park.
     pub idle_park: Option<Delay>,
-    /// The fewest and the most units.
+    /// Minimum and maximum units.
     pub units: Option<UnitRange>,
 }
 
-/// What a fleet did under one policy.
+/// Figures of a fleet under one policy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figures {
     /// Wakes from suspended.
     pub thaws: u64,
     /// Wakes from parked.
     pub starts: u64,
-    /// Times that one was suspended.
+    /// Suspends.
     pub suspends: u64,
-    /// Times that one was parked.
+    /// Parks.
     pub parks: u64,
-    /// Naps that a statement ended before they were reached.
+    /// Suspends and parks cancelled by a statement.
     pub given_up: u64,
     /// Wakes of one database in one day.
     pub daily_wakes: Percentiles,
-    /// What clients asked for: a few statements in one go, or a recorded span of activity.
+    /// Requests: a few statements together, or a recorded span of activity.
     pub requests: u64,
-    /// The statements in these.
+    /// Statements of the requests.
     pub statements: u64,
     /// Requests that had to wait for their database.
     pub waited: u64,
-    /// How long these waited, in milliseconds.
+    /// Their wait times, in milliseconds.
     pub waits_ms: Percentiles,
-    /// The same over all requests, those that did not wait counted as zero.
+    /// Wait times of all requests; those that did not wait count as zero.
     pub all_waits_ms: Percentiles,
     /// Time in each state, summed over all databases.
     pub hours: Hours,
     /// CPU time.
     pub cpu_hours: f64,
-    /// Memory that was allotted, or kept by a frozen server.
+    /// Memory allotted, or held by a frozen server.
     pub memory_gib_hours: f64,
-    /// What CPU and memory cost.
+    /// Cost of CPU and memory.
     pub cost: Money,
-    /// What they cost if no database ever sleeps nor shrinks.
+    /// Their cost if no database ever sleeps or shrinks.
     pub cost_always_on: Money,
 }
 
@@ -107,7 +107,7 @@ pub struct Hours {
     pub suspended: f64,
     /// Without a process.
     pub parked: f64,
-    /// On the way between two of these.
+    /// Transitions.
     pub between: f64,
 }
 
@@ -122,35 +122,35 @@ pub struct Percentiles {
     pub max: f64,
 }
 
-/// What the databases of one kind did.
+/// Figures of the databases of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KindFigures {
     /// The kind, or `recorded`.
     pub kind: String,
-    /// How many databases are of it.
+    /// Number of databases of this kind.
     pub databases: u64,
-    /// Wakes of one of them in a day, on average.
+    /// Mean number of wakes per database and day.
     pub wakes_per_day: f64,
-    /// The share of time that they are active.
+    /// Share of time in which they are active.
     pub active: f64,
-    /// What their CPU and memory cost.
+    /// Cost of their CPU and memory.
     pub cost: Money,
-    /// What they cost if they never sleep.
+    /// Their cost if they never sleep.
     pub cost_always_on: Money,
 }
 
-/// What came of one policy.
+/// Result of one policy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Alternative {
     /// The policy.
     pub policy: Policy,
-    /// What it came to.
+    /// Results.
     pub figures: Figures,
 }
 
 impl Report {
-    /// Of a simulation that lived with `settings` and came to `tally`; and of its sample that lived
-    /// with others, the same settings first.
+    /// The report of a simulation with `settings` and the result `tally`, and of the other policies on
+    /// its sample, the same settings first.
     #[must_use]
     pub fn new(
         simulation: &Simulation,
@@ -352,7 +352,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "wakes     {} from suspended, {} from parked; {} naps were given up for a statement",
+            "wakes     {} from suspended, {} from parked; {} sleeps cancelled by a statement",
             grouped(self.thaws),
             grouped(self.starts),
             grouped(self.given_up)
@@ -472,7 +472,7 @@ fn span(hours: f64) -> String {
     }
 }
 
-/// Whole cents are enough to compare, unless there are few.
+/// Rounds to cents, unless the amount is small.
 fn cents(money: Money) -> String {
     if money.0 < 100_000 {
         return format!("0.{:04}", (money.0 + 50) / 100);

@@ -1,10 +1,10 @@
-//! The size of an awake database, while anything can change it.
+//! Size of an awake database, while it can change.
 //!
-//! A request that uses so much CPU that the autoscaler may have a say is worked off step by step,
-//! and [`autoscale::decide`] is asked as often as the plane asks it; where it can only shrink, until
-//! its size is the smallest again, once a second. Other requests are too small to matter and only add to the
-//! CPU time that is seen. Several large requests are worked off one after the other. Memory is never
-//! short here, and a change of size takes no time.
+//! A request with so much CPU that the autoscaler may act is simulated in steps, with a call of
+//! [`autoscale::decide`] as often as in the plane; once a second while the size can only shrink, until
+//! it is the minimum again. Other requests are too small to change the size and only add to the CPU
+//! time of the samples. Several large requests run one after the other. Memory is never short, and a
+//! change of size takes no time.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::fleet::Request;
 use crate::tally;
 use crate::time::{Clock, MS, Micros, SECOND};
 
-/// How often the plane looks at a database that may have to grow.
+/// Sampling interval of a database that may grow.
 const LOOK: Micros = 200 * MS;
-/// How often it is enough to look at one that may only shrink.
+/// Sampling interval of a database that can only shrink.
 const CALM_LOOK: Micros = SECOND;
-/// The period in which a CPU quota is used up (`cpu.max`).
+/// Period of the CPU quota (`cpu.max`).
 const QUOTA_PERIOD: Micros = 100 * MS;
 
-/// A database's size, from a large request until it is small again.
+/// Size of a database, from a large request until it is the minimum again.
 pub(crate) struct Scaler {
     pub(crate) units: Units,
     range: UnitRange,
@@ -31,35 +31,35 @@ pub(crate) struct Scaler {
     changed: Option<Micros>,
     at: Micros,
     look: Micros,
-    /// CPU time still to be used by large requests, and how fast at most, in millicores.
+    /// Remaining CPU time of large requests, and their maximum rate in millicores.
     left: Micros,
     rate: u64,
     used: Micros,
     throttled: Micros,
 }
 
-/// What came of a while.
+/// Result of a time of work.
 pub(crate) struct Worked {
-    /// Memory that was allotted, in MiB times microseconds.
+    /// Allotted memory, in MiB times microseconds.
     pub(crate) memory: u128,
-    /// When the last large request ended, if it did.
+    /// End of the last large request, if it ended.
     pub(crate) ended: Option<Micros>,
 }
 
-/// How fast a request uses CPU where nothing but the largest size holds it back, in millicores.
+/// CPU rate of a request that is only limited by the maximum size, in millicores.
 fn rate(request: &Request) -> u64 {
     let most = u64::from(Units(UnitRange::MOST).millicores());
     (request.cpu * 1000 / request.takes.max(1)).clamp(1, most)
 }
 
-/// Whether a request uses so much CPU that a database of this size may grow for it.
+/// Whether a request uses so much CPU that a database of this size may grow.
 pub(crate) fn is_large(request: &Request, units: Units) -> bool {
     let budget = u64::from(units.millicores());
     let second = request.cpu.min(rate(request) * SECOND / 1000);
     second * 10 >= 9 * budget * SECOND / 1000
 }
 
-/// How long a request takes on a database of this size.
+/// Duration of a request on a database of this size.
 pub(crate) fn takes(request: &Request, units: Units) -> Micros {
     let millicores = u64::from(units.millicores()).max(1);
     if request.cpu * 1000 <= millicores * QUOTA_PERIOD {
@@ -87,19 +87,19 @@ impl Scaler {
         scaler
     }
 
-    /// A large request arrives.
+    /// Adds a large request.
     pub(crate) fn add(&mut self, request: &Request) {
         self.rate = if self.left == 0 { 0 } else { self.rate }.max(rate(request));
         self.left += request.cpu;
         self.look = self.look.min(self.at + self.pause());
     }
 
-    /// A small request uses CPU.
+    /// Adds the CPU time of a small request.
     pub(crate) fn add_small(&mut self, cpu: Micros) {
         self.used += cpu;
     }
 
-    /// It was on the way to sleep, or asleep, and is awake again since `at`.
+    /// The database is awake again since `at`, after a sleep or a cancelled one.
     pub(crate) fn wake(&mut self, at: Micros) {
         self.window = Window::default();
         self.at = at;
@@ -107,17 +107,17 @@ impl Scaler {
         self.sample();
     }
 
-    /// Whether a large request is not at its end.
+    /// Whether a large request is running.
     pub(crate) fn is_busy(&self) -> bool {
         self.left > 0
     }
 
-    /// Whether nothing can change until the next large request.
+    /// Whether the size cannot change until the next large request.
     pub(crate) fn is_done(&self) -> bool {
         self.left == 0 && self.units <= self.range.min
     }
 
-    /// Works until the given moment.
+    /// Advances to `until`.
     pub(crate) fn work(&mut self, until: Micros) -> Worked {
         let mut worked = Worked {
             memory: 0,
@@ -147,7 +147,7 @@ impl Scaler {
         }
     }
 
-    /// Uses CPU until the given moment; says when a request ended.
+    /// Uses CPU up to `to`; returns the end of a request, if one ended.
     fn run(&mut self, to: Micros) -> Option<Micros> {
         if self.left == 0 {
             return None;
@@ -158,7 +158,7 @@ impl Scaler {
         if could < self.left {
             self.left -= could;
             self.used += could;
-            // as many CPUs stand still as it could have used beyond
+            // the demand above the quota is throttled
             self.throttled += (to - self.at) * (self.rate - speed) / 1000;
             return None;
         }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_job_grows_its_database_which_shrinks_when_it_is_over() {
+    fn a_long_job_makes_its_database_grow_and_shrink_afterwards() {
         let clock = Clock(Instant::now());
         let mut scaler = Scaler::new(range("1..4"), Units(1), 0, clock);
         let job = job(60 * SECOND, 2);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_matter_in_how_many_steps_time_passes() {
+    fn the_result_does_not_depend_on_the_number_of_steps() {
         let clock = Clock(Instant::now());
         let run = |step: Micros| {
             let mut scaler = Scaler::new(range("1..4"), Units(1), 0, clock);

@@ -1,4 +1,4 @@
-//! What is counted while a fleet lives.
+//! [`Tally`]: counters of a simulation.
 
 use std::collections::BTreeMap;
 
@@ -10,48 +10,48 @@ use crate::fleet::Kind;
 use crate::histogram::Histogram;
 use crate::time::{DAY, Micros};
 
-/// What one database did.
+/// Counters of one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Life {
     pub(crate) existed: Micros,
     pub(crate) active: Micros,
     pub(crate) suspended: Micros,
     pub(crate) parked: Micros,
-    /// On the way between two of these.
+    /// Transitions.
     pub(crate) between: Micros,
     /// CPU time of requests.
     pub(crate) cpu: Micros,
     /// CPU time of starts, suspends and parks.
     pub(crate) transitions_cpu: Micros,
-    /// Allotted or kept, in MiB times microseconds.
+    /// Allotted or held memory, in MiB times microseconds.
     pub(crate) memory: u128,
     pub(crate) thaws: u64,
     pub(crate) starts: u64,
     pub(crate) suspends: u64,
     pub(crate) parks: u64,
-    /// Naps given up because a statement arrived.
+    /// Suspends and parks cancelled by a statement.
     pub(crate) given_up: u64,
     pub(crate) requests: u64,
     pub(crate) statements: u64,
 }
 
-/// What the databases of one kind did, or of one machine, or all.
+/// Counters of the databases of one kind, of one machine, or of all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tally {
     pub(crate) sum: Life,
     pub(crate) databases: u64,
     /// In millionths of the currency's unit.
     pub(crate) cost: u128,
-    /// What the same databases cost if they never sleep.
+    /// Cost of the same databases if they never sleep.
     pub(crate) cost_awake: u128,
-    /// How long requests waited that had to.
+    /// Wait times of the requests that waited.
     pub(crate) waits: Histogram,
     /// Wakes of one database in one day.
     pub(crate) daily_wakes: Histogram,
     pub(crate) kinds: BTreeMap<&'static str, Share>,
 }
 
-/// What the databases of one kind did.
+/// Counters of the databases of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Share {
     pub(crate) databases: u64,
@@ -91,7 +91,7 @@ impl Life {
 }
 
 impl Tally {
-    /// Adds a database's whole life.
+    /// Adds a database at its end.
     pub(crate) fn add(&mut self, life: &Life, spec: &Spec, kind: Option<Kind>, prices: &Prices) {
         let cost = u128::from(prices.cost(&usage(life.all_cpu(), life.memory)).0);
         let awake = memory(spec.units.max, life.existed);
@@ -112,7 +112,7 @@ impl Tally {
         share.cost_awake += cost_awake;
     }
 
-    /// As if all that `other` counted had been counted here.
+    /// Adds the counters of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.sum.add(&other.sum);
         self.databases += other.databases;
@@ -145,7 +145,7 @@ impl Days {
         self.wakes += 1;
     }
 
-    /// Up to `end`: the days without a wake are counted too.
+    /// Counts the days up to `end`, including those without a wake.
     pub(crate) fn finish(&mut self, end: Micros, daily: &mut Histogram) {
         self.on(end.div_ceil(DAY), daily);
     }
@@ -166,7 +166,7 @@ impl Days {
     }
 }
 
-/// Memory of this many units for so long, in MiB times microseconds.
+/// Memory of these units over a time, in MiB times microseconds.
 pub(crate) fn memory(units: Units, for_so_long: Micros) -> u128 {
     u128::from(units.memory().0 >> 20) * u128::from(for_so_long)
 }

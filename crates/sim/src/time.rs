@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Microseconds since the simulation's begin, which is a Monday's midnight, or between two moments.
+/// Microseconds since the start of the simulation, a Monday's midnight; or a duration in microseconds.
 pub type Micros = u64;
 
 /// One millisecond.
@@ -16,17 +16,17 @@ pub const HOUR: Micros = 60 * MINUTE;
 /// One day.
 pub const DAY: Micros = 24 * HOUR;
 
-/// Translates between a simulation's time and that of the policy.
+/// Converts between the simulation's time and the policy's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock(pub(crate) Instant);
 
 impl Clock {
-    /// The moment as the policy has it.
+    /// Converts to the policy's time.
     pub(crate) fn at(self, at: Micros) -> Instant {
         self.0 + Duration::from_micros(at)
     }
 
-    /// The policy's moment as ours.
+    /// Converts from the policy's time.
     pub(crate) fn micros(self, at: Instant) -> Micros {
         let since = at.saturating_duration_since(self.0);
         let seconds = since.as_secs().saturating_mul(SECOND);

@@ -1,6 +1,6 @@
-//! A fleet's past, as lines of JSON; docs/simulator.md describes them.
+//! Recorded fleets, as JSON lines; docs/simulator.md describes the format.
 //!
-//! Whatever is read is checked: a trace that is accepted can be simulated.
+//! All input is validated: a trace that is accepted can be simulated.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read, Write};
@@ -15,56 +15,56 @@ use crate::time::{DAY, HOUR, MS, Micros};
 
 pub mod ledger;
 
-/// The version of the format that is written, and the only one that is read.
+/// Version of the format, for writing and reading.
 const VERSION: u32 = 1;
-/// The longest line, in bytes.
+/// Maximum length of a line, in bytes.
 const LINE_MOST: u64 = 64 << 20;
-/// The most databases.
+/// Maximum number of databases.
 const DATABASES_MOST: usize = 1_000_000;
-/// The most spans of activity of all databases together.
+/// Maximum number of spans of activity, of all databases together.
 const SPANS_MOST: usize = 10_000_000;
-/// The longest period, in milliseconds: ten years.
+/// Maximum period, in milliseconds: ten years.
 const PERIOD_MOST: u64 = 3660 * DAY / MS;
-/// The most CPU time of all spans together, in milliseconds.
+/// Maximum CPU time of all spans together, in milliseconds.
 const CPU_MOST: u64 = 1_000_000_000_000;
 
-/// What a fleet did in a period.
+/// The activity of a fleet in a period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
-    /// The period's begin, in milliseconds since 1970.
+    /// Start of the period, in milliseconds since 1970.
     pub from: u64,
-    /// Its end, likewise.
+    /// End of the period, in milliseconds since 1970.
     pub to: u64,
-    /// How long transitions took.
+    /// Durations of transitions.
     pub timing: Timing,
     /// The databases, each name once.
     pub databases: Vec<Recorded>,
 }
 
-/// What one database did in the period.
+/// The activity of one database in the period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recorded {
     /// Its name.
     pub database: DatabaseName,
-    /// The owner's settings.
+    /// Its settings.
     #[serde(default, deserialize_with = "spec")]
     pub spec: Spec,
-    /// Its state at the begin.
+    /// Its state at the start.
     pub state: State,
-    /// When it was made, if within the period, in milliseconds since 1970.
+    /// When it was created, if within the period, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
-    /// When it was dropped, likewise.
+    /// When it was dropped, if within the period, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
-    /// When it was in use, the earliest first.
+    /// Times of use, in order.
     pub activity: Vec<Span>,
 }
 
-/// A time in which a database was in use, without pauses that would have let it sleep: from the
-/// arrival of the statement that woke it to the end of the last one, the wait for the wake not
-/// counted. Written `[start, end, cpu]`, all in milliseconds, the times since 1970.
+/// A time in which a database was in use, without pauses in which it would have slept: from the
+/// arrival of the statement that woke it to the end of the last one, without the wait for the wake.
+/// Written `[start, end, cpu]`, all in milliseconds, the times since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span(pub u64, pub u64, pub u64);
 
@@ -78,13 +78,13 @@ struct Header {
     timing: Timing,
 }
 
-/// Why a text is no trace.
+/// Why a text is not a trace.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct InvalidTrace {
-    /// The line, from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong in it.
     pub reason: String,
 }
 
@@ -92,7 +92,7 @@ impl Trace {
     /// Reads a trace.
     ///
     /// # Errors
-    /// [`InvalidTrace`] for what is no trace, is beyond a limit, or cannot be read.
+    /// [`InvalidTrace`] if the text is not a trace, exceeds a limit, or cannot be read.
     pub fn read(from: impl BufRead) -> Result<Self, InvalidTrace> {
         let mut lines = Lines { from, line: 0 };
         let header = lines.next()?.ok_or_else(|| lines.wrong("it is empty"))?;
@@ -104,7 +104,7 @@ impl Trace {
             trace.check(&row).map_err(|e| lines.wrong(e))?;
             spans += row.activity.len();
             if !names.insert(row.database.clone()) {
-                return Err(lines.wrong(format!("database '{}' was there already", row.database)));
+                return Err(lines.wrong(format!("database '{}' occurs twice", row.database)));
             }
             if names.len() > DATABASES_MOST {
                 return Err(lines.wrong(format!("more than {DATABASES_MOST} databases")));
@@ -130,7 +130,7 @@ impl Trace {
     /// Writes the trace so that [`Trace::read`] reads it.
     ///
     /// # Errors
-    /// What `to` says.
+    /// Those of `to`.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
         let header = Header {
             dormouse_trace: VERSION,
@@ -150,14 +150,14 @@ impl Trace {
     fn check(&self, row: &Recorded) -> Result<(), String> {
         if !matches!(row.state, State::Active | State::Suspended | State::Parked) {
             return Err(format!(
-                "'{}' is no state to begin in: active, suspended or parked",
+                "'{}' is not a valid state at the start: write active, suspended or parked",
                 row.state
             ));
         }
         let (from, to) = self.lifetime(row);
         if !(self.from <= from && from < to && to <= self.to) {
             return Err(format!(
-                "it is there from {from} to {to}, not within the trace"
+                "the database exists from {from} to {to}, which is not within the trace"
             ));
         }
         let mut last = from;
@@ -176,18 +176,19 @@ impl Trace {
         (row.from.unwrap_or(self.from), row.to.unwrap_or(self.to))
     }
 
-    /// A moment of the trace in the simulation, which begins at the midnight (UTC) before it.
+    /// Converts a time of the trace to the simulation, which begins at the midnight (UTC) before the
+    /// trace.
     fn moment(&self, at: u64) -> Micros {
         (at - (self.from - self.from % (DAY / MS))) * MS
     }
 
-    /// From when to when a database of it is there.
+    /// Beginning and end of the existence of a database.
     pub(crate) fn born(&self, row: &Recorded) -> (Micros, Micros) {
         let (from, to) = self.lifetime(row);
         (self.moment(from), self.moment(to))
     }
 
-    /// What the clients of a database of it want.
+    /// The requests of a database.
     pub(crate) fn requests<'a>(&'a self, row: &'a Recorded) -> impl Iterator<Item = Request> + 'a {
         row.activity.iter().map(|Span(start, end, cpu)| Request {
             at: self.moment(*start),
@@ -198,13 +199,13 @@ impl Trace {
     }
 }
 
-/// SettingsPatch of which all are known: one that was mistyped would be another policy's trace.
+/// Reads settings and refuses unknown keys: a misspelled key would silently mean another policy.
 fn spec<'de, D: Deserializer<'de>>(from: D) -> Result<Spec, D::Error> {
     use serde::de::Error;
     let settings = serde_json::Map::deserialize(from)?;
     let known = serde_json::to_value(Spec::default()).map_err(D::Error::custom)?;
     match settings.keys().find(|name| known.get(name).is_none()) {
-        Some(name) => Err(D::Error::custom(format!("no wish is called '{name}'"))),
+        Some(name) => Err(D::Error::custom(format!("unknown setting '{name}'"))),
         None => serde_json::from_value(settings.into()).map_err(D::Error::custom),
     }
 }
@@ -219,12 +220,12 @@ fn header_of(line: &[u8]) -> Result<Trace, String> {
     } = header;
     if dormouse_trace != VERSION {
         return Err(format!(
-            "the trace has version {dormouse_trace}, known is {VERSION}"
+            "the trace has version {dormouse_trace}; this program reads version {VERSION}"
         ));
     }
     if from >= to || to - from > PERIOD_MOST {
         return Err(format!(
-            "no period of at most ten years: from {from} to {to}"
+            "the period from {from} to {to} is not positive or longer than ten years"
         ));
     }
     let Timing {

@@ -1,4 +1,4 @@
-//! Whole fleets: what is reported, and what holds of every one.
+//! Tests of whole fleets: the report, and properties that hold for every fleet.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ fn delays(suspend_ms: u64, park_ms: u64) -> SettingsPatch {
 }
 
 #[test]
-fn a_small_fleet_is_reported_as_ever() {
+fn the_report_of_a_small_fleet_is_unchanged() {
     let simulation = fleet(200, 7, 1);
     let asked = SettingsPatch::default();
     let mut policies = vec![asked];
@@ -65,7 +65,7 @@ fn a_longer_delay_never_gives_more_wakes_from_suspended() {
 }
 
 #[test]
-fn a_machine_starts_no_more_servers_at_once_than_it_may() {
+fn a_machine_keeps_its_limit_of_concurrent_starts() {
     let mut simulation = fleet(500, 2, 1);
     let many = figures(&simulation, SettingsPatch::default());
     simulation.machines.starts_at_once = 1;
@@ -79,7 +79,7 @@ fn a_machine_starts_no_more_servers_at_once_than_it_may() {
 }
 
 #[test]
-fn the_sample_is_spread_over_all_machines() {
+fn the_sample_is_spread_evenly_over_the_machines() {
     assert_eq!(fleet(1200, 1, 1).sample(), [0, 1, 2]);
     assert_eq!(fleet(100_000, 1, 1).sample(), [0, 100]);
 }
@@ -88,7 +88,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn all_time_is_accounted_for_and_nothing_is_left_to_chance(
+    fn all_time_is_accounted_for_and_runs_are_reproducible(
         databases in 1u64..40,
         days in 1u64..5,
         seed: u64,
@@ -103,7 +103,7 @@ proptest! {
         let sum = f.hours.active + f.hours.suspended + f.hours.parked + f.hours.between;
         let existed = (databases * days * 24) as f64;
         prop_assert!((sum - existed).abs() < 1e-6 * existed, "{sum} of {existed}");
-        // one sleep more than wakes, or less, for each database
+        // wakes and sleeps differ by at most one per database
         let (wakes, sleeps) = (f.thaws + f.starts, f.suspends + f.parks);
         prop_assert!(wakes <= sleeps + databases);
         prop_assert!(f.waited >= wakes && f.waited <= f.requests);

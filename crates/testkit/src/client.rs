@@ -1,4 +1,4 @@
-//! A client that speaks the protocol packet by packet, so that a test can also speak it wrongly.
+//! A client that sends single packets, so that a test can also violate the protocol.
 
 mod stream;
 mod zip;
@@ -25,32 +25,32 @@ use stream::Stream;
 /// A connection to a server or to Dormouse.
 pub struct Client {
     stream: Box<dyn Stream>,
-    /// What the other side greeted with.
+    /// The greeting of the other side.
     pub greeting: Option<Greeting>,
-    /// What the client says it can do.
+    /// The client's capabilities.
     pub capabilities: Capabilities,
-    /// The collation its login names.
+    /// The collation of its login.
     pub collation: u8,
-    /// What its login tells of the program.
+    /// Connection attributes of its login.
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
-    /// How many bytes [`receive`](Client::receive) has read, headers included.
+    /// Number of bytes that [`receive`](Client::receive) has read, including headers.
     pub received: u64,
     seq: u8,
 }
 
-/// How a statement ended.
+/// Result of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Without rows.
+    /// No rows.
     Ok(OkPacket),
-    /// With rows, as text.
+    /// Rows, as text.
     Rows(Vec<Vec<Option<String>>>),
-    /// With an error.
+    /// An error.
     Err(ErrPacket),
 }
 
 impl Reply {
-    /// The OK packet; panics if it is none.
+    /// The OK packet; panics if it is another result.
     pub fn ok(self) -> OkPacket {
         match self {
             Self::Ok(ok) => ok,
@@ -87,7 +87,7 @@ impl Reply {
     }
 }
 
-/// Nothing that works takes so long; a test that waits longer hangs.
+/// Timeout of a read: longer than any correct operation takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Client {
@@ -99,7 +99,7 @@ impl Client {
         client
     }
 
-    /// Connects by TCP, reads the greeting, and goes on over TLS with whatever certificate.
+    /// Connects by TCP, reads the greeting, and continues over TLS with any certificate.
     #[must_use]
     pub fn tls(address: &str) -> Self {
         let mut stream = Self::socket(address);
@@ -123,7 +123,7 @@ impl Client {
         client
     }
 
-    /// From here on both sides speak the compressed protocol; the login must have offered it
+    /// Switches to the compressed protocol; the login must have requested it
     /// ([`capabilities`](Self::capabilities)).
     pub fn compress(&mut self) {
         let nothing: Box<dyn Stream> = Box::new(UnixStream::pair().expect("a pair").0);
@@ -131,7 +131,7 @@ impl Client {
         self.stream = Box::new(zip::Zip::new(inner));
     }
 
-    /// Connects by TCP and reads nothing.
+    /// Connects by TCP without reading the greeting.
     #[must_use]
     pub fn silent(address: &str) -> Self {
         Self::new(Box::new(Self::socket(address)))
@@ -150,7 +150,7 @@ impl Client {
         Self::on(UnixStream::connect(path).expect("it listens"))
     }
 
-    /// Reads the greeting from a Unix socket that is connected.
+    /// Reads the greeting from a connected Unix socket.
     #[must_use]
     pub fn on(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -159,7 +159,7 @@ impl Client {
         client
     }
 
-    /// What the client says it can do, unless a test wants otherwise.
+    /// The default capabilities.
     #[must_use]
     pub fn plain_capabilities() -> Capabilities {
         Capabilities::OWN_CLIENT | Capabilities::LOCAL_FILES | Capabilities::STMT_BULK
@@ -184,7 +184,7 @@ impl Client {
         self.greeting = Some(Greeting::parse(&payload).expect("a greeting"));
     }
 
-    /// The connection id it was given.
+    /// The connection id from the greeting.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.greeting.as_ref().expect("greeted").connection_id
@@ -221,8 +221,8 @@ impl Client {
         self.prove(password)
     }
 
-    /// Logs in as MySQL 9.7's client does: it begins with `caching_sha2_password` and waits to be
-    /// asked for it, as the greeting names another plugin.
+    /// Logs in like the client of MySQL 9.7: it begins with `caching_sha2_password` and waits for the
+    /// server's request, as the greeting names another plugin.
     pub fn login_mysql(&mut self, user: &str, password: &str) -> Reply {
         let login = Login {
             capabilities: self.capabilities,
@@ -238,7 +238,7 @@ impl Client {
         self.prove(password)
     }
 
-    /// Answers what the other side asks until it lets the client in, or not.
+    /// Answers the requests of the other side until the end of the login.
     fn prove(&mut self, password: &str) -> Reply {
         let secret = password.as_bytes();
         let mut nonce = Vec::new();
@@ -292,17 +292,17 @@ impl Client {
         self.stream.flush()
     }
 
-    /// Sends bytes as they are and receives as many as the reply holds: with the least work of its
-    /// own, for measurements.
+    /// Sends raw bytes and receives as many as fit into `reply`, with little overhead, for
+    /// measurements.
     ///
     /// # Errors
-    /// The other side has closed, or says nothing for a minute.
+    /// The other side has closed, or sends nothing for a minute.
     pub fn exchange(&mut self, request: &[u8], reply: &mut [u8]) -> io::Result<()> {
         self.stream.write_all(request)?;
         self.stream.read_exact(reply)
     }
 
-    /// Closes the sending side; what the other side says can still be received.
+    /// Shuts down the sending direction; replies can still be received.
     ///
     /// # Errors
     /// The other side has closed.
@@ -310,12 +310,12 @@ impl Client {
         self.stream.finish_sending()
     }
 
-    /// A command's packets as the connection carries them; a part of them is a part of a command.
+    /// Encodes a command's packets as they are sent on this connection (compressed or not).
     pub fn packed(&mut self, packets: &[u8]) -> Vec<u8> {
         self.stream.packed(packets)
     }
 
-    /// Sends such a part.
+    /// Sends bytes made by [`packed`](Self::packed), or a part of them.
     ///
     /// # Errors
     /// The other side has closed.
@@ -323,17 +323,17 @@ impl Client {
         self.stream.write_packed(bytes)
     }
 
-    /// Receives some bytes of what the other side says; none if it has closed.
+    /// Receives some bytes; none if the other side has closed.
     ///
     /// # Errors
-    /// The other side has gone, or says nothing for a minute.
+    /// The connection is broken, or the other side sends nothing for a minute.
     pub fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         self.stream.read(room)
     }
 
-    /// From now on closing the connection resets it.
+    /// Makes closing the connection send a reset.
     pub fn reset_on_close(&self) {
-        // a socket that the other side has closed has nothing to reset
+        // fails if the other side has closed already, which needs no reset
         let _ = self.stream.reset_on_close();
     }
 
@@ -346,7 +346,7 @@ impl Client {
     /// Receives one packet.
     ///
     /// # Errors
-    /// The other side has closed, or says nothing for a minute.
+    /// The other side has closed, or sends nothing for a minute.
     pub fn receive(&mut self) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         loop {
@@ -370,7 +370,7 @@ impl Client {
         self.send(&[&[command as u8], argument].concat());
     }
 
-    /// Runs a statement to the end of its last result; returns that.
+    /// Runs a statement; returns its last result.
     pub fn query(&mut self, text: &str) -> Reply {
         self.try_query(text).expect("the connection lives")
     }
@@ -433,7 +433,7 @@ impl Client {
         u32::from_le_bytes([first[1], first[2], first[3], first[4]])
     }
 
-    /// The packets of a reply to an execution up to its end; the last one is the end.
+    /// The packets of a reply to an execution, including the last one.
     pub fn binary_reply(&mut self) -> Vec<Vec<u8>> {
         let mut packets = vec![self.receive().expect("a reply")];
         let columns = packets[0][0];

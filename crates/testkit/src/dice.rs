@@ -1,6 +1,6 @@
-//! Numbers by chance that can be had again: a seed repeats a run.
+//! Reproducible random numbers from a seed.
 
-/// A small generator of numbers (xorshift64*, Vigna 2016).
+/// A small random number generator (xorshift64*, Vigna 2016).
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
@@ -19,12 +19,12 @@ impl Dice {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % most
     }
 
-    /// A place among so many.
+    /// A random index below `len`.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).expect("it is below a usize")
     }
 
-    /// One of several.
+    /// A random element.
     pub fn one_of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
         all[self.index(all.len())]
     }

@@ -1,4 +1,4 @@
-//! A Dormouse of one's own, in a directory that goes with it.
+//! A Dormouse in a temporary directory.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::process;
 
-/// A running Dormouse. Dropping it ends it and its servers and removes its files.
+/// A running Dormouse. Dropping it stops it and its servers and removes its files.
 pub struct Dormouse {
     dir: TempDir,
     program: PathBuf,
@@ -27,7 +27,7 @@ struct Running {
     socket: PathBuf,
 }
 
-/// What `dormouse create` said.
+/// Login data printed by `dormouse create`.
 #[derive(Debug, Clone)]
 pub struct Created {
     /// `NAME.admin`.
@@ -37,13 +37,13 @@ pub struct Created {
 }
 
 impl Dormouse {
-    /// Starts one on a free port with the default configuration.
+    /// Starts it on a free port with the default configuration.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with("")
     }
 
-    /// Starts one with a configuration file.
+    /// Starts it with a configuration file.
     #[must_use]
     pub fn start_with(config: &str) -> Self {
         let mut dormouse = Self::prepare(config);
@@ -51,10 +51,10 @@ impl Dormouse {
         dormouse
     }
 
-    /// Makes the directories, starts nothing.
+    /// Creates the directories without starting it.
     #[must_use]
     pub fn prepare(config: &str) -> Self {
-        // a server other than the installed one, as ./dev test brings it
+        // the server that ./dev test selects, if it is not the installed one
         let server = std::env::var("DORMOUSE_TEST_MARIADBD").ok();
         let server = server.map_or(String::new(), |path| {
             format!("engine.mariadbd = '{path}'\n")
@@ -67,16 +67,16 @@ impl Dormouse {
         Self::prepare_program(program(), &format!("{server}{transport}{config}"), "debug")
     }
 
-    /// The same for another build of the program, with nothing added to the configuration, and
-    /// logging as much as `log_level` says.
+    /// As [`prepare`](Self::prepare), for another build of the program, with exactly this configuration
+    /// and log level.
     #[must_use]
     pub fn prepare_program(program: PathBuf, config: &str, log_level: &'static str) -> Self {
-        // Unix sockets have short paths: not under a long TMPDIR
+        // the path of a Unix socket must be short: not in a long TMPDIR
         let dir = tempfile::Builder::new()
             .prefix("dm")
             .tempdir_in("/tmp")
             .expect("a directory");
-        // servers run as users of their own and must reach what is theirs in it
+        // servers run as users of their own and need search permission
         let passable = std::fs::Permissions::from_mode(0o711);
         std::fs::set_permissions(dir.path(), passable).expect("its owner's right");
         Self {
@@ -98,25 +98,25 @@ impl Dormouse {
         self.running.as_ref().expect("dormouse is up")
     }
 
-    /// Its pid.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.running().child.id()
     }
 
-    /// `host:port` on which it listens.
+    /// Its TCP address, `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.running().listen
     }
 
-    /// The Unix socket on which it listens.
+    /// Its Unix socket for clients.
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.running().socket
     }
 
-    /// A command of the program, on its data directory.
+    /// A command of the program, with its data directory.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
@@ -161,7 +161,7 @@ impl Dormouse {
         });
     }
 
-    /// What it has logged.
+    /// Its log.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
@@ -182,7 +182,7 @@ impl Dormouse {
         serde_json::from_str(&stdout).unwrap_or(Value::Null)
     }
 
-    /// Makes a database.
+    /// Creates a database.
     #[must_use]
     pub fn create(&self, name: &str, arguments: &[&str]) -> Created {
         let made = self.json(&[&["create", name], arguments].concat());
@@ -193,7 +193,7 @@ impl Dormouse {
         }
     }
 
-    /// What `show` says.
+    /// Output of `show`.
     #[must_use]
     pub fn show(&self, name: &str) -> Value {
         self.json(&["show", name])
@@ -208,7 +208,7 @@ impl Dormouse {
             .to_owned()
     }
 
-    /// The pid of a database's server.
+    /// Process id of a database's server.
     #[must_use]
     pub fn server(&self, name: &str) -> u32 {
         let pid = self.show(name)["pid"]
@@ -230,7 +230,7 @@ impl Dormouse {
         client
     }
 
-    /// The pids of all its servers.
+    /// Process ids of all its servers.
     #[must_use]
     pub fn servers(&self) -> Vec<u32> {
         let own = self.running.as_ref().map(|running| running.child.id());
@@ -238,7 +238,7 @@ impl Dormouse {
         pids.into_iter().filter(|pid| Some(*pid) != own).collect()
     }
 
-    /// `kill -9`; the servers go on.
+    /// Kills it with SIGKILL; the servers keep running.
     pub fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             running.child.kill().expect("it is ours to kill");
@@ -246,7 +246,7 @@ impl Dormouse {
         }
     }
 
-    /// Ends it in order; the servers go on.
+    /// Stops it with SIGTERM; the servers keep running.
     pub fn stop(&mut self) {
         if let Some(mut running) = self.running.take() {
             process::terminate(running.child.id());
@@ -261,7 +261,7 @@ impl Drop for Dormouse {
             let _ = running.child.kill();
             let _ = running.child.wait();
         }
-        // one may have been on its way to become a server when dormouse was killed
+        // a child may have been about to become a server when dormouse was killed
         let mut groups = BTreeSet::new();
         process::until("its servers are gone", || {
             let servers = process::mentioning(self.dir.path());
@@ -289,7 +289,7 @@ impl Drop for Dormouse {
     }
 }
 
-/// The built program: beside the test's own, or as `DORMOUSE_TEST_BINARY` says.
+/// Path of the program: `DORMOUSE_TEST_BINARY`, or beside the test program.
 #[must_use]
 pub fn program() -> PathBuf {
     if let Some(program) = std::env::var_os("DORMOUSE_TEST_BINARY") {
@@ -304,7 +304,7 @@ pub fn program() -> PathBuf {
     found.expect("build it first: cargo build --bin dormouse")
 }
 
-/// Reads everything a command prints.
+/// Runs a command; returns whether it succeeded, and its whole output.
 #[must_use]
 pub fn output_of(command: &mut Command) -> (bool, String) {
     let mut child = command

@@ -1,8 +1,7 @@
-//! Fixtures for tests and measurements: a Dormouse of its own on real servers, and a client that
-//! speaks the protocol packet by packet.
+//! Fixtures for tests and measurements: a Dormouse with real servers, and a client that sends single
+//! packets.
 //!
-//! Everything here blocks, and panics when something does not go as it must: a fixture's failure
-//! is the test's.
+//! All functions block, and panic on a failure: a failed fixture fails the test.
 #![expect(clippy::expect_used, clippy::panic, reason = "fixtures fail the test")]
 
 pub mod client;

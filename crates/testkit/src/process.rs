@@ -1,4 +1,4 @@
-//! Looking at processes through `/proc`.
+//! Reads properties of processes from `/proc`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-/// The pids of all live processes whose command line mentions a path.
+/// Process ids of all live processes whose command line contains a path.
 #[must_use]
 pub fn mentioning(path: &Path) -> Vec<u32> {
     let wanted = path.to_str().expect("paths of tests are UTF-8");
@@ -41,7 +41,7 @@ pub fn terminate(pid: u32) {
     let _ = kill_process(pid, Signal::TERM);
 }
 
-/// The control groups of a Dormouse that a process is in: the topmost one, in every hierarchy.
+/// The topmost control group of Dormouse that contains a process, in each hierarchy.
 #[must_use]
 pub fn control_groups(pid: u32) -> Vec<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
@@ -67,12 +67,12 @@ pub fn control_groups(pid: u32) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What a file of a server's own control group says: the first of these that is there, each with its
-/// controller, as `("cpu", "cpu.max")`. `None` where the server is in no group for that.
+/// Contents of a file of a server's control group: the first existing one of `files`, each with its
+/// controller, as `("cpu", "cpu.max")`. `None` if the server has no control group for it.
 #[must_use]
 pub fn control_file(pid: u32, files: &[(&str, &str)]) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    // HIERARCHY:CONTROLLERS:PATH, see cgroups(7); the second version has no controllers named
+    // HIERARCHY:CONTROLLERS:PATH, see cgroups(7); v2 has no names of controllers
     let groups: Vec<(&str, &str)> = text
         .lines()
         .filter_map(|line| {
@@ -96,8 +96,8 @@ pub fn control_file(pid: u32, files: &[(&str, &str)]) -> Option<String> {
     })
 }
 
-/// Removes a control group and those in it. Their processes have been killed, but the kernel may
-/// still be busy with the end of them.
+/// Removes a control group and its children; retries while the kernel still ends their killed
+/// processes.
 pub fn remove_control_group(path: &Path) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while path.exists() && Instant::now() < deadline {
@@ -125,13 +125,13 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A process's open file descriptors.
+/// Number of open file descriptors of a process.
 #[must_use]
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// A process's resident memory in bytes.
+/// Resident memory of a process in bytes.
 #[must_use]
 pub fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -140,11 +140,11 @@ pub fn resident(pid: u32) -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// CPU time a process has used, user and system, in clock ticks of 10 ms.
+/// CPU time of a process, user and system, in clock ticks of 10 ms.
 #[must_use]
 pub fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // fields after the command's closing parenthesis; utime and stime are numbers 14 and 15
+    // fields after the closing parenthesis of the command; utime and stime are fields 14 and 15
     let fields: Vec<&str> = stat
         .rsplit_once(')')
         .map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());

@@ -1,4 +1,4 @@
-//! TLS that trusts whomever it meets: the certificates of tests are generated ones.
+//! TLS client that accepts any certificate, because tests use generated ones.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// What clients share that take any certificate.
+/// Client configuration that accepts any certificate.
 #[must_use]
 pub fn config() -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -59,7 +59,7 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// The client's side of a connection to a server of this name.
+/// The client side of a connection to a server with this name.
 #[must_use]
 pub fn to(name: &str) -> ClientConnection {
     let name = ServerName::try_from(name.to_owned()).expect("a host name");

@@ -1,4 +1,4 @@
-//! A database's load, and what keeps it from being parked.
+//! A database's load, and the vetoes of its sessions against a park.
 
 use std::fmt;
 use std::time::Instant;
@@ -10,26 +10,26 @@ use crate::Pin;
 pub struct Activity {
     /// Client connections.
     pub sessions: u32,
-    /// Statements on the server now.
+    /// Statements running on the server.
     pub running: u32,
     /// Statements held until the server is awake.
     pub held: u32,
     /// Sessions with an open transaction.
     pub transactions: u32,
-    /// When the last statement ended; `None` if none has run since the traffic was first opened.
+    /// When the last statement ended; `None` if none has run since the door was first opened.
     pub last_statement: Option<Instant>,
 }
 
-/// A session that cannot live through a park.
+/// A session that would lose state by a park.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Veto {
-    /// The connection id that the client was given.
+    /// Connection id of the client.
     pub session: u32,
-    /// Why.
+    /// Reason.
     pub reason: VetoReason,
 }
 
-/// Why a session cannot live through a park.
+/// Why a session vetoes a park.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VetoReason {
     /// Some of its state cannot be restored on another server.

@@ -1,4 +1,4 @@
-//! How long a database may be idle before it sleeps.
+//! [`Delay`]: idle time before a database sleeps.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 pub enum Delay {
     /// After this long.
     After(Duration),
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// Why a text is no delay.
+/// Why a text is not a delay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a delay: write a number with ms, s, m, h or d (10s, 5m), 0, or never")]
 pub struct InvalidDelay(String);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_writes() {
+    fn is_parsed_as_formatted() {
         for text in ["0", "500ms", "10s", "90s", "5m", "2h", "1d", "never"] {
             assert_eq!(
                 text.parse::<Delay>().map(|d| d.to_string()),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_delay() {
+    fn invalid_delays_are_refused() {
         for bad in [
             "",
             "s",

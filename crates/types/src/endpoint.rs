@@ -1,4 +1,4 @@
-//! How a server is reached.
+//! [`Endpoint`]: the address of a server, and [`Target`]: the server of a database.
 
 use core::net::SocketAddr;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{InstanceId, Pooling};
 
-/// How a server is reached.
+/// Address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A Unix socket in a private directory on this machine.
@@ -16,17 +16,17 @@ pub enum Endpoint {
     Tcp {
         /// The address.
         address: SocketAddr,
-        /// What the server's certificate must show.
+        /// Required identity of the server's certificate.
         identity: TlsIdentity,
     },
 }
 
-/// What a server's certificate must show before anything is sent to it.
+/// Required identity of a server's certificate, checked before anything is sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TlsIdentity {
-    /// A name that the certificate is valid for.
+    /// Name for which the certificate must be valid.
     pub name: Arc<str>,
-    /// The certificate of the authority that has signed it, in DER.
+    /// Certificate of the signing authority, in DER.
     pub authority: Arc<[u8]>,
 }
 
@@ -55,21 +55,21 @@ impl fmt::Debug for TlsIdentity {
     }
 }
 
-/// Where a database's statements go while its door is open.
+/// The server to which a database's statements go while its door is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The instance that serves the database.
     pub instance: InstanceId,
-    /// Counts the server processes of this database; backends of an older one are dead.
+    /// Number of the server process of this database; backends of an older one are dead.
     pub generation: u64,
-    /// How its server is reached.
+    /// Address of its server.
     pub endpoint: Endpoint,
-    /// How sessions share backends.
+    /// Whether sessions share backends.
     pub pooling: Pooling,
 }
 
-/// One run of a server, from its start to its end. Opaque: only the driver that made it can read it;
-/// others compare and store it.
+/// Id of one run of a server process. Opaque: only the driver that created it can decode it; other
+/// code compares and stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Incarnation(pub u128);
 

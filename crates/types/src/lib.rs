@@ -1,7 +1,8 @@
-//! The words every crate shares: names, ids, units, delays, states, accounts, variables.
+//! Types shared by all crates: names, ids, units, delays, states, accounts, variables. The modules do not
+//! depend on an order; they are listed alphabetically.
 //!
-//! Nothing here does I/O or reads a clock; time is a [`jiff::Timestamp`] or a
-//! [`std::time::Duration`] handed in by the caller.
+//! No code here does I/O or reads a clock; the caller passes times as a [`jiff::Timestamp`] or a
+//! [`std::time::Duration`].
 
 pub mod account;
 pub mod activity;

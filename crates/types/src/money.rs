@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Money(pub u64);
 
-/// Why a text is no amount of money.
+/// Why a text is not an amount of money.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not an amount of money: write a number with at most six digits after the point (12.50)"
@@ -54,7 +54,7 @@ impl From<Money> for String {
 }
 
 impl fmt::Display for Money {
-    /// With two digits after the point, and more only where they say something.
+    /// Two digits after the decimal point, and more only if they are not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = format!("{:06}", self.0 % ONE);
         let (cents, rest) = part.split_at(2);

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 
-/// Seconds of a day.
+/// Length of a day in seconds.
 const DAY: i64 = 86_400;
 
 /// A calendar month, in UTC. Written `2026-03`.
@@ -21,13 +21,13 @@ pub struct Month {
     month: i8,
 }
 
-/// Why a text is no [`Month`].
+/// Why a text is not a [`Month`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a month: write year and month, as in 2026-03")]
 pub struct InvalidMonth(String);
 
 impl Month {
-    /// The month of a moment.
+    /// The month that contains `at`.
     #[must_use]
     pub fn of(at: Timestamp) -> Self {
         let date = Offset::UTC.to_datetime(at).date();
@@ -37,7 +37,7 @@ impl Month {
         }
     }
 
-    /// The month of a day, which is counted from 1970-01-01.
+    /// The month of a day, counted from 1970-01-01.
     #[must_use]
     pub fn of_day(day: i64) -> Self {
         Self::of(day_begins(day))
@@ -71,7 +71,7 @@ impl Month {
     }
 }
 
-/// When a day begins that is counted from 1970-01-01.
+/// Beginning of a day, counted from 1970-01-01.
 #[must_use]
 pub fn day_begins(day: i64) -> Timestamp {
     Timestamp::from_second(day.saturating_mul(DAY)).unwrap_or(Timestamp::MAX)

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// A database's name: one DNS label (RFC 1035 §2.3.1, digits allowed first as in RFC 1123 §2.1),
-/// lower case, 1 to 63 bytes of `a-z`, `0-9` and inner `-`. Clones share their text: a database's name
-/// is kept in many places.
+/// lower case, 1 to 63 bytes of `a-z`, `0-9` and inner `-`. Clones share their text, because the name is
+/// stored in many places.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DatabaseName(Arc<str>);
 
-/// Why a text is no database name.
+/// Why a text is not a database name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not a database name: use 1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'"
@@ -21,7 +21,7 @@ pub struct DatabaseName(Arc<str>);
 pub struct InvalidName(String);
 
 impl DatabaseName {
-    /// The most bytes a name may have.
+    /// Maximum length of a name in bytes.
     pub const MAX_BYTES: usize = 63;
 
     /// The name as text.
@@ -68,7 +68,7 @@ impl fmt::Display for DatabaseName {
     }
 }
 
-/// Identifies one instance (a data directory and the server process on it) for ever; never reused.
+/// Id of one instance (a data directory and its server process); never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstanceId(pub u32);

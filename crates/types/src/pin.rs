@@ -1,4 +1,4 @@
-//! Why a session cannot leave its backend.
+//! [`Pin`]: why a session cannot leave its backend.
 
 use std::fmt;
 
@@ -18,23 +18,23 @@ pub enum Pin {
     UserLock,
     /// `FLUSH TABLES WITH READ LOCK` or `BACKUP STAGE`.
     GlobalLock,
-    /// User variables hold too much to be kept, or one has a name that is not ASCII.
+    /// User variables are too large to be stored, or one has a name that is not ASCII.
     UserVariable,
-    /// A statement was prepared with SQL's own `PREPARE` from something other than a literal, by a
-    /// procedure, or in another schema, SQL mode or character set than the present.
+    /// A statement was prepared with SQL `PREPARE` from something other than a literal, by a
+    /// procedure, or in another schema, SQL mode or character set than the current one.
     TextPrepare,
     /// A cursor is open on a prepared statement.
     Cursor,
     /// Long data was sent for a prepared statement that has not run yet.
     LongData,
-    /// A prepared statement was made under another SQL mode or character set than the present.
+    /// A statement was prepared under another SQL mode or character set than the current one.
     PreparedContext,
-    /// A prepared statement's text is too large to be kept.
+    /// A prepared statement's text is too large to be stored.
     PreparedText,
     /// A variable without a readable session value was set: `timestamp`, `insert_id`, `rand_seed1`,
     /// `pseudo_thread_id`, `sql_log_bin`, …
     HiddenVariable,
-    /// `LASTVAL()` has been asked for: a sequence's last value is the connection's.
+    /// `LASTVAL()` was called: a sequence's last value belongs to the connection.
     Sequence,
     /// Profiling or the optimizer trace is on.
     Profiling,
@@ -86,7 +86,7 @@ impl Pin {
 }
 
 impl Pin {
-    /// What ends it, in words for the session's owner.
+    /// What ends the pin, for the user of the session.
     #[must_use]
     pub fn explanation(self) -> &'static str {
         match self {

@@ -1,24 +1,24 @@
-//! How sessions share backends.
+//! [`Pooling`]: whether sessions share backends.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How the sessions of a database share its backends.
+/// Whether the sessions of a database share its backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
-    /// A session gives its backend up, between two statements, when another needs one.
+    /// Shared: a session releases its backend, between two statements, when another session needs one.
     #[default]
     Statement,
-    /// A session keeps its backend for as long as the server runs and the client stays.
+    /// Not shared: a session keeps its backend while the server runs and the client is connected.
     Session,
 }
 
-/// Why a text is no [`Pooling`].
+/// Why a text is not a [`Pooling`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no kind of pooling: write statement or session")]
+#[error("'{0}' is not a kind of pooling: write statement or session")]
 pub struct InvalidPooling(String);
 
 impl Pooling {

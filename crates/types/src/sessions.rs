@@ -1,4 +1,4 @@
-//! What can be seen of a database's clients and backends.
+//! Status of a database's sessions and backends, for API and SQL.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Carried, Pin};
 
-/// What a session does.
+/// Activity of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doing {
-    /// Nothing; it has no backend, and needs none.
+    /// Idle, without a backend.
     Resting,
-    /// Its statement waits: for the database to wake, or for a backend.
+    /// Its statement waits for the database to wake, or for a backend.
     Waiting,
-    /// A statement is on the server.
+    /// A statement runs on the server.
     Running,
-    /// Nothing; it keeps its backend until another session needs it.
+    /// Idle; keeps its backend until another session needs it.
     Keeping,
-    /// Nothing; it cannot give its backend up.
+    /// Idle; cannot release its backend.
     Pinned,
 }
 
@@ -36,65 +36,65 @@ impl Doing {
     }
 }
 
-/// One client's session.
+/// Status of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStatus {
-    /// The connection id its client was given.
+    /// Connection id of the client.
     pub id: u32,
-    /// Its user.
+    /// User name.
     pub user: String,
-    /// Where its client is: an address and port, or `localhost`.
+    /// Address of the client: IP address and port, or `localhost`.
     pub host: String,
-    /// What it does.
+    /// Activity.
     pub doing: Doing,
-    /// Why it cannot give its backend up.
+    /// Reasons why it cannot release its backend.
     pub pins: Vec<Pin>,
-    /// The server's connection id of its backend.
+    /// Connection id of its backend on the server.
     pub server_thread: Option<u32>,
-    /// Seconds since its client was last heard of.
+    /// Seconds since the client last sent something.
     pub idle_s: u64,
-    /// Seconds for which it has had its backend.
+    /// Seconds since it got its backend.
     pub held_s: Option<u64>,
 }
 
-/// A database's backends, and what has happened to them since `dormouse` was started.
+/// A database's backends, with counters since the start of `dormouse`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PoolStatus {
     /// Client sessions.
     pub sessions: u32,
     /// Backends that are open or being opened.
     pub backends: u32,
-    /// Of these, those that no session has.
+    /// Backends without a session.
     pub idle: u32,
-    /// The most there may be.
+    /// Maximum number of backends.
     pub backends_max: u32,
-    /// Sessions that wait for one.
+    /// Sessions that wait for a backend.
     pub waiting: u32,
-    /// Leases given.
+    /// Leases granted.
     pub leases: u64,
-    /// For how long sessions have had them, all together, in seconds.
+    /// Total time of all leases, in seconds.
     pub held_s: u64,
-    /// Leases that a session gave up for another.
+    /// Leases that a session released for another session.
     pub steals: u64,
-    /// Times a backend was brought from one session's state to another's.
+    /// Times that a session's state was restored on a backend that had another's.
     pub restores: u64,
     /// Backends opened.
     pub opened: u64,
     /// Sessions that had to wait for a lease.
     pub waits: u64,
-    /// How long they waited, all together, in milliseconds.
+    /// Total wait time, in milliseconds.
     pub waited_ms: u64,
-    /// Sessions that waited too long and got an error.
+    /// Waits that ended with an error because they took too long.
     pub timeouts: u64,
-    /// Statements that were ended because their clients had left.
+    /// Statements ended because their clients had disconnected.
     pub departures: u64,
-    /// Replies out of turn: nobody was given them, and their connections were closed.
+    /// Replies that belonged to no current command: they were discarded and their connections closed.
     pub faults: u64,
     /// Statements answered while the database slept.
     pub sleeping_answers: u64,
-    /// What passed between clients and the server; logins are left out.
+    /// Traffic between clients and the server, without logins.
     #[serde(flatten)]
     pub carried: Carried,
-    /// How often each pin has kept a lease from another session.
+    /// How often each pin prevented a session from releasing its lease to another.
     pub pins: BTreeMap<Pin, u64>,
 }

@@ -1,33 +1,33 @@
-//! The states of a database's life.
+//! [`State`] of a database.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a database is doing. Resting states are [`Active`](State::Active),
+/// State of a database. The resting states are [`Active`](State::Active),
 /// [`Suspended`](State::Suspended), [`Parked`](State::Parked) and [`Failed`](State::Failed);
-/// the others are on the way between two of them.
+/// the others are transitions between two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// An instance is being claimed and secured for it; nobody can log in yet.
+    /// An instance is being claimed and secured for it; logins are not possible yet.
     Creating,
     /// Its server runs and takes statements.
     Active,
-    /// On the way from active to suspended.
+    /// Transition from active to suspended.
     Suspending,
     /// Its server's process is frozen, its buffer pool shrunk; everything is kept.
     Suspended,
-    /// On the way to parked.
+    /// Transition to parked.
     Parking,
     /// It has no process, only files.
     Parked,
-    /// On the way to active.
+    /// Transition to active.
     Waking,
-    /// On the way to another host.
+    /// Transition to another host.
     Migrating,
-    /// Its server cannot be started; a human must look. The ledger says why.
+    /// Its server cannot be started; a person must act. The ledger has the reason.
     Failed,
     /// It is being dropped.
     Dropping,
@@ -72,7 +72,7 @@ impl fmt::Display for State {
     }
 }
 
-/// Why a text is no state.
+/// Why a text is not a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a state of a database")]
 pub struct InvalidState(String);

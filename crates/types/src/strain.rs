@@ -1,22 +1,22 @@
-//! How limits hold a server back.
+//! [`Strain`]: throttling and memory pressure of a server.
 
 use std::time::Duration;
 
-/// How its limits have held a server back, counted from some moment on, such as its start.
+/// Effects of a server's limits: counters from some moment on, such as its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Strain {
-    /// How long it could have run, but had used its CPU up; the sum over CPUs.
+    /// Time throttled by the CPU quota, summed over CPUs.
     pub throttled: Duration,
-    /// How long it waited for memory to be reclaimed; zero where the kernel does not tell.
+    /// Time stalled on memory reclaim; zero if the kernel does not report it.
     pub stalled: Duration,
-    /// How often it reached its memory limit.
+    /// Number of times that it reached its memory limit.
     pub limit_hits: u64,
-    /// How many times something in it was killed for want of memory.
+    /// Number of its processes killed by the out-of-memory killer.
     pub oom_kills: u64,
 }
 
 impl Strain {
-    /// What came since; `None` if a count fell.
+    /// The difference to `before`; `None` if a counter has fallen.
     #[must_use]
     pub fn since(self, before: Self) -> Option<Self> {
         Some(Self {

@@ -1,4 +1,4 @@
-//! A week's hours.
+//! [`Timetable`]: hours of a week.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 use jiff::civil::{Time, Weekday};
 use serde::{Deserialize, Serialize};
 
-/// Hours of a week, at most one span on each day. Written `mon-fri 08:00-18:00, sat 9:00-12:30`,
-/// or `never`. A span ends on its own day; `24:00` is the day's end.
+/// Hours of a week, at most one span per day. Written `mon-fri 08:00-18:00, sat 9:00-12:30`,
+/// or `never`. A span ends on the same day; `24:00` is the end of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timetable {
@@ -15,10 +15,10 @@ pub struct Timetable {
     days: [Option<(u16, u16)>; 7],
 }
 
-/// Why a text is no [`Timetable`].
+/// Why a text is not a [`Timetable`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no timetable: write days and hours, as in 'mon-fri 08:00-18:00, sat 09:00-12:00', or never"
+    "'{0}' is not a timetable: write days and hours, as in 'mon-fri 08:00-18:00, sat 09:00-12:00', or never"
 )]
 pub struct InvalidTimetable(String);
 
@@ -32,14 +32,14 @@ impl Timetable {
         self.days.iter().all(Option::is_none)
     }
 
-    /// The span of a day, in minutes from its midnight.
+    /// The span of a day, in minutes from midnight.
     #[must_use]
     pub fn on(&self, day: Weekday) -> Option<(u16, u16)> {
         let index = usize::try_from(day.to_monday_zero_offset()).ok()?;
         self.days.get(index).copied().flatten()
     }
 
-    /// Whether a time of a day lies within.
+    /// Whether a time of a day is within its span.
     #[must_use]
     pub fn covers(&self, day: Weekday, time: Time) -> bool {
         let minute = time.hour().unsigned_abs() as u16 * 60 + time.minute().unsigned_abs() as u16;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_has_its_first_minute_and_not_its_last() {
+    fn a_span_includes_its_first_minute_and_excludes_its_last() {
         let table: Timetable = "mon-fri 08:00-18:00".parse().unwrap();
         for (day, hour, minute, covered) in [
             (Weekday::Monday, 8, 0, true),

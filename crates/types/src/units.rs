@@ -20,7 +20,7 @@ impl Bytes {
     }
 }
 
-/// Why a text is no [`Bytes`].
+/// Why a text is not a [`Bytes`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a size: write a whole number with KiB, MiB, GiB or TiB (512MiB, 20GiB)")]
 pub struct InvalidBytes(String);
@@ -44,7 +44,7 @@ impl FromStr for Bytes {
 }
 
 impl fmt::Display for Bytes {
-    /// As [`FromStr`] reads it where the number is whole, else with one digit after the point.
+    /// In the format of [`FromStr`] if the number is whole, else with one digit after the point.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (unit, shift) in SIZES {
             let size = 1u64 << shift;
@@ -65,36 +65,36 @@ impl fmt::Display for Bytes {
 pub struct Units(pub u16);
 
 impl Units {
-    /// CPU of this many units, in thousandths of a core.
+    /// CPU of these units, in thousandths of a core.
     #[must_use]
     pub const fn millicores(self) -> u32 {
         self.0 as u32 * 500
     }
 
-    /// Memory of this many units.
+    /// Memory of these units.
     #[must_use]
     pub const fn memory(self) -> Bytes {
         Bytes((self.0 as u64) << 31)
     }
 }
 
-/// The fewest and the most units a database may get. Written `1..4`, or `2` for both ends.
+/// Minimum and maximum units of a database. Written `1..4`, or `2` for both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UnitRange {
-    /// What it has when it wakes.
+    /// Size at a wake.
     pub min: Units,
-    /// What it may grow to.
+    /// Maximum size.
     pub max: Units,
 }
 
-/// Why a text is no range of units.
+/// Why a text is not a range of units.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a range of compute units: write MIN..MAX with 1 <= MIN <= MAX <= {max}, as in 1..4", max = UnitRange::MOST)]
 pub struct InvalidUnits(String);
 
 impl UnitRange {
-    /// The most units one database may be given.
+    /// Maximum units of one database.
     pub const MOST: u16 = 512;
 }
 

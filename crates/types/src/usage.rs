@@ -1,35 +1,35 @@
-//! What a database has used.
+//! Metered use of a database.
 
 use std::ops::{Add, AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
-/// What a database has used over some time. All of it only ever counts up.
+/// Use of a database over some time. All counters only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
     /// CPU time of its server, in microseconds.
     pub cpu_us: u64,
-    /// Memory it was allotted, in MiB times milliseconds.
+    /// Allotted memory, in MiB times milliseconds.
     pub memory_mib_ms: u64,
-    /// Disk that its files took, in MiB times milliseconds.
+    /// Disk space of its files, in MiB times milliseconds.
     pub storage_mib_ms: u64,
-    /// How long it was awake, in milliseconds.
+    /// Time awake, in milliseconds.
     pub active_ms: u64,
-    /// What passed between clients and its server.
+    /// Traffic of its clients.
     #[serde(flatten)]
     pub carried: Carried,
 }
 
-/// What passed between a database's clients and its server, or was answered in its place.
+/// Traffic of a database's clients, including answers that Dormouse gives for a sleeping server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Carried {
-    /// Statements that clients sent.
+    /// Statements sent by clients.
     pub statements: u64,
-    /// Bytes that clients sent, as they are before compression and encryption.
+    /// Bytes sent by clients, before compression and encryption.
     pub bytes_in: u64,
-    /// Bytes that clients were sent, likewise.
+    /// Bytes sent to clients, before compression and encryption.
     pub bytes_out: u64,
 }
 
@@ -68,7 +68,7 @@ impl Add for Carried {
 impl Sub for Carried {
     type Output = Self;
 
-    /// What came since; nothing where a count began anew.
+    /// The difference; 0 where a counter has restarted.
     fn sub(self, before: Self) -> Self {
         Self {
             statements: self.statements.saturating_sub(before.statements),

@@ -1,33 +1,33 @@
-//! Which variables of a server are noted before it sleeps, and what they were.
+//! Variables of a server that are recorded before it sleeps.
 //!
-//! Clients ask for these when they connect and when they check a connection; with them Dormouse can
-//! answer while the server sleeps. The list is `engine`'s to ask for and `session`'s to use.
+//! Clients query these when they connect and when they check a connection; from the recorded values
+//! Dormouse answers while the server sleeps. `engine` reads them from the server, `session` uses them.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// How a server shows a variable to `SELECT @@name`.
+/// Format of a variable in `SELECT @@name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VariableKind {
     /// 0 or 1.
     Flag,
-    /// A whole number without a sign.
+    /// An unsigned integer.
     Number,
     /// A number with six digits after the point.
     Fraction,
-    /// A text, also of a choice or a set.
+    /// A text, also an enum or a set.
     Text,
 }
 
-/// One variable that is noted.
+/// A recorded variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name, in lower case.
+    /// Name, in lower case.
     pub name: &'static str,
-    /// How it is shown.
+    /// Format.
     pub kind: VariableKind,
-    /// Whether each session has its own.
+    /// Whether each session has its own value.
     pub session: bool,
 }
 
@@ -51,7 +51,7 @@ const fn global(name: &'static str, kind: VariableKind) -> Variable {
 
 use VariableKind::{Flag, Fraction, Number, Text};
 
-/// Those that are noted.
+/// The recorded variables, by name.
 pub const VARIABLES: [Variable; 53] = [
     own("auto_increment_increment", Number),
     own("auto_increment_offset", Number),
@@ -108,34 +108,34 @@ pub const VARIABLES: [Variable; 53] = [
     own("wait_timeout", Number),
 ];
 
-/// What the global variables of one server were; cheap to clone.
+/// Recorded global variables of one server; cheap to clone.
 ///
-/// They are kept for every database that sleeps, and rarely read: as `name=value` lines, most of
-/// which several servers can have in common ([`Variables::like`]).
+/// They are stored for every sleeping database and rarely read; so they are `name=value` lines, most of
+/// which several servers can share ([`Variables::like`]).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Variables {
     common: Arc<str>,
-    /// In place of the common lines of the same names, and in the same order.
+    /// Lines that replace the shared lines of the same names, in the same order.
     own: Arc<str>,
 }
 
 impl Variables {
-    /// Whether any of them was set by a statement since the server started: then a session that is
-    /// older may have another value.
+    /// Name of a pseudo-variable: whether a statement has set any variable since the server started; then
+    /// an older session may have another value.
     pub const CHANGED: &'static str = "(changed)";
-    /// Whether the server has time zones by name.
+    /// Name of a pseudo-variable: whether the server has named time zones.
     pub const TIME_ZONES: &'static str = "(time zones)";
 
-    /// What `SELECT @@GLOBAL.name` shows. `None`: it is not known, or there is none of the name.
+    /// The value of `SELECT @@GLOBAL.name`. `None`: unknown, or no such variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let mut lines = self.own.lines().chain(self.common.lines());
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// The same, in the memory of another server's as far as they are alike. `None` if they have
-    /// not the same names in the same order.
+    /// The same values, sharing the memory of `other` where they are equal. `None` if the two do not
+    /// have the same names in the same order.
     #[must_use]
     pub fn like(&self, other: &Self) -> Option<Self> {
         let mut own = String::new();
@@ -155,7 +155,7 @@ impl Variables {
         })
     }
 
-    /// How many bytes are not shared with those they are [like](Self::like).
+    /// Number of bytes not [shared](Self::like) with others.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         self.own.len()
@@ -183,7 +183,7 @@ impl PartialEq for Variables {
 impl Eq for Variables {}
 
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Variables {
-    /// A value of several lines is left out, and so not known.
+    /// A value with several lines is left out, and so unknown.
     fn from_iter<T: IntoIterator<Item = (N, V)>>(all: T) -> Self {
         let mut lines = String::new();
         for (name, value) in all {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_alike_is_kept_once() {
+    fn equal_values_are_stored_once() {
         let of = |all: &[(&str, &str)]| -> Variables { all.iter().copied().collect() };
         let first = of(&[("a", "1"), ("socket", "/1"), ("b", "2")]);
         let second = of(&[("a", "1"), ("socket", "/2"), ("b", "2")]);
@@ -247,13 +247,13 @@ mod tests {
         assert_eq!(String::from(shared.clone()), String::from(second));
         let values = ["a", "socket", "b", "c"].map(|name| shared.get(name));
         assert_eq!(values, [Some("1"), Some("/2"), Some("2"), None]);
-        // also of what is shared itself, and back again
+        // also if the other shares values itself, and in reverse
         assert_eq!(first.like(&shared).unwrap(), first);
         assert_eq!(first.like(&shared).unwrap().own_bytes(), 0);
     }
 
     #[test]
-    fn others_are_not_alike() {
+    fn other_names_are_not_shared() {
         let of = |text: &str| Variables::from(text.to_owned());
         let first = of("a=1\nb=2\n");
         for other in ["a=1\n", "a=1\nb=2\nc=3\n", "b=2\na=1\n", "a=1\nc=2\n", ""] {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_sorted_and_without_doubles() {
+    fn the_list_is_sorted_without_duplicates() {
         assert!(VARIABLES.windows(2).all(|pair| pair[0].name < pair[1].name));
     }
 }

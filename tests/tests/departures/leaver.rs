@@ -1,4 +1,4 @@
-//! A client that leaves.
+//! A client that disconnects.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use dormouse_wire::framer::{Event, ReplyFramer};
 use crate::scene::Scene;
 use crate::{ask, tag};
 
-/// How it leaves.
+/// How it disconnects.
 #[derive(Debug, Clone, Copy)]
 enum Manner {
     Closes,
     Resets,
-    /// Shuts down its own direction and reads what still comes.
+    /// Shuts down its sending direction and reads the rest.
     HalfCloses,
-    /// Stays, and neither reads nor writes any more until it is sent away.
+    /// Stays connected and neither reads nor writes until Dormouse closes the connection.
     Stalls,
 }
 
@@ -44,7 +44,7 @@ fn connect(dice: &mut Dice, dormouse: &Dormouse, who: &Created) -> (&'static str
     (over, client)
 }
 
-/// Connects, asks something, and leaves in the middle of something else. Says of what, and how.
+/// Connects, runs a query, and disconnects in the middle of another command. Returns where and how.
 pub(crate) fn leave(dormouse: &Dormouse, who: &Created, seed: u64, id: u64) -> [String; 2] {
     let mut dice = Dice::new((seed << 40) ^ id);
     let tag = tag(id);
@@ -61,7 +61,7 @@ pub(crate) fn leave(dormouse: &Dormouse, who: &Created, seed: u64, id: u64) -> [
     let place = match dice.below(3) {
         0 => {
             let part = dice.index(packed.len());
-            // Dormouse may have sent it away already
+            // Dormouse may have closed the connection already
             let _ = client.send_packed(&packed[..part]);
             "in a command"
         }
@@ -74,7 +74,7 @@ pub(crate) fn leave(dormouse: &Dormouse, who: &Created, seed: u64, id: u64) -> [
             "in a reply"
         }
         _ => {
-            // the question for the file, header and name
+            // the request for the file: header and name
             client.receive().expect("it is asked for");
             let file = client.packed(&scene.file);
             let part = dice.index(file.len() + 1);
@@ -91,7 +91,7 @@ pub(crate) fn leave(dormouse: &Dormouse, who: &Created, seed: u64, id: u64) -> [
                 read(&mut client, &scene, &tag, usize::MAX);
             }
         }
-        // a session that waits for a next command may wait: it owes its client nothing
+        // a session that waits for the next command is not closed: no reply is outstanding
         Manner::Stalls => {
             let _ = client.is_cut_within(Duration::from_millis(400));
         }
@@ -102,7 +102,7 @@ pub(crate) fn leave(dormouse: &Dormouse, who: &Created, seed: u64, id: u64) -> [
     ]
 }
 
-/// Reads as many bytes of a reply, or all of it; every tag in it must be its own.
+/// Reads up to `most` bytes of a reply; every tag in it must be its own.
 fn read(client: &mut Client, scene: &Scene, tag: &str, most: usize) {
     if scene.kind == dormouse_wire::command::ReplyKind::None {
         return;
@@ -112,7 +112,7 @@ fn read(client: &mut Client, scene: &Scene, tag: &str, most: usize) {
     let mut room = vec![0; 8 << 10];
     while all.len() < most {
         let wanted = room.len().min(most - all.len());
-        // it may have been sent away
+        // the connection may have been closed
         let Ok(n @ 1..) = client.read(&mut room[..wanted]) else {
             break;
         };

@@ -1,19 +1,19 @@
-//! What a client is in the middle of when it leaves.
+//! The commands in the middle of which a client disconnects.
 
 use dormouse_testkit::{Client, Dice};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::packet::write_packet;
 
-/// A command that its client may not live to see the end of.
+/// A command.
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
     /// Its packets.
     pub(crate) packets: Vec<u8>,
-    /// How the reply is laid out.
+    /// Layout of the reply.
     pub(crate) kind: ReplyKind,
-    /// The packets of a file that the server will ask for.
+    /// The packets of a file that the server requests.
     pub(crate) file: Vec<u8>,
-    /// Whether the answer may tell what others do.
+    /// Whether the reply may contain tags of other sessions.
     pub(crate) names_others: bool,
 }
 
@@ -40,7 +40,7 @@ fn execute(id: u32, cursor: bool, rest: &[u8]) -> Vec<u8> {
 }
 
 impl Scene {
-    /// One by chance; what has to come before it is done.
+    /// A random command; runs its prerequisites.
     pub(crate) fn set(dice: &mut Dice, client: &mut Client, tag: &str) -> Self {
         let long = format!("SELECT REPEAT('{tag}', 4000), n FROM few");
         match dice.below(20) {

@@ -1,18 +1,18 @@
-//! Who disturbs: between two statements it may take backends away, or put the database to sleep.
+//! The adversary: between two statements it takes backends away, or puts the database to sleep.
 
 use dormouse_testkit::Dice;
 
 use crate::world::{Side, World};
 
-/// Decides when to strike.
+/// Decides when to interrupt.
 pub(crate) struct Adversary {
     dice: Dice,
-    /// Whether it takes the backend away before every statement, and does nothing else.
+    /// Whether it only takes the backend away, before every statement.
     steady: bool,
 }
 
 impl Adversary {
-    /// The one of a seed; that of 0 is steady.
+    /// The adversary of a seed; seed 0 is steady.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             dice: Dice::new(seed),
@@ -20,7 +20,7 @@ impl Adversary {
         }
     }
 
-    /// Strikes or not. What it did is told for the report.
+    /// Interrupts or not; returns what it did.
     pub(crate) fn strike(&mut self, world: &mut World, side: &mut Side) -> &'static str {
         if self.steady {
             return world.steal();

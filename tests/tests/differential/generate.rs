@@ -1,10 +1,10 @@
-//! Scripts made by chance, of statements that touch every kind of session state.
+//! Random scripts of statements that use every kind of session state.
 
 use dormouse_testkit::Dice;
 
 use crate::script::{Action, Step};
 
-/// Steps in a script.
+/// Steps per script.
 const STEPS: u64 = 60;
 
 /// The script of a seed: two sessions, each with a table of its own.
@@ -32,7 +32,7 @@ fn query(session: char, text: String) -> Step {
     }
 }
 
-/// A statement, and one that asks what it has left.
+/// A statement, and a query of the state that it has left.
 fn asked_about(dice: &mut Dice, session: char) -> [Step; 2] {
     let t = format!("d.{session}");
     let pairs = [

@@ -1,15 +1,15 @@
-//! Scripts: one step a line.
+//! Scripts: one step per line.
 //!
 //! ```text
 //! # a comment
 //! a> SELECT 1                 session a runs a statement
-//! a$ SELECT ? + 1 | 5 | x     prepares it, executes it with these texts, closes it
-//! a= p SELECT ? + 1           prepares it as p
+//! a$ SELECT ? + 1 | 5 | x     prepares a statement, executes it with these texts, closes it
+//! a= p SELECT ? + 1           prepares a statement as p
 //! a! p 5                      executes p
 //! a~ ping                     or reset, use SCHEMA
 //!
-//! `{9}` in a line stands for nine letters, or as many as it says.
-//! `o` and `x` are clients of other kinds: see `World::login`.
+//! `{9}` in a line stands for nine letters, `{N}` for N letters.
+//! `o` and `x` are other kinds of client: see `World::login`.
 //! ```
 
 use std::fmt;
@@ -17,22 +17,22 @@ use std::fmt;
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Whose.
+    /// Name of the session.
     pub(crate) session: char,
-    /// What.
+    /// Action.
     pub(crate) action: Action,
 }
 
-/// What a session does.
+/// Action of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// A statement as text.
+    /// Runs a statement as text.
     Query(String),
-    /// One prepared, executed and closed.
+    /// Prepares, executes and closes a statement.
     Once(String, Vec<String>),
-    /// One prepared under a name.
+    /// Prepares a statement under a name.
     Prepare(String, String),
-    /// One executed.
+    /// Executes a prepared statement.
     Execute(String, Vec<String>),
     /// `COM_PING`
     Ping,
@@ -64,7 +64,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Step>, String> {
     lines.map(step).collect()
 }
 
-/// A line with its `{9}` written out.
+/// Expands `{9}` in a line.
 fn written_out(line: &str) -> String {
     let mut parts = line.split('{');
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -82,7 +82,7 @@ fn written_out(line: &str) -> String {
 
 fn step(line: &str) -> Result<Step, String> {
     let line = &written_out(line);
-    let wrong = || format!("'{line}' is no step");
+    let wrong = || format!("'{line}' is not a step");
     let mut chars = line.chars();
     let session = chars.next().filter(char::is_ascii_lowercase);
     let session = session.ok_or_else(wrong)?;

@@ -10,13 +10,13 @@ use dormouse_wire::command::Command;
 
 use crate::script::{Action, Step};
 
-/// Backends that the sessions of a script and their rivals share.
+/// Backends shared by the sessions of a script and their rivals.
 const BACKENDS: usize = 4;
 
-/// Both sides and what has been done to one of them.
+/// Both sides, with counts of the interruptions.
 pub(crate) struct World {
     dormouse: Dormouse,
-    /// The database whose server is asked directly; it never sleeps.
+    /// The database whose server is used directly; it never sleeps.
     plain: Created,
     /// The server's socket.
     socket: PathBuf,
@@ -25,10 +25,10 @@ pub(crate) struct World {
     done: BTreeMap<&'static str, u64>,
 }
 
-/// Where the two sides differ.
+/// A difference of the two sides.
 #[derive(Debug)]
 pub(crate) struct Difference {
-    /// The number of the step.
+    /// Number of the step.
     pub(crate) at: usize,
     history: String,
     plain: Vec<u8>,
@@ -55,7 +55,7 @@ fn readable(bytes: &[u8]) -> String {
     text
 }
 
-/// One side's sessions.
+/// The sessions of one side.
 #[derive(Default)]
 pub(crate) struct Side {
     clients: BTreeMap<char, Client>,
@@ -70,13 +70,13 @@ impl World {
         ));
         let plain = dormouse.create("plain", &[]);
         let moved = dormouse.create("moved", &[]);
-        // beside its data, as its error log is
+        // beside its data directory, like its error log
         let folder = dormouse.data_dir().join("instances");
         let instance = dormouse.show("plain")["instance"].to_string();
         let socket = folder.join(instance).join("mysqld.sock");
         let mut owner = Client::unix(&socket);
         owner.login("admin", &plain.password, None).ok();
-        // as it is where no proxy wants to know
+        // the default without a proxy
         owner
             .query("SET GLOBAL session_track_state_change = OFF")
             .ok();
@@ -96,20 +96,20 @@ impl World {
         what
     }
 
-    /// How often the adversary has done what.
+    /// Number of interruptions of each kind.
     pub(crate) fn summary(&self) -> String {
         format!("{:?}", self.done)
     }
 
-    /// How often it has struck at all.
+    /// Number of interruptions.
     pub(crate) fn strikes(&self) -> u64 {
         self.done.values().sum()
     }
 
-    /// As many other clients as there are backends run a statement.
+    /// Runs statements of as many other clients as there are backends.
     pub(crate) fn steal(&mut self) -> &'static str {
         for rival in &mut self.rivals {
-            // it may wait in vain where all backends are pinned
+            // it may time out if all backends are pinned
             let _ = rival.query("DO 0");
         }
         self.count("steal")
@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    /// Kills the server, if every session of the script is free of pins and its state known.
+    /// Kills the server, if no session of the script is pinned and the state of each is known.
     pub(crate) fn kill(&mut self, side: &mut Side) -> &'static str {
         if !side.clients.values_mut().all(is_free) {
             return self.count("kill spared");
@@ -139,9 +139,9 @@ impl World {
         self.count("kill")
     }
 
-    /// Session `o` is a client of old, whose results end with EOF packets. Session `x` is told of
-    /// changes; the others are not, for in which order a server tells of several variables depends
-    /// on where they lie in its memory.
+    /// Session `o` is an old client, whose results end with EOF packets. Session `x` uses session
+    /// tracking; the others do not, because the order in which a server reports several variables
+    /// depends on their addresses in its memory.
     fn login(&self, moved: bool, who: char) -> Client {
         let (socket, user, password) = if moved {
             (self.dormouse.socket(), "moved.admin", &self.moved.password)
@@ -154,7 +154,7 @@ impl World {
             .set(Capabilities::SESSION_TRACK, who == 'x')
             .set(Capabilities::DEPRECATE_EOF, who != 'o');
         client.login(user, password, None).ok();
-        // what FOUND_ROWS() says before the first statement is not defined
+        // FOUND_ROWS() before the first statement is undefined
         client.query("SELECT 1").value();
         client
     }
@@ -210,7 +210,7 @@ impl World {
     }
 }
 
-/// Whether Dormouse says that the session can lose its backend.
+/// Whether the session can lose its backend according to Dormouse.
 fn is_free(client: &mut Client) -> bool {
     let rows = client.query("SHOW DORMOUSE SESSION").rows();
     let has = |name: &str, value: Option<&str>| {
@@ -263,7 +263,7 @@ impl Side {
     }
 }
 
-/// The statement's id in the reply to a prepare; it is masked there.
+/// Returns the statement id in the reply to a prepare, and masks it there.
 fn taken_id(reply: &mut [u8]) -> Option<u32> {
     if reply.get(4) != Some(&0) {
         return None;

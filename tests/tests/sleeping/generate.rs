@@ -1,10 +1,10 @@
-//! Statements made by chance that can all be answered asleep.
+//! Random statements that can all be answered while the database sleeps.
 
 use dormouse_testkit::Dice;
 
 use crate::script::{Action, Step};
 
-/// A script of so many steps.
+/// A script of `length` steps.
 pub(crate) fn script(dice: &mut Dice, length: usize) -> Vec<Step> {
     let session = 'a';
     (0..length)
@@ -77,7 +77,7 @@ fn item(dice: &mut Dice) -> String {
         "Foreign_Key_Checks",
     ]);
     let item = match dice.index(8) {
-        // the global value is Dormouse's own
+        // the global value is that of Dormouse
         0..=3 if name == "wait_timeout" => format!("@@{name}"),
         0..=3 => format!("@@{scope}{name}"),
         4 => dice.one_of(&["1", "0", "42", "123456789"]).to_owned(),

@@ -1,4 +1,4 @@
-//! A server that is asked directly, and a database that sleeps.
+//! A server that is used directly, and a sleeping database.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use dormouse_wire::reply::OkPacket;
 
 use crate::script::{Action, Step};
 
-/// What a client may be like.
+/// Kind of client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) capabilities: Capabilities,
     pub(crate) collation: u8,
 }
 
-/// All kinds by capability, and then some by collation.
+/// All kinds by capability, and some by collation.
 pub(crate) fn kinds() -> Vec<Kind> {
     let bits = [
         Capabilities::DEPRECATE_EOF,
@@ -55,7 +55,7 @@ pub(crate) struct World {
     pub(crate) watcher: Client,
 }
 
-/// What is asked awake at the end: all that may have been set.
+/// Queries at the end, awake: everything that may have been set.
 const TRUTH: [&str; 3] = [
     "SELECT ROW_COUNT(), FOUND_ROWS()",
     "SELECT @@autocommit, @@sql_mode, @@time_zone, @@tx_isolation, @@tx_read_only, \
@@ -63,7 +63,7 @@ const TRUTH: [&str; 3] = [
      @@wait_timeout, @@sql_select_limit, @@foreign_key_checks, @@unique_checks, @@sql_auto_is_null, \
      @@lock_wait_timeout, @@max_statement_time, @@session_track_system_variables, DATABASE(), \
      @@in_transaction FROM information_schema.COLLATIONS WHERE ID = 45",
-    // it begins a transaction where that is not automatic, and one may be read only
+    // begins a transaction without autocommit, which may be read only
     "UPDATE d.t SET i = 2 WHERE i = 1",
 ];
 
@@ -87,7 +87,7 @@ impl World {
             asleep,
         };
         let kind = kinds()[1];
-        // as it is where there is no proxy; for logins from here on
+        // the default without a proxy, for later logins
         let usual = "SET GLOBAL session_track_state_change = OFF, \
                      wait_timeout = 28800, interactive_timeout = 28800";
         world.server(kind).query(usual).ok();
@@ -100,7 +100,7 @@ impl World {
         world
     }
 
-    /// Whether the servers are of this line.
+    /// Whether the servers have this version.
     pub(crate) fn is_version(&self, line: &str) -> bool {
         let mut client = self.server(kinds()[1]);
         client.query("SELECT VERSION()").value().starts_with(line)
@@ -110,14 +110,14 @@ impl World {
         let _ = self.dormouse.json(&["park", "asleep"]);
     }
 
-    /// How often the database has been woken.
+    /// Number of wakes of the database.
     pub(crate) fn wakes(&self) -> usize {
         let events = self.dormouse.json(&["events", "asleep"]);
         let all = events.as_array().unwrap().iter();
         all.filter(|event| event["cause"] == "demand").count()
     }
 
-    /// Whether its server sleeps; this is asked often.
+    /// Whether its server sleeps; called often.
     pub(crate) fn is_asleep(&mut self) -> bool {
         let rows = self.watcher.query("SHOW DORMOUSE SESSION").rows();
         let server = rows.iter().find(|row| row[0].as_deref() == Some("server"));
@@ -128,7 +128,7 @@ impl World {
         client.capabilities = kind.capabilities;
         client.collation = kind.collation;
         client.login(who.0, who.1, None).ok();
-        // what FOUND_ROWS() says before the first statement is not defined
+        // FOUND_ROWS() before the first statement is undefined
         client.query("SELECT 1").value();
         client
     }
@@ -145,8 +145,8 @@ impl World {
         Self::login(client, (&self.asleep.user, &self.asleep.password), kind)
     }
 
-    /// Runs steps on the server and on the sleeping database, by a client of each kind, then wakes it
-    /// and asks all what is in force.
+    /// Runs steps on the server and on the sleeping database, with a client of each kind, then wakes it
+    /// and compares the settings in force.
     pub(crate) fn compare(&mut self, steps: &[Step], kinds: &[Kind]) {
         let mut pairs = Vec::new();
         for kind in kinds {
@@ -165,7 +165,7 @@ impl World {
             }
             assert!(!self.is_asleep(), "nobody was asked");
             for client in &mut pair.clients {
-                // what it has changed is not to be waited for
+                // releases the locks of its changes
                 client.query("ROLLBACK").ok();
                 client.query("UPDATE d.t SET i = 1");
             }
@@ -174,7 +174,8 @@ impl World {
         self.sleep();
     }
 
-    /// The same for a script some of whose steps may wake. Says how many were answered asleep.
+    /// As [`compare`](Self::compare), for a script whose steps may wake the database. Returns the number of
+    /// statements answered asleep.
     pub(crate) fn compare_loosely(&mut self, steps: &[Step], kind: Kind) -> usize {
         let mut pair = Pair::new(self, kind);
         let mut answered = 0;
@@ -197,7 +198,7 @@ impl World {
         answered
     }
 
-    /// As it was, on both sides.
+    /// Restores the initial data on both sides.
     fn tidy(&self) {
         let kind = kinds()[1];
         for mut client in [self.server(kind), self.dormouse(kind)] {
@@ -206,7 +207,7 @@ impl World {
     }
 }
 
-/// A client of each side, who do the same.
+/// A client of each side; both run the same steps.
 struct Pair {
     kind: Kind,
     clients: [Client; 2],
@@ -251,8 +252,8 @@ pub(crate) fn run(client: &mut Client, step: &Step) -> Vec<u8> {
     }
 }
 
-/// A reply as it is told. In which order a server tells of several variables may depend on where
-/// they lie in its memory: an OK packet's are sorted.
+/// Normalises a reply. The order in which a server reports several variables may depend on their
+/// addresses in its memory, so those of an OK packet are sorted.
 pub(crate) fn told(reply: &[u8], kind: Kind) -> (Vec<u8>, Vec<String>) {
     let mut framer = ReplyFramer::new(ReplyKind::ResultSet, kind.capabilities);
     let whole = matches!(framer.feed(reply).map(|step| step.event), Ok(Event::End(_)));

@@ -1,8 +1,8 @@
-//! Many parked databases made of a few, while Dormouse is down.
+//! Copies a few parked databases many times, while Dormouse is stopped.
 //!
 //! A copy has rows of its own in the catalog and an instance directory of its own, whose files are
-//! hard links to those of the database it was made of: 10,000 real ones would fill 240 GB. To a
-//! Dormouse that does not start them they are like any other. No copy may ever be started.
+//! hard links to those of the original: 10,000 real databases would need 240 GB. While they are parked,
+//! they are like any other database. No copy may ever be started.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -11,17 +11,17 @@ use std::path::Path;
 use anyhow::Context as _;
 use rusqlite::{Connection, params};
 
-/// The name of a database of which copies are made.
+/// Name of an original database.
 pub(super) fn real(number: u32) -> String {
     format!("tenant-{number}")
 }
 
-/// Adds copies of each database in turn until there are `total`. Ids of instances go on from the
+/// Adds copies of each database in turn until there are `total`. Ids of instances continue from the
 /// highest.
 pub(super) fn multiply(data_dir: &Path, total: u32) -> anyhow::Result<()> {
     let mut catalog = Connection::open(data_dir.join("catalog.sqlite"))?;
     let others = columns(&catalog, "databases", &["name", "instance", "variables"])?;
-    // the one path that is noted of a database is its server's socket
+    // the only path in a database's row is its server's socket
     let copy_database = format!(
         "INSERT INTO databases (name, instance, variables, {others})
          SELECT ?1, ?2, replace(variables, '/' || instance || '/', '/' || ?2 || '/'), {others}
@@ -51,7 +51,7 @@ pub(super) fn multiply(data_dir: &Path, total: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A table's columns but some, as a list.
+/// The columns of a table except some, as a list.
 fn columns(catalog: &Connection, table: &str, but: &[&str]) -> rusqlite::Result<String> {
     let names: Vec<String> = catalog
         .prepare("SELECT name FROM pragma_table_info(?1)")?
@@ -64,7 +64,7 @@ fn columns(catalog: &Connection, table: &str, but: &[&str]) -> rusqlite::Result<
     Ok(others.join(", "))
 }
 
-/// A directory like another, with the same files in it.
+/// Copies a directory with hard links to its files.
 fn link_all(from: &Path, to: &Path) -> std::io::Result<()> {
     let like = fs::metadata(from)?;
     fs::create_dir(to)?;

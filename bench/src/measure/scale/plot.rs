@@ -1,4 +1,4 @@
-//! A round as a picture.
+//! Draws a round as SVG.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,7 +14,7 @@ const ALLOWED: RGBColor = RGBColor(0x1f, 0x4e, 0x9c);
 const USED: RGBColor = RGBColor(0x6f, 0xb1, 0x4c);
 const STATEMENTS: RGBColor = RGBColor(0xd0, 0x6a, 0x1e);
 
-/// Draws CPU allowed and used, and statements a second, over the seconds since the load began.
+/// Draws CPU allowed and used, and statements per second, over the time since the load began.
 pub(super) fn draw(round: &Pictured, path: &Path) -> anyhow::Result<()> {
     // the library's errors are not `Sync`
     try_draw(round, path).map_err(|error| anyhow::anyhow!("{error}"))
@@ -29,7 +29,7 @@ fn try_draw(round: &Pictured, path: &Path) -> Result<(), Box<dyn Error>> {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         return Err("nothing was seen".into());
     };
-    // with room for the legend above all
+    // with space for the legend at the top
     let largest = |of: fn(&Sample) -> f64| samples.iter().map(of).fold(1.0, f64::max) * 1.4;
     let time = seconds(first.at)..seconds(last.at);
 
@@ -72,7 +72,7 @@ fn try_draw(round: &Pictured, path: &Path) -> Result<(), Box<dyn Error>> {
         .draw_series(LineSeries::new(line(|s| s.used), USED))?
         .label("CPU used")
         .legend(key(USED));
-    // what is allowed changes at once
+    // the limit changes in steps
     let steps = samples.windows(2).flat_map(|pair| {
         let [before, now] = [pair[0], pair[1]];
         let at = seconds(now.at);

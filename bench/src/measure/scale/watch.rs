@@ -1,4 +1,4 @@
-//! What a server may use and what it uses, many times a second.
+//! Samples the CPU limit and the CPU use of a server, many times a second.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ use dormouse_testkit::process;
 
 use super::super::load::Count;
 
-/// How often the CPU that is allowed is read.
+/// Interval of reading the CPU limit.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How many looks make a sample.
+/// Number of readings per sample.
 const LOOKS: u32 = 10;
 
-/// The CPU that an instance's control group allows it.
+/// The CPU limit of an instance's control group.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     file: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Of the instance that a process serves.
+    /// The limit of an instance and its server process.
     pub(super) fn of(server: u32, instance: u64) -> anyhow::Result<Self> {
         let groups = process::control_groups(server);
         let files = groups.iter().flat_map(|group| {
@@ -41,11 +41,11 @@ impl Budget {
         })
     }
 
-    /// In cores; all the machine has if there is no limit.
+    /// The limit in cores; without a limit, all cores of the machine.
     pub(super) fn cores(&self) -> f64 {
         let read = |file: &PathBuf| fs::read_to_string(file).unwrap_or_default();
         let text = read(&self.file);
-        // "QUOTA PERIOD" in a file, or each in one of its own; "max" and -1 are no limit
+        // "QUOTA PERIOD" in one file, or in two files; "max" and -1 mean no limit
         let mut words = text.split_whitespace().map(str::to_owned);
         let quota = words.next();
         let period = words
@@ -58,12 +58,12 @@ impl Budget {
         }
     }
 
-    /// What so many units are on this machine, in cores.
+    /// CPU of `units` on this machine, in cores.
     pub(super) fn of_units(&self, units: u32) -> f64 {
         (f64::from(units) / 2.0).min(self.machine)
     }
 
-    /// Waits until it is what so many units are.
+    /// Waits until the limit is that of `units`.
     pub(super) fn until(&self, units: u32, limit: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.cores() != self.of_units(units) {
@@ -78,35 +78,35 @@ impl Budget {
     }
 }
 
-/// What was seen in a tenth of a second.
+/// Sample over a tenth of a second.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    /// Its end.
+    /// End of the sample.
     pub(super) at: Instant,
-    /// What the server might use, in cores.
+    /// CPU limit, in cores.
     pub(super) allowed: f64,
-    /// What it used, in cores.
+    /// CPU use, in cores.
     pub(super) used: f64,
-    /// Statements answered in a second.
+    /// Statements answered per second.
     pub(super) per_second: f64,
 }
 
-/// What was seen.
+/// All samples.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) samples: Vec<Sample>,
-    /// When it was allowed more than before.
+    /// Times at which the limit was raised.
     pub(super) raises: Vec<Instant>,
 }
 
-/// Looks until it is told to end.
+/// Samples in a thread until [`end`](Self::end).
 pub(super) struct Watch {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Seen>,
 }
 
 impl Watch {
-    /// Begins to look at a server, and at what its clients have had.
+    /// Begins to sample a server and the counter of its clients.
     pub(super) fn begin(budget: &Budget, server: u32, count: &Arc<Count>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, budget, count) = (Arc::clone(&stop), budget.clone(), Arc::clone(count));
@@ -114,11 +114,11 @@ impl Watch {
         Self { stop, thread }
     }
 
-    /// Ends, and says what was seen.
+    /// Ends; returns the samples.
     pub(super) fn end(self) -> anyhow::Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         let seen = self.thread.join();
-        seen.map_err(|_| anyhow::anyhow!("who looked at the server has failed"))
+        seen.map_err(|_| anyhow::anyhow!("the sampling thread has failed"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading the ledger, once or as a stream that goes on.
+//! Reads the ledger, once or as a stream.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,10 +17,10 @@ use crate::context::{Context, stopped};
 use crate::error::{Answer, Failure};
 use crate::model::{Event, EventQuery};
 
-/// How often an empty line is sent while nothing happens, so that a reader who has gone is noticed.
+/// Interval of empty lines without events, by which a disconnected reader is detected.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// What the ledger holds that fits the query, oldest first.
+/// The ledger's entries that match the query, oldest first.
 pub(super) async fn read(plane: &Plane, query: &EventQuery) -> Answer<Vec<Event>> {
     let plane = plane.clone();
     let filter = EventFilter {
@@ -28,16 +28,15 @@ pub(super) async fn read(plane: &Plane, query: &EventQuery) -> Answer<Vec<Event>
         after: query.after,
         limit: query.effective_limit(),
     };
-    // The catalog is a file: reading it blocks.
+    // the catalog is a file: reading it blocks
     let found = tokio::task::spawn_blocking(move || plane.events(filter)).await;
-    let found =
-        found.map_err(|e| Failure::internal(format!("reading the ledger broke off: {e}")))?;
+    let found = found.map_err(|e| Failure::internal(format!("reading the ledger failed: {e}")))?;
     Ok(found?.into_iter().map(event).collect())
 }
 
-/// An answer without end: first what the query finds, then each event as it happens.
+/// A response without end: first the entries that match the query, then each new event.
 pub(super) fn follow(context: &Arc<Context>, query: EventQuery) -> Response {
-    // Subscribed before the ledger is read, so that nothing falls between the two.
+    // subscribes before reading the ledger, so that no event is missed in between
     let follower = Follower {
         live: context.plane.subscribe(),
         stopping: context.stopping.clone(),
@@ -65,9 +64,9 @@ struct Follower {
     stopping: watch::Receiver<bool>,
     plane: Plane,
     query: EventQuery,
-    /// The last id sent.
+    /// Last id sent.
     last: Option<i64>,
-    /// Whether the ledger may hold events after `last` that will not come through `live`.
+    /// Whether the ledger may have events after `last` that will not arrive through `live`.
     behind: bool,
     ready: VecDeque<Event>,
 }
@@ -119,11 +118,11 @@ impl Follower {
         let limit = query.effective_limit();
         match read(&self.plane, &query).await {
             Ok(found) => {
-                // With an `after` the ledger answers from there on, page by page; without, it
-                // answers the newest, and all that follows comes live.
+                // with `after` the ledger returns entries from there on, page by page; without it the
+                // newest ones, and all later ones arrive through `live`
                 self.behind = query.after.is_some() && limit > 0 && found.len() == limit;
                 self.ready.extend(found);
-                // The caller's limit is for what lies behind; later pages have the usual size.
+                // the caller's limit is for past events; later pages have the default size
                 self.query.limit = None;
                 Some(())
             }

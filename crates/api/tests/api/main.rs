@@ -1,4 +1,4 @@
-//! The API from both ends: a real plane and a real socket, on a machine made of doubles.
+//! Tests of client and server together: a real plane and a real socket, with a test double of the machine.
 
 #![expect(
     clippy::unwrap_used,
@@ -36,7 +36,7 @@ async fn raw(world: &World, head: &str, body: &str) -> (u16, serde_json::Value) 
         "{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    // A refused body may not be read to its end: what cannot be sent is of no interest.
+    // the server may not read a refused body to its end: errors of the write are ignored
     let _sent = stream.write_all(text.as_bytes()).await;
     let mut answer = Vec::new();
     let _ended = stream.read_to_end(&mut answer).await;
@@ -54,7 +54,7 @@ fn refusal<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (String, Strin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_is_made_listed_ordered_about_and_dropped() {
+async fn a_database_is_created_listed_ordered_and_dropped() {
     let world = World::start().await;
     let client = world.client();
     assert_eq!(client.databases().await.unwrap(), []);
@@ -104,7 +104,7 @@ async fn a_database_is_made_listed_ordered_about_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_its_owner_wishes_later_holds_from_then_on() {
+async fn changed_settings_take_effect_at_once() {
     let world = World::start().await;
     let shop = name("shop");
     world.client().create(&request("shop")).await.unwrap();
@@ -135,7 +135,7 @@ async fn what_its_owner_wishes_later_holds_from_then_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_for_wins_over_the_defaults() {
+async fn settings_of_the_request_override_the_defaults() {
     let world = World::start().await;
     let asked = CreateRequest {
         settings: SettingsPatch {
@@ -172,7 +172,7 @@ async fn a_refusal_has_a_code_a_message_and_a_hint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_bad_request_is_answered_in_the_same_form() {
+async fn every_invalid_request_gets_an_error_of_the_same_form() {
     let world = World::start().await;
     let long = format!(
         "{{\"name\":\"{}\"}}",
@@ -224,7 +224,7 @@ async fn every_bad_request_is_answered_in_the_same_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_are_listed_in_order_and_from_where_one_left_off() {
+async fn events_are_listed_in_order_and_from_a_given_id() {
     let world = World::start().await;
     let client = world.client();
     client.create(&request("shop")).await.unwrap();
@@ -255,7 +255,7 @@ async fn events_are_listed_in_order_and_from_where_one_left_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_sees_what_was_and_what_happens_without_a_gap() {
+async fn a_follower_gets_past_and_new_events_without_a_gap() {
     let world = World::start().await;
     let client = world.client();
     client.create(&request("shop")).await.unwrap();
@@ -285,7 +285,7 @@ async fn a_follower_sees_what_was_and_what_happens_without_a_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_socket_is_the_owners_and_goes_with_the_server() {
+async fn the_socket_belongs_to_its_owner_and_is_removed_with_the_server() {
     let world = World::start().await;
     let meta = std::fs::metadata(world.socket()).unwrap();
     assert_eq!(meta.permissions().mode() & 0o777, 0o600);
@@ -336,7 +336,7 @@ async fn clients_and_backends_are_shown_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn usage_is_told_of_all_or_of_one_and_wrong_questions_are_refused() {
+async fn usage_is_reported_for_all_or_one_and_invalid_queries_are_refused() {
     let world = World::start().await;
     let client = world.client();
     client.create(&request("shop")).await.unwrap();

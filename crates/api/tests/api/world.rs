@@ -1,4 +1,4 @@
-//! A plane on a machine that only pretends, and the API on top of it.
+//! A plane on a test double of the machine, and the API on top of it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ impl World {
     }
 
     pub(crate) async fn start_in(dir: TempDir) -> Self {
-        // Nothing happens by itself.
+        // no database sleeps by itself
         let defaults = Spec {
             idle_suspend: Delay::Never,
             idle_park: Delay::Never,
@@ -87,7 +87,7 @@ impl World {
     }
 }
 
-/// Instances as entries of a table.
+/// Test double of the driver: instances are entries of a table.
 #[derive(Default)]
 struct Machine {
     instances: Mutex<HashMap<InstanceId, Run>>,
@@ -162,7 +162,7 @@ impl Driver for Machine {
     }
 }
 
-/// Servers that say yes.
+/// Test double of the servers: every request succeeds.
 struct Answers;
 
 #[async_trait]
@@ -213,7 +213,7 @@ impl Servers for Answers {
     async fn forget(&self, _: InstanceId) {}
 }
 
-/// Nobody is connected.
+/// Test double of the data path: no sessions.
 struct Quiet;
 
 #[async_trait]

@@ -11,12 +11,12 @@ fn refusal(line: &str) -> String {
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn the_definition_of_the_command_line_is_valid() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn global_options_stand_before_or_after_the_command() {
+fn global_options_may_come_before_or_after_the_command() {
     for line in [
         "dormouse --json --data-dir /d ls",
         "dormouse ls --json --data-dir /d",
@@ -70,7 +70,7 @@ fn a_park_loses_nothing_unless_forced() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_the_rule() {
+fn an_invalid_argument_gets_an_error_with_the_rule() {
     assert!(refusal("dormouse create Shop").contains("1 to 63 of a-z"));
     assert!(refusal("dormouse create shop --idle-park 5").contains("10s, 5m"));
     assert!(refusal("dormouse create shop --units 4..1").contains("MIN..MAX"));
@@ -84,7 +84,7 @@ fn what_is_wrong_is_said_with_the_rule() {
 }
 
 #[test]
-fn what_follows_the_dashes_is_the_clients() {
+fn arguments_after_the_dashes_go_to_the_client() {
     let cli = parse("dormouse connect shop -u app -- --json -e x").unwrap();
     assert!(!cli.global.json);
     let Command::Connect(args) = cli.command else {
@@ -99,7 +99,7 @@ fn every_command_has_help() {
     let mut command = Cli::command();
     for sub in command.get_subcommands_mut() {
         assert!(sub.get_about().is_some(), "{} has no help", sub.get_name());
-        // clap breaks what is longer than a hundred columns
+        // clap wraps lines of more than a hundred columns
         let after = sub.get_after_help().map(ToString::to_string);
         for line in after.iter().flat_map(|text| text.lines()) {
             assert!(line.len() <= 100, "{}: {line}", sub.get_name());

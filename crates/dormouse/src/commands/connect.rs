@@ -1,4 +1,4 @@
-//! `dormouse connect`: becomes the mariadb client.
+//! `dormouse connect`: executes the mariadb client.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,10 +12,10 @@ use crate::Outcome;
 use crate::cli::ConnectArgs;
 use crate::{credentials, up};
 
-/// The client's names, the newer one first.
+/// Names of the client program, the newer one first.
 const PROGRAMS: [&str; 2] = ["mariadb", "mysql"];
 
-/// Replaces this process by the client; returns only if that fails.
+/// Replaces this process with the client; returns only if that fails.
 pub(crate) fn run(data_dir: &Path, args: ConnectArgs) -> Outcome {
     let api = Client::new(&up::api_socket(data_dir));
     let status = super::block_on(async {
@@ -42,14 +42,14 @@ pub(crate) fn run(data_dir: &Path, args: ConnectArgs) -> Outcome {
     )
 }
 
-/// Where the password comes from.
+/// Source of the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WayIn {
-    /// From the environment or the caller's own arguments.
+    /// The environment or the caller's own arguments.
     Given,
-    /// From the file that `dormouse create` has saved.
+    /// The file that `dormouse create` has saved.
     Saved,
-    /// The client shall ask.
+    /// The client asks for it.
     Ask,
 }
 
@@ -67,14 +67,14 @@ fn way_in(args: &ConnectArgs, in_environment: bool, saved: bool) -> WayIn {
     }
 }
 
-/// The client's arguments; no password among them, since everybody may read those.
+/// The client's arguments; without the password, because every user can read them.
 fn arguments(args: &ConnectArgs, way: WayIn, saved: &Path, socket: &Path) -> Vec<OsString> {
     let option = |name: &str, value: &Path| {
         let mut option = OsString::from(name);
         option.push(value);
         option
     };
-    // An option for the file must come first; the caller's own may take that place.
+    // the option for the file must be the first one; the caller's own replaces it
     let (first, rest): (Vec<_>, Vec<_>) = args
         .args
         .iter()
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_and_the_callers_arguments_win_over_the_saved_password() {
+    fn the_environment_and_the_callers_arguments_override_the_saved_password() {
         assert_eq!(line(&args("admin", &[]), true, true), BASE);
         assert_eq!(
             line(&args("admin", &["-psecret"]), false, true),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_saved_password_is_the_owners_alone() {
+    fn the_saved_password_is_used_for_the_admin_account_only() {
         let expected = "--socket=/d.sock --protocol=socket --user=shop.app --password";
         assert_eq!(line(&args("app", &[]), false, true), expected);
     }

@@ -1,4 +1,4 @@
-//! `events --trace`: all of the ledger as a trace for `simulate`.
+//! `events --trace`: writes the whole ledger as a trace for `simulate`.
 
 use std::io::{self, BufWriter, Write};
 
@@ -32,16 +32,11 @@ pub(super) async fn run(client: &Client, output: &Output) -> Outcome {
             break;
         }
     }
-    let nothing = || {
-        ErrorBody::new(
-            "not_found",
-            "the ledger is empty: there is nothing to record",
-        )
-    };
+    let nothing = || ErrorBody::new("not_found", "the ledger is empty");
     let (trace, left_out) = recorder.finish(millis(now)).ok_or_else(nothing)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match trace.write(&mut out).and_then(|()| out.flush()) {
-        // a reader who has gone has what they wanted
+        // the reader closed the pipe: not an error
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(e) => {
             let message = format!("cannot write the trace: {e}");
@@ -51,9 +46,9 @@ pub(super) async fn run(client: &Client, output: &Output) -> Outcome {
     }
     if left_out > 0 {
         let are = if left_out == 1 {
-            "database was dropped meanwhile and is"
+            "dropped database is"
         } else {
-            "databases were dropped meanwhile and are"
+            "dropped databases are"
         };
         output.remark(&format!("{left_out} {are} left out"));
     }
@@ -78,12 +73,12 @@ fn database(d: Database) -> Known {
     }
 }
 
-/// What a trace has use for.
+/// Converts an event to a trace entry, if it is relevant.
 fn entry(event: &Event) -> Option<Entry> {
     let what = match event.event.as_str() {
         "created" => What::Created,
         "changed" => What::Changed,
-        // that of a size is none of a sleep
+        // a refused change of size is not relevant
         "refused" if event.figures.units.is_none() => What::Refused,
         "dropped" => What::Dropped,
         _ => return None,

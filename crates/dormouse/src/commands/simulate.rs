@@ -1,4 +1,4 @@
-//! `simulate`: lets a fleet live through its days on all cores. No running dormouse is needed.
+//! `simulate`: runs the simulator on all cores. No running dormouse is needed.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Outcome {
     Ok(())
 }
 
-/// What a configuration says that CPU and memory cost.
+/// Reads the prices of CPU and memory from a configuration.
 fn prices(path: &Path) -> Outcome<Prices> {
     let Prices {
         currency,
@@ -57,7 +57,7 @@ fn prices(path: &Path) -> Outcome<Prices> {
         ..Prices::default()
     };
     if prices.cpu_hour == Money(0) && prices.memory_gib_hour == Money(0) {
-        let message = format!("{} gives CPU and memory no prices", path.display());
+        let message = format!("{} sets no prices for CPU or memory", path.display());
         let hint = "set cpu_hour or memory_gib_hour in its [prices], or leave --config out";
         return Err(ErrorBody::new("invalid", message).with_hint(hint));
     }
@@ -72,7 +72,7 @@ fn fleet(args: &SimulateArgs) -> Outcome<Fleet> {
     if databases.saturating_mul(days) > dormouse_sim::DATABASE_DAYS_MOST {
         let most = dormouse_sim::DATABASE_DAYS_MOST;
         let message = format!("{databases} databases for {days} days are too many");
-        let hint = format!("databases times days may be {most}");
+        let hint = format!("databases times days may be {most} at most");
         return Err(ErrorBody::new("limit", message).with_hint(hint));
     }
     Ok(Fleet::Made {
@@ -85,7 +85,7 @@ fn fleet(args: &SimulateArgs) -> Outcome<Fleet> {
 fn read(path: &Path) -> Outcome<Trace> {
     let hint = "`dormouse events --trace > FILE` writes one; docs/simulator.md describes them";
     let invalid = |what: &dyn Display, e: &dyn Display| {
-        ErrorBody::new("invalid", format!("{what} is no trace: {e}")).with_hint(hint)
+        ErrorBody::new("invalid", format!("{what} is not a valid trace: {e}")).with_hint(hint)
     };
     if path == Path::new("-") {
         let read = Trace::read(std::io::stdin().lock());
@@ -98,8 +98,8 @@ fn read(path: &Path) -> Outcome<Trace> {
     Trace::read(BufReader::new(file)).map_err(|e| invalid(&path.display(), &e))
 }
 
-/// The fleet as asked, and other policies on a sample of it. Machines are handed to threads one by
-/// one; sums do not tell who had which.
+/// Simulates the fleet, and other policies on a sample of it. Threads take machines one by one; the
+/// sums do not depend on which thread had which machine.
 fn simulate(simulation: &Simulation, settings: SettingsPatch) -> Report {
     let sample = simulation.sample();
     let mut policies = vec![settings];

@@ -44,7 +44,7 @@ fn keys(table: &toml::Table) -> Vec<String> {
 }
 
 #[test]
-fn the_example_holds_the_defaults() {
+fn the_example_has_the_defaults() {
     assert_eq!(
         toml::from_str::<Config>(EXAMPLE).unwrap(),
         Config::default()
@@ -52,9 +52,9 @@ fn the_example_holds_the_defaults() {
 }
 
 #[test]
-fn the_example_documents_every_key_and_no_other() {
-    // Keys without a default stand in the example as `#key = value`: with the `#` gone, it must
-    // still be a configuration, and then every key is there.
+fn the_example_has_every_key_and_no_other() {
+    // Keys without a default are in the example as `#key = value`: without the `#` it must still be
+    // a valid configuration, with every key.
     let commented = |line: &str| line.starts_with('#') && !line.starts_with("# ");
     let uncommented: String = EXAMPLE
         .lines()
@@ -79,7 +79,7 @@ fn the_example_documents_every_key_and_no_other() {
 }
 
 #[test]
-fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
+fn the_command_line_overrides_the_file_which_overrides_the_defaults() {
     let file = "listen = '127.0.0.1:1'\nsocket = '/file.sock'\n[warm_pool]\nsize = 7";
     let config = from_file(file, "dormouse up --listen 127.0.0.1:2").unwrap();
     assert_eq!(config.listen, "127.0.0.1:2".parse().unwrap());
@@ -114,14 +114,14 @@ fn an_address_is_an_ip_with_a_port_or_off() {
 }
 
 #[test]
-fn a_mistake_in_the_file_is_told_with_its_place() {
+fn an_error_in_the_file_names_its_place() {
     assert!(refused("lisen = 'off'").contains("unknown field `lisen`"));
     assert!(refused("[limits]\nhandshakes = -1").contains("line 2"));
     assert!(refused("[limits]\nhold_timeout = 'never'").contains("cannot be never"));
     assert!(refused("[limits]\nhandshake_timeout = '0'").contains("more than 0"));
-    assert!(refused("[tls]\ncert = '/c'").contains("belong together"));
+    assert!(refused("[tls]\ncert = '/c'").contains("only one of tls.cert and tls.key"));
     assert!(refused("[limits]\nheld_statements = 0").contains("limit is 0"));
-    assert!(refused("domain = '*.example.org'").contains("no domain name"));
+    assert!(refused("domain = '*.example.org'").contains("not a domain name"));
     assert!(refused("[prices]\ncpu_hour = '-1'").contains("not an amount of money"));
     assert!(refused("[spend]\nslow = 'soon'").contains("write a percentage"));
     assert!(refused("[spend]\nslow = 90").contains("must rise"));
@@ -130,7 +130,7 @@ fn a_mistake_in_the_file_is_told_with_its_place() {
 }
 
 #[test]
-fn a_missing_file_is_told_by_its_name() {
+fn the_error_for_a_missing_file_names_it() {
     let refused = Config::load(&args("dormouse up --config /no/such/file")).unwrap_err();
     assert!(
         refused.message.contains("/no/such/file"),

@@ -102,19 +102,19 @@ fn colours_do_not_shift_the_columns() {
 }
 
 #[test]
-fn an_empty_list_says_how_to_go_on() {
+fn an_empty_list_names_the_next_command() {
     assert!(databases(&[], Timestamp::UNIX_EPOCH, Colours::Off).contains("dormouse create"));
 }
 
 #[test]
-fn one_database_is_shown_in_full() {
+fn one_database_is_shown_with_all_details() {
     let text = database(&shop(), at("2026-01-01T00:00:03Z"), Colours::Off);
     for line in [
         "name             shop",
         "state            active",
         "since            2026-01-01T00:00:00Z (3s ago)",
         "process          pid 42",
-        "memory tables    app.cache, app.hits: not parked, for their rows would be lost",
+        "memory tables    app.cache, app.hits: no park, because their rows would be lost",
         "units            1 of 1..2",
         "idle park        never",
         "pooling          statement",
@@ -208,5 +208,5 @@ fn usage_is_a_table_with_a_sum_and_costs_if_there_are_prices() {
     assert!(!text.contains("COST") && !text.contains("DAY"), "{text}");
     assert_eq!(text.lines().count(), 2);
     report.used = Usage::default();
-    assert_eq!(usage(&report, Colours::Off), "nothing was used in 2026-03");
+    assert_eq!(usage(&report, Colours::Off), "no use in 2026-03");
 }

@@ -1,5 +1,4 @@
-//! Opening the data directory: making it, taking it for this process alone, and finding out early
-//! what would fail later.
+//! Opens the data directory: creates it, locks it for this process, and checks early that it is usable.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,22 +11,22 @@ use dormouse_types::Bytes;
 
 use crate::Outcome;
 
-/// With less room than this a warning is due: a database's files take 24 MB.
+/// Free space below which there is a warning; a database's files take 24 MB.
 const LITTLE_ROOM: Bytes = Bytes::mib(256);
 
-/// The data directory, for as long as this process has it to itself.
+/// The data directory, locked for this process.
 #[derive(Debug)]
 pub(super) struct DataDir {
-    /// What the user should know.
+    /// Warnings for the user.
     pub(super) warnings: Vec<String>,
     _lock: Lock,
 }
 
-/// Makes the directory if need be, locks it, and sees that it can be used.
+/// Creates the directory if necessary, locks it, and checks that it is usable.
 pub(super) fn open(dir: &Path) -> Outcome<DataDir> {
     let root = rustix::process::geteuid().is_root();
-    // Root's instances run as users of their own and must be able to pass through; what is inside
-    // is closed to them one by one.
+    // as root, instances run as users of their own and need search permission; the files inside
+    // have modes of their own
     let mode = if root { 0o711 } else { 0o700 };
     fs::DirBuilder::new()
         .recursive(true)
@@ -55,13 +54,14 @@ pub(super) fn open(dir: &Path) -> Outcome<DataDir> {
     })
 }
 
-/// How much of the directory's disk is free to this user.
+/// Free space for this user on the directory's disk.
 pub(super) fn free(dir: &Path) -> io::Result<Bytes> {
     let disk = rustix::fs::statvfs(dir)?;
     Ok(Bytes(disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
-/// Before anything is swept, made or migrated: two at once would take each other's files away.
+/// Locks the directory, before files are created, removed or migrated: two processes would remove each
+/// other's files.
 fn lock(dir: &Path) -> Outcome<Lock> {
     Lock::take(&dir.join("up.lock")).map_err(|error| match error {
         LockError::Held(holder) => {
@@ -72,8 +72,8 @@ fn lock(dir: &Path) -> Outcome<Lock> {
     })
 }
 
-/// The catalog holds what passwords are checked with: nobody else on the machine may read it. What
-/// SQLite puts beside it takes over the mode of the file itself.
+/// Makes the catalog unreadable for other users, because it contains password verifiers. SQLite gives
+/// its other files the mode of the catalog.
 pub(super) fn keep_catalog_private(dir: &Path) -> Outcome {
     let is_catalogs = |name: &str| name.starts_with("catalog.");
     let close = || {
@@ -88,7 +88,7 @@ pub(super) fn keep_catalog_private(dir: &Path) -> Outcome {
     close().map_err(|e| unusable(dir, &e))
 }
 
-/// Writes a little and takes it away again.
+/// Writes a small file and removes it.
 fn probe(dir: &Path) -> io::Result<()> {
     let path = dir.join(".probe");
     let mut file = fs::OpenOptions::new()
@@ -102,7 +102,7 @@ fn probe(dir: &Path) -> io::Result<()> {
     fs::remove_file(&path)
 }
 
-/// Sees that every directory on the way may be passed through by other users; opens the last one.
+/// Checks that other users have search permission on every parent directory; grants it on the last one.
 fn passable(dir: &Path) -> Outcome {
     for on_the_way in dir.ancestors() {
         let meta = fs::metadata(on_the_way).map_err(|e| unusable(dir, &e))?;
@@ -116,12 +116,12 @@ fn passable(dir: &Path) -> Outcome {
         }
         let message = format!(
             "the data directory {} cannot be reached through {}: as root, every database server \
-             runs as a user of its own and has to pass through",
+             runs as a user of its own, which needs search permission",
             dir.display(),
             on_the_way.display()
         );
         let hint = format!(
-            "choose another --data-dir, or allow it with `chmod o+x {}`",
+            "choose another --data-dir, or run `chmod o+x {}`",
             on_the_way.display()
         );
         return Err(ErrorBody::new("machine", message).with_hint(hint));
@@ -142,7 +142,7 @@ fn unusable(dir: &Path, error: &io::Error) -> ErrorBody {
             format!("make room on its disk (`df {dir}`), or choose another one with --data-dir")
         }
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-            "something on that path is a file; choose another one with --data-dir".to_owned()
+            "the path contains a file; choose another one with --data-dir".to_owned()
         }
         _ => "choose another one with --data-dir".to_owned(),
     };
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_directory_is_made_and_nothing_is_left_in_it() {
+    fn a_new_directory_is_created_with_only_the_lock_in_it() {
         let parent = tempfile::tempdir().unwrap();
         fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let dir = parent.path().join("a/b");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_directory_is_told_with_a_way_out() {
+    fn the_error_for_an_unusable_path_has_a_hint() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for dir in [
             file.path().to_owned(),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_as_one() {
+    fn the_error_for_a_full_disk_says_so() {
         let error = unusable(Path::new("/data"), &io::ErrorKind::StorageFull.into());
         assert!(error.hint.unwrap().contains("make room"));
     }

@@ -1,4 +1,4 @@
-//! The machine's side: the server program, its template, and the driver that runs instances.
+//! Opens the driver: the server program, its template, and the instances that run already.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use dormouse_engine::{Installation, Search, Secret};
 use crate::Outcome;
 use crate::config::{self, Config};
 
-/// What the plane and the data path need of it.
+/// Results for the plane and the data path.
 pub(super) struct Machine {
     pub(super) driver: Arc<dyn Driver>,
     pub(super) servers: Arc<dyn Servers>,
     pub(super) secret: Secret,
-    /// How a server here greets its clients.
+    /// Version string in a server's greeting.
     pub(super) greeting: String,
-    /// The server's version, in words.
+    /// The server's version, as text.
     pub(super) engine: String,
-    /// What the machine lets the driver do, in words.
+    /// Capabilities of the driver on this machine, as text.
     pub(super) capabilities: String,
     pub(super) warnings: Vec<String>,
 }
 
-/// Finds the server, and takes over the instances that run already.
+/// Finds the server program and adopts the running instances.
 pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     let search = search(&config.engine);
     let mode = config.cgroup.mode;
     let transport = config.engine.transport;
     let data_dir = data_dir.to_owned();
-    // Programs are run and directories copied: about a second the first time.
+    // runs programs and copies directories: takes about a second the first time
     let opened = tokio::task::spawn_blocking(move || {
         let installation = Installation::probe(&search).map_err(|e| at_fault(&e))?;
         let secret = Secret::load_or_create(&secret_file(&data_dir)).map_err(|e| at_fault(&e))?;
@@ -58,10 +58,10 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     });
     opened
         .await
-        .map_err(|e| ErrorBody::new("internal", format!("starting broke off: {e}")))?
+        .map_err(|e| ErrorBody::new("internal", format!("the start failed: {e}")))?
 }
 
-/// What this machine cannot do, and what follows from that.
+/// Missing capabilities of this machine and their consequences.
 fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
     let missing = driver.capabilities().warning();
     let missing = missing.map(|missing| format!("{}: {missing}", without_cgroups(mode)));
@@ -73,17 +73,17 @@ fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
     missing.into_iter().chain(no_locks).collect()
 }
 
-/// Why something is missing.
+/// Why control groups are missing.
 fn without_cgroups(mode: config::CgroupMode) -> &'static str {
     match mode {
         config::CgroupMode::Off => "control groups are switched off ([cgroup] mode)",
         config::CgroupMode::Auto => {
-            "there is no control group that is Dormouse's own (docs/autoscaling.md)"
+            "Dormouse has no control group of its own (docs/autoscaling.md)"
         }
     }
 }
 
-/// The secret from which the machinery's own passwords come.
+/// File with the secret from which internal passwords are derived.
 fn secret_file(data_dir: &Path) -> PathBuf {
     data_dir.join("secret")
 }
@@ -96,7 +96,7 @@ fn search(engine: &config::Engine) -> Search {
     }
 }
 
-/// These errors say in one text what is wrong and what helps.
+/// Converts an error whose text has both cause and remedy.
 fn at_fault(error: &impl std::error::Error) -> ErrorBody {
     ErrorBody::new("machine", error.to_string())
 }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first one stops in order, the second one at once.
+//! SIGTERM and SIGINT: the first signal stops in order, the second one at once.
 
 use dormouse_api::ErrorBody;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,7 +12,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on the signals no longer end the process by themselves.
+    /// Installs the handlers; from now on the signals do not end the process by themselves.
     pub(super) fn listen() -> Outcome<Self> {
         let on = |kind| {
             signal(kind)
@@ -24,7 +24,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one and says its name.
+    /// Waits for the next signal and returns its name.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

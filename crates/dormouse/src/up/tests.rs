@@ -16,7 +16,7 @@ fn ready(listen: Option<&str>, databases: usize, warnings: &[&str]) -> Ready {
 }
 
 #[test]
-fn the_banner_says_what_listens_where() {
+fn the_banner_has_the_addresses() {
     let text = ready(Some("127.0.0.1:3306"), 0, &["little room"]).banner(Colours::Off);
     let expected = "\
 dormouse 1.2.3 is up (pid 7)
@@ -25,7 +25,7 @@ dormouse 1.2.3 is up (pid 7)
   engine     MariaDB 10.11.19
   machine    freezer: cgroup v2
              limits: none
-  databases  none yet; make one with: dormouse create NAME
+  databases  none yet; create one with: dormouse create NAME
 warning: little room
 ";
     assert_eq!(text, expected);
@@ -36,13 +36,13 @@ fn without_tcp_only_the_socket_is_named() {
     let text = ready(None, 3, &[]).banner(Colours::Off);
     assert!(text.contains("\n  clients    /d/dormouse.sock\n"), "{text}");
     assert!(
-        text.contains("\n  databases  3; see them with: dormouse ls\n"),
+        text.contains("\n  databases  3; list them with: dormouse ls\n"),
         "{text}"
     );
 }
 
 #[test]
-fn the_ready_line_names_what_a_program_needs() {
+fn the_ready_line_has_the_fields_for_programs() {
     let line = serde_json::to_value(ready(Some("127.0.0.1:1"), 0, &[])).unwrap();
     for key in ["pid", "listen", "socket", "api"] {
         assert!(!line[key].is_null(), "{key} is missing");
@@ -64,7 +64,7 @@ fn the_clients_socket_is_in_the_data_directory_unless_configured() {
 }
 
 #[test]
-fn the_plane_gets_what_is_configured() {
+fn the_plane_gets_the_configured_values() {
     let mut config = Config::default();
     assert_eq!(spec(&config), Spec::default());
     let plane = plane_config(&config, Path::new("/d"));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A table with a heading; all but the first column are aligned to the right.
+/// A table with a heading; all columns but the first are right-aligned.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -42,7 +42,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A whole number, its digits in groups of three.
+/// An integer with its digits in groups of three.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();

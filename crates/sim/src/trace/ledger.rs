@@ -1,8 +1,8 @@
-//! From a ledger to a trace.
+//! Converts a ledger to a trace.
 //!
 //! A database is in use from the demand that wakes it to the last statement before it sleeps: the
-//! ledger has when it woke and how long that took, and when it slept and how long it had been
-//! idle. What an operator ordered is not replayed: a wake counts as a use, and a sleep ends one.
+//! ledger has the time and duration of each wake, and the time of each sleep with the idle time before
+//! it. Orders of an operator are not replayed: a wake counts as use, and a sleep ends it.
 
 use std::collections::BTreeMap;
 
@@ -13,56 +13,56 @@ use super::{Recorded, Span, Trace};
 use crate::model::Timing;
 use crate::time::MS;
 
-/// What an entry of the ledger tells. Times are milliseconds, moments such since 1970.
+/// An entry of the ledger. Durations are in milliseconds, times in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// When it was written: at the end of what it tells.
+    /// When it was written: at the end of what it describes.
     pub at: u64,
     /// The database.
     pub database: DatabaseName,
-    /// What it is about.
+    /// Kind of entry.
     pub what: What,
     /// The state before.
     pub from: Option<State>,
     /// The state after, or the one that was denied.
     pub to: Option<State>,
-    /// How long it took.
+    /// Duration.
     pub took: u64,
-    /// How long nobody had used the database before.
+    /// Idle time before it.
     pub idle: u64,
-    /// CPU time of the server's process since it started, where known.
+    /// CPU time of the server's process since its start, if known.
     pub cpu: Option<u64>,
-    /// How much of it was used for what the entry tells.
+    /// CPU time used for what the entry describes.
     pub took_cpu: Option<u64>,
 }
 
-/// What an entry is about.
+/// Kind of entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// The database was made.
+    /// The database was created.
     Created,
-    /// Its state changed, or it got a new server.
+    /// Its state changed, or it got a new server process.
     Changed,
-    /// It was to change, and did not.
+    /// A change was refused or failed.
     Refused,
-    /// It was removed.
+    /// The database was dropped.
     Dropped,
 }
 
-/// A database that is there when the ledger is read.
+/// A database that exists when the ledger is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// Its name.
     pub database: DatabaseName,
-    /// The owner's settings.
+    /// Its settings.
     pub spec: Spec,
     /// Its state.
     pub state: State,
-    /// CPU time of its server's process since it started, where known.
+    /// CPU time of its server's process since its start, if known.
     pub cpu: Option<u64>,
 }
 
-/// Reads a ledger, entry by entry.
+/// Builds a trace from a ledger, entry by entry.
 #[derive(Debug)]
 pub struct Recorder {
     known: Vec<Known>,
@@ -71,7 +71,7 @@ pub struct Recorder {
     took: Took,
 }
 
-/// What transitions took.
+/// Durations and CPU times of transitions.
 #[derive(Debug, Default)]
 struct Took {
     start: Vec<u64>,
@@ -83,7 +83,7 @@ struct Took {
     park_cpu: Vec<u64>,
 }
 
-/// What one database has done so far.
+/// History of one database so far.
 #[derive(Debug)]
 struct Course {
     begin: State,
@@ -91,13 +91,13 @@ struct Course {
     dropped: Option<u64>,
     awake: Option<Awake>,
     activity: Vec<Span>,
-    /// CPU time of the process as last told.
+    /// Last known CPU time of the process.
     cpu_seen: u64,
-    /// CPU time not given to a span yet.
+    /// CPU time not yet attributed to a span.
     cpu: u64,
 }
 
-/// When a demand arrived, and when it was served.
+/// When a demand arrived, and when the database was awake.
 #[derive(Debug, Clone, Copy)]
 struct Awake {
     arrived: u64,
@@ -105,7 +105,7 @@ struct Awake {
 }
 
 impl Recorder {
-    /// For the databases that are there.
+    /// A recorder for the databases that exist.
     #[must_use]
     pub fn new(known: Vec<Known>) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Recorder {
         }
     }
 
-    /// Takes note of an entry; none may be older than the one before.
+    /// Adds an entry; entries must be in order of time.
     pub fn note(&mut self, entry: &Entry) {
         let from = *self.from.get_or_insert(entry.at.saturating_sub(entry.took));
         let course = self
@@ -127,8 +127,8 @@ impl Recorder {
         self.took.note(entry);
     }
 
-    /// The trace up to `to`, in milliseconds since 1970, and how many databases are left out since
-    /// they are gone and nobody knows what their owners wished; `None` if nothing has happened.
+    /// The trace up to `to`, in milliseconds since 1970, and the number of databases left out because
+    /// they were dropped and their settings are unknown; `None` if there are no entries.
     #[must_use]
     pub fn finish(mut self, to: u64) -> Option<(Trace, usize)> {
         let from = self.from.filter(|from| *from < to)?;
@@ -159,7 +159,7 @@ impl Recorder {
 }
 
 impl Course {
-    /// A database whose first entry is this.
+    /// The history of a database that begins with this entry.
     fn found(entry: &Entry, from: u64) -> Self {
         let state = match entry.what {
             What::Created => State::Active,
@@ -201,7 +201,7 @@ impl Course {
                 if before == Some(State::Suspended) {
                     self.cpu_now(entry.cpu, None);
                 } else {
-                    // what the start took is no statement's
+                    // the CPU time of the start does not belong to a statement
                     self.cpu_seen = entry.cpu.unwrap_or(0);
                 }
                 let arrived = began;
@@ -211,7 +211,7 @@ impl Course {
                 self.cpu_now(entry.cpu, entry.took_cpu);
                 self.rests(began.saturating_sub(entry.idle));
             }
-            // a statement has ended a park, which had begun with a thaw
+            // a statement has cancelled a park that had begun with a thaw
             (What::Refused, Some(State::Active), _) => {
                 let arrived = opened;
                 self.awake.get_or_insert(Awake { arrived, opened });
@@ -220,18 +220,18 @@ impl Course {
         }
     }
 
-    /// Its process has used so much so far, the last part of it for no statement.
+    /// Records the CPU time of its process, of which `no_statements` was not used for statements.
     fn cpu_now(&mut self, cpu: Option<u64>, no_statements: Option<u64>) {
         let Some(cpu) = cpu else {
             return;
         };
-        // less than before: it is another process
+        // less than before: the process is a new one
         let used = cpu.checked_sub(self.cpu_seen).unwrap_or(cpu);
         self.cpu += used.saturating_sub(no_statements.unwrap_or(0));
         self.cpu_seen = cpu;
     }
 
-    /// Nobody has used it since `end`.
+    /// Ends the current span at `end`.
     fn rests(&mut self, end: u64) {
         let Some(Awake { arrived, opened }) = self.awake.take() else {
             return;
@@ -270,7 +270,7 @@ impl Course {
     }
 }
 
-/// The state that a database in this one comes to rest in, as far as it has a server or not.
+/// The resting state for a transitional one, by whether it has a server.
 fn resting(state: State) -> State {
     match state {
         State::Suspended => State::Suspended,
@@ -301,7 +301,7 @@ impl Took {
         }
     }
 
-    /// The medians of times and the means of CPU time, where there are any.
+    /// The medians of durations and the means of CPU times, as far as there are any.
     fn timing(self) -> Timing {
         let usual = Timing::default();
         let median = |mut all: Vec<u64>, or| {
@@ -347,14 +347,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_becomes_the_times_in_which_a_database_was_in_use() {
+    fn a_ledger_is_converted_to_spans_of_use() {
         use State::{Active, Parked, Suspended};
         use What::{Changed, Created, Refused};
         let entries = [
             entry(1_000, Created, None, Active, 10, 0),
             entry(21_000, Changed, Some(Active), Suspended, 20, 10_000),
             entry(30_001, Changed, Some(Suspended), Active, 1, 0),
-            // a nap that a statement ended
+            // a sleep cancelled by a statement
             entry(50_000, Refused, Some(Active), Suspended, 5, 0),
             entry(70_000, Changed, Some(Active), Suspended, 20, 10_000),
             entry(370_000, Changed, Some(Suspended), Parked, 25, 310_000),
@@ -380,10 +380,10 @@ mod tests {
         };
         assert_eq!((shop.state, shop.from), (Active, Some(1_000)));
         let spans = [
-            // without what the suspends used
+            // without the CPU time of the suspends
             Span(1_000, 10_980, 200 - 10),
             Span(30_000, 59_979, 490 - 10),
-            // the suspended server has used more than its park took
+            // the suspended server has used more CPU than its park took
             Span(400_000, 410_000, 3_000 - 12 + 50),
         ];
         assert_eq!(shop.activity, spans);

@@ -10,7 +10,7 @@ fn read(lines: &[&str]) -> Result<Trace, String> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_trace_is_read_back() {
     let blog = r#"{"database":"blog","spec":{"idle_park":"1h"},"state":"active","from":2000000,"to":3000000,"activity":[]}"#;
     let header = r#"{"dormouse_trace":1,"from":1000000,"to":9000000,"timing":{"start_us":93500}}"#;
     let trace = read(&[header, SHOP, "", blog]).unwrap();
@@ -23,7 +23,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn what_is_no_trace_is_refused_with_its_line_and_the_reason() {
+fn invalid_traces_are_refused_with_line_and_reason() {
     for (lines, line, reason) in [
         (vec![], 1, "it is empty"),
         (vec![HEADER], 2, "no databases"),
@@ -31,7 +31,7 @@ fn what_is_no_trace_is_refused_with_its_line_and_the_reason() {
         (
             vec![r#"{"dormouse_trace":2,"from":1,"to":2}"#],
             1,
-            "version 2, known is 1",
+            "version 2; this program reads version 1",
         ),
         (
             vec![r#"{"dormouse_trace":1,"from":2,"to":2}"#],
@@ -48,7 +48,7 @@ fn what_is_no_trace_is_refused_with_its_line_and_the_reason() {
             1,
             "more than an hour",
         ),
-        (vec![HEADER, SHOP, "", SHOP], 4, "'shop' was there already"),
+        (vec![HEADER, SHOP, "", SHOP], 4, "'shop' occurs twice"),
         (
             vec![
                 HEADER,
@@ -60,7 +60,7 @@ fn what_is_no_trace_is_refused_with_its_line_and_the_reason() {
         (
             vec![HEADER, r#"{"database":"a","state":"failed","activity":[]}"#],
             2,
-            "no state",
+            "not a valid state",
         ),
         (
             vec![
@@ -132,7 +132,7 @@ fn what_is_no_trace_is_refused_with_its_line_and_the_reason() {
                 r#"{"database":"a","spec":{"idle_perk":"1s"},"state":"parked","activity":[]}"#,
             ],
             2,
-            "no wish is called 'idle_perk'",
+            "unknown setting 'idle_perk'",
         ),
     ] {
         let refused = read(&lines).expect_err(&format!("{lines:?} was accepted"));
@@ -145,7 +145,7 @@ fn what_is_no_trace_is_refused_with_its_line_and_the_reason() {
 }
 
 #[test]
-fn a_line_without_end_is_refused_before_it_is_in_memory() {
+fn a_line_that_is_too_long_is_refused_before_it_is_read_completely() {
     struct Endless;
     impl Read for Endless {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -180,7 +180,7 @@ fn a_trace_of_extremes_can_be_simulated() {
 
 proptest::proptest! {
     #[test]
-    fn whatever_is_read_is_refused_or_can_be_simulated(
+    fn any_trace_is_refused_or_can_be_simulated(
         text in r#"\{"dormouse_trace":1,"from":[0-9]{1,4},"to":[0-9]{1,5}\}\n(\{"database":"[ab]","state":"(active|parked|suspended)","activity":\[(\[[0-9]{1,4},[0-9]{1,4},[0-9]{1,9}\]){0,1}\]\}\n){1,3}"#
     ) {
         if let Ok(trace) = Trace::read(text.as_bytes()) {
@@ -196,7 +196,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(0u8.., 0..300)) {
+    fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(0u8.., 0..300)) {
         let _ = Trace::read(bytes.as_slice());
     }
 }

@@ -1,4 +1,4 @@
-//! The streams that a client may speak over.
+//! The streams of a client.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,18 +12,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(super) trait Stream: Read + Write + Send {
     fn finish_sending(&self) -> io::Result<()>;
 
-    /// From now on closing it tells the other side nothing but that it was reset.
+    /// Makes closing it send a reset.
     fn reset_on_close(&self) -> io::Result<()>;
 
     /// Waits, without reading, until the other side has closed it.
     fn is_cut_within(&self, time: Duration) -> bool;
 
-    /// A command's packets as this stream carries them.
+    /// Encodes a command's packets for this stream.
     fn packed(&mut self, bytes: &[u8]) -> Vec<u8> {
         bytes.to_vec()
     }
 
-    /// Sends what [`packed`](Self::packed) has made, or a part of it.
+    /// Sends bytes made by [`packed`](Self::packed), or a part of them.
     fn write_packed(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes)
     }

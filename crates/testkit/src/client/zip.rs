@@ -1,4 +1,4 @@
-//! The compressed protocol, from the client's side, over any stream.
+//! Client side of the compressed protocol, over any stream.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -7,11 +7,11 @@ use dormouse_wire::compress::{HEADER, Packer, Unpacker};
 
 use super::stream::Stream;
 
-/// Packs what is written, each time as a command of its own, and unpacks what is read.
+/// Compresses each write as a command of its own, and decompresses reads.
 pub(super) struct Zip {
     inner: Box<dyn Stream>,
     unpacker: Unpacker,
-    /// Unpacked bytes that nobody has read.
+    /// Decompressed bytes that have not been read.
     bytes: Vec<u8>,
     at: usize,
 }
@@ -30,7 +30,7 @@ impl Zip {
     fn more(&mut self) -> io::Result<()> {
         let mut header = [0; HEADER];
         self.inner.read_exact(&mut header)?;
-        // the numbers are the business of tests of their own
+        // other tests check the sequence numbers
         header[3] = 0;
         let len = u32::from_le_bytes([header[0], header[1], header[2], 0]) as usize;
         let mut packet = header.to_vec();
