@@ -9,7 +9,7 @@ use dormouse_policy::spend::{Ladder, Prices};
 use jiff::tz::TimeZone;
 
 use crate::calendar::Calendar;
-use crate::storage::Disk;
+use crate::disk::Disk;
 
 /// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]

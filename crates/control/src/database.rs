@@ -1,24 +1,44 @@
-//! One database, as its actor and everybody else share it.
+//! One database, as its actor and all others share it.
+//!
+//! A [`Database`] is what is known of a database and what is asked of it; its [`actor`] alone changes the
+//! former, and decides on the latter.
 
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
-use dormouse_driver::{Driver, Observed};
+use dormouse_driver::Driver;
+use dormouse_policy::Spec;
 use dormouse_policy::lifecycle::{Door, Notes, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
-use dormouse_types::{
-    Bytes, DatabaseName, Endpoint, Incarnation, InstanceId, State, UnitRange, Units,
-};
+use dormouse_types::{Bytes, DatabaseName, Incarnation, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
 use crate::catalog::{DatabaseRow, Noted};
+use crate::doors::Doors;
+use crate::error::Error;
+use crate::instance::serving::Serving;
 use crate::meter::{Meter, SharedMeter};
 use crate::servers::{Server, ServerError};
-use crate::{Doors, Error, Figures, Spec, Spend, Status};
+use crate::status::{Figures, Spend, Status};
+
+pub(crate) mod actor;
+pub(crate) mod context;
+mod habits;
+mod hours;
+mod journal;
+mod notes;
+mod park;
+mod remove;
+mod scale;
+mod scaling;
+mod settle;
+mod suspend;
+pub(crate) mod turn;
+mod wake;
 
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
@@ -28,8 +48,8 @@ const ORDERS_MOST: usize = 64;
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) instance: InstanceId,
-    /// Makes the actor look.
-    pub(crate) nudge: Notify,
+    /// Wakes the actor.
+    woken: Notify,
     /// One for all that were found with the same.
     spec: Mutex<Arc<Spec>>,
     meter: SharedMeter,
@@ -66,23 +86,6 @@ pub(crate) struct View {
     pub(crate) tables_known: bool,
     /// What is true of few; boxed, for a database that sleeps must be small.
     pub(crate) rare: Option<Box<Rare>>,
-}
-
-/// A server that runs.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Serving {
-    pub(crate) incarnation: Incarnation,
-    pub(crate) endpoint: Endpoint,
-}
-
-impl Serving {
-    /// What the driver says.
-    pub(crate) fn seen(seen: &Observed) -> Option<Arc<Self>> {
-        Some(Arc::new(Self {
-            incarnation: seen.incarnation?,
-            endpoint: seen.endpoint.clone()?,
-        }))
-    }
 }
 
 /// What is true of few databases.
@@ -140,10 +143,10 @@ impl View {
 #[derive(Default)]
 struct Inbox {
     demanded: bool,
-    /// A login waits for accounts that nobody knows but the server.
-    asked: bool,
-    /// A wake was ordered.
-    forgiven: bool,
+    /// A login waits for accounts that only the server knows.
+    accounts_wanted: bool,
+    /// A wake was ordered: failures before it no longer count.
+    reset: bool,
     orders: VecDeque<Pending>,
 }
 
@@ -177,7 +180,7 @@ impl Database {
             name: row.name,
             instance: row.instance,
             spec: Mutex::new(Arc::new(row.spec)),
-            nudge: Notify::new(),
+            woken: Notify::new(),
             meter,
             view: RwLock::new(view),
             changed: Notify::new(),
@@ -226,7 +229,17 @@ impl Database {
     /// Replaces the settings.
     pub(crate) fn set_spec(&self, spec: Spec) {
         *self.settings() = Arc::new(spec);
-        self.nudge.notify_one();
+        self.wake_actor();
+    }
+
+    /// Makes its actor look at what is true.
+    pub(crate) fn wake_actor(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Completes when the actor is to look.
+    pub(crate) async fn actor_woken(&self) {
+        self.woken.notified().await;
     }
 
     /// What is true of it now.
@@ -325,33 +338,33 @@ impl Database {
     /// A statement is held.
     pub(crate) fn demand(&self) {
         self.inbox().demanded = true;
-        self.nudge.notify_one();
+        self.wake_actor();
     }
 
-    /// Whether a statement has been held since the last [`Database::satisfied`].
+    /// Whether a statement has been held since the last [`Database::demand_met`].
     pub(crate) fn demanded(&self) -> bool {
         self.inbox().demanded
     }
 
     /// No statement is held any more.
-    pub(crate) fn satisfied(&self) {
+    pub(crate) fn demand_met(&self) {
         self.inbox().demanded = false;
     }
 
-    /// A login waits for accounts that nobody knows but the server, which does not run.
-    pub(crate) fn ask(&self) {
-        self.inbox().asked = true;
-        self.nudge.notify_one();
+    /// A login waits for accounts that only the server knows, which does not run.
+    pub(crate) fn want_accounts(&self) {
+        self.inbox().accounts_wanted = true;
+        self.wake_actor();
     }
 
-    /// Whether a login has waited for that since the last [`Database::answered`].
-    pub(crate) fn is_asked(&self) -> bool {
-        self.inbox().asked
+    /// Whether a login has waited for that since the last [`Database::accounts_read`].
+    pub(crate) fn accounts_wanted(&self) -> bool {
+        self.inbox().accounts_wanted
     }
 
     /// Logins know more now.
-    pub(crate) fn answered(&self) {
-        self.inbox().asked = false;
+    pub(crate) fn accounts_read(&self) {
+        self.inbox().accounts_wanted = false;
     }
 
     /// Leaves an order; the answer comes when it is met or refused.
@@ -369,16 +382,16 @@ impl Database {
                     most: ORDERS_MOST as u64,
                 });
             }
-            inbox.forgiven |= order == Order::Wake;
+            inbox.reset |= order == Order::Wake;
             inbox.orders.push_back(Pending { order, reply });
         }
-        self.nudge.notify_one();
+        self.wake_actor();
         Ok(answer)
     }
 
     /// Whether a wake was ordered since the last time.
-    pub(crate) fn forgiven(&self) -> bool {
-        std::mem::take(&mut self.inbox().forgiven)
+    pub(crate) fn take_reset(&self) -> bool {
+        std::mem::take(&mut self.inbox().reset)
     }
 
     /// The order to carry out now. Those that are met already are answered, those that nobody

@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The plane's lock in the data directory; in it, who has the lock.
 const FILE: &str = "lock";

@@ -5,9 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, Variables};
 
-mod admin;
+pub mod admin;
 
-pub use admin::AdminServers;
 pub use dormouse_engine::buffer_pool::PoolHits;
 
 /// A server that runs.

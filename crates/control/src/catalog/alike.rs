@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use dormouse_types::Variables;
 
-use super::Noted;
+use super::record::Noted;
 
 /// So many kinds of servers are told apart: versions, and how they are set up.
 const MODELS_MOST: usize = 8;

@@ -1,11 +1,13 @@
 //! The ledger: what happened to every database, and why.
 
+use dormouse_policy::Cause;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
+use super::record::Entry;
 use super::rows::{bad, json, parsed, text};
-use super::{Entry, EventFilter, EventKind, LedgerKeep};
-use crate::{Cause, Event};
+use crate::config::LedgerKeep;
+use crate::status::{Event, EventFilter, EventKind};
 
 /// After so many entries, those that are too many or too old go.
 pub(super) const PRUNE_EVERY: u32 = 1024;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::alike::Models;
-use super::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase};
+use super::record::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase};
 
 impl Phase {
     const ALL: [Self; 5] = [

@@ -1,6 +1,10 @@
 use std::time::Duration;
 
+use dormouse_policy::{Cause, Spec};
+use dormouse_types::{DatabaseName, Events, State, Units};
+
 use super::*;
+use crate::status::{EventKind, Figures};
 
 const KEEP: LedgerKeep = LedgerKeep {
     rows: 1000,

@@ -5,12 +5,9 @@ use std::ops::{AddAssign, Range};
 
 use dormouse_types::{Month, Usage};
 
-use super::{Rates, Tariff};
+use super::rates::{Rates, Tariff};
+use crate::calendar::{DAY, MINUTE};
 
-/// Milliseconds of a minute.
-pub(crate) const MINUTE: i64 = 60_000;
-/// Milliseconds of a day.
-pub(crate) const DAY: i64 = 86_400_000;
 /// Time longer than this, in milliseconds, is counted by day alone: it was a sleep.
 const NAP: i64 = 10 * MINUTE;
 

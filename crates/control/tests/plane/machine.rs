@@ -409,9 +409,10 @@ impl Driver for Machine {
             instance.is_some_and(|i| i.clings && desired.units < i.units)
         };
         if now == Run::Running && desired.run == Run::Running && clings(&self.lock()) {
-            return Err(Error::Machine {
-                doing: format!("limiting the memory of instance {id}"),
-                source: std::io::ErrorKind::ResourceBusy.into(),
+            return Err(Error::InUse {
+                id,
+                held: Bytes::mib(3000),
+                limit: desired.units.memory(),
             });
         }
         let done = self.step(&label, id, |m| {

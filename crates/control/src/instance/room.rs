@@ -10,7 +10,7 @@ use dormouse_policy::autoscale::{Step, Why};
 use dormouse_policy::placement::{self, Awake, Capacity, Growth};
 use dormouse_types::{InstanceId, UnitRange, Units};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The machine's room.
 pub(crate) struct Room {

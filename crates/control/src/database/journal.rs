@@ -1,4 +1,7 @@
-//! What an actor writes down: the state as it is shown, and in the ledger how it came about.
+//! What an actor writes: the state that others see, the catalog's row, and the ledger.
+//!
+//! A statement passes the door only when the catalog says that the database is awake and that what is noted
+//! of it is out of date ([`Actor::write_intent`]).
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -9,13 +12,14 @@ use dormouse_types::State;
 use jiff::Timestamp;
 use tracing::error;
 
-use super::{Actor, millis};
+use super::actor::Actor;
 use crate::catalog::{Change, Durability, Entry};
-use crate::world::now;
-use crate::{Error, EventKind, Figures};
+use crate::error::Error;
+use crate::status::{EventKind, Figures};
+use crate::time::{millis, millis_since, now};
 
 impl Actor {
-    /// Changes the state as everybody sees it; [`Actor::record`] writes it down.
+    /// Changes the state that others see; [`Actor::record`] writes it.
     pub(super) fn show(&mut self, state: State, reason: impl Display) {
         if self.database.state() != state {
             self.since = now();
@@ -27,10 +31,10 @@ impl Actor {
             v.state = state;
             v.reason = reason.to_string().into();
         });
-        self.world.metered(&self.database, None);
+        self.context.metering.see(&self.database, None);
     }
 
-    /// The state as everybody sees it, to be written down.
+    /// The state that others see, to be written.
     pub(super) fn state_change(&self) -> Change {
         let view = self.database.view();
         Change::State {
@@ -43,17 +47,17 @@ impl Actor {
         }
     }
 
-    /// Shows a state of transition and writes it down, with whatever belongs to it.
+    /// Shows a state of transition and writes it.
     pub(super) async fn intend(&mut self, state: State, reason: &Reason) -> Result<(), Error> {
         self.show(state, reason);
-        self.world
+        self.context
             .catalog
             .write(Durability::Soon, vec![self.state_change()])
             .await
     }
 
-    /// Writes down the state, and in the ledger how it came about. `before` is the CPU time that the
-    /// server had used when it began, in milliseconds, where it was looked at.
+    /// Writes the state, and in the ledger how it came about. `before` is the CPU time that the server
+    /// had used when it began, in milliseconds, where it was looked at.
     pub(super) async fn record(
         &mut self,
         from: State,
@@ -67,68 +71,68 @@ impl Actor {
         entry.figures.idle_ms = act.reason.idle().map(millis);
         let after = self.database.view().cpu_ms;
         entry.figures.took_cpu_ms = after.zip(before).and_then(|(a, b)| a.checked_sub(b));
-        self.write_down(entry).await;
+        self.write_entry(entry).await;
     }
 
-    /// Writes down the state, and in the ledger that something was not done.
+    /// Writes the state, and in the ledger that something was not done.
     pub(super) async fn record_refusal(
         &mut self,
         to: State,
         cause: Cause,
-        reason: &str,
+        reason: impl Display,
         began: Instant,
     ) {
         let state = self.database.state();
-        self.write_down(self.entry(EventKind::Refused, state, to, cause, reason, began))
-            .await;
+        let entry = self.entry(EventKind::Refused, state, to, cause, reason, began);
+        self.write_entry(entry).await;
     }
 
-    pub(super) async fn write_down(&mut self, entry: Entry) {
-        self.marked_stale().await;
+    /// Writes the state, an entry of the ledger, and what was metered.
+    pub(super) async fn write_entry(&mut self, entry: Entry) {
         let changes = vec![
             self.state_change(),
             Change::Ledger(Box::new(entry)),
             Change::Meter(self.database.shared_meter()),
         ];
-        let written = self.world.catalog.write(Durability::Soon, changes).await;
-        self.complain(written);
+        let written = self.context.catalog.write(Durability::Soon, changes).await;
+        if let Err(error) = written {
+            // what is true is found again at the next start: nothing is lost but the entry
+            error!(%error, hint = error.hint(), "cannot write the catalog");
+        }
     }
 
-    /// Begins to write down that what is noted is about to be out of date, with the state. It must
-    /// outlive a loss of power: an old password must not come back with it.
-    pub(super) fn mark_stale(&mut self) {
+    /// Begins to write that what is noted is about to be out of date, with the state. It must outlive
+    /// a loss of power: an old password must not come back with it.
+    pub(super) fn begin_intent(&mut self) {
         let changes = vec![
             self.state_change(),
             Change::Stale(self.database.name.clone()),
             Change::Meter(self.database.shared_meter()),
         ];
         let fresh = self.database.view().notes() == Notes::Fresh;
-        let sync = if fresh {
+        let durability = if fresh {
             Durability::Now
         } else {
             Durability::Soon
         };
-        let catalog = self.world.catalog.clone();
-        self.staling = Some(tokio::spawn(
-            async move { catalog.write(sync, changes).await },
-        ));
+        let catalog = self.context.catalog.clone();
+        self.intent = Some(tokio::spawn(async move {
+            catalog.write(durability, changes).await
+        }));
     }
 
-    /// Waits until [`Actor::mark_stale`] is done, if it was begun.
-    pub(super) async fn marked_stale(&mut self) {
-        if let Some(staling) = self.staling.take()
-            && let Ok(written) = staling.await
-        {
-            self.complain(written);
+    /// Waits until [`Actor::begin_intent`] is done; begins it if what is noted is about to be out of date.
+    ///
+    /// # Errors
+    /// If it cannot be written: then no statement may pass the door.
+    pub(super) async fn write_intent(&mut self) -> Result<(), Error> {
+        if self.intent.is_none() && self.database.view().notes() == Notes::Fresh {
+            self.begin_intent();
         }
-    }
-
-    /// What is true is found again at the next start: nothing is lost but what was to be written,
-    /// so it is no reason to leave a statement waiting.
-    pub(super) fn complain(&self, written: Result<(), Error>) {
-        if let Err(error) = written {
-            error!(database = %self.database.name, %error, hint = error.hint(), "cannot write the catalog");
-        }
+        let Some(intent) = self.intent.take() else {
+            return Ok(());
+        };
+        intent.await.unwrap_or(Err(Error::Stopping))
     }
 
     pub(super) fn entry(
@@ -140,7 +144,6 @@ impl Actor {
         reason: impl Display,
         began: Instant,
     ) -> Entry {
-        let took = now().saturating_duration_since(began);
         Entry {
             database: self.database.name.clone(),
             event,
@@ -148,9 +151,9 @@ impl Actor {
             to: Some(to),
             cause,
             reason: reason.to_string(),
-            duration_ms: Some(millis(took)),
+            duration_ms: Some(millis_since(began)),
             figures: Figures {
-                hit_ratio_ppm: self.asked.ratio_ppm,
+                hit_ratio_ppm: self.instance.hit_ratio(),
                 ..self.database.view().figures()
             },
         }
