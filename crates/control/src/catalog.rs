@@ -21,6 +21,8 @@ use crate::meter::{Mark, Metered, SharedMeter, Taken};
 use crate::status::{Event, EventFilter};
 
 mod alike;
+mod columns;
+mod endpoint;
 mod ledger;
 mod record;
 mod rows;

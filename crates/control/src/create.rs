@@ -18,6 +18,7 @@ use crate::database::context::Context;
 use crate::database::{Database, turn};
 use crate::error::Error;
 use crate::instance::Instance;
+use crate::instance::serving::Serving;
 use crate::meter::{Meter, Seen, SharedMeter};
 use crate::status::{Created, EventKind, Figures};
 use crate::time::{millis, millis_since, now, within};
@@ -177,10 +178,12 @@ impl Creator {
         };
         let state = Change::State {
             name: row.name.clone(),
+            instance: row.instance,
             state: State::Active,
             since: Timestamp::now(),
             generation: row.generation,
             units: row.units,
+            serving: Serving::seen(seen),
             reason: row.reason.clone(),
         };
         let changes = vec![

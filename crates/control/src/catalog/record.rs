@@ -1,9 +1,12 @@
 //! What the catalog holds, and the changes that are written to it.
 
+use std::sync::Arc;
+
 use dormouse_policy::{Cause, Spec};
 use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
 use jiff::Timestamp;
 
+use crate::instance::serving::Serving;
 use crate::meter::SharedMeter;
 use crate::status::{EventKind, Figures};
 
@@ -41,12 +44,14 @@ pub(crate) struct Noted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DatabaseRow {
     pub(crate) name: DatabaseName,
+    /// Its primary instance.
     pub(crate) instance: InstanceId,
     pub(crate) spec: Spec,
     pub(crate) state: State,
     pub(crate) since: Timestamp,
+    /// Counts the servers that its primary has had.
     pub(crate) generation: u64,
-    /// No less than what its server may really use.
+    /// No less than what the server of its primary may use.
     pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) noted: Noted,
@@ -61,7 +66,21 @@ pub(crate) struct DatabaseRow {
 pub(crate) struct InstanceRow {
     pub(crate) id: InstanceId,
     pub(crate) phase: Phase,
+    /// The version of its server.
     pub(crate) version: String,
+    /// The database that it serves, and as what.
+    pub(crate) serves: Option<(DatabaseName, Role)>,
+    /// Where it is.
+    pub(crate) host: String,
+    /// Its server when it was written last. What is true now, the driver says.
+    pub(crate) serving: Option<Arc<Serving>>,
+}
+
+/// What an instance is to its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    /// It takes the statements.
+    Primary,
 }
 
 /// All that is remembered but the ledger.
@@ -99,13 +118,15 @@ pub(crate) enum Change {
     InstanceGone(InstanceId),
     /// A database is being made of this instance.
     Claim(Box<DatabaseRow>),
-    /// A database came into a state, or is on the way to one.
+    /// A database came into a state, or is on the way to one; with what is true of its primary.
     State {
         name: DatabaseName,
+        instance: InstanceId,
         state: State,
         since: Timestamp,
         generation: u64,
         units: Units,
+        serving: Option<Arc<Serving>>,
         reason: String,
     },
     /// The owner's settings of a database.

@@ -39,10 +39,12 @@ impl Actor {
         let view = self.database.view();
         Change::State {
             name: self.database.name.clone(),
+            instance: self.instance.id(),
             state: view.state,
             since: view.since,
             generation: view.generation,
             units: view.units,
+            serving: view.serving.clone(),
             reason: view.reason.as_ref().to_owned(),
         }
     }
