@@ -58,6 +58,8 @@ pub(crate) struct Actor {
     pub(super) carries_through: bool,
     pub(super) scaling: Option<Box<Scaling>>,
     pub(super) habits: Option<Box<Habits>>,
+    /// The next write waits for the disk, for the sake of one before it.
+    pub(super) next_write: Durability,
     /// The intent of a wake is being written.
     pub(super) intent: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -150,6 +152,7 @@ impl Actor {
             carries_through: false,
             scaling: None,
             habits: None,
+            next_write: Durability::Soon,
             intent: None,
         })
     }

@@ -1,7 +1,10 @@
 //! What an actor writes: the state that others see, the catalog's row, and the ledger.
 //!
-//! A statement passes the door only when the catalog says that the database is awake and that what is noted
-//! of it is out of date ([`Actor::write_intent`]).
+//! A statement passes the door only when the catalog says that the database is on its way to be awake and
+//! that what is noted of it is out of date: this intent is committed before ([`Actor::write_intent`]). From
+//! parked it is on the disk by then, since it is written while the server starts. A thaw is sooner than a disk,
+//! so from suspended it is on the disk some milliseconds after: a crash of Dormouse does not lose it, and
+//! a loss of power in these milliseconds does.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -96,27 +99,32 @@ impl Actor {
             Change::Ledger(Box::new(entry)),
             Change::Meter(self.database.shared_meter()),
         ];
-        let written = self.context.catalog.write(Durability::Soon, changes).await;
+        let durability = std::mem::replace(&mut self.next_write, Durability::Soon);
+        let written = self.context.catalog.write(durability, changes).await;
         if let Err(error) = written {
+            self.next_write = durability;
             // what is true is found again at the next start: nothing is lost but the entry
             error!(%error, hint = error.hint(), "cannot write the catalog");
         }
     }
 
-    /// Begins to write that what is noted is about to be out of date, with the state. It must outlive
-    /// a loss of power: an old password must not come back with it.
-    pub(super) fn begin_intent(&mut self) {
+    /// Begins to write that what is noted is about to be out of date, with the state. If that is committed
+    /// without waiting for the disk, the next write puts it there: an old password must not come back
+    /// with a loss of power.
+    pub(super) fn begin_intent(&mut self, durability: Durability) {
         let changes = vec![
             self.state_change(),
             Change::Stale(self.database.name.clone()),
             Change::Meter(self.database.shared_meter()),
         ];
         let fresh = self.database.view().notes() == Notes::Fresh;
-        let durability = if fresh {
-            Durability::Now
-        } else {
-            Durability::Soon
+        let durability = match durability {
+            Durability::Now if fresh => Durability::Now,
+            _ => Durability::Soon,
         };
+        if fresh && durability == Durability::Soon {
+            self.next_write = Durability::Now;
+        }
         let catalog = self.context.catalog.clone();
         self.intent = Some(tokio::spawn(async move {
             catalog.write(durability, changes).await
@@ -129,7 +137,7 @@ impl Actor {
     /// If it cannot be written: then no statement may pass the door.
     pub(super) async fn write_intent(&mut self) -> Result<(), Error> {
         if self.intent.is_none() && self.database.view().notes() == Notes::Fresh {
-            self.begin_intent();
+            self.begin_intent(Durability::Soon);
         }
         let Some(intent) = self.intent.take() else {
             return Ok(());

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::actor::{Actor, Done, PAUSE};
 use super::wake;
+use crate::catalog::Durability;
 use crate::instance::Unmet;
 use crate::time::now;
 
@@ -25,6 +26,7 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
                 // it may be a new process; for the old one this changes nothing
                 wake::restore_globals(actor).await;
             }
+            actor.begin_intent(Durability::Now);
             if let Err(error) = actor.write_intent().await {
                 return wake::not_written(actor, error, began).await;
             }

@@ -13,6 +13,7 @@ use tracing::{error, warn};
 use super::actor::{Actor, Done, PAUSE};
 use super::{Rare, scale};
 use crate::admission::{Admission, Importance};
+use crate::catalog::Durability;
 use crate::error::Error;
 use crate::instance::Unmet;
 use crate::status::EventKind;
@@ -36,7 +37,7 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     actor.next_generation();
     actor.set_units(units);
     actor.show(State::Waking, &act.reason);
-    actor.begin_intent();
+    actor.begin_intent(Durability::Now);
     if units > before {
         // the catalog never says less than what a server may use
         if let Err(error) = actor.write_intent().await {
@@ -140,7 +141,7 @@ pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
     let from = actor.database.state();
     let before = actor.database.view().cpu_ms;
     actor.show(State::Waking, &act.reason);
-    actor.begin_intent();
+    actor.begin_intent(Durability::Soon);
     if let Err(unmet) = actor.thaw_server().await {
         warn!(error = %unmet, "thaw failed");
         actor.look().await;

@@ -5,6 +5,7 @@
 mod crash;
 mod doors;
 mod hours;
+mod intent;
 mod life;
 mod machine;
 mod memory_tables;

@@ -32,6 +32,7 @@ impl Run {
 
     pub async fn start_with(machine: &Machine, config: PlaneConfig) -> Result<Self, Error> {
         let lanes = Lanes::new(machine);
+        machine.set(|m| m.catalog = Some(config.data_dir.join("catalog.sqlite")));
         let plane = Plane::start(
             config,
             Arc::new(machine.clone()),
