@@ -417,6 +417,9 @@ impl Driver for Machine {
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let now = self.run_of(id).ok_or(Error::Unknown(id))?;
+        if desired.run == Run::Running {
+            self.lock().check_units(id, desired.units);
+        }
         let starts = now == Run::Stopped && desired.run != Run::Stopped;
         let took = match desired.run {
             _ if now == desired.run => Duration::ZERO,
@@ -447,9 +450,6 @@ impl Driver for Machine {
             let instance = m.instances.get(&id);
             instance.is_some_and(|i| i.clings && desired.units < i.units)
         };
-        if desired.run == Run::Running {
-            self.lock().check_units(id, desired.units);
-        }
         if now == Run::Running && desired.run == Run::Running && clings(&self.lock()) {
             return Err(Error::InUse {
                 id,
