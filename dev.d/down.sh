@@ -8,8 +8,8 @@ help_text() {
     cat <<'EOF'
 usage: ./dev down [--data-dir DIR]
 
-Parks the databases of './dev up', stops Dormouse and every server it keeps warm. The data stays;
-the next './dev up' goes on with it. Rows of MEMORY tables end with their server, as ever.
+Parks the databases of './dev up', stops Dormouse and its warm servers. The data stays; the next
+'./dev up' uses it again. Rows of MEMORY tables are lost, as with any stop of a server.
 EOF
 }
 

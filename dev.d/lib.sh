@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Words shared by ./dev and the tools: speaking, failing, finding the cache, installing packages.
+# Functions shared by ./dev and the tools: messages, errors, the cache folder, installing packages.
 # Sourced, never run.
 
-# Everything meant for people goes to stderr, so that what a tool prints can be used by another.
+# Messages go to stderr, so that scripts can use the stdout of a tool.
 say() { printf '%s\n' "$*" >&2; }
 
 die() {
@@ -12,8 +12,8 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Where downloaded things are kept between runs. Root's own home is closed to the unprivileged
-# users under which servers run, so root keeps them elsewhere.
+# Folder for downloads that are kept between runs. The unprivileged users of the servers cannot
+# read root's home, so for root it is elsewhere.
 cache_dir() {
     if [ -n "${DORMOUSE_CACHE:-}" ]; then
         printf '%s\n' "$DORMOUSE_CACHE"
@@ -24,7 +24,7 @@ cache_dir() {
     fi
 }
 
-# quietly COMMAND…: shows what it says only when it fails.
+# quietly COMMAND…: runs it and shows its output only if it fails.
 quietly() {
     local output status=0
     output=$("$@" </dev/null 2>&1) || status=$?
@@ -33,17 +33,17 @@ quietly() {
 }
 
 # json_field NAME: the values of a field of the JSON on stdin that are a word, a number or a plain
-# text; where several fields stand on a line, the last one of that name.
+# text; if a line has several fields of that name, the last one.
 json_field() {
     sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\)\"\{0,1\}.*/\1/p"
 }
 
-# installed PACKAGE: whether dpkg has it, configured.
+# installed PACKAGE: whether dpkg lists it as installed.
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
 }
 
-# as_root COMMAND…: runs it as root, through sudo when we are someone else.
+# as_root COMMAND…: runs it as root, with sudo if the current user is not root.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
@@ -55,7 +55,7 @@ Run it as root, or install sudo; DORMOUSE_NO_INSTALL=1 skips every installation.
     fi
 }
 
-# need_packages PACKAGE…: installs those that are missing, after saying which.
+# need_packages PACKAGE…: lists and installs those that are missing.
 need_packages() {
     local package missing=()
     for package in "$@"; do

@@ -6,10 +6,10 @@ help_text() {
     cat <<'EOF'
 usage: ./dev lint
 
-Checks, each as a step of its own: formatting (cargo fmt), clippy without a single warning,
+Runs these checks as separate steps: formatting (cargo fmt), clippy with warnings as errors,
 documentation without broken links, dependencies (cargo-deny with deny.toml if it is installed, else
 tools/check-dependencies: licences and sources, no advisories), shell scripts (shellcheck), and
-that no text names a path of one machine. './dev test' checks which crate may use which.
+that no text names a path of one machine. './dev test' checks the dependencies between crates.
 EOF
 }
 
@@ -35,7 +35,7 @@ lint_shell() {
     echo "${#scripts[@]} scripts"
 }
 
-# Paths that mean something on one machine alone.
+# Paths that exist on one machine only.
 lint_texts() {
     local found=no place
     for place in "$top/" '/home/[a-z]\+/' '/Users/[a-z]\+/'; do
@@ -49,7 +49,7 @@ run() {
     need_for lint
     step "formatting" cargo fmt --all --check
     step "clippy" cargo clippy --workspace --all-targets -- -D warnings
-    # private items are documented too, so links to them lead somewhere
+    # private items are documented too, so that links to them resolve
     step "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
     step "dependencies" lint_dependencies
     step "shell scripts" lint_shell

@@ -8,10 +8,10 @@ help_text() {
     cat <<'EOF'
 usage: ./dev setup [up | test | lint | bench | all]…
 
-Installs what the named commands need and is missing here ('up' if none is named), after saying
-what. Debian packages only from this machine's own package sources; no package that starts a
-system service on its own. Python and node packages of the test clients and apps, WordPress, and a
-second MariaDB version, go into a cache folder (DORMOUSE_CACHE says where) and not into the system.
+Lists and installs the missing packages of the named commands ('up' if none is named). Debian
+packages come from this machine's package sources; none starts a system service. Python and node
+packages of the test clients and apps, WordPress, and a second MariaDB version go into a cache
+folder (set by DORMOUSE_CACHE), not into the system.
 
   up      a C compiler, mariadb-server-core, mariadb-client-core
   test    also a C++ compiler, the clients' languages (python3-venv, nodejs, npm, a JDK, PHP),
@@ -19,7 +19,7 @@ second MariaDB version, go into a cache folder (DORMOUSE_CACHE says where) and n
   lint    shellcheck, python3
   bench   sysbench, haproxy (its service stays off)
 
-Rust comes from rustup and is not installed by this.
+Rust is not installed; get it from rustup.
 EOF
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Words shared by the commands of ./dev: what each needs, building, running steps, servers of ours.
+# Functions shared by the commands of ./dev: their packages, building, running steps, stopping Dormouse.
 # Sourced, never run; the current directory is the top of the checkout.
 
 # --- what each command needs -----------------------------------------------------------------------
@@ -18,7 +18,7 @@ need_server() {
     have mariadb || need_packages mariadb-client-core
 }
 
-# The server to run, with its plugins if they can be had. Prints its path.
+# Prints the path of the server to run, with its plugins if they can be fetched.
 server_with_plugins() {
     if [ -n "${DORMOUSE_NO_INSTALL:-}" ]; then
         PATH=$PATH:/usr/sbin:/sbin command -v mariadbd
@@ -30,7 +30,7 @@ server_with_plugins() {
     }
 }
 
-# need_for up|test|lint|bench: installs what that command needs.
+# need_for up|test|lint|bench: installs the packages of that command.
 need_for() {
     case $1 in
     up)
@@ -54,12 +54,12 @@ need_for() {
         have sysbench || need_packages sysbench
         PATH=$PATH:/usr/sbin have haproxy || need_idle_service haproxy
         ;;
-    *) die "knows no set '$1'; has: up test lint bench" ;;
+    *) die "unknown command '$1'; use: up test lint bench" ;;
     esac
 }
 
-# need_idle_service PACKAGE: installs a package that brings a system service, and sees to it that
-# the service neither starts now nor at the next boot.
+# need_idle_service PACKAGE: installs a package that contains a system service; the service is
+# started neither now nor at the next boot.
 need_idle_service() {
     local policy=/usr/sbin/policy-rc.d ours=no
     if [ -z "${DORMOUSE_NO_INSTALL:-}" ] && [ ! -e "$policy" ]; then
@@ -67,7 +67,7 @@ need_idle_service() {
         as_root chmod 755 "$policy"
         ours=yes
     fi
-    # In a subshell, so that the policy goes away also when the installation fails.
+    # In a subshell, so that the policy is removed also if the installation fails.
     local status=0
     (need_packages "$1") || status=$?
     [ "$ours" = no ] || as_root rm -f "$policy"
@@ -79,7 +79,7 @@ need_idle_service() {
 
 # --- building --------------------------------------------------------------------------------------
 
-# build PROFILE: builds the binary; its path is left in $binary.
+# build PROFILE: builds the binary and stores its path in $binary.
 build() {
     local folder=$1
     [ "$folder" != dev ] || folder=debug
@@ -92,12 +92,12 @@ build() {
 steps_said=()
 steps_failed=0
 
-# step NAME COMMAND…: runs a command under a heading and remembers how it went and how long it took.
+# step NAME COMMAND…: runs a command under a heading and records its result and duration.
 step() {
     local name=$1 began=$SECONDS status=0 word=ok
     shift
     printf '\n== %s\n' "$name"
-    # Not 'if "$@"': that would keep errexit from working inside.
+    # Not 'if "$@"': that would disable errexit inside.
     set +e
     (
         set -e
@@ -114,7 +114,7 @@ step() {
     steps_said+=("$(printf '%-8s %5d s  %s' "$word" "$((SECONDS - began))" "$name")")
 }
 
-# steps_end: the table of all steps; fails if one did.
+# steps_end: prints the table of all steps; fails if one failed.
 steps_end() {
     printf '\n== summary\n'
     printf '%s\n' "${steps_said[@]}"
@@ -127,7 +127,7 @@ steps_end() {
 servers_of() {
     local process
     for process in /proc/[0-9]*; do
-        # An argument of the server's names its files; the kernel's record of it cannot be a stale pid.
+        # The server's command line names its files; a pid file could be stale.
         if { tr '\0' '\n' <"$process/cmdline"; } 2>/dev/null | grep -qF -- "=$1/"; then
             echo "${process#/proc/}"
         fi
@@ -135,7 +135,7 @@ servers_of() {
 }
 
 # stop_dormouse BINARY DIR [PID]: parks the databases of a data directory, ends its dormouse and then
-# every server that is left, such as those kept warm.
+# the remaining servers, such as warm ones.
 stop_dormouse() {
     local binary=$1 dir=$2 pid=${3:-} name left
     for name in $("$binary" --data-dir "$dir" ls --json 2>/dev/null | tr , '\n' | json_field name); do
@@ -152,7 +152,7 @@ stop_dormouse() {
     gone 20 "${left[@]}" || kill -9 "${left[@]}" 2>/dev/null || true
 }
 
-# gone SECONDS PID…: waits until the processes are no more; fails if it takes longer.
+# gone SECONDS PID…: waits until the processes have ended; fails if it takes longer.
 gone() {
     local patience=$1 pid
     shift
@@ -161,7 +161,7 @@ gone() {
     done
 }
 
-# port_free PORT: whether nobody listens on it here.
+# port_free PORT: whether no process listens on it on this machine.
 port_free() {
     ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }

@@ -5,12 +5,13 @@ help_text() {
     cat <<'EOF'
 usage: ./dev test [--quick] [ARGUMENTS of 'cargo test']
 
-Installs what is missing and runs, each as a step of its own:
+Installs missing packages and runs these steps:
 
-  rust      every Rust test, those on real MariaDB servers included; the main ones on 11.8 too
+  rust      every Rust test, including those on real MariaDB servers; the main ones also with servers
+            that are reached over TCP, and on 11.8
   clients   real clients from other languages (tests/clients/run --help)
   apps      small apps on real frameworks, 50 workers each, and idling (tests/apps/run --help)
-  up        './dev up' in a folder of its own: the printed line works, './dev down' leaves nothing
+  up        './dev up' in a temporary folder: the printed line works, './dev down' leaves no server
   fuzz      every fuzz target for a few seconds (DORMOUSE_FUZZ_SECONDS, 10)
 
 --quick runs the Rust tests alone. With arguments for cargo, as in './dev test -p dormouse-wire',
@@ -19,7 +20,7 @@ in DORMOUSE_TEST_MARIADBD_118 (see tools/fetch-server) and say 'skipped' when th
 EOF
 }
 
-# The MariaDB this machine's Debian does not have. Prints its mariadbd.
+# Prints the mariadbd of the MariaDB version that is not this machine's Debian's own.
 second_server() {
     local home
     home=$(tools/fetch-server "${1:-$(second_version)}") || return 1
@@ -33,7 +34,7 @@ second_version() {
     esac
 }
 
-# What the tests find in their environment.
+# Sets the environment variables that the tests read.
 test_environment() {
     local server
     server=$(server_with_plugins)
@@ -51,7 +52,7 @@ test_environment() {
 
 test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }
 
-# What a client may rely on and what the server is asked, on the other version too.
+# The tests that depend on the server's version, on the other version too.
 test_rust_118() {
     DORMOUSE_TEST_MARIADBD=$DORMOUSE_TEST_MARIADBD_118 \
         cargo test -p dormouse-engine -p dormouse-tests --test real_server --test life \
@@ -59,11 +60,18 @@ test_rust_118() {
         --no-fail-fast </dev/null
 }
 
+# The same sessions, backends and transactions with servers that are reached over TCP with TLS.
+test_rust_tcp() {
+    DORMOUSE_TEST_TRANSPORT=tcp \
+        cargo test -p dormouse-tests --test commands --test moves --test pool --test bank \
+        --no-fail-fast </dev/null
+}
+
 test_clients() { tests/clients/run --self "$binary"; }
 
 test_apps() { tests/apps/run --self "$binary"; }
 
-# Those that differ most in what they send, on the newer server.
+# The clients whose protocol differs most, on the newer server.
 test_clients_118() {
     DORMOUSE_TEST_MARIADBD=$DORMOUSE_TEST_MARIADBD_118 \
         tests/clients/run --self "$binary" mariadb-11.8 connector-python mariadb-java mysqli
@@ -71,7 +79,7 @@ test_clients_118() {
 
 test_fuzz() { fuzz/run "${DORMOUSE_FUZZ_SECONDS:-10}"; }
 
-# The first two minutes of somebody new.
+# The commands of the README: up, a query, up again, down.
 test_up() {
     local dir line answer
     dir=$(mktemp -d)
@@ -98,6 +106,7 @@ run() {
         need_for test
         test_environment
         step "rust tests" test_rust
+        step "rust tests, servers over TCP" test_rust_tcp
         step "real clients" test_clients
         step "applications" test_apps
         if [ "${DORMOUSE_TEST_MARIADBD_118:-$DORMOUSE_TEST_MARIADBD}" != "$DORMOUSE_TEST_MARIADBD" ]; then

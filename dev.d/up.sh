@@ -1,22 +1,22 @@
 # shellcheck shell=bash
-# ./dev up and what ./dev down must know of it.
+# ./dev up, and the functions that ./dev down shares with it.
 : "${top:?}"
 
 help_text() {
     cat <<'EOF'
 usage: ./dev up [--profile release|dev] [--data-dir DIR] [ARGUMENTS of 'dormouse up']
 
-Installs what is missing, builds Dormouse, starts it in the background and makes a database called
-'first'. Ends with a line that opens that database in the mariadb client. When it runs already,
-says so and how to connect. Uses port 3306, or the next free one.
+Installs missing packages, builds Dormouse, starts it in the background and creates a database called
+'first'. The last line printed opens that database in the mariadb client. If it runs already, says so
+and how to connect. Uses port 3306, or the next free one.
 
-Everything is kept in ./.dormouse: data, log, passwords (for root in a place that other users
-cannot reach, in a folder below /var/lib instead; it says so). ./dev down stops it all again.
+Data, log and passwords are kept in ./.dormouse (for root, if other users cannot pass through the
+checkout's folder: in a folder below /var/lib; the output names it). ./dev down stops everything.
 EOF
 }
 
-# Where 'up' keeps everything. As root each database server runs as a user of its own, who must be
-# able to pass through every folder on the way to its files.
+# The data directory of 'up'. As root each database server runs as a user of its own, which needs
+# search permission on every folder on the way to its files.
 up_data_dir() {
     local folder=$top
     if [ "$(id -u)" -eq 0 ]; then
@@ -45,7 +45,7 @@ up_options() {
     say_file=$data_dir/up.json
 }
 
-# The dormouse that 'up' started, if it still runs. Prints its process id.
+# Prints the process id of the dormouse that 'up' started, if it still runs.
 up_pid() {
     local pid
     [ -s "$say_file" ] || return 0
@@ -63,7 +63,7 @@ free_port() {
             return
         fi
     done
-    die "finds no free port from 3306 to 3400; name one with --listen"
+    die "no port from 3306 to 3400 is free; name one with --listen"
 }
 
 # start_up: starts $binary and waits until it serves.
@@ -93,7 +93,7 @@ run() {
     need_for up
     build "$profile"
     if [ -n "$(up_pid)" ]; then
-        say "it runs already (${rest[*]+arguments are not used; }process $(up_pid), log $data_dir/log)"
+        say "dormouse runs already (${rest[*]+arguments are not used; }process $(up_pid), log $data_dir/log)"
     else
         start_up
     fi
@@ -105,12 +105,12 @@ run() {
     listen=$(json_field listen <"$say_file")
     cat <<EOF
 
-Dormouse serves${listen:+ on $listen}. Everything it keeps is in $data_dir.
+Dormouse serves${listen:+ on $listen}. Its data is in $data_dir.
 
   export DORMOUSE_DATA_DIR=$data_dir
   $binary ls
   $binary show first
-  $binary events first --follow    see it fall asleep and wake
+  $binary events first --follow    see it suspend, park and wake
   $down    stop it
 
 Open the first database:

@@ -5,6 +5,7 @@
 //! a ratio is taken within a round, and what is reported is the median over the rounds.
 
 mod cleanup;
+mod endpoint;
 mod machine;
 mod measure;
 mod options;

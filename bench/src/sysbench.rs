@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use crate::endpoint::{Endpoint, Via};
 use crate::machine;
-use crate::rig::{Endpoint, Via};
 
 /// Threads of the usual load, each with a connection of its own.
 pub(crate) const THREADS: u32 = 8;

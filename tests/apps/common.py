@@ -1,4 +1,4 @@
-"""What the Python apps share: where to connect, a crew of workers, naps, what idling means."""
+"""Shared by the Python apps: connection settings, worker threads, naps, the idle phase."""
 
 import os
 import queue
@@ -13,7 +13,7 @@ USER = os.environ["USER_NAME"]
 PASSWORD = os.environ["PASSWORD"]
 SCHEMA = os.environ["SCHEMA"]
 WORKERS = int(os.environ["WORKERS"])
-#: How long a round of work takes, and how long the app then idles, in seconds.
+#: Duration of a round of work and of the idle phase, in seconds.
 ROUND = float(os.environ["ROUND"])
 IDLE = float(os.environ["IDLE"])
 
@@ -22,31 +22,31 @@ OPENING = 1000
 
 
 def equal(what, got, expected):
-    """Ends the work unless both are equal."""
+    """Raises an error unless both are equal."""
     if got != expected:
         raise AssertionError(f"{what}: expected {expected!r}, got {got!r}")
 
 
 def nap(*arguments):
-    """Puts the database to sleep, or asks whether it still does; whether that went well."""
+    """Runs the nap program with these arguments; returns whether it succeeded."""
     return subprocess.run([os.environ["NAP"], *arguments]).returncode == 0
 
 
 def choose(worker, turn):
-    """Two different accounts, the lower first: whoever locks them in this order never deadlocks."""
+    """Two different accounts, the lower first: locking in this order avoids deadlocks."""
     first = (worker * 7 + turn) % ACCOUNTS
     second = (first + 1 + turn % (ACCOUNTS - 1)) % ACCOUNTS
     return min(first, second) + 1, max(first, second) + 1
 
 
 class Crew:
-    """Threads that live as long as the app, since frameworks keep a connection for each."""
+    """Threads that live as long as the app, since frameworks keep one connection per thread."""
 
     def __init__(self):
         self._outbox = queue.Queue()
         self._inboxes = [queue.Queue() for _ in range(WORKERS)]
         self._threads = []
-        #: How many turns each has done.
+        #: Turns done by each worker.
         self.turns = [0] * WORKERS
         for worker, inbox in enumerate(self._inboxes):
             self._threads.append(threading.Thread(target=self._live, args=(worker, inbox), daemon=True))
@@ -70,19 +70,19 @@ class Crew:
             raise errors[0]
 
     def run(self, job):
-        """Does one job in every worker; the first error is the caller's."""
+        """Runs a job in every worker; raises the first error."""
         self.start(job)
         self.finish()
 
     def leave(self):
-        """The workers go home."""
+        """Ends the workers."""
         for inbox in self._inboxes:
             inbox.put(None)
         for thread in self._threads:
             thread.join()
 
     def work(self, turn):
-        """Rounds of turn(worker, number), with naps in the middle of each and after it."""
+        """Runs rounds of turn(worker, number), with a nap during and after each."""
 
         def until(end):
             def job(worker):
@@ -99,15 +99,15 @@ class Crew:
             self.finish()
             equal("nap while working", slept, True)
             equal(f"nap {kind}", nap(kind), True)
-        # All of them at once wake it.
+        # All workers wake the database at once.
         self.run(until(time.monotonic() + ROUND / 2))
 
     def idle(self, **habits):
-        """Does what an idle app does while the database is parked; returns what of it woke it."""
+        """Runs the jobs of an idle app on a parked database; returns those that woke it."""
         woken = []
         for what, job in habits.items():
             equal("nap park", nap("park"), True)
-            # Only the first is what the pool does by itself, for as long as it idles.
+            # The first job is what the pool does by itself: repeated during the idle phase.
             end = time.monotonic() + (IDLE if what == next(iter(habits)) else 0)
             self.run(job)
             while time.monotonic() < end:

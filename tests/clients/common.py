@@ -1,4 +1,4 @@
-"""What the Python clients share: where to connect, how to compare, when to nap."""
+"""Shared by the Python clients: connection settings, comparisons, naps."""
 
 import datetime
 import decimal
@@ -41,7 +41,7 @@ TYPES_TABLE = (
     "CREATE OR REPLACE TABLE {} (id INT PRIMARY KEY, n BIGINT, d DOUBLE, x DECIMAL(20,6),"
     " s LONGTEXT, b LONGBLOB, day DATE, at DATETIME(6), t TIME(6))"
 )
-#: Rows of TYPES_TABLE: all NULL first, so that later rows bring new parameter types.
+#: Rows of TYPES_TABLE. The first is all NULL, so that later rows have new parameter types.
 TYPES_ROWS = [
     (1, None, None, None, None, None, None, None, None),
     (
@@ -79,19 +79,19 @@ def fails(what, errno, action):
     """Ends the program unless the action fails with this error number."""
     try:
         action()
-    except Exception as error:  # the classes differ between clients, the number does not
+    except Exception as error:  # error classes differ between clients, error numbers do not
         equal(what, getattr(error, "errno", None) or error.args[0], errno)
     else:
         sys.exit(f"{what}: no error")
 
 
 def nap(kind):
-    """Puts the database to sleep, if naps of this kind are wanted."""
+    """Runs a nap of this kind, if NAPS lists it."""
     subprocess.run([pathlib.Path(__file__).with_name("nap"), kind], check=True)
 
 
 def big_result(rows):
-    """Compares the rows of BIG_QUERY, streamed, with what they must be."""
+    """Compares streamed rows of BIG_QUERY with the expected ones."""
     count = checksum = 0
     for number, text in rows:
         count += 1
@@ -104,7 +104,7 @@ def big_result(rows):
 
 
 def load_file():
-    """A file of the numbers 1 to 1000, for LOAD DATA LOCAL."""
+    """Creates a file of the numbers 1 to 1000, for LOAD DATA LOCAL."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False) as file:
         file.writelines(f"{i}\n" for i in range(1, 1001))
     return file.name

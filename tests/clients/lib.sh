@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the shell programs of the clients share. Sourced, never run.
+# Shared by the shell clients. Sourced, never run.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck disable=SC2034 # used by those who source this
+# shellcheck disable=SC2034 # used by the sourcing scripts
 NAP=$here/nap
 
 fail() {

@@ -5,16 +5,24 @@
     reason = "a helper that fails fails its test"
 )]
 
+#[path = "architecture/impls.rs"]
+mod impls;
+#[path = "architecture/modules.rs"]
+mod modules;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use modules::{Crate, circles};
+
 /// Crates of the product, lowest first, as ARCHITECTURE.md lists them.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "types",
     "wire",
     "session",
     "policy",
     "sim",
+    "link",
     "engine",
     "driver",
     "driver-local",
@@ -23,6 +31,12 @@ const ORDER: [&str; 12] = [
     "api",
     "dormouse",
 ];
+
+/// Crates in which no two files may take names from each other, not even by way of others.
+const WITHOUT_CIRCLES: [&str; 3] = ["session", "proxy", "control"];
+
+/// A type whose methods stand in more files is one that everybody may touch everywhere.
+const MOST_IMPL_FILES: usize = 4;
 
 /// Crates without I/O, tasks or clocks.
 const PURE: [&str; 5] = ["types", "wire", "session", "policy", "sim"];
@@ -188,4 +202,77 @@ fn product_code_does_not_panic_on_purpose() {
             );
         }
     }
+}
+
+/// The product sources of a crate: paths below its `src`, and texts up to the tests in them.
+fn sources_of(name: &str) -> Vec<(String, String)> {
+    let src = root().join("crates").join(name).join("src");
+    product()
+        .into_iter()
+        .filter_map(|(path, code)| {
+            let below = path.strip_prefix(&src).ok()?.to_str()?.to_owned();
+            Some((below, code))
+        })
+        .collect()
+}
+
+#[test]
+fn files_take_names_from_each_other_in_one_direction() {
+    let small = [
+        ("lib.rs", "mod a;\nmod b;\npub use b::B;"),
+        ("a.rs", "use crate::B;\npub struct A;"),
+        (
+            "b.rs",
+            "mod c;\nuse crate::a::{self, A}; // text\npub struct B;",
+        ),
+        ("b/c.rs", "fn f() { super::B; }"),
+    ];
+    let small = small.map(|(path, text)| (path.to_owned(), text.to_owned()));
+    let found = circles(&Crate::read(small).imports());
+    assert_eq!(
+        found,
+        [[vec!["a".to_owned()], vec!["b".to_owned()]]],
+        "the check itself"
+    );
+    let mut tied = Vec::new();
+    for name in WITHOUT_CIRCLES {
+        let imports = Crate::read(sources_of(name)).imports();
+        for circle in circles(&imports) {
+            tied.push(format!("crates/{name}:"));
+            for from in &circle {
+                let to = imports[from].iter().filter(|to| circle.contains(to));
+                tied.extend(to.map(|to| format!("  {} takes from {}", file(from), file(to))));
+            }
+        }
+    }
+    assert!(
+        tied.is_empty(),
+        "files that take names from each other; what both need belongs into a file of its own:\n{}",
+        tied.join("\n")
+    );
+}
+
+/// A module's name in messages.
+fn file(module: &modules::Module) -> String {
+    match module.is_empty() {
+        true => "lib".to_owned(),
+        false => module.join("/"),
+    }
+}
+
+#[test]
+fn a_type_has_its_methods_in_few_files() {
+    let mut many = Vec::new();
+    for name in ORDER {
+        for (of, files) in impls::by_type(sources_of(name)) {
+            if files.len() > MOST_IMPL_FILES {
+                many.push(format!("crates/{name}: {of} in {files:?}"));
+            }
+        }
+    }
+    assert!(
+        many.is_empty(),
+        "types with impl blocks in more than {MOST_IMPL_FILES} files; lend their parts to types of their own:\n{}",
+        many.join("\n")
+    );
 }

@@ -7,9 +7,10 @@ use dormouse_testkit::process;
 use dormouse_wire::command::Command;
 
 use super::TICK;
+use crate::endpoint::{Endpoint, Way};
 use crate::options::Options;
 use crate::report::{Report, Unit};
-use crate::rig::{Endpoint, Rig, Way};
+use crate::rig::Rig;
 use crate::say;
 use crate::stats::{median, ratios};
 use crate::sysbench::{SCHEMA, THREADS};

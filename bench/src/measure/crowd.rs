@@ -7,9 +7,10 @@ use dormouse_engine::Installation;
 use dormouse_testkit::process;
 
 use super::TICK;
+use crate::endpoint::{Endpoint, Way};
 use crate::options::Options;
 use crate::report::{Report, Unit};
-use crate::rig::{Endpoint, Plan, Rig, Way};
+use crate::rig::{Plan, Rig};
 use crate::say;
 use crate::stats::{median, ratios};
 use crate::sysbench::{self, Script, Statements, Workload};

@@ -7,9 +7,10 @@ use dormouse_testkit::Client;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
 
+use crate::endpoint::{Endpoint, Way};
 use crate::options::Options;
 use crate::report::{Report, Target, Unit};
-use crate::rig::{Endpoint, Rig, Way};
+use crate::rig::Rig;
 use crate::say;
 use crate::stats::{differences, median, percentile};
 use crate::sysbench::SCHEMA;

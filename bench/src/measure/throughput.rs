@@ -3,9 +3,10 @@
 use dormouse_testkit::process;
 
 use super::TICK;
+use crate::endpoint::{Endpoint, Way};
 use crate::options::{Measure, Options};
 use crate::report::{Report, Target, Unit};
-use crate::rig::{Endpoint, ROWS, Rig, Way};
+use crate::rig::{ROWS, Rig};
 use crate::say;
 use crate::stats::{median, ratios};
 use crate::sysbench::{self, Statements, THREADS, Workload};

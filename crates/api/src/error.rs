@@ -49,6 +49,9 @@ impl fmt::Display for ErrorBody {
     }
 }
 
+/// What a handler returns.
+pub(crate) type Answer<T> = Result<T, Failure>;
+
 /// A failure on its way out of a handler.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {

@@ -23,6 +23,7 @@
 //! 0600) may do everything; an order once given is carried out even if the caller hangs up.
 
 pub mod client;
+mod context;
 pub mod error;
 mod login;
 mod metrics;
@@ -31,5 +32,6 @@ pub mod routes;
 pub mod server;
 
 pub use client::Client;
+pub use context::{About, Context};
 pub use error::ErrorBody;
-pub use server::{Context, Server};
+pub use server::Server;

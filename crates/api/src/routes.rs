@@ -16,14 +16,14 @@ use bytes::Bytes;
 use dormouse_control::{Plane, Status};
 use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 
-use crate::error::Failure;
+use crate::context::Context;
+use crate::error::{Answer, Failure};
 use crate::login;
 use crate::metrics;
 use crate::model::{
-    By, CreateRequest, Created, Database, Event, EventQuery, ParkQuery, ServerStatus,
-    SettingsPatch, Spend, UsageQuery, UsageReport,
+    By, CreateRequest, Created, Database, EventQuery, ParkQuery, ServerStatus, SettingsPatch,
+    Spend, UsageQuery, UsageReport,
 };
-use crate::server::Context;
 
 mod events;
 
@@ -34,7 +34,6 @@ pub const MAX_BODY: usize = 64 * 1024;
 /// Longer than the plane's own deadline for orders, whose answer says more.
 pub const ORDER_DEADLINE: Duration = Duration::from_secs(330);
 
-type Answer<T> = Result<T, Failure>;
 type Shared = State<Arc<Context>>;
 
 /// All routes.
@@ -282,20 +281,5 @@ fn database(status: Status) -> Database {
             rung: spend.rung.as_str().to_owned(),
         }),
         reason: status.last_reason,
-    }
-}
-
-fn event(event: dormouse_control::Event) -> Event {
-    Event {
-        id: event.id,
-        at: event.at,
-        database: event.database,
-        event: event.event.as_str().to_owned(),
-        from: event.from,
-        to: event.to,
-        cause: event.cause.as_str().to_owned(),
-        reason: event.reason,
-        duration_ms: event.duration_ms,
-        figures: event.figures,
     }
 }

@@ -1,22 +1,19 @@
 //! The API's socket: made safely, served with limits, and left in order.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use dormouse_control::{Plane, Spec};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use jiff::Timestamp;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::model::{Listening, ServerStatus};
+use crate::context::{Context, stopped};
 use crate::routes;
 
 /// How many callers may be connected at once; the next ones wait to be accepted.
@@ -27,68 +24,6 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 32 * 1024;
 /// How long callers in the middle of a request may keep a stopping server.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
-
-/// What the handlers need.
-pub struct Context {
-    pub(crate) plane: Plane,
-    pub(crate) defaults: Spec,
-    pub(crate) listen: Listening,
-    pub(crate) stopping: watch::Receiver<bool>,
-    about: About,
-    started: (Timestamp, Instant),
-}
-
-/// What `GET /v1/status` says beside figures.
-#[derive(Debug, Clone)]
-pub struct About {
-    /// Dormouse's version.
-    pub version: String,
-    /// The data directory.
-    pub data_dir: PathBuf,
-    /// The API's own socket.
-    pub api: PathBuf,
-    /// The database server's version.
-    pub engine: String,
-    /// What the machine lets the driver do, in words.
-    pub capabilities: String,
-}
-
-impl Context {
-    /// Puts together what the handlers need. `stopping` turns true when Dormouse is to stop.
-    #[must_use]
-    pub fn new(
-        plane: Plane,
-        defaults: Spec,
-        listen: Listening,
-        about: About,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
-        let started = (Timestamp::now(), Instant::now());
-        Self {
-            plane,
-            defaults,
-            listen,
-            stopping,
-            about,
-            started,
-        }
-    }
-
-    pub(crate) fn status(&self, databases: BTreeMap<String, usize>) -> ServerStatus {
-        ServerStatus {
-            version: self.about.version.clone(),
-            pid: std::process::id(),
-            started: self.started.0,
-            uptime_seconds: self.started.1.elapsed().as_secs(),
-            data_dir: self.about.data_dir.clone(),
-            listen: self.listen.clone(),
-            api: self.about.api.clone(),
-            engine: self.about.engine.clone(),
-            capabilities: self.about.capabilities.clone(),
-            databases,
-        }
-    }
-}
 
 /// The bound socket, not serving yet.
 #[derive(Debug)]
@@ -181,9 +116,4 @@ async fn serve_one(stream: UnixStream, context: Arc<Context>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a caller of the API broke off");
     }
-}
-
-/// Returns when Dormouse is to stop, or whoever would say so is gone.
-pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _either = stopping.wait_for(|stopping| *stopping).await.is_ok();
 }

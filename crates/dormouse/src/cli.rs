@@ -11,7 +11,7 @@ use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{Bytes, DatabaseName, Delay, Money, Month, Pooling, Timetable, UnitRange};
 
 use crate::Outcome;
-use crate::config::{ClientSocket, Listen};
+use crate::values::{ClientSocket, Listen};
 
 /// Serverless MariaDB that you run yourself.
 #[derive(Debug, Parser)]

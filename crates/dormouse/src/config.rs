@@ -12,10 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 use crate::cli::UpArgs;
-
-mod values;
-
-pub(crate) use values::{ClientSocket, Listen, Share, Size, Span, Zone};
+use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
 
 /// The most servers that are kept ready.
 const WARM_MOST: usize = 100;
@@ -76,6 +73,19 @@ pub(crate) struct Engine {
     pub(crate) install_db: Option<PathBuf>,
     /// The server's `--basedir`; `None`: it knows itself.
     pub(crate) basedir: Option<PathBuf>,
+    /// How servers are reached.
+    pub(crate) transport: Transport,
+}
+
+/// How servers are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Transport {
+    /// Over private Unix sockets.
+    #[default]
+    Unix,
+    /// Over TCP with TLS, on the loopback interface.
+    Tcp,
 }
 
 /// `[warm_pool]`

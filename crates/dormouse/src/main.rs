@@ -16,8 +16,10 @@ mod config;
 mod credentials;
 mod format;
 mod output;
+mod port;
 mod tls;
 mod up;
+mod values;
 mod wiring;
 
 use cli::{Cli, Command};

@@ -11,8 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_api::model::Listening;
-use dormouse_api::server::About;
-use dormouse_api::{Context, ErrorBody, Server};
+use dormouse_api::{About, Context, ErrorBody, Server};
 use dormouse_control::{Disk, Plane, PlaneConfig, Spec};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -28,10 +27,7 @@ use crate::{Outcome, tls};
 
 mod data_dir;
 mod machine;
-mod port;
 mod stop;
-
-pub(crate) use port::{cannot_listen, patiently};
 
 /// How long clients in the middle of a statement may keep a stopping Dormouse.
 const GRACE: Duration = Duration::from_secs(5);

@@ -58,7 +58,7 @@ impl DataPath {
         });
         let plane: Arc<dyn dormouse_proxy::ControlPath> = control.clone();
         let start = || Proxy::start(config.clone(), Arc::clone(&plane));
-        let (proxy, listeners) = crate::up::patiently(start).await.map_err(cannot_start)?;
+        let (proxy, listeners) = crate::port::patiently(start).await.map_err(cannot_start)?;
         let listening = Listening {
             tcp: proxy.address(),
             socket: settings.socket,
@@ -155,7 +155,7 @@ fn workers() -> usize {
 
 fn cannot_start(error: StartError) -> ErrorBody {
     match error {
-        StartError::Tcp { address, source } => crate::up::cannot_listen(address, &source),
+        StartError::Tcp { address, source } => crate::port::cannot_listen(address, &source),
         StartError::Unix { path, source } => {
             let message = format!("cannot listen on {}: {source}", path.display());
             let hint = match source.kind() {

@@ -1,4 +1,4 @@
-//! Prints how long this machine takes for each verb: `cargo run -p dormouse-driver-local --example latency`.
+//! Measures the duration of each verb on this machine: `cargo run -p dormouse-driver-local --example latency`.
 #![allow(clippy::unwrap_used, reason = "a measurement that fails has no result")]
 
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use dormouse_engine::{Admin, Installation, Search, Secret, buffer_pool};
 use dormouse_types::{InstanceId, Units};
 
 const ROUNDS: usize = 21;
-const LOOKS: usize = 1000;
+const OBSERVATIONS: usize = 1000;
 
 #[tokio::main]
 async fn main() {
@@ -53,25 +53,27 @@ async fn main() {
         let mut admin = Admin::connect(&endpoint, &secret, id).await.unwrap();
         note("admin login", start);
         let start = Instant::now();
-        admin.secure_owner([7; 20]).await.unwrap();
+        admin.accounts().secure_owner([7; 20]).await.unwrap();
         note("secure owner", start);
         let start = Instant::now();
         admin
-            .resize_buffer_pool(buffer_pool::awake(Units(1)), Duration::from_secs(60))
+            .buffer_pool()
+            .resize(buffer_pool::awake(Units(1)), Duration::from_secs(60))
             .await
             .unwrap();
         note("grow pool", start);
         let start = Instant::now();
-        for _ in 0..LOOKS {
+        for _ in 0..OBSERVATIONS {
             driver.observe(id).await.unwrap();
         }
-        note("1000 looks", start);
+        note("1000 observations", start);
         let start = Instant::now();
-        admin.note_hot_pages().await.unwrap();
+        admin.buffer_pool().note_hot_pages().await.unwrap();
         note("dump hot pages", start);
         let start = Instant::now();
         admin
-            .resize_buffer_pool(buffer_pool::suspended(), Duration::from_secs(60))
+            .buffer_pool()
+            .resize(buffer_pool::suspended(), Duration::from_secs(60))
             .await
             .unwrap();
         note("shrink pool", start);
@@ -90,11 +92,11 @@ async fn main() {
         note("stop", start);
         driver.remove(id).await.unwrap();
     }
-    println!("{:<16} {:>9} {:>9}", "", "p50", "max");
+    println!("{:<17} {:>9} {:>9}", "", "p50", "max");
     for (what, mut all) in figures {
         all.sort();
         println!(
-            "{what:<16} {:>6.1} ms {:>6.1} ms",
+            "{what:<17} {:>6.1} ms {:>6.1} ms",
             ms(all[all.len() / 2]),
             ms(all[all.len() - 1])
         );

@@ -1,8 +1,7 @@
-//! Cgroups: which hierarchies there are, what they can do, and an instance's place in them.
+//! Cgroups: probes what the mounted hierarchies can do, creates and removes the instances' cgroups.
 //!
-//! A machine may have the second version of cgroups, the first, both (hybrid, where a controller
-//! is in one of the two), or none that this process may write to. So nothing is concluded from
-//! what a machine looks like: each capability is tried on a cgroup made for the purpose.
+//! A machine may have cgroups v2, v1, both (hybrid: each controller is in one of them), or none that this
+//! process may write to. So each capability is probed with a temporary cgroup.
 
 use std::fmt;
 use std::fs;
@@ -19,7 +18,7 @@ mod hierarchy;
 mod limit;
 mod parents;
 
-use figures::Sheets;
+use figures::CounterFiles;
 pub(crate) use figures::{Figures, read};
 pub(crate) use group::Group;
 use hierarchy::{Hierarchy, Place};
@@ -27,41 +26,41 @@ use hierarchy::{Hierarchy, Place};
 /// Which cgroups are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CgroupMode {
-    /// Whatever the machine allows, the second version first.
+    /// All that the machine allows, v2 first.
     #[default]
     Auto,
-    /// Only hierarchies of the first version.
+    /// Hierarchies of v1 only.
     OnlyV1,
-    /// None: SIGSTOP, figures from `/proc`, no limits.
+    /// No cgroups: SIGSTOP, figures from `/proc`, no limits.
     Off,
 }
 
-/// Which version of cgroups does something.
+/// Version of cgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CgroupVersion {
-    /// The first.
+    /// Version 1.
     V1,
-    /// The second.
+    /// Version 2.
     V2,
 }
 
-/// What a driver found it can do on this machine. Printed, it is one line for each finding.
+/// What a driver can do on this machine. `Display` prints one line per capability.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
-    /// By which version servers are frozen; `None` is SIGSTOP.
+    /// Version that freezes servers; `None`: SIGSTOP.
     pub freezer: Option<CgroupVersion>,
-    /// By which version CPU is limited; `None` is not at all.
+    /// Version that limits CPU; `None`: no limit.
     pub cpu: Option<CgroupVersion>,
-    /// By which version CPU is counted; `None` is `/proc` figures.
+    /// Version that counts CPU time; `None`: figures from `/proc`.
     pub cpuacct: Option<CgroupVersion>,
-    /// By which version memory is limited and counted; `None` is no limit, and `/proc` figures.
+    /// Version that limits and counts memory; `None`: no limit, figures from `/proc`.
     pub memory: Option<CgroupVersion>,
-    /// Whether each instance has a user of its own.
+    /// Whether each instance has its own user.
     pub own_users: bool,
 }
 
 impl Capabilities {
-    /// What is missing, in plain words for the operator; `None` if nothing is.
+    /// Missing capabilities, as a text for the operator; `None` if none is missing.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let limits = match (self.cpu, self.memory) {
@@ -106,19 +105,19 @@ impl fmt::Display for Capabilities {
     }
 }
 
-/// The cgroups of one driver: for each capability the directory in which instances get theirs.
+/// The cgroups of one driver: for each capability the parent directory of the instances' cgroups.
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
     freezer: Option<Place>,
     cpu: Option<Place>,
     cpuacct: Option<Place>,
     memory: Option<Place>,
-    /// Held while directories come and go: the last instance takes what holds them with it.
+    /// Locked while directories are created or removed: the parent is removed with the last instance.
     directories: Mutex<()>,
 }
 
 impl Cgroups {
-    /// Finds out what works, by trying. `name` is that of the directory that holds the instances'.
+    /// Probes what works. `name` is the name of the parent directory.
     pub(crate) fn detect(mode: CgroupMode, name: &str) -> Self {
         if mode == CgroupMode::Off {
             return Self::default();
@@ -146,7 +145,7 @@ impl Cgroups {
         found
     }
 
-    /// What works.
+    /// The capabilities that work.
     pub(crate) fn capabilities(&self, own_users: bool) -> Capabilities {
         let version = |place: &Option<Place>| place.as_ref().map(|p| p.version);
         Capabilities {
@@ -158,19 +157,18 @@ impl Cgroups {
         }
     }
 
-    /// Makes an instance's cgroups, thawed, with their memory limit and no limit of CPU, for a
-    /// process that is to be started. What cannot be made is left out: the process will be seen
-    /// not to be there.
+    /// Creates an instance's cgroups for the start of a process: thawed, with the memory limit, without a CPU
+    /// limit. Skips those that fail: [`Group::of`] finds the cgroups that the process really is in.
     pub(crate) fn prepare(&self, id: InstanceId, units: Units) -> Prepared {
-        let _alone = self.alone();
+        let _lock = self.lock_directories();
         for (controller, place) in self.controllers() {
             let _ = place.make_base(controller);
         }
         let mut prepared = Prepared::default();
-        let mut left = Sheets::default();
+        let mut left = CounterFiles::default();
         for place in self.places() {
             let dir = place.of(id);
-            // an earlier process's counts would go on
+            // a new directory, since counters of an earlier process would go on
             let _ = fs::remove_dir(&dir);
             let Ok(made) = make_dir(&dir) else { continue };
             prepared.joins.push(dir.join("cgroup.procs"));
@@ -182,7 +180,7 @@ impl Cgroups {
         }
         prepared.before = left.read();
         if let Some(place) = &self.freezer {
-            // one that was killed while it was frozen leaves a frozen cgroup
+            // a process killed while frozen leaves its cgroup frozen
             let _ = group::thaw(place.version, &place.of(id));
         }
         if let Some(place) = &self.cpu {
@@ -194,11 +192,10 @@ impl Cgroups {
         prepared
     }
 
-    /// Removes an instance's cgroups, which have no process any more, and what held them if they
-    /// were the last. Says whether they are gone: the kernel may still be busy with the end of
-    /// the process.
+    /// Removes an instance's cgroups, after its process has ended, and their parents if empty. Returns
+    /// whether they are gone: the kernel may not have finished ending the process.
     pub(crate) fn clean(&self, id: InstanceId) -> bool {
-        let _alone = self.alone();
+        let _lock = self.lock_directories();
         let gone = |place: &Place| match fs::remove_dir(place.of(id)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => false,
             _ => {
@@ -206,30 +203,30 @@ impl Cgroups {
                 true
             }
         };
-        // every one of them is tried
+        // collects first, so that all are tried
         let gone: Vec<bool> = self.places().into_iter().map(gone).collect();
         !gone.contains(&false)
     }
 
-    /// Removes cgroups without a process, left by servers that ended while nobody drove them; says
-    /// how much CPU time those had used.
+    /// Removes cgroups without a process, left by servers that ended while no driver ran. Returns the CPU
+    /// time of those servers.
     pub(crate) fn sweep(&self) -> Vec<(InstanceId, Duration)> {
-        let _alone = self.alone();
+        let _lock = self.lock_directories();
         let mut spent = Vec::new();
         for place in self.places() {
             let counts = self.cpuacct.as_ref().is_some_and(|p| p.base == place.base);
             for entry in fs::read_dir(&place.base).into_iter().flatten().flatten() {
                 let dir = entry.path();
-                let mut sheets = Sheets::default();
+                let mut files = CounterFiles::default();
                 if counts {
-                    sheets.open(place.version, "cpuacct", &dir);
+                    files.open(place.version, "cpuacct", &dir);
                 }
-                let cpu = sheets.read().cpu;
+                let cpu = files.read().cpu;
                 let id = entry
                     .file_name()
                     .to_str()
                     .and_then(|name| name.parse().ok());
-                // refused for those with a process, and for what is no directory
+                // fails for cgroups with a process and for files
                 if fs::remove_dir(dir).is_ok() {
                     spent.extend(id.map(InstanceId).zip(cpu));
                 }
@@ -239,13 +236,13 @@ impl Cgroups {
         spent
     }
 
-    fn alone(&self) -> MutexGuard<'_, ()> {
+    fn lock_directories(&self) -> MutexGuard<'_, ()> {
         self.directories
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What works, and where.
+    /// The working controllers and their places.
     fn controllers(&self) -> impl Iterator<Item = (&'static str, &Place)> {
         let all = [
             ("freezer", &self.freezer),
@@ -269,20 +266,20 @@ impl Cgroups {
     }
 }
 
-/// What a process finds when it is started.
+/// An instance's cgroups before the start of its process.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
-    /// The files to write to in order to join its cgroups.
+    /// The `cgroup.procs` files to write to.
     pub(crate) joins: Vec<PathBuf>,
-    /// What is counted in them already: one that somebody else is in cannot be made anew.
+    /// Counters at this time: not zero in a cgroup that another process is in, which cannot be removed.
     pub(crate) before: Figures,
 }
 
-/// How many capabilities there are.
+/// Number of capabilities.
 const ALL: usize = 4;
 
-/// A process is in one cgroup of the second version, so one parent must do for everything: the
-/// one with the most capabilities.
+/// Probes v2. A process is in one v2 cgroup only, so one parent serves all capabilities: the one with the
+/// most of them.
 fn v2(hierarchy: &Hierarchy, name: &str) -> Option<Cgroups> {
     if hierarchy.version != CgroupVersion::V2 {
         return None;
@@ -300,7 +297,7 @@ fn v2(hierarchy: &Hierarchy, name: &str) -> Option<Cgroups> {
     let mut best = Cgroups::default();
     for parent in parents::parents(hierarchy) {
         let found = attempt(&parent);
-        // on a tie the nearest
+        // the nearest if several have as many
         if found.controllers().count() > best.controllers().count() {
             best = found;
         }
@@ -311,7 +308,7 @@ fn v2(hierarchy: &Hierarchy, name: &str) -> Option<Cgroups> {
     Some(best)
 }
 
-/// Says whether it was not there before.
+/// Creates a directory; returns whether it did not exist before.
 fn make_dir(dir: &Path) -> io::Result<bool> {
     match fs::create_dir(dir) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -327,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_one_plain_sentence() {
+    fn missing_capabilities_are_reported_in_one_sentence() {
         let all = Capabilities {
             freezer: Some(CgroupVersion::V2),
             cpu: Some(CgroupVersion::V1),
@@ -362,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_has_used_does_not_count() {
+    fn cpu_time_of_other_processes_does_not_count() {
         const BUSY: &str = "for procs do echo $$ >$procs; done; i=0; \
                             while [ $i -lt 100000 ]; do i=$((i+1)); done; echo; read line";
         for mode in [CgroupMode::Auto, CgroupMode::OnlyV1] {

@@ -1,4 +1,4 @@
-//! The driver's verbs.
+//! [`LocalDriver`]: setup and the driver's verbs.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_driver::{Desired, Driver, Error, Observed, Run};
 use dormouse_engine::{EngineError, Installation, Layout, Secret, Template};
-use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId};
+use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
 
 use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
+use crate::endpoint::{self, Transport};
 use crate::owner::{OwnerError, Owners, UID_BASE};
 use crate::process::{Handle, Process};
 use crate::scan;
@@ -20,16 +21,16 @@ use crate::scan;
 mod files;
 mod instance;
 
-use instance::{Instance, Running, Turn};
+use instance::{ChangeLock, Instance, Running};
 
-/// What a local driver needs to know.
+/// Configuration of a local driver.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
-    /// The directory that holds the instances'; an absolute path.
+    /// Directory of the instances; an absolute path.
     pub root: PathBuf,
-    /// The directory that holds the templates.
+    /// Directory of the templates.
     pub templates: PathBuf,
-    /// The server.
+    /// The server to run.
     pub installation: Installation,
     /// The installation's secret.
     pub secret: Secret,
@@ -37,14 +38,16 @@ pub struct LocalConfig {
     pub cgroups: CgroupMode,
     /// The first user id for instances, if the driver runs as root.
     pub uid_base: u32,
-    /// How long a server may take to start; after a crash it recovers first.
+    /// How clients reach the servers.
+    pub transport: Transport,
+    /// Timeout of a server's start, including recovery after a crash.
     pub start_patience: Duration,
-    /// How long a server may take to stop before it is killed.
+    /// Timeout of a server's clean stop; then it is killed.
     pub stop_patience: Duration,
 }
 
 impl LocalConfig {
-    /// The usual settings: everything under `data_dir`, cgroups as the machine allows.
+    /// Default settings: everything under `data_dir`, all available cgroups.
     #[must_use]
     pub fn new(data_dir: &Path, installation: Installation, secret: Secret) -> Self {
         Self {
@@ -54,39 +57,40 @@ impl LocalConfig {
             secret,
             cgroups: CgroupMode::Auto,
             uid_base: UID_BASE,
+            transport: Transport::Unix,
             start_patience: Duration::from_secs(120),
             stop_patience: Duration::from_secs(20),
         }
     }
 }
 
-/// Why there is no driver.
+/// Why the driver could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The server or its template.
+    /// An error with the server or its template.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The instances' users.
+    /// An error with the instances' users.
     #[error(transparent)]
     Owner(#[from] OwnerError),
-    /// The system refused.
+    /// The system refused an operation.
     #[error("{doing}: {source}")]
     Io {
         /// What was being done.
         doing: String,
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// Instances as processes of this machine. A clone is the same driver.
+/// Driver that runs instances as processes of this machine. Clones share one driver.
 #[derive(Debug, Clone)]
 pub struct LocalDriver {
     shared: Arc<Shared>,
 }
 
-/// What does not change while the driver lives, and the instances it knows.
+/// Fixed settings of the driver, and the instances it knows.
 #[derive(Debug)]
 struct Shared {
     config: LocalConfig,
@@ -95,18 +99,18 @@ struct Shared {
     cgroups: Cgroups,
     cgroup_name: String,
     capabilities: Capabilities,
-    /// Names the time since the machine was started.
+    /// Id of this boot of the machine.
     boot: String,
     instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
     provisioning: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl LocalDriver {
-    /// Makes the directories and the template if they are not there, finds out what the machine
-    /// allows, and adopts the servers that run already. Blocks, for about a second the first time.
+    /// Creates missing directories and the template, probes the machine's capabilities, and adopts running
+    /// servers. Blocks, for about a second the first time.
     ///
     /// # Errors
-    /// If the server cannot be used or the directories cannot.
+    /// The server or a directory cannot be used.
     pub fn new(config: LocalConfig) -> Result<Self, SetupError> {
         let root = &config.root;
         let io = |doing: &str| {
@@ -114,11 +118,11 @@ impl LocalDriver {
             move |source| SetupError::Io { doing, source }
         };
         let owners = Owners::of_this_process(config.uid_base)?;
-        files::make_root(root).map_err(io("making the directory"))?;
+        files::make_root(root).map_err(io("creating the directory"))?;
         owners.let_through(root)?;
-        // the longest path an instance can have must fit
+        // checks the longest possible instance path
         Layout::new(root.join(u32::MAX.to_string()))?;
-        files::sweep(root).map_err(io("clearing up in"))?;
+        files::sweep(root).map_err(io("removing incomplete files in"))?;
         let template = Template::ensure(&config.installation, &config.templates, &config.secret)?;
         let cgroup_name = cgroup_name(root);
         let cgroups = Cgroups::detect(config.cgroups, &cgroup_name);
@@ -128,18 +132,18 @@ impl LocalDriver {
             if layout.root().is_dir()
                 && let Err(error) = files::keep_spent(&layout, &boot, spent)
             {
-                warn!(instance = %id, %error, "cannot note how much CPU time a server has used");
+                warn!(instance = %id, %error, "cannot save the CPU time of a server");
             }
         }
         let capabilities = cgroups.capabilities(matches!(owners, Owners::Each(_)));
         let found = scan::all(root, owners).map_err(io("looking for servers of"))?;
-        let adopt = |(id, handle)| {
-            (
-                id,
-                Arc::new(Instance::running(Running::adopted(&cgroups, id, handle))),
-            )
+        let adopt = |(id, handle): (InstanceId, _)| {
+            let layout = Layout::new(root.join(id.to_string()))?;
+            let running = Running::adopted(&cgroups, id, handle, endpoint::of(&layout));
+            Ok((id, Arc::new(Instance::running(running))))
         };
-        let instances = Mutex::new(found.into_iter().map(adopt).collect());
+        let adopted: Result<_, EngineError> = found.into_iter().map(adopt).collect();
+        let instances = Mutex::new(adopted?);
         let shared = Shared {
             config,
             template,
@@ -156,26 +160,26 @@ impl LocalDriver {
         })
     }
 
-    /// What the machine allows.
+    /// What the driver can do on this machine.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.shared.capabilities
     }
 
-    /// The name of the cgroup that holds the instances', in each hierarchy.
+    /// Name of the parent cgroup of all instances, the same in each hierarchy.
     #[must_use]
     pub fn cgroup_name(&self) -> &str {
         &self.shared.cgroup_name
     }
 
-    /// The server that instances run.
+    /// The server that the driver runs.
     #[must_use]
     pub fn installation(&self) -> &Installation {
         &self.shared.config.installation
     }
 }
 
-/// Tells the cgroups of several data directories on one machine apart (FNV-1a of the path).
+/// Name of the parent cgroup: unique per data directory (FNV-1a of its path).
 fn cgroup_name(root: &Path) -> String {
     let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     let hash = root
@@ -210,39 +214,36 @@ impl Shared {
         Ok(Arc::clone(self.instances().entry(id).or_insert_with(found)))
     }
 
-    /// What is true of the instance now.
+    /// The state of the instance now.
     fn observe(&self, id: InstanceId, instance: &Instance) -> Result<Observed, Error> {
-        let endpoint = Endpoint::Unix(self.layout(id)?.socket());
-        instance
-            .observe(endpoint)
-            .map_err(|source| looking_at(id, source))
+        instance.observe().map_err(|source| observing(id, source))
     }
 }
 
-/// The engine's errors about files are the machine's fault.
+/// Converts the engine's errors, which are about the machine's files.
 fn machine(error: EngineError) -> Error {
     match error {
         EngineError::Io { doing, source } => Error::Machine { doing, source },
         other => Error::Machine {
-            doing: "laying out an instance".to_owned(),
+            doing: "checking the paths of an instance".to_owned(),
             source: io::Error::other(other),
         },
     }
 }
 
-/// Runs what blocks on a thread that may; the turn lasts until it is done.
+/// Runs blocking work on a blocking thread, which holds the lock until the work is done.
 async fn blocking<T: Send + 'static>(
-    turn: &Turn,
+    lock: &ChangeLock,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let lost = |source: tokio::task::JoinError| Error::Machine {
         doing: "running a file operation".to_owned(),
         source: source.into(),
     };
-    let turn = Turn::clone(turn);
+    let lock = ChangeLock::clone(lock);
     let work = move || {
         let done = work();
-        drop(turn);
+        drop(lock);
         done
     };
     tokio::task::spawn_blocking(work).await.map_err(lost)?
@@ -252,9 +253,9 @@ async fn blocking<T: Send + 'static>(
 impl Driver for LocalDriver {
     async fn provision(&self, id: InstanceId) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
-        // one copy at a time: two would only take turns on the disk
-        let turn = Arc::new(Arc::clone(&self.shared.provisioning).lock_owned().await);
-        blocking(&turn, move || {
+        // one copy at a time: the disk is the bottleneck
+        let lock = Arc::new(Arc::clone(&self.shared.provisioning).lock_owned().await);
+        blocking(&lock, move || {
             let layout = shared.layout(id)?;
             shared
                 .template
@@ -266,14 +267,14 @@ impl Driver for LocalDriver {
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let instance = self.shared.find(id)?;
-        let turn = instance.turn().await;
+        let lock = instance.lock().await;
         match desired.run {
             Run::Stopped => instance::stop(&self.shared, id, &instance).await?,
             Run::Running => {
-                instance::run(&self.shared, id, &instance, &turn, desired.units).await?;
+                instance::run(&self.shared, id, &instance, &lock, desired.units).await?;
             }
             Run::Frozen => {
-                instance::freeze(&self.shared, id, &instance, &turn, desired.units).await?
+                instance::freeze(&self.shared, id, &instance, &lock, desired.units).await?
             }
         }
         self.shared.observe(id, &instance)
@@ -287,7 +288,7 @@ impl Driver for LocalDriver {
     async fn list(&self) -> Result<Vec<InstanceId>, Error> {
         let root = &self.shared.config.root;
         let doing = || format!("listing {}", root.display());
-        // one directory, names only: not worth a thread
+        // reads the names of one directory: fast enough without a blocking thread
         files::list(root).map_err(|source| Error::Machine {
             doing: doing(),
             source,
@@ -300,7 +301,7 @@ impl Driver for LocalDriver {
         };
         if let Err(error) = handle.ended().await {
             let pid = handle.process().pid;
-            warn!(instance = %id, pid, %error, "cannot wait for a process to end");
+            warn!(instance = %id, pid, %error, "cannot wait for the end of a process");
         }
     }
 
@@ -322,10 +323,10 @@ impl Driver for LocalDriver {
             Err(Error::Unknown(_)) => Arc::new(Instance::default()),
             Err(other) => return Err(other),
         };
-        let turn = instance.turn().await;
+        let lock = instance.lock().await;
         instance::kill(&self.shared, id, &instance).await?;
         let layout = self.shared.layout(id)?;
-        blocking(&turn, move || {
+        blocking(&lock, move || {
             files::remove(&layout).map_err(|source| Error::Machine {
                 doing: format!("removing {}", layout.root().display()),
                 source,
@@ -341,9 +342,9 @@ impl Driver for LocalDriver {
     }
 }
 
-fn looking_at(id: InstanceId, source: io::Error) -> Error {
+fn observing(id: InstanceId, source: io::Error) -> Error {
     Error::Machine {
-        doing: format!("looking at the server of instance {id}"),
+        doing: format!("reading the state of instance {id}'s server"),
         source,
     }
 }

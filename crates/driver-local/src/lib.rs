@@ -1,18 +1,19 @@
-//! Instances as processes of this machine, each in a cgroup of its own where the machine allows it.
+//! Driver that runs instances as processes of this machine, each in its own cgroup if possible.
 //!
 //! Invariants:
-//! - there are never two servers on one data directory: a server holds its instance's lock file
-//!   from before it is executed until it ends ([`spawn`]);
-//! - a server outlives the process that drives it; the next one finds it by its command line,
-//!   which names the configuration file that only this instance has ([`process`]);
-//! - signals go through a pidfd that was checked against the process's start time;
-//! - nothing here needs root, a cgroup or a particular hierarchy: each capability is tried, and
-//!   what is missing has a fallback or is reported ([`Capabilities`]).
+//! - a data directory never has two servers: a server holds its instance's lock file from before `exec`
+//!   until it ends ([`spawn`]);
+//! - a server outlives the driver's process; the next driver finds it by its command line, which has the
+//!   path of the instance's configuration file ([`scan`]);
+//! - signals are sent through a pidfd that was checked against the process's start time;
+//! - root, cgroups or a particular hierarchy are not required: each capability is probed; a missing one
+//!   has a fallback or is reported ([`Capabilities`]).
 //!
-//! Called by the binary, which hands it to `control` as a [`Driver`](dormouse_driver::Driver).
+//! Called by the binary, which passes it to `control` as a [`Driver`](dormouse_driver::Driver).
 
 pub mod cgroup;
 mod driver;
+mod endpoint;
 mod owner;
 mod process;
 mod ready;
@@ -21,4 +22,5 @@ mod spawn;
 
 pub use cgroup::{Capabilities, CgroupMode};
 pub use driver::{LocalConfig, LocalDriver, SetupError};
+pub use endpoint::Transport;
 pub use owner::UID_BASE;

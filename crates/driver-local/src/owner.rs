@@ -1,4 +1,4 @@
-//! Which user an instance's files and server belong to.
+//! The users that own the instances' files and run their servers.
 
 use std::fs;
 use std::io;
@@ -8,68 +8,68 @@ use std::path::{Path, PathBuf};
 use dormouse_engine::Owner;
 use dormouse_types::InstanceId;
 
-/// Instances of a driver that runs as root belong to the users with this number and above, one
-/// each. The default lies in the range that no Linux convention gives out (systemd's "Users,
-/// Groups, UIDs and GIDs": 1879048192 to 2147483647).
+/// Default first user id of instances, for a driver that runs as root: one id per instance. It is in the
+/// range that no Linux convention assigns (systemd's "Users, Groups, UIDs and GIDs": 1879048192 to
+/// 2147483647).
 pub const UID_BASE: u32 = 1_900_000_000;
 
-/// How many users an installation may need.
+/// Size of the range of user ids.
 const UIDS: u32 = 1 << 27;
 
-/// Decides who owns an instance.
+/// How instances are assigned to users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owners {
-    /// The user who runs the driver.
+    /// All belong to the driver's own user.
     Me,
-    /// A user and group of its own for each instance, numbered from here.
+    /// Each instance has its own user and group, numbered from here.
     Each(u32),
 }
 
 /// Why instances cannot have users of their own.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
-    /// The range is in use.
+    /// Another user's id is in the range.
     #[error(
-        "instances get the user ids from {base} up, but {passwd} gives {uid} to '{name}': choose \
+        "instances use the user ids from {base} up, but {passwd} assigns {uid} to '{name}': set \
          another base in the configuration"
     )]
     Taken {
-        /// The base.
+        /// First id of the range.
         base: u32,
-        /// The file.
+        /// Path of the `passwd` file.
         passwd: &'static str,
-        /// The id.
+        /// The user's id.
         uid: u32,
-        /// Whose it is.
+        /// The user's name.
         name: String,
     },
-    /// An instance's server could not reach its own files.
+    /// The servers' users could not reach their files.
     #[error(
-        "servers run as other users, and {path} lets nobody through: run 'chmod o+x {path}', or choose another data directory"
+        "servers run as their own users, which have no access to {path}: run 'chmod o+x {path}', or choose another data directory"
     )]
     Closed {
         /// The directory.
         path: PathBuf,
     },
-    /// The system refused.
-    #[error("looking at {path}: {source}")]
+    /// The system refused an operation.
+    #[error("checking the permissions of {path}: {source}")]
     Io {
-        /// What was looked at.
+        /// The directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl Owners {
-    /// Root gives each instance its own user; anyone else can only be themselves.
+    /// Root assigns each instance its own user; other users cannot.
     pub(crate) fn of_this_process(base: u32) -> Result<Self, OwnerError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Me);
         }
         let passwd = "/etc/passwd";
-        // a machine without the file has no such users
+        // without the file there are no such users
         let text = fs::read_to_string(passwd).unwrap_or_default();
         match taken(&text, base) {
             Some((name, uid)) => Err(OwnerError::Taken {
@@ -82,7 +82,7 @@ impl Owners {
         }
     }
 
-    /// The owner of an instance; `None` for the user who runs the driver.
+    /// The owner of an instance; `None` for the driver's own user.
     pub(crate) fn of(self, id: InstanceId) -> Option<Owner> {
         match self {
             Self::Me => None,
@@ -93,8 +93,8 @@ impl Owners {
         }
     }
 
-    /// Lets other users through the instances' directory and the one it is in, and checks those
-    /// above.
+    /// Gives other users search permission (`x`) on the instances' directory and its parent; checks it on the
+    /// directories above.
     pub(crate) fn let_through(self, root: &Path) -> Result<(), OwnerError> {
         if self == Self::Me {
             return Ok(());
@@ -120,7 +120,7 @@ impl Owners {
     }
 }
 
-/// The first user of a `passwd(5)` file whose id an instance might get.
+/// The first user in a `passwd(5)` file with an id in the range.
 fn taken(passwd: &str, base: u32) -> Option<(String, u32)> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

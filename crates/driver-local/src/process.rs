@@ -1,4 +1,4 @@
-//! One process: who it is, and what `/proc` says of it.
+//! One process: its identity, and its figures from `/proc`.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,22 +16,22 @@ use tokio::io::unix::AsyncFd;
 
 use crate::cgroup::read;
 
-/// Names one process for as long as the machine is up: a pid alone may be used again.
+/// Identity of a process, unique for one boot of the machine; a pid alone may be reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Process {
     /// The process id.
     pub(crate) pid: u32,
-    /// When it started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
+    /// Start time, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
     pub(crate) started: u64,
 }
 
 impl Process {
-    /// As others know it.
+    /// Its identity outside this crate.
     pub(crate) fn incarnation(self) -> Incarnation {
         Incarnation(u128::from(self.started) << 64 | u128::from(self.pid))
     }
 
-    /// The process that an incarnation stands for; `None` if no process of this driver's can.
+    /// The process of an incarnation; `None` if the value is not one of this driver's.
     pub(crate) fn of(incarnation: Incarnation) -> Option<Self> {
         let low = incarnation.0 & u128::from(u64::MAX);
         Some(Self {
@@ -41,20 +41,20 @@ impl Process {
     }
 }
 
-/// A process held by a pidfd: it cannot be mistaken for a later one with the same pid.
+/// A process with its pidfd, which never refers to a later process with the same pid.
 #[derive(Debug)]
 pub(crate) struct Handle {
     process: Process,
     pidfd: OwnedFd,
-    /// `/proc/PID/stat`, of this process alone.
+    /// Open `/proc/PID/stat`, which also refers to this process only.
     stat: File,
 }
 
 impl Handle {
-    /// Takes hold of a live process by its pid.
+    /// Opens a live process by its pid.
     pub(crate) fn of_pid(pid: u32) -> io::Result<Self> {
         let pidfd = open(pid)?;
-        // read after the pidfd was opened: if it still lives afterwards, both mean the same process
+        // opened after the pidfd: if the process is alive afterwards, both refer to the same one
         let stat = File::open(format!("/proc/{pid}/stat"))?;
         let started = Stat::of(&stat)?.started;
         let handle = Self {
@@ -69,7 +69,7 @@ impl Handle {
         }
     }
 
-    /// Takes hold of exactly this process; `None` if it is no more.
+    /// Opens exactly this process; `None` if it has ended.
     pub(crate) fn of(process: Process) -> Option<Self> {
         Self::of_pid(process.pid)
             .ok()
@@ -81,7 +81,7 @@ impl Handle {
         self.process
     }
 
-    /// Whether it has not ended (a zombie has).
+    /// Whether the process has not ended; a zombie has.
     pub(crate) fn is_alive(&self) -> bool {
         let at_once = Timespec {
             tv_sec: 0,
@@ -97,7 +97,7 @@ impl Handle {
         }
     }
 
-    /// Sends a signal; a process that has ended takes none, which is no error.
+    /// Sends a signal; no error if the process has ended.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         match pidfd_send_signal(self.pidfd.as_fd(), signal) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -105,20 +105,20 @@ impl Handle {
         }
     }
 
-    /// Returns when it has ended.
+    /// Waits for the end of the process.
     pub(crate) async fn ended(&self) -> io::Result<()> {
-        // a copy for each who waits: epoll takes a descriptor once
+        // each waiter needs its own descriptor: epoll accepts one only once
         let pidfd = watch(self.pidfd.try_clone()?)?;
         let _ready = pidfd.readable().await?;
         Ok(())
     }
 
-    /// What `/proc` says of it now.
+    /// Its `/proc/PID/stat` now.
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         Stat::of(&self.stat)
     }
 
-    /// Whether every thread of it is stopped by a signal.
+    /// Whether all its threads are stopped by a signal.
     pub(crate) fn is_stopped(&self) -> io::Result<bool> {
         for task in fs::read_dir(format!("/proc/{}/task", self.process.pid))? {
             match fs::read_to_string(task?.path().join("stat")) {
@@ -133,7 +133,7 @@ impl Handle {
         Ok(true)
     }
 
-    /// The memory it holds in RAM, shared pages included (`proc_pid_statm(5)`, field 2).
+    /// Resident memory, shared pages included (`proc_pid_statm(5)`, field 2).
     pub(crate) fn resident(&self) -> io::Result<Bytes> {
         let text = fs::read_to_string(format!("/proc/{}/statm", self.process.pid))?;
         let pages: Option<u64> = text.split(' ').nth(1).and_then(|n| n.parse().ok());
@@ -142,7 +142,7 @@ impl Handle {
     }
 }
 
-/// The signal that has ended a process, unless it is one that a process gets for a fault of its own.
+/// The signal that ended a process, if it was sent from outside and not caused by a fault of the process.
 pub(crate) fn from_outside(status: ExitStatus) -> Option<i32> {
     const OUTSIDE: [Signal; 5] = [
         Signal::KILL,
@@ -160,8 +160,8 @@ pub(crate) fn from_outside(status: ExitStatus) -> Option<i32> {
 
 #[expect(
     deprecated,
-    reason = "its successor is unsafe, for types that may change their descriptor; an OwnedFd \
-              keeps it"
+    reason = "deprecated for types whose descriptor may change, which an OwnedFd's does not; its \
+              successor is unsafe"
 )]
 fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(pidfd, Interest::READABLE)
@@ -178,11 +178,11 @@ fn open(pid: u32) -> io::Result<OwnedFd> {
 /// Fields of `/proc/PID/stat` (`proc_pid_stat(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
-    /// Field 6: the process that leads its session.
+    /// Field 6: session id, the pid of its leader.
     pub(crate) session: u64,
     /// Field 3: `R`, `S`, `D`, `T`, `Z`, …
     pub(crate) state: char,
-    /// Fields 14 and 15 together, in clock ticks.
+    /// Sum of fields 14 and 15, in clock ticks.
     ticks: u64,
     /// Field 22, in clock ticks since boot.
     pub(crate) started: u64,
@@ -197,7 +197,7 @@ impl Stat {
         read(file, Self::parse)?.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// The name in parentheses may hold anything, so fields are counted from its last `)`.
+    /// Counts fields from the last `)`, since the name in parentheses may have any characters.
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?.chars().next()?;
@@ -212,7 +212,7 @@ impl Stat {
         })
     }
 
-    /// CPU time used since it started.
+    /// CPU time used since the start.
     pub(crate) fn cpu(self) -> Duration {
         Duration::from_millis(self.ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
     }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incarnation_names_one_process() {
+    fn an_incarnation_is_one_process() {
         let process = Process {
             pid: u32::MAX,
             started: u64::MAX,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_identity_does_not_fit_a_later_process() {
+    async fn an_identity_does_not_match_a_later_process() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let handle = Handle::of_pid(child.id()).unwrap();
         let process = handle.process();
@@ -272,7 +272,7 @@ mod tests {
         }
         handle.signal(Signal::KILL).unwrap();
         handle.ended().await.unwrap();
-        // a zombie until it is reaped, and already over
+        // a zombie until it is reaped; counts as ended
         assert!(!handle.is_alive() && Handle::of(process).is_none());
         child.wait().unwrap();
         handle.signal(Signal::TERM).unwrap();

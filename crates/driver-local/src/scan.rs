@@ -1,4 +1,4 @@
-//! Finding servers that run already.
+//! Finds running servers.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,8 +11,7 @@ use dormouse_types::InstanceId;
 use crate::owner::Owners;
 use crate::process::{Handle, Stat};
 
-/// Every live server whose configuration file is one of `root`'s, by looking at the command line
-/// of every process.
+/// All live servers with a configuration file in `root`, found by the command line of every process.
 pub(crate) fn all(root: &Path, owners: Owners) -> std::io::Result<HashMap<InstanceId, Handle>> {
     let mut found = HashMap::new();
     for entry in fs::read_dir("/proc")? {
@@ -20,7 +19,7 @@ pub(crate) fn all(root: &Path, owners: Owners) -> std::io::Result<HashMap<Instan
         let Some(pid) = name.to_str().and_then(|n| n.parse().ok()) else {
             continue;
         };
-        // a process may end at any line, and is then no server
+        // a process may end at any point; then it is skipped
         let Some(id) = read(pid, root) else { continue };
         let Ok(handle) = Handle::of_pid(pid) else {
             continue;
@@ -41,7 +40,7 @@ fn read(pid: u32, root: &Path) -> Option<InstanceId> {
     instance_of(&fs::read(format!("/proc/{pid}/cmdline")).ok()?, root)
 }
 
-/// The instance whose configuration a command line names.
+/// The instance whose configuration file is in a command line.
 fn instance_of(cmdline: &[u8], root: &Path) -> Option<InstanceId> {
     let mut arguments = cmdline.split(|b| *b == 0);
     let config = arguments.find_map(|a| a.strip_prefix(b"--defaults-file="))?;
@@ -56,17 +55,17 @@ fn instance_of(cmdline: &[u8], root: &Path) -> Option<InstanceId> {
         .map(InstanceId)
 }
 
-/// A server leads a session ([`crate::spawn`]); a child of the script that runs it has the same
-/// command line for a moment, and does not.
+/// Whether a process leads a session, as a server does ([`crate::spawn`]). A child of a start script has
+/// the same command line for a moment, but leads none.
 fn leads(pid: u32) -> bool {
     Stat::read(pid).is_ok_and(|stat| stat.session == u64::from(pid))
 }
 
-/// Another user can give a process of theirs any command line.
+/// Whether a process has the instance's user: command lines of other users' processes prove nothing.
 fn belongs(pid: u32, id: InstanceId, owners: Owners) -> bool {
     let me = rustix::process::geteuid().as_raw();
     let owner = owners.of(id).map_or(me, |owner| owner.uid);
-    // root's own: a server that has not changed to its user yet
+    // root: a server that has not changed its user yet
     fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| meta.uid() == owner || meta.uid() == 0)
 }
 
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_known_by_its_configuration() {
+    fn an_instance_is_found_by_its_configuration_file() {
         let of = |line: &str| instance_of(line.replace(' ', "\0").as_bytes(), Path::new("/d/i"));
         assert_eq!(
             of("/usr/sbin/mariadbd --defaults-file=/d/i/7.cnf "),
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_leads_a_session_is_a_server() {
+    fn only_session_leaders_are_servers() {
         let root = tempfile::tempdir().unwrap();
         let argument = format!("--defaults-file={}/7.cnf", root.path().display());
         let start = |program: &str, before: &[&str]| {
@@ -113,7 +112,7 @@ mod tests {
         };
         let found = || one(root.path(), Owners::Me, InstanceId(7)).unwrap();
         let mut child = start("sh", &[]);
-        assert!(found().is_none(), "a child that leads no session");
+        assert!(found().is_none(), "leads no session");
         let mut leader = start("setsid", &["sh"]);
         let server = loop {
             if let Some(server) = found() {

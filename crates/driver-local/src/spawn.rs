@@ -1,5 +1,5 @@
-//! Starting a server's process: in a session of its own, in its cgroups, as its user, holding its
-//! instance's lock. The one file of the project with `unsafe` code.
+//! Starts a server's process: in its own session, in its cgroups, as its user, with its instance's lock
+//! file. The only file of the project with `unsafe` code.
 #![expect(
     unsafe_code,
     reason = "a process can only change its session, cgroup and user between fork and exec, for \
@@ -21,28 +21,28 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit, setsid};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-/// How much sooner than others a server is killed when the machine has no memory left
-/// (`proc_pid_oom_score_adj(5)`): it starts anew in a tenth of a second and loses nothing.
+/// OOM score adjustment (`proc_pid_oom_score_adj(5)`): servers are killed before other processes, since
+/// they restart in a tenth of a second without losing data.
 const OOM_SCORE_ADJ: &[u8] = b"300";
 
-/// What a process is to be.
+/// Parameters of a server's process.
 #[derive(Debug)]
 pub(crate) struct Start<'a> {
     pub(crate) program: &'a Path,
     pub(crate) layout: &'a Layout,
-    /// Whom it runs as; `None` for the user of this process.
+    /// User of the server; `None` for the user of this process.
     pub(crate) owner: Option<Owner>,
     /// The `cgroup.procs` files of the cgroups it joins.
     pub(crate) cgroups: Vec<PathBuf>,
 }
 
-/// The lock of an instance: whoever holds it may write its configuration and start its server,
-/// which then holds it until it ends.
+/// The lock file of an instance. Its holder may write the configuration and start the server, which
+/// inherits it until it ends.
 #[derive(Debug)]
 pub(crate) struct Lock(File);
 
 impl Lock {
-    /// Takes the lock; `None` if another process, most likely the server, holds it.
+    /// Takes the lock; `None` if another process (usually the server) holds it.
     pub(crate) fn take(layout: &Layout) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
@@ -55,8 +55,7 @@ impl Lock {
     }
 }
 
-/// Starts a server, which joins its cgroups as far as the machine lets it. Blocks until the
-/// program is executed.
+/// Starts a server, which joins those of its cgroups that it can. Blocks until `exec`.
 pub(crate) fn start(start: &Start<'_>, Lock(lock): Lock) -> io::Result<Child> {
     let log = open_log(start)?;
     let mut command = Command::new(start.program);
@@ -84,7 +83,7 @@ pub(crate) fn start(start: &Start<'_>, Lock(lock): Lock) -> io::Result<Child> {
     let become_server = move || {
         setsid()?;
         for procs in &cgroups {
-            // "0" is whoever writes; a cgroup that refuses is noticed from /proc/PID/cgroup later
+            // "0" means the writer; a refusal shows in /proc/PID/cgroup later
             let _ = rustix::io::write(procs, b"0");
         }
         let _ = raise_oom_score();
@@ -103,7 +102,7 @@ pub(crate) fn start(start: &Start<'_>, Lock(lock): Lock) -> io::Result<Child> {
     command.spawn()
 }
 
-/// The server writes its own log there; whatever it prints before that goes there as well.
+/// Opens the server's error log, which also gets its standard output and standard error.
 fn open_log(start: &Start<'_>) -> io::Result<File> {
     let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut options = OpenOptions::new();
@@ -127,7 +126,7 @@ fn open_procs(path: &Path) -> Option<OwnedFd> {
         .map(OwnedFd::from)
 }
 
-/// As many open files as a server wants, or as many as this process may grant.
+/// Limit of open files: as many as a server needs, at most what this process may set.
 fn open_files() -> Rlimit {
     let now = getrlimit(Resource::Nofile);
     let want = config::OPEN_FILES;
@@ -147,7 +146,7 @@ fn raise_oom_score() -> rustix::io::Result<()> {
     rustix::io::write(file, OOM_SCORE_ADJ).map(drop)
 }
 
-/// Changes this thread, which after a fork is all there is.
+/// Changes the user of the current thread: after a fork the only one.
 fn change_user(owner: Owner) -> rustix::io::Result<()> {
     let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
     set_thread_groups(&[])?;

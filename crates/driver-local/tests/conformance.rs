@@ -1,4 +1,4 @@
-//! The local driver does what every driver does, in each way it can run on this machine.
+//! Conformance tests of the local driver, with each mode of cgroups, and tests of its own.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use dormouse_driver_local::{CgroupMode, LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret};
 use dormouse_types::{Endpoint, Incarnation, InstanceId, Units};
 
-/// A data directory of its own; its servers are killed at the end, however it ends.
+/// A temporary data directory; its servers are killed on drop.
 struct Place {
     config: LocalConfig,
     dir: tempfile::TempDir,
@@ -49,10 +49,10 @@ impl Place {
             .unwrap()
     }
 
-    /// Every cgroup made for this place, wherever it is.
+    /// All cgroups of this data directory, in every hierarchy.
     fn cgroups(&self) -> Vec<PathBuf> {
         fn below(dir: &Path, name: &str, found: &mut Vec<PathBuf>) {
-            // cgroups come and go while one looks
+            // cgroups may be created or removed meanwhile
             for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
                 if entry.file_name() == name {
                     found.push(entry.path());
@@ -70,7 +70,7 @@ impl Place {
         found
     }
 
-    /// What the files of instance 1's cgroups say of its limits.
+    /// The limits in the cgroup files of instance 1.
     fn limits(&self) -> Vec<String> {
         let files = [
             ("cpu.shares", "cpu.weight"),
@@ -85,7 +85,7 @@ impl Place {
         files.map(read).into()
     }
 
-    /// Every process whose command line names a configuration of this place.
+    /// All processes with a configuration file of this data directory in their command line.
     fn processes(&self) -> Vec<u32> {
         let mine = self.dir.path().display().to_string();
         let pids = std::fs::read_dir("/proc")
@@ -101,7 +101,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // a test that failed half-way: the next driver finds what still runs
+        // after a failed test a new driver finds the servers that still run
         let Ok(driver) = LocalDriver::new(self.config.clone()) else {
             return;
         };
@@ -171,14 +171,14 @@ impl World for Place {
             .arg(pid.to_string())
             .status();
         assert!(status.unwrap().success());
-        // a frozen process may be kept from dying until it thaws
+        // cgroups v1: a frozen process dies only when thawed
         for dir in cgroup_dirs(pid) {
             let _ = std::fs::write(dir.join("freezer.state"), "THAWED");
         }
     }
 }
 
-/// The first version's freezer cgroup of a process, wherever it is mounted.
+/// The v1 freezer cgroup of a process.
 fn cgroup_dirs(pid: u32) -> Vec<PathBuf> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let path = text.lines().find_map(|line| {
@@ -205,12 +205,12 @@ async fn conform(cgroups: CgroupMode) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conforms_with_the_cgroups_there_are() {
+async fn conforms_with_available_cgroups() {
     conform(CgroupMode::Auto).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conforms_with_first_version_cgroups() {
+async fn conforms_with_v1_cgroups() {
     conform(CgroupMode::OnlyV1).await;
 }
 
@@ -224,7 +224,7 @@ const RUNNING: Desired = Desired {
     units: Units(1),
 };
 
-/// What `/proc` says of a process in lines of `Name:\tvalue`.
+/// A value of `/proc/PID/status`, which has lines `Name:\tvalue`.
 fn status(pid: u32, name: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text
@@ -239,7 +239,7 @@ fn status(pid: u32, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_instance_is_closed_to_others_and_survives_its_driver() {
+async fn an_instance_is_isolated_and_survives_its_driver() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let place = Place::new(CgroupMode::Auto);
     let driver = place.local();
@@ -295,7 +295,7 @@ async fn an_instance_is_closed_to_others_and_survives_its_driver() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_cannot_start_says_why() {
+async fn a_failed_start_returns_the_reason() {
     let place = Place::new(CgroupMode::Auto);
     let driver = place.local();
     let id = InstanceId(1);
@@ -312,7 +312,7 @@ async fn a_server_that_cannot_start_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_as_it_starts_is_told_from_one_that_cannot_start() {
+async fn a_server_killed_during_its_start_is_not_a_failed_start() {
     let place = Place::new(CgroupMode::Auto);
     let driver = place.local();
     let id = InstanceId(1);
@@ -334,7 +334,7 @@ async fn a_server_that_is_killed_as_it_starts_is_told_from_one_that_cannot_start
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_socket_path_is_refused_when_the_driver_is_made() {
+async fn a_too_long_socket_path_is_refused_at_setup() {
     let place = Place::new(CgroupMode::Off);
     let config = LocalConfig {
         root: place.dir.path().join("x".repeat(100)),
@@ -350,7 +350,7 @@ async fn a_full_socket_path_is_refused_when_the_driver_is_made() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_ended_while_nobody_drove_it_is_told() {
+async fn cpu_time_of_a_server_that_ended_without_a_driver_is_known() {
     for cgroups in [CgroupMode::Auto, CgroupMode::OnlyV1] {
         let place = Place::new(cgroups);
         let driver = place.local();
@@ -369,7 +369,7 @@ async fn what_ended_while_nobody_drove_it_is_told() {
         let watcher = place.local();
         watcher.ended(id, before.incarnation.unwrap()).await;
         drop(watcher);
-        // the second of these finds no cgroup any more
+        // the second driver finds no cgroup
         let told: Vec<_> = [
             place.local().observe(id).await,
             place.local().observe(id).await,
@@ -380,12 +380,12 @@ async fn what_ended_while_nobody_drove_it_is_told() {
         assert!(told[0].cpu >= before.cpu, "{before:?}, then {told:?}");
         assert_eq!(told[0], told[1]);
         let again = place.local().apply(id, RUNNING).await.unwrap();
-        assert!(again.cpu < told[0].cpu, "counts begin anew: {again:?}");
+        assert!(again.cpu < told[0].cpu, "counters start again: {again:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_below_what_is_held_are_refused_whole() {
+async fn limits_below_the_memory_in_use_are_refused_together() {
     let place = Place::new(CgroupMode::Auto);
     let driver = place.local();
     if driver.capabilities().memory.is_none() || driver.capabilities().cpu.is_none() {
@@ -400,7 +400,7 @@ async fn limits_below_what_is_held_are_refused_whole() {
     };
     let process = driver.apply(id, units(2)).await.unwrap().incarnation;
     let limits = place.limits();
-    // nothing lives without memory
+    // no server can run without memory
     let refused = driver.apply(id, units(0)).await;
     let Err(Error::InUse { held, limit, .. }) = &refused else {
         panic!("{refused:?}")
@@ -418,7 +418,7 @@ async fn limits_below_what_is_held_are_refused_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_drivers_at_once_start_one_server() {
+async fn two_concurrent_drivers_start_one_server() {
     let place = Place::new(CgroupMode::Auto);
     let (one, other) = (place.local(), place.local());
     let id = InstanceId(1);

@@ -1,4 +1,4 @@
-//! What every driver does, as tests. A driver's own tests call [`run`] with a [`World`].
+//! Tests that every driver passes. A driver's own tests call [`run`] with a [`World`].
 #![expect(clippy::panic, reason = "a conformance test fails by panicking")]
 
 use std::fmt::Debug;
@@ -12,26 +12,25 @@ use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
 
 use crate::{Desired, Driver, Error, Observed, Run};
 
-/// The place in which a driver is tested; no instance is there yet.
+/// Environment in which a driver is tested; starts without instances.
 #[async_trait]
 pub trait World: Send + Sync {
-    /// A new driver for the same instances, as after a restart of the program that drives them.
+    /// A new driver for the same instances, as after a restart of dormouse.
     async fn driver(&self) -> Arc<dyn Driver>;
 
-    /// Keeps a text in the instance's database, durably. Panics if it cannot.
+    /// Stores a text durably in the instance's database. Panics on failure.
     async fn write(&self, id: InstanceId, endpoint: &Endpoint, text: &str);
 
-    /// Reads the text back. Panics if it cannot.
+    /// Reads the stored text. Panics on failure.
     async fn read(&self, id: InstanceId, endpoint: &Endpoint) -> String;
 
-    /// Keeps two cores of a machine busy with the instance's database for a while. Panics if it
-    /// cannot.
+    /// Keeps two cores busy with statements on the instance for a while. Panics on failure.
     async fn burn(&self, id: InstanceId, endpoint: &Endpoint);
 
-    /// Kills an instance's server as if it had crashed.
+    /// Kills an instance's server, as a crash would.
     async fn kill(&self, id: InstanceId, incarnation: Incarnation);
 
-    /// Whether CPU is limited here.
+    /// Whether the driver can limit CPU here.
     fn limits_cpu(&self) -> bool;
 }
 
@@ -48,26 +47,26 @@ const STOPPED: Desired = Desired {
     units: Units(1),
 };
 
-/// Every behaviour, one after the other. Panics at the first that is missing.
+/// Runs all tests one after the other. Panics at the first failure.
 pub async fn run(world: &dyn World) {
-    nothing_is_known_of_what_was_not_made(world).await;
-    an_instance_is_made_once(world).await;
-    starting_and_stopping_again_change_nothing(world).await;
+    a_missing_instance_is_unknown(world).await;
+    provisioning_is_idempotent(world).await;
+    starting_and_stopping_are_idempotent(world).await;
     freezing_keeps_the_process(world).await;
     another_driver_takes_over(world).await;
-    the_end_of_a_process_is_noticed(world).await;
-    a_crash_keeps_what_was_written(world).await;
-    a_start_that_is_given_up_leaves_no_second_process(world).await;
-    units_change_while_it_runs(world).await;
-    a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world).await;
-    counts_never_fall_and_the_last_is_told(world).await;
-    storage_grows_with_what_is_written(world).await;
-    two_instances_are_strangers(world).await;
+    the_end_of_a_process_is_reported(world).await;
+    a_crash_keeps_written_data(world).await;
+    a_cancelled_start_leaves_no_second_process(world).await;
+    units_change_while_running(world).await;
+    a_cpu_limit_applies_after_the_start(world).await;
+    counters_never_decrease_and_outlive_the_process(world).await;
+    storage_grows_with_data(world).await;
+    instances_are_independent(world).await;
     removing_ends_the_process(world).await;
 }
 
-/// What is not there cannot be seen or changed, and may be removed.
-async fn nothing_is_known_of_what_was_not_made(world: &dyn World) {
+/// A missing instance cannot be observed or changed; removing it is no error.
+async fn a_missing_instance_is_unknown(world: &dyn World) {
     let (driver, id) = (world.driver().await, InstanceId(1));
     assert!(matches!(driver.observe(id).await, Err(Error::Unknown(unknown)) if unknown == id));
     assert!(matches!(
@@ -83,7 +82,7 @@ async fn nothing_is_known_of_what_was_not_made(world: &dyn World) {
     assert_eq!(ok(driver.list().await), []);
 }
 
-async fn an_instance_is_made_once(world: &dyn World) {
+async fn provisioning_is_idempotent(world: &dyn World) {
     let (driver, id) = (world.driver().await, InstanceId(1));
     ok(driver.provision(id).await);
     ok(driver.provision(id).await);
@@ -94,7 +93,7 @@ async fn an_instance_is_made_once(world: &dyn World) {
     assert_eq!(ok(driver.list().await), []);
 }
 
-async fn starting_and_stopping_again_change_nothing(world: &dyn World) {
+async fn starting_and_stopping_are_idempotent(world: &dyn World) {
     let (driver, id) = new_instance(world, 2).await;
     let started = ok(driver.apply(id, RUNNING).await);
     let process = process_of(started, Run::Running);
@@ -209,7 +208,7 @@ async fn another_driver_takes_over(world: &dyn World) {
     ok(fourth.remove(id).await);
 }
 
-async fn the_end_of_a_process_is_noticed(world: &dyn World) {
+async fn the_end_of_a_process_is_reported(world: &dyn World) {
     let (driver, id) = new_instance(world, 5).await;
     let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
     let adopted = world.driver().await;
@@ -231,7 +230,7 @@ async fn the_end_of_a_process_is_noticed(world: &dyn World) {
     ok(driver.remove(id).await);
 }
 
-async fn a_crash_keeps_what_was_written(world: &dyn World) {
+async fn a_crash_keeps_written_data(world: &dyn World) {
     let (driver, id) = new_instance(world, 6).await;
     let mut last = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
     for (text, run) in [("first", RUNNING), ("second", FROZEN), ("third", RUNNING)] {
@@ -247,7 +246,7 @@ async fn a_crash_keeps_what_was_written(world: &dyn World) {
     ok(driver.remove(id).await);
 }
 
-async fn a_start_that_is_given_up_leaves_no_second_process(world: &dyn World) {
+async fn a_cancelled_start_leaves_no_second_process(world: &dyn World) {
     let (driver, id) = new_instance(world, 7).await;
     for polls in 1..4 {
         let mut start = pin!(driver.apply(id, RUNNING));
@@ -272,7 +271,7 @@ async fn a_start_that_is_given_up_leaves_no_second_process(world: &dyn World) {
     ok(driver.remove(id).await);
 }
 
-async fn units_change_while_it_runs(world: &dyn World) {
+async fn units_change_while_running(world: &dyn World) {
     let (driver, id) = new_instance(world, 8).await;
     let process = process_of(ok(driver.apply(id, RUNNING).await), Run::Running);
     for units in [Units(4), Units(1)] {
@@ -291,7 +290,7 @@ async fn units_change_while_it_runs(world: &dyn World) {
     ok(driver.remove(id).await);
 }
 
-async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn World) {
+async fn a_cpu_limit_applies_after_the_start(world: &dyn World) {
     const BURNS: u32 = 100;
     if !world.limits_cpu() {
         return;
@@ -299,7 +298,7 @@ async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn Wor
     let (driver, id) = new_instance(world, 14).await;
     let throttled = |seen: &Observed| seen.strain.unwrap_or_default().throttled;
     let started = ok(driver.apply(id, RUNNING).await);
-    assert_eq!(throttled(&started), Duration::ZERO, "while it started");
+    assert_eq!(throttled(&started), Duration::ZERO, "during the start");
     for (units, holds_back) in [(8, false), (1, true), (8, false)] {
         let desired = Desired {
             units: Units(units),
@@ -307,7 +306,7 @@ async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn Wor
         };
         let before = throttled(&ok(driver.apply(id, desired).await));
         let mut after = before;
-        // on a busy machine it may take a while until it gets as much as it is limited to
+        // on a busy machine it may take a while to reach the limit
         for _ in 0..if holds_back { BURNS } else { 1 } {
             world.burn(id, &endpoint(&*driver, id).await).await;
             after = throttled(&ok(driver.observe(id).await));
@@ -320,7 +319,7 @@ async fn a_limit_of_cpu_holds_back_what_runs_and_not_what_starts(world: &dyn Wor
     ok(driver.remove(id).await);
 }
 
-async fn counts_never_fall_and_the_last_is_told(world: &dyn World) {
+async fn counters_never_decrease_and_outlive_the_process(world: &dyn World) {
     let (driver, id) = new_instance(world, 15).await;
     let mut last = ok(driver.apply(id, RUNNING).await);
     let Some(started) = last.cpu else {
@@ -339,11 +338,11 @@ async fn counts_never_fall_and_the_last_is_told(world: &dyn World) {
     }
     assert_eq!(ok(driver.observe(id).await), last);
     let next = ok(world.driver().await.observe(id).await);
-    assert_eq!(next.cpu, last.cpu, "as the next driver sees it");
+    assert_eq!(next.cpu, last.cpu, "observed by the next driver");
     assert_stopped(next);
 
     let next = ok(driver.apply(id, RUNNING).await);
-    assert!(next.cpu < last.cpu, "counts begin anew: {next:?}");
+    assert!(next.cpu < last.cpu, "counters start again: {next:?}");
     world.burn(id, &endpoint(&*driver, id).await).await;
     last = ok(driver.observe(id).await);
     let process = process_of(last.clone(), Run::Running);
@@ -355,7 +354,7 @@ async fn counts_never_fall_and_the_last_is_told(world: &dyn World) {
     ok(driver.remove(id).await);
 }
 
-async fn storage_grows_with_what_is_written(world: &dyn World) {
+async fn storage_grows_with_data(world: &dyn World) {
     let (driver, id) = new_instance(world, 16).await;
     ok(driver.apply(id, RUNNING).await);
     let before = ok(driver.storage(id).await);
@@ -366,7 +365,7 @@ async fn storage_grows_with_what_is_written(world: &dyn World) {
     ok(driver.remove(id).await);
 }
 
-async fn two_instances_are_strangers(world: &dyn World) {
+async fn instances_are_independent(world: &dyn World) {
     let (driver, one) = new_instance(world, 9).await;
     let (_, other) = new_instance(world, 10).await;
     let mut seen = Vec::new();
@@ -424,11 +423,11 @@ async fn new_instance(world: &dyn World, number: u32) -> (Arc<dyn Driver>, Insta
     (driver, id)
 }
 
-/// How the instance's server is reached, which runs.
+/// Endpoint of the running instance.
 async fn endpoint(driver: &dyn Driver, id: InstanceId) -> Endpoint {
     match ok(driver.observe(id).await).endpoint {
         Some(endpoint) => endpoint,
-        None => panic!("instance {id} runs and has no endpoint"),
+        None => panic!("instance {id} has no endpoint"),
     }
 }
 
@@ -440,7 +439,7 @@ fn ok<T, E: Debug>(result: Result<T, E>) -> T {
     }
 }
 
-/// What is told for one process never falls.
+/// Counters of one process never decrease.
 #[track_caller]
 fn assert_no_less(seen: &Observed, before: &Observed) {
     assert!(seen.cpu >= before.cpu, "{before:?}, then {seen:?}");
@@ -462,7 +461,7 @@ fn process_of(seen: Observed, run: Run) -> Incarnation {
             endpoint: Some(_),
             ..
         } if is == run => incarnation,
-        _ => panic!("{run:?} was wanted, and this is: {seen:?}"),
+        _ => panic!("expected {run:?}, observed {seen:?}"),
     }
 }
 

@@ -1,19 +1,22 @@
-//! The machinery's own connection to a running server.
+//! Dormouse's own connection to a running server.
 //!
-//! Invariants: every wait has a deadline; after a failure that is not the server's own answer the
-//! connection is spent, and [`Admin::connect`] must be called anew; no statement holds a password
-//! or a first stage, only second stages; errors never quote a statement.
+//! Invariants: every wait has a deadline; after any failure but an error packet the connection is
+//! unusable ([`AdminError::Spent`]) and [`Admin::connect`] must be called again; statements contain
+//! second stages of passwords only; errors never quote a statement.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
+use dormouse_link::{Link, Origin, proxy_header};
 use dormouse_types::{Endpoint, InstanceId};
 use dormouse_wire::{
     Capabilities, ClientConfig, ClientLogin, Command, ErrPacket, Limits, LoginError, LoginStep,
     PacketBuffer, TextOutcome, TextResultSet, write_packet,
 };
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
 
 use crate::{Secret, Version};
@@ -21,36 +24,36 @@ use crate::{Secret, Version};
 mod accounts;
 mod buffer_pool;
 mod events;
-mod locks;
 mod memory_tables;
 mod settings;
 
-pub use locks::LockInfo;
+pub use accounts::Accounts;
+pub use buffer_pool::BufferPool;
+pub use settings::Settings;
 
-/// How long a server may take to answer anything that is not a change of the buffer pool.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Deadline of a login and of each statement but changes of the buffer pool.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest answer that is taken, in bytes.
+/// Largest packet accepted from the server, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// `utf8mb4_general_ci`, the connection's collation.
+/// Collation of the connection: `utf8mb4_general_ci`.
 const UTF8MB4: u8 = 45;
 
-/// Why the machinery got no answer from a server.
+/// Why a statement on Dormouse's own connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The connection could not be made, or broke: the server died or was stopped. Try again when
-    /// it runs.
-    #[error("the server does not answer: {0}")]
+    /// Connecting failed or the connection broke: the server died or was stopped. Retry when it runs.
+    #[error("cannot reach the server, which may have stopped: {0}")]
     Gone(#[from] io::Error),
-    /// The server refused the machinery's own account.
+    /// The server refused Dormouse's own account.
     #[error(
-        "the server refused dormouse@localhost ({0}); a user of the database must have changed \
-         this account, which its machinery needs"
+        "the server refused the login of dormouse@localhost: {0}; Dormouse needs this account, \
+         and a user of the database has probably changed it"
     )]
     Refused(ErrPacket),
     /// The server refused a statement.
-    #[error("the server refused {doing}: {error}")]
+    #[error("{doing} failed: the server answered {error}")]
     Sql {
         /// What was being done.
         doing: &'static str,
@@ -58,25 +61,25 @@ pub enum AdminError {
         error: ErrPacket,
     },
     /// The server did not answer in time.
-    #[error("the server took longer than {after:?} over {doing}")]
+    #[error("{doing} took longer than {after:?}")]
     Late {
         /// What was being done.
         doing: &'static str,
-        /// How long was waited.
+        /// The deadline.
         after: Duration,
     },
-    /// What was waited for was ended by somebody else.
-    #[error("{0} was cut off")]
+    /// Another connection or the server itself ended the operation.
+    #[error("{0} was interrupted")]
     Cut(&'static str),
-    /// The server's answer cannot be understood.
-    #[error("the server's answer cannot be understood: {0}")]
+    /// The server's answer violates the protocol.
+    #[error("the server sent an invalid answer: {0}")]
     Protocol(String),
-    /// An earlier failure left the connection in the middle of an answer: connect again.
+    /// An earlier failure left the connection in the middle of an answer.
     #[error("this connection failed earlier; connect again")]
     Spent,
 }
 
-/// Rows of an answer; none for a statement that has no result.
+/// A result set; empty for a statement without one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rows {
     /// The columns' names.
@@ -86,8 +89,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// A field as text, empty for NULL and for a field that is not there; bytes that are no UTF-8
-    /// are replaced.
+    /// A field as text; empty for NULL and for a missing field. Invalid UTF-8 is replaced.
     #[must_use]
     pub fn text(&self, row: usize, column: usize) -> String {
         let field = self
@@ -98,7 +100,7 @@ impl Rows {
         String::from_utf8_lossy(field.unwrap_or_default()).into_owned()
     }
 
-    /// Every row's fields as text, as [`text`](Self::text) gives them.
+    /// The first `N` fields of every row, converted as by [`text`](Self::text).
     pub fn texts<const N: usize>(&self) -> impl Iterator<Item = [String; N]> {
         (0..self.rows.len()).map(|row| std::array::from_fn(|column| self.text(row, column)))
     }
@@ -107,8 +109,7 @@ impl Rows {
 /// A connection to a running server as `dormouse`@`localhost`.
 #[derive(Debug)]
 pub struct Admin {
-    stream: UnixStream,
-    packets: PacketBuffer,
+    line: Line,
     capabilities: Capabilities,
     version: String,
     secret: Secret,
@@ -116,66 +117,84 @@ pub struct Admin {
     spent: bool,
 }
 
+/// The link and its read buffer.
+#[derive(Debug)]
+struct Line {
+    link: Link,
+    packets: PacketBuffer,
+}
+
 impl Admin {
-    /// Connects to the server of an instance.
+    /// Connects and logs in to an instance's server.
     ///
     /// # Errors
-    /// If the server is not there, is late, or refuses the account.
+    /// The server cannot be reached, misses the deadline, or refuses the account.
     pub async fn connect(
         endpoint: &Endpoint,
         secret: &Secret,
         instance: InstanceId,
     ) -> Result<Self, AdminError> {
         let connect = async {
-            let Endpoint::Unix(socket) = endpoint else {
-                return Err(io::Error::from(io::ErrorKind::Unsupported).into());
-            };
-            let stream = UnixStream::connect(socket).await?;
-            let mut admin = Self {
-                stream,
-                packets: PacketBuffer::new(MAX_ANSWER),
-                capabilities: Capabilities::NONE,
-                version: String::new(),
-                secret: secret.clone(),
-                instance,
-                spent: false,
-            };
-            admin.log_in().await?;
-            // whatever the database's owner has set globally, our own statements mean the same
+            let mut admin = Self::log_in(endpoint, secret, instance).await?;
+            // independent of the global settings of the database's owner
             admin
                 .query("SET NAMES utf8mb4, SESSION sql_mode='', SESSION lock_wait_timeout=5")
                 .await?;
             admin.query("SET SESSION TRANSACTION READ WRITE").await?;
             Ok(admin)
         };
-        in_time("a login", PATIENCE, connect).await
+        in_time("login", TIMEOUT, connect).await
     }
 
-    async fn log_in(&mut self) -> Result<(), AdminError> {
+    async fn log_in(
+        endpoint: &Endpoint,
+        secret: &Secret,
+        instance: InstanceId,
+    ) -> Result<Self, AdminError> {
+        let tls = matches!(endpoint, Endpoint::Tcp { .. });
         let mut login = ClientLogin::new(ClientConfig {
-            capabilities: Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF,
+            capabilities: (Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF)
+                .set(Capabilities::SSL, tls),
             collation: UTF8MB4,
             max_packet: 1 << 24,
             user: b"dormouse".to_vec(),
-            stage1: Some(self.secret.admin_stage1()),
+            stage1: Some(secret.admin_stage1()),
             schema: None,
             attributes: vec![(b"program_name".to_vec(), b"dormouse".to_vec())],
         });
+        let mut line = Line {
+            link: Link::connect(endpoint).await?,
+            packets: PacketBuffer::new(MAX_ANSWER),
+        };
+        line.send(&proxy_header(endpoint, &Origin::Local)).await?;
         loop {
-            let (seq, payload) = self.payload().await?;
+            let (seq, payload) = line.payload().await?;
             match login.on_payload(seq, &payload) {
-                Ok(LoginStep::Send(bytes)) => self.stream.write_all(&bytes).await?,
+                Ok(LoginStep::Send(bytes)) => line.send(&bytes).await?,
+                Ok(LoginStep::Secure(bytes)) => {
+                    // otherwise they would count as received over TLS
+                    if !line.packets.is_empty() {
+                        let what = "unencrypted bytes behind the greeting".to_owned();
+                        return Err(AdminError::Protocol(what));
+                    }
+                    line.send(&bytes).await?;
+                    line.link = line.link.secure(endpoint).await?;
+                    line.send(&login.secured().map_err(io::Error::other)?)
+                        .await?;
+                }
                 Ok(LoginStep::Done {
                     capabilities,
                     version,
                     ..
                 }) => {
-                    self.capabilities = capabilities;
-                    self.version = version;
-                    return Ok(());
-                }
-                Ok(LoginStep::Secure(_)) => {
-                    return Err(AdminError::Protocol("TLS was not asked for".to_owned()));
+                    return Ok(Self {
+                        line,
+                        capabilities,
+                        version,
+                        secret: secret.clone(),
+                        instance,
+                        spent: false,
+                    });
                 }
                 Err(LoginError::Refused(error)) => return Err(AdminError::Refused(error)),
                 Err(other) => return Err(AdminError::Protocol(other.to_string())),
@@ -183,13 +202,13 @@ impl Admin {
         }
     }
 
-    /// The server's version, from its greeting; `None` if it is none this crate can read.
+    /// The server's version from its greeting; `None` if it cannot be parsed.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         Version::from_text(&self.version)
     }
 
-    /// The server's version word for word as its greeting has it.
+    /// The server's version string exactly as in its greeting.
     #[must_use]
     pub fn greeting_version(&self) -> &str {
         &self.version
@@ -200,27 +219,46 @@ impl Admin {
     /// # Errors
     /// As [`AdminError`] says.
     pub async fn query(&mut self, sql: &str) -> Result<Rows, AdminError> {
-        self.run("a statement", sql, PATIENCE).await
+        self.run("a statement", sql, TIMEOUT).await
     }
 
-    /// Asks for a sign of life.
+    /// Sends `COM_PING`.
     ///
     /// # Errors
     /// As [`AdminError`] says.
     pub async fn ping(&mut self) -> Result<(), AdminError> {
-        self.exchange("a ping", &[Command::Ping as u8], PATIENCE)
+        self.exchange("a ping", &[Command::Ping as u8], TIMEOUT)
             .await
             .map(drop)
     }
 
-    /// Ends a connection of the server's; it may already have ended.
+    /// The server's accounts.
+    pub fn accounts(&mut self) -> Accounts<'_> {
+        Accounts(self)
+    }
+
+    /// The server's buffer pool.
+    pub fn buffer_pool(&mut self) -> BufferPool<'_> {
+        BufferPool(self)
+    }
+
+    /// The server's schemas and global variables.
+    pub fn settings(&mut self) -> Settings<'_> {
+        Settings(self)
+    }
+
+    /// Kills a connection of the server; no error if it has already ended.
     ///
     /// # Errors
     /// As [`AdminError`] says.
     pub async fn kill(&mut self, connection: u32) -> Result<(), AdminError> {
         const NO_SUCH_THREAD: u16 = 1094;
         match self
-            .run("a kill", &format!("KILL CONNECTION {connection}"), PATIENCE)
+            .run(
+                "KILL CONNECTION",
+                &format!("KILL CONNECTION {connection}"),
+                TIMEOUT,
+            )
             .await
         {
             Err(AdminError::Sql { error, .. }) if error.code == NO_SUCH_THREAD => Ok(()),
@@ -232,25 +270,25 @@ impl Admin {
         &mut self,
         doing: &'static str,
         sql: &str,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Rows, AdminError> {
         let mut command = vec![Command::Query as u8];
         command.extend_from_slice(sql.as_bytes());
-        self.exchange(doing, &command, patience).await
+        self.exchange(doing, &command, limit).await
     }
 
-    /// One command and its answer. The connection is spent from the first byte sent until the
-    /// answer is complete, so a caller who gives up in between cannot read a stale one later.
+    /// Sends one command and reads its answer. `spent` is set until the answer is complete, so that
+    /// after a cancelled call no stale answer is read.
     async fn exchange(
         &mut self,
         doing: &'static str,
         command: &[u8],
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Rows, AdminError> {
         if std::mem::replace(&mut self.spent, true) {
             return Err(AdminError::Spent);
         }
-        let outcome = in_time(doing, patience, self.send_and_read(command)).await?;
+        let outcome = in_time(doing, limit, self.send_and_read(command)).await?;
         self.spent = false;
         match outcome {
             TextOutcome::Ok(_) => Ok(Rows::default()),
@@ -262,10 +300,10 @@ impl Admin {
     async fn send_and_read(&mut self, command: &[u8]) -> Result<TextOutcome, AdminError> {
         let mut bytes = Vec::with_capacity(command.len() + 4);
         write_packet(&mut bytes, 0, command);
-        self.stream.write_all(&bytes).await?;
+        self.line.send(&bytes).await?;
         let mut result = TextResultSet::new(self.capabilities, Limits::default());
         loop {
-            let (_, payload) = self.payload().await?;
+            let (_, payload) = self.line.payload().await?;
             let outcome = result
                 .on_payload(&payload)
                 .map_err(|e| AdminError::Protocol(e.to_string()))?;
@@ -274,24 +312,31 @@ impl Admin {
             }
         }
     }
+}
 
+impl Line {
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.link.write_all(bytes).await?;
+        self.link.flush().await
+    }
+
+    /// The next packet's sequence number and payload.
     async fn payload(&mut self) -> Result<(u8, Vec<u8>), AdminError> {
         loop {
-            if let Some(packet) = self
-                .packets
-                .next()
-                .map_err(|e| AdminError::Protocol(e.to_string()))?
-            {
+            let next = self.packets.next();
+            if let Some(packet) = next.map_err(|e| AdminError::Protocol(e.to_string()))? {
                 return Ok(packet);
             }
-            self.stream.readable().await?;
-            // on the stack only between two waits, so that futures stay small
-            let mut bytes = [0; 4096];
-            match self.stream.try_read(&mut bytes) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                Ok(n) => self.packets.push(&bytes[..n]),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e.into()),
+            let read = poll_fn(|cx| {
+                // on the stack within one poll only, so that futures stay small
+                let mut bytes = [0; 4096];
+                let mut room = ReadBuf::new(&mut bytes);
+                ready!(Pin::new(&mut self.link).poll_read(cx, &mut room))?;
+                self.packets.push(room.filled());
+                Poll::Ready(io::Result::Ok(room.filled().len()))
+            });
+            if read.await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         }
     }
@@ -299,17 +344,17 @@ impl Admin {
 
 async fn in_time<T>(
     doing: &'static str,
-    patience: Duration,
+    limit: Duration,
     work: impl Future<Output = Result<T, AdminError>>,
 ) -> Result<T, AdminError> {
     let late = |_| AdminError::Late {
         doing,
-        after: patience,
+        after: limit,
     };
-    timeout(patience, work).await.map_err(late)?
+    timeout(limit, work).await.map_err(late)?
 }
 
-/// A text as an SQL literal, for a session whose `sql_mode` is empty.
+/// Quotes a text as an SQL literal, for a session with an empty `sql_mode`.
 fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('\'');
@@ -326,21 +371,4 @@ fn literal(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_literal_ends_where_it_should() {
-        assert_eq!(literal(r"o'x\' OR 1"), r"'o''x\\'' OR 1'");
-        assert_eq!(literal("a\0b"), r"'a\0b'");
-    }
-
-    #[test]
-    fn a_field_that_is_not_there_is_empty() {
-        let rows = Rows {
-            columns: vec!["a".into()],
-            rows: vec![vec![Some(b"x".to_vec())], vec![None]],
-        };
-        assert_eq!(rows.texts::<2>().collect::<Vec<_>>(), [["x", ""], ["", ""]]);
-    }
-}
+mod tests;

@@ -1,70 +1,70 @@
-//! How much memory InnoDB's buffer pool gets.
+//! Sizes of InnoDB's buffer pool.
 //!
-//! A server starts with a small pool, because its size is paid for in start time (about 10 ms and
-//! 17 MB for each GiB), and is grown online behind the first statements.
+//! A server starts with a small pool, since each GiB costs about 10 ms of start time and 17 MB. The pool
+//! is grown online while the first statements run.
 
 use std::time::Duration;
 
 use dormouse_types::{Bytes, Units};
 
-/// The pool with which a server starts: 128 MiB for each unit, at most 1 GiB.
+/// Pool size at server start: 128 MiB per unit, at most 1 GiB.
 #[must_use]
 pub fn at_start(units: Units) -> Bytes {
     Bytes::mib(128 * u64::from(units.0.clamp(1, 8)))
 }
 
-/// The pool of a server that works: half of its units' memory, and no less than at the start.
+/// Pool size of an active server: half of its units' memory, at least the size at start.
 #[must_use]
 pub fn awake(units: Units) -> Bytes {
     Bytes(units.memory().0 / 2).max(at_start(units))
 }
 
-/// What a server on a machine with this much memory is prepared to grow its pool to: half of it.
-/// The kernel refuses to set more aside than there is.
+/// Largest pool size that a server reserves address space for: half of the machine's memory. The kernel
+/// refuses to reserve more than there is.
 #[must_use]
 pub const fn most(machine: Bytes) -> Bytes {
     Bytes(machine.0 / 2 / CHUNK.0 * CHUNK.0)
 }
 
-/// The pool of a suspended server. MariaDB 10.11 takes no less than 6 MiB.
+/// Pool size of a suspended server. MariaDB 10.11 has a minimum of 6 MiB.
 #[must_use]
 pub const fn suspended() -> Bytes {
     Bytes::mib(8)
 }
 
-/// The most of hot pages that is read back in a second.
+/// Rate limit for loading hot pages, in bytes per second.
 pub const HYDRATION: Bytes = Bytes::mib(256);
 
-/// A page of InnoDB's.
+/// Size of an InnoDB page.
 pub(crate) const PAGE: Bytes = Bytes(16 << 10);
 
-/// How much of the hot pages is read back at once into a pool of this size: little, but each
-/// burst begins with the whole list anew.
+/// Bytes of hot pages loaded in one burst. Small, to keep the disk free; not smaller, since each burst
+/// reads the whole list again.
 pub(crate) fn burst(pool: Bytes) -> Bytes {
     Bytes(pool.0 / 32).max(Bytes::mib(16))
 }
 
-/// How long the disk is left to others after a burst.
+/// Pause after a burst, in which the disk is free for statements.
 pub(crate) fn pause(burst: Bytes, took: Duration) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "it is a ratio")]
     let fair = Duration::from_secs_f64(burst.0 as f64 / HYDRATION.0 as f64);
     fair.saturating_sub(took).max(took)
 }
 
-/// What a buffer pool was asked since its server started.
+/// Page requests to a buffer pool since its server started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolHits {
-    /// Pages asked of it.
+    /// Page requests.
     pub requests: u64,
-    /// Those of them that a statement had to wait for, because they were in files only.
+    /// Requests that had to read a file while a statement waited.
     pub reads: u64,
-    /// What it holds now.
+    /// Bytes in the pool now.
     pub holds: Bytes,
 }
 
 impl PoolHits {
-    /// How many of a million requests since then needed no file; `None` if there were none, or if
-    /// it is another server.
+    /// Hit ratio since `then`, in parts per million; `None` without requests, or if the server has
+    /// restarted.
     #[must_use]
     pub fn ratio_ppm_since(self, then: Self) -> Option<u32> {
         let requests = self.requests.checked_sub(then.requests)?;
@@ -74,7 +74,7 @@ impl PoolHits {
     }
 }
 
-/// The step in which servers that still have pool chunks can resize.
+/// Chunk size, by which servers without the freely resizable pool can resize.
 pub(crate) const CHUNK: Bytes = Bytes::mib(8);
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hot_pages_have_half_of_the_disks_time_and_no_more_than_their_rate() {
+    fn loading_takes_at_most_half_of_the_time_and_its_rate() {
         let ms = Duration::from_millis;
         let burst = Bytes(HYDRATION.0 / 4);
         assert_eq!(pause(burst, ms(50)), ms(200), "a fast disk");
@@ -90,15 +90,15 @@ mod tests {
     }
 
     #[test]
-    fn hits_are_told_of_a_million_requests() {
+    fn the_hit_ratio_is_in_parts_per_million() {
         let hits = |requests, reads| PoolHits {
             requests,
             reads,
             holds: Bytes(0),
         };
         let ratio = |now: PoolHits| now.ratio_ppm_since(hits(1000, 100));
-        assert_eq!(ratio(hits(1000, 100)), None, "nothing was asked");
-        assert_eq!(ratio(hits(999, 0)), None, "it is another server");
+        assert_eq!(ratio(hits(1000, 100)), None, "no requests");
+        assert_eq!(ratio(hits(999, 0)), None, "the server has restarted");
         assert_eq!(ratio(hits(2000, 100)), Some(1_000_000));
         assert_eq!(ratio(hits(2000, 350)), Some(750_000));
         assert_eq!(ratio(hits(2000, 1200)), Some(0));

@@ -1,30 +1,30 @@
 //! The server's configuration file.
 //!
-//! A server reads this file alone (`--defaults-file`), never the machine's own. What follows from
-//! the version follows from the options the server says it knows. Figures: MariaDB 10.11 on two
-//! cores, start to first byte of the greeting.
+//! A server reads only this file (`--defaults-file`), never the machine's own. Differences between
+//! versions are derived from the options that the server lists, not from its version number.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use dormouse_types::Units;
 
 use crate::{Installation, Layout, buffer_pool};
 
-/// How many connections a server takes. The proxy holds the clients back long before.
+/// `max_connections` of a server. The proxy limits clients far below.
 pub const MAX_CONNECTIONS: u32 = 4096;
 
-/// How many files a server would like to open: connections and two for each cached table.
+/// Open files that a server needs: one per connection and two per cached table.
 pub const OPEN_FILES: u64 = 65_536;
 
-/// Known to servers whose pool can be resized freely: 10.11.12, 11.4.6, 11.8.2 and later.
+/// Option of servers whose pool can be resized freely: 10.11.12, 11.4.6, 11.8.2 and later.
 const POOL_MAX: &str = "innodb-buffer-pool-size-max";
 
-/// A plugin that tells who holds which lock; not part of every package of the server.
+/// Plugin that lists metadata locks and their holders; not in every package of the server.
 pub(crate) const LOCK_INFO: &str = "metadata_lock_info";
 
-/// Settings of the data directory itself: the template is made with them, and a server that
-/// starts on it must be told the same.
+/// Settings of the data directory: the template is created with them, and every server on a copy of it
+/// must have the same.
 pub(crate) const FILES: [(&str, &str); 4] = [
     ("innodb-log-file-size", "8M"),
     ("innodb-data-file-path", "ibdata1:5M:autoextend"),
@@ -32,34 +32,31 @@ pub(crate) const FILES: [(&str, &str); 4] = [
     ("innodb-undo-tablespaces", "0"),
 ];
 
-/// Settings that are the same for every instance. An option the server does not know is left out.
-const COMMON: [(&str, &str); 37] = [
-    // clients come through the proxy, over one Unix socket
-    ("skip-networking", "ON"),
+/// Settings of every instance. Options that the server does not know are left out.
+const COMMON: [(&str, &str); 35] = [
     ("skip-name-resolve", "ON"),
-    ("proxy-protocol-networks", "localhost"),
     ("max-connect-errors", "4294967295"),
     ("local-infile", "ON"),
-    // no limit; but with 0, which is none either, it could not be set while the server runs
+    // no limit; 0 would mean the same, but then it could not be changed while the server runs
     ("max-user-connections", "2147483647"),
-    // a thawed server sees its clocks jump; the proxy keeps the clients' own limits (no backend is
-    // an interactive client)
+    // no timeouts: a thawed server sees its clocks jump; the proxy enforces the clients' own limits (no
+    // backend is an interactive client)
     ("wait-timeout", "31536000"),
     ("net-read-timeout", "31536000"),
     ("net-write-timeout", "31536000"),
-    // a reply says when stored code has changed the session; the proxy keeps that to itself
+    // replies report changes of the session by stored code; the proxy does not pass that on
     ("session-track-state-change", "ON"),
-    // what the server's Debian package would set
+    // defaults of the Debian package
     ("character-set-server", "utf8mb4"),
     ("symbolic-links", "OFF"),
     ("feedback", "OFF"),
-    // durable
+    // durability
     ("innodb-flush-log-at-trx-commit", "1"),
     ("innodb-doublewrite", "ON"),
     ("aria-recover-options", "BACKUP,QUICK"),
-    // the watchdog that aborts a server would count the time it was frozen
+    // InnoDB's watchdog would count the time while frozen and abort the server
     ("innodb-fatal-semaphore-wait-threshold", "4294967295"),
-    // small at rest, quick to start
+    // little memory when idle, fast start
     ("performance-schema", "OFF"),
     ("innodb-log-buffer-size", "2M"),
     ("innodb-temp-data-file-path", "ibtmp1:2M:autoextend"),
@@ -75,7 +72,7 @@ const COMMON: [(&str, &str); 37] = [
     ("thread-cache-size", "32"),
     ("table-open-cache", "2000"),
     ("table-open-cache-instances", "4"),
-    // hot pages come back behind the first statements, and are noted again only after that (`Admin`)
+    // `admin::BufferPool` loads hot pages after the start, and only then turns the dump on again
     ("innodb-buffer-pool-dump-at-shutdown", "OFF"),
     ("innodb-buffer-pool-load-at-startup", "OFF"),
     ("innodb-buffer-pool-dump-pct", "100"),
@@ -83,9 +80,22 @@ const COMMON: [(&str, &str); 37] = [
     ("event-scheduler", "ON"),
 ];
 
-/// Writes the configuration of an instance with these units.
+/// Network settings of a server that listens on its Unix socket only. The proxy sends clients' addresses
+/// in a PROXY header, which the server accepts from these networks only.
+const LOCAL: [(&str, &str); 2] = [
+    ("skip-networking", "ON"),
+    ("proxy-protocol-networks", "localhost"),
+];
+
+/// Text of an instance's configuration file. With an address the server also listens on TCP, with TLS
+/// required.
 #[must_use]
-pub fn render(installation: &Installation, layout: &Layout, units: Units) -> String {
+pub fn render(
+    installation: &Installation,
+    layout: &Layout,
+    units: Units,
+    address: Option<SocketAddr>,
+) -> String {
     let mut text =
         String::from("# Written by dormouse at every start; changes are lost.\n[mariadbd]\n");
     let mut set = |name: &str, value: &str| {
@@ -113,15 +123,25 @@ pub fn render(installation: &Installation, layout: &Layout, units: Units) -> Str
         &buffer_pool::at_start(units).0.to_string(),
     );
     if !installation.knows(POOL_MAX) {
-        // servers before the resizable pool move it in whole chunks
+        // servers without the freely resizable pool resize by whole chunks
         set(
             "innodb-buffer-pool-chunk-size",
             &buffer_pool::CHUNK.0.to_string(),
         );
     } else if installation.default_of(POOL_MAX) == Some("0") {
-        // this version would not grow beyond what it starts with
+        // with the default 0 the pool could not grow beyond its size at start
         let most = buffer_pool::most(installation.machine_memory).max(buffer_pool::at_start(units));
         set(POOL_MAX, &most.0.to_string());
+    }
+    match address {
+        None => LOCAL.iter().for_each(|(name, value)| set(name, value)),
+        Some(address) => {
+            let ip = address.ip().to_string();
+            set("bind-address", &ip);
+            set("port", &address.port().to_string());
+            set("require-secure-transport", "ON");
+            set("proxy-protocol-networks", &format!("localhost,{ip}"));
+        }
     }
     for (name, value) in FILES.iter().chain(&COMMON) {
         if installation.knows(name) {
@@ -134,7 +154,7 @@ pub fn render(installation: &Installation, layout: &Layout, units: Units) -> Str
     text
 }
 
-/// A value that holds blanks; [`Layout`] has no quotes or backslashes in its paths.
+/// Quotes a path, which may have blanks; [`Layout`] excludes quotes and backslashes.
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display())
 }

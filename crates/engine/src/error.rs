@@ -1,35 +1,35 @@
-//! What can go wrong with an engine's files and programs.
+//! Errors with a server's files and programs.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a server cannot be found, configured or laid out. The machine's or its operator's fault.
+/// A server cannot be found, configured or given files: the machine's or its operator's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// No server program was found.
     #[error(
-        "no mariadbd found (looked at {looked}); install the server, for instance with \
-         `apt-get install mariadb-server-core`, or name its path in the configuration"
+        "no mariadbd found (tried {looked}); install the server, for instance with \
+         `apt-get install mariadb-server-core`, or set its path in the configuration"
     )]
     NoServer {
         /// The paths that were tried.
         looked: String,
     },
-    /// A server was found, but not the program that makes a data directory for it.
+    /// A server was found, but not its `mariadb-install-db`.
     #[error(
         "found the server {server}, but no mariadb-install-db beside it; install the package that \
-         has it (Debian: mariadb-server-core), or name its path in the configuration"
+         contains it (Debian: mariadb-server-core), or set its path in the configuration"
     )]
     NoInstaller {
         /// The server program.
         server: PathBuf,
     },
-    /// The program ran, but is no server this crate knows.
-    #[error("{program} is no server that can be run here: {reason}")]
+    /// The program ran, but is not a supported server.
+    #[error("{program} is not a supported server: {reason}")]
     NotAServer {
         /// The program.
         program: PathBuf,
-        /// What it said, or which version is too old.
+        /// Its output, or why its version is not supported.
         reason: String,
     },
     /// A program of the server failed.
@@ -37,34 +37,35 @@ pub enum EngineError {
     Program {
         /// The program.
         program: PathBuf,
-        /// The end of what it printed.
+        /// The end of its output.
         reason: String,
     },
-    /// A Unix socket's path would not fit.
+    /// A Unix socket's path would be too long.
     #[error(
-        "the socket path {path} is {len} bytes long, and a Unix socket allows {max}: choose a \
-         data directory with a shorter path"
+        "the socket path {path} is {len} bytes long, but the limit is {max}: choose a data \
+         directory with a shorter path"
     )]
     SocketPath {
         /// The path.
         path: PathBuf,
         /// Its length.
         len: usize,
-        /// What `sun_path` holds (`unix(7)`), less the final NUL.
+        /// Size of `sun_path` (`unix(7)`) without the final NUL.
         max: usize,
     },
-    /// The file that holds the installation's secret is not one.
+    /// The installation's secret file has invalid content.
     #[error(
-        "{path} does not hold a secret of 64 hexadecimal digits: restore it from a backup; \
-             with another secret the existing databases cannot be administered"
+        "{path} is damaged: it must contain a secret of 64 hexadecimal digits. Restore it from a \
+         backup; with another secret Dormouse cannot log in to the existing databases"
     )]
     BadSecret {
         /// The file.
         path: PathBuf,
     },
-    /// A path that would have to be quoted in the server's configuration file.
+    /// A path that cannot be written in the server's configuration file.
     #[error(
-        "the path {path} holds a character that a server's configuration file cannot: choose another data directory"
+        "the path {path} has a character that a server's configuration file does not allow: \
+         choose another data directory"
     )]
     BadPath {
         /// The path.
@@ -75,13 +76,13 @@ pub enum EngineError {
     Io {
         /// What was being done.
         doing: String,
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// Makes an I/O error say what was being done.
+/// Adds the failed operation to an I/O error.
 pub(crate) fn doing(text: impl Into<String>) -> impl FnOnce(io::Error) -> EngineError {
     let doing = text.into();
     move |source| EngineError::Io { doing, source }

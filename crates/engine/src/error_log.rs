@@ -1,10 +1,10 @@
-//! What a server's error log says of a failed start.
+//! Extracts the reason of a failed start from a server's error log.
 
-/// The most bytes a reason may have.
-const MOST: usize = 600;
+/// Longest reason, in bytes.
+const MAX_LEN: usize = 600;
 
-/// The lines that say why, from the text that one start wrote: those marked as errors, without
-/// their time stamps, or the last ones if none is marked.
+/// Reason of a failure, from the log of one start: the lines marked as errors, without time stamps, or
+/// the last three lines if none is marked.
 #[must_use]
 pub fn reason(log: &str) -> String {
     let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -20,7 +20,7 @@ pub fn reason(log: &str) -> String {
         let last: Vec<&str> = lines().collect();
         last[last.len().saturating_sub(3)..].join("; ")
     } else {
-        // the last one is "Aborting" and says nothing; the first ones are the cause
+        // the first errors are the cause; "Aborting" says nothing
         errors.retain(|e| *e != "Aborting");
         errors.truncate(4);
         errors.join("; ")
@@ -28,8 +28,8 @@ pub fn reason(log: &str) -> String {
     if text.is_empty() {
         text.push_str("its error log is empty");
     }
-    if text.len() > MOST {
-        let whole = (0..=MOST).rev().find(|end| text.is_char_boundary(*end));
+    if text.len() > MAX_LEN {
+        let whole = (0..=MAX_LEN).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(whole.unwrap_or_default());
         text.push('…');
     }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_errors_are_the_reason() {
+    fn error_lines_are_the_reason() {
         let log = "\
 2026-11-22  8:49:42 0 [Note] Starting MariaDB 10.11.19-MariaDB-0+deb12u1 as process 9581
 2026-11-22  8:49:42 0 [ERROR] InnoDB: Operating system error number 28 in a file operation.
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn without_errors_the_last_lines_are() {
+    fn without_errors_the_last_lines_are_the_reason() {
         assert_eq!(
             reason("a\n\nb\nc\nlibfoo.so.1: cannot open\n"),
             "b; c; libfoo.so.1: cannot open"
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_short() {
-        let log = format!("x [ERROR] {}", "ä".repeat(MOST));
-        assert!(reason(&log).len() <= MOST + '…'.len_utf8());
+        let log = format!("x [ERROR] {}", "ä".repeat(MAX_LEN));
+        assert!(reason(&log).len() <= MAX_LEN + '…'.len_utf8());
     }
 }

@@ -1,4 +1,4 @@
-//! Finding a server that is installed on this machine.
+//! Finds the server installed on this machine and lists its options.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -17,45 +17,45 @@ const OLDEST_MARIADB: (u16, u16, u16) = (10, 11, 0);
 /// Where to look for a server; every field has a default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Search {
-    /// The server program, or a script that runs one and passes its arguments on (the first one,
-    /// `--defaults-file` or `--no-defaults`, must stay first). Default: `/usr/sbin/mariadbd`, then
+    /// The server program, or a script that runs it and passes all arguments on, in order
+    /// (`--defaults-file` or `--no-defaults` must stay first). Default: `/usr/sbin/mariadbd`, then
     /// the directories of `PATH`.
     pub mariadbd: Option<PathBuf>,
-    /// The program that makes a data directory. Default: `mariadb-install-db` beside the server,
+    /// The program that creates a data directory. Default: `mariadb-install-db` beside the server,
     /// in `../bin` or `../scripts`, or in `PATH`.
     pub install_db: Option<PathBuf>,
-    /// What the server's own `--basedir` should be, if it cannot tell itself.
+    /// The server's `--basedir`, if it cannot find it itself.
     pub basedir: Option<PathBuf>,
 }
 
-/// A server that is installed on this machine.
+/// A server installed on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     /// The server program.
     pub mariadbd: PathBuf,
-    /// The program that makes a data directory.
+    /// The program that creates a data directory.
     pub install_db: PathBuf,
-    /// What the server's own `--basedir` should be, if it cannot tell itself.
+    /// The server's `--basedir`, if it cannot find it itself.
     pub basedir: Option<PathBuf>,
     /// Its version.
     pub version: Version,
     /// The machine's memory.
     pub machine_memory: Bytes,
-    /// Every option the server knows and its default, names with `-`.
+    /// Every option of the server, written with `-`, and its default.
     options: BTreeMap<String, String>,
 }
 
-/// How much memory this machine has.
+/// This machine's memory.
 #[must_use]
 pub fn machine_memory() -> Bytes {
     Bytes(rustix::system::sysinfo().totalram)
 }
 
 impl Installation {
-    /// Finds the server and asks it who it is and what it can.
+    /// Finds the server and reads its version and options.
     ///
     /// # Errors
-    /// If there is none, or it does not run, or it is too old; the text says what to install.
+    /// There is no server, it does not run, or it is too old; the text says what to install.
     pub fn probe(search: &Search) -> Result<Self, EngineError> {
         let mariadbd = find_server(search)?;
         let banner = run(&mariadbd, &["--no-defaults", "--version"])?;
@@ -63,17 +63,18 @@ impl Installation {
             program: mariadbd.clone(),
             reason,
         };
-        let version = Version::from_banner(&banner)
-            .ok_or_else(|| not_a_server(format!("it calls itself {:?}", banner.trim())))?;
+        let version = Version::from_banner(&banner).ok_or_else(|| {
+            not_a_server(format!("it printed as its version {:?}", banner.trim()))
+        })?;
         if version.family != Family::MariaDb {
             return Err(not_a_server(format!(
-                "{version} is MySQL, which cannot be run yet; MariaDB can"
+                "{version} is MySQL, which is not supported yet; use MariaDB"
             )));
         }
         if version.numbers() < OLDEST_MARIADB {
             let (major, minor, _) = OLDEST_MARIADB;
             return Err(not_a_server(format!(
-                "{version} is older than MariaDB {major}.{minor}"
+                "{version} is older than MariaDB {major}.{minor}, the oldest supported version"
             )));
         }
         let mut arguments: Vec<OsString> = vec!["--no-defaults".into()];
@@ -93,19 +94,19 @@ impl Installation {
         })
     }
 
-    /// Whether the server knows an option, named with `-`.
+    /// Whether the server has an option, written with `-`.
     #[must_use]
     pub fn knows(&self, option: &str) -> bool {
         self.options.contains_key(option)
     }
 
-    /// The default of an option the server knows, as `--help` shows it.
+    /// An option's default as `--help` shows it.
     #[must_use]
     pub fn default_of(&self, option: &str) -> Option<&str> {
         self.options.get(option).map(String::as_str)
     }
 
-    /// A server that knows these options and is nowhere.
+    /// A description with these options, without programs.
     #[cfg(test)]
     pub(crate) fn for_tests(options: &[(&str, &str)], machine_memory: Bytes) -> Self {
         Self {
@@ -127,13 +128,13 @@ impl Installation {
         }
     }
 
-    /// Whether its servers can list the locks that sessions hold.
+    /// Whether its servers can list metadata locks and their holders.
     #[must_use]
     pub fn tells_locks(&self) -> bool {
         self.has_plugin(LOCK_INFO)
     }
 
-    /// Whether a plugin's library is installed, named without its ending.
+    /// Whether a plugin's library is installed; `name` is without `.so`.
     #[must_use]
     pub fn has_plugin(&self, name: &str) -> bool {
         let dir = self.options.get("plugin-dir").map(Path::new);
@@ -141,7 +142,7 @@ impl Installation {
     }
 }
 
-/// `--basedir`, if it must be said.
+/// The `--basedir` option, if one is configured.
 pub(crate) fn basedir_option(basedir: Option<&Path>) -> Option<OsString> {
     basedir.map(|dir| {
         let mut option = OsString::from("--basedir=");
@@ -197,7 +198,7 @@ fn path_dirs() -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
-/// Runs a program of the server and hands back what it printed.
+/// Runs a program of the server and returns its output.
 fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> Result<String, EngineError> {
     let output = Command::new(program)
         .args(arguments)
@@ -215,7 +216,7 @@ fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> Result<String, Engin
     })
 }
 
-/// The table of options at the end of what `--verbose --help` prints, between two ruled lines.
+/// Parses the table of options at the end of the output of `--verbose --help`, after a ruled line.
 fn options(help: &str) -> BTreeMap<String, String> {
     let is_rule = |line: &&str| line.starts_with("-----") && line.trim_end().ends_with("----");
     let table = help.lines().skip_while(|line| !is_rule(line)).skip(1);
@@ -232,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_table_of_options() {
+    fn the_table_of_options_is_parsed() {
         let help = "\
 mariadbd  Ver 10.11.19-MariaDB
   --symbolic-links    Permit symlinks
@@ -258,7 +259,7 @@ To see what values a running MySQL server is using, type
     }
 
     #[test]
-    fn a_missing_server_is_one_readable_error() {
+    fn a_missing_server_error_names_paths_and_packages() {
         let search = Search {
             mariadbd: Some("/nowhere/mariadbd".into()),
             ..Search::default()
@@ -273,8 +274,11 @@ To see what values a running MySQL server is using, type
     }
 
     #[test]
-    fn another_program_is_no_server() {
-        for (program, reason) in [("/bin/true", "calls itself"), ("/bin/false", "exit status")] {
+    fn another_program_is_refused() {
+        for (program, reason) in [
+            ("/bin/true", "printed as its version"),
+            ("/bin/false", "exit status"),
+        ] {
             let search = Search {
                 mariadbd: Some(program.into()),
                 ..Search::default()

@@ -1,13 +1,13 @@
-//! Where one instance's files are.
+//! Paths of one instance's files.
 //!
-//! The server owns its directory; what it must not be able to change (its configuration, its
-//! lock) stands beside it.
+//! The server's user owns the directory. Files that the server must not change (configuration, lock)
+//! are beside it.
 
 use std::path::{Path, PathBuf};
 
 use crate::EngineError;
 
-/// What a Unix socket's address holds (`sun_path`, `unix(7)`), less the final NUL.
+/// Longest path of a Unix socket (`sun_path`, `unix(7)`), without the final NUL.
 const SUN_PATH: usize = 107;
 
 /// One instance's directory and the files beside it.
@@ -17,11 +17,11 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout under an absolute path that need not exist yet.
+    /// The layout under an absolute path, which need not exist yet.
     ///
     /// # Errors
-    /// If the socket's path would be too long, or the path holds what a configuration file of the
-    /// server cannot (control characters, quotes, a backslash, `#`).
+    /// The socket's path would be too long, or the path has a character that the server's configuration
+    /// file does not allow (control character, quote, backslash, `#`, `;`).
     pub fn new(root: impl Into<PathBuf>) -> Result<Self, EngineError> {
         let layout = Self { root: root.into() };
         let path = layout.socket();
@@ -58,7 +58,7 @@ impl Layout {
         self.root.join("tmp")
     }
 
-    /// The one place where SQL may read and write files (`secure_file_priv`).
+    /// The only directory in which SQL may read and write files (`secure_file_priv`).
     #[must_use]
     pub fn files(&self) -> PathBuf {
         self.root.join("files")
@@ -88,19 +88,26 @@ impl Layout {
         self.beside(".pem")
     }
 
-    /// The file that a running server holds locked, beside the directory.
+    /// File with the TCP address of the server's last start, beside the directory; absent if it listened on
+    /// its Unix socket only.
+    #[must_use]
+    pub fn address(&self) -> PathBuf {
+        self.beside(".address")
+    }
+
+    /// Lock file that a running server holds, beside the directory.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.beside(".lock")
     }
 
-    /// How much CPU time its last process had used, beside the directory.
+    /// File with the CPU time of the last process, beside the directory.
     #[must_use]
     pub fn spent(&self) -> PathBuf {
         self.beside(".spent")
     }
 
-    /// Where the directory grows until it is whole, beside its final place.
+    /// Temporary path under which the directory is created, beside its final one.
     #[must_use]
     pub fn unfinished(&self) -> PathBuf {
         self.beside(".tmp")
@@ -118,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_path_must_fit() {
+    fn a_long_socket_path_is_refused() {
         let fits = "/".repeat(SUN_PATH - "/mysqld.sock".len());
         assert_eq!(
             Layout::new(&fits)
@@ -135,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_must_be_writable_in_a_configuration_file() {
+    fn a_path_that_a_configuration_file_does_not_allow_is_refused() {
         for bad in ["/a\nb", "/a\"b", "/a'b", "/a\\b", "/a#b", "/a;b"] {
             assert!(Layout::new(bad).is_err(), "{bad:?}");
         }

@@ -1,13 +1,12 @@
-//! One database server: how it is found, configured, made from a template, and administered.
+//! One database server: finding its installation, configuration, templates, administration.
 //!
-//! This crate starts no process but the ones that make a template; running servers is a driver's
-//! work. MariaDB is what it speaks today; the types name the server's [`Family`] wherever MySQL
-//! will differ.
+//! Drivers run servers; this crate only runs the programs that create a template. It supports MariaDB;
+//! types have the server's [`Family`] where MySQL will differ.
 //!
 //! Invariants:
 //! - an instance never reads the machine's own server configuration ([`config`]);
-//! - a template or an instance's directory is whole or not there under its final name ([`Template`]);
-//! - no account but the machinery's own can log in to a new instance ([`template`]);
+//! - a template or an instance's directory is complete or absent under its final name ([`Template`]);
+//! - only Dormouse's own account can log in to a new instance ([`template`]);
 //! - every wait on a server has a deadline ([`Admin`]).
 //!
 //! Called by `driver-local` (files and configuration) and `control` (a running server).
@@ -24,7 +23,7 @@ pub mod template;
 pub mod tls;
 pub mod version;
 
-pub use admin::{Admin, AdminError, LockInfo, Rows};
+pub use admin::{Admin, AdminError, Rows};
 pub use error::EngineError;
 pub use installation::{Installation, Search, machine_memory};
 pub use layout::Layout;

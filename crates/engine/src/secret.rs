@@ -1,4 +1,4 @@
-//! The secret from which the machinery's own passwords come.
+//! The secret from which the passwords of Dormouse's own logins are derived.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -14,25 +14,25 @@ use sha2::Sha256;
 use crate::EngineError;
 use crate::error::doing;
 
-/// What `mysql_native_password` keeps of a password in a client: SHA1(password).
+/// First stage of a password (`mysql_native_password`): SHA1(password).
 pub type Stage1 = [u8; 20];
 
-/// The secret of one installation. It never leaves the machine, and no password derived from it
-/// is kept anywhere: servers only get the second stage.
+/// The secret of one installation. It never leaves the machine. Passwords derived from it are not stored:
+/// servers have their second stage only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// Takes the bytes as the secret.
+    /// A secret with these bytes.
     #[must_use]
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Reads the secret from a file, or makes a new one there, readable by its owner alone.
+    /// Reads the secret from a file; creates the file with a new secret, mode 0600, if it is missing.
     ///
     /// # Errors
-    /// If the file cannot be read or made, or holds something else.
+    /// The file cannot be read or created, or has invalid content.
     pub fn load_or_create(path: &Path) -> Result<Self, EngineError> {
         match fs::read_to_string(path) {
             Ok(text) => {
@@ -59,11 +59,11 @@ impl Secret {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)
             .map_err(std::io::Error::other)
-            .map_err(doing("asking the system for random bytes"))?;
+            .map_err(doing("getting random bytes from the system"))?;
         Ok(Self(bytes))
     }
 
-    /// Durable and whole under its name, or not there.
+    /// Writes the file atomically and durably.
     fn store(&self, path: &Path) -> std::io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".tmp");
@@ -79,33 +79,32 @@ impl Secret {
         fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
     }
 
-    /// The first stage of the password of `dormouse`@`localhost` in every instance.
+    /// First stage of the password of `dormouse`@`localhost`, the same in every instance.
     #[must_use]
     pub fn admin_stage1(&self) -> Stage1 {
         self.stage1(&[b"admin"])
     }
 
-    /// The first stage of the password with which the proxy logs in to an instance as one of its
-    /// users.
+    /// First stage of the password with which the proxy logs in to an instance as `user`.
     #[must_use]
     pub fn user_stage1(&self, instance: InstanceId, user: &str) -> Stage1 {
         self.stage1(&[b"user", &instance.0.to_be_bytes(), user.as_bytes()])
     }
 
-    /// The administrator's second stage as SQL and the account table have it.
+    /// Second stage of the password of `dormouse`@`localhost`, as text for SQL and the account table.
     #[must_use]
     pub fn admin_hash(&self) -> String {
         native::to_text(&native::stage2(&self.admin_stage1()))
     }
 
-    /// The user's second stage as SQL and the account table have it.
+    /// Second stage of the proxy's password for `user`, as text for SQL and the account table.
     #[must_use]
     pub fn user_hash(&self, instance: InstanceId, user: &str) -> String {
         native::to_text(&native::stage2(&self.user_stage1(instance, user)))
     }
 
-    /// A password is the hexadecimal text of an HMAC-SHA256; its parts are joined so that no two
-    /// lists of parts give the same bytes (only the last part varies in length).
+    /// The password is an HMAC-SHA256 of the parts in hexadecimal. Different lists of parts give different
+    /// bytes, since only the last part varies in length.
     fn stage1(&self, parts: &[&[u8]]) -> Stage1 {
         let mut key = [0; 64];
         key[..32].copy_from_slice(&self.0);

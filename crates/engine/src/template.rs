@@ -1,8 +1,8 @@
-//! A data directory made once, of which every new instance gets a copy.
+//! Template: a data directory that every new instance gets a copy of.
 //!
-//! Accounts of a new instance: `dormouse`@`localhost` for the machinery, with a password from the
-//! installation's [`Secret`]; `admin`@`%` for the database's owner, locked until a password is
-//! set; and `mariadb.sys`, the server's own, locked. No anonymous account, no `root`, no `test`.
+//! Accounts of a new instance: `dormouse`@`localhost` for Dormouse, with a password derived from the
+//! installation's [`Secret`]; `admin`@`%` for the database's owner, locked until its password is set; and
+//! `mariadb.sys`, the server's own, locked. No anonymous account, no `root`, no schema `test`.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -16,10 +16,10 @@ use crate::error::doing;
 use crate::installation::basedir_option;
 use crate::{EngineError, Installation, Layout, Secret, config, error_log};
 
-/// Counts changes of what a template holds; part of its name.
+/// Version of a template's content, part of its name: increase it when the content changes.
 const FORMAT: u32 = 1;
 
-/// Who owns an instance's files and runs its server.
+/// The user and group that own an instance's files and run its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The user id.
@@ -28,18 +28,17 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// A finished template.
+/// A complete template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     path: PathBuf,
 }
 
 impl Template {
-    /// Finds the template for this server and secret under `dir`, or makes it (about 0.7 s).
-    /// Blocks.
+    /// Finds the template for this server and secret under `dir`, or creates it (about 0.7 s). Blocks.
     ///
     /// # Errors
-    /// If the installer fails or the file system refuses; nothing half-made stays in the way.
+    /// The installer or a file operation failed; incomplete files do not prevent the next attempt.
     pub fn ensure(
         installation: &Installation,
         dir: &Path,
@@ -59,17 +58,17 @@ impl Template {
         Ok(Self { path })
     }
 
-    /// Where it is.
+    /// Path of the template.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes an instance's directory from the template, if it is not there yet: whole and durable
-    /// under its name, or not at all. File systems that share blocks between copies do so. Blocks.
+    /// Copies the template to an instance's directory, unless that exists; atomic and durable. Shares blocks
+    /// on file systems that can. Blocks.
     ///
     /// # Errors
-    /// If the file system refuses, as when it is full.
+    /// A file operation failed, for instance because the disk is full.
     pub fn instantiate(&self, layout: &Layout, owner: Option<Owner>) -> Result<(), EngineError> {
         if layout.root().is_dir() {
             return Ok(());
@@ -82,7 +81,7 @@ impl Template {
             unfinished.display()
         )));
         if made.is_err() {
-            // a full disk should get its room back; the next attempt removes what stays
+            // frees space on a full disk; the next attempt removes what is left
             let _ = fs::remove_dir_all(&unfinished);
         }
         made?;
@@ -102,7 +101,7 @@ impl Template {
     }
 }
 
-/// The secret is part of the name, since its hash is in the template's account table.
+/// A template's name. Depends on the secret, since the account table has its hash.
 fn name(installation: &Installation, secret: &Secret) -> String {
     let secret = secret.admin_hash();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-+.".contains(c);
@@ -114,7 +113,7 @@ fn name(installation: &Installation, secret: &Secret) -> String {
     )
 }
 
-/// Makes a data directory in `work`, and says where.
+/// Creates a data directory in `work` and returns its path.
 fn make(installation: &Installation, work: &Path, secret: &Secret) -> Result<PathBuf, EngineError> {
     let (data, tmp, sql) = (
         work.join("data"),
@@ -132,8 +131,8 @@ fn make(installation: &Installation, work: &Path, secret: &Secret) -> Result<Pat
     Ok(data)
 }
 
-/// Needs a directory for temporary files of its own: any server that starts removes those of
-/// others from `/tmp`.
+/// Runs `mariadb-install-db`, with its own directory for temporary files: a server that starts elsewhere
+/// removes those of others from `/tmp`.
 fn run_installer(
     installation: &Installation,
     to: &Path,
@@ -165,7 +164,7 @@ fn run_installer(
             .map(|(name, value)| format!("--{name}={value}")),
     );
     if rustix::process::geteuid().is_root() {
-        // the server refuses to run as root unless it is told to; it only fills private files here
+        // the server refuses to run as root without this; here it only writes private files
         command.arg("--user=root");
     }
     let output = command
@@ -183,8 +182,8 @@ fn run_installer(
     })
 }
 
-/// Turns the account the installer made into ours. Access is a bit mask of which all are set, as
-/// in the installer's own scripts; it means every privilege the server's version knows.
+/// SQL that replaces the installer's accounts by those of a new instance. An access mask with all bits
+/// set, as in the installer's own scripts, means every privilege of the server's version.
 fn accounts_sql(secret: &Secret) -> String {
     let admin = native::to_text(&native::stage2(&secret.admin_stage1()));
     format!(
@@ -198,14 +197,17 @@ fn accounts_sql(secret: &Secret) -> String {
     )
 }
 
-/// Durable first, then visible.
+/// Makes a directory durable, then renames it to its final path.
 fn publish(unfinished: &Path, path: &Path) -> Result<(), EngineError> {
     let publish = || -> io::Result<()> {
         rustix::fs::syncfs(File::open(unfinished)?)?;
         fs::rename(unfinished, path)?;
         File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
     };
-    publish().map_err(doing(format!("putting {} in its place", path.display())))
+    publish().map_err(doing(format!(
+        "renaming a finished directory to {}",
+        path.display()
+    )))
 }
 
 fn private_dir(path: &Path) -> io::Result<()> {
@@ -221,8 +223,8 @@ fn remove_if_there(path: &Path) -> Result<(), EngineError> {
     }
 }
 
-/// The template has directories and plain files only. The standard library's copy lets the
-/// kernel share blocks where the file system can.
+/// Copies directories and plain files; a template has nothing else. `fs::copy` shares blocks where the
+/// file system can.
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     private_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -237,7 +239,7 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a tree away, from its leaves up, so that its new owner cannot change what is not given yet.
+/// Changes the owner of a tree, leaves first, so that the new owner cannot change it meanwhile.
 fn give(path: &Path, owner: Owner) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -1,20 +1,37 @@
-//! A server's own key, for the connections of accounts that demand TLS (`REQUIRE SSL`).
+//! A server's key and certificate. Connections over TCP check the certificate; on the private Unix socket
+//! accounts with `REQUIRE SSL` need TLS, but the certificate is not checked.
 //!
-//! They come over the same private Unix socket as all others, so nobody checks the certificate;
-//! without one of ours MariaDB 11.4 and later would make a key at every start, for 0.4 s.
+//! Without a configured key MariaDB 11.4 and later generate one at every start, which takes 0.4 s.
 
+use dormouse_types::TlsIdentity;
 use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use crate::EngineError;
 use crate::error::doing;
 
-/// A new key and its certificate, as one PEM file. Takes about a millisecond.
+/// The name in every server's certificate.
+const NAME: &str = "localhost";
+
+/// Identity of a server that was started with this PEM file: the certificate is self-signed, so it is its
+/// own authority. `None` if the text has no certificate.
+#[must_use]
+pub fn identity(key_and_certificate: &str) -> Option<TlsIdentity> {
+    let certificate = CertificateDer::from_pem_slice(key_and_certificate.as_bytes()).ok()?;
+    Some(TlsIdentity {
+        name: NAME.into(),
+        authority: (*certificate).into(),
+    })
+}
+
+/// Generates a key and its self-signed certificate, as one PEM file. Takes about a millisecond.
 ///
 /// # Errors
-/// The key could not be made.
+/// Generating the key failed.
 pub fn key_and_certificate() -> Result<String, EngineError> {
     let make = || {
-        let mut params = CertificateParams::new(["localhost".to_owned()])?;
+        let mut params = CertificateParams::new([NAME.to_owned()])?;
         params
             .distinguished_name
             .push(DnType::CommonName, "dormouse");
@@ -24,5 +41,5 @@ pub fn key_and_certificate() -> Result<String, EngineError> {
     };
     make()
         .map_err(std::io::Error::other)
-        .map_err(doing("making a server's key"))
+        .map_err(doing("generating a server's key"))
 }

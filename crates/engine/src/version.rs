@@ -1,8 +1,8 @@
-//! Which server this is.
+//! A server's family and version.
 
 use std::fmt;
 
-/// A line of servers that speak the same dialect.
+/// A family of servers with the same SQL dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
     /// MariaDB.
@@ -16,28 +16,28 @@ pub enum Family {
 pub struct Version {
     /// Its family.
     pub family: Family,
-    /// The first number.
+    /// Major version number.
     pub major: u16,
-    /// The second number.
+    /// Minor version number.
     pub minor: u16,
-    /// The third number.
+    /// Patch version number.
     pub patch: u16,
-    /// All of it, as `SELECT VERSION()` says: `10.11.19-MariaDB-0+deb12u1`.
+    /// The complete version, as from `SELECT VERSION()`: `10.11.19-MariaDB-0+deb12u1`.
     pub full: String,
 }
 
 impl Version {
-    /// Reads what the server program prints for `--version`.
+    /// Parses the output of the server program for `--version`.
     #[must_use]
     pub fn from_banner(banner: &str) -> Option<Self> {
         let (_, rest) = banner.split_once(" Ver ")?;
-        // a version may hold blanks: "11.8.6-MariaDB-0+deb13u1 from Debian for debian-linux-gnu on …"
+        // a version may have blanks: "11.8.6-MariaDB-0+deb13u1 from Debian for debian-linux-gnu on …"
         let (version, _) = rest.split_once(" for ")?;
         Self::from_text(version.trim())
     }
 
-    /// Reads a version as `SELECT VERSION()` or a greeting says it, with or without the `5.5.5-`
-    /// that MariaDB 10 puts before it.
+    /// Parses a version from `SELECT VERSION()` or a greeting, with or without the prefix `5.5.5-` of
+    /// MariaDB 10.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let family = if text.contains("MariaDB") {
@@ -61,8 +61,8 @@ impl Version {
         })
     }
 
-    /// The version as the server's greeting says it. MariaDB 10 puts `5.5.5-` before its own
-    /// (`RPL_VERSION_HACK` in its sources), MariaDB 11 and MySQL nothing.
+    /// The version as in the server's greeting: MariaDB 10 adds the prefix `5.5.5-` (`RPL_VERSION_HACK` in
+    /// its sources), MariaDB 11 and MySQL do not.
     #[must_use]
     pub fn greeting(&self) -> String {
         match self.family {
@@ -71,7 +71,7 @@ impl Version {
         }
     }
 
-    /// The three numbers, for comparisons within a family.
+    /// Major, minor and patch number, to compare versions of one family.
     #[must_use]
     pub fn numbers(&self) -> (u16, u16, u16) {
         (self.major, self.minor, self.patch)
@@ -84,7 +84,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// What MariaDB 10 says before its version, so that old replicas accept a number of two digits.
+/// Prefix of MariaDB 10's version, for old replicas that cannot parse a major number of two digits.
 const REPLICATION_PREFIX: &str = "5.5.5-";
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_servers_print() {
+    fn version_banners_are_parsed() {
         let read = |text| Version::from_banner(text).map(|v| (v.family, v.numbers(), v.full));
         assert_eq!(
             read(
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_mariadb_ten_hides_behind_an_old_version() {
+    fn only_mariadb_10_has_the_replication_prefix() {
         for (text, greeting) in [
             (
                 "10.11.19-MariaDB-0+deb12u1",

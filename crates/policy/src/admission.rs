@@ -1,7 +1,7 @@
-//! How many servers may start at once.
+//! Limit on concurrent server starts.
 
-/// How many starts to let run side by side: what is configured, else one per core. A start is
-/// almost pure CPU, so more of them at once only make each of them later.
+/// Number of concurrent starts: the configured one, else one per core. A start uses mostly CPU, so
+/// more concurrent starts delay each other.
 #[must_use]
 pub fn width(configured: Option<usize>, cores: usize) -> usize {
     configured.unwrap_or(cores).clamp(1, 1024)
@@ -12,7 +12,7 @@ mod tests {
     use super::width;
 
     #[test]
-    fn one_start_per_core_unless_told_otherwise_and_never_none() {
+    fn one_start_per_core_unless_configured_and_never_none() {
         assert_eq!(width(None, 2), 2);
         assert_eq!(width(None, 0), 1);
         assert_eq!(width(Some(8), 2), 8);

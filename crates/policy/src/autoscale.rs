@@ -1,24 +1,24 @@
-//! How many units an awake database has: more when it is busy, fewer when it is calm.
+//! Size of an awake database in units, by its load.
 //!
-//! Its server is looked at every 200 ms, and what was seen in the last 30 s is kept in a
-//! [`Window`]. [`decide`] says what follows:
+//! Its server is sampled every 200 ms; a [`Window`] keeps the samples of the last 30 s. [`decide`]
+//! changes the size:
 //!
-//! - up, when it used 90 % of its CPU budget over the last second: by one unit, or by as many as
-//!   the time it was throttled for shows that it could have used, but at most to `2n + 1`;
+//! - up, when it used 90 % of its CPU budget over the last second: by one unit, or by as many as its
+//!   throttled time shows that it could have used, but at most to `2n + 1`;
 //! - up by one, when it is short of memory;
-//! - down, when it used 20 % or less over a full window, to the smallest size that the window fits
-//!   with room to spare: its mean in 60 %, its busiest second in 90 %.
+//! - down, when it used 20 % or less over a full window, to the smallest size of which the window's
+//!   mean is 60 % at most and its busiest second less than 90 %.
 //!
-//! What holds:
+//! Invariants:
 //! - the size is always in the range;
-//! - only what was seen since the last change counts: nothing goes up within a second of one,
-//!   nor down within 30 s;
-//! - a constant load settles. One that needs 90 % of `n` units uses more than 20 % of `2n + 1`,
-//!   and what a step down leads to has its load below 90 %; so neither step calls for the other.
-//! - a size at which memory was short is not tried again soon: not for ten minutes, and twice as
-//!   long each time it is still too small.
+//! - only samples since the last change count: the size does not grow within a second of a change,
+//!   nor shrink within 30 s;
+//! - under a constant load the size settles. A load of 90 % of `n` units is more than 20 % of `2n + 1`,
+//!   and after a step down the load is below 90 %; so neither step causes the opposite one;
+//! - a size at which memory was short is not tried again for ten minutes, and for twice as long each
+//!   time it is still too small.
 //!
-//! Called by `control` at each look at an awake database.
+//! Called by `control` with each sample of an awake database.
 
 use std::time::{Duration, Instant};
 
@@ -30,16 +30,16 @@ pub use dormouse_types::Strain;
 use window::{FULL, Spell};
 pub use window::{Sample, Window};
 
-/// Percent of the budget that calls for more.
+/// Percent of the budget in use at which the size grows.
 const BUSY: u32 = 90;
-/// Percent of the budget at or below which the mean over a full window calls for less.
+/// Percent of the budget at or below which the mean over a full window makes the size shrink.
 const CALM: u32 = 20;
-/// The most percent of a smaller budget that the mean may be.
+/// Maximum of the mean in percent of the smaller budget.
 const ROOM: u32 = 60;
-/// A newest sample older than this says nothing of now.
+/// If the newest sample is older than this, there is no decision.
 const STALE: Duration = Duration::from_secs(2);
 
-/// What a change of size answers to.
+/// Cause of a change of size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Why {
     /// The range was changed.
@@ -48,7 +48,7 @@ pub enum Why {
     Cpu,
     /// Memory is short.
     Memory,
-    /// There is too much of all.
+    /// The load is low.
     Calm,
 }
 
@@ -57,14 +57,14 @@ pub enum Why {
 pub struct Step {
     /// The size to change to.
     pub units: Units,
-    /// Why, as a word.
+    /// Cause.
     pub why: Why,
-    /// Why, for a human.
+    /// Reason, for people.
     pub reason: String,
 }
 
-/// What size a database of `units` should change to at the time `now`, if to any. `changed` is
-/// when its size was last changed, or its server last started or thawed.
+/// The size to which a database of `units` should change at the time `now`; `None`: no change.
+/// `changed` is when its size last changed, or its server last started or thawed.
 #[must_use]
 pub fn decide(
     range: UnitRange,

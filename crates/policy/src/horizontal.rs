@@ -1,36 +1,36 @@
-//! How many equal instances should share a load.
+//! Number of equal instances that share a load.
 //!
-//! The rule is the one CockroachDB published for the SQL servers of its serverless clusters, over
-//! the CPU used in the last five minutes: four times the average is the baseline, so that a load
-//! may rise at once without waiting for anybody; 4/3 of the peak raises it where the load comes in
-//! bursts. The larger of the two, in instances rounded up, is what there should be.
+//! The rule is the one that CockroachDB published for the SQL servers of its serverless clusters, over
+//! the CPU use of the last five minutes: four times the average is the baseline, so that a load
+//! can rise without waiting for a new instance; 4/3 of the peak, if larger, covers bursts. The number
+//! of instances is the larger of the two, rounded up.
 //!
-//! More is decided at once. Fewer is decided when five minutes have been seen since the last
-//! change: as average and peak are those of all five minutes, none of them called for more.
+//! The number grows at once. It shrinks when there are five minutes of samples since the last change;
+//! as average and peak are over all five minutes, no part of them needed more.
 //!
-//! What holds: the count is always within its bounds, more load never leads to fewer instances,
-//! and a constant load settles.
+//! Invariants: the number is always within its bounds, more load never leads to fewer instances,
+//! and under a constant load the number settles.
 //!
-//! To be called by whatever runs read replicas; there are none yet.
+//! For read replicas; not called yet.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How far back the load is looked at.
+/// Length of the trace.
 pub const SPAN: Duration = Duration::from_secs(300);
-/// What is taken for all of it: the time that the first point is for is not told.
+/// Length that counts as a full trace: the first point does not say when its time began.
 const NEARLY: Duration = Duration::from_secs(270);
-/// The most points that are kept: one in two seconds, and some more.
+/// Maximum number of points: one in two seconds, and some more.
 const MOST: usize = 256;
-/// Points closer together than this are one.
+/// Points closer together than this are merged.
 const APART: Duration = Duration::from_secs(2);
 
-/// The CPU that all instances used together.
+/// CPU use of all instances together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point {
-    /// When, at the end of the time it is for.
+    /// End of the time that it covers.
     pub at: Instant,
-    /// How much, in thousandths of a core.
+    /// CPU in thousandths of a core.
     pub millicores: u64,
 }
 
@@ -41,8 +41,8 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Takes one more point. One that is no newer than the last is ignored; of those within two
-    /// seconds the highest is kept.
+    /// Adds a point. One that is not newer than the last is ignored; of those within two seconds the
+    /// highest is kept.
     pub fn push(&mut self, point: Point) {
         if let Some(last) = self.points.back_mut() {
             if point.at <= last.at {
@@ -65,8 +65,8 @@ impl Trace {
             .is_some_and(|p| now.saturating_duration_since(p.at) > SPAN)
     }
 
-    /// The average and the peak over five minutes, in thousandths of a core. In the part of them
-    /// that was not seen, before the trace began, nothing was used.
+    /// Average and peak over five minutes, in thousandths of a core. The time before the trace began
+    /// counts as zero.
     fn average_and_peak(&self) -> Option<(u64, u64)> {
         let (first, last) = (self.points.front()?, self.points.back()?);
         let peak = self.points.iter().map(|p| p.millicores).max()?;
@@ -82,30 +82,30 @@ impl Trace {
     }
 }
 
-/// What there is and may be of instances.
+/// The instances and their bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fleet {
-    /// How many there are.
+    /// Current number.
     pub instances: u32,
-    /// The fewest there may be.
+    /// Minimum number.
     pub min: u32,
-    /// The most there may be.
+    /// Maximum number.
     pub max: u32,
-    /// What one of them may use, in thousandths of a core.
+    /// CPU of one instance, in thousandths of a core.
     pub one: u32,
 }
 
-/// Another number of instances.
+/// A change of the number of instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// How many there should be.
+    /// New number.
     pub instances: u32,
-    /// Why.
+    /// Reason, for people.
     pub reason: String,
 }
 
-/// How many instances there should be, if not as many as there are. `changed` is when their number
-/// was last changed.
+/// The change of the number of instances to make, if any. `changed` is when their number last
+/// changed.
 #[must_use]
 pub fn decide(
     fleet: Fleet,

@@ -1,25 +1,34 @@
-//! What the plane decides, as pure and total functions.
+//! The decisions of the control plane, as pure and total functions.
 //!
-//! What is known goes in as data, with the time; what should be done comes out, with the reason.
+//! Input: the observed state as data, and the time. Output: the action to take, and its reason.
 //!
 //! Invariants:
-//! - no I/O, no clock, no task, no randomness: the same arguments give the same answer;
-//! - every input has an answer, also one that "cannot happen";
-//! - a decision that changes nothing says when to look again, or else some event will tell.
+//! - no I/O, clock, task or randomness: the same arguments give the same result;
+//! - every input has a result, also one that "cannot happen";
+//! - a decision without an action gives the time of the next evaluation, or `None` if only an event can
+//!   change it.
 //!
-//! Called by `control` alone.
+//! Modules, in groups: settings; when a database is awake; how many servers are started; its size; what
+//! it may use.
+//!
+//! Called by `control` and by `sim`.
+
+pub mod spec;
+
+pub mod settings;
+
+pub mod lifecycle;
+pub mod schedule;
 
 pub mod admission;
+pub mod warm;
+
 pub mod autoscale;
 pub mod horizontal;
-pub mod lifecycle;
 pub mod placement;
-pub mod schedule;
-pub mod settings;
-pub mod spec;
+
 pub mod spend;
 pub mod storage;
-pub mod warm;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Reason, Verb, decide};
 pub use settings::{Cap, SettingsPatch};

@@ -1,4 +1,4 @@
-//! The life of one database: active, suspended, parked, and back.
+//! State transitions of one database: active, suspended, parked, and back.
 //!
 //! ```text
 //! active ──idle_suspend──▶ suspended ──idle_park──▶ parked
@@ -6,10 +6,10 @@
 //!    └──────────────────── a statement ◀───────────────┘
 //! ```
 //!
-//! [`decide`] is asked whenever something may have changed and between any two acts. It looks only
-//! at what is true now, so it needs no memory of how that came about: a transition that broke off
-//! half way, in this process or in one before it, is told by a state of transition, and is settled
-//! by what the server's process is.
+//! `control` calls [`decide`] whenever something may have changed, and between any two actions. The
+//! result depends only on the current observation, not on history: an interrupted transition, of this
+//! process or of an earlier one, shows as a transitional state in the catalog and is resolved by the
+//! state of the server's process.
 
 use std::time::{Duration, Instant};
 
@@ -29,10 +29,45 @@ pub use observed::{Agenda, Door, Load, Notes, Observed, Order, Server};
 pub use plan::{Act, Cause, Plan, Verb};
 pub use reason::Reason;
 
-/// While a statement runs, an active database is looked at no more often than this.
+/// Minimum interval between evaluations of an active database while a statement runs.
 const SOONEST_LOOK: Duration = Duration::from_millis(100);
 
-/// What to do with a database of which this is known, at the time `now`.
+/// What to do with a database at the time `now`.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use dormouse_policy::lifecycle::{Agenda, Door, Failures, Load, Notes, Server};
+/// use dormouse_policy::{Cause, Observed, Spec, Verb, decide};
+/// use dormouse_types::State;
+///
+/// let spec = Spec::default(); // suspend after 10 s, park after 5 min
+/// let last = Instant::now();
+/// let seen = Observed {
+///     state: State::Active,
+///     since: last,
+///     server: Server::Running,
+///     door: Door::Open,
+///     load: Load { sessions: 3, last_statement: Some(last), ..Load::default() },
+///     opened: Some(last),
+///     notes: Notes::Stale,
+///     suspend_denied: None,
+///     park_denied: None,
+///     failures: Failures::default(),
+///     agenda: Agenda::default(),
+///     barred: false,
+///     order: None,
+/// };
+///
+/// let plan = decide(&spec, &seen, last + Duration::from_secs(4));
+/// assert_eq!(plan.act, None);
+/// assert_eq!(plan.look_again, Some(last + Duration::from_secs(10)));
+///
+/// // open sessions do not matter: idle means that no statement runs
+/// let act = decide(&spec, &seen, last + Duration::from_secs(10)).act.expect("an action");
+/// assert_eq!((act.verb, act.cause), (Verb::Suspend, Cause::Idle));
+/// assert_eq!(act.reason.to_string(), "idle for 10 s");
+/// ```
 #[must_use]
 pub fn decide(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     if seen.state == State::Dropping || seen.order == Some(Order::Drop) {
@@ -69,7 +104,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Some(Order::Suspend | Order::Park | Order::ParkAndLose) if seen.agenda.keep_awake => {
             return kept_awake();
         }
-        // what runs is waited for, what comes is held
+        // running statements are waited for, new ones are held
         Some(Order::Suspend) => return ordered(Verb::Suspend),
         Some(Order::Park | Order::ParkAndLose) => return ordered(Verb::Park),
         _ => {}
@@ -211,7 +246,7 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
     }
 }
 
-/// A transition that broke off.
+/// Resolves an interrupted transition.
 fn between(seen: &Observed, now: Instant) -> Plan {
     match seen.server {
         Server::Running => settle(seen, State::Active),
@@ -220,7 +255,7 @@ fn between(seen: &Observed, now: Instant) -> Plan {
     }
 }
 
-/// The server of an active database is gone.
+/// Restarts the server of an active database after it has died.
 fn died(seen: &Observed, now: Instant) -> Plan {
     if seen.failures.given_up() {
         return Plan::act(Verb::GiveUp, Cause::Crash, UNABLE);
@@ -234,7 +269,7 @@ fn died(seen: &Observed, now: Instant) -> Plan {
     }
 }
 
-/// What to do with a database that has no server, if anybody wants one.
+/// Starts a database without a server, if a statement, an order or the schedule needs it.
 fn start(seen: &Observed, now: Instant) -> Option<Plan> {
     let ordered = seen.order == Some(Order::Wake);
     let (cause, reason) = if ordered {
@@ -273,31 +308,31 @@ fn settle(seen: &Observed, state: State) -> Plan {
     Plan::act(Verb::Settle(state), Cause::StartUp, reason)
 }
 
-/// Why a database that may not be used sleeps.
+/// Reason for the sleep of a database at its spend limit.
 pub const LIMIT: &str = "its spend limit of this month is used up";
 
 fn bar() -> Plan {
     Plan::act(Verb::Bar, Cause::Limit, LIMIT)
 }
 
-/// Why a database is woken that somebody uses.
+/// Reason for a wake by a statement.
 const STATEMENT: &str = "a statement arrived";
 
-/// Why a database is woken whose accounts nobody knows.
+/// Reason for a wake by a login whose accounts are not known.
 const LOGIN: &str = "a login arrived, and its accounts must be read again";
 
-/// Why a database fails.
+/// Reason for the state `failed`.
 const UNABLE: &str = "its server cannot be started";
 
-/// Why a sleeping database is woken by the clock; who keeps the agenda knows more.
+/// Reason for a wake by the schedule; the caller replaces it by the agenda's own reason.
 const DUE: &str = "it is due to be awake";
 
-/// When the clock wakes a sleeping database, if that is later.
+/// When the schedule wakes a sleeping database, if that is in the future.
 fn called_at(seen: &Observed, now: Instant) -> Option<Instant> {
     sooner(seen.agenda.wake_at, seen.agenda.changes_at).filter(|at| !seen.barred && *at > now)
 }
 
-/// Whether the clock wakes a sleeping database now.
+/// Whether the schedule wakes a sleeping database now.
 fn called(seen: &Observed, now: Instant) -> bool {
     let due = seen.agenda.wake_at.is_some_and(|at| at <= now);
     !seen.barred && (due || seen.agenda.keep_awake)
@@ -307,7 +342,7 @@ fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
 
-/// It would be woken at once.
+/// Refuses an order to sleep: the schedule would wake the database at once.
 fn kept_awake() -> Plan {
     let reason = "it is kept awake now, by its hours or an event that is due";
     Plan::act(Verb::Refuse, Cause::Operator, reason)
@@ -322,7 +357,7 @@ fn is_busy(load: &Load) -> bool {
     load.running > 0 || load.held > 0
 }
 
-/// Since when nobody has used it: the later of the last statement and the last wake.
+/// Start of the idle time: the later of the last statement and the last wake.
 fn idle_since(seen: &Observed) -> Instant {
     seen.load
         .last_statement

@@ -1,20 +1,19 @@
-//! How the databases of one machine share it.
+//! Shares of the databases of one machine in its memory and CPU.
 //!
-//! Memory is budgeted: what the awake databases are allotted is at most [`MEMORY_SHARE`] percent of
-//! the machine's; the rest is for the kernel, for Dormouse and for what frozen servers keep. CPU is
-//! not: quotas are ceilings that may add up to more than there is, and under contention the kernel
-//! shares it by weights, which are as the units.
+//! Memory is budgeted: awake databases are allotted at most [`MEMORY_SHARE`] percent of
+//! the machine's; the rest is for the kernel, Dormouse and frozen servers. CPU is not: quotas are
+//! ceilings that may add up to more than the machine has, and under contention the kernel shares CPU by
+//! weights proportional to the units.
 //!
-//! What holds:
-//! - a database may always have its minimum. No wake is refused, for a statement that waits
-//!   outranks the budget; instead [`give_back`] asks databases above their minimum to shrink, the
-//!   least loaded first, until the budget is kept or all have their minimum;
-//! - growth never breaks the budget: it is cut to what fits, and the reason names the limit;
-//! - for want of CPU nobody grows beyond the machine's cores;
-//! - while the CPU is used up, growth for want of CPU only takes from others. It is allowed up to
-//!   the fair share alone: what is left by those who do not press against their size is dealt out
-//!   among those who do, by their minimums. So of two who press, the smaller catches up and the
-//!   larger stops.
+//! Invariants:
+//! - a database can always have its minimum. No wake is refused, because a waiting statement
+//!   has precedence over the budget; instead [`give_back`] makes databases above their minimum shrink,
+//!   the least loaded first, until the budget is kept or all have their minimum;
+//! - growth never exceeds the budget: it is cut to what fits, and the reason names the limit;
+//! - growth for CPU never exceeds the machine's cores;
+//! - while the CPU is used up, growth for CPU only takes from other databases, so it is allowed up to
+//!   the fair share only: the CPU that databases below [`PRESSING`] leave is divided among the others in
+//!   proportion to their minimums. So of two busy databases, the smaller catches up and the larger stops.
 //!
 //! Called by `control` before a database grows, and after one has woken.
 
@@ -24,12 +23,12 @@ use crate::autoscale::{Why, told};
 
 /// Percent of the machine's memory that awake databases may be allotted.
 pub const MEMORY_SHARE: u64 = 80;
-/// Percent of the machine's CPU in use at which it is used up.
+/// Percent of the machine's CPU in use from which it counts as used up.
 const SATURATED: u64 = 95;
-/// Percent of its own budget from which on a database presses against its size.
+/// Percent of its own budget from which a database counts as limited by its size.
 const PRESSING: u64 = 90;
 
-/// What the machine has.
+/// Capacity of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     /// CPU, in thousandths of a core.
@@ -39,7 +38,7 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// How many units of memory awake databases may have together.
+    /// Memory budget of all awake databases, in units.
     #[must_use]
     pub fn budget(self) -> u64 {
         let share = u128::from(self.memory.0) * u128::from(MEMORY_SHARE) / 100;
@@ -48,19 +47,19 @@ impl Capacity {
     }
 }
 
-/// A database that is awake, or is to be.
+/// A database that is awake or wakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Awake {
-    /// What it has.
+    /// Current size.
     pub units: Units,
-    /// What it is never without.
+    /// Minimum size.
     pub min: Units,
-    /// CPU it used of late, in thousandths of a core.
+    /// Recent CPU use, in thousandths of a core.
     pub used: u32,
 }
 
 impl Awake {
-    /// How many units it could give back.
+    /// Units above its minimum.
     #[must_use]
     pub fn spare(&self) -> u16 {
         self.units.0.saturating_sub(self.min.0.max(1))
@@ -71,20 +70,20 @@ impl Awake {
     }
 }
 
-/// What a database that wants to grow gets.
+/// Result of a request to grow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth {
-    /// The size it may have now: what it wants, or less, but no less than it has.
+    /// Granted size: the requested one or less, but not less than the current one.
     pub to: Units,
-    /// What stands in the way, if it is less than it wants.
+    /// The limit that applies, if less is granted than requested.
     pub limit: Option<String>,
 }
 
-/// Whether a database may grow `to` a size, beside all `others` that are awake.
+/// How far a database may grow towards `to`, given the `others` that are awake.
 #[must_use]
 pub fn grow(capacity: Capacity, others: &[Awake], asking: Awake, to: Units, why: Why) -> Growth {
     let mut growth = Growth { to, limit: None };
-    // what it is promised it gets, as a wake would
+    // the minimum is granted always, as for a wake
     let least = asking.units.max(asking.min);
     let mut cut = |most: u64, limit: &dyn Fn() -> String| {
         let most = u16::try_from(most).map_or(u16::MAX, |most| most.max(least.0));
@@ -116,8 +115,8 @@ pub fn grow(capacity: Capacity, others: &[Awake], asking: Awake, to: Units, why:
     growth
 }
 
-/// What one who asks may use of a machine whose CPU is used up, in thousandths of a core; `None`
-/// if it is not.
+/// Fair share of `asking` on a machine whose CPU is used up, in thousandths of a core; `None`
+/// if it is not used up.
 fn fair_share(capacity: Capacity, others: &[Awake], asking: Awake) -> Option<u64> {
     let all = u64::from(capacity.millicores);
     let used = |those: &dyn Fn(&&Awake) -> bool| -> u64 {
@@ -136,7 +135,7 @@ fn weight(database: &Awake) -> u64 {
     u64::from(database.min.0.max(1))
 }
 
-/// The fewest units that cover this much CPU.
+/// The fewest units with this much CPU.
 fn covering(millicores: u64) -> u64 {
     millicores.div_ceil(u64::from(Units(1).millicores()))
 }
@@ -150,26 +149,26 @@ fn allotted(databases: &[Awake]) -> u64 {
     databases.iter().map(|d| u64::from(d.units.0)).sum()
 }
 
-/// A database that must give back.
+/// A database that must shrink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shrink {
-    /// Which of those handed in.
+    /// Index in the argument of [`give_back`].
     pub index: usize,
-    /// The size it must change to.
+    /// New size.
     pub to: Units,
-    /// Why.
+    /// Reason, for people.
     pub reason: String,
 }
 
-/// Which of all that are awake must shrink, and to what, so that the budget is kept. If it is
-/// broken even with everyone at the minimum, it stays so.
+/// The databases that must shrink so that the budget is kept. If it is exceeded with all at their
+/// minimum, it stays exceeded.
 #[must_use]
 pub fn give_back(capacity: Capacity, awake: &[Awake]) -> Vec<Shrink> {
     let budget = capacity.budget();
     let allotted = allotted(awake);
     let mut excess = allotted.saturating_sub(budget);
     let mut order: Vec<usize> = (0..awake.len()).collect();
-    // the load of each as a share of what it has, without the division
+    // by load relative to size, without a division
     order.sort_by(|a, b| {
         let (a, b) = (&awake[*a], &awake[*b]);
         let load = |x: &Awake, y: &Awake| u64::from(x.used) * u64::from(y.units.0.max(1));
@@ -189,9 +188,9 @@ pub fn give_back(capacity: Capacity, awake: &[Awake]) -> Vec<Shrink> {
             index,
             to: Units(database.units.0 - back),
             reason: format!(
-                "memory for {allotted} units is asked of {budget}; of {} it used {} cores",
-                told(database.units),
-                cores(database.used)
+                "awake databases need {allotted} units of memory and may have {budget}; it used {} cores of {}",
+                cores(database.used),
+                told(database.units)
             ),
         });
     }

@@ -1,15 +1,15 @@
-//! When a database is awake by the clock.
+//! When a database is awake by time.
 //!
-//! Three things know of time: its timetable, the events of its server's scheduler, and the hours
-//! in which it was wanted on earlier days, if it is to be woken ahead of them. [`agenda`] says what
-//! they lead to now and when that changes.
+//! [`agenda`] combines three sources: its timetable, the events of its server's scheduler, and, with
+//! `prewake`, the hours in which it was used on earlier days. It returns what holds now and when
+//! that changes.
 //!
-//! What holds:
-//! - where clocks are set forward or back the doubt goes to being awake: a span begins at the
-//!   earlier of the moments that its beginning may mean, and ends at the later;
-//! - whoever looks again at `changes_at` misses no change.
+//! Invariants:
+//! - at changes of daylight saving time the longer span counts: a span begins at the earlier of the
+//!   moments that its local time may mean, and ends at the later;
+//! - a caller that evaluates again at `changes_at` misses no change.
 //!
-//! Called by `control` when a database goes to sleep, and at the moments the agenda names.
+//! Called by `control` when a database goes to sleep, and at the times in the agenda.
 
 use dormouse_types::Timetable;
 use jiff::civil::{Date, Time};
@@ -20,23 +20,23 @@ mod pattern;
 
 pub use pattern::Pattern;
 
-/// How long before an event of its scheduler a database is woken. The start must fit in.
+/// How long before an event of its scheduler a database is woken; longer than a start takes.
 pub const EVENT_LEAD: SignedDuration = SignedDuration::from_secs(2);
-/// How long before an hour of its pattern it is woken.
+/// How long before a slot of its pattern it is woken.
 pub const PATTERN_LEAD: SignedDuration = SignedDuration::from_secs(60);
-/// How many days are looked at: yesterday, for its end may come later, today, and a week and a day.
+/// Number of days evaluated: yesterday, because its last span may end today, today, and a week and a day.
 const DAYS: usize = 10;
 
-/// What the clock asks for.
+/// Result of [`agenda`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agenda {
-    /// Whether it is to stay awake now, idle or not.
+    /// Whether it must stay awake now, idle or not.
     pub keep_awake: bool,
-    /// When to wake it, if it sleeps: now, or later. `None`: the clock does not.
+    /// When to wake it, if it sleeps: now, or later. `None`: never.
     pub wake_at: Option<Timestamp>,
-    /// When `keep_awake` will be the other. `None`: not within a week.
+    /// When `keep_awake` changes. `None`: not within a week.
     pub changes_at: Option<Timestamp>,
-    /// Why it is to stay awake, or else to be woken.
+    /// Reason to stay awake, or else to wake it.
     pub reason: String,
 }
 
@@ -46,7 +46,7 @@ enum Source {
     Pattern,
 }
 
-/// A time in which it is to be awake.
+/// A time in which it must be awake.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     from: Timestamp,
@@ -54,8 +54,8 @@ struct Span {
     source: Source,
 }
 
-/// What the clock asks for at the time `now`, of a database whose hours are these in its zone,
-/// whose server has its next event at that time, and which is woken ahead of this pattern if any.
+/// The agenda of a database at the time `now`, from its timetable in its time zone, the time of its
+/// server's next event, and its pattern if it is woken ahead.
 #[must_use]
 pub fn agenda(
     timetable: &Timetable,
@@ -110,7 +110,7 @@ pub fn agenda(
     }
 }
 
-/// All spans of the days that are looked at, in the order of their beginnings.
+/// All spans of the evaluated days, in the order of their beginnings.
 fn spans(
     timetable: &Timetable,
     prewake: Option<&Pattern>,
@@ -150,12 +150,12 @@ fn days(tz: &TimeZone, now: Timestamp) -> impl Iterator<Item = Date> {
     std::iter::successors(Some(first), |day| day.tomorrow().ok()).take(DAYS)
 }
 
-/// The beginning of the last day that is looked at: what reaches until then has no end.
+/// The beginning of the last evaluated day: a span that reaches it counts as without end.
 fn horizon(tz: &TimeZone, now: Timestamp) -> Option<Timestamp> {
     moment(tz, days(tz, now).last()?, 0)?.earlier().ok()
 }
 
-/// What a minute of a day is in a zone; the last is the next day's first.
+/// The moment of a minute of a day in a time zone; the last is the next day's first.
 fn moment(tz: &TimeZone, date: Date, minute: u16) -> Option<AmbiguousTimestamp> {
     let (hour, rest) = (minute / 60, minute % 60);
     let (date, hour) = if hour == 24 {

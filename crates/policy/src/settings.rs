@@ -1,4 +1,4 @@
-//! What an owner asks to be changed.
+//! Changes to the settings of a database.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Spec;
 
-/// What an owner asks for; what is left out stays as it is.
+/// Changes to settings; `None` leaves a setting unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettingsPatch {
@@ -18,28 +18,28 @@ pub struct SettingsPatch {
     /// Park after this long without a statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_park: Option<Delay>,
-    /// The fewest and the most compute units.
+    /// Minimum and maximum compute units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<UnitRange>,
-    /// How its sessions share backends.
+    /// Whether its sessions share backends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooling: Option<Pooling>,
-    /// When it is kept awake.
+    /// Hours in which it is kept awake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_awake: Option<Timetable>,
-    /// Whether it is woken ahead of its usual hours.
+    /// Whether it is woken before its usual hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prewake: Option<bool>,
-    /// The most disk its files may take.
+    /// Maximum disk space of its files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_quota: Option<Cap<Bytes>>,
-    /// The most it may cost in a calendar month.
+    /// Maximum cost in a calendar month.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spend_limit: Option<Cap<Money>>,
 }
 
 impl SettingsPatch {
-    /// What holds when the patch is applied.
+    /// The settings after this patch.
     #[must_use]
     pub fn applied_to(self, spec: Spec) -> Spec {
         Spec {
@@ -55,7 +55,7 @@ impl SettingsPatch {
     }
 }
 
-/// An upper limit, or none. Written as what it limits is written, or `none`.
+/// An upper limit, or none. Written as a value, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     try_from = "String",
@@ -67,7 +67,7 @@ impl SettingsPatch {
 )]
 pub struct Cap<T>(pub Option<T>);
 
-/// Why a text is no [`Cap`].
+/// Why a text is not a [`Cap`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}, or none")]
 pub struct InvalidCap<E>(E);
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_stays_and_a_cap_can_be_taken_away() {
+    fn missing_fields_stay_unchanged_and_a_cap_can_be_removed() {
         let before = Spec {
             storage_quota: Some(Bytes::mib(64)),
             prewake: true,

@@ -1,29 +1,29 @@
-//! The owner's settings of a database.
+//! The settings of a database.
 
 use std::time::Duration;
 
 use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
-/// What a database's owner has set.
+/// The settings of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {
-    /// Idle for this long, its server is frozen.
+    /// Idle time after which its server is frozen.
     pub idle_suspend: Delay,
-    /// Idle for this long, counted from the same moment, its server is stopped.
+    /// Idle time after which its server is stopped, counted from the same moment.
     pub idle_park: Delay,
-    /// What its server may use.
+    /// Minimum and maximum size.
     pub units: UnitRange,
-    /// How its sessions share backends.
+    /// Whether its sessions share backends.
     pub pooling: Pooling,
-    /// When it is kept awake, idle or not, and woken if it sleeps.
+    /// Hours in which it is awake, idle or not.
     pub keep_awake: Timetable,
-    /// Whether it is woken ahead of the hours in which it was used on earlier days.
+    /// Whether it is woken before the hours in which it was used on earlier days.
     pub prewake: bool,
-    /// The most disk its files may take; `None`: what the disk has.
+    /// Maximum disk space of its files; `None`: no limit.
     pub storage_quota: Option<Bytes>,
-    /// The most it may cost in a calendar month; `None`: no limit.
+    /// Maximum cost in a calendar month; `None`: no limit.
     pub spend_limit: Option<Money>,
 }
 

@@ -1,24 +1,24 @@
-//! What use costs, and what follows when a month's limit comes near.
+//! Cost of use, and the steps taken near the spend limit of a month.
 //!
-//! [`Prices::cost`] prices a [`Usage`]. [`rung`] says which rung of a [`Ladder`] what has been spent
-//! leads to: warnings, then slow, then read-only, then asleep. From `Slow` on a free baseline
-//! remains: the database has no more units than that, and [`charged`] leaves out what it uses.
+//! [`Prices::cost`] computes the cost of a [`Usage`]. [`rung`] returns the rung of a [`Ladder`] for an
+//! amount spent: warnings, then slow, then read-only, then asleep. From `Slow` on the database has
+//! no more units than the free baseline, and [`charged`] leaves out the use of the baseline.
 //!
-//! The bound. From one look at what was spent to the next, `interval` long, no more can be spent
-//! than [`overshoot`] says: a server cannot use more CPU than its units, and memory is charged as
-//! allotted. At the look that finds the threshold of `Slow` passed, less than that is beyond it;
-//! from then on nothing is charged but storage, which goes on for as long as the files are there
-//! ([`Prices::storage`]). So what a month costs is below
+//! Upper bound of a month's cost. In one `interval` between two evaluations no more than [`overshoot`]
+//! can be spent: a server cannot use more CPU than its units, and memory is charged as allotted. So
+//! the evaluation that finds the threshold of `Slow` passed finds it exceeded by less than that. From
+//! then on only storage is charged, for as long as the files exist ([`Prices::storage`]). So a month
+//! costs less than
 //!
 //! ```text
 //! threshold + overshoot(interval) + storage(until the month ends)
 //! ```
 //!
-//! with the threshold that of the first rung from `Slow` on which the ladder has, and an interval
-//! that includes the time until the look's answer is carried out. Statements and traffic have no
-//! bound of their own: where they are priced, the bound is for the rate that the caller states.
+//! with the threshold of the ladder's first rung from `Slow` on, and an interval that includes the time
+//! until the result of the evaluation is executed. Statements and traffic have no limit: where they have
+//! a price, the bound is for the rate that the caller passes.
 //!
-//! Called by `control`'s meter.
+//! Called by the meter of `control`.
 
 use std::time::Duration;
 
@@ -29,11 +29,11 @@ mod ladder;
 
 pub use ladder::{InvalidLadder, Ladder, Rung, rung};
 
-/// What use costs. Nothing, unless configured.
+/// Prices of use. All 0 unless configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prices {
-    /// The currency's name, for display alone.
+    /// Name of the currency, for display only.
     pub currency: String,
     /// One core for an hour.
     pub cpu_hour: Money,
@@ -53,21 +53,21 @@ const HOUR_MS: u128 = 3_600_000;
 const MONTH_MS: u128 = 30 * 24 * HOUR_MS;
 
 impl Prices {
-    /// What this use costs, down to the millionth below: it is rounded once. So the costs of parts
-    /// add up to that of the whole, but for less than a millionth for each part.
+    /// Cost of this use, rounded down once to a millionth. So the costs of parts add up to that of
+    /// the whole, except for less than a millionth per part.
     #[must_use]
     pub fn cost(&self, usage: &Usage) -> Money {
         let (whole, part) = self.exact(usage);
         money(whole.saturating_add(part / COMMON))
     }
 
-    /// The same, up to the millionth above.
+    /// As [`cost`](Self::cost), rounded up.
     fn cost_at_most(&self, usage: &Usage) -> Money {
         let (whole, part) = self.exact(usage);
         money(whole.saturating_add(part.div_ceil(COMMON)))
     }
 
-    /// What this use costs: whole millionths and parts of [`COMMON`].
+    /// Exact cost of this use: whole millionths and parts of [`COMMON`].
     fn exact(&self, usage: &Usage) -> (u128, u128) {
         let terms = self.terms(usage);
         terms.into_iter().fold((0, 0), |(whole, part), term| {
@@ -78,7 +78,7 @@ impl Prices {
         })
     }
 
-    /// Amounts, the price of each, and how many of the amount have this price.
+    /// For each kind of use: the amount, the price, and the amount that has this price.
     fn terms(&self, usage: &Usage) -> [(u64, Money, u128); 5] {
         let carried = &usage.carried;
         [
@@ -94,14 +94,14 @@ impl Prices {
         ]
     }
 
-    /// The most that an hour costs with so many units, but for storage, statements and traffic.
+    /// Maximum cost of an hour with `units`, without storage, statements and traffic.
     #[must_use]
     pub fn rate(&self, units: Units) -> Money {
         let hour = Duration::from_secs(3600);
         overshoot(self, units, Carried::default(), hour)
     }
 
-    /// The most that files of this size cost over some time.
+    /// Maximum cost of files of this size over `time`.
     #[must_use]
     pub fn storage(&self, size: Bytes, time: Duration) -> Money {
         self.cost_at_most(&Usage {
@@ -111,8 +111,8 @@ impl Prices {
     }
 }
 
-/// The most that can be spent from one look to the next, but for storage: by a server of so many
-/// units, with at most this much carried a second.
+/// Maximum cost, without storage, of one interval between evaluations: for a server of `units`, with
+/// at most this rate of statements and traffic.
 #[must_use]
 pub fn overshoot(
     prices: &Prices,
@@ -134,9 +134,9 @@ pub fn overshoot(
     })
 }
 
-/// What is charged of the use in a span in which a database had so many units and stood on this
-/// rung. From `Slow` on, what the baseline carries is free: all but storage, if it had no more
-/// units; else what it used beyond the baseline's CPU and memory.
+/// The charged part of the use in a span in which a database had `units` and was on this rung. From
+/// `Slow` on the use of the baseline is free: with no more units than the baseline only storage is
+/// charged, else also what was used above the baseline's CPU and memory.
 #[must_use]
 pub fn charged(usage: Usage, units: Units, rung: Rung, baseline: Units) -> Usage {
     if rung < Rung::Slow {

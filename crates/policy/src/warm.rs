@@ -1,25 +1,25 @@
-//! How many instances wait, started and unclaimed, for the next `create`.
+//! Size of the warm pool: instances that are started and not yet claimed by `create`.
 
-/// The pool as it is.
+/// Current state of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pool {
     /// Instances that can be claimed now.
     pub warm: usize,
-    /// Instances on the way to being warm.
+    /// Instances that are being prepared.
     pub preparing: usize,
 }
 
-/// What to do about the pool.
+/// Decision on the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refill {
-    /// Make one more; ask again when it is made.
+    /// Prepare one instance; decide again when it is ready.
     Prepare,
-    /// Nothing until one is claimed.
+    /// Nothing to do until one is claimed.
     Enough,
 }
 
-/// Whether the pool needs another instance: one at a time, until `size` of them are warm. More
-/// than `size` are left alone, the next `create` takes them.
+/// Whether the pool needs another instance: one at a time, until `size` are warm. Surplus instances
+/// are kept for the next `create`.
 #[must_use]
 pub fn refill(size: usize, pool: Pool) -> Refill {
     let will_be = pool.warm.saturating_add(pool.preparing);

@@ -7,16 +7,14 @@
 mod assume;
 mod identity;
 mod line;
-mod link;
 mod login;
 mod question;
-mod secure;
 mod shelf;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_session::Left;
+use dormouse_session::SpareStatement;
 use dormouse_types::Target;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reader::Malformed;
@@ -26,8 +24,7 @@ use crate::pool::Place;
 
 pub(crate) use assume::{Before, Residue, Schema};
 pub(crate) use identity::Identity;
-pub(crate) use line::{Listening, Noise, Speaking};
-pub(crate) use link::Link;
+pub(crate) use line::{Listening, Speaking};
 pub(crate) use login::Connection;
 pub(crate) use shelf::{Shelf, Shelved};
 
@@ -109,7 +106,7 @@ impl Backend {
     /// One end of a socket pair as a backend, for tests of what surrounds it.
     #[cfg(test)]
     pub(crate) fn on(
-        link: Link,
+        link: dormouse_link::Link,
         target: &Arc<Target>,
         identity: &Arc<Identity>,
         place: Place,
@@ -130,9 +127,9 @@ impl Backend {
     }
 
     /// Keeps a statement that its session does not need here any more.
-    pub(crate) fn keep_statement(&mut self, left: Left) {
-        let Left { id, wording, types } = left;
-        match wording {
+    pub(crate) fn keep_statement(&mut self, left: SpareStatement) {
+        let SpareStatement { id, key, types } = left;
+        match key {
             Some((text, schema)) => self.shelf.put(text, schema, Shelved { id, types }),
             None => self.shelf.close(id),
         }

@@ -22,9 +22,8 @@ use crate::tally::Tally;
 /// Why a command did not reach its end.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// The server went away. `unread` is true if it did so without having read the whole command
-    /// (a Unix socket says so, `unix(7)`: ECONNRESET) and the client has got nothing: then the
-    /// command was not run and may be sent to another server. `delivered` tells whether the client
+    /// The server went away. `unread` is true if its link proves that it had not read the whole command
+    /// and the client has got nothing: then the command was not run and may be sent to another server. `delivered` tells whether the client
     /// has got the beginning of a reply.
     Server { unread: bool, delivered: bool },
     /// The client went away or does not read. `running`: the server has the whole command.
@@ -171,13 +170,10 @@ async fn read(
     match read.await {
         Ok(Ok(chunk)) if !chunk.is_empty() => Ok(chunk),
         Ok(Ok(_)) => Err(Broken::half_way(delivered)),
-        Ok(Err(error)) => {
-            let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
-            Err(Broken::Server {
-                unread: reset && !delivered,
-                delivered,
-            })
-        }
+        Ok(Err(error)) => Err(Broken::Server {
+            unread: !delivered && listening.proves_unread(&error),
+            delivered,
+        }),
         Err(Departed) => Err(Broken::Client { running: true }),
     }
 }

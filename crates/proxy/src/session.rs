@@ -25,7 +25,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Depth, Knowledge, Pin, Put, Session};
+use dormouse_session::{Certainty, Depth, Pin, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reader::Malformed;
@@ -63,7 +63,7 @@ pub(crate) struct Attendant {
     inbox: Inbox,
     /// Its hold on a server; taken out while something is said on it.
     backend: Option<Box<Backend>>,
-    state: Box<Session>,
+    state: Box<SessionState>,
     /// What went with the last backend and cannot be restored; the client has not been told yet.
     lost: Vec<Pin>,
     /// The [parsing context](dormouse_session::Statements::context) of what the present backend has
@@ -88,7 +88,7 @@ pub(crate) struct Attendant {
 #[derive(Clone)]
 enum Edit {
     /// This becomes of the values of its only row.
-    Row(Vec<Put>),
+    Row(Vec<ValuePatch>),
     /// Its rows are connections, which clients know by other ids.
     Processes,
 }
@@ -148,7 +148,7 @@ impl Attendant {
     /// Whether the session should be probed as soon as it is idle and the door open. While that is
     /// shut there is no point: the capture before a park will do it.
     fn is_unsettled(&self) -> bool {
-        self.state.knowledge() == Knowledge::Unknown
+        self.state.certainty() == Certainty::Unknown
             && self.backend.is_some()
             && !self.state.in_transaction()
     }

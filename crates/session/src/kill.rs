@@ -1,22 +1,23 @@
-//! `KILL`, whose connection id is the client's, not the server's.
+//! Parses `KILL`: its connection id is the one that Dormouse gave the client, not the server's.
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
 
 /// A `KILL` statement as parsed from its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kill {
-    /// Whether only the running statement is to end.
+    /// Whether it ends only the running statement (`QUERY`).
     pub query_only: bool,
-    /// The connection id as the client knows it.
+    /// The connection id, as given by Dormouse.
     pub connection: u32,
 }
 
 impl Kill {
     /// Parses `KILL [HARD | SOFT] [CONNECTION | QUERY] id`; anything else (`KILL USER`, `KILL QUERY
-    /// ID`, an expression) is `None` and goes to the server as it stands.
+    /// ID`, an expression) is `None` and goes to the server unchanged.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
+        let mut tokens =
+            Lexer::new(text, Mode::default()).filter(|token| *token != Token::Semicolon);
         if !tokens.next()?.is("KILL") {
             return None;
         }
@@ -28,7 +29,7 @@ impl Kill {
         if query_only || token.is("CONNECTION") {
             token = tokens.next()?;
         }
-        let Token::Word(digits) = token else {
+        let Token::Number(digits) = token else {
             return None;
         };
         let connection = std::str::from_utf8(digits).ok()?.parse().ok()?;

@@ -1,41 +1,65 @@
-//! What a client session's state is, how a statement changes it, and how to restore it.
+//! The state of a client's session: how statements change it, and how to restore it on another backend.
 //!
-//! Sans-IO: statements and replies go in; effects, pins, queries to ask and statements to restore
-//! come out. A [`Session`] outlives every backend that has served it.
+//! Sans-IO: statements and replies go in; judgements, pins, probe questions and statements that restore the
+//! state come out. A [`SessionState`] outlasts every backend that serves it. Called by `proxy`.
 //!
 //! Invariants:
-//! - state is *known* (captured, or changed since only by statements that can be replayed), or the
-//!   session says [`Knowledge::Unknown`] and must be probed before its backend may go;
-//! - what can be neither captured nor replayed is a [`Pin`] with a name.
+//! - the state is known (read by a probe, or changed since only by statements that can be replayed), or
+//!   [`SessionState::certainty`] says otherwise, and a probe must read it before its backend is given up;
+//! - state that can be neither read nor replayed is a [`Pin`], which has a name;
+//! - a text that cannot be read as the server reads it may do anything.
 //!
-//! Called by `proxy`. The wire facts behind each choice are MariaDB's: `sql/sql_class.cc`
-//! (`THD::change_user`), `information_schema.SYSTEM_VARIABLES`, `METADATA_LOCK_INFO`.
+//! The modules are in the order in which a statement meets them. The facts about the server are MariaDB's:
+//! `sql/sql_lex.cc`, `sql/sql_class.cc` (`THD::change_user`), `information_schema.SYSTEM_VARIABLES`,
+//! `METADATA_LOCK_INFO`.
 
-pub mod aftermath;
-pub mod effects;
-pub mod kill;
+// its text is cut into tokens
 pub mod lexer;
-mod locks;
-pub mod probe;
-pub mod quoting;
-mod restricted;
-mod savepoints;
-mod sequences;
+mod literal;
+
+// the whole state, which calls most of the rest
 pub mod session;
+
+// the text is judged
+pub mod effects;
+mod restricted;
+
+// statements that Dormouse answers or changes itself
+pub mod kill;
 pub mod show;
-pub mod sleeping;
-pub mod statements;
-pub mod table;
-mod temporary;
-mod text_prepared;
 pub mod timeout;
+
+// answers while the server sleeps
+pub mod sleeping;
+
+// answers that the present backend does not have
+pub mod diagnostics;
+mod sequence_name;
+mod sequences;
+
+// prepared statements
+pub mod statements;
+mod text_prepared;
+
+// what a statement that has run may leave on the backend
+mod locks;
+mod savepoints;
+mod temporary;
+
+// before the session leaves its backend: reading the state
+pub mod probe;
+pub mod rows;
 pub mod user_variables;
 
-pub use aftermath::{Aftermath, Put, Reading};
+// the documentation of all state
+pub mod table;
+
 pub use dormouse_types::{Pin, pin};
+
+pub use diagnostics::{Diagnostics, Override, ValuePatch};
 pub use effects::{Effects, Kind};
 pub use probe::{Answer, Captured, Depth, Probe, Question};
-pub use session::{Knowledge, Session};
+pub use session::{Certainty, SessionState};
 pub use show::Show;
-pub use sleeping::Ground;
-pub use statements::{Left, Statement, Statements, Wording};
+pub use sleeping::AsleepContext;
+pub use statements::{SpareStatement, Statement, StatementKey, Statements};

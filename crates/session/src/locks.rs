@@ -1,61 +1,62 @@
-//! Locks that outlive their statement, by the texts of statements: for servers that cannot tell
-//! which there are, for want of the plugin `metadata_lock_info`. In doubt there is one.
+//! Locks that outlast their statement, judged by texts. Used for servers without the plugin
+//! `metadata_lock_info`, which would list them. In doubt there is a lock.
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token, contains, is_one_statement};
 
-/// Words of statements that take such locks, or run what may.
+/// Words of statements that take such locks, or that may run one which does.
 const WORDS: [&str; 6] = ["GET_LOCK", "LOCK", "HANDLER", "FLUSH", "BACKUP", "CALL"];
 
-/// What a session may have locked.
+/// Which locks a session may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Locks {
-    /// What `UNLOCK TABLES` ends.
+    /// Locks that `UNLOCK TABLES` releases.
     tables: bool,
-    /// What it does not.
+    /// Other locks.
     others: bool,
 }
 
 impl Locks {
-    /// Whether it may have locked anything.
+    /// Whether it may have any.
     pub(crate) fn any(self) -> bool {
         self.tables || self.others
     }
 
-    /// A text of unknown effect has run, or broken off. `prepared` finds the `PREPARE` of a name, in
-    /// lower case, if its text is known.
+    /// Notes a text of unknown effect that has run, successfully or not. `prepared` finds the `PREPARE` of
+    /// a name, in lower case, if its text is known.
     pub(crate) fn ran<'a>(
         &mut self,
         text: &[u8],
+        mode: Mode,
         prepared: impl FnOnce(&[u8]) -> Option<&'a [u8]>,
     ) {
-        let mut tokens = Lexer::new(text);
+        let mut tokens = Lexer::new(text, mode);
         let (first, second) = (tokens.next(), tokens.next());
         let first_is = |word| first.is_some_and(|first: Token<'_>| first.is(word));
         if first_is("EXECUTE") {
             self.others |= match second {
                 Some(word) if word.is("IMMEDIATE") => {
-                    !tokens.all(|t| matches!(t, Token::Text | Token::Semicolon)) || mentions(text)
+                    !tokens.all(|t| matches!(t, Token::Text(..) | Token::Semicolon))
+                        || mentions(text)
                 }
-                Some(Token::Word(name) | Token::Quoted(name)) => {
+                Some(Token::Word(name) | Token::Quoted(name, _)) => {
                     prepared(&name.to_ascii_lowercase()).is_none_or(mentions)
                 }
                 _ => true,
             };
-        } else if (first_is("LOCK") || first_is("FLUSH")) && is_one(text) {
+        } else if (first_is("LOCK") || first_is("FLUSH")) && is_one_statement(tokens) {
             self.tables = true;
         } else {
-            let locks =
-                |token: Token<'_>| token.is("EXECUTE") || WORDS.iter().any(|word| token.is(word));
-            self.others |= Lexer::new(text).any(locks);
+            let locks = |token: Token<'_>| token.is("EXECUTE") || token.is_any(&WORDS);
+            self.others |= Lexer::new(text, mode).any(locks);
         }
     }
 
-    /// A text has succeeded.
-    pub(crate) fn succeeded(&mut self, text: &[u8]) {
-        let mut tokens = Lexer::new(text);
+    /// Notes a text that has succeeded.
+    pub(crate) fn succeeded(&mut self, text: &[u8], mode: Mode) {
+        let mut tokens = Lexer::new(text, mode);
         let unlocks = tokens.next().is_some_and(|token| token.is("UNLOCK"))
             && (tokens.next()).is_some_and(|token| token.is("TABLES") || token.is("TABLE"));
-        if unlocks && is_one(text) {
+        if unlocks && is_one_statement(tokens) {
             self.tables = false;
         }
     }
@@ -63,17 +64,7 @@ impl Locks {
 
 /// Whether a text has one of the words anywhere, in literals too.
 fn mentions(text: &[u8]) -> bool {
-    WORDS.iter().any(|word| {
-        let mut places = text.windows(word.len());
-        places.any(|place| place.eq_ignore_ascii_case(word.as_bytes()))
-    })
-}
-
-/// Whether nothing follows a semicolon.
-fn is_one(text: &[u8]) -> bool {
-    Lexer::new(text)
-        .skip_while(|token| *token != Token::Semicolon)
-        .all(|token| token == Token::Semicolon)
+    WORDS.iter().any(|word| contains(text, word))
 }
 
 #[cfg(test)]
@@ -83,12 +74,12 @@ mod tests {
     fn after(texts: &[&str]) -> bool {
         let mut locks = Locks::default();
         for text in texts {
-            locks.ran(text.as_bytes(), |name| match name {
+            locks.ran(text.as_bytes(), Mode::default(), |name| match name {
                 b"harmless" => Some(b"PREPARE harmless FROM 'SELECT 1'"),
                 b"locks" => Some(b"PREPARE locks FROM 'DO get_lock(1, 1)'"),
                 _ => None,
             });
-            locks.succeeded(text.as_bytes());
+            locks.succeeded(text.as_bytes(), Mode::default());
         }
         locks.any()
     }

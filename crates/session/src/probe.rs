@@ -1,24 +1,25 @@
-//! Reading a session's whole state from its backend, and the statements that restore it.
+//! The probe: reads a session's whole state from its backend.
+//!
+//! Called by `proxy` when a session whose state is not known is idle or must leave its backend. The
+//! answers go to [`SessionState::captured`](crate::SessionState::captured).
 
 mod captured;
 
-use crate::aftermath::Aftermath;
-use crate::pin::Pin;
+use crate::diagnostics::Diagnostics;
+use crate::rows::Rows;
 use crate::temporary::Temporaries;
-use crate::user_variables::{self, Named};
+use crate::user_variables::{self, UserVariable};
+use dormouse_types::Pin;
 
 pub use captured::Captured;
 use captured::{Variable, identity, variable};
 
-/// Rows of columns.
-pub type Rows = Vec<Vec<Option<Vec<u8>>>>;
-
 /// A question to a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// Its rows are wanted.
+    /// The answer is needed as rows.
     Rows(Vec<u8>),
-    /// Its reply is wanted as the bytes it is.
+    /// The answer is needed as the packets of the reply, unchanged.
     Raw(Vec<u8>),
 }
 
@@ -29,9 +30,9 @@ pub enum Answer {
     Rows(Rows),
     /// The packets of the reply.
     Raw(Vec<u8>),
-    /// The server refuses to answer.
+    /// The server answered with an error.
     Refused,
-    /// The answer is longer than what is read of one.
+    /// The answer exceeds the limit for one answer.
     TooLong,
 }
 
@@ -44,18 +45,18 @@ impl Answer {
     }
 }
 
-/// How much is to be read.
+/// How much a probe reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// What is not known otherwise.
+    /// Only what is not known.
     Needed,
-    /// Everything, also what only stored code could have changed.
+    /// Everything, including what only stored code could have changed.
     Everything,
 }
 
-/// Reads a session's state from its backend: batches of questions out, answers in. All questions
-/// are right under any SQL mode and, but for names of variables and tables, plain ASCII; explicit
-/// `LIMIT`s override `sql_select_limit`. They are to be asked outside a transaction.
+/// Reads a session's state from its backend: batches of questions out, answers in. Every question is
+/// valid in any SQL mode and is ASCII, except for names of variables and tables; explicit `LIMIT`s
+/// override `sql_select_limit`. Questions must be asked outside a transaction.
 #[derive(Debug)]
 pub struct Probe {
     next: Vec<Asked>,
@@ -66,7 +67,7 @@ pub struct Probe {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Asked {
-    Aftermath,
+    Diagnostics,
     Warnings,
     Errors,
     Identity,
@@ -77,34 +78,35 @@ enum Asked {
     Texts(String),
     Temporary(String),
     Sequence(String),
-    /// The end of the transaction in which sequences were read.
+    /// Ends the transaction in which sequences were read.
     Rollback,
 }
 
 /// What a probe has found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) aftermath: Option<(Aftermath, u64)>,
+    pub(crate) diagnostics: Option<(Diagnostics, u64)>,
     pub(crate) captured: Option<Captured>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) prepared: u64,
     /// Whether `timestamp` is set.
     pub(crate) clock_stands: bool,
     pub(crate) temporaries: Temporaries,
-    /// The last values of the sequences asked for, in order; `None` inside where it is refused.
+    /// The last values of the sequences, in the order of the questions; `None` inside if the server refused.
     pub(crate) sequences: Option<Vec<Option<Option<Vec<u8>>>>>,
-    names: Vec<Named>,
+    names: Vec<UserVariable>,
     texts: Option<Rows>,
     shown: Vec<Option<Vec<u8>>>,
     locks: Option<Vec<Pin>>,
 }
 
-/// It must come first: it tells of the statement before. The next two keep what it tells of.
-const AFTERMATH: &str =
+/// Must be the first question: it reads what the client's last statement left. `SHOW WARNINGS` and
+/// `SHOW ERRORS`, which follow, leave that as it is.
+const DIAGNOSTICS: &str =
     "SELECT ROW_COUNT(), FOUND_ROWS(), @@warning_count, @@error_count, LAST_INSERT_ID()";
 
-/// The last two ask for what stored code may have set: variables that have no global value, and a
-/// clock that stands.
+/// The last two columns show what stored code may have set: variables without a global value, and a
+/// fixed `timestamp`.
 const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
      HEX(CONVERT(CURRENT_ROLE() USING utf8mb4)), \
      @@character_set_client, @@character_set_results, @@collation_connection, \
@@ -112,7 +114,7 @@ const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
      @@insert_id <> 0 OR @@sql_log_bin = 0 OR @@skip_replication OR @@pseudo_slave_mode, \
      ABS(TIMESTAMPDIFF(SECOND, NOW(), SYSDATE())) > 2";
 
-/// The last two are said to have session values but can be set globally alone.
+/// The last two variables have session values but can be set only globally.
 const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING utf8mb4)), VARIABLE_TYPE \
      FROM information_schema.SYSTEM_VARIABLES \
      WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
@@ -129,7 +131,7 @@ const LOCKS: &str = "SELECT DISTINCT LOCK_TYPE FROM information_schema.METADATA_
 
 impl Probe {
     pub(crate) fn new(everything: bool, warned: bool, temporaries: Temporaries) -> Self {
-        let mut next = vec![Asked::Aftermath];
+        let mut next = vec![Asked::Diagnostics];
         if warned {
             next.extend([Asked::Warnings, Asked::Errors]);
         }
@@ -139,7 +141,7 @@ impl Probe {
                 Asked::Variables,
                 Asked::Names,
                 Asked::Locks,
-                // last: it leaves no warnings of the others
+                // last, because it clears warnings of the others
                 Asked::Counters,
             ]);
         }
@@ -154,7 +156,7 @@ impl Probe {
         }
     }
 
-    /// Asks these questions for sequences too; `rollback` ends the transaction that they open.
+    /// Adds questions about sequences; `rollback` ends the transaction that they open.
     pub(crate) fn with_sequences(mut self, questions: Vec<String>, rollback: bool) -> Self {
         let end = (rollback && !questions.is_empty()).then_some(Asked::Rollback);
         self.sequences = questions
@@ -165,13 +167,13 @@ impl Probe {
         self
     }
 
-    /// The next batch, to be sent at once; none means that the probe is over.
+    /// The next batch of questions, to be sent together; an empty one means that the probe is finished.
     pub fn questions(&mut self) -> Vec<Question> {
         self.asked = std::mem::take(&mut self.next);
         self.asked.iter().map(Asked::question).collect()
     }
 
-    /// The answers to the batch, in order.
+    /// Takes the answers to the batch, in order.
     pub fn answers(&mut self, answers: Vec<Answer>) {
         let asked = std::mem::take(&mut self.asked);
         let first = asked.first().cloned();
@@ -179,13 +181,13 @@ impl Probe {
             self.answer(asked, answer);
         }
         match first {
-            Some(Asked::Aftermath) => self.look_closer(),
+            Some(Asked::Diagnostics) => self.look_closer(),
             Some(_) => self.finish(),
             None => {}
         }
     }
 
-    /// The first batch has told what there is; what it is, is asked now.
+    /// Prepares the second batch: the first one has shown which variables, tables and sequences exist.
     fn look_closer(&mut self) {
         if self.found.captured.is_some() {
             if let Some(question) = user_variables::texts(&self.found.names) {
@@ -218,18 +220,20 @@ impl Probe {
     fn answer(&mut self, asked: Asked, answer: Answer) {
         let found = &mut self.found;
         match asked {
-            Asked::Aftermath => {
-                found.aftermath = answer.rows().and_then(|rows| aftermath(rows.first()?));
-                if found.aftermath.is_none() {
+            Asked::Diagnostics => {
+                found.diagnostics = answer.rows().and_then(|rows| diagnostics(rows.first()?));
+                if found.diagnostics.is_none() {
                     found.pins.push(Pin::Unreadable);
                 }
             }
             Asked::Warnings | Asked::Errors => {
-                if let (Some((aftermath, _)), Answer::Raw(bytes)) = (&mut found.aftermath, answer) {
+                if let (Some((diagnostics, _)), Answer::Raw(bytes)) =
+                    (&mut found.diagnostics, answer)
+                {
                     let (count, list) = if asked == Asked::Warnings {
-                        (aftermath.warnings, &mut aftermath.warning_list)
+                        (diagnostics.warnings, &mut diagnostics.warning_list)
                     } else {
-                        (aftermath.errors, &mut aftermath.error_list)
+                        (diagnostics.errors, &mut diagnostics.error_list)
                     };
                     *list = (count > 0).then(|| bytes.into());
                 }
@@ -290,7 +294,7 @@ impl Probe {
             Asked::Rollback => {}
             Asked::Texts(_) => found.texts = answer.rows().cloned(),
             Asked::Temporary(_) if answer == Answer::TooLong => {
-                // whatever it is, it is there
+                // so long an answer means that the table exists
                 found.shown.push(Some(b"CREATE TEMPORARY ".to_vec()));
             }
             Asked::Temporary(_) => {
@@ -302,7 +306,7 @@ impl Probe {
 }
 
 impl Found {
-    /// The pins of locks: as the server tells, or by the statements that ran.
+    /// The pins of locks: as the server lists them, else by the texts of statements.
     pub(crate) fn lock_pins(&self, may_lock: bool) -> Vec<Pin> {
         match &self.locks {
             Some(locks) => locks.clone(),
@@ -316,7 +320,7 @@ impl Asked {
     fn question(&self) -> Question {
         let rows = |text: &str| Question::Rows(text.as_bytes().to_vec());
         match self {
-            Self::Aftermath => rows(AFTERMATH),
+            Self::Diagnostics => rows(DIAGNOSTICS),
             Self::Warnings => Question::Raw(b"SHOW WARNINGS".to_vec()),
             Self::Errors => Question::Raw(b"SHOW ERRORS".to_vec()),
             Self::Identity => rows(IDENTITY),
@@ -343,9 +347,9 @@ fn locks(rows: &Rows) -> Vec<Pin> {
     pins
 }
 
-fn aftermath(row: &[Option<Vec<u8>>]) -> Option<(Aftermath, u64)> {
+fn diagnostics(row: &[Option<Vec<u8>>]) -> Option<(Diagnostics, u64)> {
     let text = |n: usize| std::str::from_utf8(row.get(n)?.as_deref()?).ok();
-    let aftermath = Aftermath {
+    let diagnostics = Diagnostics {
         row_count: text(0)?.parse().ok()?,
         found_rows: text(1)?.parse().ok()?,
         warnings: text(2)?.parse().ok()?,
@@ -353,7 +357,7 @@ fn aftermath(row: &[Option<Vec<u8>>]) -> Option<(Aftermath, u64)> {
         warning_list: None,
         error_list: None,
     };
-    Some((aftermath, text(4)?.parse().ok()?))
+    Some((diagnostics, text(4)?.parse().ok()?))
 }
 
 fn counter(rows: &Rows, name: &str) -> Option<u64> {
@@ -367,15 +371,6 @@ fn counter(rows: &Rows, name: &str) -> Option<u64> {
 
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-pub(crate) fn unhex(column: Option<&Option<Vec<u8>>>) -> Option<Vec<u8>> {
-    let hex = column?.as_ref()?;
-    let pairs = hex.chunks(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok()?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    pairs.collect()
 }
 
 #[cfg(test)]

@@ -1,51 +1,51 @@
-//! Which statements a database may still run that must not grow nor change: those that read, remove
-//! or free, and those about the session, its transaction, or accounts.
+//! Decides which statements a restricted database may run, which must not grow or change: those that read,
+//! delete or free space, and those about the session, its transaction, or accounts.
 //!
-//! Judged by the text, and what is not known is refused. What a text runs without saying so (a
-//! function that a `SELECT` calls, a trigger of a `DELETE`) is not seen; `CALL` is refused for that
-//! reason.
+//! The decision is made by the text, and an unknown statement is refused. Stored code that a text runs
+//! implicitly (a function in a `SELECT`, a trigger of a `DELETE`) is not seen; `CALL` is refused for that
+//! reason. Called through [`SessionState::allows_restricted`](crate::SessionState::allows_restricted).
 
 use std::borrow::Cow;
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
+use crate::literal::literal;
 
-/// How many statements may stand in one another, as `ANALYZE SELECT` does.
+/// The deepest nesting of statements, as in `ANALYZE SELECT`.
 const DEEPEST: u8 = 8;
 
 /// Finds the `PREPARE` with which a statement of this name was prepared.
-pub(crate) type Find<'a> = &'a dyn Fn(&[u8]) -> Option<Cow<'a, [u8]>>;
+pub(crate) type FindPrepared<'a> = &'a dyn Fn(&[u8]) -> Option<Cow<'a, [u8]>>;
 
-/// Whether each statement of a text, read [in the default SQL mode](crate::quoting), may run.
-/// `find` knows what was prepared with `PREPARE`.
-pub(crate) fn is_allowed(text: &[u8], find: Find<'_>) -> bool {
-    text_is_allowed(text, find, 0)
+/// Whether each statement of a text may run. `find` knows what was prepared with `PREPARE`.
+pub(crate) fn is_allowed(text: &[u8], mode: Mode, find: FindPrepared<'_>) -> bool {
+    text_is_allowed(text, mode, find, 0)
 }
 
-fn text_is_allowed(text: &[u8], find: Find<'_>, depth: u8) -> bool {
-    let mut lexer = Lexer::new(text);
+fn text_is_allowed(text: &[u8], mode: Mode, find: FindPrepared<'_>, depth: u8) -> bool {
+    let mut lexer = Lexer::new(text, mode);
     let (mut statements, mut sets) = (0, false);
-    while !lexer.rest().is_empty() {
+    while !lexer.is_at_end() {
         sets |= lexer.clone().next().is_some_and(|first| first.is("SET"));
-        let mut one = One::of(&mut lexer);
+        let mut one = StatementTokens::of(&mut lexer);
         if !one.is_allowed(find, depth) {
             return false;
         }
         one.for_each(drop);
         statements += 1;
     }
-    // how the server reads quotes may change in the midst of it
+    // a SET may change how the server reads the quotes of the next statement
     let changes_mode = sets && statements > 1 && text.iter().any(|byte| b"\\\"".contains(byte));
-    // and what is code to one server is a comment to another
+    // and servers may disagree about what is a comment
     !changes_mode && !lexer.is_versioned()
 }
 
 /// The tokens of one statement.
-struct One<'l, 'a> {
+struct StatementTokens<'l, 'a> {
     lexer: &'l mut Lexer<'a>,
     over: bool,
 }
 
-impl<'a> Iterator for One<'_, 'a> {
+impl<'a> Iterator for StatementTokens<'_, 'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
@@ -58,12 +58,12 @@ impl<'a> Iterator for One<'_, 'a> {
     }
 }
 
-impl<'l, 'a> One<'l, 'a> {
+impl<'l, 'a> StatementTokens<'l, 'a> {
     fn of(lexer: &'l mut Lexer<'a>) -> Self {
         Self { lexer, over: false }
     }
 
-    /// The next token, which stays the next one.
+    /// The next token, without consuming it.
     fn peek(&self) -> Option<Token<'a>> {
         let next = if self.over {
             None
@@ -73,7 +73,7 @@ impl<'l, 'a> One<'l, 'a> {
         next.filter(|token| *token != Token::Semicolon)
     }
 
-    /// Steps over the next token if it is this word.
+    /// Consumes the next token if it is this word.
     fn eats(&mut self, word: &str) -> bool {
         let is = self.peek().is_some_and(|token| token.is(word));
         is && self.next().is_some()
@@ -83,7 +83,7 @@ impl<'l, 'a> One<'l, 'a> {
         self.peek().is_none()
     }
 
-    fn is_allowed(&mut self, find: Find<'_>, depth: u8) -> bool {
+    fn is_allowed(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         if depth > DEEPEST {
             return false;
         }
@@ -138,7 +138,7 @@ impl<'l, 'a> One<'l, 'a> {
         }
     }
 
-    /// Steps over the rest of it. A query may write a file on the server's disk.
+    /// Consumes the rest of the statement; false if it is a query that writes a file on the server's disk.
     fn writes_no_file(&mut self) -> bool {
         let mut into = false;
         self.all(|token| {
@@ -148,7 +148,7 @@ impl<'l, 'a> One<'l, 'a> {
         })
     }
 
-    /// Behind `WITH`: what follows its queries decides. Newer servers have `WITH … UPDATE`.
+    /// After `WITH`: the statement after its queries decides. Newer servers have `WITH … UPDATE`.
     fn with(&mut self) -> bool {
         const CHANGES: [&str; 3] = ["INSERT", "REPLACE", "UPDATE"];
         let mut depth = 0_usize;
@@ -165,8 +165,8 @@ impl<'l, 'a> One<'l, 'a> {
         self.writes_no_file()
     }
 
-    /// Behind `SET STATEMENT`: a statement with other values of variables.
-    fn set_statement(&mut self, find: Find<'_>, depth: u8) -> bool {
+    /// After `SET STATEMENT`: the statement after `FOR` decides.
+    fn set_statement(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         let mut inside = 0_usize;
         while let Some(token) = self.next() {
             match token {
@@ -179,8 +179,8 @@ impl<'l, 'a> One<'l, 'a> {
         false
     }
 
-    /// Behind `ANALYZE`: of a table, or a statement that is run.
-    fn analyze(&mut self, find: Find<'_>, depth: u8) -> bool {
+    /// After `ANALYZE`: a table's name, or a statement that the server runs.
+    fn analyze(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
         const OF_TABLES: [&str; 4] = ["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"];
         if OF_TABLES.iter().any(|word| self.eats(word)) {
             return true;
@@ -191,30 +191,23 @@ impl<'l, 'a> One<'l, 'a> {
         self.is_allowed(find, depth + 1)
     }
 
-    /// A text that is prepared must be a literal to be known.
-    fn literal_is_allowed(&mut self, find: Find<'_>, depth: u8) -> bool {
-        let before = self.lexer.rest();
-        if self.next() != Some(Token::Text) {
-            return false;
-        }
-        let len = before.len() - self.lexer.rest().len();
-        let literal = before.get(..len).unwrap_or_default().trim_ascii_start();
-        let Some(text) = unquoted(literal) else {
-            return false;
-        };
-        (self.is_over() || self.eats("USING")) && text_is_allowed(&text, find, depth + 1)
+    /// A text that is prepared is known only if it is a literal.
+    fn literal_is_allowed(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
+        let text = literal(self.lexer.clone());
+        text.is_some_and(|text| text_is_allowed(&text, self.lexer.mode(), find, depth + 1))
     }
 
-    /// What `EXECUTE` runs was prepared earlier, maybe when more was allowed.
-    fn prepared_is_allowed(&mut self, find: Find<'_>, depth: u8) -> bool {
-        let name = match self.next() {
-            Some(Token::Word(name) | Token::Quoted(name)) => name.to_ascii_lowercase(),
-            _ => return false,
+    /// What `EXECUTE` runs may have been prepared before the restriction.
+    fn prepared_is_allowed(&mut self, find: FindPrepared<'_>, depth: u8) -> bool {
+        let mode = self.lexer.mode();
+        let Some(name) = self.next().and_then(|token| token.name()) else {
+            return false;
         };
-        find(&name).is_some_and(|prepare| text_is_allowed(&prepare, find, depth + 1))
+        find(&name.to_ascii_lowercase())
+            .is_some_and(|prepare| text_is_allowed(&prepare, mode, find, depth + 1))
     }
 
-    /// Behind `ALTER`: a table of which things are dropped, and nothing else is done to it.
+    /// After `ALTER`: allowed for a table if parts of it are dropped and nothing else is done.
     fn alter_table(&mut self) -> bool {
         self.eats("ONLINE");
         self.eats("IGNORE");
@@ -237,7 +230,7 @@ impl<'l, 'a> One<'l, 'a> {
             if truncates || self.eats("DROP") {
                 drops = true;
                 if self.eats("PARTITION") {
-                    // their names follow and nothing else
+                    // only names of partitions can follow
                     return true;
                 }
                 if truncates {
@@ -258,46 +251,6 @@ impl<'l, 'a> One<'l, 'a> {
         }
         drops
     }
-}
-
-/// What the string literal with which a text begins stands for, if nothing but `USING …` follows.
-pub(crate) fn literal(text: &[u8]) -> Option<Vec<u8>> {
-    let mut lexer = Lexer::new(text);
-    if lexer.next() != Some(Token::Text) {
-        return None;
-    }
-    let length = text.len() - lexer.rest().len();
-    let literal = text.get(..length)?.trim_ascii_start();
-    let next = lexer.next();
-    let last = next.is_none_or(|next| next == Token::Semicolon || next.is("USING"));
-    last.then(|| unquoted(literal)).flatten()
-}
-
-/// What a string literal, with its quotes, stands for.
-fn unquoted(literal: &[u8]) -> Option<Vec<u8>> {
-    let (quote @ (b'\'' | b'"'), rest) = literal.split_first()? else {
-        return None;
-    };
-    let inside = rest.strip_suffix(&[*quote])?;
-    let mut text = Vec::with_capacity(inside.len());
-    let mut bytes = inside.iter();
-    while let Some(byte) = bytes.next() {
-        let second = match byte {
-            b'\\' => match bytes.next()? {
-                b'n' => b'\n',
-                b't' => b'\t',
-                b'r' => b'\r',
-                b'0' => b'\0',
-                b'b' => 0x08,
-                b'Z' => 0x1a,
-                other => *other,
-            },
-            doubled if doubled == quote => *bytes.next()?,
-            other => *other,
-        };
-        text.push(second);
-    }
-    Some(text)
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
-//! Savepoints without a transaction: while `autocommit` is off one can be set, and be gone back to,
-//! before the server says that a transaction is open (`sql/transaction.cc`, `trans_savepoint`).
+//! Savepoints outside a transaction that the server reports: while `autocommit` is off a savepoint can be set
+//! and rolled back to before the status flags show an open transaction (`sql/transaction.cc`,
+//! `trans_savepoint`).
 //!
-//! As soon as it says so, the transaction is what keeps the session; here is what comes before.
+//! Once they show one, the transaction itself pins the session, and nothing is kept here.
 
-use crate::lexer::{Lexer, Token};
-use crate::restricted::Find;
+use crate::lexer::{Lexer, Mode, Token, begins_with};
+use crate::restricted::FindPrepared;
 
-/// The savepoints of a transaction that the server says nothing of.
+/// The savepoints of a transaction that the status flags do not show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Savepoints {
-    /// In the order in which they were set, in lower case.
+    /// Names in the order in which they were set, in lower case.
     names: Vec<Vec<u8>>,
-    /// Whether there may be others: a procedure, a block or a batch may have set some.
+    /// Whether there may be others, set by a procedure, a block or a batch.
     obscure: bool,
 }
 
@@ -21,15 +22,21 @@ impl Savepoints {
         self.obscure || !self.names.is_empty()
     }
 
-    /// There are none: no transaction is open, or all that it has is the server's to tell.
+    /// Forgets all: no transaction is open, or the status flags show the one that is.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// A text has run, with `autocommit` off and no transaction open. `prepared` tells what was
-    /// prepared under a name, in lower case.
-    pub(crate) fn ran(&mut self, text: &[u8], failed: bool, prepared: Find<'_>) {
-        let tokens: Vec<_> = Lexer::new(text).collect();
+    /// Notes a text that has run with `autocommit` off and no transaction open. `prepared` finds the text
+    /// that was prepared under a name, in lower case.
+    pub(crate) fn ran(
+        &mut self,
+        text: &[u8],
+        mode: Mode,
+        failed: bool,
+        prepared: FindPrepared<'_>,
+    ) {
+        let tokens: Vec<_> = Lexer::new(text, mode).collect();
         let mut one = tokens.as_slice();
         while let [rest @ .., Token::Semicolon] = one {
             one = rest;
@@ -38,12 +45,12 @@ impl Savepoints {
         match one {
             _ if !is_one => self.obscure |= may_set(&tokens),
             [] => {}
-            [first, Token::Word(name) | Token::Quoted(name), ..]
+            [first, Token::Word(name) | Token::Quoted(name, _), ..]
                 if first.is("EXECUTE") && !one.get(1).is_some_and(|t| t.is("IMMEDIATE")) =>
             {
                 match prepared(&name.to_ascii_lowercase()) {
-                    Some(text) if !Lexer::new(&text).next().is_some_and(|t| t.is("EXECUTE")) => {
-                        self.ran(&text, failed, &|_| None);
+                    Some(text) if !begins_with(&text, &["EXECUTE"]) => {
+                        self.ran(&text, mode, failed, &|_| None);
                     }
                     _ => self.obscure = true,
                 }
@@ -79,10 +86,7 @@ impl Savepoints {
 }
 
 fn key(token: &Token<'_>) -> Vec<u8> {
-    match token {
-        Token::Word(name) | Token::Quoted(name) => name.to_ascii_lowercase(),
-        _ => Vec::new(),
-    }
+    token.name().unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Whether a block or a batch may set a savepoint.
@@ -92,7 +96,7 @@ fn may_set(tokens: &[Token<'_>]) -> bool {
     !stores && tokens.iter().any(|token| words.iter().any(|w| token.is(w)))
 }
 
-/// Whether this stands between `ROLLBACK` and the name of a savepoint.
+/// Whether these tokens, between `ROLLBACK` and a name, make it a rollback to a savepoint.
 fn goes_back(tokens: &[Token<'_>]) -> bool {
     tokens.iter().any(|token| token.is("TO"))
 }
@@ -117,11 +121,16 @@ mod tests {
     fn after(texts: &[&str]) -> bool {
         let mut savepoints = Savepoints::default();
         for text in texts {
-            savepoints.ran(text.as_bytes(), false, &|name| match name {
-                b"sets" => Some(b"SAVEPOINT s".as_slice().into()),
-                b"harmless" => Some(b"SELECT 1".as_slice().into()),
-                _ => None,
-            });
+            savepoints.ran(
+                text.as_bytes(),
+                Mode::default(),
+                false,
+                &|name| match name {
+                    b"sets" => Some(b"SAVEPOINT s".as_slice().into()),
+                    b"harmless" => Some(b"SELECT 1".as_slice().into()),
+                    _ => None,
+                },
+            );
         }
         savepoints.any()
     }

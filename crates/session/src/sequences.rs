@@ -1,62 +1,56 @@
-//! `LASTVAL()` of sequences: the value each last gave to this session, which is the connection's.
+//! `LASTVAL()` of sequences: the last value that each gave to this session. A server keeps it per
+//! connection.
 //!
-//! Which sequences a session has advanced is read from its texts; column defaults, triggers and
-//! functions advance others unseen. So before a session leaves its backend the values of those that
-//! are known are asked for, the backend is reset before another session has it, and a session that
-//! asks for `LASTVAL()` stays where it is. (MariaDB Knowledge Base, "Sequence Functions"; a reset of
-//! the connection forgets all of them.)
+//! The sequences that a session advances are known from its texts, but column defaults, triggers and
+//! functions advance others. Therefore the values of known sequences are read before a session leaves its
+//! backend, the backend is reset before another session gets it, and a session that asks for `LASTVAL()` is
+//! pinned. (MariaDB Knowledge Base, "Sequence Functions"; a reset of the connection forgets the values.)
 
 use std::collections::BTreeMap;
 
-use crate::aftermath::Put;
-use crate::aftermath::items::{self, Asked};
-use crate::lexer::{Lexer, Token};
+use crate::diagnostics::ValuePatch;
+use crate::diagnostics::items::{self, Asked};
+use crate::lexer::{Lexer, Mode, Token};
+use crate::sequence_name::{Name, mentions};
 
-/// The most sequences that are kept for one session.
+/// The most sequences kept for one session.
 const MOST: usize = 64;
 
-/// What is asked for, in errors.
+/// The name used in errors.
 const LASTVAL: &str = "LASTVAL()";
 
-/// A sequence as a text names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Name {
-    schema: Option<Vec<u8>>,
-    name: Vec<u8>,
-}
-
-/// What is known of the value that a sequence last gave.
+/// What is known about the last value of a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    before: Before,
-    /// Whether a text has advanced it on the present backend.
+struct LastValue {
+    before: Earlier,
+    /// Whether a text has advanced the sequence on the present backend.
     here: bool,
 }
 
-/// What former backends gave.
+/// The value from earlier backends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Before {
-    /// None that is not the present backend's.
+enum Earlier {
+    /// None: only the present backend may have one.
     Nothing,
-    /// This, unless the backend has a later one.
+    /// This value, unless the present backend has a later one.
     Kept(Vec<u8>),
-    /// It went with a backend.
+    /// It was lost with a backend.
     Lost,
 }
 
 /// The sequences of one session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sequences {
-    by_name: BTreeMap<Name, Held>,
-    /// Whether there are more than are known here.
+    by_name: BTreeMap<Name, LastValue>,
+    /// Whether there are others whose names are not known.
     more: bool,
-    /// Whether one may have been advanced since the values were read.
+    /// Whether a known one may have been advanced since the values were read.
     stale: bool,
     /// Whether the session has asked for a value.
     asked: bool,
-    /// Whether one may have been advanced unseen on the present backend.
+    /// Whether an unknown one may have been advanced on the present backend.
     changed: bool,
-    /// Whether one may have been advanced unseen on a former backend.
+    /// Whether an unknown one may have been advanced on an earlier backend.
     left: bool,
 }
 
@@ -67,132 +61,15 @@ struct Uses {
     asks: Vec<Option<Name>>,
 }
 
-impl Name {
-    /// The sequence whose last value the tokens ask for, and how many tokens do.
-    pub(crate) fn asked(tokens: &[Token<'_>]) -> Option<(Self, usize)> {
-        match tokens {
-            [word, Token::Other(b'('), rest @ ..] if word.is("LASTVAL") => {
-                let (name, length) = Self::parse(rest)?;
-                (rest.get(length) == Some(&Token::Other(b')'))).then_some((name, length + 3))
-            }
-            [previous, value, word, rest @ ..]
-                if previous.is("PREVIOUS") && value.is("VALUE") && word.is("FOR") =>
-            {
-                Self::parse(rest).map(|(name, length)| (name, length + 3))
-            }
-            _ => {
-                // ORACLE: s.currval
-                let (name, length) = Self::before(tokens, "CURRVAL")?;
-                Some((name, length))
-            }
-        }
-    }
-
-    /// The sequence that the tokens advance; the inner `None` is one whose name cannot be told.
-    fn advanced(tokens: &[Token<'_>]) -> Option<Option<Self>> {
-        let parse = |rest| Self::parse(rest).map(|(name, _)| name);
-        match tokens {
-            [word, Token::Other(b'('), rest @ ..] if word.is("NEXTVAL") || word.is("SETVAL") => {
-                Some(parse(rest))
-            }
-            [next, value, word, rest @ ..]
-                if next.is("NEXT") && value.is("VALUE") && word.is("FOR") =>
-            {
-                Some(parse(rest))
-            }
-            _ => Self::before(tokens, "NEXTVAL").map(|(name, _)| Some(name)),
-        }
-    }
-
-    /// `name` or `schema.name`, and how many tokens it has.
-    fn parse(tokens: &[Token<'_>]) -> Option<(Self, usize)> {
-        match tokens {
-            [schema, Token::Other(b'.'), name, ..] => {
-                let schema = Some(word(schema)?);
-                let name = word(name)?;
-                Some((Self { schema, name }, 3))
-            }
-            [name, ..] => {
-                let name = word(name)?;
-                Some((Self { schema: None, name }, 1))
-            }
-            [] => None,
-        }
-    }
-
-    /// `name.what` or `schema.name.what`, where that is no call.
-    fn before(tokens: &[Token<'_>], what: &str) -> Option<(Self, usize)> {
-        let ends = |at: usize| {
-            tokens.get(at) == Some(&Token::Other(b'.'))
-                && tokens.get(at + 1).is_some_and(|token| token.is(what))
-                && tokens.get(at + 2) != Some(&Token::Other(b'('))
-        };
-        let first = tokens.first()?;
-        if ends(1) {
-            let name = word(first)?;
-            return Some((Self { schema: None, name }, 3));
-        }
-        let (name, length) = Self::parse(tokens)?;
-        (length == 3 && ends(3)).then_some((name, 5))
-    }
-
-    fn within(mut self, schema: Option<&[u8]>) -> Option<Self> {
-        if self.schema.is_none() {
-            self.schema = Some(schema?.to_vec());
-        }
-        let ascii = self.name.is_ascii() && self.schema.as_ref().is_some_and(|s| s.is_ascii());
-        ascii.then_some(self)
-    }
-
-    fn question(&self) -> String {
-        let quoted =
-            |name: &[u8]| format!("`{}`", String::from_utf8_lossy(name).replace('`', "``"));
-        let schema = self.schema.as_deref().unwrap_or_default();
-        format!("SELECT LASTVAL({}.{})", quoted(schema), quoted(&self.name))
-    }
-}
-
-fn word(token: &Token<'_>) -> Option<Vec<u8>> {
-    match token {
-        Token::Word(word) => Some(word.to_vec()),
-        Token::Quoted(name) => Some(
-            String::from_utf8_lossy(name)
-                .replace("``", "`")
-                .into_bytes(),
-        ),
-        _ => None,
-    }
-}
-
-/// Whether a text may have to do with sequences; most have not, and are not read word by word.
-pub(crate) fn mentions(text: &[u8]) -> bool {
-    let is = |from: Option<usize>, word: &str| {
-        let found = from.and_then(|from| text.get(from..from + word.len()));
-        found.is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let blank = |at: Option<usize>| {
-        let byte = at.and_then(|at| text.get(at));
-        byte.is_some_and(|byte| byte.is_ascii_whitespace() || *byte == b'/')
-    };
-    memchr::memchr2_iter(b'v', b'V', text).any(|at| {
-        let ends = |word: &str| is(at.checked_sub(word.len()), word);
-        let called = ["NEXT", "LAST", "CURR", "SET"]
-            .iter()
-            .any(|word| ends(word));
-        is(Some(at), "VAL") && called
-            || is(Some(at), "VALUE") && blank(at.checked_sub(1)) && blank(Some(at + 5))
-    })
-}
-
-fn uses(text: &[u8]) -> Uses {
+fn uses(text: &[u8], mode: Mode) -> Uses {
     let mut uses = Uses::default();
     if !mentions(text) {
         return uses;
     }
-    let tokens: Vec<_> = Lexer::new(text).collect();
+    let tokens: Vec<_> = Lexer::new(text, mode).collect();
     for at in 0..tokens.len() {
         let rest = tokens.get(at..).unwrap_or_default();
-        // the middle of a longer name
+        // part of a longer name
         if at > 0 && tokens.get(at - 1) == Some(&Token::Other(b'.')) {
             continue;
         }
@@ -207,15 +84,15 @@ fn uses(text: &[u8]) -> Uses {
 }
 
 impl Sequences {
-    /// A text has run in this schema.
-    pub(crate) fn ran(&mut self, text: &[u8], schema: Option<&[u8]>, failed: bool) {
-        let uses = uses(text);
+    /// Notes a text that has run in this schema.
+    pub(crate) fn ran(&mut self, text: &[u8], mode: Mode, schema: Option<&[u8]>, failed: bool) {
+        let uses = uses(text, mode);
         for name in uses.advances {
             self.stale = true;
             match name.and_then(|name| name.within(schema)) {
                 Some(name) if self.by_name.len() < MOST || self.by_name.contains_key(&name) => {
-                    let held = self.by_name.entry(name).or_insert(Held {
-                        before: Before::Nothing,
+                    let held = self.by_name.entry(name).or_insert(LastValue {
+                        before: Earlier::Nothing,
                         here: true,
                     });
                     held.here |= !failed;
@@ -226,19 +103,18 @@ impl Sequences {
         self.asked |= !uses.asks.is_empty();
     }
 
-    /// A statement has run that may have advanced some unseen.
+    /// Notes a statement that may have advanced any sequence through stored code.
     pub(crate) fn may_have_advanced(&mut self) {
         self.changed = true;
         self.stale |= !self.by_name.is_empty();
     }
 
-    /// Whether the session has to do with any: then its backend must hold no other session's values,
-    /// nor keep its own.
+    /// Whether the session uses any: then its backend must be reset before and after it.
     pub(crate) fn any(&self) -> bool {
         self.asked || self.more || !self.by_name.is_empty()
     }
 
-    /// Whether the session stays where it is.
+    /// Whether the session is pinned.
     pub(crate) fn pin(&self) -> bool {
         self.asked
     }
@@ -248,29 +124,29 @@ impl Sequences {
         self.stale && !self.by_name.is_empty()
     }
 
-    /// The questions for them.
+    /// The questions that read the values.
     pub(crate) fn questions(&self) -> Vec<String> {
         self.by_name.keys().map(Name::question).collect()
     }
 
-    /// The answers to the questions, in order; the outer `None` where the server refuses.
+    /// Takes the answers to the questions, in order; outer `None`: the server refused.
     pub(crate) fn answered(&mut self, answers: Vec<Option<Option<Vec<u8>>>>) {
         for (held, answer) in self.by_name.values_mut().zip(answers) {
             match answer {
-                Some(Some(value)) => held.before = Before::Kept(value),
+                Some(Some(value)) => held.before = Earlier::Kept(value),
                 Some(None) => {}
-                None => held.before = Before::Lost,
+                None => held.before = Earlier::Lost,
             }
         }
         self.stale = false;
     }
 
-    /// The session has left its backend, or lost it.
+    /// Notes that the session has left or lost its backend.
     pub(crate) fn left(&mut self) {
         for held in self.by_name.values_mut() {
             held.here = false;
             if self.stale {
-                held.before = Before::Lost;
+                held.before = Earlier::Lost;
             }
         }
         self.left |= self.changed || self.any();
@@ -278,29 +154,30 @@ impl Sequences {
         self.stale = false;
     }
 
-    /// What is to be put into the answer to a text that asks for values, in place of `values`, which
-    /// are those of its items as far as others know; the error is the name of what cannot be
-    /// answered. `None` if the server can.
-    pub(crate) fn reading(
+    /// The patches for the answer to a text that asks for last values. `values` are the patches that are
+    /// already known for other items. The error is the name of a value that is lost. `None`: the server's
+    /// answer is right.
+    pub(crate) fn patches(
         &mut self,
         text: &[u8],
+        mode: Mode,
         schema: Option<&[u8]>,
-        values: Option<Vec<Put>>,
-    ) -> Option<Result<Vec<Put>, &'static str>> {
-        let uses = uses(text);
+        values: Option<Vec<ValuePatch>>,
+    ) -> Option<Result<Vec<ValuePatch>, &'static str>> {
+        let uses = uses(text, mode);
         if uses.asks.is_empty() {
             return None;
         }
-        // its next backend must hold nobody else's
+        // its next backend must be a reset one
         self.asked = true;
-        let put = |name: Option<Name>| match name.and_then(|name| name.within(schema)) {
-            None => Put::NeverNull(LASTVAL),
+        let patch = |name: Option<Name>| match name.and_then(|name| name.within(schema)) {
+            None => ValuePatch::RefuseNull(LASTVAL),
             Some(name) => match self.by_name.get(&name).map(|held| &held.before) {
-                Some(Before::Nothing) => Put::Keep,
-                Some(Before::Kept(value)) => Put::IfNull(value.clone()),
-                Some(Before::Lost) => Put::NeverNull(LASTVAL),
-                None if self.left => Put::NeverNull(LASTVAL),
-                None => Put::Keep,
+                Some(Earlier::Nothing) => ValuePatch::Keep,
+                Some(Earlier::Kept(value)) => ValuePatch::ReplaceNull(value.clone()),
+                Some(Earlier::Lost) => ValuePatch::RefuseNull(LASTVAL),
+                None if self.left => ValuePatch::RefuseNull(LASTVAL),
+                None => ValuePatch::Keep,
             },
         };
         let is_here = |name: &Option<Name>| {
@@ -311,13 +188,13 @@ impl Sequences {
         if uses
             .asks
             .iter()
-            .all(|name| is_here(name) || put(name.clone()) == Put::Keep)
+            .all(|name| is_here(name) || patch(name.clone()) == ValuePatch::Keep)
         {
             return None;
         }
-        // what it advances itself comes first or second
+        // a text that also advances one is only answered by a server: the order matters
         let items = if uses.advances.is_empty() {
-            items::of(&crate::aftermath::spots(text))
+            items::of(&Lexer::new(text, mode).spanned().collect::<Vec<_>>())
         } else {
             None
         };
@@ -325,15 +202,15 @@ impl Sequences {
             return Some(Err(LASTVAL));
         };
         let values = values.into_iter().flatten();
-        let values = values.chain(std::iter::repeat(Put::Keep));
-        let puts = items
+        let values = values.chain(std::iter::repeat(ValuePatch::Keep));
+        let patches = items
             .into_iter()
             .zip(values)
             .map(|(item, value)| match item {
-                Asked::Sequence(name) => put(Some(name)),
+                Asked::Sequence(name) => patch(Some(name)),
                 _ => value,
             });
-        Some(Ok(puts.collect()))
+        Some(Ok(patches.collect()))
     }
 }
 

@@ -1,21 +1,21 @@
-//! `SHOW DORMOUSE …`: what Dormouse itself answers about its clients and backends.
+//! Parses `SHOW DORMOUSE …`, which Dormouse answers itself, and `SHOW PROCESSLIST`.
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
 
-/// What is to be shown.
+/// What a statement asks to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Show {
-    /// This session: what it holds and what keeps its backend.
+    /// This session: its state and its pins.
     Session,
     /// The sessions of the database.
     Sessions,
-    /// The backends of the database and who has them.
+    /// The backends of the database and the sessions that use them.
     Pool,
-    /// Counts.
+    /// Counters.
     Status,
-    /// `SHOW PROCESSLIST`: the server's own, in which clients are known by the ids they were given.
+    /// `SHOW PROCESSLIST`: the server's list, with the connection ids that Dormouse gave its clients.
     Processes,
-    /// Something else: the statement begins like ours and is none.
+    /// A statement that begins with `SHOW DORMOUSE` and is not valid.
     Unknown,
 }
 
@@ -24,7 +24,8 @@ impl Show {
     /// `None` if the text is neither.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut tokens = Lexer::new(text).filter(|token| *token != Token::Semicolon);
+        let mut tokens =
+            Lexer::new(text, Mode::default()).filter(|token| *token != Token::Semicolon);
         if !tokens.next()?.is("SHOW") {
             return None;
         }

@@ -1,75 +1,58 @@
-//! What a session can be answered while its database's server sleeps.
+//! Answers statements while the database's server sleeps.
 //!
-//! Idle pools, health checks and drivers that connect send a small set of statements; what they are
-//! answered follows from the session's own state and from the server's global variables, which are
-//! noted before it sleeps. An answer is the server's own, byte for byte, or there is none and the
-//! statement wakes the database: in doubt there is none.
+//! Idle pools, health checks and connecting drivers send a small set of statements. Their answers follow
+//! from the session's state and from the server's global variables, which are read before it sleeps.
 //!
-//! [`Session::answer_asleep`](crate::Session::answer_asleep) is the way in; `proxy` calls it.
+//! Invariant: an answer is what the server would send, byte for byte. In doubt there is none, and the
+//! statement wakes the database.
+//!
+//! `proxy` calls [`SessionState::answer_asleep`](crate::SessionState::answer_asleep).
 
+pub(crate) mod change;
 mod charset;
+mod context;
 mod expression;
-pub(crate) mod known;
 mod login;
 mod modes;
-pub(crate) mod scan;
+mod plain;
 pub(crate) mod select;
 pub(crate) mod set;
+pub(crate) mod variables;
 
-use dormouse_types::Variables;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::SessionChange;
 
-use known::{Known, variable};
-use scan::{Kind, Token, scan};
-use select::{Around, Row};
-use set::Change;
+use crate::lexer::Token;
+use change::{Change, NAMES};
+use plain::{Plain, plain};
+use select::{Row, SelectContext};
+use variables::{SessionVariables, variable};
 
+pub use context::AsleepContext;
 pub use login::login_changes;
 
-/// What is known about a session besides its own state.
-pub struct Ground<'a> {
-    /// The global variables that its values start from; `None` if they are not known, or if the
-    /// session's backend may have started from others.
-    pub globals: Option<&'a Variables>,
-    /// What client and server have agreed on.
-    pub capabilities: Capabilities,
-    /// The collation of the login.
-    pub collation: u8,
-    /// What `CONNECTION_ID()` is.
-    pub connection_id: u32,
-    /// The session's `wait_timeout`, in seconds: Dormouse keeps it.
-    pub wait_timeout: u64,
-    /// What `@@socket` is.
-    pub socket: &'a str,
-    /// Whether the session has a backend, on the server that sleeps.
-    pub backend: bool,
-    /// Whether there is a schema of this name; `None` if that is not known.
-    pub has_schema: &'a dyn Fn(&[u8]) -> Option<bool>,
-}
-
-/// What a statement is answered.
+/// The answer to a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// One row.
     Row(Row),
     /// OK, and nothing changes.
     Nothing,
-    /// OK; session tracking reports this much.
+    /// OK, with these changes; session tracking reports some of them.
     Set {
         changes: Vec<Change>,
         tracked: Vec<SessionChange>,
     },
-    /// OK, and this is the schema.
+    /// OK, and the schema is this one.
     Use(Vec<u8>),
-    /// OK, and a transaction is open that has not begun yet on the server.
+    /// OK, and a transaction is open, which the server must begin later.
     Begin { read_only: Option<bool> },
-    /// OK, and none is open.
+    /// OK, and no transaction is open.
     End,
 }
 
 impl Answer {
-    /// What it sets `wait_timeout` to, in seconds.
+    /// The new `wait_timeout` in seconds, if it is set.
     pub(crate) fn wait_timeout(&self) -> Option<u64> {
         let Self::Set { changes, .. } = self else {
             return None;
@@ -81,57 +64,57 @@ impl Answer {
     }
 }
 
-/// What a statement is answered that finds the session like this. `deferred`: a transaction has been
-/// said to be open. `known` has changed with the answer.
+/// The answer to a statement. `deferred`: the client was told that a transaction is open. `known` is changed
+/// as the statement says.
 pub(crate) fn answer(
     text: &[u8],
-    known: Option<&mut Known<'_>>,
+    known: Option<&mut SessionVariables<'_>>,
     schema: Option<&[u8]>,
     deferred: bool,
-    ground: &Ground<'_>,
+    context: &AsleepContext<'_>,
 ) -> Option<Answer> {
-    let tokens = scan(text)?;
+    let tokens = plain(text)?;
     let Some((first, rest)) = tokens.split_first() else {
-        // a comment; nothing at all is an error
+        // a comment is answered with OK, an empty text with an error
         return (!text.is_empty() && text.starts_with(b"/*")).then_some(Answer::Nothing);
     };
     if first.is("SELECT") {
-        let around = Around {
+        let select_context = SelectContext {
             text,
-            connection_id: ground.connection_id,
-            // one that has been dropped meanwhile may or may not be told
+            connection_id: context.connection_id,
+            // for a schema that was dropped meanwhile servers differ
             schema: match schema {
                 None => Some(None),
-                Some(name) => ((ground.has_schema)(name) == Some(true)).then_some(schema),
+                Some(name) => ((context.has_schema)(name) == Some(true)).then_some(schema),
             },
         };
-        return select::row(rest, known.as_deref(), &around).map(Answer::Row);
+        return select::row(rest, known.as_deref(), &select_context).map(Answer::Row);
     }
     if first.is("DO") {
-        let number = matches!(rest, [one] if one.kind == Kind::Number);
+        let number = matches!(rest, [one] if one.is_integer());
         return number.then_some(Answer::Nothing);
     }
     let known = known?;
     if first.is("SET") {
-        return set_answer(rest, known, deferred, ground);
+        return set_answer(rest, known, deferred, context);
     }
     if first.is("USE") {
         let [name] = rest else {
             return None;
         };
-        let is_name = matches!(name.kind, Kind::Word | Kind::Name);
-        let exists = (ground.has_schema)(name.text.as_bytes()) == Some(true);
+        let is_name = matches!(name.token, Token::Word(_) | Token::Quoted(..));
+        let exists = (context.has_schema)(name.text.as_bytes()) == Some(true);
         return (is_name && exists).then(|| Answer::Use(name.text.as_bytes().to_vec()));
     }
-    // another one may begin at the end of each, or the connection end
+    // else COMMIT may begin another transaction, or close the connection
     if known.text("completion_type")? != "NO_CHAIN" {
         return None;
     }
     transaction(first, rest)
 }
 
-fn transaction(first: &Token<'_>, rest: &[Token<'_>]) -> Option<Answer> {
-    let work = |rest: &[Token<'_>]| match rest {
+fn transaction(first: &Plain<'_>, rest: &[Plain<'_>]) -> Option<Answer> {
+    let work = |rest: &[Plain<'_>]| match rest {
         [] => true,
         [word] => word.is("WORK"),
         _ => false,
@@ -156,13 +139,13 @@ fn transaction(first: &Token<'_>, rest: &[Token<'_>]) -> Option<Answer> {
 }
 
 fn set_answer(
-    tokens: &[Token<'_>],
-    known: &mut Known<'_>,
+    tokens: &[Plain<'_>],
+    known: &mut SessionVariables<'_>,
     deferred: bool,
-    ground: &Ground<'_>,
+    context: &AsleepContext<'_>,
 ) -> Option<Answer> {
-    let tracks = ground.capabilities.contains(Capabilities::SESSION_TRACK);
-    // which the tracker passes over, but not for every variable
+    let tracks = context.capabilities.contains(Capabilities::SESSION_TRACK);
+    // the tracker ignores some variables that are set so
     if tracks && set::has_bare_variable(tokens) {
         return None;
     }
@@ -170,7 +153,7 @@ fn set_answer(
     let autocommit = known.flag("autocommit")?;
     let mut touched: Vec<&'static str> = Vec::new();
     for change in &changes {
-        // the deferred transaction would begin under other rules, or end
+        // it would change or end the deferred transaction
         let transaction = matches!(
             change,
             Change::NextTransaction { .. }
@@ -185,7 +168,7 @@ fn set_answer(
         if deferred && transaction {
             return None;
         }
-        // what the old list holds is reported or not, depending on the order of things
+        // whether a variable of the old list is reported depends on the order of assignments
         let list = matches!(change, Change::Value("session_track_system_variables", _));
         for name in &touched {
             if list && known.is_tracked(name)? {
@@ -206,10 +189,14 @@ fn set_answer(
     Some(Answer::Set { changes, tracked })
 }
 
-/// Notes what session tracking reports of a change: what the list holds at this moment.
-fn note(change: &Change, known: &Known<'_>, touched: &mut Vec<&'static str>) -> Option<()> {
+/// Notes the variables that session tracking may report for a change.
+fn note(
+    change: &Change,
+    known: &SessionVariables<'_>,
+    touched: &mut Vec<&'static str>,
+) -> Option<()> {
     let names: &[&'static str] = match change {
-        Change::Names(_) => &set::NAMES,
+        Change::Names(_) => &NAMES,
         Change::Results(_) => &["character_set_results"],
         Change::Value(name, _) => &[*name],
         Change::NextTransaction { .. } => &[],
@@ -217,8 +204,8 @@ fn note(change: &Change, known: &Known<'_>, touched: &mut Vec<&'static str>) -> 
     };
     for name in names {
         touched.push(match *name {
-            // all that are bits of one word are taken for the first (11.8: `sql/session_tracker.cc`
-            // knows variables by where they lie)
+            // 11.8 reports each flag of `option_bits` as the first one (`sql/session_tracker.cc` finds
+            // variables by their address)
             "foreign_key_checks" | "sql_auto_is_null" | "sql_safe_updates" | "unique_checks" => {
                 let version = known.globals.get("version")?;
                 if version.starts_with("10.") {
@@ -227,7 +214,7 @@ fn note(change: &Change, known: &Known<'_>, touched: &mut Vec<&'static str>) -> 
                     version.starts_with("11.8.").then_some("autocommit")?
                 }
             }
-            // the name in the list is reported
+            // the reported name is the one in the list
             "tx_isolation" | "transaction_isolation" => {
                 match known.globals.get("transaction_isolation") {
                     Some(_) if known.is_tracked("tx_isolation")? => return None,
@@ -246,7 +233,10 @@ fn note(change: &Change, known: &Known<'_>, touched: &mut Vec<&'static str>) -> 
     Some(())
 }
 
-fn tracked(mut touched: Vec<&'static str>, known: &Known<'_>) -> Option<Vec<SessionChange>> {
+fn tracked(
+    mut touched: Vec<&'static str>,
+    known: &SessionVariables<'_>,
+) -> Option<Vec<SessionChange>> {
     touched.sort_unstable();
     touched.dedup();
     let mut changes = Vec::new();

@@ -1,9 +1,8 @@
-//! Prepared statements of a session: the client's ids, kept over all backends.
+//! Prepared statements of a session (`COM_STMT_PREPARE`), which outlast backends.
 //!
-//! The client sees ids that Dormouse gives, counted from 1 as a server does. Each stands for a text
-//! and, while a backend has it prepared, for that backend's own id. A statement without one is
-//! prepared again before it runs; the parameter types the client bound once are remembered, since
-//! drivers do not send them twice.
+//! The client sees ids that Dormouse assigns, counted from 1 as a server does. Each stands for a text and,
+//! while the present backend has it prepared, for that backend's id. A statement without one is prepared
+//! again before it runs; the bound parameter types are remembered, because drivers send them only once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,56 +19,56 @@ pub const LAST: u32 = u32::MAX;
 pub struct Statement {
     /// The text, unless it is too large to keep.
     pub text: Option<Arc<[u8]>>,
-    /// What running it may do to the session.
+    /// What its execution may do to the session.
     pub effects: Effects,
-    /// What its reply tells.
+    /// What its reply says about counts.
     pub kind: Kind,
-    /// What it has to do with `wait_timeout`.
+    /// Whether it reads or sets `wait_timeout`.
     pub timeout: Option<Timeout>,
     /// The schema in which its names were resolved; `None` for none.
     pub schema: Option<Arc<[u8]>>,
-    /// Which [parsing context](Statements::context) it was prepared in.
+    /// The [parsing context](Statements::context) in which it was prepared.
     pub context: u32,
-    /// How many parameters it has.
+    /// The number of its parameters.
     pub params: u16,
     /// The types last bound, two bytes for each parameter.
     pub types: Option<Box<[u8]>>,
     /// The present backend's id for it.
     pub backend: Option<u32>,
-    /// Whether the present backend has been told the types.
+    /// Whether the present backend has received the types.
     pub bound: bool,
     /// Whether a cursor is open on it.
     pub cursor: bool,
     /// Whether long data was sent for its next execution.
     pub long_data: bool,
-    /// Whether a part of it did not arrive.
+    /// Whether a part of the long data was lost.
     pub data_lost: bool,
 }
 
-/// A text, and the schema in which its names are looked up.
-pub type Wording = (Arc<[u8]>, Option<Arc<[u8]>>);
+/// What identifies a prepared statement on a backend: its text, and the schema in which its names are
+/// looked up.
+pub type StatementKey = (Arc<[u8]>, Option<Arc<[u8]>>);
 
-/// A statement that stays behind on a backend.
+/// A prepared statement that its session leaves on a backend, for others to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
+pub struct SpareStatement {
     /// The backend's id for it.
     pub id: u32,
     /// Its text and schema; `None` if no other session can use it.
-    pub wording: Option<Wording>,
-    /// The parameter types the backend was told last.
+    pub key: Option<StatementKey>,
+    /// The parameter types that the backend received last.
     pub types: Option<Box<[u8]>>,
 }
 
 impl Statement {
-    /// What stays behind on the backend when the session does not need it there any more. `context`
-    /// is the present [parsing context](Statements::context): only a statement of the present one
-    /// is of use to others.
+    /// What remains on the backend when the session no longer needs the statement there. `context` is the
+    /// present [parsing context](Statements::context): others can use only a statement of that one.
     #[must_use]
-    pub fn leave(&self, context: u32) -> Option<Left> {
+    pub fn leave(&self, context: u32) -> Option<SpareStatement> {
         let text = self.text.clone().filter(|_| self.context == context);
-        Some(Left {
+        Some(SpareStatement {
             id: self.backend?,
-            wording: text.map(|text| (text, self.schema.clone())),
+            key: text.map(|text| (text, self.schema.clone())),
             types: self.types.clone().filter(|_| self.bound),
         })
     }
@@ -85,8 +84,8 @@ pub struct Statements {
 }
 
 impl Statements {
-    /// The most statements one session may have open; the server's own default for all sessions
-    /// together (`max_prepared_stmt_count`).
+    /// The most statements that one session may have; a server's default for all sessions together
+    /// (`max_prepared_stmt_count`).
     pub const MOST: usize = 16_382;
     /// The longest text that is kept, in bytes.
     pub const LONGEST_TEXT: usize = 1 << 20;
@@ -105,7 +104,7 @@ impl Statements {
         self.context
     }
 
-    /// Notes that later texts are parsed under other rules.
+    /// Notes that later texts are parsed differently.
     pub fn new_context(&mut self) {
         self.context = self.context.wrapping_add(1);
     }
@@ -140,8 +139,8 @@ impl Statements {
         Some(statement)
     }
 
-    /// Forgets what the present backend calls them, and returns what stays behind on it.
-    pub fn leave(&mut self) -> Vec<Left> {
+    /// Forgets the present backend's ids, and returns the statements that remain on it.
+    pub fn leave(&mut self) -> Vec<SpareStatement> {
         let context = self.context;
         let left = self.by_id.values().filter_map(|one| one.leave(context));
         let left = left.collect();
@@ -164,7 +163,7 @@ impl Statements {
         }
     }
 
-    /// How many there are.
+    /// The number of statements.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_id.len()

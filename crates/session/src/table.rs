@@ -1,20 +1,20 @@
-//! Every piece of session state: how a change is noticed and what becomes of it when the session
-//! leaves its backend. `docs/session-state.md` is made from this.
+//! Every piece of session state: how a change is noticed, and what happens to it when the session leaves its
+//! backend. `docs/session-state.md` is generated from this.
 
 use std::fmt::Write as _;
 
-use crate::Pin;
+use dormouse_types::Pin;
 
-/// What becomes of a piece of state when its session leaves its backend.
+/// What happens to a piece of state when its session leaves its backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is there again on the next backend; the text says how.
+    /// It is restored on the next backend; the text says how.
     Restored(&'static str),
-    /// Dormouse answers for it; the text says how.
+    /// Dormouse answers questions about it; the text says how.
     Answered(&'static str),
-    /// The session keeps its backend for as long as it exists.
+    /// The session keeps its backend as long as the state exists.
     Pins(&'static [Pin]),
-    /// It is gone, and a statement that asks for it is refused or told so.
+    /// It is lost; a statement that asks for it is refused, or the text says what it gets.
     Lost(&'static str),
 }
 
@@ -25,7 +25,7 @@ pub struct Row {
     pub item: &'static str,
     /// How a change is noticed.
     pub noticed: &'static str,
-    /// What becomes of it.
+    /// What happens to it.
     pub fates: &'static [Fate],
 }
 
@@ -50,7 +50,7 @@ pub const TABLE: &[Row] = &[
         item: "`wait_timeout`",
         noticed: TEXT,
         fates: &[Fate::Answered(
-            "it is kept by Dormouse, and on the backend only while a statement asks for it",
+            "enforced by Dormouse, and set on the backend only while a statement reads or sets it",
         )],
     },
     Row {
@@ -165,7 +165,7 @@ pub const TABLE: &[Row] = &[
         fates: &[Fate::Pins(&[Pin::Profiling])],
     },
     Row {
-        item: "what could not be read",
+        item: "state that could not be read",
         noticed: "a probe that fails",
         fates: &[Fate::Pins(&[Pin::Unreadable])],
     },
@@ -187,7 +187,7 @@ pub const TABLE: &[Row] = &[
         ],
     },
     Row {
-        item: "what the client is told of changes (`session_track_…`)",
+        item: "session tracking (`session_track_…`)",
         noticed: PROBE,
         fates: &[Fate::Restored("as system variables")],
     },
@@ -202,7 +202,7 @@ pub const TABLE: &[Row] = &[
     },
     Row {
         item: "session status counters",
-        noticed: "not",
+        noticed: "not noticed",
         fates: &[Fate::Lost("they are those of the present backend")],
     },
 ];
@@ -244,21 +244,21 @@ fn fate(fate: &Fate) -> String {
 const HEAD: &str = "\
 # Session state
 
-A session outlives the connections to the server that serve it: it leaves one when another session needs
-it, when the database is parked, and when the server dies. What the session has set up goes with it, or
-keeps the session where it is (it *pins*), or is named below as lost.
+A session outlasts its backends (connections to the server): it leaves one when another session needs it, when
+the database is parked, and when the server dies. Its state is restored on the next backend, or keeps the
+session on the present one (it *pins*), or is lost as said below.
 
-- **Safe** is everything that is restored.
-- **What pins** keeps its backend from other sessions and the database from being parked, not from being
-  suspended. `SHOW DORMOUSE SESSION` says what pins a session and what ends it; the ledger says what kept a
-  database from being parked.
+- **Restored** state is safe.
+- **Pins** keep the backend from other sessions and the database from being parked, not from being suspended.
+  `SHOW DORMOUSE SESSION` shows a session's pins and what ends them; the ledger shows what kept a database from
+  being parked.
 - **When a server is killed**, pinned state is lost: the session gets an error that names it. In a transaction
-  the error is 1213, which means that it can be run again.
+  the error is 1213: the transaction can be run again.
 
-A *probe* reads the state back from the server. It happens when a session is to leave its backend after
-statements whose texts do not tell what they did (`CALL`, `@variables`, `GET_LOCK`, several statements in one, more
-than 32 KiB) or whose replies say that stored code has changed something (session tracking), 5 ms after such a statement,
-and always before a park.
+A *probe* reads the state from the server. It runs before a session leaves its backend after statements whose
+texts do not show what they changed (`CALL`, `@variables`, `GET_LOCK`, several statements in one text, more than
+32 KiB) or whose replies report a change by stored code (session tracking); 5 ms after such a statement; and always
+before a park.
 
 | state | a change is noticed by | when the session leaves |
 |---|---|---|
@@ -274,64 +274,64 @@ const PINS: &str = "
 const TAIL: &str = "
 ## Answered while the server sleeps
 
-A database that is suspended or parked answers these itself, byte for byte as its server would, and sleeps on.
-Everything else wakes it, and so does one of these wherever an answer is not sure. A database whose
-`init_connect` is set, or whose SQL mode is `ORACLE`, is woken by all of them but commands.
+Dormouse answers these for a suspended or parked database, byte for byte as its server would, without waking it.
+Everything else wakes the database, and so do these if the answer is not certain. A database whose `init_connect` is
+set, or whose SQL mode is `ORACLE`, is woken by all of them except commands.
 
 - `COM_PING`, `COM_RESET_CONNECTION`, `COM_CHANGE_USER`, `COM_SET_OPTION`, `COM_STMT_CLOSE`, `COM_STMT_RESET`,
-  `COM_QUIT`; `COM_INIT_DB` and `USE` of a schema there is.
-- `SELECT`, with names and `LIMIT`, of whole numbers, texts, `@@name`, `@@SESSION.name`, `@@GLOBAL.name`,
+  `COM_QUIT`; `COM_INIT_DB` and `USE` of a schema that exists.
+- `SELECT`, with aliases and `LIMIT`, of integers, strings, `@@name`, `@@SESSION.name`, `@@GLOBAL.name`,
   `VERSION()`, `DATABASE()`, `SCHEMA()`, `CONNECTION_ID()`; `DO 1`; a comment.
 - `SET` of `NAMES` (utf8mb4, utf8mb3, latin1, ascii, with or without `COLLATE`), `autocommit`, `sql_mode` (also with
   `CONCAT(@@sql_mode, …)`), `time_zone` (an offset or `SYSTEM`), `character_set_results`, isolation level and access
   mode (`SET TRANSACTION` too), `foreign_key_checks`, `unique_checks`, `sql_auto_is_null`, `sql_safe_updates`,
   `sql_select_limit`, `max_statement_time`, `group_concat_max_len`, the timeouts for waiting, reading, writing and locks,
-  and `session_track_…`. Later answers follow it, and the next backend is brought to it.
-- `BEGIN` and `START TRANSACTION`: the transaction is said to be open, and is begun in front of the first
-  statement that needs the server. `COMMIT` and `ROLLBACK` where there is no more than that.
+  and `session_track_…`. Later answers respect it, and it is set on the next backend.
+- `BEGIN` and `START TRANSACTION`: the answer says that the transaction is open; it is begun before the first
+  statement that needs the server. `COMMIT` and `ROLLBACK` of a transaction without such a statement.
 
 A session that has a backend on a suspended server is answered if its state is known and no transaction is
-open; what depends on variables only if no global one has been set by a statement since the server started.
+open; an answer that depends on variables also requires that no statement has set a global one since the server
+started.
 `SHOW DORMOUSE STATUS` counts the answers (`sleeping_answers`).
 
 ## Known weaknesses
 
-- The server does not tell when a stored function or trigger, behind a plain `SELECT` or `INSERT`, takes a lock
-  with `GET_LOCK` or sets a user variable by `SELECT … INTO` (it does tell of `SET`). A park finds that; a session
-  that gives its backend to another one in between does not, and the lock or the change is lost, or the next
-  session's. Databases that
-  do this should be created with `--pooling session`, as should those whose clients switch
-  `session_track_state_change` off.
+- The server does not report when a stored function or trigger, called by a plain `SELECT` or `INSERT`, takes a lock
+  with `GET_LOCK` or sets a user variable by `SELECT … INTO` (it does report `SET`). The probe before a park finds
+  that. A session that gives its backend to another one before does not notice it: the lock or the change is lost, or
+  passes to the next session. Databases that do this should be created with `--pooling session`, as should those
+  whose clients switch `session_track_state_change` off.
 - `FOUND_ROWS()` is exact right after a `SELECT`; asked for later, after statements that failed or found no rows,
-  it may be that of a question of Dormouse's own.
-- What a procedure sets by `SET TRANSACTION` or `SET rand_seed1` cannot be read and is lost. So is a `timestamp` that it
-  sets to within two seconds of the present.
+  it may be that of a statement of Dormouse's own.
+- A `SET TRANSACTION` or `SET rand_seed1` in a procedure cannot be read and is lost. So is a `timestamp` that it sets
+  to within two seconds of the present.
 - While `autocommit` is off, a `CALL` or an `EXECUTE` of an unknown text that leaves no transaction open may have set a
-  savepoint: it pins until the next COMMIT or ROLLBACK.
-- A session variable of 2,048 characters or more may not be read whole: it pins (`hidden_variable`).
-- A sequence that a stored function advances in a `SELECT` is not noticed. Nor is what a procedure or a function asks
-  about the statement before its own call.
+  savepoint: the session is pinned until the next COMMIT or ROLLBACK.
+- A session variable of 2,048 characters or more may be read truncated: it pins (`hidden_variable`).
+- A sequence that a stored function advances in a `SELECT` is not noticed. Nor are questions of a procedure or function
+  about the statement before its call.
 - `EXECUTE … USING`, within a batch or a procedure, of a statement whose table is gone fails with 1210, not 1146.
-- A session whose schema another one drops goes on without a schema on its next backend; on its own it would still
+- A session whose schema was dropped by another one has no schema on its next backend; on its old one it would still
   have the name.
-- A new backend has the global values of its moment: after `SET GLOBAL`, a session that moves finds the new ones where
-  it has set none itself, but for `autocommit`, which stays what it was told. A backend is brought to the new values
-  before another session gets it, unless they were set by a procedure.
-- The greeting is sent before the database is known and says that autocommit is on. A driver that believes it
-  (PyMySQL, aiomysql, asyncmy) has it on, also where the database's global value is off.
-- After a move, `EXECUTE`, `PREPARE`, `CALL`, `CREATE PROCEDURE` and others that may use no table lose the warnings
-  before them, which a server may keep.
-- A client that asks to be told of transactions (`session_track_transaction_info`) may not be told alike after a move.
-- A pooled backend keeps the global privileges of the moment it was opened, as any connection does. After a statement
-  that may change rights (`GRANT`, `REVOKE`, `DROP USER`, …) none that is older is given to anybody, nor is one that
-  began under another row of the account table. What a procedure changes of rights on single schemas or of roles is
-  noticed when a backend has rested for a minute and is closed.
-- `USE` of a schema that the user has no right to is answered with OK by a database that sleeps.
-- A login with `IGNORE_SPACE` or `INTERACTIVE` has after `COM_RESET_CONNECTION` what it had after the login, where
-  a server leaves those out.
-- `--pooling session` switches sharing off for a database: then only parks and kills move sessions.
+- A new backend begins with the present global values: after `SET GLOBAL`, a session that moves has the new ones unless
+  it has set its own, except for `autocommit`, which stays as the session was told. A backend gets the new values before
+  another session uses it, unless a procedure has set them.
+- The greeting is sent before the database is known and says that autocommit is on. A driver that relies on
+  that (PyMySQL, aiomysql, asyncmy) has it on, even if the database's global value is off.
+- After a move, `EXECUTE`, `PREPARE`, `CALL`, `CREATE PROCEDURE` and other statements without a table may lose the
+  warnings before them, which a server would keep.
+- Session tracking of transactions (`session_track_transaction_info`) may report differently after a move.
+- A pooled backend keeps the global privileges of the time when it was opened, as any connection does. After a statement
+  that may change privileges (`GRANT`, `REVOKE`, `DROP USER`, …) older backends are not reused, nor is one that was
+  opened for another row of the account table. Changes by a procedure to privileges on single schemas or to roles
+  take effect when a backend has been idle for a minute and is closed.
+- `USE` of a schema that the user may not use is answered with OK while the database sleeps.
+- A login with `IGNORE_SPACE` or `INTERACTIVE` has the same state after `COM_RESET_CONNECTION` as after the login; a
+  server drops these two.
+- `--pooling session` switches sharing of backends off for a database: then only parks and kills move sessions.
 
-This page is made by `cargo run -p dormouse-session --example session-state > docs/session-state.md`.
+This page is generated by `cargo run -p dormouse-session --example session-state > docs/session-state.md`.
 ";
 
 #[cfg(test)]

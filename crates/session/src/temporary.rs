@@ -1,23 +1,23 @@
-//! Temporary tables: which there may be, and whether they are still there.
+//! Temporary tables: which a session may have, and whether they still exist.
 //!
-//! No list of them exists on MariaDB 10.11. The server counts `CREATE TEMPORARY TABLE` for each
-//! session, and `SHOW CREATE TABLE` tells a temporary table from another of the same name. So as
-//! long as all that the server has counted was made by texts seen here, each name can be checked; a
-//! table made out of sight, by a procedure, stays until a reset.
+//! MariaDB 10.11 has no list of them. But the server counts `CREATE TEMPORARY TABLE` per session, and `SHOW
+//! CREATE TABLE` distinguishes a temporary table from another of the same name. If the server's count equals
+//! that of the session's own texts, each name can be checked; if a procedure has created one, the session is
+//! pinned until a reset.
 
 use std::collections::BTreeSet;
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token, begins_with};
 
-/// The most names that are checked, one by one.
+/// The most names that are checked one by one.
 const MOST: usize = 32;
 
-/// What a session is known to have made.
+/// The temporary tables that a session may have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Temporaries {
-    /// As they are written in a statement: `` `schema`.`table` ``.
+    /// Names as written in a statement: `` `schema`.`table` ``.
     names: BTreeSet<String>,
-    /// How many `CREATE TEMPORARY TABLE` the server must have counted.
+    /// The number of `CREATE TEMPORARY TABLE` in the session's texts.
     seen: u64,
     /// Whether there may be one whose name is not known.
     obscure: bool,
@@ -30,8 +30,8 @@ impl Temporaries {
     }
 
     /// Notes a text that has run in this schema.
-    pub(crate) fn ran(&mut self, text: &[u8], schema: Option<&[u8]>) {
-        if let Some(rest) = after_create_temporary(text) {
+    pub(crate) fn ran(&mut self, text: &[u8], mode: Mode, schema: Option<&[u8]>) {
+        if let Some(rest) = after_create_temporary(text, mode) {
             self.seen += 1;
             match created(rest, schema) {
                 Some(name) if self.names.len() < MOST => {
@@ -41,25 +41,24 @@ impl Temporaries {
             }
             return;
         }
-        let first = Lexer::new(text).next();
-        if first.is_some_and(|first| first.is("ALTER") || first.is("RENAME")) && self.may_exist() {
-            // it may have another name now
+        if begins_with(text, &["ALTER", "RENAME"]) && self.may_exist() {
+            // one may have a new name now
             self.obscure = true;
         }
     }
 
-    /// What the server has counted.
+    /// Takes the server's count.
     pub(crate) fn counted(&mut self, created: u64) {
         self.obscure |= created > self.seen;
     }
 
-    /// The questions by which each name is checked.
+    /// The questions that check each name.
     pub(crate) fn questions(&self) -> Vec<String> {
         let ask = |name| format!("SHOW CREATE TABLE {name}");
         self.names.iter().map(ask).collect()
     }
 
-    /// The answers to the questions, in order: the second column of the row, if there was one.
+    /// Takes the answers, in order: the second column of the row, if there is one.
     pub(crate) fn answered(&mut self, answers: &[Option<Vec<u8>>]) {
         let there = |answer: &Option<Vec<u8>>| {
             answer
@@ -75,10 +74,10 @@ impl Temporaries {
     }
 }
 
-/// What follows `CREATE [OR REPLACE] TEMPORARY`, if a text begins so. (Within the text of a procedure
-/// it makes no table yet.)
-fn after_create_temporary(text: &[u8]) -> Option<Lexer<'_>> {
-    let mut tokens = Lexer::new(text);
+/// The tokens after `CREATE [OR REPLACE] TEMPORARY`, if a text begins so. (Inside the body of a procedure
+/// it creates no table yet.)
+fn after_create_temporary(text: &[u8], mode: Mode) -> Option<Lexer<'_>> {
+    let mut tokens = Lexer::new(text, mode);
     if !tokens.next()?.is("CREATE") {
         return None;
     }
@@ -109,13 +108,10 @@ fn created(mut tokens: Lexer<'_>, schema: Option<&[u8]>) -> Option<String> {
 }
 
 fn name(token: &Token<'_>) -> Option<String> {
-    let inside = match token {
-        Token::Word(word) => std::str::from_utf8(word).ok()?.to_owned(),
-        // doubled backticks stay doubled
-        Token::Quoted(name) => std::str::from_utf8(name).ok()?.to_owned(),
-        _ => return None,
-    };
-    inside.is_ascii().then(|| format!("`{inside}`"))
+    let name = token.name()?;
+    let name = std::str::from_utf8(&name).ok()?;
+    name.is_ascii()
+        .then(|| format!("`{}`", name.replace('`', "``")))
 }
 
 #[cfg(test)]
@@ -125,7 +121,7 @@ mod tests {
     fn after(texts: &[&str]) -> Temporaries {
         let mut all = Temporaries::default();
         for text in texts {
-            all.ran(text.as_bytes(), Some(b"shop"));
+            all.ran(text.as_bytes(), Mode::default(), Some(b"shop"));
         }
         all
     }

@@ -1,33 +1,33 @@
 //! Statements prepared with SQL's own `PREPARE … FROM`.
 //!
-//! One whose text stands in the statement as a literal is prepared again on another backend. The
-//! server counts `PREPARE`s for each session: more than were seen here means that a procedure has
-//! made one.
+//! A statement whose text is given as a literal is prepared again on another backend. The server counts
+//! `PREPARE`s per session: a higher count than that of the session's own texts means that a procedure has
+//! prepared one, which pins the session.
 //!
-//! One that cannot be prepared now, since its table is gone, waits until somebody executes it. In its
-//! place the backend has a statement of the same name that fails with the same error, so that
-//! `EXECUTE` fails as it would, in a batch or a procedure too, and `DEALLOCATE` does not.
+//! A statement that cannot be prepared now, because its table is gone, is tried again when it is executed. In
+//! its place the backend has a substitute of the same name that fails with the same error, so that `EXECUTE`
+//! fails as it should, in a batch or a procedure too, and `DEALLOCATE` succeeds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dormouse_wire::reply::ErrPacket;
 
-use crate::lexer::{Lexer, Token};
-use crate::restricted::literal;
+use crate::lexer::{Lexer, Mode, Token};
+use crate::literal::{literal, quoted_name};
 
-/// The most statements, and the most bytes of them, that are kept.
+/// The most statements, and the most bytes of them, that are kept for one session.
 const MOST: usize = 64;
 const MOST_BYTES: usize = 64 << 10;
 
-/// One of them.
+/// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Prepared {
     /// The whole `PREPARE`.
     statement: Box<[u8]>,
     schema: Option<Arc<[u8]>>,
     context: u32,
-    /// Whether the present backend has another in its place.
+    /// Whether the present backend has a substitute in its place.
     missing: bool,
 }
 
@@ -35,18 +35,24 @@ struct Prepared {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TextPrepared {
     by_name: BTreeMap<Vec<u8>, Prepared>,
-    /// How many `PREPARE` the server must have counted.
+    /// The number of `PREPARE` that the session's own texts account for.
     seen: u64,
-    /// Whether there may be one whose text is not known.
+    /// Whether there may be a statement whose text is not known.
     obscure: bool,
 }
 
 impl TextPrepared {
     /// Notes a text that has succeeded.
-    pub(crate) fn ran(&mut self, text: &[u8], schema: Option<&Arc<[u8]>>, context: u32) {
-        let mut tokens = Lexer::new(text);
+    pub(crate) fn ran(
+        &mut self,
+        text: &[u8],
+        mode: Mode,
+        schema: Option<&Arc<[u8]>>,
+        context: u32,
+    ) {
+        let mut tokens = Lexer::new(text, mode);
         match tokens.next() {
-            Some(first) if first.is("PREPARE") => self.prepared(text, schema, context),
+            Some(first) if first.is("PREPARE") => self.prepared(text, mode, schema, context),
             Some(first) if first.is("DEALLOCATE") || first.is("DROP") => {
                 if tokens.next().is_some_and(|token| token.is("PREPARE"))
                     && let Some(name) = tokens.next().and_then(|token| name(&token))
@@ -58,12 +64,12 @@ impl TextPrepared {
         }
     }
 
-    fn prepared(&mut self, text: &[u8], schema: Option<&Arc<[u8]>>, context: u32) {
+    fn prepared(&mut self, text: &[u8], mode: Mode, schema: Option<&Arc<[u8]>>, context: u32) {
         self.seen += 1;
-        let mut tokens = Lexer::new(text).skip(1);
+        let mut tokens = Lexer::new(text, mode).skip(1);
         let found = tokens.next().and_then(|token| name(&token));
         let from = tokens.next().is_some_and(|token| token.is("FROM"));
-        let literal = matches!(tokens.next(), Some(Token::Text));
+        let literal = matches!(tokens.next(), Some(Token::Text(..)));
         let last = tokens.all(|token| token == Token::Semicolon);
         let Some(found) = found else {
             self.obscure = true;
@@ -85,41 +91,41 @@ impl TextPrepared {
         }
     }
 
-    /// Notes a text that has failed: the server has counted it, and forgotten the statement of that
-    /// name, if it came so far.
-    pub(crate) fn failed(&mut self, text: &[u8]) {
-        let mut tokens = Lexer::new(text);
+    /// Notes a text that has failed: if it is a valid `PREPARE`, the server has counted it and forgotten the
+    /// former statement of that name.
+    pub(crate) fn failed(&mut self, text: &[u8], mode: Mode) {
+        let mut tokens = Lexer::new(text, mode);
         let first = tokens.next();
         let found = tokens.next().and_then(|token| name(&token));
         let from = tokens.next().is_some_and(|token| token.is("FROM"));
         if first.is_some_and(|first| first.is("PREPARE"))
             && let Some(found) = found
             && from
-            && literal(tokens.rest()).is_some()
+            && literal(tokens).is_some()
         {
             self.seen += 1;
             self.by_name.remove(&found);
         }
     }
 
-    /// What the server has counted.
+    /// Takes the server's count.
     pub(crate) fn counted(&mut self, prepared: u64) {
         self.obscure |= prepared > self.seen;
     }
 
-    /// Whether there may be one that cannot be prepared again in this schema and context.
+    /// Whether there may be a statement that cannot be prepared again in this schema and context.
     pub(crate) fn is_stuck(&self, schema: Option<&Arc<[u8]>>, context: u32) -> bool {
         let elsewhere = |one: &Prepared| one.schema.as_ref() != schema || one.context != context;
         self.obscure || self.by_name.values().any(elsewhere)
     }
 
-    /// The `PREPARE` of this name (in lower case), if it is known and was read as texts are read now.
+    /// The `PREPARE` of this name (in lower case), if it is known and was parsed in this context.
     pub(crate) fn find(&self, name: &[u8], context: u32) -> Option<&[u8]> {
         let one = self.by_name.get(name).filter(|_| !self.obscure)?;
         (one.context == context).then_some(&one.statement)
     }
 
-    /// The names, and the statements that prepare them again. A new backend will have counted as many.
+    /// The names, and the statements that prepare them again.
     pub(crate) fn restore(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let all = self.by_name.iter();
         all.map(|(name, one)| (name.as_slice(), &*one.statement))
@@ -130,13 +136,13 @@ impl TextPrepared {
         self.by_name.is_empty()
     }
 
-    /// Those that the present backend does not have.
+    /// The names and texts of statements that the present backend lacks.
     pub(crate) fn missing(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let missing = self.by_name.iter().filter(|(_, one)| one.missing);
         missing.map(|(name, one)| (name.as_slice(), &*one.statement))
     }
 
-    /// One has been prepared again, or has not; the server has counted so many statements for it.
+    /// Notes the outcome of another try, and how many `PREPARE`s the server has counted for it.
     pub(crate) fn tried(&mut self, name: &[u8], counted: u64, missing: bool) {
         if let Some(one) = self.by_name.get_mut(name) {
             one.missing = missing;
@@ -144,7 +150,7 @@ impl TextPrepared {
         self.seen += counted;
     }
 
-    /// The backend is a new one, on which they have been prepared again.
+    /// Notes that the backend is a new one, on which all are prepared again.
     pub(crate) fn moved(&mut self) {
         self.seen = self.by_name.len() as u64;
         self.obscure = false;
@@ -154,7 +160,7 @@ impl TextPrepared {
     }
 }
 
-/// The statement that stands for one that cannot be prepared: executing it fails with this error.
+/// The `PREPARE` of a substitute: executing it fails with this error.
 pub(crate) fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
     let ErrPacket {
         code,
@@ -162,20 +168,17 @@ pub(crate) fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
         message,
     } = error;
     let state = String::from_utf8_lossy(sqlstate);
-    // what a quote or a backslash means may depend on the SQL mode
+    // in every SQL mode: no backslash, and quotes doubled for each level
     let message = message.replace('\\', "?").replace('\'', "''''");
     let signal = format!(
         " FROM 'SIGNAL SQLSTATE ''{state}'' SET MYSQL_ERRNO = {code}, \
          MESSAGE_TEXT = ''{message}'''"
     );
-    [b"PREPARE `", name, b"`", signal.as_bytes()].concat()
+    [b"PREPARE ", &*quoted_name(name), signal.as_bytes()].concat()
 }
 
 fn name(token: &Token<'_>) -> Option<Vec<u8>> {
-    match token {
-        Token::Word(name) | Token::Quoted(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
-    }
+    token.name().map(|name| name.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -185,7 +188,7 @@ mod tests {
     fn after(texts: &[&str]) -> TextPrepared {
         let mut all = TextPrepared::default();
         for text in texts {
-            all.ran(text.as_bytes(), None, 0);
+            all.ran(text.as_bytes(), Mode::default(), None, 0);
         }
         all
     }
@@ -225,11 +228,11 @@ mod tests {
     #[test]
     fn one_that_failed_is_counted_and_forgotten() {
         let mut all = after(&["PREPARE a FROM 'SELECT 1'"]);
-        all.failed(b"PREPARE a FROM 'SELECT nonsense'");
+        all.failed(b"PREPARE a FROM 'SELECT nonsense'", Mode::default());
         all.counted(2);
         assert!(!all.is_stuck(None, 0));
         assert!(all.is_empty());
-        all.failed(b"PREPARE FROM nonsense");
+        all.failed(b"PREPARE FROM nonsense", Mode::default());
         all.counted(3);
         assert!(all.is_stuck(None, 0), "the server has not counted that");
     }

@@ -1,31 +1,31 @@
-//! `wait_timeout`: a session's own limit on being idle, which Dormouse keeps in place of the server.
+//! `wait_timeout`, which Dormouse enforces in place of the server.
 //!
-//! On a backend the variable has the highest value there is, so that the server never ends a
-//! connection that may belong to somebody else by then. For a statement that asks for it or sets it
-//! the backend is given the session's value and has it taken away again.
+//! On a backend the variable has its highest value, so that the server never closes a pooled connection. For
+//! a statement that reads or sets the variable the backend gets the session's value, and the highest one
+//! again afterwards.
 
-use crate::lexer::{Lexer, Token};
+use crate::lexer::{Lexer, Mode, Token};
 
 /// The variable's highest value, in seconds: a year.
 pub const HIGHEST: u32 = 31_536_000;
 
-/// What a statement has to do with the variable.
+/// How a statement uses the variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
-    /// It may ask for it.
+    /// It may read it.
     Asks,
-    /// It sets it, to what the server must be asked for.
+    /// It sets it; the new value must be read from the server.
     Sets,
     /// It sets it to `DEFAULT`.
     SetsDefault,
 }
 
 impl Timeout {
-    /// Judges a statement by its text. One that asks for the variable without `@@`, as in
-    /// `information_schema`, is not recognised, nor is one that stands behind another.
+    /// Judges a statement by its text. Not recognised: a query of `information_schema`, and a statement after
+    /// another one in the same text.
     #[must_use]
-    pub fn of(text: &[u8]) -> Option<Self> {
-        let mut tokens = Lexer::new(text);
+    pub fn of(text: &[u8], mode: Mode) -> Option<Self> {
+        let mut tokens = Lexer::new(text, mode);
         let first = tokens.next()?;
         if first.is("SELECT") {
             memchr::memchr(b'@', text)?;
@@ -49,15 +49,14 @@ impl Timeout {
     }
 }
 
-/// Whether a text that brings a backend to a session's state names the variable.
+/// Whether a statement of [`restore`](crate::SessionState::restore) names the variable.
 #[must_use]
 pub fn is_named(text: &[u8]) -> bool {
-    Lexer::new(text).any(|token| is_name(&token))
+    Lexer::new(text, Mode::default()).any(|token| is_name(&token))
 }
 
 fn is_name(token: &Token<'_>) -> bool {
-    let quoted = matches!(token, Token::Quoted(name) if name.eq_ignore_ascii_case(b"wait_timeout"));
-    quoted || token.is("WAIT_TIMEOUT")
+    token.names("WAIT_TIMEOUT")
 }
 
 #[cfg(test)]
@@ -90,7 +89,11 @@ mod tests {
             ("INSERT INTO t VALUES ('@@wait_timeout')", None),
             ("", None),
         ] {
-            assert_eq!(Timeout::of(text.as_bytes()), expected, "{text}");
+            assert_eq!(
+                Timeout::of(text.as_bytes(), Mode::default()),
+                expected,
+                "{text}"
+            );
         }
         assert!(is_named(b"SET SESSION WAIT_TIMEOUT = 5") && !is_named(b"SET a = 'wait_timeout'"));
     }

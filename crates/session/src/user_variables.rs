@@ -1,27 +1,27 @@
-//! User variables: reading them so that each can be set again just as it was.
+//! Reads user variables so that each can be set again with the same type, character set and value.
 //!
-//! `information_schema.USER_VARIABLES` tells names and types, and the value of a number exactly; a
-//! text it converts, so texts are asked for by themselves, in hexadecimal.
+//! `information_schema.USER_VARIABLES` has names, types and exact values of numbers; it converts strings, so
+//! these are read by a second question, in hexadecimal.
 
-use crate::probe::Rows;
+use crate::rows::{Rows, unhex};
 
 /// The most bytes of statements that are kept to restore one session's variables.
 pub const MOST_BYTES: usize = 64 << 10;
 
-/// The most variables that are kept; the answer that names so many fits into any limit.
+/// The most variables that are kept; an answer with so many rows fits into any limit.
 const MOST: usize = 1000;
 
-/// The most bytes of texts, which are written in hexadecimal.
+/// The most bytes of strings, which are written in hexadecimal.
 const MOST_TEXT: usize = MOST_BYTES / 2;
 
-/// Asks for all of them.
+/// The question for all names and types.
 pub(crate) const NAMES: &str = "SELECT HEX(CONVERT(VARIABLE_NAME USING utf8mb4)), VARIABLE_TYPE, \
      IF(VARIABLE_TYPE = 'VARCHAR', NULL, VARIABLE_VALUE) \
      FROM information_schema.USER_VARIABLES LIMIT 1000";
 
-/// One variable, as far as the first answer tells.
+/// One variable, as in the answer to the first question.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Named {
+pub(crate) struct UserVariable {
     name: String,
     kind: String,
     value: Option<String>,
@@ -31,18 +31,17 @@ fn text(value: Option<&Option<Vec<u8>>>) -> Option<String> {
     String::from_utf8(value?.clone()?).ok()
 }
 
-/// Reads the answer to [`NAMES`]; `None` if there may be more, or is one whose name cannot be written
-/// safely.
-pub(crate) fn names(rows: &Rows) -> Option<Vec<Named>> {
+/// Reads the answer to [`NAMES`]; `None` if there may be more variables, or a name is not ASCII.
+pub(crate) fn names(rows: &Rows) -> Option<Vec<UserVariable>> {
     if rows.len() >= MOST {
         return None;
     }
     let named = rows.iter().map(|row| {
-        let name = crate::probe::unhex(row.first())?;
+        let name = unhex(row.first())?;
         let name = String::from_utf8(name)
             .ok()
             .filter(|name| name.is_ascii())?;
-        Some(Named {
+        Some(UserVariable {
             name,
             kind: text(row.get(1))?,
             value: text(row.get(2)),
@@ -55,9 +54,9 @@ fn quoted(name: &str) -> String {
     format!("@`{}`", name.replace('`', "``"))
 }
 
-/// The question for the values of texts, and for how long they are together: where that is too much,
-/// none is sent. `None` if there is no text.
-pub(crate) fn texts(all: &[Named]) -> Option<String> {
+/// The question for the total length and the values of strings; if they are too long, the server sends only
+/// the length. `None` if there is no string.
+pub(crate) fn texts(all: &[UserVariable]) -> Option<String> {
     let names = all.iter().filter(|one| one.kind == "VARCHAR");
     let names: Vec<String> = names.map(|one| quoted(&one.name)).collect();
     let length = |name: &String| format!("COALESCE(LENGTH({name}), 0)");
@@ -75,8 +74,8 @@ pub(crate) fn texts(all: &[Named]) -> Option<String> {
     })
 }
 
-/// The assignments that restore them; `None` if they are too much to keep or cannot be read.
-pub(crate) fn assignments(all: &[Named], texts: Option<&Rows>) -> Option<Vec<String>> {
+/// The assignments that restore the variables; `None` if they are too long or cannot be read.
+pub(crate) fn assignments(all: &[UserVariable], texts: Option<&Rows>) -> Option<Vec<String>> {
     let mut values = texts.and_then(|rows| rows.first()).into_iter().flatten();
     if let Some(length) = values.next() {
         let length: usize = text(Some(length))?.parse().ok()?;
@@ -120,7 +119,7 @@ fn of_text(name: &str, hex: Option<String>, charset: &str, collation: &str) -> S
     };
     match hex {
         Some(hex) => format!("{name} = {}", literal(&hex)),
-        // it has a character set all the same
+        // a NULL string has a character set too
         None => format!("{name} = {}, {name} = NULL", literal("")),
     }
 }

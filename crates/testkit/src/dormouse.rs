@@ -59,7 +59,12 @@ impl Dormouse {
         let server = server.map_or(String::new(), |path| {
             format!("engine.mariadbd = '{path}'\n")
         });
-        Self::prepare_program(program(), &format!("{server}{config}"), "debug")
+        // and another way to reach it
+        let transport = std::env::var("DORMOUSE_TEST_TRANSPORT").ok();
+        let transport = transport.map_or(String::new(), |transport| {
+            format!("engine.transport = '{transport}'\n")
+        });
+        Self::prepare_program(program(), &format!("{server}{transport}{config}"), "debug")
     }
 
     /// The same for another build of the program, with nothing added to the configuration, and

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// The pids of all live processes whose command line mentions a path.
 #[must_use]
@@ -20,11 +21,18 @@ pub fn mentioning(path: &Path) -> Vec<u32> {
     .collect()
 }
 
-/// Sends SIGKILL.
+/// Sends SIGKILL. Over TCP waits for the end too: a command that a dying server still takes from its
+/// socket has an unknown outcome there, which is right, and not what the caller tests.
 pub fn kill(pid: u32) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    let process = pidfd_open(pid, PidfdFlags::empty());
     // it may have ended by itself
     let _ = kill_process(pid, Signal::KILL);
+    if let Ok(process) = process
+        && std::env::var("DORMOUSE_TEST_TRANSPORT").is_ok()
+    {
+        poll(&mut [PollFd::new(&process, PollFlags::IN)], None).expect("its end");
+    }
 }
 
 /// Sends SIGTERM.

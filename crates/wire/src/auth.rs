@@ -1,9 +1,9 @@
-//! Proofs of a password: how a client makes them and how a server checks them.
+//! Authentication plugins: how a client computes its proof and how a server verifies it.
 
-/// The plugin whose proof is 20 bytes of SHA-1.
+/// Plugin name; its proof is 20 bytes of SHA-1.
 pub const NATIVE: &str = "mysql_native_password";
 
-/// The plugin whose proof is 32 bytes of SHA-256, or over TLS the password itself.
+/// Plugin name; its proof is 32 bytes of SHA-256, or over TLS the password itself.
 pub const CACHING_SHA2: &str = "caching_sha2_password";
 
 mod base64;
@@ -11,25 +11,25 @@ pub mod ed25519;
 pub mod parsec;
 mod sha256_crypt;
 
-/// `mysql_native_password`: the server keeps `SHA1(SHA1(password))` ("stage 2"); the client shows
-/// that it has `SHA1(password)` ("stage 1"), which alone is enough to log in.
+/// `mysql_native_password`: the server stores `SHA1(SHA1(password))` ("stage 2"); the client proves
+/// that it knows `SHA1(password)` ("stage 1"), which is enough to log in.
 pub mod native {
     use sha1::{Digest, Sha1};
     use subtle::ConstantTimeEq;
 
-    /// `SHA1(password)`: as good as the password itself, keep it as secret.
+    /// `SHA1(password)`: equivalent to the password, keep it as secret.
     #[must_use]
     pub fn stage1(password: &[u8]) -> [u8; 20] {
         Sha1::digest(password).into()
     }
 
-    /// `SHA1(SHA1(password))`: what the server keeps.
+    /// `SHA1(SHA1(password))`: what the server stores.
     #[must_use]
     pub fn stage2(stage1: &[u8; 20]) -> [u8; 20] {
         Sha1::digest(stage1).into()
     }
 
-    /// The proof for one salt. An empty password has an empty proof instead.
+    /// The proof for one salt. The proof of an empty password is empty instead.
     #[must_use]
     pub fn reply(stage1: &[u8; 20], salt: &[u8; 20]) -> [u8; 20] {
         xor(stage1, &mask(salt, &stage2(stage1)))
@@ -88,8 +88,8 @@ pub mod native {
     }
 }
 
-/// `caching_sha2_password`: a proof for servers that have seen the password lately ("fast"), else
-/// over TLS the password itself, with a NUL after it ("full").
+/// `caching_sha2_password`: a proof for servers that have the password in their cache ("fast"), else
+/// over TLS the password itself, followed by a NUL ("full").
 pub mod caching_sha2 {
     use sha2::{Digest, Sha256};
 
@@ -99,12 +99,12 @@ pub mod caching_sha2 {
     pub const PLUGIN: &str = super::CACHING_SHA2;
     /// Client to server, in full authentication without TLS: send your public key.
     pub const REQUEST_PUBLIC_KEY: u8 = 2;
-    /// Server to client, in an [`auth_more`](crate::login::auth_more) packet: the proof will do.
+    /// Server to client, in an [`auth_more`](crate::login::auth_more) packet: the proof is accepted.
     pub const FAST_OK: u8 = 3;
     /// Server to client, in an [`auth_more`](crate::login::auth_more) packet: send the password.
     pub const PERFORM_FULL: u8 = 4;
 
-    /// The fast proof for one salt. An empty password has an empty proof instead.
+    /// The fast proof for one salt. The proof of an empty password is empty instead.
     #[must_use]
     pub fn reply(password: &[u8], salt: &[u8; 20]) -> [u8; 32] {
         let stage1: [u8; 32] = Sha256::digest(password).into();
@@ -116,8 +116,8 @@ pub mod caching_sha2 {
         std::array::from_fn(|i| stage1[i] ^ mask[i])
     }
 
-    /// The password in a packet of full authentication over TLS: all up to the NUL that ends it.
-    /// `None` if there is no such NUL.
+    /// The password in a packet of full authentication over TLS, without its terminating NUL.
+    /// `None` if there is no NUL.
     #[must_use]
     pub fn password(payload: &[u8]) -> Option<&[u8]> {
         payload

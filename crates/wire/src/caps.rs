@@ -1,10 +1,10 @@
-//! Capability bits: what client and server agree upon when a connection starts.
+//! Capability bits, which client and server negotiate when a connection starts.
 
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 
-/// A set of capabilities. The low 32 bits are those both servers know; the high 32 are MariaDB's
-/// own, and are sent only where bit 0 is clear.
+/// A set of capabilities. MySQL and MariaDB share the low 32 bits; the high 32 are MariaDB's,
+/// and are sent only if bit 0 is clear.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Capabilities(pub u64);
 
@@ -19,13 +19,13 @@ macro_rules! capabilities {
 }
 
 capabilities! {
-    /// "Not MariaDB": set by MySQL servers and clients (once: new password hashes).
+    /// "Not MariaDB": set by MySQL servers and clients (originally: new password hashes).
     LONG_PASSWORD = 0;
-    /// Affected rows are those found, not those changed.
+    /// The count of affected rows is that of rows found, not of rows changed.
     FOUND_ROWS = 1;
     /// Two bytes of column flags.
     LONG_FLAG = 2;
-    /// The login names a schema.
+    /// The login contains a schema.
     CONNECT_WITH_DB = 3;
     /// `schema.table.column` is not allowed.
     NO_SCHEMA = 4;
@@ -37,17 +37,17 @@ capabilities! {
     LOCAL_FILES = 7;
     /// Spaces before `(` are ignored.
     IGNORE_SPACE = 8;
-    /// The protocol since 4.1, the only one spoken here.
+    /// The protocol since 4.1, the only one supported here.
     PROTOCOL_41 = 9;
-    /// The session's `wait_timeout` is the server's `interactive_timeout`.
+    /// The session's `wait_timeout` starts as `interactive_timeout`.
     INTERACTIVE = 10;
-    /// TLS follows.
+    /// The client switches to TLS.
     SSL = 11;
     /// Client side only.
     IGNORE_SIGPIPE = 12;
     /// OK packets carry status flags.
     TRANSACTIONS = 13;
-    /// Once: the 4.1 protocol.
+    /// Originally: the 4.1 protocol.
     RESERVED = 14;
     /// The login's proof has a length byte.
     SECURE_CONNECTION = 15;
@@ -59,15 +59,15 @@ capabilities! {
     PS_MULTI_RESULTS = 18;
     /// Authentication plugins.
     PLUGIN_AUTH = 19;
-    /// The login carries attributes.
+    /// The login contains attributes.
     CONNECT_ATTRS = 20;
     /// The login's proof has a length-encoded length.
     PLUGIN_AUTH_LENENC = 21;
-    /// The client can live with an expired password.
+    /// The client supports expired passwords (sandbox mode).
     EXPIRED_PASSWORDS = 22;
-    /// OK packets say what changed in the session.
+    /// OK packets contain session changes.
     SESSION_TRACK = 23;
-    /// Results end with an OK packet; columns have no ending.
+    /// Results end with an OK packet; no packet ends the columns.
     DEPRECATE_EOF = 24;
     /// MySQL: column definitions may be left out.
     OPTIONAL_METADATA = 25;
@@ -89,11 +89,11 @@ capabilities! {
     RESERVED_2 = 33;
     /// MariaDB: COM_STMT_BULK_EXECUTE.
     STMT_BULK = 34;
-    /// MariaDB: column definitions carry more on types and formats.
+    /// MariaDB: column definitions contain extended types and formats.
     EXTENDED_METADATA = 35;
     /// MariaDB: column definitions are left out when unchanged since the prepare.
     CACHE_METADATA = 36;
-    /// MariaDB: COM_STMT_BULK_EXECUTE can answer for each row.
+    /// MariaDB: COM_STMT_BULK_EXECUTE can return a result for each row.
     BULK_UNIT = 37;
 }
 
@@ -101,12 +101,12 @@ impl Capabilities {
     /// No capability.
     pub const NONE: Self = Self(0);
 
-    /// What Dormouse offers in front of any MariaDB server: what 10.11 and all later versions
-    /// honour. Compression ends in Dormouse, and is zlib alone: no MariaDB server offers zstd. TLS
-    /// is for the caller to add.
+    /// What Dormouse offers its clients: the capabilities that MariaDB 10.11 and all later versions
+    /// support. Dormouse compresses itself, with zlib only: no MariaDB server offers zstd. The caller
+    /// adds TLS.
     pub const MARIADB_OFFER: Self = Self(0x81ff_f7fe | 0xd << 32);
 
-    /// What a client of Dormouse's own wants: nothing that changes what a statement means.
+    /// What Dormouse's own clients request: no capability that changes the meaning of a statement.
     pub const OWN_CLIENT: Self = Self(
         Self::LONG_FLAG.0
             | Self::PROTOCOL_41.0
@@ -127,13 +127,13 @@ impl Capabilities {
         (self.0 & 0xFFFF_FFFF) as u32
     }
 
-    /// MariaDB's own bits, as they are sent.
+    /// The high 32 bits, as sent.
     #[must_use]
     pub const fn extended(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
-    /// Puts the two halves together; the extended one counts only if bit 0 is clear.
+    /// Joins the two halves; `extended` is ignored if bit 0 is set.
     #[must_use]
     pub const fn from_halves(low: u32, extended: u32) -> Self {
         let all = Self(low as u64 | (extended as u64) << 32);
@@ -150,7 +150,7 @@ impl Capabilities {
         self.0 & other.0 == other.0
     }
 
-    /// This set with `other` added if `yes`, else removed.
+    /// This set with `other` added if `yes` is true, else removed.
     #[must_use]
     pub const fn set(self, other: Self, yes: bool) -> Self {
         if yes {
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_offer_is_what_every_mariadb_honours() {
+    fn the_offer_is_supported_by_every_mariadb() {
         let offer = Capabilities::MARIADB_OFFER;
         assert_eq!((offer.low(), offer.extended()), (0x81ff_f7fe, 0xd));
         for absent in [

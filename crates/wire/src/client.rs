@@ -1,8 +1,7 @@
 //! The client's side of a login, with `mysql_native_password`.
 //!
-//! An account may have several ways to prove oneself, and the server asks for them in its order. To
-//! any but the native one the answer is a proof that cannot hold, after which the server goes on to
-//! the next.
+//! An account may have several plugins, which the server requests in the account's order. To any but
+//! the native one this client sends an invalid proof, after which the server requests the next.
 
 use crate::auth::{NATIVE, caching_sha2, ed25519, native, parsec};
 use crate::caps::Capabilities;
@@ -12,42 +11,43 @@ use crate::packet::write_packet;
 use crate::reader::Malformed;
 use crate::reply::{ErrPacket, OkPacket};
 
-/// Who logs in, and how.
+/// Parameters of a login.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// What is wanted; what the server does not offer falls away, but for [`Capabilities::SSL`],
-    /// which then is an error.
+    /// Requested capabilities. Those that the server does not offer are dropped, except
+    /// [`Capabilities::SSL`]: if that is not offered, the login fails.
     pub capabilities: Capabilities,
-    /// The collation, its low byte.
+    /// Low byte of the collation's number.
     pub collation: u8,
-    /// The largest packet to be sent by the server, in bytes.
+    /// Maximum size of a packet sent by the server, in bytes.
     pub max_packet: u32,
-    /// The user.
+    /// User name.
     pub user: Vec<u8>,
-    /// `SHA1(password)`; `None` for an empty password, or where the socket is proof enough.
+    /// `SHA1(password)`; `None` for an empty password or authentication by the Unix socket.
     pub stage1: Option<[u8; 20]>,
-    /// The schema to start in.
+    /// Initial schema.
     pub schema: Option<Vec<u8>>,
-    /// What to tell of oneself.
+    /// Connection attributes.
     pub attributes: Vec<Attribute>,
 }
 
-/// What to do next.
+/// Next step of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginStep {
-    /// Send these packets, headers included, then hand in the server's next payload.
+    /// Send these packets, headers included, then pass the server's next payload to
+    /// [`ClientLogin::on_payload`].
     Send(Vec<u8>),
-    /// Send this packet, begin TLS, and call [`ClientLogin::secured`]. Only if TLS is wanted.
+    /// Send this packet, begin TLS, and call [`ClientLogin::secured`]. Only if TLS is requested.
     Secure(Vec<u8>),
     /// The login is complete.
     Done {
-        /// What the server said at the end.
+        /// The server's final OK packet.
         ok: OkPacket,
-        /// What both sides can do.
+        /// Negotiated capabilities.
         capabilities: Capabilities,
-        /// The connection's id on the server.
+        /// Connection id on the server.
         connection_id: u32,
-        /// The server's version, as in the greeting.
+        /// Server version as in the greeting.
         version: String,
     },
 }
@@ -55,13 +55,13 @@ pub enum LoginStep {
 /// Why a login failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// The server said no; its answer may go to whoever is to be logged in.
+    /// The server refused the login; its error may be sent to the client that logs in.
     #[error("the server refused the login: {0}")]
     Refused(ErrPacket),
-    /// TLS is wanted, and the server has none.
+    /// TLS is requested, but the server does not offer it.
     #[error("the server does not offer TLS")]
     NoTls,
-    /// The peer is no such server.
+    /// The peer does not follow the protocol.
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
@@ -75,10 +75,10 @@ impl From<GreetingError> for LoginError {
     }
 }
 
-/// How often a server may ask: an account may name several plugins, some of which ask twice.
+/// Limit on the server's requests: an account may have several plugins, some with two requests each.
 const MAX_QUESTIONS: u8 = 16;
 
-/// A login in progress.
+/// State machine of a login. The caller reads payloads and writes the packets that it returns.
 #[derive(Debug)]
 pub struct ClientLogin {
     config: ClientConfig,
@@ -108,7 +108,7 @@ struct Agreed {
 }
 
 impl ClientLogin {
-    /// Waits for the server's greeting.
+    /// A login that waits for the server's greeting.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         Self {
@@ -117,7 +117,7 @@ impl ClientLogin {
         }
     }
 
-    /// Takes the server's next payload and its sequence number; the first is the greeting.
+    /// Processes the server's next payload with its sequence number; the first is the greeting.
     ///
     /// # Errors
     /// The login failed and the connection must be closed.
@@ -185,10 +185,10 @@ impl ClientLogin {
         Ok(send(seq, &login.encode()))
     }
 
-    /// TLS has begun: the packets to send over it.
+    /// Call when TLS has been set up. Returns the packets to send over it.
     ///
     /// # Errors
-    /// It was not asked for.
+    /// TLS was not requested.
     pub fn secured(&mut self) -> Result<Vec<u8>, LoginError> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Securing { seq, login, agreed } => {
@@ -243,12 +243,12 @@ impl ClientLogin {
         }
     }
 
-    /// The proof for the plugin that the server switched to.
+    /// The proof for the plugin to which the server switched.
     fn switched(&self, switch: &AuthSwitch) -> Result<Vec<u8>, LoginError> {
         let no_salt = Malformed("a switch of plugins without a salt");
         match switch.plugin.as_str() {
             NATIVE => Ok(self.proof(&switch.salt().ok_or(no_salt)?)),
-            // an empty one would count as an empty password
+            // an empty proof would mean an empty password
             caching_sha2::PLUGIN if self.config.stage1.is_some() => Ok(vec![0; 32]),
             ed25519::CLIENT => Ok(vec![0; 64]),
             _ => Ok(Vec::new()),
@@ -262,7 +262,7 @@ impl ClientLogin {
     }
 }
 
-/// What a plugin of which we have no proof is told when it asks on.
+/// The answer to a further request of a plugin that is not supported.
 fn no_proof(question: &[u8]) -> Vec<u8> {
     match question {
         [caching_sha2::PERFORM_FULL] => vec![0],

@@ -1,4 +1,4 @@
-//! The commands a client sends, and what kind of reply each has.
+//! The commands of clients and the layout of their replies.
 
 use crate::reader::Reader;
 
@@ -15,7 +15,7 @@ macro_rules! commands {
             /// Every command.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The command of this byte, if there is one.
+            /// The command with this byte, if there is one.
             #[must_use]
             pub fn from_byte(byte: u8) -> Option<Self> {
                 match byte {
@@ -28,7 +28,7 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Of the server's own.
+    /// Internal to the server.
     Sleep = 0,
     /// Ends the connection.
     Quit = 1,
@@ -46,81 +46,81 @@ commands! {
     Refresh = 7,
     /// Stops the server.
     Shutdown = 8,
-    /// A line of text on the server's state.
+    /// Returns a line of text on the server's state.
     Statistics = 9,
     /// `SHOW PROCESSLIST`.
     ProcessInfo = 10,
-    /// Of the server's own.
+    /// Internal to the server.
     Connect = 11,
     /// `KILL`.
     ProcessKill = 12,
-    /// Makes the server write to its log.
+    /// Makes the server write debug information to its log.
     Debug = 13,
-    /// Asks whether the server is there.
+    /// Checks that the server answers.
     Ping = 14,
-    /// Of the server's own.
+    /// Internal to the server.
     Time = 15,
-    /// Of the server's own.
+    /// Internal to the server.
     DelayedInsert = 16,
-    /// Logs in anew on the same connection.
+    /// Logs in again on the same connection.
     ChangeUser = 17,
-    /// Sends the binary log from here on.
+    /// Streams the binary log from now on.
     BinlogDump = 18,
     /// Obsolete.
     TableDump = 19,
-    /// Of the server's own.
+    /// Internal to the server.
     ConnectOut = 20,
-    /// Says that one is a replica.
+    /// Registers a replica.
     RegisterSlave = 21,
     /// Prepares a statement.
     StmtPrepare = 22,
     /// Executes a prepared statement.
     StmtExecute = 23,
-    /// Sends a piece of a parameter.
+    /// Sends a part of a long parameter.
     StmtSendLongData = 24,
-    /// Forgets a prepared statement.
+    /// Deallocates a prepared statement.
     StmtClose = 25,
-    /// Forgets a prepared statement's cursor and long parameters.
+    /// Closes the cursor of a prepared statement and discards its long parameters.
     StmtReset = 26,
     /// Allows or forbids several statements in one query.
     SetOption = 27,
     /// Gets rows of a cursor.
     StmtFetch = 28,
-    /// Of the server's own.
+    /// Internal to the server.
     Daemon = 29,
-    /// Sends the binary log from here on (MySQL).
+    /// Streams the binary log from now on (MySQL).
     BinlogDumpGtid = 30,
-    /// Makes the session as new.
+    /// Resets the session.
     ResetConnection = 31,
     /// Executes a prepared statement for many rows (MariaDB).
     StmtBulkExecute = 0xfa,
 }
 
-/// How a reply is laid out.
+/// Layout of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplyKind {
-    /// Nothing comes.
+    /// No reply.
     None,
     /// One OK, ERR or EOF packet.
     Simple,
     /// One packet of any content.
     Text,
-    /// Results of SQL: OK, or columns and rows, once or several times.
+    /// One or more results, each an OK packet or columns and rows.
     ResultSet,
-    /// As [`ResultSet`](Self::ResultSet), but there may be a cursor instead of rows.
+    /// As [`ResultSet`](Self::ResultSet), but a cursor may take the place of the rows.
     Execute,
     /// A statement's id, its parameters and its columns.
     Prepare,
-    /// Rows alone.
+    /// Rows only.
     Fetch,
-    /// Columns alone.
+    /// Columns only.
     FieldList,
-    /// Events, for as long as the server has any.
+    /// Events without end.
     Stream,
 }
 
 impl Command {
-    /// How the reply is laid out. [`ReplyKind::of`] knows better for `StmtExecute`.
+    /// Layout of the reply. Use [`ReplyKind::of`] for `StmtExecute`, whose layout depends on its flags.
     #[must_use]
     pub fn reply(self) -> ReplyKind {
         match self {
@@ -138,12 +138,12 @@ impl Command {
 }
 
 impl ReplyKind {
-    /// How the reply to this command is laid out; the first six bytes of its payload are enough.
+    /// Layout of the reply to a command; needs the first six bytes of its payload.
     ///
-    /// An execution that asks for no cursor gets none, whatever the status flags say: MariaDB sets
-    /// [`CURSOR_EXISTS`](crate::Status::CURSOR_EXISTS) also while a stored procedure has a cursor of
-    /// its own open. For the same reason, use [`ResultSet`](Self::ResultSet) for a statement whose
-    /// prepare told of no columns, such as CALL: no cursor can be had for it.
+    /// An execution that does not request a cursor gets none, whatever the status flags are: MariaDB sets
+    /// [`CURSOR_EXISTS`](crate::Status::CURSOR_EXISTS) also while a stored procedure has a cursor
+    /// open. For the same reason, use [`ResultSet`](Self::ResultSet) for a statement without columns
+    /// at its prepare, such as CALL: it cannot have a cursor.
     #[must_use]
     pub fn of(payload: &[u8]) -> Self {
         let mut r = Reader::new(payload);
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_and_commands_are_the_same() {
+    fn every_command_has_a_byte_of_its_own() {
         for byte in 0..=u8::MAX {
             assert!(Command::from_byte(byte).is_none_or(|command| command as u8 == byte));
         }

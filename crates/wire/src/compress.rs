@@ -1,42 +1,42 @@
-//! The compressed protocol: the packets of both sides, zipped, in packets of their own.
+//! The compressed protocol: zlib-compressed packets that contain the ordinary ones.
 //!
-//! Once a login with `CLIENT_COMPRESS` is complete, all bytes of a connection travel in packets with a
+//! After a login with `CLIENT_COMPRESS`, all bytes of a connection are sent in packets with a
 //! header of seven bytes: length, sequence number, and length before compression, or 0 if the content
-//! is not compressed (MariaDB Knowledge Base, "0-packet", "Compressed packet"). Numbers count the packets
-//! of one exchange, both sides together; those inside have numbers of their own, which the servers do
-//! not look at and some clients do not count.
+//! is not compressed (MariaDB Knowledge Base, "0-packet", "Compressed packet"). Sequence numbers count the
+//! packets of one exchange, of both sides together; the packets inside have sequence numbers of their own,
+//! which servers ignore and some clients do not increment.
 //!
-//! The content may be cut anywhere by the protocol. But clients have trouble with a packet inside whose
-//! header is cut, or that goes over more than two compressed ones (mysql-connector-python,
-//! `network.py`); so whoever packs should pack whole packets.
+//! The protocol allows the content to be split anywhere. But some clients fail if the header of a packet
+//! inside is split, or if it spans more than two compressed packets (mysql-connector-python,
+//! `network.py`); so callers should pack whole packets.
 //!
-//! Each packet is a zlib stream of its own, so a connection at rest needs no zlib state:
-//! an [`Unpacker`] has one from a packet's first byte to its last, a [`Packer`] can serve any number
-//! of connections. What a packet says of its length is never believed beyond the room it is unpacked
-//! into, so neither a false length nor a high ratio costs memory.
+//! Each packet is a zlib stream of its own, so an idle connection needs no zlib state:
+//! an [`Unpacker`] has one from a packet's first byte to its last, and a [`Packer`] can serve any number
+//! of connections. Output is limited to the caller's buffer, so neither a false length nor a high
+//! compression ratio uses memory.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::packet::MAX_PAYLOAD;
 
-/// Bytes in a compressed packet's header.
+/// Length of a compressed packet's header in bytes.
 pub const HEADER: usize = 7;
 
-/// Shorter contents are sent as they are, as by the servers (`MIN_COMPRESS_LENGTH`).
+/// Shorter contents are sent uncompressed, as by the servers (`MIN_COMPRESS_LENGTH`).
 pub const WORTHWHILE: usize = 50;
 
 /// The peer's bytes cannot be unpacked; the connection must be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPacket {
-    /// Its number is neither the next one nor 0, with which an exchange begins.
+    /// The sequence number is neither the next one nor 0, with which an exchange begins.
     #[error("the peer sent a compressed packet out of order")]
     OutOfOrder,
-    /// Its content is no zlib stream of the length it says.
+    /// The content is not a zlib stream of the announced length.
     #[error("the peer sent a compressed packet that cannot be unpacked")]
     Corrupt,
 }
 
-/// Packs bytes. It keeps nothing of one packet for the next.
+/// Compresses bytes into packets. Keeps no state between packets.
 #[derive(Debug)]
 pub struct Packer {
     zlib: Compress,
@@ -44,7 +44,7 @@ pub struct Packer {
 
 impl Default for Packer {
     fn default() -> Self {
-        // five times as fast as the servers' level, for a tenth more bytes of a plain table
+        // five times as fast as the servers' level, with 10 % more bytes for a plain table
         Self {
             zlib: Compress::new(Compression::fast(), true),
         }
@@ -52,12 +52,12 @@ impl Default for Packer {
 }
 
 impl Packer {
-    /// Appends one packet with the beginning of `content`. Returns how many bytes of it those are:
-    /// [`MAX_PAYLOAD`], or all.
+    /// Appends one packet with the beginning of `content`. Returns how many bytes of `content` it
+    /// contains: [`MAX_PAYLOAD`], or all.
     pub fn pack(&mut self, seq: u8, content: &[u8], out: &mut Vec<u8>) -> usize {
         let content = content.get(..MAX_PAYLOAD).unwrap_or(content);
         let start = out.len();
-        // what does not become shorter is sent as it is
+        // content that does not become shorter is sent uncompressed
         out.reserve(HEADER + content.len());
         out.extend_from_slice(&[0; HEADER]);
         let mut shorter = false;
@@ -82,28 +82,28 @@ impl Packer {
     }
 }
 
-/// How far a step of [`Unpacker::unpack`] came.
+/// Result of [`Unpacker::unpack`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unpacked {
-    /// Bytes of the input that were used.
+    /// Input bytes used.
     pub consumed: usize,
-    /// Bytes that were written.
+    /// Output bytes written.
     pub produced: usize,
 }
 
-/// Unpacks what one peer sends, and counts the packets of both.
+/// Decompresses the packets of one peer, and counts the sequence numbers of both sides.
 #[derive(Debug, Default)]
 pub struct Unpacker {
     seq: u8,
     at: At,
 }
 
-/// Where in a packet the next byte lies.
+/// Position of the next input byte in a packet.
 #[derive(Debug)]
 enum At {
-    /// In the header, of which this many bytes are there.
+    /// In the header, of which this many bytes have been read.
     Header([u8; HEADER], usize),
-    /// In content that is not compressed; this many bytes are to come.
+    /// In uncompressed content, of which this many bytes remain.
     Plain(usize),
     /// In a zlib stream.
     Zlib(Box<Zlib>),
@@ -112,9 +112,9 @@ enum At {
 #[derive(Debug)]
 struct Zlib {
     state: Decompress,
-    /// Bytes of it that are to come.
+    /// Remaining input bytes.
     packed: usize,
-    /// Bytes that are to come out of it.
+    /// Remaining output bytes.
     content: usize,
 }
 
@@ -125,19 +125,19 @@ impl Default for At {
 }
 
 impl Unpacker {
-    /// The number of the next packet in the present exchange, which is now taken.
+    /// Allocates the sequence number of the next packet to send in this exchange.
     pub fn take_seq(&mut self) -> u8 {
         let seq = self.seq;
         self.seq = seq.wrapping_add(1);
         seq
     }
 
-    /// Unpacks bytes from the peer until the room, the input or the packet is at its end. A packet's
-    /// number counts from its header on: whoever asks for no more than a command takes what is packed
-    /// behind it for its own exchange.
+    /// Decompresses bytes from the peer until `room`, `input` or the packet is at its end. The sequence
+    /// number is set when a packet's header has been read. Call this for one command at a time: the
+    /// header of the next packet already starts its exchange.
     ///
     /// # Errors
-    /// As [`BadPacket`] says.
+    /// See [`BadPacket`].
     pub fn unpack(&mut self, input: &[u8], room: &mut [u8]) -> Result<Unpacked, BadPacket> {
         let mut consumed = 0;
         let mut produced = 0;
@@ -213,7 +213,7 @@ impl Unpacker {
 }
 
 impl Zlib {
-    /// One step, and whether the packet is over.
+    /// One step, and whether the packet is complete.
     fn advance(&mut self, input: &[u8], room: &mut [u8]) -> Result<(Unpacked, bool), BadPacket> {
         let input = input.get(..self.packed).unwrap_or(input);
         if self.content > 0 && room.is_empty() {
@@ -223,7 +223,7 @@ impl Zlib {
             };
             return Ok((nothing, false));
         }
-        // the end of the stream has no content; a byte more than promised falls into this
+        // the end of the stream has no content; catches a byte beyond the announced length
         let mut excess = [0];
         let most = room.len().min(self.content);
         let space = match room.get_mut(..most) {

@@ -1,8 +1,8 @@
-//! Knows where a server's reply ends, and what its end says, without copying rows.
+//! [`ReplyFramer`]: finds the end of a server's reply and decodes its last packet, without copying rows.
 //!
-//! Two layers: packets are cut by their headers here; what a packet means for the reply is in
-//! [`phase`]. Of a packet that is a row, a column or a continuation only the header and the first
-//! byte are looked at. The others are kept up to [`KEPT`] bytes, in place if they came in one piece.
+//! Two layers: this file splits the bytes into packets; [`phase`] decides what a packet means for the
+//! reply. Of rows, column definitions and continuations only the header and the first byte are read.
+//! Other packets are buffered up to [`KEPT`] bytes, or read in place if they arrive in one piece.
 
 mod phase;
 
@@ -15,97 +15,121 @@ use crate::status::Status;
 
 use phase::{Verdict, Want};
 
-/// The most bytes kept of one packet. A longer OK or ERR packet is understood by its start; what it
-/// says of changes in the session is then left out of [`ReplyFramer::take_changes`].
+/// Maximum number of bytes buffered of one packet. A longer OK or ERR packet is decoded from its start;
+/// [`ReplyFramer::take_changes`] then lacks its session changes.
 pub const KEPT: usize = 64 * 1024;
 
-/// What [`ReplyFramer::feed`] found.
+/// Result of [`ReplyFramer::feed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// How many of the bytes belong to this reply.
+    /// Number of bytes that belong to this reply.
     pub consumed: usize,
-    /// How many of these, at their end, are the beginning of a packet that may say something of the
-    /// session. Who wants to [`retrack`](crate::reply::retrack) it keeps them back until the rest is there.
+    /// Number of bytes, at the end of the consumed ones, that are the beginning of a packet which may
+    /// contain session changes. A caller that [`retrack`](crate::reply::retrack)s holds them back until
+    /// the packet is complete.
     pub held: usize,
-    /// The length of the packet that the consumed bytes end with, header and all, if it has
-    /// [`Status::SESSION_STATE_CHANGED`]; else 0. The reply may go on behind it.
+    /// Length, with header, of the last consumed packet if it has [`Status::SESSION_STATE_CHANGED`];
+    /// else 0. The reply may continue after it.
     pub tracks: usize,
-    /// What comes next.
+    /// What follows.
     pub event: Event,
 }
 
-/// What comes next in a reply.
+/// What follows the bytes consumed so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// All bytes were consumed and the reply goes on.
+    /// All bytes were consumed; the reply continues.
     More,
-    /// The server asks the client for a file: packets of the client's follow, up to an empty one.
-    /// Then call [`ReplyFramer::resume_after_infile`] and go on feeding.
+    /// The server requests a file: the client sends packets up to an empty one. Then call
+    /// [`ReplyFramer::resume_after_infile`] and continue feeding.
     LocalInfile,
     /// The reply is complete.
     End(ReplyEnd),
 }
 
-/// What the last packet of a reply said.
+/// Contents of the last packet of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplyEnd {
-    /// The session's status; `None` after an error, a text, or a prepare that ends without EOF.
+    /// Status flags; `None` after an error, a text, or a prepare that ends without EOF.
     pub status: Option<Status>,
-    /// How many warnings there are.
+    /// Number of warnings.
     pub warnings: u16,
-    /// The error's number, if it was one.
+    /// Error number of an ERR packet.
     pub error: Option<u16>,
-    /// Rows changed, by the last OK packet.
+    /// Affected rows of the last OK packet.
     pub affected: u64,
-    /// The first automatic value made, by the last OK packet.
+    /// First generated AUTO_INCREMENT value of the last OK packet.
     pub last_insert_id: u64,
-    /// How many rows there were, if the reply was one result with columns and nothing else.
+    /// Number of rows, if the reply was exactly one result with columns.
     pub rows: Option<u64>,
-    /// The statement, if the reply was to COM_STMT_PREPARE and no error.
+    /// The prepared statement, if the command was COM_STMT_PREPARE and succeeded.
     pub prepared: Option<Prepared>,
     /// Whether any packet of the reply had [`Status::SESSION_STATE_CHANGED`].
     pub session_changes: bool,
 }
 
-/// What the server says of a statement it prepared.
+/// A prepared statement, as the server describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prepared {
-    /// The statement's id on this connection.
+    /// Statement id on this connection.
     pub statement: u32,
-    /// How many columns its result has; 0 if it has none.
+    /// Number of result columns; 0 without a result.
     pub columns: u16,
-    /// How many parameters it takes.
+    /// Number of parameters.
     pub params: u16,
 }
 
-/// Follows one reply. Use a new one for each command.
+/// Parser of one reply; use a new one for each command.
+///
+/// ```
+/// use dormouse_wire::{Capabilities, Event, Malformed, ReplyFramer, ReplyKind};
+///
+/// // the reply to `SELECT 7`: number of columns, column definition, row, OK
+/// let reply = [
+///     &b"\x01\0\0\x01\x01"[..],
+///     b"\x17\0\0\x02\x03def\0\0\0\x017\0\x0c\x3f\0\x01\0\0\0\x03\x81\0\0\0\0",
+///     b"\x02\0\0\x03\x017",
+///     b"\x07\0\0\x04\xfe\0\0\x02\0\0\0",
+/// ]
+/// .concat();
+/// let mut framer = ReplyFramer::new(ReplyKind::ResultSet, Capabilities::DEPRECATE_EOF);
+///
+/// // it arrives in two pieces; bytes of the next reply are not consumed
+/// let (first, second) = reply.split_at(20);
+/// let step = framer.feed(first)?;
+/// assert_eq!((step.consumed, step.event), (20, Event::More));
+/// let step = framer.feed(&[second, b"\x07\0\0\x01"].concat())?;
+/// assert_eq!(step.consumed, second.len());
+/// assert!(matches!(step.event, Event::End(end) if end.rows == Some(1)));
+/// # Ok::<(), Malformed>(())
+/// ```
 #[derive(Debug)]
 pub struct ReplyFramer {
     reply: phase::Reply,
     cut: Cut,
     kept: Vec<u8>,
     seq: Option<u8>,
-    /// What the number of the first packet must be, if that is to be checked.
+    /// Expected sequence number of the first packet, if it is checked.
     first_seq: Option<u8>,
     end: Option<ReplyEnd>,
     /// As [`Step::tracks`].
     tracks: usize,
 }
 
-/// Where in a packet the next byte lies.
+/// Position of the next byte in a packet.
 #[derive(Debug, Clone, Copy)]
 enum Cut {
-    /// In the header, of which this many bytes are there.
+    /// In the header, of which `have` bytes have arrived.
     Header {
         bytes: [u8; HEADER],
         have: usize,
         continuation: bool,
     },
-    /// Right after the header; the packet's first byte decides what it is.
+    /// After the header; the packet's first byte decides its kind.
     First(Header),
-    /// In a payload that is to be understood; this many bytes are to come.
+    /// In a payload that will be decoded; `left` bytes are missing.
     Keep { header: Header, left: usize },
-    /// In a payload that is not looked at; this many bytes are to come.
+    /// In a payload that is skipped; `left` bytes are missing.
     Skip { left: usize, continues: bool },
 }
 
@@ -116,7 +140,7 @@ const START: Cut = Cut::Header {
 };
 
 impl ReplyFramer {
-    /// Waits for the first byte of a reply of this kind on a connection with these capabilities.
+    /// A framer before the first byte of a reply of this kind on a connection with these capabilities.
     #[must_use]
     pub fn new(kind: ReplyKind, caps: Capabilities) -> Self {
         let end = (kind == ReplyKind::None).then(ReplyEnd::default);
@@ -131,19 +155,19 @@ impl ReplyFramer {
         }
     }
 
-    /// The same; the reply is to a command whose last packet has this sequence number, so its first
-    /// has the next one. Another number means that it is the reply to another command.
+    /// Makes the framer check the first packet's sequence number: it must follow `command_seq`, that of
+    /// the command's last packet. Any other number means that the reply belongs to another command.
     #[must_use]
     pub fn following(mut self, command_seq: u8) -> Self {
         self.first_seq = Some(command_seq.wrapping_add(1));
         self
     }
 
-    /// Looks at the next bytes from the server. After the end it consumes nothing and says
+    /// Processes the next bytes from the server. After the end it consumes nothing and returns
     /// [`Event::End`] again.
     ///
     /// # Errors
-    /// The bytes are no reply of this kind; the connection cannot be used any more.
+    /// The bytes are not a reply of this kind; the connection must be closed.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Step, Malformed> {
         let mut at = 0;
         loop {
@@ -158,8 +182,8 @@ impl ReplyFramer {
         }
     }
 
-    /// The same, but it stops behind each packet that tells of a change in the session: with
-    /// [`Event::More`] not all bytes may have been consumed.
+    /// As [`feed`](Self::feed), but stops after each packet with session changes: with [`Event::More`]
+    /// not all bytes may have been consumed.
     ///
     /// # Errors
     /// As [`feed`](Self::feed).
@@ -197,7 +221,7 @@ impl ReplyFramer {
         }
     }
 
-    /// How many bytes of a packet that may have to be changed have been seen.
+    /// Number of bytes seen of a packet that may have session changes.
     fn held(&self) -> usize {
         match self.cut {
             Cut::Header {
@@ -211,7 +235,7 @@ impl ReplyFramer {
         }
     }
 
-    /// What a packet that is there as a whole means.
+    /// Decodes a complete packet.
     fn understood(&mut self, payload: &[u8], header: Header) -> Result<Verdict, Malformed> {
         let verdict = self.reply.packet(payload, header.len)?;
         if self.reply.take_tracks() {
@@ -220,30 +244,30 @@ impl ReplyFramer {
         Ok(verdict)
     }
 
-    /// The client has sent its file: the server's answer to it follows.
+    /// Continues after the client has sent its file: the server's answer to it follows.
     pub fn resume_after_infile(&mut self) {
         self.reply.resume_after_infile();
     }
 
-    /// The sequence number of the last packet whose header was seen; 0 before the first.
+    /// Sequence number of the last packet whose header was read; 0 before the first.
     #[must_use]
     pub fn last_seq(&self) -> u8 {
         self.seq.unwrap_or(0)
     }
 
-    /// The sequence number of the packet after that; 1 before the first.
+    /// Sequence number of the next packet; 1 before the first.
     #[must_use]
     pub fn next_seq(&self) -> u8 {
         self.last_seq().wrapping_add(1)
     }
 
-    /// Whether no byte of the reply has been seen yet: an error may take its place.
+    /// Whether no byte of the reply has been read: an ERR packet may be sent in its place.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
         self.seq.is_none() && matches!(self.cut, Cut::Header { have: 0, .. })
     }
 
-    /// Whether the bytes so far end with a whole packet: an error may be put in here.
+    /// Whether the bytes so far end with a complete packet: an ERR packet may be inserted here.
     #[must_use]
     pub fn at_boundary(&self) -> bool {
         matches!(
@@ -256,13 +280,13 @@ impl ReplyFramer {
         )
     }
 
-    /// What the reply has said so far of changes in the session, once.
+    /// Takes the session changes that the reply has reported so far.
     pub fn take_changes(&mut self) -> Vec<SessionChange> {
         self.reply.take_changes()
     }
 
-    /// One step within a packet: how many bytes it used, and what a packet that it completed
-    /// means. `None`: there are no more bytes.
+    /// One step within a packet: the number of bytes used, and the verdict on a completed packet.
+    /// `None`: there are no more bytes.
     fn advance(&mut self, bytes: &[u8]) -> Result<(usize, Option<Verdict>), Malformed> {
         match self.cut {
             Cut::Header {
@@ -293,7 +317,7 @@ impl ReplyFramer {
                     (false, 0) => return self.empty_packet(used),
                     (false, _) => Cut::First(header),
                 };
-                // a continuation may be empty: only the next step sees it end
+                // a continuation may be empty: the next step ends it
                 Ok((used, Some(Verdict::GoesOn)))
             }
             Cut::First(header) => {
@@ -356,7 +380,7 @@ impl ReplyFramer {
         }
     }
 
-    /// The shortest way over rows that are there as a whole: how many bytes they are.
+    /// Fast path: skips complete rows; returns their length in bytes.
     fn pass_rows(&mut self, bytes: &[u8]) -> usize {
         if !self.reply.in_rows() || !self.at_boundary() {
             return 0;

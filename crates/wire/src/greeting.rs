@@ -5,32 +5,32 @@ use crate::reader::{Malformed, Reader, put_nul_bytes};
 use crate::reply::ErrPacket;
 use crate::status::Status;
 
-/// The server's first packet: who it is, what it can do, and the salt for the client's proof.
+/// The server's first packet: version, capabilities, and the salt for the client's proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {
-    /// The version as sent: MariaDB 10.x puts `5.5.5-` in front.
+    /// The version as sent, for MariaDB 10.x with the prefix `5.5.5-`.
     pub version: String,
     /// The connection's id, as in `CONNECTION_ID()`.
     pub connection_id: u32,
     /// Random bytes, none of them NUL.
     pub salt: [u8; 20],
-    /// What the server can do.
+    /// The server's capabilities.
     pub capabilities: Capabilities,
-    /// The server's default collation, its low byte.
+    /// Low byte of the server's default collation.
     pub collation: u8,
-    /// The session's first status.
+    /// Initial status flags of the session.
     pub status: Status,
-    /// The plugin the salt is meant for.
+    /// The plugin for which the salt is meant.
     pub auth_plugin: String,
 }
 
-/// Why there is no greeting.
+/// Why a server's first packet is not a greeting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GreetingError {
-    /// The server does not want the connection; what it says may go to the client.
+    /// The server refuses the connection; its error may be sent to the client.
     #[error("the server refuses connections: {0}")]
     Refused(ErrPacket),
-    /// The peer speaks another protocol.
+    /// The peer uses another protocol.
     #[error("no greeting of a MariaDB or MySQL server: {0}")]
     Malformed(#[from] Malformed),
 }
@@ -70,7 +70,7 @@ impl Greeting {
     /// Reads a server's first payload.
     ///
     /// # Errors
-    /// It is an ERR packet, or no greeting of protocol 10 with `PROTOCOL_41`.
+    /// It is an ERR packet, or not a greeting of protocol 10 with `PROTOCOL_41`.
     pub fn parse(payload: &[u8]) -> Result<Self, GreetingError> {
         let mut r = Reader::new(payload);
         match r.u8()? {
@@ -94,7 +94,7 @@ impl Greeting {
             return Err(Malformed("the server is older than 4.1").into());
         }
         salt[8..].copy_from_slice(r.take(12)?);
-        // the salt's own NUL, missing in some servers of old
+        // the salt's NUL, which some old servers omit
         if r.peek() == Some(0) {
             r.take(1)?;
         }

@@ -1,30 +1,44 @@
 //! The MySQL and MariaDB client/server protocol, without I/O.
 //!
-//! Bytes go in, values and bytes come out; nothing here opens a socket, reads a clock or keeps a
+//! Bytes go in, values and bytes come out. No code here opens a socket, reads a clock or grows a
 //! buffer without a limit. Called by `session`, `engine` and `proxy`.
 //!
 //! Invariants:
-//! - a decoder answers any bytes with a value or an error, never with a panic (see `fuzz/`);
-//! - what a decoder returned, its encoder writes back so that decoding gives the same value;
-//! - rows are never copied: [`ReplyFramer`] reads packet headers and the packets at the ends only.
+//! - a decoder returns a value or an error for any bytes and never panics (see `fuzz/`);
+//! - encoding a decoded value and decoding it again gives the same value;
+//! - rows are never copied: [`ReplyFramer`] reads packet headers and the last packets only.
 //!
-//! Source of the layouts: the servers' own documentation ("Client/Server Protocol" of MariaDB,
+//! Modules, in groups in the order of use on a connection: bytes and packets; connecting; commands and
+//! their replies.
+//!
+//! Source of the layouts: the servers' documentation ("Client/Server Protocol" of MariaDB,
 //! "Client/Server Protocol" in MySQL's internals manual), checked against running servers.
 
-pub mod auth;
-pub mod caps;
-pub mod client;
-pub mod command;
+// bytes and packets
+pub mod reader;
+
+pub mod packet;
+
 pub mod compress;
-pub mod framer;
+
+// connecting
+pub mod caps;
 pub mod greeting;
 pub mod login;
-pub mod packet;
-pub mod reader;
-pub mod reply;
-pub mod rows;
-pub mod status;
+
+pub mod auth;
+pub mod client;
+
+// commands and their replies
+pub mod command;
 pub mod stmt;
+
+pub mod status;
+
+pub mod reply;
+
+pub mod framer;
+pub mod rows;
 pub mod text;
 
 pub use auth::{CACHING_SHA2, NATIVE, caching_sha2, native};

@@ -1,23 +1,23 @@
-//! What a client sends to get in, and what the server asks in between.
+//! The packets of a login: the client's request for TLS, its login, and the server's requests.
 
 use crate::caps::Capabilities;
 use crate::reader::{Malformed, Reader, put_lenenc_bytes, put_nul_bytes};
 
-/// The payload length of a client's request for TLS. The packet is exactly this and its header;
-/// bytes behind it belong to TLS alone.
+/// Payload length of a client's request for TLS. The packet ends there; bytes after it belong to
+/// TLS.
 pub const SSL_REQUEST_LEN: usize = 32;
 
-/// Name and value of a connection attribute.
+/// A connection attribute: name and value.
 pub type Attribute = (Vec<u8>, Vec<u8>);
 
-/// The fixed start of a login, which alone is the request for TLS.
+/// A client's request for TLS: the fixed first part of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SslRequest {
-    /// What the client says it can do.
+    /// Capabilities as sent by the client.
     pub capabilities: Capabilities,
-    /// The largest packet the client takes, in bytes.
+    /// Maximum packet size of the client, in bytes.
     pub max_packet: u32,
-    /// The collation the client wants, its low byte.
+    /// Low byte of the client's collation.
     pub collation: u8,
 }
 
@@ -35,7 +35,7 @@ impl SslRequest {
         Ok(head)
     }
 
-    /// Whether a login's first payload asks for TLS; then nothing else may be read from it.
+    /// Whether a login's first payload is a request for TLS. Then nothing else may be read from it.
     #[must_use]
     pub fn is_one(payload: &[u8]) -> bool {
         Self::parse(payload).is_ok()
@@ -79,27 +79,27 @@ impl SslRequest {
 /// A client's login ("HandshakeResponse41").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// What both sides can do, once parsed; what to say, when encoded.
+    /// Negotiated capabilities after parsing; capabilities to send when encoding.
     pub capabilities: Capabilities,
-    /// The largest packet the client takes, in bytes.
+    /// Maximum packet size of the client, in bytes.
     pub max_packet: u32,
-    /// The collation the client wants, its low byte.
+    /// Low byte of the client's collation.
     pub collation: u8,
-    /// The user.
+    /// User name.
     pub user: Vec<u8>,
-    /// The proof, as `plugin` makes it.
+    /// The proof of `plugin`.
     pub auth: Vec<u8>,
-    /// The schema to start in.
+    /// Initial schema.
     pub schema: Option<Vec<u8>>,
-    /// The plugin that made the proof.
+    /// Plugin of the proof.
     pub plugin: Option<String>,
-    /// What the client tells of itself, in its order.
+    /// Connection attributes, in the client's order.
     pub attributes: Vec<Attribute>,
 }
 
 impl Login {
-    /// Reads a login to a server that offered `offered`. Bits the client sets and nobody offered
-    /// do not count: real clients do that, and lay out their packet as if they had not.
+    /// Reads a login to a server that offered `offered`. Bits that were not offered are ignored: real
+    /// clients set such bits, but the layout of their packet does not depend on them.
     ///
     /// # Errors
     /// The client is older than 4.1, or the packet is cut short.
@@ -136,7 +136,7 @@ impl Login {
         })
     }
 
-    /// The payload to send. The bits that say which fields are there are set by the fields.
+    /// The payload to send. The capability bits of optional fields are set from the fields.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let long_auth = self.auth.len() > 250;
@@ -159,7 +159,7 @@ impl Login {
         };
         let mut out = head.encode();
         put_nul_bytes(&mut out, &self.user);
-        // up to 250 bytes a length byte and a length-encoded length are the same
+        // up to 250 bytes, a length byte and a length-encoded length are the same
         put_lenenc_bytes(&mut out, &self.auth);
         if let Some(schema) = &self.schema {
             put_nul_bytes(&mut out, schema);
@@ -173,7 +173,7 @@ impl Login {
         out
     }
 
-    /// The value of an attribute, the first of that name.
+    /// The value of the first attribute with this name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&[u8]> {
         let found = self
@@ -187,22 +187,22 @@ impl Login {
 /// A client's COM_CHANGE_USER, without its command byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeUser {
-    /// The user.
+    /// User name.
     pub user: Vec<u8>,
-    /// The proof, as `plugin` makes it, for the greeting's salt.
+    /// The proof of `plugin` for the greeting's salt.
     pub auth: Vec<u8>,
-    /// The schema to start in.
+    /// Initial schema.
     pub schema: Option<Vec<u8>>,
-    /// The collation the client wants; 0 if it does not say.
+    /// The client's collation; 0 if the packet has none.
     pub collation: u16,
-    /// The plugin that made the proof.
+    /// Plugin of the proof.
     pub plugin: Option<String>,
-    /// What the client tells of itself, in its order.
+    /// Connection attributes, in the client's order.
     pub attributes: Vec<Attribute>,
 }
 
 impl ChangeUser {
-    /// Reads what follows the command byte on a connection with these capabilities.
+    /// Reads the payload after the command byte, on a connection with these capabilities.
     ///
     /// # Errors
     /// The packet is cut short.
@@ -235,8 +235,8 @@ impl ChangeUser {
         })
     }
 
-    /// The payload to send, with its command byte. A proof of more than 255 bytes is cut there:
-    /// the layout has no room for more.
+    /// The payload to send, with its command byte. A proof is cut after 255 bytes, the maximum of the
+    /// layout.
     #[must_use]
     pub fn encode(&self, capabilities: Capabilities) -> Vec<u8> {
         let mut out = vec![crate::Command::ChangeUser as u8];
@@ -263,12 +263,12 @@ impl ChangeUser {
     }
 }
 
-/// The server asks for a proof by another plugin.
+/// A server's request for a proof by another plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthSwitch {
     /// The plugin.
     pub plugin: String,
-    /// What the plugin needs: for the password plugins a salt of 20 bytes and a NUL.
+    /// Data for the plugin: for the password plugins a salt of 20 bytes and a NUL.
     pub data: Vec<u8>,
 }
 
@@ -276,7 +276,7 @@ impl AuthSwitch {
     /// The first byte.
     pub const MARK: u8 = 0xFE;
 
-    /// A switch to a plugin that takes a salt.
+    /// A switch to a plugin that uses a salt.
     #[must_use]
     pub fn with_salt(plugin: &str, salt: &[u8; 20]) -> Self {
         let mut data = salt.to_vec();
@@ -302,7 +302,7 @@ impl AuthSwitch {
         out
     }
 
-    /// Reads a server's request. One byte alone means the proof of before 4.1, as
+    /// Reads a server's request. A packet of one byte requests the proof from before 4.1, returned as
     /// `mysql_old_password`.
     ///
     /// # Errors
@@ -326,7 +326,7 @@ impl AuthSwitch {
     }
 }
 
-/// The payload of a server's message from its plugin to the client's ("AuthMoreData").
+/// The payload of a message from the server's plugin to the client's ("AuthMoreData").
 #[must_use]
 pub fn auth_more(data: &[u8]) -> Vec<u8> {
     [&[1], data].concat()

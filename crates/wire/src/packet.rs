@@ -1,22 +1,22 @@
-//! Packets: a header of four bytes and a payload, and how long payloads are cut.
+//! Packets: a header of four bytes and a payload; long payloads are split over several packets.
 
-/// Bytes in a packet's header.
+/// Length of a packet's header in bytes.
 pub const HEADER: usize = 4;
 
-/// The most bytes one packet carries. A payload of this many or more goes on in the next packet.
+/// Maximum payload of one packet, in bytes. A payload of this length or more continues in the next packet.
 pub const MAX_PAYLOAD: usize = 0xFF_FFFF;
 
 /// A packet's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Bytes of payload after the header, at most [`MAX_PAYLOAD`].
+    /// Length of the payload after the header, at most [`MAX_PAYLOAD`].
     pub len: usize,
-    /// Counts the packets of one exchange, from 0, round 256.
+    /// Sequence number: counts the packets of one exchange from 0, modulo 256.
     pub seq: u8,
 }
 
 impl Header {
-    /// Every four bytes are a header.
+    /// Reads a header; any four bytes are valid.
     #[must_use]
     pub fn parse(bytes: [u8; 4]) -> Self {
         let [a, b, c, seq] = bytes;
@@ -26,22 +26,21 @@ impl Header {
         }
     }
 
-    /// The header as it is sent; a `len` beyond [`MAX_PAYLOAD`] is written as that.
+    /// The bytes to send; a `len` above [`MAX_PAYLOAD`] is written as that.
     #[must_use]
     pub fn bytes(self) -> [u8; 4] {
         let [a, b, c, ..] = self.len.min(MAX_PAYLOAD).to_le_bytes();
         [a, b, c, self.seq]
     }
 
-    /// Whether the payload goes on in the next packet.
+    /// Whether the payload continues in the next packet.
     #[must_use]
     pub fn continues(self) -> bool {
         self.len == MAX_PAYLOAD
     }
 }
 
-/// Appends a payload as one packet, or as many as its length needs. Returns the sequence number
-/// that comes next.
+/// Appends a payload as one packet, or as several if it is long. Returns the next sequence number.
 pub fn write_packet(out: &mut Vec<u8>, seq: u8, payload: &[u8]) -> u8 {
     let mut rest = payload;
     let mut seq = seq;
@@ -61,7 +60,7 @@ pub fn write_packet(out: &mut Vec<u8>, seq: u8, payload: &[u8]) -> u8 {
     }
 }
 
-/// The peer's packet exceeds the limit the reader of it has set.
+/// The peer's packet exceeds the limit of its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the peer sent a packet of more than {limit} bytes: send less, or raise the limit")]
 pub struct TooLarge {
@@ -69,7 +68,7 @@ pub struct TooLarge {
     pub limit: usize,
 }
 
-/// Puts payloads together from whatever pieces arrive. For logins and small exchanges: it copies.
+/// Assembles payloads from the pieces that arrive. It copies: for logins and small exchanges only.
 #[derive(Debug)]
 pub struct PacketBuffer {
     bytes: Vec<u8>,
@@ -86,15 +85,15 @@ impl PacketBuffer {
         }
     }
 
-    /// Adds bytes as they came from the peer.
+    /// Adds bytes from the peer.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole payload and the sequence number of its last packet; `None` until it is there.
+    /// The next complete payload and the sequence number of its last packet; `None` if it is incomplete.
     ///
     /// # Errors
-    /// The payload exceeds the limit, by what its headers say; the connection must be closed.
+    /// The payload exceeds the limit according to its headers; the connection must be closed.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator would end at the first None"
@@ -121,12 +120,12 @@ impl PacketBuffer {
         }
     }
 
-    /// Bytes that belong to no packet returned yet; they are taken out.
+    /// Removes and returns the bytes that follow the last returned packet.
     pub fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Whether nothing is left over.
+    /// Whether no bytes are buffered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -1,7 +1,7 @@
-//! A checked cursor over a payload, and the writers that mirror it.
+//! A bounds-checked cursor over a payload, and the matching writers.
 
-/// The peer sent bytes that are no packet of the kind expected. The connection cannot go on: what
-/// follows would be read out of step.
+/// The peer sent bytes that are not a packet of the expected kind. The connection must be closed,
+/// because the following bytes cannot be interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the peer sent a malformed packet: {0}")]
 pub struct Malformed(pub &'static str);
@@ -13,13 +13,13 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the first byte.
+    /// A reader at the first byte.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    /// How many bytes have not been read.
+    /// Number of unread bytes.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.rest.len()
@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
         self.rest.first().copied()
     }
 
-    /// Everything that has not been read.
+    /// All unread bytes.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
@@ -109,10 +109,10 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// An integer of 1, 3, 4 or 9 bytes, its first byte says which.
+    /// A length-encoded integer: 1, 3, 4 or 9 bytes, depending on its first byte.
     ///
     /// # Errors
-    /// It is cut short, or is the mark of NULL (0xFB) or of an error (0xFF).
+    /// It is truncated, or is the marker of NULL (0xFB) or of an error (0xFF).
     pub fn lenenc_int(&mut self) -> Result<u64, Malformed> {
         match self.u8()? {
             small @ 0..=0xFA => Ok(small.into()),
@@ -123,16 +123,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A length as [`lenenc_int`](Self::lenenc_int), then that many bytes.
+    /// Bytes preceded by their length, a [`lenenc_int`](Self::lenenc_int).
     ///
     /// # Errors
-    /// The length is malformed or more than what is there.
+    /// The length is malformed or exceeds the payload.
     pub fn lenenc_bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.lenenc_int()?;
         self.take(usize::try_from(len).map_err(|_| Malformed("a length exceeds the packet"))?)
     }
 
-    /// Bytes up to a NUL, which is read and left out.
+    /// Bytes up to a NUL, which is read but not returned.
     ///
     /// # Errors
     /// There is no NUL.
@@ -143,13 +143,13 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    /// Bytes up to a NUL, or to the end: some drivers leave out the last NUL of a packet.
+    /// Bytes up to a NUL or to the end: some drivers omit the last NUL of a packet.
     pub fn nul_or_rest(&mut self) -> &'a [u8] {
         self.nul_bytes().unwrap_or_else(|_| self.rest())
     }
 }
 
-/// Appends an integer the way [`Reader::lenenc_int`] reads it, as short as can be.
+/// Appends an integer in the shortest encoding that [`Reader::lenenc_int`] reads.
 pub fn put_lenenc_int(out: &mut Vec<u8>, n: u64) {
     let bytes = n.to_le_bytes();
     match n {
@@ -169,13 +169,13 @@ pub fn put_lenenc_int(out: &mut Vec<u8>, n: u64) {
     }
 }
 
-/// Appends bytes the way [`Reader::lenenc_bytes`] reads them.
+/// Appends bytes in the encoding that [`Reader::lenenc_bytes`] reads.
 pub fn put_lenenc_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_lenenc_int(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-/// Appends bytes and a NUL; a NUL inside ends the text, so that it cannot smuggle in a field.
+/// Appends bytes and a NUL; the bytes are cut at a NUL inside, so that they cannot inject a field.
 pub fn put_nul_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     let text = bytes.split(|&b| b == 0).next().unwrap_or_default();
     out.extend_from_slice(text);

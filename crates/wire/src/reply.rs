@@ -1,4 +1,4 @@
-//! The packets that end a reply, or are all of it: OK, ERR and EOF.
+//! The packets that end a reply, or are the whole reply: OK, ERR and EOF.
 
 use std::fmt;
 
@@ -9,34 +9,34 @@ use crate::status::Status;
 
 /// First byte of an OK packet.
 pub(crate) const OK: u8 = 0x00;
-/// First byte of an EOF packet, and of an OK packet in its place.
+/// First byte of an EOF packet, and of an OK packet that replaces it.
 pub(crate) const EOF: u8 = 0xFE;
 /// First byte of an ERR packet.
 pub(crate) const ERR: u8 = 0xFF;
 /// The code of an ERR packet that is a progress report.
 const PROGRESS: u16 = 0xFFFF;
 
-/// A statement went well.
+/// OK packet: a statement succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OkPacket {
     /// Rows changed, or found with [`Capabilities::FOUND_ROWS`].
     pub affected: u64,
-    /// The first automatic value made; 0 for none.
+    /// First generated AUTO_INCREMENT value; 0 for none.
     pub last_insert_id: u64,
-    /// The session's status after the statement.
+    /// Status flags after the statement.
     pub status: Status,
-    /// How many warnings there are.
+    /// Number of warnings.
     pub warnings: u16,
-    /// Text for a human, such as `Records: 2  Duplicates: 0`.
+    /// Text for people, such as `Records: 2  Duplicates: 0`.
     pub info: Vec<u8>,
-    /// What changed in the session; sent if both sides have [`Capabilities::SESSION_TRACK`] and
+    /// Session changes; sent if both sides have [`Capabilities::SESSION_TRACK`] and
     /// the status has [`Status::SESSION_STATE_CHANGED`].
     pub session_changes: Vec<SessionChange>,
 }
 
 impl OkPacket {
-    /// The payload to send, led by 0xFE instead of 0x00 with `eof_header`, as at the end of rows.
-    /// The status' flag of session changes is set by whether there are any to be sent.
+    /// The payload to send; with `eof_header` it begins with 0xFE instead of 0x00, as at the end of
+    /// rows. The status flag for session changes is set from whether any are sent.
     #[must_use]
     pub fn encode(&self, capabilities: Capabilities, eof_header: bool) -> Vec<u8> {
         let track = capabilities.contains(Capabilities::SESSION_TRACK);
@@ -55,7 +55,7 @@ impl OkPacket {
         put_lenenc_int(&mut out, self.last_insert_id);
         out.extend_from_slice(&status.0.to_le_bytes());
         out.extend_from_slice(&self.warnings.to_le_bytes());
-        // servers of both families send a length here, with and without session tracking
+        // MariaDB and MySQL send a length here, with and without session tracking
         if !self.info.is_empty() || !changes.is_empty() {
             put_lenenc_bytes(&mut out, &self.info);
         }
@@ -67,10 +67,10 @@ impl OkPacket {
         out
     }
 
-    /// Reads an OK packet, led by 0x00 or by 0xFE.
+    /// Reads an OK packet that begins with 0x00 or 0xFE.
     ///
     /// # Errors
-    /// It is none, or is cut short.
+    /// It is not an OK packet, or is truncated.
     pub fn parse(payload: &[u8], capabilities: Capabilities) -> Result<Self, Malformed> {
         let mut r = Reader::new(payload);
         let mut ok = Self::parse_fixed(&mut r)?;
@@ -80,7 +80,7 @@ impl OkPacket {
         let tail = r;
         match r.lenenc_bytes() {
             Ok(info) => ok.info = info.to_vec(),
-            // the documented layout, which no server follows: text up to the end
+            // the documented layout, which no server uses: text up to the end
             Err(_) => {
                 r = tail;
                 ok.info = r.rest().to_vec();
@@ -95,7 +95,7 @@ impl OkPacket {
         Ok(ok)
     }
 
-    /// Reads all up to the text; what is left in the reader is text and changes.
+    /// Reads all fields before the text; text and changes remain in the reader.
     pub(crate) fn parse_fixed(r: &mut Reader<'_>) -> Result<Self, Malformed> {
         if !matches!(r.u8()?, OK | EOF) {
             return Err(Malformed("an OK packet starts with 0x00 or 0xFE"));
@@ -110,10 +110,10 @@ impl OkPacket {
     }
 }
 
-/// One thing that changed in a session, as an OK packet tells.
+/// A session change as reported by an OK packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionChange {
-    /// A system variable that is tracked.
+    /// A tracked system variable.
     SystemVariable {
         /// Its name.
         name: Vec<u8>,
@@ -122,15 +122,15 @@ pub enum SessionChange {
     },
     /// The current schema; empty for none.
     Schema(Vec<u8>),
-    /// Whether anything that could be carried over to another connection changed.
+    /// Whether any session state changed that matters for moving to another connection.
     State(bool),
-    /// MySQL's GTIDs, with the byte for their encoding in front, as sent.
+    /// MySQL's GTIDs, with the leading byte for their encoding, as sent.
     Gtids(Vec<u8>),
-    /// Statements that would begin an equal transaction.
+    /// Statements that begin a transaction with the same characteristics.
     TransactionCharacteristics(Vec<u8>),
-    /// Eight letters on what the transaction has done.
+    /// Eight letters that describe the transaction.
     TransactionState(Vec<u8>),
-    /// A kind unknown here, and its content.
+    /// An unknown kind and its content.
     Other(u8, Vec<u8>),
 }
 
@@ -151,7 +151,7 @@ impl SessionChange {
                     }
                 }
                 1 => changes.push(Self::Schema(inner.lenenc_bytes()?.to_vec())),
-                // servers leave out the inner length that is documented
+                // servers omit the documented inner length
                 2 => changes.push(Self::State(matches!(data, b"1" | b"\x011"))),
                 3 => changes.push(Self::Gtids(data.to_vec())),
                 4 => changes.push(Self::TransactionCharacteristics(
@@ -188,12 +188,12 @@ impl SessionChange {
     }
 }
 
-/// What a client is told of changes in its session.
+/// Which session changes a client receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tracking {
-    /// Nothing: it has not asked for [`Capabilities::SESSION_TRACK`].
+    /// None: it has not requested [`Capabilities::SESSION_TRACK`].
     Nothing,
-    /// All but [`SessionChange::State`], which servers do not tell unless they are asked to.
+    /// All but [`SessionChange::State`], which servers do not report by default.
     AllButState,
     /// All.
     All,
@@ -209,9 +209,9 @@ impl Tracking {
     }
 }
 
-/// An OK packet, header and all, with [`Status::SESSION_STATE_CHANGED`], as a client that is told less
-/// would get it from its server: without what it is not told, and without the flag if that is all.
-/// `None` if it is none: servers leave the flag in EOF packets, whoever the client is.
+/// Rewrites an OK packet (with header) that has [`Status::SESSION_STATE_CHANGED`] for a client with
+/// less tracking: removes the changes that the client does not receive, and the flag if no change
+/// remains. `None` if it is not an OK packet: servers leave the flag in EOF packets for every client.
 #[must_use]
 pub fn retrack(packet: &[u8], tracking: Tracking) -> Option<Vec<u8>> {
     let (head, payload) = packet.split_first_chunk::<HEADER>()?;
@@ -223,22 +223,22 @@ pub fn retrack(packet: &[u8], tracking: Tracking) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A statement, a login or a connection failed.
+/// ERR packet: a statement, a login or a connection failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrPacket {
     /// The server's error number.
     pub code: u16,
-    /// Five letters or digits of the SQL standard.
+    /// SQLSTATE: five letters or digits.
     pub sqlstate: [u8; 5],
-    /// Text for a human.
+    /// Text for people.
     pub message: String,
 }
 
-/// The SQLSTATE for errors that have none of their own.
+/// The SQLSTATE of errors without a specific one.
 const GENERAL: [u8; 5] = *b"HY000";
 
 impl ErrPacket {
-    /// An error of one's own; an SQLSTATE that has not five bytes becomes `HY000`.
+    /// A new error; an SQLSTATE that is not five bytes long becomes `HY000`.
     #[must_use]
     pub fn new(code: u16, sqlstate: &str, message: impl Into<String>) -> Self {
         let sqlstate = sqlstate.as_bytes().try_into().unwrap_or(GENERAL);
@@ -249,8 +249,8 @@ impl ErrPacket {
         }
     }
 
-    /// The payload to send. Without [`Capabilities::PROTOCOL_41`] (nothing agreed upon yet) it has
-    /// no SQLSTATE.
+    /// The payload to send. Without [`Capabilities::PROTOCOL_41`] (before the login) it has no
+    /// SQLSTATE.
     #[must_use]
     pub fn encode(&self, capabilities: Capabilities) -> Vec<u8> {
         let mut out = Vec::with_capacity(9 + self.message.len());
@@ -267,7 +267,7 @@ impl ErrPacket {
     /// Reads an ERR packet, with and without SQLSTATE.
     ///
     /// # Errors
-    /// It is none, or has no code.
+    /// It is not an ERR packet, or has no code.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(payload);
         if r.u8()? != ERR {
@@ -302,12 +302,12 @@ impl fmt::Display for ErrPacket {
 
 impl std::error::Error for ErrPacket {}
 
-/// Columns or rows are at their end, on connections without [`Capabilities::DEPRECATE_EOF`].
+/// EOF packet: the end of columns or rows, on connections without [`Capabilities::DEPRECATE_EOF`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EofPacket {
-    /// How many warnings there are.
+    /// Number of warnings.
     pub warnings: u16,
-    /// The session's status.
+    /// Status flags.
     pub status: Status,
 }
 
@@ -323,7 +323,7 @@ impl EofPacket {
     /// Reads an EOF packet.
     ///
     /// # Errors
-    /// It is none: not led by 0xFE, or not of five bytes.
+    /// It does not begin with 0xFE, or is not five bytes long.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let [EOF, a, b, c, d] = *payload else {
             return Err(Malformed("an EOF packet is 0xFE and four bytes"));
@@ -336,9 +336,9 @@ impl EofPacket {
     }
 }
 
-/// Whether a payload is MariaDB's progress report: an ERR packet of code 0xFFFF, which a real error
-/// may have too, but then with an SQLSTATE. On connections without [`Capabilities::PROGRESS`] there
-/// are none.
+/// Whether a payload is MariaDB's progress report: an ERR packet with code 0xFFFF and without an
+/// SQLSTATE, which a real error with that code has. Connections without [`Capabilities::PROGRESS`]
+/// have none.
 #[must_use]
 pub fn is_progress(payload: &[u8]) -> bool {
     let mut r = Reader::new(payload);

@@ -1,4 +1,4 @@
-//! Text results of our own making, as a server would send them (MariaDB Knowledge Base, "Result Set
+//! Encodes and edits text results in a server's format (MariaDB Knowledge Base, "Result Set
 //! Packets").
 
 use crate::caps::Capabilities;
@@ -9,30 +9,30 @@ use crate::status::Status;
 
 /// `utf8mb4_general_ci`.
 const UTF8MB4: u16 = 45;
-/// `binary`: numbers have it.
+/// `binary`: the collation of numbers.
 const BINARY: u16 = 63;
 /// `NOT NULL`.
 const NOT_NULL: u16 = 1;
 
-/// One column of a result that belongs to no table.
+/// A result column that does not belong to a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Its name.
     pub name: Vec<u8>,
     /// The collation's number.
     pub collation: u16,
-    /// The longest value, in bytes.
+    /// Maximum length of a value, in bytes.
     pub length: u32,
     /// The type's number (`enum_field_types`).
     pub kind: u8,
     /// Flags: `NOT NULL` is 1, `UNSIGNED` 32, `BINARY` 128.
     pub flags: u16,
-    /// Digits after the point; 31 and 39 mean none given.
+    /// Digits after the decimal point; 31 and 39 mean unspecified.
     pub decimals: u8,
 }
 
 impl Column {
-    /// A text of up to 256 characters.
+    /// A text column of up to 256 characters.
     #[must_use]
     pub fn text(name: &str) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Column {
         }
     }
 
-    /// A whole number that is not negative.
+    /// A column of unsigned integers.
     #[must_use]
     pub fn number(name: &str) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Column {
 /// One value; `None` is NULL.
 pub type Value = Option<Vec<u8>>;
 
-/// The packets of a whole result, from sequence number 1 on.
+/// The packets of a complete result, from sequence number 1 on.
 #[must_use]
 pub fn result(
     columns: &[Column],
@@ -123,8 +123,8 @@ pub fn result(
     out
 }
 
-/// Lets the rows of a text result be changed; packets are numbered anew. The answer is `None` if the
-/// reply is not one result that ends well, or `edit` says so.
+/// Applies `edit` to the rows of a text result and renumbers the packets. Returns `None` if the
+/// reply is not one successful result, or if `edit` returns `None`.
 #[must_use]
 pub fn edit_rows(
     reply: &[u8],
@@ -181,8 +181,8 @@ fn parse_row(row: &[u8], columns: u8) -> Option<Vec<Value>> {
     values.filter(|_| reader.remaining() == 0)
 }
 
-/// Replaces values in the only row of a text result; `None` in `values` keeps what is there. The
-/// answer is `None` if the reply is not one result with one row of so many columns.
+/// Replaces values in the only row of a text result; `None` in `values` keeps the old value. Returns
+/// `None` if the reply is not one result with one row of as many columns.
 #[must_use]
 pub fn replace_row(reply: &[u8], values: &[Value], capabilities: Capabilities) -> Option<Vec<u8>> {
     edit_rows(reply, capabilities, |mut rows| {
@@ -201,8 +201,8 @@ pub fn replace_row(reply: &[u8], values: &[Value], capabilities: Capabilities) -
     })
 }
 
-/// Puts other status flags into a kept reply whose rows begin with a short text. Both kinds of last
-/// packet have them behind three bytes: EOF by its form, OK since nothing was affected or inserted.
+/// Replaces the status flags of a stored reply whose rows begin with a short text. In the last packet
+/// they follow three bytes: in EOF by its layout, in OK because both counts are 0.
 pub fn set_status(reply: &mut [u8], status: Status) {
     let mut rest = reply;
     while let Some(header) = rest.first_chunk().map(|bytes| Header::parse(*bytes)) {
@@ -221,7 +221,7 @@ mod tests {
     use crate::text::{Limits, TextOutcome, TextResultSet};
 
     #[test]
-    fn a_kept_reply_gets_the_present_status() {
+    fn a_stored_reply_gets_the_current_status() {
         let rows = vec![vec![Some(b"Warning".to_vec())]];
         for bits in [Capabilities::NONE, Capabilities::DEPRECATE_EOF] {
             let capabilities = Capabilities::PROTOCOL_41 | Capabilities::TRANSACTIONS | bits;
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_is_read_back_as_it_was_made() {
+    fn a_result_is_decoded_as_encoded() {
         let columns = [Column::text("name"), Column::number("n")];
         let rows = vec![
             vec![Some(b"shop".to_vec()), Some(b"7".to_vec())],

@@ -21,15 +21,15 @@ impl Status {
     pub const DB_DROPPED: Self = Self(256);
     /// `sql_mode` has `NO_BACKSLASH_ESCAPES`.
     pub const NO_BACKSLASH_ESCAPES: Self = Self(512);
-    /// A prepared statement was prepared anew and has other columns.
+    /// A prepared statement was prepared again and its columns changed.
     pub const METADATA_CHANGED: Self = Self(1024);
     /// The statement was slow.
     pub const WAS_SLOW: Self = Self(2048);
-    /// This result holds output parameters.
+    /// The result contains output parameters.
     pub const PS_OUT_PARAMS: Self = Self(4096);
     /// The open transaction is read only.
     pub const IN_TRANS_READONLY: Self = Self(8192);
-    /// The OK packet says what changed in the session.
+    /// The OK packet contains session changes.
     pub const SESSION_STATE_CHANGED: Self = Self(0x4000);
     /// `sql_mode` has `ANSI_QUOTES` (MariaDB).
     pub const ANSI_QUOTES: Self = Self(0x8000);

@@ -1,36 +1,36 @@
-//! The layouts of COM_STMT_EXECUTE and COM_STMT_BULK_EXECUTE, as far as a proxy must know them.
+//! The layouts of COM_STMT_EXECUTE and COM_STMT_BULK_EXECUTE, as far as a proxy needs them.
 //!
-//! Drivers send a statement's parameter types with the first execution only. A server that never
-//! saw that one needs them spliced in. Payloads here start with their command byte.
+//! Drivers send a statement's parameter types with the first execution only. For a server that did
+//! not receive that execution, a proxy must insert them. Payloads here start with their command byte.
 
 use crate::command::Command;
 use crate::reader::{Malformed, Reader};
 
-/// The flag of a bulk execution that carries types.
+/// The flag of a bulk execution with parameter types.
 pub const BULK_SEND_TYPES: u16 = 128;
 
 /// The parts of a COM_STMT_EXECUTE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExecuteView<'a> {
-    /// The statement's id.
+    /// Statement id.
     pub statement: u32,
-    /// Which cursor is wanted; 0 for none.
+    /// Requested cursor type; 0 for none.
     pub flags: u8,
-    /// How often to execute: 1.
+    /// Number of executions: 1.
     pub iterations: u32,
-    /// A bit for each parameter that is NULL; empty without parameters.
+    /// Bitmap of NULL parameters; empty without parameters.
     pub nulls: &'a [u8],
-    /// Two bytes for each parameter, if they were sent.
+    /// Parameter types, two bytes each, if sent.
     pub types: Option<&'a [u8]>,
-    /// The values, as their types lay them out.
+    /// Values, encoded by their types.
     pub values: &'a [u8],
 }
 
 impl<'a> ExecuteView<'a> {
-    /// Reads an execution of a statement with this many parameters.
+    /// Reads an execution of a statement with `params` parameters.
     ///
     /// # Errors
-    /// It is none, or is cut short before the values.
+    /// It is another command, or is truncated before the values.
     pub fn parse(payload: &'a [u8], params: u16) -> Result<Self, Malformed> {
         let mut r = Reader::new(payload);
         if r.u8()? != Command::StmtExecute as u8 {
@@ -63,8 +63,8 @@ impl<'a> ExecuteView<'a> {
         })
     }
 
-    /// The execution with these types in it, two bytes for each parameter. It comes back as it is
-    /// if it has types already, takes no parameters, or is malformed: then the server refuses it.
+    /// The execution with these types inserted, two bytes for each parameter. Returned unchanged
+    /// if it has types already, has no parameters, or is malformed (the server refuses it then).
     #[must_use]
     pub fn with_types(payload: &[u8], params: u16, types: &[u8]) -> Vec<u8> {
         let Ok(view) = ExecuteView::parse(payload, params) else {
@@ -81,21 +81,21 @@ impl<'a> ExecuteView<'a> {
 /// The parts of a COM_STMT_BULK_EXECUTE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BulkView<'a> {
-    /// The statement's id.
+    /// Statement id.
     pub statement: u32,
-    /// What is wanted, and whether types were sent.
+    /// Flags, among them whether types are sent.
     pub flags: u16,
-    /// Two bytes for each parameter, if they were sent.
+    /// Parameter types, two bytes each, if sent.
     pub types: Option<&'a [u8]>,
-    /// The rows.
+    /// Encoded rows.
     pub values: &'a [u8],
 }
 
 impl<'a> BulkView<'a> {
-    /// Reads a bulk execution of a statement with this many parameters.
+    /// Reads a bulk execution of a statement with `params` parameters.
     ///
     /// # Errors
-    /// It is none, or is cut short before the values.
+    /// It is another command, or is truncated before the values.
     pub fn parse(payload: &'a [u8], params: u16) -> Result<Self, Malformed> {
         let mut r = Reader::new(payload);
         if r.u8()? != Command::StmtBulkExecute as u8 {
@@ -114,8 +114,8 @@ impl<'a> BulkView<'a> {
         })
     }
 
-    /// The bulk execution with these types in it; as it is where
-    /// [`ExecuteView::with_types`] would leave it so.
+    /// The bulk execution with these types inserted; unchanged under the conditions of
+    /// [`ExecuteView::with_types`].
     #[must_use]
     pub fn with_types(payload: &[u8], params: u16, types: &[u8]) -> Vec<u8> {
         let Ok(view) = BulkView::parse(payload, params) else {
@@ -130,7 +130,7 @@ impl<'a> BulkView<'a> {
     }
 }
 
-/// The statement's id in any command on a prepared statement; `None` if there is none.
+/// The statement id of a command on a prepared statement; `None` for other commands.
 #[must_use]
 pub fn statement_of(payload: &[u8]) -> Option<u32> {
     let mut r = Reader::new(payload);
@@ -138,8 +138,8 @@ pub fn statement_of(payload: &[u8]) -> Option<u32> {
     r.u32().ok()
 }
 
-/// Puts another statement's id into any command on a prepared statement; other payloads stay as
-/// they are.
+/// Replaces the statement id of a command on a prepared statement; other payloads are left
+/// unchanged.
 pub fn set_statement(payload: &mut [u8], id: u32) {
     if let [command, a, b, c, d, ..] = payload
         && names_statement(*command)

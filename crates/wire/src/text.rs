@@ -1,4 +1,4 @@
-//! Decodes results of COM_QUERY, for small queries of one's own.
+//! Decodes results of COM_QUERY, for Dormouse's own small queries.
 
 use crate::caps::Capabilities;
 use crate::packet::MAX_PAYLOAD;
@@ -6,12 +6,12 @@ use crate::reader::{Malformed, Reader};
 use crate::reply::{EofPacket, ErrPacket, OkPacket, is_progress};
 use crate::status::Status;
 
-/// What one result may hold at most.
+/// Limits on one result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Bytes of payload, columns included.
+    /// Payload bytes, including columns.
     pub bytes: usize,
 }
 
@@ -28,34 +28,34 @@ impl Default for Limits {
 /// One result of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextOutcome {
-    /// A statement without rows went well.
+    /// A statement without rows succeeded.
     Ok(OkPacket),
-    /// A statement's rows; `None` is NULL.
+    /// Rows of a statement; `None` is NULL.
     Rows {
-        /// The columns' names.
+        /// Column names.
         columns: Vec<String>,
-        /// Rows, each as long as `columns`.
+        /// Rows, each with as many values as `columns`.
         rows: Vec<Vec<Option<Vec<u8>>>>,
     },
     /// The statement failed.
     Err(ErrPacket),
 }
 
-/// Why a result cannot be read.
+/// Why a result cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// The server sent no result.
+    /// The server did not send a result.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The result is larger than expected: ask for less.
+    /// The result exceeds the limits.
     #[error("the result has more than {} rows or {} bytes: ask for less", .0.rows, .0.bytes)]
     TooLarge(Limits),
-    /// The query asks for a file of the client's.
-    #[error("the server asks for a local file, which nobody is there to send")]
+    /// The query requests a file from the client.
+    #[error("the server requests a local file, which this client does not send")]
     LocalInfile,
 }
 
-/// Puts a result together from payloads.
+/// Assembles a result from payloads.
 #[derive(Debug)]
 pub struct TextResultSet {
     caps: Capabilities,
@@ -82,7 +82,7 @@ enum Phase {
 }
 
 impl TextResultSet {
-    /// Waits for the first payload of a reply on a connection with these capabilities.
+    /// A decoder before the first payload of a reply on a connection with these capabilities.
     #[must_use]
     pub fn new(caps: Capabilities, limits: Limits) -> Self {
         Self {
@@ -94,11 +94,11 @@ impl TextResultSet {
         }
     }
 
-    /// Takes the next payload; `None` until a result is complete. After one that
-    /// [`expects_more`](Self::expects_more) the next result follows.
+    /// Processes the next payload; `None` until a result is complete. If
+    /// [`expects_more`](Self::expects_more) then, another result follows.
     ///
     /// # Errors
-    /// The result cannot be read; the connection cannot be used any more.
+    /// The result cannot be decoded; the connection must be closed.
     pub fn on_payload(&mut self, payload: &[u8]) -> Result<Option<TextOutcome>, TextError> {
         self.bytes = self.bytes.saturating_add(payload.len());
         if self.bytes > self.limits.bytes {
@@ -134,7 +134,7 @@ impl TextResultSet {
         }
     }
 
-    /// Whether the result that was returned last is to be followed by another.
+    /// Whether another result follows the one that was returned last.
     #[must_use]
     pub fn expects_more(&self) -> bool {
         self.more

@@ -1,4 +1,4 @@
-//! Compressed packets: the first byte says how the rest is cut, and whether it is packed first.
+//! Unpacks compressed packets in pieces. First byte: bit 0: pack the input first; other bits: piece length.
 #![no_main]
 
 use dormouse_wire::{Packer, Unpacker};

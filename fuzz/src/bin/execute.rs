@@ -1,4 +1,4 @@
-//! Types spliced into an execution are found again. The first byte is the number of parameters.
+//! Parameter types inserted into `COM_STMT_EXECUTE` are parsed again. First byte: number of parameters.
 #![no_main]
 
 use dormouse_wire::{BulkView, ExecuteView, set_statement, statement_of};

@@ -1,5 +1,5 @@
-//! A reply ends in the same place however it is cut. The first byte is the kind of the reply, the
-//! second what both sides can do, the third how long the pieces are.
+//! The framer finds the same end of a reply however its bytes are split. First byte: kind of the reply;
+//! second: capabilities; third: piece length.
 #![no_main]
 
 use dormouse_wire::{Capabilities, Event, Malformed, ReplyEnd, ReplyFramer, ReplyKind};

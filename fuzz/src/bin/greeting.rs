@@ -1,4 +1,4 @@
-//! A greeting that can be read is the same after it was written again.
+//! A parsed greeting is unchanged by encoding and parsing it again.
 #![no_main]
 
 use dormouse_wire::Greeting;

@@ -1,5 +1,5 @@
-//! What a client sends to get in, and what a server asks in between. The first eight bytes are what
-//! the server offered.
+//! Login packets of client and server survive encoding and parsing. First eight bytes: the server's
+//! capabilities.
 #![no_main]
 
 use dormouse_wire::{AuthSwitch, Capabilities, ChangeUser, Login, SslRequest};

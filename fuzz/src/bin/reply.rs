@@ -1,4 +1,4 @@
-//! OK, ERR and EOF packets; the first byte says whether the session is tracked.
+//! OK, ERR and EOF packets survive encoding and parsing. First byte: bit 0: session tracking.
 #![no_main]
 
 use dormouse_wire::{Capabilities, EofPacket, ErrPacket, OkPacket, Status, is_progress};
@@ -9,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     let caps = Capabilities::PROTOCOL_41.set(Capabilities::SESSION_TRACK, track & 1 == 1);
     if let Ok(ok) = OkPacket::parse(payload, caps) {
         let flagged = ok.status.contains(Status::SESSION_STATE_CHANGED);
-        // a flag without changes is not written again
+        // the encoder does not write the flag without changes
         if flagged != ok.session_changes.is_empty() {
             assert_eq!(OkPacket::parse(&ok.encode(caps, track & 2 == 2), caps), Ok(ok));
         }

@@ -1,14 +1,14 @@
-//! Whatever reads a client's statements reads any bytes. Lines of the input are statements of one
-//! session, run by a server or answered without it.
+//! All parsers of statements accept any bytes. Each line is a statement of one session, run by a server or
+//! answered without it. First byte: flags.
 #![no_main]
 
 use std::sync::LazyLock;
 
-use dormouse_session::aftermath::{Connection, reading};
+use dormouse_session::diagnostics::{Connection, override_for};
 use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Effects, Ground, Kind, Session, Show};
+use dormouse_session::{Effects, AsleepContext, Kind, SessionState, Show};
 use dormouse_types::Variables;
 use dormouse_wire::{Capabilities, ReplyEnd, Status};
 use libfuzzer_sys::fuzz_target;
@@ -41,7 +41,7 @@ static GLOBALS: LazyLock<Variables> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((how, script)) = bytes.split_first() else { return };
-    let ground = Ground {
+    let context = AsleepContext {
         globals: Some(&GLOBALS),
         capabilities: Capabilities::OWN_CLIENT,
         collation: 45,
@@ -52,21 +52,22 @@ fuzz_target!(|bytes: &[u8]| {
         has_schema: &|name| Some(name == b"shop"),
     };
     let connection = Connection { id: 7, socket: "/here" };
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     for text in script.split(|byte| *byte == b'\n') {
-        let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text), may_commit(text));
-        let _ = reading(text, session.aftermath(), connection);
-        let _ = session.reading(text, connection);
+        let mode = session.mode();
+        let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text, mode), may_commit(text, mode));
+        let _ = override_for(text, mode, session.diagnostics(), connection);
+        let _ = session.override_for(text, connection);
         let _ = (session.missing_texts(text, true), session.without_parameters(text));
         let _ = session.allows_restricted(text);
-        if session.answer_asleep(text, &ground).is_none() {
+        if session.answer_asleep(text, &context).is_none() {
             let end = ReplyEnd {
                 status: Some(Status::AUTOCOMMIT),
                 error: (how & 2 != 0).then_some(1242),
                 session_changes: how & 4 != 0,
                 ..ReplyEnd::default()
             };
-            session.ran(text, Effects::of(text), Kind::of(text), &end);
+            session.ran(text, Effects::of(text, mode), Kind::of(text), &end);
         }
         let _ = (session.pins(), session.restore(), session.restore_inside());
         if how & 8 != 0 && session.is_free() {

@@ -1,4 +1,4 @@
-//! Packets put together from a stream, read as results. The first byte says how results end.
+//! Reads a stream of packets as text result sets. First byte: capabilities.
 #![no_main]
 
 use dormouse_wire::{Capabilities, Limits, PacketBuffer, TextOutcome, TextResultSet};

@@ -59,7 +59,7 @@ application = get_wsgi_application()
 
 
 def get(url):
-    """One request, from its first signal to its last, as a server would make it."""
+    """One request with all its signals, as from a web server."""
     environ = {"PATH_INFO": url}
     setup_testing_defaults(environ)
     environ["wsgi.errors"] = io.StringIO()
@@ -104,7 +104,7 @@ def reconnect(worker):
     get("/health")
 
 
-# The second migration comes while everybody is connected.
+# The second migration runs while all workers are connected.
 call_command("migrate", "bank", "0001", verbosity=0)
 call_command("migrate", "auth", verbosity=0)
 Account.objects.bulk_create(Account(owner=f"owner {n}", balance=common.OPENING) for n in range(common.ACCOUNTS))
@@ -117,7 +117,7 @@ check(crew)
 
 
 def validate(worker):
-    """What Django does of its own accord between two requests."""
+    """What Django does by itself between two requests."""
     close_old_connections()
     connection.close_if_health_check_failed()
 

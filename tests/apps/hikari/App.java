@@ -1,4 +1,4 @@
-// HikariCP over MariaDB Connector/J: a pool of 50 that validates, statements prepared by the server.
+// HikariCP with MariaDB Connector/J: a pool of 50 with validation, server-side prepared statements.
 
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
@@ -31,7 +31,7 @@ public final class App {
     private final int[] turns = new int[WORKERS];
     private final ExecutorService crew = Executors.newFixedThreadPool(WORKERS);
     private final HikariDataSource pool;
-    /** The connections below those that the pool hands out. */
+    /** The driver's connections inside the pool's wrappers. */
     private final Set<Connection> used = ConcurrentHashMap.newKeySet();
 
     private interface Job {
@@ -67,14 +67,14 @@ public final class App {
         }
     }
 
-    /** Puts the database to sleep, or asks whether it still does; whether that went well. */
+    /** Runs the nap program with these arguments; returns whether it succeeded. */
     private static boolean nap(String... words) throws Exception {
         List<String> command = new ArrayList<>(List.of(env("NAP")));
         command.addAll(Arrays.asList(words));
         return new ProcessBuilder(command).inheritIO().start().waitFor() == 0;
     }
 
-    /** Two different accounts, the lower first: whoever locks them in this order never deadlocks. */
+    /** Two different accounts, the lower first: locking in this order avoids deadlocks. */
     private static int[] choose(int worker, int turn) {
         int first = (worker * 7 + turn) % ACCOUNTS;
         int second = (first + 1 + turn % (ACCOUNTS - 1)) % ACCOUNTS;
@@ -237,7 +237,7 @@ public final class App {
             equal("nap while working", slept, true);
             equal("nap " + kind, nap(kind), true);
         }
-        // All of them at once wake it.
+        // All workers wake the database at once.
         long end = System.currentTimeMillis() + ROUND / 2;
         finish(start(worker -> workUntil(worker, end)));
     }
@@ -270,7 +270,7 @@ public final class App {
         }
     }
 
-    /** Asks something of every connection of the pool at once. */
+    /** Runs a question on every connection of the pool at once. */
     private void withAll(Work<Boolean> question) throws Exception {
         CountDownLatch taken = new CountDownLatch(WORKERS);
         finish(start(worker -> {
@@ -298,7 +298,7 @@ public final class App {
 
     private List<String> idle() throws Exception {
         List<String> woken = new ArrayList<>();
-        // What getConnection() does after half a second without use, and what a health check asks.
+        // As getConnection() after half a second without use, and as a health check.
         if (!stays("validation", IDLE, db -> db.isValid(1))) {
             woken.add("validation");
         }
@@ -313,7 +313,7 @@ public final class App {
 
     private void run() throws Exception {
         tables();
-        // The pool fills behind our back; full it rests.
+        // The pool fills in the background until it is full.
         withAll(App::probe);
         work();
         equal("more connections than workers", used.size() > WORKERS, false);

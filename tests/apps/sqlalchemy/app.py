@@ -116,7 +116,7 @@ def check(crew):
 
 
 def validate(worker):
-    """Taken from the pool, which pings, and given back, which rolls back."""
+    """Takes a connection from the pool (ping) and returns it (rollback)."""
     engine.connect().close()
 
 

@@ -1,5 +1,5 @@
-// TypeORM on mysql2: a pool of 50; parameters of plain queries are put into the text, those of
-// execute() are prepared.
+// TypeORM on mysql2: a pool of 50. Parameters of plain queries are inserted into the text; execute() uses
+// prepared statements.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -72,14 +72,14 @@ const turns = new Array(WORKERS).fill(0);
 const everyone = (job) => Promise.all(turns.map((_, worker) => job(worker)));
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Puts the database to sleep, or asks whether it still does; whether that went well. */
+/** Runs the nap program with these arguments; returns whether it succeeded. */
 function nap(...words) {
   return new Promise((done) => {
     spawn(NAP, words, { stdio: 'inherit' }).on('exit', (code) => done(code === 0));
   });
 }
 
-/** Two different accounts, the lower first: whoever locks them in this order never deadlocks. */
+/** Two different accounts, the lower first: locking in this order avoids deadlocks. */
 function choose(worker, turn) {
   const first = (worker * 7 + turn) % ACCOUNTS;
   const second = (first + 1 + (turn % (ACCOUNTS - 1))) % ACCOUNTS;
@@ -96,7 +96,7 @@ async function move(manager, worker, turn) {
   });
 }
 
-/** What one does with the driver below TypeORM: a statement prepared by the server. */
+/** A prepared statement, with the driver below TypeORM. */
 async function prepared(worker) {
   const runner = source.createQueryRunner();
   const connection = await runner.connect();
@@ -150,7 +150,7 @@ async function work() {
     assert.ok(await jolt, 'nap while working');
     assert.ok(await nap(kind), `nap ${kind}`);
   }
-  // all of them at once wake it
+  // all workers wake the database at once
   await until(Date.now() + ROUND / 2);
 }
 
@@ -171,7 +171,7 @@ async function check() {
   assert.deepEqual(accounts.map((a) => [a.id, a.balance]), [...expected]);
 }
 
-/** Does something with every connection of the pool, as whoever takes it out may. */
+/** Runs a function on every connection of the pool. */
 async function withAll(job) {
   const runners = turns.map(() => source.createQueryRunner());
   try {

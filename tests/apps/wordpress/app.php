@@ -1,5 +1,5 @@
 <?php
-// WordPress on mysqli: installed, then used by 50 processes, each with the connection of its wpdb.
+// WordPress on mysqli: installs it, then uses it in 50 processes, each with its own wpdb connection.
 declare(strict_types=1);
 
 const ACCOUNTS = 200;
@@ -35,13 +35,13 @@ function equal(string $what, mixed $got, mixed $expected): void
     }
 }
 
-/** Installing sends a mail; WordPress lets this be replaced. */
+/** Replaces WordPress's function: the installation would send a mail. */
 function wp_mail(): bool
 {
     return true;
 }
 
-/** Puts the database to sleep, or asks whether it still does; whether that went well. */
+/** Runs the nap program with these arguments; returns whether it succeeded. */
 function nap(string ...$words): bool
 {
     passthru(implode(' ', array_map('escapeshellarg', [getenv('NAP'), ...$words])), $code);
@@ -50,7 +50,7 @@ function nap(string ...$words): bool
 
 // --- what WordPress does -----------------------------------------------------------------------------
 
-/** Ends the worker if any statement has failed; wpdb itself goes on. */
+/** Fails if any statement has failed; wpdb itself only records errors. */
 function no_errors(): void
 {
     global $EZSQL_ERROR;
@@ -68,11 +68,11 @@ function install(): void
         wp_insert_term("tag $i", 'post_tag');
     }
     wp_installing(false);
-    // A look for tables that are not there yet is an error that WordPress expects.
+    // WordPress expects an error when it looks for tables that do not exist yet.
     $GLOBALS['EZSQL_ERROR'] = [];
 }
 
-/** Two different accounts, the lower first: whoever locks them in this order never deadlocks. */
+/** Two different accounts, the lower first: locking in this order avoids deadlocks. */
 function choose(int $worker, int $turn): array
 {
     $first = ($worker * 7 + $turn) % ACCOUNTS;
@@ -80,7 +80,7 @@ function choose(int $worker, int $turn): array
     return [min($first, $second) + 1, max($first, $second) + 1];
 }
 
-/** As plugins do it, for wpdb has no transactions of its own. */
+/** A transaction as in plugins, since wpdb has no function for it. */
 function move(int $worker, int $turn, string $end): void
 {
     global $wpdb;
@@ -154,9 +154,9 @@ function connect(): void
     $wpdb->query("SET time_zone = '+03:00'");
 }
 
-// --- the crew ------------------------------------------------------------------------------------------
+// --- the workers ------------------------------------------------------------------------------------------
 
-/** What a worker can be told to do; the answer goes back to the parent. */
+/** The jobs of a worker; the result is sent to the parent. */
 function job(int $worker, string $what, float $until): mixed
 {
     global $wpdb;
@@ -178,7 +178,7 @@ function job(int $worker, string $what, float $until): mixed
     return null;
 }
 
-/** A worker's life: a line comes in, its job is done, a line goes out. */
+/** Main loop of a worker: reads a line, runs its job, writes a line. */
 function live(int $worker, mixed $parent): never
 {
     while (($line = fgets($parent)) !== false) {
@@ -235,7 +235,7 @@ function work(array $crew): array
         equal('nap while working', $slept, true);
         equal("nap $kind", nap($kind), true);
     }
-    // All of them at once wake it.
+    // All workers wake the database at once.
     return run($crew, 'turns', ROUND / 2);
 }
 
@@ -257,7 +257,7 @@ function idle(array $crew): array
     return $woken;
 }
 
-/** Does something with the parent's own connection, which is not open while the crew works. */
+/** Runs a function with the parent's own connection, which is closed while the workers run. */
 function alone(callable $what): void
 {
     global $wpdb;

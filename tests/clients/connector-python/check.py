@@ -1,4 +1,4 @@
-"""mysql-connector-python: prepared cursors speak the binary protocol."""
+"""mysql-connector-python: prepared cursors use the binary protocol."""
 
 import os
 import pathlib

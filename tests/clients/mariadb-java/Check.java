@@ -110,7 +110,7 @@ public final class Check {
                 }
                 equal("rows inserted", insert.executeUpdate(), 1);
             }
-            // Sent as a batch, which MariaDB takes as one bulk execution.
+            // The connector sends the batch as one bulk execution.
             for (int id = 10; id < 1010; id++) {
                 for (int i = 0; i < 8; i++) {
                     insert.setObject(i + 1, i == 0 ? (Object) id : null);

@@ -1,4 +1,4 @@
-//! mysql_async with its defaults: prepared statements, a reset when the pool takes a connection back.
+//! mysql_async with its defaults: prepared statements, and a reset of connections returned to the pool.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -47,7 +47,7 @@ fn opts() -> Opts {
     }
 }
 
-/// The server's certificate is the root it is checked with, if we are given it.
+/// Verifies the server's certificate against itself as the root, if CERTIFICATE is set.
 fn tls() -> SslOpts {
     match env("CERTIFICATE") {
         path if path.is_empty() => SslOpts::default().with_danger_accept_invalid_certs(true),
@@ -73,7 +73,7 @@ async fn simple(db: &mut Conn) -> Outcome {
     db.ping().await?;
     let cipher: Option<(String, String)> = db.query_first("SHOW STATUS LIKE 'Ssl_cipher'").await?;
     if env("NAPS").is_empty() {
-        // through Dormouse this is about its own connection to the server
+        // through Dormouse this shows its own connection to the server
         assert_eq!(!cipher.unwrap().1.is_empty(), env("MODE") == "tls");
     }
     Ok(())
@@ -225,7 +225,7 @@ async fn nap_in_transaction() -> Outcome {
     Ok(())
 }
 
-/// A connection that comes back to the pool is reset; the next to have it finds nothing of before.
+/// A connection returned to the pool is reset; its next user has none of the old state.
 async fn pooled() -> Outcome {
     let pool = Pool::new(opts());
     let mut db = pool.get_conn().await?;

@@ -1,4 +1,4 @@
-// node mysql2: `query` is text, `execute` is a prepared statement kept per connection.
+// node mysql2: `query` uses the text protocol, `execute` a prepared statement cached per connection.
 'use strict';
 
 const { execFileSync } = require('child_process');
@@ -8,7 +8,7 @@ const path = require('path');
 const { Readable } = require('stream');
 const { pathToFileURL } = require('url');
 
-// The package lives in the cache, not beside this file.
+// The package is in the cache folder, not beside this file.
 const load = require('module').createRequire(pathToFileURL(path.join(process.env.NODE_HOME, 'x.js')));
 const mysql = load('mysql2/promise');
 

@@ -1,5 +1,5 @@
 <?php
-// What the PHP clients share: where to connect, how to compare, when to nap.
+// Shared by the PHP clients: connection settings, comparisons, naps.
 declare(strict_types=1);
 
 const BIG_QUERY = "SELECT seq, CONCAT('row ', seq, REPEAT('x', seq % 50)) FROM seq_1_to_200000";
@@ -37,7 +37,7 @@ function nap(string $kind): void
     equal("exit code of nap $kind", $code, 0);
 }
 
-/** What the settings must be after settings_to_set(). */
+/** The expected settings after settings_to_set(). */
 function settings_kept(): array
 {
     return ['ANSI_QUOTES,STRICT_ALL_TABLES', '+03:00', 'utf8mb4', 'utf8mb4_german2_ci', env('SCHEMA_2')];
@@ -52,7 +52,7 @@ function settings_to_set(): array
     ];
 }
 
-/** Rows of every type; the first is all NULL, so that the next brings new types. */
+/** Rows of every type. The first is all NULL, so that the next has new parameter types. */
 function types_rows(): array
 {
     return [
@@ -70,7 +70,7 @@ function types_table(string $name): string
         . ' s LONGTEXT, b LONGBLOB, day DATE, at DATETIME(6))';
 }
 
-/** Compares the rows of BIG_QUERY, streamed, with what they must be. */
+/** Compares streamed rows of BIG_QUERY with the expected ones. */
 function big_result(iterable $rows): void
 {
     $got = hash_init('crc32b');
@@ -85,7 +85,7 @@ function big_result(iterable $rows): void
     equal('checksum of a big result', hash_final($got), hash_final($expected));
 }
 
-/** A file of the numbers 1 to 1000, for LOAD DATA LOCAL. */
+/** Creates a file of the numbers 1 to 1000, for LOAD DATA LOCAL. */
 function load_file(): string
 {
     $name = tempnam(sys_get_temp_dir(), 'numbers');

@@ -1,5 +1,5 @@
 <?php
-// PHP's mysqli on mysqlnd: real prepared statements, persistent connections through COM_CHANGE_USER.
+// PHP's mysqli on mysqlnd: real prepared statements; persistent connections use COM_CHANGE_USER.
 declare(strict_types=1);
 
 require __DIR__ . '/common.php';

@@ -1,5 +1,5 @@
 <?php
-// PHP's PDO: emulated prepares by default, so both ways are tried.
+// PHP's PDO, with emulated prepares (its default) and with real ones.
 declare(strict_types=1);
 
 require __DIR__ . '/common.php';
@@ -14,7 +14,7 @@ function connect(bool $emulate = false): PDO
         PDO::MYSQL_ATTR_LOCAL_INFILE => true,
     ];
     if (env('MODE') === 'tls') {
-        // Any certificate option asks for TLS; this one names authorities that are then not used.
+        // Any certificate option turns TLS on; these authorities are not used.
         $options[PDO::MYSQL_ATTR_SSL_CA] = '/etc/ssl/certs/ca-certificates.crt';
         $options[PDO::MYSQL_ATTR_SSL_VERIFY_SERVER_CERT] = false;
     }

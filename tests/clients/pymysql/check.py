@@ -1,4 +1,4 @@
-"""PyMySQL: interpolates parameters itself, so its statements are all text."""
+"""PyMySQL: inserts parameters itself, so all statements use the text protocol."""
 
 import os
 import pathlib

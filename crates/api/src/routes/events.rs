@@ -13,10 +13,9 @@ use dormouse_control::{EventFilter, Plane};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 
-use super::{Answer, event};
-use crate::error::Failure;
+use crate::context::{Context, stopped};
+use crate::error::{Answer, Failure};
 use crate::model::{Event, EventQuery};
-use crate::server::{Context, stopped};
 
 /// How often an empty line is sent while nothing happens, so that a reader who has gone is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -133,5 +132,20 @@ impl Follower {
                 None
             }
         }
+    }
+}
+
+fn event(event: dormouse_control::Event) -> Event {
+    Event {
+        id: event.id,
+        at: event.at,
+        database: event.database,
+        event: event.event.as_str().to_owned(),
+        from: event.from,
+        to: event.to,
+        cause: event.cause.as_str().to_owned(),
+        reason: event.reason,
+        duration_ms: event.duration_ms,
+        figures: event.figures,
     }
 }

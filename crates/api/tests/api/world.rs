@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_api::model::Listening;
-use dormouse_api::server::About;
-use dormouse_api::{Client, Context, Server};
+use dormouse_api::{About, Client, Context, Server};
 use dormouse_control::servers::Server as At;
 use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
 use dormouse_driver::{Desired, Driver, Error, Observed, Run};

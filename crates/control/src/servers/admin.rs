@@ -106,15 +106,17 @@ impl Servers for AdminServers {
     }
 
     async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError> {
-        self.ask(server, |admin| Box::pin(admin.secure_owner(stage2)))
-            .await
+        self.ask(server, |admin| {
+            Box::pin(admin.accounts().secure_owner(stage2))
+        })
+        .await
     }
 
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError> {
         let user: Arc<str> = user.into();
         self.ask(server, move |admin| {
             let user = Arc::clone(&user);
-            Box::pin(async move { admin.accounts(Some(&user)).await })
+            Box::pin(async move { admin.accounts().list(Some(&user)).await })
         })
         .await
     }
@@ -125,8 +127,8 @@ impl Servers for AdminServers {
             let account = Arc::clone(&account);
             Box::pin(async move {
                 let (user, host) = &*account;
-                admin.enroll(user, host).await?;
-                let accounts = admin.accounts(Some(user)).await?;
+                admin.accounts().enroll(user, host).await?;
+                let accounts = admin.accounts().list(Some(user)).await?;
                 Ok(accounts
                     .iter()
                     .any(|a| a.user == *user && a.host == *host && a.enrolled))
@@ -136,7 +138,8 @@ impl Servers for AdminServers {
     }
 
     async fn variables(&self, server: &Server) -> Result<Variables, ServerError> {
-        self.ask(server, |admin| Box::pin(admin.variables())).await
+        self.ask(server, |admin| Box::pin(admin.settings().variables()))
+            .await
     }
 
     async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError> {
@@ -147,10 +150,10 @@ impl Servers for AdminServers {
     async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(Snapshot {
-            accounts: admin.accounts(None).await?,
-            schemas: admin.schemas().await?,
-            globals: admin.changed_globals().await?,
-            variables: Some(admin.variables().await?),
+            accounts: admin.accounts().list(None).await?,
+            schemas: admin.settings().schemas().await?,
+            globals: admin.settings().changed_globals().await?,
+            variables: Some(admin.settings().variables().await?),
             events: admin.events().await?,
         })
     }
@@ -170,7 +173,7 @@ impl Servers for AdminServers {
         globals: &[(String, String)],
     ) -> Result<Vec<String>, ServerError> {
         let mut admin = self.connect(server).await?;
-        let not_set = admin.apply_globals(globals).await?;
+        let not_set = admin.settings().apply_globals(globals).await?;
         Ok(not_set
             .into_iter()
             .map(|n| format!("{}: {}", n.name, n.reason))
@@ -179,33 +182,34 @@ impl Servers for AdminServers {
 
     async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
-        admin.note_hot_pages().await?;
+        admin.buffer_pool().note_hot_pages().await?;
         if to <= buffer_pool::suspended() {
-            admin.leave_hot_pages().await?;
+            admin.buffer_pool().leave_hot_pages().await?;
         }
-        admin.resize_buffer_pool(to, RESIZE).await?;
+        admin.buffer_pool().resize(to, RESIZE).await?;
         if to <= buffer_pool::suspended() {
             // the last word of a load that was abandoned may have come in between
-            admin.leave_hot_pages().await?;
+            admin.buffer_pool().leave_hot_pages().await?;
         }
         Ok(())
     }
 
     async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
-        Ok(admin.resize_buffer_pool(to, RESIZE).await?)
+        Ok(admin.buffer_pool().resize(to, RESIZE).await?)
     }
 
     async fn hydrate(&self, server: &Server) -> Result<Bytes, ServerError> {
         let mut admin = self.connect(server).await?;
-        let before = admin.pool_hits().await?.holds;
-        admin.load_hot_pages(HYDRATE).await?;
-        let after = admin.pool_hits().await?.holds;
+        let before = admin.buffer_pool().hits().await?.holds;
+        admin.buffer_pool().load_hot_pages(HYDRATE).await?;
+        let after = admin.buffer_pool().hits().await?.holds;
         Ok(Bytes(after.0.saturating_sub(before.0)))
     }
 
     async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError> {
-        self.ask(server, |admin| Box::pin(admin.pool_hits())).await
+        self.ask(server, |admin| Box::pin(admin.buffer_pool().hits()))
+            .await
     }
 
     async fn forget(&self, instance: InstanceId) {

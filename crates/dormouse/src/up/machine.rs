@@ -31,6 +31,7 @@ pub(super) struct Machine {
 pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     let search = search(&config.engine);
     let mode = config.cgroup.mode;
+    let transport = config.engine.transport;
     let data_dir = data_dir.to_owned();
     // Programs are run and directories copied: about a second the first time.
     let opened = tokio::task::spawn_blocking(move || {
@@ -38,6 +39,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
         let secret = Secret::load_or_create(&secret_file(&data_dir)).map_err(|e| at_fault(&e))?;
         let local = LocalConfig {
             cgroups: mode.into(),
+            transport: transport.into(),
             ..LocalConfig::new(&data_dir, installation, secret.clone())
         };
         let driver = LocalDriver::new(local).map_err(|e| at_fault(&e))?;
@@ -97,6 +99,15 @@ fn search(engine: &config::Engine) -> Search {
 /// These errors say in one text what is wrong and what helps.
 fn at_fault(error: &impl std::error::Error) -> ErrorBody {
     ErrorBody::new("machine", error.to_string())
+}
+
+impl From<config::Transport> for dormouse_driver_local::Transport {
+    fn from(transport: config::Transport) -> Self {
+        match transport {
+            config::Transport::Unix => Self::Unix,
+            config::Transport::Tcp => Self::Tcp,
+        }
+    }
 }
 
 impl From<config::CgroupMode> for dormouse_driver_local::CgroupMode {

@@ -56,7 +56,7 @@ fn the_clients_socket_is_in_the_data_directory_unless_configured() {
         client_socket(&config, Path::new("/d")),
         Ok("/d/dormouse.sock".into())
     );
-    config.socket = Some(crate::config::ClientSocket("/run/d.sock".into()));
+    config.socket = Some(crate::values::ClientSocket("/run/d.sock".into()));
     assert_eq!(
         client_socket(&config, Path::new("/d")),
         Ok("/run/d.sock".into())

@@ -1,4 +1,4 @@
-//! What the files of cgroups say. They are read several times a second, so they stay open.
+//! Reads counters from the files of cgroups, which stay open: they are read several times a second.
 
 use std::fs::File;
 use std::io;
@@ -11,24 +11,24 @@ use dormouse_types::Bytes;
 
 use super::CgroupVersion;
 
-/// More than the longest of these files has.
-const MOST: usize = 1024;
+/// Buffer size, larger than each of these files.
+const BUFFER: usize = 1024;
 
-/// What is known of a group of processes. What no file tells is absent.
+/// Counters and state of a group of processes; `None` if no file has the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Figures {
     /// CPU time used.
     pub(crate) cpu: Option<Duration>,
-    /// Memory held, file pages included.
+    /// Memory in use, file pages included.
     pub(crate) memory: Option<Bytes>,
-    /// How its limits hold it back.
+    /// How its limits slow it down.
     pub(crate) strain: Option<Strain>,
     /// Whether it is frozen.
     pub(crate) frozen: bool,
 }
 
 impl Figures {
-    /// What was counted since `before`.
+    /// Counters relative to `before`.
     pub(crate) fn since(self, before: &Self) -> Self {
         let left =
             |now: Duration, then: Option<Duration>| now.saturating_sub(then.unwrap_or_default());
@@ -48,13 +48,13 @@ impl Figures {
 
 /// One file. Kernel documentation: `admin-guide/cgroup-v1/` and `admin-guide/cgroup-v2.rst`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sheet {
+enum CounterFile {
     FreezerState,
     CgroupEvents,
     CpuacctUsage,
-    /// The first version's: what the limit did.
+    /// v1: throttling.
     CpuStatV1,
-    /// The second version's: what was used, and, where the controller is on, what the limit did.
+    /// v2: CPU time, and throttling if the controller is enabled.
     CpuStatV2,
     MemoryUsage,
     MemoryCurrent,
@@ -64,8 +64,8 @@ enum Sheet {
     MemoryPressure,
 }
 
-impl Sheet {
-    /// The files that tell of a controller's work.
+impl CounterFile {
+    /// The files with a controller's counters.
     fn of(version: CgroupVersion, controller: &str) -> &'static [Self] {
         match (version, controller) {
             (CgroupVersion::V1, "freezer") => &[Self::FreezerState],
@@ -101,7 +101,7 @@ impl Sheet {
         }
     }
 
-    /// Adds what the file says to what is known.
+    /// Parses the file's text and adds its values to `known`.
     fn note(self, text: &str, known: &mut Figures) {
         let whole = || text.trim().parse::<u64>().ok();
         match self {
@@ -131,7 +131,7 @@ impl Sheet {
                 }
             }
             Self::MemoryEvents => {
-                // reclaim begins at `high`, so that `max` is seldom reached
+                // `high` too: reclaim starts there, and `max` is seldom reached
                 let hits = ["high", "max"].map(|key| value(text, key).unwrap_or(0));
                 let strain = strain(known);
                 strain.limit_hits = hits.iter().sum();
@@ -150,7 +150,7 @@ fn strain(known: &mut Figures) -> &mut Strain {
     known.strain.get_or_insert_default()
 }
 
-/// The number in the line that begins with this word.
+/// The number in the line that starts with this key.
 fn value(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         line.strip_prefix(key)?
@@ -161,44 +161,44 @@ fn value(text: &str, key: &str) -> Option<u64> {
     })
 }
 
-/// From `accounting/psi.rst`: how long something in the group waited, in microseconds.
+/// Time in which a process of the group waited, in microseconds (`accounting/psi.rst`).
 fn stalled(text: &str) -> Option<u64> {
     let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
     some.split_whitespace()
         .find_map(|word| word.strip_prefix("total=")?.parse().ok())
 }
 
-/// The files of one cgroup or several.
+/// Open files of one or more cgroups.
 #[derive(Debug, Default)]
-pub(super) struct Sheets(Vec<(Sheet, PathBuf, File)>);
+pub(super) struct CounterFiles(Vec<(CounterFile, PathBuf, File)>);
 
-impl Sheets {
-    /// Opens what there is for a controller in a cgroup's directory.
+impl CounterFiles {
+    /// Opens the existing files of a controller in a cgroup's directory.
     pub(super) fn open(&mut self, version: CgroupVersion, controller: &str, dir: &Path) {
-        for sheet in Sheet::of(version, controller) {
-            let path = dir.join(sheet.name());
+        for kind in CounterFile::of(version, controller) {
+            let path = dir.join(kind.name());
             if self.0.iter().any(|(_, known, _)| *known == path) {
                 continue;
             }
             if let Ok(file) = File::open(&path) {
-                self.0.push((*sheet, path, file));
+                self.0.push((*kind, path, file));
             }
         }
     }
 
-    /// What they say now. One that cannot be read, as after the cgroup was removed, says nothing.
+    /// Reads all files. Skips those that cannot be read, as after the cgroup was removed.
     pub(super) fn read(&self) -> Figures {
         let mut known = Figures::default();
-        for (sheet, _, file) in &self.0 {
-            let _ = read(file, |text| sheet.note(text, &mut known));
+        for (kind, _, file) in &self.0 {
+            let _ = read(file, |text| kind.note(text, &mut known));
         }
         known
     }
 }
 
-/// Reads a short file of the kernel's from its beginning, without a change to its position.
+/// Reads a short kernel file from its start, without changing its position.
 pub(crate) fn read<T>(file: &File, then: impl FnOnce(&str) -> T) -> io::Result<T> {
-    let mut buffer = [0; MOST];
+    let mut buffer = [0; BUFFER];
     let length = file.read_at(&mut buffer, 0)?;
     let text = buffer.get(..length).map(std::str::from_utf8);
     match text {

@@ -1,4 +1,4 @@
-//! One process's cgroups: freezing, limits, figures.
+//! The cgroups of one process: freezing, limits, counters.
 
 use std::fs;
 use std::io;
@@ -9,15 +9,15 @@ use dormouse_types::{InstanceId, Units};
 use rustix::process::Signal;
 use tokio::time::{sleep, timeout};
 
-use super::figures::{Figures, Sheets};
+use super::figures::{CounterFiles, Figures};
 use super::{CgroupVersion, Cgroups, Place, hierarchy, limit};
 use crate::process::Handle;
 
-/// How long the kernel may take to freeze a process.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of a freeze.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often it is asked whether it has.
-const LOOK: Duration = Duration::from_millis(1);
+/// Poll interval during a freeze.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The cgroups of one running process.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ pub(crate) struct Group {
     freezer: Option<Member>,
     cpu: Option<Member>,
     memory: Option<Member>,
-    freezer_sheets: Sheets,
-    sheets: Sheets,
-    /// What an earlier process left in them.
+    freezer_files: CounterFiles,
+    files: CounterFiles,
+    /// Counters before the process started.
     before: Figures,
 }
 
-/// One cgroup the process is in.
+/// One cgroup of the process.
 #[derive(Debug)]
 struct Member {
     version: CgroupVersion,
@@ -39,9 +39,8 @@ struct Member {
 }
 
 impl Group {
-    /// The cgroups the process really is in, as far as they are the instance's own: it may not
-    /// have been let in, or an earlier driver may have had others. `before` is what was counted in
-    /// them before it came.
+    /// Those of the instance's cgroups that the process really is in: joining may have failed, or an earlier
+    /// driver may have used others. `before` has the counters before the process joined.
     pub(crate) fn of(cgroups: &Cgroups, id: InstanceId, pid: u32, before: Figures) -> Self {
         let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let memberships = hierarchy::memberships(&text);
@@ -66,19 +65,19 @@ impl Group {
         let cpu = member(&cgroups.cpu, "cpu");
         let cpuacct = member(&cgroups.cpuacct, "cpuacct");
         let memory = member(&cgroups.memory, "memory");
-        let sheets_of = |members: &[(&Option<Member>, &str)]| {
-            let mut sheets = Sheets::default();
+        let files_of = |members: &[(&Option<Member>, &str)]| {
+            let mut files = CounterFiles::default();
             for (member, controller) in members {
                 if let Some(Member { version, dir }) = member {
-                    sheets.open(*version, controller, dir);
+                    files.open(*version, controller, dir);
                 }
             }
-            sheets
+            files
         };
         let counted = [(&cpuacct, "cpuacct"), (&cpu, "cpu"), (&memory, "memory")];
         Self {
-            freezer_sheets: sheets_of(&[(&freezer, "freezer")]),
-            sheets: sheets_of(&counted),
+            freezer_files: files_of(&[(&freezer, "freezer")]),
+            files: files_of(&counted),
             freezer,
             cpu,
             memory,
@@ -86,7 +85,7 @@ impl Group {
         }
     }
 
-    /// Freezes the process; returns when nothing of it is scheduled any more.
+    /// Freezes the process; returns when it is no longer scheduled.
     pub(crate) async fn freeze(&self, handle: &Handle) -> io::Result<()> {
         match &self.freezer {
             Some(Member {
@@ -101,11 +100,11 @@ impl Group {
         }
         let frozen = async {
             while handle.is_alive() && !self.is_frozen(handle)? {
-                sleep(LOOK).await;
+                sleep(POLL_INTERVAL).await;
             }
             Ok(())
         };
-        match timeout(PATIENCE, frozen).await {
+        match timeout(TIMEOUT, frozen).await {
             Ok(done) => done,
             Err(_) => {
                 self.thaw(handle)?;
@@ -117,28 +116,27 @@ impl Group {
         }
     }
 
-    /// Lets the process run again, whichever way it was frozen.
+    /// Thaws the process, however it was frozen.
     pub(crate) fn thaw(&self, handle: &Handle) -> io::Result<()> {
         if let Some(Member { version, dir }) = &self.freezer {
             thaw(*version, dir)?;
         }
-        // also for one that an earlier driver, which had no freezer, has stopped
+        // also for a process that an earlier driver without a freezer has stopped
         handle.signal(Signal::CONT)
     }
 
-    /// Whether nothing of the process is scheduled.
+    /// Whether the process is frozen or stopped.
     pub(crate) fn is_frozen(&self, handle: &Handle) -> io::Result<bool> {
-        let frozen = self.freezer_sheets.read().frozen;
+        let frozen = self.freezer_files.read().frozen;
         Ok(frozen || (handle.stat()?.state == 'T' && handle.is_stopped()?))
     }
 
-    /// What was counted since the process was started; also after it has ended, as long as its
-    /// cgroups are there.
+    /// Counters since the process started; also after it has ended, while its cgroups exist.
     pub(crate) fn figures(&self) -> Figures {
-        self.sheets.read().since(&self.before)
+        self.files.read().since(&self.before)
     }
 
-    /// Limits CPU and memory to what these units have: both, or neither if the kernel refuses.
+    /// Sets the CPU and memory limits of these units; neither if the kernel refuses the memory limit.
     ///
     /// # Errors
     /// [`io::ErrorKind::ResourceBusy`] if more memory is in use and cannot be reclaimed.
@@ -152,7 +150,7 @@ impl Group {
         Ok(())
     }
 
-    /// Takes the limit of CPU away: starting and stopping should be quick.
+    /// Removes the CPU limit, so that a stop is fast.
     pub(crate) fn unlimit_cpu(&self) -> io::Result<()> {
         match &self.cpu {
             Some(Member { version, dir }) => limit::no_cpu(*version, dir),
@@ -161,7 +159,7 @@ impl Group {
     }
 }
 
-/// Thaws a cgroup, whoever is in it.
+/// Thaws a cgroup and all its processes.
 pub(super) fn thaw(version: CgroupVersion, dir: &Path) -> io::Result<()> {
     match version {
         CgroupVersion::V1 => fs::write(dir.join("freezer.state"), "THAWED"),

@@ -1,4 +1,4 @@
-//! Finding the hierarchies that are mounted, and this process's place in them.
+//! Finds the mounted hierarchies and this process's cgroup in each.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,11 +14,11 @@ use super::{CgroupVersion, make_dir};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hierarchy {
     pub(super) version: CgroupVersion,
-    /// Its controllers; of the first version only, the second lists them in each cgroup.
+    /// Its controllers; v1 only, since v2 lists them in each cgroup.
     pub(super) controllers: Vec<String>,
-    /// Where it is mounted.
+    /// Mount point.
     pub(super) mount: PathBuf,
-    /// Which of its cgroups is mounted there: not the root, in some containers.
+    /// The mounted cgroup: in some containers not the root.
     root: PathBuf,
     /// This process's own cgroup.
     pub(super) own: PathBuf,
@@ -29,7 +29,7 @@ impl Hierarchy {
         self.controllers.iter().any(|c| c == controller)
     }
 
-    /// Where a cgroup's directory is; `None` if it is outside what is mounted.
+    /// A cgroup's directory; `None` if it is outside the mounted part.
     fn directory(&self, cgroup: &str) -> Option<PathBuf> {
         let inside = Path::new(cgroup).strip_prefix(&self.root).ok()?;
         let plain = inside
@@ -39,13 +39,13 @@ impl Hierarchy {
     }
 }
 
-/// The hierarchies that this process is in.
+/// The hierarchies of this process.
 pub(super) fn of_this_process() -> Vec<Hierarchy> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
 }
 
-/// From `proc_pid_mountinfo(5)` and `/proc/PID/cgroup` (`cgroups(7)`).
+/// Parses `proc_pid_mountinfo(5)` and `/proc/PID/cgroup` (`cgroups(7)`).
 pub(super) fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
     let memberships = memberships(cgroup);
     let mounts = mountinfo.lines().filter_map(|line| {
@@ -82,7 +82,7 @@ pub(super) fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
     mounts.collect()
 }
 
-/// From `/proc/PID/cgroup`: each controller's cgroup, the second version's under the empty name.
+/// Parses `/proc/PID/cgroup`: the cgroup of each controller; that of v2 under the empty name.
 pub(super) fn memberships(cgroup: &str) -> HashMap<&str, &str> {
     let lines = cgroup.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -93,7 +93,7 @@ pub(super) fn memberships(cgroup: &str) -> HashMap<&str, &str> {
         .collect()
 }
 
-/// Blanks and the like are octal in these files.
+/// Decodes octal escapes, such as those of blanks.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -112,7 +112,7 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// A directory in which instances get their cgroups for one capability.
+/// Parent directory of the instances' cgroups for one capability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) version: CgroupVersion,
@@ -125,7 +125,7 @@ impl Place {
         self.base.join(id.to_string())
     }
 
-    /// Makes the directory that holds the instances' cgroups, if it is not there.
+    /// Creates the parent directory, if it is missing.
     pub(super) fn make_base(&self, controller: &str) -> io::Result<()> {
         make_dir(&self.base)?;
         match self.version {
@@ -134,7 +134,7 @@ impl Place {
         }
     }
 
-    /// Makes the directory `name` in `parent` and tries the controller on a cgroup in it.
+    /// Creates the directory `name` in `parent` and probes the controller with a cgroup in it.
     pub(super) fn try_make(
         hierarchy: &Hierarchy,
         parent: &Path,
@@ -149,7 +149,7 @@ impl Place {
         let mut enabled = false;
         let mut attempt = || -> io::Result<()> {
             if version == CgroupVersion::V2 {
-                // a process may move only if the common ancestor may be written to as well
+                // moving a process needs write permission on the common ancestor too
                 fs::OpenOptions::new()
                     .write(true)
                     .open(parent.join("cgroup.procs"))?;
@@ -164,7 +164,7 @@ impl Place {
             works
         };
         let found = attempt();
-        // made anew with the first instance; others' may be in it already
+        // created again with the first instance; fails if it has other cgroups already
         let _ = fs::remove_dir(base);
         if found.is_err() && enabled {
             let _ = disable(parent, controller);
@@ -173,7 +173,7 @@ impl Place {
     }
 }
 
-/// Nothing can join a cgroup whose parent somebody has made threaded.
+/// Whether processes can join a cgroup: not if its parent is threaded.
 fn is_joinable(version: CgroupVersion, cgroup: &Path) -> io::Result<()> {
     match version {
         CgroupVersion::V1 => Ok(()),
@@ -184,7 +184,7 @@ fn is_joinable(version: CgroupVersion, cgroup: &Path) -> io::Result<()> {
     }
 }
 
-/// Does to an empty cgroup what will be done to an instance's.
+/// Tries the operations on an empty cgroup that an instance will need.
 fn try_on(version: CgroupVersion, cgroup: &Path, controller: &str) -> io::Result<()> {
     let set = |file: &str, value: &str| fs::write(cgroup.join(file), value);
     let counts = |file: &str| fs::read(cgroup.join(file)).map(drop);

@@ -1,4 +1,4 @@
-//! Setting the limits of a cgroup.
+//! Sets the limits of a cgroup.
 
 use std::fs;
 use std::io;
@@ -8,14 +8,14 @@ use dormouse_types::{Bytes, Units};
 
 use super::CgroupVersion;
 
-/// The period of CPU limits, in microseconds; a limit is a part of it.
+/// Period of CPU quotas, in microseconds.
 const PERIOD: u64 = 100_000;
 
-/// Limits CPU to what these units have, and gives them their weight among others.
+/// Sets the CPU limit and the weight of these units.
 pub(super) fn cpu(version: CgroupVersion, dir: &Path, units: Units) -> io::Result<()> {
     let (file, weight) = weight(version, units);
     fs::write(dir.join(file), weight.to_string())?;
-    // a quota of all the machine has limits nothing, but is accounted for at every switch
+    // a quota of all cores would limit nothing, but cost time at every context switch
     let cores = std::thread::available_parallelism().map_or(u64::MAX, |n| n.get() as u64);
     let quota = u64::from(units.millicores()) * PERIOD / 1000;
     set_quota(
@@ -25,12 +25,12 @@ pub(super) fn cpu(version: CgroupVersion, dir: &Path, units: Units) -> io::Resul
     )
 }
 
-/// Takes the limit of CPU away.
+/// Removes the CPU limit.
 pub(super) fn no_cpu(version: CgroupVersion, dir: &Path) -> io::Result<()> {
     set_quota(version, dir, None)
 }
 
-/// The weight against others under contention; two units have what the kernel gives to everybody.
+/// Weight under contention; two units have the kernel's default.
 fn weight(version: CgroupVersion, units: Units) -> (&'static str, u64) {
     let units = u64::from(units.0);
     match version {
@@ -39,18 +39,18 @@ fn weight(version: CgroupVersion, units: Units) -> (&'static str, u64) {
     }
 }
 
-/// What was not used is saved up, to one period's worth (`scheduler/sched-bwc.rst`): a statement
-/// after a pause is not cut in pieces, and the mean stays at the quota.
+/// Sets quota and burst. Unused quota of one period is saved (`scheduler/sched-bwc.rst`), so that a
+/// statement after a pause is not throttled; the mean stays at the quota.
 fn set_quota(version: CgroupVersion, dir: &Path, quota: Option<u64>) -> io::Result<()> {
     let burst = |micros: u64| {
         let file = match version {
             CgroupVersion::V1 => "cpu.cfs_burst_us",
             CgroupVersion::V2 => "cpu.max.burst",
         };
-        // kernels before 5.14 have none
+        // kernels before 5.14 have no burst
         let _ = fs::write(dir.join(file), micros.to_string());
     };
-    // a quota below the burst is refused
+    // first, since the kernel refuses a quota below the burst
     burst(0);
     match version {
         CgroupVersion::V2 => {
@@ -67,25 +67,24 @@ fn set_quota(version: CgroupVersion, dir: &Path, quota: Option<u64>) -> io::Resu
     Ok(())
 }
 
-/// How far below the limit of the second version allocations begin to be slowed down: enough for a
-/// second or so to pass in which the shortage is seen and the database may grow. The kernel's delays
-/// grow with the square of what is above (`calculate_high_delay` in `mm/memcontrol.c`): over a
-/// sixteenth of 2 GiB they add up to a minute and a half, for which a database at its largest size
-/// would stand still before it is killed.
+/// Distance of v2's `memory.high`, above which allocations are delayed, from the limit. Long enough for
+/// about a second in which the shortage is noticed and the database may grow. The kernel's delays grow
+/// with the square of the excess (`calculate_high_delay` in `mm/memcontrol.c`): over a sixteenth of 2 GiB
+/// they add up to 90 s, for which a database at its largest size would hang before it is killed.
 fn headroom(limit: Bytes) -> Bytes {
     Bytes(limit.0 / 32).min(Bytes::mib(64))
 }
 
-/// Limits memory. A limit below what is in use makes the kernel reclaim first; if it cannot reclaim
-/// enough, the limit stays as it was.
+/// Sets the memory limit. Below the memory in use the kernel reclaims first; if it cannot reclaim enough,
+/// the previous limit stays.
 ///
 /// # Errors
-/// [`io::ErrorKind::ResourceBusy`] if more is in use.
+/// [`io::ErrorKind::ResourceBusy`] if more memory is in use.
 pub(super) fn memory(version: CgroupVersion, dir: &Path, limit: Bytes) -> io::Result<()> {
     match version {
         CgroupVersion::V1 => fs::write(dir.join("memory.limit_in_bytes"), limit.0.to_string()),
         CgroupVersion::V2 => {
-            // `max` below what is in use kills; `high` only reclaims, and a little sooner
+            // `max` below the memory in use would kill; `high`, a little lower, only reclaims
             let high = dir.join("memory.high");
             let before = fs::read_to_string(&high)?;
             fs::write(&high, (limit.0 - headroom(limit).0).to_string())?;
@@ -103,7 +102,7 @@ pub(super) fn memory(version: CgroupVersion, dir: &Path, limit: Bytes) -> io::Re
 mod tests {
     use super::*;
 
-    /// A directory with files of these names and texts, as a cgroup's.
+    /// A directory with these files, like a cgroup.
     fn cgroup(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_follow_the_units_within_what_the_kernel_takes() {
+    fn weights_follow_the_units_within_the_kernels_range() {
         let of = |version, units| weight(version, Units(units)).1;
         for (units, shares, weight) in [(1, 512, 50), (2, 1024, 100), (8, 4096, 400)] {
             assert_eq!(of(CgroupVersion::V1, units), shares);
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_version_is_not_limited_to_less_than_it_holds() {
+    fn v2_memory_is_not_limited_below_its_use() {
         let dir = cgroup(&[
             ("memory.high", "max\n"),
             ("memory.max", "max\n"),
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_version_has_quota_and_burst() {
+    fn v2_has_quota_and_burst() {
         let dir = cgroup(&[]);
         let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
         cpu(CgroupVersion::V2, dir.path(), Units(1)).unwrap();

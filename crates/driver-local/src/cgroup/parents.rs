@@ -1,10 +1,10 @@
-//! Where in the second version the cgroups of instances may be made.
+//! Chooses the parent of the instances' v2 cgroups.
 //!
-//! A cgroup that is not the root may not have both processes and children with controllers
-//! (`cgroups(7)`, "no internal processes"); one that uses the `cpu` controller all the same becomes
-//! *threaded*, and nothing can join its children. So a cgroup above Dormouse's own is preferred; in
-//! its own, if it is alone there, Dormouse moves into a leaf, which a service manager is in the way
-//! of when it starts Dormouse again beside servers that run. What it has not delegated is left to it.
+//! A cgroup other than the root may not have both processes and children with controllers (`cgroups(7)`,
+//! "no internal processes"); if it uses the `cpu` controller anyway it becomes *threaded*, and no process
+//! can join its children. So a cgroup above Dormouse's own is preferred. In its own cgroup, if no other
+//! process is there, Dormouse moves into a leaf; that fails when a service manager restarts Dormouse while
+//! servers run. Cgroups that the service manager has not delegated are not used.
 
 use std::fs;
 use std::io;
@@ -15,11 +15,11 @@ use rustix::process::geteuid;
 use super::hierarchy::Hierarchy;
 use super::make_dir;
 
-/// The leaf into which Dormouse moves.
+/// Name of the leaf into which Dormouse moves.
 const LEAF: &str = "dormouse";
 
-/// The cgroups to be tried, the best first: those above Dormouse's own, the nearest first, and its
-/// own, as far as they are delegated; then the topmost.
+/// The cgroups to try, in order: the delegated ones above Dormouse's own, nearest first; its own, if
+/// delegated; the topmost.
 pub(super) fn parents(hierarchy: &Hierarchy) -> Vec<PathBuf> {
     parents_of(&hierarchy.own, &hierarchy.mount, is_delegated)
 }
@@ -37,8 +37,8 @@ fn parents_of(own: &Path, top: &Path, is_delegated: impl Fn(&Path) -> bool) -> V
     parents.into_iter().map(Path::to_owned).collect()
 }
 
-/// Whether the service manager has said that what is below is not its own. To an ordinary user it
-/// gives the directory; for root it leaves a mark (systemd's "Control Group APIs and Delegation").
+/// Whether the service manager has delegated a cgroup. It gives the directory to an ordinary user, and sets
+/// an attribute for root (systemd's "Control Group APIs and Delegation").
 fn is_delegated(dir: &Path) -> bool {
     if !geteuid().is_root() {
         return true;
@@ -50,24 +50,24 @@ fn is_delegated(dir: &Path) -> bool {
     })
 }
 
-/// Lets the children of a cgroup use a controller. Says whether they could not before.
+/// Enables a controller for a cgroup's children. Returns whether it was disabled before.
 ///
 /// # Errors
-/// [`io::ErrorKind::ResourceBusy`] if there are other processes in it than this one;
-/// [`io::ErrorKind::Unsupported`] if it has not got the controller itself; what the kernel says.
+/// [`io::ErrorKind::ResourceBusy`] if it has other processes than this one;
+/// [`io::ErrorKind::Unsupported`] if it does not have the controller itself; errors of the kernel.
 pub(super) fn enable(cgroup: &Path, controller: &str) -> io::Result<bool> {
     let has = |file: &str| -> io::Result<bool> {
         let text = fs::read_to_string(cgroup.join(file))?;
         Ok(text.split_whitespace().any(|c| c == controller))
     };
-    // every cgroup freezes and counts CPU, without a controller
+    // freezing and counting CPU time need no controller in v2
     if ["freezer", "cpuacct"].contains(&controller) || has("cgroup.subtree_control")? {
         return Ok(false);
     }
     if !has("cgroup.controllers")? {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    // the root has no type, and may have both
+    // the root, which may have processes and controllers, has no type
     if cgroup.join("cgroup.type").exists() {
         leave(cgroup)?;
     }
@@ -75,7 +75,7 @@ pub(super) fn enable(cgroup: &Path, controller: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Takes an [`enable`] back.
+/// Reverts [`enable`].
 pub(super) fn disable(cgroup: &Path, controller: &str) -> io::Result<()> {
     switch(cgroup, controller, false)
 }
@@ -88,7 +88,7 @@ fn switch(cgroup: &Path, controller: &str, on: bool) -> io::Result<()> {
     )
 }
 
-/// Moves this process out of a cgroup in which it is alone, into a leaf of it.
+/// Moves this process, if it is the cgroup's only one, into a leaf of it.
 fn leave(cgroup: &Path) -> io::Result<()> {
     let procs = fs::read_to_string(cgroup.join("cgroup.procs"))?;
     let own = std::process::id().to_string();
@@ -107,7 +107,7 @@ fn leave(cgroup: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A directory with files like those of a cgroup that has `cpu` and these processes.
+    /// A directory like a cgroup that has the controller `cpu` and these processes.
     fn cgroup(procs: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (file, text) in [
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_move_comes_first() {
+    fn parents_that_need_no_move_come_first() {
         let parents = |own: &str, delegated: &[&str]| -> Vec<String> {
             let own = format!("/sys/{own}");
             let found = parents_of(Path::new(&own), Path::new("/sys"), |dir| {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgroup_with_others_in_it_is_left_as_it_is() {
+    fn a_cgroup_with_other_processes_is_not_changed() {
         let own = std::process::id();
         let busy = cgroup(&format!("1\n{own}\n"));
         let refused = enable(busy.path(), "cpu").unwrap_err();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_in_it_dormouse_moves_into_a_leaf() {
+    fn the_only_process_moves_into_a_leaf() {
         let own = std::process::id();
         let dir = cgroup(&format!("{own}\n"));
         assert!(enable(dir.path(), "cpu").unwrap());
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn one_without_processes_and_a_root_need_no_leaf() {
+    fn an_empty_cgroup_and_a_root_need_no_leaf() {
         let empty = cgroup("");
         assert!(enable(empty.path(), "cpu").unwrap());
         let root = cgroup("1\n2\n");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_controller_that_is_not_there_moves_nobody() {
+    fn a_missing_controller_causes_no_move() {
         let dir = cgroup(&format!("{}\n", std::process::id()));
         let refused = enable(dir.path(), "memory").unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::Unsupported);

@@ -1,4 +1,4 @@
-//! The directory of the instances.
+//! Files of the instances, in the driver's root directory.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
@@ -9,20 +9,20 @@ use std::time::Duration;
 use dormouse_engine::{Layout, Owner};
 use dormouse_types::InstanceId;
 
-/// Makes it, readable by its owner alone.
+/// Creates the root directory with mode 0700.
 pub(super) fn make_root(root: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(root)
 }
 
-/// Removes what a crash left half made or half removed.
+/// Removes directories that a crash left incomplete.
 pub(super) fn sweep(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
-        let half = entry
+        let incomplete = entry
             .path()
             .extension()
             .is_some_and(|ending| ending == "tmp");
-        if half && entry.file_type()?.is_dir() {
+        if incomplete && entry.file_type()?.is_dir() {
             fs::remove_dir_all(entry.path())?;
         }
     }
@@ -44,8 +44,7 @@ pub(super) fn list(root: &Path) -> io::Result<Vec<InstanceId>> {
     Ok(ids)
 }
 
-/// How much disk a directory and all that is in it takes, in bytes. Files that go meanwhile count
-/// for nothing.
+/// Disk space of a directory and its content, in bytes. Files removed meanwhile do not count.
 pub(super) fn size(dir: &Path) -> io::Result<u64> {
     let mut all = fs::metadata(dir)?.blocks() * 512;
     for entry in fs::read_dir(dir)?.flatten() {
@@ -59,49 +58,49 @@ pub(super) fn size(dir: &Path) -> io::Result<u64> {
     Ok(all)
 }
 
-/// Removes an instance's files. It is gone under its name first, so that a crash cannot leave
-/// half of it there.
+/// Removes an instance's files. Renames the directory first, so that a crash leaves no incomplete one
+/// under its name.
 pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     let unfinished = layout.unfinished();
     if_there(fs::remove_dir_all(&unfinished))?;
     if_there(fs::rename(layout.root(), &unfinished))?;
     if_there(fs::remove_file(layout.config()))?;
     if_there(fs::remove_file(layout.key()))?;
+    if_there(fs::remove_file(layout.address()))?;
     if_there(fs::remove_file(layout.lock()))?;
     forget_spent(layout)?;
     if_there(fs::remove_dir_all(&unfinished))
 }
 
-/// Writes the server's configuration, whole or not at all; the server's user may read it.
+/// Writes the server's configuration atomically; readable by the server's user.
 pub(super) fn write_config(layout: &Layout, text: &str) -> io::Result<()> {
     write(&layout.config(), text, 0o644, None)
 }
 
-/// Writes the server's key, whole or not at all; the server's user alone may read it.
+/// Writes the server's key atomically; readable by the server's user only.
 pub(super) fn write_key(layout: &Layout, text: &str, owner: Option<Owner>) -> io::Result<()> {
     write(&layout.key(), text, 0o600, owner)
 }
 
-/// Notes how much CPU time the instance's last process had used. It means nothing after the
-/// machine was started anew (`boot`), for what ran before that start is not known then.
+/// Saves the CPU time of the instance's last process. Valid for one boot of the machine only.
 pub(super) fn keep_spent(layout: &Layout, boot: &str, cpu: Duration) -> io::Result<()> {
     let text = format!("{} {boot}\n", cpu.as_nanos());
     write(&layout.spent(), &text, 0o600, None)
 }
 
-/// How much CPU time the instance's last process had used, if it is known.
+/// Saved CPU time of the instance's last process; `None` if it was saved before this boot.
 pub(super) fn spent(layout: &Layout, boot: &str) -> Option<Duration> {
     let text = fs::read_to_string(layout.spent()).ok()?;
-    let (nanos, noted) = text.trim().split_once(' ')?;
-    (noted == boot && !boot.is_empty()).then(|| nanos.parse().ok().map(Duration::from_nanos))?
+    let (nanos, saved) = text.trim().split_once(' ')?;
+    (saved == boot && !boot.is_empty()).then(|| nanos.parse().ok().map(Duration::from_nanos))?
 }
 
-/// Forgets it: another process counts from here.
+/// Removes the saved CPU time, when another process starts.
 pub(super) fn forget_spent(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_file(layout.spent()))
 }
 
-/// Names the time since the machine was started (`proc_sys_kernel(5)`); empty if it is not told.
+/// Id of this boot of the machine (`proc_sys_kernel(5)`); empty if unknown.
 pub(super) fn boot() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
@@ -134,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_instances_are_listed_and_halves_are_swept() {
+    fn incomplete_instances_are_not_listed_and_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["10", "9", "8.tmp", "lost+found", "07x"] {
             fs::create_dir_all(dir.path().join(name).join("data")).unwrap();
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_spent_is_known_until_the_machine_starts_anew() {
+    fn saved_cpu_time_is_valid_for_one_boot() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("9")).unwrap();
         assert_eq!(spent(&layout, "boot"), None);
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_link_leads_to_takes_no_disk_here() {
+    fn targets_of_links_do_not_count_as_disk_space() {
         let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let big = vec![7; 1 << 20];
         fs::create_dir(dir.path().join("data")).unwrap();

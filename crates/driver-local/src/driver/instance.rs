@@ -1,4 +1,4 @@
-//! One instance: its process if it has one, and the ways from one state to another.
+//! One instance: its process, and its state transitions (start, freeze, stop, kill).
 
 use std::io;
 use std::process::{Child, ExitStatus};
@@ -18,36 +18,36 @@ use super::{Shared, blocking, files};
 use crate::cgroup::{Cgroups, Figures, Group};
 use crate::process::{Handle, from_outside};
 use crate::spawn::{self, Lock, Start};
-use crate::{ready, scan};
+use crate::{endpoint, ready, scan};
 
-/// How often, and with which pause, cgroups are tried to be removed.
-const CLEAN_LOOKS: u32 = 20;
-const CLEAN_LOOK: Duration = Duration::from_millis(1);
+/// Attempts to remove an instance's cgroups, and the pause between them.
+const CLEAN_ATTEMPTS: u32 = 20;
+const CLEAN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// One's turn to change an instance. What runs on another thread keeps a copy, so that the turn
-/// does not end before it even if the caller gives up.
-pub(super) type Turn = Arc<OwnedMutexGuard<()>>;
+/// Lock for changing an instance. Work on another thread holds a clone, so the lock outlives a cancelled
+/// caller.
+pub(super) type ChangeLock = Arc<OwnedMutexGuard<()>>;
 
-/// One instance. Its verbs take turns; anyone may look at any time.
+/// One instance. Verbs that change it hold its lock; observing needs no lock.
 #[derive(Debug, Default)]
 pub(super) struct Instance {
-    turn: Arc<tokio::sync::Mutex<()>>,
+    lock: Arc<tokio::sync::Mutex<()>>,
     slot: Mutex<Slot>,
 }
 
-/// What is known of its processes.
+/// The instance's process, or the counters of its last one.
 #[derive(Debug)]
 enum Slot {
-    /// There is one, as far as was last known.
+    /// It was running when last checked.
     Running(Arc<Running>),
-    /// There is none.
+    /// There is no process.
     Ended(Last),
 }
 
-/// What is known of a process that has ended.
+/// Last counters of a process that has ended.
 #[derive(Debug, Clone, Copy, Default)]
 struct Last {
-    /// How much CPU time it had used.
+    /// CPU time used.
     cpu: Option<Duration>,
     strain: Option<Strain>,
 }
@@ -59,7 +59,7 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// Its process if it lives, or what is known of the last one.
+    /// The process if it is alive, or the counters of the last one.
     fn look(&mut self) -> Result<&Arc<Running>, Last> {
         if let Self::Running(running) = self
             && !running.handle.is_alive()
@@ -73,42 +73,56 @@ impl Slot {
     }
 }
 
-/// Its process, as long as it was last known to live.
+/// A process of an instance.
 #[derive(Debug)]
 pub(super) struct Running {
     handle: Handle,
+    /// Endpoint of its server.
+    endpoint: Endpoint,
     group: Group,
-    /// Where this process's part of the error log begins.
+    /// Length of the error log when this process was started.
     log_from: u64,
     progress: Mutex<Progress>,
-    /// The most CPU time that was seen used, in nanoseconds.
+    /// Highest CPU time read so far, in nanoseconds.
     spent: AtomicU64,
-    /// `None` if an earlier driver started it.
+    /// `None` if an earlier driver started the process.
     child: Mutex<Option<Child>>,
 }
 
-/// How far the process was brought.
+/// Progress of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// It was started, or found; whether it takes connections is not known.
+    /// Started or adopted; not known whether it accepts connections.
     Started,
-    /// It takes connections; its limits are not set.
+    /// Accepts connections; its limits are not set.
     Ready,
-    /// It takes connections and has the limits of these units.
+    /// Accepts connections and has the limits of these units.
     Limited(Units),
 }
 
 impl Running {
-    /// A process that an earlier driver started.
-    pub(super) fn adopted(cgroups: &Cgroups, id: InstanceId, handle: Handle) -> Self {
+    /// A process that an earlier driver has started.
+    pub(super) fn adopted(
+        cgroups: &Cgroups,
+        id: InstanceId,
+        handle: Handle,
+        endpoint: Endpoint,
+    ) -> Self {
         let nothing = Figures::default();
         let group = Group::of(cgroups, id, handle.process().pid, nothing);
-        Self::new(handle, group, 0, None)
+        Self::new(handle, endpoint, group, 0, None)
     }
 
-    fn new(handle: Handle, group: Group, log_from: u64, child: Option<Child>) -> Self {
+    fn new(
+        handle: Handle,
+        endpoint: Endpoint,
+        group: Group,
+        log_from: u64,
+        child: Option<Child>,
+    ) -> Self {
         Self {
             handle,
+            endpoint,
             group,
             log_from,
             progress: Mutex::new(Progress::Started),
@@ -117,20 +131,19 @@ impl Running {
         }
     }
 
-    /// Asks for its end, which is known from then on; until somebody asks it stays as a zombie. `None`
-    /// while it runs, and if an earlier driver started it.
+    /// Reaps the process if it has ended. `None` while it runs, and for a process of an earlier driver.
     fn reap(&self) -> io::Result<Option<ExitStatus>> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         child.as_mut().map_or(Ok(None), Child::try_wait)
     }
 
-    /// The signal from outside that has ended it, if one did.
+    /// The signal from outside that killed the process, if one did.
     fn killed_by(&self) -> Option<i32> {
         from_outside(self.reap().ok()??)
     }
 
-    /// What is true of it now; it is reached at this endpoint.
-    fn look(&self, endpoint: Endpoint) -> io::Result<Observed> {
+    /// State of the process now.
+    fn look(&self) -> io::Result<Observed> {
         let (handle, group) = (&self.handle, &self.group);
         let figures = group.figures();
         let run = if group.is_frozen(handle)? {
@@ -145,19 +158,19 @@ impl Running {
         Ok(Observed {
             run,
             incarnation: Some(handle.process().incarnation()),
-            endpoint: Some(endpoint),
+            endpoint: Some(self.endpoint.clone()),
             memory: Some(memory),
             cpu: Some(self.spent_by(&figures)),
             strain: figures.strain,
         })
     }
 
-    /// The CPU time it has used. It never falls, and is still known when the process has ended.
+    /// CPU time used. Never decreases; still known after the process has ended.
     fn spent(&self) -> Duration {
         self.spent_by(&self.group.figures())
     }
 
-    /// What is known of it when it has ended: its cgroups are still there.
+    /// Last counters of the ended process; its cgroups must still exist.
     fn last(&self) -> Last {
         let figures = self.group.figures();
         Last {
@@ -167,9 +180,9 @@ impl Running {
     }
 
     fn spent_by(&self, figures: &Figures) -> Duration {
-        // a process that has ended tells nothing more, once its parent has asked for it
-        let told = figures.cpu.or_else(|| Some(self.handle.stat().ok()?.cpu()));
-        let nanos = told
+        // `/proc` has nothing once a process was reaped
+        let read = figures.cpu.or_else(|| Some(self.handle.stat().ok()?.cpu()));
+        let nanos = read
             .and_then(|cpu| u64::try_from(cpu.as_nanos()).ok())
             .unwrap_or(0);
         let before = self.spent.fetch_max(nanos, Ordering::Relaxed);
@@ -182,7 +195,7 @@ impl Running {
 }
 
 impl Instance {
-    /// An instance whose process was found.
+    /// An instance with an adopted process.
     pub(super) fn running(running: Running) -> Self {
         Self {
             slot: Mutex::new(Slot::Running(Arc::new(running))),
@@ -190,7 +203,7 @@ impl Instance {
         }
     }
 
-    /// An instance without a process; its last one had used this much CPU time.
+    /// An instance without a process; `spent` is the CPU time of its last one.
     pub(super) fn ended(spent: Option<Duration>) -> Self {
         Self {
             slot: Mutex::new(Slot::Ended(Last {
@@ -201,12 +214,12 @@ impl Instance {
         }
     }
 
-    /// Waits for one's turn to change it.
-    pub(super) async fn turn(&self) -> Turn {
-        Arc::new(Arc::clone(&self.turn).lock_owned().await)
+    /// Waits for the lock for changing the instance.
+    pub(super) async fn lock(&self) -> ChangeLock {
+        Arc::new(Arc::clone(&self.lock).lock_owned().await)
     }
 
-    /// Its process, if it lives.
+    /// The process, if it is alive.
     fn process(&self) -> Option<Arc<Running>> {
         self.slot().look().ok().cloned()
     }
@@ -215,8 +228,8 @@ impl Instance {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is true of it now; its server, if it runs, is reached at this endpoint.
-    pub(super) fn observe(&self, endpoint: Endpoint) -> io::Result<Observed> {
+    /// State of the instance now.
+    pub(super) fn observe(&self) -> io::Result<Observed> {
         loop {
             let running = match self.slot().look() {
                 Ok(running) => Arc::clone(running),
@@ -231,8 +244,8 @@ impl Instance {
                     });
                 }
             };
-            let seen = running.look(endpoint.clone());
-            // figures of a process that ended meanwhile are missing, or mean nothing
+            let seen = running.look();
+            // a process that ended meanwhile has missing or wrong figures
             if running.handle.is_alive() {
                 return seen;
             }
@@ -240,12 +253,12 @@ impl Instance {
     }
 }
 
-/// Makes the instance take connections.
+/// Starts or thaws the instance, and waits until it accepts connections.
 pub(super) async fn run(
     shared: &Arc<Shared>,
     id: InstanceId,
     instance: &Arc<Instance>,
-    turn: &Turn,
+    lock: &ChangeLock,
     units: Units,
 ) -> Result<Arc<Running>, Error> {
     let running = match instance.process() {
@@ -256,13 +269,14 @@ pub(super) async fn run(
                 .map_err(|e| doing(id, "thawing", e))?;
             running
         }
-        None => start(shared, id, instance, turn, units).await?,
+        None => start(shared, id, instance, lock, units).await?,
     };
     if *running.progress() == Progress::Started {
         let layout = shared.layout(id)?;
         let patience = shared.config.start_patience;
-        if let Err(reason) = ready::wait(&running.handle, &layout, running.log_from, patience).await
-        {
+        let (handle, endpoint) = (&running.handle, &running.endpoint);
+        let ready = ready::wait(handle, endpoint, &layout, running.log_from, patience);
+        if let Err(reason) = ready.await {
             let killed = running.killed_by();
             kill(shared, id, instance).await?;
             return Err(match killed {
@@ -276,8 +290,8 @@ pub(super) async fn run(
     Ok(running)
 }
 
-/// Gives a process that takes connections its limits: not sooner, for half a core would double the
-/// time of a start.
+/// Sets the limits of a process that accepts connections. Not earlier: a limit of half a core would double
+/// the time of a start.
 fn limit(id: InstanceId, running: &Running, units: Units) -> Result<(), Error> {
     let before = *running.progress();
     if before == Progress::Limited(units) {
@@ -290,23 +304,25 @@ fn limit(id: InstanceId, running: &Running, units: Units) -> Result<(), Error> {
             let limit = units.memory();
             return Err(Error::InUse { id, held, limit });
         }
-        Err(error) => warn!(instance = %id, %error, "cannot limit a server; it runs on as it is"),
+        Err(error) => {
+            warn!(instance = %id, %error, "cannot set a server's limits; it runs on with those it has")
+        }
     }
     Ok(())
 }
 
-/// Freezes the instance's process, which is started first if there is none.
+/// Freezes the instance's process; starts it first if there is none.
 pub(super) async fn freeze(
     shared: &Arc<Shared>,
     id: InstanceId,
     instance: &Arc<Instance>,
-    turn: &Turn,
+    lock: &ChangeLock,
     units: Units,
 ) -> Result<(), Error> {
     let running = match instance.process() {
         Some(running) if *running.progress() != Progress::Started => running,
         Some(running) if running.group.is_frozen(&running.handle).unwrap_or(false) => return Ok(()),
-        _ => run(shared, id, instance, turn, units).await?,
+        _ => run(shared, id, instance, lock, units).await?,
     };
     running
         .group
@@ -315,7 +331,7 @@ pub(super) async fn freeze(
         .map_err(|e| doing(id, "freezing", e))
 }
 
-/// Ends the instance's process, cleanly if it manages that in time.
+/// Stops the instance's process cleanly, or kills it after the timeout.
 pub(super) async fn stop(
     shared: &Arc<Shared>,
     id: InstanceId,
@@ -325,20 +341,20 @@ pub(super) async fn stop(
         let (handle, group) = (&running.handle, &running.group);
         let _ = group.unlimit_cpu();
         *running.progress() = Progress::Ready;
-        // first the signal: the thawed server has nothing else to do
-        let asked = handle
+        // the signal first, so that the thawed server stops at once
+        let signalled = handle
             .signal(Signal::TERM)
             .and_then(|()| group.thaw(handle));
-        asked.map_err(|e| doing(id, "stopping", e))?;
+        signalled.map_err(|e| doing(id, "stopping", e))?;
         let patience = shared.config.stop_patience;
         if timeout(patience, handle.ended()).await.is_err() {
-            warn!(instance = %id, ?patience, "a server did not stop in time and is killed");
+            warn!(instance = %id, ?patience, "a server did not stop in time; killing it");
         }
     }
     kill(shared, id, instance).await
 }
 
-/// Ends the instance's process at once, if there is one.
+/// Kills the instance's process, if there is one.
 pub(super) async fn kill(
     shared: &Shared,
     id: InstanceId,
@@ -346,7 +362,7 @@ pub(super) async fn kill(
 ) -> Result<(), Error> {
     if let Some(running) = instance.process() {
         let (handle, group) = (&running.handle, &running.group);
-        // the first version of cgroups keeps frozen processes even from SIGKILL
+        // cgroups v1 delay even SIGKILL until a process is thawed
         let killed = handle
             .signal(Signal::KILL)
             .and_then(|()| group.thaw(handle));
@@ -358,58 +374,59 @@ pub(super) async fn kill(
     }
     let spent = instance.slot().look().err().and_then(|last| last.cpu);
     if let Some(cpu) = spent {
-        // before the cgroups go, which know it as well
+        // before the cgroups, which have the counter, are removed
         let kept = files::keep_spent(&shared.layout(id)?, &shared.boot, cpu);
         if let Err(error) = kept {
-            warn!(instance = %id, %error, "cannot note how much CPU time a server has used");
+            warn!(instance = %id, %error, "cannot save the CPU time of a server");
         }
     }
-    for _ in 0..CLEAN_LOOKS {
+    for _ in 0..CLEAN_ATTEMPTS {
         if shared.cgroups.clean(id) {
             return Ok(());
         }
-        sleep(CLEAN_LOOK).await;
+        sleep(CLEAN_INTERVAL).await;
     }
-    // used again, or removed by the next driver
+    // the next start reuses them, or the next driver removes them
     Ok(())
 }
 
-/// Starts a process. From the moment it exists the instance knows it, even if the caller gives up.
+/// Starts a process and records it in the instance at once, even if the caller is cancelled.
 async fn start(
     shared: &Arc<Shared>,
     id: InstanceId,
     instance: &Arc<Instance>,
-    turn: &Turn,
+    lock: &ChangeLock,
     units: Units,
 ) -> Result<Arc<Running>, Error> {
-    // a server that holds the lock is ending, or not yet executed
-    const LOOKS: u32 = 200;
-    const LOOK: Duration = Duration::from_millis(10);
-    for _ in 0..LOOKS {
+    // the holder of the lock file is a server that is ending or not executed yet
+    const ATTEMPTS: u32 = 200;
+    const INTERVAL: Duration = Duration::from_millis(10);
+    for _ in 0..ATTEMPTS {
         let (shared, instance) = (Arc::clone(shared), Arc::clone(instance));
         let start = move || start_blocking(&shared, id, &instance, units);
-        match blocking(turn, start).await? {
+        match blocking(lock, start).await? {
             Some(running) => return Ok(running),
-            None => sleep(LOOK).await,
+            None => sleep(INTERVAL).await,
         }
     }
-    let reason = "another process holds its lock, and is no server of this installation".to_owned();
+    let reason =
+        "its lock file is held by a process that is no server of this installation".to_owned();
     Err(Error::Start { id, reason })
 }
 
-/// A child's end must be asked for, or it stays as a zombie.
+/// Reaps the process in the background when it ends; otherwise it would stay a zombie.
 fn reap(running: Arc<Running>) {
     tokio::spawn(async move {
         let ended = running.handle.ended().await;
         running.spent();
         if let Err(error) = ended.and_then(|()| running.reap()) {
             let pid = running.handle.process().pid;
-            warn!(pid, %error, "cannot wait for a server to end");
+            warn!(pid, %error, "cannot wait for the end of a server");
         }
     });
 }
 
-/// The process that was started, or one that runs already; `None` to try again.
+/// Starts a process or adopts a running one; `None` to retry.
 fn start_blocking(
     shared: &Shared,
     id: InstanceId,
@@ -420,7 +437,7 @@ fn start_blocking(
     let starting = |e| {
         doing(
             id,
-            "starting (its user must be able to run the server program)",
+            "starting (its user needs permission to run the server program)",
             e,
         )
     };
@@ -428,20 +445,23 @@ fn start_blocking(
         let found = scan::one(&shared.config.root, shared.owners, id);
         let found = found.map_err(|e| doing(id, "looking for", e))?;
         let adopt = |handle| {
-            let running = Arc::new(Running::adopted(&shared.cgroups, id, handle));
+            let endpoint = endpoint::of(&layout);
+            let running = Arc::new(Running::adopted(&shared.cgroups, id, handle, endpoint));
             *instance.slot() = Slot::Running(Arc::clone(&running));
             running
         };
         return Ok(found.map(adopt));
     };
     let installation = &shared.config.installation;
-    let text = config::render(installation, &layout, units);
     let owner = shared.owners.of(id);
-    let key = dormouse_engine::tls::key_and_certificate();
-    key.map_err(io::Error::other)
-        .and_then(|key| files::write_key(&layout, &key, owner))
-        .and_then(|()| files::write_config(&layout, &text))
-        .map_err(|e| doing(id, "configuring", e))?;
+    let configure = || {
+        let address = endpoint::choose(&layout, shared.config.transport)?;
+        let text = config::render(installation, &layout, units, address);
+        let key = dormouse_engine::tls::key_and_certificate().map_err(io::Error::other)?;
+        files::write_key(&layout, &key, owner)?;
+        files::write_config(&layout, &text)
+    };
+    configure().map_err(|e| doing(id, "configuring", e))?;
     let log_from = ready::log_length(&layout);
     let prepared = shared.cgroups.prepare(id, units);
     let start = Start {
@@ -455,10 +475,16 @@ fn start_blocking(
         return Err(ended_at_once(id, child, &layout, log_from));
     };
     let group = Group::of(&shared.cgroups, id, child.id(), prepared.before);
-    let running = Arc::new(Running::new(handle, group, log_from, Some(child)));
+    let running = Arc::new(Running::new(
+        handle,
+        endpoint::of(&layout),
+        group,
+        log_from,
+        Some(child),
+    ));
     *instance.slot() = Slot::Running(Arc::clone(&running));
     if let Err(error) = files::forget_spent(&layout) {
-        warn!(instance = %id, %error, "cannot remove a file");
+        warn!(instance = %id, %error, "cannot remove the saved CPU time");
     }
     reap(Arc::clone(&running));
     Ok(Some(running))

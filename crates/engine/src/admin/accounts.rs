@@ -1,11 +1,10 @@
-//! The server's users: who there is, and how the proxy may log in as them.
+//! The server's accounts, and the credential with which the proxy logs in to them.
 //!
-//! A server takes several credentials for one account, in order. The machinery adds one of its
-//! own at the end; the account's own comes first, so that the user's `SET PASSWORD` replaces that
-//! one. It is added to the account table's JSON in one statement and not by `ALTER USER`, because
-//! the latter must repeat the user's own credentials (and would put old ones back if the user
-//! changes them in that moment), and counts as a change of password: it would unset
-//! `PASSWORD EXPIRE` and restart the password's lifetime.
+//! An account may have several credentials. Dormouse appends its own (*enrolling*); the account's own
+//! stays first, since `SET PASSWORD` replaces the first. It is added to the account table's JSON in one
+//! statement, not by `ALTER USER`: that would have to repeat the user's credentials (and would restore
+//! old ones that the user changes at the same time), and counts as a change of password, which unsets
+//! `PASSWORD EXPIRE` and restarts the password's lifetime.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -16,12 +15,12 @@ use dormouse_wire::{NATIVE, caching_sha2, native};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Admin, AdminError, PATIENCE, literal};
+use super::{Admin, AdminError, TIMEOUT, literal};
 
 /// The privilege that lifts the global `max_user_connections` (`sql/privilege.h`, `SUPER_ACL`).
 const SUPER: u64 = 1 << 15;
 
-/// A row of `mysql.global_priv`, as far as it matters here; MariaDB 10.4 and later.
+/// The JSON of a `mysql.global_priv` row, only the fields used here; MariaDB 10.4 and later.
 #[derive(Debug, Deserialize)]
 struct Priv {
     #[serde(default)]
@@ -43,27 +42,27 @@ struct Priv {
     /// Seconds since 1970; 0 after `PASSWORD EXPIRE`.
     #[serde(default)]
     password_last_changed: Option<i64>,
-    /// Days; 0 for ever, -1 or nothing as `default_password_lifetime` says.
+    /// Days; 0: never expires; -1 or absent: `default_password_lifetime` applies.
     #[serde(default)]
     password_lifetime: Option<i64>,
 }
 
-/// What the server itself says about its accounts.
+/// Server-wide settings that apply to accounts.
 #[derive(Debug, Clone, Copy)]
 struct Rules {
-    /// `default_password_lifetime`, in days; 0 for ever.
+    /// `default_password_lifetime`, in days; 0: never expires.
     days: i64,
     /// `disconnect_on_expired_password`.
     turns_away: bool,
-    /// Whether `unix_socket AS 'name'` is heeded: since 11.6 (MDEV-33479).
+    /// Whether the server supports `unix_socket AS 'name'`: since 11.6 (MDEV-33479).
     socket_names: bool,
     /// The global `max_user_connections`; 0 for none.
     sessions: u32,
-    /// The status flags of a login's answer.
+    /// Status flags in the reply to a login.
     login_status: Status,
 }
 
-/// One credential of several; an empty one stands for the row's own.
+/// One credential; an empty object stands for the credential of the row itself.
 #[derive(Debug, Clone, Deserialize)]
 struct Method {
     #[serde(default)]
@@ -93,8 +92,8 @@ impl Priv {
 }
 
 impl Method {
-    /// A credential without a plugin is native, one without a value an empty password, unless the
-    /// plugin has no such thing: nobody logs in with ed25519 and no key, at least on 10.11.
+    /// A missing plugin means `mysql_native_password`. A missing value means an empty password, if the
+    /// plugin supports that: ed25519 without a key lets no client log in (seen on 10.11).
     fn verifier(&self, user: &str, rules: Rules) -> Verifier {
         let plugin = self.plugin.as_deref().unwrap_or(NATIVE);
         let value = self.authentication_string.as_deref().unwrap_or_default();
@@ -117,13 +116,13 @@ impl Method {
             }
             _ => None,
         };
-        // "invalid" and the like: nothing ever matches it
+        // such as "invalid": no password matches
         verifier.unwrap_or_else(|| Verifier::Other(plugin.to_owned()))
     }
 }
 
 impl Priv {
-    /// As the server reckons it (`sql/sql_acl.cc`, `check_password_lifetime`).
+    /// As the server computes it (`sql/sql_acl.cc`, `check_password_lifetime`).
     fn expiry(&self, server: Rules) -> Option<Expiry> {
         let own = self.password_lifetime.filter(|days| *days >= 0);
         let at = match (self.password_last_changed, own.unwrap_or(server.days)) {
@@ -148,10 +147,10 @@ impl Priv {
     }
 }
 
-/// Reads an account's JSON; `ours` is the credential the machinery would have added. `None` for a
-/// role, and for what cannot be read: nobody can log in with it here.
+/// Parses an account's JSON; `ours` is the credential that enrolling adds. `None` for a role, and for
+/// JSON that cannot be parsed: such an account cannot log in through Dormouse.
 fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> Option<Account> {
-    // objects only: serde would also read a list as a row without a single field
+    // objects only: serde would also accept an empty list as a row
     let fields: serde_json::Map<String, Value> = serde_json::from_str(json).ok()?;
     let methods = fields.get("auth_or").and_then(Value::as_array);
     if methods.is_some_and(|methods| !methods.iter().all(Value::is_object)) {
@@ -193,7 +192,7 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
     })
 }
 
-/// What a server says of a new session (`sql/sql_class.cc`, `THD::init`).
+/// Status flags of a new session (`sql/sql_class.cc`, `THD::init`).
 fn login_status(autocommit: &str, sql_mode: &str) -> Status {
     let has = |mode| sql_mode.split(',').any(|one| one == mode);
     [
@@ -206,7 +205,7 @@ fn login_status(autocommit: &str, sql_mode: &str) -> Status {
     .fold(Status(0), |all, (_, one)| all.with(one))
 }
 
-/// A number that changes with a row of the account table, but for the credential that the machinery adds.
+/// Hash of an account row without the credential that enrolling adds.
 fn version_of(rest: &[(String, String)], verifiers: &[Verifier]) -> u64 {
     let mut hasher = DefaultHasher::new();
     rest.hash(&mut hasher);
@@ -214,19 +213,22 @@ fn version_of(rest: &[(String, String)], verifiers: &[Verifier]) -> u64 {
     hasher.finish()
 }
 
-/// A negative limit lets in only those with `SUPER`; here it is none.
+/// A negative limit (only `SUPER` may log in) is read as 0, no limit.
 fn at_most(limit: i64) -> u32 {
     u32::try_from(limit).unwrap_or(0)
 }
 
-impl Admin {
-    /// The accounts a user could log in with: all of them, or those that may be meant by one user
-    /// name (their own and the anonymous ones). Roles, `dormouse`@`localhost` and `mariadb.sys`
-    /// are left out.
+/// The accounts of a running server.
+#[derive(Debug)]
+pub struct Accounts<'a>(pub(super) &'a mut Admin);
+
+impl Accounts<'_> {
+    /// The accounts that can log in: all, or those that may match one user name (its own and the
+    /// anonymous ones). Without roles, `dormouse`@`localhost` and `mariadb.sys`.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn accounts(&mut self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
+    pub async fn list(self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
         let mut sql = String::from(
             "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password, @@global.max_user_connections, @@global.autocommit, @@global.sql_mode FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
              AND User <> 'mariadb.sys'",
@@ -234,8 +236,9 @@ impl Admin {
         if let Some(user) = user {
             sql.push_str(&format!(" AND User IN ({}, '')", literal(user)));
         }
-        let rows = self.run("a look at the accounts", &sql, PATIENCE).await?;
+        let rows = self.0.run("reading the accounts", &sql, TIMEOUT).await?;
         let socket_names = self
+            .0
             .version()
             .is_some_and(|v| (v.major, v.minor) >= (11, 6));
         let read = |[
@@ -248,7 +251,7 @@ impl Admin {
             autocommit,
             sql_mode,
         ]: [String; 8]| {
-            let ours = native::stage2(&self.secret.user_stage1(self.instance, &user));
+            let ours = native::stage2(&self.0.secret.user_stage1(self.0.instance, &user));
             let rules = Rules {
                 days: days.parse().unwrap_or(0),
                 turns_away: turns_away == "1",
@@ -261,13 +264,13 @@ impl Admin {
         Ok(rows.texts().filter_map(read).collect())
     }
 
-    /// Lets the proxy log in as this account, whatever its own credentials are; everything else
-    /// about it stays. Does nothing for an account that is enrolled, or not there.
+    /// Adds Dormouse's credential to an account, so that the proxy can log in to it; changes nothing else.
+    /// Does nothing for an account that has it or does not exist.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn enroll(&mut self, user: &str, host: &str) -> Result<(), AdminError> {
-        let hash = self.secret.user_hash(self.instance, user);
+    pub async fn enroll(self, user: &str, host: &str) -> Result<(), AdminError> {
+        let hash = self.0.secret.user_hash(self.0.instance, user);
         let method =
             format!("JSON_OBJECT('plugin', '{NATIVE}', 'authentication_string', '{hash}')");
         let sql = format!(
@@ -279,35 +282,39 @@ impl Admin {
             literal(user),
             literal(host),
         );
-        self.run("an enrolment", &sql, PATIENCE).await?;
-        self.run("an enrolment", "FLUSH LOCAL PRIVILEGES", PATIENCE)
+        self.0.run("enrolling an account", &sql, TIMEOUT).await?;
+        self.0
+            .run("enrolling an account", "FLUSH LOCAL PRIVILEGES", TIMEOUT)
             .await
             .map(drop)
     }
 
-    /// Gives the owner's account `admin`@`%` this password, enrolled and unlocked, in one
-    /// statement; makes the account anew if it is gone.
+    /// Sets the password of the owner's account `admin`@`%`, enrols and unlocks it, in one statement;
+    /// creates the account if it was dropped.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn secure_owner(&mut self, password: [u8; 20]) -> Result<(), AdminError> {
+    pub async fn secure_owner(self, password: [u8; 20]) -> Result<(), AdminError> {
         const NO_SUCH_USER: u16 = 1396;
         let identified = format!(
             "'admin'@'%' IDENTIFIED VIA {NATIVE} USING '{}' OR {NATIVE} USING '{}'",
             native::to_text(&password),
-            self.secret.user_hash(self.instance, "admin"),
+            self.0.secret.user_hash(self.0.instance, "admin"),
         );
         let alter = format!("ALTER USER {identified} ACCOUNT UNLOCK");
         match self
-            .run("securing the owner's account", &alter, PATIENCE)
+            .0
+            .run("setting the owner's password", &alter, TIMEOUT)
             .await
         {
             Err(AdminError::Sql { error, .. }) if error.code == NO_SUCH_USER => {
                 let create = format!("CREATE USER IF NOT EXISTS {identified}");
-                self.run("making the owner's account", &create, PATIENCE)
+                self.0
+                    .run("creating the owner's account", &create, TIMEOUT)
                     .await?;
                 let grant = "GRANT ALL PRIVILEGES ON *.* TO 'admin'@'%' WITH GRANT OPTION";
-                self.run("making the owner's account", grant, PATIENCE)
+                self.0
+                    .run("creating the owner's account", grant, TIMEOUT)
                     .await
                     .map(drop)
             }

@@ -1,16 +1,15 @@
-//! When the server's event scheduler has something to do.
+//! The server's event scheduler: what runs, and when the next event is due.
 
 use dormouse_types::Events;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::{Admin, AdminError, PATIENCE};
+use super::{Admin, AdminError, TIMEOUT};
 
-/// When the next enabled event is due, in UTC. It is asked of the table of events, which has times
-/// in UTC and intervals in their smallest unit, and computed by the server as its scheduler does
-/// (`get_next_time`, `compute_next_execution_time` in event_data_objects.cc): a multiple of the
-/// interval after STARTS, counted in the event's own time zone. Where the day is none of its month
-/// the scheduler counts one more month from the day it took instead, and so does this.
+/// Time of the next enabled event, in UTC. `mysql.event` has times in UTC and intervals in their
+/// smallest unit. Computed like the scheduler does (`get_next_time`, `compute_next_execution_time` in
+/// event_data_objects.cc): STARTS plus a multiple of the interval, in the event's own time zone. If the
+/// month lacks that day, the scheduler adds one month to the day it took instead; so does this.
 const NEXT: &str = "\
     WITH event AS (SELECT execute_at, last_executed, starts, ends, time_zone, UTC_TIMESTAMP() AS now, \
       CASE WHEN interval_field IN ('MONTH', 'QUARTER', 'YEAR_MONTH') THEN interval_value \
@@ -35,29 +34,28 @@ const NEXT: &str = "\
       ELSE IF(one > now, one, other) END AS due, ends FROM both_due) \
     SELECT MIN(due) FROM next WHERE ends IS NULL OR due <= ends";
 
-/// An event that runs is a connection that is still connecting, but has a user.
+/// Running events: a running event is a connection in the state `Connect` that has a user.
 const RUNNING: &str = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
     WHERE COMMAND = 'Connect' AND USER <> 'unauthenticated user'";
 
 impl Admin {
-    /// What the event scheduler does, and when it has to do something next; nothing if somebody
-    /// has switched it off.
+    /// Whether an event is running, and when the next one is due (`None` if the scheduler is off).
     ///
     /// # Errors
     /// As [`AdminError`] says.
     pub async fn events(&mut self) -> Result<Events, AdminError> {
         const NO_SUCH_TABLE: u16 = 1146;
-        let doing = "a look at the events";
-        let running = self.run(doing, RUNNING, PATIENCE).await?.text(0, 0) != "0";
+        let doing = "reading the events";
+        let running = self.run(doing, RUNNING, TIMEOUT).await?.text(0, 0) != "0";
         let is_on = "SELECT @@GLOBAL.event_scheduler";
-        let is_on = self.run(doing, is_on, PATIENCE).await?.text(0, 0) == "ON";
+        let is_on = self.run(doing, is_on, TIMEOUT).await?.text(0, 0) == "ON";
         if !is_on {
             return Ok(Events {
                 next: None,
                 running,
             });
         }
-        let next = match self.run(doing, NEXT, PATIENCE).await {
+        let next = match self.run(doing, NEXT, TIMEOUT).await {
             Err(AdminError::Sql { error, .. }) if error.code == NO_SUCH_TABLE => None,
             next => next?.text(0, 0).parse::<DateTime>().ok(),
         };

@@ -1,11 +1,11 @@
-//! What a park must not lose and a files-only database cannot tell: schemas and global variables.
+//! Schemas and global variables: read before a park, since a database without a server cannot tell them.
 
 use dormouse_types::{VARIABLES, VariableKind, Variables};
 
-use super::{Admin, AdminError, PATIENCE, literal};
+use super::{Admin, AdminError, TIMEOUT, literal};
 
-/// Variables that the machinery sets itself, or that trigger an action when set.
-const OURS: [&str; 13] = [
+/// Variables that Dormouse sets itself, or that trigger an action when set.
+const OWN: [&str; 13] = [
     "innodb_buffer_pool_size",
     "innodb_buffer_pool_dump_now",
     "innodb_buffer_pool_load_now",
@@ -21,70 +21,78 @@ const OURS: [&str; 13] = [
     "interactive_timeout",
 ];
 
-/// A variable that could not be set again.
+/// A variable that the server refused to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotSet {
     /// Its name.
     pub name: String,
-    /// What the server said.
+    /// The server's error.
     pub reason: String,
 }
 
-impl Admin {
+/// The schemas and global variables of a running server.
+#[derive(Debug)]
+pub struct Settings<'a>(pub(super) &'a mut Admin);
+
+impl Settings<'_> {
     /// The schemas, in the server's order.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn schemas(&mut self) -> Result<Vec<String>, AdminError> {
+    pub async fn schemas(self) -> Result<Vec<String>, AdminError> {
         let rows = self
-            .run("a look at the schemas", "SHOW DATABASES", PATIENCE)
+            .0
+            .run("reading the schemas", "SHOW DATABASES", TIMEOUT)
             .await?;
         Ok(rows.texts().map(|[name]| name).collect())
     }
 
-    /// The global variables that were set by SQL since the server started, each with its value as
-    /// an SQL literal; without those the machinery sets itself.
+    /// The global variables set by SQL since the server started, with their values as SQL literals;
+    /// without those that Dormouse sets itself.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn changed_globals(&mut self) -> Result<Vec<(String, String)>, AdminError> {
+    pub async fn changed_globals(self) -> Result<Vec<(String, String)>, AdminError> {
         let sql = "SELECT LOWER(VARIABLE_NAME), VARIABLE_TYPE, GLOBAL_VALUE FROM information_schema.SYSTEM_VARIABLES \
                    WHERE GLOBAL_VALUE_ORIGIN = 'SQL' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
                    ORDER BY VARIABLE_NAME";
-        let rows = self.run("a look at the variables", sql, PATIENCE).await?;
+        let rows = self
+            .0
+            .run("reading the global variables", sql, TIMEOUT)
+            .await?;
         let changed = rows
             .texts::<3>()
-            .filter(|[name, _, _]| !OURS.contains(&name.as_str()));
+            .filter(|[name, _, _]| !OWN.contains(&name.as_str()));
         Ok(changed
             .map(|[name, kind, value]| (name, value_literal(&kind, &value)))
             .collect())
     }
 
-    /// The global variables that clients ask for ([`VARIABLES`]), as `SELECT @@GLOBAL.name` shows
-    /// them.
+    /// The global variables that clients read ([`VARIABLES`]), as `SELECT @@GLOBAL.name` shows them.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn variables(&mut self) -> Result<Variables, AdminError> {
+    pub async fn variables(self) -> Result<Variables, AdminError> {
         let names: Vec<String> = VARIABLES.iter().map(|v| literal(v.name)).collect();
         let sql = format!(
             "SELECT LOWER(VARIABLE_NAME), COALESCE(GLOBAL_VALUE, ''), GLOBAL_VALUE_ORIGIN \
              FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME IN ({})",
             names.join(", ")
         );
-        let rows = self.run("a look at the variables", &sql, PATIENCE).await?;
-        // the expression is what a client asks (Django)
-        let zones = "SELECT CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
-        let zones = self
-            .run("a look at the time zones", zones, PATIENCE)
+        let rows = self
+            .0
+            .run("reading the global variables", &sql, TIMEOUT)
             .await?;
+        // the expression that Django sends
+        let zones = "SELECT CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
+        let zones = self.0.run("reading the time zones", zones, TIMEOUT).await?;
         let mut changed = false;
         let mut all = vec![(Variables::TIME_ZONES.to_owned(), zones.text(0, 0))];
         for [name, value, origin] in rows.texts() {
             let by_sql = origin == "SQL";
             changed |= by_sql;
-            // a restart forgets what was set of these
-            if !by_sql || !OURS.contains(&name.as_str()) {
+            // values of own variables that were set by SQL are lost at a restart
+            if !by_sql || !OWN.contains(&name.as_str()) {
                 all.push((name.clone(), shown(&name, value)));
             }
         }
@@ -92,13 +100,13 @@ impl Admin {
         Ok(all.into_iter().collect())
     }
 
-    /// Sets global variables to what [`changed_globals`](Self::changed_globals) once said. Says
-    /// which the server (another version, perhaps) would not take.
+    /// Sets global variables to values from [`changed_globals`](Self::changed_globals). Returns those
+    /// that the server, which may be of another version, refused.
     ///
     /// # Errors
-    /// As [`AdminError`] says, other than for single variables.
+    /// As [`AdminError`] says, but not for single refused variables.
     pub async fn apply_globals(
-        &mut self,
+        self,
         globals: &[(String, String)],
     ) -> Result<Vec<NotSet>, AdminError> {
         let mut not_set = Vec::new();
@@ -111,14 +119,15 @@ impl Admin {
             .collect();
         let set = |what: &str| format!("SET {what}");
         match self
-            .run("setting variables", &set(&all.join(", ")), PATIENCE)
+            .0
+            .run("setting variables", &set(&all.join(", ")), TIMEOUT)
             .await
         {
             Err(AdminError::Sql { .. }) => {}
             other => return other.map(|_| not_set),
         }
         for ((name, _), one) in globals.iter().zip(&all) {
-            match self.run("setting a variable", &set(one), PATIENCE).await {
+            match self.0.run("setting a variable", &set(one), TIMEOUT).await {
                 Err(AdminError::Sql { error, .. }) => {
                     not_set.push(NotSet {
                         name: name.clone(),
@@ -132,7 +141,7 @@ impl Admin {
     }
 }
 
-/// A variable's value as a `SELECT` shows it.
+/// A variable's value as `SELECT` shows it.
 fn shown(name: &str, value: String) -> String {
     let is_flag = VARIABLES
         .iter()
@@ -144,7 +153,7 @@ fn shown(name: &str, value: String) -> String {
     }
 }
 
-/// Numbers go as they are; a server refuses them in quotes, and other values without.
+/// Quotes a value unless its type is numeric: a server refuses quoted numbers and unquoted texts.
 fn value_literal(kind: &str, value: &str) -> String {
     let numeric = ["INT", "DOUBLE"].iter().any(|word| kind.contains(word));
     let plain = !value.is_empty()
@@ -163,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_written_as_its_type_wants_it() {
+    fn values_are_quoted_by_their_type() {
         for (kind, value, expected) in [
             ("BIGINT UNSIGNED", "151", "151"),
             ("INT", "-1", "-1"),

@@ -4,11 +4,15 @@ use dormouse_types::Bytes;
 
 use super::*;
 
-/// The settings for an instance on a server that knows these options.
+/// Rendered settings for a server that knows these options.
 fn rendered(options: &[(&str, &str)]) -> HashMap<String, String> {
+    rendered_at(None, options)
+}
+
+fn rendered_at(address: Option<SocketAddr>, options: &[(&str, &str)]) -> HashMap<String, String> {
     let installation = Installation::for_tests(options, Bytes::mib(16 << 10));
     let layout = Layout::new("/d/i 7").unwrap();
-    let text = render(&installation, &layout, Units(2));
+    let text = render(&installation, &layout, Units(2), address);
     let mut lines = text.lines();
     assert!(lines.next().is_some_and(|line| line.starts_with('#')));
     assert_eq!(lines.next(), Some("[mariadbd]"));
@@ -24,11 +28,25 @@ fn rendered(options: &[(&str, &str)]) -> HashMap<String, String> {
 }
 
 #[test]
-fn an_option_the_server_does_not_know_is_left_out() {
+fn unknown_options_are_left_out() {
     let settings = rendered(&[("feedback", "ON"), ("innodb-purge-threads", "4")]);
     assert_eq!(settings["feedback"], "OFF");
     assert_eq!(settings["innodb-purge-threads"], "1");
     assert!(!settings.contains_key("query-cache-size"));
+}
+
+#[test]
+fn a_server_listens_on_tcp_only_with_an_address() {
+    let local = rendered(&[]);
+    assert_eq!(local["skip-networking"], "ON");
+    assert_eq!(local["proxy-protocol-networks"], "localhost");
+    assert!(!local.contains_key("port"));
+    let remote = rendered_at(Some(([127, 0, 0, 1], 4000).into()), &[]);
+    assert!(!remote.contains_key("skip-networking"));
+    assert_eq!(remote["bind-address"], "127.0.0.1");
+    assert_eq!(remote["port"], "4000");
+    assert_eq!(remote["require-secure-transport"], "ON");
+    assert_eq!(remote["proxy-protocol-networks"], "localhost,127.0.0.1");
 }
 
 #[test]

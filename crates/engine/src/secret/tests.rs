@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 
 #[test]
-fn a_secret_is_made_once_and_only_its_owner_reads_it() {
+fn a_secret_is_created_once_and_readable_by_its_owner_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
     let made = Secret::load_or_create(&path).unwrap();
@@ -34,7 +34,7 @@ fn a_damaged_secret_is_refused_and_kept() {
 }
 
 #[test]
-fn every_user_of_every_instance_has_a_password_of_their_own() {
+fn every_user_of_every_instance_has_another_password() {
     let (a, b) = (Secret::new([1; 32]), Secret::new([2; 32]));
     let mut seen = HashSet::from([a.admin_stage1(), b.admin_stage1()]);
     for secret in [&a, &b] {

@@ -1,4 +1,4 @@
-//! When events are due, as the server's scheduler sees it.
+//! Times of the next event, compared with the server's scheduler.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::server::Server;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn run(admin: &mut Admin, sql: &str) {
     admin
@@ -32,7 +32,7 @@ async fn an_event_is_due_when_the_scheduler_runs_it() {
         "CREATE TABLE s.log (name INT PRIMARY KEY, at DATETIME DEFAULT UTC_TIMESTAMP)",
     )
     .await;
-    // all of them next in a few seconds; but those that count months not at the end of some
+    // all are due within seconds, except those that count months near the end of a month
     let soon = "NOW() + INTERVAL 6 SECOND";
     let every = |interval: &str, starts: &str| {
         format!("EVERY {interval} STARTS {soon} - INTERVAL {starts}")
@@ -81,7 +81,7 @@ async fn an_event_is_due_when_the_scheduler_runs_it() {
     assert!(are_soon >= 9, "{due:?}");
     let are_soon = are_soon.to_string();
     let ran = async { while text(&mut admin, "SELECT COUNT(*) FROM s.log").await != are_soon {} };
-    tokio::time::timeout(PATIENCE, ran).await.unwrap();
+    tokio::time::timeout(TIMEOUT, ran).await.unwrap();
     let log = admin.query("SELECT name, at FROM s.log").await.unwrap();
     for [n, at] in log.texts() {
         let n: usize = n.parse().unwrap();
@@ -96,7 +96,7 @@ async fn an_event_is_due_when_the_scheduler_runs_it() {
     }
 }
 
-/// What takes too long to wait for.
+/// Schedules too far ahead to wait for.
 #[tokio::test]
 async fn an_event_is_due_after_its_start_and_not_after_its_end() {
     let server = Server::start().await;
@@ -132,12 +132,12 @@ async fn an_event_is_due_after_its_start_and_not_after_its_end() {
     assert_eq!(
         admin.events().await.unwrap(),
         Events::default(),
-        "nobody runs them"
+        "the scheduler is off"
     );
 }
 
 #[tokio::test]
-async fn an_event_that_runs_is_seen() {
+async fn a_running_event_is_reported() {
     let server = Server::start().await;
     let mut admin = server.admin().await;
     let mut holder = server.admin().await;
@@ -150,12 +150,12 @@ async fn an_event_that_runs_is_seen() {
     .await;
     for running in [true, false] {
         let seen = async { while admin.events().await.unwrap().running != running {} };
-        tokio::time::timeout(PATIENCE, seen).await.unwrap();
+        tokio::time::timeout(TIMEOUT, seen).await.unwrap();
         run(&mut holder, "SELECT RELEASE_ALL_LOCKS()").await;
     }
     assert_eq!(
         admin.events().await.unwrap().next,
         None,
-        "it was to run once"
+        "a one-time event is not due again"
     );
 }

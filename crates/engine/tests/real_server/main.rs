@@ -30,7 +30,7 @@ fn find<'a>(accounts: &'a [Account], user: &str) -> &'a Account {
         .unwrap_or_else(|| panic!("no {user} in {accounts:?}"))
 }
 
-/// A password that the engine made, as text no client could type: logs in by first stage.
+/// Logs in with the first stage of the credential that enrolling adds.
 async fn enrolled_login(server: &Server, user: &str) -> bool {
     use dormouse_wire::{Capabilities, ClientConfig, ClientLogin, LoginStep};
     use tokio::io::AsyncWriteExt as _;
@@ -58,7 +58,7 @@ async fn enrolled_login(server: &Server, user: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_version_is_what_the_server_greets_with() {
+async fn the_version_is_that_of_the_greeting() {
     let server = Server::start().await;
     let mut stream = UnixStream::connect(server.layout.socket()).await.unwrap();
     let mut packets = PacketBuffer::new(1 << 16);
@@ -78,7 +78,7 @@ async fn the_version_is_what_the_server_greets_with() {
 }
 
 #[tokio::test]
-async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
+async fn a_new_instance_refuses_logins_until_its_owner_has_a_password() {
     let server = Server::start().await;
     for user in ["root", "admin", "dormouse", "mariadb.sys", "", "anyone"] {
         for password in ["", "invalid", "admin"] {
@@ -89,22 +89,22 @@ async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
         }
     }
     let mut admin = server.admin().await;
-    let accounts = admin.accounts(None).await.unwrap();
+    let accounts = admin.accounts().list(None).await.unwrap();
     let users: Vec<_> = accounts
         .iter()
         .map(|a| (a.user.as_str(), a.host.as_str(), a.locked))
         .collect();
     assert_eq!(users, [("admin", "%", true)]);
     assert_eq!(
-        admin.schemas().await.unwrap(),
+        admin.settings().schemas().await.unwrap(),
         ["information_schema", "mysql", "performance_schema", "sys"]
     );
 
-    // twice: the second one is another password
+    // twice, to set and to change the password
     for password in ["first", "pass'w\\örd"] {
         let stage2 = native::stage2(&native::stage1(password.as_bytes()));
-        admin.secure_owner(stage2).await.unwrap();
-        let accounts = admin.accounts(Some("admin")).await.unwrap();
+        admin.accounts().secure_owner(stage2).await.unwrap();
+        let accounts = admin.accounts().list(Some("admin")).await.unwrap();
         let owner = find(&accounts, "admin");
         assert_eq!((owner.locked, owner.enrolled), (false, true));
         assert_eq!(owner.verifiers, [Verifier::Native(stage2)]);
@@ -125,6 +125,7 @@ async fn a_new_instance_lets_nobody_in_until_its_owner_has_a_password() {
 
     admin.query("DROP USER admin").await.unwrap();
     admin
+        .accounts()
         .secure_owner(native::stage2(&native::stage1(b"again")))
         .await
         .unwrap();
@@ -164,7 +165,7 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
         "SELECT User, JSON_REMOVE(Priv, '$.auth_or') FROM mysql.global_priv ORDER BY User";
     let before = (
         admin.query(REST).await.unwrap(),
-        admin.accounts(None).await.unwrap(),
+        admin.accounts().list(None).await.unwrap(),
     );
     assert!(before.1.iter().all(|a| !a.enrolled));
     let enroll: Vec<_> = before
@@ -174,21 +175,21 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
         .collect();
     assert_eq!(enroll.len(), 8, "the role is no account");
     for (user, host) in &enroll {
-        admin.enroll(user, host).await.unwrap();
+        admin.accounts().enroll(user, host).await.unwrap();
     }
     let rows = admin.query(ROWS).await.unwrap();
     for (user, host) in &enroll {
-        admin.enroll(user, host).await.unwrap();
+        admin.accounts().enroll(user, host).await.unwrap();
     }
-    admin.enroll("nobody", "%").await.unwrap();
-    admin.enroll("role", "").await.unwrap();
+    admin.accounts().enroll("nobody", "%").await.unwrap();
+    admin.accounts().enroll("role", "").await.unwrap();
     assert_eq!(
         admin.query(ROWS).await.unwrap(),
         rows,
         "enrolling twice is enrolling once"
     );
     assert_eq!(admin.query(REST).await.unwrap(), before.0);
-    let after = admin.accounts(None).await.unwrap();
+    let after = admin.accounts().list(None).await.unwrap();
     for (before, after) in before.1.iter().zip(&after) {
         assert_eq!(
             &Account {
@@ -227,16 +228,16 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
         .await
         .unwrap();
     assert!(
-        !find(&admin.accounts(None).await.unwrap(), "plain").enrolled,
+        !find(&admin.accounts().list(None).await.unwrap(), "plain").enrolled,
         "ALTER USER drops it"
     );
-    admin.enroll("plain", "%").await.unwrap();
+    admin.accounts().enroll("plain", "%").await.unwrap();
     assert!(enrolled_login(&server, "plain").await);
     assert_eq!(server.lets_in("plain", "newer").as_deref(), Ok("plain@%"));
 }
 
 #[tokio::test]
-async fn accounts_of_one_name_come_with_the_anonymous_ones() {
+async fn accounts_of_one_name_include_the_anonymous_ones() {
     let server = Server::start().await;
     let mut admin = server.admin().await;
     for sql in [
@@ -248,7 +249,8 @@ async fn accounts_of_one_name_come_with_the_anonymous_ones() {
         admin.query(sql).await.unwrap();
     }
     let mut names: Vec<_> = admin
-        .accounts(Some("a"))
+        .accounts()
+        .list(Some("a"))
         .await
         .unwrap()
         .into_iter()
@@ -263,10 +265,10 @@ async fn accounts_of_one_name_come_with_the_anonymous_ones() {
 }
 
 #[tokio::test]
-async fn globals_set_by_sql_live_through_a_restart() {
+async fn globals_set_by_sql_can_be_applied_after_a_restart() {
     let mut server = Server::start().await;
     let mut admin = server.admin().await;
-    assert_eq!(admin.changed_globals().await.unwrap(), []);
+    assert_eq!(admin.settings().changed_globals().await.unwrap(), []);
     for sql in [
         "SET GLOBAL max_connections = 77",
         "SET GLOBAL sql_mode = 'ANSI'",
@@ -279,12 +281,17 @@ async fn globals_set_by_sql_live_through_a_restart() {
         admin.query(sql).await.unwrap();
     }
     admin
-        .resize_buffer_pool(Bytes::mib(16), Duration::from_secs(30))
+        .buffer_pool()
+        .resize(Bytes::mib(16), Duration::from_secs(30))
         .await
         .unwrap();
-    admin.load_hot_pages(Duration::from_secs(30)).await.unwrap();
-    admin.note_hot_pages().await.unwrap();
-    let changed = admin.changed_globals().await.unwrap();
+    admin
+        .buffer_pool()
+        .load_hot_pages(Duration::from_secs(30))
+        .await
+        .unwrap();
+    admin.buffer_pool().note_hot_pages().await.unwrap();
+    let changed = admin.settings().changed_globals().await.unwrap();
     let names: Vec<_> = changed.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -301,16 +308,16 @@ async fn globals_set_by_sql_live_through_a_restart() {
     drop(admin);
     server.restart().await;
     let mut admin = server.admin().await;
-    assert_eq!(admin.changed_globals().await.unwrap(), []);
-    assert_eq!(admin.apply_globals(&changed).await.unwrap(), []);
-    assert_eq!(admin.changed_globals().await.unwrap(), changed);
+    assert_eq!(admin.settings().changed_globals().await.unwrap(), []);
+    assert_eq!(admin.settings().apply_globals(&changed).await.unwrap(), []);
+    assert_eq!(admin.settings().changed_globals().await.unwrap(), changed);
 
     let with_unknown: Vec<_> = [
         ("no_such_variable".to_owned(), "1".to_owned()),
         ("max_connections".to_owned(), "78".to_owned()),
     ]
     .into();
-    let not_set = admin.apply_globals(&with_unknown).await.unwrap();
+    let not_set = admin.settings().apply_globals(&with_unknown).await.unwrap();
     assert_eq!(
         not_set.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(),
         ["no_such_variable"]
@@ -320,38 +327,11 @@ async fn globals_set_by_sql_live_through_a_restart() {
         .await
         .unwrap()
         .text(0, 0);
-    assert_eq!(now, "78", "what can be set is set");
+    assert_eq!(now, "78", "the valid variable is set");
 }
 
 #[tokio::test]
-async fn locks_are_told_where_the_server_can() {
-    let server = Server::start().await;
-    let mut holder = server.admin().await;
-    holder.query("SELECT GET_LOCK('l', 0)").await.unwrap();
-    let id: u32 = holder
-        .query("SELECT CONNECTION_ID()")
-        .await
-        .unwrap()
-        .text(0, 0)
-        .parse()
-        .unwrap();
-    let mut admin = server.admin().await;
-    match admin.session_pins(&[id]).await.unwrap() {
-        Some(locks) => {
-            assert!(server.installation.has_plugin("metadata_lock_info"));
-            assert_eq!(
-                locks.iter().map(|l| l.connection).collect::<Vec<_>>(),
-                [id],
-                "{locks:?}"
-            );
-            assert_eq!(admin.session_pins(&[]).await.unwrap(), Some(Vec::new()));
-        }
-        None => assert!(!server.installation.has_plugin("metadata_lock_info")),
-    }
-}
-
-#[tokio::test]
-async fn a_failure_of_one_statement_keeps_the_connection_and_a_death_ends_it() {
+async fn a_refused_statement_keeps_the_connection_and_a_crash_ends_it() {
     let mut server = Server::start().await;
     let mut admin = server.admin().await;
     let refused = admin.query("SELECT * FROM nowhere.nothing").await;
@@ -381,7 +361,7 @@ async fn a_failure_of_one_statement_keeps_the_connection_and_a_death_ends_it() {
 }
 
 #[test]
-fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
+fn a_template_is_created_once_and_failed_attempts_are_removed() {
     let installation = installation();
     let dir = tempfile::tempdir().unwrap();
     let templates = dir.path().join("templates");
@@ -410,9 +390,9 @@ fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
     assert_eq!(
         names(&templates),
         [template.path().file_name().unwrap()],
-        "nothing half-made stays"
+        "nothing incomplete is left"
     );
-    // an installer that fails is not run again for a template that is there
+    // the installer does not run for an existing template
     assert_eq!(
         Template::ensure(&broken, &templates, &secret).unwrap(),
         template
@@ -424,7 +404,7 @@ fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
     );
 
     let layout = Layout::new(dir.path().join("1")).unwrap();
-    // what a crash in the middle of a copy leaves
+    // as left by a crash during a copy
     std::fs::create_dir_all(layout.unfinished().join("data/mysql")).unwrap();
     template.instantiate(&layout, None).unwrap();
     assert_eq!(names(&layout.data()), names(template.path()));
@@ -433,6 +413,6 @@ fn a_template_is_made_once_and_a_broken_attempt_does_not_stay() {
     template.instantiate(&layout, None).unwrap();
     assert!(
         layout.data().join("mine").exists(),
-        "an instance that is there stays as it is"
+        "an existing instance is not changed"
     );
 }

@@ -1,4 +1,4 @@
-//! Tables whose rows end with the server's process.
+//! Listing of MEMORY tables that have rows.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::server::Server;
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn memory_tables_with_rows_are_named_and_no_others() {
+async fn only_memory_tables_with_rows_are_listed() {
     let server = Server::start().await;
     let mut admin = server.admin().await;
     assert_eq!(admin.memory_tables(LONG).await.unwrap(), Some(Vec::new()));
@@ -35,7 +35,7 @@ async fn memory_tables_with_rows_are_named_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_look_that_takes_too_long_is_given_up_and_the_next_question_is_answered() {
+async fn a_listing_over_its_limit_is_aborted_and_the_connection_stays_usable() {
     let server = Server::start().await;
     let mut admin = server.admin().await;
     admin.query("CREATE SCHEMA app").await.unwrap();

@@ -1,4 +1,4 @@
-//! A server on a template's copy.
+//! Test fixture: a server on a copy of a template.
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 
 pub(crate) const ID: InstanceId = InstanceId(7);
 
-/// A server on a template's copy; killed and removed at the end.
+/// A server on a copy of a template; killed and removed on drop.
 pub(crate) struct Server {
     pub(crate) layout: Layout,
     pub(crate) secret: Secret,
@@ -55,13 +55,13 @@ impl Server {
 
     async fn wait(&self) {
         let socket = self.layout.socket();
-        let patience = Duration::from_secs(30);
+        let limit = Duration::from_secs(30);
         let up = async {
             while UnixStream::connect(&socket).await.is_err() {
                 tokio::task::yield_now().await
             }
         };
-        tokio::time::timeout(patience, up)
+        tokio::time::timeout(limit, up)
             .await
             .expect("the server did not start");
     }
@@ -72,7 +72,7 @@ impl Server {
             .unwrap()
     }
 
-    /// Stops it cleanly and starts it on the same files.
+    /// Stops the server cleanly and starts it on the same files.
     pub(crate) async fn restart(&mut self) {
         self.end("-TERM");
         self.child = spawn(&self.installation, &self.layout);
@@ -89,7 +89,7 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Whether a client with this password may log in.
+    /// Logs in with the `mariadb` client; returns `CURRENT_USER()` or the error.
     pub(crate) fn lets_in(&self, user: &str, password: &str) -> Result<String, String> {
         let output = Command::new("mariadb")
             .arg("--no-defaults")
@@ -123,7 +123,7 @@ impl Drop for Server {
 fn spawn(installation: &Installation, layout: &Layout) -> Child {
     std::fs::write(
         layout.config(),
-        config::render(installation, layout, Units(1)),
+        config::render(installation, layout, Units(1), None),
     )
     .unwrap();
     std::fs::write(layout.key(), tls::key_and_certificate().unwrap()).unwrap();

@@ -8,22 +8,22 @@ fn range(text: &str) -> UnitRange {
     text.parse().unwrap()
 }
 
-/// What is asked of a server for some time.
+/// A load on a server.
 #[derive(Debug, Clone, Copy, Default)]
 struct Load {
     /// CPU, in thousandths of a core.
     cpu: u32,
     /// Percent of the time spent waiting for memory.
     stall: u32,
-    /// Hits of the memory limit at each look.
+    /// Hits of the memory limit in each sample.
     hits: u64,
-    /// Kills at each look.
+    /// Out-of-memory kills in each sample.
     kills: u64,
-    /// With this many units or more, memory is enough.
+    /// The fewest units with enough memory.
     memory: u16,
 }
 
-/// A server under load, and the autoscaler that looks at it.
+/// A server under load, and its autoscaler.
 struct Loop {
     range: UnitRange,
     units: Units,
@@ -55,7 +55,7 @@ impl Loop {
         }
     }
 
-    /// One look later.
+    /// Takes one sample and applies the decision.
     fn tick(&mut self, load: Load, tick: Duration) {
         let budget = self.units.millicores();
         let strain = &mut self.seen.strain;
@@ -143,7 +143,7 @@ fn golden(bounds: &str, script: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_slow_ramp_goes_up_unit_by_unit_and_down_when_it_is_over() {
+fn a_slow_ramp_grows_unit_by_unit_and_shrinks_afterwards() {
     golden(
         "1..4",
         "10: cpu 400
@@ -162,7 +162,7 @@ fn a_slow_ramp_goes_up_unit_by_unit_and_down_when_it_is_over() {
 }
 
 #[test]
-fn a_load_that_throttles_skips_sizes_but_at_most_to_one_more_than_twice() {
+fn a_throttled_load_skips_sizes_up_to_twice_the_size_plus_one() {
     golden(
         "1..16",
         "10: cpu 100\n 10: cpu 1800",
@@ -192,7 +192,7 @@ fn a_load_that_throttles_skips_sizes_but_at_most_to_one_more_than_twice() {
 }
 
 #[test]
-fn it_goes_down_after_a_full_calm_window_and_as_far_as_the_busiest_second_fits() {
+fn it_shrinks_after_a_full_window_of_low_load_as_far_as_the_busiest_second_fits() {
     golden(
         "1..8",
         "5: cpu 3000\n 120: cpu 100",
@@ -217,7 +217,7 @@ fn it_goes_down_after_a_full_calm_window_and_as_far_as_the_busiest_second_fits()
 }
 
 #[test]
-fn calm_is_a_fifth_of_the_budget_and_no_more() {
+fn low_load_is_at_most_a_fifth_of_the_budget() {
     let grown =
         "1.0 s: 2 to 4, used 100 % of 2 units over the last second and could have used 150 %";
     golden("2..4", "5: cpu 1500\n 90: cpu 440", &[grown]);
@@ -232,7 +232,7 @@ fn calm_is_a_fifth_of_the_budget_and_no_more() {
 }
 
 #[test]
-fn what_was_seen_before_a_change_does_not_count() {
+fn samples_before_a_change_do_not_count() {
     let mut server = Loop::new("1..1");
     server.run(2 * SECOND, BUSY_LOAD);
     let now = server.seen.at;
@@ -241,7 +241,7 @@ fn what_was_seen_before_a_change_does_not_count() {
 }
 
 #[test]
-fn short_memory_goes_up_by_one() {
+fn short_memory_grows_by_one_unit() {
     golden(
         "1..3",
         "10: cpu 50, stall 23",
@@ -265,13 +265,13 @@ fn short_memory_goes_up_by_one() {
 }
 
 #[test]
-fn neither_reclaim_alone_nor_a_little_waiting_is_short_memory() {
+fn neither_reclaim_alone_nor_short_stalls_are_a_shortage_of_memory() {
     golden("1..4", "60: cpu 50, hits 900", &[]);
     golden("1..4", "60: cpu 50, stall 9", &[]);
 }
 
 #[test]
-fn a_size_too_small_for_its_memory_is_tried_ever_more_rarely() {
+fn a_size_too_small_for_its_memory_is_retried_with_growing_delays() {
     let short = "1 to 2, waited for memory during 30 % of the last second";
     let calm = "2 to 1, used 5 % of 2 units over the last 30 s, at most 5 % in a second";
     let expected = [
@@ -293,7 +293,7 @@ fn a_size_too_small_for_its_memory_is_tried_ever_more_rarely() {
 }
 
 #[test]
-fn a_change_of_the_range_is_followed_at_once() {
+fn a_changed_range_is_applied_at_once() {
     golden(
         "1..4",
         "1: cpu 10\n 1: cpu 10, range 2..4",
@@ -311,7 +311,7 @@ fn a_change_of_the_range_is_followed_at_once() {
 }
 
 #[test]
-fn after_a_gap_only_a_full_window_without_one_goes_down() {
+fn after_a_gap_it_shrinks_only_with_a_full_window_without_gaps() {
     golden(
         "1..4",
         "10: cpu 480\n 20: cpu 50\n 3: unseen\n 40: cpu 50",
@@ -332,7 +332,7 @@ fn a_new_process_begins_a_new_window() {
 }
 
 #[test]
-fn what_was_seen_long_ago_says_nothing_of_now() {
+fn old_samples_cause_no_change() {
     let mut server = Loop::new("1..4");
     for _ in 0..4 {
         server.tick(BUSY_LOAD, TICK);
@@ -349,7 +349,7 @@ fn what_was_seen_long_ago_says_nothing_of_now() {
 }
 
 #[test]
-fn ranges_that_cannot_be_are_borne() {
+fn invalid_ranges_cause_no_panic() {
     let odd = |min, max| UnitRange {
         min: Units(min),
         max: Units(max),
@@ -398,7 +398,7 @@ fn any_range() -> impl Strategy<Value = UnitRange> {
     })
 }
 
-/// What happened in each of some looks: milliseconds, CPU and throttled share in percent.
+/// Samples: length in milliseconds, CPU and throttled share in percent.
 fn any_looks() -> impl Strategy<Value = Vec<(u64, u32, u32)>> {
     proptest::collection::vec((100..400u64, 0..150u32, 0..300u32), 0..200)
 }
@@ -469,7 +469,7 @@ proptest! {
     }
 
     #[test]
-    fn a_load_that_repeats_itself_settles(
+    fn a_periodic_load_settles(
         bounds in any_range(),
         units in 1..20u16,
         round in proptest::collection::vec(prop_oneof![0..400u32, 0..8000u32], 1..25),
@@ -505,7 +505,7 @@ proptest! {
     }
 
     #[test]
-    fn any_samples_at_all_are_borne_and_few_are_kept(
+    fn any_samples_are_accepted_and_few_are_kept(
         samples in proptest::collection::vec((0..40_000u64, 0..1000u64, any::<[u8; 4]>()), 0..2000),
         steady in any::<bool>(),
         changed in proptest::option::of(0..40_000u64),

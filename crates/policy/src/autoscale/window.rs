@@ -1,48 +1,48 @@
-//! What was seen of a server in the last 30 s.
+//! The samples of a server in the last 30 s.
 
 use dormouse_types::Strain;
 use std::time::{Duration, Instant};
 
 use dormouse_types::Units;
 
-/// How far a full window reaches back.
+/// Length of a full window.
 pub(super) const FULL: Duration = Duration::from_secs(30);
 const SECOND: Duration = Duration::from_secs(1);
-/// Samples stand at least this far apart, whatever the rhythm of those who take them; so there are
-/// at most some 300.
+/// Minimum distance of two samples, whatever the caller's interval; so a window has about 300 at
+/// most.
 const APART: Duration = Duration::from_millis(100);
-/// With a longer gap between two samples the busiest second is not known.
+/// With a longer gap between two samples the busiest second is unknown.
 const GAP: Duration = Duration::from_secs(2);
-/// Percent of a second spent waiting for memory that tells of a shortage by itself.
+/// Percent of a second stalled on memory that alone is a shortage.
 const STALLED: u32 = 10;
-/// The same, if the memory limit was reached in that second too. Reaching it alone is no shortage:
-/// a control group's first version counts each reclaim of its file cache.
+/// The same, if the memory limit was also reached in that second. Reaching the limit alone is not a
+/// shortage: cgroup v1 counts each reclaim of file cache.
 const STALLED_AT_LIMIT: u32 = 1;
-/// How long a size at which memory was short is not tried again, the first time and at most.
+/// First and maximum time for which a size at which memory was short is not tried again.
 const HOLD: Duration = Duration::from_secs(600);
 const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
-/// Shortages closer together than this are one.
+/// Shortages closer together than this count as one.
 const ONE_SHORTAGE: Duration = Duration::from_secs(60);
 
-/// What was seen of a server at one moment. The counts go up for as long as its process lives.
+/// Sample of a server. The counters grow for as long as its process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// When.
+    /// Time of the sample.
     pub at: Instant,
-    /// The CPU time it has used.
+    /// CPU time used by the process.
     pub cpu: Duration,
-    /// How it was held back.
+    /// Throttling and memory pressure.
     pub strain: Strain,
 }
 
-/// What happened between two samples.
+/// The difference of two samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spell {
-    /// How long it was.
+    /// Length.
     pub(super) span: Duration,
     /// CPU time used.
     pub(super) cpu: Duration,
-    /// How it was held back.
+    /// Throttling and memory pressure.
     pub(super) strain: Strain,
 }
 
@@ -55,25 +55,25 @@ impl Spell {
         })
     }
 
-    /// A CPU time and a share of a budget, in the same measure.
+    /// A CPU time and a share of a budget, in the same unit.
     fn compared(&self, cpu: Duration, percent: u32, units: Units) -> (u128, u128) {
         let budget = u128::from(units.millicores()) * self.span.as_nanos() / 1000;
         (cpu.as_nanos() * 100, budget * u128::from(percent))
     }
 
-    /// Whether this much CPU time is less than a share of what so many units may use.
+    /// Whether this CPU time is less than a percentage of the budget of `units`.
     pub(super) fn is_below(&self, cpu: Duration, percent: u32, units: Units) -> bool {
         let (used, share) = self.compared(cpu, percent, units);
         used < share
     }
 
-    /// Whether it is no more than that.
+    /// Whether this CPU time is at most a percentage of the budget of `units`.
     pub(super) fn is_within(&self, cpu: Duration, percent: u32, units: Units) -> bool {
         let (used, share) = self.compared(cpu, percent, units);
         used <= share
     }
 
-    /// How many percent of what so many units may use this CPU time is.
+    /// This CPU time in percent of the budget of `units`.
     pub(super) fn percent(&self, cpu: Duration, units: Units) -> u128 {
         let (used, one) = self.compared(cpu, 1, units);
         used / one.max(1)
@@ -94,7 +94,7 @@ impl Spell {
 struct Shortage {
     /// When it was last seen.
     at: Instant,
-    /// How many there were, each soon after the time that the one before it held for.
+    /// Number of shortages, each soon after the hold time of the one before.
     times: u32,
 }
 
@@ -119,8 +119,8 @@ impl Shortage {
     }
 }
 
-/// The samples of the last 30 s, in the order of time and all of one process; and, for longer,
-/// when memory was last short.
+/// The samples of the last 30 s, in order of time and of one process; and the last shortage of
+/// memory, which is kept for longer.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
     samples: Vec<Sample>,
@@ -128,8 +128,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Takes one more sample. One that is no newer than the last is ignored; if a count has fallen,
-    /// the process is a new one and the window begins with it.
+    /// Adds a sample. One that is not newer than the last is ignored; if a counter has fallen, the
+    /// process is a new one and the window is cleared first.
     pub fn push(&mut self, sample: Sample) {
         if let Some(last) = self.samples.last() {
             if sample.at <= last.at {
@@ -146,7 +146,7 @@ impl Window {
         } else {
             self.samples.push(sample);
         }
-        // one sample that is as old as the window is long, and all after it
+        // keeps one sample as old as the window is long, and all newer ones
         let old = self
             .samples
             .partition_point(|s| sample.at.saturating_duration_since(s.at) >= FULL);
@@ -156,25 +156,25 @@ impl Window {
         }
     }
 
-    /// Forgets all samples but the last, and gives their memory back: after a change of size or a
-    /// nap. When memory was short is kept.
+    /// Drops all samples but the last and frees their memory, after a change of size or a sleep. Keeps
+    /// the last shortage of memory.
     pub fn clear(&mut self) {
         self.samples = self.samples.last().copied().into_iter().collect();
     }
 
-    /// Memory was so short at this time that its server was killed for it.
+    /// Records that the server was killed for lack of memory.
     pub fn starved(&mut self, at: Instant) {
         self.shortage = Some(Shortage::again(self.shortage, at));
     }
 
-    /// Whether memory was ever short: what is to be kept of it when its server ends.
+    /// Whether there was a shortage of memory, which must be kept when its server ends.
     #[must_use]
     pub fn was_short(&self) -> bool {
         self.shortage.is_some()
     }
 
-    /// The CPU used over the window, or as much of it as there is, in thousandths of a core.
-    /// `None` before there is a second of it.
+    /// Mean CPU use over the window so far, in thousandths of a core. `None` before the window is a
+    /// second long.
     #[must_use]
     pub fn millicores(&self) -> Option<u32> {
         let all = Spell::between(self.samples.first()?, self.samples.last()?)?;
@@ -184,25 +184,25 @@ impl Window {
         u32::try_from(all.cpu.as_nanos() * 1000 / all.span.as_nanos()).ok()
     }
 
-    /// The samples since a moment.
+    /// The samples since `moment`.
     pub(super) fn since(&self, moment: Option<Instant>) -> &[Sample] {
         let from = moment.map_or(0, |m| self.samples.partition_point(|s| s.at < m));
         self.samples.get(from..).unwrap_or_default()
     }
 
-    /// Until when no smaller size is tried, since memory was short.
+    /// Until when the size must not shrink because of a shortage of memory.
     pub(super) fn held_until(&self) -> Option<Instant> {
         let shortage = self.shortage?;
         shortage.at.checked_add(shortage.hold())
     }
 }
 
-/// The spell that ends with the last sample and is a second long, or a little longer.
+/// The spell of about a second that ends with the last sample.
 pub(super) fn second_before(samples: &[Sample]) -> Option<Spell> {
     before(samples, SECOND)
 }
 
-/// All 30 s, if there are as many and no gap is in them.
+/// The spell of 30 s, if there are as many without a gap.
 pub(super) fn full(samples: &[Sample]) -> Option<Spell> {
     let spell = before(samples, FULL)?;
     let gapless = samples
@@ -211,7 +211,7 @@ pub(super) fn full(samples: &[Sample]) -> Option<Spell> {
     gapless.then_some(spell)
 }
 
-/// The second in which most CPU was used for its length.
+/// The second with the highest CPU use.
 pub(super) fn busiest_second(samples: &[Sample]) -> Option<Spell> {
     let ends = 1..=samples.len();
     let seconds = ends.filter_map(|end| second_before(samples.get(..end)?));
@@ -220,7 +220,7 @@ pub(super) fn busiest_second(samples: &[Sample]) -> Option<Spell> {
     seconds.max_by(|a, b| weight(a, b).cmp(&weight(b, a)))
 }
 
-/// The shortest spell that ends with the last sample and is at least this long.
+/// The shortest spell of at least this length that ends with the last sample.
 fn before(samples: &[Sample], length: Duration) -> Option<Spell> {
     let last = samples.last()?;
     let old = samples.partition_point(|s| last.at.saturating_duration_since(s.at) >= length);

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Instances of two cores each under a load, looked at every five seconds.
+/// Instances of two cores each under a load, sampled every five seconds.
 struct Loop {
     fleet: Fleet,
     trace: Trace,
@@ -94,7 +94,7 @@ fn a_burst_above_the_baseline_raises_it_until_it_is_five_minutes_old() {
 }
 
 #[test]
-fn the_bounds_are_kept_and_followed() {
+fn changed_bounds_are_applied() {
     golden(
         (1, 4),
         &[(60, 9000)],
@@ -112,7 +112,7 @@ fn the_bounds_are_kept_and_followed() {
 
 proptest! {
     #[test]
-    fn a_constant_load_settles_and_has_room(demand in 0..40_000u64, min in 0..4u32, more in 0..100u32) {
+    fn a_constant_load_settles_with_spare_capacity(demand in 0..40_000u64, min in 0..4u32, more in 0..100u32) {
         let mut fleet = Loop::new(min, min + more);
         fleet.run(700, demand);
         let settled = fleet.told.len();

@@ -1,4 +1,4 @@
-//! When to try again what was denied.
+//! Delay before a denied sleep or drop is tried again.
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,20 @@ use super::failures::doubled;
 const FIRST: Duration = Duration::from_secs(15);
 const LONGEST: Duration = Duration::from_secs(1800);
 
-/// An attempt to let a database sleep, or to remove it, that was denied: a session vetoed, or the
-/// server would not.
+/// A denied attempt to suspend, park or drop a database: a session vetoed it, or the server did not
+/// do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Denied {
-    /// How many times in a row.
+    /// Number of denials in a row.
     pub times: u32,
-    /// When, the last time.
+    /// Time of the last one.
     pub at: Instant,
-    /// How many sessions there were then.
+    /// Number of sessions at that time.
     pub sessions: u32,
 }
 
 impl Denied {
-    /// One more denial on top of those before.
+    /// Adds a denial to those before.
     #[must_use]
     pub fn again(before: Option<Self>, sessions: u32, now: Instant) -> Self {
         Self {
@@ -31,8 +31,8 @@ impl Denied {
     }
 
     /// Until when the denial holds, if it still does at `now`; each in a row holds twice as long
-    /// as the one before. It ends early when the sessions that could have vetoed are all gone:
-    /// nothing tells of that, so the moment given is never far.
+    /// as the one before. It ends early when all sessions that could have vetoed are gone; there is no
+    /// event for that, so the returned time is limited.
     pub fn holds(self, sessions: u32, now: Instant) -> Option<Instant> {
         if sessions == 0 && self.sessions > 0 {
             return None;
@@ -66,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_ends_with_the_sessions_that_were_there() {
+    fn a_denial_ends_when_the_sessions_are_gone() {
         let now = Instant::now();
         let denied = Denied::again(None, 3, now);
         assert!(denied.holds(2, now).is_some());
         assert!(denied.holds(0, now).is_none());
         assert!(
             Denied::again(None, 0, now).holds(0, now).is_some(),
-            "nobody vetoed: the server would not"
+            "no session vetoed: the server did not do it"
         );
     }
 }

@@ -1,43 +1,43 @@
-//! How often a server failed lately, and how long to leave it alone for that.
+//! Recent failures of a server, and the delay before the next start.
 
 use std::time::{Duration, Instant};
 
-/// Starts that may fail in a row, by the server's own fault, before the database is given up.
+/// Number of failed starts in a row, by the server's own fault, after which the database fails.
 const STARTS: u32 = 4;
-/// Restarts in a row that are not waited for.
+/// Number of restarts in a row without a delay.
 const FREE_RESTARTS: u32 = 3;
-/// The wait before the first restart after those; each further one waits twice as long.
+/// Delay before the first restart after those; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest wait between two restarts: statements and logins are held meanwhile.
+/// Maximum delay before a restart; statements and logins are held meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The first wait between two starts that failed by the server's own fault, and the longest one.
+/// First and maximum delay after a start that failed by the server's own fault.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
-/// A server that was well for so long is forgiven what was before.
+/// A server that ran for this long resets its failures.
 const HEALTHY: Duration = Duration::from_secs(60);
-/// The first wait before a database that was given up is tried again, and the longest one.
+/// First and maximum delay before a failed database is started again.
 const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(300);
 
-/// What went wrong with a database's server lately.
+/// Recent failures of a database's server.
 ///
-/// A server that dies, or is killed by a signal from outside while it starts, says nothing of whether
-/// it can run: it is started again, after ever longer pauses. One that ends by itself while it starts, or
-/// does not come up, cannot be started: soon those who wait are told so.
+/// A server that dies, or is killed by a signal while it starts, may be able to run: it is started
+/// again, with growing delays. A server that exits while it starts, or does not become ready, cannot be
+/// started: after [`STARTS`] attempts the database fails and waiting statements get an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Failures {
-    /// Starts in a row that failed by the server's own fault, or the machine's.
+    /// Failed starts in a row, by the server's own fault or the machine's.
     pub starts: u32,
-    /// Servers in a row that died or were killed, none of which had been well for a minute.
+    /// Deaths in a row of servers that had run for less than a minute.
     pub restarts: u32,
-    /// When the last of either happened.
+    /// Time of the last failure of either kind.
     pub last: Option<Instant>,
-    /// Since when nothing has gone wrong: the last start that succeeded.
+    /// Time of the last successful start, if nothing failed since.
     pub well_since: Option<Instant>,
 }
 
 impl Failures {
-    /// A start failed by the server's own fault, or the machine's.
+    /// Records a start that failed by the server's own fault or the machine's.
     #[must_use]
     pub fn start_failed(self, now: Instant) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Failures {
         }
     }
 
-    /// A start succeeded.
+    /// Records a successful start.
     #[must_use]
     pub fn started(self, now: Instant) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Failures {
         }
     }
 
-    /// A server died, or was killed by a signal while it was starting.
+    /// Records that a server died, or was killed by a signal while it was starting.
     #[must_use]
     pub fn died(self, now: Instant) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Failures {
         }
     }
 
-    /// Somebody who looks after it wants it awake: the next restarts are not waited for.
+    /// Resets the restarts, on an order to wake: the next ones have no delay.
     #[must_use]
     pub fn forgiven(self) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Failures {
         }
     }
 
-    /// The restarts in a row, which a minute of health ends.
+    /// The restarts in a row; running for a minute resets them.
     fn restarts_until(self, now: Instant) -> u32 {
         let well_for = |since| now.saturating_duration_since(since);
         match self.well_since {
@@ -88,19 +88,19 @@ impl Failures {
         }
     }
 
-    /// Whether its server cannot be started: those who wait are better told.
+    /// Whether its server cannot be started, so that waiting statements must get an error.
     #[must_use]
     pub fn given_up(self) -> bool {
         self.starts >= STARTS
     }
 
-    /// When the next start may be tried, if not at once.
+    /// Time of the next start, unless at once.
     #[must_use]
     pub fn retry_at(self) -> Option<Instant> {
         self.last?.checked_add(self.pause().max(self.rest()))
     }
 
-    /// The wait through which statements and logins are held.
+    /// Delay during which statements and logins are held.
     fn pause(self) -> Duration {
         let starts = match self.starts {
             0 | 1 => Duration::ZERO,
@@ -113,7 +113,7 @@ impl Failures {
         starts.max(restarts)
     }
 
-    /// The wait after giving up.
+    /// Delay after the database has failed.
     fn rest(self) -> Duration {
         match self.starts.checked_sub(STARTS) {
             None => Duration::ZERO,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_fails_is_tried_again_soon_then_given_up_and_left_ever_longer() {
+    fn a_failed_start_is_retried_soon_then_given_up_with_growing_delays() {
         let now = Instant::now();
         let waits = waits(|f| f.start_failed(now), now, 11);
         let expected = [
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_dies_is_restarted_at_once_three_times_then_after_one_to_thirty_seconds() {
+    fn a_dead_server_is_restarted_three_times_at_once_then_after_one_to_thirty_seconds() {
         let now = Instant::now();
         let waits = waits(|f| f.started(now).died(now), now, 11);
         let expected = [
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_ends_the_pauses_between_restarts_and_not_those_of_one_that_cannot_start() {
+    fn an_order_resets_restart_delays_but_not_those_of_failed_starts() {
         let now = Instant::now();
         let many = (0..20).fold(Failures::default(), |f, _| f.died(now));
         assert_eq!(many.forgiven().retry_at(), Some(now));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_of_health_ends_the_row_of_restarts() {
+    fn running_for_a_minute_resets_the_restarts() {
         let now = Instant::now();
         let many = (0..20).fold(Failures::default(), |f, _| f.died(now));
         let (soon, later) = (now + HEALTHY - Duration::from_millis(1), now + HEALTHY);

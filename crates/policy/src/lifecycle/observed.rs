@@ -1,4 +1,4 @@
-//! What is known of a database when it is decided what to do.
+//! The observed state of a database, the input of [`decide`](super::decide).
 
 use std::time::Instant;
 
@@ -6,23 +6,23 @@ use dormouse_types::State;
 
 use super::{Denied, Failures};
 
-/// What the server's process is.
+/// State of the server's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Server {
-    /// There is none.
+    /// There is no process.
     Stopped,
     /// It runs.
     Running,
-    /// It is kept, and never scheduled.
+    /// It exists and is frozen.
     Frozen,
 }
 
-/// What becomes of a statement that arrives.
+/// What happens to a statement that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Door {
     /// It goes to the server.
     Open,
-    /// It is held, and asks for a wake.
+    /// It is held, and requests a wake.
     Shut,
     /// It gets an error.
     Refusing,
@@ -33,45 +33,45 @@ pub enum Door {
 pub struct Load {
     /// Client connections.
     pub sessions: u32,
-    /// Statements on the server now.
+    /// Statements running on the server.
     pub running: u32,
     /// Statements held until the server is awake.
     pub held: u32,
-    /// Sessions with an open transaction. They veto a park, by their own voice; not a suspend.
+    /// Sessions with an open transaction. Each vetoes a park itself; they do not prevent a suspend.
     pub transactions: u32,
     /// When the last statement ended.
     pub last_statement: Option<Instant>,
 }
 
-/// Whether the accounts and schemas noted for the time of sleep are those of the server's files.
+/// Whether the accounts and schemas recorded for the time of sleep match the server's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Notes {
-    /// They were taken with the traffic shut, which has not been opened since.
+    /// They were read with the door shut, and it has not been opened since.
     Fresh,
-    /// They may be out of date: the server must be asked.
+    /// They may be out of date: the server must be queried.
     Stale,
-    /// The same, and a login waits for the answer.
+    /// As `Stale`, and a login waits for them.
     Awaited,
 }
 
-/// What somebody demands, idle or not.
+/// An operator's order; it does not depend on idleness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// Make it active.
+    /// Wake it.
     Wake,
-    /// Make it suspended.
+    /// Suspend it.
     Suspend,
-    /// Make it parked.
+    /// Park it.
     Park,
-    /// Make it parked, though rows of its MEMORY tables are lost with its server's process.
+    /// Park it although rows of its MEMORY tables are lost.
     ParkAndLose,
-    /// Make it disappear.
+    /// Delete it.
     Drop,
 }
 
 impl Order {
-    /// Whether a database in this state is as ordered. A parked database sleeps deeper than one
-    /// that was told to suspend.
+    /// Whether a database in this state meets the order. A parked database also meets an order to
+    /// suspend.
     #[must_use]
     pub fn met(self, state: State) -> bool {
         match self {
@@ -83,44 +83,44 @@ impl Order {
     }
 }
 
-/// What the clock asks for, as [`schedule`](crate::schedule) says.
+/// The agenda of [`schedule`](crate::schedule), with times of the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Agenda {
-    /// Whether it is to stay awake now.
+    /// Whether it must stay awake now.
     pub keep_awake: bool,
-    /// When it is woken, if it sleeps.
+    /// When to wake it, if it sleeps.
     pub wake_at: Option<Instant>,
-    /// When this may be different.
+    /// When `keep_awake` may change.
     pub changes_at: Option<Instant>,
 }
 
-/// All that is known of a database.
+/// The observed state of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observed {
-    /// The state the catalog says.
+    /// State in the catalog.
     pub state: State,
-    /// When it came into this state.
+    /// When it entered this state.
     pub since: Instant,
-    /// What its server's process is.
+    /// State of its server's process.
     pub server: Server,
-    /// What becomes of its statements.
+    /// State of its door.
     pub door: Door,
     /// Its load.
     pub load: Load,
-    /// When its traffic was last opened, if this is known.
+    /// When its door was last opened, if known.
     pub opened: Option<Instant>,
-    /// What is noted of it for the time it sleeps.
+    /// Whether its recorded accounts and schemas are current.
     pub notes: Notes,
-    /// The last attempt to suspend it that was denied, if none has succeeded since.
+    /// The last denied suspend, if none has succeeded since.
     pub suspend_denied: Option<Denied>,
-    /// The last attempt to park it that was denied, if none has succeeded since.
+    /// The last denied park, if none has succeeded since.
     pub park_denied: Option<Denied>,
-    /// What went wrong with its server.
+    /// Recent failures of its server.
     pub failures: Failures,
-    /// What is set for its hours.
+    /// Its schedule.
     pub agenda: Agenda,
-    /// It has cost as much as it may, and sleeps until that is over.
+    /// Whether its spend limit keeps it asleep.
     pub barred: bool,
-    /// What somebody demands.
+    /// The pending order.
     pub order: Option<Order>,
 }

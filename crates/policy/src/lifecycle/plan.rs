@@ -1,4 +1,4 @@
-//! What is to be done, and why.
+//! [`Plan`]: the action to take, and its reason.
 
 use std::time::Instant;
 
@@ -7,58 +7,58 @@ use serde::{Deserialize, Serialize};
 
 use super::Reason;
 
-/// What to do.
+/// An action of `control`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// Start the server and open the traffic.
+    /// Start the server and open the door.
     Start,
-    /// Let the frozen server run and open the traffic.
+    /// Thaw the frozen server and open the door.
     Thaw,
-    /// Freeze the server, the traffic shut.
+    /// Shut the door and freeze the server.
     Suspend,
-    /// Stop the server, the sessions kept.
+    /// Shut the door and stop the server; sessions stay.
     Park,
-    /// Nothing is in the way: call the state what it is, and set the traffic to match.
+    /// Set the state in the catalog and the door to match the server's process.
     Settle(State),
-    /// Shut the traffic that was refusing: the next statement may ask for a wake again.
+    /// Change the door from refusing to shut: the next statement may request a wake again.
     Rearm,
-    /// Tell those who wait that the database may not be used.
+    /// Refuse waiting and new statements: the database may not be used.
     Bar,
-    /// Tell those who wait that the server cannot be started.
+    /// Refuse waiting and new statements: the server cannot be started.
     GiveUp,
-    /// End the server and remove all there is.
+    /// Stop the server and delete the database.
     Drop,
-    /// Answer the order with a no.
+    /// Refuse the order.
     Refuse,
 }
 
-/// Why something is done.
+/// Cause of an action, a word in ledger and API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A statement needs the server.
     Demand,
-    /// Nobody has used it for long enough.
+    /// It was idle for long enough.
     Idle,
     /// Its load.
     Load,
-    /// The machine's room for databases.
+    /// The machine's memory and CPU.
     Room,
-    /// A time that was set for it.
+    /// Its schedule.
     Schedule,
-    /// A limit on what it may cost or hold.
+    /// Its spend limit or storage quota.
     Limit,
-    /// Somebody ordered it.
+    /// An operator's order.
     Operator,
     /// The server died.
     Crash,
-    /// A session cannot live through it.
+    /// A session has state that would be lost.
     Veto,
-    /// Found so when dormouse started, or left so by an attempt that broke off.
+    /// Found at the start of dormouse, or left by an interrupted transition.
     StartUp,
-    /// The server could not be started, or would not do as told.
+    /// The server could not be started, or did not do what was requested.
     Failed,
-    /// Its files take too much disk, or no longer do.
+    /// Its storage quota or the disk reserve.
     Storage,
 }
 
@@ -83,24 +83,24 @@ impl Cause {
     }
 }
 
-/// One thing to do, and why.
+/// An action and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Act {
-    /// What to do.
+    /// Action.
     pub verb: Verb,
-    /// Why, as a word.
+    /// Cause.
     pub cause: Cause,
-    /// Why, for a human.
+    /// Reason, for people.
     pub reason: Reason,
 }
 
-/// What follows from what is known.
+/// Result of [`decide`](super::decide).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What to do now; then look again at once.
+    /// Action to take now; evaluate again directly after it.
     pub act: Option<Act>,
-    /// When to look again if nothing happens before: always later than now. `None` if only an
-    /// event can change anything: a statement, an order, the end of the process.
+    /// Time of the next evaluation if no event comes first: always later than now. `None` if only
+    /// an event can change the result: a statement, an order, the end of the process.
     pub look_again: Option<Instant>,
 }
 

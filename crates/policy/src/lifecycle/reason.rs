@@ -1,23 +1,23 @@
-//! Why something is done, for a human.
+//! [`Reason`] of an action, for people.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Why something is done. It becomes a text where one is read, not where it is decided.
+/// Reason of an action. It is formatted only when it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// This.
+    /// A fixed text.
     Said(&'static str),
-    /// This, which came up elsewhere.
+    /// A text made by the caller.
     Told(String),
-    /// Nobody has used the database for this long.
+    /// The database was idle for this long.
     Idle(Duration),
     /// Its server keeps dying; it is started again after this long.
     Dying(Duration),
 }
 
 impl Reason {
-    /// How long nobody had used the database, if that is the reason.
+    /// How long the database was idle, if that is the reason.
     #[must_use]
     pub fn idle(&self) -> Option<Duration> {
         match self {

@@ -68,7 +68,7 @@ fn failed(at: Instant) -> Observed {
 }
 
 #[test]
-fn one_that_failed_is_tried_again_when_the_clock_wants_it() {
+fn a_failed_database_is_started_again_by_its_schedule() {
     let at = start();
     let mut seen = failed(at);
     seen.door = Door::Shut;
@@ -78,7 +78,7 @@ fn one_that_failed_is_tried_again_when_the_clock_wants_it() {
     assert_eq!(decide(&spec, &seen, at), Plan::rest(Some(at + 60 * S)));
     let plan = decide(&spec, &seen, at + 60 * S);
     assert_eq!(plan, Plan::act(Verb::Start, Cause::Schedule, DUE));
-    // as seldom as for statements
+    // with the same delays as for statements
     seen.failures = (0..6).fold(seen.failures, |f, _| f.start_failed(at + 59 * S));
     let again = seen.failures.retry_at();
     assert_eq!(decide(&spec, &seen, at + 60 * S), Plan::rest(again));
@@ -119,7 +119,7 @@ fn told(plan: &Plan, now: Instant) -> String {
 }
 
 #[test]
-fn the_clock_wakes_and_keeps_awake() {
+fn the_schedule_wakes_and_keeps_awake() {
     let t = start();
     let spec = spec("10s", "5m");
     let at = |keep_awake, wake, changes, seen: Observed| Observed {
@@ -167,7 +167,7 @@ fn the_clock_wakes_and_keeps_awake() {
 }
 
 #[test]
-fn past_its_limit_a_database_refuses_then_sleeps_and_an_order_wakes_it_all_the_same() {
+fn at_its_spend_limit_a_database_refuses_then_sleeps_and_an_order_still_wakes_it() {
     let t = start();
     let spec = spec("10s", "5m");
     let barred = |door, seen: Observed| Observed {
@@ -249,7 +249,7 @@ fn an_idle_database_is_suspended_then_parked() {
 }
 
 #[test]
-fn delays_may_be_nothing_never_or_the_wrong_way_round() {
+fn delays_may_be_zero_never_or_in_reverse_order() {
     let t = start();
     let cases = [
         ("0", "5m", active(t), 0, "suspend, idle: idle for 0.0 s"),
@@ -304,7 +304,7 @@ fn idleness_counts_from_the_later_of_the_last_statement_and_the_last_wake() {
 }
 
 #[test]
-fn a_database_in_use_is_left_alone_and_looked_at_again() {
+fn a_database_in_use_does_not_sleep_and_is_evaluated_again() {
     let t = start();
     let now = t + 60 * S;
     let running = |n| Observed {
@@ -485,7 +485,7 @@ fn a_denied_sleep_is_tried_again_later_or_when_the_sessions_are_gone() {
 }
 
 #[test]
-fn a_dead_server_is_replaced_at_once_then_with_pauses_and_never_given_up() {
+fn a_dead_server_is_restarted_at_once_then_with_delays_and_never_given_up() {
     let t = start();
     let dead = |deaths| Observed {
         server: Server::Stopped,
@@ -525,7 +525,7 @@ fn a_dead_server_is_replaced_at_once_then_with_pauses_and_never_given_up() {
 }
 
 #[test]
-fn a_start_that_fails_is_retried_then_given_up_then_left_to_the_next_demand() {
+fn a_failed_start_is_retried_then_given_up_until_the_next_demand() {
     let t = start();
     let waking = |starts| {
         holding(Observed {
@@ -576,7 +576,7 @@ fn a_start_that_fails_is_retried_then_given_up_then_left_to_the_next_demand() {
 }
 
 #[test]
-fn a_transition_that_broke_off_is_settled_by_what_the_process_is() {
+fn an_interrupted_transition_is_resolved_by_the_state_of_the_process() {
     let t = start();
     for state in [
         State::Suspending,
@@ -614,7 +614,7 @@ fn a_transition_that_broke_off_is_settled_by_what_the_process_is() {
 }
 
 #[test]
-fn notes_that_cannot_be_trusted_are_taken_anew() {
+fn accounts_that_may_be_out_of_date_are_read_again() {
     let t = start();
     let stale = |seen| Observed {
         notes: Notes::Stale,

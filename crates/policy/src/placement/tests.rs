@@ -67,7 +67,7 @@ fn cores_limit_growth_for_cpu_and_not_for_memory() {
 }
 
 #[test]
-fn on_a_saturated_machine_the_smaller_catches_up_and_the_larger_stops() {
+fn on_a_saturated_machine_the_smaller_database_catches_up_and_the_larger_stops() {
     let machine = machine(2, 64);
     let (large, small) = (awake(3, 1, 1450), awake(1, 1, 500));
     let idle = awake(2, 1, 20);
@@ -80,7 +80,7 @@ fn on_a_saturated_machine_the_smaller_catches_up_and_the_larger_stops() {
         Why::Cpu,
         "3: the machine's CPU is used up, and the fair share is 0.99 cores",
     );
-    // promised twice as much, it gets twice as much
+    // with twice the minimum, the fair share is twice as large
     let promised = Awake {
         min: Units(2),
         ..large
@@ -104,7 +104,7 @@ fn told(shrinks: &[Shrink]) -> Vec<String> {
 }
 
 #[test]
-fn after_a_wake_the_least_loaded_give_back() {
+fn after_a_wake_the_least_loaded_databases_shrink() {
     // 8 units, and a ninth and tenth have woken
     let databases = [
         awake(3, 1, 1400),
@@ -115,8 +115,8 @@ fn after_a_wake_the_least_loaded_give_back() {
     assert_eq!(
         told(&give_back(machine(4, 20), &databases)),
         [
-            "1 to 3: memory for 10 units is asked of 8; of 4 units it used 0.1 cores",
-            "2 to 1: memory for 10 units is asked of 8; of 2 units it used 0.1 cores",
+            "1 to 3: awake databases need 10 units of memory and may have 8; it used 0.1 cores of 4 units",
+            "2 to 1: awake databases need 10 units of memory and may have 8; it used 0.1 cores of 2 units",
         ]
     );
     let enough = machine(4, 25);
@@ -124,14 +124,16 @@ fn after_a_wake_the_least_loaded_give_back() {
 }
 
 #[test]
-fn thirty_at_their_minimum_stay_though_the_budget_is_broken() {
+fn databases_at_their_minimum_keep_it_although_the_budget_is_exceeded() {
     let mut databases = vec![awake(1, 1, 10); 30];
     assert_eq!(give_back(machine(2, 8), &databases), []);
     databases.push(awake(4, 1, 2000));
     let shrinks = give_back(machine(2, 8), &databases);
     assert_eq!(
         told(&shrinks),
-        ["30 to 1: memory for 34 units is asked of 3; of 4 units it used 2 cores"]
+        [
+            "30 to 1: awake databases need 34 units of memory and may have 3; it used 2 cores of 4 units"
+        ]
     );
 }
 
@@ -187,11 +189,11 @@ proptest! {
     }
 
     #[test]
-    fn those_who_press_on_a_saturated_machine_share_it_all_and_no_more(
+    fn busy_databases_on_a_saturated_machine_share_all_of_it_and_no_more(
         mins in proptest::collection::vec(1..5u16, 2..6),
         fewer in 0..16u32,
     ) {
-        // all press, and use all there is together
+        // all are at their limit and use the whole machine together
         let databases: Vec<_> = mins.iter().map(|min| awake(*min, *min, u32::from(*min) * 500)).collect();
         let used: u32 = databases.iter().map(|d| d.used).sum();
         let cores = (used / 1000).saturating_sub(fewer).max(1);
@@ -210,7 +212,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_given_back_is_needed_enough_and_the_least_loaded_gives_it(
+    fn the_least_loaded_databases_shrink_as_far_as_needed_and_no_further(
         machine in any_machine(),
         databases in proptest::collection::vec(any_awake(), 0..20),
     ) {
@@ -225,7 +227,7 @@ proptest! {
         let (asked, left) = (allotted(&databases), allotted(&after));
         prop_assert!(left <= machine.budget() || !spare(&after));
         prop_assert!(shrinks.is_empty() || left >= machine.budget().min(asked));
-        // whoever keeps something above the minimum is no less loaded than any who gave
+        // a database that keeps units above its minimum is at least as loaded as any that shrank
         let load = |d: &Awake| f64::from(d.used) / f64::from(d.units.0);
         for (at, _) in after.iter().enumerate().filter(|(_, d)| d.units > d.min) {
             for gave in shrinks.iter().filter(|s| s.index != at) {

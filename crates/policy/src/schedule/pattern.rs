@@ -1,20 +1,20 @@
-//! The hours of the week in which a database was wanted.
+//! The hours of the week in which a database is usually used.
 
 use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-/// Minutes of one slot.
+/// Length of a slot in minutes.
 const SLOT: u16 = 15;
 const SLOTS: usize = 24 * 60 / SLOT as usize;
-/// A slot of a weekday counts if it was wanted in so many of the last so many weeks.
+/// A slot of a weekday counts if it was used in `.0` of the last `.1` weeks.
 const WEEKS: (usize, usize) = (3, 4);
-/// A slot of every day counts if it was wanted on so many of the last so many days.
+/// A slot of every day counts if it was used on `.0` of the last `.1` days.
 const ALL_DAYS: (usize, usize) = (4, 5);
-/// How many days before today are looked at.
+/// Number of days before today that are evaluated.
 const PAST: usize = 7 * WEEKS.1;
 
-/// In which quarters of an hour of which weekdays a database is usually wanted.
+/// The quarters of an hour of each weekday in which a database is usually used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Pattern {
     /// A bit for each slot of a day, Monday first.
@@ -22,13 +22,13 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Learns from the moments at which it was wanted: at which a statement woke it, and at which
-    /// the first one came after it had been woken ahead, or else a pattern that serves would be
-    /// forgotten. Only whole days of the last four weeks count, so not today.
+    /// Computes the pattern from the times in `wanted`: when a statement woke the database, and when the
+    /// first statement came after it had been woken ahead (without those, a pattern would end by being
+    /// applied). Only whole days of the last four weeks count, so not today.
     #[must_use]
     pub fn learn(wanted: &[Timestamp], tz: &TimeZone, now: Timestamp) -> Self {
         let today = now.to_zoned(tz.clone()).date();
-        // of each day, the nearest first, the slots in which it was wanted
+        // the used slots of each day, the latest day first
         let mut past = [0u128; PAST + 1];
         for at in wanted {
             let local = at.to_zoned(tz.clone()).datetime();
@@ -61,13 +61,13 @@ impl Pattern {
         pattern
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it has no slots.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.days == [0; 7]
     }
 
-    /// The spans of a weekday in which it is usually wanted, in minutes from midnight.
+    /// The spans of a weekday in which it is usually used, in minutes from midnight.
     pub(super) fn on(&self, day: Weekday) -> Vec<(u16, u16)> {
         let slots = self.days.get(index(day)).copied().unwrap_or_default();
         let mut spans: Vec<(u16, u16)> = Vec::new();
@@ -86,7 +86,7 @@ fn index(day: Weekday) -> usize {
     usize::try_from(day.to_monday_zero_offset()).unwrap_or_default()
 }
 
-/// The slots that are in at least so many of these days.
+/// The slots that occur in at least `enough` of these days.
 fn at_least<'a>(enough: usize, days: impl Iterator<Item = &'a u128> + Clone) -> u128 {
     let wanted = |slot: &usize| days.clone().filter(|day| **day >> slot & 1 == 1).count() >= enough;
     (0..SLOTS)

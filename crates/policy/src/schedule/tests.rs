@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Middle Europe: an hour ahead of UTC, two from the last Sunday of March to that of October.
+/// Central European time: an hour ahead of UTC, two from the last Sunday of March to that of October.
 fn zone() -> TimeZone {
     TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
 }
@@ -151,7 +151,7 @@ fn an_event_wakes_it_two_seconds_before() {
 }
 
 #[test]
-fn where_clocks_change_doubt_means_awake() {
+fn ambiguous_local_times_mean_awake() {
     // 29 March: no 02:30; 25 October: two of them
     golden(
         "sun 02:30-05:00",
@@ -213,7 +213,7 @@ fn where_clocks_change_doubt_means_awake() {
     );
 }
 
-/// The same local time on days so many days before 30 March 2026, a Monday.
+/// The same local time on the days that are `days` before 30 March 2026, a Monday.
 fn ago(time: &str, days: impl IntoIterator<Item = i32>) -> Vec<Timestamp> {
     let now: Date = "2026-03-30".parse().unwrap();
     let time: Time = time.parse().unwrap();
@@ -242,7 +242,7 @@ fn learnt(wanted: &[Timestamp]) -> String {
 }
 
 #[test]
-fn a_pattern_is_what_was_wanted_in_most_weeks_or_on_most_days() {
+fn a_pattern_has_the_slots_used_in_most_weeks_or_on_most_days() {
     for (wanted, expected) in [
         (ago("09:05", [7, 14, 28]), "09:00-09:15||||||"),
         (ago("09:05", [7, 14]), "||||||"),
@@ -324,10 +324,10 @@ fn any_timetable() -> impl Strategy<Value = Timetable> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Walking from change to change one is never awake when one should not be, nor the reverse,
-    /// and an hour that the timetable covers is always one of being awake.
+    /// Evaluating only at the changes gives the right result at every time, and it is always awake in an
+    /// hour of the timetable.
     #[test]
-    fn whoever_follows_the_agenda_misses_nothing(
+    fn evaluating_at_the_changes_misses_nothing(
         timetable in any_timetable(),
         first in 1_770_000_000i64..1_800_000_000,
         wanted in proptest::collection::vec(0..30 * 86_400i64, 0..200),

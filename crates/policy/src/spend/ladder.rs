@@ -1,24 +1,24 @@
-//! The ladder from a warning to sleep.
+//! [`Ladder`]: the percentages of a spend limit and their consequences.
 
 use dormouse_types::{Money, Units};
 use serde::{Deserialize, Serialize};
 
-/// What follows from what was spent, the mildest first.
+/// Consequence of the amount spent, the mildest first.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
-    /// Nothing.
+    /// None.
     #[default]
     Free,
-    /// A warning that this many percent of the limit are spent.
+    /// A warning: this many percent of the limit are spent.
     Warned(u8),
     /// No more than the free baseline.
     Slow,
-    /// That, and reads and deletes alone.
+    /// In addition, read-only except for deletes.
     ReadOnly,
-    /// No server at all.
+    /// Parked.
     Asleep,
 }
 
@@ -36,19 +36,19 @@ impl Rung {
     }
 }
 
-/// Which percent of the limit lead to which rung.
+/// Percentages of the limit at which each rung begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ladder {
-    /// At which to warn.
+    /// Warnings.
     pub warn: Vec<u8>,
-    /// From which on it is slow.
+    /// [`Rung::Slow`].
     pub slow: Option<u16>,
-    /// From which on it is read-only.
+    /// [`Rung::ReadOnly`].
     pub read_only: Option<u16>,
-    /// From which on it sleeps.
+    /// [`Rung::Asleep`].
     pub asleep: Option<u16>,
-    /// What it may use for nothing, once it is slow.
+    /// Free units from `slow` on.
     pub baseline: Units,
 }
 
@@ -64,29 +64,29 @@ impl Default for Ladder {
     }
 }
 
-/// Why a ladder is none.
+/// Why a ladder is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLadder {
-    /// The shares do not rise.
+    /// The percentages do not rise.
     #[error(
         "the shares of a spend limit must rise from at least 1 %: warn, then slow, read_only, asleep; {after} % comes after {before} %"
     )]
     Falls {
-        /// A share.
+        /// A percentage.
         before: u16,
-        /// The share that comes after it and is no larger.
+        /// The next percentage, which is not larger.
         after: u16,
     },
-    /// The baseline is nothing.
+    /// The baseline is 0.
     #[error("the free baseline must be at least one unit")]
     NoBaseline,
 }
 
 impl Ladder {
-    /// Whether it is one: its shares rise, and the baseline is something.
+    /// Checks that the percentages rise and that the baseline is not 0.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// [`InvalidLadder`] if not.
     pub fn check(&self) -> Result<(), InvalidLadder> {
         let mut before = 0;
         let rungs = [self.slow, self.read_only, self.asleep];
@@ -107,7 +107,7 @@ impl Ladder {
         Ok(())
     }
 
-    /// The percent of the limit from which on only the baseline remains; `None`: it is never held.
+    /// The percentage of the limit from which only the baseline remains; `None`: there is none.
     #[must_use]
     pub fn threshold(&self) -> Option<u16> {
         [self.slow, self.read_only, self.asleep]
@@ -117,7 +117,7 @@ impl Ladder {
     }
 }
 
-/// Where on the ladder one stands who has spent this much of a limit.
+/// The rung for an amount spent of a limit.
 #[must_use]
 pub fn rung(ladder: &Ladder, limit: Money, spent: Money) -> Rung {
     let reached =

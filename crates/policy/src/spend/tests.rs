@@ -74,7 +74,7 @@ fn an_hour_of_units_and_a_month_of_files_have_their_price() {
 }
 
 #[test]
-fn the_ladder_is_climbed_as_money_is_spent() {
+fn the_rung_rises_with_the_amount_spent() {
     let ladder = Ladder {
         read_only: Some(120),
         asleep: Some(200),
@@ -103,7 +103,7 @@ fn the_ladder_is_climbed_as_money_is_spent() {
     assert_eq!(
         rung(&default, Money(0), Money(0)),
         Rung::Slow,
-        "a limit of nothing leaves the baseline"
+        "a limit of 0 leaves the baseline"
     );
     let warns = Ladder {
         slow: None,
@@ -113,7 +113,7 @@ fn the_ladder_is_climbed_as_money_is_spent() {
 }
 
 #[test]
-fn a_ladder_rises() {
+fn the_percentages_of_a_ladder_must_rise() {
     let ladder = |warn: &[u8], slow, read_only, asleep| Ladder {
         warn: warn.to_vec(),
         slow,
@@ -146,7 +146,7 @@ fn a_ladder_rises() {
 }
 
 #[test]
-fn past_the_limit_the_baseline_is_free() {
+fn above_the_limit_the_baseline_is_free() {
     let carried = Carried {
         statements: 7,
         bytes_in: 8,
@@ -215,7 +215,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn the_cost_of_the_whole_is_that_of_its_parts(
+    fn the_cost_of_the_whole_is_the_sum_of_its_parts(
         prices in any_prices(1 << 24),
         parts in proptest::collection::vec(any_usage(1 << 30), 1..20),
     ) {
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cost_is_within_a_millionth_of_the_fractions(prices in any_prices(1 << 24), usage in any_usage(1 << 40)) {
+    fn a_cost_is_within_a_millionth_of_the_exact_value(prices in any_prices(1 << 24), usage in any_usage(1 << 40)) {
         let exact: f64 = prices.terms(&usage).iter().map(|(n, price, per)| *n as f64 * price.0 as f64 / *per as f64).sum();
         let cost = prices.cost(&usage).0 as f64;
         prop_assert!((exact - cost).abs() <= 1.0 + exact * 1e-9, "{} {}", exact, cost);
@@ -235,7 +235,7 @@ proptest! {
     }
 
     #[test]
-    fn any_amounts_are_borne(prices in any_prices(u64::MAX), usage in any_usage(u64::MAX), units in any::<u16>()) {
+    fn any_amounts_cause_no_panic(prices in any_prices(u64::MAX), usage in any_usage(u64::MAX), units in any::<u16>()) {
         prop_assert!(prices.cost(&usage) <= prices.cost_at_most(&usage));
         let charged = charged(usage, Units(units), Rung::Slow, Units(1));
         prop_assert!(prices.cost(&charged) <= prices.cost(&usage));
@@ -243,13 +243,13 @@ proptest! {
     }
 
     #[test]
-    fn more_spent_is_never_a_milder_rung(limit in 0..2000u64, spent in 0..4000u64, more in 0..4000u64, read_only in proptest::option::of(101..300u16)) {
+    fn a_higher_amount_never_has_a_milder_rung(limit in 0..2000u64, spent in 0..4000u64, more in 0..4000u64, read_only in proptest::option::of(101..300u16)) {
         let ladder = Ladder { read_only, ..Ladder::default() };
         let at = |spent| rung(&ladder, Money(limit), Money(spent));
         prop_assert!(at(spent) <= at(spent + more));
     }
 
-    /// A month of any load, looked at now and then: what is spent beyond the limit is bounded.
+    /// A month of any load, evaluated at intervals: the amount spent above the limit is bounded.
     #[test]
     fn the_overshoot_is_bounded(
         prices in any_prices(1_000_000),
@@ -266,10 +266,10 @@ proptest! {
         let most = Carried { statements: 1000, bytes_in: 0, bytes_out: 1000 };
         let mut spent = Usage::default();
         let (mut now, mut next_look, mut standing) = (0, 0, Rung::Free);
-        // the last look that found the threshold ahead
+        // the last evaluation below the threshold
         let mut ahead = 0;
         for (length, wanted, load, statements, bytes_out) in spans {
-            // spans end at looks, as the meter's do
+            // spans end at evaluations, as those of the meter do
             let mut left = length * 1000;
             while left > 0 {
                 if now == next_look {

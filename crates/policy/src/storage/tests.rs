@@ -7,7 +7,7 @@ fn gib(n: u64) -> Bytes {
 }
 
 #[test]
-fn it_warns_then_is_full_and_each_level_ends_below_where_it_began() {
+fn it_warns_then_is_full_and_each_level_ends_below_its_beginning() {
     let trace = [
         (79, Fill::Fine),
         (80, Fill::Warn(80)),
@@ -55,7 +55,7 @@ fn a_small_volume_grows_early_and_a_large_one_late() {
 }
 
 #[test]
-fn growth_takes_as_many_steps_as_it_needs_and_none_without_need() {
+fn growth_takes_as_many_steps_as_needed() {
     for (size, used, grown_to) in [
         (10, 5, 10),
         (10, 6, 15),
@@ -78,12 +78,12 @@ proptest! {
         let before = [Fill::Fine, Fill::Warn(80), Fill::Warn(90), Fill::Full][before];
         let at = |used| fill(Bytes(used), Bytes(quota), before);
         prop_assert!(at(used) <= at(used + more));
-        // and what was said once is said again
+        // the result is stable
         prop_assert_eq!(fill(Bytes(used), Bytes(quota), at(used)), at(used));
     }
 
     #[test]
-    fn a_volume_that_has_grown_has_room(size in 0..u64::MAX / 2, used in 0..u64::MAX / 4) {
+    fn a_grown_volume_has_free_space(size in 0..u64::MAX / 2, used in 0..u64::MAX / 4) {
         let to = grown(Bytes(size), Bytes(used));
         prop_assert!(to.0 >= size && Bytes(used) < grow_at(to));
         prop_assert_eq!(grown(to, Bytes(used)), to);
@@ -97,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn any_sizes_are_borne(size in any::<u64>(), used in any::<u64>()) {
+    fn any_sizes_cause_no_panic(size in any::<u64>(), used in any::<u64>()) {
         prop_assert!(grown(Bytes(size), Bytes(used)).0 >= size);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dormouse_session::{Session, timeout};
+use dormouse_session::{SessionState, timeout};
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::{ErrPacket, OkPacket, Tracking};
@@ -118,7 +118,7 @@ impl Backend {
     /// Brings the backend to the session's state.
     pub(crate) async fn assume(
         mut self: Box<Self>,
-        session: &Session,
+        session: &SessionState,
         missing: Schema,
     ) -> Result<Box<Self>, BackendError> {
         let globals = self.place.globals();
@@ -136,7 +136,7 @@ impl Backend {
             self = self.take(&same, missing).await?;
         }
         for (name, error) in &self.residue.missing.clone() {
-            (self, _) = self.ask(&Session::stand_in(name, error)).await?;
+            (self, _) = self.ask(&SessionState::stand_in(name, error)).await?;
         }
         self.residue.overlay = Some(session.overlay());
         self.residue.schema = session.schema().cloned();
@@ -145,7 +145,7 @@ impl Backend {
         Ok(self)
     }
 
-    fn steps(&mut self, session: &Session) -> Vec<Step> {
+    fn steps(&mut self, session: &SessionState) -> Vec<Step> {
         let mut steps = Vec::new();
         if session.wants_reset() {
             self.residue.overlay = None;
@@ -181,7 +181,7 @@ impl Backend {
         steps
     }
 
-    fn steps_from_start(&mut self, session: &Session, steps: &mut Vec<Step>) {
+    fn steps_from_start(&mut self, session: &SessionState, steps: &mut Vec<Step>) {
         if self.residue.overlay.as_ref().is_some_and(Vec::is_empty) {
             self.shelf.retire();
             if self.residue.last_insert_id != 0 {

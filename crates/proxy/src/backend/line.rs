@@ -11,29 +11,20 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use dormouse_link::{Link, Noise};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::ReplyKind;
 use dormouse_wire::framer::{Event, ReplyEnd, ReplyFramer, Step};
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{Tracking, retrack};
-use rustix::net::RecvFlags;
 
-use super::{Backend, BackendError, LONGEST_ANSWER, Link, PATIENCE};
+use super::{Backend, BackendError, LONGEST_ANSWER, PATIENCE};
 use crate::chunk::Chunk;
 use crate::stream::{within, write_all};
 
 /// A backend's socket, which only this file touches.
 #[derive(Debug)]
 pub(super) struct Line(Link);
-
-/// Why a backend that rested in the pool cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Noise {
-    /// The server has closed it.
-    Closed,
-    /// The server has sent something that nobody has asked for.
-    Bytes,
-}
 
 /// A backend to which a command is being sent.
 #[must_use = "dropping it closes the connection"]
@@ -88,16 +79,9 @@ impl Line {
 }
 
 impl Backend {
-    /// Whether it is as it must be between two commands: open, with nothing to be read. One system
-    /// call.
-    pub(crate) fn silence(&self) -> Result<(), Noise> {
-        let mut byte = [0];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(&self.line.0, &mut byte[..], flags) {
-            Err(rustix::io::Errno::AGAIN) => Ok(()),
-            Ok((0, _)) | Err(_) => Err(Noise::Closed),
-            Ok(_) => Err(Noise::Bytes),
-        }
+    /// Checks that it is as it must be between two commands: open, with nothing to be read.
+    pub(crate) fn silence(&mut self) -> Result<(), Noise> {
+        self.line.0.silence()
     }
 
     /// Begins a command.
@@ -171,6 +155,11 @@ impl Listening {
     /// What the server and Dormouse have agreed on.
     pub(super) fn capabilities(&self) -> Capabilities {
         self.backend.capabilities
+    }
+
+    /// Whether this error, before any byte of the reply, proves that the server has not read the command.
+    pub(crate) fn proves_unread(&self, error: &io::Error) -> bool {
+        self.backend.line.0.proves_unread(error)
     }
 
     /// Waits for bytes of the reply; an empty chunk means that the server has closed.

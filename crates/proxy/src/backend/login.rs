@@ -1,8 +1,7 @@
 //! Connecting to a server and logging in as the client's user.
 
-use std::net::IpAddr;
-
-use dormouse_types::Target;
+use dormouse_link::{Link, Origin, proxy_header};
+use dormouse_types::{Endpoint, Target};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::client::{ClientConfig, ClientLogin, LoginError, LoginStep};
 use dormouse_wire::packet::PacketBuffer;
@@ -11,7 +10,7 @@ use dormouse_wire::status::Status;
 use tokio::io::AsyncReadExt;
 
 use super::identity::wanted;
-use super::{BackendError, Identity, LONGEST_ANSWER, Link, PATIENCE, secure};
+use super::{BackendError, Identity, LONGEST_ANSWER, PATIENCE};
 use crate::refusal;
 use crate::stream::{Peer, within, write_all};
 
@@ -31,12 +30,13 @@ impl Connection {
         identity: &Identity,
         credential: [u8; 20],
     ) -> Result<Self, BackendError> {
-        let mut link = within(PATIENCE, Link::connect(&target.endpoint)).await?;
-        if let Some(header) = proxy_header(&identity.peer) {
-            write_all(&mut link, &header, PATIENCE).await?;
-        }
+        let endpoint = &target.endpoint;
+        let mut link = within(PATIENCE, Link::connect(endpoint)).await?;
+        let header = proxy_header(endpoint, &origin(&identity.peer));
+        write_all(&mut link, &header, PATIENCE).await?;
+        let tls = identity.tls || matches!(endpoint, Endpoint::Tcp { .. });
         let mut login = ClientLogin::new(ClientConfig {
-            capabilities: wanted(identity.capabilities).set(Capabilities::SSL, identity.tls),
+            capabilities: wanted(identity.capabilities).set(Capabilities::SSL, tls),
             collation: identity.collation,
             max_packet: identity.max_packet,
             user: identity.user.clone().into_bytes(),
@@ -51,7 +51,7 @@ impl Connection {
                 Ok(LoginStep::Send(bytes)) => write_all(&mut link, &bytes, PATIENCE).await?,
                 Ok(LoginStep::Secure(bytes)) => {
                     write_all(&mut link, &bytes, PATIENCE).await?;
-                    link = within(PATIENCE, secure::secure(link)).await?;
+                    link = within(PATIENCE, link.secure(endpoint)).await?;
                     let bytes = login.secured().map_err(std::io::Error::other)?;
                     write_all(&mut link, &bytes, PATIENCE).await?;
                 }
@@ -83,23 +83,11 @@ impl Connection {
     }
 }
 
-/// The PROXY protocol's line (version 1, haproxy.org "The PROXY protocol" §2.1) that tells the
-/// server where the client is, so that accounts bound to hosts work.
-fn proxy_header(peer: &Peer) -> Option<Vec<u8>> {
-    let Peer::Tcp { from, to } = peer else {
-        return None;
-    };
-    let (source, target) = (from.ip().to_canonical(), to.ip().to_canonical());
-    let family = match (source, target) {
-        (IpAddr::V4(_), IpAddr::V4(_)) => "TCP4",
-        _ => "TCP6",
-    };
-    let line = format!(
-        "PROXY {family} {source} {target} {} {}\r\n",
-        from.port(),
-        to.port()
-    );
-    Some(line.into_bytes())
+fn origin(peer: &Peer) -> Origin {
+    match *peer {
+        Peer::Tcp { from, to } => Origin::Tcp { from, to },
+        Peer::Unix => Origin::Local,
+    }
 }
 
 async fn next_packet(

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use dormouse_session::Wording;
+use dormouse_session::StatementKey;
 
 /// Statements that no session uses and that are kept all the same, for each backend.
 const SPARE: usize = 64;
@@ -25,7 +25,7 @@ pub(crate) struct Shelved {
 /// The prepared statements of one backend that no session has now.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
-    spare: HashMap<Wording, Vec<(u64, Shelved)>>,
+    spare: HashMap<StatementKey, Vec<(u64, Shelved)>>,
     count: usize,
     clock: u64,
     /// To be closed with the next command.
@@ -35,11 +35,11 @@ pub(crate) struct Shelf {
 impl Shelf {
     /// Takes a statement of this text, if there is one.
     pub(crate) fn take(&mut self, text: &Arc<[u8]>, schema: Option<&Arc<[u8]>>) -> Option<Shelved> {
-        let wording = (Arc::clone(text), schema.cloned());
-        let same = self.spare.get_mut(&wording)?;
+        let key = (Arc::clone(text), schema.cloned());
+        let same = self.spare.get_mut(&key)?;
         let (_, shelved) = same.pop()?;
         if same.is_empty() {
-            self.spare.remove(&wording);
+            self.spare.remove(&key);
         }
         self.count -= 1;
         Some(shelved)
@@ -59,19 +59,19 @@ impl Shelf {
 
     fn evict(&mut self) {
         let age = |entries: &Vec<(u64, Shelved)>| entries.first().map_or(u64::MAX, |entry| entry.0);
-        let Some(wording) = self
+        let Some(key) = self
             .spare
             .iter()
             .min_by_key(|(_, entries)| age(entries))
-            .map(|(wording, _)| wording.clone())
+            .map(|(key, _)| key.clone())
         else {
             return;
         };
-        if let Some(entries) = self.spare.get_mut(&wording) {
+        if let Some(entries) = self.spare.get_mut(&key) {
             self.closing.push(entries.remove(0).1.id);
             self.count -= 1;
             if entries.is_empty() {
-                self.spare.remove(&wording);
+                self.spare.remove(&key);
             }
         }
     }

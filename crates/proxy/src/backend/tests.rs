@@ -3,7 +3,9 @@
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use super::{Backend, Link};
+use dormouse_link::Link;
+
+use super::Backend;
 use crate::config::PoolLimits;
 use crate::pool::tests::need;
 use crate::pool::{Grant, Offer, Pool};
@@ -20,7 +22,7 @@ pub(crate) fn rig() -> (Arc<Pool>, Box<Backend>, UnixStream) {
     };
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let link = Link::new(ours).unwrap();
+    let link = Link::over_unix(ours).unwrap();
     let backend = Backend::on(link, &need.target, &need.identity, place);
     (pool, backend, theirs)
 }

@@ -1,10 +1,10 @@
 use std::os::unix::net::UnixStream;
 
+use dormouse_link::Link;
 use dormouse_types::{Endpoint, InstanceId};
 use dormouse_wire::caps::Capabilities;
 
 use super::*;
-use crate::backend::Link;
 use crate::directory::Who;
 use crate::stream::Peer;
 
@@ -47,7 +47,7 @@ pub(crate) fn need(user: &str, generation: u64) -> Need {
 fn backend(need: &Need, place: Place) -> Box<Backend> {
     let (ours, _theirs) = UnixStream::pair().unwrap();
     Backend::on(
-        Link::new(ours).unwrap(),
+        Link::over_unix(ours).unwrap(),
         &need.target,
         &need.identity,
         place,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dormouse_session::Session;
+use dormouse_session::SessionState;
 use dormouse_session::sleeping::login_changes;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::{ErrPacket, OkPacket};
@@ -49,7 +49,7 @@ async fn enter(shared: Arc<Shared>, socket: Socket, peer: Peer, id: u32) -> Opti
     };
     debug!(database = %admitted.membership.database.name, user = admitted.identity.user, id, "login");
     let never_wakes = admitted.identity.is_one_of(&shared.config.never_wakes);
-    let state = Session::new(admitted.schema.map(Into::into))
+    let state = SessionState::new(admitted.schema.map(Into::into))
         .with_collation(admitted.identity.collation)
         .with_status(Status(admitted.account.login_status));
     let state = match admitted.identity.believes_the_greeting() {

@@ -1,8 +1,8 @@
 //! What Dormouse knows better than the server: the connection's id, and, once a session has left the
 //! server that ran its last statement, what that statement has left.
 
-use dormouse_session::aftermath::{Connection, mentioned};
-use dormouse_session::{Put, Reading};
+use dormouse_session::diagnostics::{Connection, mentioned};
+use dormouse_session::{Override, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
@@ -20,24 +20,24 @@ impl Attendant {
         incoming: &mut Incoming,
         statement: Option<u32>,
     ) -> Result<bool, Over> {
-        match self.reading(incoming, statement) {
-            Reading::No => return Ok(false),
-            Reading::Patch(values) => {
+        match self.override_for(incoming, statement) {
+            Override::None => return Ok(false),
+            Override::PatchRow(values) => {
                 self.edit = Some(Edit::Row(values));
                 return Ok(false);
             }
-            Reading::Rewrite(text) => {
+            Override::Rewrite(text) => {
                 *incoming = Incoming::made(Command::Query, &text);
                 return Ok(false);
             }
-            Reading::Reply(mut packets) => {
+            Override::Reply(mut packets) => {
                 set_status(&mut packets, self.state.status());
                 self.skip(incoming.left, incoming.continues).await?;
                 self.send_packets(&packets).await?;
                 // as the server does after it has shown them
                 self.state.showed();
             }
-            Reading::Cannot(what) => {
+            Override::Refuse(what) => {
                 self.skip(incoming.left, incoming.continues).await?;
                 self.reply_error(&refusal::cannot_tell(what)).await?;
             }
@@ -46,7 +46,7 @@ impl Attendant {
     }
 
     /// What a command asks of what Dormouse knows better.
-    fn reading(&mut self, incoming: &Incoming, statement: Option<u32>) -> Reading {
+    fn override_for(&mut self, incoming: &Incoming, statement: Option<u32>) -> Override {
         let connection = Connection {
             id: self.membership.handle.id,
             socket: self.shared.socket(),
@@ -54,41 +54,47 @@ impl Attendant {
         match (incoming.command, statement) {
             (Command::Query, _) => {
                 let whole = incoming.is_whole();
-                match self.state.reading(incoming.argument(), connection) {
-                    Reading::Rewrite(_) if !whole => {
-                        let name = mentioned(incoming.argument());
-                        Reading::Cannot(name.unwrap_or("it"))
+                match self.state.override_for(incoming.argument(), connection) {
+                    Override::Rewrite(_) if !whole => {
+                        let name = mentioned(incoming.argument(), self.state.mode());
+                        Override::Refuse(name.unwrap_or("it"))
                     }
-                    reading => reading,
+                    other => other,
                 }
             }
             (Command::StmtExecute, Some(id)) => {
                 let prepared = self.state.statements.get(id);
                 let text = prepared.and_then(|statement| statement.text.clone());
                 let text = text.unwrap_or_default();
-                match self.state.reading(&text, connection) {
-                    Reading::No => Reading::No,
+                match self.state.override_for(&text, connection) {
+                    Override::None => Override::None,
                     // the connection's id alone
-                    Reading::Patch(puts)
-                        if self.state.aftermath().is_none()
-                            && puts
-                                .iter()
-                                .all(|put| matches!(put, Put::Keep | Put::Value(_))) =>
+                    Override::PatchRow(puts)
+                        if self.state.diagnostics().is_none()
+                            && puts.iter().all(|put| {
+                                matches!(put, ValuePatch::Keep | ValuePatch::Replace(_))
+                            }) =>
                     {
-                        Reading::No
+                        Override::None
                     }
                     // a row of another kind than a text's
-                    _ => Reading::Cannot(mentioned(&text).unwrap_or("LASTVAL()")),
+                    _ => {
+                        Override::Refuse(mentioned(&text, self.state.mode()).unwrap_or("LASTVAL()"))
+                    }
                 }
             }
-            _ => Reading::No,
+            _ => Override::None,
         }
     }
 }
 
 /// A reply of one row with other values in it, or an error in its place. `None` if the reply is not of
 /// that kind.
-pub(super) fn put(reply: &[u8], puts: &[Put], capabilities: Capabilities) -> Option<Vec<u8>> {
+pub(super) fn put(
+    reply: &[u8],
+    puts: &[ValuePatch],
+    capabilities: Capabilities,
+) -> Option<Vec<u8>> {
     let mut lost = None;
     let edited = edit_rows(reply, capabilities, |mut rows| {
         let [row] = rows.as_mut_slice() else {
@@ -99,10 +105,10 @@ pub(super) fn put(reply: &[u8], puts: &[Put], capabilities: Capabilities) -> Opt
         }
         for (value, put) in row.iter_mut().zip(puts) {
             match put {
-                Put::Value(new) => *value = Some(new.clone()),
-                Put::IfNull(new) => *value = value.take().or_else(|| Some(new.clone())),
-                Put::NeverNull(name) if value.is_none() => lost = Some(*name),
-                Put::Keep | Put::NeverNull(_) => {}
+                ValuePatch::Replace(new) => *value = Some(new.clone()),
+                ValuePatch::ReplaceNull(new) => *value = value.take().or_else(|| Some(new.clone())),
+                ValuePatch::RefuseNull(name) if value.is_none() => lost = Some(*name),
+                ValuePatch::Keep | ValuePatch::RefuseNull(_) => {}
             }
         }
         Some(rows)

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use dormouse_session::Ground;
+use dormouse_session::AsleepContext;
 use dormouse_session::timeout::{self, Timeout};
 use dormouse_types::Variables;
 use dormouse_wire::packet::write_packet;
@@ -49,7 +49,7 @@ impl Attendant {
             return Ok(false);
         };
         if let Some(seconds) = asleep.wait_timeout {
-            let default = Timeout::of(text) == Some(Timeout::SetsDefault);
+            let default = Timeout::of(text, self.state.mode()) == Some(Timeout::SetsDefault);
             self.limit_idle(if default { self.idle_default } else { seconds });
         }
         self.answer(asleep.packets).await
@@ -112,7 +112,7 @@ impl Attendant {
     /// Asks the session's state, with all that is known of the database while it sleeps.
     fn asleep<T>(
         &mut self,
-        ask: impl FnOnce(&mut dormouse_session::Session, &Ground<'_>) -> T,
+        ask: impl FnOnce(&mut dormouse_session::SessionState, &AsleepContext<'_>) -> T,
     ) -> T {
         let variables = self.shared.plane.variables(&self.database().name);
         // a backend may be older than a change of a global variable
@@ -125,11 +125,11 @@ impl Attendant {
     pub(super) fn on_ground<T>(
         &mut self,
         globals: Option<&Variables>,
-        ask: impl FnOnce(&mut dormouse_session::Session, &Ground<'_>) -> T,
+        ask: impl FnOnce(&mut dormouse_session::SessionState, &AsleepContext<'_>) -> T,
     ) -> T {
         let plane = &self.shared.plane;
         let name = &self.membership.database.name;
-        let ground = Ground {
+        let ground = AsleepContext {
             globals,
             capabilities: self.identity.capabilities,
             collation: self.identity.collation,

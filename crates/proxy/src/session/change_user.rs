@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_session::Session;
+use dormouse_session::SessionState;
 use dormouse_types::Transport;
 use dormouse_wire::login::ChangeUser;
 use dormouse_wire::status::Status;
@@ -108,7 +108,7 @@ impl Attendant {
         self.never_wakes = identity.is_one_of(&self.shared.config.never_wakes);
         self.enrolled = account.enrolled;
         let schema = login.schema.filter(|schema| !schema.is_empty());
-        *self.state = Session::new(schema.map(Into::into))
+        *self.state = SessionState::new(schema.map(Into::into))
             .with_collation(self.identity.collation)
             .with_status(Status(account.login_status));
         match self.arrive().await {

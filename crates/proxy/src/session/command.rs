@@ -2,7 +2,6 @@
 
 use dormouse_session::effects::{may_change_rights, may_set_globals};
 use dormouse_session::kill::Kill;
-use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Show};
 use dormouse_wire::command::{Command, ReplyKind};
@@ -93,7 +92,8 @@ impl Attendant {
     }
 
     async fn query(&mut self, mut incoming: Incoming) -> Result<(), Over> {
-        let text = &*in_default_mode(incoming.argument(), self.state.status());
+        let text = incoming.argument();
+        let mode = self.state.mode();
         let effects = self.state.judge(text, incoming.is_whole());
         let kind = Kind::of(text);
         // what is for us begins with KILL, SHOW or a comment
@@ -117,12 +117,12 @@ impl Attendant {
         if self.database().door.is_shut() && Box::pin(self.query_asleep(&incoming)).await? {
             return Ok(());
         }
-        let changes_rights = may_change_rights(text, kind, effects);
+        let changes_rights = may_change_rights(text, mode, kind, effects);
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().to_vec());
         self.state.will_run(text, effects);
         self.timeout = match first {
-            Some(b'S' | b's' | b'/') => Timeout::of(text),
+            Some(b'S' | b's' | b'/') => Timeout::of(text, mode),
             _ => None,
         };
         if self.answers(&mut incoming, None).await? {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use dormouse_link::Noise;
 use dormouse_session::Depth;
 use dormouse_types::Pooling;
 use dormouse_wire::reader::Malformed;
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::statement::{MOMENT, Unready};
 use super::{Attendant, Over};
-use crate::backend::{Backend, BackendError, Before, Noise, Schema};
+use crate::backend::{Backend, BackendError, Before, Schema};
 use crate::directory::Lease;
 use crate::door::Pass;
 use crate::pool::{Counters, Grant, Need, Offer, Pool};
@@ -154,7 +155,7 @@ impl Attendant {
     /// Turns a grant into a backend.
     async fn seat(&mut self, pass: &Pass, grant: Grant) -> Result<Box<Backend>, Unready> {
         let place = match grant {
-            Grant::Backend(backend) => match backend.silence() {
+            Grant::Backend(mut backend) => match backend.silence() {
                 Ok(()) => {
                     Counters::count(&self.pool().counters().restores);
                     return backend.move_here().map_err(|_| Unready::Gone);

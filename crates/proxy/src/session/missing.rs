@@ -1,7 +1,6 @@
 //! Statements made with SQL's `PREPARE` that could not be prepared when the session came to its backend.
 
-use dormouse_session::Session;
-use dormouse_session::quoting::in_default_mode;
+use dormouse_session::SessionState;
 use dormouse_wire::command::Command;
 use dormouse_wire::text::TextOutcome;
 
@@ -26,15 +25,13 @@ impl Attendant {
             }
             _ => return Ok(()),
         };
-        let status = self.state.status();
-        let text = in_default_mode(&text, status);
         let missing = self.state.missing_texts(&text, incoming.is_whole());
         for (name, prepare) in missing {
             let TextOutcome::Err(error) = self.ask(&prepare).await? else {
                 self.state.tried_text(&name, 1, false);
                 continue;
             };
-            let _taken = self.ask(&Session::stand_in(&name, &error)).await?;
+            let _taken = self.ask(&SessionState::stand_in(&name, &error)).await?;
             self.state.tried_text(&name, 2, true);
         }
         if incoming.command == Command::Query

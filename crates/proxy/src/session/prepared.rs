@@ -1,7 +1,6 @@
 //! Prepared statements: the client's ids in front of whatever backend there is.
 
 use dormouse_session::effects::{may_change_rights, may_set_globals};
-use dormouse_session::quoting::in_default_mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
@@ -28,13 +27,12 @@ impl Attendant {
         }
         let text = incoming.argument();
         let keep = incoming.is_whole() && self.state.statements.can_keep(text.len());
-        let judged = in_default_mode(text, self.state.status());
-        let effects = self.state.judge(&judged, incoming.is_whole());
+        let effects = self.state.judge(text, incoming.is_whole());
         let statement = Statement {
             text: keep.then(|| text.into()),
             effects,
-            kind: Kind::of(&judged),
-            timeout: Timeout::of(&judged),
+            kind: Kind::of(text),
+            timeout: Timeout::of(text, self.state.mode()),
             schema: self.state.schema().cloned(),
             context: self.state.statements.context(),
             params: 0,
@@ -128,7 +126,7 @@ impl Attendant {
         if may_set_globals(text, effects) {
             self.pool().globals().may_be_set();
         }
-        if may_change_rights(text, kind_of, effects) {
+        if may_change_rights(text, self.state.mode(), kind_of, effects) {
             self.pool().rights_changed();
         }
         if timeout.is_some() {

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use dormouse_session::{Knowledge, Show};
+use dormouse_session::{Certainty, Show};
 use dormouse_types::{SessionStatus, pin};
 use dormouse_wire::rows::{self, Column, Value};
 
@@ -56,12 +56,14 @@ impl Attendant {
         let database = self.database();
         let asleep = database.door.target().is_none();
         let pins = self.state.pins();
-        let knowledge = match self.state.knowledge() {
-            Knowledge::Known if self.backend.is_some() && self.state.needs_probe() => {
+        let knowledge = match self.state.certainty() {
+            Certainty::Known | Certainty::Doubtful
+                if self.backend.is_some() && self.state.needs_probe() =>
+            {
                 "known, but for what the last statement left"
             }
-            Knowledge::Known => "known",
-            Knowledge::Unknown => "to be read before the backend is given up",
+            Certainty::Known | Certainty::Doubtful => "known",
+            Certainty::Unknown => "to be read before the backend is given up",
         };
         let schema = self.state.schema();
         let schema = schema.map(|schema| String::from_utf8_lossy(schema).into_owned());

@@ -58,7 +58,7 @@ impl Attendant {
         let mut patience = None;
         // by which server, and how often, it was not read
         let mut unread = (0, 0);
-        let knew = self.state.aftermath().is_some();
+        let knew = self.state.diagnostics().is_some();
         loop {
             // a sleeping database need not wake for it
             if let Some(error) = self.restriction(&incoming, statement) {
@@ -97,7 +97,7 @@ impl Attendant {
                 }
             }
             // and what it asks of the statement before may be Dormouse's to answer now
-            let knows = self.state.aftermath().is_some();
+            let knows = self.state.diagnostics().is_some();
             if !knew && knows && self.answers(&mut incoming, statement).await? {
                 return Ok(None);
             }
@@ -231,11 +231,12 @@ impl Attendant {
     /// Whether a command that was running in a transaction may have ended it.
     fn may_have_committed(&mut self, incoming: &Incoming, statement: Option<u32>) -> bool {
         match incoming.command {
-            Command::Query => may_commit(incoming.argument()),
+            Command::Query => may_commit(incoming.argument(), self.state.mode()),
             Command::StmtExecute | Command::StmtBulkExecute => {
+                let mode = self.state.mode();
                 let statement = statement.and_then(|id| self.state.statements.get(id));
                 let text = statement.and_then(|statement| statement.text.as_ref());
-                text.is_none_or(|text| may_commit(text))
+                text.is_none_or(|text| may_commit(text, mode))
             }
             _ => false,
         }

@@ -1,9 +1,10 @@
-//! `SET`: which variables a text sets, and whether running it again would set the same.
+//! Judges `SET`: which variables it sets, and whether running it again would set the same values.
 
-use super::{Effects, Replay, is_suspect};
-use crate::lexer::{Lexer, Token};
+use super::effect::{Effects, Replay};
+use super::words::{changes_parsing, is_suspect};
+use crate::lexer::{Lexer, Mode, Token};
 
-/// Variables with no session value to read in `information_schema.SYSTEM_VARIABLES`.
+/// Variables whose session value `information_schema.SYSTEM_VARIABLES` does not show.
 const HIDDEN: [&str; 16] = [
     "TIMESTAMP",
     "INSERT_ID",
@@ -19,12 +20,12 @@ const HIDDEN: [&str; 16] = [
     "SKIP_PARALLEL_REPLICATION",
     "PSEUDO_SLAVE_MODE",
     "DEFAULT_MASTER_CONNECTION",
-    // and those that follow the schema
+    // the next two follow the schema
     "CHARACTER_SET_DATABASE",
     "COLLATION_DATABASE",
 ];
 
-/// Functions of their arguments alone, in values to which variables are set.
+/// Functions whose result depends only on their arguments.
 const PURE: [&str; 8] = [
     "CONCAT",
     "CONCAT_WS",
@@ -46,7 +47,7 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
     let mut hidden = false;
     let mut global = false;
     let mut first = true;
-    // whether what follows is a value, where @@GLOBAL is only read
+    // whether the tokens are part of a value, in which @@GLOBAL is only read
     let mut value = false;
     let mut depth = 0_usize;
     let mut last = Token::Semicolon;
@@ -64,7 +65,7 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
             Token::SystemVariable => replay.relative = true,
             Token::Semicolon => ended = true,
             Token::Word(_) if first && token.is("STATEMENT") => {
-                // SET STATEMENT … FOR … puts everything back
+                // SET STATEMENT … FOR … restores the variables, but the statement may do anything
                 return Effects::Unknown;
             }
             Token::Word(_) if first && (token.is("PASSWORD") || token.is("TRANSACTION")) => {
@@ -75,20 +76,20 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
                 return match (token.is("TRANSACTION"), more) {
                     (true, None) if !lexer.is_versioned() => Effects::NextTransaction,
                     (true, _) => Effects::HiddenVariable,
-                    // a password is no session state
+                    // a password is not part of the session's state
                     (false, None) => Effects::None,
                     (false, Some(_)) => Effects::Unknown,
                 };
             }
-            // it takes a character set from the schema
+            // SET CHARACTER SET takes a character set from the schema
             Token::Word(_) if first && (token.is("CHARACTER") || token.is("CHARSET")) => {
                 return Effects::Unknown;
             }
             Token::Word(_) if token.is("GLOBAL") => global |= !value,
-            Token::Word(word) | Token::Quoted(word) => {
+            Token::Word(word) | Token::Quoted(word, _) => {
                 replay.parsing |= changes_parsing(word);
                 hidden |= is_hidden(&token);
-                // what a table holds may be different later
+                // a query of a table may give another value later
                 if is_suspect(&token) || token.is("FROM") {
                     return Effects::Unknown;
                 }
@@ -100,12 +101,12 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
     }
     if lexer.is_versioned() {
         Effects::HiddenVariable
-    } else if hidden && sets_timestamp(text) {
+    } else if hidden && sets_timestamp(text, lexer.mode()) {
         Effects::Timestamp
     } else if hidden {
         Effects::HiddenVariable
     } else if global {
-        // what else stands in the same SET is found by the probe
+        // the probe finds what else the same SET has changed
         Effects::Unknown
     } else {
         Effects::Replay(replay)
@@ -113,21 +114,16 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
 }
 
 fn is_hidden(token: &Token<'_>) -> bool {
-    let (Token::Word(name) | Token::Quoted(name)) = token else {
-        return false;
-    };
-    HIDDEN
-        .iter()
-        .any(|hidden| name.eq_ignore_ascii_case(hidden.as_bytes()))
+    HIDDEN.iter().any(|hidden| token.names(hidden))
 }
 
-/// Whether one of several statements, or of a block, sets what no probe can read.
-pub(super) fn sets_hidden(text: &[u8]) -> bool {
+/// Whether one of several statements, or one in a block, sets a variable that no probe can read.
+pub(super) fn sets_hidden(text: &[u8], mode: Mode) -> bool {
     const BEFORE: [&str; 5] = ["ATOMIC", "BEGIN", "THEN", "ELSE", "DO"];
     let mut last = Token::Semicolon;
     let mut setting = false;
-    for token in Lexer::new(text) {
-        let begins = last == Token::Semicolon || BEFORE.iter().any(|word| last.is(word));
+    for token in Lexer::new(text, mode) {
+        let begins = last == Token::Semicolon || last.is_any(&BEFORE);
         if begins && token.is("CREATE") {
             return false;
         }
@@ -147,8 +143,8 @@ pub(super) fn sets_hidden(text: &[u8]) -> bool {
 }
 
 /// Whether a text is `SET timestamp = NUMBER` or `= DEFAULT` and nothing else.
-fn sets_timestamp(text: &[u8]) -> bool {
-    let tokens: Vec<_> = Lexer::new(text)
+fn sets_timestamp(text: &[u8], mode: Mode) -> bool {
+    let tokens: Vec<_> = Lexer::new(text, mode)
         .filter(|token| !matches!(token, Token::SystemVariable | Token::Semicolon))
         .filter(|token| !token.is("SESSION") && *token != Token::Other(b':'))
         .collect();
@@ -159,29 +155,18 @@ fn sets_timestamp(text: &[u8]) -> bool {
         }
         _ => return false,
     };
-    let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+    let plain = |number: &[u8]| {
+        let digits = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+        number.iter().all(digits) && !number.starts_with(b".") && !number.ends_with(b".")
+    };
     match value {
         [word] if word.is("DEFAULT") => true,
-        [Token::Word(whole)] => digits(whole),
-        [Token::Word(whole), Token::Other(b'.'), Token::Word(part)] => {
-            digits(whole) && digits(part)
-        }
+        [Token::Number(number)] => plain(number),
         _ => false,
     }
 }
 
-/// Whether a bracket behind this token is that of a call whose value may be another one later.
+/// Whether `(` after this token begins the call of a function that may return another value later.
 fn calls(before: &Token<'_>) -> bool {
-    matches!(before, Token::Word(_) | Token::Quoted(_)) && !PURE.iter().any(|name| before.is(name))
-}
-
-pub(super) fn changes_parsing(word: &[u8]) -> bool {
-    let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-    is("SQL_MODE")
-        || is("NAMES")
-        || is("CHARSET")
-        || is("CHARACTER")
-        || is("CHARACTER_SET_CLIENT")
-        || is("CHARACTER_SET_CONNECTION")
-        || is("COLLATION_CONNECTION")
+    matches!(before, Token::Word(_) | Token::Quoted(..)) && !before.is_any(&PURE)
 }

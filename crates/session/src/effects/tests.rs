@@ -153,7 +153,11 @@ fn a_statement_is_judged_by_its_text() {
         ("/*!40101 SET NAMES utf8 */", parsing),
     ];
     for (text, expected) in table {
-        assert_eq!(Effects::of(text.as_bytes()), expected, "{text}");
+        assert_eq!(
+            Effects::of(text.as_bytes(), Mode::default()),
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -168,7 +172,7 @@ fn a_text_that_may_set_global_variables_is_recognised() {
         ("SET sql_mode = @@GLOBAL.sql_mode", false),
         ("SET autocommit = 0", false),
     ] {
-        let effects = Effects::of(text.as_bytes());
+        let effects = Effects::of(text.as_bytes(), Mode::default());
         assert_eq!(
             may_set_globals(text.as_bytes(), effects),
             expected,
@@ -194,7 +198,12 @@ fn a_text_that_may_change_rights_is_recognised() {
         ("CREATE TABLE t (i INT)", false),
     ] {
         let text = text.as_bytes();
-        let found = may_change_rights(text, Kind::of(text), Effects::of(text));
+        let found = may_change_rights(
+            text,
+            Mode::default(),
+            Kind::of(text),
+            Effects::of(text, Mode::default()),
+        );
         assert_eq!(found, expected, "{}", String::from_utf8_lossy(text));
     }
 }
@@ -206,7 +215,7 @@ fn only_one_plain_statement_surely_leaves_the_transaction_open() {
         " insert into t values (1);",
         "/* c */ UPDATE t SET a = ';'",
     ] {
-        assert!(!may_commit(text.as_bytes()), "{text}");
+        assert!(!may_commit(text.as_bytes(), Mode::default()), "{text}");
     }
     for text in [
         "COMMIT",
@@ -216,7 +225,7 @@ fn only_one_plain_statement_surely_leaves_the_transaction_open() {
         "",
         "BEGIN",
     ] {
-        assert!(may_commit(text.as_bytes()), "{text}");
+        assert!(may_commit(text.as_bytes(), Mode::default()), "{text}");
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::unhex;
+use crate::effects::words::names_double_bytes;
+use crate::rows::unhex;
 
-/// `SESSION_VALUE` is a `VARCHAR` of so many characters.
+/// The length of `SESSION_VALUE`, a `VARCHAR`, in characters.
 const LONGEST_VALUE: usize = 2048;
 
 fn text(column: Option<&Option<Vec<u8>>>) -> Option<String> {
@@ -18,7 +19,7 @@ pub(super) fn identity(row: &[Option<Vec<u8>>]) -> Option<Captured> {
         schema: unhex(row.first()).map(Into::into),
         role: unhex(row.get(1)).and_then(|role| String::from_utf8(role).ok()),
         client_charset: text(row.get(2))?,
-        // NULL: results are sent as they are stored
+        // NULL: results are sent without conversion
         results_charset: text(row.get(3)),
         connection_collation: text(row.get(4))?,
         variables: Vec::new(),
@@ -57,12 +58,12 @@ pub struct Captured {
     results_charset: Option<String>,
     connection_collation: String,
     pub(super) variables: Vec<Variable>,
-    /// Assignments.
+    /// Assignments to user variables, ready for `SET`.
     pub(super) user_variables: Vec<String>,
 }
 
 impl Captured {
-    /// What of it a refused change of user leaves.
+    /// What remains after a refused change of user.
     pub(crate) fn wiped(self, schema: Option<Arc<[u8]>>) -> Self {
         Self {
             schema,
@@ -73,11 +74,11 @@ impl Captured {
     }
 
     pub(crate) fn is_double_bytes(&self) -> bool {
-        crate::effects::names_double_bytes(self.client_charset.as_bytes())
+        names_double_bytes(self.client_charset.as_bytes())
     }
 
-    /// The statements that bring a new backend, whose schema is already set, to this state. How
-    /// they are read changes last: the SQL mode, then the character sets.
+    /// The statements that bring a new backend, whose schema is already set, to this state. The SQL mode
+    /// and then the character sets are last, because they change how the others would be read.
     #[must_use]
     pub fn restore(&self) -> Vec<String> {
         let role = self
@@ -104,8 +105,8 @@ impl Captured {
         statements
     }
 
-    /// `SET NAMES` where it can say it all: it also sets which collation the columns of results are
-    /// said to have, which no variable shows.
+    /// `SET NAMES` where it suffices: it also sets the collation that result columns report, which no
+    /// variable shows.
     fn character_sets(&self) -> String {
         let Self {
             client_charset: client,
@@ -129,7 +130,7 @@ impl Captured {
 }
 
 impl Variable {
-    /// Whether there may be more of it than the server tells.
+    /// Whether the server may have truncated the value.
     pub(super) fn may_be_cut(&self) -> bool {
         self.value.chars().count() >= LONGEST_VALUE
     }

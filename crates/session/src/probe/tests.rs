@@ -1,6 +1,6 @@
 use super::captured::{quote_name, quote_text};
 use super::*;
-use crate::session::Session;
+use crate::session::SessionState;
 
 /// What a server answers to a question that contains this.
 pub(crate) type Script<'a> = Vec<(&'a str, Answer)>;
@@ -51,7 +51,7 @@ pub(crate) fn but(change: &'static str, answer: Answer) -> Script<'static> {
 }
 
 /// Asks the script everything.
-pub(crate) fn probe(session: &mut Session, script: &Script<'_>) {
+pub(crate) fn probe(session: &mut SessionState, script: &Script<'_>) {
     let mut probe = session.probe(Depth::Everything);
     loop {
         let questions = probe.questions();
@@ -68,13 +68,13 @@ pub(crate) fn probe(session: &mut Session, script: &Script<'_>) {
     }
 }
 
-fn probed(script: &Script<'_>) -> Session {
-    let mut session = Session::new(None);
+fn probed(script: &Script<'_>) -> SessionState {
+    let mut session = SessionState::new(None);
     probe(&mut session, script);
     session
 }
 
-fn restored(session: &Session) -> Vec<String> {
+fn restored(session: &SessionState) -> Vec<String> {
     let text = |text: Vec<u8>| String::from_utf8(text).unwrap();
     session.restore().into_iter().map(text).collect()
 }
@@ -177,13 +177,18 @@ fn what_cannot_be_restored_pins() {
 
 #[test]
 fn what_the_last_statement_left_is_kept_and_only_asked_when_needed() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     let text = b"SHOW TABLES";
     let end = dormouse_wire::framer::ReplyEnd::default();
-    session.ran(text, crate::Effects::of(text), crate::Kind::of(text), &end);
+    session.ran(
+        text,
+        crate::Effects::of(text, crate::lexer::Mode::default()),
+        crate::Kind::of(text),
+        &end,
+    );
     let answer = rows(&[&[Some("7"), Some("3"), Some("0"), Some("0"), Some("12")]]);
     probe(&mut session, &but("ROW_COUNT()", answer));
-    let left = session.aftermath().unwrap();
+    let left = session.diagnostics().unwrap();
     assert_eq!((left.row_count, left.found_rows), (7, 3));
     assert_eq!(session.last_insert_id(), 12);
     assert!(!session.needs_probe());
@@ -199,13 +204,18 @@ fn values_are_quoted() {
 
 #[test]
 fn without_the_plugin_only_statements_that_may_lock_do() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     let script = but("METADATA_LOCK_INFO", Answer::Refused);
     probe(&mut session, &script);
     assert_eq!(session.pins(), []);
     let text = b"HANDLER t OPEN";
     let end = dormouse_wire::framer::ReplyEnd::default();
-    session.ran(text, crate::Effects::of(text), crate::Kind::of(text), &end);
+    session.ran(
+        text,
+        crate::Effects::of(text, crate::lexer::Mode::default()),
+        crate::Kind::of(text),
+        &end,
+    );
     probe(&mut session, &script);
     assert_eq!(session.pins(), [Pin::TableLock]);
 }

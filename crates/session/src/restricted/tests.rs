@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 /// `reads` and `writes` were prepared as their names say.
 fn allowed(text: &str) -> bool {
-    is_allowed(text.as_bytes(), &|name| {
+    is_allowed(text.as_bytes(), Mode::default(), &|name| {
         let prepare: &[u8] = match name {
             b"reads" => b"PREPARE reads FROM 'SELECT ?'",
             b"writes" => b"PREPARE `Writes` FROM 'INSERT INTO t VALUES (?)'",
@@ -142,7 +142,7 @@ fn statements_in_statements_without_end_are_refused() {
 proptest! {
     #[test]
     fn any_bytes_are_judged(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = is_allowed(&text, &|_| None);
+        let _ = is_allowed(&text, Mode::default(), &|_| None);
     }
 
     #[test]

@@ -3,13 +3,13 @@ use super::*;
 fn after(texts: &[&str]) -> Sequences {
     let mut all = Sequences::default();
     for text in texts {
-        all.ran(text.as_bytes(), Some(b"shop"), false);
+        all.ran(text.as_bytes(), Mode::default(), Some(b"shop"), false);
     }
     all
 }
 
-fn put(all: &mut Sequences, text: &str) -> Option<Result<Vec<Put>, &'static str>> {
-    all.reading(text.as_bytes(), Some(b"shop"), None)
+fn put(all: &mut Sequences, text: &str) -> Option<Result<Vec<ValuePatch>, &'static str>> {
+    all.patches(text.as_bytes(), Mode::default(), Some(b"shop"), None)
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn sequences_are_named_by_the_texts_that_advance_them() {
 }
 
 #[test]
-fn whoever_asks_for_a_value_stays() {
+fn a_session_that_asks_for_a_value_is_pinned() {
     for text in [
         "SELECT LASTVAL(s)",
         "SELECT PREVIOUS VALUE FOR s",
@@ -64,12 +64,12 @@ fn a_value_that_was_read_is_put_where_the_server_has_none() {
     );
     all.answered(vec![Some(Some(b"9".to_vec())), Some(Some(b"1".to_vec()))]);
     all.left();
-    let kept = |value: &str| Put::IfNull(value.as_bytes().to_vec());
+    let kept = |value: &str| ValuePatch::ReplaceNull(value.as_bytes().to_vec());
     for (text, expected) in [
         ("SELECT LASTVAL(s)", vec![kept("1")]),
         (
             "SELECT LASTVAL(`e`.s) AS l, 5, PREVIOUS VALUE FOR s;",
-            vec![kept("9"), Put::Keep, kept("1")],
+            vec![kept("9"), ValuePatch::Keep, kept("1")],
         ),
         ("SELECT s.currval FROM DUAL", vec![kept("1")]),
     ] {
@@ -82,7 +82,7 @@ fn a_value_that_was_read_is_put_where_the_server_has_none() {
     ] {
         assert_eq!(put(&mut all, text), Some(Err("LASTVAL()")), "{text}");
     }
-    all.ran(b"SELECT NEXTVAL(s)", Some(b"shop"), false);
+    all.ran(b"SELECT NEXTVAL(s)", Mode::default(), Some(b"shop"), false);
     assert_eq!(
         put(&mut all, "SELECT LASTVAL(s) + 1"),
         None,
@@ -92,7 +92,7 @@ fn a_value_that_was_read_is_put_where_the_server_has_none() {
 
 #[test]
 fn a_value_that_went_with_a_backend_is_never_null() {
-    let lost = || Some(Ok(vec![Put::NeverNull("LASTVAL()")]));
+    let lost = || Some(Ok(vec![ValuePatch::RefuseNull("LASTVAL()")]));
     let mut all = after(&["SELECT NEXTVAL(s)"]);
     all.left();
     assert_eq!(put(&mut all, "SELECT LASTVAL(s)"), lost());

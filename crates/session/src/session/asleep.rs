@@ -1,4 +1,4 @@
-//! Answers while the server sleeps, and what the session owes its backend for them.
+//! Answers while the server sleeps, and the statements that the backend must run later because of them.
 
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::framer::ReplyEnd;
@@ -6,72 +6,63 @@ use dormouse_wire::reply::{OkPacket, SessionChange};
 use dormouse_wire::status::Status;
 use dormouse_wire::{packet, rows};
 
-use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Session};
+use super::certainty::Certainty;
+use super::deferred::Deferred;
+use super::state::SessionState;
 use crate::effects::{Effects, Kind};
-use crate::sleeping::known::Known;
-use crate::sleeping::set::Change;
-use crate::sleeping::{Answer, Ground, answer};
-
-/// A transaction that the client was told is open and that is begun in front of its first real
-/// statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Deferred {
-    statement: Box<[u8]>,
-    status: Status,
-}
-
-impl Deferred {
-    pub(super) fn status(&self) -> Status {
-        self.status
-    }
-}
+use crate::sleeping::change::Change;
+use crate::sleeping::set;
+use crate::sleeping::variables::SessionVariables;
+use crate::sleeping::{Answer, AsleepContext, answer};
 
 /// An answer given without the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asleep {
-    /// Its packets.
+pub struct AsleepAnswer {
+    /// The packets of the reply.
     pub packets: Vec<u8>,
-    /// What it has set `wait_timeout` to, in seconds.
+    /// The new `wait_timeout` in seconds, if the statement has set it.
     pub wait_timeout: Option<u64>,
 }
 
-impl Session {
-    /// Answers a statement without the server; `None` if only that can. The packets are those the
-    /// server would send, and the session is as if it had run the statement.
-    pub fn answer_asleep(&mut self, text: &[u8], ground: &Ground<'_>) -> Option<Asleep> {
-        let unknown = self.knowledge == Knowledge::Unknown || self.hidden_variable;
-        if unknown || self.in_transaction() || self.savepoints.any() || self.conditions > 0 {
+impl SessionState {
+    /// Answers a statement without the server; `None` if only a server can. The packets are those that the
+    /// server would send, and the state is as if the server had run the statement.
+    pub fn answer_asleep(
+        &mut self,
+        text: &[u8],
+        context: &AsleepContext<'_>,
+    ) -> Option<AsleepAnswer> {
+        let unknown = self.backend.certainty == Certainty::Unknown || self.backend.hidden_variable;
+        let open = self.in_transaction() || self.backend.savepoints.any();
+        if unknown || open || self.last.has_conditions() {
             return None;
         }
-        let mut known = self.variables(ground);
-        if known.is_none() && !ground.backend {
+        let mut known = self.variables(context);
+        if known.is_none() && !context.backend {
             // not even the status flags are known
             return None;
         }
         let deferred = self.deferred.is_some();
         let schema = self.schema.as_deref();
-        let answer = answer(text, known.as_mut(), schema, deferred, ground)?;
+        let answer = answer(text, known.as_mut(), schema, deferred, context)?;
         let lasting = match &known {
             Some(known) => known.status()?,
             None => self.status,
         };
-        let effects = Effects::of(text);
+        let effects = Effects::of(text, self.mode());
         let has_room = match (&answer, effects) {
             (Answer::Row(_) | Answer::Nothing, Effects::None) => true,
             (Answer::Begin { .. } | Answer::End, Effects::None) => true,
-            // statements that were prepared would be prepared again under other rules
+            // prepared statements would be prepared again under other rules
             (_, Effects::Replay(replay))
                 if (replay.parsing || replay.schema) && self.has_prepared() =>
             {
                 false
             }
             (Answer::Set { .. } | Answer::Use(_), Effects::Replay(replay)) => {
-                !replay.relative && self.log.iter().any(|entry| **entry == *text)
-                    || self.log.len() < LOG_STATEMENTS && self.log_bytes + text.len() <= LOG_BYTES
+                self.log.has_room(text, replay.relative)
             }
-            (Answer::Set { .. }, Effects::NextTransaction) => {
-                self.next_transaction.len() < LOG_STATEMENTS
-            }
+            (Answer::Set { .. }, Effects::NextTransaction) => self.next_transaction.has_room(),
             _ => false,
         };
         if !has_room {
@@ -79,8 +70,8 @@ impl Session {
         }
         self.status = lasting;
         let wait_timeout = answer.wait_timeout();
-        let packets = self.give(text, effects, answer, known.as_ref(), ground);
-        Some(Asleep {
+        let packets = self.give(text, effects, answer, known.as_ref(), context);
+        Some(AsleepAnswer {
             packets,
             wait_timeout,
         })
@@ -90,20 +81,21 @@ impl Session {
         !self.statements.is_empty() || !self.texts.is_empty()
     }
 
-    /// Its variables, as far as they can be told.
-    fn variables<'a>(&self, ground: &Ground<'a>) -> Option<Known<'a>> {
-        // a reset does not bring back all that a login sets
+    /// The session's variables; `None` if they are not known.
+    fn variables<'a>(&self, context: &AsleepContext<'a>) -> Option<SessionVariables<'a>> {
+        // a reset does not restore everything that such a login sets
         let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
-        let plain = (ground.capabilities & odd) == Capabilities::NONE && ground.collation < 250;
+        let plain = (context.capabilities & odd) == Capabilities::NONE && context.collation < 250;
         if self.was_reset && !plain {
             return None;
         }
-        let mut known = Known::at_login(ground.globals?, ground.collation, ground.capabilities)?;
+        let mut known =
+            SessionVariables::at_login(context.globals?, context.collation, context.capabilities)?;
         for text in self.restore() {
-            known.follow(&text)?;
+            set::follow(&mut known, &text)?;
         }
-        known.keep("wait_timeout", ground.wait_timeout.to_string());
-        known.keep("socket", ground.socket.to_owned());
+        known.keep("wait_timeout", context.wait_timeout.to_string());
+        known.keep("socket", context.socket.to_owned());
         known.status().map(|_| known)
     }
 
@@ -112,8 +104,8 @@ impl Session {
         text: &[u8],
         effects: Effects,
         answer: Answer,
-        known: Option<&Known<'_>>,
-        ground: &Ground<'_>,
+        known: Option<&SessionVariables<'_>>,
+        context: &AsleepContext<'_>,
     ) -> Vec<u8> {
         let mut rows = None;
         let mut tracked = Vec::new();
@@ -139,8 +131,8 @@ impl Session {
             }
         }
         let owed = matches!(effects, Effects::Replay(_) | Effects::NextTransaction);
-        if ground.backend && owed {
-            self.owed.push(text.into());
+        if context.backend && owed {
+            self.backend.owed.push(text.into());
         }
         let end = ReplyEnd {
             status: Some(self.status()),
@@ -149,7 +141,7 @@ impl Session {
         };
         self.note_answer(text, effects, kind, &end);
         if let Some((columns, values)) = row {
-            return rows::result(&columns, &[values], ground.capabilities, self.status());
+            return rows::result(&columns, &[values], context.capabilities, self.status());
         }
         let ok = OkPacket {
             status: self.status(),
@@ -157,41 +149,35 @@ impl Session {
             ..OkPacket::default()
         };
         let mut packets = Vec::new();
-        packet::write_packet(&mut packets, 1, &ok.encode(ground.capabilities, false));
+        packet::write_packet(&mut packets, 1, &ok.encode(context.capabilities, false));
         packets
     }
 
-    /// Notes what the answer changes, and what it leaves for later statements to ask: that is
-    /// Dormouse's to answer, as far as it is known; the rest of it a backend still has.
+    /// Notes what the answer changes, and what it leaves for later statements to ask.
     fn note_answer(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
-        let before = self.aftermath.clone();
+        let before = self.diagnostics().cloned();
         if effects == Effects::None {
-            // nothing has begun on a server: what the next transaction is to be stays
+            // no transaction has begun on a server: SET TRANSACTION still holds
             self.ended(text, effects, kind, end);
         } else {
             self.ran(text, effects, kind, end);
         }
-        if self.aftermath.is_some() {
-            return;
-        }
-        match (self.last, before) {
-            (super::Last::Is { .. }, _) => self.arrived(),
-            (super::Last::Ask, Some(mut before)) => {
-                before.row_count = if end.rows.is_some() { -1 } else { 0 };
-                self.aftermath = Some(before);
-            }
-            (super::Last::Ask, None) => {}
-        }
+        self.last.answered(before, end);
     }
 
-    fn begin(&mut self, text: &[u8], read_only: Option<bool>, known: Option<&Known<'_>>) {
+    fn begin(
+        &mut self,
+        text: &[u8],
+        read_only: Option<bool>,
+        known: Option<&SessionVariables<'_>>,
+    ) {
         if self.deferred.is_some() {
-            // which ends here
+            // BEGIN ends the one that is open
             self.next_transaction.clear();
         }
-        let next = self.next_transaction.iter().rev().find_map(|text| {
+        let next = self.next_transaction.statements().rev().find_map(|text| {
             let known = known?;
-            let changes = crate::sleeping::set::followed(text, known)?;
+            let changes = set::followed(text, known)?;
             changes.iter().find_map(|change| match change {
                 Change::NextTransaction { read_only } => *read_only,
                 _ => None,
@@ -199,56 +185,43 @@ impl Session {
         });
         let usual = || known.and_then(|known| known.flag("tx_read_only"));
         let read_only = read_only.or(next).or_else(usual).unwrap_or_default();
-        let status = if read_only {
-            Status::IN_TRANS.with(Status::IN_TRANS_READONLY)
-        } else {
-            Status::IN_TRANS
-        };
-        self.deferred = Some(Deferred {
-            statement: text.into(),
-            status,
-        });
+        self.deferred = Some(Deferred::new(text, read_only));
     }
 
-    /// Notes a `COM_PING`, which no server sees: it changes `ROW_COUNT()`.
+    /// Notes a `COM_PING` that was answered without a server: it changes `ROW_COUNT()`.
     pub fn pinged(&mut self) {
-        if self.last != super::Last::Ask {
-            self.arrived();
-        }
-        if let Some(aftermath) = &mut self.aftermath {
-            aftermath.row_count = 0;
-        }
-        if let super::Last::Is { row_count, .. } = &mut self.last {
-            *row_count = 0;
-        }
+        self.last.pinged();
     }
 
-    /// `COM_INIT_DB` without the server: the OK packet's bytes, or `None` if only the server can
-    /// tell.
-    pub fn use_asleep(&mut self, schema: &[u8], ground: &Ground<'_>) -> Option<Asleep> {
+    /// Answers `COM_INIT_DB` without the server; `None` if only a server can.
+    pub fn use_asleep(
+        &mut self,
+        schema: &[u8],
+        context: &AsleepContext<'_>,
+    ) -> Option<AsleepAnswer> {
         let plain = schema.is_ascii() && !schema.contains(&b'`') && !schema.is_empty();
         let text = [b"USE `", schema, b"`"].concat();
-        plain.then(|| self.answer_asleep(&text, ground)).flatten()
+        plain.then(|| self.answer_asleep(&text, context)).flatten()
     }
 
-    /// Whether a backend must be told something before it may run a statement.
+    /// Whether a backend must run something before the next statement.
     #[must_use]
     pub fn owes(&self) -> bool {
-        !self.owed.is_empty() || self.deferred.is_some()
+        !self.backend.owed.is_empty() || self.deferred.is_some()
     }
 
-    /// The statements that were answered and that the backend has not run.
+    /// Takes the statements that were answered and that the backend must run.
     pub fn take_owed(&mut self) -> Vec<Box<[u8]>> {
-        std::mem::take(&mut self.owed)
+        std::mem::take(&mut self.backend.owed)
     }
 
-    /// The statement that begins the transaction of which the client believes that it is open.
+    /// The statement that begins the transaction that the client was told is open.
     #[must_use]
     pub fn deferred(&self) -> Option<&[u8]> {
         self.deferred.as_ref().map(|deferred| &*deferred.statement)
     }
 
-    /// It has been begun; the server's answer had this status.
+    /// Notes that the server has begun it, and the status flags of its reply.
     pub fn begun(&mut self, status: Status) {
         self.deferred = None;
         self.saw_status(status);

@@ -1,4 +1,4 @@
-//! A statement runs: what it changes, and what the next ones may ask about it.
+//! What a statement that has run changes in the state.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,12 +6,15 @@ use std::sync::Arc;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::status::Status;
 
-use super::{Knowledge, LOG_BYTES, LOG_STATEMENTS, Last, Session};
-use crate::aftermath;
-use crate::effects::{Effects, Kind, Replay, may_change_parsing, names_double_bytes};
-use crate::lexer::{Lexer, Token};
-use crate::quoting::in_default_mode;
-use crate::sequences;
+use super::backend_state::Residue;
+use super::certainty::Certainty;
+use super::state::SessionState;
+use crate::diagnostics;
+use crate::effects::words::{may_change_parsing, names_double_bytes};
+use crate::effects::{Effects, Kind, Replay};
+use crate::lexer::{Lexer, Mode, Token, begins_with, contains};
+use crate::literal::quoted_name;
+use crate::sequence_name;
 
 /// `ER_PARSE_ERROR`.
 const SYNTAX: u16 = 1064;
@@ -19,27 +22,23 @@ const SYNTAX: u16 = 1064;
 /// where a transaction may only read.
 const BEFORE_RUNNING: [u16; 4] = [SYNTAX, 1146, 1054, 1792];
 
-impl Session {
-    /// A statement with these effects is about to run: its own reply may already tell what it asks
-    /// to be told.
+impl SessionState {
+    /// Notes that a statement with these effects is about to run: if it switches session tracking on, its
+    /// own reply is already tracked.
     pub fn will_run(&mut self, text: &[u8], effects: Effects) {
         let sets = matches!(effects, Effects::Replay(_) | Effects::Unknown);
-        self.tracks_state |= sets && sets_tracking(text);
+        self.tracks_state |= sets && sets_tracking(text, self.mode());
     }
 
-    /// Something other than a statement has run for the client; `text` is what was prepared, if
-    /// that is what it did.
+    /// Notes that a command other than a statement has run for the client; `text` is the text that it
+    /// prepared, if any.
     pub fn ran_command(&mut self, text: &[u8], end: &ReplyEnd) {
         self.ended(text, Effects::Counted, Kind::Other, end);
+        self.mode = self.status.into();
     }
 
-    /// Notes what a statement leaves for the next to ask.
+    /// Notes what a statement leaves for later statements to ask.
     pub(super) fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
-        let left = self.aftermath.take().filter(|_| end.error.is_none());
-        let told = !matches!(effects, Effects::Counted | Effects::Unknown);
-        self.aftermath = left
-            .and_then(|aftermath| aftermath.after(text, end, told))
-            .map(Box::new);
         let settings = matches!(
             effects,
             Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp | Effects::Savepoint
@@ -47,30 +46,7 @@ impl Session {
         if effects == Effects::Unknown || kind != Kind::Select && !settings {
             self.sequences.may_have_advanced();
         }
-        if end.last_insert_id != 0 {
-            // or it was given, and then LAST_INSERT_ID() is what it was
-            self.last_insert_id = end.last_insert_id;
-            self.id_unsure = true;
-        }
-        self.id_unsure |= matches!(effects, Effects::Counted | Effects::Unknown);
-        self.last_failed = end.error.is_some();
-        if self.last_failed || end.warnings > 0 || !aftermath::keeps_warnings(text) {
-            self.conditions = end.warnings.max(u16::from(self.last_failed));
-        }
-        let certain =
-            self.conditions == 0 && !matches!(effects, Effects::Counted | Effects::Unknown);
-        let affected = i64::try_from(end.affected).unwrap_or(-1);
-        self.last = match (kind, end.rows, self.last) {
-            (Kind::Select, Some(found_rows), _) if certain => Last::Is {
-                row_count: -1,
-                found_rows,
-            },
-            (Kind::Change, None, Last::Is { found_rows, .. }) if certain => Last::Is {
-                row_count: affected,
-                found_rows,
-            },
-            _ => Last::Ask,
-        };
+        self.last.ended(text, self.mode, effects, kind, end);
     }
 
     /// Notes that a statement with these effects has ended.
@@ -89,9 +65,17 @@ impl Session {
         end: &ReplyEnd,
     ) {
         self.ended(text, effects, kind, end);
+        self.changed(schema, text, effects, end);
+        // the text may have changed the mode for the next one
+        self.mode = self.status.into();
+    }
+
+    fn changed(&mut self, schema: Option<&[u8]>, text: &[u8], effects: Effects, end: &ReplyEnd) {
         let failed = end.error.is_some();
         self.noted(text, schema, failed);
-        self.profiled |= effects != Effects::None && names_profiling(text);
+        if effects != Effects::None && contains(text, "PROFILING") {
+            self.backend.leaves(Residue::Permanent);
+        }
         if !self.next_transaction.is_empty() {
             self.may_have_begun(text, effects, end);
         }
@@ -102,42 +86,47 @@ impl Session {
                 self.unknown(text);
             }
             Effects::None | Effects::Counted | Effects::Savepoint => {
-                if self.temporaries.may_exist() {
-                    self.temporaries.ran(text, self.schema.as_deref());
+                if self.backend.temporaries.may_exist() {
+                    self.backend
+                        .temporaries
+                        .ran(text, self.mode, self.schema.as_deref());
                     self.unknown(text);
                 }
             }
-            // the error may be that of an empty statement behind a semicolon
-            Effects::NextTransaction | Effects::Timestamp if failed && ends_early(text) => {
-                self.hidden_variable = true;
+            // the SET may have succeeded, and an empty statement after a semicolon have failed
+            Effects::NextTransaction | Effects::Timestamp
+                if failed && ends_early(text, self.mode) =>
+            {
+                self.backend.hidden_variable = true;
                 self.unknown(text);
             }
             Effects::NextTransaction | Effects::Timestamp if failed => {}
-            Effects::Replay(replay) if failed && replay.schema && !ends_early(text) => {}
+            Effects::Replay(replay) if failed && replay.schema && !ends_early(text, self.mode) => {}
             // a SET that fails half way may have changed something
             Effects::Replay(_) if failed => self.unknown(text),
             Effects::Replay(replay) => self.replayable(text, replay),
             Effects::NextTransaction => {
-                self.next_transaction.retain(|former| **former != *text);
-                self.next_transaction.push(text.into());
-                if self.next_transaction.len() > LOG_STATEMENTS {
-                    self.hidden_variable = true;
+                if !self.next_transaction.add(text) {
+                    self.backend.hidden_variable = true;
                 }
-                self.tainted = true;
+                self.backend.leaves(Residue::UntilReset);
             }
-            Effects::Timestamp => self.timestamp = Some(text.into()),
+            Effects::Timestamp => self.log.set_timestamp(text),
             Effects::HiddenVariable => {
-                self.hidden_variable = true;
+                self.backend.hidden_variable = true;
                 self.unknown(text);
             }
             Effects::Unknown => {
                 if failed {
-                    self.texts.failed(text);
+                    self.texts.failed(text, self.mode);
                 } else {
-                    self.locks.succeeded(text);
+                    self.backend.locks.succeeded(text, self.mode);
                     let context = self.statements.context();
-                    self.temporaries.ran(text, self.schema.as_deref());
-                    self.texts.ran(text, self.schema.as_ref(), context);
+                    self.backend
+                        .temporaries
+                        .ran(text, self.mode, self.schema.as_deref());
+                    self.texts
+                        .ran(text, self.mode, self.schema.as_ref(), context);
                 }
                 self.unknown(text);
             }
@@ -146,37 +135,35 @@ impl Session {
 
     /// Notes what a text has done to savepoints and sequences.
     fn noted(&mut self, text: &[u8], schema: Option<&[u8]>, failed: bool) {
-        if sequences::mentions(text) {
-            let text = in_default_mode(text, self.status).into_owned();
-            self.sequences.ran(&text, schema, failed);
-            self.tainted |= self.sequences.any();
+        if sequence_name::mentions(text) {
+            self.sequences.ran(text, self.mode, schema, failed);
+            if self.sequences.any() {
+                self.backend.leaves(Residue::UntilReset);
+            }
         }
         if self.status.contains(Status::AUTOCOMMIT) || self.in_transaction() {
             return;
         }
-        let mut savepoints = std::mem::take(&mut self.savepoints);
-        savepoints.ran(text, failed, &|name| {
+        let mut savepoints = std::mem::take(&mut self.backend.savepoints);
+        savepoints.ran(text, self.mode, failed, &|name| {
             self.prepared_text(name).map(Cow::Owned)
         });
-        self.savepoints = savepoints;
+        self.backend.savepoints = savepoints;
     }
 
-    /// A server says nothing of changes in the reply to a statement that failed. A syntax error
-    /// has changed nothing; a missing table may be one that a function, half way through, asks for.
+    /// Notes an error: its reply does not report changes of state. A syntax error has changed nothing, but
+    /// any other may come from a stored function that has already changed something.
     fn failed(&mut self, end: &ReplyEnd) {
         if end.error.is_some_and(|error| error != SYNTAX) {
-            self.doubtful = true;
-            self.tainted = true;
+            self.backend.doubt(Certainty::Doubtful);
         }
     }
 
-    /// Whether a statement has used up what `SET TRANSACTION` had set. In doubt it pins: it can be
-    /// neither read back nor set again.
+    /// Notes whether a statement has used what `SET TRANSACTION` had set. In doubt the session is pinned,
+    /// because that can be neither read nor set again.
     fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
-        let control = ["BEGIN", "START", "COMMIT", "ROLLBACK"];
-        let first = Lexer::new(text).next();
-        let control = first.is_some_and(|first| control.iter().any(|word| first.is(word)));
-        if text.is_empty() || aftermath::keeps_warnings(text) && !control {
+        let control = begins_with(text, &["BEGIN", "START", "COMMIT", "ROLLBACK"]);
+        if text.is_empty() || diagnostics::keeps_warnings(text, self.mode) && !control {
             return;
         }
         match (effects, end.error) {
@@ -185,47 +172,46 @@ impl Session {
                 self.next_transaction.clear();
             }
             (Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp, _) => {}
-            _ => self.hidden_variable = true,
+            _ => self.backend.hidden_variable = true,
         }
     }
 
     fn unknown(&mut self, text: &[u8]) {
-        self.knowledge = Knowledge::Unknown;
-        self.tainted = true;
+        self.backend.doubt(Certainty::Unknown);
         let (texts, context) = (&self.texts, self.statements.context());
-        self.locks.ran(text, |name| texts.find(name, context));
-        if may_change_parsing(text) {
-            self.double_bytes |= names_double_bytes(text);
+        self.backend
+            .locks
+            .ran(text, self.mode, |name| texts.find(name, context));
+        if may_change_parsing(text, self.mode) {
+            self.may_change_charset(text);
             self.statements.new_context();
         }
     }
 
     fn replayable(&mut self, text: &[u8], replay: Replay) {
         if replay.parsing {
-            self.double_bytes |= names_double_bytes(text);
+            self.may_change_charset(text);
             self.statements.new_context();
         }
         if replay.schema {
-            match schema_of_use(text) {
+            match schema_of_use(text, self.mode) {
                 Some(schema) => self.schema = Some(schema),
                 None => return self.unknown(text),
             }
         }
-        if !replay.relative
-            && let Some(at) = self.log.iter().position(|entry| **entry == *text)
-            && self.log.iter().skip(at).all(|entry| stands_alone(entry))
-        {
-            self.log_bytes -= self.log.remove(at).len();
+        if !self.log.add(text, replay.relative) {
+            self.backend.certainty = Certainty::Unknown;
         }
-        if self.log.len() >= LOG_STATEMENTS || self.log_bytes + text.len() > LOG_BYTES {
-            self.knowledge = Knowledge::Unknown;
-            return;
-        }
-        self.log_bytes += text.len();
-        self.log.push(text.into());
     }
 
-    /// The session begins as if its client had switched autocommit on, where it is not.
+    /// Notes that a text may have set the client's character set.
+    fn may_change_charset(&mut self, text: &[u8]) {
+        if names_double_bytes(text) {
+            self.charset.lower_to(Certainty::Doubtful);
+        }
+    }
+
+    /// Begins the session as if its client had switched autocommit on, unless it is on.
     #[must_use]
     pub fn with_autocommit(mut self) -> Self {
         if !self.status.contains(Status::AUTOCOMMIT) {
@@ -242,10 +228,8 @@ impl Session {
 
     /// Notes a `COM_INIT_DB` that succeeded.
     pub fn changed_schema(&mut self, name: &[u8]) {
-        let doubled = |&byte: &u8| std::iter::repeat_n(byte, 1 + usize::from(byte == b'`'));
-        let name: Vec<u8> = name.iter().flat_map(doubled).collect();
         self.replayable(
-            &[b"USE `", &*name, b"`"].concat(),
+            &[b"USE ", &*quoted_name(name)].concat(),
             Replay {
                 parsing: false,
                 relative: false,
@@ -255,44 +239,25 @@ impl Session {
     }
 }
 
-fn names_profiling(text: &[u8]) -> bool {
-    const NAME: &[u8] = b"PROFILING";
-    text.windows(NAME.len())
-        .any(|word| word.eq_ignore_ascii_case(NAME))
-}
-
 /// Whether a text that succeeds has begun or ended a transaction.
 fn begins(text: &[u8]) -> bool {
     const WORDS: [&str; 8] = [
         "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN", "COMMIT", "ROLLBACK",
     ];
-    let first = Lexer::new(text).next();
-    first.is_some_and(|first| WORDS.iter().any(|word| first.is(word)))
+    begins_with(text, &WORDS)
 }
 
-/// Whether a semicolon ends it. What follows may be a comment, which is a statement to a server, and an
-/// error: an empty one.
-fn ends_early(text: &[u8]) -> bool {
-    Lexer::new(text).any(|token| token == Token::Semicolon)
+/// Whether a text has a semicolon. A server takes even a comment after it as a statement: an empty one,
+/// which is an error.
+fn ends_early(text: &[u8], mode: Mode) -> bool {
+    Lexer::new(text, mode).any(|token| token == Token::Semicolon)
 }
 
-/// Whether a `SET` means the same whatever was set before: it reads no variable, and no SQL mode or
-/// character set matters to it.
-fn stands_alone(text: &[u8]) -> bool {
-    text.is_ascii() && !text.iter().any(|byte| b"@\"\\".contains(byte))
+fn sets_tracking(text: &[u8], mode: Mode) -> bool {
+    Lexer::new(text, mode).any(|token| token.is("SESSION_TRACK_STATE_CHANGE"))
 }
 
-fn sets_tracking(text: &[u8]) -> bool {
-    Lexer::new(text).any(|token| token.is("SESSION_TRACK_STATE_CHANGE"))
-}
-
-fn schema_of_use(text: &[u8]) -> Option<Arc<[u8]>> {
-    match Lexer::new(text).nth(1)? {
-        Token::Word(name) => Some(name.into()),
-        Token::Quoted(name) => {
-            let name = String::from_utf8_lossy(name).replace("``", "`");
-            Some(name.into_bytes().into())
-        }
-        _ => None,
-    }
+fn schema_of_use(text: &[u8], mode: Mode) -> Option<Arc<[u8]>> {
+    let name = Lexer::new(text, mode).nth(1)?.name()?;
+    Some(name.into_owned().into())
 }

@@ -1,19 +1,28 @@
 use dormouse_wire::framer::ReplyEnd;
+use dormouse_wire::status::Status;
 
 use super::*;
+use crate::effects::Effects;
 use crate::effects::Kind;
+use crate::lexer::Mode;
 use crate::probe::tests::{but, clean, probe, rows};
+use dormouse_types::Pin;
 
-fn ran(session: &mut Session, text: &str, end: &ReplyEnd) {
+fn ran(session: &mut SessionState, text: &str, end: &ReplyEnd) {
     let text = text.as_bytes();
-    session.ran(text, Effects::of(text), Kind::of(text), end);
+    session.ran(
+        text,
+        Effects::of(text, Mode::default()),
+        Kind::of(text),
+        end,
+    );
 }
 
-fn run(session: &mut Session, text: &str) {
+fn run(session: &mut SessionState, text: &str) {
     ran(session, text, &ReplyEnd::default());
 }
 
-fn fail(session: &mut Session, text: &str) {
+fn fail(session: &mut SessionState, text: &str) {
     let end = ReplyEnd {
         error: Some(1064),
         ..ReplyEnd::default()
@@ -34,13 +43,13 @@ fn texts(statements: &[Vec<u8>]) -> Vec<String> {
     statements.iter().map(text).collect()
 }
 
-fn restored(session: &Session) -> Vec<String> {
+fn restored(session: &SessionState) -> Vec<String> {
     texts(&session.restore())
 }
 
 #[test]
 fn settings_are_replayed_in_order_and_once() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     for text in [
         "SET NAMES utf8mb4",
         "SET autocommit=0",
@@ -53,13 +62,13 @@ fn settings_are_replayed_in_order_and_once() {
         restored(&session),
         ["SET autocommit=0", "SET NAMES utf8mb4"]
     );
-    assert_eq!(session.knowledge(), Knowledge::Known);
+    assert_eq!(session.certainty(), Certainty::Known);
     assert_eq!(session.schema().map(|s| s.to_vec()), Some(b"shop".to_vec()));
 }
 
 #[test]
 fn a_relative_setting_is_replayed_as_often_as_it_ran() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     let text = "SET sql_mode=CONCAT(@@sql_mode,',ANSI')";
     run(&mut session, text);
     run(&mut session, text);
@@ -68,26 +77,26 @@ fn a_relative_setting_is_replayed_as_often_as_it_ran() {
 
 #[test]
 fn a_failed_use_changes_nothing_but_a_failed_set_may_have() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     fail(&mut session, "USE nowhere");
     assert_eq!(
-        (session.knowledge(), session.schema()),
-        (Knowledge::Known, None)
+        (session.certainty(), session.schema()),
+        (Certainty::Known, None)
     );
     fail(&mut session, "SET a=1, b=2");
-    assert_eq!(session.knowledge(), Knowledge::Unknown);
+    assert_eq!(session.certainty(), Certainty::Unknown);
 }
 
 #[test]
 fn a_capture_replaces_the_log() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     run(&mut session, "SET NAMES latin1");
     run(&mut session, "CALL p()");
-    assert_eq!(session.knowledge(), Knowledge::Unknown);
+    assert_eq!(session.certainty(), Certainty::Unknown);
     probe(&mut session, &clean());
     assert_eq!(
-        (session.knowledge(), session.pins()),
-        (Knowledge::Known, vec![])
+        (session.certainty(), session.pins()),
+        (Certainty::Known, vec![])
     );
     assert_eq!(
         session.restore_schema().map(|s| s.to_vec()),
@@ -102,7 +111,7 @@ fn a_capture_replaces_the_log() {
 
 #[test]
 fn what_names_tables_is_restored_inside_the_schema() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     let prepare = "PREPARE p FROM 'SELECT COUNT(*) FROM t'";
     for text in ["USE shop", "SET sql_mode=''", prepare] {
         run(&mut session, text);
@@ -114,16 +123,16 @@ fn what_names_tables_is_restored_inside_the_schema() {
 
 #[test]
 fn a_full_log_asks_for_a_probe() {
-    let mut session = Session::new(None);
-    for n in 0..=LOG_STATEMENTS {
+    let mut session = SessionState::new(None);
+    for n in 0..=super::replay_log::MOST_STATEMENTS {
         run(&mut session, &format!("SET wait_timeout={n}"));
     }
-    assert_eq!(session.knowledge(), Knowledge::Unknown);
+    assert_eq!(session.certainty(), Certainty::Unknown);
 }
 
 #[test]
 fn pins_hold_as_long_as_their_reason() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     session.saw_status(Status(Status::AUTOCOMMIT.0 | Status::IN_TRANS.0));
     assert_eq!(session.pins(), [Pin::Transaction]);
     session.saw_status(Status::AUTOCOMMIT);
@@ -136,7 +145,7 @@ fn pins_hold_as_long_as_their_reason() {
 
 #[test]
 fn the_next_transactions_characteristics_are_set_again_until_it_begins() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     run(&mut session, "SET TRANSACTION READ ONLY");
     assert_eq!(session.pins(), []);
     assert!(session.is_tainted(), "no other session must inherit it");
@@ -161,7 +170,7 @@ fn the_next_transactions_characteristics_are_set_again_until_it_begins() {
 
 #[test]
 fn a_timestamp_outlives_a_capture() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     run(&mut session, "SET timestamp = 1000");
     probe(&mut session, &clean());
     assert!(restored(&session).contains(&"SET timestamp = 1000".to_owned()));
@@ -171,7 +180,7 @@ fn a_timestamp_outlives_a_capture() {
 
 #[test]
 fn a_temporary_table_pins_as_long_as_it_exists() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     run(&mut session, "USE shop");
     run(&mut session, "CREATE TEMPORARY TABLE t (i INT)");
     let mut script = but("SESSION STATUS", counted("1", "0"));
@@ -188,7 +197,7 @@ fn a_temporary_table_pins_as_long_as_it_exists() {
 
 #[test]
 fn statements_prepared_as_text_are_prepared_again() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     run(&mut session, "USE shop");
     run(&mut session, "PREPARE p FROM 'SELECT 1'");
     probe(&mut session, &but("SESSION STATUS", counted("0", "1")));
@@ -212,7 +221,7 @@ fn statements_prepared_as_text_are_prepared_again() {
 
 #[test]
 fn what_a_reply_tells_is_not_asked() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     let select = ReplyEnd {
         rows: Some(4),
         ..ReplyEnd::default()
@@ -226,7 +235,7 @@ fn what_a_reply_tells_is_not_asked() {
     ran(&mut session, "UPDATE t SET i = 1", &update);
     assert!(session.is_free());
     session.leave();
-    let left = session.aftermath().unwrap();
+    let left = session.diagnostics().unwrap();
     assert_eq!((left.row_count, left.found_rows), (2, 4));
 
     for (text, end) in [
@@ -247,7 +256,7 @@ fn what_a_reply_tells_is_not_asked() {
         ),
         ("SHOW TABLES", ReplyEnd::default()),
     ] {
-        let mut session = Session::new(None);
+        let mut session = SessionState::new(None);
         ran(&mut session, text, &end);
         assert!(session.needs_probe(), "{text}");
     }
@@ -255,7 +264,7 @@ fn what_a_reply_tells_is_not_asked() {
 
 #[test]
 fn losing_the_backend_tells_what_is_lost() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     run(&mut session, "SET NAMES latin1");
     assert_eq!(session.lost_backend(), []);
     run(&mut session, "CALL p()");
@@ -268,16 +277,16 @@ fn losing_the_backend_tells_what_is_lost() {
 #[test]
 fn stored_code_behind_a_plain_statement_is_noticed() {
     let plain = |end: &ReplyEnd| {
-        let mut session = Session::new(None);
+        let mut session = SessionState::new(None);
         session.ran(b"SELECT f()", Effects::None, Kind::Select, end);
         session
     };
-    assert_eq!(plain(&ReplyEnd::default()).knowledge(), Knowledge::Known);
+    assert_eq!(plain(&ReplyEnd::default()).certainty(), Certainty::Known);
     let told = ReplyEnd {
         session_changes: true,
         ..ReplyEnd::default()
     };
-    assert_eq!(plain(&told).knowledge(), Knowledge::Unknown);
+    assert_eq!(plain(&told).certainty(), Certainty::Unknown);
     let failed = |error| {
         plain(&ReplyEnd {
             error: Some(error),
@@ -285,7 +294,7 @@ fn stored_code_behind_a_plain_statement_is_noticed() {
         })
     };
     let mut doubtful = failed(1242);
-    assert_eq!(doubtful.knowledge(), Knowledge::Known, "no hurry");
+    assert_eq!(doubtful.certainty(), Certainty::Doubtful, "no hurry");
     doubtful.arrived();
     assert!(doubtful.needs_probe(), "an error may hide a change");
     let mut clear = failed(1064);
@@ -295,13 +304,68 @@ fn stored_code_behind_a_plain_statement_is_noticed() {
 
 #[test]
 fn a_client_that_asks_for_changes_of_state_is_told_of_them() {
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     let mut asks = |text: &str| {
-        session.will_run(text.as_bytes(), Effects::of(text.as_bytes()));
+        session.will_run(
+            text.as_bytes(),
+            Effects::of(text.as_bytes(), Mode::default()),
+        );
         session.tracks_state()
     };
     assert!(!asks("SET time_zone = '+00:00'"));
     assert!(asks("SET SESSION session_track_state_change = ON"));
     session.reset();
     assert!(!session.tracks_state());
+}
+
+#[test]
+fn a_text_is_read_in_the_mode_in_which_the_server_read_it() {
+    let with = |status: Status| SessionState::new(Some(b"shop"[..].into())).with_status(status);
+    let ansi = Status::AUTOCOMMIT.with(Status::ANSI_QUOTES);
+    let mut session = with(ansi);
+    run_judged(&mut session, r#"USE "a""b""#);
+    assert_eq!(session.schema().map(|s| s.to_vec()), Some(b"a\"b".to_vec()));
+    let plain = Status::AUTOCOMMIT.with(Status::NO_BACKSLASH_ESCAPES);
+    let hides = r"SELECT '\', GET_LOCK('a', 1), '";
+    assert_eq!(with(plain).judge(hides.as_bytes(), true), Effects::Unknown);
+    let default = with(Status::AUTOCOMMIT);
+    assert_eq!(default.judge(hides.as_bytes(), true), Effects::None);
+
+    // the status flags of the reply are those after the statement
+    let mut session = with(Status::AUTOCOMMIT);
+    let text = br"SET sql_mode = 'NO_BACKSLASH_ESCAPES', @a = '\', GET_LOCK(', @b = 1";
+    let effects = session.judge(text, true);
+    session.saw_status(plain);
+    session.ran(text, effects, Kind::of(text), &ReplyEnd::default());
+    assert!(!session.backend.locks.any(), "it was in a string");
+    session.ran(
+        hides.as_bytes(),
+        Effects::Unknown,
+        Kind::Select,
+        &ReplyEnd::default(),
+    );
+    assert!(session.backend.locks.any());
+}
+
+#[test]
+fn half_characters_are_doubted_in_double_byte_sessions_alone() {
+    let text = b"SELECT '\x95\x5c', GET_LOCK('a', 1), '";
+    let plain = SessionState::new(None).with_collation(45);
+    assert_eq!(plain.judge(text, true), Effects::None);
+    let gbk = SessionState::new(None).with_collation(28);
+    assert_eq!(gbk.judge(text, true), Effects::Unknown);
+    assert_eq!(
+        gbk.judge("SELECT 'ä', '\\''".as_bytes(), true),
+        Effects::None
+    );
+}
+
+fn run_judged(session: &mut SessionState, text: &str) {
+    let effects = session.judge(text.as_bytes(), true);
+    session.ran(
+        text.as_bytes(),
+        effects,
+        Kind::of(text.as_bytes()),
+        &ReplyEnd::default(),
+    );
 }

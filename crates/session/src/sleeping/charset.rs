@@ -1,7 +1,7 @@
-//! The character sets and collations with which answers can be given.
+//! The character sets and collations for which answers are known.
 //!
-//! Numbers are those in column definitions. A server sends the UCA 14.0.0 collations under those of
-//! UCA 4.0.0, for their own do not fit into the bytes clients know (MariaDB 10.10 and later).
+//! Numbers are those in column definitions. A server sends UCA 14.0.0 collations with the numbers of UCA
+//! 4.0.0, because their own do not fit into the protocol's field (MariaDB 10.10 and later).
 
 use dormouse_types::Variables;
 
@@ -10,9 +10,9 @@ use dormouse_types::Variables;
 pub(crate) struct Collation {
     pub(crate) name: &'static str,
     pub(crate) charset: &'static str,
-    /// As column definitions have it.
+    /// Its number in column definitions.
     pub(crate) number: u16,
-    /// The most bytes of a character.
+    /// The maximum bytes per character.
     pub(crate) width: u32,
 }
 
@@ -25,8 +25,8 @@ const fn of(name: &'static str, charset: &'static str, number: u16, width: u32) 
     }
 }
 
-/// All those of four character sets that a login can name, as `information_schema.COLLATIONS` has
-/// them. The first of each character set is the one compiled in as its default.
+/// All collations of four character sets that a login can name, as in `information_schema.COLLATIONS`. The
+/// first of each character set is its compiled-in default.
 const COLLATIONS: [Collation; 65] = [
     of("utf8mb4_general_ci", "utf8mb4", 45, 4),
     of("utf8mb4_bin", "utf8mb4", 46, 4),
@@ -95,10 +95,10 @@ const COLLATIONS: [Collation; 65] = [
     of("ascii_bin", "ascii", 65, 1),
 ];
 
-/// MySQL 8's own, which MariaDB 11.4.5 and later know by name and number.
+/// MySQL 8's default, which MariaDB 11.4.5 and later know by name and number.
 const MYSQL_8: Collation = of("utf8mb4_0900_ai_ci", "utf8mb4", 255, 4);
 
-/// How a server's collations are found by name and number.
+/// Finds a server's collations by name and number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Collations<'a>(pub(crate) &'a Variables);
 
@@ -108,7 +108,7 @@ impl Collations<'_> {
         version.is_some_and(|version| version.starts_with("11.8."))
     }
 
-    /// Whether a character set called `utf8` is `utf8mb3`.
+    /// The character set that the alias `utf8` stands for.
     fn utf8(self) -> &'static str {
         let modes = self.0.get("old_mode").unwrap_or_default();
         if modes.split(',').any(|mode| mode == "UTF8_IS_UTF8MB3") {
@@ -118,7 +118,7 @@ impl Collations<'_> {
         }
     }
 
-    /// The character set's own name.
+    /// The character set's name, without aliases.
     fn charset(self, name: &str) -> String {
         let name = name.to_ascii_lowercase();
         match name.as_str() {
@@ -137,8 +137,7 @@ impl Collations<'_> {
         known.or_else(|| (name == MYSQL_8.name && self.knows_mysql_8()).then_some(MYSQL_8))
     }
 
-    /// The collation of a character set that is compiled in: of results whose character set is set
-    /// by itself.
+    /// The compiled-in default of a character set: results have it if only their character set is set.
     pub(crate) fn compiled(self, charset: &str) -> Option<Collation> {
         let charset = self.charset(charset);
         COLLATIONS
@@ -160,14 +159,14 @@ impl Collations<'_> {
         }
     }
 
-    /// The collation a connection begins with that has this number in its login.
+    /// The collation of a connection whose login has this number.
     pub(crate) fn of_login(self, number: u8) -> Option<Collation> {
         let number = u16::from(number);
         if number == MYSQL_8.number {
             if self.knows_mysql_8() {
                 return Some(MYSQL_8);
             }
-            // a number the server does not know means its own collation
+            // for an unknown number a server uses its own collation
             let version = self.0.get("version")?;
             let own = self.0.get("collation_server")?;
             let compiled = self.compiled("utf8mb4")?;

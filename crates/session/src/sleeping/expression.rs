@@ -1,16 +1,16 @@
-//! Values: literals, variables and the few expressions of them that drivers send.
+//! Evaluates literals, variables and the few expressions of them that drivers send.
 
 use dormouse_types::VariableKind;
 use dormouse_wire::status::Status;
 
-use super::known::{Known, variable};
-use super::scan::{Kind, Token};
-use super::set::{is_session, split};
+use super::plain::{Plain, is_session, split};
+use super::variables::{SessionVariables, variable};
+use crate::lexer::Token;
 
-/// Whether a quoted thing is a text.
-pub(crate) fn is_text(double: bool, known: &Known<'_>) -> bool {
+/// Whether these quotes enclose a string.
+pub(crate) fn is_text(quote: u8, known: &SessionVariables<'_>) -> bool {
     let quotes = |status: Status| status.contains(Status::ANSI_QUOTES);
-    !double || known.status().is_some_and(|status| !quotes(status))
+    quote != b'"' || known.status().is_some_and(|status| !quotes(status))
 }
 
 /// A value.
@@ -21,36 +21,30 @@ pub(crate) enum Value {
     Text(String),
 }
 
-/// Evaluates one of the few expressions that can be: literals, variables, `CONCAT`, parentheses and
-/// a `SELECT` of one of these.
-pub(crate) fn evaluate(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Value> {
+/// Evaluates a literal, a variable, `CONCAT`, parentheses or a `SELECT` of one of these; `None` for anything
+/// else.
+pub(crate) fn evaluate(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Value> {
     match tokens {
         [] => None,
-        [open, inside @ .., close] if open.is_sign("(") && close.is_sign(")") => {
+        [open, inside @ .., close] if open.is_sign(b'(') && close.is_sign(b')') => {
             match inside.split_first() {
                 Some((first, rest)) if first.is("SELECT") => evaluate(rest, known),
                 _ => evaluate(inside, known),
             }
         }
-        [one] => match one.kind {
-            Kind::Word => Some(Value::Word(one.text.to_owned())),
-            Kind::Number => Some(Value::Number(one.text.to_owned())),
-            Kind::Text { double } => {
-                is_text(double, known).then(|| Value::Text(one.text.to_owned()))
+        [one] => match one.token {
+            Token::Word(_) => Some(Value::Word(one.text.to_owned())),
+            Token::Number(_) => Some(Value::Number(one.text.to_owned())),
+            Token::Text(_, quote) => {
+                is_text(quote, known).then(|| Value::Text(one.text.to_owned()))
             }
             _ => None,
         },
-        [whole, point, part] if point.is_sign(".") => {
-            let number = whole.kind == Kind::Number && part.kind == Kind::Number;
-            let together = whole.end == point.start && point.end == part.start;
-            let text = format!("{}.{}", whole.text, part.text);
-            (number && together).then_some(Value::Number(text))
-        }
         [word, open, arguments @ .., close]
             if word.is("CONCAT")
-                && open.is_sign("(")
+                && open.is_sign(b'(')
                 && word.end == open.start
-                && close.is_sign(")") =>
+                && close.is_sign(b')') =>
         {
             let mut all = String::new();
             for argument in split(arguments) {
@@ -61,10 +55,10 @@ pub(crate) fn evaluate(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Value>
             }
             Some(Value::Text(all))
         }
-        [at, rest @ ..] if at.kind == Kind::Variable => {
+        [at, rest @ ..] if at.token == Token::SystemVariable => {
             let reference = Reference::parse(rest)?;
             let (kind, value) = reference.value(known)?;
-            // where a NULL would be wrong the server says so
+            // a NULL may be an error here
             let value = value?.to_owned();
             Some(match kind {
                 VariableKind::Text => Value::Text(value),
@@ -84,20 +78,20 @@ pub(crate) struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// Reads it from all of the tokens, which must touch each other.
-    pub(crate) fn parse(tokens: &[Token<'a>]) -> Option<Self> {
+    /// Parses all of the tokens, between which there may be no white space.
+    pub(crate) fn parse(tokens: &[Plain<'a>]) -> Option<Self> {
         if tokens.windows(2).any(|pair| pair[0].end != pair[1].start) {
             return None;
         }
         let (name, global, scoped) = match tokens {
             [name] => (name, false, false),
-            [scope, dot, name] if dot.is_sign(".") => {
+            [scope, dot, name] if dot.is_sign(b'.') => {
                 let global = scope.is("GLOBAL");
                 (global || is_session(scope)).then_some((name, global, true))?
             }
             _ => return None,
         };
-        let name = (name.kind == Kind::Word).then_some(name.text)?;
+        let name = matches!(name.token, Token::Word(_)).then_some(name.text)?;
         Some(Self {
             name,
             global,
@@ -108,10 +102,10 @@ impl<'a> Reference<'a> {
     /// Its value; the inner `None` is NULL.
     pub(crate) fn value<'k>(
         &self,
-        known: &'k Known<'_>,
+        known: &'k SessionVariables<'_>,
     ) -> Option<(VariableKind, Option<&'k str>)> {
         let variable = variable(self.name)?;
-        // the server may not have it, or only globally
+        // the server may lack it, or have it only globally
         let global = known.globals.get(variable.name)?;
         if self.scoped && !self.global && !variable.session {
             return None;

@@ -1,25 +1,25 @@
-//! What the answer to a login tells of the new session, to clients that track changes.
+//! What the OK packet of a login reports about the new session, to clients that use session tracking.
 
 use dormouse_types::{VariableKind, Variables};
 use dormouse_wire::reply::SessionChange;
 
-use super::Ground;
-use super::known::{Known, variable};
+use super::context::AsleepContext;
+use super::variables::{SessionVariables, variable};
 
-/// What a server would tell: since 11.3 the tracked variables (MDEV-31609), and the schema of the login.
-/// Nothing if it is not known; a variable that is not known is left out. The order is ours: the
-/// server's is that of a hash table.
+/// The changes that a server would report: since 11.3 the tracked variables (MDEV-31609), and the schema of
+/// the login. Unknown variables are left out. The order differs from the server's, which is that of a hash
+/// table.
 #[must_use]
-pub fn login_changes(ground: &Ground<'_>, schema: Option<&[u8]>) -> Vec<SessionChange> {
-    let known = ground
-        .globals
-        .and_then(|globals| Known::at_login(globals, ground.collation, ground.capabilities));
+pub fn login_changes(context: &AsleepContext<'_>, schema: Option<&[u8]>) -> Vec<SessionChange> {
+    let known = context.globals.and_then(|globals| {
+        SessionVariables::at_login(globals, context.collation, context.capabilities)
+    });
     let Some(mut known) = known else {
         return Vec::new();
     };
-    known.keep("wait_timeout", ground.wait_timeout.to_string());
+    known.keep("wait_timeout", context.wait_timeout.to_string());
     let mut changes = tracked_variables(&known);
-    // that the state has changed is tracked for Dormouse alone, unless the client asks for it
+    // changes of state are not reported: on the server only Dormouse has switched that on
     if let Some(schema) = schema
         && known.flag("session_track_schema") == Some(true)
     {
@@ -28,7 +28,7 @@ pub fn login_changes(ground: &Ground<'_>, schema: Option<&[u8]>) -> Vec<SessionC
     changes
 }
 
-fn tracked_variables(known: &Known<'_>) -> Vec<SessionChange> {
+fn tracked_variables(known: &SessionVariables<'_>) -> Vec<SessionChange> {
     let list = known.text("session_track_system_variables");
     let list = list.filter(|_| tells_at_login(known.globals));
     let names = list.unwrap_or_default().split(',');
@@ -45,11 +45,11 @@ fn tracked_variables(known: &Known<'_>) -> Vec<SessionChange> {
             value: shown.into(),
         })
     };
-    // '*' stands for all; a server tells none of them then
+    // for '*' a server reports none
     names.filter_map(change).collect()
 }
 
-/// Whether a server of this version tells tracked variables at the login.
+/// Whether a server of this version reports tracked variables at the login.
 fn tells_at_login(globals: &Variables) -> bool {
     let version = globals.get("version").unwrap_or_default();
     let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
@@ -61,15 +61,15 @@ mod tests {
     use dormouse_wire::caps::Capabilities;
 
     use super::*;
-    use crate::sleeping::tests::{globals, ground};
+    use crate::sleeping::tests::{context, globals};
 
     fn told(changed: &[(&str, &str)], schema: Option<&[u8]>) -> Vec<String> {
         let globals = globals(changed);
-        let ground = Ground {
+        let context = AsleepContext {
             capabilities: Capabilities::OWN_CLIENT,
-            ..ground(&globals)
+            ..context(&globals)
         };
-        let told = login_changes(&ground, schema).into_iter();
+        let told = login_changes(&context, schema).into_iter();
         told.map(|change| match change {
             SessionChange::SystemVariable { name, value } => {
                 let text = |bytes| String::from_utf8(bytes).unwrap();

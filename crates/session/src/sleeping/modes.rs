@@ -39,7 +39,7 @@ const MODES: [&str; 35] = [
     "TIME_ROUND_FRACTIONAL",
 ];
 
-/// Modes that bring others with them; what a server shows has those already.
+/// Modes that imply others; a server shows the implied ones too.
 const COMBINED: [&str; 9] = [
     "POSTGRESQL",
     "ORACLE",
@@ -62,8 +62,8 @@ fn bits(list: &str) -> Option<u64> {
     })
 }
 
-/// What `sql_mode` is after it is set to a list. `None`: it is no list of modes, or one of them would
-/// bring others that are not in it.
+/// The value of `sql_mode` after it was set to a list. `None`: it is not a list of modes, or one of them
+/// implies others.
 pub(crate) fn normal(list: &str) -> Option<String> {
     let set = bits(list)?;
     let named = |bit: usize| set >> bit & 1 == 1;
@@ -73,7 +73,7 @@ pub(crate) fn normal(list: &str) -> Option<String> {
     (!combined).then(|| names.join(","))
 }
 
-/// A list that a server shows, and one more mode.
+/// A value of `sql_mode` with one more mode.
 pub(crate) fn with(list: &str, mode: &str) -> Option<String> {
     let set = bits(list)? | bits(mode)?;
     let names = MODES.iter().enumerate();

@@ -1,4 +1,4 @@
-//! `SELECT` of values that are known, with the columns that a server gives them.
+//! Answers `SELECT` of known values, with the column definitions that a server sends.
 //!
 //! Types, lengths and flags are those of MariaDB 10.11 and 11.8: `sql/item.cc` (`Item_int`,
 //! `Item_string`), `sql/item_func.cc` (`Item_func_get_system_var::fix_length_and_dec`).
@@ -8,53 +8,53 @@ use dormouse_wire::rows::{Column, Value};
 
 use super::charset::Collation;
 use super::expression::{Reference, is_text};
-use super::known::{Known, variable};
-use super::scan::{Kind, Token};
-use super::set::split;
+use super::plain::{Plain, split};
+use super::variables::{SessionVariables, variable};
+use crate::lexer::Token;
 
-/// Numbers have it.
+/// The collation of numbers.
 const BINARY: u16 = 63;
 /// `MYSQL_TYPE_LONG`, `…_DOUBLE`, `…_LONGLONG`, `…_VAR_STRING`
 const LONG: u8 = 3;
 const DOUBLE: u8 = 5;
 const LONGLONG: u8 = 8;
 const VAR_STRING: u8 = 253;
-/// `NOT NULL`, `UNSIGNED`, and that values compare as bytes.
+/// Column flags: `NOT NULL`, `UNSIGNED`, and `BINARY`.
 const NOT_NULL: u16 = 1;
 const UNSIGNED: u16 = 32;
 const BYTES: u16 = 128;
-/// The longest name of a column that a server leaves as it is, in characters.
+/// The longest column name that a server does not truncate, in characters.
 const LONGEST_NAME: usize = 64;
 /// The longest name of a schema, in characters.
 const SCHEMA: u32 = 64;
 
-/// What a `SELECT` may speak of besides variables.
-pub(crate) struct Around<'a> {
+/// What a `SELECT` may ask for besides variables.
+pub(crate) struct SelectContext<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) connection_id: u32,
-    /// The schema; outer `None`: it is not sure.
+    /// The current schema; outer `None`: not certain.
     pub(crate) schema: Option<Option<&'a [u8]>>,
 }
 
 /// A row and its columns.
 pub(crate) type Row = (Vec<Column>, Vec<Value>);
 
-/// The only row of a `SELECT`; the tokens are those after the word. Without `known` only what does
-/// not depend on variables is answered.
+/// The row that answers a `SELECT`; the tokens are those after that word. Without `known` there is an answer
+/// only if it does not depend on variables.
 pub(crate) fn row(
-    tokens: &[Token<'_>],
-    known: Option<&Known<'_>>,
-    around: &Around<'_>,
+    tokens: &[Plain<'_>],
+    known: Option<&SessionVariables<'_>>,
+    context: &SelectContext<'_>,
 ) -> Option<Row> {
     let tokens = match tokens {
-        [items @ .., limit, number] if limit.is("LIMIT") && number.kind == Kind::Number => {
+        [items @ .., limit, number] if limit.is("LIMIT") && number.is_integer() => {
             (number.text.parse::<u32>().ok()? > 0).then_some(items)?
         }
         items => items,
     };
     let mut row = (Vec::new(), Vec::new());
     for item in split(tokens) {
-        let (column, value) = item_of(item, known, around)?;
+        let (column, value) = item_of(item, known, context)?;
         row.0.push(column);
         row.1.push(value);
     }
@@ -62,15 +62,15 @@ pub(crate) fn row(
 }
 
 fn item_of(
-    tokens: &[Token<'_>],
-    known: Option<&Known<'_>>,
-    around: &Around<'_>,
+    tokens: &[Plain<'_>],
+    known: Option<&SessionVariables<'_>>,
+    context: &SelectContext<'_>,
 ) -> Option<(Column, Value)> {
     let (tokens, alias) = match tokens {
         [item @ .., word, name] if word.is("AS") => (item, Some(name)),
         item => (item, None),
     };
-    let (mut column, value) = value_of(tokens, known, around)?;
+    let (mut column, value) = value_of(tokens, known, context)?;
     if let Some(name) = alias {
         column.name = alias_of(name, known)?;
     }
@@ -78,13 +78,13 @@ fn item_of(
     (length <= LONGEST_NAME).then_some((column, value))
 }
 
-/// A name given to a column. A bare word may be a reserved one, but not if it is the name of a
+/// An alias of a column. An unquoted word is accepted only if it is certainly not reserved: the name of a
 /// variable, or a single letter.
-fn alias_of(token: &Token<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
-    let fits = match token.kind {
-        Kind::Name => true,
-        Kind::Text { double } => known.is_some_and(|known| is_text(double, known)),
-        Kind::Word => token.text.len() == 1 || token.is("ok") || variable(token.text).is_some(),
+fn alias_of(token: &Plain<'_>, known: Option<&SessionVariables<'_>>) -> Option<Vec<u8>> {
+    let fits = match token.token {
+        Token::Quoted(..) => true,
+        Token::Text(_, quote) => known.is_some_and(|known| is_text(quote, known)),
+        Token::Word(_) => token.text.len() == 1 || token.is("ok") || variable(token.text).is_some(),
         _ => false,
     };
     let edged = token.text.trim() != token.text || token.text.is_empty();
@@ -92,30 +92,30 @@ fn alias_of(token: &Token<'_>, known: Option<&Known<'_>>) -> Option<Vec<u8>> {
 }
 
 fn value_of(
-    tokens: &[Token<'_>],
-    known: Option<&Known<'_>>,
-    around: &Around<'_>,
+    tokens: &[Plain<'_>],
+    known: Option<&SessionVariables<'_>>,
+    context: &SelectContext<'_>,
 ) -> Option<(Column, Value)> {
     let (first, last) = (tokens.first()?, tokens.last()?);
-    let name = around.text.get(first.start..last.end)?.to_vec();
+    let name = context.text.get(first.start..last.end)?.to_vec();
     match tokens {
-        [number] if number.kind == Kind::Number => integer(name, number.text),
-        [text] if matches!(text.kind, Kind::Text { .. }) => literal(text, known?),
-        [at, rest @ ..] if at.kind == Kind::Variable => {
+        [number] if number.is_integer() => integer(name, number.text),
+        [text] if matches!(text.token, Token::Text(..)) => literal(text, known?),
+        [at, rest @ ..] if at.token == Token::SystemVariable => {
             let touching = at.end == rest.first()?.start;
             let reference = touching.then(|| Reference::parse(rest))??;
             of_variable(name, &reference, known?)
         }
         [word, open, close]
-            if open.is_sign("(") && close.is_sign(")") && word.end == open.start =>
+            if open.is_sign(b'(') && close.is_sign(b')') && word.end == open.start =>
         {
-            function(name, word, known?, around)
+            function(name, word, known?, context)
         }
         _ if name == DJANGO.as_bytes() => {
             let known = known?;
             let zones = known.globals.get(Variables::TIME_ZONES)?;
             let column = numeric(name, LONG, 1, NOT_NULL | BYTES);
-            // the literals must be texts and the comparison as usual
+            // the SQL mode must be known to read the literals
             known.status()?;
             Some((column, Some(zones.as_bytes().to_vec())))
         }
@@ -123,7 +123,7 @@ fn value_of(
     }
 }
 
-/// What Django asks for to learn whether there are time zones.
+/// Django's query for whether time zones are loaded.
 const DJANGO: &str = "CONVERT_TZ('2001-01-01 01:00:00','UTC','UTC') IS NOT NULL";
 
 fn numeric(name: Vec<u8>, kind: u8, length: u32, flags: u16) -> Column {
@@ -159,17 +159,17 @@ fn integer(name: Vec<u8>, digits: &str) -> Option<(Column, Value)> {
     plain.then(|| (column, Some(digits.as_bytes().to_vec())))
 }
 
-fn literal(token: &Token<'_>, known: &Known<'_>) -> Option<(Column, Value)> {
-    let Kind::Text { double } = token.kind else {
+fn literal(token: &Plain<'_>, known: &SessionVariables<'_>) -> Option<(Column, Value)> {
+    let Token::Text(_, quote) = token.token else {
         return None;
     };
     let text = token.text;
-    // a column's name has no blanks around it
-    if !is_text(double, known) || text.trim() != text {
+    // a server trims the column's name
+    if !is_text(quote, known) || text.trim() != text {
         return None;
     }
     let bytes = text.as_bytes().to_vec();
-    // whatever the results are sent in
+    // the flag depends on the connection's collation, not on that of results
     let binary = known.text("collation_connection")?.ends_with("_bin");
     let flags = if binary { NOT_NULL | BYTES } else { NOT_NULL };
     let column = textual(bytes.clone(), known.literal()?, characters(text)?, flags);
@@ -179,7 +179,7 @@ fn literal(token: &Token<'_>, known: &Known<'_>) -> Option<(Column, Value)> {
 fn of_variable(
     name: Vec<u8>,
     reference: &Reference<'_>,
-    known: &Known<'_>,
+    known: &SessionVariables<'_>,
 ) -> Option<(Column, Value)> {
     let (kind, value) = reference.value(known)?;
     let column = match kind {
@@ -197,9 +197,9 @@ fn of_variable(
 
 fn function(
     name: Vec<u8>,
-    word: &Token<'_>,
-    known: &Known<'_>,
-    around: &Around<'_>,
+    word: &Plain<'_>,
+    known: &SessionVariables<'_>,
+    context: &SelectContext<'_>,
 ) -> Option<(Column, Value)> {
     if word.is("VERSION") {
         let version = known.globals.get("version")?;
@@ -208,13 +208,13 @@ fn function(
         Some((column, Some(version.as_bytes().to_vec())))
     } else if word.is("DATABASE") || word.is("SCHEMA") {
         let column = textual(name, known.system_text()?, SCHEMA, 0);
-        let schema = around.schema?;
+        let schema = context.schema?;
         let ascii = schema.is_none_or(<[u8]>::is_ascii);
         ascii.then(|| (column, schema.map(<[u8]>::to_vec)))
     } else if word.is("CONNECTION_ID") {
         let flags = NOT_NULL | UNSIGNED | BYTES;
         let column = numeric(name, LONG, 10, flags);
-        let id = around.connection_id.to_string().into_bytes();
+        let id = context.connection_id.to_string().into_bytes();
         Some((column, Some(id)))
     } else {
         None

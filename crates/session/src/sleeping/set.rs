@@ -1,69 +1,44 @@
-//! `SET` of variables to values that can be told and are surely accepted.
+//! Answers `SET` of variables to values that are known and that a server certainly accepts.
 
 use dormouse_types::VariableKind;
 
-use super::charset::{Collation, Collations};
+use super::change::Change;
+use super::charset::Collations;
 use super::expression::{Value, evaluate, is_text};
-use super::known::{Known, variable};
 use super::modes;
-use super::scan::{Kind, Token, scan};
+use super::plain::{Plain, is_session, plain, split};
+use super::variables::{SessionVariables, variable};
+use crate::lexer::Token;
 
-/// What `SET NAMES` sets, besides the collation.
-pub(crate) const NAMES: [&str; 3] = [
-    "character_set_client",
-    "character_set_connection",
-    "character_set_results",
-];
-
-/// One thing that a `SET` changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// `NAMES`
-    Names(Collation),
-    /// `character_set_results`
-    Results(Option<Collation>),
-    /// `collation_connection`, or `character_set_connection`
-    Connection(Collation),
-    /// A variable gets this value.
-    Value(&'static str, String),
-    /// A variable gets a value that cannot be told.
-    Lost(&'static str),
-    /// `SET TRANSACTION`
-    NextTransaction {
-        /// Whether it is to read only, if that is said.
-        read_only: Option<bool>,
-    },
-}
-
-/// How much is taken on trust.
+/// Where a statement comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// The statement is a client's: each value must surely be accepted.
+    /// From a client: each value must certainly be accepted.
     Nothing,
-    /// The server has accepted it: what cannot be told is [`Change::Lost`], or does not matter.
+    /// A server has accepted it: an unknown value is [`Change::Lost`], or does not matter.
     Accepted,
 }
 
-/// What a client's `SET` changes; the tokens are those after `SET`. `None`: only a server can tell.
-pub(crate) fn asked(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Vec<Change>> {
+/// The changes that a client's `SET` makes; the tokens are those after `SET`. `None`: only a server can say.
+pub(crate) fn asked(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Vec<Change>> {
     changes(tokens, known, Trust::Nothing)
 }
 
 /// Whether a variable is set as `@@name`, without a scope.
-pub(crate) fn has_bare_variable(tokens: &[Token<'_>]) -> bool {
+pub(crate) fn has_bare_variable(tokens: &[Plain<'_>]) -> bool {
     split(tokens).into_iter().any(|part| match part {
-        [at, _, third, ..] => at.kind == Kind::Variable && !third.is_sign("."),
+        [at, _, third, ..] => at.token == Token::SystemVariable && !third.is_sign(b'.'),
         _ => false,
     })
 }
 
-/// What a statement has changed that restores a session. `None`: it cannot be told.
-pub(crate) fn followed(text: &[u8], known: &Known<'_>) -> Option<Vec<Change>> {
-    // user variables stand in statements of their own
+/// The changes that a statement of [`restore`](crate::SessionState::restore) makes. `None`: not known.
+pub(crate) fn followed(text: &[u8], known: &SessionVariables<'_>) -> Option<Vec<Change>> {
+    // user variables are set in separate statements
     if text.starts_with(b"SET @`") {
         return Some(Vec::new());
     }
-    let tokens = scan(text)?;
+    let tokens = plain(text)?;
     let (first, rest) = tokens.split_first()?;
     let second = rest.first();
     if first.is("USE") || second.is_some_and(|second| second.is("ROLE")) {
@@ -75,7 +50,19 @@ pub(crate) fn followed(text: &[u8], known: &Known<'_>) -> Option<Vec<Change>> {
     changes(rest, known, Trust::Accepted)
 }
 
-fn changes(tokens: &[Token<'_>], known: &Known<'_>, trust: Trust) -> Option<Vec<Change>> {
+/// Applies a statement that a server has accepted, or will accept when the session is restored.
+pub(crate) fn follow(known: &mut SessionVariables<'_>, text: &[u8]) -> Option<()> {
+    for change in followed(text, known)? {
+        known.apply(&change);
+    }
+    Some(())
+}
+
+fn changes(
+    tokens: &[Plain<'_>],
+    known: &SessionVariables<'_>,
+    trust: Trust,
+) -> Option<Vec<Change>> {
     if tokens.first()?.is("TRANSACTION") {
         let changes = transaction(tokens.get(1..)?)?;
         let read_only = changes.iter().find_map(|change| match change {
@@ -98,26 +85,8 @@ fn changes(tokens: &[Token<'_>], known: &Known<'_>, trust: Trust) -> Option<Vec<
     Some(all)
 }
 
-/// Parts between commas that are in no parentheses.
-pub(crate) fn split<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
-    let mut depth = 0_usize;
-    let comma = |token: &Token<'_>| {
-        if token.is_sign("(") {
-            depth += 1;
-        } else if token.is_sign(")") {
-            depth = depth.saturating_sub(1);
-        }
-        depth == 0 && token.is_sign(",")
-    };
-    tokens.split(comma).collect()
-}
-
-pub(crate) fn is_session(token: &Token<'_>) -> bool {
-    token.is("SESSION") || token.is("LOCAL")
-}
-
 /// The characteristics of a transaction.
-fn transaction(tokens: &[Token<'_>]) -> Option<Vec<Change>> {
+fn transaction(tokens: &[Plain<'_>]) -> Option<Vec<Change>> {
     let parts = split(tokens);
     let mut all = Vec::new();
     for part in &parts {
@@ -125,7 +94,9 @@ fn transaction(tokens: &[Token<'_>]) -> Option<Vec<Change>> {
             .iter()
             .map(|token| token.text.to_ascii_uppercase())
             .collect();
-        let bare = part.iter().all(|token| token.kind == Kind::Word);
+        let bare = part
+            .iter()
+            .all(|token| matches!(token.token, Token::Word(_)));
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         all.push(match words.as_slice() {
             _ if !bare => return None,
@@ -138,7 +109,7 @@ fn transaction(tokens: &[Token<'_>]) -> Option<Vec<Change>> {
             _ => return None,
         });
     }
-    // each can be given once
+    // each may be given once
     match all.as_slice() {
         [_] => Some(all),
         [Change::Value(a, _), Change::Value(b, _)] if a != b => Some(all),
@@ -159,42 +130,44 @@ fn isolation(level: &str) -> Option<&'static str> {
 }
 
 enum Assignment<'t, 'a> {
-    Names(&'t [Token<'a>]),
+    Names(&'t [Plain<'a>]),
     Variable {
         name: &'a str,
         session: bool,
-        value: &'t [Token<'a>],
+        value: &'t [Plain<'a>],
     },
 }
 
 impl<'t, 'a> Assignment<'t, 'a> {
-    fn parse(tokens: &'t [Token<'a>]) -> Option<Self> {
+    fn parse(tokens: &'t [Plain<'a>]) -> Option<Self> {
         let (first, rest) = tokens.split_first()?;
         if first.is("NAMES") {
             return Some(Self::Names(rest));
         }
-        let (session, rest) = match (first.kind, rest) {
-            (Kind::Variable, [scope, dot, rest @ ..]) if is_session(scope) && dot.is_sign(".") => {
+        let (session, rest) = match (first.token, rest) {
+            (Token::SystemVariable, [scope, dot, rest @ ..])
+                if is_session(scope) && dot.is_sign(b'.') =>
+            {
                 (true, rest)
             }
-            (Kind::Variable, rest) => (false, rest),
+            (Token::SystemVariable, rest) => (false, rest),
             (_, rest) if is_session(first) => (true, rest),
             _ => (false, tokens),
         };
         let (name, rest) = rest.split_first()?;
         let value = match rest {
-            [colon, equals, value @ ..] if colon.is_sign(":") && equals.is_sign("=") => value,
-            [equals, value @ ..] if equals.is_sign("=") => value,
+            [colon, equals, value @ ..] if colon.is_sign(b':') && equals.is_sign(b'=') => value,
+            [equals, value @ ..] if equals.is_sign(b'=') => value,
             _ => return None,
         };
-        matches!(name.kind, Kind::Word | Kind::Name).then_some(Self::Variable {
+        matches!(name.token, Token::Word(_) | Token::Quoted(..)).then_some(Self::Variable {
             name: name.text,
             session,
             value,
         })
     }
 
-    fn changes(&self, known: &Known<'_>, trust: Trust) -> Option<Vec<Change>> {
+    fn changes(&self, known: &SessionVariables<'_>, trust: Trust) -> Option<Vec<Change>> {
         match self {
             Self::Names(tokens) => names(tokens, known).map(|change| vec![change]),
             Self::Variable {
@@ -216,7 +189,7 @@ impl<'t, 'a> Assignment<'t, 'a> {
     }
 }
 
-/// What is known less of after a variable was set to something.
+/// The loss of knowledge after a variable was set to an unknown value.
 fn lost(name: &str) -> Option<Vec<Change>> {
     let lower = name.to_ascii_lowercase();
     if lower.starts_with("character_set_") || lower.starts_with("collation_") {
@@ -226,7 +199,7 @@ fn lost(name: &str) -> Option<Vec<Change>> {
     Some(lost.into_iter().collect())
 }
 
-fn names(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Change> {
+fn names(tokens: &[Plain<'_>], known: &SessionVariables<'_>) -> Option<Change> {
     let collations = Collations(known.globals);
     let (charset, rest) = tokens.split_first()?;
     let charset = name_of(charset, known)?;
@@ -242,11 +215,11 @@ fn names(tokens: &[Token<'_>], known: &Known<'_>) -> Option<Change> {
     Some(Change::Names(collation))
 }
 
-/// A name that may be written as a word or as a text; `DEFAULT` is none.
-fn name_of<'a>(token: &Token<'a>, known: &Known<'_>) -> Option<&'a str> {
-    let name = match token.kind {
-        Kind::Word => true,
-        Kind::Text { double } => is_text(double, known),
+/// A name written as a word or a string, but not `DEFAULT`.
+fn name_of<'a>(token: &Plain<'a>, known: &SessionVariables<'_>) -> Option<&'a str> {
+    let name = match token.token {
+        Token::Word(_) => true,
+        Token::Text(_, quote) => is_text(quote, known),
         _ => false,
     };
     (name && !token.is("DEFAULT")).then_some(token.text)
@@ -257,7 +230,7 @@ fn of_variable(
     name: &str,
     session: bool,
     value: &Value,
-    known: &Known<'_>,
+    known: &SessionVariables<'_>,
     trust: Trust,
 ) -> Option<Change> {
     let variable = variable(name).filter(|variable| variable.session)?;
@@ -301,8 +274,8 @@ fn of_variable(
             _,
             "tx_isolation" | "transaction_isolation" | "tx_read_only" | "transaction_read_only",
         ) => {
-            // without SESSION it may be for the next transaction alone; the old names are warned of
-            // by servers that have the new ones
+            // without SESSION it may hold for the next transaction only; servers with the new names warn of
+            // the old ones
             let old = variable.name.starts_with("tx_")
                 && known.globals.get("transaction_isolation").is_some();
             if !accepted && (!session || old) {
@@ -348,7 +321,7 @@ fn of_variable(
     Some(Change::Value(variable.name, value))
 }
 
-/// The values of a number that are surely accepted as they are.
+/// The values of a numeric variable that a server certainly accepts unchanged.
 fn range(name: &str) -> std::ops::Range<u64> {
     const YEAR: u64 = 31_536_000;
     match name {
@@ -378,7 +351,7 @@ fn flag(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// `SYSTEM` or an offset, written as a server shows it. It takes −12:59 to +13:00.
+/// `SYSTEM` or an offset as a server shows it. Servers accept −12:59 to +13:00.
 fn time_zone(zone: &str) -> Option<&str> {
     if zone == "SYSTEM" {
         return Some(zone);
@@ -393,18 +366,18 @@ fn time_zone(zone: &str) -> Option<&str> {
     (matches!(sign, b'+' | b'-') && digits && fits).then_some(zone)
 }
 
-/// A number of seconds as a server shows it.
+/// A number of seconds, formatted as a server shows it.
 fn seconds(number: &str) -> Option<String> {
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     let whole: u32 = whole.parse().ok()?;
     (whole <= 31_536_000 && part.len() <= 6).then(|| format!("{whole}.{part:0<6}"))
 }
 
-/// A list of variables for session tracking to report, as a server shows it: sorted.
-fn tracked(list: &str, known: &Known<'_>) -> Option<String> {
+/// The list of tracked variables as a server shows it: sorted.
+fn tracked(list: &str, known: &SessionVariables<'_>) -> Option<String> {
     let mut names = Vec::new();
     for name in list.split(',') {
-        // redirect_url has no value to report unless it is set
+        // redirect_url is reported only if it is set
         let is_one = known.globals.get(name).is_some()
             || name == "redirect_url" && known.is_tracked(name) == Some(true);
         names.push(is_one.then_some(name)?);

@@ -3,8 +3,8 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::status::Status;
 use proptest::prelude::*;
 
-use super::Ground;
-use crate::{Effects, Kind, Session};
+use super::AsleepContext;
+use crate::{Effects, Kind, SessionState};
 
 pub(super) fn globals(changes: &[(&str, &str)]) -> Variables {
     let usual = [
@@ -31,8 +31,8 @@ pub(super) fn globals(changes: &[(&str, &str)]) -> Variables {
     kept.chain(changes).copied().collect()
 }
 
-pub(super) fn ground(globals: &Variables) -> Ground<'_> {
-    Ground {
+pub(super) fn context(globals: &Variables) -> AsleepContext<'_> {
+    AsleepContext {
         globals: Some(globals),
         capabilities: Capabilities::OWN_CLIENT,
         collation: 45,
@@ -44,8 +44,8 @@ pub(super) fn ground(globals: &Variables) -> Ground<'_> {
     }
 }
 
-fn is_answered(session: &mut Session, text: &str, ground: &Ground<'_>) -> bool {
-    session.answer_asleep(text.as_bytes(), ground).is_some()
+fn is_answered(session: &mut SessionState, text: &str, context: &AsleepContext<'_>) -> bool {
+    session.answer_asleep(text.as_bytes(), context).is_some()
 }
 
 #[test]
@@ -128,9 +128,13 @@ fn what_is_not_sure_wakes() {
         "KILL 1",
         "SHOW WARNINGS",
     ] {
-        let mut session = Session::new(None);
-        assert!(!is_answered(&mut session, text, &ground(&all)), "{text}");
-        assert_eq!(session.overlay(), Session::new(None).overlay(), "{text}");
+        let mut session = SessionState::new(None);
+        assert!(!is_answered(&mut session, text, &context(&all)), "{text}");
+        assert_eq!(
+            session.overlay(),
+            SessionState::new(None).overlay(),
+            "{text}"
+        );
     }
 }
 
@@ -142,44 +146,48 @@ fn where_not_all_is_known_nothing_is_answered() {
         ("character_set_collations", "utf8mb4=utf8mb4_croatian_ci"),
     ] {
         let all = globals(&[changes]);
-        let mut session = Session::new(None);
+        let mut session = SessionState::new(None);
         assert!(
-            !is_answered(&mut session, "SELECT 1", &ground(&all)),
+            !is_answered(&mut session, "SELECT 1", &context(&all)),
             "{changes:?}"
         );
     }
     let all = globals(&[("completion_type", "CHAIN")]);
     assert!(!is_answered(
-        &mut Session::new(None),
+        &mut SessionState::new(None),
         "COMMIT",
-        &ground(&all)
+        &context(&all)
     ));
-    let mut unknown = Session::new(None);
+    let mut unknown = SessionState::new(None);
     let end = dormouse_wire::framer::ReplyEnd::default();
     unknown.ran(b"CALL p()", Effects::Unknown, Kind::Other, &end);
     assert!(!is_answered(
         &mut unknown,
         "SELECT 1",
-        &ground(&globals(&[]))
+        &context(&globals(&[]))
     ));
-    let none = Ground {
+    let none = AsleepContext {
         globals: None,
-        ..ground(&all)
+        ..context(&all)
     };
-    assert!(!is_answered(&mut Session::new(None), "SELECT 1", &none));
+    assert!(!is_answered(
+        &mut SessionState::new(None),
+        "SELECT 1",
+        &none
+    ));
 }
 
 #[test]
 fn what_was_set_is_restored_and_a_transaction_begun_last() {
     let all = globals(&[]);
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     for text in [
         "SET time_zone = '+01:00'",
         "SET SESSION TRANSACTION READ ONLY",
         "START TRANSACTION",
         "USE shop",
     ] {
-        assert!(is_answered(&mut session, text, &ground(&all)), "{text}");
+        assert!(is_answered(&mut session, text, &context(&all)), "{text}");
     }
     let restored: Vec<_> = session
         .restore()
@@ -203,7 +211,7 @@ fn what_was_set_is_restored_and_a_transaction_begun_last() {
     assert!(session.take_owed().is_empty(), "it has no backend");
     // what would change the transaction that is to be begun
     for text in ["SET autocommit = 0", "SET TRANSACTION READ WRITE"] {
-        assert!(!is_answered(&mut session, text, &ground(&all)), "{text}");
+        assert!(!is_answered(&mut session, text, &context(&all)), "{text}");
     }
     session.begun(Status::AUTOCOMMIT.with(Status::IN_TRANS));
     assert!(session.in_transaction() && !session.owes());
@@ -212,11 +220,11 @@ fn what_was_set_is_restored_and_a_transaction_begun_last() {
 #[test]
 fn a_backend_is_owed_what_was_answered_until_it_is_lost() {
     let all = globals(&[]);
-    let backend = Ground {
+    let backend = AsleepContext {
         backend: true,
-        ..ground(&all)
+        ..context(&all)
     };
-    let mut session = Session::new(None);
+    let mut session = SessionState::new(None);
     assert!(is_answered(&mut session, "SELECT 1", &backend));
     assert!(!session.owes());
     assert!(is_answered(&mut session, "SET autocommit = 0", &backend));
@@ -228,17 +236,17 @@ fn a_backend_is_owed_what_was_answered_until_it_is_lost() {
     // what a full log cannot hold wakes
     for n in 0..31 {
         let text = format!("SET wait_timeout = {}", n + 1);
-        assert!(is_answered(&mut session, &text, &ground(&all)), "{n}");
+        assert!(is_answered(&mut session, &text, &context(&all)), "{n}");
     }
     assert!(!is_answered(
         &mut session,
         "SET wait_timeout = 99",
-        &ground(&all)
+        &context(&all)
     ));
     assert!(is_answered(
         &mut session,
         "SET wait_timeout = 31",
-        &ground(&all)
+        &context(&all)
     ));
 }
 
@@ -248,7 +256,7 @@ proptest! {
         let starts = ["", "SELECT ", "SET ", "SET NAMES ", "SELECT @@", "SET sql_mode=CONCAT("];
         let text = format!("{}{text}", starts[start]);
         let all = globals(&[]);
-        let _ = is_answered(&mut Session::new(None), &text, &ground(&all));
+        let _ = is_answered(&mut SessionState::new(None), &text, &context(&all));
     }
 
     #[test]
@@ -265,19 +273,19 @@ proptest! {
     ) {
         let text = words.join(glue);
         let all = globals(&[]);
-        let _ = is_answered(&mut Session::new(None), &text, &ground(&all));
+        let _ = is_answered(&mut SessionState::new(None), &text, &context(&all));
     }
 }
 
 #[test]
 fn dormouse_tells_what_it_keeps_in_place_of_the_server() {
     let all = globals(&[("socket", "/instances/1/mysqld.sock")]);
-    let mut session = Session::new(None);
-    let ground = Ground {
+    let mut session = SessionState::new(None);
+    let context = AsleepContext {
         wait_timeout: 77,
-        ..ground(&all)
+        ..context(&all)
     };
-    let mut ask = |text: &str| session.answer_asleep(text.as_bytes(), &ground).unwrap();
+    let mut ask = |text: &str| session.answer_asleep(text.as_bytes(), &context).unwrap();
     let told = ask("SELECT @@wait_timeout, @@socket").packets;
     let has = |part: &[u8]| told.windows(part.len()).any(|window| window == part);
     assert!(has(b"\x0277\x05/here"), "{}", told.escape_ascii());

@@ -1,6 +1,6 @@
-//! Base64 (RFC 4648 §4) as account tables have it, with or without padding.
+//! Base64 (RFC 4648 §4) as stored in account tables, with or without padding.
 
-/// Reads base64; `None` for any other character and for a length that no bytes have.
+/// Decodes base64; `None` for an invalid character or length.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').as_bytes();
     if digits.len() % 4 == 1 {

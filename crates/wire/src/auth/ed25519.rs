@@ -1,6 +1,6 @@
-//! `ed25519` (MariaDB's `plugin/auth_ed25519`): the server keeps a public key; the client signs 32
-//! random bytes. The signature is the usual one, the secret key is not: a password of any length
-//! stands where RFC 8032 has 32 bytes of seed.
+//! `ed25519` (MariaDB's `plugin/auth_ed25519`): the server stores a public key; the client signs 32
+//! random bytes. The signature is that of RFC 8032, but the secret key is derived from a password of
+//! any length instead of a seed of 32 bytes.
 
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 /// The plugin's name in the server's account table.
 pub const PLUGIN: &str = "ed25519";
-/// The client's half of it, as a server asks for it.
+/// The name of the client plugin, as the server requests it.
 pub const CLIENT: &str = "client_ed25519";
-/// How many random bytes are signed.
+/// Number of random bytes that are signed.
 pub const NONCE: usize = 32;
 
 fn secret(password: &[u8]) -> ExpandedSecretKey {
@@ -20,7 +20,7 @@ fn secret(password: &[u8]) -> ExpandedSecretKey {
     ExpandedSecretKey::from_bytes(&bytes)
 }
 
-/// The public key of a password, which is what the server keeps.
+/// The public key of a password, which the server stores.
 #[must_use]
 pub fn key(password: &[u8]) -> [u8; 32] {
     VerifyingKey::from(&secret(password)).to_bytes()
@@ -44,7 +44,7 @@ pub fn verify(reply: &[u8], nonce: &[u8], key: &[u8; 32]) -> bool {
     key.verify_strict(nonce, &signature).is_ok()
 }
 
-/// Reads a key as the account table has it: 43 digits of base64, without the padding.
+/// Reads a key in the format of the account table: 43 digits of base64, without padding.
 #[must_use]
 pub fn from_text(text: &str) -> Option<[u8; 32]> {
     super::base64::decode(text)?.try_into().ok()

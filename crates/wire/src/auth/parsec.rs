@@ -1,6 +1,6 @@
 //! `parsec` (MariaDB 11.6, `plugin/auth_parsec`): the password, stretched by PBKDF2, is the seed of
-//! an Ed25519 key. The server first sends 32 random bytes; the client answers with an empty packet
-//! to ask for the salt, and then signs the server's random bytes and 32 of its own.
+//! an Ed25519 key. The server first sends 32 random bytes; the client answers with an empty packet,
+//! which requests the salt, and then signs the server's random bytes and 32 of its own.
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::Sha512;
@@ -8,32 +8,32 @@ use zeroize::Zeroizing;
 
 /// The plugin's name, on both sides.
 pub const PLUGIN: &str = "parsec";
-/// How many random bytes each side adds.
+/// Number of random bytes of each side.
 pub const NONCE: usize = 32;
-/// The bytes of a salt.
+/// Length of a salt in bytes.
 pub const SALT: usize = 18;
-/// The most times the rounds may be doubled: 2^20 rounds, about a second.
+/// Maximum of [`Stretch::doublings`]: 2^20 rounds, about a second.
 const MOST: u8 = 10;
-/// The bytes of a proof: the client's random ones and the signature.
+/// Length of a proof in bytes: the client's random bytes and the signature.
 pub const REPLY: usize = NONCE + 64;
 
-/// How a password becomes a key.
+/// Parameters of the key derivation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// The rounds are 1024 times 2 to this power.
+    /// The number of rounds is 1024 times 2 to this power.
     pub doublings: u8,
     /// The account's salt.
     pub salt: [u8; SALT],
 }
 
 impl Stretch {
-    /// What the server sends of it to the client, behind the mark of [`auth_more`](crate::auth_more).
+    /// The encoding that the server sends to the client in an [`auth_more`](crate::auth_more) packet.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         [&[b'P', self.doublings][..], &self.salt].concat()
     }
 
-    /// Reads what [`encode`](Self::encode) writes; `None` also for more rounds than are bearable.
+    /// Reads what [`encode`](Self::encode) writes; `None` also for too many rounds.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (&[b'P', doublings], salt) = bytes.split_first_chunk()? else {
@@ -50,7 +50,7 @@ impl Stretch {
         SigningKey::from_bytes(&seed)
     }
 
-    /// The public key of a password, which is what the server keeps. Takes about a millisecond.
+    /// The public key of a password, which the server stores. Takes about a millisecond.
     #[must_use]
     pub fn key(&self, password: &[u8]) -> [u8; 32] {
         self.secret(password).verifying_key().to_bytes()
@@ -81,8 +81,8 @@ pub fn verify(reply: &[u8], nonce: &[u8; NONCE], key: &[u8; 32]) -> bool {
         .is_ok()
 }
 
-/// Reads what the account table has, `P0:salt:key` with both in base64 and the digit for the
-/// doublings; `None` also for more rounds than are bearable.
+/// Reads the format of the account table, `P0:salt:key` with salt and key in base64 and the digit for
+/// the doublings; `None` also for too many rounds.
 #[must_use]
 pub fn from_text(text: &str) -> Option<(Stretch, [u8; 32])> {
     let (head, rest) = text.split_once(':')?;

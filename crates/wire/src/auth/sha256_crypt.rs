@@ -1,7 +1,7 @@
-//! What a server keeps for `caching_sha2_password`: `$A$005$`, 20 characters of salt and 43 digits.
+//! The stored hash of `caching_sha2_password`: `$A$005$`, 20 characters of salt and 43 digits.
 //!
-//! The digits are those of SHA-crypt with SHA-256 (Ulrich Drepper, "Unix crypt using SHA-256 and
-//! SHA-512"), but for a longer salt; the number is that of thousands of rounds, in hexadecimal
+//! The digits are SHA-crypt with SHA-256 (Ulrich Drepper, "Unix crypt using SHA-256 and SHA-512"),
+//! except for the longer salt; the number is thousands of rounds, in hexadecimal
 //! (MySQL, `sql/auth/sha2_password.cc`).
 
 use sha2::{Digest, Sha256};
@@ -10,16 +10,16 @@ use zeroize::Zeroizing;
 
 const SALT: usize = 20;
 const DIGITS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// More are not counted: a server takes at most as many (`caching_sha2_password_digest_rounds`).
+/// Maximum number of rounds: that of the server (`caching_sha2_password_digest_rounds`).
 const MOST_ROUNDS: u32 = 0xFFF * 1000;
 
-/// Whether this is a stored password at all, and not too dear to check.
+/// Whether the text is a stored hash with at most [`MOST_ROUNDS`] rounds.
 #[must_use]
 pub fn is_stored(text: &str) -> bool {
     parts(text).is_some()
 }
 
-/// Whether the password is the one that is stored. Takes some milliseconds; compared in constant
+/// Whether the password matches the stored hash. Takes some milliseconds; compares in constant
 /// time.
 #[must_use]
 pub fn verify(password: &[u8], stored: &str) -> bool {
@@ -37,9 +37,9 @@ fn parts(stored: &str) -> Option<(u32, &[u8], &[u8])> {
     (digits.len() == 43 && (1000..=MOST_ROUNDS).contains(&rounds)).then_some((rounds, salt, digits))
 }
 
-/// The 43 digits. The names are those of Drepper's text: its sums A, B, DP and DS.
+/// The 43 digits. Names follow Drepper's text: its sums A, B, DP and DS.
 fn crypt(password: &[u8], salt: &[u8], rounds: u32) -> [u8; 43] {
-    // as many bytes of a sum, again and again, as the text has
+    // the sum repeated up to the length of the text
     let stretched = |sum: &[u8], len: usize| -> Zeroizing<Vec<u8>> {
         Zeroizing::new(sum.iter().copied().cycle().take(len).collect())
     };
@@ -84,7 +84,7 @@ fn crypt(password: &[u8], salt: &[u8], rounds: u32) -> [u8; 43] {
     digits(&sum.into())
 }
 
-/// Groups of three bytes in an order of its own, least significant digit first.
+/// Encodes groups of three bytes in SHA-crypt's order, least significant digit first.
 fn digits(sum: &[u8; 32]) -> [u8; 43] {
     let group = |i: usize| match i {
         10 => u32::from(sum[31]) << 8 | u32::from(sum[30]),
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digits_are_those_of_the_c_library() {
+    fn the_digits_match_those_of_the_c_library() {
         // crypt(3), "$5$rounds=...$salt$...": a salt of at most 16 characters
         for (password, salt, rounds, expected) in [
             ("", "x", 5000, "yHbtfs4Y8t6X1xcJemNX.4JQRfUTafA2qQenWGLBee2"),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_known_by_what_a_server_keeps() {
+    fn a_password_matches_its_stored_hash() {
         // mysql.user of MySQL 9.7 after CREATE USER ... IDENTIFIED BY 'secret'
         let stored =
             "$A$00A$GOG\x1e6=y\\\x13e\x04,.M(pr^J;i6wjHsSZ89v3R.wNrTncai8lvnX1yrW1kfsilZ19OHC";

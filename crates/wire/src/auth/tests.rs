@@ -5,7 +5,7 @@ use super::*;
 const SALT: [u8; 20] = *b"abcdefghijklmnopqrst";
 
 #[test]
-fn stage_2_is_what_password_says() {
+fn stage_2_is_the_result_of_the_password_function() {
     // SELECT PASSWORD('secret') on MariaDB 10.11
     let stage2 = native::stage2(&native::stage1(b"secret"));
     assert_eq!(
@@ -28,7 +28,7 @@ fn stage_2_is_what_password_says() {
 }
 
 #[test]
-fn a_proof_holds_for_its_password_and_salt_alone() {
+fn a_proof_is_valid_for_its_password_and_salt_only() {
     let stage1 = native::stage1(b"secret");
     let stage2 = native::stage2(&stage1);
     let proof = native::reply(&stage1, &SALT);
@@ -41,7 +41,7 @@ fn a_proof_holds_for_its_password_and_salt_alone() {
 }
 
 #[test]
-fn a_fast_proof_shows_stage_1_to_who_has_stage_2() {
+fn a_fast_proof_reveals_stage_1_given_stage_2() {
     use sha2::{Digest, Sha256};
     let stage1 = Sha256::digest(b"secret");
     let stage2 = Sha256::digest(stage1);
@@ -73,7 +73,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_ed25519_proof_is_the_one_that_a_client_of_mariadb_makes() {
+fn an_ed25519_proof_equals_that_of_a_mariadb_client() {
     // CREATE USER ... IDENTIFIED VIA ed25519 USING PASSWORD('secret') on 10.11 and 11.8, and what
     // libmariadb 3.4.10 then sent to log in
     let key = ed25519::from_text("ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY").unwrap();
@@ -88,13 +88,13 @@ fn an_ed25519_proof_is_the_one_that_a_client_of_mariadb_makes() {
     assert!(!ed25519::verify(&[0; 64], &nonce, &key));
     assert!(!ed25519::verify(&reply, &nonce[1..], &key));
     assert!(!ed25519::verify(&reply, &nonce, &ed25519::key(b"Secret")));
-    // 11.8; and any length will do
+    // 11.8; a password may have any length
     let empty = ed25519::from_text("4LH+dBF+G5W2CKTyId8xR3SyDqZoQjUNUVNxx8aWbG4");
     assert_eq!(Some(ed25519::key(b"")), empty);
 }
 
 #[test]
-fn a_parsec_proof_is_the_one_that_a_client_of_mariadb_makes() {
+fn a_parsec_proof_equals_that_of_a_mariadb_client() {
     // as above, on 11.8
     let stored = "P0:UynhozmmEdYTz3J5o0lASGAT:gAZxm1ui2N8BIIWw4klNfPX9EVgBvqhPVhOsjtwN4PI";
     let (stretch, key) = parsec::from_text(stored).unwrap();
@@ -134,7 +134,7 @@ fn a_parsec_proof_is_the_one_that_a_client_of_mariadb_makes() {
 
 proptest! {
     #[test]
-    fn whatever_an_account_table_has_is_read_or_left(text in ".{0,90}", password: Vec<u8>) {
+    fn any_text_of_an_account_table_is_parsed_or_refused(text in ".{0,90}", password: Vec<u8>) {
         let _ = (ed25519::from_text(&text), parsec::from_text(&text), native::from_text(&text));
         let _ = parsec::Stretch::parse(text.as_bytes());
         prop_assert!(!caching_sha2::verify_stored(&password, &text));
@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn every_password_signs(password: Vec<u8>, nonce: [u8; 32], own: [u8; 32], noise in 0usize..96, bit in 0u8..8) {
+    fn every_password_makes_valid_signatures(password: Vec<u8>, nonce: [u8; 32], own: [u8; 32], noise in 0usize..96, bit in 0u8..8) {
         let key = ed25519::key(&password);
         prop_assert!(ed25519::verify(&ed25519::reply(&password, &nonce), &nonce, &key));
         let stretch = parsec::Stretch { doublings: 0, salt: [7; 18] };
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn every_password_proves_itself(password: Vec<u8>, salt: [u8; 20], noise in 0usize..20, bit in 0u8..8) {
+    fn every_password_makes_valid_proofs(password: Vec<u8>, salt: [u8; 20], noise in 0usize..20, bit in 0u8..8) {
         let stage1 = native::stage1(&password);
         let stage2 = native::stage2(&stage1);
         let mut proof = native::reply(&stage1, &salt);

@@ -53,7 +53,7 @@ fn proves_itself(proof: &[u8], salt: &[u8; 20]) -> bool {
 }
 
 #[test]
-fn logs_in_with_what_both_sides_can_do() {
+fn logs_in_with_the_capabilities_of_both_sides() {
     let offered = (Capabilities::MARIADB_OFFER - Capabilities::DEPRECATE_EOF) | Capabilities::SSL;
     let mut client = ClientLogin::new(config());
     let payload = sent(client.on_payload(0, &greeting(offered)).unwrap(), 1);
@@ -117,7 +117,7 @@ fn an_empty_password_has_an_empty_proof() {
 }
 
 #[test]
-fn says_why_it_failed() {
+fn a_failed_login_returns_the_reason() {
     let err = ErrPacket::new(1045, "28000", "Access denied").encode(Capabilities::PROTOCOL_41);
     let refused = |error| matches!(error, Err(LoginError::Refused(e)) if e.code == 1045);
     assert!(refused(ClientLogin::new(config()).on_payload(0, &err)));
@@ -136,7 +136,7 @@ fn says_why_it_failed() {
 }
 
 #[test]
-fn other_plugins_are_given_a_proof_that_cannot_hold() {
+fn unsupported_plugins_get_an_invalid_proof() {
     let mut client = ClientLogin::new(config());
     client
         .on_payload(0, &greeting(Capabilities::MARIADB_OFFER))
@@ -154,7 +154,7 @@ fn other_plugins_are_given_a_proof_that_cannot_hold() {
 }
 
 #[test]
-fn begins_tls_before_it_says_anything_else() {
+fn begins_tls_before_it_sends_credentials() {
     let secure = || {
         ClientLogin::new(ClientConfig {
             capabilities: Capabilities::MARIADB_OFFER | Capabilities::SSL,
@@ -183,7 +183,7 @@ fn begins_tls_before_it_says_anything_else() {
 }
 
 #[test]
-fn a_server_cannot_ask_for_ever() {
+fn the_number_of_requests_is_limited() {
     let mut client = ClientLogin::new(config());
     client
         .on_payload(0, &greeting(Capabilities::MARIADB_OFFER))
@@ -197,7 +197,7 @@ fn a_server_cannot_ask_for_ever() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_answered(payloads in vec(vec(any::<u8>(), 0..60), 0..5), greeted: bool) {
+    fn no_bytes_cause_a_panic(payloads in vec(vec(any::<u8>(), 0..60), 0..5), greeted: bool) {
         let mut client = ClientLogin::new(config());
         if greeted {
             client.on_payload(0, &greeting(Capabilities::MARIADB_OFFER)).unwrap();

@@ -47,7 +47,7 @@ fn zipped(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn short_content_and_noise_travel_as_they_are() {
+fn short_or_incompressible_content_is_sent_uncompressed() {
     assert_eq!(packed(&[7; 49]), packet(0, 0, &[7; 49]));
     let shorter = packed(&[7; 50]);
     assert!(shorter.len() < 50 && shorter[4] == 50, "{shorter:?}");
@@ -62,7 +62,7 @@ fn short_content_and_noise_travel_as_they_are() {
 }
 
 #[test]
-fn numbers_count_both_sides_and_start_again_with_each_command() {
+fn sequence_numbers_count_both_sides_and_restart_with_each_command() {
     let mut unpacker = Unpacker::default();
     let mut read = |seq| {
         let read = unpacker.unpack(&packet(seq, 0, b"x"), &mut [0; 9]);
@@ -87,7 +87,7 @@ fn one_step_never_goes_beyond_one_packet() {
 }
 
 #[test]
-fn a_packet_that_is_not_what_it_says_is_refused() {
+fn a_packet_that_contradicts_its_header_is_refused() {
     let content = vec![b'a'; 100_000];
     let stream = zipped(&content);
     let ends_early = &stream[..stream.len() - 1];
@@ -114,7 +114,7 @@ fn a_packet_that_is_not_what_it_says_is_refused() {
 
 proptest! {
     #[test]
-    fn what_was_packed_comes_out_however_it_is_cut(
+    fn packed_content_is_unpacked_however_it_is_split(
         parts in prop::collection::vec((any::<u8>(), 0_usize..9000), 0..40),
         noise in prop::collection::vec(any::<u8>(), 0..300),
         piece in 1_usize..70_000,
@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_unpacked_or_refused(
+    fn no_bytes_cause_a_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..300),
         stream in any::<bool>(),
         piece in 1_usize..50,

@@ -1,4 +1,4 @@
-//! What each packet of a reply means, by where in the reply it stands.
+//! The meaning of each packet of a reply, by its position in the reply.
 
 use super::{Prepared, ReplyEnd};
 use crate::caps::Capabilities;
@@ -8,13 +8,13 @@ use crate::reader::{Malformed, Reader};
 use crate::reply::{EOF, ERR, EofPacket, OK, OkPacket, SessionChange, is_progress};
 use crate::status::Status;
 
-/// The most columns a table or a result can have is 4096 in both servers; this is their type's.
+/// Limit on columns: the maximum of their type; both servers allow 4096.
 const MAX_COLUMNS: u64 = 0xFFFF;
 
-/// Packets among rows that begin with less are rows.
+/// A packet among rows whose first byte is less than this is a row.
 pub(super) const LEAST_SPECIAL: u8 = EOF;
 
-/// What must be seen of a packet.
+/// How much of a packet must be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
     /// Its first byte was enough.
@@ -23,7 +23,7 @@ pub(super) enum Want {
     Payload,
 }
 
-/// What a packet means.
+/// Result of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     GoesOn,
@@ -31,34 +31,34 @@ pub(super) enum Verdict {
     Ends(ReplyEnd),
 }
 
-/// Where in the reply the next packet stands.
+/// Expected next packet of the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// One packet that ends the reply.
     Simple,
-    /// One packet of any content.
+    /// One packet with any content.
     Text,
     /// The first packet of a result.
     Result,
-    /// Column definitions, this many more.
+    /// Column definitions; this many remain.
     Columns(u64),
     /// The EOF packet between columns and rows.
     ColumnsEnd,
-    /// Rows, or whatever else comes up to an EOF packet.
+    /// Rows, or other packets up to an EOF packet.
     Rows,
     /// The first packet of a reply to a prepare.
     Prepare,
-    /// Definitions of parameters, this many more; then columns.
+    /// Parameter definitions; this many remain; then columns.
     PrepareParams(u16),
     /// The EOF packet after the parameters.
     PrepareParamsEnd,
-    /// Definitions of columns, this many more.
+    /// Column definitions after a prepare; this many remain.
     PrepareColumns(u16),
     /// The EOF packet after the columns.
     PrepareColumnsEnd,
 }
 
-/// A reply as far as it has come.
+/// State of a reply.
 #[derive(Debug)]
 pub(super) struct Reply {
     kind: ReplyKind,
@@ -67,10 +67,10 @@ pub(super) struct Reply {
     prepared: Option<(Prepared, u16)>,
     /// Rows so far.
     rows: u64,
-    /// Results so far, with the one that is under way.
+    /// Results so far, including the current one.
     results: u32,
     changed: bool,
-    /// Whether the last packet tells of a change.
+    /// Whether the last packet has session changes.
     tracks: bool,
     changes: Vec<SessionChange>,
 }
@@ -105,7 +105,7 @@ impl Reply {
         std::mem::take(&mut self.changes)
     }
 
-    /// Whether the packet just seen tells of a change; asked once.
+    /// Whether the last packet has session changes; resets the flag.
     pub(super) fn take_tracks(&mut self) -> bool {
         std::mem::take(&mut self.tracks)
     }
@@ -117,12 +117,12 @@ impl Reply {
         }
     }
 
-    /// Whether the next packet stands among rows.
+    /// Whether the next packet is among rows.
     pub(super) fn in_rows(&self) -> bool {
         self.phase == Phase::Rows
     }
 
-    /// By its first byte and its length: must the packet be seen as a whole?
+    /// Decides by its first byte and length whether a packet must be read completely.
     pub(super) fn wants(&self, first: u8, len: usize) -> Result<Want, Malformed> {
         if first == ERR {
             return Ok(Want::Payload);
@@ -142,7 +142,8 @@ impl Reply {
         }
     }
 
-    /// A row may begin with 0xFE too, as the first byte of the length of a huge value.
+    /// Whether a packet that begins with 0xFE may be EOF; a row may begin with 0xFE too, as the first
+    /// byte of the length of a huge value.
     fn may_be_eof(&self, len: usize) -> bool {
         if self.deprecates_eof() {
             len < MAX_PAYLOAD
@@ -152,16 +153,16 @@ impl Reply {
     }
 
     fn deprecates_eof(&self) -> bool {
-        // a binary log ends with the old packet at all times
+        // a binary log always ends with an EOF packet
         self.caps.contains(Capabilities::DEPRECATE_EOF) && self.kind != ReplyKind::Stream
     }
 
-    /// So many rows have passed that were not looked at.
+    /// Counts rows that were skipped.
     pub(super) fn passed_rows(&mut self, rows: u64) {
         self.rows += rows;
     }
 
-    /// A packet that was not wanted has passed.
+    /// Handles a packet of which only the first byte was read.
     pub(super) fn skipped(&mut self) -> Verdict {
         match self.phase {
             Phase::Columns(left) => self.phase = self.columns(left - 1),
@@ -174,7 +175,7 @@ impl Reply {
         Verdict::GoesOn
     }
 
-    /// A packet without any content.
+    /// Handles an empty packet.
     pub(super) fn empty_packet(&mut self) -> Result<Verdict, Malformed> {
         match self.phase {
             Phase::Text => Ok(Verdict::Ends(ReplyEnd::default())),
@@ -182,7 +183,7 @@ impl Reply {
         }
     }
 
-    /// A packet that was wanted: its start, which is all of it unless `len` says more.
+    /// Handles a packet that was read; `payload` is its start if `len` is larger.
     pub(super) fn packet(&mut self, payload: &[u8], len: usize) -> Result<Verdict, Malformed> {
         let first = payload
             .first()
@@ -239,7 +240,7 @@ impl Reply {
         self.results += 1;
         match first {
             OK => self.end(payload, len),
-            // no count of columns has eight bytes; some commands end like this without columns
+            // a column count never takes eight bytes; some commands end with EOF and have no columns
             EOF => self.end(payload, len),
             0xFB => Ok(Verdict::Infile),
             _ => {
@@ -269,7 +270,7 @@ impl Reply {
             columns: r.u16()?,
             params: r.u16()?,
         };
-        // a filler byte, then the warnings, which servers of old leave out
+        // a filler byte, then the warnings, which old servers omit
         let warnings = if r.remaining() < 3 { 0 } else { r.u24()? >> 8 };
         self.prepared = Some((prepared, u16::try_from(warnings).unwrap_or(u16::MAX)));
         if prepared.params > 0 {
@@ -323,14 +324,14 @@ impl Reply {
         })
     }
 
-    /// An EOF packet where nothing else can stand.
+    /// Reads an EOF packet; any other is an error.
     fn eof(&mut self, payload: &[u8]) -> Result<EofPacket, Malformed> {
         let eof = EofPacket::parse(payload)?;
         self.saw(eof.status);
         Ok(eof)
     }
 
-    /// The packet that ends a result: OK, OK in the place of EOF, or EOF.
+    /// Handles the packet that ends a result: OK, OK with the header of EOF, or EOF.
     fn end(&mut self, payload: &[u8], len: usize) -> Result<Verdict, Malformed> {
         let end = if payload.first() == Some(&EOF) && len < 7 {
             eof_end(EofPacket::parse(payload)?)
@@ -355,7 +356,7 @@ impl Reply {
     fn ok(&mut self, payload: &[u8], len: usize) -> Result<ReplyEnd, Malformed> {
         let mut r = Reader::new(payload);
         let ok = OkPacket::parse_fixed(&mut r)?;
-        // the flag tells that something changed even if what it was cannot be read
+        // the flag counts even if the changes themselves cannot be read
         if ok.status.contains(Status::SESSION_STATE_CHANGED)
             && len == payload.len()
             && let Ok(ok) = OkPacket::parse(payload, self.caps)

@@ -8,8 +8,8 @@ use crate::packet::{MAX_PAYLOAD, write_packet};
 use crate::reply::{Tracking, retrack};
 use model::{BOTH, NEW, OLD, Script, script};
 
-/// What `bytes` are found to be if they come in pieces that end at these places; rows are not
-/// counted here.
+/// The framer's result for `bytes` that arrive in pieces with these ends; without the number of
+/// rows.
 pub(super) fn frame(
     kind: ReplyKind,
     caps: Capabilities,
@@ -76,7 +76,7 @@ fn a_command_without_reply_ends_at_once() {
 }
 
 #[test]
-fn a_reply_takes_nothing_of_the_next() {
+fn a_reply_consumes_no_byte_of_the_next() {
     let two = stream(&[&[0, 1, 0, 2, 0, 3, 0], &[0, 9, 0, 2, 0, 0, 0]]);
     let mut framer = ReplyFramer::new(ReplyKind::Simple, NEW);
     let step = framer.feed(&two).unwrap();
@@ -107,7 +107,7 @@ fn a_reply_takes_nothing_of_the_next() {
 }
 
 #[test]
-fn rows_are_counted_where_there_is_one_result() {
+fn rows_are_counted_if_there_is_one_result() {
     let result = |more: u8| {
         let end = [0xfe, 0, 0, 2 | more, 0, 0, 0];
         vec![
@@ -134,10 +134,10 @@ fn rows_are_counted_where_there_is_one_result() {
 }
 
 #[test]
-fn a_row_may_look_like_an_end() {
+fn a_row_may_look_like_an_eof_packet() {
     let columns: [&[u8]; 2] = [b"\x01", b"\x03def"];
     let eof = b"\xfe\0\0\x02\0".as_slice();
-    // 0xFE leads the length of a value of 16 MiB and more, then the packet has a continuation
+    // 0xFE begins the length of a value of 16 MiB or more; such a packet has a continuation
     let mut huge = vec![0xFE];
     huge.extend_from_slice(&(MAX_PAYLOAD as u64).to_le_bytes());
     huge.resize(9 + MAX_PAYLOAD, 0xFF);
@@ -169,7 +169,7 @@ fn a_payload_of_exactly_16_mib_less_one_has_an_empty_continuation() {
 }
 
 #[test]
-fn progress_never_ends_a_reply_but_an_error_of_its_number_does() {
+fn progress_never_ends_a_reply_but_an_error_with_its_number_does() {
     let progress = b"\xff\xff\xff\x01\x01\x02\x88\x13\0\x04copy".as_slice();
     let bytes = stream(&[progress, progress, b"\0\0\0\x02\0\0\0"]);
     let caps = NEW | Capabilities::PROGRESS;
@@ -193,7 +193,7 @@ fn progress_never_ends_a_reply_but_an_error_of_its_number_does() {
 }
 
 #[test]
-fn the_flag_of_a_cursor_ends_only_what_may_have_one() {
+fn the_cursor_flag_ends_only_replies_that_may_have_a_cursor() {
     let columns: [&[u8]; 3] = [b"\x01", b"\x03def", b"\xfe\0\0\x42\0"];
     let cursor = stream(&columns);
     let rows = stream(&[
@@ -219,7 +219,7 @@ fn the_flag_of_a_cursor_ends_only_what_may_have_one() {
 }
 
 #[test]
-fn a_file_is_asked_for_before_the_answer() {
+fn a_file_request_comes_before_the_result() {
     let ask = stream(&[b"\xfb/etc/hosts"]);
     let mut framer = ReplyFramer::new(ReplyKind::ResultSet, NEW);
     let step = framer.feed(&ask).unwrap();
@@ -254,7 +254,7 @@ fn a_file_is_asked_for_before_the_answer() {
 }
 
 #[test]
-fn a_boundary_is_where_an_error_may_be_put_in() {
+fn a_boundary_is_where_an_error_may_be_inserted() {
     let bytes = stream(&[b"\x01", b"\x03def", b"\x011", b"\xfe\0\0\x02\0\0\0"]);
     let boundaries = [0, 5, 13, 19];
     for cut in 0..bytes.len() {
@@ -268,7 +268,7 @@ fn a_boundary_is_where_an_error_may_be_put_in() {
 }
 
 #[test]
-fn the_end_of_a_very_long_packet_is_understood_by_its_start() {
+fn a_very_long_last_packet_is_decoded_from_its_start() {
     let mut ok = b"\0\x01\0\x02\x40\0\0\0\xfd\0\0\x02".to_vec();
     ok.resize(12 + 0x2_0000, 0);
     let bytes = stream(&[&ok]);
@@ -283,7 +283,7 @@ fn the_end_of_a_very_long_packet_is_understood_by_its_start() {
 }
 
 #[test]
-fn what_is_no_reply_is_refused() {
+fn malformed_replies_are_refused() {
     let eof = b"\xfe\0\0\x02\0".as_slice();
     let cases: [(ReplyKind, Capabilities, &[&[u8]]); 12] = [
         (ReplyKind::Simple, NEW, &[b"\x01"]),
@@ -312,14 +312,14 @@ fn what_is_no_reply_is_refused() {
     }
 }
 
-/// Where pieces of `bytes` end: every `step` bytes, after `start`.
+/// Ends of pieces of `bytes`: every `step` bytes, after `start`.
 fn cuts(bytes: &[u8], start: usize, step: usize) -> Vec<usize> {
     (start..bytes.len()).step_by(step).collect()
 }
 
 proptest! {
     #[test]
-    fn finds_the_end_of_any_reply_however_it_is_cut(
+    fn finds_the_end_of_any_reply_however_it_is_split(
         script in script(), start in 0usize..20, step in 1usize..50, rest: Vec<u8>,
     ) {
         let Script { kind, caps, bytes, end, changes } = script;
@@ -335,7 +335,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered_the_same_however_they_are_cut(
+    fn the_result_for_any_bytes_does_not_depend_on_how_they_are_split(
         bytes in proptest::collection::vec(prop_oneof![0u8..4, Just(0xFE), Just(0xFF), Just(0xFB), any::<u8>()], 0..80),
         kind in 0usize..model::KINDS.len(), bits: u64, step in 1usize..9,
     ) {
@@ -346,7 +346,7 @@ proptest! {
     }
 }
 
-/// What a relay passes on of a reply that comes in pieces of this length.
+/// The bytes that a relay forwards of a reply that arrives in pieces of this length.
 fn passed_on(script: &Script, piece: usize, tracking: Tracking) -> Vec<u8> {
     let mut framer = ReplyFramer::new(script.kind, script.caps);
     let mut out = Vec::new();
@@ -379,7 +379,7 @@ fn passed_on(script: &Script, piece: usize, tracking: Tracking) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn what_a_client_is_not_told_is_left_out_wherever_the_reply_is_cut(
+    fn changes_not_for_the_client_are_removed_however_the_reply_is_split(
         script in script(),
         piece in 1_usize..40,
     ) {

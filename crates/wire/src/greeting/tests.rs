@@ -15,7 +15,7 @@ fn greeting() -> Greeting {
 }
 
 #[test]
-fn is_laid_out_as_mariadb_does() {
+fn has_the_layout_of_mariadb() {
     let expected = [
         b"\x0a5.5.5-10.11.19-MariaDB-0+deb12u1\0\x04\x03\x02\x0112345678\0".as_slice(),
         b"\xfe\xf7\x2d\x02\x00\xff\x81\x15\0\0\0\0\0\0\x0d\0\0\0",
@@ -40,7 +40,7 @@ fn mysql_offers_no_extended_bits() {
 }
 
 #[test]
-fn an_error_in_its_place_is_told_apart() {
+fn an_error_in_its_place_is_recognised() {
     let error = Greeting::parse(b"\xff\x10\x04Too many connections").unwrap_err();
     let GreetingError::Refused(err) = error else {
         panic!("{error:?}")
@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(mut bytes: Vec<u8>, lead: bool) {
+    fn no_bytes_cause_a_panic(mut bytes: Vec<u8>, lead: bool) {
         if lead {
             bytes.insert(0, 10);
         }

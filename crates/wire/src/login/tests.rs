@@ -24,7 +24,7 @@ fn login() -> Login {
 }
 
 #[test]
-fn comes_back_with_attributes_in_order() {
+fn is_decoded_with_attributes_in_order() {
     let parsed = Login::parse(&login().encode(), ALL).unwrap();
     assert_eq!(parsed, login());
     assert_eq!(parsed.attribute("_os"), Some(&b"Linux"[..]));
@@ -32,7 +32,7 @@ fn comes_back_with_attributes_in_order() {
 }
 
 #[test]
-fn bits_nobody_offered_do_not_count() {
+fn bits_that_were_not_offered_are_ignored() {
     let loud = Login {
         capabilities: login().capabilities | Capabilities::QUERY_ATTRIBUTES,
         ..login()
@@ -55,7 +55,7 @@ fn a_client_of_mysql_has_no_extended_bits() {
 }
 
 #[test]
-fn a_proof_has_the_length_its_bits_say() {
+fn the_length_of_a_proof_depends_on_the_capabilities() {
     let head = |bits: u32| [&(bits | 0x200).to_le_bytes()[..], &[0; 28]].concat();
     let cases: [(u32, &[u8], &[u8]); 3] = [
         (1 << 21, b"u\0\xfc\x02\x00pw", b"pw"),
@@ -69,7 +69,7 @@ fn a_proof_has_the_length_its_bits_say() {
 }
 
 #[test]
-fn a_name_at_the_end_may_lack_its_nul() {
+fn the_last_name_may_lack_its_nul() {
     let payload = Login {
         attributes: Vec::new(),
         ..login()
@@ -84,7 +84,7 @@ fn a_name_at_the_end_may_lack_its_nul() {
 }
 
 #[test]
-fn what_is_cut_short_or_too_old_is_refused() {
+fn truncated_or_too_old_logins_are_refused() {
     let full = login().encode();
     for cut in 0..32 + b"shop.admin\0".len() + 21 {
         assert!(Login::parse(&full[..cut], ALL).is_err(), "cut at {cut}");
@@ -162,7 +162,7 @@ fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
 
 proptest! {
     #[test]
-    fn every_login_comes_back(
+    fn every_login_is_decoded_as_encoded(
         bits: u64, max_packet: u32, collation: u8, user in text(), auth in vec(any::<u8>(), 0..300),
         schema in option::of(text()), plugin in option::of("[a-z_0-9]{1,30}"), attributes in attributes(),
     ) {
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn every_change_of_user_comes_back(
+    fn every_change_of_user_is_decoded_as_encoded(
         bits: u64, user in text(), auth in vec(1u8.., 0..255), schema in option::of(text()),
         collation: u16, plugin in "[a-z_0-9]{1,30}", attributes in attributes(),
     ) {
@@ -192,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(bytes: Vec<u8>, bits: u64) {
+    fn no_bytes_cause_a_panic(bytes: Vec<u8>, bits: u64) {
         let _ = SslRequest::parse(&bytes);
         let _ = ChangeUser::parse(&bytes, Capabilities(bits));
         let _ = AuthSwitch::parse(&bytes);

@@ -14,7 +14,7 @@ fn packets(bytes: &[u8]) -> Vec<(usize, u8)> {
 }
 
 #[test]
-fn long_payloads_are_cut_and_end_with_a_shorter_packet() {
+fn long_payloads_are_split_and_end_with_a_shorter_packet() {
     let cases = [
         (0, vec![(0, 254)]),
         (MAX_PAYLOAD - 1, vec![(MAX_PAYLOAD - 1, 254)]),
@@ -45,7 +45,7 @@ fn long_payloads_are_cut_and_end_with_a_shorter_packet() {
 }
 
 #[test]
-fn a_packet_too_large_is_refused_by_its_header_alone() {
+fn a_packet_that_is_too_large_is_refused_by_its_header() {
     let mut buffer = PacketBuffer::new(100);
     buffer.push(&[101, 0, 0]);
     assert_eq!(buffer.next(), Ok(None));
@@ -54,7 +54,7 @@ fn a_packet_too_large_is_refused_by_its_header_alone() {
 }
 
 #[test]
-fn what_follows_a_packet_stays() {
+fn bytes_after_a_packet_stay_in_the_buffer() {
     let mut buffer = PacketBuffer::new(100);
     buffer.push(b"\x02\0\0\x07hi\x16\x03\x01");
     assert_eq!(buffer.next(), Ok(Some((7, b"hi".to_vec()))));
@@ -65,12 +65,12 @@ fn what_follows_a_packet_stays() {
 
 proptest! {
     #[test]
-    fn a_header_comes_back(bytes: [u8; 4]) {
+    fn a_header_is_decoded_as_encoded(bytes: [u8; 4]) {
         prop_assert_eq!(Header::parse(bytes).bytes(), bytes);
     }
 
     #[test]
-    fn payloads_come_back_however_they_are_cut(
+    fn payloads_are_assembled_however_they_are_split(
         payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 1..6),
         cut in 1usize..30,
     ) {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn lengths_are_written_as_short_as_can_be() {
+fn lengths_have_the_shortest_encoding() {
     let cases: [(u64, &[u8]); 9] = [
         (0, &[0]),
         (250, &[0xFA]),
@@ -34,7 +34,7 @@ fn lengths_are_written_as_short_as_can_be() {
 }
 
 #[test]
-fn null_and_error_marks_are_no_lengths() {
+fn null_and_error_markers_are_not_lengths() {
     for mark in [0xFB, 0xFF] {
         assert!(
             Reader::new(&[mark, 0, 0, 0, 0, 0, 0, 0, 0])
@@ -82,7 +82,7 @@ fn a_text_ends_at_its_nul() {
 
 proptest! {
     #[test]
-    fn bytes_come_back(text in proptest::collection::vec(any::<u8>(), 0..600)) {
+    fn bytes_are_decoded_as_encoded(text in proptest::collection::vec(any::<u8>(), 0..600)) {
         let mut out = Vec::new();
         put_lenenc_bytes(&mut out, &text);
         let mut r = Reader::new(&out);

@@ -24,7 +24,7 @@ fn ok_without_text_is_seven_bytes() {
 }
 
 #[test]
-fn reads_the_changes_as_servers_send_them() {
+fn reads_session_changes_as_servers_send_them() {
     // SET @@session.session_track_state_change=1, USE mysql, on MariaDB 10.11
     let payload = b"\0\0\0\x02\x40\0\0\0\x0b\x01\x06\x05mysql\x02\x011";
     let expected = vec![
@@ -62,14 +62,14 @@ fn without_tracking_changes_are_neither_sent_nor_read() {
 }
 
 #[test]
-fn text_of_the_documented_layout_is_read_to_its_end() {
+fn text_in_the_documented_layout_is_read_completely() {
     let text = b"Rows matched: 1";
     let payload = [b"\0\0\0\x02\0\0\0".as_slice(), text].concat();
     assert_eq!(ok(&payload).info, text);
 }
 
 #[test]
-fn changes_cut_short_are_refused() {
+fn truncated_changes_are_refused() {
     for cut in 10..19 {
         let payload = &b"\0\0\0\x02\x40\0\0\0\x0b\x01\x06\x05mysql\x02\x011"[..cut];
         assert!(OkPacket::parse(payload, TRACK).is_err(), "cut at {cut}");
@@ -77,7 +77,7 @@ fn changes_cut_short_are_refused() {
 }
 
 #[test]
-fn an_error_has_an_sqlstate_once_41_is_agreed_upon() {
+fn an_error_has_an_sqlstate_with_protocol_41() {
     let err = ErrPacket::new(1045, "28000", "Access denied");
     assert_eq!(err.encode(TRACK), b"\xff\x15\x04#28000Access denied");
     assert_eq!(err.encode(Capabilities::NONE), b"\xff\x15\x04Access denied");
@@ -92,7 +92,7 @@ fn an_error_has_an_sqlstate_once_41_is_agreed_upon() {
 }
 
 #[test]
-fn progress_is_no_error() {
+fn a_progress_report_is_not_an_error() {
     assert!(is_progress(
         b"\xff\xff\xff\x01\x01\x02\x88\x13\x00\x0ccopy to tmp t"
     ));
@@ -153,12 +153,12 @@ pub(crate) fn ok_packet() -> impl Strategy<Value = OkPacket> {
 
 proptest! {
     #[test]
-    fn every_ok_comes_back(packet in ok_packet(), eof_header: bool) {
+    fn every_ok_is_decoded_as_encoded(packet in ok_packet(), eof_header: bool) {
         prop_assert_eq!(OkPacket::parse(&packet.encode(TRACK, eof_header), TRACK), Ok(packet));
     }
 
     #[test]
-    fn any_bytes_are_answered(mut bytes: Vec<u8>, lead in proptest::option::of(0usize..3), bits: u64) {
+    fn no_bytes_cause_a_panic(mut bytes: Vec<u8>, lead in proptest::option::of(0usize..3), bits: u64) {
         if let Some(lead) = lead {
             bytes.insert(0, [OK, EOF, ERR][lead]);
         }

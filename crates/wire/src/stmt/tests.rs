@@ -9,7 +9,7 @@ const LATER: &[u8] = b"\x17\x07\0\0\0\0\x01\0\0\0\x02\x00VALUES";
 const TYPES: &[u8] = b"\x08\0\xfe\0\x03\x80";
 
 #[test]
-fn sees_the_parts_of_an_execution() {
+fn reads_the_parts_of_an_execution() {
     let first = ExecuteView::parse(FIRST, 3).unwrap();
     assert_eq!((first.statement, first.flags, first.iterations), (7, 0, 1));
     assert_eq!(
@@ -23,7 +23,7 @@ fn sees_the_parts_of_an_execution() {
 }
 
 #[test]
-fn splices_types_in_where_they_lack() {
+fn inserts_missing_types() {
     assert_eq!(ExecuteView::with_types(LATER, 3, TYPES), FIRST);
     assert_eq!(ExecuteView::with_types(FIRST, 3, b"xxxxxx"), FIRST);
     assert_eq!(ExecuteView::with_types(LATER, 3, b"xx"), LATER);
@@ -31,7 +31,7 @@ fn splices_types_in_where_they_lack() {
 }
 
 #[test]
-fn splices_types_into_bulk_executions() {
+fn inserts_types_into_bulk_executions() {
     let first = b"\xfa\x07\0\0\0\x80\0\x08\0\xfe\0\x03\x80ROWS";
     let later = b"\xfa\x07\0\0\0\0\0ROWS";
     assert_eq!(BulkView::with_types(later, 3, TYPES), first);
@@ -45,7 +45,7 @@ fn splices_types_into_bulk_executions() {
 }
 
 #[test]
-fn the_id_is_in_the_same_place_of_every_command() {
+fn the_id_is_at_the_same_offset_in_every_command() {
     for command in [0x17, 0x18, 0x19, 0x1a, 0x1c, 0xfa] {
         let mut payload = [command, 1, 0, 0, 0, 9];
         set_statement(&mut payload, 0x0403_0201);
@@ -60,7 +60,7 @@ fn the_id_is_in_the_same_place_of_every_command() {
 
 proptest! {
     #[test]
-    fn spliced_types_are_found_again(params in 1u16..200, values in vec(any::<u8>(), 0..50), id: u32, byte: u8) {
+    fn inserted_types_are_read_back(params in 1u16..200, values in vec(any::<u8>(), 0..50), id: u32, byte: u8) {
         let n = usize::from(params);
         let types = vec![byte; 2 * n];
         let nulls = vec![byte; n.div_ceil(8)];
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(mut bytes: Vec<u8>, params: u16, bulk: bool) {
+    fn no_bytes_cause_a_panic(mut bytes: Vec<u8>, params: u16, bulk: bool) {
         bytes.insert(0, if bulk { 0xfa } else { 0x17 });
         let _ = ExecuteView::parse(&bytes, params % 64);
         let _ = BulkView::parse(&bytes, params % 64);

@@ -63,7 +63,7 @@ fn read(set: &mut TextResultSet, payloads: &[Vec<u8>]) -> Result<TextOutcome, Te
 }
 
 #[test]
-fn results_follow_one_another_until_none_is_to_come() {
+fn several_results_are_returned_one_after_another() {
     let mut set = TextResultSet::new(NEW, Limits::default());
     let names = vec!["a".to_owned()];
     let rows = vec![vec![Some(b"1".to_vec())], vec![None]];
@@ -102,7 +102,7 @@ fn an_error_may_come_in_the_middle_of_rows() {
 }
 
 #[test]
-fn what_is_too_large_or_no_result_is_refused() {
+fn results_that_are_too_large_or_malformed_are_refused() {
     let rows = vec![vec![Some(b"123".to_vec())]; 3];
     let payloads = reply(NEW, &["a".to_owned()], &rows, Status::default());
     for limits in [
@@ -127,7 +127,7 @@ fn what_is_too_large_or_no_result_is_refused() {
 
 proptest! {
     #[test]
-    fn every_result_comes_back(
+    fn every_result_is_decoded_as_encoded(
         names in vec("[a-z]{0,20}", 1..5),
         cells in vec(option::of(vec(any::<u8>(), 0..300)), 0..40),
         new: bool,
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(payloads in vec(vec(any::<u8>(), 0..30), 0..10), new: bool) {
+    fn no_bytes_cause_a_panic(payloads in vec(vec(any::<u8>(), 0..30), 0..10), new: bool) {
         let mut set = TextResultSet::new(if new { NEW } else { OLD }, Limits::default());
         for payload in payloads {
             if set.on_payload(&payload).is_err() {

@@ -7,11 +7,11 @@ from .models import Account, Label, Transfer
 
 
 class Undo(Exception):
-    """What the app raises to have a transaction rolled back."""
+    """Raised to roll a transaction back."""
 
 
 def transfer(request, worker, turn):
-    """Moves one unit; of every four turns one is begun and rolled back first."""
+    """Moves one unit; every fourth turn is first done and rolled back."""
     for undone in (True, False) if turn % 4 == 0 else (False,):
         try:
             with transaction.atomic():
@@ -34,7 +34,7 @@ def move(worker, turn):
 
 
 def report(request, worker):
-    """Reads one's own transfers with all they refer to."""
+    """Reads a worker's transfers with all related rows."""
     mine = Transfer.objects.filter(worker=worker).order_by("-turn")
     latest = mine.select_related("source", "target").prefetch_related("labels")[:5]
     return JsonResponse(
@@ -54,7 +54,7 @@ def settings_of_session():
 
 
 def health(request):
-    """The usual probe of a load balancer."""
+    """A load balancer's probe."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         return JsonResponse({"one": cursor.fetchone()[0]})

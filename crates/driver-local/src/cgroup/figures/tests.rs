@@ -1,25 +1,25 @@
 use super::*;
 
-fn said(sheets: &[(Sheet, &str)]) -> Figures {
+fn parsed(files: &[(CounterFile, &str)]) -> Figures {
     let mut known = Figures::default();
-    for (sheet, text) in sheets {
-        sheet.note(text, &mut known);
+    for (file, text) in files {
+        file.note(text, &mut known);
     }
     known
 }
 
 #[test]
-fn the_second_version() {
+fn v2_files_are_parsed() {
     let cpu = "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\nnice_usec 0\ncore_sched.force_idle_usec 0\n\
                nr_periods 30\nnr_throttled 7\nthrottled_usec 250000\nnr_bursts 0\nburst_usec 0\n";
     let events = "low 0\nhigh 5\nmax 2\noom 1\noom_kill 1\noom_group_kill 0\n";
     let pressure = "some avg10=0.12 avg60=0.05 avg300=0.01 total=8765\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=4321\n";
-    let known = said(&[
-        (Sheet::CpuStatV2, cpu),
-        (Sheet::MemoryCurrent, "123456\n"),
-        (Sheet::MemoryEvents, events),
-        (Sheet::MemoryPressure, pressure),
-        (Sheet::CgroupEvents, "populated 1\nfrozen 1\n"),
+    let known = parsed(&[
+        (CounterFile::CpuStatV2, cpu),
+        (CounterFile::MemoryCurrent, "123456\n"),
+        (CounterFile::MemoryEvents, events),
+        (CounterFile::MemoryPressure, pressure),
+        (CounterFile::CgroupEvents, "populated 1\nfrozen 1\n"),
     ]);
     assert_eq!(
         known,
@@ -38,13 +38,13 @@ fn the_second_version() {
 }
 
 #[test]
-fn the_second_version_without_controllers_counts_cpu_alone() {
-    let known = said(&[
+fn v2_without_controllers_counts_cpu_only() {
+    let known = parsed(&[
         (
-            Sheet::CpuStatV2,
+            CounterFile::CpuStatV2,
             "usage_usec 12\nuser_usec 10\nsystem_usec 2\n",
         ),
-        (Sheet::CgroupEvents, "populated 1\nfrozen 0\n"),
+        (CounterFile::CgroupEvents, "populated 1\nfrozen 0\n"),
     ]);
     let cpu = Some(Duration::from_micros(12));
     assert_eq!(
@@ -57,20 +57,20 @@ fn the_second_version_without_controllers_counts_cpu_alone() {
 }
 
 #[test]
-fn the_first_version() {
-    let known = said(&[
-        (Sheet::CpuacctUsage, "1500000123\n"),
+fn v1_files_are_parsed() {
+    let known = parsed(&[
+        (CounterFile::CpuacctUsage, "1500000123\n"),
         (
-            Sheet::CpuStatV1,
+            CounterFile::CpuStatV1,
             "nr_periods 9\nnr_throttled 4\nthrottled_time 31415926\nnr_bursts 0\nburst_time 0\n",
         ),
-        (Sheet::MemoryUsage, "4096\n"),
-        (Sheet::MemoryFailcnt, "3\n"),
+        (CounterFile::MemoryUsage, "4096\n"),
+        (CounterFile::MemoryFailcnt, "3\n"),
         (
-            Sheet::MemoryOomControl,
+            CounterFile::MemoryOomControl,
             "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
         ),
-        (Sheet::FreezerState, "FREEZING\n"),
+        (CounterFile::FreezerState, "FREEZING\n"),
     ]);
     assert_eq!(
         known,
@@ -86,19 +86,19 @@ fn the_first_version() {
             frozen: false,
         }
     );
-    assert!(said(&[(Sheet::FreezerState, "FROZEN\n")]).frozen);
+    assert!(parsed(&[(CounterFile::FreezerState, "FROZEN\n")]).frozen);
 }
 
 #[test]
-fn what_no_file_tells_is_absent() {
-    for sheet in [
-        Sheet::CpuacctUsage,
-        Sheet::CpuStatV1,
-        Sheet::CpuStatV2,
-        Sheet::MemoryUsage,
-        Sheet::MemoryFailcnt,
-        Sheet::MemoryOomControl,
-        Sheet::MemoryPressure,
+fn missing_values_are_none() {
+    for file in [
+        CounterFile::CpuacctUsage,
+        CounterFile::CpuStatV1,
+        CounterFile::CpuStatV2,
+        CounterFile::MemoryUsage,
+        CounterFile::MemoryFailcnt,
+        CounterFile::MemoryOomControl,
+        CounterFile::MemoryPressure,
     ] {
         for text in [
             "",
@@ -107,16 +107,16 @@ fn what_no_file_tells_is_absent() {
             "-1\n",
         ] {
             assert_eq!(
-                said(&[(sheet, text)]),
+                parsed(&[(file, text)]),
                 Figures::default(),
-                "{sheet:?} {text}"
+                "{file:?} {text}"
             );
         }
     }
 }
 
 #[test]
-fn what_an_earlier_process_left_does_not_count() {
+fn counters_of_an_earlier_process_are_subtracted() {
     let figures = |cpu, hits| Figures {
         cpu: Some(Duration::from_secs(cpu)),
         memory: Some(Bytes(cpu)),

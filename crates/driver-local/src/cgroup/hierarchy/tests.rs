@@ -42,7 +42,7 @@ fn a_container_sees_only_its_own_part() {
         short(mountinfo, "0::/docker/x/child\n"),
         ["V2 [] /sys/fs/cgroup/my group /sys/fs/cgroup/my group/child"]
     );
-    // outside what is mounted, and with a path that leads out of it
+    // outside the mounted part, and a path with `..`
     assert!(short(mountinfo, "0::/docker/y\n").is_empty());
     assert!(short(mountinfo, "0::/docker/x/../y\n").is_empty());
 }

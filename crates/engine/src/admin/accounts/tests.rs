@@ -33,7 +33,7 @@ fn read(json: &str) -> Option<(Vec<String>, bool, Transport, bool)> {
 }
 
 #[test]
-fn reads_what_the_server_keeps() {
+fn account_rows_are_parsed() {
     let ours = native::to_text(&OURS);
     let cases = [
         (r#"{"access":18446744073709551615}"#.to_owned(), vec!["no password"], false, Transport::Any, false),
@@ -55,7 +55,7 @@ fn reads_what_the_server_keeps() {
             r#"{"plugin":"ed25519","authentication_string":"ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY","ssl_type":2}"#.to_owned(),
             vec!["ed25519 64"], false, Transport::Certificate, false,
         ),
-        // 10.11 keeps this for an empty password, and then lets nobody in
+        // 10.11 stores this for an empty password, and then refuses every login
         (r#"{"plugin":"ed25519","authentication_string":""}"#.to_owned(), vec!["other ed25519"], false, Transport::Any, false),
         (
             r#"{"plugin":"parsec","authentication_string":"P0:UynhozmmEdYTz3J5o0lASGAT:gAZxm1ui2N8BIIWw4klNfPX9EVgBvqhPVhOsjtwN4PI"}"#.to_owned(),
@@ -83,7 +83,7 @@ fn reads_what_the_server_keeps() {
 }
 
 #[test]
-fn only_super_users_are_exempt_from_the_global_number_of_sessions() {
+fn only_super_is_exempt_from_the_global_session_limit() {
     let limits = |json: &str| {
         let account = account("u", "%", json, OURS, NEVER)?;
         Some((account.max_sessions, account.max_sessions_global))
@@ -99,7 +99,7 @@ fn only_super_users_are_exempt_from_the_global_number_of_sessions() {
 }
 
 #[test]
-fn a_role_is_no_account_nor_is_what_cannot_be_read() {
+fn roles_and_invalid_rows_are_left_out() {
     for json in [
         r#"{"access":0,"is_role":true}"#,
         "",
@@ -114,7 +114,7 @@ fn a_role_is_no_account_nor_is_what_cannot_be_read() {
 }
 
 #[test]
-fn a_password_expires_when_the_server_says_so() {
+fn a_password_expires_as_on_the_server() {
     let yearly = Rules {
         days: 365,
         turns_away: true,
@@ -168,7 +168,7 @@ fn a_password_expires_when_the_server_says_so() {
 }
 
 #[test]
-fn the_name_behind_a_socket_account_counts_where_the_server_heeds_it() {
+fn a_unix_socket_name_counts_where_the_server_supports_it() {
     let json = r#"{"plugin":"unix_socket","authentication_string":"nobody"}"#;
     for (socket_names, expected) in [(true, "nobody"), (false, "u")] {
         let rules = Rules {
@@ -184,7 +184,7 @@ fn the_name_behind_a_socket_account_counts_where_the_server_heeds_it() {
 }
 
 #[test]
-fn a_login_is_told_how_the_server_would_read_its_texts_and_when_it_commits() {
+fn login_status_follows_autocommit_and_sql_mode() {
     for (autocommit, sql_mode, expected) in [
         ("1", "STRICT_TRANS_TABLES,ANSI_QUOTES", 0x8002),
         ("0", "", 0),
@@ -196,7 +196,7 @@ fn a_login_is_told_how_the_server_would_read_its_texts_and_when_it_commits() {
 }
 
 #[test]
-fn another_row_is_another_version_but_for_the_credential_that_is_added() {
+fn a_version_changes_with_the_row_but_not_by_enrolling() {
     let version = |json: &str| account("u", "%", json, OURS, NEVER).unwrap().version;
     let plain = version(r#"{"plugin":"mysql_native_password","access":1}"#);
     let ours: String = OURS.iter().map(|byte| format!("{byte:02X}")).collect();

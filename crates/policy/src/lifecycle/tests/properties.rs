@@ -18,7 +18,7 @@ prop_compose! {
     }
 }
 
-/// Seconds before or after now, in milliseconds.
+/// A time up to some seconds before or after now.
 fn any_moment(now: Instant) -> impl Strategy<Value = Instant> {
     (-2_000_000i64..1_000).prop_map(move |ms| {
         let by = Duration::from_millis(ms.unsigned_abs());
@@ -143,7 +143,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn never_puts_to_sleep_what_is_in_use_unless_ordered((spec, seen, now) in any_case()) {
+    fn a_database_in_use_never_sleeps_unless_ordered((spec, seen, now) in any_case()) {
         let act = decide(&spec, &seen, now).act;
         let act = act.filter(|act| act.cause != Cause::Operator);
         if matches!(act.map(|a| a.verb), Some(Verb::Suspend | Verb::Park)) {
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn looks_again_later_never_at_once((spec, seen, now) in any_case()) {
+    fn the_next_evaluation_is_always_later_than_now((spec, seen, now) in any_case()) {
         let plan = decide(&spec, &seen, now);
         if let Some(at) = plan.look_again {
             prop_assert!(plan.act.is_none() && at > now);
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_waits_is_served_or_looked_at_again((spec, seen, now) in any_case()) {
+    fn waiting_statements_lead_to_an_action_or_another_evaluation((spec, seen, now) in any_case()) {
         let plan = decide(&spec, &seen, now);
         let told = seen.barred && seen.door == Door::Refusing;
         let waits = (seen.load.held > 0 && !told) || matches!(seen.order, Some(Order::Wake | Order::Drop));
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn an_awake_idle_database_always_has_a_next_look((spec, seen, now) in any_case()) {
+    fn an_awake_idle_database_always_has_a_next_evaluation((spec, seen, now) in any_case()) {
         let plan = decide(&spec, &seen, now);
         let finite = |d: Delay| d.duration().is_some_and(|d| d < Duration::from_secs(1 << 30));
         let kept = seen.agenda.keep_awake;

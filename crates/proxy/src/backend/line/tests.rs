@@ -2,6 +2,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use dormouse_link::Noise;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::OkPacket;
 
@@ -57,7 +58,7 @@ async fn a_complete_reply_gives_the_backend_back() {
     server.says_ok(1);
     let reply = listening.reply(Tracking::All).await.unwrap();
     assert!(reply.whole && reply.end.error.is_none());
-    let backend = listening.rest().expect("all was answered");
+    let mut backend = listening.rest().expect("all was answered");
     assert_eq!(backend.silence(), Ok(()));
     pool.give_back(backend);
     assert_eq!(pool.status().idle, 1);
@@ -162,11 +163,11 @@ async fn bytes_behind_a_reply_are_nobodys() {
 
 #[tokio::test]
 async fn a_backend_that_is_not_silent_is_found_out() {
-    let (_pool, backend, mut server) = rig();
+    let (_pool, mut backend, mut server) = rig();
     assert_eq!(backend.silence(), Ok(()));
     server.says_ok(1);
     assert_eq!(backend.silence(), Err(Noise::Bytes));
-    let (_pool, backend, server) = rig();
+    let (_pool, mut backend, server) = rig();
     drop(server);
     assert_eq!(backend.silence(), Err(Noise::Closed));
 }

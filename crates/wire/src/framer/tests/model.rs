@@ -1,4 +1,4 @@
-//! Random replies of every kind, and what a client makes of each.
+//! Random replies of every kind, and the result that the framer must report.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -29,7 +29,7 @@ pub(super) const KINDS: [ReplyKind; 9] = [
     ReplyKind::Stream,
 ];
 
-/// A reply's bytes, and what must be found in them.
+/// The bytes of a reply and the expected result.
 #[derive(Debug, Clone)]
 pub(super) struct Script {
     pub(super) kind: ReplyKind,
@@ -204,7 +204,7 @@ impl Writer {
                 rows,
                 last,
             } => {
-                // what the flags between columns and rows say is of no matter
+                // the flags between columns and rows are ignored
                 let status = Status::MORE_RESULTS.with(Status::AUTOCOMMIT);
                 self.columns(*columns, status);
                 self.rows(rows);
@@ -329,7 +329,7 @@ fn last() -> impl Strategy<Value = Last> {
     ]
 }
 
-/// A row: its first byte is that of a length, of a NULL, or of a binary row.
+/// A row: its first byte is a length, NULL, or the header of a binary row.
 fn row() -> impl Strategy<Value = Vec<u8>> {
     (0u8..0xFE, vec(any::<u8>(), 0..30)).prop_map(|(first, mut row)| {
         row.insert(0, first);

@@ -1,4 +1,4 @@
-//! Replies recorded from a real server, found whole however they are cut.
+//! Replies recorded from a real server; their end is found however they are split.
 
 use std::fmt::Write as _;
 
@@ -58,7 +58,7 @@ fn told(end: &ReplyEnd) -> String {
 }
 
 #[test]
-fn what_a_server_sent_is_one_reply() {
+fn each_recorded_reply_is_one_reply() {
     let lines: Vec<&str> = RECORDED
         .lines()
         .filter(|l| !l.is_empty() && !l.starts_with('#'))

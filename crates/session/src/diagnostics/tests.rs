@@ -5,8 +5,8 @@ const HERE: Connection<'_> = Connection {
     socket: "/here",
 };
 
-fn aftermath() -> Aftermath {
-    Aftermath {
+fn diagnostics() -> Diagnostics {
+    Diagnostics {
         row_count: -1,
         found_rows: 12,
         warnings: 3,
@@ -16,20 +16,20 @@ fn aftermath() -> Aftermath {
     }
 }
 
-fn patch<const N: usize>(values: [&str; N]) -> Reading {
+fn patch<const N: usize>(values: [&str; N]) -> Override {
     let value = |text: &&str| match text.as_bytes() {
-        [] => Put::Keep,
-        text => Put::Value(text.to_vec()),
+        [] => ValuePatch::Keep,
+        text => ValuePatch::Replace(text.to_vec()),
     };
-    Reading::Patch(values.iter().map(value).collect())
+    Override::PatchRow(values.iter().map(value).collect())
 }
 
 #[test]
 fn a_statement_that_asks_for_it_is_recognised() {
-    let list = |text: &str| Reading::Reply(text.as_bytes().into());
+    let list = |text: &str| Override::Reply(text.as_bytes().into());
     for (text, expected) in [
-        ("SELECT 1", Reading::No),
-        ("SELECT 'FOUND_ROWS()'", Reading::No),
+        ("SELECT 1", Override::None),
+        ("SELECT 'FOUND_ROWS()'", Override::None),
         ("SELECT FOUND_ROWS()", patch(["12"])),
         (
             "select found_rows() as n, ROW_COUNT();",
@@ -43,28 +43,31 @@ fn a_statement_that_asks_for_it_is_recognised() {
             "SELECT ROW_COUNT() `rows`, LAST_INSERT_ID()",
             patch(["-1", ""]),
         ),
-        ("SELECT FOUND_ROWS() + 1", Reading::Cannot("FOUND_ROWS()")),
+        ("SELECT FOUND_ROWS() + 1", Override::Refuse("FOUND_ROWS()")),
         (
             "SELECT FOUND_ROWS() FROM t",
-            Reading::Cannot("FOUND_ROWS()"),
+            Override::Refuse("FOUND_ROWS()"),
         ),
         (
             "SELECT ROW_COUNT(), a FROM t",
-            Reading::Cannot("ROW_COUNT()"),
+            Override::Refuse("ROW_COUNT()"),
         ),
-        ("SELECT ROW_COUNT() INTO @x", Reading::Cannot("ROW_COUNT()")),
+        (
+            "SELECT ROW_COUNT() INTO @x",
+            Override::Refuse("ROW_COUNT()"),
+        ),
         ("SHOW WARNINGS", list("list")),
         ("SHOW ERRORS;", list("errors")),
         ("SHOW COUNT(*) WARNINGS", patch(["3"])),
         ("SHOW COUNT(*) ERRORS", patch(["1"])),
-        ("SHOW WARNINGS LIMIT 1", Reading::Cannot("SHOW WARNINGS")),
+        ("SHOW WARNINGS LIMIT 1", Override::Refuse("SHOW WARNINGS")),
         (
             "GET DIAGNOSTICS @n = NUMBER",
-            Reading::Cannot("GET DIAGNOSTICS"),
+            Override::Refuse("GET DIAGNOSTICS"),
         ),
     ] {
         assert_eq!(
-            reading(text.as_bytes(), Some(&aftermath()), HERE),
+            override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE),
             expected,
             "{text}"
         );
@@ -73,15 +76,15 @@ fn a_statement_that_asks_for_it_is_recognised() {
 
 #[test]
 fn without_warnings_the_server_can_say_so_itself() {
-    let none = Aftermath::default();
+    let none = Diagnostics::default();
     for (text, sent) in [
         ("SHOW WARNINGS", "SHOW WARNINGS LIMIT 0"),
         ("SHOW ERRORS", "SHOW ERRORS LIMIT 0"),
         ("SHOW WARNINGS LIMIT 1", "SHOW WARNINGS LIMIT 0"),
     ] {
         assert_eq!(
-            reading(text.as_bytes(), Some(&none), HERE),
-            Reading::Rewrite(sent.into()),
+            override_for(text.as_bytes(), Mode::default(), Some(&none), HERE),
+            Override::Rewrite(sent.into()),
             "{text}"
         );
     }
@@ -93,13 +96,13 @@ fn a_select_without_a_table_keeps_the_warnings() {
         rows: Some(1),
         ..ReplyEnd::default()
     };
-    let after = |text: &str| aftermath().after(text.as_bytes(), &end, true);
-    let kept = Aftermath {
+    let after = |text: &str| diagnostics().after(text.as_bytes(), Mode::default(), &end, true);
+    let kept = Diagnostics {
         found_rows: 1,
-        ..aftermath()
+        ..diagnostics()
     };
     assert_eq!(after("SELECT 1"), Some(kept.clone()));
-    assert_eq!(after("SHOW WARNINGS"), Some(aftermath()));
+    assert_eq!(after("SHOW WARNINGS"), Some(diagnostics()));
     assert_eq!(after("SELECT 1 FROM t"), None);
     assert_eq!(after("INSERT INTO t VALUES (1)"), None);
     assert_eq!(after("SELECT 1; UPDATE t SET a = 1"), None);
@@ -108,7 +111,7 @@ fn a_select_without_a_table_keeps_the_warnings() {
         "SELECT EXTRACT(YEAR FROM '2024-01-01'), SUBSTRING('abc' FROM 1 FOR 2)",
         "SET @a = TRIM('x' FROM 'xa')",
     ] {
-        assert!(keeps_warnings(text.as_bytes()), "{text}");
+        assert!(keeps_warnings(text.as_bytes(), Mode::default()), "{text}");
     }
     for text in [
         "SELECT (SELECT 1 FROM t)",
@@ -117,47 +120,67 @@ fn a_select_without_a_table_keeps_the_warnings() {
         "SELECT NEXTVAL(s)",
         "SELECT 1 INTO @a",
     ] {
-        assert!(!keeps_warnings(text.as_bytes()), "{text}");
+        assert!(!keeps_warnings(text.as_bytes(), Mode::default()), "{text}");
     }
-    let none = Aftermath::default();
-    let certain = none.clone().after(b"SELECT 1", &end, true);
-    assert_eq!(certain.map(|aftermath| aftermath.found_rows), Some(1));
-    assert_eq!(none.after(b"SELECT f()", &end, false), None);
+    let none = Diagnostics::default();
+    let certain = none.clone().after(b"SELECT 1", Mode::default(), &end, true);
+    assert_eq!(certain.map(|diagnostics| diagnostics.found_rows), Some(1));
+    assert_eq!(
+        none.after(b"SELECT f()", Mode::default(), &end, false),
+        None
+    );
 }
 
 #[test]
 fn a_client_is_told_the_connection_id_it_was_given() {
-    let id = || Put::Value(b"7".to_vec());
+    let id = || ValuePatch::Replace(b"7".to_vec());
     for (text, expected) in [
-        ("SELECT CONNECTION_ID()", Reading::Patch(vec![id()])),
-        ("select connection_id() AS id;", Reading::Patch(vec![id()])),
+        ("SELECT CONNECTION_ID()", Override::PatchRow(vec![id()])),
+        (
+            "select connection_id() AS id;",
+            Override::PatchRow(vec![id()]),
+        ),
         (
             "SELECT LAST_INSERT_ID(), CONNECTION_ID()",
-            Reading::Patch(vec![Put::Keep, id()]),
+            Override::PatchRow(vec![ValuePatch::Keep, id()]),
         ),
         (
             "SELECT @@max_allowed_packet,@@wait_timeout,@@socket",
-            Reading::Patch(vec![Put::Keep, Put::Keep, Put::Value(b"/here".to_vec())]),
+            Override::PatchRow(vec![
+                ValuePatch::Keep,
+                ValuePatch::Keep,
+                ValuePatch::Replace(b"/here".to_vec()),
+            ]),
         ),
-        ("SELECT CONNECTION_ID() + 1", Reading::No),
-        ("KILL QUERY CONNECTION_ID()", Reading::No),
-        ("SELECT 'CONNECTION_ID()'", Reading::No),
-        ("SELECT connection_identifier", Reading::No),
+        ("SELECT CONNECTION_ID() + 1", Override::None),
+        ("KILL QUERY CONNECTION_ID()", Override::None),
+        ("SELECT 'CONNECTION_ID()'", Override::None),
+        ("SELECT connection_identifier", Override::None),
     ] {
-        assert_eq!(reading(text.as_bytes(), None, HERE), expected, "{text}");
+        assert_eq!(
+            override_for(text.as_bytes(), Mode::default(), None, HERE),
+            expected,
+            "{text}"
+        );
     }
     assert_eq!(
-        reading(b"SELECT ROW_COUNT(), CONNECTION_ID()", None, HERE),
-        Reading::Patch(vec![Put::Keep, id()]),
+        override_for(
+            b"SELECT ROW_COUNT(), CONNECTION_ID()",
+            Mode::default(),
+            None,
+            HERE
+        ),
+        Override::PatchRow(vec![ValuePatch::Keep, id()]),
         "the server knows the first"
     );
     assert_eq!(
-        reading(
+        override_for(
             b"SELECT ROW_COUNT(), CONNECTION_ID()",
-            Some(&aftermath()),
+            Mode::default(),
+            Some(&diagnostics()),
             HERE
         ),
-        Reading::Patch(vec![Put::Value(b"-1".to_vec()), id()])
+        Override::PatchRow(vec![ValuePatch::Replace(b"-1".to_vec()), id()])
     );
 }
 
@@ -204,8 +227,8 @@ fn a_question_about_a_statement_of_the_same_text_is_none_about_the_past() {
         "EXPLAIN SELECT ROW_COUNT()",
         "SHOW TABLES LIKE 'WARNINGS'",
     ] {
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
-        assert_eq!(read, Reading::No, "{text}");
+        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
+        assert_eq!(read, Override::None, "{text}");
     }
 }
 
@@ -253,8 +276,8 @@ fn what_no_statement_of_the_text_surely_sets_is_about_the_past() {
             "FOUND_ROWS()",
         ),
     ] {
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
-        assert_eq!(read, Reading::Cannot(name), "{text}");
+        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
+        assert_eq!(read, Override::Refuse(name), "{text}");
     }
 }
 
@@ -273,8 +296,8 @@ fn a_value_among_others_is_sent_as_it_is() {
         ("DO @@session.error_count", "DO  (1) "),
         ("UPDATE t SET a = ROW_COUNT()", "UPDATE t SET a =  (-1) "),
     ] {
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
-        assert_eq!(read, Reading::Rewrite(sent.into()), "{text}");
+        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
+        assert_eq!(read, Override::Rewrite(sent.into()), "{text}");
     }
     for text in [
         // it would show in a name, or mean a column
@@ -286,8 +309,8 @@ fn a_value_among_others_is_sent_as_it_is() {
         "DELETE FROM t ORDER BY ROW_COUNT()",
         "SET STATEMENT max_statement_time = 1 FOR SELECT ROW_COUNT()",
     ] {
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
-        assert_eq!(read, Reading::Cannot("ROW_COUNT()"), "{text}");
+        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
+        assert_eq!(read, Override::Refuse("ROW_COUNT()"), "{text}");
     }
 }
 
@@ -296,12 +319,12 @@ proptest::proptest! {
     fn any_text_is_read(words in proptest::collection::vec(0..WORDS.len(), 0..40)) {
         let text: Vec<_> = words.iter().map(|at| WORDS[*at]).collect();
         let text = text.join(" ");
-        let read = reading(text.as_bytes(), Some(&aftermath()), HERE);
+        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
         let asks = ["ROW_COUNT", "FOUND_ROWS", "WARNINGS", "_count", "DIAGNOSTICS"];
         if !asks.iter().any(|word| text.contains(word)) {
-            proptest::prop_assert_eq!(read, Reading::No);
+            proptest::prop_assert_eq!(read, Override::None);
         }
-        let _ = keeps_warnings(text.as_bytes());
+        let _ = keeps_warnings(text.as_bytes(), Mode::default());
     }
 }
 

@@ -1,28 +1,27 @@
-//! The items of a `SELECT` without a table, where each is a value that may be replaced in the answer.
+//! The items of a `SELECT` without a table, whose values can be patched in the answer.
 
-use super::questions::{Spot, Thing};
-use crate::lexer::Token;
-use crate::sequences::Name;
+use super::questions::Item;
+use crate::lexer::{Spanned, Token};
+use crate::sequence_name::Name;
 
 /// What an item asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Something of the last statement's.
-    Value(Thing),
+    /// A value that the last statement left.
+    Value(Item),
     /// `CONNECTION_ID()`
     Connection,
     /// `@@socket`
     Socket,
     /// The last value of a sequence.
     Sequence(Name),
-    /// Something the server knows.
+    /// Something that the server answers rightly.
     Other,
 }
 
-/// The items, if the text is `SELECT` of known ones, with or without names and `FROM DUAL`, and no
-/// more.
-pub(crate) fn of(spots: &[Spot<'_>]) -> Option<Vec<Asked>> {
-    let tokens: Vec<Token<'_>> = spots.iter().map(|spot| spot.token).collect();
+/// The items, if the text is only a `SELECT` of known ones, with or without aliases and `FROM DUAL`.
+pub(crate) fn of(spans: &[Spanned<'_>]) -> Option<Vec<Asked>> {
+    let tokens: Vec<Token<'_>> = spans.iter().map(|span| span.token).collect();
     let (first, mut items) = tokens.split_first()?;
     if !first.is("SELECT") {
         return None;
@@ -42,13 +41,13 @@ pub(crate) fn of(spots: &[Spot<'_>]) -> Option<Vec<Asked>> {
         .collect()
 }
 
-/// One item: a known one, with or without a name.
+/// One item, with or without an alias.
 fn item(item: &[Token<'_>]) -> Option<Asked> {
     let (asked, rest) = match item {
         [name, Token::Other(b'('), Token::Other(b')'), rest @ ..] => {
             let table = [
-                ("ROW_COUNT", Asked::Value(Thing::RowCount)),
-                ("FOUND_ROWS", Asked::Value(Thing::FoundRows)),
+                ("ROW_COUNT", Asked::Value(Item::RowCount)),
+                ("FOUND_ROWS", Asked::Value(Item::FoundRows)),
                 ("LAST_INSERT_ID", Asked::Other),
                 ("CONNECTION_ID", Asked::Connection),
             ];
@@ -66,14 +65,14 @@ fn item(item: &[Token<'_>]) -> Option<Asked> {
             };
             let (name, rest) = rest.split_first()?;
             let table = [
-                ("WARNING_COUNT", Asked::Value(Thing::Warnings)),
-                ("ERROR_COUNT", Asked::Value(Thing::Errors)),
+                ("WARNING_COUNT", Asked::Value(Item::Warnings)),
+                ("ERROR_COUNT", Asked::Value(Item::Errors)),
                 ("SOCKET", Asked::Socket),
             ];
             let found = table.into_iter().find(|(word, _)| name.is(word));
             (found.map_or(Asked::Other, |found| found.1), rest)
         }
-        [Token::Word(digits), rest @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+        [Token::Number(digits), rest @ ..] if digits.iter().all(u8::is_ascii_digit) => {
             (Asked::Other, rest)
         }
         _ => {
@@ -83,7 +82,7 @@ fn item(item: &[Token<'_>]) -> Option<Asked> {
     };
     let named = |token: &Token<'_>| {
         matches!(token, Token::Word(word) if !word.first().is_some_and(u8::is_ascii_digit))
-            || matches!(token, Token::Quoted(_) | Token::Text)
+            || matches!(token, Token::Quoted(..) | Token::Text(..))
     };
     match rest {
         [] => Some(asked),

@@ -1,17 +1,18 @@
-//! Statements that use `ROW_COUNT()` and the like as a value among others: they are sent with the
-//! value itself, where that shows in no name and no type of a column.
+//! Rewrites statements that use `ROW_COUNT()` and the like in an expression: the value takes the place of the
+//! question, where that changes no name and no type of a column.
 
-use super::questions::{Question, Spot, Thing};
+use super::questions::{Item, Question};
+use crate::lexer::Spanned;
 
-/// The text with values in place of the questions; `None` where that might be noticed.
+/// The text with values in place of the questions; `None` if the client might notice.
 pub(super) fn rewritten(
     text: &[u8],
-    spots: &[Spot<'_>],
+    spans: &[Spanned<'_>],
     asked: &[Question],
-    value: impl Fn(Thing) -> i64,
+    value: impl Fn(Item) -> i64,
 ) -> Option<Vec<u8>> {
-    let has = |word: &str| spots.iter().any(|spot| spot.token.is(word));
-    // there a number would be that of a column; and names of columns are made from the text
+    let has = |word: &str| spans.iter().any(|span| span.token.is(word));
+    // in GROUP BY and ORDER BY a number is that of a column; the others make column names from the text
     if ["GROUP", "ORDER", "RETURNING", "UNION", "WITH", "STATEMENT"]
         .iter()
         .any(|word| has(word))
@@ -19,12 +20,12 @@ pub(super) fn rewritten(
     {
         return None;
     }
-    let first = spots.first()?.token;
-    let selects = spots.iter().filter(|spot| spot.token.is("SELECT")).count();
+    let first = spans.first()?.token;
+    let selects = spans.iter().filter(|span| span.token.is("SELECT")).count();
     let changes = ["INSERT", "REPLACE", "UPDATE", "DELETE", "SET", "DO"];
     let plain = changes.iter().any(|word| first.is(word)) && selects == 0;
     let filter = first.is("SELECT") && selects == 1 && {
-        let place = spots.iter().find(|spot| spot.token.is("WHERE"))?.place.end;
+        let place = spans.iter().find(|span| span.token.is("WHERE"))?.end;
         asked.iter().all(|question| question.place.start > place)
             && !has("HAVING")
             && !has("LIMIT")
@@ -37,7 +38,7 @@ pub(super) fn rewritten(
     let mut at = 0;
     for question in asked {
         out.extend_from_slice(text.get(at..question.place.start)?);
-        out.extend_from_slice(format!(" ({}) ", value(question.thing)).as_bytes());
+        out.extend_from_slice(format!(" ({}) ", value(question.item)).as_bytes());
         at = question.place.end;
     }
     out.extend_from_slice(text.get(at..)?);

@@ -1,4 +1,4 @@
-//! The variables of one session, as far as they are known without its server.
+//! The variables of one session, as far as known without its server.
 
 use std::collections::BTreeMap;
 
@@ -6,36 +6,36 @@ use dormouse_types::{VARIABLES, Variable, VariableKind, Variables};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::status::Status;
 
+use super::change::{Change, NAMES};
 use super::charset::{Collation, Collations};
 use super::modes;
-use super::set::{self, Change};
 
 /// A session variable that may differ from the global one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Own {
-    /// What it is; `None` is NULL.
+enum Setting {
+    /// Its value; `None` is NULL.
     Is(Option<String>),
-    /// It has been set to what cannot be told.
+    /// It was set to an unknown value.
     Unknown,
 }
 
 /// The variables of one session.
 #[derive(Debug, Clone)]
-pub(crate) struct Known<'a> {
+pub(crate) struct SessionVariables<'a> {
     pub(crate) globals: &'a Variables,
-    own: BTreeMap<&'static str, Own>,
-    /// What results are sent in; `None`: as they are stored.
+    own: BTreeMap<&'static str, Setting>,
+    /// The collation of results; `None`: they are sent without conversion.
     results: Option<Collation>,
 }
 
-/// A variable by its name in any case; the two names of a transaction's characteristics are one.
+/// A variable by its name, in any case.
 pub(crate) fn variable(name: &str) -> Option<&'static Variable> {
     VARIABLES
         .iter()
         .find(|one| one.name.eq_ignore_ascii_case(name))
 }
 
-/// The name under which a variable's value is kept.
+/// The name under which a variable's value is stored: aliases have one value.
 fn kept(name: &'static str) -> &'static str {
     match name {
         "transaction_isolation" => "tx_isolation",
@@ -44,14 +44,14 @@ fn kept(name: &'static str) -> &'static str {
     }
 }
 
-impl<'a> Known<'a> {
-    /// As they are right after a login; `None` if that cannot be told.
+impl<'a> SessionVariables<'a> {
+    /// The variables right after a login; `None` if not known.
     pub(crate) fn at_login(
         globals: &'a Variables,
         collation: u8,
         capabilities: Capabilities,
     ) -> Option<Self> {
-        // statements that the server runs for each client
+        // the server would run these statements for each client
         if !globals.get("init_connect")?.is_empty() {
             return None;
         }
@@ -73,31 +73,23 @@ impl<'a> Known<'a> {
         Some(known)
     }
 
-    /// Follows a statement that the server has accepted, or will when the session is restored.
-    pub(crate) fn follow(&mut self, text: &[u8]) -> Option<()> {
-        for change in set::followed(text, self)? {
-            self.apply(&change);
-        }
-        Some(())
-    }
-
-    /// A variable that is Dormouse's to tell, whatever the server would say.
+    /// Sets a variable whose value Dormouse decides.
     pub(crate) fn keep(&mut self, name: &'static str, value: String) {
         self.set(name, Some(Some(value)));
     }
 
     fn set(&mut self, name: &'static str, value: Option<Option<String>>) {
-        let own = value.map_or(Own::Unknown, Own::Is);
+        let own = value.map_or(Setting::Unknown, Setting::Is);
         self.own.insert(kept(name), own);
     }
 
-    /// Makes one change.
+    /// Applies a change.
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {
             Change::Names(collation) => {
                 let charset = Some(collation.charset.to_owned());
                 self.results = Some(*collation);
-                for name in set::NAMES {
+                for name in NAMES {
                     self.set(name, Some(charset.clone()));
                 }
                 let name = Some(collation.name.to_owned());
@@ -120,16 +112,16 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// A variable of the session; the outer `None`: it cannot be told, the inner: it is NULL.
+    /// The value of a variable; outer `None`: not known, inner `None`: NULL.
     pub(crate) fn value(&self, name: &'static str) -> Option<Option<&str>> {
         match self.own.get(kept(name)) {
-            Some(Own::Is(value)) => Some(value.as_deref()),
-            Some(Own::Unknown) => None,
+            Some(Setting::Is(value)) => Some(value.as_deref()),
+            Some(Setting::Unknown) => None,
             None => self.globals.get(name).map(Some),
         }
     }
 
-    /// A variable that is never NULL.
+    /// The value of a variable that is never NULL.
     pub(crate) fn text(&self, name: &'static str) -> Option<&str> {
         self.value(name).flatten()
     }
@@ -139,13 +131,13 @@ impl<'a> Known<'a> {
         self.text(name).map(|value| value == "1")
     }
 
-    /// The collation and width of a text that belongs to the server.
+    /// The collation of a string that comes from the server.
     pub(crate) fn system_text(&self) -> Option<Collation> {
         let system = Collations(self.globals).named("utf8mb3_general_ci");
         self.results.or(system)
     }
 
-    /// The collation and width of a literal.
+    /// The collation of a literal.
     pub(crate) fn literal(&self) -> Option<Collation> {
         match self.results {
             Some(results) => Some(results),
@@ -153,8 +145,8 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// The status flags that follow from variables; `None` if they cannot be told, nor how a text
-    /// is to be read.
+    /// The status flags that follow from variables; `None` if they are not known, or the SQL mode changes how
+    /// a text is read.
     pub(crate) fn status(&self) -> Option<Status> {
         let mut status = Status(0);
         if self.flag("autocommit")? {
@@ -174,7 +166,7 @@ impl<'a> Known<'a> {
     /// Whether session tracking reports a variable.
     pub(crate) fn is_tracked(&self, name: &str) -> Option<bool> {
         let list = self.text("session_track_system_variables")?;
-        // '*' stands for all, and what that means differs between versions
+        // '*' means all, which differs between versions
         (!list.contains('*')).then(|| list.split(',').any(|one| one == name))
     }
 

@@ -1,0 +1,290 @@
+//! What a statement can ask about the one before it: `ROW_COUNT()`, `FOUND_ROWS()`, warnings and errors;
+//! and `CONNECTION_ID()` and `@@socket`, for which the server's values are wrong.
+//!
+//! These values cannot be set on a server. When Dormouse has run a statement of its own between two of a
+//! client's, or the session has moved to another backend, the values are kept in [`Diagnostics`], and
+//! [`override_for`] decides how a statement that asks for them gets them. A question about a statement of the
+//! same batch, block or body goes to the server. (MariaDB Knowledge Base, "Diagnostics Area",
+//! "FOUND_ROWS", "ROW_COUNT". A `SELECT` without a table reads them and keeps the warnings.)
+//!
+//! Called by `proxy` through [`SessionState::override_for`](crate::SessionState::override_for).
+
+pub(crate) mod items;
+mod questions;
+mod rewrite;
+
+use dormouse_wire::framer::ReplyEnd;
+
+use crate::lexer::{Lexer, Mode, Spanned, Token, begins_with, is_one_statement};
+use crate::sequence_name;
+use questions::{Item, Question};
+
+/// What the last statement left for later ones to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Diagnostics {
+    /// `ROW_COUNT()`: −1 after a result with columns and after an error.
+    pub row_count: i64,
+    /// `FOUND_ROWS()`.
+    pub found_rows: u64,
+    /// `@@warning_count`, which counts errors and notes too.
+    pub warnings: u64,
+    /// `@@error_count`.
+    pub errors: u64,
+    /// The server's whole reply to `SHOW WARNINGS`, if there were any.
+    pub warning_list: Option<Box<[u8]>>,
+    /// The server's whole reply to `SHOW ERRORS`, if there were any.
+    pub error_list: Option<Box<[u8]>>,
+}
+
+/// How the server's answer to a statement must be replaced, because it would be about another statement or
+/// connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Override {
+    /// Not: the server's answer is right.
+    None,
+    /// This is the reply to `SHOW WARNINGS` or `SHOW ERRORS`; the server is not asked.
+    Reply(Box<[u8]>),
+    /// The reply is one row, whose values are patched.
+    PatchRow(Vec<ValuePatch>),
+    /// This text is sent to the server in place of the client's.
+    Rewrite(Vec<u8>),
+    /// The right answer is lost: the statement is refused, with the name of what it asks for.
+    Refuse(&'static str),
+}
+
+/// How one value of the server's row is patched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValuePatch {
+    /// It is right.
+    Keep,
+    /// It is replaced by this.
+    Replace(Vec<u8>),
+    /// If it is NULL, it is replaced by this.
+    ReplaceNull(Vec<u8>),
+    /// If it is NULL, the right value is lost: the statement is refused, with the name of what it asks for.
+    RefuseNull(&'static str),
+}
+
+/// What Dormouse answers about a connection in place of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection<'a> {
+    /// The id that the client was given.
+    pub id: u32,
+    /// Dormouse's own Unix socket: connections to the server's would bypass Dormouse.
+    pub socket: &'a str,
+}
+
+/// How the answer to a text sent with `COM_QUERY` must be replaced. `left` is what the last statement left, if
+/// the backend does not have it. Inside other statements than a `SELECT` of plain values, `CONNECTION_ID()`
+/// is the backend's, as is what `information_schema.PROCESSLIST` shows.
+#[must_use]
+pub fn override_for(
+    text: &[u8],
+    mode: Mode,
+    left: Option<&Diagnostics>,
+    connection: Connection<'_>,
+) -> Override {
+    let left = left.filter(|_| mentioned(text, mode).is_some());
+    let connected = asks_for_connection(text);
+    if left.is_none() && !connected {
+        return Override::None;
+    }
+    let (spans, plain) = questions::spans(text, mode);
+    let asked = left.map_or(Vec::new(), |_| about_the_past(&spans, plain));
+    let name = asked.first().map(|question| question.name);
+    if name.is_none() && !connected {
+        return Override::None;
+    }
+    if let Some(left) = left
+        && plain
+        && questions::is_one(&spans)
+        && let Some(answer) = left.answers(text, &spans, &asked)
+    {
+        return answer;
+    }
+    let value = |item: items::Asked| match item {
+        items::Asked::Connection => ValuePatch::Replace(connection.id.to_string().into_bytes()),
+        items::Asked::Socket => ValuePatch::Replace(connection.socket.into()),
+        items::Asked::Value(item) => match left {
+            Some(left) => ValuePatch::Replace(left.value(item).to_string().into_bytes()),
+            None => ValuePatch::Keep,
+        },
+        items::Asked::Sequence(_) | items::Asked::Other => ValuePatch::Keep,
+    };
+    match (items::of(&spans), name) {
+        (Some(items), _) => Override::PatchRow(items.into_iter().map(value).collect()),
+        (None, Some(name)) => Override::Refuse(name),
+        (None, None) => Override::None,
+    }
+}
+
+/// The questions of a text about what ran before it. If servers may read the text differently, anything
+/// that it mentions is one.
+fn about_the_past(spans: &[Spanned<'_>], plain: bool) -> Vec<Question> {
+    if plain {
+        return questions::about_the_past(spans);
+    }
+    let first = spans.iter().find_map(|span| name_of(&span.token));
+    let question = first.map(|name| Question {
+        item: Item::Conditions,
+        name,
+        place: 0..0,
+    });
+    question.into_iter().collect()
+}
+
+/// Whether a text may ask for `CONNECTION_ID()` or `@@socket`: a fast check that spares most texts the
+/// tokenizer.
+fn asks_for_connection(text: &[u8]) -> bool {
+    let is = |range: std::ops::Range<usize>, word: &[u8]| {
+        let there = text.get(range);
+        there.is_some_and(|there| there.eq_ignore_ascii_case(word))
+    };
+    memchr::memchr2_iter(b'_', b'@', text)
+        .any(|at| is(at.saturating_sub(10)..at + 3, b"CONNECTION_ID") || is(at..at + 7, b"@socket"))
+}
+
+impl Diagnostics {
+    /// The override for one statement with these questions about the past, unless it is a plain `SELECT` of
+    /// values.
+    fn answers(&self, text: &[u8], spans: &[Spanned<'_>], asked: &[Question]) -> Option<Override> {
+        let [first, ..] = asked else {
+            return None;
+        };
+        match first.name {
+            name @ ("SHOW WARNINGS" | "SHOW ERRORS") => Some(self.show(spans, name, first.item)),
+            name if items::of(spans).is_none() => {
+                let text = rewrite::rewritten(text, spans, asked, |item| self.value(item));
+                Some(text.map_or(Override::Refuse(name), Override::Rewrite))
+            }
+            _ => None,
+        }
+    }
+
+    fn show(&self, spans: &[Spanned<'_>], name: &'static str, item: Item) -> Override {
+        if item != Item::Conditions {
+            let value = self.value(item).to_string().into_bytes();
+            return Override::PatchRow(vec![ValuePatch::Replace(value)]);
+        }
+        let warnings = name == "SHOW WARNINGS";
+        let (count, list) = if warnings {
+            (self.warnings, &self.warning_list)
+        } else {
+            (self.errors, &self.error_list)
+        };
+        let whole = spans.iter().filter(|s| s.token != Token::Semicolon).count() == 2;
+        match list {
+            // the server's own list may come from a statement of Dormouse's
+            None if count == 0 => Override::Rewrite(format!("{name} LIMIT 0").into_bytes()),
+            Some(list) if whole => Override::Reply(list.clone()),
+            _ => Override::Refuse(name),
+        }
+    }
+
+    fn value(&self, item: Item) -> i64 {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        match item {
+            Item::RowCount => self.row_count,
+            Item::FoundRows => count(self.found_rows),
+            Item::Warnings | Item::Conditions => count(self.warnings),
+            Item::Errors => count(self.errors),
+        }
+    }
+
+    /// What is still to be kept after a statement that the server has run. A `SELECT` or `DO` without a table
+    /// keeps the warnings of the statement before, unless it causes some. `certain`: the reply shows how
+    /// many rows were found.
+    #[must_use]
+    pub fn after(mut self, text: &[u8], mode: Mode, end: &ReplyEnd, certain: bool) -> Option<Self> {
+        let asked_again = self.warnings == 0 && !certain;
+        if end.warnings > 0 || asked_again || !keeps_warnings(text, mode) {
+            return None;
+        }
+        self.row_count = if end.rows.is_some() { -1 } else { 0 };
+        if begins_with(text, &["SELECT"]) {
+            self.found_rows = end.rows.unwrap_or(self.found_rows);
+        }
+        Some(self)
+    }
+}
+
+/// Whether a text keeps the warnings of the statement before: one that uses no table does
+/// (`sql/sql_parse.cc`, `mysql_execute_command`).
+pub(crate) fn keeps_warnings(text: &[u8], mode: Mode) -> bool {
+    const WITHOUT_TABLES: [&str; 11] = [
+        "SELECT",
+        "DO",
+        "SET",
+        "USE",
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "DEALLOCATE",
+    ];
+    let mut tokens = Lexer::new(text, mode);
+    let first = tokens.next();
+    let is = |word: &str| first.is_some_and(|token| token.is(word));
+    if is("SHOW") {
+        return mentioned(text, mode).is_some();
+    }
+    let one = is_one_statement(tokens.clone());
+    let plain = WITHOUT_TABLES.iter().any(|word| is(word)) && one;
+    // a sequence is a table
+    plain && !sequence_name::mentions(text) && !uses_table(tokens)
+}
+
+/// Whether a table may be used or a variable set: after `FROM`, except in `EXTRACT(YEAR FROM a)` and
+/// `FROM DUAL`, after `INTO`, or after `FOR`.
+fn uses_table<'a>(tokens: impl Iterator<Item = Token<'a>>) -> bool {
+    let mut tokens = tokens.peekable();
+    // for each open bracket, whether it contains a query
+    let mut open = vec![true];
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Other(b'(') => open.push(tokens.peek().is_some_and(|next| {
+                ["SELECT", "WITH", "VALUES", "TABLE"]
+                    .iter()
+                    .any(|word| next.is(word))
+                    || *next == Token::Other(b'(')
+            })),
+            Token::Other(b')') => {
+                open.pop();
+            }
+            token if token.is("INTO") => return true,
+            token if token.is("FROM") || token.is("FOR") => {
+                let dual = tokens.peek().is_some_and(|next| next.is("DUAL"));
+                if open.last() != Some(&false) && !dual {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The name of the first word in a text that may ask for diagnostics.
+#[must_use]
+pub fn mentioned(text: &[u8], mode: Mode) -> Option<&'static str> {
+    Lexer::new(text, mode).find_map(|token| name_of(&token))
+}
+
+fn name_of(token: &Token<'_>) -> Option<&'static str> {
+    const NAMES: [(&str, &str); 7] = [
+        ("FOUND_ROWS", "FOUND_ROWS()"),
+        ("ROW_COUNT", "ROW_COUNT()"),
+        ("WARNING_COUNT", "@@warning_count"),
+        ("ERROR_COUNT", "@@error_count"),
+        ("WARNINGS", "SHOW WARNINGS"),
+        ("ERRORS", "SHOW ERRORS"),
+        ("DIAGNOSTICS", "GET DIAGNOSTICS"),
+    ];
+    let found = NAMES.iter().find(|(name, _)| token.names(name));
+    found.map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests;

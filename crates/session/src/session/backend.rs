@@ -1,0 +1,270 @@
+//! Moving between backends: what a probe must read before the session leaves one, what pins the session
+//! to it, what is lost with it, and the statements that bring the next one to the session's state.
+
+use std::sync::Arc;
+
+use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::status::Status;
+
+use super::backend_state::{BackendState, Residue};
+use super::certainty::Certainty;
+use super::state::SessionState;
+use crate::lexer::{Lexer, Token};
+use crate::literal::quoted_name;
+use crate::probe::{Depth, Probe};
+use crate::text_prepared::stand_in;
+use dormouse_types::Pin;
+
+impl SessionState {
+    /// Whether a probe must read something before the session can leave its backend.
+    #[must_use]
+    pub fn needs_probe(&self) -> bool {
+        self.certainty() != Certainty::Known || self.last.needs_probe()
+    }
+
+    /// A probe of the session's backend.
+    #[must_use]
+    pub fn probe(&self, depth: Depth) -> Probe {
+        let everything = depth == Depth::Everything || self.backend.certainty != Certainty::Known;
+        let warned = self.last.has_unread_conditions();
+        let sequences = if self.asks_sequences() {
+            self.sequences.questions()
+        } else {
+            Vec::new()
+        };
+        Probe::new(everything, warned, self.backend.temporaries.clone())
+            .with_sequences(sequences, !self.status.contains(Status::AUTOCOMMIT))
+    }
+
+    /// Whether the values of sequences must and can be read now. Reading them takes a transaction, which
+    /// would use up `SET TRANSACTION` and end savepoints.
+    pub(super) fn asks_sequences(&self) -> bool {
+        self.sequences.is_stale()
+            && self.next_transaction.is_empty()
+            && !self.backend.savepoints.any()
+    }
+
+    /// Takes what a finished probe has read; it replaces the log.
+    pub fn captured(&mut self, probe: Probe) {
+        let mut found = probe.found;
+        let locks = found.lock_pins(self.backend.locks.any());
+        if let Some(values) = found.sequences.take() {
+            self.sequences.answered(values);
+        }
+        if let Some((diagnostics, id)) = found.diagnostics.take() {
+            self.last.captured(diagnostics, id);
+        }
+        let unreadable = found.pins.contains(&Pin::Unreadable);
+        if let Some(captured) = found.captured.filter(|_| !unreadable) {
+            self.texts.counted(found.prepared);
+            let backend = &mut self.backend;
+            backend.temporaries = found.temporaries;
+            if found.pins.contains(&Pin::Profiling) {
+                backend.leaves(Residue::Permanent);
+            }
+            backend.pins = found.pins;
+            backend.pins.extend(locks);
+            if found.clock_stands && !self.log.has_timestamp() {
+                backend.pins.push(Pin::HiddenVariable);
+            }
+            backend.certainty = Certainty::Known;
+            self.schema.clone_from(&captured.schema);
+            if captured.is_double_bytes() {
+                self.charset.lower_to(Certainty::Doubtful);
+            }
+            self.log.capture(captured);
+        } else if unreadable {
+            self.backend.pins = vec![Pin::Unreadable];
+        }
+    }
+
+    /// Why the session cannot leave its backend, as far as the last probe and the texts since tell.
+    #[must_use]
+    pub fn pins(&self) -> Vec<Pin> {
+        let mut pins = self.backend.pins.clone();
+        let mut pin = |when: bool, pin| {
+            if when {
+                pins.push(pin);
+            }
+        };
+        let transaction = self.in_transaction() || self.backend.savepoints.any();
+        pin(transaction, Pin::Transaction);
+        let unread = self.sequences.is_stale() && !self.asks_sequences();
+        pin(self.sequences.pin() || unread, Pin::Sequence);
+        pin(self.backend.hidden_variable, Pin::HiddenVariable);
+        let context = self.statements.context();
+        let stuck = self.texts.is_stuck(self.schema.as_ref(), context);
+        pin(stuck, Pin::TextPrepare);
+        for statement in self.statements.iter() {
+            pin(statement.cursor, Pin::Cursor);
+            pin(statement.long_data, Pin::LongData);
+            pin(statement.text.is_none(), Pin::PreparedText);
+            pin(statement.context != context, Pin::PreparedContext);
+        }
+        pins.sort_unstable();
+        pins.dedup();
+        pins
+    }
+
+    /// Whether it could leave its backend now, without a probe.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        !self.needs_probe() && self.pins().is_empty()
+    }
+
+    /// Notes that the session has a new backend, or that its backend has run something else: what the last
+    /// statement left is no longer there.
+    pub fn arrived(&mut self) {
+        self.last.keep();
+    }
+
+    /// Notes that the session leaves its backend, which it [is free](Self::is_free) to do.
+    pub fn leave(&mut self) {
+        let _nothing = self.lost_backend();
+    }
+
+    /// Notes that the backend is gone, and returns what was lost with it. With any loss the session cannot
+    /// continue silently.
+    pub fn lost_backend(&mut self) -> Vec<Pin> {
+        let mut lost = self.pins();
+        if self.backend.certainty == Certainty::Unknown {
+            lost.push(Pin::Unreadable);
+        }
+        self.last.lose_backend();
+        self.statements.lose_backend();
+        self.status = self
+            .status
+            .without(Status::IN_TRANS)
+            .without(Status::IN_TRANS_READONLY);
+        self.sequences.left();
+        self.texts.moved();
+        self.backend = BackendState::default();
+        lost
+    }
+
+    /// The statements that bring a new backend to the session's state. A schema with a
+    /// [plain](Self::has_plain_schema) name is set after them, because the role may be needed for it;
+    /// another is set before them, by `COM_INIT_DB` in UTF-8, to [`restore_schema`](Self::restore_schema).
+    /// [`restore_inside`](Self::restore_inside) comes last.
+    #[must_use]
+    pub fn restore(&self) -> Vec<Vec<u8>> {
+        self.log.statements(!self.has_plain_schema())
+    }
+
+    /// The names of statements prepared with `PREPARE`, and the texts that prepare them again once the
+    /// backend is in the session's schema. The outcome of one that fails goes to
+    /// [`tried_text`](Self::tried_text).
+    pub fn restore_texts(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.texts.restore()
+    }
+
+    /// The `PREPARE` of a substitute for a statement that cannot be prepared now.
+    #[must_use]
+    pub fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
+        stand_in(name, error)
+    }
+
+    /// Notes that one of [`restore_texts`](Self::restore_texts) was tried again. `taken`: the number of
+    /// `PREPARE`s the server has counted for it beyond the first; `missing`: whether it still failed.
+    pub fn tried_text(&mut self, name: &[u8], taken: u64, missing: bool) {
+        self.texts.tried(name, taken, missing);
+    }
+
+    /// Whether the backend lacks some of them.
+    #[must_use]
+    pub fn misses_texts(&self) -> bool {
+        self.texts.missing().next().is_some()
+    }
+
+    /// The names and texts of those that the backend lacks, if this text may execute one.
+    #[must_use]
+    pub fn missing_texts(&self, text: &[u8], whole: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let executes = |token: Token<'_>| token.is_any(&["EXECUTE", "CALL"]);
+        if whole && !Lexer::new(text, self.mode()).any(executes) {
+            return Vec::new();
+        }
+        let missing = self.texts.missing();
+        missing
+            .map(|(name, text)| (name.to_vec(), text.to_vec()))
+            .collect()
+    }
+
+    /// What to send in place of an `EXECUTE … USING` of a statement that the backend lacks: the substitute
+    /// has no parameters.
+    #[must_use]
+    pub fn without_parameters(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let tokens: Vec<_> = Lexer::new(text, self.mode()).collect();
+        let [execute, name, using, ..] = tokens.as_slice() else {
+            return None;
+        };
+        let name = name.name()?;
+        let one = !tokens.contains(&Token::Semicolon);
+        let is = one && execute.is("EXECUTE") && using.is("USING");
+        let lower = name.to_ascii_lowercase();
+        let missing = self.texts.missing().any(|(missing, ..)| missing == lower);
+        (is && missing).then(|| [b"EXECUTE ", &*quoted_name(&name)].concat())
+    }
+
+    /// The last statements of all, once the backend is in the session's schema.
+    #[must_use]
+    pub fn restore_inside(&self) -> Vec<Vec<u8>> {
+        let mut all: Vec<Vec<u8>> = Vec::new();
+        if self.last_insert_id() != 0 {
+            all.push(format!("SET last_insert_id = {}", self.last_insert_id()).into_bytes());
+        }
+        all.extend(self.next_transaction.statements().map(<[u8]>::to_vec));
+        all
+    }
+
+    /// The statements that lead from the state after the login to this session's, apart from its schema and
+    /// `LAST_INSERT_ID()`. Sessions with equal overlays can use a backend in turn without a reset.
+    #[must_use]
+    pub fn overlay(&self) -> Vec<Vec<u8>> {
+        let mut all = self.log.statements(false);
+        all.extend(self.texts.restore().map(|(_, text)| text.to_vec()));
+        all.extend(self.next_transaction.statements().map(<[u8]>::to_vec));
+        all
+    }
+
+    /// Whether its backend may keep something that the overlay does not contain.
+    #[must_use]
+    pub fn is_tainted(&self) -> bool {
+        self.backend.residue != Residue::None
+            || !self.backend.owed.is_empty()
+            || self.backend.certainty == Certainty::Unknown
+            || !self.next_transaction.is_empty()
+            || self.last.has_conditions()
+            || self.sequences.any()
+            || !self.texts.is_empty()
+    }
+
+    /// Whether its backend must be reset before this session uses it, because it asks for last values of
+    /// sequences, which no overlay contains.
+    #[must_use]
+    pub fn wants_reset(&self) -> bool {
+        self.sequences.any()
+    }
+
+    /// Whether a probe has ever read the state; [`restore`](Self::restore) then sets all character sets.
+    #[must_use]
+    pub fn is_captured(&self) -> bool {
+        self.log.captured().is_some()
+    }
+
+    /// Whether the schema's name is ASCII and so means the same in every character set: then it is set last,
+    /// and [`restore`](Self::restore) leaves it out.
+    #[must_use]
+    pub fn has_plain_schema(&self) -> bool {
+        self.schema.as_ref().is_none_or(|schema| schema.is_ascii())
+    }
+
+    /// The schema to set before [`restore`](Self::restore) if its name is not plain: that of the last probe
+    /// or of the login, since the log contains later changes.
+    #[must_use]
+    pub fn restore_schema(&self) -> Option<&Arc<[u8]>> {
+        match self.log.captured() {
+            Some(captured) => captured.schema.as_ref(),
+            None => self.schema.as_ref(),
+        }
+    }
+}

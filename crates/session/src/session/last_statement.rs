@@ -1,0 +1,201 @@
+//! What the last statement left for later ones to ask: `ROW_COUNT()`, `FOUND_ROWS()`,
+//! `LAST_INSERT_ID()`, warnings.
+
+use dormouse_wire::framer::ReplyEnd;
+
+use super::certainty::Certainty;
+use crate::diagnostics::{self, Diagnostics};
+use crate::effects::{Effects, Kind};
+use crate::lexer::Mode;
+
+/// `ROW_COUNT()` and `FOUND_ROWS()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    row_count: i64,
+    found_rows: u64,
+}
+
+/// What only the present backend has.
+#[derive(Debug, Default)]
+struct OnBackend {
+    /// How many warnings and errors there are to be shown.
+    conditions: u16,
+    /// Whether `LAST_INSERT_ID()` is what the replies say.
+    insert_id: Certainty,
+}
+
+/// What the last statement left.
+#[derive(Debug)]
+pub(super) struct LastStatement {
+    /// What Dormouse must answer itself, because the backend does not have it.
+    kept: Option<Box<Diagnostics>>,
+    /// What the reply tells, if there were no warnings; `None`: the server must be asked.
+    counts: Option<Counts>,
+    failed: bool,
+    insert_id: u64,
+    on_backend: OnBackend,
+}
+
+impl LastStatement {
+    /// The state after a login, or after a reset, which leaves `FOUND_ROWS()` as it is (`None`: not known).
+    pub(super) fn none(found_rows: Option<u64>) -> Self {
+        Self {
+            // a backend may hold what another session's last statement left
+            kept: found_rows.map(|found_rows| {
+                Box::new(Diagnostics {
+                    found_rows,
+                    ..Diagnostics::default()
+                })
+            }),
+            counts: found_rows.map(|found_rows| Counts {
+                row_count: 0,
+                found_rows,
+            }),
+            failed: false,
+            insert_id: 0,
+            on_backend: OnBackend::default(),
+        }
+    }
+
+    /// `FOUND_ROWS()`, if it is known.
+    pub(super) fn found_rows(&self) -> Option<u64> {
+        let kept = self.kept.as_ref().map(|kept| kept.found_rows);
+        kept.or(self.counts.map(|counts| counts.found_rows))
+    }
+
+    /// What Dormouse must answer itself.
+    pub(super) fn kept(&self) -> Option<&Diagnostics> {
+        self.kept.as_deref()
+    }
+
+    /// Whether it failed.
+    pub(super) fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// `LAST_INSERT_ID()`.
+    pub(super) fn insert_id(&self) -> u64 {
+        self.insert_id
+    }
+
+    /// Whether the backend has warnings or errors of it.
+    pub(super) fn has_conditions(&self) -> bool {
+        self.on_backend.conditions > 0
+    }
+
+    /// Whether those must be read before the backend is left.
+    pub(super) fn has_unread_conditions(&self) -> bool {
+        self.has_conditions() && self.kept.is_none()
+    }
+
+    /// Whether the backend must be asked before it is left.
+    pub(super) fn needs_probe(&self) -> bool {
+        self.on_backend.insert_id != Certainty::Known
+            || self.counts.is_none() && self.kept.is_none()
+    }
+
+    /// Notes the end of a statement.
+    pub(super) fn ended(
+        &mut self,
+        text: &[u8],
+        mode: Mode,
+        effects: Effects,
+        kind: Kind,
+        end: &ReplyEnd,
+    ) {
+        let told = !matches!(effects, Effects::Counted | Effects::Unknown);
+        let kept = self.kept.take().filter(|_| end.error.is_none());
+        self.kept = kept
+            .and_then(|kept| kept.after(text, mode, end, told))
+            .map(Box::new);
+        if end.last_insert_id != 0 {
+            // if the client gave the value, LAST_INSERT_ID() is unchanged: a probe decides
+            self.insert_id = end.last_insert_id;
+        }
+        if end.last_insert_id != 0 || !told {
+            self.on_backend.insert_id = Certainty::Unknown;
+        }
+        self.failed = end.error.is_some();
+        if self.failed || end.warnings > 0 || !diagnostics::keeps_warnings(text, mode) {
+            self.on_backend.conditions = end.warnings.max(u16::from(self.failed));
+        }
+        let certain = !self.has_conditions() && told;
+        self.counts = match (kind, end.rows, self.counts) {
+            (Kind::Select, Some(found_rows), _) if certain => Some(Counts {
+                row_count: -1,
+                found_rows,
+            }),
+            (Kind::Change, None, Some(before)) if certain => Some(Counts {
+                row_count: i64::try_from(end.affected).unwrap_or(-1),
+                found_rows: before.found_rows,
+            }),
+            _ => None,
+        };
+    }
+
+    /// Notes that the statement whose end was noted was answered without a server: what it left is kept here
+    /// as far as it is known; the backend has the rest. `before` is what was kept before it.
+    pub(super) fn answered(&mut self, before: Option<Diagnostics>, end: &ReplyEnd) {
+        if self.kept.is_some() {
+            return;
+        }
+        if self.counts.is_some() {
+            self.keep();
+        } else if let Some(mut before) = before {
+            before.row_count = if end.rows.is_some() { -1 } else { 0 };
+            self.kept = Some(Box::new(before));
+        }
+    }
+
+    /// Notes that the kept list of warnings was shown.
+    pub(super) fn showed(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.row_count = -1;
+        }
+    }
+
+    /// Notes that a `COM_PING` was answered without a server.
+    pub(super) fn pinged(&mut self) {
+        if self.counts.is_some() {
+            self.keep();
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.row_count = 0;
+        }
+        if let Some(counts) = &mut self.counts {
+            counts.row_count = 0;
+        }
+    }
+
+    /// Takes what a probe has read from the backend.
+    pub(super) fn captured(&mut self, diagnostics: Diagnostics, insert_id: u64) {
+        self.insert_id = insert_id;
+        self.on_backend.insert_id = Certainty::Known;
+        self.kept.get_or_insert_with(|| Box::new(diagnostics));
+    }
+
+    /// Keeps what is known: the backend is another one, or has run something else.
+    pub(super) fn keep(&mut self) {
+        if self.kept.is_some() {
+            return;
+        }
+        let counts = self.counts.unwrap_or(Counts {
+            row_count: -1,
+            found_rows: 0,
+        });
+        self.kept = Some(Box::new(Diagnostics {
+            row_count: counts.row_count,
+            found_rows: counts.found_rows,
+            // the lists went with a backend that was not asked: a statement that asks for them is refused
+            warnings: self.on_backend.conditions.into(),
+            errors: u64::from(self.failed),
+            ..Diagnostics::default()
+        }));
+    }
+
+    /// Notes that the backend is gone.
+    pub(super) fn lose_backend(&mut self) {
+        self.keep();
+        self.on_backend = OnBackend::default();
+    }
+}

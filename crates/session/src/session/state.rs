@@ -1,0 +1,376 @@
+//! The state itself, and what it says of the session now.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use dormouse_wire::status::Status;
+
+use super::backend_state::{BackendState, Residue};
+use super::certainty::Certainty;
+use super::deferred::Deferred;
+use super::last_statement::LastStatement;
+use super::next_transaction::NextTransaction;
+use super::replay_log::ReplayLog;
+use crate::diagnostics::{self, Connection, Diagnostics, Override};
+use crate::effects::Effects;
+use crate::lexer::{Charset, Lexer, Mode, begins_with, is_one_statement};
+use crate::literal::literal;
+use crate::restricted::is_allowed;
+use crate::sequence_name;
+use crate::sequences::Sequences;
+use crate::statements::Statements;
+use crate::text_prepared::TextPrepared;
+
+/// Collations of big5, sjis, gbk and cp932, in which a `\` or a backtick may be half a character.
+const DOUBLE_BYTE_COLLATIONS: [u8; 8] = [1, 84, 13, 88, 28, 87, 95, 96];
+
+/// A session's state.
+///
+/// A caller that passes statements on uses, for each: [`judge`](Self::judge) and
+/// [`will_run`](Self::will_run) before it, [`saw_status`](Self::saw_status) and [`ran`](Self::ran) after
+/// it. A caller that gives backends up uses [`needs_probe`](Self::needs_probe), [`pins`](Self::pins) and
+/// [`leave`](Self::leave), and on the next backend [`restore`](Self::restore).
+///
+/// ```
+/// use dormouse_session::{Certainty, Depth, Effects, Kind, SessionState};
+/// use dormouse_wire::framer::ReplyEnd;
+///
+/// let mut session = SessionState::new(None);
+/// let mut run = |text: &[u8]| {
+///     let effects = session.judge(text, true);
+///     session.will_run(text, effects);
+///     // the server runs it, and replies with OK
+///     session.ran(text, effects, Kind::of(text), &ReplyEnd::default());
+///     (effects, session.certainty())
+/// };
+/// // running this text again makes the same change
+/// let (effects, certainty) = run(b"SET time_zone = '+01:00'");
+/// assert!(matches!(effects, Effects::Replay(_)));
+/// assert_eq!(certainty, Certainty::Known);
+/// assert!(session.is_free());
+///
+/// // the session moves to another backend, which these statements bring to its state
+/// session.leave();
+/// assert_eq!(session.restore(), [b"SET time_zone = '+01:00'".to_vec()]);
+///
+/// // the value of a user variable may be anything: a probe must read it from the backend
+/// let text = b"SET @a = 1";
+/// let effects = session.judge(text, true);
+/// session.ran(text, effects, Kind::of(text), &ReplyEnd::default());
+/// assert_eq!(session.certainty(), Certainty::Unknown);
+/// assert!(session.needs_probe() && !session.is_free());
+/// assert!(!session.probe(Depth::Needed).questions().is_empty());
+/// ```
+#[derive(Debug)]
+pub struct SessionState {
+    /// Its prepared statements.
+    pub statements: Statements,
+    pub(super) status: Status,
+    /// The status flags of the login's answer.
+    pub(super) login_status: Status,
+    /// The mode in which the server read the last text that has run.
+    pub(super) mode: Mode,
+    /// Whether texts are read as the server does: not if the client's character set may be a
+    /// double-byte one.
+    pub(super) charset: Certainty,
+    pub(super) schema: Option<Arc<[u8]>>,
+    pub(super) log: ReplayLog,
+    pub(super) next_transaction: NextTransaction,
+    pub(super) last: LastStatement,
+    pub(super) texts: TextPrepared,
+    pub(super) sequences: Sequences,
+    pub(super) backend: BackendState,
+    /// A transaction said to be open while the server slept.
+    pub(super) deferred: Option<Deferred>,
+    multi_statements: Option<bool>,
+    /// Whether the client has asked for session tracking of changes of state.
+    pub(super) tracks_state: bool,
+    /// Whether `COM_RESET_CONNECTION` has been seen.
+    pub(super) was_reset: bool,
+}
+
+impl SessionState {
+    /// A session as it is right after the login.
+    #[must_use]
+    pub fn new(schema: Option<Arc<[u8]>>) -> Self {
+        Self {
+            statements: Statements::default(),
+            status: Status::AUTOCOMMIT,
+            login_status: Status::AUTOCOMMIT,
+            mode: Mode::default(),
+            charset: Certainty::Known,
+            schema,
+            log: ReplayLog::default(),
+            next_transaction: NextTransaction::default(),
+            last: LastStatement::none(Some(0)),
+            texts: TextPrepared::default(),
+            sequences: Sequences::default(),
+            backend: BackendState::default(),
+            deferred: None,
+            multi_statements: None,
+            tracks_state: false,
+            was_reset: false,
+        }
+    }
+
+    /// Notes the collation of the login.
+    #[must_use]
+    pub fn with_collation(mut self, collation: u8) -> Self {
+        if DOUBLE_BYTE_COLLATIONS.contains(&collation) {
+            self.charset = Certainty::Doubtful;
+        }
+        self
+    }
+
+    /// Notes the status flags that the login is answered with.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.status = status;
+        self.mode = status.into();
+        self.login_status = status;
+        self
+    }
+
+    /// What a text may do. If it cannot be read as the server reads it, or only its beginning is known, it
+    /// may do anything.
+    #[must_use]
+    pub fn judge(&self, text: &[u8], whole: bool) -> Effects {
+        if whole && self.can_read(text) {
+            Effects::of(text, self.mode())
+        } else {
+            Effects::of_beginning(text)
+        }
+    }
+
+    /// Whether a text may run on a database that must not grow nor change.
+    #[must_use]
+    pub fn allows_restricted(&self, text: &[u8]) -> bool {
+        let context = self.statements.context();
+        let find = |name: &[u8]| self.texts.find(name, context).map(Cow::Borrowed);
+        self.can_read(text) && is_allowed(text, self.mode(), &find)
+    }
+
+    /// The same for a prepared statement, by the client's id.
+    pub fn allows_prepared_restricted(&mut self, id: u32) -> bool {
+        let context = self.statements.context();
+        let statement = self.statements.get(id);
+        let text = statement.and_then(|statement| {
+            let text = statement.text.clone()?;
+            // other rules may have held for its quotes
+            let same = statement.context == context || !text.iter().any(|b| b"\\\"".contains(b));
+            same.then_some(text)
+        });
+        text.is_some_and(|text| self.allows_restricted(&text))
+    }
+
+    /// Whether a text can be read as the server reads it.
+    fn can_read(&self, text: &[u8]) -> bool {
+        self.charset == Certainty::Known || Charset::all_read_alike(text)
+    }
+
+    /// How the server reads the next text.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.status().into()
+    }
+
+    /// The status flags a server would put into an answer now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match &self.deferred {
+            Some(deferred) => self.status.with(deferred.status),
+            None => self.status,
+        }
+    }
+
+    /// Whether a transaction is open on the server.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        self.status.contains(Status::IN_TRANS)
+    }
+
+    /// Whether the server may have ended the open transaction: a deadlock or a timeout does, and the error's
+    /// packet has no status flags.
+    #[must_use]
+    pub fn may_have_lost_transaction(&self) -> bool {
+        self.in_transaction() && self.last.failed()
+    }
+
+    /// The current schema, as far as known.
+    #[must_use]
+    pub fn schema(&self) -> Option<&Arc<[u8]>> {
+        self.schema.as_ref()
+    }
+
+    /// How well the state is known, values of sequences included.
+    #[must_use]
+    pub fn certainty(&self) -> Certainty {
+        if self.asks_sequences() {
+            Certainty::Unknown
+        } else {
+            self.backend.certainty
+        }
+    }
+
+    /// Whether the client has set `session_track_state_change`, which is off by default.
+    #[must_use]
+    pub fn tracks_state(&self) -> bool {
+        self.tracks_state
+    }
+
+    /// Whether its backend may have profiles of its statements (`SHOW PROFILES`): no reset removes them.
+    #[must_use]
+    pub fn has_profiled(&self) -> bool {
+        self.backend.residue == Residue::Permanent
+    }
+
+    /// What `COM_SET_OPTION` has set multi-statements to, if it was used.
+    #[must_use]
+    pub fn multi_statements(&self) -> Option<bool> {
+        self.multi_statements
+    }
+
+    /// Notes a `COM_SET_OPTION` that succeeded.
+    pub fn set_multi_statements(&mut self, on: bool) {
+        self.multi_statements = Some(on);
+    }
+
+    /// Notes the status flags of a reply; those about one reply alone are dropped.
+    pub fn saw_status(&mut self, status: Status) {
+        const LASTING: Status = Status(
+            Status::IN_TRANS.0
+                | Status::AUTOCOMMIT.0
+                | Status::NO_BACKSLASH_ESCAPES.0
+                | Status::IN_TRANS_READONLY.0
+                | Status::ANSI_QUOTES.0,
+        );
+        let before = self.status;
+        self.status = Status(status.0 & LASTING.0);
+        self.next_transaction
+            .saw_status(before, self.status, &mut self.backend.transaction);
+        if self.in_transaction() || self.status.contains(Status::AUTOCOMMIT) {
+            // they ended with their transaction, or the flags show it now
+            self.backend.savepoints.clear();
+        }
+    }
+
+    /// The list of warnings, which Dormouse has kept, was shown.
+    pub fn showed(&mut self) {
+        self.last.showed();
+    }
+
+    /// What the last statement left, if Dormouse must answer for it.
+    #[must_use]
+    pub fn diagnostics(&self) -> Option<&Diagnostics> {
+        self.last.kept()
+    }
+
+    /// The session's `LAST_INSERT_ID()`.
+    #[must_use]
+    pub fn last_insert_id(&self) -> u64 {
+        self.last.insert_id()
+    }
+
+    /// What must be changed or answered for a text because the present backend cannot answer it rightly.
+    #[must_use]
+    pub fn override_for(&mut self, text: &[u8], connection: Connection<'_>) -> Override {
+        let mode = self.mode();
+        let executed = self.executed(text);
+        let asked = executed.as_deref().unwrap_or(text);
+        let read = diagnostics::override_for(asked, mode, self.last.kept(), connection);
+        let read = match read {
+            // the text has parameters where the values would be
+            Override::Rewrite(text) if executed.is_some() && !begins_with(&text, &["SHOW"]) => {
+                Override::Refuse(diagnostics::mentioned(asked, mode).unwrap_or("it"))
+            }
+            read => read,
+        };
+        let values = match &read {
+            Override::PatchRow(values) => Some(values.clone()),
+            Override::None => None,
+            _ => return read,
+        };
+        let schema = self.schema.as_deref();
+        match self.sequences.patches(asked, mode, schema, values) {
+            None => read,
+            Some(Ok(values)) => Override::PatchRow(values),
+            Some(Err(name)) => Override::Refuse(name),
+        }
+    }
+
+    /// The text that this one executes, if it is an `EXECUTE` of a known one.
+    fn executed(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut tokens = Lexer::new(text, self.mode());
+        if !tokens.next()?.is("EXECUTE") {
+            return None;
+        }
+        let name = tokens.next()?;
+        if name.is("IMMEDIATE") {
+            return literal(tokens);
+        }
+        let name = name.name()?;
+        if !is_one_statement(tokens) {
+            return None;
+        }
+        self.prepared_text(&name)
+    }
+
+    /// What was prepared under a name with `PREPARE`, if it is read as texts are read now.
+    pub(super) fn prepared_text(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let context = self.statements.context();
+        let prepare = self.texts.find(&name.to_ascii_lowercase(), context)?;
+        let mut tokens = Lexer::new(prepare, self.mode());
+        tokens.by_ref().take(3).for_each(drop);
+        literal(tokens)
+    }
+
+    /// Whether [`ran`](Self::ran) needs this text even if it has no effects.
+    #[must_use]
+    pub fn wants_text(&self, text: &[u8]) -> bool {
+        self.last.has_conditions()
+            || self.last.kept().is_some()
+            || !self.next_transaction.is_empty()
+            || self.backend.savepoints.any()
+            || sequence_name::mentions(text)
+    }
+
+    /// Whether a reset leaves something that is not known without a server: the role, and a schema whose
+    /// name may be in another character set than the login's.
+    #[must_use]
+    pub fn outlasts_reset(&self) -> bool {
+        !self.has_plain_schema()
+            || self.backend.certainty == Certainty::Unknown
+            || self.log.may_set_role()
+    }
+
+    /// Notes a `COM_RESET_CONNECTION` that succeeded: all is as after the login except the schema, the role
+    /// and the options.
+    pub fn reset(&mut self) {
+        let certainty = if self.outlasts_reset() {
+            Certainty::Unknown
+        } else {
+            Certainty::Known
+        };
+        *self = Self {
+            multi_statements: self.multi_statements,
+            was_reset: true,
+            charset: self.charset,
+            backend: self.backend.after_reset(certainty),
+            last: LastStatement::none(self.last.found_rows()),
+            ..Self::new(self.schema.take()).with_status(self.login_status)
+        };
+    }
+
+    /// Notes that a change of user was refused, and the backend closed: all is as after a reset except the
+    /// schema, the role and the character sets (`sql/sql_parse.cc`, `COM_CHANGE_USER`). Returns whether
+    /// these are known without a server.
+    pub fn change_refused(&mut self) -> bool {
+        let captured = self.log.take_captured();
+        let known = !self.outlasts_reset() && !self.log.may_change_parsing(self.mode);
+        self.reset();
+        if let Some(captured) = captured {
+            self.log.capture(captured.wiped(self.schema.clone()));
+        }
+        known
+    }
+}
