@@ -31,7 +31,7 @@ impl Moment {
     }
 }
 
-/// What tells the date.
+/// The source of the date.
 #[derive(Debug, Clone, Default)]
 pub struct Calendar(Option<Arc<MadeUp>>);
 
@@ -46,8 +46,8 @@ struct MadeUp {
 }
 
 impl Calendar {
-    /// One that is at `start` when it is looked at first, and goes on with the plane's clock. For
-    /// tests; the default is the machine's.
+    /// A calendar that is at `start` at the first look and advances with the plane's clock. For tests;
+    /// the default is the machine's calendar.
     #[must_use]
     pub fn starting_at(start: Timestamp) -> Self {
         Self(Some(Arc::new(MadeUp {

@@ -55,7 +55,7 @@ struct Writer {
 
 impl Catalog {
     /// Opens the catalog in `dir`, or makes an empty one; reads it all but the ledger. Entries of
-    /// the ledger are told to `events` when they are committed.
+    /// the ledger are sent to `events` when they are committed.
     pub(crate) fn open(
         dir: &Path,
         keep: LedgerKeep,
@@ -185,7 +185,7 @@ impl Writer {
         taken.0.clear();
         let count = u32::try_from(written.len()).unwrap_or(u32::MAX);
         for event in written {
-            // nobody listening is no error
+            // an error means that there is no subscriber
             let _ = self.events.send(event);
         }
         self.until_prune = self.until_prune.saturating_sub(count);
@@ -231,7 +231,7 @@ fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::
     connection.pragma_update(None, "synchronous", level)
 }
 
-/// Makes of SQLite's error one that says what to do.
+/// Adds to SQLite's error what to do.
 fn explain(path: &Path, error: &rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,

@@ -263,7 +263,7 @@ fn stage2(password: &str) -> [u8; 20] {
     Sha1::digest(Sha1::digest(password.as_bytes())).into()
 }
 
-/// A password nobody can guess and everybody can paste.
+/// A random password of letters and digits.
 fn password() -> Result<String, Error> {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut password = String::with_capacity(PASSWORD_LENGTH);

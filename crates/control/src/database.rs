@@ -43,21 +43,21 @@ mod wake;
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
 
-/// One database. Its actor alone changes the view; others read it, change the owner's settings,
-/// and put demands and orders into the inbox.
+/// One database. Its actor changes the view; others read it, change the owner's settings, and put
+/// demands and orders into the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) instance: InstanceId,
     /// Wakes the actor.
     woken: Notify,
-    /// One for all that were found with the same.
+    /// Shared by databases with equal settings.
     spec: Mutex<Arc<Spec>>,
     meter: SharedMeter,
     view: RwLock<View>,
     /// The view has changed. (A `watch` channel would do the same in eight times the memory.)
     changed: Notify,
     inbox: Mutex<Inbox>,
-    /// Why it may not grow nor change, as the data path was told last.
+    /// The restriction that the data path was given last.
     restricted: Mutex<Option<String>>,
 }
 
@@ -70,28 +70,28 @@ pub(crate) struct View {
     /// What it may use while it is awake.
     pub(crate) units: Units,
     pub(crate) reason: Arc<str>,
-    /// Its server, while one runs; boxed, for a database that sleeps must be small.
+    /// Its server, while one runs; shared and boxed, because a sleeping database must be small.
     pub(crate) serving: Option<Arc<Serving>>,
     /// Memory its server holds, and CPU time it has used, in milliseconds.
     pub(crate) memory: Option<Bytes>,
     pub(crate) cpu_ms: Option<u64>,
     pub(crate) noted: Arc<Noted>,
-    /// What is done about its cost.
+    /// The step of its spend limit.
     pub(crate) rung: Rung,
     /// How much disk its files take; `None` until that was looked at.
     pub(crate) storage: Option<Bytes>,
     /// How much of its quota that is.
     pub(crate) fill: Fill,
-    /// Whether it was asked for its MEMORY tables when it went to sleep.
+    /// Whether its MEMORY tables were read when it went to sleep.
     pub(crate) tables_known: bool,
-    /// What is true of few; boxed, for a database that sleeps must be small.
+    /// What few databases have; boxed, because a sleeping database must be small.
     pub(crate) rare: Option<Box<Rare>>,
 }
 
-/// What is true of few databases.
+/// What few databases have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rare {
-    /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
+    /// While it is [`State::Failed`]: until when it is not started again.
     pub(crate) rests_until: Option<Instant>,
     /// Its MEMORY tables that had rows when it went to sleep, as `schema.table`; nothing has changed
     /// since, while it sleeps.
@@ -113,7 +113,7 @@ impl View {
         }
     }
 
-    /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
+    /// While it is [`State::Failed`]: until when it is not started again.
     pub(crate) fn rests_until(&self) -> Option<Instant> {
         self.rare.as_ref()?.rests_until
     }
@@ -150,7 +150,7 @@ struct Inbox {
     orders: VecDeque<Pending>,
 }
 
-/// An order, and who waits for it.
+/// An order, and the channel for its answer.
 struct Pending {
     order: Order,
     reply: oneshot::Sender<Result<(), Error>>,
@@ -198,8 +198,7 @@ impl Database {
         self.spec.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the owner's settings, and why it is in its state, in one place with another's, where they
-    /// are the same.
+    /// Shares the settings and the reason of its state with another database, where they are equal.
     pub(crate) fn share(&self, other: &Self) {
         let reason = Arc::clone(&other.look().reason);
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
@@ -262,7 +261,7 @@ impl Database {
         self.look().state
     }
 
-    /// What is done about its cost now.
+    /// The step of its spend limit now.
     pub(crate) fn rung(&self) -> Rung {
         self.look().rung
     }
@@ -290,7 +289,7 @@ impl Database {
         }
     }
 
-    /// For its actor, and for `create` before there is one.
+    /// Changes the view. For its actor, the meters and the storage watch.
     pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
         change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_waiters();
@@ -300,7 +299,7 @@ impl Database {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why it may not grow nor change now: what is true of itself, or of the disk.
+    /// Why it may not grow or change now: its quota, its spend limit, or the disk.
     fn restriction(&self, disk: Option<&str>) -> Option<String> {
         let view = self.look();
         let used_up = || {
@@ -318,8 +317,8 @@ impl Database {
             .or_else(|| disk.map(ToOwned::to_owned))
     }
 
-    /// Tells the data path of it, if that is news. Who comes later knows more: the view is looked
-    /// at and told of under one lock.
+    /// Passes the restriction on to the data path if it has changed. One lock covers reading the view and
+    /// passing it on, so the last call passes on the newest.
     pub(crate) fn restrict(&self, disk: Option<&str>, doors: &dyn Doors) {
         let mut told = self.restricted();
         let reason = self.restriction(disk);
@@ -362,12 +361,12 @@ impl Database {
         self.inbox().accounts_wanted
     }
 
-    /// Logins know more now.
+    /// The accounts have been read, or cannot be.
     pub(crate) fn accounts_read(&self) {
         self.inbox().accounts_wanted = false;
     }
 
-    /// Leaves an order; the answer comes when it is met or refused.
+    /// Queues an order; the answer comes when it is met or refused.
     pub(crate) fn order(
         &self,
         order: Order,
@@ -394,8 +393,8 @@ impl Database {
         std::mem::take(&mut self.inbox().reset)
     }
 
-    /// The order to carry out now. Those that are met already are answered, those that nobody
-    /// waits for any more are forgotten. One to wake is met when statements pass its door.
+    /// The order to carry out now. Orders that are met already are answered, and those whose callers no
+    /// longer wait are dropped. A wake is met when statements pass the door.
     pub(crate) fn current_order(&self, door: Door) -> Option<Order> {
         let state = self.state();
         let mut inbox = self.inbox();
@@ -405,7 +404,7 @@ impl Database {
                 return Some(first.order);
             }
             if let Some(done) = inbox.orders.pop_front() {
-                // who gave up waiting needs no answer
+                // the caller may no longer wait
                 let _ = done.reply.send(Ok(()));
             }
         }
@@ -425,7 +424,7 @@ impl Database {
         }
     }
 
-    /// Says no to the order that is carried out now, whatever it is.
+    /// Refuses the order that is carried out now.
     pub(crate) fn refuse(&self, reasons: Vec<String>) {
         let refused = Error::Refused {
             database: self.name.clone(),
@@ -444,7 +443,7 @@ impl Database {
         );
     }
 
-    /// What is told about it.
+    /// Its status, for callers of the plane.
     pub(crate) fn status(
         &self,
         driver: &dyn Driver,

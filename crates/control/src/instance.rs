@@ -1,7 +1,7 @@
 //! One instance: the run of its server, its size, and the verbs that change either.
 //!
-//! An [`Instance`] knows nothing of databases, doors or settings. Its owner calls a verb, and passes what
-//! the verb reports ([`Observed`]) on to whom it concerns. Verbs may be abandoned at any await; what is
+//! An [`Instance`] knows nothing of databases, doors or settings. Its owner calls a verb, and uses what
+//! the verb reports ([`Observed`]). Verbs may be abandoned at any await; what is
 //! then true is found by [`Instance::observe`].
 //!
 //! Called by the actors of [`database`](crate::database), by `create`, and by the warm pool.
@@ -362,7 +362,7 @@ impl Instance {
         self.awake.as_ref()?.pool.ratio_ppm
     }
 
-    /// The ratio is told.
+    /// The ratio is written.
     pub(crate) fn forget_ratio(&mut self) {
         if let Some(awake) = &mut self.awake {
             awake.pool.forget_ratio();

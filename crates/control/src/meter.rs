@@ -1,6 +1,6 @@
 //! What a database uses, counted so that nothing is lost at a crash and nothing is counted twice.
 //!
-//! A [`Meter`] is told what is true whenever somebody looks. In between, what time alone uses
+//! A [`Meter`] gets each observation. In between, what time alone uses
 //! (memory, disk, being awake) goes on at the *rates* in force, so a database that sleeps needs no
 //! looking at: what it has used is worked out when it is asked for, and written down when its state
 //! changes. CPU is the difference of a counter that belongs to one run of its server.
@@ -79,7 +79,7 @@ pub(crate) struct Meter {
     anchor: Instant,
     /// Milliseconds from the mark to the anchor: an earlier run made the mark.
     away: i64,
-    /// Nobody has looked in this run.
+    /// There was no observation in this run.
     unseen: bool,
     carried: Carried,
     /// What is free of charge while its limit is exceeded.
@@ -87,7 +87,7 @@ pub(crate) struct Meter {
     book: Book,
     /// Something is to be written.
     news: bool,
-    /// It waits in the queue of those that have news.
+    /// It is in the queue of meters with news.
     queued: bool,
 }
 
@@ -152,7 +152,7 @@ impl Meter {
             return;
         }
         if !same && unseen {
-            // it ended nobody knows when: for its owner's good, right after the mark
+            // when it ended is not known: in favour of its owner, right after the mark
             self.mark.rates = Rates::asleep(self.mark.rates.storage_mib);
         }
         let (before, active_ms) = (self.mark.rates, self.settle(now));
@@ -293,7 +293,7 @@ impl Meter {
         self.unwritten(now).total
     }
 
-    /// Says once that there is news: whoever is told puts it into the queue.
+    /// Says once that there is news: the caller puts it into the queue.
     pub(crate) fn queue(&mut self) -> bool {
         let first = self.news && !self.queued;
         self.queued |= first;

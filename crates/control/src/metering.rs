@@ -1,7 +1,7 @@
 //! Metering of all databases: what their meters have counted is written, and what it costs is held
 //! against their limits.
 //!
-//! Every [`PACE`] those that have news are written in one transaction; one that sleeps has none.
+//! Every [`PACE`] the meters with news are written in one transaction; a sleeping database has none.
 //! What a kill loses is what the meters cannot work out again: statements and bytes since the last
 //! writing.
 
@@ -32,7 +32,7 @@ pub(crate) mod report;
 const PACE: Duration = Duration::from_secs(5);
 /// The same while some database is about to reach a step of its limit.
 const PACE_NEAR: Duration = Duration::from_secs(1);
-/// Those that sleep are looked at this often: for answers given in their place, and their limits.
+/// Poll interval for sleeping databases: for answers that the proxy gave in their place, and their limits.
 const SWEEP: Duration = Duration::from_secs(60);
 /// A step is near when a database could reach it in this many seconds.
 const NEAR_S: u64 = 30;
@@ -70,8 +70,7 @@ impl Metering {
         }
     }
 
-    /// Tells a database's meter what is true, as its view says; with the count of CPU time of its
-    /// process, or of the one that has ended.
+    /// Passes a database's view on to its meter, with the CPU count of its server, or of the last one.
     pub(crate) fn see(&self, database: &Arc<Database>, cpu: Option<Duration>) {
         let view = database.view();
         let seen = Seen {
@@ -129,7 +128,7 @@ impl Metering {
         near
     }
 
-    /// What was answered in a database's place is told by nobody else.
+    /// Counts what the proxy answered in a database's place.
     fn count_carried(&self, database: &Arc<Database>, now: Moment) {
         let carried = self.parts.doors.carried(&database.name);
         let mut meter = database.meter();
@@ -139,7 +138,7 @@ impl Metering {
         }
     }
 
-    /// Those that sleep.
+    /// Looks at the sleeping databases.
     async fn sweep(&self) {
         let now = self.parts.calendar.moment();
         for database in self.parts.registry.all() {

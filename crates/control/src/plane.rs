@@ -164,7 +164,7 @@ impl Plane {
         Ok(self.context.doors.sessions(name))
     }
 
-    /// Changes the owner's settings. Those about its size and its sleep hold at once.
+    /// Changes the owner's settings. Those of its size and its sleep take effect at once.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Catalog`], and then nothing has changed.
@@ -253,7 +253,7 @@ impl Plane {
         self.context.catalog.events(&filter)
     }
 
-    /// Entries of the ledger as they are written. Who reads too slowly loses the oldest, and can
+    /// Entries of the ledger as they are written. A subscriber that is too slow loses the oldest, and can
     /// get them from [`Plane::events`].
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
@@ -347,10 +347,10 @@ impl Plane {
         }
     }
 
-    /// The accounts that somebody of this user name may be, anonymous ones included: from the server while it is active, else as noted when it went
-    /// to sleep. It wakes a database only if nobody else knows its accounts, and then waits, for `patience`
-    /// at most, through deaths and restarts of its server. One that cannot be started is tried again
-    /// when that is due, and not before.
+    /// The accounts that a login with this user name may use, anonymous ones included: read from the server
+    /// while it is active, else as noted before the sleep. A database is woken only if its accounts are not
+    /// noted. This waits for `patience` at most, through deaths and restarts of the server. A server that
+    /// cannot be started is tried again when its pause is over.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Accounts`] if they cannot be had in time.
@@ -392,7 +392,7 @@ impl Plane {
     }
 
     /// Ends a statement, and the connection it runs on, if it runs on the server of this generation;
-    /// another server knows nothing of it. Returns when the server has been told.
+    /// another server does not have it. Returns when the server has confirmed.
     pub async fn end_statement(&self, name: &DatabaseName, generation: u64, thread: u32) {
         let Ok(database) = self.find(name) else {
             return;

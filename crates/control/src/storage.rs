@@ -8,7 +8,7 @@
 //! with a quota that is in use sooner, in the time in which it could be full at the rate last seen,
 //! presumed to be [`PRESUMED`] at least, but not within [`SOONEST`]. So a quota is passed by no more
 //! than is written in that time, plus what the statements that run then still write. Others are
-//! looked at once after a start, one in each round. While all sleep nobody looks.
+//! looked at once after a start, one in each round. While all sleep there are no looks.
 //!
 //! That a database is full is in the catalog before it is restricted, and a start restricts it
 //! again before its traffic is opened.
@@ -92,8 +92,8 @@ impl Storage {
         self.woke.notify_one();
     }
 
-    /// Tells the data path whether a database may grow and change, if that is news. To be called
-    /// whenever something that matters to it has changed.
+    /// Passes on to the data path whether a database may grow and change, if that has changed. To be called
+    /// after each change of its quota, size, spend limit or disk.
     pub(crate) fn restrict(&self, database: &Database) {
         let disk = self.disk_full();
         database.restrict(disk.as_deref(), &*self.parts.doors);
@@ -195,7 +195,7 @@ impl Storage {
         }
         let mib = |size: Bytes| size.0 >> 20;
         if before == now && view.storage.map(mib) == Some(mib(used)) {
-            // the data path may have been told otherwise
+            // the disk may have filled up meanwhile
             return self.restrict(database);
         }
         let mut changes = vec![Change::Storage {

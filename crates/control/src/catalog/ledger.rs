@@ -9,9 +9,9 @@ use super::record::Entry;
 use crate::config::LedgerKeep;
 use crate::status::{Event, EventFilter, EventKind};
 
-/// After so many entries, those that are too many or too old go.
+/// Number of new entries after which those that are too many or too old are removed.
 pub(super) const PRUNE_EVERY: u32 = 1024;
-/// The most entries one question is answered with.
+/// Limit of the entries in one answer.
 const MOST: usize = 10_000;
 
 const KINDS: [EventKind; 6] = [

@@ -173,7 +173,7 @@ pub(super) fn load(
         .collect()
 }
 
-/// Reads usage, by database and time. A database without any is told of too, if it is there.
+/// Reads usage, by database and time. A database without any usage is included while it exists.
 pub(super) fn read(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Vec<Account>> {
     let (table, join, at, scale) = match wanted.detail {
         Detail::Sum => ("usage_days", "LEFT JOIN", "0", 1),

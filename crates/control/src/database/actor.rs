@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_driver::{Observed as Seen, Run};
-use dormouse_policy::lifecycle::{Denied, Door, Failures, LIMIT, Notes, Order};
+use dormouse_policy::lifecycle::{Denial, Door, Failures, LIMIT, Notes, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Act, Cause};
 use dormouse_types::{State, Target, UnitRange, Units};
@@ -48,8 +48,8 @@ pub(crate) struct Actor {
     pub(super) door: Door,
     /// When the door was opened last.
     pub(super) opened: Option<Instant>,
-    pub(super) suspend_denied: Option<Denied>,
-    pub(super) park_denied: Option<Denied>,
+    pub(super) suspend_denied: Option<Denial>,
+    pub(super) park_denied: Option<Denial>,
     pub(super) failures: Failures,
     /// It was ordered to be awake though its spend limit is used up; until it sleeps again.
     pub(super) exempt: bool,
@@ -408,10 +408,10 @@ impl Actor {
             State::Suspended => &mut self.suspend_denied,
             _ => &mut self.park_denied,
         };
-        *slot = Some(Denied::again(*slot, sessions, now()));
+        *slot = Some(Denial::again(*slot, sessions, now()));
     }
 
-    /// What was denied before says nothing of a new server.
+    /// Denials do not apply to a new server.
     pub(super) fn forget_denials(&mut self) {
         self.suspend_denied = None;
         self.park_denied = None;
@@ -448,7 +448,7 @@ impl Actor {
         self.database.rung() == Rung::Asleep && !self.exempt
     }
 
-    /// Tells the machine's room what it has and uses.
+    /// Reports to the machine's room what it has and uses.
     pub(super) fn note_room(&self) {
         self.instance.note_room(self.range().min);
     }

@@ -1,8 +1,8 @@
 //! The size of an awake database: it grows under load, and shrinks when it is not needed.
 //!
 //! To grow, the limits are raised first and the buffer pool follows in the background. To shrink, the buffer
-//! pool goes first; when the server has really let go of the memory the limits follow, and if it does not
-//! in time, all stays as it was. The catalog never says less than what the server may use, so a crash in
+//! pool goes first; the limits follow when the kernel has the memory back. If that takes too long, all
+//! stays as it was. The catalog never says less than what the server may use, so a crash in
 //! between leaves nothing that is too small.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dormouse_driver::Run;
 use dormouse_policy::Cause;
 use dormouse_policy::autoscale::{self, Step};
-use dormouse_policy::lifecycle::{Denied, Door};
+use dormouse_policy::lifecycle::{Denial, Door};
 use dormouse_types::{State, Units};
 use tracing::{info, warn};
 
@@ -77,15 +77,15 @@ fn may_shrink(actor: &mut Actor, now: Instant) -> bool {
     !holds(actor, denied, now)
 }
 
-fn holds(actor: &Actor, denied: Option<Denied>, now: Instant) -> bool {
+fn holds(actor: &Actor, denied: Option<Denial>, now: Instant) -> bool {
     denied.is_some_and(|denied| denied.holds(actor.sessions(), now).is_some())
 }
 
-fn denied_again(actor: &Actor, before: Option<Denied>) -> Denied {
-    Denied::again(before, actor.sessions(), now())
+fn denied_again(actor: &Actor, before: Option<Denial>) -> Denial {
+    Denial::again(before, actor.sessions(), now())
 }
 
-/// There is no room to grow. The room is asked again soon; the ledger is told at times.
+/// There is no room to grow. The room is asked again soon; the ledger gets an entry at growing intervals.
 async fn stay_small(actor: &mut Actor, reason: &str, sizes: (Units, Units), now: Instant) {
     let told = scaling(actor).no_room.map(|(_, told)| told);
     if let Some(told) = told

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use dormouse_policy::Cause;
 use dormouse_policy::autoscale::Step;
-use dormouse_policy::lifecycle::Denied;
+use dormouse_policy::lifecycle::Denial;
 use dormouse_types::UnitRange;
 
 /// What was decided about a database's size.
@@ -13,10 +13,10 @@ pub(super) struct Scaling {
     pub(super) range: Option<UnitRange>,
     /// The step down that is on its way.
     pub(super) down: Option<Down>,
-    /// When there was no room to grow, last and as the ledger was told last.
-    pub(super) no_room: Option<(Instant, Denied)>,
-    pub(super) grow_denied: Option<Denied>,
-    pub(super) shrink_denied: Option<Denied>,
+    /// When there was no room to grow, last and at the last entry in the ledger.
+    pub(super) no_room: Option<(Instant, Denial)>,
+    pub(super) grow_denied: Option<Denial>,
+    pub(super) shrink_denied: Option<Denial>,
 }
 
 /// A step down that is on its way.
@@ -27,7 +27,7 @@ pub(super) struct Down {
 }
 
 impl Scaling {
-    /// What was denied before says nothing of another range, or another server.
+    /// Denials do not apply to another range, or another server.
     pub(super) fn forget_denials(&mut self) {
         self.no_room = None;
         self.grow_denied = None;

@@ -98,7 +98,7 @@ async fn adopt(actor: &mut Actor) -> bool {
 fn plan(actor: &mut Actor) -> Plan {
     actor.update_exemption();
     if actor.database.take_reset() {
-        actor.failures = actor.failures.forgiven();
+        actor.failures = actor.failures.reset();
     }
     decide(&actor.database.spec(), &observe(actor), now())
 }

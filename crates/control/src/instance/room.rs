@@ -94,7 +94,7 @@ impl Room {
             }
             all.each.iter().map(|(id, awake)| (*id, *awake)).collect()
         };
-        // who comes first where the load is the same does not change
+        // databases with equal load keep their order
         each.sort_unstable_by_key(|(id, _)| *id);
         let awake: Vec<Awake> = each.iter().map(|(_, awake)| *awake).collect();
         let mine = placement::give_back(self.capacity, &awake)

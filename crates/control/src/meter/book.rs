@@ -31,7 +31,7 @@ impl AddAssign for Metered {
 pub(crate) struct Book {
     /// By minutes since 1970.
     pub(crate) minutes: BTreeMap<i64, Metered>,
-    /// By days since 1970; what the minutes tell is in here too.
+    /// By days since 1970, the minutes included.
     pub(crate) days: BTreeMap<i64, Metered>,
     /// The newest month, whether or not it is in the days above.
     pub(crate) spent: (Month, Metered),

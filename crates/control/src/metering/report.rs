@@ -44,7 +44,7 @@ impl Metering {
         {
             return Err(Error::NotFound(name));
         }
-        // in this month a database that has used nothing yet is told of, in others it was not there
+        // a database without usage is included in this month only: in others it did not exist
         if month != now.month() {
             all.retain(|_, account| account.metered != Metered::default());
         }

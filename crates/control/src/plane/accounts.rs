@@ -1,4 +1,4 @@
-//! Who may log in, from whoever knows best: what is noted while a database sleeps, else its server.
+//! The accounts that may log in: as noted while a database sleeps, else read from its server.
 
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,7 @@ async fn ask(
                 continue;
             }
             State::Failed => {
-                // whoever saw a start fail is told so, like those whose statements were held
+                // the start that this login waited for has failed
                 if question.on_its_way || view.rests_until() > Some(question.deadline) {
                     return Err(Error::Accounts {
                         database: database.name.clone(),

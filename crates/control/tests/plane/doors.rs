@@ -1,4 +1,4 @@
-//! A made-up data path: clients whose statements flow, are held, or are refused.
+//! A simulated data path: clients whose statements flow, are held, or are refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,5 +1,5 @@
-//! A made-up machine: instances, their processes, what their servers know. It outlives any number
-//! of planes that run on it, as a real one does.
+//! A simulated machine: instances, their processes, the state of their servers. It outlives the planes
+//! that run on it, as a real one does.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -101,9 +101,9 @@ pub struct Inner {
     pub extra_account: Option<String>,
     /// When every server has an event to run.
     pub next_event: Option<jiff::Timestamp>,
-    /// Disk that every instance takes; `None`: nobody can tell.
+    /// Disk that every instance takes; `None`: it cannot be measured.
     pub storage: Option<Bytes>,
-    /// When somebody asked, in order.
+    /// When it was measured, in order.
     pub storage_asked: Vec<tokio::time::Instant>,
     /// What is left of the disk.
     pub disk_free: Bytes,
@@ -192,7 +192,7 @@ impl Machine {
         self.lock().instances.get(&id).map(|i| i.run)
     }
 
-    /// One step of the plane's: fails, or never returns, if it is told to.
+    /// One step of the plane: fails, or never returns, if that fault is set.
     async fn step<T>(
         &self,
         label: &str,
