@@ -1,4 +1,4 @@
-//! The calendar, and the clock that never steps, as one [`Moment`].
+//! The calendar, and the clock that never steps, as one `Moment`.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,17 +1,17 @@
 //! The control path: observe, decide, act, write.
 //!
 //! Modules stand in the order of one turn of a database's actor. It observes what the driver says of its
-//! [`instance`], what the [`doors`] say of sessions and statements, and what the [`servers`] answer. It
+//! `instance`, what the [`doors`] say of sessions and statements, and what the [`servers`] answer. It
 //! [decides](dormouse_policy::decide), in another crate and without side effects. It acts, in
-//! [`database`], by verbs of the instance and the doors. It writes what it intends and what it did to the
-//! [`catalog`] and its ledger. Around that stand what watches all databases at once, and the [`plane`],
+//! `database`, by verbs of the instance and the doors. It writes what it intends and what it did to the
+//! `catalog` and its ledger. Around that stand what watches all databases at once, and the [`plane`],
 //! which callers see.
 //!
 //! Invariants:
 //! - one actor per database performs its transitions, one at a time; events wake it, and never tell it what to
 //!   do;
 //! - the intent of what cannot be undone is in the catalog before it is done; a statement passes the door of a
-//!   database only when the catalog says that it is awake and that what is noted of it is out of date;
+//!   database only when the catalog says that it is being woken and that what is noted of it is out of date;
 //! - the catalog never says less than what a server may use;
 //! - Dormouse may end at any await: from what is true then, the next start converges;
 //! - files that the catalog of this data directory did not hand out are never touched;

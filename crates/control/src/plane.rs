@@ -16,7 +16,6 @@ use crate::database::Database;
 use crate::database::context::Context;
 use crate::doors::Doors;
 use crate::error::Error;
-use crate::lock::Lock;
 use crate::servers::Servers;
 use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
@@ -42,7 +41,6 @@ struct Shared {
     events: broadcast::Sender<Event>,
     /// Held while an owner's settings are changed.
     settings: tokio::sync::Mutex<()>,
-    _lock: Lock,
 }
 
 impl Plane {
@@ -59,11 +57,7 @@ impl Plane {
         doors: Arc<dyn Doors>,
     ) -> Result<Self, Error> {
         let started = Box::pin(startup::start(&config, driver, servers, doors)).await?;
-        let Started {
-            creator,
-            events,
-            lock,
-        } = started;
+        let Started { creator, events } = started;
         Ok(Self {
             context: Arc::clone(&creator.context),
             creator,
@@ -71,7 +65,6 @@ impl Plane {
                 defaults: config.defaults,
                 events,
                 settings: tokio::sync::Mutex::default(),
-                _lock: lock,
             }),
         })
     }

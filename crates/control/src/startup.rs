@@ -32,6 +32,7 @@ use crate::registry::Registry;
 use crate::servers::Servers;
 use crate::status::Event;
 use crate::storage::{self, Storage};
+use crate::tasks::Tasks;
 use crate::time::within;
 use crate::warm::{self, WarmPool};
 
@@ -42,7 +43,6 @@ const EVENTS_BEHIND: usize = 1024;
 pub(crate) struct Started {
     pub(crate) creator: Creator,
     pub(crate) events: broadcast::Sender<Event>,
-    pub(crate) lock: Lock,
 }
 
 /// Opens the catalog, clears up after the last run, and starts the actors and the background tasks.
@@ -54,16 +54,13 @@ pub(crate) async fn start(
 ) -> Result<Started, Error> {
     let events = broadcast::Sender::new(EVENTS_BEHIND);
     let (lock, catalog, contents) = open(config, events.clone()).await?;
-    let creator = assemble(config, driver, servers, doors, catalog);
+    let tasks = Arc::new(Tasks::new(lock));
+    let creator = assemble(config, driver, servers, doors, catalog, tasks);
     clear_up(&creator, &contents).await?;
     creator.context.storage.look_at_disk().await;
     adopt_all(&creator, contents.databases).await?;
     spawn_background(&creator);
-    Ok(Started {
-        creator,
-        events,
-        lock,
-    })
+    Ok(Started { creator, events })
 }
 
 /// Takes the lock and reads the catalog.
@@ -99,6 +96,7 @@ fn assemble(
     servers: Arc<dyn Servers>,
     doors: Arc<dyn Doors>,
     catalog: Catalog,
+    tasks: Arc<Tasks>,
 ) -> Creator {
     let host = Arc::new(Host {
         driver,
@@ -142,7 +140,7 @@ fn assemble(
         admission,
         metering,
         storage,
-        tasks: Arc::default(),
+        tasks,
         calendar: config.calendar.clone(),
         time_zone: config.time_zone.clone(),
         baseline: config.ladder.baseline,

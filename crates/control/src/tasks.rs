@@ -8,15 +8,27 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// The plane's background tasks.
-#[derive(Default)]
+use crate::lock::Lock;
+
+/// The plane's background tasks. They hold the lock on the data directory, since all of them use it.
 pub(crate) struct Tasks {
+    _lock: Lock,
     stopping: AtomicBool,
     ends: Notify,
     running: Mutex<JoinSet<()>>,
 }
 
 impl Tasks {
+    /// No task yet.
+    pub(crate) fn new(lock: Lock) -> Self {
+        Self {
+            _lock: lock,
+            stopping: AtomicBool::new(false),
+            ends: Notify::new(),
+            running: Mutex::default(),
+        }
+    }
+
     /// Runs a task that ends when the plane stops.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
