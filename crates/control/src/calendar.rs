@@ -1,26 +1,37 @@
-//! The calendar, beside the clock that never steps.
-//!
-//! Whatever waits for a date waits on the clock for as long as the calendar says. When the calendar
-//! is set, or the machine has slept while the clock stood still, that is no longer right: every
-//! actor looks again.
+//! The calendar, and the clock that never steps, as one `Moment`.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use dormouse_types::Month;
 use jiff::{SignedDuration, Timestamp};
-use tracing::info;
 
-use crate::meter::Moment;
-use crate::world::{World, now};
+pub(crate) mod watch;
 
-/// How often the calendar is held against the clock.
-const LOOK: Duration = Duration::from_secs(10);
+use crate::time::now;
 
-/// By so much they may differ from what they did, in milliseconds.
-const SLACK: i64 = 1000;
+/// Milliseconds of a minute.
+pub(crate) const MINUTE: i64 = 60_000;
+/// Milliseconds of a day.
+pub(crate) const DAY: i64 = 86_400_000;
+/// A moment, on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Milliseconds since 1970, as the calendar says.
+    pub(crate) wall: i64,
+    /// On the clock that never steps.
+    pub(crate) at: Instant,
+}
 
-/// What tells the date.
+impl Moment {
+    /// The month it is in.
+    pub(crate) fn month(&self) -> Month {
+        Month::of_day(self.wall.div_euclid(DAY))
+    }
+}
+
+/// The source of the date.
 #[derive(Debug, Clone, Default)]
 pub struct Calendar(Option<Arc<MadeUp>>);
 
@@ -35,8 +46,8 @@ struct MadeUp {
 }
 
 impl Calendar {
-    /// One that is at `start` when it is looked at first, and goes on with the plane's clock. For
-    /// tests; the default is the machine's.
+    /// A calendar that is at `start` at the first look and advances with the plane's clock. For tests;
+    /// the default is the machine's calendar.
     #[must_use]
     pub fn starting_at(start: Timestamp) -> Self {
         Self(Some(Arc::new(MadeUp {
@@ -54,7 +65,8 @@ impl Calendar {
         }
     }
 
-    fn now(&self) -> Moment {
+    /// Now, by the calendar and by the clock that never steps.
+    pub(crate) fn moment(&self) -> Moment {
         let at = now();
         let Some(MadeUp { start, began, set }) = self.0.as_deref() else {
             let wall = Timestamp::now().as_millisecond();
@@ -66,40 +78,5 @@ impl Calendar {
             .saturating_add(ran)
             .saturating_add(set.load(Ordering::Relaxed));
         Moment { wall, at }
-    }
-}
-
-impl World {
-    /// Now, by the calendar and by the clock that never steps.
-    pub(crate) fn moment(&self) -> Moment {
-        self.config.calendar.now()
-    }
-}
-
-/// Lets every actor look again when the calendar was set; until dormouse stops.
-pub(crate) async fn watch(world: Arc<World>) {
-    let first = world.moment();
-    let ahead = |now: Moment| {
-        let ran = now.at.saturating_duration_since(first.at).as_millis();
-        now.wall - first.wall - i64::try_from(ran).unwrap_or(i64::MAX)
-    };
-    let mut known = 0;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = world.ending() => return,
-        }
-        let now = ahead(world.moment());
-        let set = now - known;
-        if set.abs() > SLACK {
-            info!(
-                by = %SignedDuration::from_millis(set),
-                "the calendar was set, or the machine has slept: every database is looked at"
-            );
-            known = now;
-            for database in world.databases() {
-                database.nudge.notify_one();
-            }
-        }
     }
 }

@@ -10,161 +10,32 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
+use dormouse_types::InstanceId;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
 
+use crate::config::LedgerKeep;
+use crate::error::Error;
 use crate::meter::{Mark, Metered, SharedMeter, Taken};
-use crate::{Error, Event, EventFilter, EventKind, Figures, LedgerKeep};
+use crate::status::{Event, EventFilter};
 
 mod alike;
+mod columns;
+mod endpoint;
 mod ledger;
+mod record;
 mod rows;
 mod schema;
 mod usage;
 
+pub(crate) use record::{
+    Change, Contents, DatabaseRow, Durability, Entry, InstanceRow, Noted, Phase,
+};
 pub(crate) use usage::{Account as UsageOf, Detail, Wanted};
 
 /// The catalog's file in the data directory.
 pub(crate) const FILE: &str = "catalog.sqlite";
-
-/// What an instance is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Phase {
-    /// It is being made.
-    Preparing,
-    /// It waits for a database to claim it.
-    Warm,
-    /// It is a database's.
-    Claimed,
-    /// It is being removed.
-    Removing,
-    /// The catalog never handed it out, and leaves it alone.
-    Foreign,
-}
-
-/// What is noted of a database for the time it sleeps.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Noted {
-    pub(crate) accounts: Vec<Account>,
-    /// `None` until its server was asked for the first time.
-    pub(crate) schemas: Option<Vec<String>>,
-    pub(crate) globals: Vec<(String, String)>,
-    /// What clients ask for when they connect.
-    pub(crate) variables: Option<Variables>,
-    /// When its event scheduler has something to do.
-    pub(crate) events: Events,
-    /// Whether the traffic has stayed shut since.
-    pub(crate) fresh: bool,
-}
-
-/// One database, as remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DatabaseRow {
-    pub(crate) name: DatabaseName,
-    pub(crate) instance: InstanceId,
-    pub(crate) spec: Spec,
-    pub(crate) state: State,
-    pub(crate) since: Timestamp,
-    pub(crate) generation: u64,
-    /// No less than what its server may really use.
-    pub(crate) units: Units,
-    pub(crate) reason: String,
-    pub(crate) noted: Noted,
-    /// How much disk its files took when that mattered last.
-    pub(crate) storage: Option<Bytes>,
-    /// Whether its storage quota was used up.
-    pub(crate) full: bool,
-}
-
-/// One instance, as remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InstanceRow {
-    pub(crate) id: InstanceId,
-    pub(crate) phase: Phase,
-    pub(crate) version: String,
-}
-
-/// All that is remembered but the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Contents {
-    pub(crate) databases: Vec<DatabaseRow>,
-    pub(crate) instances: Vec<InstanceRow>,
-    /// The highest instance id ever handed out.
-    pub(crate) last_instance: u32,
-}
-
-/// An entry of the ledger that is yet to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) database: DatabaseName,
-    pub(crate) event: EventKind,
-    pub(crate) from: Option<State>,
-    pub(crate) to: Option<State>,
-    pub(crate) cause: Cause,
-    pub(crate) reason: String,
-    pub(crate) duration_ms: Option<u64>,
-    pub(crate) figures: Figures,
-}
-
-/// What is to be remembered; all of it in one transaction.
-#[derive(Debug, Clone)]
-pub(crate) enum Change {
-    /// An instance exists in this phase (a new row, or the phase of an old one).
-    Instance {
-        id: InstanceId,
-        phase: Phase,
-        version: String,
-    },
-    /// An instance is no more.
-    InstanceGone(InstanceId),
-    /// A database is being made of this instance.
-    Claim(Box<DatabaseRow>),
-    /// A database came into a state, or is on the way to one.
-    State {
-        name: DatabaseName,
-        state: State,
-        since: Timestamp,
-        generation: u64,
-        units: Units,
-        reason: String,
-    },
-    /// The owner's settings of a database.
-    Spec { name: DatabaseName, spec: Spec },
-    /// What is noted of a database for the time it sleeps.
-    Note {
-        name: DatabaseName,
-        noted: Box<Noted>,
-    },
-    /// What is noted of a database is out of date from now on.
-    Stale(DatabaseName),
-    /// A database's files take so much disk, and whether its quota is used up.
-    Storage {
-        name: DatabaseName,
-        used: Bytes,
-        full: bool,
-    },
-    /// A database is no more, nor its instance.
-    Gone {
-        name: DatabaseName,
-        instance: InstanceId,
-    },
-    /// The ledger has one more entry.
-    Ledger(Box<Entry>),
-    /// What this meter has counted, and up to where; taken from it when it is written.
-    Meter(SharedMeter),
-}
-
-/// Whether a commit waits for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// A crash of dormouse does not lose it; a loss of power may.
-    Soon,
-    /// Nothing loses it.
-    Now,
-}
 
 /// The catalog.
 #[derive(Clone)]
@@ -184,7 +55,7 @@ struct Writer {
 
 impl Catalog {
     /// Opens the catalog in `dir`, or makes an empty one; reads it all but the ledger. Entries of
-    /// the ledger are told to `events` when they are committed.
+    /// the ledger are sent to `events` when they are committed.
     pub(crate) fn open(
         dir: &Path,
         keep: LedgerKeep,
@@ -314,7 +185,7 @@ impl Writer {
         taken.0.clear();
         let count = u32::try_from(written.len()).unwrap_or(u32::MAX);
         for event in written {
-            // nobody listening is no error
+            // an error means that there is no subscriber
             let _ = self.events.send(event);
         }
         self.until_prune = self.until_prune.saturating_sub(count);
@@ -360,7 +231,7 @@ fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::
     connection.pragma_update(None, "synchronous", level)
 }
 
-/// Makes of SQLite's error one that says what to do.
+/// Adds to SQLite's error what to do.
 fn explain(path: &Path, error: &rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,

@@ -9,7 +9,7 @@ use dormouse_policy::spend::{Ladder, Prices};
 use jiff::tz::TimeZone;
 
 use crate::calendar::Calendar;
-use crate::storage::Disk;
+use crate::disk::Disk;
 
 /// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]
@@ -28,23 +28,23 @@ pub struct PlaneConfig {
     pub defaults: Spec,
     /// How much of the ledger is kept.
     pub ledger_keep: LedgerKeep,
-    /// How long it is kept what databases have used.
+    /// How long usage is kept.
     pub usage_keep: UsageKeep,
-    /// Where the clock of timetables hangs.
+    /// The time zone of timetables.
     pub time_zone: TimeZone,
     /// What use costs.
     pub prices: Prices,
-    /// What is done as a database's cost nears its limit.
+    /// The steps that are taken as a database's cost nears its limit.
     pub ladder: Ladder,
-    /// What tells the date.
+    /// The source of the date.
     pub calendar: Calendar,
-    /// The disk that holds the files of all databases; `None`: nobody looks how full it is.
+    /// The disk that holds the files of all databases; `None`: its free space is not watched.
     pub disk: Option<Disk>,
-    /// How long to wait for others.
+    /// Deadlines of waits for servers, sessions and the driver.
     pub deadlines: Deadlines,
 }
 
-/// How much of the ledger is kept; what is beyond either goes.
+/// How much of the ledger is kept; entries beyond either bound are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LedgerKeep {
     /// The newest so many entries.
@@ -53,7 +53,7 @@ pub struct LedgerKeep {
     pub age: Duration,
 }
 
-/// How long it is kept what databases have used, in days.
+/// How long usage is kept, in days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsageKeep {
     /// By the minute.
@@ -62,7 +62,7 @@ pub struct UsageKeep {
     pub days: u16,
 }
 
-/// How long to wait for others before taking it that they failed.
+/// Deadlines of waits for servers, sessions and the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// For a server to start, recovery of its files included.
@@ -79,7 +79,7 @@ pub struct Deadlines {
     pub capture: Duration,
     /// For running statements to end when a sleep is ordered.
     pub drain: Duration,
-    /// For an order (`wake`, `park`, …) to be carried out before its caller is told to look later.
+    /// For an order (`wake`, `park`, …) to be carried out before its caller gets an error that says to look later.
     pub order: Duration,
 }
 

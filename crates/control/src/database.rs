@@ -1,43 +1,63 @@
-//! One database, as its actor and everybody else share it.
+//! One database, as its actor and all others share it.
+//!
+//! A [`Database`] is what is known of a database and what is asked of it; its [`actor`] alone changes the
+//! former, and decides on the latter.
 
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
-use dormouse_driver::{Driver, Observed};
+use dormouse_driver::Driver;
+use dormouse_policy::Spec;
 use dormouse_policy::lifecycle::{Door, Notes, Order};
 use dormouse_policy::spend::Rung;
 use dormouse_policy::storage::{Fill, fill};
-use dormouse_types::{
-    Bytes, DatabaseName, Endpoint, Incarnation, InstanceId, State, UnitRange, Units,
-};
+use dormouse_types::{Bytes, DatabaseName, Incarnation, InstanceId, State, UnitRange, Units};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
 use crate::catalog::{DatabaseRow, Noted};
+use crate::doors::Doors;
+use crate::error::Error;
+use crate::instance::serving::Serving;
 use crate::meter::{Meter, SharedMeter};
 use crate::servers::{Server, ServerError};
-use crate::{Doors, Error, Figures, Spec, Spend, Status};
+use crate::status::{Figures, Spend, Status};
+
+pub(crate) mod actor;
+pub(crate) mod context;
+mod habits;
+mod hours;
+mod journal;
+mod notes;
+mod park;
+mod remove;
+mod scale;
+mod scaling;
+mod settle;
+mod suspend;
+pub(crate) mod turn;
+mod wake;
 
 /// The most orders that may wait for one database.
 const ORDERS_MOST: usize = 64;
 
-/// One database. Its actor alone changes the view; others read it, change the owner's settings,
-/// and put demands and orders into the inbox.
+/// One database. Its actor changes the view; others read it, change the owner's settings, and put
+/// demands and orders into the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) instance: InstanceId,
-    /// Makes the actor look.
-    pub(crate) nudge: Notify,
-    /// One for all that were found with the same.
+    /// Wakes the actor.
+    woken: Notify,
+    /// Shared by databases with equal settings.
     spec: Mutex<Arc<Spec>>,
     meter: SharedMeter,
     view: RwLock<View>,
     /// The view has changed. (A `watch` channel would do the same in eight times the memory.)
     changed: Notify,
     inbox: Mutex<Inbox>,
-    /// Why it may not grow nor change, as the data path was told last.
+    /// The restriction that the data path was given last.
     restricted: Mutex<Option<String>>,
 }
 
@@ -50,45 +70,28 @@ pub(crate) struct View {
     /// What it may use while it is awake.
     pub(crate) units: Units,
     pub(crate) reason: Arc<str>,
-    /// Its server, while one runs; boxed, for a database that sleeps must be small.
+    /// Its server, while one runs; shared and boxed, because a sleeping database must be small.
     pub(crate) serving: Option<Arc<Serving>>,
     /// Memory its server holds, and CPU time it has used, in milliseconds.
     pub(crate) memory: Option<Bytes>,
     pub(crate) cpu_ms: Option<u64>,
     pub(crate) noted: Arc<Noted>,
-    /// What is done about its cost.
+    /// The step of its spend limit.
     pub(crate) rung: Rung,
     /// How much disk its files take; `None` until that was looked at.
     pub(crate) storage: Option<Bytes>,
     /// How much of its quota that is.
     pub(crate) fill: Fill,
-    /// Whether it was asked for its MEMORY tables when it went to sleep.
+    /// Whether its MEMORY tables were read when it went to sleep.
     pub(crate) tables_known: bool,
-    /// What is true of few; boxed, for a database that sleeps must be small.
+    /// What few databases have; boxed, because a sleeping database must be small.
     pub(crate) rare: Option<Box<Rare>>,
 }
 
-/// A server that runs.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Serving {
-    pub(crate) incarnation: Incarnation,
-    pub(crate) endpoint: Endpoint,
-}
-
-impl Serving {
-    /// What the driver says.
-    pub(crate) fn seen(seen: &Observed) -> Option<Arc<Self>> {
-        Some(Arc::new(Self {
-            incarnation: seen.incarnation?,
-            endpoint: seen.endpoint.clone()?,
-        }))
-    }
-}
-
-/// What is true of few databases.
+/// What few databases have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rare {
-    /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
+    /// While it is [`State::Failed`]: until when it is not started again.
     pub(crate) rests_until: Option<Instant>,
     /// Its MEMORY tables that had rows when it went to sleep, as `schema.table`; nothing has changed
     /// since, while it sleeps.
@@ -110,7 +113,7 @@ impl View {
         }
     }
 
-    /// While it is [`State::Failed`]: until when it is left alone, whoever comes.
+    /// While it is [`State::Failed`]: until when it is not started again.
     pub(crate) fn rests_until(&self) -> Option<Instant> {
         self.rare.as_ref()?.rests_until
     }
@@ -140,14 +143,14 @@ impl View {
 #[derive(Default)]
 struct Inbox {
     demanded: bool,
-    /// A login waits for accounts that nobody knows but the server.
-    asked: bool,
-    /// A wake was ordered.
-    forgiven: bool,
+    /// A login waits for accounts that only the server knows.
+    accounts_wanted: bool,
+    /// A wake was ordered: failures before it no longer count.
+    reset: bool,
     orders: VecDeque<Pending>,
 }
 
-/// An order, and who waits for it.
+/// An order, and the channel for its answer.
 struct Pending {
     order: Order,
     reply: oneshot::Sender<Result<(), Error>>,
@@ -177,7 +180,7 @@ impl Database {
             name: row.name,
             instance: row.instance,
             spec: Mutex::new(Arc::new(row.spec)),
-            nudge: Notify::new(),
+            woken: Notify::new(),
             meter,
             view: RwLock::new(view),
             changed: Notify::new(),
@@ -195,8 +198,7 @@ impl Database {
         self.spec.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the owner's settings, and why it is in its state, in one place with another's, where they
-    /// are the same.
+    /// Shares the settings and the reason of its state with another database, where they are equal.
     pub(crate) fn share(&self, other: &Self) {
         let reason = Arc::clone(&other.look().reason);
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
@@ -226,7 +228,17 @@ impl Database {
     /// Replaces the settings.
     pub(crate) fn set_spec(&self, spec: Spec) {
         *self.settings() = Arc::new(spec);
-        self.nudge.notify_one();
+        self.wake_actor();
+    }
+
+    /// Makes its actor look at what is true.
+    pub(crate) fn wake_actor(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Completes when the actor is to look.
+    pub(crate) async fn actor_woken(&self) {
+        self.woken.notified().await;
     }
 
     /// What is true of it now.
@@ -249,7 +261,7 @@ impl Database {
         self.look().state
     }
 
-    /// What is done about its cost now.
+    /// The step of its spend limit now.
     pub(crate) fn rung(&self) -> Rung {
         self.look().rung
     }
@@ -277,7 +289,7 @@ impl Database {
         }
     }
 
-    /// For its actor, and for `create` before there is one.
+    /// Changes the view. For its actor, the meters and the storage watch.
     pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
         change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_waiters();
@@ -287,7 +299,7 @@ impl Database {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why it may not grow nor change now: what is true of itself, or of the disk.
+    /// Why it may not grow or change now: its quota, its spend limit, or the disk.
     fn restriction(&self, disk: Option<&str>) -> Option<String> {
         let view = self.look();
         let used_up = || {
@@ -305,8 +317,8 @@ impl Database {
             .or_else(|| disk.map(ToOwned::to_owned))
     }
 
-    /// Tells the data path of it, if that is news. Who comes later knows more: the view is looked
-    /// at and told of under one lock.
+    /// Passes the restriction on to the data path if it has changed. One lock covers reading the view and
+    /// passing it on, so the last call passes on the newest.
     pub(crate) fn restrict(&self, disk: Option<&str>, doors: &dyn Doors) {
         let mut told = self.restricted();
         let reason = self.restriction(disk);
@@ -325,36 +337,36 @@ impl Database {
     /// A statement is held.
     pub(crate) fn demand(&self) {
         self.inbox().demanded = true;
-        self.nudge.notify_one();
+        self.wake_actor();
     }
 
-    /// Whether a statement has been held since the last [`Database::satisfied`].
+    /// Whether a statement has been held since the last [`Database::demand_met`].
     pub(crate) fn demanded(&self) -> bool {
         self.inbox().demanded
     }
 
     /// No statement is held any more.
-    pub(crate) fn satisfied(&self) {
+    pub(crate) fn demand_met(&self) {
         self.inbox().demanded = false;
     }
 
-    /// A login waits for accounts that nobody knows but the server, which does not run.
-    pub(crate) fn ask(&self) {
-        self.inbox().asked = true;
-        self.nudge.notify_one();
+    /// A login waits for accounts that only the server knows, which does not run.
+    pub(crate) fn want_accounts(&self) {
+        self.inbox().accounts_wanted = true;
+        self.wake_actor();
     }
 
-    /// Whether a login has waited for that since the last [`Database::answered`].
-    pub(crate) fn is_asked(&self) -> bool {
-        self.inbox().asked
+    /// Whether a login has waited for that since the last [`Database::accounts_read`].
+    pub(crate) fn accounts_wanted(&self) -> bool {
+        self.inbox().accounts_wanted
     }
 
-    /// Logins know more now.
-    pub(crate) fn answered(&self) {
-        self.inbox().asked = false;
+    /// The accounts have been read, or cannot be.
+    pub(crate) fn accounts_read(&self) {
+        self.inbox().accounts_wanted = false;
     }
 
-    /// Leaves an order; the answer comes when it is met or refused.
+    /// Queues an order; the answer comes when it is met or refused.
     pub(crate) fn order(
         &self,
         order: Order,
@@ -369,20 +381,20 @@ impl Database {
                     most: ORDERS_MOST as u64,
                 });
             }
-            inbox.forgiven |= order == Order::Wake;
+            inbox.reset |= order == Order::Wake;
             inbox.orders.push_back(Pending { order, reply });
         }
-        self.nudge.notify_one();
+        self.wake_actor();
         Ok(answer)
     }
 
     /// Whether a wake was ordered since the last time.
-    pub(crate) fn forgiven(&self) -> bool {
-        std::mem::take(&mut self.inbox().forgiven)
+    pub(crate) fn take_reset(&self) -> bool {
+        std::mem::take(&mut self.inbox().reset)
     }
 
-    /// The order to carry out now. Those that are met already are answered, those that nobody
-    /// waits for any more are forgotten. One to wake is met when statements pass its door.
+    /// The order to carry out now. Orders that are met already are answered, and those whose callers no
+    /// longer wait are dropped. A wake is met when statements pass the door.
     pub(crate) fn current_order(&self, door: Door) -> Option<Order> {
         let state = self.state();
         let mut inbox = self.inbox();
@@ -392,7 +404,7 @@ impl Database {
                 return Some(first.order);
             }
             if let Some(done) = inbox.orders.pop_front() {
-                // who gave up waiting needs no answer
+                // the caller may no longer wait
                 let _ = done.reply.send(Ok(()));
             }
         }
@@ -412,7 +424,7 @@ impl Database {
         }
     }
 
-    /// Says no to the order that is carried out now, whatever it is.
+    /// Refuses the order that is carried out now.
     pub(crate) fn refuse(&self, reasons: Vec<String>) {
         let refused = Error::Refused {
             database: self.name.clone(),
@@ -431,7 +443,7 @@ impl Database {
         );
     }
 
-    /// What is told about it.
+    /// Its status, for callers of the plane.
     pub(crate) fn status(
         &self,
         driver: &dyn Driver,

@@ -1,8 +1,7 @@
 //! What the control path asks of the data path.
 //!
-//! The proxy implements it; the binary puts the two together. A database's traffic is either
-//! *open* (statements flow to its server) or *shut* (statements are held, and each one that is
-//! held asks the plane for a wake).
+//! The proxy implements it; the binary connects the two. A database's door is *open* (statements flow
+//! to its server) or *shut* (statements are held, and each held statement asks the plane for a wake).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What can go wrong, and whose fault it is.
+//! Errors of the plane, by who has to act.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub enum Error {
     /// The caller's: the name is taken.
     #[error("there is a database '{0}' already")]
     Exists(DatabaseName),
-    /// Nobody's: it cannot be done now.
+    /// It cannot be done now.
     #[error("database '{database}' is {state}: {}", reasons.join("; "))]
     Refused {
         /// The database.
@@ -42,7 +42,7 @@ pub enum Error {
         /// What it said, or did not do.
         reason: String,
     },
-    /// The database's own server is at fault, or busy: nobody can log in now.
+    /// The database's own server is at fault, or busy: logins fail now.
     #[error("the accounts of database '{database}' cannot be read: {reason}")]
     Accounts {
         /// The database.
@@ -81,7 +81,7 @@ pub enum Error {
     Stopping,
 }
 
-/// What kind of error it is, for those who answer in codes.
+/// The kind of an error, for interfaces that answer with codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// There is no such thing.

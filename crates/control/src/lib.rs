@@ -1,44 +1,58 @@
-//! The control path: observe, decide, act, and remember.
+//! The control path: observe, decide, act, write.
 //!
-//! Modules stand in the order of one turn: observe what the [driver](dormouse_driver),
-//! the [`doors`] and the [`servers`] say; [decide](dormouse_policy::decide), which is elsewhere
-//! and pure; act; and write what was done to the catalog and its ledger.
+//! Modules stand in the order of one turn of a database's actor. It observes what the driver says of its
+//! `instance`, what the [`doors`] say of sessions and statements, and what the [`servers`] answer. It
+//! [decides](dormouse_policy::decide), in another crate and without side effects. It acts, in
+//! `database`, by verbs of the instance and the doors. It writes what it intends and what it did to the
+//! `catalog` and its ledger. Around that stand what watches all databases at once, and the [`plane`],
+//! which callers see.
 //!
 //! Invariants:
-//! - one actor per database does all its transitions, one after another; whatever happens only
-//!   makes it look again, never tells it what to do;
-//! - intent is in the catalog before anything is done that cannot be undone, and the result after;
-//! - dormouse may end at any await: whatever is true then, the next start converges from it;
+//! - one actor per database performs its transitions, one at a time; events wake it, and never tell it what to
+//!   do;
+//! - the intent of what cannot be undone is in the catalog before it is done; a statement passes the door of a
+//!   database only when the catalog says that it is being woken and that what is noted of it is out of date;
+//! - the catalog never says less than what a server may use;
+//! - Dormouse may end at any await: from what is true then, the next start converges;
 //! - files that the catalog of this data directory did not hand out are never touched;
-//! - nothing here wakes a database but a statement, an order, or accounts that must be read anew
-//!   after a crash.
+//! - a database is woken by a statement, an order, its agenda, or accounts that must be read again after a
+//!   crash.
 //!
 //! Called by `api` (orders, questions) and, through a trait of the proxy's, by the data path.
 
-mod actor;
+// what is observed
 pub mod calendar;
+pub mod disk;
+pub mod doors;
+mod instance;
+pub mod servers;
+// what acts
+mod admission;
+mod database;
+mod registry;
+mod time;
+// what is written
 mod catalog;
+mod meter;
+pub mod status;
+pub mod usage;
+// what watches all databases
+mod metering;
+mod storage;
+mod tasks;
+mod warm;
+// the whole
 pub mod config;
 mod create;
-mod database;
-pub mod doors;
 pub mod error;
 pub mod lock;
-mod meter;
-mod metering;
 pub mod plane;
-mod room;
-pub mod servers;
 mod startup;
-pub mod status;
-pub mod storage;
-pub mod usage;
-mod warm;
-mod world;
 
 pub use calendar::Calendar;
 pub use config::{Deadlines, LedgerKeep, PlaneConfig, UsageKeep};
 pub use create::OWNER;
+pub use disk::Disk;
 pub use doors::Doors;
 pub use dormouse_policy::placement::Capacity;
 pub use dormouse_policy::spend::{Ladder, Prices, Rung};
@@ -46,7 +60,7 @@ pub use dormouse_policy::{Cap, Cause, SettingsPatch, Spec};
 pub use error::{Error, ErrorKind};
 pub use lock::{Lock, LockError};
 pub use plane::Plane;
-pub use servers::{AdminServers, PoolHits, Server, ServerError, Servers, Snapshot};
+pub use servers::admin::AdminServers;
+pub use servers::{PoolHits, Server, ServerError, Servers, Snapshot};
 pub use status::{Created, Event, EventFilter, EventKind, Figures, Spend, Status};
-pub use storage::Disk;
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

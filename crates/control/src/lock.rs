@@ -4,7 +4,7 @@
 //! program: if dormouse is killed meanwhile, the lock outlives it. A record lock (`fcntl_locking(2)`,
 //! F_SETLK) belongs to the process alone and ends with it. Two things follow from that, which are seen
 //! to here: nothing else in this process may open the file, for to close any descriptor of it gives the lock
-//! up; and since it excludes nobody in its own process, a list of what is held does.
+//! up; and since it does not exclude others in its own process, a list of held locks does.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,9 +17,9 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use crate::Error;
+use crate::error::Error;
 
-/// The plane's lock in the data directory; in it, who has the lock.
+/// The plane's lock in the data directory; it holds the process id of the owner.
 const FILE: &str = "lock";
 
 /// The files that this process holds, by device and inode.
@@ -107,7 +107,7 @@ fn id(of: &fs::Metadata) -> (u64, u64) {
     (of.dev(), of.ino())
 }
 
-/// Who has a lock that could not be taken. One in another container is known by no pid here.
+/// The owner of a lock that could not be taken. A process in another container has no pid here.
 fn holder(file: &File) -> String {
     let whole = Flock::from(FlockType::WriteLock);
     match fcntl_getlk(file, &whole) {

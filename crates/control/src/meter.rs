@@ -1,6 +1,6 @@
 //! What a database uses, counted so that nothing is lost at a crash and nothing is counted twice.
 //!
-//! A [`Meter`] is told what is true whenever somebody looks. In between, what time alone uses
+//! A [`Meter`] gets each observation. In between, what time alone uses
 //! (memory, disk, being awake) goes on at the *rates* in force, so a database that sleeps needs no
 //! looking at: what it has used is worked out when it is asked for, and written down when its state
 //! changes. CPU is the difference of a counter that belongs to one run of its server.
@@ -18,117 +18,29 @@
 //! - a mark is taken while it is being written, by the one writer of the catalog: a newer one is
 //!   never followed by an older one.
 //!
-//! Fed by the actors through [`World::metered`](crate::world::World); read and written by
+//! Fed by the actors through [`Metering::see`](crate::metering::Metering::see); read and written by
 //! [`metering`](crate::metering).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dormouse_policy::spend::{Rung, charged};
-use dormouse_types::{
-    Bytes, Carried, DatabaseName, Incarnation, InstanceId, Month, State, Units, Usage,
-};
+use dormouse_policy::spend::Rung;
+use dormouse_types::{Bytes, Carried, DatabaseName, Incarnation, InstanceId, Month, Units, Usage};
+
+use crate::calendar::{DAY, Moment};
 
 mod book;
+mod rates;
 
-pub(crate) use book::{Book, DAY, MINUTE, Metered};
+use book::Book;
+pub(crate) use book::Metered;
+pub(crate) use rates::{Rates, Seen};
+use rates::{Tariff, mib};
 
 /// The longest sleep that is believed of the calendar after a restart, in milliseconds: longer than
 /// usage is kept. More is a wrong clock.
 const LONGEST: i64 = 400 * DAY;
-
-/// A moment, on both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
-    /// Milliseconds since 1970, as the calendar says.
-    pub(crate) wall: i64,
-    /// On the clock that never steps.
-    pub(crate) at: Instant,
-}
-
-impl Moment {
-    /// The month it is in.
-    pub(crate) fn month(&self) -> Month {
-        Month::of_day(self.wall.div_euclid(DAY))
-    }
-}
-
-/// What is true of a database at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// The run of its server.
-    pub(crate) incarnation: Option<Incarnation>,
-    /// CPU time that run has used; without one: the last count of the one that ended.
-    pub(crate) cpu: Option<Duration>,
-    pub(crate) state: State,
-    /// What it may use.
-    pub(crate) units: Units,
-    /// Memory its server holds.
-    pub(crate) memory: Option<Bytes>,
-    /// Disk its files take; `None`: as much as before.
-    pub(crate) storage: Option<Bytes>,
-    /// What has passed since dormouse started.
-    pub(crate) carried: Carried,
-}
-
-/// What time alone uses, until it is said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rates {
-    pub(crate) active: bool,
-    /// Compute units it has; asleep none.
-    pub(crate) units: Units,
-    pub(crate) memory_mib: u64,
-    pub(crate) storage_mib: u64,
-}
-
-impl Rates {
-    /// Nothing but what files take.
-    pub(crate) fn asleep(storage_mib: u64) -> Self {
-        Self {
-            active: false,
-            units: Units(0),
-            memory_mib: 0,
-            storage_mib,
-        }
-    }
-
-    /// A database that is awake, or on its way, has what it is allotted; one that sleeps what its
-    /// server really holds.
-    fn of(seen: &Seen, storage_mib: u64) -> Self {
-        let asleep = Self::asleep(seen.storage.map_or(storage_mib, mib));
-        match (seen.incarnation, seen.state) {
-            (None, _) => asleep,
-            (_, State::Suspended | State::Failed) => Self {
-                memory_mib: seen.memory.map_or(0, mib),
-                ..asleep
-            },
-            (_, state) => Self {
-                active: state == State::Active,
-                units: seen.units,
-                memory_mib: mib(seen.units.memory()),
-                ..asleep
-            },
-        }
-    }
-}
-
-fn mib(bytes: Bytes) -> u64 {
-    bytes.0 / Bytes::mib(1).0
-}
-
-/// What is free of charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tariff {
-    rung: Rung,
-    baseline: Units,
-}
-
-impl Tariff {
-    fn charged(self, used: Usage, units: Units) -> Usage {
-        charged(used, units, self.rung, self.baseline)
-    }
-}
 
 /// Up to where it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +79,7 @@ pub(crate) struct Meter {
     anchor: Instant,
     /// Milliseconds from the mark to the anchor: an earlier run made the mark.
     away: i64,
-    /// Nobody has looked in this run.
+    /// There was no observation in this run.
     unseen: bool,
     carried: Carried,
     /// What is free of charge while its limit is exceeded.
@@ -175,7 +87,7 @@ pub(crate) struct Meter {
     book: Book,
     /// Something is to be written.
     news: bool,
-    /// It waits in the queue of those that have news.
+    /// It is in the queue of meters with news.
     queued: bool,
 }
 
@@ -240,7 +152,7 @@ impl Meter {
             return;
         }
         if !same && unseen {
-            // it ended nobody knows when: for its owner's good, right after the mark
+            // when it ended is not known: in favour of its owner, right after the mark
             self.mark.rates = Rates::asleep(self.mark.rates.storage_mib);
         }
         let (before, active_ms) = (self.mark.rates, self.settle(now));
@@ -381,7 +293,7 @@ impl Meter {
         self.unwritten(now).total
     }
 
-    /// Says once that there is news: whoever is told puts it into the queue.
+    /// Says once that there is news: the caller puts it into the queue.
     pub(crate) fn queue(&mut self) -> bool {
         let first = self.news && !self.queued;
         self.queued |= first;

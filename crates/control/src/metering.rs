@@ -1,62 +1,77 @@
 //! Metering of all databases: what their meters have counted is written, and what it costs is held
 //! against their limits.
 //!
-//! Every [`PACE`] those that have news are written in one transaction; one that sleeps has none.
+//! Every [`PACE`] the meters with news are written in one transaction; a sleeping database has none.
 //! What a kill loses is what the meters cannot work out again: statements and bytes since the last
 //! writing.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dormouse_policy::spend::{Prices, Rung, rung};
-use dormouse_types::{DatabaseName, InstanceId, Money, Usage};
-use jiff::Timestamp;
+use dormouse_policy::Cause;
+use dormouse_policy::spend::{Ladder, Prices, Rung, rung};
+use dormouse_types::Money;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::catalog::{Change, Detail, Durability, Entry, UsageOf, Wanted};
+use crate::calendar::{Calendar, DAY, MINUTE, Moment};
+use crate::catalog::{Catalog, Change, Durability, Entry};
+use crate::config::UsageKeep;
 use crate::database::Database;
-use crate::meter::{DAY, MINUTE, Metered, Moment, Seen};
-use crate::usage::{By, UsageQuery, UsageReport, UsageRow};
-use crate::world::World;
-use crate::{Cause, Error, EventKind, Spend};
+use crate::doors::Doors;
+use crate::meter::Seen;
+use crate::registry::Registry;
+use crate::status::{EventKind, Spend};
+use crate::storage::Storage;
+use crate::tasks::Tasks;
+
+pub(crate) mod report;
 
 /// How often news is written.
 const PACE: Duration = Duration::from_secs(5);
 /// The same while some database is about to reach a step of its limit.
 const PACE_NEAR: Duration = Duration::from_secs(1);
-/// Those that sleep are looked at this often: for answers given in their place, and their limits.
+/// Poll interval for sleeping databases: for answers that the proxy gave in their place, and their limits.
 const SWEEP: Duration = Duration::from_secs(60);
 /// A step is near when a database could reach it in this many seconds.
 const NEAR_S: u64 = 30;
 
-/// The databases that have news to be written.
-#[derive(Default)]
+/// Meters all databases.
 pub(crate) struct Metering {
+    parts: Parts,
+    /// The databases that have news to be written.
     queue: Mutex<Vec<Arc<Database>>>,
-    /// Ends the waiting between two writings.
-    pub(crate) nudge: Notify,
-    /// Who holds it decides on a rung, from what is true then.
-    judging: tokio::sync::Mutex<()>,
+    /// Ends the pause between two writes.
+    write_soon: Notify,
+    /// Held while a rung is decided on, from what is true then.
+    deciding: tokio::sync::Mutex<()>,
+}
+
+/// What [`Metering`] works with.
+pub(crate) struct Parts {
+    pub(crate) catalog: Catalog,
+    pub(crate) doors: Arc<dyn Doors>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) calendar: Calendar,
+    pub(crate) prices: Prices,
+    pub(crate) ladder: Ladder,
+    pub(crate) keep: UsageKeep,
 }
 
 impl Metering {
-    fn push(&self, database: &Arc<Database>) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.push(Arc::clone(database));
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            queue: Mutex::default(),
+            write_soon: Notify::new(),
+            deciding: tokio::sync::Mutex::default(),
+        }
     }
 
-    fn drain(&self) -> Vec<Arc<Database>> {
-        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl World {
-    /// Tells a database's meter what is true, as its view says; with the count of CPU time of its
-    /// process, or of the one that has ended.
-    pub(crate) fn metered(&self, database: &Arc<Database>, cpu: Option<Duration>) {
+    /// Passes a database's view on to its meter, with the CPU count of its server, or of the last one.
+    pub(crate) fn see(&self, database: &Arc<Database>, cpu: Option<Duration>) {
         let view = database.view();
         let seen = Seen {
             incarnation: view.incarnation(),
@@ -65,12 +80,12 @@ impl World {
             units: view.units,
             memory: view.memory,
             storage: view.storage,
-            carried: self.doors.carried(&database.name),
+            carried: self.parts.doors.carried(&database.name),
         };
         let mut meter = database.meter();
-        meter.see(self.moment(), seen);
+        meter.see(self.parts.calendar.moment(), seen);
         if meter.queue() {
-            self.metering.push(database);
+            self.push(database);
         }
     }
 
@@ -78,14 +93,14 @@ impl World {
     /// sleeps and has no news, and is soon looked at again in case it nears a step.
     pub(crate) async fn limit_changed(&self, database: &Arc<Database>) {
         self.hold_against_limit(database).await;
-        self.metering.push(database);
-        self.metering.nudge.notify_one();
+        self.push(database);
+        self.write_soon.notify_one();
     }
 
     /// Writes what has been counted, of all that have news. Says whether one is about to reach a
     /// step of its limit.
     pub(crate) async fn write_meters(&self) -> bool {
-        let queued = self.metering.drain();
+        let queued = self.drain();
         if queued.is_empty() {
             return false;
         }
@@ -94,6 +109,7 @@ impl World {
             Change::Meter(database.shared_meter())
         });
         if let Err(error) = self
+            .parts
             .catalog
             .write(Durability::Soon, changes.collect())
             .await
@@ -101,7 +117,7 @@ impl World {
             error!(%error, hint = error.hint(), "cannot write what was used; it is tried again");
             for database in &queued {
                 if database.meter().queue() {
-                    self.metering.push(database);
+                    self.push(database);
                 }
             }
         }
@@ -112,20 +128,20 @@ impl World {
         near
     }
 
-    /// What was answered in a database's place is told by nobody else.
+    /// Counts what the proxy answered in a database's place.
     fn count_carried(&self, database: &Arc<Database>, now: Moment) {
-        let carried = self.doors.carried(&database.name);
+        let carried = self.parts.doors.carried(&database.name);
         let mut meter = database.meter();
         meter.carried(now, carried);
         if meter.queue() {
-            self.metering.push(database);
+            self.push(database);
         }
     }
 
-    /// Those that sleep.
+    /// Looks at the sleeping databases.
     async fn sweep(&self) {
-        let now = self.moment();
-        for database in self.databases() {
+        let now = self.parts.calendar.moment();
+        for database in self.parts.registry.all() {
             self.count_carried(&database, now);
             self.hold_against_limit(&database).await;
         }
@@ -137,10 +153,10 @@ impl World {
         if database.spec().spend_limit.is_none() && database.rung() == Rung::Free {
             return false;
         }
-        let _alone = self.metering.judging.lock().await;
+        let _alone = self.deciding.lock().await;
         let (before, limit) = (database.rung(), database.spec().spend_limit);
-        let (prices, ladder) = (&self.config.prices, &self.config.ladder);
-        let now = self.moment();
+        let (prices, ladder) = (&self.parts.prices, &self.parts.ladder);
+        let now = self.parts.calendar.moment();
         let spent = prices.cost(&database.meter().spent(now).charged);
         // what costs nothing has no limit to come to
         let limit = limit.filter(|_| priced(prices));
@@ -176,11 +192,11 @@ impl World {
             Change::Meter(database.shared_meter()),
             Change::Ledger(Box::new(entry)),
         ];
-        match self.catalog.write(Durability::Soon, changes).await {
+        match self.parts.catalog.write(Durability::Soon, changes).await {
             Ok(()) => {
                 database.change(|v| v.rung = rung);
-                self.restrict(database);
-                database.nudge.notify_one();
+                self.parts.storage.restrict(database);
+                database.wake_actor();
             }
             // the view is as it was: it is tried again with the next writing
             Err(error) => {
@@ -193,10 +209,10 @@ impl World {
         let Some(limit) = database.spec().spend_limit else {
             return "it has no limit any more".to_owned();
         };
-        let currency = &self.config.prices.currency;
+        let currency = &self.parts.prices.currency;
         let cost = format!("{spent} of {limit} {currency}");
         let until = now.month().next();
-        let free = match self.config.ladder.baseline.0 {
+        let free = match self.parts.ladder.baseline.0 {
             1 => "1 unit, which is free".to_owned(),
             units => format!("{units} units, which are free"),
         };
@@ -213,176 +229,72 @@ impl World {
     /// What a database has cost this month, and what follows from that; `None` if nothing costs
     /// anything.
     pub(crate) fn spend(&self, database: &Database) -> Option<Spend> {
-        let prices = &self.config.prices;
+        let prices = &self.parts.prices;
         priced(prices).then(|| Spend {
-            cost: prices.cost(&database.meter().spent(self.moment()).charged),
+            cost: prices.cost(&database.meter().spent(self.parts.calendar.moment()).charged),
             currency: prices.currency.clone(),
             rung: database.rung(),
         })
     }
 
-    /// What has been used, up to now.
-    pub(crate) async fn usage(self: &Arc<Self>, query: UsageQuery) -> Result<UsageReport, Error> {
-        let now = self.moment();
-        let month = query.month.unwrap_or_else(|| now.month());
-        let detail = match query.by {
-            By::Month => Detail::Sum,
-            By::Day => Detail::Days,
-            By::Minute => Detail::Minutes,
-        };
-        let wanted = Wanted {
-            database: query.database.clone(),
-            days: month.days(),
-            detail,
-        };
-        let (world, named) = (Arc::clone(self), query.database.clone());
-        let unwritten = move || world.unwritten(named.as_ref(), now, detail, month.days());
-        let (written, unwritten) = self.catalog.usage(wanted, unwritten).await?;
-        let mut all: BTreeMap<(DatabaseName, InstanceId, i64), UsageOf> = BTreeMap::new();
-        for account in written.into_iter().chain(unwritten) {
-            let key = (account.database.clone(), account.instance, account.at);
-            match all.get_mut(&key) {
-                Some(sum) => sum.metered += account.metered,
-                None => drop(all.insert(key, account)),
+    /// Writes what was counted until Dormouse stops; [`Metering::write_all`] writes the rest.
+    pub(crate) async fn run(self: Arc<Self>, tasks: Arc<Tasks>) {
+        let mut near = false;
+        let mut sweep = Instant::now();
+        let mut pruned = None;
+        while !tasks.stopping() {
+            let today = self.parts.calendar.moment().wall.div_euclid(DAY);
+            if pruned != Some(today) {
+                pruned = Some(today);
+                self.prune_usage(today).await;
             }
+            if Instant::now() >= sweep {
+                sweep = Instant::now() + SWEEP;
+                self.sweep().await;
+            }
+            let pace = if near { PACE_NEAR } else { PACE };
+            tokio::select! {
+                () = tokio::time::sleep(pace) => {}
+                () = self.write_soon.notified() => {}
+                () = tasks.ending() => {}
+            }
+            near = self.write_meters().await;
         }
-        if let Some(name) = query.database.filter(|_| all.is_empty())
-            && self.find(&name).is_none()
-        {
-            return Err(Error::NotFound(name));
-        }
-        // in this month a database that has used nothing yet is told of, in others it was not there
-        if month != now.month() {
-            all.retain(|_, account| account.metered != Metered::default());
-        }
-        let mut total = Metered::default();
-        all.values().for_each(|account| total += account.metered);
-        let priced = priced(&self.config.prices);
-        let cost = |charged: &Usage| priced.then(|| self.config.prices.cost(charged));
-        let rows = all.into_values().map(|account| UsageRow {
-            from: match query.by {
-                By::Month => None,
-                By::Day => Some(time(account.at, DAY)),
-                By::Minute => Some(time(account.at, MINUTE)),
-            },
-            dropped: account.ended.map(|at| time(at, 1)),
-            used: account.metered.used,
-            charged: account.metered.charged,
-            cost: cost(&account.metered.charged),
-            database: account.database,
-            instance: account.instance,
-        });
-        Ok(UsageReport {
-            month,
-            by: query.by,
-            rows: rows.collect(),
-            used: total.used,
-            charged: total.charged,
-            cost: cost(&total.charged),
-            currency: self.config.prices.currency.clone(),
-        })
     }
 
-    /// What the meters have not written yet, or need not.
-    fn unwritten(
-        &self,
-        named: Option<&DatabaseName>,
-        now: Moment,
-        detail: Detail,
-        days: std::ops::Range<i64>,
-    ) -> Vec<UsageOf> {
-        let mut all = Vec::new();
-        for database in self.databases() {
-            if named.is_some_and(|name| *name != database.name) {
-                continue;
-            }
-            let book = database.meter().unwritten(now);
-            let account = |at, metered| UsageOf {
-                database: database.name.clone(),
-                instance: database.instance,
-                ended: None,
-                at,
-                metered,
-            };
-            match detail {
-                Detail::Sum => {
-                    let mut sum = Metered::default();
-                    book.days
-                        .range(days.clone())
-                        .for_each(|(_, day)| sum += *day);
-                    all.push(account(0, sum));
-                }
-                Detail::Days => {
-                    all.extend(
-                        book.days
-                            .range(days.clone())
-                            .map(|(at, m)| account(*at, *m)),
-                    );
-                }
-                Detail::Minutes => {
-                    let minutes = days.start * (DAY / MINUTE)..days.end * (DAY / MINUTE);
-                    all.extend(book.minutes.range(minutes).map(|(at, m)| account(*at, *m)));
-                }
-            }
+    async fn prune_usage(&self, today: i64) {
+        let keep = self.parts.keep;
+        let minute = (today - i64::from(keep.minutes)) * (DAY / MINUTE);
+        let day = today - i64::from(keep.days);
+        if let Err(error) = self.parts.catalog.prune_usage(minute, day).await {
+            error!(%error, hint = error.hint(), "cannot remove old usage");
         }
-        all
+    }
+
+    /// The last write.
+    pub(crate) async fn write_all(&self) {
+        let now = self.parts.calendar.moment();
+        for database in self.parts.registry.all() {
+            self.count_carried(&database, now);
+        }
+        self.write_meters().await;
+    }
+
+    fn push(&self, database: &Arc<Database>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.push(Arc::clone(database));
+    }
+
+    fn drain(&self) -> Vec<Arc<Database>> {
+        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Whether anything costs anything.
+/// Whether anything has a price.
 fn priced(prices: &Prices) -> bool {
     let nothing = Prices {
         currency: prices.currency.clone(),
         ..Prices::default()
     };
     *prices != nothing
-}
-
-fn time(count: i64, unit: i64) -> Timestamp {
-    Timestamp::from_millisecond(count.saturating_mul(unit)).unwrap_or(Timestamp::MAX)
-}
-
-/// Writes what was counted until dormouse stops; [`World::stop`] writes the rest.
-pub(crate) async fn write_down(world: Arc<World>) {
-    let mut near = false;
-    let mut sweep = Instant::now();
-    let mut pruned = None;
-    while !world.stopping() {
-        let today = world.moment().wall.div_euclid(DAY);
-        if pruned != Some(today) {
-            pruned = Some(today);
-            world.prune_usage(today).await;
-        }
-        if Instant::now() >= sweep {
-            sweep = Instant::now() + SWEEP;
-            world.sweep().await;
-        }
-        let pace = if near { PACE_NEAR } else { PACE };
-        tokio::select! {
-            () = tokio::time::sleep(pace) => {}
-            () = world.metering.nudge.notified() => {}
-            () = world.ending() => {}
-        }
-        near = world.write_meters().await;
-    }
-}
-
-impl World {
-    async fn prune_usage(&self, today: i64) {
-        let keep = self.config.usage_keep;
-        let minute = (today - i64::from(keep.minutes)) * (DAY / MINUTE);
-        let day = today - i64::from(keep.days);
-        if let Err(error) = self.catalog.prune_usage(minute, day).await {
-            error!(%error, hint = error.hint(), "cannot remove old usage");
-        }
-    }
-
-    /// The last writing.
-    pub(crate) async fn write_all_meters(&self) {
-        let now = self.moment();
-        for database in self.databases() {
-            self.count_carried(&database, now);
-        }
-        self.write_meters().await;
-    }
 }

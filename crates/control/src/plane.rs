@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use dormouse_driver::Driver;
 use dormouse_policy::lifecycle::{Notes, Order};
-use dormouse_types::{DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables};
+use dormouse_policy::{SettingsPatch, Spec};
+use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables};
 use tokio::sync::broadcast;
 
 use crate::catalog::{Change, Durability};
+use crate::config::PlaneConfig;
+use crate::create::Creator;
 use crate::database::Database;
-use crate::storage::judge;
-use crate::world::{World, within};
-use crate::{
-    Created, Doors, Error, Event, EventFilter, PlaneConfig, Servers, SettingsPatch, Spec, Status,
-    UsageQuery, UsageReport, create, startup,
-};
+use crate::database::context::Context;
+use crate::doors::Doors;
+use crate::error::Error;
+use crate::servers::Servers;
+use crate::startup::{self, Started};
+use crate::status::{Created, Event, EventFilter, Status};
+use crate::time::within;
+use crate::usage::{UsageQuery, UsageReport};
 
 mod accounts;
 
@@ -25,7 +30,17 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The control plane. Clones are the same plane.
 #[derive(Clone)]
 pub struct Plane {
-    world: Arc<World>,
+    creator: Creator,
+    context: Arc<Context>,
+    shared: Arc<Shared>,
+}
+
+/// What only callers of the plane need.
+struct Shared {
+    defaults: Spec,
+    events: broadcast::Sender<Event>,
+    /// Held while an owner's settings are changed.
+    settings: tokio::sync::Mutex<()>,
 }
 
 impl Plane {
@@ -41,14 +56,23 @@ impl Plane {
         servers: Arc<dyn Servers>,
         doors: Arc<dyn Doors>,
     ) -> Result<Self, Error> {
-        let world = Box::pin(startup::start(config, driver, servers, doors)).await?;
-        Ok(Self { world })
+        let started = Box::pin(startup::start(&config, driver, servers, doors)).await?;
+        let Started { creator, events } = started;
+        Ok(Self {
+            context: Arc::clone(&creator.context),
+            creator,
+            shared: Arc::new(Shared {
+                defaults: config.defaults,
+                events,
+                settings: tokio::sync::Mutex::default(),
+            }),
+        })
     }
 
     /// What a database gets without settings of its own.
     #[must_use]
     pub fn defaults(&self) -> Spec {
-        self.world.config.defaults
+        self.shared.defaults
     }
 
     /// Makes a database, awake and ready for its user `admin`.
@@ -56,17 +80,18 @@ impl Plane {
     /// # Errors
     /// [`Error::Exists`], [`Error::Limit`], or what the machine or the server said.
     pub async fn create(&self, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
-        if self.world.stopping() {
+        if self.context.tasks.stopping() {
             return Err(Error::Stopping);
         }
-        create::create(Arc::clone(&self.world), name.clone(), spec).await
+        self.creator.clone().create(name.clone(), spec).await
     }
 
     /// Every database, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Status> {
-        self.world
-            .databases()
+        self.context
+            .registry
+            .all()
             .iter()
             .map(|d| self.status(d))
             .collect()
@@ -89,10 +114,14 @@ impl Plane {
         let database = self.find(name)?;
         let mut status = self.status(&database);
         if status.state == State::Active {
-            let limit = self.world.config.deadlines.ask;
+            let limit = self.context.host.deadlines.ask;
             let asked = within(limit, async {
                 let server = database.server()?;
-                self.world.servers.memory_tables(&server, limit).await
+                self.context
+                    .host
+                    .servers
+                    .memory_tables(&server, limit)
+                    .await
             });
             tokio::select! {
                 asked = asked => status.memory_tables = asked.ok().flatten(),
@@ -104,9 +133,9 @@ impl Plane {
 
     fn status(&self, database: &Database) -> Status {
         database.status(
-            &*self.world.driver,
-            &*self.world.doors,
-            self.world.spend(database),
+            &*self.context.host.driver,
+            &*self.context.doors,
+            self.context.metering.spend(database),
         )
     }
 
@@ -116,7 +145,7 @@ impl Plane {
     /// [`Error::NotFound`].
     pub fn pool(&self, name: &DatabaseName) -> Result<PoolStatus, Error> {
         self.find(name)?;
-        Ok(self.world.doors.pool(name))
+        Ok(self.context.doors.pool(name))
     }
 
     /// Its sessions, by their ids.
@@ -125,40 +154,40 @@ impl Plane {
     /// [`Error::NotFound`].
     pub fn sessions(&self, name: &DatabaseName) -> Result<Vec<SessionStatus>, Error> {
         self.find(name)?;
-        Ok(self.world.doors.sessions(name))
+        Ok(self.context.doors.sessions(name))
     }
 
-    /// Changes the owner's settings. Those about its size and its sleep hold at once.
+    /// Changes the owner's settings. Those of its size and its sleep take effect at once.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Catalog`], and then nothing has changed.
     pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
         let database = self.find(name)?;
-        let _alone = self.world.settings.lock().await;
+        let _alone = self.shared.settings.lock().await;
         let before = database.spec();
         let spec = settings.applied_to(before);
         if spec.units != before.units {
-            self.world.room.check_range(spec.units)?;
+            self.context.host.room.check_range(spec.units)?;
         }
         if spec != before {
             let change = Change::Spec {
                 name: name.clone(),
                 spec,
             };
-            self.world
+            self.context
                 .catalog
                 .write(Durability::Now, vec![change])
                 .await?;
             database.set_spec(spec);
             if spec.spend_limit != before.spend_limit {
-                self.world.limit_changed(&database).await;
+                self.context.metering.limit_changed(&database).await;
             }
             if spec.storage_quota != before.storage_quota
                 && let Some(used) = database.view().storage
             {
-                judge(&self.world, &database, used).await;
+                self.context.storage.apply_quota(&database, used).await;
             }
-            self.world.restrict(&database);
+            self.context.storage.restrict(&database);
         }
         self.show(name)
     }
@@ -214,14 +243,14 @@ impl Plane {
     /// # Errors
     /// [`Error::Catalog`].
     pub fn events(&self, filter: EventFilter) -> Result<Vec<Event>, Error> {
-        self.world.catalog.events(&filter)
+        self.context.catalog.events(&filter)
     }
 
-    /// Entries of the ledger as they are written. Who reads too slowly loses the oldest, and can
+    /// Entries of the ledger as they are written. A subscriber that is too slow loses the oldest, and can
     /// get them from [`Plane::events`].
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.world.events.subscribe()
+        self.shared.events.subscribe()
     }
 
     /// What databases have used, up to now.
@@ -229,7 +258,7 @@ impl Plane {
     /// # Errors
     /// [`Error::NotFound`] if there never was a database of the name; [`Error::Catalog`].
     pub async fn usage(&self, query: UsageQuery) -> Result<UsageReport, Error> {
-        self.world.usage(query).await
+        self.context.metering.usage(query).await
     }
 
     /// What a database has used since dormouse started, up to now.
@@ -238,14 +267,15 @@ impl Plane {
     /// [`Error::NotFound`].
     pub fn used(&self, name: &DatabaseName) -> Result<Usage, Error> {
         let database = self.find(name)?;
-        let used = database.meter().total(self.world.moment());
+        let used = database.meter().total(self.context.calendar.moment());
         Ok(used)
     }
 
     /// Whether sessions may be accepted for it.
     #[must_use]
     pub fn exists(&self, name: &DatabaseName) -> bool {
-        self.world
+        self.context
+            .registry
             .find(name)
             .is_some_and(|d| d.state() != State::Dropping)
     }
@@ -253,7 +283,7 @@ impl Plane {
     /// A statement is held: its server is needed. Returns at once; the door is opened, or
     /// refused, when that is decided.
     pub fn demand(&self, name: &DatabaseName) {
-        if let Some(database) = self.world.find(name) {
+        if let Some(database) = self.context.registry.find(name) {
             database.demand();
         }
     }
@@ -261,7 +291,7 @@ impl Plane {
     /// Whether it has a schema of this name; `None` if that is not known without its server.
     #[must_use]
     pub fn has_schema(&self, name: &DatabaseName, schema: &str) -> Option<bool> {
-        let view = self.world.find(name)?.view();
+        let view = self.context.registry.find(name)?.view();
         match view.notes() {
             Notes::Fresh => view
                 .noted
@@ -276,7 +306,7 @@ impl Plane {
     /// its server, or another version will serve it.
     #[must_use]
     pub fn variables(&self, name: &DatabaseName) -> Option<Variables> {
-        let view = self.world.find(name)?.view();
+        let view = self.context.registry.find(name)?.view();
         let noted = view.noted.variables.as_ref();
         let same = |all: &&Variables| {
             let noted = all.get("version");
@@ -295,15 +325,36 @@ impl Plane {
         if database.state() != State::Active {
             return self.variables(name);
         }
-        let limit = self.world.config.deadlines.ask;
+        let limit = self.context.host.deadlines.ask;
         let asked = within(limit, async {
-            self.world.servers.variables(&database.server()?).await
+            self.context
+                .host
+                .servers
+                .variables(&database.server()?)
+                .await
         });
         // a server that is being frozen does not answer: its notes do
         tokio::select! {
             asked = asked => asked.ok(),
             () = database.until(accounts::asleep) => self.variables(name),
         }
+    }
+
+    /// The accounts that a login with this user name may use, anonymous ones included: read from the server
+    /// while it is active, else as noted before the sleep. A database is woken only if its accounts are not
+    /// noted. This waits for `patience` at most, through deaths and restarts of the server. A server that
+    /// cannot be started is tried again when its pause is over.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Accounts`] if they cannot be had in time.
+    pub async fn accounts(
+        &self,
+        name: &DatabaseName,
+        user: &str,
+        patience: Duration,
+    ) -> Result<Vec<Account>, Error> {
+        let database = self.find(name)?;
+        accounts::read(&self.context, &database, user, patience).await
     }
 
     /// Adds the credential with which the proxy logs in as this account; `false` if there is no
@@ -322,19 +373,19 @@ impl Plane {
                 reasons,
             });
         }
-        let limit = self.world.config.deadlines.ask;
+        let limit = self.context.host.deadlines.ask;
         let enroll = async {
             let server = database.server()?;
-            self.world.servers.enroll(&server, user, host).await
+            self.context.host.servers.enroll(&server, user, host).await
         };
-        within(limit, enroll).await.map_err(|reason| Error::Server {
+        within(limit, enroll).await.map_err(|error| Error::Server {
             database: name.clone(),
-            reason,
+            reason: error.to_string(),
         })
     }
 
     /// Ends a statement, and the connection it runs on, if it runs on the server of this generation;
-    /// another server knows nothing of it. Returns when the server has been told.
+    /// another server does not have it. Returns when the server has confirmed.
     pub async fn end_statement(&self, name: &DatabaseName, generation: u64, thread: u32) {
         let Ok(database) = self.find(name) else {
             return;
@@ -342,38 +393,54 @@ impl Plane {
         if database.view().generation != generation {
             return;
         }
-        let limit = self.world.config.deadlines.ask;
-        let end = async { self.world.servers.end(&database.server()?, thread).await };
-        if let Err(reason) = within(limit, end).await {
-            tracing::warn!(database = %name, thread, reason, "a statement could not be ended");
+        let limit = self.context.host.deadlines.ask;
+        let end = async {
+            self.context
+                .host
+                .servers
+                .end(&database.server()?, thread)
+                .await
+        };
+        if let Err(error) = within(limit, end).await {
+            tracing::warn!(database = %name, thread, %error, "a statement could not be ended");
         }
     }
 
     /// The version string the servers greet with.
     #[must_use]
     pub fn server_version(&self) -> String {
-        self.world.servers.version()
+        self.context.host.servers.version()
     }
 
     /// Dormouse is stopping: transitions are finished or left to the next start, servers keep
     /// running.
     pub async fn stop(&self) {
-        self.world.stop(GRACE).await;
+        let Context {
+            tasks, admission, ..
+        } = &*self.context;
+        tasks.end();
+        admission.close();
+        for database in self.context.registry.all() {
+            database.wake_actor();
+        }
+        tasks.join(GRACE).await;
+        self.context.metering.write_all().await;
     }
 
     fn find(&self, name: &DatabaseName) -> Result<Arc<Database>, Error> {
-        self.world
+        self.context
+            .registry
             .find(name)
             .ok_or_else(|| Error::NotFound(name.clone()))
     }
 
     async fn order(&self, name: &DatabaseName, order: Order) -> Result<(), Error> {
         let database = self.find(name)?;
-        if self.world.stopping() {
+        if self.context.tasks.stopping() {
             return Err(Error::Stopping);
         }
         let answer = database.order(order)?;
-        match tokio::time::timeout(self.world.config.deadlines.order, answer).await {
+        match tokio::time::timeout(self.context.host.deadlines.order, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::Stopping),
             Err(_) => {

@@ -5,9 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, Variables};
 
-mod admin;
+pub mod admin;
 
-pub use admin::AdminServers;
 pub use dormouse_engine::buffer_pool::PoolHits;
 
 /// A server that runs.
@@ -39,11 +38,11 @@ impl Server {
 /// What must be known of a database while its server sleeps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
-    /// Who may log in.
+    /// The accounts that may log in.
     pub accounts: Vec<Account>,
     /// The names of its schemas.
     pub schemas: Vec<String>,
-    /// The global variables that somebody set since the server started, with their values.
+    /// The global variables that were set since the server started, with their values.
     pub globals: Vec<(String, String)>,
     /// What clients ask for when they connect; `None`: it is not known.
     pub variables: Option<Variables>,
@@ -73,7 +72,7 @@ pub trait Servers: Send + Sync + 'static {
     /// enrolls it.
     async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError>;
 
-    /// The accounts that somebody of this user name may be: those of the name, and anonymous ones.
+    /// The accounts that a login with this user name may use: those of the name, and anonymous ones.
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError>;
 
     /// Adds the credential with which the proxy logs in as this account; `false` if there is no

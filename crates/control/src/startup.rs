@@ -1,8 +1,8 @@
-//! What became of everything since the last run.
+//! Starting: what became of everything since the last run.
 //!
-//! An instance is removed only if the catalog says that it is nobody's: half made, half removed,
-//! or handed out by this catalog and not claimed. What the catalog never handed out (it was lost,
-//! or is an old copy) is left alone, for ever.
+//! An instance is removed only if the catalog says that no database has it: half made, half removed, or
+//! handed out by this catalog and not claimed. What the catalog never handed out (it was lost, or is an
+//! old copy) is left alone, for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,102 +13,68 @@ use dormouse_types::{InstanceId, State};
 use tokio::sync::broadcast;
 use tracing::{info, warn};
 
-use crate::actor::Actor;
-use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Durability, Phase};
-use crate::database::Database;
+use crate::admission::Admission;
+use crate::calendar;
+use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Durability, InstanceRow, Phase};
+use crate::config::PlaneConfig;
+use crate::create::Creator;
+use crate::database::actor::Actor;
+use crate::database::context::Context;
+use crate::database::{Database, turn};
+use crate::doors::Doors;
+use crate::error::Error;
+use crate::instance::host::Host;
+use crate::instance::room::Room;
 use crate::lock::Lock;
 use crate::meter::Meter;
-use crate::metering::write_down;
-use crate::storage::look_at_disk;
-use crate::warm::{discard, keep_full};
-use crate::world::{Parts, World, within};
-use crate::{Doors, Error, PlaneConfig, Servers, calendar, storage};
+use crate::metering::{self, Metering};
+use crate::registry::Registry;
+use crate::servers::Servers;
+use crate::status::Event;
+use crate::storage::{self, Storage};
+use crate::tasks::Tasks;
+use crate::time::within;
+use crate::warm::{self, WarmPool};
 
 /// How many of the newest events a slow subscriber may be behind.
 const EVENTS_BEHIND: usize = 1024;
 
-/// Opens the catalog and starts to look after what it tells of.
+/// A plane that was started.
+pub(crate) struct Started {
+    pub(crate) creator: Creator,
+    pub(crate) events: broadcast::Sender<Event>,
+}
+
+/// Opens the catalog, clears up after the last run, and starts the actors and the background tasks.
 pub(crate) async fn start(
-    config: PlaneConfig,
+    config: &PlaneConfig,
     driver: Arc<dyn Driver>,
     servers: Arc<dyn Servers>,
     doors: Arc<dyn Doors>,
-) -> Result<Arc<World>, Error> {
+) -> Result<Started, Error> {
     let events = broadcast::Sender::new(EVENTS_BEHIND);
-    let (dir, keep, sender) = (config.data_dir.clone(), config.ledger_keep, events.clone());
+    let (lock, catalog, contents) = open(config, events.clone()).await?;
+    let tasks = Arc::new(Tasks::new(lock));
+    let creator = assemble(config, driver, servers, doors, catalog, tasks);
+    clear_up(&creator, &contents).await?;
+    creator.context.storage.look_at_disk().await;
+    adopt_all(&creator, contents.databases).await?;
+    spawn_background(&creator);
+    Ok(Started { creator, events })
+}
+
+/// Takes the lock and reads the catalog.
+async fn open(
+    config: &PlaneConfig,
+    events: broadcast::Sender<Event>,
+) -> Result<(Lock, Catalog, Contents), Error> {
+    let (dir, keep) = (config.data_dir.clone(), config.ledger_keep);
     let opened = tokio::task::spawn_blocking(move || {
         make_dir(&dir)?;
         let lock = Lock::of_plane(&dir)?;
-        Catalog::open(&dir, keep, sender).map(|(catalog, contents)| (lock, catalog, contents))
+        Catalog::open(&dir, keep, events).map(|(catalog, contents)| (lock, catalog, contents))
     });
-    let (lock, catalog, contents) = opened.await.map_err(|_| Error::Stopping)??;
-    let world = World::new(Parts {
-        config,
-        driver,
-        servers,
-        doors,
-        catalog,
-        events,
-        lock,
-    });
-    let present: BTreeSet<InstanceId> = within(world.config.deadlines.start, world.driver.list())
-        .await
-        .map_err(|reason| Error::Machine {
-            doing: "listing the instances".to_owned(),
-            reason,
-        })?
-        .into_iter()
-        .collect();
-    let Contents {
-        databases,
-        instances,
-        last_instance,
-    } = contents;
-    let claimed: BTreeSet<InstanceId> = databases.iter().map(|d| d.instance).collect();
-    let known: BTreeMap<InstanceId, Phase> = instances.iter().map(|i| (i.id, i.phase)).collect();
-    for id in &present {
-        if !known.contains_key(id) {
-            strange(&world, *id, last_instance).await?;
-        }
-    }
-    for (id, phase) in known {
-        match phase {
-            Phase::Preparing | Phase::Removing => discard(&world, id).await,
-            Phase::Warm if present.contains(&id) => world.warm.add(id),
-            Phase::Warm => discard(&world, id).await,
-            Phase::Claimed if !claimed.contains(&id) => {
-                warn!(instance = %id, "claimed, but by no database that is known: left alone");
-            }
-            Phase::Claimed => {}
-            Phase::Foreign => warn!(instance = %id, "not of this catalog: left alone"),
-        }
-    }
-    let now = world.moment();
-    let mut meters = world.catalog.meters(now.month().days().start)?;
-    look_at_disk(&world).await;
-    let mut model: Option<Arc<Database>> = None;
-    for row in databases {
-        let baseline = world.config.ladder.baseline;
-        let meter = match meters.remove(&row.instance) {
-            Some((mark, spent)) => {
-                let found = (mark, (now.month(), spent));
-                Meter::resumed(row.name.clone(), row.instance, baseline, found, now)
-            }
-            None => Meter::new(row.name.clone(), row.instance, baseline, now),
-        };
-        let Some(database) = adopt(&world, row, meter).await else {
-            continue;
-        };
-        match &model {
-            Some(model) => database.share(model),
-            None => model = Some(database),
-        }
-    }
-    world.spawn(write_down(Arc::clone(&world)));
-    world.spawn(keep_full(Arc::clone(&world)));
-    world.spawn(storage::watch(Arc::clone(&world)));
-    world.spawn(calendar::watch(Arc::clone(&world)));
-    Ok(world)
+    opened.await.map_err(|_| Error::Stopping)?
 }
 
 fn make_dir(dir: &Path) -> Result<(), Error> {
@@ -123,11 +89,108 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
     })
 }
 
+/// Makes the parts of the plane.
+fn assemble(
+    config: &PlaneConfig,
+    driver: Arc<dyn Driver>,
+    servers: Arc<dyn Servers>,
+    doors: Arc<dyn Doors>,
+    catalog: Catalog,
+    tasks: Arc<Tasks>,
+) -> Creator {
+    let host = Arc::new(Host {
+        driver,
+        servers,
+        room: Room::new(config.capacity),
+        deadlines: config.deadlines,
+    });
+    let registry = Arc::new(Registry::new(config.databases_most));
+    let admission = Arc::new(Admission::new(config.wakes_at_once));
+    let storage = Arc::new(Storage::new(storage::Parts {
+        host: Arc::clone(&host),
+        doors: Arc::clone(&doors),
+        catalog: catalog.clone(),
+        registry: Arc::clone(&registry),
+        calendar: config.calendar.clone(),
+        disk: config.disk.clone(),
+        place: config.data_dir.clone(),
+    }));
+    let metering = Arc::new(Metering::new(metering::Parts {
+        catalog: catalog.clone(),
+        doors: Arc::clone(&doors),
+        registry: Arc::clone(&registry),
+        storage: Arc::clone(&storage),
+        calendar: config.calendar.clone(),
+        prices: config.prices.clone(),
+        ladder: config.ladder.clone(),
+        keep: config.usage_keep,
+    }));
+    let warm = Arc::new(WarmPool::new(warm::Parts {
+        host: Arc::clone(&host),
+        catalog: catalog.clone(),
+        admission: Arc::clone(&admission),
+        size: config.warm_pool,
+        units: config.defaults.units.min,
+    }));
+    let context = Arc::new(Context {
+        host,
+        doors,
+        catalog,
+        registry,
+        admission,
+        metering,
+        storage,
+        tasks,
+        calendar: config.calendar.clone(),
+        time_zone: config.time_zone.clone(),
+        baseline: config.ladder.baseline,
+    });
+    Creator { context, warm }
+}
+
+/// Removes what no database has, and fills the warm pool with what is left of it.
+async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
+    let (host, warm) = (&creator.context.host, &creator.warm);
+    let present: BTreeSet<InstanceId> = within(host.deadlines.start, host.driver.list())
+        .await
+        .map_err(|error| Error::Machine {
+            doing: "listing the instances".to_owned(),
+            reason: error.to_string(),
+        })?
+        .into_iter()
+        .collect();
+    let Contents {
+        databases,
+        instances,
+        last_instance,
+    } = contents;
+    let claimed: BTreeSet<InstanceId> = databases.iter().map(|d| d.instance).collect();
+    let known: BTreeMap<InstanceId, Phase> = instances.iter().map(|i| (i.id, i.phase)).collect();
+    for id in &present {
+        if !known.contains_key(id) {
+            unknown_instance(creator, *id, *last_instance).await?;
+        }
+    }
+    for InstanceRow { id, phase, .. } in instances {
+        match phase {
+            Phase::Preparing | Phase::Removing => warm.discard(*id).await,
+            Phase::Warm if present.contains(id) => warm.add(*id),
+            Phase::Warm => warm.discard(*id).await,
+            Phase::Claimed if !claimed.contains(id) => {
+                warn!(instance = %id, "claimed, but by no database that is known: left alone");
+            }
+            Phase::Claimed => {}
+            Phase::Foreign => warn!(instance = %id, "not of this catalog: left alone"),
+        }
+    }
+    Ok(())
+}
+
 /// Files that have no row.
-async fn strange(world: &World, id: InstanceId, last: u32) -> Result<(), Error> {
+async fn unknown_instance(creator: &Creator, id: InstanceId, last: u32) -> Result<(), Error> {
     if id.0 <= last {
         info!(instance = %id, "left over from an instance that was removed: removing the rest");
-        discard(world, id).await;
+        creator.warm.discard(id).await;
         return Ok(());
     }
     warn!(instance = %id, "the catalog never handed this instance out: it is left alone");
@@ -137,37 +200,88 @@ async fn strange(world: &World, id: InstanceId, last: u32) -> Result<(), Error> 
         phase: Phase::Foreign,
         version: String::new(),
     };
-    world.catalog.write(Durability::Now, vec![foreign]).await
+    let catalog = &creator.context.catalog;
+    catalog.write(Durability::Now, vec![foreign]).await
 }
 
-async fn adopt(world: &Arc<World>, row: DatabaseRow, meter: Meter) -> Option<Arc<Database>> {
-    if row.state == State::Creating {
-        info!(database = %row.name, "it was only half made: removing it");
-        let gone = vec![
-            Change::Gone {
-                name: row.name.clone(),
-                instance: row.instance,
-            },
-            Change::Instance {
-                id: row.instance,
-                phase: Phase::Removing,
-                version: String::new(),
-            },
-        ];
-        match world.catalog.write(Durability::Now, gone).await {
-            Ok(()) => discard(world, row.instance).await,
-            Err(error) => warn!(database = %row.name, %error, "cannot remove it"),
+/// Starts the actor of every database, each with its meter.
+async fn adopt_all(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<(), Error> {
+    let context = &creator.context;
+    let now = context.calendar.moment();
+    let mut meters = context.catalog.meters(now.month().days().start)?;
+    let mut model: Option<Arc<Database>> = None;
+    for row in databases {
+        let baseline = context.baseline;
+        let meter = match meters.remove(&row.instance) {
+            Some((mark, spent)) => {
+                let found = (mark, (now.month(), spent));
+                Meter::resumed(row.name.clone(), row.instance, baseline, found, now)
+            }
+            None => Meter::new(row.name.clone(), row.instance, baseline, now),
+        };
+        if row.state == State::Creating {
+            remove_half_made(creator, &row).await;
+            continue;
         }
-        return None;
+        let database = adopt(context, row, meter);
+        match &model {
+            Some(model) => database.share(model),
+            None => model = Some(database),
+        }
     }
+    Ok(())
+}
+
+async fn remove_half_made(creator: &Creator, row: &DatabaseRow) {
+    info!(database = %row.name, "it was only half made: removing it");
+    let gone = vec![
+        Change::Gone {
+            name: row.name.clone(),
+            instance: row.instance,
+        },
+        Change::Instance {
+            id: row.instance,
+            phase: Phase::Removing,
+            version: String::new(),
+        },
+    ];
+    match creator.context.catalog.write(Durability::Now, gone).await {
+        Ok(()) => creator.warm.discard(row.instance).await,
+        Err(error) => warn!(database = %row.name, %error, "cannot remove it"),
+    }
+}
+
+fn adopt(context: &Arc<Context>, row: DatabaseRow, meter: Meter) -> Arc<Database> {
     let name = row.name.clone();
     let dropping = row.state == State::Dropping;
     let database = Database::new(row, Arc::new(Mutex::new(meter)));
-    world.edit(|d| d.known.insert(name.clone(), Arc::clone(&database)));
+    context.registry.insert(Arc::clone(&database));
     if !dropping {
-        world.doors.add(&name);
-        world.restrict(&database);
+        context.doors.add(&name);
+        context.storage.restrict(&database);
     }
-    world.spawn(Actor::found(Arc::clone(world), Arc::clone(&database)).run(true));
-    Some(database)
+    let actor = Actor::found(Arc::clone(context), Arc::clone(&database));
+    context.tasks.spawn(turn::run(actor, true));
+    database
+}
+
+/// Starts what goes on all the time.
+fn spawn_background(creator: &Creator) {
+    let Context {
+        metering,
+        storage,
+        registry,
+        calendar,
+        tasks,
+        ..
+    } = &*creator.context;
+    let ends = || Arc::clone(tasks);
+    tasks.spawn(Arc::clone(metering).run(ends()));
+    tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
+    tasks.spawn(Arc::clone(storage).watch(ends()));
+    tasks.spawn(calendar::watch::watch(
+        calendar.clone(),
+        Arc::clone(registry),
+        ends(),
+    ));
 }

@@ -1,4 +1,4 @@
-//! What the plane tells about databases.
+//! Status, ledger entries and figures of databases.
 
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Cause, Spec};
@@ -59,7 +59,7 @@ pub struct Status {
     /// Its MEMORY tables that have rows, as `schema.table`, which keep it from being parked. `None`: its
     /// server, which is awake, must be asked ([`Plane::look`](crate::Plane::look)).
     pub memory_tables: Option<Vec<String>>,
-    /// What it costs, if anything costs anything.
+    /// Cost this month; `None` without prices.
     pub spend: Option<Spend>,
     /// Why it is in this state.
     pub last_reason: String,
@@ -72,7 +72,7 @@ pub struct Spend {
     pub cost: Money,
     /// The currency's name.
     pub currency: String,
-    /// What is done about it.
+    /// The step of its spend limit.
     pub rung: Rung,
 }
 
@@ -127,13 +127,13 @@ pub struct Figures {
     /// back, which the server counts as asked for and missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hit_ratio_ppm: Option<u32>,
-    /// For a change of size: compute units after it, or those that were not to be had.
+    /// For a change of size: compute units after it, or those that were refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<Units>,
     /// For a change of size: compute units before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units_before: Option<Units>,
-    /// How long nobody had used it, if it was sent to sleep for that, in milliseconds.
+    /// How long it was idle, if that is why it was put to sleep, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
 }

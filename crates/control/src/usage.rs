@@ -1,10 +1,10 @@
-//! What is told about the use of databases.
+//! Reports of what databases have used.
 
 use dormouse_types::{DatabaseName, InstanceId, Money, Month, Usage};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How finely use is told.
+/// The resolution of a usage report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
@@ -13,7 +13,7 @@ pub enum By {
     Month,
     /// Each day with use.
     Day,
-    /// Each minute awake; the use of a sleep is told by day.
+    /// Each minute awake; the usage of a sleep is reported by day.
     Minute,
 }
 

@@ -1,174 +1,156 @@
-//! Instances that wait, started and unclaimed, for the next `create`.
+//! The warm pool: instances whose servers run and that no database has, for the next `create`.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dormouse_driver::{Desired, Error as DriverError, Run};
 use dormouse_policy::warm::{Pool, Refill, refill};
-use dormouse_types::InstanceId;
-use tokio::sync::{Notify, SemaphorePermit};
+use dormouse_types::{InstanceId, Units};
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use crate::Error;
-use crate::catalog::{Change, Durability, Phase};
-use crate::world::{World, within};
+use crate::admission::{Admission, Importance};
+use crate::catalog::{Catalog, Change, Durability, Phase};
+use crate::error::Error;
+use crate::instance::Instance;
+use crate::instance::host::Host;
+use crate::tasks::Tasks;
+use crate::time::within;
 
-/// How often somebody of no importance looks whether a start would be in nobody's way.
-const STAND_ASIDE: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The pool.
-#[derive(Default)]
-pub(crate) struct Warm {
+/// The warm pool; it makes instances and removes unused ones.
+pub(crate) struct WarmPool {
+    parts: Parts,
     ready: Mutex<VecDeque<InstanceId>>,
-    /// One was claimed.
-    pub(crate) nudge: Notify,
+    /// An instance was claimed.
+    claimed: Notify,
 }
 
-impl Warm {
-    /// Takes one out, the oldest first.
-    pub(crate) fn claim(&self) -> Option<InstanceId> {
-        let claimed = self.ready().pop_front();
-        self.nudge.notify_one();
-        claimed
+/// What [`WarmPool`] works with.
+pub(crate) struct Parts {
+    pub(crate) host: Arc<Host>,
+    pub(crate) catalog: Catalog,
+    pub(crate) admission: Arc<Admission>,
+    /// How many instances are kept.
+    pub(crate) size: usize,
+    /// What each may use.
+    pub(crate) units: Units,
+}
+
+impl WarmPool {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            ready: Mutex::default(),
+            claimed: Notify::new(),
+        }
     }
 
-    /// Puts one in.
+    /// Takes the oldest out, or makes one.
+    pub(crate) async fn claim(&self) -> Result<InstanceId, Error> {
+        let ready = self.ready().pop_front();
+        self.claimed.notify_one();
+        match ready {
+            Some(id) => Ok(id),
+            None => self.prepare(Importance::Awaited).await,
+        }
+    }
+
+    /// Adds an instance that an earlier run has made.
     pub(crate) fn add(&self, id: InstanceId) {
         self.ready().push_back(id);
     }
 
-    fn len(&self) -> usize {
-        self.ready().len()
-    }
-
-    fn ready(&self) -> std::sync::MutexGuard<'_, VecDeque<InstanceId>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Keeps the pool full until dormouse stops.
-pub(crate) async fn keep_full(world: Arc<World>) {
-    let mut pause = FIRST_PAUSE;
-    while !world.stopping() {
-        let pool = Pool {
-            warm: world.warm.len(),
-            preparing: 0,
-        };
-        if refill(world.config.warm_pool, pool) == Refill::Enough {
-            tokio::select! {
-                () = world.warm.nudge.notified() => {}
-                () = world.ending() => {}
-            }
-            continue;
-        }
-        match prepare(&world, Importance::Background).await {
-            Ok(id) => {
-                world.warm.add(id);
-                pause = FIRST_PAUSE;
-            }
-            Err(_) if world.stopping() => return,
-            Err(error) => {
-                warn!(%error, hint = error.hint(), ?pause, "cannot refill the warm pool");
-                // a claim is no reason to try sooner
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = world.ending() => return,
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
-}
-
-/// Whether somebody waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Importance {
-    /// A `create` waits.
-    Awaited,
-    /// Nobody does: every wake goes first.
-    Background,
-}
-
-/// Makes an instance and starts it. What a crash leaves half made is removed at the next start.
-pub(crate) async fn prepare(world: &World, importance: Importance) -> Result<InstanceId, Error> {
-    let version = world.servers.version();
-    let id = world.catalog.new_instance(version.clone()).await?;
-    match make(world, id, importance).await {
-        Ok(()) => {
-            let warm = Change::Instance {
-                id,
-                phase: Phase::Warm,
-                version,
+    /// Keeps the pool full until Dormouse stops.
+    pub(crate) async fn keep_full(self: Arc<Self>, tasks: Arc<Tasks>) {
+        let mut pause = FIRST_PAUSE;
+        while !tasks.stopping() {
+            let pool = Pool {
+                warm: self.ready().len(),
+                preparing: 0,
             };
-            world.catalog.write(Durability::Soon, vec![warm]).await?;
-            debug!(instance = %id, "warm");
-            Ok(id)
-        }
-        Err(error) => {
-            discard(world, id).await;
-            Err(error)
-        }
-    }
-}
-
-async fn make(world: &World, id: InstanceId, importance: Importance) -> Result<(), Error> {
-    let limits = world.config.deadlines;
-    let machine = |doing: &str| {
-        let doing = format!("{doing} instance {id}");
-        move |reason| Error::Machine { doing, reason }
-    };
-    within(limits.start, world.driver.provision(id))
-        .await
-        .map_err(machine("making"))?;
-    let _admitted = admit(world, importance).await?;
-    let units = world.config.defaults.units.min;
-    let desired = Desired {
-        run: Run::Running,
-        units,
-    };
-    within(limits.start, world.driver.apply(id, desired))
-        .await
-        .map_err(machine("starting"))?;
-    Ok(())
-}
-
-/// Waits until a server may start.
-pub(crate) async fn admit(
-    world: &World,
-    importance: Importance,
-) -> Result<SemaphorePermit<'_>, Error> {
-    if importance == Importance::Awaited {
-        return world.admission.acquire().await.map_err(|_| Error::Stopping);
-    }
-    loop {
-        match world.admission.try_acquire() {
-            Ok(permit) => return Ok(permit),
-            Err(tokio::sync::TryAcquireError::Closed) => return Err(Error::Stopping),
-            Err(tokio::sync::TryAcquireError::NoPermits) => tokio::time::sleep(STAND_ASIDE).await,
+            if refill(self.parts.size, pool) == Refill::Enough {
+                tokio::select! {
+                    () = self.claimed.notified() => {}
+                    () = tasks.ending() => {}
+                }
+                continue;
+            }
+            match self.prepare(Importance::Background).await {
+                Ok(id) => {
+                    self.add(id);
+                    pause = FIRST_PAUSE;
+                }
+                Err(_) if tasks.stopping() => return,
+                Err(error) => {
+                    warn!(%error, hint = error.hint(), ?pause, "cannot refill the warm pool");
+                    // a claim is no reason to try sooner
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = tasks.ending() => return,
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
         }
     }
-}
 
-/// Removes an instance that is nobody's. If it cannot be removed now, the next start does.
-pub(crate) async fn discard(world: &World, id: InstanceId) {
-    let remove = async {
-        match world.driver.remove(id).await {
-            Err(DriverError::Unknown(_)) => Ok(()),
-            other => other,
+    /// Makes an instance and starts it. What a crash leaves half made is removed at the next start.
+    async fn prepare(&self, importance: Importance) -> Result<InstanceId, Error> {
+        let Parts { host, catalog, .. } = &self.parts;
+        let version = host.servers.version();
+        let id = catalog.new_instance(version.clone()).await?;
+        match self.make(id, importance).await {
+            Ok(()) => {
+                let warm = Change::Instance {
+                    id,
+                    phase: Phase::Warm,
+                    version,
+                };
+                catalog.write(Durability::Soon, vec![warm]).await?;
+                debug!(instance = %id, "warm");
+                Ok(id)
+            }
+            Err(error) => {
+                self.discard(id).await;
+                Err(error)
+            }
         }
-    };
-    let removed = match within(world.config.deadlines.stop, remove).await {
-        Ok(()) => world
-            .catalog
-            .write(Durability::Soon, vec![Change::InstanceGone(id)])
+    }
+
+    async fn make(&self, id: InstanceId, importance: Importance) -> Result<(), Error> {
+        let host = &self.parts.host;
+        within(host.deadlines.start, host.driver.provision(id))
             .await
-            .map_err(|e| e.to_string()),
-        Err(reason) => Err(reason),
-    };
-    if let Err(reason) = removed {
-        warn!(instance = %id, reason, "an unused instance is left to the next start");
+            .map_err(|error| Error::Machine {
+                doing: format!("making instance {id}"),
+                reason: error.to_string(),
+            })?;
+        let _admitted = self.parts.admission.start(importance).await?;
+        let mut instance = Instance::new(Arc::clone(host), id, self.parts.units);
+        instance.start().await.map_err(|error| Error::Machine {
+            doing: format!("starting instance {id}"),
+            reason: error.to_string(),
+        })?;
+        Ok(())
+    }
+
+    /// Removes an instance that no database has. If it cannot be removed now, the next start does.
+    pub(crate) async fn discard(&self, id: InstanceId) {
+        let Parts { host, catalog, .. } = &self.parts;
+        if let Err(error) = host.remove(id).await {
+            warn!(instance = %id, %error, "an unused instance is left to the next start");
+            return;
+        }
+        let gone = vec![Change::InstanceGone(id)];
+        if let Err(error) = catalog.write(Durability::Soon, gone).await {
+            warn!(instance = %id, %error, "an unused instance is left to the next start");
+        }
+    }
+
+    fn ready(&self) -> MutexGuard<'_, VecDeque<InstanceId>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,13 +17,13 @@ use dormouse_types::State;
 
 use crate::Spec;
 
-mod denied;
+mod denial;
 mod failures;
 mod observed;
 mod plan;
 mod reason;
 
-pub use denied::Denied;
+pub use denial::Denial;
 pub use failures::Failures;
 pub use observed::{Agenda, Door, Load, Notes, Observed, Order, Server};
 pub use plan::{Act, Cause, Plan, Verb};
@@ -129,7 +129,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         return Plan::rest(soonest.and_then(|d| now.checked_add(d.max(SOONEST_LOOK))));
     }
     let idle = idle_since(seen);
-    let due = |delay: Option<Duration>, denied: Option<Denied>| {
+    let due = |delay: Option<Duration>, denied: Option<Denial>| {
         let due = idle.checked_add(delay?)?;
         let until = denied.and_then(|d| d.holds(seen.load.sessions, now));
         Some(until.map_or(due, |u| due.max(u)))

@@ -20,29 +20,34 @@ pub(super) fn real(number: u32) -> String {
 /// highest.
 pub(super) fn multiply(data_dir: &Path, total: u32) -> anyhow::Result<()> {
     let mut catalog = Connection::open(data_dir.join("catalog.sqlite"))?;
-    let others = columns(&catalog, "databases", &["name", "instance", "variables"])?;
+    let others = columns(&catalog, "databases", &["name", "variables"])?;
+    let of_instance = columns(&catalog, "instances", &["id", "database", "role"])?;
     // the only path in a database's row is its server's socket
     let copy_database = format!(
-        "INSERT INTO databases (name, instance, variables, {others})
-         SELECT ?1, ?2, replace(variables, '/' || instance || '/', '/' || ?2 || '/'), {others}
+        "INSERT INTO databases (name, variables, {others})
+         SELECT ?1, replace(variables, '/' || ?4 || '/', '/' || ?2 || '/'), {others}
          FROM databases WHERE name = ?3"
+    );
+    let copy_instance = format!(
+        "INSERT INTO instances ({of_instance}) SELECT {of_instance} FROM instances WHERE id = ?1 \
+         RETURNING id"
     );
     let transaction = catalog.transaction()?;
     let originals: Vec<(String, u32)> = transaction
-        .prepare("SELECT name, instance FROM databases ORDER BY name")?
+        .prepare("SELECT database, id FROM instances WHERE role = 'primary' ORDER BY database")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let copies = u32::try_from(originals.len())?..total;
     for (number, (original, instance)) in copies.zip(originals.iter().cycle()) {
         let id: u32 = transaction
-            .prepare_cached(
-                "INSERT INTO instances (phase, version)
-                 SELECT phase, version FROM instances WHERE id = ?1 RETURNING id",
-            )?
+            .prepare_cached(&copy_instance)?
             .query_row([instance], |row| row.get(0))?;
         transaction
             .prepare_cached(&copy_database)?
-            .execute(params![real(number), id, original])?;
+            .execute(params![real(number), id, original, instance])?;
+        transaction
+            .prepare_cached("UPDATE instances SET database = ?2, role = 'primary' WHERE id = ?1")?
+            .execute(params![id, real(number)])?;
         let instances = data_dir.join("instances");
         let [from, to] = [*instance, id].map(|id| instances.join(id.to_string()));
         link_all(&from, &to).with_context(|| format!("making {}", to.display()))?;

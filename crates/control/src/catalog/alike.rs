@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use dormouse_types::Variables;
 
-use super::Noted;
+use super::record::Noted;
 
-/// So many kinds of servers are told apart: versions, and how they are set up.
+/// Limit of the kinds of servers that are distinguished, by version and configuration.
 const MODELS_MOST: usize = 8;
 
 /// Variables after which others are modelled; the newest first.

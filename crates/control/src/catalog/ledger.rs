@@ -1,15 +1,17 @@
 //! The ledger: what happened to every database, and why.
 
+use dormouse_policy::Cause;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{bad, json, parsed, text};
-use super::{Entry, EventFilter, EventKind, LedgerKeep};
-use crate::{Cause, Event};
+use super::columns::{bad, json, parsed, text, word};
+use super::record::Entry;
+use crate::config::LedgerKeep;
+use crate::status::{Event, EventFilter, EventKind};
 
-/// After so many entries, those that are too many or too old go.
+/// Number of new entries after which those that are too many or too old are removed.
 pub(super) const PRUNE_EVERY: u32 = 1024;
-/// The most entries one question is answered with.
+/// Limit of the entries in one answer.
 const MOST: usize = 10_000;
 
 const KINDS: [EventKind; 6] = [
@@ -111,8 +113,6 @@ pub(super) fn read(connection: &Connection, filter: &EventFilter) -> rusqlite::R
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
-    let kind: String = row.get(3)?;
-    let cause: String = row.get(6)?;
     let duration: Option<i64> = row.get(8)?;
     let state = |column: usize| {
         let word: Option<String> = row.get(column)?;
@@ -122,24 +122,14 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         id: row.get(0)?,
         at: Timestamp::from_millisecond(row.get(1)?).map_err(|e| bad(1, e.into()))?,
         database: parsed(row, 2)?,
-        event: word(3, &kind, KINDS, EventKind::as_str)?,
+        event: word(row, 3, KINDS, EventKind::as_str)?,
         from: state(4)?,
         to: state(5)?,
-        cause: word(6, &cause, CAUSES, Cause::as_str)?,
+        cause: word(row, 6, CAUSES, Cause::as_str)?,
         reason: row.get(7)?,
         duration_ms: duration.map(i64::cast_unsigned),
         figures: json(row, 9)?,
     })
-}
-
-fn word<T: Copy, const N: usize>(
-    column: usize,
-    text: &str,
-    all: [T; N],
-    as_str: fn(T) -> &'static str,
-) -> rusqlite::Result<T> {
-    let found = all.into_iter().find(|known| as_str(*known) == text);
-    found.ok_or_else(|| bad(column, format!("'{text}' is not known here").into()))
 }
 
 /// Removes entries that are too many or too old. Ids and times rise together.

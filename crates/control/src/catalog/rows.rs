@@ -1,14 +1,16 @@
 //! Databases and instances as rows.
 
+use std::sync::Arc;
+
 use dormouse_types::{Bytes, InstanceId, Units};
 use jiff::Timestamp;
-use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::alike::Models;
-use super::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase};
+use super::columns::{bad, incarnation, json, parsed, text, word};
+use super::endpoint;
+use super::record::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase, Role};
+use crate::instance::serving::Serving;
 
 impl Phase {
     const ALL: [Self; 5] = [
@@ -30,17 +32,32 @@ impl Phase {
     }
 }
 
+impl Role {
+    const ALL: [Self; 1] = [Self::Primary];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+        }
+    }
+}
+
 /// Reads all there is.
 pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
-            "SELECT name, instance, spec, state, since, generation, reason, accounts, schemas, \
-             globals, fresh, variables, units, storage, full, events FROM databases ORDER BY name",
+            "SELECT d.name, i.id, d.spec, d.state, d.since, i.generation, d.reason, d.accounts, \
+             d.schemas, d.globals, d.fresh, d.variables, i.units, d.storage, d.full, d.events \
+             FROM databases d LEFT JOIN instances i ON i.database = d.name AND i.role = 'primary' \
+             ORDER BY d.name",
         )?
         .query_map([], |row| database(row, models))?
         .collect::<Result<_, _>>()?;
     let instances = connection
-        .prepare("SELECT id, phase, version FROM instances ORDER BY id")?
+        .prepare(
+            "SELECT id, phase, version, database, role, host, endpoint, incarnation FROM instances \
+             ORDER BY id",
+        )?
         .query_map([], instance)?
         .collect::<Result<_, _>>()?;
     let last_instance = connection
@@ -81,13 +98,24 @@ fn database(row: &Row<'_>, models: &Models) -> rusqlite::Result<DatabaseRow> {
 }
 
 fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
-    let phase: String = row.get(1)?;
-    let known = Phase::ALL.into_iter().find(|p| p.as_str() == phase);
+    let database: Option<String> = row.get(3)?;
+    let serves = database.map(|_| {
+        Ok::<_, rusqlite::Error>((parsed(row, 3)?, word(row, 4, Role::ALL, Role::as_str)?))
+    });
+    let endpoint = endpoint::read(row, 6)?;
+    let serving = incarnation(row, 7)?.zip(endpoint);
     Ok(InstanceRow {
         id: InstanceId(row.get(0)?),
-        phase: known
-            .ok_or_else(|| bad(1, format!("'{phase}' is no phase of an instance").into()))?,
+        phase: word(row, 1, Phase::ALL, Phase::as_str)?,
         version: row.get(2)?,
+        serves: serves.transpose()?,
+        host: row.get(5)?,
+        serving: serving.map(|(incarnation, endpoint)| {
+            Arc::new(Serving {
+                incarnation,
+                endpoint,
+            })
+        }),
     })
 }
 
@@ -120,24 +148,36 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         Change::Claim(row) => claim(connection, row)?,
         Change::State {
             name,
+            instance,
             state,
             since,
             generation,
             units,
+            serving,
             reason,
         } => {
             connection
                 .prepare_cached(
-                    "UPDATE databases SET state = ?2, since = ?3, generation = ?4, reason = ?5, \
-                     units = ?6 WHERE name = ?1",
+                    "UPDATE databases SET state = ?2, since = ?3, reason = ?4 WHERE name = ?1",
                 )?
                 .execute(params![
                     name.as_str(),
                     state.as_str(),
                     since.as_millisecond(),
+                    reason
+                ])?;
+            let serving = serving.as_deref();
+            connection
+                .prepare_cached(
+                    "UPDATE instances SET generation = ?2, units = ?3, endpoint = ?4, \
+                     incarnation = ?5 WHERE id = ?1",
+                )?
+                .execute(params![
+                    instance.0,
                     generation.cast_signed(),
-                    reason,
-                    units.0
+                    units.0,
+                    serving.map(|serving| endpoint::text(&serving.endpoint)),
+                    serving.map(|serving| serving.incarnation.to_string())
                 ])?;
         }
         Change::Spec { name, spec } => {
@@ -174,11 +214,11 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         }
         Change::Gone { name, instance } => {
             connection
+                .prepare_cached("DELETE FROM instances WHERE id = ?1 OR database = ?2")?
+                .execute(params![instance.0, name.as_str()])?;
+            connection
                 .prepare_cached("DELETE FROM databases WHERE name = ?1")?
                 .execute([name.as_str()])?;
-            connection
-                .prepare_cached("DELETE FROM instances WHERE id = ?1")?
-                .execute([instance.0])?;
         }
         Change::Ledger(_) | Change::Meter(_) => {}
     }
@@ -187,58 +227,42 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
 
 fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("UPDATE instances SET phase = ?2 WHERE id = ?1")?
-        .execute(params![row.instance.0, Phase::Claimed.as_str()])?;
-    connection
         .prepare_cached(
-            "INSERT INTO databases (name, instance, spec, state, since, generation, reason, \
-             accounts, schemas, globals, fresh, variables, units, storage, full, events) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            "INSERT INTO databases (name, spec, state, since, reason, accounts, schemas, globals, \
+             fresh, variables, storage, full, events) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             row.name.as_str(),
-            row.instance.0,
             text(&row.spec)?,
             row.state.as_str(),
             row.since.as_millisecond(),
-            row.generation.cast_signed(),
             row.reason,
             text(&row.noted.accounts)?,
             row.noted.schemas.as_ref().map(text).transpose()?,
             text(&row.noted.globals)?,
             row.noted.fresh,
             row.noted.variables.as_ref().map(text).transpose()?,
-            row.units.0,
             row.storage.map(|bytes| bytes.0.cast_signed()),
             row.full,
             text(&row.noted.events)?
         ])?;
-    Ok(())
-}
-
-/// A value as JSON.
-pub(super) fn text<T: Serialize>(value: &T) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
-}
-
-/// A column of JSON.
-pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
-    let text: String = row.get(column)?;
-    serde_json::from_str(&text).map_err(|e| bad(column, e.into()))
-}
-
-/// A column that is a word of ours.
-pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
-where
-    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
-{
-    let text: String = row.get(column)?;
-    text.parse().map_err(|e: T::Err| bad(column, e.into()))
-}
-
-pub(super) fn bad(
-    column: usize,
-    error: Box<dyn std::error::Error + Send + Sync>,
-) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error)
+    let claimed = connection
+        .prepare_cached(
+            "UPDATE instances SET phase = ?2, database = ?3, role = ?4, generation = ?5, units = ?6 \
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            row.instance.0,
+            Phase::Claimed.as_str(),
+            row.name.as_str(),
+            Role::Primary.as_str(),
+            row.generation.cast_signed(),
+            row.units.0
+        ])?;
+    // an instance that is not there serves nothing
+    match claimed {
+        1 => Ok(()),
+        other => Err(rusqlite::Error::StatementChangedRows(other)),
+    }
 }

@@ -114,11 +114,44 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE databases ADD COLUMN full INTEGER NOT NULL DEFAULT 0;   -- whether that was its quota
 ",
     "
-    -- a run of a server is named by its driver alone; these were the local driver's
+    -- a run of a server is named by its driver alone: these are the local driver's
     ALTER TABLE meters ADD COLUMN incarnation TEXT;     -- the run of its server then, in hexadecimal
     UPDATE meters SET incarnation = printf('%016x%016x', started, pid) WHERE pid IS NOT NULL;
     ALTER TABLE meters DROP COLUMN pid;
     ALTER TABLE meters DROP COLUMN started;
+",
+    "
+    -- a database is served by instances, of which one is its primary
+    ALTER TABLE databases RENAME TO databases_with_instances;
+    CREATE TABLE databases (
+        name        TEXT PRIMARY KEY,
+        spec        TEXT NOT NULL,              -- JSON
+        state       TEXT NOT NULL,
+        since       INTEGER NOT NULL,           -- milliseconds since 1970
+        reason      TEXT NOT NULL,
+        accounts    TEXT NOT NULL,              -- JSON
+        schemas     TEXT,                       -- JSON
+        globals     TEXT NOT NULL,              -- JSON
+        variables   TEXT,                       -- JSON
+        events      TEXT NOT NULL,              -- JSON
+        fresh       INTEGER NOT NULL,           -- whether the five above are those of the files
+        storage     INTEGER,                    -- bytes its files took when that mattered last
+        full        INTEGER NOT NULL            -- whether that was its quota
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO databases SELECT name, spec, state, since, reason, accounts, schemas, globals, variables,
+        events, fresh, storage, full FROM databases_with_instances;
+    ALTER TABLE instances ADD COLUMN database TEXT REFERENCES databases (name);
+    ALTER TABLE instances ADD COLUMN role TEXT;             -- what it is to the database
+    ALTER TABLE instances ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE instances ADD COLUMN units INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE instances ADD COLUMN host TEXT NOT NULL DEFAULT 'local';
+    ALTER TABLE instances ADD COLUMN endpoint TEXT;         -- JSON: how its server was reached last
+    ALTER TABLE instances ADD COLUMN incarnation TEXT;      -- the run of its server then, in hexadecimal
+    UPDATE instances SET database = d.name, role = 'primary', generation = d.generation, units = d.units
+        FROM databases_with_instances d WHERE d.instance = instances.id;
+    DROP TABLE databases_with_instances;
+    CREATE INDEX instances_by_database ON instances (database);
+    CREATE UNIQUE INDEX one_primary ON instances (database) WHERE role = 'primary';
 ",
 ];
 

@@ -1,6 +1,14 @@
 use std::time::Duration;
 
+use dormouse_policy::{Cause, Spec};
+use dormouse_types::{DatabaseName, Endpoint, Events, Incarnation, State, Units};
+
+use super::record::{InstanceRow, Role};
 use super::*;
+use crate::instance::serving::Serving;
+use crate::status::{EventKind, Figures};
+
+mod migration;
 
 const KEEP: LedgerKeep = LedgerKeep {
     rows: 1000,
@@ -82,6 +90,10 @@ async fn it_reads_what_it_wrote() {
     shop.state = State::Suspended;
     shop.generation = u64::MAX;
     shop.units = Units(3);
+    let serving = Arc::new(Serving {
+        incarnation: Incarnation(u128::MAX - 7),
+        endpoint: Endpoint::unix("/run/1/socket"),
+    });
     let changes = vec![
         Change::Note {
             name: shop.name.clone(),
@@ -89,10 +101,12 @@ async fn it_reads_what_it_wrote() {
         },
         Change::State {
             name: shop.name.clone(),
+            instance: id,
             state: shop.state,
             since: shop.since,
             generation: shop.generation,
             units: Units(3),
+            serving: Some(Arc::clone(&serving)),
             reason: shop.reason.clone(),
         },
     ];
@@ -100,7 +114,15 @@ async fn it_reads_what_it_wrote() {
     drop(catalog);
     let (catalog, contents) = open(dir.path());
     assert_eq!(contents.databases, std::slice::from_ref(&shop));
-    assert_eq!(contents.instances[0].phase, Phase::Claimed);
+    let claimed = InstanceRow {
+        id,
+        phase: Phase::Claimed,
+        version: "10.11".to_owned(),
+        serves: Some((shop.name.clone(), Role::Primary)),
+        host: "local".to_owned(),
+        serving: Some(serving),
+    };
+    assert_eq!(contents.instances, [claimed]);
     catalog
         .write(Durability::Soon, vec![Change::Stale(shop.name.clone())])
         .await

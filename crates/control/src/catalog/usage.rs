@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use dormouse_types::{Carried, DatabaseName, Incarnation, InstanceId, Units, Usage};
+use dormouse_types::{Carried, DatabaseName, InstanceId, Units, Usage};
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{bad, json, parsed, text};
+use super::columns::{incarnation, json, parsed, text};
 use crate::meter::{Mark, Metered, Rates, Taken};
 
 /// How finely usage is read.
@@ -173,7 +173,7 @@ pub(super) fn load(
         .collect()
 }
 
-/// Reads usage, by database and time. A database without any is told of too, if it is there.
+/// Reads usage, by database and time. A database without any usage is included while it exists.
 pub(super) fn read(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Vec<Account>> {
     let (table, join, at, scale) = match wanted.detail {
         Detail::Sum => ("usage_days", "LEFT JOIN", "0", 1),
@@ -258,18 +258,6 @@ fn metered(row: &Row<'_>, first: usize) -> rusqlite::Result<Metered> {
         ..used
     };
     Ok(Metered { used, charged })
-}
-
-/// A run of a server, if the column names one.
-fn incarnation(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Incarnation>> {
-    let text: Option<String> = row.get(column)?;
-    let parse = |text: String| {
-        let number = u128::from_str_radix(&text, 16);
-        number
-            .map(Incarnation)
-            .map_err(|error| bad(column, error.into()))
-    };
-    text.map(parse).transpose()
 }
 
 fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

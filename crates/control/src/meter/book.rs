@@ -5,12 +5,9 @@ use std::ops::{AddAssign, Range};
 
 use dormouse_types::{Month, Usage};
 
-use super::{Rates, Tariff};
+use super::rates::{Rates, Tariff};
+use crate::calendar::{DAY, MINUTE};
 
-/// Milliseconds of a minute.
-pub(crate) const MINUTE: i64 = 60_000;
-/// Milliseconds of a day.
-pub(crate) const DAY: i64 = 86_400_000;
 /// Time longer than this, in milliseconds, is counted by day alone: it was a sleep.
 const NAP: i64 = 10 * MINUTE;
 
@@ -34,7 +31,7 @@ impl AddAssign for Metered {
 pub(crate) struct Book {
     /// By minutes since 1970.
     pub(crate) minutes: BTreeMap<i64, Metered>,
-    /// By days since 1970; what the minutes tell is in here too.
+    /// By days since 1970, the minutes included.
     pub(crate) days: BTreeMap<i64, Metered>,
     /// The newest month, whether or not it is in the days above.
     pub(crate) spent: (Month, Metered),

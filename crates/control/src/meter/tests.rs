@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::calendar::MINUTE;
+use dormouse_types::State;
 
 /// 2026-03-01 00:00.
 const START: i64 = 20_513 * DAY;

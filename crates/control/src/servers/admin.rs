@@ -14,8 +14,8 @@ use tracing::debug;
 
 use super::{PoolHits, Server, ServerError, Servers, Snapshot};
 
-/// How long a buffer pool may take to change its size. Who waits for it sets a deadline of their
-/// own; this ends what nobody waits for.
+/// How long a buffer pool may take to change its size. Callers have deadlines of
+/// their own; this ends a resize whose caller has gone.
 const RESIZE: Duration = Duration::from_secs(60);
 
 /// How long hot pages may take to come back: at [`buffer_pool::HYDRATION`], 220 GiB.
@@ -52,7 +52,7 @@ impl AdminServers {
     }
 
     /// Asks over the connection that is kept, or a new one, which is then kept. A caller that gives
-    /// up in the middle takes the connection with it: nobody can know what it would answer next.
+    /// up in the middle takes the connection with it: what it would answer next is not known.
     async fn ask<T>(
         &self,
         server: &Server,
@@ -215,7 +215,7 @@ impl Servers for AdminServers {
     async fn forget(&self, instance: InstanceId) {
         let kept = self.kept().remove(&instance);
         if let Some(kept) = kept {
-            // whoever is asking just now gets an answer first
+            // a question that is being asked gets its answer first
             kept.lock().await.take();
         }
     }

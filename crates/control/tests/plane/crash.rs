@@ -9,7 +9,7 @@ use dormouse_types::State;
 use crate::machine::{Fault, Machine};
 use crate::run::{PATIENCE, Run, S, name, spec, virtually};
 
-/// What was told to callers, and so must stay true.
+/// What callers got as an answer: it must stay true.
 #[derive(Debug, Default)]
 struct Told {
     created: bool,

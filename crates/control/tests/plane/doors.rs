@@ -1,4 +1,4 @@
-//! A made-up data path: clients whose statements flow, are held, or are refused.
+//! A simulated data path: clients whose statements flow, are held, or are refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -176,6 +176,7 @@ impl Doors for Lanes {
     }
 
     fn open(&self, name: &DatabaseName, target: Target) {
+        self.machine.lock().check_door(name);
         let run = self.machine.run_of(target.instance);
         if run == Some(Run::Frozen) {
             self.violation(format!("{name} opened while frozen"));

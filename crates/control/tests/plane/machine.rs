@@ -1,7 +1,8 @@
-//! A made-up machine: instances, their processes, what their servers know. It outlives any number
-//! of planes that run on it, as a real one does.
+//! A simulated machine: instances, their processes, the state of their servers. It outlives the planes
+//! that run on it, as a real one does.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
 use dormouse_driver::{Desired, Driver, Error, Observed, Run, Strain};
 use dormouse_engine::buffer_pool;
 use dormouse_types::{
-    Account, Bytes, Endpoint, Events, Incarnation, InstanceId, Transport, Units, Verifier,
+    Account, Bytes, DatabaseName, Endpoint, Events, Incarnation, InstanceId, Transport, Units,
+    Verifier,
 };
+use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -98,15 +101,17 @@ pub struct Inner {
     pub extra_account: Option<String>,
     /// When every server has an event to run.
     pub next_event: Option<jiff::Timestamp>,
-    /// Disk that every instance takes; `None`: nobody can tell.
+    /// Disk that every instance takes; `None`: it cannot be measured.
     pub storage: Option<Bytes>,
-    /// When somebody asked, in order.
+    /// When it was measured, in order.
     pub storage_asked: Vec<tokio::time::Instant>,
     /// What is left of the disk.
     pub disk_free: Bytes,
     /// CPU time of the processes of each instance that have ended since it is a database's.
     ended: BTreeMap<InstanceId, Duration>,
     next_pid: u32,
+    /// The catalog of the plane that runs now: what it must say is checked.
+    pub catalog: Option<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -129,6 +134,7 @@ impl Machine {
             happened: None,
             broken: None,
             killed_starts: 0,
+            catalog: None,
             shrink_takes: Duration::from_millis(20),
             start_takes: Duration::from_millis(93),
             tables_take: Duration::from_millis(1),
@@ -186,7 +192,7 @@ impl Machine {
         self.lock().instances.get(&id).map(|i| i.run)
     }
 
-    /// One step of the plane's: fails, or never returns, if it is told to.
+    /// One step of the plane: fails, or never returns, if that fault is set.
     async fn step<T>(
         &self,
         label: &str,
@@ -251,6 +257,39 @@ impl Machine {
 }
 
 impl Inner {
+    /// What the catalog says of an instance that a database has.
+    fn written<T>(&self, sql: &str, key: &str, columns: impl FnOnce(&Row<'_>) -> T) -> Option<T> {
+        let path = self.catalog.as_ref()?;
+        let catalog = Connection::open(path).unwrap();
+        catalog.busy_timeout(Duration::from_secs(5)).unwrap();
+        let found = catalog.query_row(sql, [key], |row| Ok(columns(row)));
+        found.optional().unwrap()
+    }
+
+    /// The catalog never says less than what a server may use.
+    fn check_units(&mut self, id: InstanceId, units: Units) {
+        let sql = "SELECT units FROM instances WHERE id = ?1 AND role = 'primary'";
+        let written = self.written(sql, &id.to_string(), |row| row.get_unwrap::<_, u16>(0));
+        if let Some(written) = written.filter(|written| *written < units.0) {
+            let violation = format!("{id} may use {units:?}, and the catalog says {written}");
+            self.violations.push(violation);
+        }
+    }
+
+    /// A statement passes a door only when the catalog says that what is noted is out of date.
+    pub fn check_door(&mut self, database: &DatabaseName) {
+        let sql = "SELECT state, fresh FROM databases WHERE name = ?1";
+        let columns =
+            |row: &Row<'_>| (row.get_unwrap::<_, String>(0), row.get_unwrap::<_, bool>(1));
+        let written = self.written(sql, database.as_str(), columns);
+        if let Some((state, fresh)) = written
+            && (fresh || state == "parked" || state == "suspended")
+        {
+            let violation = format!("the door of {database} opens, and the catalog says {state}");
+            self.violations.push(violation);
+        }
+    }
+
     pub fn kill(&mut self, id: InstanceId) {
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.spend();
@@ -378,6 +417,9 @@ impl Driver for Machine {
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let now = self.run_of(id).ok_or(Error::Unknown(id))?;
+        if desired.run == Run::Running {
+            self.lock().check_units(id, desired.units);
+        }
         let starts = now == Run::Stopped && desired.run != Run::Stopped;
         let took = match desired.run {
             _ if now == desired.run => Duration::ZERO,
@@ -409,9 +451,10 @@ impl Driver for Machine {
             instance.is_some_and(|i| i.clings && desired.units < i.units)
         };
         if now == Run::Running && desired.run == Run::Running && clings(&self.lock()) {
-            return Err(Error::Machine {
-                doing: format!("limiting the memory of instance {id}"),
-                source: std::io::ErrorKind::ResourceBusy.into(),
+            return Err(Error::InUse {
+                id,
+                held: Bytes::mib(3000),
+                limit: desired.units.memory(),
             });
         }
         let done = self.step(&label, id, |m| {

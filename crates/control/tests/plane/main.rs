@@ -1,10 +1,11 @@
-//! The plane in virtual time, on a machine that is made up, and that fails wherever it is told to.
+//! The plane in virtual time, on a simulated machine with faults at chosen steps.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "it is all tests")]
 #![expect(unreachable_pub, reason = "modules of one test share what is in them")]
 
 mod crash;
 mod doors;
 mod hours;
+mod intent;
 mod life;
 mod machine;
 mod memory_tables;

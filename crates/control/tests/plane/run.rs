@@ -1,4 +1,4 @@
-//! One run of dormouse on a made-up machine, in virtual time.
+//! One run of Dormouse on a simulated machine, in virtual time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ impl Run {
 
     pub async fn start_with(machine: &Machine, config: PlaneConfig) -> Result<Self, Error> {
         let lanes = Lanes::new(machine);
+        machine.set(|m| m.catalog = Some(config.data_dir.join("catalog.sqlite")));
         let plane = Plane::start(
             config,
             Arc::new(machine.clone()),
@@ -117,7 +118,7 @@ pub fn spec(suspend: &str, park: &str) -> Spec {
     }
 }
 
-/// A run on a machine of its own, on which nothing may come about that must never be.
+/// A run on a machine of its own; fails if an invariant was violated.
 pub fn with(test: impl AsyncFnOnce(Run)) {
     with_config(|config| config, test);
 }

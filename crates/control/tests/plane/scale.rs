@@ -148,7 +148,7 @@ fn memory_that_is_not_let_go_leaves_all_as_it_was() {
         tokio::time::sleep(40 * S).await;
         let sizes = run.sizes(&shop);
         assert!(
-            sizes.len() == 2 && sizes[1].starts_with("not 2 to 1, failed: limiting the memory"),
+            sizes.len() == 2 && sizes[1].starts_with("not 2 to 1, failed: instance 1 uses"),
             "{sizes:#?}"
         );
         let pool = run.machine.lock().instances[&instance].pool;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dormouse_api::ErrorBody;
+use dormouse_control::AdminServers;
 use dormouse_control::Servers;
-use dormouse_control::servers::AdminServers;
 use dormouse_driver::Driver;
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Installation, Search, Secret};

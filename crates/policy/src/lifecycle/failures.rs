@@ -72,7 +72,7 @@ impl Failures {
 
     /// Resets the restarts, on an order to wake: the next ones have no delay.
     #[must_use]
-    pub fn forgiven(self) -> Self {
+    pub fn reset(self) -> Self {
         Self {
             restarts: 0,
             ..self
@@ -174,9 +174,9 @@ mod tests {
     fn an_order_resets_restart_delays_but_not_those_of_failed_starts() {
         let now = Instant::now();
         let many = (0..20).fold(Failures::default(), |f, _| f.died(now));
-        assert_eq!(many.forgiven().retry_at(), Some(now));
+        assert_eq!(many.reset().retry_at(), Some(now));
         let failed = (0..4).fold(many, |f, _| f.start_failed(now));
-        assert!(failed.forgiven().given_up());
+        assert!(failed.reset().given_up());
     }
 
     #[test]

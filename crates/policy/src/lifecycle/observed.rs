@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use dormouse_types::State;
 
-use super::{Denied, Failures};
+use super::{Denial, Failures};
 
 /// State of the server's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,9 +112,9 @@ pub struct Observed {
     /// Whether its recorded accounts and schemas are current.
     pub notes: Notes,
     /// The last denied suspend, if none has succeeded since.
-    pub suspend_denied: Option<Denied>,
+    pub suspend_denied: Option<Denial>,
     /// The last denied park, if none has succeeded since.
-    pub park_denied: Option<Denied>,
+    pub park_denied: Option<Denial>,
     /// Recent failures of its server.
     pub failures: Failures,
     /// Its schedule.

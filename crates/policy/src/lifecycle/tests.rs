@@ -435,7 +435,7 @@ fn a_denied_sleep_is_tried_again_later_or_when_the_sessions_are_gone() {
     let t = start();
     let spec = spec("10s", "30s");
     let now = t + 31 * S;
-    let denied = Denied::again(Some(Denied::again(None, 2, t)), 2, t + 30 * S);
+    let denied = Denial::again(Some(Denial::again(None, 2, t)), 2, t + 30 * S);
     let with = |sessions| Observed {
         park_denied: Some(denied),
         load: Load {
@@ -637,7 +637,7 @@ fn a_drop_that_failed_is_tried_again_later() {
     let t = start();
     let dropping = Observed {
         state: State::Dropping,
-        park_denied: Some(Denied::again(None, 0, t)),
+        park_denied: Some(Denial::again(None, 0, t)),
         ..parked(t)
     };
     assert_eq!(

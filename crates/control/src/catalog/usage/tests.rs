@@ -8,8 +8,9 @@ use tokio::sync::broadcast;
 
 use super::*;
 use crate::LedgerKeep;
+use crate::calendar::{DAY, MINUTE, Moment};
 use crate::catalog::{Catalog, Change, Durability};
-use crate::meter::{DAY, MINUTE, Meter, Moment, Seen, SharedMeter};
+use crate::meter::{Meter, Seen, SharedMeter};
 
 /// 2026-03-01, in days.
 const MARCH: i64 = 20_513;

@@ -26,9 +26,9 @@ fn any_moment(now: Instant) -> impl Strategy<Value = Instant> {
     })
 }
 
-fn any_denied(now: Instant) -> impl Strategy<Value = Option<Denied>> {
+fn any_denied(now: Instant) -> impl Strategy<Value = Option<Denial>> {
     let denied =
-        (any::<u32>(), 0..3u32, any_moment(now)).prop_map(|(times, sessions, at)| Denied {
+        (any::<u32>(), 0..3u32, any_moment(now)).prop_map(|(times, sessions, at)| Denial {
             times,
             at,
             sessions,

@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(1800);
 /// A denied attempt to suspend, park or drop a database: a session vetoed it, or the server did not
 /// do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Denied {
+pub struct Denial {
     /// Number of denials in a row.
     pub times: u32,
     /// Time of the last one.
@@ -19,7 +19,7 @@ pub struct Denied {
     pub sessions: u32,
 }
 
-impl Denied {
+impl Denial {
     /// Adds a denial to those before.
     #[must_use]
     pub fn again(before: Option<Self>, sessions: u32, now: Instant) -> Self {
@@ -57,7 +57,7 @@ mod tests {
         let mut denied = None;
         let mut held = Vec::new();
         for _ in 0..9 {
-            let d = Denied::again(denied, 1, now);
+            let d = Denial::again(denied, 1, now);
             let secs = (0u64..).find(|s| d.holds(1, now + Duration::from_secs(*s)).is_none());
             held.push(secs.expect("it ends"));
             denied = Some(d);
@@ -68,11 +68,11 @@ mod tests {
     #[test]
     fn a_denial_ends_when_the_sessions_are_gone() {
         let now = Instant::now();
-        let denied = Denied::again(None, 3, now);
+        let denied = Denial::again(None, 3, now);
         assert!(denied.holds(2, now).is_some());
         assert!(denied.holds(0, now).is_none());
         assert!(
-            Denied::again(None, 0, now).holds(0, now).is_some(),
+            Denial::again(None, 0, now).holds(0, now).is_some(),
             "no session vetoed: the server did not do it"
         );
     }

@@ -10,7 +10,7 @@ use dormouse_policy::autoscale::{Step, Why};
 use dormouse_policy::placement::{self, Awake, Capacity, Growth};
 use dormouse_types::{InstanceId, UnitRange, Units};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The machine's room.
 pub(crate) struct Room {
@@ -94,7 +94,7 @@ impl Room {
             }
             all.each.iter().map(|(id, awake)| (*id, *awake)).collect()
         };
-        // who comes first where the load is the same does not change
+        // databases with equal load keep their order
         each.sort_unstable_by_key(|(id, _)| *id);
         let awake: Vec<Awake> = each.iter().map(|(_, awake)| *awake).collect();
         let mine = placement::give_back(self.capacity, &awake)

@@ -1,0 +1,63 @@
+//! How many servers may start at once, and how many instances may be looked at at once.
+
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+
+use crate::error::Error;
+
+/// Poll interval for background starts waiting for a permit.
+const BACKGROUND_POLL: Duration = Duration::from_millis(50);
+
+/// How many instances are looked at at once when Dormouse starts.
+const ADOPTIONS: usize = 8;
+
+/// Permits for what would slow everything down if all databases did it at once.
+pub(crate) struct Admission {
+    starts: Semaphore,
+    adoptions: Semaphore,
+}
+
+/// Whether a statement or a caller waits for a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Importance {
+    /// A statement, a login or a `create` waits.
+    Awaited,
+    /// Nothing waits: every awaited start goes first.
+    Background,
+}
+
+impl Admission {
+    /// `starts` servers may start at once, and at least one.
+    pub(crate) fn new(starts: usize) -> Self {
+        Self {
+            starts: Semaphore::new(starts.max(1)),
+            adoptions: Semaphore::new(ADOPTIONS),
+        }
+    }
+
+    /// Waits until a server may start.
+    pub(crate) async fn start(&self, importance: Importance) -> Result<SemaphorePermit<'_>, Error> {
+        if importance == Importance::Awaited {
+            return self.starts.acquire().await.map_err(|_| Error::Stopping);
+        }
+        loop {
+            match self.starts.try_acquire() {
+                Ok(permit) => return Ok(permit),
+                Err(TryAcquireError::Closed) => return Err(Error::Stopping),
+                Err(TryAcquireError::NoPermits) => tokio::time::sleep(BACKGROUND_POLL).await,
+            }
+        }
+    }
+
+    /// Waits until an instance that an earlier run left may be looked at.
+    pub(crate) async fn adoption(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.adoptions.acquire().await.map_err(|_| Error::Stopping)
+    }
+
+    /// Dormouse stops: no permit is given any more.
+    pub(crate) fn close(&self) {
+        self.starts.close();
+        self.adoptions.close();
+    }
+}

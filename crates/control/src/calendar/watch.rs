@@ -1,0 +1,49 @@
+//! Notices that the calendar was set.
+//!
+//! A wait for a date is a wait on the clock that never steps, for as long as the calendar says. When the
+//! calendar is set, or the machine has slept while that clock stood still, the wait is too long or too
+//! short: every actor looks again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tracing::info;
+
+use super::{Calendar, Moment};
+use crate::registry::Registry;
+use crate::tasks::Tasks;
+
+/// How often the calendar is compared with the clock.
+const POLL: Duration = Duration::from_secs(10);
+
+/// A difference up to this is ignored, in milliseconds.
+const SLACK: i64 = 1000;
+
+/// Makes every actor look again when the calendar was set; until Dormouse stops.
+pub(crate) async fn watch(calendar: Calendar, registry: Arc<Registry>, tasks: Arc<Tasks>) {
+    let first = calendar.moment();
+    let ahead = |now: Moment| {
+        let ran = now.at.saturating_duration_since(first.at).as_millis();
+        now.wall - first.wall - i64::try_from(ran).unwrap_or(i64::MAX)
+    };
+    let mut known = 0;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = tasks.ending() => return,
+        }
+        let now = ahead(calendar.moment());
+        let set = now - known;
+        if set.abs() > SLACK {
+            info!(
+                by = %SignedDuration::from_millis(set),
+                "the calendar was set, or the machine has slept: every database is looked at"
+            );
+            known = now;
+            for database in registry.all() {
+                database.wake_actor();
+            }
+        }
+    }
+}

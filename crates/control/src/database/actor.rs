@@ -1,0 +1,468 @@
+//! Per-database actor: performs its state transitions one at a time.
+//!
+//! This file has the actor's state and the steps that transitions are made of; each transition is a function
+//! in a file of its own ([`wake`](super::wake), [`suspend`](super::suspend), …), and
+//! [`turn`](super::turn) chooses between them.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_driver::{Observed as Seen, Run};
+use dormouse_policy::lifecycle::{Denial, Door, Failures, LIMIT, Notes, Order};
+use dormouse_policy::spend::Rung;
+use dormouse_policy::{Act, Cause};
+use dormouse_types::{State, Target, UnitRange, Units};
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tracing::{error, info};
+
+use super::Database;
+use super::context::Context;
+use super::habits::Habits;
+use super::scaling::Scaling;
+use crate::catalog::{Change, Durability, Entry};
+use crate::error::Error;
+use crate::instance::warming::Warmed;
+use crate::instance::{Instance, STARVED, Unmet};
+use crate::servers::ServerError;
+use crate::status::{EventKind, Figures};
+use crate::time::{Late, millis, millis_since, now};
+
+/// How long to wait after something failed that should not.
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long to wait before looking again at a database that was just in use.
+const SOON: Duration = Duration::from_millis(10);
+
+/// Per-database actor. Small: what few databases need is boxed.
+pub(crate) struct Actor {
+    pub(super) context: Arc<Context>,
+    pub(super) database: Arc<Database>,
+    /// The instance that serves it.
+    pub(super) instance: Instance,
+    /// When it came into its state.
+    pub(super) since: Instant,
+    pub(super) door: Door,
+    /// When the door was opened last.
+    pub(super) opened: Option<Instant>,
+    pub(super) suspend_denied: Option<Denial>,
+    pub(super) park_denied: Option<Denial>,
+    pub(super) failures: Failures,
+    /// It was ordered to be awake though its spend limit is used up; until it sleeps again.
+    pub(super) exempt: bool,
+    pub(super) last_failure: String,
+    /// The transition is carried through: a statement that arrives waits for its end.
+    pub(super) carries_through: bool,
+    pub(super) scaling: Option<Box<Scaling>>,
+    pub(super) habits: Option<Box<Habits>>,
+    /// The next write waits for the disk, for the sake of one before it.
+    pub(super) next_write: Durability,
+    /// The intent of a wake is being written.
+    pub(super) intent: Option<JoinHandle<Result<(), Error>>>,
+}
+
+/// What an act came to.
+pub(super) enum Done {
+    /// Look again.
+    Again,
+    /// It could not be done, for these reasons; a caller who ordered it gets them.
+    Refused(Vec<String>),
+    /// The database is no more.
+    Gone,
+}
+
+/// Why a step was not done.
+pub(super) enum Hitch {
+    /// A statement waits for the server.
+    Wanted,
+    /// It failed.
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Hitch {
+    fn from(failure: E) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] Error),
+    /// The server.
+    #[error(transparent)]
+    Server(#[from] Late<ServerError>),
+    /// The instance.
+    #[error(transparent)]
+    Instance(#[from] Unmet),
+    /// Sessions did not answer in time.
+    #[error(transparent)]
+    Sessions(#[from] Late<std::convert::Infallible>),
+    /// What the server says does not allow it now.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+impl Actor {
+    /// For a database whose instance has not been looked at yet.
+    pub(crate) fn found(context: Arc<Context>, database: Arc<Database>) -> Box<Self> {
+        let view = database.view();
+        let host = Arc::clone(&context.host);
+        let instance = Instance::new(host, database.instance, view.units);
+        Self::new(context, database, instance)
+    }
+
+    /// For a database that was just made and whose door is open.
+    pub(crate) fn made(
+        context: Arc<Context>,
+        database: Arc<Database>,
+        instance: Instance,
+        seen: &Seen,
+    ) -> Box<Self> {
+        let mut actor = Self::new(context, database, instance);
+        actor.publish(seen);
+        actor.door = Door::Open;
+        actor.opened = Some(now());
+        actor.instance.count_from_start();
+        actor.warm_up();
+        actor
+    }
+
+    fn new(context: Arc<Context>, database: Arc<Database>, instance: Instance) -> Box<Self> {
+        let age = Timestamp::now().duration_since(database.view().since);
+        let age = Duration::try_from(age).unwrap_or_default();
+        let now = now();
+        Box::new(Self {
+            context,
+            database,
+            instance,
+            since: now.checked_sub(age).unwrap_or(now),
+            door: Door::Shut,
+            opened: None,
+            suspend_denied: None,
+            park_denied: None,
+            failures: Failures::default(),
+            exempt: false,
+            last_failure: String::new(),
+            carries_through: false,
+            scaling: None,
+            habits: None,
+            next_write: Durability::Soon,
+            intent: None,
+        })
+    }
+
+    /// Looks at the instance, and takes note if its server ended.
+    pub(super) async fn look(&mut self) {
+        let look = self.instance.observe().await;
+        if let Some(lost) = look.lost {
+            self.last_failure = lost.to_string();
+            self.database.change(|v| v.serving = None);
+        }
+        if let Some(seen) = look.seen {
+            self.publish(&seen);
+        }
+        self.note_room();
+        let Some(ended) = look.ended else {
+            return;
+        };
+        self.failures = self.failures.died(now());
+        let why = if ended.starved {
+            STARVED
+        } else {
+            "its server died"
+        };
+        self.last_failure = why.to_owned();
+        if ended.replaced {
+            self.next_generation();
+        }
+        self.instance.disconnect().await;
+        self.shut_by_force();
+    }
+
+    /// Shows others what the driver says of the instance.
+    pub(super) fn publish(&self, seen: &Seen) {
+        let serving = self.instance.serving().cloned();
+        self.database.change(|v| {
+            if v.incarnation() != seen.incarnation {
+                v.rare = None;
+                v.tables_known = false;
+            }
+            v.serving = serving;
+            v.memory = seen.memory;
+            v.cpu_ms = seen.cpu.map(millis);
+        });
+        self.note_room();
+        self.context.metering.see(&self.database, seen.cpu);
+    }
+
+    /// What a verb of the instance came to, published.
+    pub(super) fn published(&mut self, done: Result<Seen, Unmet>) -> Result<(), Unmet> {
+        match &done {
+            Ok(seen) => self.publish(seen),
+            Err(Unmet::Other { seen, .. }) => self.publish(seen),
+            Err(_) => {}
+        }
+        done.map(drop)
+    }
+
+    /// Starts the server.
+    pub(super) async fn start_server(&mut self) -> Result<(), Unmet> {
+        let done = self.instance.start().await;
+        self.published(done)
+    }
+
+    /// Lets the frozen server run.
+    pub(super) async fn thaw_server(&mut self) -> Result<(), Unmet> {
+        let done = self.instance.thaw().await;
+        self.published(done)
+    }
+
+    /// Freezes the server.
+    pub(super) async fn freeze_server(&mut self) -> Result<(), Unmet> {
+        let done = self.instance.freeze().await;
+        self.published(done)
+    }
+
+    /// Stops the server.
+    pub(super) async fn stop_server(&mut self) -> Result<(), Unmet> {
+        let done = self.instance.stop().await;
+        self.published(done)
+    }
+
+    /// What its server may use from the next verb on.
+    pub(super) fn set_units(&mut self, units: Units) {
+        self.instance.set_units(units);
+        self.database.change(|v| v.units = units);
+    }
+
+    /// Backends of servers before are dead from now on.
+    pub(super) fn next_generation(&self) {
+        self.database
+            .change(|v| v.generation = v.generation.wrapping_add(1));
+    }
+
+    /// Grows the buffer pool in the background, and notes in the ledger when the hot pages are back.
+    pub(super) fn warm_up(&mut self) {
+        let (catalog, database) = (self.context.catalog.clone(), Arc::clone(&self.database));
+        self.instance.warm_up(async move |warmed: Warmed| {
+            let entry = Entry {
+                database: database.name.clone(),
+                event: EventKind::Noted,
+                from: None,
+                to: None,
+                cause: Cause::Load,
+                reason: format!("its hot pages are back: {}", warmed.read),
+                duration_ms: Some(millis_since(warmed.began)),
+                figures: Figures {
+                    hit_ratio_ppm: warmed.hit_ratio_ppm,
+                    ..database.view().figures()
+                },
+            };
+            let change = vec![Change::Ledger(Box::new(entry))];
+            if let Err(error) = catalog.write(Durability::Soon, change).await {
+                info!(%error, "not in the ledger: its hot pages are back");
+            }
+        });
+    }
+
+    /// Lets statements flow, unless its spend limit is used up, and calls the state active. To be called
+    /// after [`Actor::write_intent`].
+    pub(super) fn open(&mut self, reason: impl Display) {
+        self.opened = Some(now());
+        self.database.accounts_read();
+        self.show(State::Active, reason);
+        if self.database.view().notes() == Notes::Fresh {
+            self.database
+                .change(|v| Arc::make_mut(&mut v.noted).fresh = false);
+        }
+        if self.barred() {
+            return self.refuse(LIMIT);
+        }
+        self.door = Door::Open;
+        self.database.demand_met();
+        let view = self.database.view();
+        if let Some(serving) = view.serving.as_deref() {
+            let target = Target {
+                instance: self.instance.id(),
+                generation: view.generation,
+                endpoint: serving.endpoint.clone(),
+                pooling: self.database.spec().pooling,
+            };
+            self.context.doors.open(&self.database.name, target);
+        }
+        self.context.storage.database_woke();
+    }
+
+    /// Opens the door after a sleep that was not to be, once the catalog says so; otherwise it stays shut,
+    /// and what is true is settled next.
+    pub(super) async fn open_again(&mut self, reason: &str) {
+        match self.write_intent().await {
+            Ok(()) => self.open(reason),
+            Err(error) => {
+                error!(%error, hint = error.hint(), "cannot write the catalog: the door stays shut");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Refuses the statements that wait, and those that arrive, with this reason.
+    pub(super) fn refuse(&mut self, reason: &str) {
+        self.context.doors.refuse(&self.database.name, reason);
+        self.door = Door::Refusing;
+        self.database.demand_met();
+    }
+
+    /// Holds statements. If the act is carried through, those that run are waited for, and those that
+    /// arrive do not undo it; otherwise it is not done if one is running.
+    pub(super) async fn shut(&mut self, act: &Act) -> bool {
+        self.carries_through = carries_through(act);
+        let doors = &self.context.doors;
+        let shut = if self.carries_through {
+            let limit = self.context.host.deadlines.drain;
+            doors.drain(&self.database.name, limit).await
+        } else {
+            doors.shut(&self.database.name, false)
+        };
+        if shut {
+            self.door = Door::Shut;
+        } else {
+            // it is in use at this moment, whatever the figures said
+            self.opened = Some(now());
+        }
+        shut
+    }
+
+    /// What a sleep comes to when a statement runs after all.
+    pub(super) async fn in_use(&mut self) -> Done {
+        tokio::time::sleep(SOON).await;
+        Done::Refused(vec!["a statement is running".to_owned()])
+    }
+
+    /// Holds statements: there is no server for them.
+    pub(super) fn shut_by_force(&mut self) {
+        self.context.doors.shut(&self.database.name, true);
+        self.door = Door::Shut;
+    }
+
+    /// Whether a statement waits for the server, and the transition may be given up for it.
+    pub(super) fn wanted(&self) -> bool {
+        if self.carries_through {
+            return false;
+        }
+        let held = || self.context.doors.activity(&self.database.name).held;
+        self.database.demanded() || held() > 0
+    }
+
+    /// Does something that can be abandoned, unless a statement needs the server first.
+    pub(super) async fn unless_wanted<T, E>(
+        &self,
+        doing: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Hitch>
+    where
+        E: Into<Failure>,
+    {
+        let mut doing = pin!(doing);
+        loop {
+            if self.wanted() {
+                return Err(Hitch::Wanted);
+            }
+            tokio::select! {
+                done = &mut doing => return done.map_err(|error| Hitch::Failed(error.into())),
+                () = self.database.actor_woken() => {}
+            }
+        }
+    }
+
+    /// A sleep that was on its way is not to be: back to active, if there is a server.
+    pub(super) async fn stay_awake(&mut self, to: State, hitch: Hitch, began: Instant) -> Done {
+        let (cause, reason) = match hitch {
+            Hitch::Wanted => (Cause::Demand, "a statement arrived".to_owned()),
+            Hitch::Failed(failure) => (Cause::Failed, failure.to_string()),
+        };
+        if cause == Cause::Failed {
+            self.look().await;
+            self.deny(to);
+        }
+        match self.instance.run() {
+            Run::Running => {
+                self.open_again(&reason).await;
+                self.warm_up();
+            }
+            Run::Stopped => self.show(State::Active, "its server died"),
+            Run::Frozen => {}
+        }
+        self.record_refusal(to, cause, &reason, began).await;
+        Done::Refused(vec![reason])
+    }
+
+    /// Remembers that a sleep is not to be tried again soon.
+    pub(super) fn deny(&mut self, to: State) {
+        let sessions = self.sessions();
+        let slot = match to {
+            State::Suspended => &mut self.suspend_denied,
+            _ => &mut self.park_denied,
+        };
+        *slot = Some(Denial::again(*slot, sessions, now()));
+    }
+
+    /// Denials do not apply to a new server.
+    pub(super) fn forget_denials(&mut self) {
+        self.suspend_denied = None;
+        self.park_denied = None;
+        if let Some(scaling) = &mut self.scaling {
+            scaling.forget_denials();
+        }
+    }
+
+    /// How many sessions there are.
+    pub(super) fn sessions(&self) -> u32 {
+        self.context.doors.activity(&self.database.name).sessions
+    }
+
+    /// A server that was killed can be started again; one that does not start by its own fault soon is
+    /// not.
+    pub(super) fn count_failure(&mut self, unmet: &Unmet) {
+        self.failures = if unmet.died() {
+            self.failures.died(now())
+        } else {
+            self.failures.start_failed(now())
+        };
+    }
+
+    /// An order makes it awake though its spend limit is used up: to read what is in it, or to remove
+    /// it. That excuses what is spent already, not the limit of another month.
+    pub(super) fn update_exemption(&mut self) {
+        let asleep = self.database.rung() == Rung::Asleep;
+        self.exempt =
+            asleep && (self.exempt || self.database.current_order(self.door) == Some(Order::Wake));
+    }
+
+    /// Whether its spend limit forbids its use now.
+    pub(super) fn barred(&self) -> bool {
+        self.database.rung() == Rung::Asleep && !self.exempt
+    }
+
+    /// Reports to the machine's room what it has and uses.
+    pub(super) fn note_room(&self) {
+        self.instance.note_room(self.range().min);
+    }
+
+    /// The sizes it may have now.
+    pub(super) fn range(&self) -> UnitRange {
+        self.database.range(self.context.baseline)
+    }
+}
+
+/// Whether an act is carried through although statements run or arrive.
+pub(super) fn carries_through(act: &Act) -> bool {
+    matches!(act.cause, Cause::Operator | Cause::Limit)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! What database actors work with.
+
+use std::sync::Arc;
+
+use dormouse_types::Units;
+use jiff::tz::TimeZone;
+
+use crate::admission::Admission;
+use crate::calendar::Calendar;
+use crate::catalog::Catalog;
+use crate::doors::Doors;
+use crate::instance::host::Host;
+use crate::metering::Metering;
+use crate::registry::Registry;
+use crate::storage::Storage;
+use crate::tasks::Tasks;
+
+/// What database actors work with. All actors share one.
+pub(crate) struct Context {
+    pub(crate) host: Arc<Host>,
+    pub(crate) doors: Arc<dyn Doors>,
+    pub(crate) catalog: Catalog,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) metering: Arc<Metering>,
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) calendar: Calendar,
+    pub(crate) time_zone: TimeZone,
+    /// Units that are free of charge past the spend limit.
+    pub(crate) baseline: Units,
+}

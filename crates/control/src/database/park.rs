@@ -1,0 +1,205 @@
+//! From active or suspended to parked.
+
+use std::convert::Infallible;
+use std::time::Instant;
+
+use dormouse_driver::Run;
+use dormouse_policy::{Act, Cause};
+use dormouse_types::{State, Veto, VetoReason};
+use tracing::{error, warn};
+
+use super::actor::{Actor, Done, Hitch, carries_through};
+use super::{hours, notes};
+use crate::time::{now, within};
+
+/// Lets every session note its state, notes what must be known, stops the server. Until that is stopped,
+/// a statement that arrives undoes all this at once.
+pub(super) async fn park(actor: &mut Actor, act: Act) -> Done {
+    let began = now();
+    let from = actor.database.state();
+    let before = actor.database.view().cpu_ms;
+    if from == State::Suspended
+        && actor.database.view().tables_known
+        && let Some(reason) = notes::would_lose(actor)
+    {
+        // it need not even be thawed: nothing changes while it is frozen
+        actor.deny(State::Parked);
+        actor
+            .record_refusal(State::Parked, Cause::Veto, &reason, began)
+            .await;
+        return Done::Refused(vec![reason]);
+    }
+    if from == State::Active && !actor.shut(&act).await {
+        return actor.in_use().await;
+    }
+    actor.carries_through = carries_through(&act);
+    actor.instance.rest();
+    if let Err(error) = actor.intend(State::Parking, &act.reason).await {
+        error!(%error, hint = error.hint(), "cannot write the catalog");
+        return not_parked(actor, from, error.into(), began).await;
+    }
+    if actor.instance.run() != Run::Running
+        && let Err(unmet) = actor.thaw_server().await
+    {
+        return not_parked(actor, from, unmet.into(), began).await;
+    }
+    match prepare(actor, from).await {
+        Ok(reasons) if reasons.is_empty() => {}
+        Ok(reasons) => return vetoed(actor, from, reasons, began).await,
+        Err(hitch) => return not_parked(actor, from, hitch, began).await,
+    }
+    if let Err(unmet) = actor.stop_server().await {
+        actor.look().await;
+        if actor.instance.run() != Run::Stopped {
+            return not_parked(actor, from, unmet.into(), began).await;
+        }
+    }
+    actor.park_denied = None;
+    actor.exempt = false;
+    actor.show(State::Parked, &act.reason);
+    actor.record(from, &act, began, before).await;
+    actor.instance.stopped();
+    actor.scaling = None;
+    Box::pin(hours::learn(actor)).await;
+    Done::Again
+}
+
+/// All that comes before the stop; says why it may not be.
+async fn prepare(actor: &mut Actor, from: State) -> Result<Vec<String>, Hitch> {
+    let vetoes = capture(actor).await?;
+    if !vetoes.is_empty() {
+        return Ok(describe(&vetoes));
+    }
+    if from == State::Active {
+        notes::count_hits(actor).await?;
+    }
+    notes::take(actor).await?;
+    let limit = actor.context.host.deadlines.ask;
+    notes::take_memory_tables(actor, limit).await?;
+    if let Some(reason) = notes::would_lose(actor) {
+        return Ok(vec![reason]);
+    }
+    actor.instance.disconnect().await;
+    let release = actor.context.doors.release(&actor.database.name);
+    let limit = actor.context.host.deadlines.capture;
+    if tokio::time::timeout(limit, release).await.is_err() {
+        warn!("connections are left to the server's own end");
+    }
+    if actor.wanted() {
+        return Err(Hitch::Wanted);
+    }
+    Ok(Vec::new())
+}
+
+async fn capture(actor: &Actor) -> Result<Vec<Veto>, Hitch> {
+    let limit = actor.context.host.deadlines.capture;
+    let capture = async {
+        Ok::<_, Infallible>(
+            actor
+                .context
+                .doors
+                .capture(&actor.database.name, limit)
+                .await,
+        )
+    };
+    // the proxy keeps the deadline itself, session by session: this is for when it does not
+    actor.unless_wanted(within(limit * 2, capture)).await
+}
+
+/// Sessions have state, or tables rows, that would be lost.
+async fn vetoed(actor: &mut Actor, from: State, reasons: Vec<String>, began: Instant) -> Done {
+    actor.deny(State::Parked);
+    let reason = reasons.join("; ");
+    if actor.wanted() {
+        return not_parked(actor, from, Hitch::Wanted, began).await;
+    }
+    back_to(actor, from, &reason).await;
+    actor
+        .record_refusal(State::Parked, Cause::Veto, &reason, began)
+        .await;
+    Done::Refused(reasons)
+}
+
+/// The park is not to be.
+async fn not_parked(actor: &mut Actor, from: State, hitch: Hitch, began: Instant) -> Done {
+    match hitch {
+        Hitch::Failed(failure) if from == State::Suspended => {
+            let reason = failure.to_string();
+            actor.deny(State::Parked);
+            actor.look().await;
+            back_to(actor, from, &reason).await;
+            actor
+                .record_refusal(State::Parked, Cause::Failed, &reason, began)
+                .await;
+            Done::Refused(vec![reason])
+        }
+        hitch => actor.stay_awake(State::Parked, hitch, began).await,
+    }
+}
+
+/// As it was before the attempt: frozen again, or open again; if that fails, what is true is settled next.
+async fn back_to(actor: &mut Actor, from: State, reason: &str) {
+    if actor.instance.run() == Run::Stopped {
+        return;
+    }
+    if from != State::Suspended {
+        actor.open_again(reason).await;
+        return;
+    }
+    actor.instance.disconnect().await;
+    match actor.freeze_server().await {
+        Ok(()) => actor.show(State::Suspended, reason),
+        Err(error) => {
+            warn!(%error, "cannot freeze it again");
+            actor.look().await;
+        }
+    }
+}
+
+/// Vetoes as sentences, one per pin, with the sessions that have it.
+fn describe(vetoes: &[Veto]) -> Vec<String> {
+    let mut reasons: Vec<(VetoReason, Vec<u32>)> = Vec::new();
+    for veto in vetoes {
+        match reasons
+            .iter_mut()
+            .find(|(reason, _)| *reason == veto.reason)
+        {
+            Some((_, sessions)) => sessions.push(veto.session),
+            None => reasons.push((veto.reason, vec![veto.session])),
+        }
+    }
+    let told = reasons.into_iter().map(|(pin, sessions)| {
+        let named: Vec<String> = sessions.iter().take(5).map(ToString::to_string).collect();
+        let named = named.join(", ");
+        match sessions.len() {
+            1 => format!("{pin} (session {named})"),
+            n if n <= 5 => format!("{pin} (sessions {named})"),
+            n => format!("{pin} (sessions {named} and {} more)", n - 5),
+        }
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_types::Pin;
+
+    use super::*;
+
+    #[test]
+    fn vetoes_are_told_by_pin_with_a_few_sessions_each() {
+        let veto = |session, pin| Veto {
+            session,
+            reason: VetoReason::Pinned(pin),
+        };
+        let mut vetoes = vec![veto(7, Pin::UserVariable), veto(1, Pin::Transaction)];
+        vetoes.extend((10..17).map(|s| veto(s, Pin::Transaction)));
+        assert_eq!(
+            describe(&vetoes),
+            [
+                "user_variable (session 7)",
+                "transaction (sessions 1, 10, 11, 12, 13 and 3 more)"
+            ]
+        );
+    }
+}

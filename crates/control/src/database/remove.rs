@@ -1,0 +1,75 @@
+//! Removing a database.
+
+use std::time::Instant;
+
+use dormouse_policy::Act;
+use dormouse_policy::lifecycle::{Door, Order};
+use dormouse_types::State;
+use tracing::error;
+
+use super::actor::{Actor, Done};
+use crate::catalog::{Change, Durability};
+use crate::error::Error;
+use crate::status::EventKind;
+use crate::time::now;
+
+/// Ends the sessions and the server, removes the files and the rows.
+pub(super) async fn remove(actor: &mut Actor, act: Act) -> Done {
+    let began = now();
+    let from = actor.database.state();
+    if from != State::Dropping {
+        actor.show(State::Dropping, &act.reason);
+        let changes = vec![actor.state_change()];
+        if let Err(error) = actor.context.catalog.write(Durability::Now, changes).await {
+            actor.show(from, "it could not be dropped");
+            actor.database.answer(&[Order::Drop], Err(error));
+            return Done::Again;
+        }
+    }
+    actor.instance.rest();
+    actor.context.doors.remove(&actor.database.name);
+    actor.door = Door::Shut;
+    if let Err(error) = erase(actor, from, &act, began).await {
+        error!(%error, hint = error.hint(), "cannot remove it yet");
+        actor.deny(State::Dropping);
+        actor.database.answer(&[Order::Drop], Err(error));
+        return Done::Again;
+    }
+    actor.context.registry.remove(&actor.database.name);
+    actor.database.answer(&[Order::Drop], Ok(()));
+    Done::Gone
+}
+
+async fn erase(actor: &mut Actor, from: State, act: &Act, began: Instant) -> Result<(), Error> {
+    let instance = actor.instance.id();
+    // what its server has used until now is the last to be counted
+    actor.look().await;
+    actor.instance.disconnect().await;
+    actor
+        .instance
+        .remove()
+        .await
+        .map_err(|error| Error::Machine {
+            doing: format!("removing instance {instance}"),
+            reason: error.to_string(),
+        })?;
+    actor.note_room();
+    actor.database.change(|v| v.serving = None);
+    let now = actor.context.calendar.moment();
+    actor.database.meter().end(now);
+    let name = actor.database.name.clone();
+    let (dropped, to) = (EventKind::Dropped, State::Dropping);
+    let entry = actor.entry(dropped, from, to, act.cause, &act.reason, began);
+    actor
+        .context
+        .catalog
+        .write(
+            Durability::Soon,
+            vec![
+                Change::Gone { name, instance },
+                Change::Ledger(Box::new(entry)),
+                Change::Meter(actor.database.shared_meter()),
+            ],
+        )
+        .await
+}

@@ -1,0 +1,36 @@
+//! What an actor remembers of the size of an awake database.
+
+use std::time::Instant;
+
+use dormouse_policy::Cause;
+use dormouse_policy::autoscale::Step;
+use dormouse_policy::lifecycle::Denial;
+use dormouse_types::UnitRange;
+
+/// What was decided about a database's size.
+#[derive(Default)]
+pub(super) struct Scaling {
+    pub(super) range: Option<UnitRange>,
+    /// The step down that is on its way.
+    pub(super) down: Option<Down>,
+    /// When there was no room to grow, last and at the last entry in the ledger.
+    pub(super) no_room: Option<(Instant, Denial)>,
+    pub(super) grow_denied: Option<Denial>,
+    pub(super) shrink_denied: Option<Denial>,
+}
+
+/// A step down that is on its way.
+pub(super) struct Down {
+    pub(super) step: Step,
+    pub(super) cause: Cause,
+    pub(super) began: Instant,
+}
+
+impl Scaling {
+    /// Denials do not apply to another range, or another server.
+    pub(super) fn forget_denials(&mut self) {
+        self.no_room = None;
+        self.grow_denied = None;
+        self.shrink_denied = None;
+    }
+}

@@ -1,0 +1,208 @@
+//! One turn of a database's actor: observe, [`decide`], act; again at once, or rest until something happens.
+//!
+//! At rest the actor of a parked database has no timer, no span, and holds no connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Instant;
+
+use dormouse_driver::Run;
+use dormouse_policy::lifecycle::{Load, Notes, Observed, Server};
+use dormouse_policy::{Act, Cause, Plan, Verb, decide};
+use dormouse_types::Incarnation;
+use tracing::{Instrument, Span, debug, debug_span, info};
+
+use super::actor::{Actor, Done, PAUSE};
+use super::{hours, park, remove, scale, settle, suspend, wake};
+use crate::time::now;
+
+type End = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the actor waits for when it has nothing to do.
+enum Rest {
+    /// It has no server: until others wake it.
+    Parked,
+    /// The database is no more, or Dormouse stops.
+    Over,
+}
+
+/// Runs until the database is dropped or Dormouse stops. A parked database consists mostly of this future:
+/// it must be small, so what is seldom needed is boxed, the actor too (a future keeps what is moved
+/// into it twice).
+pub(crate) async fn run(mut actor: Box<Actor>, adopt: bool) {
+    if adopt {
+        let span = span(&actor);
+        if !Box::pin(self::adopt(&mut actor).instrument(span)).await {
+            return;
+        }
+    }
+    loop {
+        let span = span(&actor);
+        match Box::pin(turns(&mut actor).instrument(span)).await {
+            Rest::Parked => actor.database.actor_woken().await,
+            Rest::Over => return,
+        }
+    }
+}
+
+/// What everything is logged in that concerns this database.
+fn span(actor: &Actor) -> Span {
+    debug_span!(
+        "database",
+        database = %actor.database.name,
+        instance = %actor.instance.id(),
+    )
+}
+
+/// Takes turns until there is nothing to do and no server.
+async fn turns(actor: &mut Actor) -> Rest {
+    let mut watch: Option<(Incarnation, End)> = None;
+    while !actor.context.tasks.stopping() {
+        let act = match plan(actor) {
+            Plan { act: Some(act), .. } => act,
+            Plan { look_again, .. } => {
+                if Box::pin(scale::resize(actor)).await {
+                    continue;
+                }
+                let parked = actor.instance.incarnation().is_none() && watch.is_none();
+                if parked && look_again.is_none() {
+                    return Rest::Parked;
+                }
+                Box::pin(rest(actor, look_again, &mut watch)).await;
+                continue;
+            }
+        };
+        debug!(verb = ?act.verb, reason = %act.reason, "acting");
+        let ordered = act.cause == Cause::Operator;
+        match Box::pin(perform(actor, act)).await {
+            Done::Again => {}
+            Done::Refused(reasons) if ordered => actor.database.refuse(reasons),
+            Done::Refused(_) => {}
+            Done::Gone => return Rest::Over,
+        }
+    }
+    Rest::Over
+}
+
+/// Looks at what an earlier run has left; `false` if Dormouse is stopping.
+async fn adopt(actor: &mut Actor) -> bool {
+    let admission = std::sync::Arc::clone(&actor.context.admission);
+    let Ok(_permit) = admission.adoption().await else {
+        return false;
+    };
+    actor.look().await;
+    hours::learn(actor).await;
+    true
+}
+
+fn plan(actor: &mut Actor) -> Plan {
+    actor.update_exemption();
+    if actor.database.take_reset() {
+        actor.failures = actor.failures.reset();
+    }
+    decide(&actor.database.spec(), &observe(actor), now())
+}
+
+/// What the decision is made from.
+fn observe(actor: &Actor) -> Observed {
+    use dormouse_policy::lifecycle::Door;
+
+    let database = &actor.database;
+    let activity = actor.context.doors.activity(&database.name);
+    if actor.door != Door::Shut {
+        database.demand_met();
+    }
+    let demanded = u32::from(database.demanded());
+    let order = database.current_order(actor.door);
+    let view = database.view();
+    Observed {
+        state: view.state,
+        since: actor.since,
+        server: match actor.instance.run() {
+            Run::Stopped => Server::Stopped,
+            Run::Running => Server::Running,
+            Run::Frozen => Server::Frozen,
+        },
+        door: actor.door,
+        load: Load {
+            sessions: activity.sessions,
+            running: activity.running,
+            held: activity.held.max(demanded),
+            transactions: activity.transactions,
+            last_statement: activity.last_statement,
+        },
+        opened: actor.opened,
+        notes: match view.notes() {
+            Notes::Stale if database.accounts_wanted() => Notes::Awaited,
+            notes => notes,
+        },
+        suspend_denied: actor.suspend_denied,
+        park_denied: actor.park_denied,
+        failures: actor.failures,
+        agenda: hours::agenda(actor).0,
+        barred: actor.barred(),
+        order,
+    }
+}
+
+async fn perform(actor: &mut Actor, mut act: Act) -> Done {
+    // the agenda has the reason in words
+    if act.cause == Cause::Schedule || act.verb == Verb::Refuse {
+        act.reason = hours::agenda(actor).1.into();
+    }
+    match act.verb {
+        Verb::Start => wake::start(actor, act).await,
+        Verb::Thaw => wake::thaw(actor, act).await,
+        Verb::Suspend => suspend::suspend(actor, act).await,
+        Verb::Park => park::park(actor, act).await,
+        Verb::Settle(state) => settle::settle(actor, state, act).await,
+        Verb::Bar => wake::bar(actor, act).await,
+        Verb::GiveUp => wake::give_up(actor, act).await,
+        Verb::Drop => remove::remove(actor, act).await,
+        Verb::Refuse => Done::Refused(vec![act.reason.to_string()]),
+        Verb::Rearm => {
+            actor.shut_by_force();
+            Done::Again
+        }
+    }
+}
+
+/// Waits until something may have changed.
+async fn rest(actor: &mut Actor, until: Option<Instant>, watch: &mut Option<(Incarnation, End)>) {
+    let incarnation = actor.instance.incarnation();
+    if watch.as_ref().map(|(watched, _)| *watched) != incarnation {
+        let end = actor.instance.end().map(|end| Box::pin(end) as End);
+        *watch = incarnation.zip(end);
+    }
+    let ended = async {
+        match watch.as_mut() {
+            Some((_, ended)) => ended.as_mut().await,
+            None => std::future::pending().await,
+        }
+    };
+    // what wakes the actor meanwhile does not put this off
+    let poll = actor.instance.look_due();
+    let until = until.into_iter().chain(poll).min();
+    let timer = until.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
+    let timer = async {
+        match timer {
+            Some(timer) => timer.await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = actor.database.actor_woken() => if poll.is_none_or(|poll| now() < poll) { return },
+        () = timer => {}
+        () = ended => {
+            *watch = None;
+            info!(incarnation = incarnation.map(tracing::field::display), "server ended");
+        }
+    }
+    if incarnation.is_some() {
+        Box::pin(actor.look()).await;
+        if watch.is_none() && actor.instance.incarnation() == incarnation {
+            // the driver contradicts itself: do not ask in a loop
+            Box::pin(tokio::time::sleep(PAUSE)).await;
+        }
+    }
+}

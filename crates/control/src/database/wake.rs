@@ -1,0 +1,206 @@
+//! To active: start the server, or thaw it; or give up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dormouse_driver::Run;
+use dormouse_policy::lifecycle::{Door, Order};
+use dormouse_policy::{Act, Cause};
+use dormouse_types::{State, UnitRange};
+use tokio::sync::SemaphorePermit;
+use tracing::{error, warn};
+
+use super::actor::{Actor, Done, PAUSE};
+use super::{Rare, scale};
+use crate::admission::{Admission, Importance};
+use crate::catalog::Durability;
+use crate::error::Error;
+use crate::instance::Unmet;
+use crate::status::EventKind;
+use crate::time::{now, within};
+
+/// Starts the server and opens the door. The intent is written while the server starts, and is in the
+/// catalog before the door opens. Held statements wait through a few failures; whether to go on is decided
+/// anew after each.
+pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
+    let began = now();
+    let from = actor.database.state();
+    if actor.door != Door::Shut {
+        actor.shut_by_force();
+    }
+    let before = actor.instance.units();
+    let UnitRange { min, max } = actor.range();
+    let (units, starved) = actor.instance.first_units(min, max);
+    if let Some(reason) = starved.clone().filter(|_| act.cause == Cause::Crash) {
+        act.reason = reason.into();
+    }
+    actor.next_generation();
+    actor.set_units(units);
+    actor.show(State::Waking, &act.reason);
+    actor.begin_intent(Durability::Now);
+    if units > before {
+        // the catalog never says less than what a server may use
+        if let Err(error) = actor.write_intent().await {
+            actor.set_units(before);
+            return not_written(actor, error, began).await;
+        }
+    }
+    let admission = Arc::clone(&actor.context.admission);
+    let Ok(admitted) = admitted(actor, &admission, act.cause).await else {
+        return Done::Again;
+    };
+    if let Err(unmet) = actor.start_server().await {
+        drop(admitted);
+        start_failed(actor, unmet, began).await;
+        return Done::Again;
+    }
+    actor.failures = actor.failures.started(now());
+    actor.instance.count_from_start();
+    let lost = restore_globals(actor).await;
+    drop(admitted);
+    if let Err(error) = actor.write_intent().await {
+        return not_written(actor, error, began).await;
+    }
+    actor.open(&act.reason);
+    actor.warm_up();
+    actor.forget_denials();
+    actor.record(from, &act, began, Some(0)).await;
+    if let Some(reason) = starved.filter(|_| units > before) {
+        let sizes = (before, units);
+        let entry = scale::entry(actor, EventKind::Scaled, Cause::Load, &reason, sizes, began);
+        actor.write_entry(entry).await;
+    }
+    if !lost.is_empty() {
+        let reason = format!("not set again after the start: {}", lost.join("; "));
+        warn!(reason, "global variables were lost");
+        actor
+            .record_refusal(State::Active, Cause::Failed, &reason, now())
+            .await;
+    }
+    Done::Again
+}
+
+/// Waits until its server may start. A start by the clock may be one of many at this moment: those with a
+/// statement waiting go first.
+async fn admitted<'a>(
+    actor: &mut Actor,
+    admission: &'a Admission,
+    cause: Cause,
+) -> Result<SemaphorePermit<'a>, Error> {
+    actor.carries_through = false;
+    if cause == Cause::Schedule {
+        let background = admission.start(Importance::Background);
+        if let Ok(admitted) = actor.unless_wanted(background).await {
+            return Ok(admitted);
+        }
+    }
+    admission.start(Importance::Awaited).await
+}
+
+async fn start_failed(actor: &mut Actor, unmet: Unmet, began: Instant) {
+    actor.count_failure(&unmet);
+    warn!(error = %unmet, "start failed");
+    actor.look().await;
+    actor
+        .record_refusal(State::Active, Cause::Failed, &unmet, began)
+        .await;
+    actor.last_failure = unmet.to_string();
+}
+
+/// The catalog cannot say that it is awake: no statement may pass the door. It is tried again soon.
+pub(super) async fn not_written(actor: &mut Actor, error: Error, began: Instant) -> Done {
+    error!(%error, hint = error.hint(), "cannot write the catalog: the door stays shut");
+    tokio::time::sleep(PAUSE).await;
+    actor
+        .record_refusal(State::Active, Cause::Failed, &error, began)
+        .await;
+    Done::Again
+}
+
+/// Sets the global variables again that were set by statements before the park; says which it could not
+/// set.
+pub(super) async fn restore_globals(actor: &Actor) -> Vec<String> {
+    let noted = actor.database.view().noted;
+    if noted.globals.is_empty() {
+        return Vec::new();
+    }
+    let host = &actor.context.host;
+    let all = async {
+        let server = actor.instance.server()?;
+        host.servers.apply_globals(&server, &noted.globals).await
+    };
+    within(host.deadlines.ask, all)
+        .await
+        .unwrap_or_else(|error| vec![error.to_string()])
+}
+
+/// Lets the frozen server run and opens the door. The intent is written meanwhile, and is in the catalog
+/// before the door opens.
+pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
+    let began = now();
+    let from = actor.database.state();
+    let before = actor.database.view().cpu_ms;
+    actor.show(State::Waking, &act.reason);
+    actor.begin_intent(Durability::Soon);
+    if let Err(unmet) = actor.thaw_server().await {
+        warn!(error = %unmet, "thaw failed");
+        actor.look().await;
+        if actor.instance.run() == Run::Frozen {
+            actor.failures = actor.failures.start_failed(now());
+            actor.last_failure = unmet.to_string();
+            if actor.failures.given_up() {
+                // it will not run again like this: a new process may
+                let _ = actor.stop_server().await;
+                actor.look().await;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        actor
+            .record_refusal(State::Active, Cause::Failed, &unmet, began)
+            .await;
+        return Done::Again;
+    }
+    if let Err(error) = actor.write_intent().await {
+        return not_written(actor, error, began).await;
+    }
+    actor.open(&act.reason);
+    actor.failures = actor.failures.started(now());
+    actor.warm_up();
+    actor.forget_denials();
+    actor.record(from, &act, began, before).await;
+    Done::Again
+}
+
+/// Refuses the statements that wait, and those that arrive: its spend limit is used up.
+pub(super) async fn bar(actor: &mut Actor, act: Act) -> Done {
+    let state = actor.database.state();
+    let reason = act.reason.to_string();
+    actor.refuse(&reason);
+    actor.record_refusal(state, act.cause, &reason, now()).await;
+    Done::Again
+}
+
+/// Refuses the statements that wait: the server cannot be started.
+pub(super) async fn give_up(actor: &mut Actor, act: Act) -> Done {
+    let from = actor.database.state();
+    let reason = format!("{}: {}", act.reason, actor.last_failure);
+    error!(reason, "given up; it is tried again on demand");
+    actor.show(State::Failed, &reason);
+    let rare = Rare {
+        rests_until: actor.failures.retry_at(),
+        ..Rare::default()
+    };
+    actor.database.change(|v| v.rare = Some(Box::new(rare)));
+    actor.database.accounts_read();
+    actor.refuse(&reason);
+    let error = Error::Server {
+        database: actor.database.name.clone(),
+        reason: reason.clone(),
+    };
+    actor.database.answer(&[Order::Wake], Err(error));
+    let reason = reason.into();
+    actor
+        .record(from, &Act { reason, ..act }, now(), None)
+        .await;
+    Done::Again
+}

@@ -1,0 +1,83 @@
+//! After a wake: the buffer pool grows and gets its hot pages back, in the background.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_types::Bytes;
+use tokio::task::JoinHandle;
+use tracing::{Instrument, info};
+
+use super::host::Host;
+use crate::servers::{PoolHits, Server, ServerError};
+use crate::time::{Late, now, within};
+
+/// How long the first statements have the server to themselves.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Hot pages that are back are reported if they are at least this much.
+const REPORTED: Bytes = Bytes::mib(16);
+
+/// The buffer pool is being grown; dropping this ends that.
+pub(super) struct Warming(JoinHandle<()>);
+
+impl Drop for Warming {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The hot pages are back.
+pub(crate) struct Warmed {
+    /// How much was read.
+    pub(crate) read: Bytes,
+    /// When reading began.
+    pub(crate) began: Instant,
+    /// Of a million pages asked for since the server woke, those that were in the pool.
+    pub(crate) hit_ratio_ppm: Option<u32>,
+}
+
+impl Warming {
+    /// Grows the pool to this size: that of the units it has, since larger ones may only be written yet.
+    pub(super) fn begin<F>(
+        host: Arc<Host>,
+        server: Server,
+        pool: Bytes,
+        since: Option<PoolHits>,
+        report: impl FnOnce(Warmed) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let warm = async move {
+            tokio::time::sleep(PAUSE).await;
+            match warm(&host, &server, pool, since).await {
+                Ok(Some(warmed)) => report(warmed).await,
+                Ok(None) => {}
+                Err(error) => info!(%error, "the buffer pool is not what it was"),
+            }
+        };
+        Self(tokio::spawn(warm.in_current_span()))
+    }
+}
+
+async fn warm(
+    host: &Host,
+    server: &Server,
+    pool: Bytes,
+    since: Option<PoolHits>,
+) -> Result<Option<Warmed>, Late<ServerError>> {
+    within(host.deadlines.start, host.servers.grow(server, pool)).await?;
+    let began = now();
+    // takes as long as there is to read; a sleep ends it
+    let read = host.servers.hydrate(server).await.map_err(Late::Failed)?;
+    if read < REPORTED {
+        return Ok(None);
+    }
+    let hits = within(host.deadlines.ask, host.servers.hits(server)).await;
+    let hit_ratio_ppm = hits.ok().and_then(|hits| hits.ratio_ppm_since(since?));
+    Ok(Some(Warmed {
+        read,
+        began,
+        hit_ratio_ppm,
+    }))
+}
