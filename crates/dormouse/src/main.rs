@@ -1,6 +1,6 @@
 //! The `dormouse` program: parses the command line and runs the command.
 //!
-//! [`up`] creates and connects all parts: configuration → engine → driver → plane → proxy →
+//! [`up`] creates and connects all parts: configuration → engine and driver (`up/machine.rs`) → proxy → plane →
 //! API. Every other command is a client of the API ([`commands`]).
 //!
 //! Exit codes: 0; 1 for an error (a message and a hint on stderr; with `--json` the API's error
