@@ -211,7 +211,7 @@ impl Door {
 
     /// Waits until the door is being shut: a statement that has a pass and still waits for a lease must
     /// then give the pass back and be held.
-    pub(crate) async fn closes(&self) {
+    pub(crate) async fn until_closing(&self) {
         self.closing.notified().await;
     }
 
@@ -324,7 +324,7 @@ impl Door {
     }
 
     /// Counts an open transaction in or out.
-    pub(crate) fn transaction(&self, open: bool) {
+    pub(crate) fn count_transaction(&self, open: bool) {
         if open {
             self.transactions.fetch_add(1, Ordering::Relaxed);
         } else {

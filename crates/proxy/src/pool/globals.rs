@@ -48,7 +48,7 @@ impl Globals {
     }
 
     /// Notes that a statement has ended that may have set global variables.
-    pub(crate) fn may_be_set(&self) {
+    pub(crate) fn note_set(&self) {
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 }

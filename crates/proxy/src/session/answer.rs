@@ -15,7 +15,7 @@ use crate::refusal;
 
 /// Answers a command in the server's place, or notes what is to be changed in the server's answer.
 /// Returns whether it is answered.
-pub(super) async fn answers(
+pub(super) async fn try_answer(
     cx: &SessionContext,
     client: &mut Client,
     state: &mut SessionState,

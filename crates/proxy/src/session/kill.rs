@@ -70,8 +70,8 @@ pub(super) fn of_command(incoming: &Incoming) -> Option<Kill> {
     })
 }
 
-/// Finds the connection and decides.
-pub(super) fn judge(cx: &SessionContext, kill: &Kill) -> Verdict {
+/// Begins a `KILL`: ends a session that has no backend, or says what to run on the server.
+pub(super) fn begin(cx: &SessionContext, kill: &Kill) -> Verdict {
     let id = kill.connection;
     let what = if kill.query_only {
         "QUERY"

@@ -8,7 +8,7 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::status::Status;
 use dormouse_wire::stmt::statement_of;
 
-use super::answer::answers;
+use super::answer::try_answer;
 use super::asleep::is_asleep;
 use super::main_loop::Session;
 use super::parameters::types_of;
@@ -105,7 +105,7 @@ impl Session {
         let (effects, kind, timeout) = (statement.effects, statement.kind, statement.timeout);
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
         let mut running = Running::new(&self.cx, incoming, Some(id));
-        if answers(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
+        if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
         running.timeout = timeout;
@@ -124,7 +124,7 @@ impl Session {
         self.state
             .ran_within(schema.as_deref(), text, effects, kind, &end);
         if may_set_globals(text, effects) {
-            self.cx.pool().globals().may_be_set();
+            self.cx.pool().globals().note_set();
         }
         if may_change_rights(text, self.state.mode(), kind, effects) {
             self.cx.pool().rights_changed();

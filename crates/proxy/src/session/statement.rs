@@ -13,7 +13,7 @@ use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::ErrPacket;
 use tokio::time::Instant;
 
-use super::answer::answers;
+use super::answer::try_answer;
 use super::context::SessionContext;
 use super::exchange::exchange;
 use super::hold::{Hold, Unready};
@@ -55,7 +55,7 @@ impl Session {
             event = match running.steps.next(event) {
                 Step::Begin => {
                     pass = None;
-                    restriction(cx, state, running)
+                    check_restriction(cx, state, running)
                 }
                 Step::EnterDoor => match enter(cx, state, hold, &mut running.incoming).await? {
                     Ok(given) => {
@@ -65,7 +65,7 @@ impl Session {
                     }
                     Err(error) => Event::NotPassed(error),
                 },
-                Step::CheckAgain => restriction(cx, state, running),
+                Step::CheckAgain => check_restriction(cx, state, running),
                 Step::MakeReady => match ready(cx, state, hold, running, pass.as_ref()).await? {
                     Ok(()) => Event::Ready,
                     Err(Unready::ServerGone) => {
@@ -86,7 +86,7 @@ impl Session {
                 Step::Complete => {
                     // after a change of the backend, Dormouse may have to answer what it asks of the last statement
                     let knows = !knew && state.diagnostics().is_some();
-                    if knows && answers(cx, client, state, running).await? {
+                    if knows && try_answer(cx, client, state, running).await? {
                         Event::Answered
                     } else if state.misses_texts()
                         && let Err(error) = Box::pin(prepare_missing(state, hold, running)).await
@@ -156,7 +156,7 @@ impl Session {
 
 /// Checks whether the command may run on a database that must not grow nor change now. Without a
 /// restriction this reads one flag.
-fn restriction(cx: &SessionContext, state: &mut SessionState, running: &Running) -> Event {
+fn check_restriction(cx: &SessionContext, state: &mut SessionState, running: &Running) -> Event {
     let database = cx.database();
     if !database.restriction.is_set() {
         return Event::Allowed;

@@ -44,7 +44,7 @@ impl SessionState {
             Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp | Effects::Savepoint
         );
         if effects == Effects::Unknown || kind != Kind::Select && !settings {
-            self.sequences.may_have_advanced();
+            self.sequences.mark_stale();
         }
         self.last.ended(text, self.last_mode, effects, kind, end);
     }
@@ -77,7 +77,7 @@ impl SessionState {
             self.backend.leaves(Leftover::Permanent);
         }
         if !self.next_transaction.is_empty() {
-            self.may_have_begun(text, effects, end);
+            self.note_next_transaction(text, effects, end);
         }
         match effects {
             Effects::None | Effects::Counted | Effects::Savepoint if failed => self.failed(end),
@@ -162,7 +162,7 @@ impl SessionState {
 
     /// Notes whether a statement has used what `SET TRANSACTION` had set. In doubt the session is pinned,
     /// because that can be neither read nor set again.
-    fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
+    fn note_next_transaction(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
         let control = begins_with(text, &["BEGIN", "START", "COMMIT", "ROLLBACK"]);
         if text.is_empty() || diagnostics::keeps_warnings(text, self.last_mode) && !control {
             return;
@@ -184,14 +184,14 @@ impl SessionState {
             .locks
             .ran(text, self.last_mode, |name| texts.find(name, context));
         if may_change_parsing(text, self.last_mode) {
-            self.may_change_charset(text);
+            self.note_charset(text);
             self.statements.new_parsing_context();
         }
     }
 
     fn replayable(&mut self, text: &[u8], replay: Replay) {
         if replay.parsing {
-            self.may_change_charset(text);
+            self.note_charset(text);
             self.statements.new_parsing_context();
         }
         if replay.schema {
@@ -206,7 +206,7 @@ impl SessionState {
     }
 
     /// Notes that a text may have set the client's character set.
-    fn may_change_charset(&mut self, text: &[u8]) {
+    fn note_charset(&mut self, text: &[u8]) {
         if names_double_bytes(text) {
             self.charset.lower_to(Certainty::Doubtful);
         }

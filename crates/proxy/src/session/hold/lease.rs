@@ -51,7 +51,7 @@ impl Lease {
     pub(super) fn count_transaction(&mut self, open: bool) {
         if open != self.transaction {
             self.transaction = open;
-            self.database.door.transaction(open);
+            self.database.door.count_transaction(open);
         }
     }
 

@@ -186,7 +186,7 @@ impl Hold {
                 order = poll_fn(|poll| cx.handle().mailbox.poll_next(poll)) => {
                     Box::pin(self.obey(cx, state, order)).await?;
                 }
-                () = door.closes() => break Short::Door,
+                () = door.until_closing() => break Short::Door,
                 () = &mut deadline => break Short::Time,
             }
         };
