@@ -1,8 +1,11 @@
 //! A connection to a server: a Unix socket or TCP, plain or with TLS.
 //!
 //! A link connects to an [`Endpoint`], sends the client's address ([`proxy_header`]), and may switch to TLS
-//! once ([`Link::secure`]). Only a Unix socket can prove that a server that died had not read the last
-//! command ([`Link::proves_unread`]).
+//! once ([`Link::secure`]).
+//!
+//! A server that died is known not to have read the whole of the last command in two cases: a write of the
+//! command failed, on any socket; or the read of its reply failed with `ECONNRESET` on a Unix socket
+//! ([`Link::proves_unread`]).
 //!
 //! Invariants:
 //! - nothing is written to a TCP peer that is known to have closed: the kernel would accept bytes that

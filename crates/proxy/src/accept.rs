@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use crate::config::ProxyConfig;
 use crate::control_path::ControlPath;
 use crate::listen::{Listeners, StartError, bind_tcp, bind_unix};
-use crate::mailbox::Order;
+use crate::mailbox::SessionOrder;
 use crate::session::serve;
 use crate::shared::Shared;
 use crate::stream::{Peer, Socket};
@@ -233,7 +233,7 @@ impl Proxy {
                 .collect::<Vec<_>>()
         };
         for session in all() {
-            session.mailbox.send(Order::End);
+            session.mailbox.send(SessionOrder::End);
         }
         let until = tokio::time::Instant::now() + deadline;
         while !all().is_empty() && tokio::time::Instant::now() < until {

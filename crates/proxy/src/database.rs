@@ -10,7 +10,7 @@ use crate::config::PoolLimits;
 use crate::control_path::ControlPath;
 use crate::door::Door;
 use crate::handle::{OWN_IDS, SessionHandle, Who};
-use crate::mailbox::Order;
+use crate::mailbox::SessionOrder;
 use crate::pool::Pool;
 use crate::tally::{Restriction, Tally};
 
@@ -76,7 +76,7 @@ impl Database {
         self.removed.store(true, Ordering::Release);
         self.door.refuse("it has been dropped");
         for session in self.all_sessions() {
-            session.mailbox.send(Order::End);
+            session.mailbox.send(SessionOrder::End);
         }
     }
 
@@ -150,7 +150,7 @@ impl Database {
         Ok(())
     }
 
-    /// A limit has changed: [`end_idle`](Self::end_idle) looks at all sessions the next time.
+    /// Notes that a limit has changed: [`end_idle`](Self::end_idle) looks at all sessions the next time.
     pub(crate) fn recheck_idle(&self) {
         self.due.store(0, Ordering::Release);
     }
@@ -167,7 +167,7 @@ impl Database {
         for session in sessions.values() {
             let due = session.due(now, in_transaction);
             if due <= now {
-                session.mailbox.send(Order::End);
+                session.mailbox.send(SessionOrder::End);
             } else {
                 next = next.min(due);
             }

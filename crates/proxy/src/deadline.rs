@@ -1,4 +1,4 @@
-//! Override and writing with a deadline.
+//! I/O operations with a deadline.
 
 use std::future::poll_fn;
 use std::io;

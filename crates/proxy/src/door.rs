@@ -1,9 +1,15 @@
 //! The door in front of one database's server.
 //!
-//! *Open*, statements pass and are counted. *Shut*, they are held in order of arrival until the
-//! door opens, a limit is reached, or the control path refuses them. The door can be shut only while no
-//! statement runs (or by force, when the server has died), so no statement is ever refused because
-//! of a state change.
+//! The door is in one of four states:
+//! - *open*: statements get a pass and are counted while they run;
+//! - *closing* ([`Door::drain`]): new statements are held, running ones finish. It ends shut, or, if that
+//!   takes too long, open again;
+//! - *shut*: statements are held in order of arrival until the door opens, refuses, or they reach a limit.
+//!   [`Door::shut`] shuts at once, but only if no statement runs, or by force when the server has died;
+//! - *refusing* ([`Door::refuse`]): shut, and every statement gets the reason as an error, because the
+//!   server cannot be started (`failed`) or may not (the spend limit).
+//!
+//! Invariant: neither a suspend nor a park makes a statement fail; it is held.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -59,7 +65,7 @@ pub(crate) enum Entry {
     /// It is held until this receives a pass or a refusal; a dropped sender means that the database has
     /// been removed.
     Held(oneshot::Receiver<Result<Pass, String>>),
-    /// The server cannot be started; the text says why.
+    /// The server cannot be started, or may not because of the spend limit; the text is the reason.
     Refused(String),
     /// Too many statements are held.
     Full,
@@ -172,12 +178,12 @@ impl Door {
         self.count_in().then(|| self.pass(target, true))
     }
 
-    /// Whether it is shut. One load, since every statement asks.
+    /// Whether it is not open. One load, because every statement asks.
     pub(crate) fn is_shut(&self) -> bool {
         self.state.load(Ordering::Acquire) & OPEN == 0
     }
 
-    /// Whether it is shut and does not refuse statements.
+    /// Whether it is not open and does not refuse statements.
     pub(crate) fn sleeps(&self) -> bool {
         self.is_shut() && self.queue().refused.is_none()
     }
@@ -205,13 +211,13 @@ impl Door {
 
     /// Waits until the door is being shut: a statement that has a pass and still waits for a lease must
     /// then give the pass back and be held.
-    pub(crate) async fn closes(&self) {
+    pub(crate) async fn until_closing(&self) {
         self.closing.notified().await;
     }
 
-    /// Shuts it and waits until no statement runs. If that takes too long, opens it again and returns
-    /// `false`. A statement that waits for a lock can end, since sessions that may hold the lock are let
-    /// in meanwhile, statement by statement.
+    /// Closes it: gives no new passes and waits until no statement runs. If that takes too long, opens it
+    /// again and returns `false`. A statement that waits for a lock can end, since sessions that may hold the
+    /// lock are let in meanwhile, statement by statement.
     pub(crate) async fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
         let target = {
             let mut queue = self.queue();
@@ -286,7 +292,7 @@ impl Door {
         self.opened.notify_waiters();
     }
 
-    /// Shuts it; without `force` only if no statement runs. Returns whether it is shut.
+    /// Shuts it at once; without `force` only if no statement runs. Returns whether it is shut.
     pub(crate) fn shut(&self, force: bool) -> bool {
         let mut queue = self.queue();
         let shut = if force {
@@ -318,7 +324,7 @@ impl Door {
     }
 
     /// Counts an open transaction in or out.
-    pub(crate) fn transaction(&self, open: bool) {
+    pub(crate) fn count_transaction(&self, open: bool) {
         if open {
             self.transactions.fetch_add(1, Ordering::Relaxed);
         } else {

@@ -8,7 +8,7 @@ use dormouse_types::{
 use tokio::sync::oneshot;
 
 use crate::accept::Proxy;
-use crate::mailbox::Order;
+use crate::mailbox::SessionOrder;
 
 impl Proxy {
     /// Adds a database with its door shut; from now on logins to it are possible.
@@ -109,7 +109,7 @@ impl Proxy {
             .filter(|session| session.has_backend())
         {
             let (reply, answer) = oneshot::channel();
-            session.mailbox.send(Order::Capture(reply));
+            session.mailbox.send(SessionOrder::Capture(reply));
             asked.push((session, answer));
         }
         let until = tokio::time::Instant::now() + deadline;
@@ -147,7 +147,7 @@ impl Proxy {
             .filter(|session| session.has_backend())
         {
             let (reply, done) = oneshot::channel();
-            session.mailbox.send(Order::Release(reply));
+            session.mailbox.send(SessionOrder::Release(reply));
             told.push(done);
         }
         let until = tokio::time::Instant::now() + deadline;

@@ -10,8 +10,8 @@ use dormouse_session::Pin;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
-/// An order to a session.
-pub(crate) enum Order {
+/// An order to a session from outside it.
+pub(crate) enum SessionOrder {
     /// Read the state so that it can be restored; answer with the pins that prevent it.
     Capture(oneshot::Sender<Vec<Pin>>),
     /// Give up the backend; the state has been captured.
@@ -25,13 +25,13 @@ pub(crate) enum Order {
 /// The queue of orders to one session.
 #[derive(Default)]
 pub(crate) struct Mailbox {
-    orders: Mutex<VecDeque<Order>>,
+    orders: Mutex<VecDeque<SessionOrder>>,
     waker: AtomicWaker,
 }
 
 impl Mailbox {
     /// Appends an order; the session reads it between two statements, or while a statement waits.
-    pub(crate) fn send(&self, order: Order) {
+    pub(crate) fn send(&self, order: SessionOrder) {
         self.orders
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -39,7 +39,7 @@ impl Mailbox {
         self.waker.wake();
     }
 
-    fn take(&self) -> Option<Order> {
+    fn take(&self) -> Option<SessionOrder> {
         self.orders
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -47,7 +47,7 @@ impl Mailbox {
     }
 
     /// The next order, when there is one. One task at a time may poll.
-    pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Order> {
+    pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<SessionOrder> {
         self.waker.register(cx.waker());
         self.take().map_or(Poll::Pending, Poll::Ready)
     }

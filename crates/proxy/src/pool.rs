@@ -27,7 +27,7 @@ use crate::backend::Backend;
 use crate::config::PoolLimits;
 use crate::handle::SessionHandle;
 use crate::identity::Identity;
-use crate::mailbox::Order;
+use crate::mailbox::SessionOrder;
 use contents::{BackendStatus, Contents, Holder, Idle, Waiter};
 pub(crate) use contents::{Grant, Need};
 pub(crate) use counters::Counters;
@@ -135,7 +135,7 @@ impl Pool {
         };
         drop(contents);
         if let Some(victim) = victim {
-            victim.mailbox.send(Order::Yield);
+            victim.mailbox.send(SessionOrder::Yield);
         }
         // their places go to the first waiters
         drop(dead);
@@ -178,14 +178,14 @@ impl Pool {
         self.wanted.store(waiting, Ordering::SeqCst);
     }
 
-    /// A session no longer waits; its receiver has been closed.
+    /// Notes that a session has stopped waiting and has closed its receiver.
     pub(crate) fn gave_up(&self) {
         let mut contents = self.lock();
         contents.waiting.retain(|waiter| !waiter.sender.is_closed());
         self.note_waiting(&contents);
     }
 
-    /// A session keeps the lease that it was asked for: asks another one.
+    /// Notes that a session could not give up its lease, and asks another session.
     pub(crate) fn kept(&self) {
         let victim = {
             let mut contents = self.lock();
@@ -198,7 +198,7 @@ impl Pool {
             }
         };
         if let Some(victim) = victim {
-            victim.mailbox.send(Order::Yield);
+            victim.mailbox.send(SessionOrder::Yield);
         }
     }
 

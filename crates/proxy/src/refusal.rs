@@ -332,8 +332,8 @@ pub(crate) fn out_of_turn() -> ErrPacket {
     )
 }
 
-/// A server closes the connection instead of reading the command, again and again.
-pub(crate) fn not_read() -> ErrPacket {
+/// The server repeatedly closed the connection instead of reading the command.
+pub(crate) fn unread() -> ErrPacket {
     let text = "Got a packet bigger than 'max_allowed_packet' bytes: the database's server closed the \
                 connection without reading the statement, which was not run";
     ErrPacket::new(1153, "08S01", text)

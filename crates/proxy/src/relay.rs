@@ -21,26 +21,27 @@ use crate::stream::{Departed, GRACE};
 /// Why a command did not reach its end.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// The server went away. `unread` is true if its link proves that it had not read the whole command
-    /// and the client has got nothing: then the command was not run and may be sent to another server. `delivered` tells whether the client
-    /// has got the beginning of a reply.
+    /// The connection to the server broke. `unread`: the server is known not to have read the whole
+    /// command, and the client has got nothing of a reply, so the command was not run and may be sent to
+    /// another server. `delivered`: the client has got the beginning of a reply.
     Server { unread: bool, delivered: bool },
-    /// The client went away or does not read. `running`: the server has the whole command.
+    /// The client has left or does not read. `running`: the server has the whole command.
     Client { running: bool },
     /// The server has sent what is no reply to this command. `delivered` as above.
     Fault { what: Malformed, delivered: bool },
 }
 
 impl Broken {
-    fn half_way(delivered: bool) -> Self {
+    /// The server may have read the whole command.
+    pub(crate) fn outcome_unknown(delivered: bool) -> Self {
         Self::Server {
             unread: false,
             delivered,
         }
     }
 
-    /// The command was not sent as a whole: it was not run.
-    pub(crate) fn not_taken() -> Self {
+    /// The server does not have the whole command, so it has not run it.
+    pub(crate) fn unread() -> Self {
         Self::Server {
             unread: true,
             delivered: false,
@@ -157,7 +158,7 @@ async fn read(
     });
     match read.await {
         Ok(Ok(chunk)) if !chunk.is_empty() => Ok(chunk),
-        Ok(Ok(_)) => Err(Broken::half_way(delivered)),
+        Ok(Ok(_)) => Err(Broken::outcome_unknown(delivered)),
         Ok(Err(error)) => Err(Broken::Server {
             unread: !delivered && listening.proves_unread(&error),
             delivered,
@@ -180,13 +181,13 @@ async fn read_behind(
     });
     match read.await {
         Ok(Ok(1..)) => Ok(()),
-        Ok(Ok(0) | Err(_)) => Err(Broken::half_way(delivered)),
+        Ok(Ok(0) | Err(_)) => Err(Broken::outcome_unknown(delivered)),
         Err(Departed) => Err(Broken::Client { running: true }),
     }
 }
 
-/// Puts the session's id for the statement into the first packet of a reply to `COM_STMT_PREPARE`, which is there as a whole if
-/// anything is ready to be passed on, unless it is an error.
+/// Puts the session's id for the statement into the first packet of a reply to `COM_STMT_PREPARE`, unless
+/// that is an error. If anything is ready to be passed on, the whole packet is.
 fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
     const END: usize = HEADER + 1 + 4;
     if ready >= END
@@ -212,7 +213,7 @@ async fn send_file(listening: &mut Listening, client: &mut Client) -> Result<(),
             let sent = listening.send_file(bytes, client.write_timeout).await;
             client.inbox.consume(n);
             left -= n;
-            sent.map_err(|_| Broken::half_way(false))?;
+            sent.map_err(|_| Broken::outcome_unknown(false))?;
         }
         if header.len == 0 {
             listening.sent_file();
@@ -250,7 +251,7 @@ pub(crate) async fn pass_on(
             let sent = speaking.send(bytes, client.write_timeout).await;
             client.inbox.consume(n);
             left -= n;
-            sent.map_err(|_| Broken::half_way(false))?;
+            sent.map_err(|_| Broken::outcome_unknown(false))?;
         }
         if !continues {
             return Ok(seq);

@@ -67,7 +67,7 @@ pub enum ValuePatch {
 
 /// What Dormouse answers about a connection in place of the server.
 #[derive(Debug, Clone, Copy)]
-pub struct Connection<'a> {
+pub struct ConnectionFacts<'a> {
     /// The id that the client was given.
     pub id: u32,
     /// Dormouse's own Unix socket: connections to the server's would bypass Dormouse.
@@ -82,7 +82,7 @@ pub fn override_for(
     text: &[u8],
     mode: Mode,
     left: Option<&Diagnostics>,
-    connection: Connection<'_>,
+    connection: ConnectionFacts<'_>,
 ) -> Override {
     let left = left.filter(|_| mentioned(text, mode).is_some());
     let connected = asks_for_connection(text);

@@ -1,7 +1,8 @@
 //! Judges by its text what a statement may do to the state of its session.
 //!
-//! In doubt a judgement is [`Effects::Unknown`]. What no text shows (a stored function that sets a
-//! variable) is found by the [probe](crate::probe) before a park; it is lost only if the server is killed.
+//! In doubt a judgement is [`Effects::Unknown`]. A change that no text shows and the server does not report
+//! (a stored function that takes a lock) is found by the [probe](crate::probe) before a park. If the session
+//! gives up its backend before that, the change is lost; see "Known weaknesses" in `docs/session-state.md`.
 //!
 //! Called by `proxy` through [`SessionState::judge`](crate::SessionState::judge).
 

@@ -18,7 +18,7 @@ pub mod lexer;
 mod literal;
 
 // the whole state, which calls most of the rest
-pub mod session;
+pub mod state;
 
 // the text is judged
 pub mod effects;
@@ -62,7 +62,7 @@ pub use dormouse_types::{Pin, pin};
 pub use diagnostics::{Diagnostics, Override, ValuePatch};
 pub use effects::{Effects, Kind};
 pub use probe::{Answer, Captured, Depth, Probe, Question};
-pub use session::{Certainty, SessionState};
 pub use show::Show;
 pub use sleeping::AsleepContext;
-pub use statements::{SpareStatement, Statement, StatementKey, Statements};
+pub use state::{Certainty, SessionState};
+pub use statements::{ParsingContext, SpareStatement, Statement, StatementKey, Statements};

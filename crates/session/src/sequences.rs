@@ -104,7 +104,7 @@ impl Sequences {
     }
 
     /// Notes a statement that may have advanced any sequence through stored code.
-    pub(crate) fn may_have_advanced(&mut self) {
+    pub(crate) fn mark_stale(&mut self) {
         self.changed = true;
         self.stale |= !self.by_name.is_empty();
     }

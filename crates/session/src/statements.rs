@@ -14,6 +14,11 @@ use crate::timeout::Timeout;
 /// `LAST_STMT_ID`).
 pub const LAST: u32 = u32::MAX;
 
+/// Counts the changes of what decides how a text is parsed: the SQL mode and the character set. Texts of
+/// equal contexts are parsed alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ParsingContext(pub(crate) u32);
+
 /// One prepared statement.
 #[derive(Debug, Clone)]
 pub struct Statement {
@@ -27,8 +32,8 @@ pub struct Statement {
     pub timeout: Option<Timeout>,
     /// The schema in which its names were resolved; `None` for none.
     pub schema: Option<Arc<[u8]>>,
-    /// The [parsing context](Statements::context) in which it was prepared.
-    pub context: u32,
+    /// The parsing context in which it was prepared.
+    pub parsing_context: ParsingContext,
     /// The number of its parameters.
     pub params: u16,
     /// The types last bound, two bytes for each parameter.
@@ -61,11 +66,14 @@ pub struct SpareStatement {
 }
 
 impl Statement {
-    /// What remains on the backend when the session no longer needs the statement there. `context` is the
-    /// present [parsing context](Statements::context): others can use only a statement of that one.
+    /// What remains on the backend when the session no longer needs the statement there. Other sessions can
+    /// use the statement only if it was prepared in the `present` parsing context.
     #[must_use]
-    pub fn leave(&self, context: u32) -> Option<SpareStatement> {
-        let text = self.text.clone().filter(|_| self.context == context);
+    pub fn leave(&self, present: ParsingContext) -> Option<SpareStatement> {
+        let text = self
+            .text
+            .clone()
+            .filter(|_| self.parsing_context == present);
         Some(SpareStatement {
             id: self.backend?,
             key: text.map(|text| (text, self.schema.clone())),
@@ -79,7 +87,7 @@ impl Statement {
 pub struct Statements {
     by_id: BTreeMap<u32, Box<Statement>>,
     last: u32,
-    context: u32,
+    parsing_context: ParsingContext,
     text_bytes: usize,
 }
 
@@ -98,15 +106,15 @@ impl Statements {
         bytes <= Self::LONGEST_TEXT && self.text_bytes + bytes <= Self::MOST_TEXT
     }
 
-    /// The present parsing context; it changes with the SQL mode and the character set.
+    /// The present parsing context.
     #[must_use]
-    pub fn context(&self) -> u32 {
-        self.context
+    pub fn parsing_context(&self) -> ParsingContext {
+        self.parsing_context
     }
 
     /// Notes that later texts are parsed differently.
-    pub fn new_context(&mut self) {
-        self.context = self.context.wrapping_add(1);
+    pub fn new_parsing_context(&mut self) {
+        self.parsing_context.0 = self.parsing_context.0.wrapping_add(1);
     }
 
     /// Adds a statement and returns the client's id for it.
@@ -141,8 +149,8 @@ impl Statements {
 
     /// Forgets the present backend's ids, and returns the statements that remain on it.
     pub fn leave(&mut self) -> Vec<SpareStatement> {
-        let context = self.context;
-        let left = self.by_id.values().filter_map(|one| one.leave(context));
+        let present = self.parsing_context;
+        let left = self.by_id.values().filter_map(|one| one.leave(present));
         let left = left.collect();
         self.lose_backend();
         left

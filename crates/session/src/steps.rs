@@ -54,32 +54,33 @@ pub enum Event {
         /// The server's generation.
         generation: u64,
     },
-    /// The door has given none: too many are held, it took too long, the server cannot be started.
+    /// The door has given none: too many are held, it took too long, the server cannot or may not be
+    /// started.
     NotPassed(ErrPacket),
     /// A backend of the pass's server is in the session's state.
     Ready,
-    /// The server was gone or going at this time. The pass has been given back and a wake been asked
-    /// for.
-    Gone {
-        /// When.
+    /// The pass's server was gone, or was being stopped. The pass has been dropped and a wake requested.
+    ServerGone {
+        /// The present time.
         at: Instant,
     },
     /// The door is being shut while the session waits for a lease.
     Shutting,
-    /// The session's last backend is gone, and these with it; the client has not been told.
-    StateGone(Vec<Pin>),
-    /// No backend for this command; the session can go on.
+    /// The session's last backend is gone, and with it this state, which no other backend can be given.
+    /// The client does not know yet.
+    SessionStateLost(Vec<Pin>),
+    /// There is no backend for this command; the session continues.
     Refused(ErrPacket),
-    /// The session's state cannot be brought to a backend.
-    Lost(ErrPacket),
-    /// The command lacks nothing that it needs on this backend.
+    /// The session's state cannot be restored on a backend.
+    CannotRestore(ErrPacket),
+    /// The command has all that it needs on this backend.
     Completed,
     /// The client has been answered without the server.
     Answered,
     /// The command cannot be completed.
     NotCompleted(ErrPacket),
-    /// The backend broke before the command was sent.
-    Broke,
+    /// The connection to the backend broke before the command was sent.
+    BackendBroke,
     /// The whole reply has been passed on.
     Replied,
     /// The client went away, or does not read.
@@ -92,9 +93,9 @@ pub enum Event {
         /// Whether the client has got the beginning of a reply.
         delivered: bool,
     },
-    /// The server went away.
-    ServerLeft {
-        /// Whether it is known not to have read the whole command.
+    /// The connection to the server broke after sending had begun.
+    ConnectionLost {
+        /// Whether the server is known not to have read the whole command.
         unread: bool,
         /// Whether the client has got the beginning of a reply.
         delivered: bool,
@@ -103,9 +104,9 @@ pub enum Event {
     },
     /// [`Step::Pause`], [`Step::EndStatement`] or [`Step::LoseBackend`] has been performed.
     Performed,
-    /// The backend was lost while the command ran.
+    /// [`Step::Interrupt`] has been performed.
     Interrupted {
-        /// What was lost with it.
+        /// The state that was lost with the backend.
         pins: Vec<Pin>,
         /// Whether the command may have committed the open transaction.
         may_have_committed: bool,
@@ -115,7 +116,7 @@ pub enum Event {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Give the pass back, if there is one, and check the restriction: a sleeping database is not woken
+    /// Drop the pass, if there is one, and check the restriction: a sleeping database is not woken
     /// for a command that may not run. → [`Event::Allowed`], [`Event::Restricted`]
     Begin,
     /// Ask the door for a pass. → [`Event::Passed`], [`Event::NotPassed`]
@@ -123,29 +124,30 @@ pub enum Step {
     /// Check the restriction again: it may have changed while the command was held. →
     /// [`Event::Allowed`], [`Event::Restricted`]
     CheckAgain,
-    /// Get a backend on the pass's server into the session's state. → [`Event::Ready`],
-    /// [`Event::Gone`], [`Event::Shutting`], [`Event::StateGone`], [`Event::Refused`], [`Event::Lost`]
+    /// Take a backend on the pass's server and restore the session's state on it. → [`Event::Ready`],
+    /// [`Event::ServerGone`], [`Event::Shutting`], [`Event::SessionStateLost`], [`Event::Refused`],
+    /// [`Event::CannotRestore`]
     MakeReady,
     /// Wait a moment. → [`Event::Performed`]
     Pause,
-    /// Put into the command what it lacks on this backend. → [`Event::Completed`],
-    /// [`Event::Answered`], [`Event::NotCompleted`], [`Event::Broke`]
+    /// Add to the command what this backend lacks, such as parameter types. → [`Event::Completed`],
+    /// [`Event::Answered`], [`Event::NotCompleted`], [`Event::BackendBroke`]
     Complete,
     /// Send the command and pass the reply on. → [`Event::Replied`], [`Event::ClientLeft`],
-    /// [`Event::Fault`], [`Event::ServerLeft`]
+    /// [`Event::Fault`], [`Event::ConnectionLost`]
     Send,
-    /// Have the server end the statement. → [`Event::Performed`]
+    /// Ask the server to kill the statement. → [`Event::Performed`]
     EndStatement,
-    /// Give the backend up as lost. → [`Event::Performed`]
+    /// Drop the backend. → [`Event::Performed`]
     LoseBackend,
-    /// Give the backend up as lost and report what was lost. → [`Event::Interrupted`]
+    /// Drop the backend and report the state that was lost. → [`Event::Interrupted`]
     Interrupt,
-    /// The command has run to its end.
+    /// The reply has been passed on.
     Done,
     /// The command was not run; the client has its answer.
     Answered,
     /// The command was not run, or its outcome is not known: skip what has not been read of it and tell
-    /// the client. The session goes on.
+    /// the client. The session continues.
     Refuse(Why),
     /// End the session, telling the client why if it can be told.
     End {
@@ -156,21 +158,21 @@ pub enum Step {
     },
 }
 
-/// What the client is told.
+/// Which error the client gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// The error of the event.
+    /// The error that the event carried.
     Given(ErrPacket),
     /// The server was not ready in time; the command was not run.
     HoldTimeout,
     /// The transaction was rolled back.
     TransactionLost,
-    /// The server ended while the command ran.
+    /// The server died while the command ran.
     OutcomeUnknown,
-    /// These were lost with the backend.
+    /// This state was lost with the backend.
     StateLost(Vec<Pin>),
-    /// The server does not read the command.
-    NotRead,
+    /// A server that is alive closed the connection on this command [`TRIES`] times without reading it.
+    Unread,
     /// The server sent something that is no reply to the command.
     OutOfTurn,
 }
@@ -203,8 +205,8 @@ enum Awaiting {
     Completed,
     Sent,
     StatementEnded,
-    /// The backend is being given up; then this step follows.
-    Lost(Box<Step>),
+    /// The backend is being dropped; then this step follows.
+    BackendDropped(Box<Step>),
     Interrupted,
     /// The command is over.
     Nothing,
@@ -214,18 +216,18 @@ enum Awaiting {
 #[derive(Debug)]
 pub struct Steps {
     awaiting: Awaiting,
-    /// How long a command waits for servers that are gone.
+    /// How long a command is retried while its servers are gone (`hold_timeout`).
     patience: Duration,
-    /// When that is over; set when the first server was gone.
+    /// The end of that time; set when a server was gone for the first time.
     deadline: Option<Instant>,
     /// The server of the last pass, by its generation.
     generation: u64,
-    /// The server that last did not read the command, and how often it did not.
+    /// The generation of the last server that did not read the command, and the number of its attempts.
     unread: (u64, u8),
 }
 
 impl Steps {
-    /// A command that waits so long for servers that are gone (`hold_timeout`).
+    /// Begins a command. `patience` is how long it is retried while its servers are gone (`hold_timeout`).
     #[must_use]
     pub fn new(patience: Duration) -> Self {
         Self {
@@ -254,40 +256,34 @@ impl Steps {
             | (Awaiting::Ready, Event::Refused(error))
             | (Awaiting::Completed, Event::NotCompleted(error)) => Step::refuse(error),
             (Awaiting::Ready, Event::Ready) => Step::Complete,
-            (Awaiting::Ready, Event::Gone { at }) => self.gone(at),
-            (Awaiting::Ready, Event::Shutting) | (Awaiting::Completed, Event::Broke) => Step::Begin,
-            (Awaiting::Ready, Event::StateGone(pins)) => match pins.as_slice() {
+            (Awaiting::Ready, Event::ServerGone { at }) => self.server_gone(at),
+            (Awaiting::Ready, Event::Shutting) | (Awaiting::Completed, Event::BackendBroke) => {
+                Step::Begin
+            }
+            (Awaiting::Ready, Event::SessionStateLost(pins)) => match pins.as_slice() {
                 [Pin::Transaction] => Step::Refuse(Why::TransactionLost),
                 _ => Step::end_unsent(Why::StateLost(pins)),
             },
-            (Awaiting::Ready, Event::Lost(error)) => Step::end_unsent(Why::Given(error)),
+            (Awaiting::Ready, Event::CannotRestore(error)) => Step::end_unsent(Why::Given(error)),
             (Awaiting::Completed, Event::Completed) => Step::Send,
             (Awaiting::Completed, Event::Answered) => Step::Answered,
             (Awaiting::Sent, Event::Replied) => Step::Done,
             (Awaiting::Sent, Event::ClientLeft { running: true }) => Step::EndStatement,
             (Awaiting::Sent, Event::ClientLeft { running: false })
             | (Awaiting::StatementEnded, Event::Performed)
-            | (Awaiting::Sent, Event::Fault { delivered: true }) => {
-                return self.lose(Step::end(None));
-            }
+            | (Awaiting::Sent, Event::Fault { delivered: true }) => self.lose(Step::end(None)),
             (Awaiting::Sent, Event::Fault { delivered: false }) => {
-                return self.lose(Step::end(Some(Why::OutOfTurn)));
+                self.lose(Step::end(Some(Why::OutOfTurn)))
             }
             (
                 Awaiting::Sent,
-                Event::ServerLeft {
+                Event::ConnectionLost {
                     unread,
                     delivered,
                     whole,
                 },
-            ) => match (unread, delivered) {
-                (true, _) if whole => return self.send_again(),
-                (_, true) => Step::end(None),
-                (_, false) if whole => Step::Interrupt,
-                // how much of it was passed on is not known any more
-                (_, false) => return self.lose(Step::end(None)),
-            },
-            (Awaiting::Lost(next), Event::Performed) => *next,
+            ) => self.connection_lost(unread, delivered, whole),
+            (Awaiting::BackendDropped(next), Event::Performed) => *next,
             (
                 Awaiting::Interrupted,
                 Event::Interrupted {
@@ -297,12 +293,15 @@ impl Steps {
             ) => interrupted(&pins, may_have_committed),
             _ => Step::end(None),
         };
-        self.awaiting = awaiting_after(&step);
+        // `lose` has set what follows the dropping
+        if step != Step::LoseBackend {
+            self.awaiting = awaiting_after(&step);
+        }
         step
     }
 
-    /// The server of the pass is gone: tries again until the patience is over.
-    fn gone(&mut self, at: Instant) -> Step {
+    /// The server of the pass is gone: retries until the patience is over.
+    fn server_gone(&mut self, at: Instant) -> Step {
         let deadline = *self.deadline.get_or_insert(at + self.patience);
         if at >= deadline {
             return Step::Refuse(Why::HoldTimeout);
@@ -310,21 +309,38 @@ impl Steps {
         Step::Pause
     }
 
-    /// The server has not read the command. One that lives and takes other commands does not take this
-    /// one.
+    /// The connection broke after sending had begun. A command is sent again only if it is known unread and
+    /// still in memory.
+    fn connection_lost(&mut self, unread: bool, delivered: bool, whole: bool) -> Step {
+        if unread && whole {
+            self.send_again()
+        } else if delivered {
+            // the reply is cut short, and no error can be sent in the middle of it
+            Step::end(None)
+        } else if whole {
+            Step::Interrupt
+        } else {
+            // what was passed on of a long command is not in memory; the client may still be sending the rest
+            self.lose(Step::end(None))
+        }
+    }
+
+    /// Counts a failed attempt on this server. After [`TRIES`] attempts the client gets an error, because
+    /// the server is alive and closes the connection on this command.
     fn send_again(&mut self) -> Step {
         if self.unread.0 != self.generation {
             self.unread = (self.generation, 0);
         }
         self.unread.1 += 1;
         self.lose(match self.unread.1 {
-            TRIES => Step::end(Some(Why::NotRead)),
+            TRIES => Step::end(Some(Why::Unread)),
             _ => Step::Begin,
         })
     }
 
+    /// Drops the backend; the step `next` follows.
     fn lose(&mut self, next: Step) -> Step {
-        self.awaiting = Awaiting::Lost(Box::new(next));
+        self.awaiting = Awaiting::BackendDropped(Box::new(next));
         Step::LoseBackend
     }
 }
@@ -346,7 +362,8 @@ fn awaiting_after(step: &Step) -> Awaiting {
     }
 }
 
-/// The backend was lost while the command ran. A lost transaction is all that the client can repair.
+/// What the client is told after its backend was lost while the command ran. The session continues only if
+/// nothing but a transaction was lost: the client can run that again.
 fn interrupted(pins: &[Pin], may_have_committed: bool) -> Step {
     let rolled_back = pins.contains(&Pin::Transaction) && !may_have_committed;
     let why = if rolled_back {

@@ -15,6 +15,7 @@ use dormouse_wire::reply::ErrPacket;
 
 use crate::lexer::{Lexer, Mode, Token};
 use crate::literal::{literal, quoted_name};
+use crate::statements::ParsingContext;
 
 /// The most statements, and the most bytes of them, that are kept for one session.
 const MOST: usize = 64;
@@ -26,7 +27,7 @@ struct Prepared {
     /// The whole `PREPARE`.
     statement: Box<[u8]>,
     schema: Option<Arc<[u8]>>,
-    context: u32,
+    context: ParsingContext,
     /// Whether the present backend has a substitute in its place.
     missing: bool,
 }
@@ -48,7 +49,7 @@ impl TextPrepared {
         text: &[u8],
         mode: Mode,
         schema: Option<&Arc<[u8]>>,
-        context: u32,
+        context: ParsingContext,
     ) {
         let mut tokens = Lexer::new(text, mode);
         match tokens.next() {
@@ -64,7 +65,13 @@ impl TextPrepared {
         }
     }
 
-    fn prepared(&mut self, text: &[u8], mode: Mode, schema: Option<&Arc<[u8]>>, context: u32) {
+    fn prepared(
+        &mut self,
+        text: &[u8],
+        mode: Mode,
+        schema: Option<&Arc<[u8]>>,
+        context: ParsingContext,
+    ) {
         self.seen += 1;
         let mut tokens = Lexer::new(text, mode).skip(1);
         let found = tokens.next().and_then(|token| name(&token));
@@ -114,13 +121,13 @@ impl TextPrepared {
     }
 
     /// Whether there may be a statement that cannot be prepared again in this schema and context.
-    pub(crate) fn is_stuck(&self, schema: Option<&Arc<[u8]>>, context: u32) -> bool {
+    pub(crate) fn is_stuck(&self, schema: Option<&Arc<[u8]>>, context: ParsingContext) -> bool {
         let elsewhere = |one: &Prepared| one.schema.as_ref() != schema || one.context != context;
         self.obscure || self.by_name.values().any(elsewhere)
     }
 
     /// The `PREPARE` of this name (in lower case), if it is known and was parsed in this context.
-    pub(crate) fn find(&self, name: &[u8], context: u32) -> Option<&[u8]> {
+    pub(crate) fn find(&self, name: &[u8], context: ParsingContext) -> Option<&[u8]> {
         let one = self.by_name.get(name).filter(|_| !self.obscure)?;
         (one.context == context).then_some(&one.statement)
     }
@@ -188,7 +195,7 @@ mod tests {
     fn after(texts: &[&str]) -> TextPrepared {
         let mut all = TextPrepared::default();
         for text in texts {
-            all.ran(text.as_bytes(), Mode::default(), None, 0);
+            all.ran(text.as_bytes(), Mode::default(), None, ParsingContext(0));
         }
         all
     }
@@ -202,8 +209,11 @@ mod tests {
             "PREPARE c FROM 'SELECT 4'",
             "DEALLOCATE PREPARE c",
         ]);
-        assert!(!all.is_stuck(None, 0));
-        assert!(all.is_stuck(None, 1), "it was prepared in another context");
+        assert!(!all.is_stuck(None, ParsingContext(0)));
+        assert!(
+            all.is_stuck(None, ParsingContext(1)),
+            "it was prepared in another context"
+        );
         let restored: Vec<_> = all.restore().map(|(_, statement)| statement).collect();
         assert_eq!(
             restored,
@@ -216,13 +226,16 @@ mod tests {
 
     #[test]
     fn others_are_stuck() {
-        assert!(after(&["PREPARE a FROM @text"]).is_stuck(None, 0));
-        assert!(after(&["PREPARE a FROM CONCAT('SELECT ', 1)"]).is_stuck(None, 0));
+        assert!(after(&["PREPARE a FROM @text"]).is_stuck(None, ParsingContext(0)));
+        assert!(after(&["PREPARE a FROM CONCAT('SELECT ', 1)"]).is_stuck(None, ParsingContext(0)));
         let mut all = after(&["PREPARE a FROM 'SELECT 1'"]);
         all.counted(1);
-        assert!(!all.is_stuck(None, 0));
+        assert!(!all.is_stuck(None, ParsingContext(0)));
         all.counted(2);
-        assert!(all.is_stuck(None, 0), "a procedure has prepared one");
+        assert!(
+            all.is_stuck(None, ParsingContext(0)),
+            "a procedure has prepared one"
+        );
     }
 
     #[test]
@@ -230,11 +243,14 @@ mod tests {
         let mut all = after(&["PREPARE a FROM 'SELECT 1'"]);
         all.failed(b"PREPARE a FROM 'SELECT nonsense'", Mode::default());
         all.counted(2);
-        assert!(!all.is_stuck(None, 0));
+        assert!(!all.is_stuck(None, ParsingContext(0)));
         assert!(all.is_empty());
         all.failed(b"PREPARE FROM nonsense", Mode::default());
         all.counted(3);
-        assert!(all.is_stuck(None, 0), "the server has not counted that");
+        assert!(
+            all.is_stuck(None, ParsingContext(0)),
+            "the server has not counted that"
+        );
     }
 
     #[test]
@@ -254,7 +270,7 @@ mod tests {
         all.tried(b"a", 1, true);
         assert_eq!(all.missing().count(), 1);
         all.counted(2);
-        assert!(!all.is_stuck(None, 0));
+        assert!(!all.is_stuck(None, ParsingContext(0)));
         all.tried(b"a", 1, false);
         assert_eq!(all.missing().count(), 0);
     }

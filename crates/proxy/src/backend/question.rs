@@ -131,7 +131,7 @@ impl Backend {
 impl Listening {
     /// The backend, with what was read from it.
     pub(super) fn answered<T>(self, answer: T) -> Answered<T> {
-        match self.rest() {
+        match self.into_backend() {
             Some(backend) => Ok((backend, answer)),
             None => Err(Malformed("an answer without its end").into()),
         }

@@ -17,14 +17,14 @@ use super::states::Backend;
 pub(crate) enum Schema {
     /// The login fails: the client has just named it.
     Required,
-    /// The session goes on without one, as it does when its schema is dropped.
+    /// The session continues without one, as it does when its schema is dropped.
     IfThere,
 }
 
 /// `ER_MUST_CHANGE_PASSWORD`.
 const MUST_CHANGE_PASSWORD: u16 = 1820;
 
-enum Step {
+enum RestoreStep {
     /// A statement whose failure ends the attempt.
     Run(Vec<u8>),
     /// A `PREPARE`, with its statement's name: its failure is noted.
@@ -35,7 +35,7 @@ enum Step {
     AskRole,
 }
 
-impl Step {
+impl RestoreStep {
     fn packet(&self) -> (Command, Vec<u8>) {
         match self {
             Self::Run(statement) | Self::Prepare(_, statement) => {
@@ -84,13 +84,13 @@ impl Backend {
         Ok(self)
     }
 
-    fn steps(&mut self, session: &SessionState) -> Vec<Step> {
+    fn steps(&mut self, session: &SessionState) -> Vec<RestoreStep> {
         let mut steps = Vec::new();
         if session.wants_reset() {
             self.residue.overlay = None;
         }
         if self.residue.role.is_none() {
-            steps.push(Step::AskRole);
+            steps.push(RestoreStep::AskRole);
         }
         let overlay = session.overlay();
         let schema = session.schema();
@@ -99,11 +99,13 @@ impl Backend {
             || schema.is_some_and(|schema| schema.is_ascii());
         if self.residue.overlay.as_ref() == Some(&overlay) && same_name {
             if schema != self.residue.schema.as_ref() {
-                steps.extend(schema.cloned().map(Step::Use));
+                steps.extend(schema.cloned().map(RestoreStep::Use));
             }
             let id = session.last_insert_id();
             if id != self.residue.last_insert_id {
-                steps.push(Step::Run(format!("SET last_insert_id = {id}").into_bytes()));
+                steps.push(RestoreStep::Run(
+                    format!("SET last_insert_id = {id}").into_bytes(),
+                ));
             }
         } else {
             self.steps_from_start(session, &mut steps);
@@ -115,55 +117,57 @@ impl Backend {
         let multi = |option: Option<bool>| option.unwrap_or(handshake_multi);
         let wanted = multi(session.multi_statements());
         if wanted != multi(self.residue.multi_statements) {
-            steps.push(Step::SetOption(wanted));
+            steps.push(RestoreStep::SetOption(wanted));
         }
         steps
     }
 
-    fn steps_from_start(&mut self, session: &SessionState, steps: &mut Vec<Step>) {
+    fn steps_from_start(&mut self, session: &SessionState, steps: &mut Vec<RestoreStep>) {
         if self.residue.overlay.as_ref().is_some_and(Vec::is_empty) {
             self.cache.retire();
             if self.residue.last_insert_id != 0 {
-                steps.push(Step::Run(b"SET last_insert_id = 0".to_vec()));
+                steps.push(RestoreStep::Run(b"SET last_insert_id = 0".to_vec()));
             }
         } else {
-            steps.push(Step::Reset);
+            steps.push(RestoreStep::Reset);
             self.cache.clear();
             // a reset keeps the role (sql/sql_class.cc, THD::change_user)
             let role = self.residue.role.as_ref().and_then(Option::as_ref);
-            steps.push(Step::Run(set_role(role)));
+            steps.push(RestoreStep::Run(set_role(role)));
         }
         let outside = session.restore();
         let inside = session.restore_inside();
         let timed = outside.iter().any(|text| timeout::is_named(text));
         if session.has_plain_schema() {
-            steps.extend(outside.into_iter().map(Step::Run));
-            steps.extend(session.schema().cloned().map(Step::Use));
+            steps.extend(outside.into_iter().map(RestoreStep::Run));
+            steps.extend(session.schema().cloned().map(RestoreStep::Use));
         } else {
             if let Some(schema) = session.restore_schema() {
                 if session.is_captured() {
                     // then its name is in UTF-8; the next statements set the session's own character set
-                    steps.push(Step::Run(b"SET character_set_client = utf8mb4".to_vec()));
+                    steps.push(RestoreStep::Run(
+                        b"SET character_set_client = utf8mb4".to_vec(),
+                    ));
                 }
-                steps.push(Step::Use(Arc::clone(schema)));
+                steps.push(RestoreStep::Use(Arc::clone(schema)));
             }
-            steps.extend(outside.into_iter().map(Step::Run));
+            steps.extend(outside.into_iter().map(RestoreStep::Run));
         }
         if timed {
             let highest = timeout::HIGHEST;
-            steps.push(Step::Run(
+            steps.push(RestoreStep::Run(
                 format!("SET SESSION wait_timeout = {highest}").into_bytes(),
             ));
         }
         let texts = session.restore_texts();
-        steps.extend(texts.map(|(name, text)| Step::Prepare(name.to_vec(), text.to_vec())));
-        steps.extend(inside.into_iter().map(Step::Run));
+        steps.extend(texts.map(|(name, text)| RestoreStep::Prepare(name.to_vec(), text.to_vec())));
+        steps.extend(inside.into_iter().map(RestoreStep::Run));
     }
 
     /// Sends all steps at once and reads all replies.
     async fn take(
         self: Box<Self>,
-        steps: &[Step],
+        steps: &[RestoreStep],
         missing: Schema,
     ) -> Result<Box<Self>, BackendError> {
         let mut bytes = Vec::new();
@@ -179,18 +183,22 @@ impl Backend {
         for step in steps {
             let reply = listening.reply(Tracking::All).await?;
             let outcome = match step {
-                Step::Run(_) | Step::Prepare(..) | Step::AskRole => listening.outcome_of(&reply)?,
-                Step::Reset | Step::Use(_) | Step::SetOption(_) => match reply.error()? {
-                    Some(error) => TextOutcome::Err(error),
-                    None => TextOutcome::Ok(OkPacket::default()),
-                },
+                RestoreStep::Run(_) | RestoreStep::Prepare(..) | RestoreStep::AskRole => {
+                    listening.outcome_of(&reply)?
+                }
+                RestoreStep::Reset | RestoreStep::Use(_) | RestoreStep::SetOption(_) => {
+                    match reply.error()? {
+                        Some(error) => TextOutcome::Err(error),
+                        None => TextOutcome::Ok(OkPacket::default()),
+                    }
+                }
             };
             let backend = listening.backend();
             if let Some(status) = reply.end.status {
                 backend.residue.status = status;
             }
             match (step, outcome) {
-                (Step::AskRole, TextOutcome::Rows { rows, .. }) => {
+                (RestoreStep::AskRole, TextOutcome::Rows { rows, .. }) => {
                     let role = rows
                         .into_iter()
                         .next()
@@ -199,16 +207,18 @@ impl Backend {
                 }
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
                 // the client gets this error for its next statement
-                (Step::AskRole | Step::Use(_), TextOutcome::Err(error))
+                (RestoreStep::AskRole | RestoreStep::Use(_), TextOutcome::Err(error))
                     if error.code == MUST_CHANGE_PASSWORD =>
                 {
                     backend.residue.expired = true;
                 }
-                (Step::Use(_), TextOutcome::Err(error)) => backend.no_schema(error, missing)?,
-                (Step::Prepare(name, _), TextOutcome::Err(error)) => {
+                (RestoreStep::Use(_), TextOutcome::Err(error)) => {
+                    backend.no_schema(error, missing)?
+                }
+                (RestoreStep::Prepare(name, _), TextOutcome::Err(error)) => {
                     backend.residue.missing.push((name.clone(), error));
                 }
-                (Step::Run(statement), TextOutcome::Err(error)) => {
+                (RestoreStep::Run(statement), TextOutcome::Err(error)) => {
                     let statement = statement.clone();
                     return Err(BackendError::Restore { statement, error });
                 }
@@ -232,10 +242,10 @@ impl Backend {
 
 /// The steps that bring the status flags to those that the client was told last: global values may have
 /// changed since the session began.
-fn as_told(has: Status, told: Status) -> Vec<Step> {
+fn as_told(has: Status, told: Status) -> Vec<RestoreStep> {
     let differs = |flag: Status| has.contains(flag) != told.contains(flag);
     let mut steps = Vec::new();
-    let mut run = |text: String| steps.push(Step::Run(text.into_bytes()));
+    let mut run = |text: String| steps.push(RestoreStep::Run(text.into_bytes()));
     if differs(Status::AUTOCOMMIT) {
         let on = u8::from(told.contains(Status::AUTOCOMMIT));
         run(format!("SET autocommit = {on}"));

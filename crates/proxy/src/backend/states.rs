@@ -132,7 +132,7 @@ impl Backend {
         Self::new(connection, target, identity, place, before)
     }
 
-    /// Closes it and keeps its place.
+    /// Closes the connection; returns its place.
     pub(crate) fn close(self: Box<Self>) -> Place {
         self.place
     }
@@ -176,7 +176,7 @@ impl Speaking {
         write_all(&mut self.backend.link, bytes, deadline).await
     }
 
-    /// The whole command has been sent; its last packet had the number `seq`.
+    /// Begins to listen: the whole command has been sent, and its last packet had the number `seq`.
     pub(crate) fn sent(self, kind: ReplyKind, seq: u8) -> Listening {
         Listening {
             awaited: Awaited::reply(&self.backend, kind, seq),
@@ -186,7 +186,7 @@ impl Speaking {
         }
     }
 
-    /// Several commands have been sent, each of one packet.
+    /// Begins to listen: several commands have been sent, each of one packet.
     pub(crate) fn sent_all(self, kinds: impl IntoIterator<Item = ReplyKind>) -> Listening {
         let mut listening = self.sent(ReplyKind::None, 0);
         listening.next.extend(kinds);
@@ -216,8 +216,8 @@ impl Listening {
         }
     }
 
-    /// Between two commands again, if all has been answered.
-    pub(crate) fn rest(self) -> Option<Box<Backend>> {
+    /// The backend, if all replies have been read.
+    pub(crate) fn into_backend(self) -> Option<Box<Backend>> {
         match self.awaited {
             Awaited::Nothing => Some(self.backend),
             Awaited::Reply(_) | Awaited::Nonsense => None,
@@ -234,7 +234,8 @@ impl Listening {
         self.backend.capabilities
     }
 
-    /// Whether this error, before any byte of the reply, proves that the server has not read the command.
+    /// Whether this read error, before any byte of the reply, proves that the server had not read the whole
+    /// command.
     pub(crate) fn proves_unread(&self, error: &io::Error) -> bool {
         self.backend.link.proves_unread(error)
     }
@@ -299,7 +300,7 @@ impl Listening {
         write_all(&mut self.backend.link, bytes, deadline).await
     }
 
-    /// The file has been sent to its end.
+    /// Notes that the file has been sent to its end.
     pub(crate) fn sent_file(&mut self) {
         if let Awaited::Reply(framer) = &mut self.awaited {
             framer.resume_after_infile();
@@ -314,7 +315,7 @@ impl Listening {
         self.reply_within(LONGEST_ANSWER, tracking).await
     }
 
-    /// The same, keeping at most so many bytes.
+    /// Like [`reply`](Self::reply), but keeps at most `most` bytes.
     pub(super) async fn reply_within(
         &mut self,
         most: usize,

@@ -87,7 +87,7 @@ impl Client {
         self.reply(&ok).await
     }
 
-    /// Answers the command just read with an error; the session goes on.
+    /// Answers the command just read with an error; the session continues.
     pub(crate) async fn reply_error(&mut self, error: &ErrPacket) -> Result<(), Over> {
         let packet = error.encode(self.capabilities);
         self.reply(&packet).await

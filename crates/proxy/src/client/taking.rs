@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// Override from the client has failed; if it broke the protocol, it is told.
+    /// Ends the session after a failed read from the client; one that broke the protocol gets an error.
     pub(crate) async fn unreadable(&mut self, error: &io::Error) -> Over {
         let bad = error.get_ref().and_then(|error| error.downcast_ref());
         match bad {

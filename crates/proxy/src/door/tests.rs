@@ -154,7 +154,7 @@ async fn a_drain_lets_in_sessions_that_may_hold_locks() {
         let door = Arc::clone(&door);
         async move { door.drain(Duration::from_secs(1)).await }
     });
-    door.closes().await;
+    door.until_closing().await;
     let mut other = held(&door);
     let Entry::Held(holder) = door.enter(Some(&here), || true, 10) else {
         panic!("the door did not hold a statement");

@@ -47,8 +47,8 @@ impl Globals {
         *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some((era, variables));
     }
 
-    /// A statement that may have set global variables has ended.
-    pub(crate) fn may_be_set(&self) {
+    /// Notes that a statement has ended that may have set global variables.
+    pub(crate) fn note_set(&self) {
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -9,10 +9,10 @@ use crate::handle::SessionHandle;
 /// What a place needs of its pool. A trait, because a pool holds backends and each backend holds its
 /// place.
 pub(crate) trait Places: Send + Sync {
-    /// The place's backend is held by this session from now on.
+    /// Notes that this session now holds the place's backend.
     fn hold(&self, index: usize, session: &Arc<SessionHandle>);
 
-    /// The place is free: it goes to the first waiter.
+    /// Frees the place and gives it to the first waiter.
     fn release(self: Arc<Self>, index: usize);
 
     /// What has changed on the server since the pool began.
@@ -34,7 +34,7 @@ impl Changes {
         self.rights.load(Ordering::Acquire)
     }
 
-    /// A statement that may have changed privileges has ended.
+    /// Notes that a statement has ended that may have changed privileges.
     pub(super) fn count_rights(&self) {
         self.rights.fetch_add(1, Ordering::AcqRel);
     }
@@ -58,7 +58,7 @@ impl Place {
         Self { pool, index }
     }
 
-    /// The session holds the backend of this place from now on.
+    /// Notes that this session now holds the backend of this place.
     pub(crate) fn hold(&self, session: &Arc<SessionHandle>) {
         self.pool.hold(self.index, session);
     }

@@ -71,7 +71,7 @@ async fn a_reply_to_another_command_reaches_no_client() {
         "{broken:?}"
     );
     assert_eq!(ends.told(), b"");
-    assert!(listening.rest().is_none());
+    assert!(listening.into_backend().is_none());
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_complete_reply_reaches_the_client_and_frees_the_backend() {
         .await
         .unwrap();
     assert_eq!(ends.told(), ok(1));
-    assert!(listening.rest().is_some());
+    assert!(listening.into_backend().is_some());
 }
 
 #[tokio::test(start_paused = true)]

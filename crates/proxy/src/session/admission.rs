@@ -10,7 +10,7 @@ use dormouse_wire::status::Status;
 use tracing::{Instrument as _, Span, debug, error_span};
 
 use super::change_user::Relogin;
-use super::context::Context;
+use super::context::SessionContext;
 use super::hold::Hold;
 use super::main_loop::Session;
 use crate::client::Client;
@@ -87,7 +87,7 @@ async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Opt
         client.compress();
     }
     cx.limit_idle(cx.idle_default);
-    cx.is_idle();
+    cx.mark_idle();
     Some(session)
 }
 
@@ -114,7 +114,7 @@ fn begin(shared: Arc<Shared>, stream: ClientStream, admitted: Admitted) -> Box<S
         state,
         hold: Hold::new(admitted.account.enrolled),
         relogin: Relogin::new(admitted.salt),
-        cx: Context {
+        cx: SessionContext {
             never_wakes: identity.is_one_of(&shared.config.never_wakes),
             expired: has_expired(&admitted.account),
             idle_default,
@@ -126,7 +126,12 @@ fn begin(shared: Arc<Shared>, stream: ClientStream, admitted: Admitted) -> Box<S
 }
 
 /// The answer to the login.
-async fn login_ok(cx: &Context, client: &Client, state: &mut SessionState, hold: &Hold) -> Vec<u8> {
+async fn login_ok(
+    cx: &SessionContext,
+    client: &Client,
+    state: &mut SessionState,
+    hold: &Hold,
+) -> Vec<u8> {
     if !client.capabilities.contains(Capabilities::SESSION_TRACK) {
         return client.ok(state.status());
     }
@@ -134,8 +139,8 @@ async fn login_ok(cx: &Context, client: &Client, state: &mut SessionState, hold:
     let globals = variables.as_ref();
     let ok = OkPacket {
         status: state.status(),
-        session_changes: cx.ask_state(state, globals, hold.has_backend(), |state, ground| {
-            login_changes(ground, state.schema().map(|schema| &**schema))
+        session_changes: cx.ask_state(state, globals, hold.has_backend(), |state, context| {
+            login_changes(context, state.schema().map(|schema| &**schema))
         }),
         ..OkPacket::default()
     };

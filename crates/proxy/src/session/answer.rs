@@ -1,22 +1,22 @@
 //! Answers that the session's present backend cannot give: the connection's id, and what the last
 //! statement left (`FOUND_ROWS()`, warnings), once the session has left the backend that ran it.
 
-use dormouse_session::diagnostics::{Connection, mentioned};
+use dormouse_session::diagnostics::{ConnectionFacts, mentioned};
 use dormouse_session::{Override, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::rows::{edit_rows, set_status};
 
-use super::context::Context;
+use super::context::SessionContext;
 use super::running::{Edit, Running};
 use crate::client::{Client, Incoming, Over};
 use crate::refusal;
 
 /// Answers a command in the server's place, or notes what is to be changed in the server's answer.
 /// Returns whether it is answered.
-pub(super) async fn answers(
-    cx: &Context,
+pub(super) async fn try_answer(
+    cx: &SessionContext,
     client: &mut Client,
     state: &mut SessionState,
     running: &mut Running,
@@ -47,14 +47,14 @@ pub(super) async fn answers(
     Ok(true)
 }
 
-/// What a command asks that its backend cannot tell.
+/// How the server's answer to this command must be replaced or changed.
 fn override_for(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     incoming: &Incoming,
     statement: Option<u32>,
 ) -> Override {
-    let connection = Connection {
+    let connection = ConnectionFacts {
         id: cx.handle().id,
         socket: cx.shared.socket(),
     };
@@ -76,10 +76,10 @@ fn override_for(
             match state.override_for(&text, connection) {
                 Override::None => Override::None,
                 // it asks for the connection's id alone
-                Override::PatchRow(puts)
+                Override::PatchRow(patches)
                     if state.diagnostics().is_none()
-                        && puts.iter().all(|put| {
-                            matches!(put, ValuePatch::Keep | ValuePatch::Replace(_))
+                        && patches.iter().all(|patch| {
+                            matches!(patch, ValuePatch::Keep | ValuePatch::Replace(_))
                         }) =>
                 {
                     Override::None
@@ -92,11 +92,11 @@ fn override_for(
     }
 }
 
-/// A reply of one row with other values in it, or an error in its place. `None` if the reply is not of
-/// that kind.
-pub(super) fn put(
+/// The reply with values of its only row replaced, or an error in its place. `None` if the reply has not
+/// exactly one row.
+pub(super) fn patch_row(
     reply: &[u8],
-    puts: &[ValuePatch],
+    patches: &[ValuePatch],
     capabilities: Capabilities,
 ) -> Option<Vec<u8>> {
     let mut lost = None;
@@ -104,11 +104,11 @@ pub(super) fn put(
         let [row] = rows.as_mut_slice() else {
             return None;
         };
-        if row.len() != puts.len() {
+        if row.len() != patches.len() {
             return None;
         }
-        for (value, put) in row.iter_mut().zip(puts) {
-            match put {
+        for (value, patch) in row.iter_mut().zip(patches) {
+            match patch {
                 ValuePatch::Replace(new) => *value = Some(new.clone()),
                 ValuePatch::ReplaceNull(new) => *value = value.take().or_else(|| Some(new.clone())),
                 ValuePatch::RefuseNull(name) if value.is_none() => lost = Some(*name),

@@ -10,19 +10,19 @@ use dormouse_types::Variables;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::EofPacket;
 
-use super::context::Context;
+use super::context::SessionContext;
 use super::hold::Hold;
 use crate::client::Incoming;
 
 /// Whether the database sleeps and the session can be answered without it: no state was lost with its last
 /// server of which the client has not been told.
-pub(super) fn is_asleep(cx: &Context, hold: &Hold) -> bool {
+pub(super) fn is_asleep(cx: &SessionContext, hold: &Hold) -> bool {
     hold.has_told() && !cx.expired && cx.database().door.sleeps()
 }
 
 /// The answer to a statement of a database that sleeps, if it can be given.
 pub(super) fn query(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     hold: &Hold,
     incoming: &Incoming,
@@ -43,7 +43,7 @@ pub(super) fn query(
 
 /// The same for `COM_INIT_DB`.
 pub(super) fn init_db(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     hold: &Hold,
     incoming: &Incoming,
@@ -60,7 +60,7 @@ pub(super) fn init_db(
 
 /// The same for `COM_SET_OPTION`: 0 switches multi-statements on, 1 off.
 pub(super) fn set_option(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     hold: &mut Hold,
     incoming: &Incoming,
@@ -84,7 +84,7 @@ pub(super) fn set_option(
 }
 
 /// Before `COM_RESET_CONNECTION`: what the backend of a sleeping server holds is not needed.
-pub(super) fn before_reset(cx: &Context, state: &mut SessionState, hold: &mut Hold) {
+pub(super) fn before_reset(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) {
     if !cx.database().door.sleeps() {
         return;
     }
@@ -96,13 +96,13 @@ pub(super) fn before_reset(cx: &Context, state: &mut SessionState, hold: &mut Ho
 }
 
 /// Leaves the backend, if nothing keeps the session on it.
-fn leave(cx: &Context, state: &mut SessionState, hold: &mut Hold) -> bool {
+fn leave(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) -> bool {
     state.is_free() && hold.leave(cx, state)
 }
 
 /// Asks the session's state, with all that is known of the database while it sleeps.
 fn ask<T>(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     hold: &Hold,
     ask: impl FnOnce(&mut SessionState, &AsleepContext<'_>) -> T,

@@ -9,7 +9,7 @@ use dormouse_types::Transport;
 use dormouse_wire::login::ChangeUser;
 use dormouse_wire::status::Status;
 
-use super::context::Context;
+use super::context::SessionContext;
 use super::hold::Hold;
 use crate::client::{Client, Incoming, Over};
 use crate::database::{Full, Membership};
@@ -40,7 +40,7 @@ impl Relogin {
 
 /// The login is refused: the user stays the same, and what the session has set up is gone.
 fn refused(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     hold: &mut Hold,
     relogin: &mut Relogin,
@@ -56,7 +56,7 @@ fn refused(
 }
 
 /// Leaves the backend; the client is not told what is lost.
-fn drop_state(cx: &Context, state: &mut SessionState, hold: &mut Hold) {
+fn drop_state(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) {
     hold.retire(cx, state);
     hold.forget_lost();
     cx.limit_idle(cx.idle_default);
@@ -64,7 +64,7 @@ fn drop_state(cx: &Context, state: &mut SessionState, hold: &mut Hold) {
 
 /// Checks the new login and begins a new session for it.
 pub(super) async fn change_user(
-    cx: &mut Context,
+    cx: &mut SessionContext,
     client: &mut Client,
     state: &mut SessionState,
     hold: &mut Hold,

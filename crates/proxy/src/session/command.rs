@@ -7,7 +7,7 @@ use dormouse_session::{Effects, Kind, Show};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 
-use super::answer::answers;
+use super::answer::try_answer;
 use super::change_user::change_user;
 use super::main_loop::Session;
 use super::running::{Edit, Running};
@@ -129,7 +129,7 @@ impl Session {
     }
 
     async fn kill(&mut self, kill: Kill) -> Result<(), Over> {
-        match kill::judge(&self.cx, &kill) {
+        match kill::begin(&self.cx, &kill) {
             kill::Verdict::Refused(error) => self.client.reply_error(&error).await,
             kill::Verdict::Done => self.client.reply_ok(self.state.status()).await,
             kill::Verdict::Run(statement, aim) => {
@@ -192,14 +192,14 @@ impl Session {
         running.edit = edit;
         running.timeout = timeout;
         running.noted = noted;
-        if answers(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
+        if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
         if let Some(end) = self.run_on_server(&mut running).await? {
             let text = running.noted.as_deref().unwrap_or_default();
             self.state.ran(text, effects, kind, &end);
             if may_set_globals(text, effects) {
-                self.cx.pool().globals().may_be_set();
+                self.cx.pool().globals().note_set();
             }
             if changes_rights {
                 self.cx.pool().rights_changed();

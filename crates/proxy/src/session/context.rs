@@ -19,7 +19,7 @@ use crate::pool::{Counters, Pool};
 use crate::shared::Shared;
 
 /// A session's database, user and configuration. Only `COM_CHANGE_USER` changes it.
-pub(crate) struct Context {
+pub(crate) struct SessionContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) membership: Membership,
     pub(crate) identity: Arc<Identity>,
@@ -31,7 +31,7 @@ pub(crate) struct Context {
     pub(crate) idle_default: u64,
 }
 
-impl Context {
+impl SessionContext {
     pub(crate) fn database(&self) -> &Arc<Database> {
         &self.membership.database
     }
@@ -67,13 +67,13 @@ impl Context {
         }
     }
 
-    /// A command has come: the session is not idle.
-    pub(crate) fn is_busy(&self) {
+    /// Notes in the handle that the session runs a command.
+    pub(crate) fn mark_busy(&self) {
         self.handle().heard.store(BUSY, Ordering::Relaxed);
     }
 
-    /// The session waits for its client.
-    pub(crate) fn is_idle(&self) {
+    /// Notes in the handle that the session waits for its client, and since when.
+    pub(crate) fn mark_idle(&self) {
         let now = self.shared.seconds();
         self.handle().heard.store(now, Ordering::Relaxed);
     }
@@ -84,7 +84,8 @@ impl Context {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A server has sent what is no reply to what it was sent: a bug of the server or of Dormouse.
+    /// Counts and logs that a server sent something that is no reply to its command: a bug of the server or of
+    /// Dormouse.
     pub(crate) fn fault(&self, what: Malformed) {
         Counters::count(&self.pool().counters().faults);
         let thread = self.handle().thread.load(Ordering::Relaxed);
@@ -101,8 +102,8 @@ impl Context {
         }
     }
 
-    /// Asks the session's state something, with what is known besides: the global variables, and whether
-    /// the session has a backend.
+    /// Calls `ask` with the session's state and the facts that an answer without a server depends on.
+    /// `globals`: the global variables; `backend`: whether the session has a backend.
     pub(crate) fn ask_state<T>(
         &self,
         state: &mut SessionState,
@@ -112,7 +113,7 @@ impl Context {
     ) -> T {
         let control = self.control();
         let name = &self.database().name;
-        let ground = AsleepContext {
+        let context = AsleepContext {
             globals,
             capabilities: self.identity.capabilities,
             collation: self.identity.collation,
@@ -122,6 +123,6 @@ impl Context {
             backend,
             has_schema: &|schema| control.has_schema(name, schema),
         };
-        ask(state, &ground)
+        ask(state, &context)
     }
 }

@@ -11,8 +11,8 @@ use dormouse_wire::reply::Tracking;
 use dormouse_wire::rows::edit_rows;
 use dormouse_wire::text::TextOutcome;
 
-use super::answer::put;
-use super::context::Context;
+use super::answer::patch_row;
+use super::context::SessionContext;
 use super::hold::Hold;
 use super::parameters::address;
 use super::running::{Edit, Running};
@@ -24,7 +24,7 @@ use crate::relay::{Broken, pass_on, relay};
 
 /// Sends a command on the session's backend and passes the reply on.
 pub(super) async fn exchange(
-    cx: &Context,
+    cx: &SessionContext,
     client: &mut Client,
     state: &mut SessionState,
     hold: &mut Hold,
@@ -44,7 +44,7 @@ pub(super) async fn exchange(
 /// Runs a statement that asks for `wait_timeout` or sets it, with the session's value on the backend
 /// for as long as it runs. Dormouse keeps that limit; on a backend it always has its highest value.
 async fn exchange_with_timeout(
-    cx: &Context,
+    cx: &SessionContext,
     client: &mut Client,
     state: &mut SessionState,
     hold: &mut Hold,
@@ -53,13 +53,13 @@ async fn exchange_with_timeout(
 ) -> Result<ReplyEnd, Broken> {
     let limit = cx.handle().idle_limit.load(Ordering::Relaxed);
     let shown = set_timeout(hold, limit.clamp(1, HIGHEST.into())).await;
-    shown.map_err(|_| Broken::not_taken())?;
+    shown.map_err(|_| Broken::unread())?;
     let end = pass_through(cx, client, state, hold, running).await?;
     match (hide_timeout(hold, timeout).await, timeout) {
         (Ok(_), Timeout::SetsDefault) => cx.limit_idle(cx.idle_default),
         (Ok(Some(seconds)), _) => cx.limit_idle(seconds),
         (Ok(None), _) => {}
-        // the client has its answer; what was lost is told at the next statement
+        // the client has its reply; the next statement is answered with an error that names the lost state
         (Err(error), _) => hold.broke(cx, state, &error),
     }
     Ok(end)
@@ -86,7 +86,7 @@ async fn hide_timeout(hold: &mut Hold, timeout: Timeout) -> Result<Option<u64>, 
 
 /// Sends the command and relays the reply.
 async fn pass_through(
-    cx: &Context,
+    cx: &SessionContext,
     client: &mut Client,
     state: &mut SessionState,
     hold: &mut Hold,
@@ -104,7 +104,7 @@ async fn pass_through(
         address(&mut state.statements, incoming, id);
     }
     let Some(mut backend) = hold.take_backend() else {
-        return Err(Broken::not_taken());
+        return Err(Broken::unread());
     };
     let closing = backend.cache.take_closing();
     let mut speaking = backend.speak();
@@ -114,7 +114,7 @@ async fn pass_through(
         let bytes = [&closings(&closing), &*incoming.bytes].concat();
         speaking.send(&bytes, client.write_timeout).await
     };
-    sent.map_err(|_| Broken::not_taken())?;
+    sent.map_err(|_| Broken::unread())?;
     let seq = if incoming.is_whole() {
         incoming.last_seq()
     } else {
@@ -127,15 +127,16 @@ async fn pass_through(
         ReplyKind::None => ReplyEnd::default(),
         _ => relay(&mut listening, client, tracking, renamed).await?,
     };
-    if let Some(backend) = listening.rest() {
+    if let Some(backend) = listening.into_backend() {
         hold.put_back(backend);
     }
     Ok(end)
 }
 
-/// Sends a query whose answer is short, and changes in the answer what the server cannot know.
+/// Sends a query whose reply is short, reads the whole reply and replaces values that the server does not
+/// know.
 async fn exchange_edited(
-    cx: &Context,
+    cx: &SessionContext,
     client: &mut Client,
     hold: &mut Hold,
     incoming: &Incoming,
@@ -143,7 +144,7 @@ async fn exchange_edited(
     tracking: Tracking,
 ) -> Result<ReplyEnd, Broken> {
     let Some(backend) = hold.take_backend() else {
-        return Err(Broken::not_taken());
+        return Err(Broken::unread());
     };
     let capabilities = backend.capabilities;
     let (backend, reply) = match backend.reply_to(&incoming.bytes, tracking).await {
@@ -152,17 +153,12 @@ async fn exchange_edited(
             let delivered = false;
             return Err(Broken::Fault { what, delivered });
         }
-        Err(_) => {
-            return Err(Broken::Server {
-                unread: false,
-                delivered: false,
-            });
-        }
+        Err(_) => return Err(Broken::outcome_unknown(false)),
     };
     hold.put_back(backend);
     let sent = if reply.whole {
         let edited = match edit {
-            Edit::Row(puts) => put(&reply.bytes, puts, capabilities),
+            Edit::Row(patches) => patch_row(&reply.bytes, patches, capabilities),
             Edit::Processes => {
                 let edited = |rows| Some(processes(cx, rows));
                 edit_rows(&reply.bytes, capabilities, edited)

@@ -10,10 +10,10 @@ use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::ErrPacket;
 
-use super::context::Context;
+use super::context::SessionContext;
 use crate::client::Incoming;
 use crate::handle::{OWN_IDS, SessionHandle};
-use crate::mailbox::Order;
+use crate::mailbox::SessionOrder;
 use crate::refusal;
 
 /// How a `KILL` is carried out.
@@ -43,12 +43,12 @@ impl Aim {
     }
 
     /// Ends the session if its server has killed its connection. `end`: the reply, if there was one.
-    pub(super) fn answered(&self, cx: &Context, end: Option<&ReplyEnd>) {
+    pub(super) fn answered(&self, cx: &SessionContext, end: Option<&ReplyEnd>) {
         // killing oneself is answered with an error
         let own = Arc::ptr_eq(&self.victim, cx.handle());
         if !self.query_only && end.is_some_and(|end| end.error.is_none() || own) {
             self.victim.killed.store(true, Ordering::Release);
-            self.victim.mailbox.send(Order::End);
+            self.victim.mailbox.send(SessionOrder::End);
         }
     }
 }
@@ -57,7 +57,7 @@ impl Drop for Aim {
     fn drop(&mut self) {
         self.victim.aimed_at.fetch_sub(1, Ordering::SeqCst);
         // it may have been asked for its lease meanwhile
-        self.victim.mailbox.send(Order::Yield);
+        self.victim.mailbox.send(SessionOrder::Yield);
     }
 }
 
@@ -70,8 +70,8 @@ pub(super) fn of_command(incoming: &Incoming) -> Option<Kill> {
     })
 }
 
-/// Finds the connection and decides.
-pub(super) fn judge(cx: &Context, kill: &Kill) -> Verdict {
+/// Begins a `KILL`: ends a session that has no backend, or says what to run on the server.
+pub(super) fn begin(cx: &SessionContext, kill: &Kill) -> Verdict {
     let id = kill.connection;
     let what = if kill.query_only {
         "QUERY"
@@ -100,7 +100,7 @@ pub(super) fn judge(cx: &Context, kill: &Kill) -> Verdict {
         return Verdict::Refused(refusal::not_owner(id));
     }
     if !kill.query_only {
-        victim.mailbox.send(Order::End);
+        victim.mailbox.send(SessionOrder::End);
     }
     Verdict::Done
 }

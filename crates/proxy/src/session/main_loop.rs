@@ -10,11 +10,11 @@ use std::time::Duration;
 use dormouse_session::{Certainty, SessionState};
 
 use super::change_user::Relogin;
-use super::context::Context;
+use super::context::SessionContext;
 use super::hold::Hold;
 use crate::chunk::Chunk;
 use crate::client::{Client, Over};
-use crate::mailbox::Order;
+use crate::mailbox::SessionOrder;
 
 /// How long a session whose state is not known must be idle before it is probed.
 const SETTLED: Duration = Duration::from_millis(5);
@@ -22,7 +22,7 @@ const SETTLED: Duration = Duration::from_millis(5);
 /// One client's session, in parts. Functions are given the parts that they use.
 pub(crate) struct Session {
     /// Whose session it is, and of which database.
-    pub(super) cx: Context,
+    pub(super) cx: SessionContext,
     /// The client's side.
     pub(super) client: Client,
     /// What the client has set up, independent of backends.
@@ -36,7 +36,7 @@ pub(crate) struct Session {
 /// What ends a wait for the client.
 enum Turn {
     Client(std::io::Result<Chunk>),
-    Order(Order),
+    Order(SessionOrder),
     Settled,
 }
 
@@ -47,7 +47,7 @@ impl Session {
             if self.cx.handle().killed.load(Ordering::Acquire) {
                 break;
             }
-            self.hold.rest(&self.cx, &mut self.state).await;
+            self.hold.share_lease(&self.cx, &mut self.state).await;
         }
         self.client.count_received();
         self.hold.retire(&self.cx, &mut self.state);
@@ -73,9 +73,9 @@ impl Session {
     }
 
     async fn serve_command(&mut self) -> Result<(), Over> {
-        self.cx.is_busy();
+        self.cx.mark_busy();
         self.command().await?;
-        self.cx.is_idle();
+        self.cx.mark_idle();
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! What an execution of a prepared statement lacks on its backend: the backend's id for the statement, and
-//! the types of its parameters.
+//! Adapting the execution of a prepared statement to its backend: the backend's id for the statement, and
+//! parameter types that it has not received.
 
 use dormouse_session::Statements;
 use dormouse_wire::command::Command;
@@ -10,7 +10,7 @@ use super::running::Running;
 use crate::client::{Client, Incoming, Over};
 use crate::inbox::Bytes;
 
-/// Whether a long execution lacks the types of its parameters and its backend does not have them.
+/// Whether a long execution contains no parameter types and its backend has not received them.
 pub(super) fn lacks_types(statements: &mut Statements, running: &Running) -> bool {
     let incoming = &running.incoming;
     let Some(id) = running.statement else {
@@ -28,7 +28,7 @@ pub(super) fn lacks_types(statements: &mut Statements, running: &Running) -> boo
         })
 }
 
-/// Reads such an execution to its end and puts the types into it. `false`: it is too long for that.
+/// Reads a long execution to its end and inserts the parameter types. `false`: it is too long for that.
 pub(super) async fn complete_types(
     client: &mut Client,
     statements: &mut Statements,

@@ -1,4 +1,4 @@
-//! Preparing once more, on a new backend, what was prepared on a former one: statements of
+//! Preparing statements again on a new backend: statements of
 //! `COM_STMT_PREPARE` when they are next used, and those of SQL's `PREPARE` that could not be prepared
 //! when the session came to its backend.
 
@@ -8,7 +8,7 @@ use dormouse_wire::framer::Prepared;
 use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::text::TextOutcome;
 
-use super::context::Context;
+use super::context::SessionContext;
 use super::hold::{Hold, Unready};
 use super::running::Running;
 use crate::backend::{Backend, BackendError};
@@ -18,20 +18,22 @@ use crate::refusal;
 /// Prepares a statement on a backend that does not have it yet, under the schema it was first
 /// prepared in.
 pub(super) async fn prepare_again(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     hold: &mut Hold,
     id: u32,
 ) -> Result<(), Unready> {
     let current = state.schema().cloned();
-    let context = state.statements.context();
+    let context = state.statements.parsing_context();
     let Some(statement) = state.statements.get(id) else {
         return Ok(());
     };
     let (text, schema) = (statement.text.clone(), statement.schema.clone());
-    let same_context = statement.context == context;
+    let same_context = statement.parsing_context == context;
     let (Some(text), Some(mut backend)) = (text, hold.take_backend()) else {
-        return Err(Unready::Lost(refusal::state_lost(&[Pin::PreparedText])));
+        return Err(Unready::CannotRestore(refusal::state_lost(&[
+            Pin::PreparedText,
+        ])));
     };
     let mut cached = match same_context {
         true => backend.cache.take(&text, schema.as_ref()),
@@ -65,7 +67,7 @@ pub(super) async fn prepare_again(
         }
         Err(error) => {
             hold.broke(cx, state, &error);
-            return Err(Unready::Gone);
+            return Err(Unready::ServerGone);
         }
     };
     if let Some(statement) = state.statements.get(id) {

@@ -8,7 +8,7 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::status::Status;
 use dormouse_wire::stmt::statement_of;
 
-use super::answer::answers;
+use super::answer::try_answer;
 use super::asleep::is_asleep;
 use super::main_loop::Session;
 use super::parameters::types_of;
@@ -34,7 +34,7 @@ impl Session {
             kind: Kind::of(text),
             timeout: Timeout::of(text, self.state.mode()),
             schema: self.state.schema().cloned(),
-            context: self.state.statements.context(),
+            parsing_context: self.state.statements.parsing_context(),
             params: 0,
             types: None,
             backend: None,
@@ -94,7 +94,7 @@ impl Session {
         let Some(statement) = self.state.statements.get(id) else {
             return Ok(());
         };
-        let kind = ReplyKind::of(incoming.payload());
+        let reply_kind = ReplyKind::of(incoming.payload());
         if let Some(types) = types_of(&incoming, statement.params) {
             statement.types = Some(types);
         }
@@ -102,10 +102,10 @@ impl Session {
         if std::mem::take(&mut statement.data_lost) {
             return self.refuse_without_data(incoming, id).await;
         }
-        let (effects, kind_of, timeout) = (statement.effects, statement.kind, statement.timeout);
+        let (effects, kind, timeout) = (statement.effects, statement.kind, statement.timeout);
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
         let mut running = Running::new(&self.cx, incoming, Some(id));
-        if answers(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
+        if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
         running.timeout = timeout;
@@ -118,15 +118,15 @@ impl Session {
             let open = |status: Status| {
                 status.contains(Status::CURSOR_EXISTS) && !status.contains(Status::LAST_ROW_SENT)
             };
-            statement.cursor = kind == ReplyKind::Execute && end.status.is_some_and(open);
+            statement.cursor = reply_kind == ReplyKind::Execute && end.status.is_some_and(open);
         }
         let text = text.as_deref().unwrap_or_default();
         self.state
-            .ran_within(schema.as_deref(), text, effects, kind_of, &end);
+            .ran_within(schema.as_deref(), text, effects, kind, &end);
         if may_set_globals(text, effects) {
-            self.cx.pool().globals().may_be_set();
+            self.cx.pool().globals().note_set();
         }
-        if may_change_rights(text, self.state.mode(), kind_of, effects) {
+        if may_change_rights(text, self.state.mode(), kind, effects) {
             self.cx.pool().rights_changed();
         }
         if timeout.is_some() {
@@ -210,7 +210,7 @@ impl Session {
     /// Keeps the statement in the backend's cache: another session may use it.
     pub(super) fn close_statement(&mut self, incoming: Incoming) -> Result<(), Over> {
         let id = statement_of(incoming.payload()).map(|id| self.state.statements.resolve(id));
-        let context = self.state.statements.context();
+        let context = self.state.statements.parsing_context();
         let Some(statement) = id.and_then(|id| self.state.statements.remove(id)) else {
             return Ok(());
         };

@@ -4,21 +4,21 @@ use dormouse_session::ValuePatch;
 use dormouse_session::steps::Steps;
 use dormouse_session::timeout::Timeout;
 
-use super::context::Context;
+use super::context::SessionContext;
 use crate::client::Incoming;
 
-/// A command for the server and all that belongs to it alone. Dropped whole when the command ends.
+/// A command for the server, with what is needed until its reply has ended.
 pub(super) struct Running {
     pub(super) incoming: Incoming,
-    /// The client's id of the prepared statement that it is about.
+    /// The client's id of the prepared statement that the command names.
     pub(super) statement: Option<u32>,
     /// What to change in its answer.
     pub(super) edit: Option<Edit>,
     /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
-    /// Its text, if that is needed after it has run.
+    /// The command's text, if needed after it has run.
     pub(super) noted: Option<Vec<u8>>,
-    /// Which step is next; holds its patience and its tries.
+    /// Decides which step is next; counts attempts.
     pub(super) steps: Steps,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Edit {
 }
 
 impl Running {
-    pub(super) fn new(cx: &Context, incoming: Incoming, statement: Option<u32>) -> Self {
+    pub(super) fn new(cx: &SessionContext, incoming: Incoming, statement: Option<u32>) -> Self {
         Self {
             incoming,
             statement,

@@ -10,7 +10,7 @@ use dormouse_types::{SessionStatus, pin};
 use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::rows::{self, Column, Value};
 
-use super::context::Context;
+use super::context::SessionContext;
 use super::hold::Hold;
 use crate::client::Client;
 use crate::refusal;
@@ -40,7 +40,7 @@ fn process_columns() -> Vec<Column> {
 
 /// The packets of the answer.
 pub(super) fn show(
-    cx: &Context,
+    cx: &SessionContext,
     client: &Client,
     state: &SessionState,
     hold: &Hold,
@@ -60,7 +60,7 @@ pub(super) fn show(
 
 /// This session's properties and pins, as names and values.
 fn show_session(
-    cx: &Context,
+    cx: &SessionContext,
     client: &Client,
     state: &SessionState,
     hold: &Hold,
@@ -70,10 +70,11 @@ fn show_session(
     let asleep = database.door.target().is_none();
     let pins = state.pins();
     let knowledge = match state.certainty() {
-        Certainty::Known | Certainty::Doubtful if hold.has_backend() && state.needs_probe() => {
-            "known, but for what the last statement left"
+        Certainty::Known if hold.has_backend() && state.needs_probe() => {
+            "known, except the last statement's warnings and counts"
         }
-        Certainty::Known | Certainty::Doubtful => "known",
+        Certainty::Known => "known",
+        Certainty::Doubtful => "doubtful after an error: read before the backend is given up",
         Certainty::Unknown => "to be read before the backend is given up",
     };
     let schema = state.schema();
@@ -108,7 +109,7 @@ fn show_session(
 
 /// The rows of `SHOW PROCESSLIST` as the server gives them, with the ids and addresses that
 /// clients have here, and the sessions that have no backend.
-pub(super) fn processes(cx: &Context, mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+pub(super) fn processes(cx: &SessionContext, mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
     let sessions = visible_sessions(cx);
     for row in &mut rows {
         let [Some(id), _, Some(host), ..] = row.as_mut_slice() else {
@@ -142,7 +143,7 @@ pub(super) fn processes(cx: &Context, mut rows: Vec<Vec<Value>>) -> Vec<Vec<Valu
     rows
 }
 
-fn visible_sessions(cx: &Context) -> Vec<SessionStatus> {
+fn visible_sessions(cx: &SessionContext) -> Vec<SessionStatus> {
     let mut all = cx.database().session_statuses(cx.shared.seconds());
     let user = &cx.identity.user;
     if user != OWNER {
@@ -151,7 +152,7 @@ fn visible_sessions(cx: &Context) -> Vec<SessionStatus> {
     all
 }
 
-fn show_sessions(cx: &Context) -> (Vec<Column>, Vec<Vec<Value>>) {
+fn show_sessions(cx: &SessionContext) -> (Vec<Column>, Vec<Vec<Value>>) {
     let columns = vec![
         Column::number("Id"),
         Column::text("User"),
@@ -177,7 +178,7 @@ fn show_sessions(cx: &Context) -> (Vec<Column>, Vec<Vec<Value>>) {
     (columns, rows.collect())
 }
 
-fn show_pool(cx: &Context) -> (Vec<Column>, Vec<Vec<Value>>) {
+fn show_pool(cx: &SessionContext) -> (Vec<Column>, Vec<Vec<Value>>) {
     let columns = vec![
         Column::number("Server_thread"),
         Column::text("User"),
@@ -205,7 +206,7 @@ fn show_pool(cx: &Context) -> (Vec<Column>, Vec<Vec<Value>>) {
     (columns, rows.collect())
 }
 
-fn show_status(cx: &Context) -> (Vec<Column>, Vec<Vec<Value>>) {
+fn show_status(cx: &SessionContext) -> (Vec<Column>, Vec<Vec<Value>>) {
     let database = cx.database();
     let status = database.pool_status();
     let numbers = [

@@ -13,8 +13,8 @@ use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::ErrPacket;
 use tokio::time::Instant;
 
-use super::answer::answers;
-use super::context::Context;
+use super::answer::try_answer;
+use super::context::SessionContext;
 use super::exchange::exchange;
 use super::hold::{Hold, Unready};
 use super::main_loop::Session;
@@ -30,12 +30,12 @@ use crate::relay::Broken;
 /// Pause before another attempt when the server has just died and the control path has not noticed yet.
 const MOMENT: Duration = Duration::from_millis(5);
 
-/// Timeout of having a server end a statement.
+/// Timeout of killing a statement.
 const END: Duration = Duration::from_secs(10);
 
 impl Session {
-    /// Runs a command on the server and passes its reply on, waking the database if need be. `None`
-    /// means that it was not run, or did not end, and the client has been told.
+    /// Runs a command on the server and passes its reply on; wakes the database if necessary. `None`: the
+    /// command was not run, or its outcome is unknown, and the client has been answered.
     pub(super) async fn run_on_server(
         &mut self,
         running: &mut Running,
@@ -55,7 +55,7 @@ impl Session {
             event = match running.steps.next(event) {
                 Step::Begin => {
                     pass = None;
-                    restriction(cx, state, running)
+                    check_restriction(cx, state, running)
                 }
                 Step::EnterDoor => match enter(cx, state, hold, &mut running.incoming).await? {
                     Ok(given) => {
@@ -65,19 +65,19 @@ impl Session {
                     }
                     Err(error) => Event::NotPassed(error),
                 },
-                Step::CheckAgain => restriction(cx, state, running),
+                Step::CheckAgain => check_restriction(cx, state, running),
                 Step::MakeReady => match ready(cx, state, hold, running, pass.as_ref()).await? {
                     Ok(()) => Event::Ready,
-                    Err(Unready::Gone) => {
+                    Err(Unready::ServerGone) => {
                         pass = None;
                         cx.demand();
                         let at = Instant::now().into_std();
-                        Event::Gone { at }
+                        Event::ServerGone { at }
                     }
                     Err(Unready::Shutting) => Event::Shutting,
-                    Err(Unready::StateGone(pins)) => Event::StateGone(pins),
+                    Err(Unready::SessionStateLost(pins)) => Event::SessionStateLost(pins),
                     Err(Unready::Refused(error)) => Event::Refused(error),
-                    Err(Unready::Lost(error)) => Event::Lost(error),
+                    Err(Unready::CannotRestore(error)) => Event::CannotRestore(error),
                 },
                 Step::Pause => {
                     tokio::time::sleep(MOMENT).await;
@@ -86,13 +86,13 @@ impl Session {
                 Step::Complete => {
                     // after a change of the backend, Dormouse may have to answer what it asks of the last statement
                     let knows = !knew && state.diagnostics().is_some();
-                    if knows && answers(cx, client, state, running).await? {
+                    if knows && try_answer(cx, client, state, running).await? {
                         Event::Answered
                     } else if state.misses_texts()
                         && let Err(error) = Box::pin(prepare_missing(state, hold, running)).await
                     {
                         hold.broke(cx, state, &error);
-                        Event::Broke
+                        Event::BackendBroke
                     } else if lacks_types(&mut state.statements, running)
                         && !Box::pin(complete_types(client, &mut state.statements, running)).await?
                     {
@@ -154,9 +154,9 @@ impl Session {
     }
 }
 
-/// Whether the command may run on a database that must not grow nor change now. Without a
+/// Checks whether the command may run on a database that must not grow nor change now. Without a
 /// restriction this reads one flag.
-fn restriction(cx: &Context, state: &mut SessionState, running: &Running) -> Event {
+fn check_restriction(cx: &SessionContext, state: &mut SessionState, running: &Running) -> Event {
     let database = cx.database();
     if !database.restriction.is_set() {
         return Event::Allowed;
@@ -182,7 +182,7 @@ fn restriction(cx: &Context, state: &mut SessionState, running: &Running) -> Eve
 
 /// Waits at the door. The outer error ends the session, the inner one is for the client.
 async fn enter(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     hold: &mut Hold,
     incoming: &mut Incoming,
@@ -227,16 +227,16 @@ async fn enter(
 /// Makes sure that there is a backend on the server that the pass leads to, in the session's state,
 /// with the statement prepared.
 async fn ready(
-    cx: &Context,
+    cx: &SessionContext,
     state: &mut SessionState,
     hold: &mut Hold,
     running: &Running,
     pass: Option<&Pass>,
 ) -> Result<Result<(), Unready>, Over> {
     let Some(pass) = pass else {
-        return Ok(Err(Unready::Gone));
+        return Ok(Err(Unready::ServerGone));
     };
-    if !hold.is_on(cx, &pass.target)
+    if !hold.resume_on(cx, &pass.target)
         && let Err(unready) = Box::pin(hold.replace(cx, state, pass)).await?
     {
         return Ok(Err(unready));
@@ -256,14 +256,14 @@ async fn ready(
     Ok(Ok(()))
 }
 
-fn event_of(cx: &Context, incoming: &Incoming, broken: &Broken) -> Event {
+fn event_of(cx: &SessionContext, incoming: &Incoming, broken: &Broken) -> Event {
     match *broken {
         Broken::Client { running } => Event::ClientLeft { running },
         Broken::Fault { what, delivered } => {
             cx.fault(what);
             Event::Fault { delivered }
         }
-        Broken::Server { unread, delivered } => Event::ServerLeft {
+        Broken::Server { unread, delivered } => Event::ConnectionLost {
             unread,
             delivered,
             whole: incoming.is_whole(),
@@ -271,9 +271,9 @@ fn event_of(cx: &Context, incoming: &Incoming, broken: &Broken) -> Event {
     }
 }
 
-/// The client has left: has the server end its statement. A server that computes does not notice that its
-/// connection is closed.
-async fn end_statement(cx: &Context, pass: &Pass) {
+/// Has the server kill the statement of a client that has left: a server in a long computation does not
+/// notice that its connection is closed.
+async fn end_statement(cx: &SessionContext, pass: &Pass) {
     let thread = cx.handle().thread.load(Ordering::SeqCst);
     let name = &cx.database().name;
     let ended = cx.control().end_statement(name, &pass.target, thread);
@@ -297,15 +297,15 @@ fn may_have_committed(state: &mut SessionState, running: &Running) -> bool {
     }
 }
 
-/// What the client is told.
-fn error_of(cx: &Context, why: Why) -> ErrPacket {
+/// The client's error.
+fn error_of(cx: &SessionContext, why: Why) -> ErrPacket {
     match why {
         Why::Given(error) => error,
         Why::HoldTimeout => refusal::hold_timeout(cx.limits().hold_timeout.as_secs()),
         Why::TransactionLost => refusal::transaction_lost(),
         Why::OutcomeUnknown => refusal::outcome_unknown(),
         Why::StateLost(pins) => refusal::state_lost(&pins),
-        Why::NotRead => refusal::not_read(),
+        Why::Unread => refusal::unread(),
         Why::OutOfTurn => refusal::out_of_turn(),
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-const HERE: Connection<'_> = Connection {
+const HERE: ConnectionFacts<'_> = ConnectionFacts {
     id: 7,
     socket: "/here",
 };

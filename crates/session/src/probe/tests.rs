@@ -1,6 +1,6 @@
 use super::captured::{quote_name, quote_text};
 use super::*;
-use crate::session::SessionState;
+use crate::state::SessionState;
 
 /// What a server answers to a question that contains this.
 pub(crate) type Script<'a> = Vec<(&'a str, Answer)>;

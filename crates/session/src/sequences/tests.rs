@@ -103,7 +103,7 @@ fn a_value_that_went_with_a_backend_is_never_null() {
         None,
         "nothing has advanced it"
     );
-    all.may_have_advanced();
+    all.mark_stale();
     assert_eq!(put(&mut all, "SELECT LASTVAL(s)"), None);
     all.left();
     assert_eq!(put(&mut all, "SELECT LASTVAL(s)"), lost());
@@ -114,6 +114,6 @@ fn a_known_value_is_read_again_after_whatever_may_change_it() {
     let mut all = after(&["SELECT NEXTVAL(s)"]);
     all.answered(vec![Some(Some(b"1".to_vec()))]);
     assert!(!all.is_stale());
-    all.may_have_advanced();
+    all.mark_stale();
     assert!(all.is_stale());
 }

@@ -7,7 +7,7 @@ fn statement(text: &str) -> Statement {
         kind: Kind::Select,
         timeout: None,
         schema: None,
-        context: 0,
+        parsing_context: ParsingContext(0),
         params: 0,
         types: None,
         backend: Some(9),

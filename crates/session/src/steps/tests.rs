@@ -41,8 +41,8 @@ fn to_sending(generation: u64) -> Script {
     [to_backend(generation), sending.into()].concat()
 }
 
-fn server_left(unread: bool, delivered: bool, whole: bool) -> Event {
-    Event::ServerLeft {
+fn connection_lost(unread: bool, delivered: bool, whole: bool) -> Event {
+    Event::ConnectionLost {
         unread,
         delivered,
         whole,
@@ -51,7 +51,7 @@ fn server_left(unread: bool, delivered: bool, whole: bool) -> Event {
 
 /// The whole command was not read by the server of this generation, and is sent once more.
 fn unread_once(generation: u64) -> Script {
-    let lost = (server_left(true, false, true), Step::LoseBackend);
+    let lost = (connection_lost(true, false, true), Step::LoseBackend);
     [to_sending(generation), vec![lost], again(Event::Performed)].concat()
 }
 
@@ -60,7 +60,7 @@ fn interrupted_with(pins: &[Pin], may_have_committed: bool, step: Step) -> Scrip
         pins: pins.to_vec(),
         may_have_committed,
     };
-    let left = (server_left(false, false, true), Step::Interrupt);
+    let left = (connection_lost(false, false, true), Step::Interrupt);
     [to_door(), to_sending(1), vec![left, (event, step)]].concat()
 }
 
@@ -125,7 +125,7 @@ fn what_ends_a_command_before_it_is_sent() {
             vec![
                 to_door(),
                 to_backend(1),
-                ends(Event::Lost(error(7)), end_unsent(given(7))),
+                ends(Event::CannotRestore(error(7)), end_unsent(given(7))),
             ],
         ),
         (
@@ -134,7 +134,7 @@ fn what_ends_a_command_before_it_is_sent() {
                 to_door(),
                 to_backend(1),
                 ends(
-                    Event::StateGone(vec![Pin::Transaction]),
+                    Event::SessionStateLost(vec![Pin::Transaction]),
                     Step::Refuse(Why::TransactionLost),
                 ),
             ],
@@ -145,7 +145,7 @@ fn what_ends_a_command_before_it_is_sent() {
                 to_door(),
                 to_backend(1),
                 ends(
-                    Event::StateGone(vec![Pin::Transaction, Pin::TemporaryTable]),
+                    Event::SessionStateLost(vec![Pin::Transaction, Pin::TemporaryTable]),
                     end_unsent(Why::StateLost(vec![Pin::Transaction, Pin::TemporaryTable])),
                 ),
             ],
@@ -156,7 +156,7 @@ fn what_ends_a_command_before_it_is_sent() {
                 to_door(),
                 to_backend(1),
                 ends(
-                    Event::StateGone(vec![Pin::UserLock]),
+                    Event::SessionStateLost(vec![Pin::UserLock]),
                     end_unsent(Why::StateLost(vec![Pin::UserLock])),
                 ),
             ],
@@ -188,7 +188,7 @@ fn what_ends_a_command_before_it_is_sent() {
 #[test]
 fn a_server_that_is_gone_is_waited_for_until_patience_ends() {
     let start = Instant::now();
-    let gone = |s| Event::Gone {
+    let gone = |s| Event::ServerGone {
         at: start + Duration::from_secs(s),
     };
     let pause = |s| {
@@ -209,7 +209,7 @@ fn without_patience_a_server_that_is_gone_is_not_waited_for() {
     for (event, _) in [to_door(), to_backend(1)].concat() {
         let _step = steps.next(event);
     }
-    let step = steps.next(Event::Gone { at: Instant::now() });
+    let step = steps.next(Event::ServerGone { at: Instant::now() });
     assert_eq!(step, Step::Refuse(Why::HoldTimeout));
 }
 
@@ -217,7 +217,7 @@ fn without_patience_a_server_that_is_gone_is_not_waited_for() {
 fn a_door_that_shuts_and_a_backend_that_breaks_send_the_command_back() {
     let shutting = [to_backend(1), again(Event::Shutting)].concat();
     let ready = vec![(Event::Ready, Step::Complete)];
-    let broke = [to_backend(1), ready, again(Event::Broke)].concat();
+    let broke = [to_backend(1), ready, again(Event::BackendBroke)].concat();
     let done = [to_sending(2), vec![(Event::Replied, Step::Done)]].concat();
     follows("retries", &[to_door(), shutting, broke, done]);
 }
@@ -229,8 +229,8 @@ fn a_command_that_was_not_read_is_sent_again_but_not_for_ever() {
 
     let last = |generation| {
         let not_read = vec![
-            (server_left(true, false, true), Step::LoseBackend),
-            (Event::Performed, end(Some(Why::NotRead))),
+            (connection_lost(true, false, true), Step::LoseBackend),
+            (Event::Performed, end(Some(Why::Unread))),
         ];
         [to_sending(generation), not_read].concat()
     };
@@ -278,18 +278,18 @@ fn what_ends_a_command_that_was_sent() {
         ),
         (
             "the server left in the middle of its reply",
-            vec![(server_left(false, true, true), silently())],
+            vec![(connection_lost(false, true, true), silently())],
         ),
         (
             "the server left in the middle of a long command",
             vec![
-                (server_left(true, false, false), Step::LoseBackend),
+                (connection_lost(true, false, false), Step::LoseBackend),
                 (Event::Performed, silently()),
             ],
         ),
         (
             "the server left in the middle of the reply to a long command",
-            vec![(server_left(false, true, false), silently())],
+            vec![(connection_lost(false, true, false), silently())],
         ),
     ];
     for (what, script) in table {

@@ -57,7 +57,7 @@ async fn a_complete_reply_gives_the_backend_back() {
     server.says_ok(1);
     let reply = listening.reply(Tracking::All).await.unwrap();
     assert!(reply.whole && reply.end.error.is_none());
-    let mut backend = listening.rest().expect("all was answered");
+    let mut backend = listening.into_backend().expect("all was answered");
     assert_eq!(backend.check_idle(), Ok(()));
     pool.give_back(backend);
     assert_eq!(pool.status().idle, 1);
@@ -80,7 +80,7 @@ async fn a_backend_dropped_in_a_command_is_closed_and_frees_its_place() {
                 let reply = listening.reply(Tracking::All);
                 let waits = tokio::time::timeout(Duration::from_millis(1), reply).await;
                 assert!(waits.is_err(), "the reply is not over");
-                assert!(listening.rest().is_none(), "nor is the command");
+                assert!(listening.into_backend().is_none(), "nor is the command");
             }
             _ => {
                 let mut speaking = backend.speak();
@@ -88,7 +88,7 @@ async fn a_backend_dropped_in_a_command_is_closed_and_frees_its_place() {
                 let mut listening = speaking.sent_all([ReplyKind::Simple; 2]);
                 server.says_ok(1);
                 listening.reply(Tracking::All).await.unwrap();
-                assert!(listening.rest().is_none(), "one is not answered");
+                assert!(listening.into_backend().is_none(), "one is not answered");
             }
         }
         assert!(server.is_left(), "stage {stage}");
@@ -117,7 +117,7 @@ async fn the_replies_to_several_commands_come_one_by_one() {
     assert_eq!(first.end.error, Some(1064));
     let second = listening.reply(Tracking::All).await.unwrap();
     assert_eq!(second.end.error, None);
-    assert!(listening.rest().is_some());
+    assert!(listening.into_backend().is_some());
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_reply_to_another_command_is_a_fault() {
     let mut listening = backend.speak().sent(ReplyKind::Simple, 255);
     server.says_ok(0);
     listening.reply(Tracking::All).await.unwrap();
-    assert!(listening.rest().is_some());
+    assert!(listening.into_backend().is_some());
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn bytes_behind_a_reply_are_a_fault() {
         "{}",
         text(&error)
     );
-    assert!(listening.rest().is_none());
+    assert!(listening.into_backend().is_none());
     assert!(server.is_left());
 }
 
@@ -186,7 +186,7 @@ async fn of_a_long_answer_the_beginning_is_kept_and_all_is_read() {
     });
     let reply = listening.reply(Tracking::All).await.unwrap();
     assert!(!reply.whole && reply.bytes.len() <= LONGEST_ANSWER);
-    let backend = listening.rest().expect("all was answered");
+    let backend = listening.into_backend().expect("all was answered");
     let mut server = writer.join().unwrap();
     let mut listening = asked(backend).await;
     server.says_ok(1);

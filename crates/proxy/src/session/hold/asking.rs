@@ -8,7 +8,7 @@ use super::held::Hold;
 use super::unready::Unready;
 use crate::backend::BackendError;
 use crate::refusal;
-use crate::session::context::Context;
+use crate::session::context::SessionContext;
 
 impl Hold {
     /// Runs a statement of Dormouse's own.
@@ -21,7 +21,12 @@ impl Hold {
     }
 
     /// Reads the session's state from the backend.
-    pub(super) async fn ask_state(&mut self, cx: &Context, state: &mut SessionState, depth: Depth) {
+    pub(super) async fn ask_state(
+        &mut self,
+        cx: &SessionContext,
+        state: &mut SessionState,
+        depth: Depth,
+    ) {
         if state.owes() && Box::pin(self.catch_up(cx, state, false)).await.is_err() {
             return self.lose(state);
         }
@@ -42,7 +47,7 @@ impl Hold {
     /// transaction that the client believes to be open.
     pub(crate) async fn catch_up(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         state: &mut SessionState,
         begin: bool,
     ) -> Result<(), Unready> {
@@ -63,22 +68,23 @@ impl Hold {
 
     async fn run_owed(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         state: &mut SessionState,
         text: &[u8],
     ) -> Result<Status, Unready> {
         match self.ask(text).await {
             Ok(TextOutcome::Ok(ok)) => Ok(ok.status),
-            Ok(TextOutcome::Err(error)) => {
-                Err(Unready::Lost(refusal::cannot_restore(text, &error.message)))
-            }
+            Ok(TextOutcome::Err(error)) => Err(Unready::CannotRestore(refusal::cannot_restore(
+                text,
+                &error.message,
+            ))),
             Ok(TextOutcome::Rows { .. }) => {
                 self.lose(state);
-                Err(Unready::Gone)
+                Err(Unready::ServerGone)
             }
             Err(error) => {
                 self.broke(cx, state, &error);
-                Err(Unready::Gone)
+                Err(Unready::ServerGone)
             }
         }
     }

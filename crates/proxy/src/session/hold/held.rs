@@ -9,9 +9,9 @@ use dormouse_types::Target;
 use super::lease::Lease;
 use crate::backend::{Backend, BackendError};
 use crate::handle::LeaseState;
-use crate::session::context::Context;
+use crate::session::context::SessionContext;
 
-/// A session's hold on a backend, and what is left of the last one.
+/// A session's hold on a backend, and the state that was lost with the last one.
 pub(crate) struct Hold {
     pub(super) lease: Option<Lease>,
     /// What went with the last backend and cannot be restored; the client has not been told yet.
@@ -40,7 +40,7 @@ impl Hold {
         self.lease.as_mut()?.backend.as_deref_mut()
     }
 
-    /// Whether there is one that is not in the middle of a command.
+    /// Whether there is a backend, not in the middle of a command.
     pub(crate) fn has_backend(&self) -> bool {
         self.backend().is_some()
     }
@@ -50,15 +50,16 @@ impl Hold {
         self.lease.as_mut()?.backend.take()
     }
 
-    /// The command has been answered.
+    /// Puts the backend back after the command's reply.
     pub(crate) fn put_back(&mut self, backend: Box<Backend>) {
         if let Some(lease) = &mut self.lease {
             lease.backend = Some(backend);
         }
     }
 
-    /// Whether the session has a backend on this server; if so, marks its lease as running.
-    pub(crate) fn is_on(&mut self, cx: &Context, target: &Arc<Target>) -> bool {
+    /// If the session has a backend on this server, marks its lease as running for the next command.
+    /// Returns whether it has.
+    pub(crate) fn resume_on(&mut self, cx: &SessionContext, target: &Arc<Target>) -> bool {
         let Some(backend) = self.backend_mut() else {
             return false;
         };
@@ -74,7 +75,7 @@ impl Hold {
     }
 
     /// Keeps the door's count of open transactions true.
-    pub(crate) fn count_transaction(&mut self, cx: &Context, open: bool) {
+    pub(crate) fn count_transaction(&mut self, cx: &SessionContext, open: bool) {
         if let Some(lease) = &mut self.lease {
             lease.count_transaction(open && !cx.never_wakes);
         }
@@ -85,17 +86,17 @@ impl Hold {
         self.lost.is_empty()
     }
 
-    /// The client need not be told what was lost.
+    /// Clears the lost state: the client need not be told.
     pub(crate) fn forget_lost(&mut self) {
         self.lost.clear();
     }
 
-    /// What was lost; the client is about to be told.
+    /// Takes out the lost state, to tell the client.
     pub(crate) fn take_lost(&mut self) -> Vec<Pin> {
         std::mem::take(&mut self.lost)
     }
 
-    /// The backend is gone. The client is told at its next statement what was lost with it.
+    /// Drops the backend. The client gets an error at its next statement that names what was lost with it.
     pub(crate) fn lose(&mut self, state: &mut SessionState) {
         if let Some(lease) = self.lease.take() {
             drop(lease);
@@ -103,8 +104,13 @@ impl Hold {
         }
     }
 
-    /// The backend did not answer what Dormouse asked of it, and is closed.
-    pub(crate) fn broke(&mut self, cx: &Context, state: &mut SessionState, error: &BackendError) {
+    /// Drops the backend after it failed to answer a command of Dormouse's own.
+    pub(crate) fn broke(
+        &mut self,
+        cx: &SessionContext,
+        state: &mut SessionState,
+        error: &BackendError,
+    ) {
         match error {
             BackendError::Malformed(what) => cx.fault(*what),
             error => tracing::debug!(%error, "a server could not be asked"),
@@ -112,9 +118,9 @@ impl Hold {
         self.lose(state);
     }
 
-    /// Leaves the backend to other sessions; the session's state must be free to leave it. Returns whether it
-    /// has left.
-    pub(crate) fn leave(&mut self, cx: &Context, state: &mut SessionState) -> bool {
+    /// Gives the backend to the pool; the session's state must be free to leave it. Returns whether it was
+    /// given.
+    pub(crate) fn leave(&mut self, cx: &SessionContext, state: &mut SessionState) -> bool {
         let Some(lease) = &mut self.lease else {
             return false;
         };
@@ -141,8 +147,9 @@ impl Hold {
         true
     }
 
-    /// The session is over, or begins anew: its backend can serve another, or is closed.
-    pub(crate) fn retire(&mut self, cx: &Context, state: &mut SessionState) {
+    /// At the end of the session, or before its user changes: gives the backend to the pool if the state
+    /// permits, else closes it.
+    pub(crate) fn retire(&mut self, cx: &SessionContext, state: &mut SessionState) {
         if state.is_free() && !cx.handle().killed.load(Ordering::Acquire) {
             self.leave(cx, state);
         }

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dormouse_session::ParsingContext;
+
 use crate::backend::Backend;
 use crate::database::Database;
 use crate::handle::{LeaseState, SessionHandle};
-use crate::session::context::Context;
+use crate::session::context::SessionContext;
 use crate::shared::Shared;
 
 /// A backend in a session's use. Dropping it closes the connection and updates the session's handle.
 pub(super) struct Lease {
     /// `None` while a command is on it: then it is a `Speaking` or a `Listening`.
     pub(super) backend: Option<Box<Backend>>,
-    /// The [parsing context](dormouse_session::Statements::context) of the statements in the backend's cache.
-    pub(super) context: u32,
+    /// The parsing context of the statements in the backend's cache.
+    pub(super) parsing_context: ParsingContext,
     /// Whether the door counts an open transaction of it.
     transaction: bool,
     database: Arc<Database>,
@@ -24,7 +26,11 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Gives the session this backend and notes it in the session's handle.
-    pub(super) fn new(cx: &Context, backend: Box<Backend>, context: u32) -> Self {
+    pub(super) fn new(
+        cx: &SessionContext,
+        backend: Box<Backend>,
+        parsing_context: ParsingContext,
+    ) -> Self {
         let handle = Arc::clone(cx.handle());
         handle.set_lease(LeaseState::Running);
         handle.thread.store(backend.thread, Ordering::SeqCst);
@@ -33,7 +39,7 @@ impl Lease {
         backend.place.hold(&handle);
         Self {
             backend: Some(backend),
-            context,
+            parsing_context,
             transaction: false,
             database: Arc::clone(cx.database()),
             handle,
@@ -45,7 +51,7 @@ impl Lease {
     pub(super) fn count_transaction(&mut self, open: bool) {
         if open != self.transaction {
             self.transaction = open;
-            self.database.door.transaction(open);
+            self.database.door.count_transaction(open);
         }
     }
 

@@ -9,23 +9,23 @@ use dormouse_wire::status::Status;
 use super::held::Hold;
 use crate::client::Over;
 use crate::handle::LeaseState;
-use crate::mailbox::Order;
+use crate::mailbox::SessionOrder;
 use crate::pool::Counters;
-use crate::session::context::Context;
+use crate::session::context::SessionContext;
 
 impl Hold {
     /// Does what the control path orders, between two statements.
     pub(crate) async fn obey(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         state: &mut SessionState,
-        order: Order,
+        order: SessionOrder,
     ) -> Result<(), Over> {
         match order {
-            Order::Capture(reply) => {
+            SessionOrder::Capture(reply) => {
                 let _ = reply.send(Box::pin(self.capture(cx, state)).await);
             }
-            Order::Release(reply) => {
+            SessionOrder::Release(reply) => {
                 if self.has_backend() {
                     self.lose(state);
                     if !cx.never_wakes {
@@ -35,15 +35,15 @@ impl Hold {
                 }
                 let _ = reply.send(());
             }
-            Order::Yield => Box::pin(self.give_up(cx, state)).await,
-            Order::End => return Err(Over),
+            SessionOrder::Yield => Box::pin(self.give_up(cx, state)).await,
+            SessionOrder::End => return Err(Over),
         }
         Ok(())
     }
 
     /// Notes the state so that it can be restored; returns what cannot be. The door is shut: only the
     /// control path uses the server now.
-    async fn capture(&mut self, cx: &Context, state: &mut SessionState) -> Vec<Pin> {
+    async fn capture(&mut self, cx: &SessionContext, state: &mut SessionState) -> Vec<Pin> {
         if state.may_have_lost_transaction()
             && let Some(backend) = self.take_backend()
         {
@@ -72,8 +72,8 @@ impl Hold {
         pins
     }
 
-    /// Reads the state back once the session has settled.
-    pub(crate) async fn probe(&mut self, cx: &Context, state: &mut SessionState) {
+    /// Reads the session's state from the backend once the session is idle.
+    pub(crate) async fn probe(&mut self, cx: &SessionContext, state: &mut SessionState) {
         let Some(pass) = cx.database().door.enter_quietly() else {
             return;
         };
@@ -87,17 +87,18 @@ impl Hold {
         }
     }
 
-    /// A command is over: other sessions may see whether the lease can be had, and get it if they wait.
-    pub(crate) async fn rest(&mut self, cx: &Context, state: &mut SessionState) {
+    /// After a command: marks the lease as idle or in a transaction, so that other sessions can ask for it,
+    /// and gives it up if one is waiting.
+    pub(crate) async fn share_lease(&mut self, cx: &SessionContext, state: &mut SessionState) {
         let Some(lease) = &mut self.lease else {
             return;
         };
         let Some(backend) = &mut lease.backend else {
             return;
         };
-        let context = state.statements.context();
-        if context != lease.context {
-            lease.context = context;
+        let context = state.statements.parsing_context();
+        if context != lease.parsing_context {
+            lease.parsing_context = context;
             backend.cache.retire();
         }
         let handle = cx.handle();
@@ -118,8 +119,8 @@ impl Hold {
         }
     }
 
-    /// Another session needs a backend: gives this one up, unless something pins it.
-    async fn give_up(&mut self, cx: &Context, state: &mut SessionState) {
+    /// Gives this backend up for a session that waits for one, unless something pins it.
+    async fn give_up(&mut self, cx: &SessionContext, state: &mut SessionState) {
         let Some(backend) = self.backend() else {
             return;
         };

@@ -20,7 +20,7 @@ use crate::door::Pass;
 use crate::handle::LeaseState;
 use crate::pool::{Counters, Grant, Need, Offer};
 use crate::refusal;
-use crate::session::context::Context;
+use crate::session::context::SessionContext;
 
 /// Pause before another attempt while the server has no connection free.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -38,7 +38,7 @@ impl Hold {
     /// answer about the schema is part of the login's answer.
     pub(crate) async fn arrive(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         state: &mut SessionState,
     ) -> Result<(), ErrPacket> {
         if state.schema().is_none() {
@@ -50,28 +50,30 @@ impl Hold {
         match self.take(cx, state, &pass, Schema::Required).await {
             Ok(Ok(())) => {
                 drop(pass);
-                self.rest(cx, state).await;
+                self.share_lease(cx, state).await;
                 Ok(())
             }
-            Ok(Err(Unready::Refused(error) | Unready::Lost(error))) => Err(error),
+            Ok(Err(Unready::Refused(error) | Unready::CannotRestore(error))) => Err(error),
             // the server is going away just now; the first statement will wait for the next
-            Ok(Err(Unready::Gone | Unready::Shutting | Unready::StateGone(_))) => Ok(()),
+            Ok(Err(Unready::ServerGone | Unready::Shutting | Unready::SessionStateLost(_))) => {
+                Ok(())
+            }
             Err(Over) => Err(refusal::ended()),
         }
     }
 
-    /// Gets a backend in place of one that is gone or was never there. The outer error ends the
+    /// Gets a new backend; drops the old one, if there is one. The outer error ends the
     /// session.
     pub(crate) async fn replace(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         state: &mut SessionState,
         pass: &Pass,
     ) -> Result<Result<(), Unready>, Over> {
         self.lose(state);
         let lost = self.take_lost();
         if !lost.is_empty() {
-            return Ok(Err(Unready::StateGone(lost)));
+            return Ok(Err(Unready::SessionStateLost(lost)));
         }
         self.take(cx, state, pass, Schema::IfThere).await
     }
@@ -80,7 +82,7 @@ impl Hold {
     /// state.
     async fn take(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         state: &mut SessionState,
         pass: &Pass,
         missing: Schema,
@@ -100,18 +102,18 @@ impl Hold {
                     // a stand-in has been prepared for it
                     state.tried_text(&name, 1, true);
                 }
-                let context = state.statements.context();
+                let context = state.statements.parsing_context();
                 self.lease = Some(Lease::new(cx, backend, context));
                 Ok(())
             }
             Err(BackendError::Refused(error)) => Err(Unready::Refused(error)),
-            Err(BackendError::NoAccount(error)) => Err(Unready::Lost(error)),
-            Err(BackendError::Restore { statement, error }) => Err(Unready::Lost(
+            Err(BackendError::NoAccount(error)) => Err(Unready::CannotRestore(error)),
+            Err(BackendError::Restore { statement, error }) => Err(Unready::CannotRestore(
                 refusal::cannot_restore(&statement, &error.message),
             )),
             Err(error) => {
                 self.broke(cx, state, &error);
-                Err(Unready::Gone)
+                Err(Unready::ServerGone)
             }
         })
     }
@@ -119,7 +121,7 @@ impl Hold {
     /// A backend, or the right to open one; waits for it.
     async fn grant(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         state: &mut SessionState,
         pass: &Pass,
     ) -> Result<Result<Grant, Unready>, Over> {
@@ -166,10 +168,10 @@ impl Hold {
         }))
     }
 
-    /// Waits for at most so long. Orders of the control path are obeyed meanwhile.
+    /// Waits for a grant, at most for the duration `most`; obeys orders meanwhile.
     async fn wait_for_grant(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         state: &mut SessionState,
         mut receiver: oneshot::Receiver<Grant>,
         most: Duration,
@@ -184,7 +186,7 @@ impl Hold {
                 order = poll_fn(|poll| cx.handle().mailbox.poll_next(poll)) => {
                     Box::pin(self.obey(cx, state, order)).await?;
                 }
-                () = door.closes() => break Short::Door,
+                () = door.until_closing() => break Short::Door,
                 () = &mut deadline => break Short::Time,
             }
         };
@@ -198,7 +200,7 @@ impl Hold {
     /// Turns a grant into a backend.
     async fn open(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         pass: &Pass,
         grant: Grant,
     ) -> Result<Box<Backend>, BackendError> {
@@ -219,7 +221,7 @@ impl Hold {
         };
         let before = ChangeCounts::now(&place);
         let mut opened = self.log_in(cx, &pass.target).await;
-        // the server counts connections that rest in the pool, too
+        // the server counts the pool's idle connections, too
         const TOO_MANY: [u16; 2] = [1203, 1226];
         let mut tries = 0;
         while let Err(BackendError::Refused(error)) = &opened
@@ -246,7 +248,7 @@ impl Hold {
     /// Logs in; gives the account the proxy's credential if it lacks it.
     async fn log_in(
         &mut self,
-        cx: &Context,
+        cx: &SessionContext,
         target: &Arc<Target>,
     ) -> Result<Connection, BackendError> {
         let identity = &*cx.identity;

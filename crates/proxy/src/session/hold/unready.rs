@@ -5,14 +5,14 @@ use dormouse_wire::reply::ErrPacket;
 
 /// Why there is no usable backend.
 pub(crate) enum Unready {
-    /// The server is gone or going; ask the door again.
-    Gone,
+    /// The server is gone or is being stopped; ask the door again.
+    ServerGone,
     /// The door is being shut; wait there.
     Shutting,
-    /// The last backend is gone, and these with it; the client has not been told.
-    StateGone(Vec<Pin>),
-    /// The server refuses this user now; the session goes on.
+    /// The session's last backend is gone, and with it this state. The client does not know yet.
+    SessionStateLost(Vec<Pin>),
+    /// The server refuses this user now; the session continues.
     Refused(ErrPacket),
-    /// The session's state cannot be brought to a backend.
-    Lost(ErrPacket),
+    /// The session's state cannot be restored on a backend.
+    CannotRestore(ErrPacket),
 }

@@ -8,7 +8,7 @@ use dormouse_types::Pin;
 
 /// What the backend may keep of this session that its settings do not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) enum Residue {
+pub(super) enum Leftover {
     /// Nothing.
     #[default]
     None,
@@ -23,7 +23,7 @@ pub(super) enum Residue {
 pub(super) struct BackendState {
     /// How well the session's state there is known.
     pub(super) certainty: Certainty,
-    pub(super) residue: Residue,
+    pub(super) leftover: Leftover,
     /// What the last probe found that keeps the session on the backend.
     pub(super) pins: Vec<Pin>,
     /// Whether a variable may be set that can neither be read nor set again.
@@ -40,26 +40,26 @@ pub(super) struct BackendState {
 impl BackendState {
     /// As it is after a reset of the connection.
     pub(super) fn after_reset(&self, certainty: Certainty) -> Self {
-        let residue = match (self.residue, certainty) {
-            (Residue::Permanent, _) => Residue::Permanent,
-            (_, Certainty::Known) => Residue::None,
-            (_, Certainty::Doubtful | Certainty::Unknown) => Residue::UntilReset,
+        let leftover = match (self.leftover, certainty) {
+            (Leftover::Permanent, _) => Leftover::Permanent,
+            (_, Certainty::Known) => Leftover::None,
+            (_, Certainty::Doubtful | Certainty::Unknown) => Leftover::UntilReset,
         };
         Self {
             certainty,
-            residue,
+            leftover,
             ..Self::default()
         }
     }
 
     /// Notes that the backend may keep something.
-    pub(super) fn leaves(&mut self, residue: Residue) {
-        self.residue = self.residue.max(residue);
+    pub(super) fn leaves(&mut self, leftover: Leftover) {
+        self.leftover = self.leftover.max(leftover);
     }
 
     /// Notes that the session's state may have changed in ways that no text tells.
     pub(super) fn doubt(&mut self, certainty: Certainty) {
         self.certainty.lower_to(certainty);
-        self.leaves(Residue::UntilReset);
+        self.leaves(Leftover::UntilReset);
     }
 }

@@ -1,17 +1,17 @@
-//! The state itself, and what it says of the session now.
+//! The state itself, and questions about what it is now.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use dormouse_wire::status::Status;
 
-use super::backend_state::{BackendState, Residue};
 use super::certainty::Certainty;
 use super::deferred::Deferred;
 use super::last_statement::LastStatement;
 use super::next_transaction::NextTransaction;
+use super::on_backend::{BackendState, Leftover};
 use super::replay_log::ReplayLog;
-use crate::diagnostics::{self, Connection, Diagnostics, Override};
+use crate::diagnostics::{self, ConnectionFacts, Diagnostics, Override};
 use crate::effects::Effects;
 use crate::lexer::{Charset, Lexer, Mode, begins_with, is_one_statement};
 use crate::literal::literal;
@@ -68,8 +68,8 @@ pub struct SessionState {
     pub(super) status: Status,
     /// The status flags of the login's answer.
     pub(super) login_status: Status,
-    /// The mode in which the server read the last text that has run.
-    pub(super) mode: Mode,
+    /// How the server read the last text that has run; [`mode`](Self::mode) is for the next one.
+    pub(super) last_mode: Mode,
     /// Whether texts are read as the server does: not if the client's character set may be a
     /// double-byte one.
     pub(super) charset: Certainty,
@@ -97,7 +97,7 @@ impl SessionState {
             statements: Statements::default(),
             status: Status::AUTOCOMMIT,
             login_status: Status::AUTOCOMMIT,
-            mode: Mode::default(),
+            last_mode: Mode::default(),
             charset: Certainty::Known,
             schema,
             log: ReplayLog::default(),
@@ -126,7 +126,7 @@ impl SessionState {
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Self {
         self.status = status;
-        self.mode = status.into();
+        self.last_mode = status.into();
         self.login_status = status;
         self
     }
@@ -145,19 +145,20 @@ impl SessionState {
     /// Whether a text may run on a database that must not grow nor change.
     #[must_use]
     pub fn allows_restricted(&self, text: &[u8]) -> bool {
-        let context = self.statements.context();
+        let context = self.statements.parsing_context();
         let find = |name: &[u8]| self.texts.find(name, context).map(Cow::Borrowed);
         self.can_read(text) && is_allowed(text, self.mode(), &find)
     }
 
     /// The same for a prepared statement, by the client's id.
     pub fn allows_prepared_restricted(&mut self, id: u32) -> bool {
-        let context = self.statements.context();
+        let context = self.statements.parsing_context();
         let statement = self.statements.get(id);
         let text = statement.and_then(|statement| {
             let text = statement.text.clone()?;
             // other rules may have held for its quotes
-            let same = statement.context == context || !text.iter().any(|b| b"\\\"".contains(b));
+            let same =
+                statement.parsing_context == context || !text.iter().any(|b| b"\\\"".contains(b));
             same.then_some(text)
         });
         text.is_some_and(|text| self.allows_restricted(&text))
@@ -221,7 +222,7 @@ impl SessionState {
     /// Whether its backend may have profiles of its statements (`SHOW PROFILES`): no reset removes them.
     #[must_use]
     pub fn has_profiled(&self) -> bool {
-        self.backend.residue == Residue::Permanent
+        self.backend.leftover == Leftover::Permanent
     }
 
     /// What `COM_SET_OPTION` has set multi-statements to, if it was used.
@@ -271,9 +272,9 @@ impl SessionState {
         self.last.insert_id()
     }
 
-    /// What must be changed or answered for a text because the present backend cannot answer it rightly.
+    /// How the server's answer to a text must be replaced, because the present backend would answer wrongly.
     #[must_use]
-    pub fn override_for(&mut self, text: &[u8], connection: Connection<'_>) -> Override {
+    pub fn override_for(&mut self, text: &[u8], connection: ConnectionFacts<'_>) -> Override {
         let mode = self.mode();
         let executed = self.executed(text);
         let asked = executed.as_deref().unwrap_or(text);
@@ -317,7 +318,7 @@ impl SessionState {
 
     /// What was prepared under a name with `PREPARE`, if it is read as texts are read now.
     pub(super) fn prepared_text(&self, name: &[u8]) -> Option<Vec<u8>> {
-        let context = self.statements.context();
+        let context = self.statements.parsing_context();
         let prepare = self.texts.find(&name.to_ascii_lowercase(), context)?;
         let mut tokens = Lexer::new(prepare, self.mode());
         tokens.by_ref().take(3).for_each(drop);
@@ -366,7 +367,7 @@ impl SessionState {
     /// these are known without a server.
     pub fn change_refused(&mut self) -> bool {
         let captured = self.log.take_captured();
-        let known = !self.outlasts_reset() && !self.log.may_change_parsing(self.mode);
+        let known = !self.outlasts_reset() && !self.log.may_change_parsing(self.last_mode);
         self.reset();
         if let Some(captured) = captured {
             self.log.capture(captured.wiped(self.schema.clone()));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::status::Status;
 
-use super::backend_state::{BackendState, Residue};
 use super::certainty::Certainty;
-use super::state::SessionState;
+use super::on_backend::{BackendState, Leftover};
+use super::session_state::SessionState;
 use crate::lexer::{Lexer, Token};
 use crate::literal::quoted_name;
 use crate::probe::{Depth, Probe};
@@ -60,7 +60,7 @@ impl SessionState {
             let backend = &mut self.backend;
             backend.temporaries = found.temporaries;
             if found.pins.contains(&Pin::Profiling) {
-                backend.leaves(Residue::Permanent);
+                backend.leaves(Leftover::Permanent);
             }
             backend.pins = found.pins;
             backend.pins.extend(locks);
@@ -92,21 +92,21 @@ impl SessionState {
         let unread = self.sequences.is_stale() && !self.asks_sequences();
         pin(self.sequences.pin() || unread, Pin::Sequence);
         pin(self.backend.hidden_variable, Pin::HiddenVariable);
-        let context = self.statements.context();
+        let context = self.statements.parsing_context();
         let stuck = self.texts.is_stuck(self.schema.as_ref(), context);
         pin(stuck, Pin::TextPrepare);
         for statement in self.statements.iter() {
             pin(statement.cursor, Pin::Cursor);
             pin(statement.long_data, Pin::LongData);
             pin(statement.text.is_none(), Pin::PreparedText);
-            pin(statement.context != context, Pin::PreparedContext);
+            pin(statement.parsing_context != context, Pin::PreparedContext);
         }
         pins.sort_unstable();
         pins.dedup();
         pins
     }
 
-    /// Whether it could leave its backend now, without a probe.
+    /// Whether the session can leave its backend now, without a probe.
     #[must_use]
     pub fn is_free(&self) -> bool {
         !self.needs_probe() && self.pins().is_empty()
@@ -170,13 +170,14 @@ impl SessionState {
         self.texts.tried(name, taken, missing);
     }
 
-    /// Whether the backend lacks some of them.
+    /// Whether the backend lacks statements prepared with `PREPARE`.
     #[must_use]
     pub fn misses_texts(&self) -> bool {
         self.texts.missing().next().is_some()
     }
 
-    /// The names and texts of those that the backend lacks, if this text may execute one.
+    /// The names and texts of the statements prepared with `PREPARE` that the backend lacks, if this text may
+    /// execute one.
     #[must_use]
     pub fn missing_texts(&self, text: &[u8], whole: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
         let executes = |token: Token<'_>| token.is_any(&["EXECUTE", "CALL"]);
@@ -205,7 +206,7 @@ impl SessionState {
         (is && missing).then(|| [b"EXECUTE ", &*quoted_name(&name)].concat())
     }
 
-    /// The last statements of all, once the backend is in the session's schema.
+    /// The statements that restore the rest, once the backend is in the session's schema.
     #[must_use]
     pub fn restore_inside(&self) -> Vec<Vec<u8>> {
         let mut all: Vec<Vec<u8>> = Vec::new();
@@ -226,10 +227,10 @@ impl SessionState {
         all
     }
 
-    /// Whether its backend may keep something that the overlay does not contain.
+    /// Whether the session's backend may keep state that the overlay does not contain.
     #[must_use]
     pub fn is_tainted(&self) -> bool {
-        self.backend.residue != Residue::None
+        self.backend.leftover != Leftover::None
             || !self.backend.owed.is_empty()
             || self.backend.certainty == Certainty::Unknown
             || !self.next_transaction.is_empty()

@@ -8,7 +8,7 @@ use dormouse_wire::{packet, rows};
 
 use super::certainty::Certainty;
 use super::deferred::Deferred;
-use super::state::SessionState;
+use super::session_state::SessionState;
 use crate::effects::{Effects, Kind};
 use crate::sleeping::change::Change;
 use crate::sleeping::set;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::status::Status;
 
-use super::backend_state::Residue;
 use super::certainty::Certainty;
-use super::state::SessionState;
+use super::on_backend::Leftover;
+use super::session_state::SessionState;
 use crate::diagnostics;
 use crate::effects::words::{may_change_parsing, names_double_bytes};
 use crate::effects::{Effects, Kind, Replay};
@@ -34,7 +34,7 @@ impl SessionState {
     /// prepared, if any.
     pub fn ran_command(&mut self, text: &[u8], end: &ReplyEnd) {
         self.ended(text, Effects::Counted, Kind::Other, end);
-        self.mode = self.status.into();
+        self.last_mode = self.status.into();
     }
 
     /// Notes what a statement leaves for later statements to ask.
@@ -44,9 +44,9 @@ impl SessionState {
             Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp | Effects::Savepoint
         );
         if effects == Effects::Unknown || kind != Kind::Select && !settings {
-            self.sequences.may_have_advanced();
+            self.sequences.mark_stale();
         }
-        self.last.ended(text, self.mode, effects, kind, end);
+        self.last.ended(text, self.last_mode, effects, kind, end);
     }
 
     /// Notes that a statement with these effects has ended.
@@ -67,17 +67,17 @@ impl SessionState {
         self.ended(text, effects, kind, end);
         self.changed(schema, text, effects, end);
         // the text may have changed the mode for the next one
-        self.mode = self.status.into();
+        self.last_mode = self.status.into();
     }
 
     fn changed(&mut self, schema: Option<&[u8]>, text: &[u8], effects: Effects, end: &ReplyEnd) {
         let failed = end.error.is_some();
         self.noted(text, schema, failed);
         if effects != Effects::None && contains(text, "PROFILING") {
-            self.backend.leaves(Residue::Permanent);
+            self.backend.leaves(Leftover::Permanent);
         }
         if !self.next_transaction.is_empty() {
-            self.may_have_begun(text, effects, end);
+            self.note_next_transaction(text, effects, end);
         }
         match effects {
             Effects::None | Effects::Counted | Effects::Savepoint if failed => self.failed(end),
@@ -89,19 +89,20 @@ impl SessionState {
                 if self.backend.temporaries.may_exist() {
                     self.backend
                         .temporaries
-                        .ran(text, self.mode, self.schema.as_deref());
+                        .ran(text, self.last_mode, self.schema.as_deref());
                     self.unknown(text);
                 }
             }
             // the SET may have succeeded, and an empty statement after a semicolon have failed
             Effects::NextTransaction | Effects::Timestamp
-                if failed && ends_early(text, self.mode) =>
+                if failed && ends_early(text, self.last_mode) =>
             {
                 self.backend.hidden_variable = true;
                 self.unknown(text);
             }
             Effects::NextTransaction | Effects::Timestamp if failed => {}
-            Effects::Replay(replay) if failed && replay.schema && !ends_early(text, self.mode) => {}
+            Effects::Replay(replay)
+                if failed && replay.schema && !ends_early(text, self.last_mode) => {}
             // a SET that fails half way may have changed something
             Effects::Replay(_) if failed => self.unknown(text),
             Effects::Replay(replay) => self.replayable(text, replay),
@@ -109,7 +110,7 @@ impl SessionState {
                 if !self.next_transaction.add(text) {
                     self.backend.hidden_variable = true;
                 }
-                self.backend.leaves(Residue::UntilReset);
+                self.backend.leaves(Leftover::UntilReset);
             }
             Effects::Timestamp => self.log.set_timestamp(text),
             Effects::HiddenVariable => {
@@ -118,15 +119,15 @@ impl SessionState {
             }
             Effects::Unknown => {
                 if failed {
-                    self.texts.failed(text, self.mode);
+                    self.texts.failed(text, self.last_mode);
                 } else {
-                    self.backend.locks.succeeded(text, self.mode);
-                    let context = self.statements.context();
+                    self.backend.locks.succeeded(text, self.last_mode);
+                    let context = self.statements.parsing_context();
                     self.backend
                         .temporaries
-                        .ran(text, self.mode, self.schema.as_deref());
+                        .ran(text, self.last_mode, self.schema.as_deref());
                     self.texts
-                        .ran(text, self.mode, self.schema.as_ref(), context);
+                        .ran(text, self.last_mode, self.schema.as_ref(), context);
                 }
                 self.unknown(text);
             }
@@ -136,16 +137,16 @@ impl SessionState {
     /// Notes what a text has done to savepoints and sequences.
     fn noted(&mut self, text: &[u8], schema: Option<&[u8]>, failed: bool) {
         if sequence_name::mentions(text) {
-            self.sequences.ran(text, self.mode, schema, failed);
+            self.sequences.ran(text, self.last_mode, schema, failed);
             if self.sequences.any() {
-                self.backend.leaves(Residue::UntilReset);
+                self.backend.leaves(Leftover::UntilReset);
             }
         }
         if self.status.contains(Status::AUTOCOMMIT) || self.in_transaction() {
             return;
         }
         let mut savepoints = std::mem::take(&mut self.backend.savepoints);
-        savepoints.ran(text, self.mode, failed, &|name| {
+        savepoints.ran(text, self.last_mode, failed, &|name| {
             self.prepared_text(name).map(Cow::Owned)
         });
         self.backend.savepoints = savepoints;
@@ -161,9 +162,9 @@ impl SessionState {
 
     /// Notes whether a statement has used what `SET TRANSACTION` had set. In doubt the session is pinned,
     /// because that can be neither read nor set again.
-    fn may_have_begun(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
+    fn note_next_transaction(&mut self, text: &[u8], effects: Effects, end: &ReplyEnd) {
         let control = begins_with(text, &["BEGIN", "START", "COMMIT", "ROLLBACK"]);
-        if text.is_empty() || diagnostics::keeps_warnings(text, self.mode) && !control {
+        if text.is_empty() || diagnostics::keeps_warnings(text, self.last_mode) && !control {
             return;
         }
         match (effects, end.error) {
@@ -178,23 +179,23 @@ impl SessionState {
 
     fn unknown(&mut self, text: &[u8]) {
         self.backend.doubt(Certainty::Unknown);
-        let (texts, context) = (&self.texts, self.statements.context());
+        let (texts, context) = (&self.texts, self.statements.parsing_context());
         self.backend
             .locks
-            .ran(text, self.mode, |name| texts.find(name, context));
-        if may_change_parsing(text, self.mode) {
-            self.may_change_charset(text);
-            self.statements.new_context();
+            .ran(text, self.last_mode, |name| texts.find(name, context));
+        if may_change_parsing(text, self.last_mode) {
+            self.note_charset(text);
+            self.statements.new_parsing_context();
         }
     }
 
     fn replayable(&mut self, text: &[u8], replay: Replay) {
         if replay.parsing {
-            self.may_change_charset(text);
-            self.statements.new_context();
+            self.note_charset(text);
+            self.statements.new_parsing_context();
         }
         if replay.schema {
-            match schema_of_use(text, self.mode) {
+            match schema_of_use(text, self.last_mode) {
                 Some(schema) => self.schema = Some(schema),
                 None => return self.unknown(text),
             }
@@ -205,7 +206,7 @@ impl SessionState {
     }
 
     /// Notes that a text may have set the client's character set.
-    fn may_change_charset(&mut self, text: &[u8]) {
+    fn note_charset(&mut self, text: &[u8]) {
         if names_double_bytes(text) {
             self.charset.lower_to(Certainty::Doubtful);
         }
