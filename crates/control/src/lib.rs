@@ -10,8 +10,8 @@
 //! Invariants:
 //! - one actor per database performs its transitions, one at a time; events wake it, and never tell it what to
 //!   do;
-//! - the intent of what cannot be undone is in the catalog before it is done; a statement passes the door of a
-//!   database only when the catalog says that it is being woken and that what is noted of it is out of date;
+//! - the intent of what cannot be undone is in the catalog before it is done; a statement passes to a server that
+//!   was started only when the catalog says that what was noted of the database is out of date;
 //! - the catalog never says less than what a server may use;
 //! - Dormouse may end at any await: from what is true then, the next start converges;
 //! - files that the catalog of this data directory did not hand out are never touched;

@@ -58,8 +58,8 @@ pub(crate) struct Actor {
     pub(super) carries_through: bool,
     pub(super) scaling: Option<Box<Scaling>>,
     pub(super) habits: Option<Box<Habits>>,
-    /// The next write waits for the disk, for the sake of one before it.
-    pub(super) next_write: Durability,
+    /// The intent of a thaw could not be written: the next write has it again.
+    pub(super) intent_failed: bool,
     /// The intent of a wake is being written.
     pub(super) intent: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -152,7 +152,7 @@ impl Actor {
             carries_through: false,
             scaling: None,
             habits: None,
-            next_write: Durability::Soon,
+            intent_failed: false,
             intent: None,
         })
     }
@@ -272,7 +272,7 @@ impl Actor {
     }
 
     /// Lets statements flow, unless its spend limit is used up, and calls the state active. To be called
-    /// after [`Actor::write_intent`].
+    /// after [`Actor::write_intent`], but by a thaw after [`Actor::begin_intent`].
     pub(super) fn open(&mut self, reason: impl Display) {
         self.opened = Some(now());
         self.database.accounts_read();

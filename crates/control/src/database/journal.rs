@@ -1,10 +1,11 @@
 //! What an actor writes: the state that others see, the catalog's row, and the ledger.
 //!
-//! A statement passes the door only when the catalog says that the database is on its way to be awake and
-//! that what is noted of it is out of date: this intent is committed before ([`Actor::write_intent`]). From
-//! parked it is on the disk by then, since it is written while the server starts. A thaw is sooner than a disk,
-//! so from suspended it is on the disk some milliseconds after: a crash of Dormouse does not lose it, and
-//! a loss of power in these milliseconds does.
+//! The intent of a wake is that the database is on its way to be awake, and that what is noted of it is out of
+//! date. A start writes it while the server starts, and opens the door when it is on the disk
+//! ([`Actor::write_intent`]). A thaw writes it too, and opens the door at once: until it is written, some
+//! milliseconds later, a crash finds a server that runs where a frozen one is noted, and settles that; a loss
+//! of power brings back what was noted before. An intent of a thaw that cannot be written is written again
+//! with each write that follows.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -94,37 +95,41 @@ impl Actor {
 
     /// Writes the state, an entry of the ledger, and what was metered.
     pub(super) async fn write_entry(&mut self, entry: Entry) {
-        let changes = vec![
+        if let Some(intent) = self.intent.take() {
+            self.intent_failed |= !matches!(intent.await, Ok(Ok(())));
+        }
+        let mut changes = vec![
             self.state_change(),
             Change::Ledger(Box::new(entry)),
             Change::Meter(self.database.shared_meter()),
         ];
-        let durability = std::mem::replace(&mut self.next_write, Durability::Soon);
+        let mut durability = Durability::Soon;
+        if self.intent_failed {
+            changes.push(Change::Stale(self.database.name.clone()));
+            durability = Durability::Now;
+        }
         let written = self.context.catalog.write(durability, changes).await;
+        self.intent_failed &= written.is_err();
         if let Err(error) = written {
-            self.next_write = durability;
             // what is true is found again at the next start: nothing is lost but the entry
             error!(%error, hint = error.hint(), "cannot write the catalog");
         }
     }
 
-    /// Begins to write that what is noted is about to be out of date, with the state. If that is committed
-    /// without waiting for the disk, the next write puts it there: an old password must not come back
-    /// with a loss of power.
-    pub(super) fn begin_intent(&mut self, durability: Durability) {
+    /// Begins to write that what is noted is about to be out of date, with the state. It must outlive a loss
+    /// of power: an old password must not come back with it.
+    pub(super) fn begin_intent(&mut self) {
         let changes = vec![
             self.state_change(),
             Change::Stale(self.database.name.clone()),
             Change::Meter(self.database.shared_meter()),
         ];
         let fresh = self.database.view().notes() == Notes::Fresh;
-        let durability = match durability {
-            Durability::Now if fresh => Durability::Now,
-            _ => Durability::Soon,
+        let durability = if fresh {
+            Durability::Now
+        } else {
+            Durability::Soon
         };
-        if fresh && durability == Durability::Soon {
-            self.next_write = Durability::Now;
-        }
         let catalog = self.context.catalog.clone();
         self.intent = Some(tokio::spawn(async move {
             catalog.write(durability, changes).await
@@ -137,7 +142,7 @@ impl Actor {
     /// If it cannot be written: then no statement may pass the door.
     pub(super) async fn write_intent(&mut self) -> Result<(), Error> {
         if self.intent.is_none() && self.database.view().notes() == Notes::Fresh {
-            self.begin_intent(Durability::Soon);
+            self.begin_intent();
         }
         let Some(intent) = self.intent.take() else {
             return Ok(());

@@ -8,7 +8,6 @@ use tracing::warn;
 
 use super::actor::{Actor, Done, PAUSE};
 use super::wake;
-use crate::catalog::Durability;
 use crate::instance::Unmet;
 use crate::time::now;
 
@@ -26,7 +25,7 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
                 // it may be a new process; for the old one this changes nothing
                 wake::restore_globals(actor).await;
             }
-            actor.begin_intent(Durability::Now);
+            actor.begin_intent();
             if let Err(error) = actor.write_intent().await {
                 return wake::not_written(actor, error, began).await;
             }

@@ -13,7 +13,6 @@ use tracing::{error, warn};
 use super::actor::{Actor, Done, PAUSE};
 use super::{Rare, scale};
 use crate::admission::{Admission, Importance};
-use crate::catalog::Durability;
 use crate::error::Error;
 use crate::instance::Unmet;
 use crate::status::EventKind;
@@ -37,7 +36,7 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     actor.next_generation();
     actor.set_units(units);
     actor.show(State::Waking, &act.reason);
-    actor.begin_intent(Durability::Now);
+    actor.begin_intent();
     if units > before {
         // the catalog never says less than what a server may use
         if let Err(error) = actor.write_intent().await {
@@ -134,14 +133,14 @@ pub(super) async fn restore_globals(actor: &Actor) -> Vec<String> {
         .unwrap_or_else(|error| vec![error.to_string()])
 }
 
-/// Lets the frozen server run and opens the door. The intent is written meanwhile, and is in the catalog
-/// before the door opens.
+/// Lets the frozen server run and opens the door. The intent is written meanwhile; the door does not wait for
+/// it, since a commit takes as long as the rest of a thaw.
 pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
     let began = now();
     let from = actor.database.state();
     let before = actor.database.view().cpu_ms;
     actor.show(State::Waking, &act.reason);
-    actor.begin_intent(Durability::Soon);
+    actor.begin_intent();
     if let Err(unmet) = actor.thaw_server().await {
         warn!(error = %unmet, "thaw failed");
         actor.look().await;
@@ -159,9 +158,6 @@ pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
             .record_refusal(State::Active, Cause::Failed, &unmet, began)
             .await;
         return Done::Again;
-    }
-    if let Err(error) = actor.write_intent().await {
-        return not_written(actor, error, began).await;
     }
     actor.open(&act.reason);
     actor.failures = actor.failures.started(now());

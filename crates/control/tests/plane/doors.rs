@@ -176,7 +176,7 @@ impl Doors for Lanes {
     }
 
     fn open(&self, name: &DatabaseName, target: Target) {
-        self.machine.lock().check_door(name);
+        self.machine.lock().check_door(name, target.instance);
         let run = self.machine.run_of(target.instance);
         if run == Some(Run::Frozen) {
             self.violation(format!("{name} opened while frozen"));

@@ -1,5 +1,5 @@
-//! The intent of a wake is in the catalog before a statement passes. That the catalog says so whenever a door
-//! opens, and no less than what a server may use, every test of these checks ([`crate::machine`]).
+//! The intent of a start is in the catalog before a statement passes. Every test of these checks at each door that
+//! opens that the catalog says so, and that it says no less than what a server may use ([`crate::machine`]).
 
 use dormouse_types::State;
 use rusqlite::Connection;
@@ -18,7 +18,7 @@ fn block(catalog: &Connection, blocked: bool) {
 }
 
 #[test]
-fn no_statement_passes_while_the_catalog_cannot_be_written() {
+fn a_start_opens_no_door_while_the_catalog_cannot_be_written() {
     let path = std::cell::RefCell::new(None);
     let config = |config: dormouse_control::PlaneConfig| {
         *path.borrow_mut() = Some(config.data_dir.join("catalog.sqlite"));
@@ -28,16 +28,30 @@ fn no_statement_passes_while_the_catalog_cannot_be_written() {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
         let catalog = Connection::open(path.borrow().as_ref().unwrap()).unwrap();
-        for state in [State::Suspended, State::Parked] {
-            run.query(&shop).await.unwrap();
-            run.until(&shop, state).await;
-            block(&catalog, true);
-            let mut statement = Box::pin(run.query(&shop));
-            let held = tokio::time::timeout(20 * S, &mut statement).await;
-            assert!(held.is_err(), "it has passed from {state}: {held:?}");
-            block(&catalog, false);
-            let passed = tokio::time::timeout(20 * S, statement).await;
-            passed.expect("the catalog can be written").unwrap();
-        }
+        let fresh = |catalog: &Connection| -> bool {
+            let sql = "SELECT fresh FROM databases WHERE name = 'shop'";
+            catalog.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        run.until(&shop, State::Parked).await;
+        block(&catalog, true);
+        let mut statement = Box::pin(run.query(&shop));
+        let held = tokio::time::timeout(20 * S, &mut statement).await;
+        assert!(held.is_err(), "it has passed: {held:?}");
+        block(&catalog, false);
+        let passed = tokio::time::timeout(20 * S, statement).await;
+        passed.expect("the catalog can be written").unwrap();
+        assert!(!fresh(&catalog));
+
+        // a thaw does not wait, and what could not be written is written later
+        run.until(&shop, State::Suspended).await;
+        block(&catalog, true);
+        run.query(&shop).await.unwrap();
+        assert!(fresh(&catalog), "the catalog was written");
+        block(&catalog, false);
+        let refused = run.plane.suspend(&shop).await;
+        assert!(refused.is_ok(), "{refused:?}");
+        run.query(&shop).await.unwrap();
+        tokio::time::sleep(S).await;
+        assert!(!fresh(&catalog));
     });
 }

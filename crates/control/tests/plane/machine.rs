@@ -58,6 +58,8 @@ pub struct Instance {
     pub units: Units,
     /// CPU its statements would use, in thousandths of a core.
     pub demand: u32,
+    /// Its server was frozen since it started.
+    pub thawed: bool,
     /// Its server does not let go of memory.
     pub clings: bool,
     /// How often its process was killed for want of memory.
@@ -276,8 +278,12 @@ impl Inner {
         }
     }
 
-    /// A statement passes a door only when the catalog says that what is noted is out of date.
-    pub fn check_door(&mut self, database: &DatabaseName) {
+    /// A statement passes to a server that was started only when the catalog says that what is noted is out
+    /// of date. A thaw does not wait for that.
+    pub fn check_door(&mut self, database: &DatabaseName, id: InstanceId) {
+        if self.instances.get(&id).is_none_or(|i| i.thawed) {
+            return;
+        }
         let sql = "SELECT state, fresh FROM databases WHERE name = ?1";
         let columns =
             |row: &Row<'_>| (row.get_unwrap::<_, String>(0), row.get_unwrap::<_, bool>(1));
@@ -371,13 +377,17 @@ impl Inner {
                 instance.counted = Instant::now();
                 instance.process = Some(Incarnation(u128::from(pid)));
                 instance.starved = 0;
+                instance.thawed = false;
                 instance.pool = START;
                 instance.hydrated = false;
                 instance.hits = PoolHits::default();
                 self.next_pid += 1;
                 self.starts += 1;
             }
-            Run::Frozen => instance.cpu += FREEZE_CPU,
+            Run::Frozen => {
+                instance.thawed = true;
+                instance.cpu += FREEZE_CPU;
+            }
             Run::Running => {}
         }
         instance.spend();
@@ -406,6 +416,7 @@ impl Driver for Machine {
                 hot: Bytes(0),
                 units: Units(1),
                 demand: 0,
+                thawed: false,
                 clings: false,
                 starved: 0,
                 cpu: Duration::ZERO,
