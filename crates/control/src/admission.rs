@@ -10,12 +10,12 @@ use crate::error::Error;
 const BACKGROUND_POLL: Duration = Duration::from_millis(50);
 
 /// How many instances are looked at at once when Dormouse starts.
-const ADOPTIONS: usize = 8;
+const FIRST_LOOKS: usize = 8;
 
 /// Permits for what would slow everything down if all databases did it at once.
 pub(crate) struct Admission {
     starts: Semaphore,
-    adoptions: Semaphore,
+    first_looks: Semaphore,
 }
 
 /// Whether a statement or a caller waits for a start.
@@ -32,7 +32,7 @@ impl Admission {
     pub(crate) fn new(starts: usize) -> Self {
         Self {
             starts: Semaphore::new(starts.max(1)),
-            adoptions: Semaphore::new(ADOPTIONS),
+            first_looks: Semaphore::new(FIRST_LOOKS),
         }
     }
 
@@ -51,13 +51,16 @@ impl Admission {
     }
 
     /// Waits until an instance that an earlier run left may be looked at.
-    pub(crate) async fn adoption(&self) -> Result<SemaphorePermit<'_>, Error> {
-        self.adoptions.acquire().await.map_err(|_| Error::Stopping)
+    pub(crate) async fn look_first(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.first_looks
+            .acquire()
+            .await
+            .map_err(|_| Error::Stopping)
     }
 
     /// Dormouse stops: no permit is given any more.
     pub(crate) fn close(&self) {
         self.starts.close();
-        self.adoptions.close();
+        self.first_looks.close();
     }
 }

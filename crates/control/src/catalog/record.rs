@@ -10,14 +10,14 @@ use crate::instance::serving::Serving;
 use crate::meter::SharedMeter;
 use crate::status::{EventKind, Figures};
 
-/// What an instance is there for.
+/// Use of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// It is being made.
     Preparing,
     /// It waits for a database to claim it.
     Warm,
-    /// It is a database's.
+    /// It belongs to a database.
     Claimed,
     /// It is being removed.
     Removing,
@@ -25,7 +25,7 @@ pub(crate) enum Phase {
     Foreign,
 }
 
-/// What is noted of a database for the time it sleeps.
+/// What is noted of a database before it sleeps, for logins and answers during the sleep and for the next start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Noted {
     pub(crate) accounts: Vec<Account>,
@@ -36,7 +36,7 @@ pub(crate) struct Noted {
     pub(crate) variables: Option<Variables>,
     /// When its event scheduler has something to do.
     pub(crate) events: Events,
-    /// Whether the traffic has stayed shut since.
+    /// Whether the door has stayed shut since.
     pub(crate) fresh: bool,
 }
 

@@ -68,7 +68,7 @@ async fn not_serving(actor: &mut Actor, unmet: Unmet, began: Instant) -> Done {
         }
     }
     actor
-        .record_refusal(State::Active, Cause::Failed, &unmet, began)
+        .record_not_done(State::Active, Cause::Failed, &unmet, began)
         .await;
     Done::Again
 }

@@ -1,4 +1,4 @@
-//! To active: start the server, or thaw it; or give up.
+//! Transitions to active: starts or thaws the server, restores global variables, or gives up.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     }
     let before = actor.instance.units();
     let UnitRange { min, max } = actor.range();
-    let (units, starved) = actor.instance.first_units(min, max);
+    let (units, starved) = actor.instance.reserve_first_units(min, max);
     if let Some(reason) = starved.clone().filter(|_| act.cause == Cause::Crash) {
         act.reason = reason.into();
     }
@@ -38,7 +38,7 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     actor.show(State::Waking, &act.reason);
     actor.begin_intent();
     if units > before {
-        // the catalog never says less than what a server may use
+        // the server may never use more than the catalog says
         if let Err(error) = actor.write_intent().await {
             actor.set_units(before);
             return not_written(actor, error, began).await;
@@ -73,8 +73,8 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     Done::Again
 }
 
-/// Waits until its server may start. A start by the clock may be one of many at this moment: those with a
-/// statement waiting go first.
+/// Waits until its server may start. A start by the schedule, which may be one of many at this moment, waits for
+/// starts with a waiting statement.
 async fn admitted<'a>(
     actor: &mut Actor,
     admission: &'a Admission,
@@ -95,17 +95,17 @@ async fn start_failed(actor: &mut Actor, unmet: Unmet, began: Instant) {
     warn!(error = %unmet, "start failed");
     actor.look().await;
     actor
-        .record_refusal(State::Active, Cause::Failed, &unmet, began)
+        .record_not_done(State::Active, Cause::Failed, &unmet, began)
         .await;
     actor.last_failure = unmet.to_string();
 }
 
-/// The catalog cannot say that it is awake: no statement may pass the door. It is tried again soon.
+/// Records that the intent could not be written: the door stays shut, and the next turn tries again.
 pub(super) async fn not_written(actor: &mut Actor, error: Error, began: Instant) -> Done {
     error!(%error, hint = error.hint(), "cannot write the catalog: the door stays shut");
     tokio::time::sleep(PAUSE).await;
     actor
-        .record_refusal(State::Active, Cause::Failed, &error, began)
+        .record_not_done(State::Active, Cause::Failed, &error, began)
         .await;
     Done::Again
 }
@@ -159,7 +159,7 @@ pub(super) async fn record_lost_globals(actor: &mut Actor, lost: &[String]) {
     let reason = format!("not set again after the start: {}", lost.join("; "));
     warn!(reason, "global variables were lost");
     actor
-        .record_refusal(State::Active, Cause::Failed, &reason, now())
+        .record_not_done(State::Active, Cause::Failed, &reason, now())
         .await;
 }
 
@@ -178,14 +178,14 @@ pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
             actor.failures = actor.failures.start_failed(now());
             actor.last_failure = unmet.to_string();
             if actor.failures.given_up() {
-                // it will not run again like this: a new process may
+                // a new process may start
                 let _ = actor.stop_server().await;
                 actor.look().await;
             }
             tokio::time::sleep(PAUSE).await;
         }
         actor
-            .record_refusal(State::Active, Cause::Failed, &unmet, began)
+            .record_not_done(State::Active, Cause::Failed, &unmet, began)
             .await;
         return Done::Again;
     }
@@ -202,7 +202,9 @@ pub(super) async fn bar(actor: &mut Actor, act: Act) -> Done {
     let state = actor.database.state();
     let reason = act.reason.to_string();
     actor.refuse(&reason);
-    actor.record_refusal(state, act.cause, &reason, now()).await;
+    actor
+        .record_not_done(state, act.cause, &reason, now())
+        .await;
     Done::Again
 }
 
