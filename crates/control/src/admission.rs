@@ -1,4 +1,4 @@
-//! How many servers may start at once, and how many instances may be looked at at once.
+//! Limits how many servers start at once, and how many instances are observed at once when Dormouse starts.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::error::Error;
 /// Poll interval for background starts waiting for a permit.
 const BACKGROUND_POLL: Duration = Duration::from_millis(50);
 
-/// How many instances are looked at at once when Dormouse starts.
+/// Maximum number of instances observed at once when Dormouse starts.
 const FIRST_LOOKS: usize = 8;
 
-/// Permits for what would slow everything down if all databases did it at once.
+/// Permits for work that must not be done for all databases at once.
 pub(crate) struct Admission {
     starts: Semaphore,
     first_looks: Semaphore,
@@ -50,7 +50,7 @@ impl Admission {
         }
     }
 
-    /// Waits until an instance that an earlier run left may be looked at.
+    /// Waits until an instance that an earlier run left may be observed.
     pub(crate) async fn look_first(&self) -> Result<SemaphorePermit<'_>, Error> {
         self.first_looks
             .acquire()

@@ -40,7 +40,7 @@ pub(crate) const STARVED: &str = "its server was killed for want of memory";
 pub(crate) struct Instance {
     id: InstanceId,
     host: Arc<Host>,
-    /// What its server may use; no less than what the driver has set.
+    /// Units of its server; no less than the limits in force.
     units: Units,
     run: Run,
     serving: Option<Arc<Serving>>,
@@ -74,9 +74,9 @@ pub(crate) enum Unmet {
     /// The driver did something else.
     #[error("its process is {:?} where it should be {should:?}", .seen.run)]
     Other {
-        /// What is true.
+        /// The observed state.
         seen: Box<Observed>,
-        /// What should be true.
+        /// The desired state of its process.
         should: Run,
     },
     /// The driver did not do it.
@@ -145,12 +145,12 @@ impl Instance {
         Server::reached(self.id, self.serving.as_ref().map(|s| &s.endpoint))
     }
 
-    /// What its server may use while it runs.
+    /// Units of its server.
     pub(crate) fn units(&self) -> Units {
         self.units
     }
 
-    /// What its server may use from the next verb on.
+    /// Sets the units of its server for the next verb.
     pub(crate) fn set_units(&mut self, units: Units) {
         self.units = units;
     }

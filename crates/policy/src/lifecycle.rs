@@ -80,13 +80,13 @@ pub fn decide(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
             .and_then(|d| d.holds(seen.load.sessions, now))
         {
             Some(until) if seen.state == State::Dropping && seen.order.is_none() => {
-                Plan::rest(Some(until))
+                Plan::wait(Some(until))
             }
             _ => Plan::act(Verb::Drop, Cause::Operator, "it was dropped"),
         };
     }
     match seen.state {
-        State::Creating | State::Dropping => Plan::rest(None),
+        State::Creating | State::Dropping => Plan::wait(None),
         State::Active => active(spec, seen, now),
         State::Suspended => suspended(spec, seen, now),
         State::Parked => parked(seen, now),
@@ -120,18 +120,18 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
             .park_denied
             .and_then(|d| d.holds(seen.load.sessions, now));
         return match held_off {
-            Some(until) => Plan::rest(Some(until)),
-            None if seen.load.running > 0 => Plan::rest(now.checked_add(SOONEST_LOOK)),
+            Some(until) => Plan::wait(Some(until)),
+            None if seen.load.running > 0 => Plan::wait(now.checked_add(SOONEST_LOOK)),
             None => Plan::act(Verb::Park, Cause::Limit, LIMIT),
         };
     }
     let (suspend, park) = (spec.idle_suspend.duration(), spec.idle_park.duration());
     if seen.agenda.keep_awake {
-        return Plan::rest(seen.agenda.changes_at.filter(|at| *at > now));
+        return Plan::wait(seen.agenda.changes_at.filter(|at| *at > now));
     }
     if is_busy(&seen.load) {
         let soonest = [suspend, park].into_iter().flatten().min();
-        return Plan::rest(soonest.and_then(|d| now.checked_add(d.max(SOONEST_LOOK))));
+        return Plan::wait(soonest.and_then(|d| now.checked_add(d.max(SOONEST_LOOK))));
     }
     let idle = idle_since(seen);
     let due = |delay: Option<Duration>, denied: Option<Denial>| {
@@ -148,7 +148,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     if suspend_due.is_some_and(|t| t <= now) {
         return Plan::act(Verb::Suspend, Cause::Idle, idle_for);
     }
-    Plan::rest([suspend_due, park_due].into_iter().flatten().min())
+    Plan::wait([suspend_due, park_due].into_iter().flatten().min())
 }
 
 fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
@@ -190,19 +190,19 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         spec.idle_park.duration().and_then(|d| idle.checked_add(d))
     };
     let Some(due) = due else {
-        return Plan::rest(next_schedule(seen, now));
+        return Plan::wait(next_schedule(seen, now));
     };
     let held_off = seen
         .park_denied
         .and_then(|d| d.holds(seen.load.sessions, now));
     match held_off {
-        Some(until) => Plan::rest(sooner(Some(until.max(due)), next_schedule(seen, now))),
+        Some(until) => Plan::wait(sooner(Some(until.max(due)), next_schedule(seen, now))),
         None if seen.barred => Plan::act(Verb::Park, Cause::Limit, LIMIT),
         None if due <= now => {
             let idle_for = Reason::Idle(now.saturating_duration_since(idle));
             Plan::act(Verb::Park, Cause::Idle, idle_for)
         }
-        None => Plan::rest(sooner(Some(due), next_schedule(seen, now))),
+        None => Plan::wait(sooner(Some(due), next_schedule(seen, now))),
     }
 }
 
@@ -211,7 +211,7 @@ fn parked(seen: &Observed, now: Instant) -> Plan {
         Server::Stopped if seen.door == Door::Refusing && !seen.barred => {
             Plan::act(Verb::Rearm, Cause::Limit, "it may be used again")
         }
-        Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::rest(next_schedule(seen, now))),
+        Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::wait(next_schedule(seen, now))),
         Server::Running => settle(seen, State::Active),
         Server::Frozen => settle(seen, State::Suspended),
     }
@@ -241,8 +241,8 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
     };
     let wait = seen.failures.retry_at().filter(|at| *at > now);
     match (seen.door, wanted) {
-        (Door::Shut, None) => Plan::rest(next_schedule(seen, now)),
-        _ if wait.is_some() => Plan::rest(wait),
+        (Door::Shut, None) => Plan::wait(next_schedule(seen, now)),
+        _ if wait.is_some() => Plan::wait(wait),
         (Door::Shut, Some((cause, reason))) => Plan::act(Verb::Start, cause, reason),
         (Door::Open | Door::Refusing, _) => Plan::act(
             Verb::Rearm,
@@ -300,7 +300,7 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
         return Some(Plan::act(Verb::GiveUp, Cause::Failed, UNABLE));
     }
     match seen.failures.retry_at() {
-        Some(at) if at > now => Some(Plan::rest(Some(at))),
+        Some(at) if at > now => Some(Plan::wait(Some(at))),
         _ => Some(Plan::act(Verb::Start, cause, reason)),
     }
 }

@@ -72,11 +72,11 @@ pub(crate) struct InstanceRow {
     pub(crate) serves: Option<(DatabaseName, Role)>,
     /// Where it is.
     pub(crate) host: String,
-    /// Its server when it was written last. What is true now, the driver says.
+    /// Its server at the last write; the driver knows the present one.
     pub(crate) serving: Option<Arc<Serving>>,
 }
 
-/// What an instance is to its database.
+/// Role of an instance for its database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
     /// It takes the statements.
@@ -105,7 +105,7 @@ pub(crate) struct Entry {
     pub(crate) figures: Figures,
 }
 
-/// What is to be remembered; all of it in one transaction.
+/// A change of the catalog; all changes of one write are in one transaction.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// An instance exists in this phase (a new row, or the phase of an old one).
@@ -131,12 +131,12 @@ pub(crate) enum Change {
     },
     /// The owner's settings of a database.
     Spec { name: DatabaseName, spec: Spec },
-    /// What is noted of a database for the time it sleeps.
+    /// The notes of a database.
     Note {
         name: DatabaseName,
         noted: Box<Noted>,
     },
-    /// What is noted of a database is out of date from now on.
+    /// The notes of a database are stale from now on.
     Stale(DatabaseName),
     /// A database's files take so much disk, and whether its quota is used up.
     Storage {

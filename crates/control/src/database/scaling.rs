@@ -1,4 +1,4 @@
-//! What an actor remembers of the size of an awake database.
+//! An actor's state for changes of size.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use dormouse_policy::autoscale::SizeStep;
 use dormouse_policy::lifecycle::Denial;
 use dormouse_types::UnitRange;
 
-/// What was decided about a database's size.
+/// State for changes of a database's size.
 #[derive(Default)]
 pub(super) struct Scaling {
     pub(super) range: Option<UnitRange>,

@@ -19,7 +19,7 @@ use crate::time::now;
 type End = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Why a series of turns has ended.
-enum Pause {
+enum Outcome {
     /// Nothing to do, and no server (parked or failed): wait until the actor is woken.
     NoServer,
     /// The database is no more, or Dormouse stops.
@@ -40,8 +40,8 @@ pub(crate) async fn run(mut actor: Box<Actor>, found: bool) {
     loop {
         let span = span(&actor);
         match Box::pin(turns(&mut actor).instrument(span)).await {
-            Pause::NoServer => actor.database.actor_woken().await,
-            Pause::Over => return,
+            Outcome::NoServer => actor.database.actor_woken().await,
+            Outcome::Over => return,
         }
     }
 }
@@ -56,7 +56,7 @@ fn span(actor: &Actor) -> Span {
 }
 
 /// Takes turns until there is nothing to do and no server.
-async fn turns(actor: &mut Actor) -> Pause {
+async fn turns(actor: &mut Actor) -> Outcome {
     let mut watch: Option<(Incarnation, End)> = None;
     while !actor.context.tasks.stopping() {
         let act = match plan(actor) {
@@ -67,7 +67,7 @@ async fn turns(actor: &mut Actor) -> Pause {
                 }
                 let no_server = actor.instance.incarnation().is_none() && watch.is_none();
                 if no_server && look_again.is_none() {
-                    return Pause::NoServer;
+                    return Outcome::NoServer;
                 }
                 Box::pin(wait(actor, look_again, &mut watch)).await;
                 continue;
@@ -79,10 +79,10 @@ async fn turns(actor: &mut Actor) -> Pause {
             Done::Again => {}
             Done::Refused(reasons) if ordered => actor.database.refuse(reasons),
             Done::Refused(_) => {}
-            Done::Gone => return Pause::Over,
+            Done::Gone => return Outcome::Over,
         }
     }
-    Pause::Over
+    Outcome::Over
 }
 
 /// Observes the instance of a database that was found in the catalog; `false` if Dormouse is stopping.

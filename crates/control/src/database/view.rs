@@ -19,7 +19,7 @@ pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
-    /// What it may use while it is awake.
+    /// Its units while it is awake.
     pub(crate) units: Units,
     pub(crate) reason: Arc<str>,
     /// Its server, while one runs; shared and boxed, because a sleeping database must be small.
@@ -44,7 +44,7 @@ pub(crate) struct View {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rare {
     /// While it is [`State::Failed`]: until when it is not started again.
-    pub(crate) rests_until: Option<Instant>,
+    pub(crate) retry_at: Option<Instant>,
     /// Its MEMORY tables that had rows when it went to sleep, as `schema.table`; nothing has changed
     /// since, while it sleeps.
     pub(crate) memory_tables: Vec<String>,
@@ -56,7 +56,7 @@ impl View {
         self.serving.as_ref().map(|serving| serving.incarnation)
     }
 
-    /// What its server costs now.
+    /// Memory and CPU time of its server, for the ledger.
     pub(crate) fn figures(&self) -> Figures {
         Figures {
             memory: self.memory,
@@ -66,8 +66,8 @@ impl View {
     }
 
     /// While it is [`State::Failed`]: until when it is not started again.
-    pub(crate) fn rests_until(&self) -> Option<Instant> {
-        self.rare.as_ref()?.rests_until
+    pub(crate) fn retry_at(&self) -> Option<Instant> {
+        self.rare.as_ref()?.retry_at
     }
 
     /// Its MEMORY tables that have rows; `None` if that is not known without its server.

@@ -215,7 +215,7 @@ pub(super) async fn give_up(actor: &mut Actor, act: Act) -> Done {
     error!(reason, "given up; it is tried again on demand");
     actor.show(State::Failed, &reason);
     let rare = Rare {
-        rests_until: actor.failures.retry_at(),
+        retry_at: actor.failures.retry_at(),
         ..Rare::default()
     };
     actor.database.change(|v| v.rare = Some(Box::new(rare)));

@@ -1,4 +1,4 @@
-//! What is known of an instance while its server runs.
+//! State of an instance while its server runs.
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,11 @@ pub(crate) const POLL: Duration = Duration::from_millis(200);
 /// How long a process that is killed for want of memory may take to end.
 const DYING: Duration = Duration::from_secs(10);
 
-/// What is known of an instance while its server runs.
+/// State of an instance while its server runs.
 pub(super) struct Awake {
     /// When the driver was asked last.
     pub(super) looked: Instant,
-    /// What its buffer pool was asked for.
+    /// Counts the requests to its buffer pool.
     pub(super) pool: PoolCount,
     /// The buffer pool is being grown.
     pub(super) warming: Option<Warming>,

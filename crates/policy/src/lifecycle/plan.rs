@@ -116,7 +116,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn rest(look_again: Option<Instant>) -> Self {
+    pub(super) fn wait(look_again: Option<Instant>) -> Self {
         Self {
             act: None,
             look_again,
