@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::catalog::DatabaseRow;
 use crate::meter::{Meter, SharedMeter};
 use crate::servers::{Server, ServerError};
-use inbox::Inbox;
+use requests::Inbox;
 pub(crate) use view::{Rare, View};
 
 pub(crate) mod actor;
@@ -27,6 +27,7 @@ mod journal;
 mod notes;
 mod park;
 mod remove;
+mod requests;
 mod restriction;
 mod scale;
 mod scaling;

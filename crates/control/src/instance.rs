@@ -27,11 +27,10 @@ mod pool;
 pub(crate) mod room;
 pub(crate) mod serving;
 mod shrink;
-mod size;
+pub(crate) mod size;
 pub(crate) mod warming;
 
 pub(crate) use awake::POLL;
-pub(crate) use size::{ShrinkError, Shrinking};
 
 /// Why a server ended that the kernel killed.
 pub(crate) const STARVED: &str = "its server was killed for want of memory";

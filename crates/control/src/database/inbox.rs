@@ -1,33 +1,16 @@
 //! Requests to a database's actor: demands, logins that wait for accounts, and orders with their answers.
 
-use std::collections::VecDeque;
 use std::sync::{MutexGuard, PoisonError};
 
 use dormouse_policy::lifecycle::{Door, Order};
 use tokio::sync::oneshot;
 
 use super::Database;
+use super::requests::{Inbox, Pending};
 use crate::error::Error;
 
 /// Maximum number of waiting orders of one database.
 const ORDERS_MOST: usize = 64;
-
-/// Requests to the actor.
-#[derive(Default)]
-pub(super) struct Inbox {
-    demanded: bool,
-    /// A login waits for accounts that only the server knows.
-    accounts_wanted: bool,
-    /// A wake was ordered: failures before it no longer count.
-    reset: bool,
-    orders: VecDeque<Pending>,
-}
-
-/// An order, and the channel for its answer.
-struct Pending {
-    order: Order,
-    reply: oneshot::Sender<Result<(), Error>>,
-}
 
 impl Database {
     /// Requests the server for a statement that is held.

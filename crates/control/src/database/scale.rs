@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::actor::{Actor, Failure, PAUSE};
 use super::scaling::{Down, Scaling};
 use crate::catalog::{Durability, Entry};
-use crate::instance::{ShrinkError, Shrinking};
+use crate::instance::size::{ShrinkError, Shrinking};
 use crate::status::EventKind;
 use crate::time::now;
 
