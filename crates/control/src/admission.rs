@@ -1,4 +1,4 @@
-//! How many servers may start at once, and how many instances may be looked at at once.
+//! Limits how many servers start at once, and how many instances are observed at once when Dormouse starts.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::error::Error;
 /// Poll interval for background starts waiting for a permit.
 const BACKGROUND_POLL: Duration = Duration::from_millis(50);
 
-/// How many instances are looked at at once when Dormouse starts.
-const ADOPTIONS: usize = 8;
+/// Maximum number of instances observed at once when Dormouse starts.
+const FIRST_LOOKS: usize = 8;
 
-/// Permits for what would slow everything down if all databases did it at once.
+/// Permits for work that must not be done for all databases at once.
 pub(crate) struct Admission {
     starts: Semaphore,
-    adoptions: Semaphore,
+    first_looks: Semaphore,
 }
 
 /// Whether a statement or a caller waits for a start.
@@ -32,7 +32,7 @@ impl Admission {
     pub(crate) fn new(starts: usize) -> Self {
         Self {
             starts: Semaphore::new(starts.max(1)),
-            adoptions: Semaphore::new(ADOPTIONS),
+            first_looks: Semaphore::new(FIRST_LOOKS),
         }
     }
 
@@ -50,14 +50,17 @@ impl Admission {
         }
     }
 
-    /// Waits until an instance that an earlier run left may be looked at.
-    pub(crate) async fn adoption(&self) -> Result<SemaphorePermit<'_>, Error> {
-        self.adoptions.acquire().await.map_err(|_| Error::Stopping)
+    /// Waits until an instance that an earlier run left may be observed.
+    pub(crate) async fn look_first(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.first_looks
+            .acquire()
+            .await
+            .map_err(|_| Error::Stopping)
     }
 
     /// Dormouse stops: no permit is given any more.
     pub(crate) fn close(&self) {
         self.starts.close();
-        self.adoptions.close();
+        self.first_looks.close();
     }
 }

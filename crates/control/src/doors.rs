@@ -1,7 +1,8 @@
 //! What the control path asks of the data path.
 //!
-//! The proxy implements it; the binary connects the two. A database's door is *open* (statements flow
-//! to its server) or *shut* (statements are held, and each held statement asks the plane for a wake).
+//! The proxy implements it; the binary connects the two. A database's door is *open* (statements pass
+//! to its server), *shut* (statements are held, and each held statement asks the plane for a wake), or *refusing*
+//! (statements get an error).
 
 use std::time::Duration;
 
@@ -17,40 +18,39 @@ pub trait Doors: Send + Sync + 'static {
     /// A database is no more: its sessions get an error and end.
     fn remove(&self, database: &DatabaseName);
 
-    /// Lets statements flow; those held go first, in order of arrival.
+    /// Opens the door; held statements pass first, in order of arrival.
     fn open(&self, database: &DatabaseName, target: Target);
 
-    /// Holds every statement from now on. With `force` false it answers `false` and changes
-    /// nothing if a statement is running; with `force` true (the server died) it always holds.
+    /// Shuts the door. Without `force` it returns `false` and changes nothing if a statement is running; with
+    /// `force` (the server died) it always shuts.
     fn shut(&self, database: &DatabaseName, force: bool) -> bool;
 
-    /// Holds every statement from now on and waits until those that run have ended. If that takes
-    /// longer than the deadline they flow again, and the answer is `false`.
+    /// Shuts the door and waits until running statements have ended. If that takes longer than the deadline,
+    /// opens it again and returns `false`.
     async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool;
 
-    /// Held statements get this error and so do later ones, until the door is opened or shut
-    /// anew: the server cannot be started.
+    /// Refuses held and new statements with this reason, until the door is opened or shut again: the server
+    /// cannot be started, or the spend limit is used up.
     fn refuse(&self, database: &DatabaseName, reason: &str);
 
     /// The load now; all zero for a database that is not known.
     fn activity(&self, database: &DatabaseName) -> Activity;
 
     /// With the door shut and the server running: every session notes its state so that it can
-    /// be restored on another server, and says no if it has state that cannot be. Sessions that do
-    /// not answer in time veto with the pin `unresponsive`. It may be abandoned at any await: a
-    /// statement arrived, and the door is opened again.
+    /// be restored on another server, and vetoes if it has state that cannot be. Sessions that do
+    /// not answer in time veto with the reason `unresponsive`. The caller may cancel it at any await, when a
+    /// statement has arrived; then the door is opened again.
     async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto>;
 
     /// With the door shut and every session captured: gives up all backends, so that the server
     /// can stop.
     async fn release(&self, database: &DatabaseName);
 
-    /// What has passed since dormouse started; all zero for a database that is not known.
+    /// Statements and bytes that have passed since dormouse started; all zero for a database that is not known.
     fn carried(&self, database: &DatabaseName) -> Carried;
 
-    /// From now on statements that could make it larger or change what it holds get an error with
-    /// this reason; those that read, remove or free do not. `None`: every statement flows again.
-    /// It holds until it is said otherwise, whatever becomes of its doors.
+    /// Refuses statements that could add or change data, with this reason; those that read, remove or free
+    /// pass. `None` ends that. Applies until the next call, whether the door is open or shut.
     fn restrict(&self, database: &DatabaseName, reason: Option<&str>);
 
     /// A database's backends and what has happened to them.

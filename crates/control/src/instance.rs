@@ -1,8 +1,9 @@
-//! One instance: the run of its server, its size, and the verbs that change either.
+//! One instance: its server's process and the driver's verbs that change it. Its buffer pool is in [`pool`], its
+//! size in [`size`].
 //!
-//! An [`Instance`] knows nothing of databases, doors or settings. Its owner calls a verb, and uses what
-//! the verb reports ([`Observed`]). Verbs may be abandoned at any await; what is
-//! then true is found by [`Instance::observe`].
+//! An [`Instance`] knows nothing of databases, doors or settings. Its owner calls a verb, and uses the state that
+//! the verb returns ([`Observed`]). Verbs may be cancelled at any await; [`Instance::observe`] then finds the
+//! state.
 //!
 //! Called by the actors of [`database`](crate::database), by `create`, and by the warm pool.
 
@@ -10,25 +11,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_driver::{Desired, Error as DriverError, Observed, Run};
-use dormouse_engine::buffer_pool;
-use dormouse_policy::autoscale::{Step, Why, Window};
-use dormouse_policy::placement::{Awake as Claim, Growth};
+use dormouse_policy::autoscale::Window;
 use dormouse_types::{Bytes, Incarnation, InstanceId, Units};
 use tracing::{error, warn};
 
-use crate::servers::{PoolHits, Server, ServerError};
+use crate::servers::{Server, ServerError};
 use crate::time::{Late, now, within};
 use awake::Awake;
 use host::Host;
 use serving::Serving;
-use shrink::Shrink;
-use warming::{Warmed, Warming};
 
 mod awake;
 pub(crate) mod host;
+mod pool;
 pub(crate) mod room;
 pub(crate) mod serving;
 mod shrink;
+pub(crate) mod size;
 pub(crate) mod warming;
 
 pub(crate) use awake::POLL;
@@ -40,7 +39,7 @@ pub(crate) const STARVED: &str = "its server was killed for want of memory";
 pub(crate) struct Instance {
     id: InstanceId,
     host: Arc<Host>,
-    /// What its server may use; no less than what the driver has set.
+    /// Units of its server; no less than the limits in force.
     units: Units,
     run: Run,
     serving: Option<Arc<Serving>>,
@@ -49,7 +48,7 @@ pub(crate) struct Instance {
 
 /// What a look at an instance has found.
 pub(crate) struct Look {
-    /// What the driver says; `None` if it could not say: what was true is taken to be true still.
+    /// The driver's observation; `None` if it failed: the last state is assumed to hold.
     pub(crate) seen: Option<Observed>,
     /// The driver has no files of it.
     pub(crate) lost: Option<DriverError>,
@@ -74,9 +73,9 @@ pub(crate) enum Unmet {
     /// The driver did something else.
     #[error("its process is {:?} where it should be {should:?}", .seen.run)]
     Other {
-        /// What is true.
+        /// The observed state.
         seen: Box<Observed>,
-        /// What should be true.
+        /// The desired state of its process.
         should: Run,
     },
     /// The driver did not do it.
@@ -102,30 +101,6 @@ impl Unmet {
             _ => None,
         }
     }
-}
-
-/// How far a step down is.
-pub(crate) enum Shrinking {
-    /// It goes on.
-    Busy,
-    /// Its limits are smaller.
-    Done(Observed),
-    /// Its limits are what they were. The pool may be smaller.
-    Failed(ShrinkError),
-}
-
-/// Why an instance could not be made smaller.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ShrinkError {
-    /// The buffer pool.
-    #[error(transparent)]
-    Pool(#[from] Late<ServerError>),
-    /// The limits.
-    #[error(transparent)]
-    Limits(#[from] Unmet),
-    /// The task that shrinks the pool has panicked.
-    #[error(transparent)]
-    Task(#[from] tokio::task::JoinError),
 }
 
 impl Instance {
@@ -169,12 +144,12 @@ impl Instance {
         Server::reached(self.id, self.serving.as_ref().map(|s| &s.endpoint))
     }
 
-    /// What its server may use while it runs.
+    /// Units of its server.
     pub(crate) fn units(&self) -> Units {
         self.units
     }
 
-    /// What its server may use from the next verb on.
+    /// Sets the units of its server for the next verb.
     pub(crate) fn set_units(&mut self, units: Units) {
         self.units = units;
     }
@@ -212,8 +187,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Brings it to what is desired. A server that died meanwhile and was replaced is a failure: the next
-    /// [`Instance::observe`] finds out.
+    /// Applies the desired state by the driver. Fails if another server runs than before; the next
+    /// [`Instance::observe`] reports that.
     async fn apply(&mut self, run: Run, limit: Duration) -> Result<Observed, Unmet> {
         let desired = Desired {
             run,
@@ -259,7 +234,7 @@ impl Instance {
         let ended = before.is_some_and(|before| self.incarnation() != Some(before));
         let ended = ended.then(|| {
             let starved = self.awake().died(now);
-            self.rest();
+            self.clear_load();
             Ended {
                 starved,
                 replaced: self.serving.is_some(),
@@ -268,7 +243,7 @@ impl Instance {
         Look { seen, lost, ended }
     }
 
-    /// Takes note of what the driver says.
+    /// Records what the driver has observed.
     fn note(&mut self, seen: &Observed) {
         if self.awake.is_some() || seen.run != Run::Stopped {
             let units = self.units;
@@ -278,7 +253,7 @@ impl Instance {
         self.serving = Serving::seen(seen);
     }
 
-    /// When it should be looked at again: its server runs, and its load changes.
+    /// Time of the next poll of its load; `None` unless its server runs.
     pub(crate) fn look_due(&self) -> Option<Instant> {
         let runs = self.run == Run::Running && self.serving.is_some();
         self.awake
@@ -294,193 +269,27 @@ impl Instance {
         Some(async move { driver.ended(id, incarnation).await })
     }
 
-    /// Gives up whatever connection is kept to its server.
+    /// Closes the connection to its server, if there is one.
     pub(crate) async fn disconnect(&self) {
         self.host.servers.forget(self.id).await;
     }
 
-    /// It sleeps, or is about to: its load so far says nothing of what comes after, and nothing is warmed.
-    pub(crate) fn rest(&mut self) {
+    /// Clears the load window and cancels warming and shrinking, for a sleep or after the end of its server.
+    pub(crate) fn clear_load(&mut self) {
         if let Some(awake) = &mut self.awake {
-            awake.rest();
+            awake.clear_load();
         }
     }
 
-    /// It is stopped: nothing is kept but that memory was short.
+    /// Frees what only a running server needs, unless it records that memory was short.
     pub(crate) fn stopped(&mut self) {
         self.awake.take_if(|awake| !awake.window.was_short());
-    }
-
-    /// Grows the buffer pool and reads the hot pages back, in the background: growing holds the pool's
-    /// latches for milliseconds, which the first statements should not wait for. `report` is called
-    /// when enough pages are back.
-    pub(crate) fn warm_up<F>(&mut self, report: impl FnOnce(Warmed) -> F + Send + 'static)
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let server = self.server();
-        let (host, units) = (Arc::clone(&self.host), self.units);
-        let awake = self.awake();
-        awake.pool.forget_ratio();
-        awake.warming = server.ok().map(|server| {
-            Warming::begin(
-                host,
-                server,
-                buffer_pool::awake(units),
-                awake.pool.since(),
-                report,
-            )
-        });
-    }
-
-    /// Its server was just started: its buffer pool has been asked for nothing.
-    pub(crate) fn count_from_start(&mut self) {
-        self.awake().pool.begin(PoolHits::default());
-        self.awake().next_units = None;
-    }
-
-    /// Asks what its buffer pool was asked for, and counts anew from now on.
-    pub(crate) async fn count_hits(&mut self) -> Result<(), Late<ServerError>> {
-        let hits = self.hits().await?;
-        self.count(hits);
-        Ok(())
-    }
-
-    /// What its buffer pool was asked for since its server started.
-    pub(crate) async fn hits(&self) -> Result<PoolHits, Late<ServerError>> {
-        let asked = async { self.host.servers.hits(&self.server()?).await };
-        within(self.host.deadlines.ask, asked).await
-    }
-
-    /// This is what its pool was asked for up to now; it is counted anew from here.
-    pub(crate) fn count(&mut self, hits: PoolHits) {
-        self.awake().pool.now(hits);
-    }
-
-    /// Of a million pages asked for up to the last [`Instance::count`], those that were in the pool.
-    pub(crate) fn hit_ratio(&self) -> Option<u32> {
-        self.awake.as_ref()?.pool.ratio_ppm
-    }
-
-    /// The ratio is written.
-    pub(crate) fn forget_ratio(&mut self) {
-        if let Some(awake) = &mut self.awake {
-            awake.pool.forget_ratio();
-        }
     }
 
     /// Its load so far, and when its size changed last.
     pub(crate) fn load(&mut self) -> (&Window, Option<Instant>) {
         let awake = self.awake();
         (&awake.window, awake.changed)
-    }
-
-    /// Tells the machine's room what it has and uses; it is not to have less than `least`.
-    pub(crate) fn note_room(&self, least: Units) {
-        let claim = (self.run == Run::Running).then(|| Claim {
-            units: self.units,
-            min: least,
-            used: { self.awake.as_ref() }
-                .and_then(|awake| awake.window.millicores())
-                .unwrap_or(0),
-        });
-        self.host.room.note(self.id, claim);
-    }
-
-    /// How far it may grow; the room for that is taken at once.
-    pub(crate) fn room_to_grow(&self, step: &Step) -> Growth {
-        self.host.room.grow(self.id, step)
-    }
-
-    /// Whether it must shrink to make room for others.
-    pub(crate) fn give_back(&self) -> Option<Step> {
-        self.host.room.give_back(self.id)
-    }
-
-    /// What a server that is about to start is given, and why if it is not the least: the last one was
-    /// killed for want of memory.
-    pub(crate) fn first_units(&self, least: Units, most: Units) -> (Units, Option<String>) {
-        let Some(units) = self.awake.as_ref().and_then(|awake| awake.next_units) else {
-            return (least, None);
-        };
-        let step = Step {
-            units: units.clamp(least, most),
-            why: Why::Memory,
-            reason: STARVED.to_owned(),
-        };
-        let claim = Claim {
-            units: least,
-            min: least,
-            used: 0,
-        };
-        self.host.room.note(self.id, Some(claim));
-        let growth = self.host.room.grow(self.id, &step);
-        let limit = growth
-            .limit
-            .or_else(|| (units > most).then(|| format!("the most it may have is {}", most.0)));
-        let told = limit.map_or(step.reason, |limit| format!("{STARVED}; {limit}"));
-        (growth.to, Some(told))
-    }
-
-    /// Its size has changed: what its load was says nothing of the new one.
-    pub(crate) fn resized(&mut self) {
-        self.awake().resized(now());
-    }
-
-    /// Whether a step down is on its way.
-    pub(crate) fn is_shrinking(&self) -> bool {
-        self.awake.as_ref().is_some_and(|a| a.shrink.is_some())
-    }
-
-    /// A step down that is on its way is given up.
-    pub(crate) fn stop_shrinking(&mut self) {
-        if let Some(awake) = &mut self.awake {
-            awake.shrink = None;
-        }
-    }
-
-    /// Begins to shrink, with the buffer pool; `done` is called when that is over, and
-    /// [`Instance::shrink`] goes on.
-    pub(crate) fn begin_to_shrink(&mut self, to: Units, done: impl FnOnce() + Send + 'static) {
-        let (host, server) = (Arc::clone(&self.host), self.server());
-        let awake = self.awake();
-        awake.warming = None;
-        awake.shrink = Some(Shrink::begin(host, server, to, done));
-    }
-
-    /// Goes on with a step down: when the pool is small the limits follow, as soon as the kernel has the
-    /// memory back.
-    pub(crate) async fn shrink(&mut self) -> Shrinking {
-        let Some(mut shrink) = self.awake().shrink.take() else {
-            return Shrinking::Busy;
-        };
-        match shrink.pool().await {
-            None => {
-                self.awake().shrink = Some(shrink);
-                return Shrinking::Busy;
-            }
-            Some(Ok(Some(hits))) => self.count(hits),
-            Some(Ok(None)) => {}
-            Some(Err(error)) => return Shrinking::Failed(error),
-        }
-        let before = std::mem::replace(&mut self.units, shrink.to);
-        match self.limit().await {
-            Ok(seen) => {
-                self.resized();
-                Shrinking::Done(seen)
-            }
-            Err(unmet) => {
-                self.units = before;
-                if unmet
-                    .in_use()
-                    .is_some_and(|held| shrink.goes_on(held, now()))
-                {
-                    self.awake().shrink = Some(shrink);
-                    return Shrinking::Busy;
-                }
-                Shrinking::Failed(unmet.into())
-            }
-        }
     }
 
     fn awake(&mut self) -> &mut Awake {

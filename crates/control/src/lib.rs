@@ -1,20 +1,18 @@
 //! The control path: observe, decide, act, write.
 //!
-//! Modules stand in the order of one turn of a database's actor. It observes what the driver says of its
-//! `instance`, what the [`doors`] say of sessions and statements, and what the [`servers`] answer. It
-//! [decides](dormouse_policy::decide), in another crate and without side effects. It acts, in
-//! `database`, by verbs of the instance and the doors. It writes what it intends and what it did to the
-//! `catalog` and its ledger. Around that stand what watches all databases at once, and the [`plane`],
-//! which callers see.
+//! Modules are in the order of one turn of a database's actor. It observes its `instance` by the driver, sessions
+//! and statements by the [`doors`], and its server by the [`servers`]. It [decides](dormouse_policy::decide), in
+//! another crate and without side effects. It acts, in `database`, by verbs of the instance and the doors. It
+//! writes intents and results to the `catalog` and its ledger. Other modules watch all databases at once. The
+//! [`plane`] is the interface for callers.
 //!
 //! Invariants:
-//! - one actor per database performs its transitions, one at a time; events wake it, and never tell it what to
-//!   do;
-//! - the intent of what cannot be undone is in the catalog before it is done; a statement passes to a server that
-//!   was started only when the catalog says that what was noted of the database is out of date;
-//! - the catalog never says less than what a server may use;
-//! - Dormouse may end at any await: from what is true then, the next start converges;
-//! - files that the catalog of this data directory did not hand out are never touched;
+//! - one actor per database performs its transitions, one at a time; events wake it and carry no commands;
+//! - the intent of an irreversible act is in the catalog before the act; a statement passes to a server that was
+//!   started only when the catalog says that the notes of the database are stale;
+//! - a server may never use more than the catalog says;
+//! - Dormouse may end at any await: the next start continues from the state that it observes;
+//! - instances whose ids this catalog did not hand out are never touched;
 //! - a database is woken by a statement, an order, its agenda, or accounts that must be read again after a
 //!   crash.
 //!

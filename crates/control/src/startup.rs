@@ -1,8 +1,8 @@
-//! Starting: what became of everything since the last run.
+//! Start of the plane: opens the catalog, removes incomplete instances, and starts an actor for each database.
 //!
-//! An instance is removed only if the catalog says that no database has it: half made, half removed, or
-//! handed out by this catalog and not claimed. What the catalog never handed out (it was lost, or is an
-//! old copy) is left alone, for ever.
+//! An instance is removed only if the catalog says that no database has it: its creation or removal was
+//! interrupted, or this catalog handed out its id and no database claimed it. An instance that the catalog never
+//! handed out (the catalog was lost, or is an old copy) is never removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -58,7 +58,7 @@ pub(crate) async fn start(
     let creator = assemble(config, driver, servers, doors, catalog, tasks);
     clear_up(&creator, &contents).await?;
     creator.context.storage.look_at_disk().await;
-    adopt_all(&creator, contents.databases).await?;
+    start_actors(&creator, contents.databases).await?;
     spawn_background(&creator);
     Ok(Started { creator, events })
 }
@@ -205,7 +205,7 @@ async fn unknown_instance(creator: &Creator, id: InstanceId, last: u32) -> Resul
 }
 
 /// Starts the actor of every database, each with its meter.
-async fn adopt_all(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<(), Error> {
+async fn start_actors(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<(), Error> {
     let context = &creator.context;
     let now = context.calendar.moment();
     let mut meters = context.catalog.meters(now.month().days().start)?;
@@ -223,7 +223,7 @@ async fn adopt_all(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<(),
             remove_half_made(creator, &row).await;
             continue;
         }
-        let database = adopt(context, row, meter);
+        let database = start_actor(context, row, meter);
         match &model {
             Some(model) => database.share(model),
             None => model = Some(database),
@@ -251,7 +251,7 @@ async fn remove_half_made(creator: &Creator, row: &DatabaseRow) {
     }
 }
 
-fn adopt(context: &Arc<Context>, row: DatabaseRow, meter: Meter) -> Arc<Database> {
+fn start_actor(context: &Arc<Context>, row: DatabaseRow, meter: Meter) -> Arc<Database> {
     let name = row.name.clone();
     let dropping = row.state == State::Dropping;
     let database = Database::new(row, Arc::new(Mutex::new(meter)));

@@ -54,7 +54,7 @@ pub enum Why {
 
 /// A change of size.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct SizeStep {
     /// The size to change to.
     pub units: Units,
     /// Cause.
@@ -72,11 +72,11 @@ pub fn decide(
     window: &Window,
     changed: Option<Instant>,
     now: Instant,
-) -> Option<Step> {
+) -> Option<SizeStep> {
     let min = range.min.max(Units(1));
     let max = range.max.max(min);
     if units < min || max < units {
-        return Some(Step {
+        return Some(SizeStep {
             units: units.clamp(min, max),
             why: Why::Range,
             reason: format!("the range is {range} now"),
@@ -98,7 +98,7 @@ pub fn decide(
     })
 }
 
-fn more_cpu(units: Units, max: Units, second: &Spell) -> Option<Step> {
+fn more_cpu(units: Units, max: Units, second: &Spell) -> Option<SizeStep> {
     if units >= max || second.is_below(second.cpu, BUSY, units) {
         return None;
     }
@@ -118,14 +118,14 @@ fn more_cpu(units: Units, max: Units, second: &Spell) -> Option<Step> {
     } else {
         used
     };
-    Some(Step {
+    Some(SizeStep {
         units: enough,
         why: Why::Cpu,
         reason,
     })
 }
 
-fn more_memory(units: Units, max: Units, second: &Spell) -> Option<Step> {
+fn more_memory(units: Units, max: Units, second: &Spell) -> Option<SizeStep> {
     if units >= max || !second.lacks_memory() {
         return None;
     }
@@ -143,14 +143,14 @@ fn more_memory(units: Units, max: Units, second: &Spell) -> Option<Step> {
         ),
         _ => "something in it was killed for want of memory".to_owned(),
     };
-    Some(Step {
+    Some(SizeStep {
         units: Units(units.0.saturating_add(1)),
         why: Why::Memory,
         reason,
     })
 }
 
-fn less(units: Units, min: Units, samples: &[Sample]) -> Option<Step> {
+fn less(units: Units, min: Units, samples: &[Sample]) -> Option<SizeStep> {
     if units <= min {
         return None;
     }
@@ -163,7 +163,7 @@ fn less(units: Units, min: Units, samples: &[Sample]) -> Option<Step> {
         full.is_within(full.cpu, ROOM, *size) && peak.is_below(peak.cpu, BUSY, *size)
     };
     let enough = sizes(min.0, units.0 - 1).find(fits)?;
-    Some(Step {
+    Some(SizeStep {
         units: enough,
         why: Why::Calm,
         reason: format!(

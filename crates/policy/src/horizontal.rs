@@ -11,7 +11,7 @@
 //! Invariants: the number is always within its bounds, more load never leads to fewer instances,
 //! and under a constant load the number settles.
 //!
-//! For read replicas; not called yet.
+//! Reserved for read replicas: not called yet.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,15 +1,18 @@
-//! State transitions of one database: active, suspended, parked, and back.
+//! State transitions of one database.
 //!
 //! ```text
-//! active ──idle_suspend──▶ suspended ──idle_park──▶ parked
-//!    ▲ ◀──── a statement ──────┘                       │
-//!    └──────────────────── a statement ◀───────────────┘
+//! active ──idle_suspend, order─────────────▶ suspended ──idle_park, order, spend limit──▶ parked
+//!    │ ▲ ◀──statement, order, schedule──────────┘                                          ▲ │
+//!    │ └────────────────statement, order, login, schedule──────────────────────────────────┼─┘
+//!    └──idle_park (without idle_suspend, or sooner), order, spend limit────────────────────┘
+//!
+//! active or parked ──four failed starts in a row──▶ failed ──demand after a delay──▶ active
 //! ```
 //!
 //! `control` calls [`decide`] whenever something may have changed, and between any two actions. The
-//! result depends only on the current observation, not on history: an interrupted transition, of this
-//! process or of an earlier one, shows as a transitional state in the catalog and is resolved by the
-//! state of the server's process.
+//! result depends only on the argument, which includes a summary of the past: recent failures and denials. An
+//! interrupted transition, of this process or of an earlier one, shows as a transitional state in the catalog and
+//! is resolved by the state of the server's process.
 
 use std::time::{Duration, Instant};
 
@@ -77,18 +80,20 @@ pub fn decide(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
             .and_then(|d| d.holds(seen.load.sessions, now))
         {
             Some(until) if seen.state == State::Dropping && seen.order.is_none() => {
-                Plan::rest(Some(until))
+                Plan::wait(Some(until))
             }
             _ => Plan::act(Verb::Drop, Cause::Operator, "it was dropped"),
         };
     }
     match seen.state {
-        State::Creating | State::Dropping => Plan::rest(None),
+        State::Creating | State::Dropping => Plan::wait(None),
         State::Active => active(spec, seen, now),
         State::Suspended => suspended(spec, seen, now),
         State::Parked => parked(seen, now),
         State::Failed => failed(seen, now),
-        State::Suspending | State::Parking | State::Waking | State::Migrating => between(seen, now),
+        State::Suspending | State::Parking | State::Waking | State::Migrating => {
+            interrupted(seen, now)
+        }
     }
 }
 
@@ -98,7 +103,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Frozen => return settle(seen, State::Suspended),
         Server::Running if seen.door == Door::Refusing && seen.barred => {}
         Server::Running if seen.door != Door::Open => return settle(seen, State::Active),
-        Server::Running if seen.barred => return bar(),
+        Server::Running if seen.barred => return refuse_by_limit(),
         Server::Running => {}
     }
     match seen.order {
@@ -115,18 +120,18 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
             .park_denied
             .and_then(|d| d.holds(seen.load.sessions, now));
         return match held_off {
-            Some(until) => Plan::rest(Some(until)),
-            None if seen.load.running > 0 => Plan::rest(now.checked_add(SOONEST_LOOK)),
+            Some(until) => Plan::wait(Some(until)),
+            None if seen.load.running > 0 => Plan::wait(now.checked_add(SOONEST_LOOK)),
             None => Plan::act(Verb::Park, Cause::Limit, LIMIT),
         };
     }
     let (suspend, park) = (spec.idle_suspend.duration(), spec.idle_park.duration());
     if seen.agenda.keep_awake {
-        return Plan::rest(seen.agenda.changes_at.filter(|at| *at > now));
+        return Plan::wait(seen.agenda.changes_at.filter(|at| *at > now));
     }
     if is_busy(&seen.load) {
         let soonest = [suspend, park].into_iter().flatten().min();
-        return Plan::rest(soonest.and_then(|d| now.checked_add(d.max(SOONEST_LOOK))));
+        return Plan::wait(soonest.and_then(|d| now.checked_add(d.max(SOONEST_LOOK))));
     }
     let idle = idle_since(seen);
     let due = |delay: Option<Duration>, denied: Option<Denial>| {
@@ -143,7 +148,7 @@ fn active(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
     if suspend_due.is_some_and(|t| t <= now) {
         return Plan::act(Verb::Suspend, Cause::Idle, idle_for);
     }
-    Plan::rest([suspend_due, park_due].into_iter().flatten().min())
+    Plan::wait([suspend_due, park_due].into_iter().flatten().min())
 }
 
 fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
@@ -156,7 +161,7 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Server::Frozen => {}
     }
     if seen.barred && seen.load.held > 0 && seen.door != Door::Refusing {
-        return bar();
+        return refuse_by_limit();
     }
     if seen.door == Door::Refusing && !seen.barred {
         return Plan::act(Verb::Rearm, Cause::Limit, "it may be used again");
@@ -175,7 +180,7 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         Some(_) if park_ordered => return ordered(Verb::Park),
         _ => {}
     }
-    if called(seen, now) {
+    if due_by_schedule(seen, now) {
         return Plan::act(Verb::Thaw, Cause::Schedule, DUE);
     }
     let idle = idle_since(seen);
@@ -185,19 +190,19 @@ fn suspended(spec: &Spec, seen: &Observed, now: Instant) -> Plan {
         spec.idle_park.duration().and_then(|d| idle.checked_add(d))
     };
     let Some(due) = due else {
-        return Plan::rest(called_at(seen, now));
+        return Plan::wait(next_schedule(seen, now));
     };
     let held_off = seen
         .park_denied
         .and_then(|d| d.holds(seen.load.sessions, now));
     match held_off {
-        Some(until) => Plan::rest(sooner(Some(until.max(due)), called_at(seen, now))),
+        Some(until) => Plan::wait(sooner(Some(until.max(due)), next_schedule(seen, now))),
         None if seen.barred => Plan::act(Verb::Park, Cause::Limit, LIMIT),
         None if due <= now => {
             let idle_for = Reason::Idle(now.saturating_duration_since(idle));
             Plan::act(Verb::Park, Cause::Idle, idle_for)
         }
-        None => Plan::rest(sooner(Some(due), called_at(seen, now))),
+        None => Plan::wait(sooner(Some(due), next_schedule(seen, now))),
     }
 }
 
@@ -206,7 +211,7 @@ fn parked(seen: &Observed, now: Instant) -> Plan {
         Server::Stopped if seen.door == Door::Refusing && !seen.barred => {
             Plan::act(Verb::Rearm, Cause::Limit, "it may be used again")
         }
-        Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::rest(called_at(seen, now))),
+        Server::Stopped => start(seen, now).unwrap_or_else(|| Plan::wait(next_schedule(seen, now))),
         Server::Running => settle(seen, State::Active),
         Server::Frozen => settle(seen, State::Suspended),
     }
@@ -227,7 +232,7 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
     }
     let wanted = if seen.load.held > 0 {
         Some((Cause::Demand, STATEMENT))
-    } else if called(seen, now) {
+    } else if due_by_schedule(seen, now) {
         Some((Cause::Schedule, DUE))
     } else if seen.notes == Notes::Awaited {
         Some((Cause::Demand, LOGIN))
@@ -236,8 +241,8 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
     };
     let wait = seen.failures.retry_at().filter(|at| *at > now);
     match (seen.door, wanted) {
-        (Door::Shut, None) => Plan::rest(called_at(seen, now)),
-        _ if wait.is_some() => Plan::rest(wait),
+        (Door::Shut, None) => Plan::wait(next_schedule(seen, now)),
+        _ if wait.is_some() => Plan::wait(wait),
         (Door::Shut, Some((cause, reason))) => Plan::act(Verb::Start, cause, reason),
         (Door::Open | Door::Refusing, _) => Plan::act(
             Verb::Rearm,
@@ -248,7 +253,7 @@ fn failed(seen: &Observed, now: Instant) -> Plan {
 }
 
 /// Resolves an interrupted transition.
-fn between(seen: &Observed, now: Instant) -> Plan {
+fn interrupted(seen: &Observed, now: Instant) -> Plan {
     match seen.server {
         Server::Running => settle(seen, State::Active),
         Server::Frozen => settle(seen, State::Suspended),
@@ -276,7 +281,7 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
     let (cause, reason) = if ordered {
         (Cause::Operator, "ordered")
     } else if seen.barred && seen.load.held > 0 && seen.door != Door::Refusing {
-        return Some(bar());
+        return Some(refuse_by_limit());
     } else if seen.load.held > 0 && !seen.barred {
         (Cause::Demand, STATEMENT)
     } else if seen.notes == Notes::Awaited {
@@ -286,7 +291,7 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
             Cause::StartUp,
             "its server ended unobserved: its accounts must be read again",
         )
-    } else if called(seen, now) {
+    } else if due_by_schedule(seen, now) {
         (Cause::Schedule, DUE)
     } else {
         return None;
@@ -295,11 +300,12 @@ fn start(seen: &Observed, now: Instant) -> Option<Plan> {
         return Some(Plan::act(Verb::GiveUp, Cause::Failed, UNABLE));
     }
     match seen.failures.retry_at() {
-        Some(at) if at > now => Some(Plan::rest(Some(at))),
+        Some(at) if at > now => Some(Plan::wait(Some(at))),
         _ => Some(Plan::act(Verb::Start, cause, reason)),
     }
 }
 
+/// Sets the state and the door to match the server's process.
 fn settle(seen: &Observed, state: State) -> Plan {
     let reason = match seen.server {
         Server::Stopped => "found without a server",
@@ -312,7 +318,8 @@ fn settle(seen: &Observed, state: State) -> Plan {
 /// Reason for the sleep of a database at its spend limit.
 pub const LIMIT: &str = "its spend limit of this month is used up";
 
-fn bar() -> Plan {
+/// Refuses statements of a database at its spend limit.
+fn refuse_by_limit() -> Plan {
     Plan::act(Verb::Bar, Cause::Limit, LIMIT)
 }
 
@@ -329,12 +336,12 @@ const UNABLE: &str = "its server cannot be started";
 const DUE: &str = "it is due to be awake";
 
 /// When the schedule wakes a sleeping database, if that is in the future.
-fn called_at(seen: &Observed, now: Instant) -> Option<Instant> {
+fn next_schedule(seen: &Observed, now: Instant) -> Option<Instant> {
     sooner(seen.agenda.wake_at, seen.agenda.changes_at).filter(|at| !seen.barred && *at > now)
 }
 
 /// Whether the schedule wakes a sleeping database now.
-fn called(seen: &Observed, now: Instant) -> bool {
+fn due_by_schedule(seen: &Observed, now: Instant) -> bool {
     let due = seen.agenda.wake_at.is_some_and(|at| at <= now);
     !seen.barred && (due || seen.agenda.keep_awake)
 }

@@ -49,7 +49,7 @@ impl Capacity {
 
 /// A database that is awake or wakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Awake {
+pub struct Claim {
     /// Current size.
     pub units: Units,
     /// Minimum size.
@@ -58,7 +58,7 @@ pub struct Awake {
     pub used: u32,
 }
 
-impl Awake {
+impl Claim {
     /// Units above its minimum.
     #[must_use]
     pub fn spare(&self) -> u16 {
@@ -81,7 +81,7 @@ pub struct Growth {
 
 /// How far a database may grow towards `to`, given the `others` that are awake.
 #[must_use]
-pub fn grow(capacity: Capacity, others: &[Awake], asking: Awake, to: Units, why: Why) -> Growth {
+pub fn grow(capacity: Capacity, others: &[Claim], asking: Claim, to: Units, why: Why) -> Growth {
     let mut growth = Growth { to, limit: None };
     // the minimum is granted always, as for a wake
     let least = asking.units.max(asking.min);
@@ -117,9 +117,9 @@ pub fn grow(capacity: Capacity, others: &[Awake], asking: Awake, to: Units, why:
 
 /// Fair share of `asking` on a machine whose CPU is used up, in thousandths of a core; `None`
 /// if it is not used up.
-fn fair_share(capacity: Capacity, others: &[Awake], asking: Awake) -> Option<u64> {
+fn fair_share(capacity: Capacity, others: &[Claim], asking: Claim) -> Option<u64> {
     let all = u64::from(capacity.millicores);
-    let used = |those: &dyn Fn(&&Awake) -> bool| -> u64 {
+    let used = |those: &dyn Fn(&&Claim) -> bool| -> u64 {
         others.iter().filter(those).map(|o| u64::from(o.used)).sum()
     };
     if (used(&|_| true) + u64::from(asking.used)) * 100 < all * SATURATED {
@@ -131,7 +131,7 @@ fn fair_share(capacity: Capacity, others: &[Awake], asking: Awake) -> Option<u64
     Some(left * mine / (pressing.sum::<u64>() + mine))
 }
 
-fn weight(database: &Awake) -> u64 {
+fn weight(database: &Claim) -> u64 {
     u64::from(database.min.0.max(1))
 }
 
@@ -145,7 +145,7 @@ fn cores(millicores: u32) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn allotted(databases: &[Awake]) -> u64 {
+fn allotted(databases: &[Claim]) -> u64 {
     databases.iter().map(|d| u64::from(d.units.0)).sum()
 }
 
@@ -163,7 +163,7 @@ pub struct Shrink {
 /// The databases that must shrink so that the budget is kept. If it is exceeded with all at their
 /// minimum, it stays exceeded.
 #[must_use]
-pub fn give_back(capacity: Capacity, awake: &[Awake]) -> Vec<Shrink> {
+pub fn give_back(capacity: Capacity, awake: &[Claim]) -> Vec<Shrink> {
     let budget = capacity.budget();
     let allotted = allotted(awake);
     let mut excess = allotted.saturating_sub(budget);
@@ -171,7 +171,7 @@ pub fn give_back(capacity: Capacity, awake: &[Awake]) -> Vec<Shrink> {
     // by load relative to size, without a division
     order.sort_by(|a, b| {
         let (a, b) = (&awake[*a], &awake[*b]);
-        let load = |x: &Awake, y: &Awake| u64::from(x.used) * u64::from(y.units.0.max(1));
+        let load = |x: &Claim, y: &Claim| u64::from(x.used) * u64::from(y.units.0.max(1));
         load(a, b).cmp(&load(b, a))
     });
     let mut shrinks = Vec::new();

@@ -25,9 +25,10 @@ pub enum State {
     Parked,
     /// Transition to active.
     Waking,
-    /// Transition to another host.
+    /// Transition to another host. Reserved: not set yet.
     Migrating,
-    /// Its server cannot be started; a person must act. The ledger has the reason.
+    /// Its server could not be started; Dormouse tries again on the next demand after a delay. The ledger has the
+    /// reason.
     Failed,
     /// It is being dropped.
     Dropping,

@@ -10,14 +10,14 @@ use crate::instance::serving::Serving;
 use crate::meter::SharedMeter;
 use crate::status::{EventKind, Figures};
 
-/// What an instance is there for.
+/// Use of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// It is being made.
     Preparing,
     /// It waits for a database to claim it.
     Warm,
-    /// It is a database's.
+    /// It belongs to a database.
     Claimed,
     /// It is being removed.
     Removing,
@@ -25,7 +25,7 @@ pub(crate) enum Phase {
     Foreign,
 }
 
-/// What is noted of a database for the time it sleeps.
+/// What is noted of a database before it sleeps, for logins and answers during the sleep and for the next start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Noted {
     pub(crate) accounts: Vec<Account>,
@@ -36,7 +36,7 @@ pub(crate) struct Noted {
     pub(crate) variables: Option<Variables>,
     /// When its event scheduler has something to do.
     pub(crate) events: Events,
-    /// Whether the traffic has stayed shut since.
+    /// Whether the door has stayed shut since.
     pub(crate) fresh: bool,
 }
 
@@ -72,11 +72,11 @@ pub(crate) struct InstanceRow {
     pub(crate) serves: Option<(DatabaseName, Role)>,
     /// Where it is.
     pub(crate) host: String,
-    /// Its server when it was written last. What is true now, the driver says.
+    /// Its server at the last write; the driver knows the present one.
     pub(crate) serving: Option<Arc<Serving>>,
 }
 
-/// What an instance is to its database.
+/// Role of an instance for its database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
     /// It takes the statements.
@@ -105,7 +105,7 @@ pub(crate) struct Entry {
     pub(crate) figures: Figures,
 }
 
-/// What is to be remembered; all of it in one transaction.
+/// A change of the catalog; all changes of one write are in one transaction.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// An instance exists in this phase (a new row, or the phase of an old one).
@@ -131,12 +131,12 @@ pub(crate) enum Change {
     },
     /// The owner's settings of a database.
     Spec { name: DatabaseName, spec: Spec },
-    /// What is noted of a database for the time it sleeps.
+    /// The notes of a database.
     Note {
         name: DatabaseName,
         noted: Box<Noted>,
     },
-    /// What is noted of a database is out of date from now on.
+    /// The notes of a database are stale from now on.
     Stale(DatabaseName),
     /// A database's files take so much disk, and whether its quota is used up.
     Storage {

@@ -31,10 +31,10 @@ use crate::servers::ServerError;
 use crate::status::{EventKind, Figures};
 use crate::time::{Late, millis, millis_since, now};
 
-/// How long to wait after something failed that should not.
+/// Delay after an unexpected failure.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
-/// How long to wait before looking again at a database that was just in use.
+/// Delay before a database is evaluated again whose sleep was cancelled by a running statement.
 const SOON: Duration = Duration::from_millis(10);
 
 /// Per-database actor. Small: what few databases need is boxed.
@@ -64,9 +64,9 @@ pub(crate) struct Actor {
     pub(super) intent: Option<JoinHandle<Result<(), Error>>>,
 }
 
-/// What an act came to.
+/// Result of an act.
 pub(super) enum Done {
-    /// Look again.
+    /// Take the next turn at once.
     Again,
     /// It could not be done, for these reasons; a caller who ordered it gets them.
     Refused(Vec<String>),
@@ -109,7 +109,7 @@ pub(super) enum Failure {
 }
 
 impl Actor {
-    /// For a database whose instance has not been looked at yet.
+    /// For a database in the catalog, whose instance has not been observed yet.
     pub(crate) fn found(context: Arc<Context>, database: Arc<Database>) -> Box<Self> {
         let view = database.view();
         let host = Arc::clone(&context.host);
@@ -157,7 +157,7 @@ impl Actor {
         })
     }
 
-    /// Looks at the instance, and takes note if its server ended.
+    /// Observes the instance, and records the end of its server.
     pub(super) async fn look(&mut self) {
         let look = self.instance.observe().await;
         if let Some(lost) = look.lost {
@@ -185,7 +185,7 @@ impl Actor {
         self.shut_by_force();
     }
 
-    /// Shows others what the driver says of the instance.
+    /// Publishes the driver's observation of the instance in the view.
     pub(super) fn publish(&self, seen: &Seen) {
         let serving = self.instance.serving().cloned();
         self.database.change(|v| {
@@ -235,13 +235,13 @@ impl Actor {
         self.published(done)
     }
 
-    /// What its server may use from the next verb on.
+    /// Sets the units of its server for the next verb.
     pub(super) fn set_units(&mut self, units: Units) {
         self.instance.set_units(units);
         self.database.change(|v| v.units = units);
     }
 
-    /// Backends of servers before are dead from now on.
+    /// Invalidates the backends of earlier servers.
     pub(super) fn next_generation(&self) {
         self.database
             .change(|v| v.generation = v.generation.wrapping_add(1));
@@ -271,8 +271,8 @@ impl Actor {
         });
     }
 
-    /// Lets statements flow, unless its spend limit is used up, and calls the state active. To be called
-    /// after [`Actor::write_intent`], but by a thaw after [`Actor::begin_intent`].
+    /// Sets the state to active and opens the door, unless the spend limit is used up. Call it after
+    /// [`Actor::write_intent`]; a thaw calls it after [`Actor::begin_intent`].
     pub(super) fn open(&mut self, reason: impl Display) {
         self.opened = Some(now());
         self.database.accounts_read();
@@ -299,8 +299,8 @@ impl Actor {
         self.context.storage.database_woke();
     }
 
-    /// Opens the door after a sleep that was not to be, once the catalog says so; otherwise it stays shut,
-    /// and what is true is settled next.
+    /// Opens the door after a cancelled sleep, when the intent is written. If it cannot be written, the door stays
+    /// shut, and the next turn settles the state.
     pub(super) async fn open_again(&mut self, reason: &str) {
         match self.write_intent().await {
             Ok(()) => self.open(reason),
@@ -318,8 +318,8 @@ impl Actor {
         self.database.demand_met();
     }
 
-    /// Holds statements. If the act is carried through, those that run are waited for, and those that
-    /// arrive do not undo it; otherwise it is not done if one is running.
+    /// Shuts the door. If the act is carried through, waits for running statements, and new ones do not cancel
+    /// it; otherwise does nothing and returns `false` if a statement is running.
     pub(super) async fn shut(&mut self, act: &Act) -> bool {
         self.carries_through = carries_through(act);
         let doors = &self.context.doors;
@@ -332,19 +332,19 @@ impl Actor {
         if shut {
             self.door = Door::Shut;
         } else {
-            // it is in use at this moment, whatever the figures said
+            // a statement is running now, although the load said otherwise
             self.opened = Some(now());
         }
         shut
     }
 
-    /// What a sleep comes to when a statement runs after all.
+    /// Cancels a sleep because a statement is running.
     pub(super) async fn in_use(&mut self) -> Done {
         tokio::time::sleep(SOON).await;
         Done::Refused(vec!["a statement is running".to_owned()])
     }
 
-    /// Holds statements: there is no server for them.
+    /// Shuts the door although statements may run: there is no server for them.
     pub(super) fn shut_by_force(&mut self) {
         self.context.doors.shut(&self.database.name, true);
         self.door = Door::Shut;
@@ -359,7 +359,7 @@ impl Actor {
         self.database.demanded() || held() > 0
     }
 
-    /// Does something that can be abandoned, unless a statement needs the server first.
+    /// Awaits `doing`, but cancels it as soon as a statement needs the server.
     pub(super) async fn unless_wanted<T, E>(
         &self,
         doing: impl Future<Output = Result<T, E>>,
@@ -379,7 +379,7 @@ impl Actor {
         }
     }
 
-    /// A sleep that was on its way is not to be: back to active, if there is a server.
+    /// Cancels a sleep and opens the door, if the server runs.
     pub(super) async fn stay_awake(&mut self, to: State, hitch: Hitch, began: Instant) -> Done {
         let (cause, reason) = match hitch {
             Hitch::Wanted => (Cause::Demand, "a statement arrived".to_owned()),
@@ -397,11 +397,11 @@ impl Actor {
             Run::Stopped => self.show(State::Active, "its server died"),
             Run::Frozen => {}
         }
-        self.record_refusal(to, cause, &reason, began).await;
+        self.record_not_done(to, cause, &reason, began).await;
         Done::Refused(vec![reason])
     }
 
-    /// Remembers that a sleep is not to be tried again soon.
+    /// Records a denied sleep, so that it is not tried again soon.
     pub(super) fn deny(&mut self, to: State) {
         let sessions = self.sessions();
         let slot = match to {
@@ -420,13 +420,13 @@ impl Actor {
         }
     }
 
-    /// How many sessions there are.
+    /// Number of sessions.
     pub(super) fn sessions(&self) -> u32 {
         self.context.doors.activity(&self.database.name).sessions
     }
 
-    /// A server that was killed can be started again; one that does not start by its own fault soon is
-    /// not.
+    /// Counts a failure. A server that died or was killed is restarted; one that fails to start four times in a row
+    /// is given up.
     pub(super) fn count_failure(&mut self, unmet: &Unmet) {
         self.failures = if unmet.died() {
             self.failures.died(now())
@@ -435,8 +435,8 @@ impl Actor {
         };
     }
 
-    /// An order makes it awake though its spend limit is used up: to read what is in it, or to remove
-    /// it. That excuses what is spent already, not the limit of another month.
+    /// Updates whether the spend limit is ignored: an order to wake, to read or remove data, ignores a limit that is
+    /// used up, until the limit no longer applies or the database sleeps.
     pub(super) fn update_exemption(&mut self) {
         let asleep = self.database.rung() == Rung::Asleep;
         self.exempt =
@@ -448,7 +448,7 @@ impl Actor {
         self.database.rung() == Rung::Asleep && !self.exempt
     }
 
-    /// Reports to the machine's room what it has and uses.
+    /// Reports its units and CPU use to the machine's room.
     pub(super) fn note_room(&self) {
         self.instance.note_room(self.range().min);
     }

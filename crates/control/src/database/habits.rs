@@ -1,4 +1,4 @@
-//! What an actor has learnt of when a database is used.
+//! The learnt pattern of when a database is used.
 
 use dormouse_policy::schedule::Pattern;
 use jiff::civil::Date;

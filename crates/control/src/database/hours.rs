@@ -1,4 +1,4 @@
-//! What the clock asks of a database: its timetable, its server's own events, its habits.
+//! Wakes and wake times by the clock: the timetable, the server's own events, the learnt pattern of use.
 
 use std::time::Instant;
 
@@ -15,13 +15,13 @@ use crate::calendar::{Calendar, Moment};
 use crate::error::Error;
 use crate::status::{Event, EventFilter, EventKind};
 
-/// How long after the moment at which an event is due a server is given to begin with it.
+/// Time for a server to begin an event after it is due.
 const BEGINNING: SignedDuration = SignedDuration::from_secs(3);
 
-/// How much of the ledger is read to learn from.
+/// Maximum number of ledger entries to learn from.
 const LEARN_FROM: usize = 10_000;
 
-/// What the clock asks for now, and why.
+/// What the clock requires now, and the reason in words.
 pub(super) fn agenda(actor: &Actor) -> (Agenda, String) {
     let spec = actor.database.spec();
     let next_event = actor.database.view().noted.events.next;
@@ -57,11 +57,11 @@ pub(super) fn agenda(actor: &Actor) -> (Agenda, String) {
     (agenda, asked.reason)
 }
 
-/// Leaves out an event that should have begun and has not: it would wake its database again and again.
+/// Omits an event that is overdue: it would wake its database repeatedly.
 pub(super) fn ahead(calendar: &Calendar, events: Events) -> Events {
-    let began = |at: &Timestamp| is_within(calendar, *at, -BEGINNING);
+    let overdue = |at: &Timestamp| is_within(calendar, *at, -BEGINNING);
     Events {
-        next: events.next.filter(|at| !began(at)),
+        next: events.next.filter(|at| !overdue(at)),
         ..events
     }
 }
@@ -76,7 +76,7 @@ fn is_within(calendar: &Calendar, at: Timestamp, time: SignedDuration) -> bool {
     i128::from(wait) <= time.as_millis()
 }
 
-/// Learns from the ledger when it is used, once a day.
+/// Learns from the ledger at what times the database is used; once a day.
 pub(super) async fn learn(actor: &mut Actor) {
     if !actor.database.spec().prewake {
         actor.habits = None;
@@ -117,7 +117,7 @@ fn instant(moment: Moment, now: Timestamp, at: Timestamp) -> Option<Instant> {
     moment.at.checked_add(wait.try_into().ok()?)
 }
 
-/// When it was wanted: when a statement woke it, or would have, had it not been woken ahead.
+/// Times at which a statement woke it, or would have if the schedule had not woken it before.
 fn wanted(events: &[Event]) -> Vec<Timestamp> {
     let mut wanted = Vec::new();
     let mut ahead: Option<Timestamp> = None;

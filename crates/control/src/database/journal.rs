@@ -1,11 +1,10 @@
 //! What an actor writes: the state that others see, the catalog's row, and the ledger.
 //!
-//! The intent of a wake is that the database is on its way to be awake, and that what is noted of it is out of
-//! date. A start writes it while the server starts, and opens the door when it is on the disk
-//! ([`Actor::write_intent`]). A thaw writes it too, and opens the door at once: until it is written, some
-//! milliseconds later, a crash finds a server that runs where a frozen one is noted, and settles that; a loss
-//! of power brings back what was noted before. An intent of a thaw that cannot be written is written again
-//! with each write that follows.
+//! The intent of a wake says that the database is waking and that its notes are stale. A start writes it while the
+//! server starts, and opens the door when it is committed to disk ([`Actor::write_intent`]). A thaw takes less time
+//! than that commit, so it opens the door without waiting: a crash of Dormouse before the commit leaves a running
+//! server that the catalog calls suspended, which the next start settles; a power failure in between restores the
+//! old notes. If the intent of a thaw cannot be written, each later write repeats it until one succeeds.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -38,7 +37,7 @@ impl Actor {
         self.context.metering.see(&self.database, None);
     }
 
-    /// The state that others see, to be written.
+    /// The state that others see, as a change of the catalog.
     pub(super) fn state_change(&self) -> Change {
         let view = self.database.view();
         Change::State {
@@ -53,8 +52,12 @@ impl Actor {
         }
     }
 
-    /// Shows a state of transition and writes it.
-    pub(super) async fn intend(&mut self, state: State, reason: &Reason) -> Result<(), Error> {
+    /// Sets a transitional state and writes it to the catalog.
+    pub(super) async fn write_transition(
+        &mut self,
+        state: State,
+        reason: &Reason,
+    ) -> Result<(), Error> {
         self.show(state, reason);
         self.context
             .catalog
@@ -62,8 +65,8 @@ impl Actor {
             .await
     }
 
-    /// Writes the state, and in the ledger how it came about. `before` is the CPU time that the server
-    /// had used when it began, in milliseconds, where it was looked at.
+    /// Writes the state, and to the ledger its cause. `before` is the CPU time of the server at the beginning of the
+    /// transition, in milliseconds, if known.
     pub(super) async fn record(
         &mut self,
         from: State,
@@ -80,8 +83,8 @@ impl Actor {
         self.write_entry(entry).await;
     }
 
-    /// Writes the state, and in the ledger that something was not done.
-    pub(super) async fn record_refusal(
+    /// Writes the state, and to the ledger that an act was refused or has failed.
+    pub(super) async fn record_not_done(
         &mut self,
         to: State,
         cause: Cause,
@@ -111,13 +114,13 @@ impl Actor {
         let written = self.context.catalog.write(durability, changes).await;
         self.intent_failed &= written.is_err();
         if let Err(error) = written {
-            // what is true is found again at the next start: nothing is lost but the entry
+            // only the entry is lost: the next start observes the state
             error!(%error, hint = error.hint(), "cannot write the catalog");
         }
     }
 
-    /// Begins to write that what is noted is about to be out of date, with the state. It must outlive a loss
-    /// of power: an old password must not come back with it.
+    /// Begins to write the intent: the state, and that the notes are stale. Fresh notes are made stale durably,
+    /// because otherwise a power failure could bring an old password back.
     pub(super) fn begin_intent(&mut self) {
         let changes = vec![
             self.state_change(),
@@ -136,10 +139,10 @@ impl Actor {
         }));
     }
 
-    /// Waits until [`Actor::begin_intent`] is done; begins it if what is noted is about to be out of date.
+    /// Waits until the intent is written; begins to write it if the notes are fresh and that was not done.
     ///
     /// # Errors
-    /// If it cannot be written: then no statement may pass the door.
+    /// If it cannot be written. Then no statement may pass the door.
     pub(super) async fn write_intent(&mut self) -> Result<(), Error> {
         if self.intent.is_none() && self.database.view().notes() == Notes::Fresh {
             self.begin_intent();

@@ -1,4 +1,4 @@
-//! What must be known of a database while its server sleeps, asked with the door shut.
+//! The notes: what is read from a server before it sleeps, with the door shut.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::catalog::{Change, Durability, Noted};
 use crate::servers::Snapshot;
 use crate::time::within;
 
-/// How much of what was asked of the buffer pool was in it, since the database woke.
+/// Stores the buffer pool's hit ratio since the database woke, for the ledger.
 pub(super) async fn count_hits(actor: &mut Actor) -> Result<(), Hitch> {
     match actor.unless_wanted(actor.instance.hits()).await {
         Ok(hits) => actor.instance.count(hits),
@@ -22,7 +22,8 @@ pub(super) async fn count_hits(actor: &mut Actor) -> Result<(), Hitch> {
     Ok(())
 }
 
-/// Asks the server for what logins and answers need while it sleeps, and writes that.
+/// Reads from the server what logins and answers need while it sleeps, and the global variables to restore, and
+/// writes that to the catalog.
 pub(super) async fn take(actor: &mut Actor) -> Result<(), Hitch> {
     let host = &actor.context.host;
     let snapshot = within(host.deadlines.ask, async {
@@ -64,8 +65,8 @@ pub(super) async fn take(actor: &mut Actor) -> Result<(), Hitch> {
     Ok(())
 }
 
-/// Asks the server for the MEMORY tables that have rows, unless it would work longer than `patience` on
-/// that. They stay as they are until it wakes.
+/// Reads from the server the MEMORY tables that have rows, unless that would take longer than `patience`. They do
+/// not change until it wakes.
 pub(super) async fn take_memory_tables(actor: &mut Actor, patience: Duration) -> Result<(), Hitch> {
     actor.database.change(|v| v.tables_known = false);
     let host = &actor.context.host;
@@ -90,7 +91,7 @@ pub(super) async fn take_memory_tables(actor: &mut Actor, patience: Duration) ->
     Ok(())
 }
 
-/// Which rows would be lost with its server's process, unless they were ordered to be.
+/// Describes the rows that would be lost with its server's process; `None` if the order says to lose them.
 pub(super) fn would_lose(actor: &Actor) -> Option<String> {
     let may_go = actor.database.current_order(actor.door) == Some(Order::ParkAndLose);
     let view = actor.database.view();

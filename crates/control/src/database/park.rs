@@ -12,8 +12,8 @@ use super::actor::{Actor, Done, Hitch, carries_through};
 use super::{hours, notes};
 use crate::time::{now, within};
 
-/// Lets every session note its state, notes what must be known, stops the server. Until that is stopped,
-/// a statement that arrives undoes all this at once.
+/// Lets every session note its state, takes the notes, stops the server. Until the stop, a statement that arrives
+/// cancels this. An ordered park, or one by the spend limit, is carried through; statements wait.
 pub(super) async fn park(actor: &mut Actor, act: Act) -> Done {
     let began = now();
     let from = actor.database.state();
@@ -22,10 +22,10 @@ pub(super) async fn park(actor: &mut Actor, act: Act) -> Done {
         && actor.database.view().tables_known
         && let Some(reason) = notes::would_lose(actor)
     {
-        // it need not even be thawed: nothing changes while it is frozen
+        // nothing has changed since it was frozen, so it need not be thawed
         actor.deny(State::Parked);
         actor
-            .record_refusal(State::Parked, Cause::Veto, &reason, began)
+            .record_not_done(State::Parked, Cause::Veto, &reason, began)
             .await;
         return Done::Refused(vec![reason]);
     }
@@ -33,8 +33,8 @@ pub(super) async fn park(actor: &mut Actor, act: Act) -> Done {
         return actor.in_use().await;
     }
     actor.carries_through = carries_through(&act);
-    actor.instance.rest();
-    if let Err(error) = actor.intend(State::Parking, &act.reason).await {
+    actor.instance.clear_load();
+    if let Err(error) = actor.write_transition(State::Parking, &act.reason).await {
         error!(%error, hint = error.hint(), "cannot write the catalog");
         return not_parked(actor, from, error.into(), began).await;
     }
@@ -64,7 +64,7 @@ pub(super) async fn park(actor: &mut Actor, act: Act) -> Done {
     Done::Again
 }
 
-/// All that comes before the stop; says why it may not be.
+/// The steps before the stop; returns the reasons against it.
 async fn prepare(actor: &mut Actor, from: State) -> Result<Vec<String>, Hitch> {
     let vetoes = capture(actor).await?;
     if !vetoes.is_empty() {
@@ -83,7 +83,7 @@ async fn prepare(actor: &mut Actor, from: State) -> Result<Vec<String>, Hitch> {
     let release = actor.context.doors.release(&actor.database.name);
     let limit = actor.context.host.deadlines.capture;
     if tokio::time::timeout(limit, release).await.is_err() {
-        warn!("connections are left to the server's own end");
+        warn!("not all connections were closed; the server's stop ends them");
     }
     if actor.wanted() {
         return Err(Hitch::Wanted);
@@ -102,11 +102,11 @@ async fn capture(actor: &Actor) -> Result<Vec<Veto>, Hitch> {
                 .await,
         )
     };
-    // the proxy keeps the deadline itself, session by session: this is for when it does not
+    // the proxy has its own deadline for each session; this one is for a proxy that hangs
     actor.unless_wanted(within(limit * 2, capture)).await
 }
 
-/// Sessions have state, or tables rows, that would be lost.
+/// Cancels the park because state of sessions or rows of MEMORY tables would be lost.
 async fn vetoed(actor: &mut Actor, from: State, reasons: Vec<String>, began: Instant) -> Done {
     actor.deny(State::Parked);
     let reason = reasons.join("; ");
@@ -115,12 +115,12 @@ async fn vetoed(actor: &mut Actor, from: State, reasons: Vec<String>, began: Ins
     }
     back_to(actor, from, &reason).await;
     actor
-        .record_refusal(State::Parked, Cause::Veto, &reason, began)
+        .record_not_done(State::Parked, Cause::Veto, &reason, began)
         .await;
     Done::Refused(reasons)
 }
 
-/// The park is not to be.
+/// Cancels the park.
 async fn not_parked(actor: &mut Actor, from: State, hitch: Hitch, began: Instant) -> Done {
     match hitch {
         Hitch::Failed(failure) if from == State::Suspended => {
@@ -129,7 +129,7 @@ async fn not_parked(actor: &mut Actor, from: State, hitch: Hitch, began: Instant
             actor.look().await;
             back_to(actor, from, &reason).await;
             actor
-                .record_refusal(State::Parked, Cause::Failed, &reason, began)
+                .record_not_done(State::Parked, Cause::Failed, &reason, began)
                 .await;
             Done::Refused(vec![reason])
         }
@@ -137,7 +137,8 @@ async fn not_parked(actor: &mut Actor, from: State, hitch: Hitch, began: Instant
     }
 }
 
-/// As it was before the attempt: frozen again, or open again; if that fails, what is true is settled next.
+/// Restores the state before the attempt: freezes the server again, or opens the door. If that fails, the next
+/// turn settles the state.
 async fn back_to(actor: &mut Actor, from: State, reason: &str) {
     if actor.instance.run() == Run::Stopped {
         return;

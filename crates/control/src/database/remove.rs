@@ -26,7 +26,7 @@ pub(super) async fn remove(actor: &mut Actor, act: Act) -> Done {
             return Done::Again;
         }
     }
-    actor.instance.rest();
+    actor.instance.clear_load();
     actor.context.doors.remove(&actor.database.name);
     actor.door = Door::Shut;
     if let Err(error) = erase(actor, from, &act, began).await {

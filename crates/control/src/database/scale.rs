@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_driver::Run;
 use dormouse_policy::Cause;
-use dormouse_policy::autoscale::{self, Step};
+use dormouse_policy::autoscale::{self, SizeStep};
 use dormouse_policy::lifecycle::{Denial, Door};
 use dormouse_types::{State, Units};
 use tracing::{info, warn};
@@ -18,18 +18,18 @@ use tracing::{info, warn};
 use super::actor::{Actor, Failure, PAUSE};
 use super::scaling::{Down, Scaling};
 use crate::catalog::{Durability, Entry};
-use crate::instance::{ShrinkError, Shrinking};
+use crate::instance::size::{ShrinkError, Shrinking};
 use crate::status::EventKind;
 use crate::time::now;
 
-/// The machine's room is asked for no more often.
+/// Minimum interval between two requests for room.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 fn scaling(actor: &mut Actor) -> &mut Scaling {
     actor.scaling.get_or_insert_default()
 }
 
-/// Makes an awake database larger or smaller if that is due. Says whether it did something.
+/// Makes an awake database larger or smaller if that is due. Returns whether it did something.
 pub(super) async fn resize(actor: &mut Actor) -> bool {
     let awake = actor.database.state() == State::Active
         && actor.door == Door::Open
@@ -54,8 +54,8 @@ pub(super) async fn resize(actor: &mut Actor) -> bool {
         _ if actor.instance.is_shrinking() => go_on_shrinking(actor).await,
         _ if !may_shrink(actor, now) => false,
         Some(step) if step.units < units => shrink(actor, step, Cause::Load, now),
-        // also one that would rather grow
-        _ => match actor.instance.give_back() {
+        // also a database that is due to grow
+        _ => match actor.instance.must_give_back() {
             Some(step) => shrink(actor, step, Cause::Room, now),
             None => false,
         },
@@ -85,7 +85,8 @@ fn denied_again(actor: &Actor, before: Option<Denial>) -> Denial {
     Denial::again(before, actor.sessions(), now())
 }
 
-/// There is no room to grow. The room is asked again soon; the ledger gets an entry at growing intervals.
+/// Records that there is no room to grow. Room is requested again soon; the ledger gets an entry at growing
+/// intervals.
 async fn stay_small(actor: &mut Actor, reason: &str, sizes: (Units, Units), now: Instant) {
     let told = scaling(actor).no_room.map(|(_, told)| told);
     if let Some(told) = told
@@ -100,9 +101,9 @@ async fn stay_small(actor: &mut Actor, reason: &str, sizes: (Units, Units), now:
     actor.write_entry(entry).await;
 }
 
-async fn grow(actor: &mut Actor, step: Step, began: Instant) {
+async fn grow(actor: &mut Actor, step: SizeStep, began: Instant) {
     let units = actor.instance.units();
-    let growth = actor.instance.room_to_grow(&step);
+    let growth = actor.instance.reserve_growth(&step);
     let reason = match growth.limit {
         Some(limit) => format!("{}; {limit}", step.reason),
         None => step.reason,
@@ -141,8 +142,8 @@ async fn grow(actor: &mut Actor, step: Step, began: Instant) {
     actor.write_entry(entry).await;
 }
 
-/// Raises the limits, when the catalog says that they are: what the server may use is never more than what
-/// is written.
+/// Writes the new units to the catalog, then raises the limits: the server may never use more than the catalog
+/// says.
 async fn raise_limits(actor: &mut Actor, to: Units) -> Result<(), Failure> {
     actor.set_units(to);
     let intent = vec![actor.state_change()];
@@ -155,8 +156,8 @@ async fn raise_limits(actor: &mut Actor, to: Units) -> Result<(), Failure> {
     Ok(actor.published(done)?)
 }
 
-/// Begins with the buffer pool.
-fn shrink(actor: &mut Actor, step: Step, cause: Cause, began: Instant) -> bool {
+/// Begins to shrink the buffer pool.
+fn shrink(actor: &mut Actor, step: SizeStep, cause: Cause, began: Instant) -> bool {
     let database = Arc::clone(&actor.database);
     actor
         .instance
@@ -165,7 +166,7 @@ fn shrink(actor: &mut Actor, step: Step, cause: Cause, began: Instant) -> bool {
     true
 }
 
-/// The pool is small, or has failed to be; then the limits.
+/// Continues a shrink. Returns whether it has ended.
 async fn go_on_shrinking(actor: &mut Actor) -> bool {
     let before = actor.instance.units();
     let done = match actor.instance.shrink().await {
@@ -192,7 +193,7 @@ async fn go_on_shrinking(actor: &mut Actor) -> bool {
     true
 }
 
-/// It cannot be made smaller now: as it was before.
+/// Restores the former size after a shrink has failed.
 async fn stay_large(actor: &mut Actor, down: Down, error: &ShrinkError) {
     info!(%error, "stays as large as it is");
     let denied = scaling(actor).shrink_denied;
@@ -201,7 +202,7 @@ async fn stay_large(actor: &mut Actor, down: Down, error: &ShrinkError) {
     let limits = actor.instance.limit().await;
     match actor.published(limits) {
         Ok(()) => actor.warm_up(),
-        // a pool must not grow within limits that are not known
+        // the limits are not known, so the pool must not grow
         Err(_) => {
             actor.look().await;
             tokio::time::sleep(PAUSE).await;

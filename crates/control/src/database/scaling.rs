@@ -1,17 +1,17 @@
-//! What an actor remembers of the size of an awake database.
+//! An actor's state for changes of size.
 
 use std::time::Instant;
 
 use dormouse_policy::Cause;
-use dormouse_policy::autoscale::Step;
+use dormouse_policy::autoscale::SizeStep;
 use dormouse_policy::lifecycle::Denial;
 use dormouse_types::UnitRange;
 
-/// What was decided about a database's size.
+/// State for changes of a database's size.
 #[derive(Default)]
 pub(super) struct Scaling {
     pub(super) range: Option<UnitRange>,
-    /// The step down that is on its way.
+    /// The shrink that is under way.
     pub(super) down: Option<Down>,
     /// When there was no room to grow, last and at the last entry in the ledger.
     pub(super) no_room: Option<(Instant, Denial)>,
@@ -19,9 +19,9 @@ pub(super) struct Scaling {
     pub(super) shrink_denied: Option<Denial>,
 }
 
-/// A step down that is on its way.
+/// A shrink that is under way.
 pub(super) struct Down {
-    pub(super) step: Step,
+    pub(super) step: SizeStep,
     pub(super) cause: Cause,
     pub(super) began: Instant,
 }

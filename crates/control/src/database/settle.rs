@@ -1,4 +1,5 @@
-//! Calls a state what the instance makes it: after a restart, or when a transition broke off.
+//! Sets the database's state and door to match its server's process, after a restart of Dormouse or an
+//! interrupted transition.
 
 use std::time::Instant;
 
@@ -11,33 +12,31 @@ use super::wake;
 use crate::instance::Unmet;
 use crate::time::now;
 
-/// Calls the state what the instance makes it, and sets the door to match.
+/// Sets the state and the door to match the server's process.
 pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
     let began = now();
     let from = actor.database.state();
     match state {
         State::Active => {
-            // running is not yet ready: the driver knows when it takes connections
+            // a process that runs may not accept connections yet: the driver waits for that
             if let Err(unmet) = actor.start_server().await {
                 return not_serving(actor, unmet, began).await;
             }
-            if actor.database.view().noted.fresh {
-                // it may be a new process; for the old one this changes nothing
-                wake::restore_globals(actor).await;
-            }
+            let lost = wake::restore_missing_globals(actor).await;
             actor.begin_intent();
             if let Err(error) = actor.write_intent().await {
                 return wake::not_written(actor, error, began).await;
             }
             actor.open(&act.reason);
             actor.warm_up();
+            wake::record_lost_globals(actor, &lost).await;
         }
         State::Suspended | State::Parked => {
             actor.shut_by_force();
             actor.show(state, &act.reason);
         }
         other => {
-            warn!(state = %other, "no state to settle in");
+            warn!(state = %other, "a database cannot be settled in this state");
             actor.show(other, &act.reason);
         }
     }
@@ -47,8 +46,8 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
     Done::Again
 }
 
-/// A process that does not serve is stopped, to make room for one that does. One that has died, and may be
-/// replaced already, is looked at.
+/// Handles a server that does not accept connections: stops its process, so that a new one can start. If the
+/// process has died, only observes the instance.
 async fn not_serving(actor: &mut Actor, unmet: Unmet, began: Instant) -> Done {
     if unmet.died() {
         let before = actor.failures;
@@ -69,7 +68,7 @@ async fn not_serving(actor: &mut Actor, unmet: Unmet, began: Instant) -> Done {
         }
     }
     actor
-        .record_refusal(State::Active, Cause::Failed, &unmet, began)
+        .record_not_done(State::Active, Cause::Failed, &unmet, began)
         .await;
     Done::Again
 }

@@ -12,19 +12,19 @@ use super::actor::{Actor, Done, Hitch};
 use super::{hours, notes};
 use crate::time::{now, within};
 
-/// How long a server may work, before it is suspended, on what must be known only before it is parked.
+/// Maximum time for the query for MEMORY tables before a suspend; only a park needs its answer.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// Shuts the door, notes what must be known, shrinks the buffer pool, freezes the server. Until that is
-/// frozen, a statement that arrives undoes all this at once.
+/// Shuts the door, takes the notes, shrinks the buffer pool, freezes the server. Until the freeze, a statement that
+/// arrives cancels this. An ordered suspend is carried through; statements wait.
 pub(super) async fn suspend(actor: &mut Actor, act: Act) -> Done {
     let began = now();
     let before = actor.database.view().cpu_ms;
     if !actor.shut(&act).await {
         return actor.in_use().await;
     }
-    actor.instance.rest();
-    if let Err(error) = actor.intend(State::Suspending, &act.reason).await {
+    actor.instance.clear_load();
+    if let Err(error) = actor.write_transition(State::Suspending, &act.reason).await {
         error!(%error, hint = error.hint(), "cannot write the catalog");
         return not_suspended(actor, error.into(), began).await;
     }
@@ -49,7 +49,7 @@ async fn not_suspended(actor: &mut Actor, hitch: Hitch, began: Instant) -> Done 
     actor.stay_awake(State::Suspended, hitch, began).await
 }
 
-/// All that comes before the freeze.
+/// The steps before the freeze.
 async fn prepare(actor: &mut Actor) -> Result<(), Hitch> {
     notes::count_hits(actor).await?;
     notes::take(actor).await?;

@@ -1,6 +1,6 @@
-//! One turn of a database's actor: observe, [`decide`], act; again at once, or rest until something happens.
+//! One turn of a database's actor: observe, [`decide`], act. Then the next turn at once, or wait for an event.
 //!
-//! At rest the actor of a parked database has no timer, no span, and holds no connection.
+//! While it waits, the actor of a parked database has no timer, no span, and holds no connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,34 +18,35 @@ use crate::time::now;
 
 type End = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What the actor waits for when it has nothing to do.
-enum Rest {
-    /// It has no server: until others wake it.
-    Parked,
+/// Why a series of turns has ended.
+enum Outcome {
+    /// Nothing to do, and no server (parked or failed): wait until the actor is woken.
+    NoServer,
     /// The database is no more, or Dormouse stops.
     Over,
 }
 
-/// Runs until the database is dropped or Dormouse stops. A parked database consists mostly of this future:
+/// Runs until the database is dropped or Dormouse stops; `found`: the database was in the catalog at the start, so
+/// its instance must be observed first. A parked database consists mostly of this future:
 /// it must be small, so what is seldom needed is boxed, the actor too (a future keeps what is moved
 /// into it twice).
-pub(crate) async fn run(mut actor: Box<Actor>, adopt: bool) {
-    if adopt {
+pub(crate) async fn run(mut actor: Box<Actor>, found: bool) {
+    if found {
         let span = span(&actor);
-        if !Box::pin(self::adopt(&mut actor).instrument(span)).await {
+        if !Box::pin(look_first(&mut actor).instrument(span)).await {
             return;
         }
     }
     loop {
         let span = span(&actor);
         match Box::pin(turns(&mut actor).instrument(span)).await {
-            Rest::Parked => actor.database.actor_woken().await,
-            Rest::Over => return,
+            Outcome::NoServer => actor.database.actor_woken().await,
+            Outcome::Over => return,
         }
     }
 }
 
-/// What everything is logged in that concerns this database.
+/// The span of this database's log messages.
 fn span(actor: &Actor) -> Span {
     debug_span!(
         "database",
@@ -55,7 +56,7 @@ fn span(actor: &Actor) -> Span {
 }
 
 /// Takes turns until there is nothing to do and no server.
-async fn turns(actor: &mut Actor) -> Rest {
+async fn turns(actor: &mut Actor) -> Outcome {
     let mut watch: Option<(Incarnation, End)> = None;
     while !actor.context.tasks.stopping() {
         let act = match plan(actor) {
@@ -64,11 +65,11 @@ async fn turns(actor: &mut Actor) -> Rest {
                 if Box::pin(scale::resize(actor)).await {
                     continue;
                 }
-                let parked = actor.instance.incarnation().is_none() && watch.is_none();
-                if parked && look_again.is_none() {
-                    return Rest::Parked;
+                let no_server = actor.instance.incarnation().is_none() && watch.is_none();
+                if no_server && look_again.is_none() {
+                    return Outcome::NoServer;
                 }
-                Box::pin(rest(actor, look_again, &mut watch)).await;
+                Box::pin(wait(actor, look_again, &mut watch)).await;
                 continue;
             }
         };
@@ -78,16 +79,16 @@ async fn turns(actor: &mut Actor) -> Rest {
             Done::Again => {}
             Done::Refused(reasons) if ordered => actor.database.refuse(reasons),
             Done::Refused(_) => {}
-            Done::Gone => return Rest::Over,
+            Done::Gone => return Outcome::Over,
         }
     }
-    Rest::Over
+    Outcome::Over
 }
 
-/// Looks at what an earlier run has left; `false` if Dormouse is stopping.
-async fn adopt(actor: &mut Actor) -> bool {
+/// Observes the instance of a database that was found in the catalog; `false` if Dormouse is stopping.
+async fn look_first(actor: &mut Actor) -> bool {
     let admission = std::sync::Arc::clone(&actor.context.admission);
-    let Ok(_permit) = admission.adoption().await else {
+    let Ok(_permit) = admission.look_first().await else {
         return false;
     };
     actor.look().await;
@@ -103,7 +104,7 @@ fn plan(actor: &mut Actor) -> Plan {
     decide(&actor.database.spec(), &observe(actor), now())
 }
 
-/// What the decision is made from.
+/// The input of the decision.
 fn observe(actor: &Actor) -> Observed {
     use dormouse_policy::lifecycle::Door;
 
@@ -167,8 +168,8 @@ async fn perform(actor: &mut Actor, mut act: Act) -> Done {
     }
 }
 
-/// Waits until something may have changed.
-async fn rest(actor: &mut Actor, until: Option<Instant>, watch: &mut Option<(Incarnation, End)>) {
+/// Waits until the actor is woken, the server ends, or the next poll is due.
+async fn wait(actor: &mut Actor, until: Option<Instant>, watch: &mut Option<(Incarnation, End)>) {
     let incarnation = actor.instance.incarnation();
     if watch.as_ref().map(|(watched, _)| *watched) != incarnation {
         let end = actor.instance.end().map(|end| Box::pin(end) as End);
@@ -180,7 +181,7 @@ async fn rest(actor: &mut Actor, until: Option<Instant>, watch: &mut Option<(Inc
             None => std::future::pending().await,
         }
     };
-    // what wakes the actor meanwhile does not put this off
+    // frequent wakes of the actor must not postpone the poll
     let poll = actor.instance.look_due();
     let until = until.into_iter().chain(poll).min();
     let timer = until.map(|at| Box::pin(tokio::time::sleep_until(at.into())));

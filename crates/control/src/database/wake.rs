@@ -1,4 +1,4 @@
-//! To active: start the server, or thaw it; or give up.
+//! Transitions to active: starts or thaws the server, restores global variables, or gives up.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     }
     let before = actor.instance.units();
     let UnitRange { min, max } = actor.range();
-    let (units, starved) = actor.instance.first_units(min, max);
+    let (units, starved) = actor.instance.reserve_first_units(min, max);
     if let Some(reason) = starved.clone().filter(|_| act.cause == Cause::Crash) {
         act.reason = reason.into();
     }
@@ -38,7 +38,7 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     actor.show(State::Waking, &act.reason);
     actor.begin_intent();
     if units > before {
-        // the catalog never says less than what a server may use
+        // the server may never use more than the catalog says
         if let Err(error) = actor.write_intent().await {
             actor.set_units(before);
             return not_written(actor, error, began).await;
@@ -69,18 +69,12 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
         let entry = scale::entry(actor, EventKind::Scaled, Cause::Load, &reason, sizes, began);
         actor.write_entry(entry).await;
     }
-    if !lost.is_empty() {
-        let reason = format!("not set again after the start: {}", lost.join("; "));
-        warn!(reason, "global variables were lost");
-        actor
-            .record_refusal(State::Active, Cause::Failed, &reason, now())
-            .await;
-    }
+    record_lost_globals(actor, &lost).await;
     Done::Again
 }
 
-/// Waits until its server may start. A start by the clock may be one of many at this moment: those with a
-/// statement waiting go first.
+/// Waits until its server may start. A start by the schedule, which may be one of many at this moment, waits for
+/// starts with a waiting statement.
 async fn admitted<'a>(
     actor: &mut Actor,
     admission: &'a Admission,
@@ -101,23 +95,22 @@ async fn start_failed(actor: &mut Actor, unmet: Unmet, began: Instant) {
     warn!(error = %unmet, "start failed");
     actor.look().await;
     actor
-        .record_refusal(State::Active, Cause::Failed, &unmet, began)
+        .record_not_done(State::Active, Cause::Failed, &unmet, began)
         .await;
     actor.last_failure = unmet.to_string();
 }
 
-/// The catalog cannot say that it is awake: no statement may pass the door. It is tried again soon.
+/// Records that the intent could not be written: the door stays shut, and the next turn tries again.
 pub(super) async fn not_written(actor: &mut Actor, error: Error, began: Instant) -> Done {
     error!(%error, hint = error.hint(), "cannot write the catalog: the door stays shut");
     tokio::time::sleep(PAUSE).await;
     actor
-        .record_refusal(State::Active, Cause::Failed, &error, began)
+        .record_not_done(State::Active, Cause::Failed, &error, began)
         .await;
     Done::Again
 }
 
-/// Sets the global variables again that were set by statements before the park; says which it could not
-/// set.
+/// Sets the global variables that statements had set before the park; returns those that could not be set.
 pub(super) async fn restore_globals(actor: &Actor) -> Vec<String> {
     let noted = actor.database.view().noted;
     if noted.globals.is_empty() {
@@ -131,6 +124,43 @@ pub(super) async fn restore_globals(actor: &Actor) -> Vec<String> {
     within(host.deadlines.ask, all)
         .await
         .unwrap_or_else(|error| vec![error.to_string()])
+}
+
+/// Sets the noted global variables that no statement has set on the running server; returns those that could
+/// not be set. Dormouse may have been killed after it started this server and before it restored them. The others
+/// keep their values, which may be newer than the note.
+pub(super) async fn restore_missing_globals(actor: &Actor) -> Vec<String> {
+    let noted = actor.database.view().noted;
+    if noted.globals.is_empty() {
+        return Vec::new();
+    }
+    let host = &actor.context.host;
+    let all = async {
+        let server = actor.instance.server()?;
+        let set = host.servers.snapshot(&server).await?.globals;
+        let is_missing = |name: &str| set.iter().all(|(other, _)| other != name);
+        let missing = noted.globals.iter().filter(|(name, _)| is_missing(name));
+        let missing: Vec<_> = missing.cloned().collect();
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        host.servers.apply_globals(&server, &missing).await
+    };
+    within(host.deadlines.ask, all)
+        .await
+        .unwrap_or_else(|error| vec![error.to_string()])
+}
+
+/// Writes to the log and the ledger which global variables could not be restored.
+pub(super) async fn record_lost_globals(actor: &mut Actor, lost: &[String]) {
+    if lost.is_empty() {
+        return;
+    }
+    let reason = format!("not set again after the start: {}", lost.join("; "));
+    warn!(reason, "global variables were lost");
+    actor
+        .record_not_done(State::Active, Cause::Failed, &reason, now())
+        .await;
 }
 
 /// Lets the frozen server run and opens the door. The intent is written meanwhile; the door does not wait for
@@ -148,14 +178,14 @@ pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
             actor.failures = actor.failures.start_failed(now());
             actor.last_failure = unmet.to_string();
             if actor.failures.given_up() {
-                // it will not run again like this: a new process may
+                // a new process may start
                 let _ = actor.stop_server().await;
                 actor.look().await;
             }
             tokio::time::sleep(PAUSE).await;
         }
         actor
-            .record_refusal(State::Active, Cause::Failed, &unmet, began)
+            .record_not_done(State::Active, Cause::Failed, &unmet, began)
             .await;
         return Done::Again;
     }
@@ -172,7 +202,9 @@ pub(super) async fn bar(actor: &mut Actor, act: Act) -> Done {
     let state = actor.database.state();
     let reason = act.reason.to_string();
     actor.refuse(&reason);
-    actor.record_refusal(state, act.cause, &reason, now()).await;
+    actor
+        .record_not_done(state, act.cause, &reason, now())
+        .await;
     Done::Again
 }
 
@@ -183,7 +215,7 @@ pub(super) async fn give_up(actor: &mut Actor, act: Act) -> Done {
     error!(reason, "given up; it is tried again on demand");
     actor.show(State::Failed, &reason);
     let rare = Rare {
-        rests_until: actor.failures.retry_at(),
+        retry_at: actor.failures.retry_at(),
         ..Rare::default()
     };
     actor.database.change(|v| v.rare = Some(Box::new(rare)));

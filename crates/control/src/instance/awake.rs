@@ -1,4 +1,4 @@
-//! What is known of an instance while its server runs.
+//! State of an instance while its server runs.
 
 use std::time::{Duration, Instant};
 
@@ -16,25 +16,25 @@ pub(crate) const POLL: Duration = Duration::from_millis(200);
 /// How long a process that is killed for want of memory may take to end.
 const DYING: Duration = Duration::from_secs(10);
 
-/// What is known of an instance while its server runs.
+/// State of an instance while its server runs.
 pub(super) struct Awake {
     /// When the driver was asked last.
     pub(super) looked: Instant,
-    /// What its buffer pool was asked for.
+    /// Counts the requests to its buffer pool.
     pub(super) pool: PoolCount,
     /// The buffer pool is being grown.
     pub(super) warming: Option<Warming>,
     pub(super) window: Window,
     /// When its size changed last.
     pub(super) changed: Option<Instant>,
-    /// A step down that is on its way.
+    /// The shrink that is under way.
     pub(super) shrink: Option<Shrink>,
     /// The run that was seen last, and how many kills for want of memory had been counted when it was
     /// seen first.
     seen: Option<(Incarnation, u64)>,
     /// When such a kill was seen, and what size it had.
     starved: Option<(Instant, Units)>,
-    /// What its next server begins with, if not with the least: the last one was killed.
+    /// Units of its next server, if not the least, because the last one was killed for want of memory.
     pub(super) next_units: Option<Units>,
 }
 
@@ -53,7 +53,7 @@ impl Awake {
         }
     }
 
-    /// Takes note of the server's load, or of its end.
+    /// Records the server's load, or its end.
     pub(super) fn note(&mut self, seen: &Observed, units: Units, now: Instant) {
         let kills = seen.strain.map_or(0, |strain| strain.oom_kills);
         match (seen.incarnation, self.seen) {
@@ -79,7 +79,8 @@ impl Awake {
         });
     }
 
-    /// The server has died. Says whether that was for want of memory: the next one has more.
+    /// Records the death of the server. If it was killed for want of memory, returns `true`, and the next server
+    /// gets more.
     pub(super) fn died(&mut self, now: Instant) -> bool {
         let starved = self.starved.take();
         let starved = starved.filter(|(at, _)| now.saturating_duration_since(*at) < DYING);
@@ -89,14 +90,14 @@ impl Awake {
         starved.is_some()
     }
 
-    /// It sleeps, or is about to: its load so far says nothing of what comes after.
-    pub(super) fn rest(&mut self) {
+    /// Clears the load window and cancels warming and shrinking.
+    pub(super) fn clear_load(&mut self) {
         self.window.clear();
         self.shrink = None;
         self.warming = None;
     }
 
-    /// Its size has changed.
+    /// Clears the load window after a change of size.
     pub(super) fn resized(&mut self, now: Instant) {
         self.window.clear();
         self.changed = Some(now);
@@ -123,15 +124,15 @@ impl PoolCount {
         };
     }
 
-    /// What was asked for up to now is counted, and from now on anew.
-    pub(super) fn now(&mut self, hits: PoolHits) {
+    /// Computes the hit ratio up to these counters, and counts from there.
+    pub(super) fn restart_at(&mut self, hits: PoolHits) {
         *self = Self {
             ratio_ppm: self.since.and_then(|then| hits.ratio_ppm_since(then)),
             since: Some(hits),
         };
     }
 
-    /// From where it is counted.
+    /// The counters from which it counts.
     pub(super) fn since(self) -> Option<PoolHits> {
         self.since
     }

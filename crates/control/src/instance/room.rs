@@ -1,13 +1,13 @@
 //! The machine's room, shared by the databases that are awake.
 //!
-//! Each actor says here what its server has and uses, asks before it grows, and looks whether it
-//! must give back. What follows is decided by [`dormouse_policy::placement`].
+//! Each actor reports here the units and CPU use of its server, reserves room before it grows, and asks whether
+//! it must give room back. [`dormouse_policy::placement`] decides.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dormouse_policy::autoscale::{Step, Why};
-use dormouse_policy::placement::{self, Awake, Capacity, Growth};
+use dormouse_policy::autoscale::{SizeStep, Why};
+use dormouse_policy::placement::{self, Capacity, Claim, Growth};
 use dormouse_types::{InstanceId, UnitRange, Units};
 
 use crate::error::Error;
@@ -21,18 +21,18 @@ pub(crate) struct Room {
 /// All that are awake.
 #[derive(Default)]
 struct All {
-    each: HashMap<InstanceId, Awake>,
+    each: HashMap<InstanceId, Claim>,
     /// How many units they have together.
     allotted: u64,
 }
 
 impl All {
-    fn put(&mut self, instance: InstanceId, awake: Option<Awake>) {
+    fn put(&mut self, instance: InstanceId, awake: Option<Claim>) {
         let before = match awake {
             Some(awake) => self.each.insert(instance, awake),
             None => self.each.remove(&instance),
         };
-        let units = |awake: Option<Awake>| awake.map_or(0, |awake| u64::from(awake.units.0));
+        let units = |awake: Option<Claim>| awake.map_or(0, |awake| u64::from(awake.units.0));
         self.allotted = self.allotted + units(awake) - units(before);
     }
 }
@@ -63,12 +63,12 @@ impl Room {
     }
 
     /// What a server has and uses now; `None`: it sleeps.
-    pub(crate) fn note(&self, instance: InstanceId, awake: Option<Awake>) {
+    pub(crate) fn note(&self, instance: InstanceId, awake: Option<Claim>) {
         self.all().put(instance, awake);
     }
 
-    /// How far a server may grow; if it may, the room is taken at once.
-    pub(crate) fn grow(&self, instance: InstanceId, step: &Step) -> Growth {
+    /// Reserves room for a server to grow by this step, as far as there is some; returns how far it may grow.
+    pub(crate) fn reserve_growth(&self, instance: InstanceId, step: &SizeStep) -> Growth {
         let mut all = self.all();
         let Some(asking) = all.each.get(&instance).copied() else {
             return Growth {
@@ -77,17 +77,17 @@ impl Room {
             };
         };
         let others = all.each.iter().filter(|(id, _)| **id != instance);
-        let others: Vec<Awake> = others.map(|(_, awake)| *awake).collect();
+        let others: Vec<Claim> = others.map(|(_, awake)| *awake).collect();
         let growth = placement::grow(self.capacity, &others, asking, step.units, step.why);
         let units = asking.units.max(growth.to);
-        all.put(instance, Some(Awake { units, ..asking }));
+        all.put(instance, Some(Claim { units, ..asking }));
         growth
     }
 
-    /// Whether a server must shrink to make room for others. It is asked at each look at each
-    /// server: the others are looked at only if the budget is broken and this one can help.
-    pub(crate) fn give_back(&self, instance: InstanceId) -> Option<Step> {
-        let mut each: Vec<(InstanceId, Awake)> = {
+    /// The step by which a server must shrink to make room for others. Called at each poll of each server, so it
+    /// compares with the others only if the budget is exceeded and this server has units to spare.
+    pub(crate) fn must_give_back(&self, instance: InstanceId) -> Option<SizeStep> {
+        let mut each: Vec<(InstanceId, Claim)> = {
             let all = self.all();
             if all.allotted <= self.capacity.budget() || all.each.get(&instance)?.spare() == 0 {
                 return None;
@@ -96,14 +96,14 @@ impl Room {
         };
         // databases with equal load keep their order
         each.sort_unstable_by_key(|(id, _)| *id);
-        let awake: Vec<Awake> = each.iter().map(|(_, awake)| *awake).collect();
+        let awake: Vec<Claim> = each.iter().map(|(_, awake)| *awake).collect();
         let mine = placement::give_back(self.capacity, &awake)
             .into_iter()
             .find(|shrink| {
                 each.get(shrink.index)
                     .is_some_and(|(id, _)| *id == instance)
             })?;
-        Some(Step {
+        Some(SizeStep {
             units: mine.to,
             why: Why::Memory,
             reason: mine.reason,

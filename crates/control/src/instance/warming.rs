@@ -11,7 +11,7 @@ use super::host::Host;
 use crate::servers::{PoolHits, Server, ServerError};
 use crate::time::{Late, now, within};
 
-/// How long the first statements have the server to themselves.
+/// Delay before the pool grows, so that the first statements after a wake do not wait for it.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Hot pages that are back are reported if they are at least this much.
@@ -37,7 +37,7 @@ pub(crate) struct Warmed {
 }
 
 impl Warming {
-    /// Grows the pool to this size: that of the units it has, since larger ones may only be written yet.
+    /// Grows the pool to this size: that of the limits in force, since larger units may be in the catalog first.
     pub(super) fn begin<F>(
         host: Arc<Host>,
         server: Server,
@@ -68,7 +68,7 @@ async fn warm(
 ) -> Result<Option<Warmed>, Late<ServerError>> {
     within(host.deadlines.start, host.servers.grow(server, pool)).await?;
     let began = now();
-    // takes as long as there is to read; a sleep ends it
+    // no deadline: it takes as long as there are pages to read, and a sleep cancels it
     let read = host.servers.hydrate(server).await.map_err(Late::Failed)?;
     if read < REPORTED {
         return Ok(None);

@@ -89,7 +89,7 @@ async fn ask(
             }
             State::Failed => {
                 // the start that this login waited for has failed
-                if question.on_its_way || view.rests_until() > Some(question.deadline) {
+                if question.on_its_way || view.retry_at() > Some(question.deadline) {
                     return Err(Error::Accounts {
                         database: database.name.clone(),
                         reason: view.reason.as_ref().to_owned(),

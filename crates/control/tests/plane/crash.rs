@@ -9,11 +9,26 @@ use dormouse_types::State;
 use crate::machine::{Fault, Machine};
 use crate::run::{PATIENCE, Run, S, name, spec, virtually};
 
-/// What callers got as an answer: it must stay true.
+/// What callers got as an answer. It must stay true.
 #[derive(Debug, Default)]
 struct Told {
     created: bool,
     dropped: bool,
+    /// The value of the last `SET GLOBAL`.
+    global: Option<&'static str>,
+}
+
+/// A client has set a global variable of the awake database.
+fn set_global(run: &Run, told: &mut Told, value: &'static str) {
+    let id = run.status(&name("shop")).instance;
+    run.machine.set(|m| {
+        let instance = m.instances.get_mut(&id).unwrap();
+        // its server may just have died
+        if instance.run == Process::Running {
+            instance.globals = vec![("max_connections".to_owned(), value.to_owned())];
+        }
+    });
+    told.global = Some(value);
 }
 
 /// A whole life: made, used, grown, shrunk, suspended, thawed, parked, woken, parked from active by order, woken,
@@ -29,6 +44,7 @@ async fn life(run: &Run, told: &mut Told) {
     }
     told.created = true;
     run.query(&shop).await.unwrap();
+    set_global(run, told, "70");
     let work = async {
         run.demand(&shop, 900);
         tokio::time::sleep(5 * S).await;
@@ -39,6 +55,7 @@ async fn life(run: &Run, told: &mut Told) {
     let _ = tokio::join!(run.lanes.statement(&run.plane, &shop, 40 * S), work);
     run.until(&shop, State::Suspended).await;
     run.query(&shop).await.unwrap();
+    set_global(run, told, "80");
     run.until(&shop, State::Parked).await;
     run.query(&shop).await.unwrap();
     // a fault may be in the way of the first attempt
@@ -71,6 +88,11 @@ async fn converges(run: &Run, told: &Told) {
     for status in run.plane.list() {
         if status.state != State::Dropping {
             run.query(&status.name).await.unwrap();
+            if let Some(value) = told.global.filter(|_| status.name == shop) {
+                let machine = run.machine.lock();
+                let found = &machine.instances[&status.instance].globals;
+                assert_eq!(found.first().map(|(_, v)| v.as_str()), Some(value));
+            }
             assert_eq!(
                 run.plane
                     .accounts(&status.name, "admin", PATIENCE)
@@ -150,6 +172,10 @@ fn with_fault(at: u32, fault: Fault) -> bool {
         crashes,
         "{fault:?} at step {at}, {happened}"
     );
+    if !crashes {
+        // the end of a server's process loses what was set since the last sleep
+        told.global = None;
+    }
     machine.lock().fault = None;
     let context = format!("{fault:?} at step {at}, {happened}");
     next_run(&machine, dir.path(), &told, &context);

@@ -527,7 +527,7 @@ proptest! {
             prop_assert!(window.since(None).len() <= 303);
         }
         let step = decide(bounds, Units(units), &window, changed.map(moment), moment(now));
-        if let Some(Step { units, .. }) = step {
+        if let Some(SizeStep { units, .. }) = step {
             prop_assert!(bounds.min <= units && units <= bounds.max);
         }
     }

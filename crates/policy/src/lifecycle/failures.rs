@@ -97,7 +97,8 @@ impl Failures {
     /// Time of the next start, unless at once.
     #[must_use]
     pub fn retry_at(self) -> Option<Instant> {
-        self.last?.checked_add(self.pause().max(self.rest()))
+        self.last?
+            .checked_add(self.pause().max(self.delay_after_failing()))
     }
 
     /// Delay during which statements and logins are held.
@@ -114,7 +115,7 @@ impl Failures {
     }
 
     /// Delay after the database has failed.
-    fn rest(self) -> Duration {
+    fn delay_after_failing(self) -> Duration {
         match self.starts.checked_sub(STARTS) {
             None => Duration::ZERO,
             Some(n) => doubled(FIRST_REST, n, LONGEST_REST),

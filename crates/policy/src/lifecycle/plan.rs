@@ -22,7 +22,7 @@ pub enum Verb {
     Settle(State),
     /// Change the door from refusing to shut: the next statement may request a wake again.
     Rearm,
-    /// Refuse waiting and new statements: the database may not be used.
+    /// Refuse waiting and new statements: the spend limit is used up.
     Bar,
     /// Refuse waiting and new statements: the server cannot be started.
     GiveUp,
@@ -116,7 +116,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn rest(look_again: Option<Instant>) -> Self {
+    pub(super) fn wait(look_again: Option<Instant>) -> Self {
         Self {
             act: None,
             look_again,

@@ -73,17 +73,17 @@ fn a_failed_database_is_started_again_by_its_schedule() {
     let mut seen = failed(at);
     seen.door = Door::Shut;
     let spec = spec("10s", "5m");
-    assert_eq!(decide(&spec, &seen, at), Plan::rest(None));
+    assert_eq!(decide(&spec, &seen, at), Plan::wait(None));
     seen.agenda.wake_at = Some(at + 60 * S);
-    assert_eq!(decide(&spec, &seen, at), Plan::rest(Some(at + 60 * S)));
+    assert_eq!(decide(&spec, &seen, at), Plan::wait(Some(at + 60 * S)));
     let plan = decide(&spec, &seen, at + 60 * S);
     assert_eq!(plan, Plan::act(Verb::Start, Cause::Schedule, DUE));
     // with the same delays as for statements
     seen.failures = (0..6).fold(seen.failures, |f, _| f.start_failed(at + 59 * S));
     let again = seen.failures.retry_at();
-    assert_eq!(decide(&spec, &seen, at + 60 * S), Plan::rest(again));
+    assert_eq!(decide(&spec, &seen, at + 60 * S), Plan::wait(again));
     seen.barred = true;
-    assert_eq!(decide(&spec, &seen, at + 6000 * S), Plan::rest(None));
+    assert_eq!(decide(&spec, &seen, at + 6000 * S), Plan::wait(None));
 }
 
 fn holding(seen: Observed) -> Observed {

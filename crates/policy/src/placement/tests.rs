@@ -9,8 +9,8 @@ fn machine(cores: u32, gib: u64) -> Capacity {
     }
 }
 
-fn awake(units: u16, min: u16, used: u32) -> Awake {
-    Awake {
+fn awake(units: u16, min: u16, used: u32) -> Claim {
+    Claim {
         units: Units(units),
         min: Units(min),
         used,
@@ -18,7 +18,7 @@ fn awake(units: u16, min: u16, used: u32) -> Awake {
 }
 
 #[track_caller]
-fn grown(machine: Capacity, others: &[Awake], asking: Awake, to: u16, why: Why, expected: &str) {
+fn grown(machine: Capacity, others: &[Claim], asking: Claim, to: u16, why: Why, expected: &str) {
     let growth = grow(machine, others, asking, Units(to), why);
     let limit = growth.limit.map_or_else(String::new, |l| format!(": {l}"));
     assert_eq!(format!("{}{limit}", growth.to.0), expected);
@@ -81,7 +81,7 @@ fn on_a_saturated_machine_the_smaller_database_catches_up_and_the_larger_stops()
         "3: the machine's CPU is used up, and the fair share is 0.99 cores",
     );
     // with twice the minimum, the fair share is twice as large
-    let promised = Awake {
+    let promised = Claim {
         min: Units(2),
         ..large
     };
@@ -137,7 +137,7 @@ fn databases_at_their_minimum_keep_it_although_the_budget_is_exceeded() {
     );
 }
 
-fn any_awake() -> impl Strategy<Value = Awake> {
+fn any_awake() -> impl Strategy<Value = Claim> {
     (1..12u16, 0..12u16, 0..6000u32).prop_map(|(min, more, used)| {
         awake(min + more, min, used.min((u32::from(min + more)) * 500))
     })
@@ -223,12 +223,12 @@ proptest! {
             prop_assert!(database.min <= shrink.to && shrink.to < database.units);
             database.units = shrink.to;
         }
-        let spare = |those: &[Awake]| those.iter().any(|d| d.units > d.min);
+        let spare = |those: &[Claim]| those.iter().any(|d| d.units > d.min);
         let (asked, left) = (allotted(&databases), allotted(&after));
         prop_assert!(left <= machine.budget() || !spare(&after));
         prop_assert!(shrinks.is_empty() || left >= machine.budget().min(asked));
         // a database that keeps units above its minimum is at least as loaded as any that shrank
-        let load = |d: &Awake| f64::from(d.used) / f64::from(d.units.0);
+        let load = |d: &Claim| f64::from(d.used) / f64::from(d.units.0);
         for (at, _) in after.iter().enumerate().filter(|(_, d)| d.units > d.min) {
             for gave in shrinks.iter().filter(|s| s.index != at) {
                 prop_assert!(load(&databases[gave.index]) <= load(&databases[at]));

@@ -1,0 +1,128 @@
+//! Requests to a database's actor: demands, logins that wait for accounts, and orders with their answers.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use dormouse_policy::lifecycle::{Door, Order};
+use tokio::sync::oneshot;
+
+use super::Database;
+use super::requests::{Inbox, Pending};
+use crate::error::Error;
+
+/// Maximum number of waiting orders of one database.
+const ORDERS_MOST: usize = 64;
+
+impl Database {
+    /// Requests the server for a statement that is held.
+    pub(crate) fn demand(&self) {
+        self.inbox().demanded = true;
+        self.wake_actor();
+    }
+
+    /// Whether a statement has been held since the last [`Database::demand_met`].
+    pub(crate) fn demanded(&self) -> bool {
+        self.inbox().demanded
+    }
+
+    /// Clears the demand.
+    pub(crate) fn demand_met(&self) {
+        self.inbox().demanded = false;
+    }
+
+    /// Requests the accounts for a login that waits; only the server, which does not run, has them.
+    pub(crate) fn want_accounts(&self) {
+        self.inbox().accounts_wanted = true;
+        self.wake_actor();
+    }
+
+    /// Whether a login has waited for accounts since the last [`Database::accounts_read`].
+    pub(crate) fn accounts_wanted(&self) -> bool {
+        self.inbox().accounts_wanted
+    }
+
+    /// Clears the request for accounts: they have been read, or cannot be.
+    pub(crate) fn accounts_read(&self) {
+        self.inbox().accounts_wanted = false;
+    }
+
+    /// Queues an order; the receiver gets the answer when it is met or refused.
+    pub(crate) fn order(
+        &self,
+        order: Order,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut inbox = self.inbox();
+            if inbox.orders.len() >= ORDERS_MOST {
+                let what = format!("too many orders wait for database '{}'", self.name);
+                return Err(Error::Limit {
+                    what,
+                    most: ORDERS_MOST as u64,
+                });
+            }
+            inbox.reset |= order == Order::Wake;
+            inbox.orders.push_back(Pending { order, reply });
+        }
+        self.wake_actor();
+        Ok(answer)
+    }
+
+    /// Whether a wake was ordered since the last time.
+    pub(crate) fn take_reset(&self) -> bool {
+        std::mem::take(&mut self.inbox().reset)
+    }
+
+    /// The order to carry out now. Orders that are met already are answered, and those whose callers no
+    /// longer wait are dropped. A wake is met when statements pass the door.
+    pub(crate) fn current_order(&self, door: Door) -> Option<Order> {
+        let state = self.state();
+        let mut inbox = self.inbox();
+        while let Some(first) = inbox.orders.front() {
+            let met = first.order.met(state) && (first.order != Order::Wake || door == Door::Open);
+            if !met && (!first.reply.is_closed() || first.order == Order::Drop) {
+                return Some(first.order);
+            }
+            if let Some(done) = inbox.orders.pop_front() {
+                // the caller may no longer wait
+                let _ = done.reply.send(Ok(()));
+            }
+        }
+        None
+    }
+
+    /// Answers the order that is carried out now, if it is one of these.
+    pub(crate) fn answer(&self, which: &[Order], answer: Result<(), Error>) {
+        let mut inbox = self.inbox();
+        if inbox
+            .orders
+            .front()
+            .is_some_and(|p| which.contains(&p.order))
+            && let Some(done) = inbox.orders.pop_front()
+        {
+            let _ = done.reply.send(answer);
+        }
+    }
+
+    /// Refuses the order that is carried out now.
+    pub(crate) fn refuse(&self, reasons: Vec<String>) {
+        let refused = Error::Refused {
+            database: self.name.clone(),
+            state: self.state(),
+            reasons,
+        };
+        self.answer(
+            &[
+                Order::Wake,
+                Order::Suspend,
+                Order::Park,
+                Order::ParkAndLose,
+                Order::Drop,
+            ],
+            Err(refused),
+        );
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,25 @@
+//! What the inbox of a database holds.
+
+use std::collections::VecDeque;
+
+use dormouse_policy::lifecycle::Order;
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+
+/// Requests to the actor.
+#[derive(Default)]
+pub(super) struct Inbox {
+    pub(super) demanded: bool,
+    /// A login waits for accounts that only the server knows.
+    pub(super) accounts_wanted: bool,
+    /// A wake was ordered: failures before it no longer count.
+    pub(super) reset: bool,
+    pub(super) orders: VecDeque<Pending>,
+}
+
+/// An order, and the channel for its answer.
+pub(super) struct Pending {
+    pub(super) order: Order,
+    pub(super) reply: oneshot::Sender<Result<(), Error>>,
+}

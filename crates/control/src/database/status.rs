@@ -1,0 +1,45 @@
+//! The status of a database, for callers of the plane.
+
+use dormouse_driver::Driver;
+use dormouse_types::{Bytes, Units};
+
+use super::Database;
+use crate::doors::Doors;
+use crate::status::{Spend, Status};
+
+impl Database {
+    /// Its status, for callers of the plane.
+    pub(crate) fn status(
+        &self,
+        driver: &dyn Driver,
+        doors: &dyn Doors,
+        spend: Option<Spend>,
+    ) -> Status {
+        let view = self.view();
+        let activity = doors.activity(&self.name);
+        Status {
+            name: self.name.clone(),
+            state: view.state,
+            since: view.since,
+            pid: view.incarnation().and_then(|i| driver.pid(i)),
+            instance: self.instance,
+            generation: view.generation,
+            spec: self.spec(),
+            units: if view.serving.is_some() {
+                view.units
+            } else {
+                Units(0)
+            },
+            sessions: activity.sessions,
+            held: activity.held,
+            transactions: activity.transactions,
+            memory: view.memory.filter(|m| *m > Bytes(0)),
+            cpu_ms: view.cpu_ms,
+            storage: view.storage,
+            read_only: self.restricted().clone(),
+            memory_tables: view.memory_tables(),
+            spend,
+            last_reason: view.reason.as_ref().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! An instance's buffer pool: warming after a wake, and its hit ratio for the ledger.
+
+use std::sync::Arc;
+
+use dormouse_engine::buffer_pool;
+
+use super::Instance;
+use super::warming::{Warmed, Warming};
+use crate::servers::{PoolHits, ServerError};
+use crate::time::{Late, within};
+
+impl Instance {
+    /// Grows the buffer pool and reads the hot pages back, in the background, because growing holds the pool's
+    /// latches for milliseconds and would delay the first statements. Calls `report` when enough pages are back.
+    pub(crate) fn warm_up<F>(&mut self, report: impl FnOnce(Warmed) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let server = self.server();
+        let (host, units) = (Arc::clone(&self.host), self.units);
+        let awake = self.awake();
+        awake.pool.forget_ratio();
+        awake.warming = server.ok().map(|server| {
+            Warming::begin(
+                host,
+                server,
+                buffer_pool::awake(units),
+                awake.pool.since(),
+                report,
+            )
+        });
+    }
+
+    /// Counts page requests from zero, for a server that was just started.
+    pub(crate) fn count_from_start(&mut self) {
+        self.awake().pool.begin(PoolHits::default());
+        self.awake().next_units = None;
+    }
+
+    /// Reads the counters of the buffer pool, stores the hit ratio, and counts from there.
+    pub(crate) async fn count_hits(&mut self) -> Result<(), Late<ServerError>> {
+        let hits = self.hits().await?;
+        self.count(hits);
+        Ok(())
+    }
+
+    /// The counters of the buffer pool since its server started.
+    pub(crate) async fn hits(&self) -> Result<PoolHits, Late<ServerError>> {
+        let asked = async { self.host.servers.hits(&self.server()?).await };
+        within(self.host.deadlines.ask, asked).await
+    }
+
+    /// Stores the hit ratio up to these counters, and counts from there.
+    pub(crate) fn count(&mut self, hits: PoolHits) {
+        self.awake().pool.restart_at(hits);
+    }
+
+    /// The hit ratio up to the last [`Instance::count`], in millionths.
+    pub(crate) fn hit_ratio(&self) -> Option<u32> {
+        self.awake.as_ref()?.pool.ratio_ppm
+    }
+
+    /// Clears the hit ratio, after it was written to the ledger.
+    pub(crate) fn forget_ratio(&mut self) {
+        if let Some(awake) = &mut self.awake {
+            awake.pool.forget_ratio();
+        }
+    }
+}
