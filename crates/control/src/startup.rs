@@ -148,7 +148,8 @@ fn assemble(
     Creator { context, warm }
 }
 
-/// Removes what no database has, and fills the warm pool with what is left of it.
+/// Removes instances that are half made, half removed, or have lost their files; puts warm ones into the
+/// pool. What this catalog did not hand out is left alone.
 async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
     let (host, warm) = (&creator.context.host, &creator.warm);
     let present: BTreeSet<InstanceId> = within(host.deadlines.start, host.driver.list())

@@ -1,4 +1,4 @@
-//! Bringing a backend to a session's state, in one round trip.
+//! Bringing a backend to a session's state, usually in one round trip.
 
 use std::sync::Arc;
 
