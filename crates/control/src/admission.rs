@@ -28,7 +28,7 @@ pub(crate) enum Importance {
 }
 
 impl Admission {
-    /// `starts` servers may start at once, and at least one.
+    /// At most `starts` servers may start at once, and at least one.
     pub(crate) fn new(starts: usize) -> Self {
         Self {
             starts: Semaphore::new(starts.max(1)),
@@ -58,7 +58,7 @@ impl Admission {
             .map_err(|_| Error::Stopping)
     }
 
-    /// Dormouse stops: no permit is given any more.
+    /// Closes it when Dormouse stops: no more permits are given.
     pub(crate) fn close(&self) {
         self.starts.close();
         self.first_looks.close();

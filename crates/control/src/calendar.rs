@@ -1,4 +1,4 @@
-//! The calendar, and the clock that never steps, as one `Moment`.
+//! The calendar time and the monotonic time, together as a `Moment`.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,14 +18,14 @@ pub(crate) const DAY: i64 = 86_400_000;
 /// A moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// Milliseconds since 1970, as the calendar says.
+    /// Milliseconds since 1970, by the calendar.
     pub(crate) wall: i64,
-    /// On the clock that never steps.
+    /// On the monotonic clock.
     pub(crate) at: Instant,
 }
 
 impl Moment {
-    /// The month it is in.
+    /// The month that contains it.
     pub(crate) fn month(&self) -> Month {
         Month::of_day(self.wall.div_euclid(DAY))
     }
@@ -35,18 +35,18 @@ impl Moment {
 #[derive(Debug, Clone, Default)]
 pub struct Calendar(Option<Arc<MadeUp>>);
 
-/// A calendar that goes with the plane's clock.
+/// A calendar for tests, which advances with the plane's clock.
 #[derive(Debug)]
 struct MadeUp {
     start: i64,
-    /// When it was looked at first.
+    /// When it was first read.
     began: OnceLock<Instant>,
-    /// By how much it was set since, in milliseconds.
+    /// By how much it has been set since, in milliseconds.
     set: AtomicI64,
 }
 
 impl Calendar {
-    /// A calendar that is at `start` at the first look and advances with the plane's clock. For tests;
+    /// A calendar that shows `start` when it is first read and advances with the plane's clock. For tests;
     /// the default is the machine's calendar.
     #[must_use]
     pub fn starting_at(start: Timestamp) -> Self {
@@ -57,7 +57,7 @@ impl Calendar {
         })))
     }
 
-    /// Sets a made-up calendar ahead, or back.
+    /// Sets a calendar for tests forward or back.
     pub fn set(&self, by: SignedDuration) {
         if let Some(made_up) = &self.0 {
             let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
@@ -65,7 +65,7 @@ impl Calendar {
         }
     }
 
-    /// Now, by the calendar and by the clock that never steps.
+    /// The current time, by the calendar and by the monotonic clock.
     pub(crate) fn moment(&self) -> Moment {
         let at = now();
         let Some(MadeUp { start, began, set }) = self.0.as_deref() else {

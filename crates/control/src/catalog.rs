@@ -1,10 +1,9 @@
-//! The catalog: what must be remembered, in SQLite.
+//! The catalog: the persistent state of the plane, in SQLite.
 //!
-//! One writer, one statement of intent after another. A transition's intent and result are
-//! committed without waiting for the disk: what takes them away, a loss of power, also takes every
-//! server process away, and then what is observed overrules what is written. Where a row stands
-//! for data (a database was made or dropped, an instance id was handed out) the commit waits for
-//! the disk.
+//! One writer performs all writes, one at a time. A transition's intent and result are committed without
+//! waiting for the disk: only a power failure loses such a commit, and it also ends every server process,
+//! after which the observed state overrides the catalog. Where a row stands for data (a database was made or
+//! dropped, an instance id was assigned), the commit waits for the disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,8 +53,8 @@ struct Writer {
 }
 
 impl Catalog {
-    /// Opens the catalog in `dir`, or makes an empty one; reads it all but the ledger. Entries of
-    /// the ledger are sent to `events` when they are committed.
+    /// Opens the catalog in `dir`, or creates it; reads everything but the ledger. Committed entries of the
+    /// ledger are sent to `events`.
     pub(crate) fn open(
         dir: &Path,
         keep: LedgerKeep,
@@ -104,7 +103,7 @@ impl Catalog {
             .await
     }
 
-    /// Hands out the next instance id, in phase [`Phase::Preparing`].
+    /// Assigns the next instance id, in phase [`Phase::Preparing`].
     pub(crate) async fn new_instance(&self, version: String) -> Result<InstanceId, Error> {
         self.with_writer(move |writer| {
             set_durability(&writer.connection, Durability::Now)?;
@@ -113,7 +112,7 @@ impl Catalog {
         .await
     }
 
-    /// What was noted of a database, in little memory.
+    /// Reduces the memory of a database's notes.
     pub(crate) fn condense(&self, noted: Noted) -> Noted {
         self.models.condense(noted)
     }
@@ -124,7 +123,7 @@ impl Catalog {
         ledger::read(&reader, filter).map_err(|e| explain(&self.path, &e))
     }
 
-    /// How far every database that is there is metered, with what it has used since a day.
+    /// The mark of the meter of every existing database, with its usage since a day.
     pub(crate) fn meters(
         &self,
         since: i64,
@@ -133,7 +132,7 @@ impl Catalog {
         usage::load(&reader, since).map_err(|e| explain(&self.path, &e))
     }
 
-    /// What was used and written; and, before anything more is written, what is said then.
+    /// Reads the written usage, and calls `then` before the next write.
     pub(crate) async fn usage<T: Send + 'static>(
         &self,
         wanted: Wanted,
@@ -197,7 +196,7 @@ impl Writer {
     }
 }
 
-/// What was taken from meters; given back unless it was committed.
+/// Counts taken from meters; given back unless committed.
 #[derive(Default)]
 struct TakenMeters(Vec<(SharedMeter, Taken)>);
 
@@ -231,7 +230,7 @@ fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::
     connection.pragma_update(None, "synchronous", level)
 }
 
-/// Adds to SQLite's error what to do.
+/// Adds a hint to SQLite's error.
 fn explain(path: &Path, error: &rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,

@@ -1,4 +1,4 @@
-//! How a plane is set up.
+//! Configuration of a plane.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use jiff::tz::TimeZone;
 use crate::calendar::Calendar;
 use crate::disk::Disk;
 
-/// How a plane is set up. [`PlaneConfig::new`] gives the defaults.
+/// Configuration of a plane. [`PlaneConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]
 pub struct PlaneConfig {
-    /// Where the catalog is.
+    /// The directory of the catalog.
     pub data_dir: PathBuf,
-    /// How many instances wait, started and unclaimed.
+    /// Number of started, unclaimed instances to keep.
     pub warm_pool: usize,
-    /// How many servers may start at once.
+    /// Maximum number of concurrent server starts.
     pub wakes_at_once: usize,
-    /// What the awake databases share.
+    /// The machine's CPU and memory, shared by the awake databases.
     pub capacity: Capacity,
-    /// How many databases there may be.
+    /// Maximum number of databases.
     pub databases_most: usize,
-    /// What a database gets without settings of its own.
+    /// The settings of a database that sets none.
     pub defaults: Spec,
     /// How much of the ledger is kept.
     pub ledger_keep: LedgerKeep,
@@ -32,9 +32,9 @@ pub struct PlaneConfig {
     pub usage_keep: UsageKeep,
     /// The time zone of timetables.
     pub time_zone: TimeZone,
-    /// What use costs.
+    /// Prices of use.
     pub prices: Prices,
-    /// The steps that are taken as a database's cost nears its limit.
+    /// The steps taken as a database's cost nears its spend limit.
     pub ladder: Ladder,
     /// The source of the date.
     pub calendar: Calendar,
@@ -47,9 +47,9 @@ pub struct PlaneConfig {
 /// How much of the ledger is kept; entries beyond either bound are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LedgerKeep {
-    /// The newest so many entries.
+    /// Maximum number of entries.
     pub rows: u64,
-    /// Entries no older than this.
+    /// Maximum age of entries.
     pub age: Duration,
 }
 
@@ -71,7 +71,7 @@ pub struct Deadlines {
     pub stop: Duration,
     /// For a process to freeze or thaw.
     pub freeze: Duration,
-    /// For a question to a running server.
+    /// For a query to a running server.
     pub ask: Duration,
     /// For a buffer pool to shrink before its server is frozen; frozen anyway after that.
     pub shrink: Duration,
@@ -79,7 +79,7 @@ pub struct Deadlines {
     pub capture: Duration,
     /// For running statements to end when a sleep is ordered.
     pub drain: Duration,
-    /// For an order (`wake`, `park`, …) to be carried out before its caller gets an error that says to look later.
+    /// For an order (`wake`, `park`, …); after that its caller gets an error that says to look later.
     pub order: Duration,
 }
 

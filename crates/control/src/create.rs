@@ -1,4 +1,4 @@
-//! Making a database: claim an instance, make it the owner's, write it to the catalog, open its door.
+//! Creating a database: claims an instance, sets the owner's password, writes the catalog, opens the door.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -26,10 +26,10 @@ use crate::warm::WarmPool;
 
 /// The owner's user name in every database.
 pub const OWNER: &str = "admin";
-/// Letters and digits of a generated password: 142 bits.
+/// Length of a generated password of letters and digits: 142 bits.
 const PASSWORD_LENGTH: usize = 24;
 
-/// Makes databases.
+/// Creates databases.
 #[derive(Clone)]
 pub(crate) struct Creator {
     pub(crate) context: Arc<Context>,
@@ -37,8 +37,8 @@ pub(crate) struct Creator {
 }
 
 impl Creator {
-    /// Makes a database. Runs to its end even if its caller no longer waits: a half-made one would be in
-    /// the way of the next attempt.
+    /// Creates a database. Runs to its end even if its caller no longer waits: a half-made database would
+    /// block the next attempt.
     pub(crate) async fn create(self, name: DatabaseName, spec: Spec) -> Result<Created, Error> {
         self.context.host.room.check_range(spec.units)?;
         self.context.registry.reserve(&name)?;
@@ -110,7 +110,7 @@ impl Creator {
         }
     }
 
-    /// Gives the server its size and its owner.
+    /// Sets the server's limits and the owner's password.
     async fn secure(
         &self,
         row: &DatabaseRow,
@@ -135,8 +135,8 @@ impl Creator {
         Ok(seen)
     }
 
-    /// It is metered from now on. CPU that its server has used while it was in the warm pool is in its
-    /// counter, and so its owner's.
+    /// Starts to meter the database. CPU time that its server used in the warm pool is in the server's
+    /// counter, so it is charged to the owner.
     fn meter(&self, row: &DatabaseRow, seen: &Observed) -> SharedMeter {
         let now = self.context.calendar.moment();
         let baseline = self.context.baseline;
@@ -154,7 +154,7 @@ impl Creator {
         Arc::new(Mutex::new(meter))
     }
 
-    /// From here on the database exists, whatever happens.
+    /// Writes the database to the catalog; from here on it exists.
     async fn record(
         &self,
         row: &DatabaseRow,
@@ -194,7 +194,7 @@ impl Creator {
         self.context.catalog.write(Durability::Now, changes).await
     }
 
-    /// Opens its door and starts its actor.
+    /// Opens the door and starts the actor.
     fn open(&self, row: DatabaseRow, meter: SharedMeter, instance: Instance, seen: &Observed) {
         let context = &self.context;
         let name = row.name.clone();
@@ -221,7 +221,7 @@ impl Creator {
         context.tasks.spawn(turn::run(actor, false));
     }
 
-    /// Its caller gets an error, so there must be nothing.
+    /// Removes a half-made database, since its caller gets an error.
     async fn undo(&self, name: &DatabaseName, instance: InstanceId) {
         let gone = vec![
             Change::Gone {
@@ -258,7 +258,7 @@ fn owner(stage2: [u8; 20]) -> Account {
     }
 }
 
-/// SHA1(SHA1(password)), as the server keeps it.
+/// SHA1(SHA1(password)), as stored by the server.
 fn stage2(password: &str) -> [u8; 20] {
     Sha1::digest(Sha1::digest(password.as_bytes())).into()
 }
@@ -273,7 +273,7 @@ fn password() -> Result<String, Error> {
             doing: "drawing a random password".to_owned(),
             reason: e.to_string(),
         })?;
-        // 248 is a multiple of 62: no letter is likelier than another
+        // 248 is a multiple of 62: all letters are equally likely
         let drawn = random
             .iter()
             .filter(|b| **b < 248)

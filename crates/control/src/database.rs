@@ -52,7 +52,7 @@ pub(crate) struct Database {
     /// The view has changed. (A `watch` channel would do the same in eight times the memory.)
     changed: Notify,
     inbox: Mutex<Inbox>,
-    /// The restriction that the data path was given last.
+    /// Restriction last passed to the data path.
     restricted: Mutex<Option<String>>,
 }
 
@@ -98,7 +98,7 @@ impl Database {
         self.spec.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shares the settings and the reason of its state with another database, where they are equal.
+    /// Shares the settings and the reason of the state with another database, where they are equal.
     pub(crate) fn share(&self, other: &Self) {
         let reason = Arc::clone(&other.look().reason);
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +113,7 @@ impl Database {
         }
     }
 
-    /// The sizes it may have now; past its spend limit, no more than the free baseline.
+    /// Allowed sizes now; past the spend limit, at most the free baseline.
     pub(crate) fn range(&self, baseline: Units) -> UnitRange {
         let UnitRange { min, max } = self.spec().units;
         if self.rung() < Rung::Slow {
@@ -156,12 +156,12 @@ impl Database {
         Server::reached(self.instance, endpoint)
     }
 
-    /// Its state now.
+    /// The current state.
     pub(crate) fn state(&self) -> State {
         self.look().state
     }
 
-    /// The step of its spend limit now.
+    /// The current step of the spend limit.
     pub(crate) fn rung(&self) -> Rung {
         self.look().rung
     }
@@ -171,7 +171,7 @@ impl Database {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its meter, to be written to the catalog.
+    /// The meter, for writing it to the catalog.
     pub(crate) fn shared_meter(&self) -> SharedMeter {
         Arc::clone(&self.meter)
     }
@@ -189,7 +189,7 @@ impl Database {
         }
     }
 
-    /// Changes the view. For its actor, the meters and the storage watch.
+    /// Changes the view. Called by the actor, the meters and the storage watch.
     pub(crate) fn change(&self, change: impl FnOnce(&mut View)) {
         change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_waiters();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dormouse_types::Bytes;
 
-/// Says how much of the disk is free.
+/// Returns the free space of the disk.
 type Free = dyn Fn() -> io::Result<Bytes> + Send + Sync;
 
 /// The disk that holds the files of all databases.
@@ -17,7 +17,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A disk of which `reserve` is to stay free. `free` says, at once, how much is.
+    /// A disk of which `reserve` is kept free. `free` returns its free space without blocking.
     pub fn new(
         reserve: Bytes,
         free: impl Fn() -> io::Result<Bytes> + Send + Sync + 'static,
@@ -28,7 +28,7 @@ impl Disk {
         }
     }
 
-    /// How much of it is free.
+    /// Its free space.
     pub(crate) fn free(&self) -> io::Result<Bytes> {
         (self.free)()
     }

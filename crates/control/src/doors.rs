@@ -1,7 +1,7 @@
-//! What the control path asks of the data path.
+//! The interface of the data path for the control path.
 //!
 //! The proxy implements it; the binary connects the two. A database's door is *open* (statements pass
-//! to its server), *shut* (statements are held, and each held statement asks the plane for a wake), or *refusing*
+//! to its server), *shut* (statements are held, and each held statement requests a wake), or *refusing*
 //! (statements get an error).
 
 use std::time::Duration;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
 
-/// What the control path asks of the data path. Every verb is idempotent.
+/// The interface of the data path for the control path. Every verb is idempotent.
 #[async_trait]
 pub trait Doors: Send + Sync + 'static {
-    /// A database exists: sessions may be accepted for it. Its door starts shut.
+    /// Adds a database: its sessions may be accepted. Its door starts shut.
     fn add(&self, database: &DatabaseName);
 
-    /// A database is no more: its sessions get an error and end.
+    /// Removes a database: its sessions get an error and end.
     fn remove(&self, database: &DatabaseName);
 
     /// Opens the door; held statements pass first, in order of arrival.
@@ -42,20 +42,19 @@ pub trait Doors: Send + Sync + 'static {
     /// statement has arrived; then the door is opened again.
     async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto>;
 
-    /// With the door shut and every session captured: gives up all backends, so that the server
-    /// can stop.
+    /// With the door shut and every session captured: closes all backends, so that the server can stop.
     async fn release(&self, database: &DatabaseName);
 
-    /// Statements and bytes that have passed since dormouse started; all zero for a database that is not known.
+    /// Statements and bytes since Dormouse started; all zero for a database that is not known.
     fn carried(&self, database: &DatabaseName) -> Carried;
 
     /// Refuses statements that could add or change data, with this reason; those that read, remove or free
     /// pass. `None` ends that. Applies until the next call, whether the door is open or shut.
     fn restrict(&self, database: &DatabaseName, reason: Option<&str>);
 
-    /// A database's backends and what has happened to them.
+    /// A database's backends, with counters.
     fn pool(&self, database: &DatabaseName) -> PoolStatus;
 
-    /// A database's sessions, by their ids.
+    /// A database's sessions, sorted by id.
     fn sessions(&self, database: &DatabaseName) -> Vec<SessionStatus>;
 }

@@ -1,10 +1,10 @@
-//! Errors of the plane, by who has to act.
+//! Errors of the plane, by who must act.
 
 use std::path::PathBuf;
 
 use dormouse_types::{DatabaseName, State};
 
-/// Why the plane did not do as asked.
+/// Why the plane did not carry out a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The caller's: there is no such database.
@@ -13,41 +13,41 @@ pub enum Error {
     /// The caller's: the name is taken.
     #[error("there is a database '{0}' already")]
     Exists(DatabaseName),
-    /// It cannot be done now.
+    /// The database's state does not allow it now.
     #[error("database '{database}' is {state}: {}", reasons.join("; "))]
     Refused {
         /// The database.
         database: DatabaseName,
         /// Its state.
         state: State,
-        /// Everything that stands in the way.
+        /// All reasons against it.
         reasons: Vec<String>,
     },
-    /// The caller's: what was asked for makes no sense.
+    /// The caller's: the request is invalid.
     #[error("{0}")]
     Invalid(String),
     /// A limit is reached.
     #[error("{what}: the limit is {most}")]
     Limit {
-        /// What there is too much of.
+        /// What is limited.
         what: String,
-        /// How much there may be.
+        /// The limit.
         most: u64,
     },
-    /// The database's own server is at fault.
+    /// The database's own server failed.
     #[error("the server of database '{database}': {reason}")]
     Server {
         /// The database.
         database: DatabaseName,
-        /// What it said, or did not do.
+        /// The server's error, or what it failed to do.
         reason: String,
     },
-    /// The database's own server is at fault, or busy: logins fail now.
+    /// The database's own server failed or is busy: logins fail now.
     #[error("the accounts of database '{database}' cannot be read: {reason}")]
     Accounts {
         /// The database.
         database: DatabaseName,
-        /// What its server does, or what it said.
+        /// The server's state, or its error.
         reason: String,
     },
     /// The catalog cannot be used.
@@ -55,25 +55,25 @@ pub enum Error {
     Catalog {
         /// Its file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// What to do.
+        /// How to fix it.
         hint: String,
     },
-    /// Another dormouse has the data directory.
+    /// Another Dormouse process uses the data directory.
     #[error("another dormouse ({holder}) runs on {}", data_dir.display())]
     Busy {
         /// The data directory.
         data_dir: PathBuf,
-        /// What is known of the other one: `pid 123`.
+        /// The other process, if known: `pid 123`.
         holder: String,
     },
-    /// The machine is at fault: disk, memory, permissions.
+    /// The machine failed: disk, memory, permissions.
     #[error("{doing}: {reason}")]
     Machine {
-        /// What was being done.
+        /// The attempted operation.
         doing: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
     /// Dormouse is stopping.
@@ -84,17 +84,17 @@ pub enum Error {
 /// The kind of an error, for interfaces that answer with codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// There is no such thing.
+    /// It does not exist.
     NotFound,
-    /// There is one already.
+    /// It exists already.
     Exists,
-    /// Not now.
+    /// Not possible now.
     Refused,
-    /// Not like that.
+    /// The request is invalid.
     Invalid,
-    /// Not so many.
+    /// A limit is reached.
     Limit,
-    /// The machine, or a server on it, is at fault.
+    /// The machine, or a server on it, failed.
     Machine,
 }
 
@@ -114,7 +114,7 @@ impl ErrorKind {
 }
 
 impl Error {
-    /// What kind of error it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -131,7 +131,7 @@ impl Error {
         }
     }
 
-    /// What to do about it, as one sentence.
+    /// How to fix it, as one sentence.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

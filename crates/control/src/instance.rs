@@ -32,7 +32,7 @@ pub(crate) mod warming;
 
 pub(crate) use awake::POLL;
 
-/// Why a server ended that the kernel killed.
+/// Reason for the end of a server that the kernel killed.
 pub(crate) const STARVED: &str = "its server was killed for want of memory";
 
 /// One instance. Small while its server is stopped: what only a running server has is boxed.
@@ -46,31 +46,31 @@ pub(crate) struct Instance {
     awake: Option<Box<Awake>>,
 }
 
-/// What a look at an instance has found.
+/// Result of [`Instance::observe`].
 pub(crate) struct Look {
     /// The driver's observation; `None` if it failed: the last state is assumed to hold.
     pub(crate) seen: Option<Observed>,
     /// The driver has no files of it.
     pub(crate) lost: Option<DriverError>,
-    /// The server that ran at the last look has ended.
+    /// The server that ran at the last observation has ended.
     pub(crate) ended: Option<Ended>,
 }
 
 /// The end of a server.
 pub(crate) struct Ended {
-    /// The kernel killed it for want of memory.
+    /// The kernel killed it because memory was short.
     pub(crate) starved: bool,
     /// Another server runs in its place.
     pub(crate) replaced: bool,
 }
 
-/// Why an instance is not what it should be.
+/// Why an instance is not in the desired state.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unmet {
     /// Its server died, and another runs.
     #[error("its server died and came back")]
     Replaced,
-    /// The driver did something else.
+    /// The driver left the process in another state.
     #[error("its process is {:?} where it should be {should:?}", .seen.run)]
     Other {
         /// The observed state.
@@ -78,13 +78,13 @@ pub(crate) enum Unmet {
         /// The desired state of its process.
         should: Run,
     },
-    /// The driver did not do it.
+    /// Error of the driver.
     #[error(transparent)]
     Driver(#[from] Late<DriverError>),
 }
 
 impl Unmet {
-    /// Whether its server died or was killed: another may be started. Otherwise the server or the
+    /// Whether the server died or was killed, so that another may be started. Otherwise the server or the
     /// machine is at fault.
     pub(crate) fn died(&self) -> bool {
         match self {
@@ -94,7 +94,7 @@ impl Unmet {
         }
     }
 
-    /// How much memory it holds, if that is why it cannot be made smaller.
+    /// Memory in use, if that is why the instance cannot shrink.
     fn in_use(&self) -> Option<Bytes> {
         match self {
             Self::Driver(Late::Failed(DriverError::InUse { held, .. })) => Some(*held),
@@ -104,7 +104,7 @@ impl Unmet {
 }
 
 impl Instance {
-    /// An instance that has not been looked at yet.
+    /// An instance that has not been observed yet.
     pub(crate) fn new(host: Arc<Host>, id: InstanceId, units: Units) -> Self {
         Self {
             id,
@@ -154,12 +154,12 @@ impl Instance {
         self.units = units;
     }
 
-    /// Starts the server. Returns when it takes connections and has its limits.
+    /// Starts the server. Returns when it accepts connections and its limits are set.
     pub(crate) async fn start(&mut self) -> Result<Observed, Unmet> {
         self.apply(Run::Running, self.host.deadlines.start).await
     }
 
-    /// Lets a frozen server run.
+    /// Thaws the frozen server.
     pub(crate) async fn thaw(&mut self) -> Result<Observed, Unmet> {
         self.apply(Run::Running, self.host.deadlines.freeze).await
     }
@@ -209,7 +209,7 @@ impl Instance {
         })
     }
 
-    /// Asks the driver what is true.
+    /// Queries the driver for the state.
     pub(crate) async fn observe(&mut self) -> Look {
         let before = self.incarnation();
         let limit = self.host.deadlines.freeze;
@@ -225,7 +225,7 @@ impl Instance {
                 self.serving = None;
                 lost = Some(error);
             }
-            Err(error) => warn!(%error, "cannot look at the instance"),
+            Err(error) => warn!(%error, "cannot observe the instance"),
         }
         let now = now();
         if let Some(awake) = &mut self.awake {
@@ -243,7 +243,7 @@ impl Instance {
         Look { seen, lost, ended }
     }
 
-    /// Records what the driver has observed.
+    /// Records the driver's observation.
     fn note(&mut self, seen: &Observed) {
         if self.awake.is_some() || seen.run != Run::Stopped {
             let units = self.units;
@@ -253,7 +253,7 @@ impl Instance {
         self.serving = Serving::seen(seen);
     }
 
-    /// Time of the next poll of its load; `None` unless its server runs.
+    /// Time of the next poll of its load; `None` if its server does not run.
     pub(crate) fn look_due(&self) -> Option<Instant> {
         let runs = self.run == Run::Running && self.serving.is_some();
         self.awake
@@ -262,7 +262,7 @@ impl Instance {
             .map(|a| a.looked + POLL)
     }
 
-    /// Completes when the server that runs now has ended; `None` if none runs.
+    /// Completes when the current server has ended; `None` if none runs.
     pub(crate) fn end(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let incarnation = self.incarnation()?;
         let (driver, id) = (Arc::clone(&self.host.driver), self.id);
@@ -281,12 +281,12 @@ impl Instance {
         }
     }
 
-    /// Frees what only a running server needs, unless it records that memory was short.
+    /// Frees the state of a running server, unless it records a shortage of memory.
     pub(crate) fn stopped(&mut self) {
         self.awake.take_if(|awake| !awake.window.was_short());
     }
 
-    /// Its load so far, and when its size changed last.
+    /// Its load window, and when its size last changed.
     pub(crate) fn load(&mut self) -> (&Window, Option<Instant>) {
         let awake = self.awake();
         (&awake.window, awake.changed)

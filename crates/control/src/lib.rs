@@ -12,7 +12,7 @@
 //!   started only when the catalog says that the notes of the database are stale;
 //! - a server may never use more than the catalog says;
 //! - Dormouse may end at any await: the next start continues from the state that it observes;
-//! - instances whose ids this catalog did not hand out are never touched;
+//! - instances whose ids this catalog did not assign are never touched;
 //! - a database is woken by a statement, an order, its agenda, or accounts that must be read again after a
 //!   crash.
 //!

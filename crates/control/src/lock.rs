@@ -1,10 +1,10 @@
-//! Locks on files that hold between processes, and that no child inherits.
+//! File locks between processes, which child processes do not inherit.
 //!
-//! A lock of `flock(2)` belongs to the open file, and a child has that too, from `fork` until it executes its
-//! program: if dormouse is killed meanwhile, the lock outlives it. A record lock (`fcntl_locking(2)`,
-//! F_SETLK) belongs to the process alone and ends with it. Two things follow from that, which are seen
-//! to here: nothing else in this process may open the file, for to close any descriptor of it gives the lock
-//! up; and since it does not exclude others in its own process, a list of held locks does.
+//! A lock of `flock(2)` belongs to the open file, which a child shares from `fork` until it executes its
+//! program: if Dormouse is killed meanwhile, the lock outlives it. A record lock (`fcntl_locking(2)`,
+//! F_SETLK) belongs to the process and ends with it. It has two weaknesses, which this module covers: closing
+//! any descriptor of the file releases the lock, so nothing else in this process may open the file; and it
+//! does not exclude others in its own process, so a list of held locks does that.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -22,10 +22,10 @@ use crate::error::Error;
 /// The plane's lock in the data directory; it holds the process id of the owner.
 const FILE: &str = "lock";
 
-/// The files that this process holds, by device and inode.
+/// The locked files of this process, by device and inode.
 static HELD: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
 
-/// A lock on a file, held until it is dropped or the process ends, however it ends.
+/// A lock on a file, held until it is dropped or the process ends in any way.
 #[derive(Debug)]
 pub struct Lock {
     /// `None` only while it is dropped.
@@ -36,7 +36,7 @@ pub struct Lock {
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another has it: stop that first.
+    /// Another process, or another part of this one, holds it.
     #[error("{0} holds it")]
     Held(String),
     /// The file cannot be used.
@@ -45,10 +45,10 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lock on a file, which is made if it is not there, and writes this process's id into it.
+    /// Takes the lock on a file, which is created if missing, and writes this process's id into it.
     ///
     /// # Errors
-    /// [`LockError::Held`] if it is taken, with what is known of its holder (`pid 123`).
+    /// [`LockError::Held`] if it is held, with its holder if known (`pid 123`).
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let mut held = held();
         if let Ok(there) = fs::metadata(path)
@@ -93,7 +93,8 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let mut held = held();
-        // closed before another may take it: later this would give up theirs
+        // closed while the list is locked: to close it after another has taken the lock would release that
+        // lock
         self.file.take();
         held.remove(&self.id);
     }
@@ -107,7 +108,7 @@ fn id(of: &fs::Metadata) -> (u64, u64) {
     (of.dev(), of.ino())
 }
 
-/// The owner of a lock that could not be taken. A process in another container has no pid here.
+/// The holder of a lock that could not be taken. A process in another container has no pid here.
 fn holder(file: &File) -> String {
     let whole = Flock::from(FlockType::WriteLock);
     match fcntl_getlk(file, &whole) {
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_held_once_in_a_process_and_a_try_leaves_it_held() {
+    fn a_second_attempt_in_the_process_fails_and_keeps_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let lock = Lock::take(&path).unwrap();

@@ -1,24 +1,23 @@
-//! What a database uses, counted so that nothing is lost at a crash and nothing is counted twice.
+//! A database's use, counted so that a crash loses nothing and nothing is counted twice.
 //!
-//! A [`Meter`] gets each observation. In between, what time alone uses
-//! (memory, disk, being awake) goes on at the *rates* in force, so a database that sleeps needs no
-//! looking at: what it has used is worked out when it is asked for, and written down when its state
-//! changes. CPU is the difference of a counter that belongs to one run of its server.
+//! A [`Meter`] gets each observation. Between observations, use that depends on time only (memory, disk,
+//! being awake) accrues at the current *rates*, so a sleeping database need not be polled: its use is
+//! computed when it is queried, and written when its state changes. CPU time is the difference of a counter
+//! that belongs to one run of its server.
 //!
-//! What is counted is written together with the [`Mark`]: the moment, the run of the server, its counter and
-//! the rates up to which it is counted. Both are in one transaction, so after a kill at any line the
-//! next run goes on from the mark as if it had never been away.
+//! The counts are written together with the [`Mark`]: the moment, the run of the server, its counter and the
+//! rates up to which use is counted. Both are in one transaction, so after a kill at any point the next run
+//! continues from the mark without a gap.
 //!
 //! Invariants:
-//! - durations are of a clock that never steps ([`Moment::at`]); the calendar only says to which
-//!   minute they belong. So when the calendar is set, time is neither lost nor counted twice. From one
-//!   run of dormouse to the next only the calendar can tell: set back meanwhile, the time up to the
-//!   mark is not counted again;
-//! - of a mark's run only what came after the mark counts; of any other, all from its start;
-//! - a mark is taken while it is being written, by the one writer of the catalog: a newer one is
-//!   never followed by an older one.
+//! - durations are of the monotonic clock ([`Moment::at`]); the calendar only says to which minute they
+//!   belong. So when the calendar is set, time is neither lost nor counted twice. Between two runs of
+//!   Dormouse only the calendar is known: if it was set back, the time up to the mark is not counted again;
+//! - of a mark's run only CPU time after the mark counts; of any other run, all since its start;
+//! - the counts and the mark are taken by the one writer of the catalog when it writes them, so an older mark
+//!   never overwrites a newer one.
 //!
-//! Fed by the actors through [`Metering::see`](crate::metering::Metering::see); read and written by
+//! Called by the actors through [`Metering::see`](crate::metering::Metering::see); read and written by
 //! [`metering`](crate::metering).
 
 use std::collections::BTreeMap;
@@ -38,17 +37,17 @@ pub(crate) use book::Metered;
 pub(crate) use rates::{Rates, Seen};
 use rates::{Tariff, mib};
 
-/// The longest sleep that is believed of the calendar after a restart, in milliseconds: longer than
-/// usage is kept. More is a wrong clock.
+/// Maximum time between two runs that is counted, in milliseconds: longer than usage is kept. A longer one
+/// means a wrong clock.
 const LONGEST: i64 = 400 * DAY;
 
-/// Up to where it is counted.
+/// The state up to which use is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// Milliseconds since 1970.
     pub(crate) at: i64,
     pub(crate) incarnation: Option<Incarnation>,
-    /// Of that run, or of the last one that ended.
+    /// CPU time of that run, or of the last one that ended.
     pub(crate) cpu_us: u64,
     pub(crate) rates: Rates,
     pub(crate) rung: Rung,
@@ -56,7 +55,7 @@ pub(crate) struct Mark {
     pub(crate) ended: bool,
 }
 
-/// What is to be written in one transaction.
+/// Counts and mark for one transaction.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) database: DatabaseName,
@@ -69,30 +68,30 @@ pub(crate) struct Taken {
 /// A meter, as its database and the catalog's writer share it.
 pub(crate) type SharedMeter = Arc<Mutex<Meter>>;
 
-/// Counts what one database uses.
+/// Counts the use of one database.
 #[derive(Debug)]
 pub(crate) struct Meter {
     database: DatabaseName,
     instance: InstanceId,
     mark: Mark,
-    /// The mark's moment on the clock that never steps, or when this run began.
+    /// The mark's moment on the monotonic clock, or the start of this run of Dormouse.
     anchor: Instant,
-    /// Milliseconds from the mark to the anchor: an earlier run made the mark.
+    /// Milliseconds from the mark to the anchor, if an earlier run of Dormouse made the mark.
     away: i64,
-    /// There was no observation in this run.
+    /// There was no observation in this run of Dormouse.
     unseen: bool,
     carried: Carried,
-    /// What is free of charge while its limit is exceeded.
+    /// The units that are free of charge past the spend limit.
     baseline: Units,
     book: Book,
-    /// Something is to be written.
+    /// There is something to write.
     news: bool,
-    /// It is in the queue of meters with news.
+    /// It is in the queue of meters to write.
     queued: bool,
 }
 
 impl Meter {
-    /// For a database that has no mark yet.
+    /// For a new database, which has no mark yet.
     pub(crate) fn new(
         database: DatabaseName,
         instance: InstanceId,
@@ -111,7 +110,7 @@ impl Meter {
         Self::resumed(database, instance, baseline, (mark, spent), now)
     }
 
-    /// For one that an earlier run has metered up to a mark; with what it has used in a month.
+    /// For a database with a mark of an earlier run; with its usage in a month.
     pub(crate) fn resumed(
         database: DatabaseName,
         instance: InstanceId,
@@ -124,7 +123,7 @@ impl Meter {
             instance,
             mark,
             anchor: now.at,
-            // by a calendar that was set back, the time up to the mark is counted already
+            // if the calendar was set back, the time up to the mark is already counted
             away: now.wall.saturating_sub(mark.at).clamp(0, LONGEST),
             unseen: true,
             carried: Carried::default(),
@@ -135,7 +134,7 @@ impl Meter {
         }
     }
 
-    /// Takes note of what is true. What was true before held until now.
+    /// Records an observation. The previous one was valid until now.
     pub(crate) fn see(&mut self, now: Moment, seen: Seen) {
         let rates = Rates::of(&seen, self.mark.rates.storage_mib);
         let same = seen.incarnation == self.mark.incarnation;
@@ -152,7 +151,7 @@ impl Meter {
             return;
         }
         if !same && unseen {
-            // when it ended is not known: in favour of its owner, right after the mark
+            // the time of its end is unknown: assume the mark, in favour of the owner
             self.mark.rates = Rates::asleep(self.mark.rates.storage_mib);
         }
         let (before, active_ms) = (self.mark.rates, self.settle(now));
@@ -168,7 +167,7 @@ impl Meter {
             carried,
             ..Usage::default()
         };
-        // the time itself is counted already
+        // the time itself is already counted
         let charged = self
             .tariff()
             .charged(Usage { active_ms, ..used }, before.units);
@@ -179,7 +178,7 @@ impl Meter {
         self.book.add(now.wall, true, Metered { used, charged });
     }
 
-    /// Statements may be answered without anybody looking.
+    /// Records statements answered while the database sleeps and is not observed.
     pub(crate) fn carried(&mut self, now: Moment, carried: Carried) {
         let more = carried - self.carried;
         if more != Carried::default() {
@@ -194,7 +193,7 @@ impl Meter {
         }
     }
 
-    /// Disk that its files take from now on.
+    /// Records the disk space of its files, valid from now on.
     pub(crate) fn storage(&mut self, now: Moment, size: Bytes) {
         let storage_mib = mib(size);
         if storage_mib != self.mark.rates.storage_mib {
@@ -204,14 +203,14 @@ impl Meter {
         }
     }
 
-    /// What is done about its cost from now on.
+    /// Records the step of its spend limit, valid from now on.
     pub(crate) fn set_rung(&mut self, now: Moment, rung: Rung) {
         self.settle(now);
         self.mark.rung = rung;
         self.news = true;
     }
 
-    /// It is dropped: what it has used until now is all.
+    /// Records that the database is dropped: counts its use up to now for the last time.
     pub(crate) fn end(&mut self, now: Moment) {
         self.settle(now);
         self.mark.incarnation = None;
@@ -220,25 +219,25 @@ impl Meter {
         self.news = true;
     }
 
-    /// What is done about its cost.
+    /// The step of its spend limit.
     pub(crate) fn rung(&self) -> Rung {
         self.mark.rung
     }
 
-    /// How much its counter has gone on; also notes where it is.
+    /// The CPU time since the mark; moves the mark's counter.
     fn cpu_since(&mut self, seen: &Seen) -> u64 {
         let another = seen.incarnation.is_some() && seen.incarnation != self.mark.incarnation;
         let before = if another { 0 } else { self.mark.cpu_us };
         let told = seen
             .cpu
             .map(|cpu| u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX));
-        // a counter may be read in two ways that do not agree to the last digit
+        // the counter can be read in two ways, whose results differ slightly
         self.mark.cpu_us = told.unwrap_or(before).max(before);
         self.mark.cpu_us - before
     }
 
-    /// Counts what time alone has used since the mark, and moves the mark to now; says how long it
-    /// was awake.
+    /// Counts the use since the mark that depends on time only, and moves the mark to now; returns how long
+    /// the database was awake.
     fn settle(&mut self, now: Moment) -> u64 {
         let (elapsed, anchor) = self.elapsed(now);
         let (rates, tariff) = (self.mark.rates, self.tariff());
@@ -254,7 +253,7 @@ impl Meter {
         }
     }
 
-    /// Whole milliseconds since the mark, and the moment which they reach.
+    /// Whole milliseconds since the mark, and the moment that they reach.
     fn elapsed(&self, now: Moment) -> (i64, Instant) {
         let passed = now.at.saturating_duration_since(self.anchor).as_millis();
         let passed = u64::try_from(passed).unwrap_or(0);
@@ -270,7 +269,7 @@ impl Meter {
         }
     }
 
-    /// What has not been written yet, up to now.
+    /// Counts that are not written yet, up to now.
     pub(crate) fn unwritten(&self, now: Moment) -> Book {
         let mut book = self.book.clone();
         let (elapsed, _) = self.elapsed(now);
@@ -278,7 +277,7 @@ impl Meter {
         book
     }
 
-    /// What it has used this month, up to now.
+    /// Its usage this month, up to now.
     pub(crate) fn spent(&self, now: Moment) -> Metered {
         let (month, spent) = self.unwritten(now).spent;
         if month == now.month() {
@@ -288,24 +287,24 @@ impl Meter {
         }
     }
 
-    /// What it has used since dormouse started, up to now.
+    /// Its usage since Dormouse started, up to now.
     pub(crate) fn total(&self, now: Moment) -> Usage {
         self.unwritten(now).total
     }
 
-    /// Says once that there is news: the caller puts it into the queue.
+    /// Whether it must be put into the queue now; true once until [`Meter::unqueue`].
     pub(crate) fn queue(&mut self) -> bool {
         let first = self.news && !self.queued;
         self.queued |= first;
         first
     }
 
-    /// It has left the queue.
+    /// Records that it has left the queue.
     pub(crate) fn unqueue(&mut self) {
         self.queued = false;
     }
 
-    /// Takes what is to be written, if there is any; for the catalog's writer alone.
+    /// Takes the counts to write, if any; for the catalog's writer only.
     pub(crate) fn take(&mut self) -> Option<Taken> {
         let news = std::mem::take(&mut self.news);
         news.then(|| Taken {
@@ -317,7 +316,7 @@ impl Meter {
         })
     }
 
-    /// It could not be written: it is still to be.
+    /// Takes back counts whose write failed.
     pub(crate) fn put_back(&mut self, taken: Taken) {
         self.news = true;
         for (of, back) in [

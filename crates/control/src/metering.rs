@@ -1,9 +1,8 @@
-//! Metering of all databases: what their meters have counted is written, and what it costs is held
-//! against their limits.
+//! Metering of all databases: writes the counts of their meters, and compares the cost with the spend limits.
 //!
-//! Every [`PACE`] the meters with news are written in one transaction; a sleeping database has none.
-//! What a kill loses is what the meters cannot work out again: statements and bytes since the last
-//! writing.
+//! Every [`PACE`] the meters with unwritten counts are written in one transaction; the meter of a sleeping
+//! database has none. A kill loses only what the meters cannot compute again: the statements and bytes since
+//! the last write.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,27 +27,28 @@ use crate::tasks::Tasks;
 
 pub(crate) mod report;
 
-/// How often news is written.
+/// Interval between two writes.
 const PACE: Duration = Duration::from_secs(5);
-/// The same while some database is about to reach a step of its limit.
+/// The same while a database is about to reach a step of its limit.
 const PACE_NEAR: Duration = Duration::from_secs(1);
-/// Poll interval for sleeping databases: for answers that the proxy gave in their place, and their limits.
+/// Poll interval for sleeping databases: for the statements that the proxy answered for them, and their
+/// limits.
 const SWEEP: Duration = Duration::from_secs(60);
-/// A step is near when a database could reach it in this many seconds.
+/// A step is near if a database could reach it within this many seconds.
 const NEAR_S: u64 = 30;
 
 /// Meters all databases.
 pub(crate) struct Metering {
     parts: Parts,
-    /// The databases that have news to be written.
+    /// The databases with unwritten counts.
     queue: Mutex<Vec<Arc<Database>>>,
     /// Ends the pause between two writes.
     write_soon: Notify,
-    /// Held while a rung is decided on, from what is true then.
+    /// Held while a rung is decided, so that each decision uses current values.
     deciding: tokio::sync::Mutex<()>,
 }
 
-/// What [`Metering`] works with.
+/// Dependencies of [`Metering`].
 pub(crate) struct Parts {
     pub(crate) catalog: Catalog,
     pub(crate) doors: Arc<dyn Doors>,
@@ -70,7 +70,7 @@ impl Metering {
         }
     }
 
-    /// Passes a database's view on to its meter, with the CPU count of its server, or of the last one.
+    /// Passes a database's view to its meter, with the CPU counter of its server, or of its last one.
     pub(crate) fn see(&self, database: &Arc<Database>, cpu: Option<Duration>) {
         let view = database.view();
         let seen = Seen {
@@ -89,16 +89,15 @@ impl Metering {
         }
     }
 
-    /// The limit of a database has changed: it is held against the new one at once, also if it
-    /// sleeps and has no news, and is soon looked at again in case it nears a step.
+    /// Compares a database with its changed limit at once, even if it sleeps and has no unwritten counts, and
+    /// soon again in case it nears a step.
     pub(crate) async fn limit_changed(&self, database: &Arc<Database>) {
         self.hold_against_limit(database).await;
         self.push(database);
         self.write_soon.notify_one();
     }
 
-    /// Writes what has been counted, of all that have news. Says whether one is about to reach a
-    /// step of its limit.
+    /// Writes the meters in the queue. Returns whether a database is about to reach a step of its limit.
     pub(crate) async fn write_meters(&self) -> bool {
         let queued = self.drain();
         if queued.is_empty() {
@@ -114,7 +113,7 @@ impl Metering {
             .write(Durability::Soon, changes.collect())
             .await
         {
-            error!(%error, hint = error.hint(), "cannot write what was used; it is tried again");
+            error!(%error, hint = error.hint(), "cannot write the usage; it is tried again");
             for database in &queued {
                 if database.meter().queue() {
                     self.push(database);
@@ -128,7 +127,7 @@ impl Metering {
         near
     }
 
-    /// Counts what the proxy answered in a database's place.
+    /// Counts the statements that the proxy answered for a sleeping database.
     fn count_carried(&self, database: &Arc<Database>, now: Moment) {
         let carried = self.parts.doors.carried(&database.name);
         let mut meter = database.meter();
@@ -138,7 +137,7 @@ impl Metering {
         }
     }
 
-    /// Looks at the sleeping databases.
+    /// Polls all databases, for those that sleep.
     async fn sweep(&self) {
         let now = self.parts.calendar.moment();
         for database in self.parts.registry.all() {
@@ -147,8 +146,8 @@ impl Metering {
         }
     }
 
-    /// Changes the rung of a database if what it has cost this month calls for it. Says whether it
-    /// is about to reach the next one.
+    /// Changes the rung of a database if its cost this month requires it. Returns whether it is about to
+    /// reach the next rung.
     async fn hold_against_limit(&self, database: &Arc<Database>) -> bool {
         if database.spec().spend_limit.is_none() && database.rung() == Rung::Free {
             return false;
@@ -158,7 +157,7 @@ impl Metering {
         let (prices, ladder) = (&self.parts.prices, &self.parts.ladder);
         let now = self.parts.calendar.moment();
         let spent = prices.cost(&database.meter().spent(now).charged);
-        // what costs nothing has no limit to come to
+        // without prices no limit can be reached
         let limit = limit.filter(|_| priced(prices));
         let reached = |spent| limit.map_or(Rung::Free, |limit| rung(ladder, limit, spent));
         let after = reached(spent);
@@ -198,9 +197,9 @@ impl Metering {
                 self.parts.storage.restrict(database);
                 database.wake_actor();
             }
-            // the view is as it was: it is tried again with the next writing
+            // the view is unchanged: the next write tries again
             Err(error) => {
-                error!(database = %database.name, %error, hint = error.hint(), "cannot write its limit's step");
+                error!(database = %database.name, %error, hint = error.hint(), "cannot write the step of its spend limit");
             }
         }
     }
@@ -226,8 +225,7 @@ impl Metering {
         format!("it has cost {} this month: {what}", cost.trim_end())
     }
 
-    /// What a database has cost this month, and what follows from that; `None` if nothing costs
-    /// anything.
+    /// The cost of a database this month and its rung; `None` without prices.
     pub(crate) fn spend(&self, database: &Database) -> Option<Spend> {
         let prices = &self.parts.prices;
         priced(prices).then(|| Spend {
@@ -237,7 +235,7 @@ impl Metering {
         })
     }
 
-    /// Writes what was counted until Dormouse stops; [`Metering::write_all`] writes the rest.
+    /// Writes the meters until Dormouse stops; [`Metering::write_all`] writes the rest.
     pub(crate) async fn run(self: Arc<Self>, tasks: Arc<Tasks>) {
         let mut near = false;
         let mut sweep = Instant::now();

@@ -1,4 +1,4 @@
-//! The control plane, as the rest of dormouse sees it.
+//! The control plane: the interface for its callers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +24,10 @@ use crate::usage::{UsageQuery, UsageReport};
 
 mod accounts;
 
-/// How long a transition may take to end when dormouse stops; the next start settles the rest.
+/// Time limit for transitions to end when Dormouse stops; the next start settles the rest.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The control plane. Clones are the same plane.
+/// The control plane. Clones share it.
 #[derive(Clone)]
 pub struct Plane {
     creator: Creator,
@@ -35,20 +35,20 @@ pub struct Plane {
     shared: Arc<Shared>,
 }
 
-/// What only callers of the plane need.
+/// State that only callers of the plane need.
 struct Shared {
     defaults: Spec,
     events: broadcast::Sender<Event>,
-    /// Held while an owner's settings are changed.
+    /// Held while settings are changed.
     settings: tokio::sync::Mutex<()>,
 }
 
 impl Plane {
-    /// Opens the catalog in the data directory, finds out what became of every database since the
-    /// last run, and starts to look after them.
+    /// Opens the catalog in the data directory, removes incomplete instances, and starts the actors, which
+    /// observe their databases.
     ///
     /// # Errors
-    /// [`Error::Busy`] if another dormouse has the directory, [`Error::Catalog`] if the catalog
+    /// [`Error::Busy`] if another Dormouse uses the directory, [`Error::Catalog`] if the catalog
     /// cannot be used, [`Error::Machine`] for the rest.
     pub async fn start(
         config: PlaneConfig,
@@ -69,7 +69,7 @@ impl Plane {
         })
     }
 
-    /// What a database gets without settings of its own.
+    /// The settings of a database that sets none.
     #[must_use]
     pub fn defaults(&self) -> Spec {
         self.shared.defaults
@@ -78,7 +78,7 @@ impl Plane {
     /// Makes a database, awake and ready for its user `admin`.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Limit`], or what the machine or the server said.
+    /// [`Error::Exists`], [`Error::Limit`], or an error of the machine or the server.
     pub async fn create(&self, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
         if self.context.tasks.stopping() {
             return Err(Error::Stopping);
@@ -106,7 +106,7 @@ impl Plane {
         Ok(self.status(&database))
     }
 
-    /// One database, with what only its server knows of it.
+    /// One database, including data that only its running server has.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -139,7 +139,7 @@ impl Plane {
         )
     }
 
-    /// Its backends and what has happened to them.
+    /// The backends of a database, with counters.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -148,7 +148,7 @@ impl Plane {
         Ok(self.context.doors.pool(name))
     }
 
-    /// Its sessions, by their ids.
+    /// The sessions of a database, sorted by id.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -157,10 +157,10 @@ impl Plane {
         Ok(self.context.doors.sessions(name))
     }
 
-    /// Changes the owner's settings. Those of its size and its sleep take effect at once.
+    /// Changes the settings. Those of size and sleep take effect at once.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Catalog`], and then nothing has changed.
+    /// [`Error::NotFound`]; [`Error::Catalog`]: nothing has changed.
     pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
         let database = self.find(name)?;
         let _alone = self.shared.settings.lock().await;
@@ -192,7 +192,7 @@ impl Plane {
         self.show(name)
     }
 
-    /// Makes it active, and says so when it is.
+    /// Wakes it; returns when it is active.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Server`] if its server cannot be started.
@@ -201,7 +201,7 @@ impl Plane {
         self.show(name)
     }
 
-    /// Makes it suspended, if it is not asleep already.
+    /// Suspends it, unless it sleeps already.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] if it is in use.
@@ -210,7 +210,7 @@ impl Plane {
         self.show(name)
     }
 
-    /// Makes it parked.
+    /// Parks it.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] if it is in use, a session vetoes, or rows of MEMORY tables
@@ -220,7 +220,7 @@ impl Plane {
         self.show(name)
     }
 
-    /// Makes it parked, though rows of its MEMORY tables are lost by that.
+    /// Parks it although rows of its MEMORY tables are lost.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] if it is in use or a session vetoes.
@@ -232,8 +232,8 @@ impl Plane {
     /// Removes it with all its data.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Machine`] if its files cannot be removed now: that is tried
-    /// again until it succeeds.
+    /// [`Error::NotFound`]; [`Error::Machine`] if its files cannot be removed now; the actor retries until it
+    /// succeeds.
     pub async fn drop_database(&self, name: &DatabaseName) -> Result<(), Error> {
         self.order(name, Order::Drop).await
     }
@@ -246,22 +246,22 @@ impl Plane {
         self.context.catalog.events(&filter)
     }
 
-    /// Entries of the ledger as they are written. A subscriber that is too slow loses the oldest, and can
-    /// get them from [`Plane::events`].
+    /// Entries of the ledger as they are written. A slow subscriber loses the oldest; [`Plane::events`] still
+    /// has them.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.shared.events.subscribe()
     }
 
-    /// What databases have used, up to now.
+    /// Usage of databases, up to now.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there never was a database of the name; [`Error::Catalog`].
+    /// [`Error::NotFound`] if no database ever had the name; [`Error::Catalog`].
     pub async fn usage(&self, query: UsageQuery) -> Result<UsageReport, Error> {
         self.context.metering.usage(query).await
     }
 
-    /// What a database has used since dormouse started, up to now.
+    /// Usage of a database since Dormouse started, up to now.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -280,8 +280,7 @@ impl Plane {
             .is_some_and(|d| d.state() != State::Dropping)
     }
 
-    /// A statement is held: its server is needed. Returns at once; the door is opened, or
-    /// refused, when that is decided.
+    /// Requests the server for a held statement. Returns at once; the door opens or refuses later.
     pub fn demand(&self, name: &DatabaseName) {
         if let Some(database) = self.context.registry.find(name) {
             database.demand();
@@ -302,8 +301,8 @@ impl Plane {
         }
     }
 
-    /// What its global variables were when it went to sleep; `None` if that is not known without
-    /// its server, or another version will serve it.
+    /// Its global variables when it went to sleep; `None` if they are unknown without its server, or if a
+    /// server of another version will serve it.
     #[must_use]
     pub fn variables(&self, name: &DatabaseName) -> Option<Variables> {
         let view = self.context.registry.find(name)?.view();
@@ -318,8 +317,8 @@ impl Plane {
         }
     }
 
-    /// What its global variables are now: asked of its server while that is active, else as
-    /// [`variables`](Self::variables); `None` if they are not known.
+    /// Its current global variables: queried from the server while it is active, else as
+    /// [`variables`](Self::variables); `None` if unknown.
     pub async fn present_variables(&self, name: &DatabaseName) -> Option<Variables> {
         let database = self.find(name).ok()?;
         if database.state() != State::Active {
@@ -333,20 +332,20 @@ impl Plane {
                 .variables(&database.server()?)
                 .await
         });
-        // a server that is being frozen does not answer: its notes do
+        // a server that is being frozen does not answer: use the notes
         tokio::select! {
             asked = asked => asked.ok(),
             () = database.until(accounts::asleep) => self.variables(name),
         }
     }
 
-    /// The accounts that a login with this user name may use, anonymous ones included: read from the server
-    /// while it is active, else as noted before the sleep. A database is woken only if its accounts are not
-    /// noted. This waits for `patience` at most, through deaths and restarts of the server. A server that
-    /// cannot be started is tried again when its pause is over.
+    /// The accounts that a login with this user name may use, including anonymous ones: read from the server
+    /// while it is active, else from the notes. The database is woken only if the notes are missing or stale.
+    /// Waits at most `patience`, also through deaths and restarts of the server. A failed database is started
+    /// again when its delay is over.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Accounts`] if they cannot be had in time.
+    /// [`Error::NotFound`]; [`Error::Accounts`] if they could not be read in time.
     pub async fn accounts(
         &self,
         name: &DatabaseName,
@@ -357,8 +356,8 @@ impl Plane {
         accounts::read(&self.context, &database, user, patience).await
     }
 
-    /// Adds the credential with which the proxy logs in as this account; `false` if there is no
-    /// such account.
+    /// Adds the credential with which the proxy logs in as this account; `false` if the account does not
+    /// exist.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] if it is not active; [`Error::Server`].
@@ -384,8 +383,8 @@ impl Plane {
         })
     }
 
-    /// Ends a statement, and the connection it runs on, if it runs on the server of this generation;
-    /// another server does not have it. Returns when the server has confirmed.
+    /// Kills the connection `thread` and its statement on the server of this generation; does nothing if
+    /// another server runs. Returns when the server has confirmed.
     pub async fn end_statement(&self, name: &DatabaseName, generation: u64, thread: u32) {
         let Ok(database) = self.find(name) else {
             return;
@@ -406,14 +405,13 @@ impl Plane {
         }
     }
 
-    /// The version string the servers greet with.
+    /// The version string in the servers' greeting.
     #[must_use]
     pub fn server_version(&self) -> String {
         self.context.host.servers.version()
     }
 
-    /// Dormouse is stopping: transitions are finished or left to the next start, servers keep
-    /// running.
+    /// Stops the plane: transitions finish or are left to the next start; servers keep running.
     pub async fn stop(&self) {
         let Context {
             tasks, admission, ..
@@ -444,7 +442,7 @@ impl Plane {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::Stopping),
             Err(_) => {
-                let reason = "it is still at it; look again later".to_owned();
+                let reason = "it is not finished yet; look again later".to_owned();
                 Err(Error::Server {
                     database: name.clone(),
                     reason,

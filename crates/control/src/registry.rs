@@ -1,4 +1,4 @@
-//! The databases there are, by name.
+//! All databases, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,7 +8,7 @@ use dormouse_types::{DatabaseName, State};
 use crate::database::Database;
 use crate::error::Error;
 
-/// The databases there are, by name.
+/// All databases, by name.
 pub(crate) struct Registry {
     names: RwLock<Names>,
     most: usize,
@@ -22,7 +22,7 @@ struct Names {
 }
 
 impl Registry {
-    /// Holds `most` databases.
+    /// For at most `most` databases.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             names: RwLock::default(),
@@ -40,13 +40,13 @@ impl Registry {
         self.read(|names| names.known.values().cloned().collect())
     }
 
-    /// Those that are active.
+    /// Every active database.
     pub(crate) fn active(&self) -> Vec<Arc<Database>> {
         let active = |database: &&Arc<Database>| database.state() == State::Active;
         self.read(|names| names.known.values().filter(active).cloned().collect())
     }
 
-    /// Takes a name for a database that is about to be made, until [`Registry::release`].
+    /// Reserves a name for a new database, until [`Registry::release`].
     ///
     /// # Errors
     /// If the name is taken or there are too many databases.
@@ -66,7 +66,7 @@ impl Registry {
         })
     }
 
-    /// The attempt to make a database of this name is over.
+    /// Releases a reserved name.
     pub(crate) fn release(&self, name: &DatabaseName) {
         self.edit(|names| names.reserved.remove(name));
     }
@@ -76,7 +76,7 @@ impl Registry {
         self.edit(|names| names.known.insert(database.name.clone(), database));
     }
 
-    /// A database is no more.
+    /// Removes a database.
     pub(crate) fn remove(&self, name: &DatabaseName) {
         self.edit(|names| names.known.remove(name));
     }

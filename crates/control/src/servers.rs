@@ -1,4 +1,4 @@
-//! What the plane asks of a running server.
+//! Queries and commands of the plane to running servers.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ pub mod admin;
 
 pub use dormouse_engine::buffer_pool::PoolHits;
 
-/// A server that runs.
+/// A running server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// The instance.
     pub instance: InstanceId,
-    /// How it is reached.
+    /// Its endpoint.
     pub endpoint: Endpoint,
 }
 
 impl Server {
-    /// The server of an instance that is reached like this.
+    /// The running server of an instance at this endpoint.
     ///
     /// # Errors
     /// If it does not run.
@@ -35,7 +35,7 @@ impl Server {
     }
 }
 
-/// What must be known of a database while its server sleeps.
+/// Data needed while a database's server sleeps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
     /// The accounts that may log in.
@@ -44,83 +44,81 @@ pub struct Snapshot {
     pub schemas: Vec<String>,
     /// The global variables that were set since the server started, with their values.
     pub globals: Vec<(String, String)>,
-    /// What clients ask for when they connect; `None`: it is not known.
+    /// Variables that clients query when they connect; `None`: unknown.
     pub variables: Option<Variables>,
-    /// When its event scheduler has something to do.
+    /// When its event scheduler runs the next event.
     pub events: Events,
 }
 
-/// Why a server did not do as asked.
+/// Why a command to a server failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
-    /// It could not be reached, or the connection broke, or it took too long.
+    /// The server could not be reached, the connection broke, or the deadline passed.
     #[error("it does not answer: {0}")]
     Unreachable(String),
-    /// It answered with an error.
+    /// The server returned an error.
     #[error("it refused: {0}")]
     Refused(String),
 }
 
-/// What the plane asks of running servers. Every verb is idempotent and may be abandoned at any
+/// Queries and commands of the plane to running servers. Every verb is idempotent and may be cancelled at any
 /// await; the caller sets the deadline.
 #[async_trait]
 pub trait Servers: Send + Sync + 'static {
-    /// The version string the servers greet with.
+    /// The version string in the servers' greeting.
     fn version(&self) -> String;
 
-    /// Gives the owner's account `admin` this password (SHA1(SHA1(password))), unlocks it, and
-    /// enrolls it.
+    /// Sets the password of the owner's account `admin` (given as SHA1(SHA1(password))), unlocks and enrolls
+    /// it.
     async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError>;
 
     /// The accounts that a login with this user name may use: those of the name, and anonymous ones.
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError>;
 
-    /// Adds the credential with which the proxy logs in as this account; `false` if there is no
-    /// such account.
+    /// Adds the credential with which the proxy logs in as this account; `false` if the account does not
+    /// exist.
     async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError>;
 
-    /// The global variables that clients ask for, as they are now.
+    /// The current global variables that clients query.
     async fn variables(&self, server: &Server) -> Result<Variables, ServerError>;
 
-    /// Ends a connection of the server's and the statement that runs on it; it may already be gone.
+    /// Kills a connection and the statement that runs on it; does nothing if it no longer exists.
     async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError>;
 
-    /// All that must be known while the server sleeps.
+    /// All data needed while the server sleeps.
     async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError>;
 
-    /// The MEMORY tables that have rows, as `schema.table`: they end with the server's process. `None` if it
-    /// would work longer than `patience` on that.
+    /// The MEMORY tables that have rows, as `schema.table`: the rows are lost with the server's process.
+    /// `None` if the query would take longer than `patience`.
     async fn memory_tables(
         &self,
         server: &Server,
         patience: Duration,
     ) -> Result<Option<Vec<String>>, ServerError>;
 
-    /// Sets global variables again that a restart has lost; answers with those it could not set,
-    /// each with the reason.
+    /// Sets global variables again after a restart; returns those that could not be set, each with the
+    /// reason.
     async fn apply_globals(
         &self,
         server: &Server,
         globals: &[(String, String)],
     ) -> Result<Vec<String>, ServerError>;
 
-    /// Notes which pages are hot, unless they are not all back yet, and makes the buffer pool this
-    /// small; says when it is. Ends a [`hydrate`](Self::hydrate) that goes on.
+    /// Records the hot pages, unless they have not all been read back yet, and shrinks the buffer pool to
+    /// this size; returns when it is shrunk. Cancels a running [`hydrate`](Self::hydrate).
     async fn shrink(&self, server: &Server, to: Bytes) -> Result<(), ServerError>;
 
-    /// Makes the buffer pool this large.
+    /// Grows the buffer pool to this size.
     async fn grow(&self, server: &Server, to: Bytes) -> Result<(), ServerError>;
 
-    /// Reads the hot pages back as they were last noted, in bursts that leave the disk to statements,
-    /// and says when they are there and how much came. Until then they are not noted anew, neither
-    /// by [`shrink`](Self::shrink) nor by a server that stops. To be begun again after a `shrink`
-    /// that did not suspend the server.
+    /// Reads the recorded hot pages back, in bursts that leave the disk to statements; returns the size read.
+    /// Until it returns, the hot pages are not recorded anew, neither by [`shrink`](Self::shrink) nor by a
+    /// server that stops. Call it again after a `shrink` that was not followed by a suspend.
     async fn hydrate(&self, server: &Server) -> Result<Bytes, ServerError>;
 
-    /// What the buffer pool was asked since the server started.
+    /// The counters of the buffer pool since the server started.
     async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError>;
 
-    /// Gives up whatever connection is kept to the server: it is about to be frozen or stopped,
-    /// or it is gone.
+    /// Closes the connection that is kept to the server: it is about to be frozen or stopped, or has ended.
     async fn forget(&self, instance: InstanceId);
 }

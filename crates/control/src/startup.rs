@@ -1,8 +1,8 @@
 //! Start of the plane: opens the catalog, removes incomplete instances, and starts an actor for each database.
 //!
 //! An instance is removed only if the catalog says that no database has it: its creation or removal was
-//! interrupted, or this catalog handed out its id and no database claimed it. An instance that the catalog never
-//! handed out (the catalog was lost, or is an old copy) is never removed.
+//! interrupted, or this catalog assigned its id and no database claimed it. An instance whose id the catalog
+//! never assigned (the catalog was lost, or is an old copy) is never removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -36,16 +36,16 @@ use crate::tasks::Tasks;
 use crate::time::within;
 use crate::warm::{self, WarmPool};
 
-/// How many of the newest events a slow subscriber may be behind.
+/// Number of events that a slow subscriber may lag behind.
 const EVENTS_BEHIND: usize = 1024;
 
-/// A plane that was started.
+/// A started plane.
 pub(crate) struct Started {
     pub(crate) creator: Creator,
     pub(crate) events: broadcast::Sender<Event>,
 }
 
-/// Opens the catalog, clears up after the last run, and starts the actors and the background tasks.
+/// Opens the catalog, removes incomplete instances, and starts the actors and the background tasks.
 pub(crate) async fn start(
     config: &PlaneConfig,
     driver: Arc<dyn Driver>,
@@ -89,7 +89,7 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
     })
 }
 
-/// Makes the parts of the plane.
+/// Creates the parts of the plane.
 fn assemble(
     config: &PlaneConfig,
     driver: Arc<dyn Driver>,
@@ -149,7 +149,7 @@ fn assemble(
 }
 
 /// Removes instances that are half made, half removed, or have lost their files; puts warm ones into the
-/// pool. What this catalog did not hand out is left alone.
+/// pool. Instances whose ids this catalog did not assign are left alone.
 async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
     let (host, warm) = (&creator.context.host, &creator.warm);
     let present: BTreeSet<InstanceId> = within(host.deadlines.start, host.driver.list())
@@ -178,24 +178,24 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
             Phase::Warm if present.contains(id) => warm.add(*id),
             Phase::Warm => warm.discard(*id).await,
             Phase::Claimed if !claimed.contains(id) => {
-                warn!(instance = %id, "claimed, but by no database that is known: left alone");
+                warn!(instance = %id, "claimed by an unknown database: left alone");
             }
             Phase::Claimed => {}
-            Phase::Foreign => warn!(instance = %id, "not of this catalog: left alone"),
+            Phase::Foreign => warn!(instance = %id, "id not assigned by this catalog: left alone"),
         }
     }
     Ok(())
 }
 
-/// Files that have no row.
+/// Handles an instance of the driver that has no row.
 async fn unknown_instance(creator: &Creator, id: InstanceId, last: u32) -> Result<(), Error> {
     if id.0 <= last {
         info!(instance = %id, "left over from an instance that was removed: removing the rest");
         creator.warm.discard(id).await;
         return Ok(());
     }
-    warn!(instance = %id, "the catalog never handed this instance out: it is left alone");
-    // its id is taken, and stays so
+    warn!(instance = %id, "the catalog never assigned its id: left alone");
+    // its id is in use and must not be assigned
     let foreign = Change::Instance {
         id,
         phase: Phase::Foreign,
@@ -234,7 +234,7 @@ async fn start_actors(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<
 }
 
 async fn remove_half_made(creator: &Creator, row: &DatabaseRow) {
-    info!(database = %row.name, "it was only half made: removing it");
+    info!(database = %row.name, "its creation was interrupted: removing it");
     let gone = vec![
         Change::Gone {
             name: row.name.clone(),
@@ -266,7 +266,7 @@ fn start_actor(context: &Arc<Context>, row: DatabaseRow, meter: Meter) -> Arc<Da
     database
 }
 
-/// Starts what goes on all the time.
+/// Starts the background tasks.
 fn spawn_background(creator: &Creator) {
     let Context {
         metering,

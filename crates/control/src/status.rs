@@ -6,12 +6,12 @@ use dormouse_types::{Bytes, DatabaseName, InstanceId, Money, State, Units};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A database that was just made.
+/// A new database.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Created {
     /// Its name.
     pub name: DatabaseName,
-    /// The password of its user `admin`. It is not kept anywhere.
+    /// The password of its user `admin`. It is not stored.
     pub password: String,
 }
 
@@ -23,14 +23,14 @@ impl std::fmt::Debug for Created {
     }
 }
 
-/// What is true of a database.
+/// Status of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Its name.
     pub name: DatabaseName,
     /// Its state.
     pub state: State,
-    /// Since when it is in this state.
+    /// When it entered this state.
     pub since: Timestamp,
     /// The process id of its server, if it has one.
     pub pid: Option<u32>,
@@ -40,7 +40,7 @@ pub struct Status {
     pub generation: u64,
     /// The owner's settings.
     pub spec: Spec,
-    /// What its server may use now.
+    /// Its units.
     pub units: Units,
     /// Client connections.
     pub sessions: u32,
@@ -48,16 +48,16 @@ pub struct Status {
     pub held: u32,
     /// Sessions with an open transaction.
     pub transactions: u32,
-    /// Memory its server held when last looked at, where the driver can tell.
+    /// Memory of its server at the last observation, if the driver reports it.
     pub memory: Option<Bytes>,
-    /// CPU time its server had used in its life when last looked at, in milliseconds.
+    /// CPU time of its server's process at the last observation, in milliseconds.
     pub cpu_ms: Option<u64>,
-    /// Disk its files took when last looked at.
+    /// Disk space of its files at the last measurement.
     pub storage: Option<Bytes>,
     /// Why it may neither grow nor change, if so.
     pub read_only: Option<String>,
     /// Its MEMORY tables that have rows, as `schema.table`, which keep it from being parked. `None`: its
-    /// server, which is awake, must be asked ([`Plane::look`](crate::Plane::look)).
+    /// server, which is awake, must be queried ([`Plane::look`](crate::Plane::look)).
     pub memory_tables: Option<Vec<String>>,
     /// Cost this month; `None` without prices.
     pub spend: Option<Spend>,
@@ -65,10 +65,10 @@ pub struct Status {
     pub last_reason: String,
 }
 
-/// What a database costs.
+/// Cost of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spend {
-    /// What it has cost in this calendar month.
+    /// Cost in the current calendar month.
     pub cost: Money,
     /// The currency's name.
     pub currency: String,
@@ -76,21 +76,21 @@ pub struct Spend {
     pub rung: Rung,
 }
 
-/// What an entry of the ledger is about.
+/// Kind of a ledger entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// The database was made.
+    /// The database was created.
     Created,
-    /// It went from one state to another, or got a new server.
+    /// Its state changed, or it got a new server.
     Changed,
-    /// It became larger or smaller.
+    /// Its size changed.
     Scaled,
-    /// It was to change, and did not.
+    /// A change was refused or failed.
     Refused,
-    /// Something else worth remembering.
+    /// Another event.
     Noted,
-    /// It was removed.
+    /// It was dropped.
     Dropped,
 }
 
@@ -109,31 +109,31 @@ impl EventKind {
     }
 }
 
-/// What a transition cost, as far as the driver can tell.
+/// Figures of a transition, as far as the driver reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Figures {
-    /// Memory the server holds after it, in bytes.
+    /// Memory of the server after it, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
-    /// CPU time the server's process has used in its life so far, in milliseconds.
+    /// CPU time of the server's process since its start, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
-    /// CPU time that the server has used for this change of its state, in milliseconds.
+    /// CPU time that the server used for the transition, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_cpu_ms: Option<u64>,
-    /// Of a million pages that were asked of the buffer pool since the database woke or last changed
-    /// its size, those that were in it: for a sleep, for a change of size, and when the hot pages are
-    /// back, which the server counts as asked for and missed.
+    /// Hit ratio of the buffer pool since the database woke or last changed its size, in millionths: for a
+    /// sleep, for a change of size, and when the hot pages have been read back (the server counts those as
+    /// requests that missed).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hit_ratio_ppm: Option<u32>,
-    /// For a change of size: compute units after it, or those that were refused.
+    /// For a change of size: units after it, or the refused units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<Units>,
-    /// For a change of size: compute units before it.
+    /// For a change of size: units before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units_before: Option<Units>,
-    /// How long it was idle, if that is why it was put to sleep, in milliseconds.
+    /// For a sleep because of idleness: how long it was idle, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
 }
@@ -141,35 +141,35 @@ pub struct Figures {
 /// One entry of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Counts up; never used twice in one data directory.
+    /// Id; grows, and is never reused in one data directory.
     pub id: i64,
     /// When it was written.
     pub at: Timestamp,
     /// The database.
     pub database: DatabaseName,
-    /// What it is about.
+    /// The kind of entry.
     pub event: EventKind,
     /// The state before.
     pub from: Option<State>,
     /// The state after, or the one that was denied.
     pub to: Option<State>,
-    /// Why, as a word.
+    /// The cause, a fixed word.
     pub cause: Cause,
-    /// Why, for a human.
+    /// The reason, for people.
     pub reason: String,
-    /// How long it took, in milliseconds.
+    /// Its duration, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// What it cost.
+    /// Its figures.
     pub figures: Figures,
 }
 
-/// Which entries of the ledger are wanted.
+/// Query for entries of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventFilter {
-    /// Those of this database only.
+    /// Only of this database.
     pub database: Option<DatabaseName>,
-    /// Those after this id, the oldest first; `None`: the newest there are, the oldest of them first.
+    /// Entries after this id, the oldest first; `None`: the newest entries, in ascending order.
     pub after: Option<i64>,
-    /// At most so many; 10,000 at the most.
+    /// Maximum number; at most 10,000.
     pub limit: usize,
 }

@@ -1,17 +1,17 @@
-//! How much disk databases take, and what follows from it.
+//! Disk space of databases, and the restrictions at a quota or a full disk.
 //!
-//! A database that has used its quota up, and every database while the disk has less free than is
-//! kept in reserve, is restricted: what could make it larger is refused, what reads, removes or
-//! frees is not (`Doors::restrict`).
+//! A database that has used up its quota is restricted, and so is every database while the free space of the
+//! disk is below the reserve: statements that could make it larger are refused; those that read, remove or
+//! free space are not (`Doors::restrict`).
 //!
-//! One task looks, at one database after another. An active one is looked at every [`LONGEST`]; one
-//! with a quota that is in use sooner, in the time in which it could be full at the rate last seen,
-//! presumed to be [`PRESUMED`] at least, but not within [`SOONEST`]. So a quota is passed by no more
-//! than is written in that time, plus what the statements that run then still write. Others are
-//! looked at once after a start, one in each round. While all sleep there are no looks.
+//! One task measures one database after another. An active one is measured every [`LONGEST`]. One with a
+//! quota and statements is measured sooner: in the time in which it could fill the quota at the rate last
+//! seen, at least [`PRESUMED`], but not within [`SOONEST`]. So it exceeds its quota by at most what is
+//! written in that time, and by what the statements that run then still write. A sleeping database of unknown
+//! size is measured once after a start, one per round. While all sleep, nothing is measured.
 //!
-//! That a database is full is in the catalog before it is restricted, and a start restricts it
-//! again before its traffic is opened.
+//! That a database is full is in the catalog before it is restricted, and a start restricts it before it
+//! admits clients.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -35,25 +35,25 @@ use crate::status::EventKind;
 use crate::tasks::Tasks;
 use crate::time::{now, within};
 
-/// An active database is looked at at least as often.
+/// Maximum interval between two measurements of an active database.
 const LONGEST: Duration = Duration::from_secs(10);
-/// None is looked at more often.
+/// Minimum interval.
 const SOONEST: Duration = Duration::from_millis(500);
-/// A database that is in use may grow by as many bytes in a second at any time.
+/// Minimum growth in bytes per second that is assumed of a database in use.
 const PRESUMED: u64 = 16 << 20;
-/// A look may take this part of the time between two.
+/// Minimum interval, as a multiple of the last measurement's duration.
 const EFFORT: u32 = 10;
 
-/// Watches how much disk databases take.
+/// Measures the disk space of databases.
 pub(crate) struct Storage {
     parts: Parts,
     /// Why no database may grow now.
     disk_full: Mutex<Option<Arc<str>>>,
-    /// A database has become active.
+    /// Notified when a database has become active.
     woke: Notify,
 }
 
-/// What [`Storage`] works with.
+/// Dependencies of [`Storage`].
 pub(crate) struct Parts {
     pub(crate) host: Arc<Host>,
     pub(crate) doors: Arc<dyn Doors>,
@@ -61,11 +61,11 @@ pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) calendar: Calendar,
     pub(crate) disk: Option<Disk>,
-    /// What is on the disk; for messages.
+    /// A path on the disk, for messages.
     pub(crate) place: PathBuf,
 }
 
-/// What was seen of a database last.
+/// The last measurement of a database.
 struct Look {
     at: Instant,
     due: Instant,
@@ -87,27 +87,27 @@ impl Storage {
         self.full().clone()
     }
 
-    /// A database has become active: it is looked at soon.
+    /// Reports that a database has become active; it is measured soon.
     pub(crate) fn database_woke(&self) {
         self.woke.notify_one();
     }
 
-    /// Passes on to the data path whether a database may grow and change, if that has changed. To be called
-    /// after each change of its quota, size, spend limit or disk.
+    /// Passes to the data path whether a database may grow and change, if that has changed. Call it after
+    /// each change of the quota, size, spend limit or disk.
     pub(crate) fn restrict(&self, database: &Database) {
         let disk = self.disk_full();
         database.restrict(disk.as_deref(), &*self.parts.doors);
     }
 
-    /// Looks until Dormouse stops.
+    /// Measures until Dormouse stops.
     pub(crate) async fn watch(self: Arc<Self>, tasks: Arc<Tasks>) {
         let registry = &self.parts.registry;
         let mut looks: HashMap<InstanceId, Look> = HashMap::new();
-        // what is asleep is as large as it was: those of which that is not known are looked at once
+        // a sleeping database does not grow: only those of unknown size are measured, once
         let mut unseen = registry.all();
         unseen.retain(|database| database.view().storage.is_none());
         loop {
-            // between two rounds, and before the first after a wake: its statement comes first
+            // delays each round, and the first after a wake, so that the statement that woke it runs first
             tokio::select! {
                 () = tokio::time::sleep(SOONEST) => {}
                 () = tasks.ending() => return,
@@ -179,7 +179,7 @@ impl Storage {
         }
     }
 
-    /// What follows from a database's files taking so much.
+    /// Evaluates the quota of a database whose files use `used`.
     pub(crate) async fn apply_quota(&self, database: &Database, used: Bytes) {
         let view = database.view();
         let before = view.fill;
@@ -195,7 +195,7 @@ impl Storage {
         }
         let mib = |size: Bytes| size.0 >> 20;
         if before == now && view.storage.map(mib) == Some(mib(used)) {
-            // the disk may have filled up meanwhile
+            // the disk may have become full meanwhile
             return self.restrict(database);
         }
         let mut changes = vec![Change::Storage {
@@ -225,17 +225,17 @@ impl Storage {
             }
             changes.push(noted(database, reason));
         }
-        // once a statement was refused, a crash does not undo it
+        // a crash must not lift the restriction once a statement was refused
         if let Err(error) = self.parts.catalog.write(Durability::Soon, changes).await {
             error!(database = %database.name, %error, hint = error.hint(), "cannot write the catalog");
-            // what was not written counts as not seen: the next look writes it
+            // marks the size as unknown, so that the next measurement writes it
             database.change(|v| v.storage = None);
         }
         self.restrict(database);
     }
 
-    /// Restricts every database while the disk has too little left, and until it has a tenth more than
-    /// the reserve.
+    /// Restricts every database while the free space is below the reserve, and until it is a tenth above the
+    /// reserve.
     pub(crate) async fn look_at_disk(&self) {
         let Some(disk) = &self.parts.disk else {
             return;

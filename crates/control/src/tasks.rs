@@ -1,4 +1,4 @@
-//! The plane's background tasks, and how they learn that Dormouse stops.
+//! The plane's background tasks, and their end when Dormouse stops.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::lock::Lock;
 
-/// The plane's background tasks. They hold the lock on the data directory, since all of them use it.
+/// The plane's background tasks. They hold the lock on the data directory, because all of them use it.
 pub(crate) struct Tasks {
     _lock: Lock,
     stopping: AtomicBool,
@@ -36,12 +36,12 @@ impl Tasks {
         running.spawn(task);
     }
 
-    /// Whether Dormouse is stopping: nothing new is begun.
+    /// Whether Dormouse is stopping; nothing new may start then.
     pub(crate) fn stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Returns when Dormouse is stopping.
+    /// Completes when Dormouse is stopping.
     pub(crate) async fn ending(&self) {
         let ends = self.ends.notified();
         if !self.stopping() {

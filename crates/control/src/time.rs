@@ -1,9 +1,9 @@
-//! The clock that transitions are timed by, and waiting for a peer with a limit.
+//! The clock of transitions, and waits with a time limit.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// The time, which a test may have paused.
+/// The current time, which a test may have paused.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
@@ -18,18 +18,18 @@ pub(crate) fn millis_since(began: Instant) -> u64 {
     millis(now().saturating_duration_since(began))
 }
 
-/// Why a peer did not do as asked.
+/// Why an operation within a time limit failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Late<E> {
-    /// It did not answer in time.
+    /// The time limit passed.
     #[error("no answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
-    /// It said why.
+    /// The operation's own error.
     #[error(transparent)]
     Failed(E),
 }
 
-/// Waits for a peer, up to a limit.
+/// Waits for an operation, up to a time limit.
 pub(crate) async fn within<T, E>(
     limit: Duration,
     doing: impl Future<Output = Result<T, E>>,

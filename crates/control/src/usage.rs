@@ -1,4 +1,4 @@
-//! Reports of what databases have used.
+//! Usage reports.
 
 use dormouse_types::{DatabaseName, InstanceId, Money, Month, Usage};
 use jiff::Timestamp;
@@ -17,53 +17,52 @@ pub enum By {
     Minute,
 }
 
-/// Which use is wanted.
+/// Query for a usage report.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UsageQuery {
-    /// That of databases of this name only.
+    /// Only databases of this name.
     pub database: Option<DatabaseName>,
-    /// That of this month; `None`: of the current one.
+    /// The month; `None`: the current one.
     pub month: Option<Month>,
-    /// How finely.
+    /// Resolution.
     pub by: By,
 }
 
-/// What databases have used.
+/// A usage report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageReport {
     /// In this month, in UTC.
     pub month: Month,
-    /// How finely.
+    /// Resolution.
     pub by: By,
     /// By database, then time.
     pub rows: Vec<UsageRow>,
     /// The sum of all.
     pub used: Usage,
-    /// What of it is to be paid.
+    /// The charged part.
     pub charged: Usage,
-    /// What that costs, at today's prices; `None`: no prices are set.
+    /// The cost at today's prices; `None` without prices.
     pub cost: Option<Money>,
-    /// What amounts are in; empty if it has no name.
+    /// The currency's name; may be empty.
     pub currency: String,
 }
 
-/// What one database has used in some time.
+/// Usage of one database over a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRow {
     /// The database.
     pub database: DatabaseName,
-    /// Its instance: another database of the same name, made after this one was dropped, has
-    /// another.
+    /// Its instance, which distinguishes it from a later database of the same name.
     pub instance: InstanceId,
     /// When it was dropped.
     pub dropped: Option<Timestamp>,
-    /// When the day or minute begins; `None`: it is the sum of the month.
+    /// Beginning of the day or minute; `None` for the sum of the month.
     pub from: Option<Timestamp>,
     /// What was used.
     pub used: Usage,
-    /// What of it is to be paid: past its limit the baseline is free.
+    /// The charged part: past the spend limit the baseline is free.
     pub charged: Usage,
-    /// What that costs, at today's prices; `None`: no prices are set.
+    /// The cost at today's prices; `None` without prices.
     pub cost: Option<Money>,
 }

@@ -1,4 +1,4 @@
-//! The warm pool: instances whose servers run and that no database has, for the next `create`.
+//! The warm pool: instances with running servers that no database has claimed, for the next `create`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,22 +20,22 @@ use crate::time::within;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The warm pool; it makes instances and removes unused ones.
+/// The warm pool; it creates instances and removes unused ones.
 pub(crate) struct WarmPool {
     parts: Parts,
     ready: Mutex<VecDeque<InstanceId>>,
-    /// An instance was claimed.
+    /// Notified when an instance was claimed.
     claimed: Notify,
 }
 
-/// What [`WarmPool`] works with.
+/// Dependencies of [`WarmPool`].
 pub(crate) struct Parts {
     pub(crate) host: Arc<Host>,
     pub(crate) catalog: Catalog,
     pub(crate) admission: Arc<Admission>,
-    /// How many instances are kept.
+    /// Number of instances to keep.
     pub(crate) size: usize,
-    /// What each may use.
+    /// Units of each.
     pub(crate) units: Units,
 }
 
@@ -48,7 +48,7 @@ impl WarmPool {
         }
     }
 
-    /// Takes the oldest out, or makes one.
+    /// Claims the oldest instance, or creates one.
     pub(crate) async fn claim(&self) -> Result<InstanceId, Error> {
         let ready = self.ready().pop_front();
         self.claimed.notify_one();
@@ -86,7 +86,7 @@ impl WarmPool {
                 Err(_) if tasks.stopping() => return,
                 Err(error) => {
                     warn!(%error, hint = error.hint(), ?pause, "cannot refill the warm pool");
-                    // a claim is no reason to try sooner
+                    // a claim does not shorten the delay
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = tasks.ending() => return,
@@ -97,7 +97,7 @@ impl WarmPool {
         }
     }
 
-    /// Makes an instance and starts it. What a crash leaves half made is removed at the next start.
+    /// Creates an instance and starts it. After a crash, the next start removes a half-made one.
     async fn prepare(&self, importance: Importance) -> Result<InstanceId, Error> {
         let Parts { host, catalog, .. } = &self.parts;
         let version = host.servers.version();
@@ -137,7 +137,7 @@ impl WarmPool {
         Ok(())
     }
 
-    /// Removes an instance that no database has. If it cannot be removed now, the next start does.
+    /// Removes an instance that no database has. If that fails, the next start tries again.
     pub(crate) async fn discard(&self, id: InstanceId) {
         let Parts { host, catalog, .. } = &self.parts;
         if let Err(error) = host.remove(id).await {

@@ -1,5 +1,5 @@
-//! The plane over the local driver and a real server: the life of one database, and what its
-//! server knows after each nap. Virtual time cannot tell this.
+//! The plane with the local driver and a real server: one database, and what its server knows after each
+//! sleep. The simulated machine cannot test this.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "it is all tests")]
 
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use dormouse_types::{
     Veto,
 };
 
-/// How long a login waits for its accounts.
+/// Maximum wait of a login for its accounts.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A data path without clients: it remembers where statements would go.
+/// A data path without clients: records the target of each open door.
 #[derive(Default)]
 struct Targets(Mutex<BTreeMap<DatabaseName, Option<Target>>>);
 
@@ -29,7 +29,7 @@ impl Targets {
         self.0.lock().unwrap().get(name).cloned().flatten()
     }
 
-    /// Waits until statements flow to a server of this generation or a later one; not for ever.
+    /// Waits until the door is open to a server of this generation or a later one; fails after a time limit.
     async fn opened(&self, name: &DatabaseName, generation: u64) -> Target {
         let opened = async {
             loop {
@@ -160,7 +160,7 @@ impl House {
     }
 }
 
-/// However a test ends, its servers end with it.
+/// The servers of a test end with it, even if it fails.
 impl Drop for House {
     fn drop(&mut self) {
         let driver = self.driver();
@@ -188,7 +188,7 @@ fn servers_in(dir: &Path) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_keeps_what_it_knows_over_naps_crashes_and_upgrades() {
+async fn a_database_keeps_its_data_over_sleeps_crashes_and_upgrades() {
     let house = House::new();
     let targets = Arc::new(Targets::default());
     let plane = house.plane(&targets).await;

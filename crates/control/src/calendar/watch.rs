@@ -1,8 +1,8 @@
-//! Notices that the calendar was set.
+//! Detects that the calendar was set.
 //!
-//! A wait for a date is a wait on the clock that never steps, for as long as the calendar says. When the
-//! calendar is set, or the machine has slept while that clock stood still, the wait is too long or too
-//! short: every actor looks again.
+//! A wait for a date is a wait on the monotonic clock, as long as the calendar says at its start. If the
+//! calendar is set, or the machine sleeps while that clock stands still, the wait is too long or too short.
+//! Then every actor is woken, to evaluate its database again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use super::{Calendar, Moment};
 use crate::registry::Registry;
 use crate::tasks::Tasks;
 
-/// How often the calendar is compared with the clock.
+/// Poll interval.
 const POLL: Duration = Duration::from_secs(10);
 
-/// A difference up to this is ignored, in milliseconds.
+/// Maximum difference that is ignored, in milliseconds.
 const SLACK: i64 = 1000;
 
-/// Makes every actor look again when the calendar was set; until Dormouse stops.
+/// Wakes every actor when the calendar was set; runs until Dormouse stops.
 pub(crate) async fn watch(calendar: Calendar, registry: Arc<Registry>, tasks: Arc<Tasks>) {
     let first = calendar.moment();
     let ahead = |now: Moment| {
@@ -38,7 +38,7 @@ pub(crate) async fn watch(calendar: Calendar, registry: Arc<Registry>, tasks: Ar
         if set.abs() > SLACK {
             info!(
                 by = %SignedDuration::from_millis(set),
-                "the calendar was set, or the machine has slept: every database is looked at"
+                "the calendar was set, or the machine has slept: every database is evaluated again"
             );
             known = now;
             for database in registry.all() {

@@ -1,5 +1,5 @@
-//! What is noted of thousands of sleeping databases in little memory: the variables of their
-//! servers are mostly the same.
+//! Notes of thousands of sleeping databases in little memory: most variables of their servers are equal and
+//! stored once.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -8,15 +8,15 @@ use dormouse_types::Variables;
 
 use super::record::Noted;
 
-/// Limit of the kinds of servers that are distinguished, by version and configuration.
+/// Maximum number of models: one for each version and configuration of servers.
 const MODELS_MOST: usize = 8;
 
-/// Variables after which others are modelled; the newest first.
+/// Variables with which others share memory; the newest first.
 #[derive(Debug, Default)]
 pub(super) struct Models(Mutex<VecDeque<Variables>>);
 
 impl Models {
-    /// The same, with nothing in reserve and what is alike kept once.
+    /// Frees reserved capacity, and shares equal variables.
     pub(super) fn condense(&self, mut noted: Noted) -> Noted {
         noted.accounts.shrink_to_fit();
         for account in &mut noted.accounts {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn databases_that_are_alike_share_what_is_noted_of_them() {
+    fn equal_variables_are_stored_once() {
         let models = Models::default();
         let noted = |socket: &str| {
             let all = [("version", "11.8"), ("sql_mode", ""), ("socket", socket)];
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_few_kinds_are_kept() {
+    fn the_number_of_models_is_limited() {
         let models = Models::default();
         for n in 0..3 * MODELS_MOST {
             let own: Variables = [(format!("v{n}"), "1")].into_iter().collect();

@@ -1,4 +1,4 @@
-//! Columns that hold JSON, words, or a run of a server.
+//! Columns that hold JSON, a fixed word, or a run of a server.
 
 use dormouse_types::Incarnation;
 use rusqlite::Row;
@@ -17,7 +17,7 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlit
     serde_json::from_str(&text).map_err(|e| bad(column, e.into()))
 }
 
-/// A column that is a word of ours.
+/// A column that is parsed from its text.
 pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
@@ -42,7 +42,7 @@ pub(super) fn word<T: Copy, const N: usize>(
 ) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     let found = all.into_iter().find(|known| as_str(*known) == text);
-    found.ok_or_else(|| bad(column, format!("'{text}' is not known here").into()))
+    found.ok_or_else(|| bad(column, format!("'{text}' is not a known word").into()))
 }
 
 /// A run of a server, if the column names one.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::json;
 
-/// An endpoint as it is written.
+/// The stored form of an endpoint.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Written {

@@ -1,4 +1,4 @@
-//! The ledger: what happened to every database, and why.
+//! The ledger: the events of every database, and their reasons.
 
 use dormouse_policy::Cause;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use crate::status::{Event, EventFilter, EventKind};
 
 /// Number of new entries after which those that are too many or too old are removed.
 pub(super) const PRUNE_EVERY: u32 = 1024;
-/// Limit of the entries in one answer.
+/// Maximum number of entries in one answer.
 const MOST: usize = 10_000;
 
 const KINDS: [EventKind; 6] = [
@@ -37,7 +37,7 @@ const CAUSES: [Cause; 12] = [
     Cause::Storage,
 ];
 
-/// Writes an entry and says what it became.
+/// Writes an entry, and returns it as an event.
 pub(super) fn append(
     connection: &Connection,
     entry: &Entry,

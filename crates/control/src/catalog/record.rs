@@ -1,4 +1,4 @@
-//! What the catalog holds, and the changes that are written to it.
+//! Contents of the catalog, and the changes that are written to it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(crate) enum Phase {
     Claimed,
     /// It is being removed.
     Removing,
-    /// The catalog never handed it out, and leaves it alone.
+    /// The catalog never assigned its id; it is not touched.
     Foreign,
 }
 
@@ -29,18 +29,18 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Noted {
     pub(crate) accounts: Vec<Account>,
-    /// `None` until its server was asked for the first time.
+    /// `None` until its server was queried for the first time.
     pub(crate) schemas: Option<Vec<String>>,
     pub(crate) globals: Vec<(String, String)>,
-    /// What clients ask for when they connect.
+    /// Variables that clients query when they connect.
     pub(crate) variables: Option<Variables>,
-    /// When its event scheduler has something to do.
+    /// When its event scheduler runs the next event.
     pub(crate) events: Events,
-    /// Whether the door has stayed shut since.
+    /// Whether the door has stayed shut since the notes were taken.
     pub(crate) fresh: bool,
 }
 
-/// One database, as remembered.
+/// One database, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DatabaseRow {
     pub(crate) name: DatabaseName,
@@ -49,30 +49,30 @@ pub(crate) struct DatabaseRow {
     pub(crate) spec: Spec,
     pub(crate) state: State,
     pub(crate) since: Timestamp,
-    /// Counts the servers that its primary has had.
+    /// Number of servers that its primary has had.
     pub(crate) generation: u64,
-    /// No less than what the server of its primary may use.
+    /// At least what the server of its primary may use.
     pub(crate) units: Units,
     pub(crate) reason: String,
     pub(crate) noted: Noted,
-    /// How much disk its files took when that mattered last.
+    /// Disk space of its files when its size or fill level last mattered.
     pub(crate) storage: Option<Bytes>,
     /// Whether its storage quota was used up.
     pub(crate) full: bool,
 }
 
-/// One instance, as remembered.
+/// One instance, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InstanceRow {
     pub(crate) id: InstanceId,
     pub(crate) phase: Phase,
-    /// The version of its server.
+    /// The server's version.
     pub(crate) version: String,
-    /// The database that it serves, and as what.
+    /// The database that it serves, and its role.
     pub(crate) serves: Option<(DatabaseName, Role)>,
-    /// Where it is.
+    /// Its host.
     pub(crate) host: String,
-    /// Its server at the last write; the driver knows the present one.
+    /// Its server at the last write; the driver knows the current one.
     pub(crate) serving: Option<Arc<Serving>>,
 }
 
@@ -83,16 +83,16 @@ pub(crate) enum Role {
     Primary,
 }
 
-/// All that is remembered but the ledger.
+/// Everything stored but the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Contents {
     pub(crate) databases: Vec<DatabaseRow>,
     pub(crate) instances: Vec<InstanceRow>,
-    /// The highest instance id ever handed out.
+    /// The highest instance id ever assigned.
     pub(crate) last_instance: u32,
 }
 
-/// An entry of the ledger that is yet to be written.
+/// An entry of the ledger that is not written yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) database: DatabaseName,
@@ -114,11 +114,11 @@ pub(crate) enum Change {
         phase: Phase,
         version: String,
     },
-    /// An instance is no more.
+    /// An instance was removed.
     InstanceGone(InstanceId),
-    /// A database is being made of this instance.
+    /// A database is being made from this instance.
     Claim(Box<DatabaseRow>),
-    /// A database came into a state, or is on the way to one; with what is true of its primary.
+    /// A database entered a state or begins a transition; includes the data of its primary.
     State {
         name: DatabaseName,
         instance: InstanceId,
@@ -138,28 +138,28 @@ pub(crate) enum Change {
     },
     /// The notes of a database are stale from now on.
     Stale(DatabaseName),
-    /// A database's files take so much disk, and whether its quota is used up.
+    /// The disk space of a database's files, and whether its quota is used up.
     Storage {
         name: DatabaseName,
         used: Bytes,
         full: bool,
     },
-    /// A database is no more, nor its instance.
+    /// A database and its instance were removed.
     Gone {
         name: DatabaseName,
         instance: InstanceId,
     },
-    /// The ledger has one more entry.
+    /// A new entry of the ledger.
     Ledger(Box<Entry>),
-    /// What this meter has counted, and up to where; taken from it when it is written.
+    /// The counts of this meter and its mark; taken from the meter when they are written.
     Meter(SharedMeter),
 }
 
 /// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// A crash of dormouse does not lose it; a loss of power may.
+    /// A crash of Dormouse does not lose it; a power failure may.
     Soon,
-    /// Nothing loses it.
+    /// Neither a crash nor a power failure loses it.
     Now,
 }

@@ -42,7 +42,7 @@ impl Role {
     }
 }
 
-/// Reads all there is.
+/// Reads everything but the ledger.
 pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result<Contents> {
     let databases = connection
         .prepare(
@@ -119,7 +119,7 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
     })
 }
 
-/// Adds an instance with an id of its own.
+/// Adds an instance with a new id.
 pub(super) fn new_instance(connection: &Connection, version: &str) -> rusqlite::Result<InstanceId> {
     connection
         .prepare_cached("INSERT INTO instances (phase, version) VALUES (?1, ?2) RETURNING id")?
@@ -129,7 +129,7 @@ pub(super) fn new_instance(connection: &Connection, version: &str) -> rusqlite::
         .map(InstanceId)
 }
 
-/// Makes a change but of the ledger.
+/// Applies a change other than a ledger entry.
 pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
     match change {
         Change::Instance { id, phase, version } => {
@@ -260,7 +260,7 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             row.generation.cast_signed(),
             row.units.0
         ])?;
-    // an instance that is not there serves nothing
+    // the instance must have a row
     match claimed {
         1 => Ok(()),
         other => Err(rusqlite::Error::StatementChangedRows(other)),

@@ -1,4 +1,4 @@
-//! The catalog's tables, and how an older catalog becomes a newer one.
+//! The catalog's tables, and their migration from older formats.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 /// How long to wait for another program that has the catalog open.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// Each step makes one format of the one before; never changed once released.
+/// Each step migrates to the next format. A released step is never changed.
 pub(super) const STEPS: &[&str] = &[
     "
     CREATE TABLE instances (
@@ -157,11 +157,11 @@ pub(super) const STEPS: &[&str] = &[
 
 /// Why a catalog cannot be used.
 pub(super) enum Unfit {
-    /// SQLite says so.
+    /// Error of SQLite.
     Sqlite(rusqlite::Error),
-    /// A newer dormouse wrote it.
+    /// A newer version of Dormouse wrote it.
     Newer { found: i64, known: usize },
-    /// Its pages do not add up.
+    /// The integrity check failed.
     Damaged(String),
 }
 
@@ -171,7 +171,7 @@ impl From<rusqlite::Error> for Unfit {
     }
 }
 
-/// Sets the connection up, checks the tables that matter, and brings them to today's format.
+/// Configures the connection, checks the important tables, and migrates them to the current format.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
     connection.busy_timeout(BUSY)?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -161,7 +161,7 @@ async fn instance_ids_are_never_used_again() {
 }
 
 #[tokio::test]
-async fn all_changes_of_one_write_are_kept_or_none() {
+async fn a_write_is_atomic() {
     let dir = tempfile::tempdir().unwrap();
     let (catalog, _) = open(dir.path());
     let id = catalog.new_instance(String::new()).await.unwrap();
@@ -261,7 +261,7 @@ async fn the_ledger_stays_within_its_bounds() {
 }
 
 #[test]
-fn accounts_that_an_earlier_format_noted_are_read() {
+fn accounts_of_an_earlier_format_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let raw = Connection::open(dir.path().join(FILE)).unwrap();
     raw.execute_batch(schema::STEPS[0]).unwrap();
@@ -310,7 +310,7 @@ fn a_newer_catalog_is_not_touched() {
 }
 
 #[test]
-fn damage_is_told_with_the_file_and_what_to_do() {
+fn damage_is_reported_with_the_file_and_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let path = dir.path().join(FILE);

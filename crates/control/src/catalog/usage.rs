@@ -1,4 +1,4 @@
-//! What databases have used, and up to where that is counted.
+//! Usage of databases, and the marks up to which it is counted.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,34 +9,34 @@ use rusqlite::{Connection, Row, params};
 use super::columns::{incarnation, json, parsed, text};
 use crate::meter::{Mark, Metered, Rates, Taken};
 
-/// How finely usage is read.
+/// Resolution of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// One sum of all.
+    /// One sum over the whole time.
     Sum,
     Days,
-    /// What was used by the minute, while awake.
+    /// By minute, while awake.
     Minutes,
 }
 
-/// Which usage is read.
+/// Selection of usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Of databases of this name only.
+    /// Only of databases of this name.
     pub(crate) database: Option<DatabaseName>,
     /// Of these days since 1970.
     pub(crate) days: Range<i64>,
     pub(crate) detail: Detail,
 }
 
-/// What one database used over a time.
+/// Usage of one database over a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) database: DatabaseName,
     pub(crate) instance: InstanceId,
-    /// It was dropped then, in milliseconds since 1970.
+    /// When it was dropped, in milliseconds since 1970.
     pub(crate) ended: Option<i64>,
-    /// The day or minute since 1970; of a sum 0.
+    /// The day or minute since 1970; 0 for a sum.
     pub(crate) at: i64,
     pub(crate) metered: Metered,
 }
@@ -64,7 +64,7 @@ fn sums() -> String {
         .join(", ")
 }
 
-/// Writes what a meter has counted and its mark.
+/// Writes a meter's counts and its mark.
 pub(super) fn write(connection: &Connection, taken: &Taken) -> rusqlite::Result<()> {
     let instance = taken.instance;
     for (table, rows) in [
@@ -141,7 +141,7 @@ fn add(
     Ok(())
 }
 
-/// Every mark of a database that is there, with what it has used since a day.
+/// The mark of every existing database, with its usage since a day.
 pub(super) fn load(
     connection: &Connection,
     since: i64,
@@ -213,7 +213,7 @@ pub(super) fn read(connection: &Connection, wanted: &Wanted) -> rusqlite::Result
         .collect()
 }
 
-/// Removes what is older than these, and dropped databases of which nothing is left.
+/// Removes usage older than these, and dropped databases without any usage left.
 pub(super) fn prune(connection: &Connection, minute: i64, day: i64) -> rusqlite::Result<()> {
     let of_each = "instance IN (SELECT instance FROM meters)";
     connection.execute(
@@ -232,7 +232,7 @@ pub(super) fn prune(connection: &Connection, minute: i64, day: i64) -> rusqlite:
     Ok(())
 }
 
-/// [`COLUMNS`], from one on.
+/// The values of [`COLUMNS`], from column `first` on.
 fn metered(row: &Row<'_>, first: usize) -> rusqlite::Result<Metered> {
     let at = |offset| count(row, first + offset);
     let used = Usage {

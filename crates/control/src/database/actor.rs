@@ -34,31 +34,31 @@ use crate::time::{Late, millis, millis_since, now};
 /// Delay after an unexpected failure.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
-/// Delay before a database is evaluated again whose sleep was cancelled by a running statement.
+/// Delay before a database is evaluated again after a running statement cancelled its sleep.
 const SOON: Duration = Duration::from_millis(10);
 
-/// Per-database actor. Small: what few databases need is boxed.
+/// Per-database actor. Kept small: state that few databases need is boxed.
 pub(crate) struct Actor {
     pub(super) context: Arc<Context>,
     pub(super) database: Arc<Database>,
     /// The instance that serves it.
     pub(super) instance: Instance,
-    /// When it came into its state.
+    /// When the database entered its state.
     pub(super) since: Instant,
     pub(super) door: Door,
-    /// When the door was opened last.
+    /// When the door was last opened.
     pub(super) opened: Option<Instant>,
     pub(super) suspend_denied: Option<Denial>,
     pub(super) park_denied: Option<Denial>,
     pub(super) failures: Failures,
-    /// It was ordered to be awake though its spend limit is used up; until it sleeps again.
+    /// An order to wake overrides the used-up spend limit; reset when the database sleeps.
     pub(super) exempt: bool,
     pub(super) last_failure: String,
-    /// The transition is carried through: a statement that arrives waits for its end.
+    /// Statements do not cancel the current transition; they wait until it ends.
     pub(super) carries_through: bool,
     pub(super) scaling: Option<Box<Scaling>>,
     pub(super) habits: Option<Box<Habits>>,
-    /// The intent of a thaw could not be written: the next write has it again.
+    /// Writing the intent of a thaw failed: the next write includes it again.
     pub(super) intent_failed: bool,
     /// The intent of a wake is being written.
     pub(super) intent: Option<JoinHandle<Result<(), Error>>>,
@@ -68,9 +68,9 @@ pub(crate) struct Actor {
 pub(super) enum Done {
     /// Take the next turn at once.
     Again,
-    /// It could not be done, for these reasons; a caller who ordered it gets them.
+    /// The act was not done, for these reasons. If it was ordered, the caller gets them.
     Refused(Vec<String>),
-    /// The database is no more.
+    /// The database has been removed.
     Gone,
 }
 
@@ -103,7 +103,7 @@ pub(super) enum Failure {
     /// Sessions did not answer in time.
     #[error(transparent)]
     Sessions(#[from] Late<std::convert::Infallible>),
-    /// What the server says does not allow it now.
+    /// The server's answer rules the step out for now.
     #[error("{0}")]
     NotNow(String),
 }
@@ -117,7 +117,7 @@ impl Actor {
         Self::new(context, database, instance)
     }
 
-    /// For a database that was just made and whose door is open.
+    /// For a new database whose door is open.
     pub(crate) fn made(
         context: Arc<Context>,
         database: Arc<Database>,
@@ -201,7 +201,7 @@ impl Actor {
         self.context.metering.see(&self.database, seen.cpu);
     }
 
-    /// What a verb of the instance came to, published.
+    /// Publishes the observation that a verb of the instance returned.
     pub(super) fn published(&mut self, done: Result<Seen, Unmet>) -> Result<(), Unmet> {
         match &done {
             Ok(seen) => self.publish(seen),
@@ -217,7 +217,7 @@ impl Actor {
         self.published(done)
     }
 
-    /// Lets the frozen server run.
+    /// Thaws the frozen server.
     pub(super) async fn thaw_server(&mut self) -> Result<(), Unmet> {
         let done = self.instance.thaw().await;
         self.published(done)
@@ -332,7 +332,7 @@ impl Actor {
         if shut {
             self.door = Door::Shut;
         } else {
-            // a statement is running now, although the load said otherwise
+            // a statement has started since the load was read
             self.opened = Some(now());
         }
         shut
@@ -350,7 +350,7 @@ impl Actor {
         self.door = Door::Shut;
     }
 
-    /// Whether a statement waits for the server, and the transition may be given up for it.
+    /// Whether a statement waits for the server and may cancel the transition.
     pub(super) fn wanted(&self) -> bool {
         if self.carries_through {
             return false;
@@ -453,13 +453,13 @@ impl Actor {
         self.instance.note_room(self.range().min);
     }
 
-    /// The sizes it may have now.
+    /// Allowed sizes now.
     pub(super) fn range(&self) -> UnitRange {
         self.database.range(self.context.baseline)
     }
 }
 
-/// Whether an act is carried through although statements run or arrive.
+/// Whether statements that run or arrive do not cancel an act.
 pub(super) fn carries_through(act: &Act) -> bool {
     matches!(act.cause, Cause::Operator | Cause::Limit)
 }

@@ -1,4 +1,4 @@
-//! What database actors work with.
+//! Dependencies of database actors.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::registry::Registry;
 use crate::storage::Storage;
 use crate::tasks::Tasks;
 
-/// What database actors work with. All actors share one.
+/// Dependencies of database actors, shared by all of them.
 pub(crate) struct Context {
     pub(crate) host: Arc<Host>,
     pub(crate) doors: Arc<dyn Doors>,

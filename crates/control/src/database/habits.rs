@@ -1,9 +1,9 @@
-//! The learnt pattern of when a database is used.
+//! The learnt pattern of a database's use.
 
 use dormouse_policy::schedule::Pattern;
 use jiff::civil::Date;
 
-/// When a database is used, as learnt on this day.
+/// The learnt pattern of a database's use, and the day on which it was learnt.
 pub(super) struct Habits {
     pub(super) learnt: Date,
     pub(super) pattern: Pattern,

@@ -15,7 +15,7 @@ use crate::calendar::{Calendar, Moment};
 use crate::error::Error;
 use crate::status::{Event, EventFilter, EventKind};
 
-/// Time for a server to begin an event after it is due.
+/// Time within which a server begins an event that is due.
 const BEGINNING: SignedDuration = SignedDuration::from_secs(3);
 
 /// Maximum number of ledger entries to learn from.
@@ -66,7 +66,7 @@ pub(super) fn ahead(calendar: &Calendar, events: Events) -> Events {
     }
 }
 
-/// Whether a database that sleeps would be woken at once for an event at this moment.
+/// Whether an event at this time would wake a sleeping database at once.
 pub(super) fn is_due(calendar: &Calendar, event: Timestamp) -> bool {
     is_within(calendar, event, EVENT_LEAD)
 }
@@ -108,7 +108,7 @@ pub(super) async fn learn(actor: &mut Actor) {
                 pattern,
             }));
         }
-        Err(error) => warn!(%error, "cannot learn when it is used"),
+        Err(error) => warn!(%error, "cannot learn its pattern of use"),
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_woken_ahead_was_wanted_if_it_was_then_used() {
+    fn a_scheduled_wake_counts_as_wanted_if_a_statement_followed() {
         let events = [
             event(100, State::Active, Cause::Demand, None),
             event(200, State::Suspended, Cause::Idle, Some(10_000)),

@@ -67,7 +67,7 @@ impl Database {
         Ok(answer)
     }
 
-    /// Whether a wake was ordered since the last time.
+    /// Whether a wake was ordered since the last call.
     pub(crate) fn take_reset(&self) -> bool {
         std::mem::take(&mut self.inbox().reset)
     }

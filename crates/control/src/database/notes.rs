@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_tables_are_named() {
+    fn at_most_five_tables_are_named() {
         let tables: Vec<String> = (0..7).map(|n| format!("app.t{n}")).collect();
         let lost = "rows would be lost (park --force loses them)";
         assert_eq!(

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vetoes_are_told_by_pin_with_a_few_sessions_each() {
+    fn vetoes_are_listed_by_pin_with_at_most_five_sessions() {
         let veto = |session, pin| Veto {
             session,
             reason: VetoReason::Pinned(pin),

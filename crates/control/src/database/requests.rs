@@ -1,4 +1,4 @@
-//! What the inbox of a database holds.
+//! Contents of a database's inbox.
 
 use std::collections::VecDeque;
 

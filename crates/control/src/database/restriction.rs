@@ -9,7 +9,7 @@ use super::Database;
 use crate::doors::Doors;
 
 impl Database {
-    /// Why it may not grow or change now: its quota, its spend limit, or the disk.
+    /// Why the database may not grow or change now: its quota, its spend limit, or the disk.
     fn restriction(&self, disk: Option<&str>) -> Option<String> {
         let view = self.look();
         let used_up = || {

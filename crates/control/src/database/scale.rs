@@ -1,9 +1,9 @@
-//! The size of an awake database: it grows under load, and shrinks when it is not needed.
+//! Size of an awake database: it grows under load, and shrinks when the load is low.
 //!
 //! To grow, the limits are raised first and the buffer pool follows in the background. To shrink, the buffer
-//! pool goes first; the limits follow when the kernel has the memory back. If that takes too long, all
-//! stays as it was. The catalog never says less than what the server may use, so a crash in
-//! between leaves nothing that is too small.
+//! pool shrinks first; the limits follow when the kernel has freed the memory. If that takes too long, the
+//! size stays as it was. The catalog never says less than what the server may use, so after a crash in
+//! between its units are never too small.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ fn scaling(actor: &mut Actor) -> &mut Scaling {
     actor.scaling.get_or_insert_default()
 }
 
-/// Makes an awake database larger or smaller if that is due. Returns whether it did something.
+/// Grows or shrinks an awake database if that is due. Returns whether it did something.
 pub(super) async fn resize(actor: &mut Actor) -> bool {
     let awake = actor.database.state() == State::Active
         && actor.door == Door::Open
@@ -54,7 +54,7 @@ pub(super) async fn resize(actor: &mut Actor) -> bool {
         _ if actor.instance.is_shrinking() => go_on_shrinking(actor).await,
         _ if !may_shrink(actor, now) => false,
         Some(step) if step.units < units => shrink(actor, step, Cause::Load, now),
-        // also a database that is due to grow
+        // checked also for a database that is due to grow
         _ => match actor.instance.must_give_back() {
             Some(step) => shrink(actor, step, Cause::Room, now),
             None => false,
@@ -114,7 +114,7 @@ async fn grow(actor: &mut Actor, step: SizeStep, began: Instant) {
     }
     actor.instance.stop_shrinking();
     if let Err(failure) = raise_limits(actor, to).await {
-        warn!(error = %failure, "cannot be made larger");
+        warn!(error = %failure, "cannot grow");
         actor.set_units(units);
         let denied = scaling(actor).grow_denied;
         let denied = denied_again(actor, denied);
@@ -195,14 +195,14 @@ async fn go_on_shrinking(actor: &mut Actor) -> bool {
 
 /// Restores the former size after a shrink has failed.
 async fn stay_large(actor: &mut Actor, down: Down, error: &ShrinkError) {
-    info!(%error, "stays as large as it is");
+    info!(%error, "cannot shrink");
     let denied = scaling(actor).shrink_denied;
     let denied = denied_again(actor, denied);
     scaling(actor).shrink_denied = Some(denied);
     let limits = actor.instance.limit().await;
     match actor.published(limits) {
         Ok(()) => actor.warm_up(),
-        // the limits are not known, so the pool must not grow
+        // the limits in force are not known, so the pool must not grow
         Err(_) => {
             actor.look().await;
             tokio::time::sleep(PAUSE).await;

@@ -22,14 +22,13 @@ type End = Pin<Box<dyn Future<Output = ()> + Send>>;
 enum Outcome {
     /// Nothing to do, and no server (parked or failed): wait until the actor is woken.
     NoServer,
-    /// The database is no more, or Dormouse stops.
+    /// The database has been removed, or Dormouse stops.
     Over,
 }
 
-/// Runs until the database is dropped or Dormouse stops; `found`: the database was in the catalog at the start, so
-/// its instance must be observed first. A parked database consists mostly of this future:
-/// it must be small, so what is seldom needed is boxed, the actor too (a future keeps what is moved
-/// into it twice).
+/// Runs until the database is dropped or Dormouse stops. `found`: the database was in the catalog at the
+/// start, so its instance must be observed first. A parked database's memory is mostly this future, so rarely
+/// needed state is boxed, and the actor too (a future stores a moved argument twice).
 pub(crate) async fn run(mut actor: Box<Actor>, found: bool) {
     if found {
         let span = span(&actor);
@@ -202,7 +201,7 @@ async fn wait(actor: &mut Actor, until: Option<Instant>, watch: &mut Option<(Inc
     if incarnation.is_some() {
         Box::pin(actor.look()).await;
         if watch.is_none() && actor.instance.incarnation() == incarnation {
-            // the driver contradicts itself: do not ask in a loop
+            // the driver contradicts itself: do not poll it in a busy loop
             Box::pin(tokio::time::sleep(PAUSE)).await;
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
-    /// Its units while it is awake.
+    /// Its units while awake.
     pub(crate) units: Units,
     pub(crate) reason: Arc<str>,
     /// Its server, while one runs; shared and boxed, because a sleeping database must be small.
@@ -30,23 +30,23 @@ pub(crate) struct View {
     pub(crate) noted: Arc<Noted>,
     /// The step of its spend limit.
     pub(crate) rung: Rung,
-    /// How much disk its files take; `None` until that was looked at.
+    /// Disk space of its files; `None` until measured.
     pub(crate) storage: Option<Bytes>,
-    /// How much of its quota that is.
+    /// Fill level of its quota.
     pub(crate) fill: Fill,
-    /// Whether its MEMORY tables were read when it went to sleep.
+    /// Whether its MEMORY tables were read before it went to sleep.
     pub(crate) tables_known: bool,
-    /// What few databases have; boxed, because a sleeping database must be small.
+    /// State that few databases have; boxed, because a sleeping database must be small.
     pub(crate) rare: Option<Box<Rare>>,
 }
 
-/// What few databases have.
+/// State that few databases have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rare {
-    /// While it is [`State::Failed`]: until when it is not started again.
+    /// In [`State::Failed`]: no start before this time.
     pub(crate) retry_at: Option<Instant>,
-    /// Its MEMORY tables that had rows when it went to sleep, as `schema.table`; nothing has changed
-    /// since, while it sleeps.
+    /// The MEMORY tables that had rows when it went to sleep, as `schema.table`; they cannot change while it
+    /// sleeps.
     pub(crate) memory_tables: Vec<String>,
 }
 
@@ -65,12 +65,12 @@ impl View {
         }
     }
 
-    /// While it is [`State::Failed`]: until when it is not started again.
+    /// In [`State::Failed`]: no start before this time.
     pub(crate) fn retry_at(&self) -> Option<Instant> {
         self.rare.as_ref()?.retry_at
     }
 
-    /// Its MEMORY tables that have rows; `None` if that is not known without its server.
+    /// The MEMORY tables that have rows; `None` if only the running server knows.
     pub(crate) fn memory_tables(&self) -> Option<Vec<String>> {
         match self.serving {
             None => Some(Vec::new()),
@@ -82,7 +82,7 @@ impl View {
         }
     }
 
-    /// Whether what is noted can be trusted now.
+    /// Whether the notes are current.
     pub(crate) fn notes(&self) -> Notes {
         if self.noted.fresh {
             Notes::Fresh

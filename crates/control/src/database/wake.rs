@@ -18,9 +18,9 @@ use crate::instance::Unmet;
 use crate::status::EventKind;
 use crate::time::{now, within};
 
-/// Starts the server and opens the door. The intent is written while the server starts, and is in the
-/// catalog before the door opens. Held statements wait through a few failures; whether to go on is decided
-/// anew after each.
+/// Starts the server and opens the door. The intent is written while the server starts, and is in the catalog
+/// before the door opens. Held statements wait through a few failures; each failure is followed by a new
+/// decision.
 pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     let began = now();
     let from = actor.database.state();
@@ -178,7 +178,7 @@ pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
             actor.failures = actor.failures.start_failed(now());
             actor.last_failure = unmet.to_string();
             if actor.failures.given_up() {
-                // a new process may start
+                // so that a new process may start
                 let _ = actor.stop_server().await;
                 actor.look().await;
             }

@@ -13,28 +13,27 @@ use crate::servers::PoolHits;
 /// Poll interval for the load of a server that runs.
 pub(crate) const POLL: Duration = Duration::from_millis(200);
 
-/// How long a process that is killed for want of memory may take to end.
+/// Maximum time between an out-of-memory kill and the end of the server.
 const DYING: Duration = Duration::from_secs(10);
 
 /// State of an instance while its server runs.
 pub(super) struct Awake {
-    /// When the driver was asked last.
+    /// Time of the last observation.
     pub(super) looked: Instant,
     /// Counts the requests to its buffer pool.
     pub(super) pool: PoolCount,
-    /// The buffer pool is being grown.
+    /// The task that grows the buffer pool.
     pub(super) warming: Option<Warming>,
     pub(super) window: Window,
-    /// When its size changed last.
+    /// When its size last changed.
     pub(super) changed: Option<Instant>,
     /// The shrink that is under way.
     pub(super) shrink: Option<Shrink>,
-    /// The run that was seen last, and how many kills for want of memory had been counted when it was
-    /// seen first.
+    /// The run that was last seen, and the count of out-of-memory kills when it was first seen.
     seen: Option<(Incarnation, u64)>,
-    /// When such a kill was seen, and what size it had.
+    /// When such a kill was seen, and the size at that time.
     starved: Option<(Instant, Units)>,
-    /// Units of its next server, if not the least, because the last one was killed for want of memory.
+    /// Units of its next server, if above the minimum, because the last one was killed for lack of memory.
     pub(super) next_units: Option<Units>,
 }
 
@@ -79,8 +78,8 @@ impl Awake {
         });
     }
 
-    /// Records the death of the server. If it was killed for want of memory, returns `true`, and the next server
-    /// gets more.
+    /// Records the death of the server. If it was killed for lack of memory, returns `true`, and the next
+    /// server gets more units.
     pub(super) fn died(&mut self, now: Instant) -> bool {
         let starved = self.starved.take();
         let starved = starved.filter(|(at, _)| now.saturating_duration_since(*at) < DYING);
@@ -105,18 +104,17 @@ impl Awake {
     }
 }
 
-/// What a server's buffer pool was asked for since it woke, or changed its size.
+/// Page requests to a server's buffer pool since it woke or changed its size.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PoolCount {
-    /// `None`: not known, because Dormouse has found the server awake.
+    /// `None`: unknown, because Dormouse found the server awake.
     since: Option<PoolHits>,
-    /// Of what was asked for, what was in the pool, in millionths; known from a sleep to the next wake,
-    /// and while a change of size is written down.
+    /// Hit ratio in millionths; set from a sleep to the next wake, and while a change of size is written.
     pub(super) ratio_ppm: Option<u32>,
 }
 
 impl PoolCount {
-    /// Counts from here.
+    /// Starts to count at these counters.
     pub(super) fn begin(&mut self, hits: PoolHits) {
         *self = Self {
             since: Some(hits),
@@ -124,7 +122,7 @@ impl PoolCount {
         };
     }
 
-    /// Computes the hit ratio up to these counters, and counts from there.
+    /// Computes the hit ratio up to these counters, and starts to count at them.
     pub(super) fn restart_at(&mut self, hits: PoolHits) {
         *self = Self {
             ratio_ppm: self.since.and_then(|then| hits.ratio_ppm_since(then)),
@@ -132,7 +130,7 @@ impl PoolCount {
         };
     }
 
-    /// The counters from which it counts.
+    /// The counters at which the count started.
     pub(super) fn since(self) -> Option<PoolHits> {
         self.since
     }

@@ -1,4 +1,4 @@
-//! What instances run on.
+//! Dependencies of instances.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::config::Deadlines;
 use crate::servers::Servers;
 use crate::time::{Late, within};
 
-/// What instances run on: the driver, their servers, and the room they share.
+/// Dependencies of instances: the driver, the servers' connections, and the machine's room.
 pub(crate) struct Host {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) servers: Arc<dyn Servers>,
@@ -19,7 +19,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Ends an instance's server and removes its files, if there are any.
+    /// Ends an instance's server and removes its files, if they exist.
     pub(crate) async fn remove(&self, id: InstanceId) -> Result<(), Late<DriverError>> {
         let remove = async {
             match self.driver.remove(id).await {

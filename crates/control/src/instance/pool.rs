@@ -31,13 +31,13 @@ impl Instance {
         });
     }
 
-    /// Counts page requests from zero, for a server that was just started.
+    /// Starts to count page requests at zero, for a server that was just started.
     pub(crate) fn count_from_start(&mut self) {
         self.awake().pool.begin(PoolHits::default());
         self.awake().next_units = None;
     }
 
-    /// Reads the counters of the buffer pool, stores the hit ratio, and counts from there.
+    /// Reads the counters of the buffer pool, stores the hit ratio, and starts to count at them.
     pub(crate) async fn count_hits(&mut self) -> Result<(), Late<ServerError>> {
         let hits = self.hits().await?;
         self.count(hits);
@@ -50,7 +50,7 @@ impl Instance {
         within(self.host.deadlines.ask, asked).await
     }
 
-    /// Stores the hit ratio up to these counters, and counts from there.
+    /// Stores the hit ratio up to these counters, and starts to count at them.
     pub(crate) fn count(&mut self, hits: PoolHits) {
         self.awake().pool.restart_at(hits);
     }

@@ -1,6 +1,6 @@
 //! The machine's room, shared by the databases that are awake.
 //!
-//! Each actor reports here the units and CPU use of its server, reserves room before it grows, and asks whether
+//! Each actor reports here the units and CPU use of its server, reserves room before it grows, and queries whether
 //! it must give room back. [`dormouse_policy::placement`] decides.
 
 use std::collections::HashMap;
@@ -18,11 +18,11 @@ pub(crate) struct Room {
     awake: Mutex<All>,
 }
 
-/// All that are awake.
+/// All awake instances.
 #[derive(Default)]
 struct All {
     each: HashMap<InstanceId, Claim>,
-    /// How many units they have together.
+    /// Sum of their units.
     allotted: u64,
 }
 
@@ -45,7 +45,7 @@ impl Room {
         }
     }
 
-    /// Whether there can be a database of these sizes: one may always have its least.
+    /// Whether a database of this range is possible: its minimum must fit on the machine.
     pub(crate) fn check_range(&self, units: UnitRange) -> Result<(), Error> {
         let memory = self.capacity.memory;
         let most = (memory.0 / Units(1).memory().0).max(1);
@@ -62,12 +62,13 @@ impl Room {
         })
     }
 
-    /// What a server has and uses now; `None`: it sleeps.
+    /// Records the units and use of a server; `None`: it sleeps.
     pub(crate) fn note(&self, instance: InstanceId, awake: Option<Claim>) {
         self.all().put(instance, awake);
     }
 
-    /// Reserves room for a server to grow by this step, as far as there is some; returns how far it may grow.
+    /// Reserves room for a server to grow by this step, as far as the budget allows; returns how far it may
+    /// grow.
     pub(crate) fn reserve_growth(&self, instance: InstanceId, step: &SizeStep) -> Growth {
         let mut all = self.all();
         let Some(asking) = all.each.get(&instance).copied() else {

@@ -1,11 +1,11 @@
-//! A server that runs.
+//! A running server.
 
 use std::sync::Arc;
 
 use dormouse_driver::Observed;
 use dormouse_types::{Endpoint, Incarnation};
 
-/// A server that runs: which run it is, and how it is reached.
+/// A running server: its run and its endpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Serving {
     pub(crate) incarnation: Incarnation,
@@ -13,7 +13,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// What the driver says.
+    /// From the driver's observation; `None` if no server runs.
     pub(crate) fn seen(seen: &Observed) -> Option<Arc<Self>> {
         Some(Arc::new(Self {
             incarnation: seen.incarnation?,

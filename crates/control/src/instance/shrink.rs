@@ -1,4 +1,4 @@
-//! A step down: the buffer pool first, then the limits.
+//! Shrinking by one step: the buffer pool first, then the limits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,24 +11,23 @@ use super::host::Host;
 use crate::servers::{PoolHits, Server, ServerError};
 use crate::time::{Late, now, within};
 
-/// How long the kernel may take to let go of memory that a server has given up, since it last let go
-/// of some.
+/// How long to wait for the kernel to free memory that the server has released, since it last freed some.
 const LETTING_GO: Duration = Duration::from_secs(2);
 
-/// A step down that is on its way; dropping it ends it.
+/// A shrink that is under way; dropping it cancels it.
 pub(super) struct Shrink {
     pub(super) to: Units,
     phase: Phase,
 }
 
 enum Phase {
-    /// The buffer pool is being made smaller; with what it was asked for before.
+    /// The buffer pool is shrinking. The result has the pool's counters from before.
     Pool(Aborting<Result<PoolHits, Late<ServerError>>>),
-    /// The limits are tried: until when, and how much memory was held at the last try.
+    /// The limits are being lowered: the time limit, and the memory in use at the last attempt.
     Limits { until: Instant, held: Option<Bytes> },
 }
 
-/// A task that ends with its owner.
+/// A task that is aborted when this is dropped.
 struct Aborting<T>(JoinHandle<T>);
 
 impl<T> Drop for Aborting<T> {
@@ -38,7 +37,7 @@ impl<T> Drop for Aborting<T> {
 }
 
 impl Shrink {
-    /// Begins with the buffer pool; `done` is called when that is over.
+    /// Starts to shrink the buffer pool; `done` is called when that has ended.
     pub(super) fn begin(
         host: Arc<Host>,
         server: Result<Server, ServerError>,
@@ -62,8 +61,8 @@ impl Shrink {
         }
     }
 
-    /// Whether the pool is small: `None` while it is not, `Some(Ok(Some(_)))` once with what it was asked
-    /// for before.
+    /// The result of the pool's task: `None` while it runs, `Some(Ok(Some(_)))` once with the pool's counters
+    /// from before, then `Some(Ok(None))`.
     pub(super) async fn pool<E>(&mut self) -> Option<Result<Option<PoolHits>, E>>
     where
         E: From<Late<ServerError>> + From<tokio::task::JoinError>,
@@ -86,8 +85,8 @@ impl Shrink {
         Some(Ok(Some(hits)))
     }
 
-    /// The limits could not be set because this much is held. Says whether to try again: the kernel may
-    /// still be at it.
+    /// Records that the limits could not be set because this much memory is in use. Returns whether to try
+    /// again: the kernel may still be freeing memory.
     pub(super) fn goes_on(&mut self, now_held: Bytes, now: Instant) -> bool {
         let Phase::Limits { until, held } = &mut self.phase else {
             return false;

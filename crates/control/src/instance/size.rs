@@ -14,21 +14,21 @@ use crate::time::{Late, now};
 
 /// Progress of a shrink.
 pub(crate) enum Shrinking {
-    /// It is not finished.
+    /// Under way.
     Busy,
-    /// Its limits are smaller.
+    /// The limits are lowered.
     Done(Observed),
-    /// Its limits are what they were. The pool may be smaller.
+    /// The limits are as before. The pool may be smaller.
     Failed(ShrinkError),
 }
 
-/// Why an instance could not be made smaller.
+/// Why an instance could not shrink.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ShrinkError {
-    /// The buffer pool.
+    /// Shrinking the buffer pool failed.
     #[error(transparent)]
     Pool(#[from] Late<ServerError>),
-    /// The limits.
+    /// Setting the limits failed.
     #[error(transparent)]
     Limits(#[from] Unmet),
     /// The task that shrinks the pool has panicked.
@@ -49,7 +49,7 @@ impl Instance {
         self.host.room.note(self.id, claim);
     }
 
-    /// Reserves room to grow by this step, as far as there is some; returns how far it may grow.
+    /// Reserves room to grow by this step, as far as the budget allows; returns how far it may grow.
     pub(crate) fn reserve_growth(&self, step: &SizeStep) -> Growth {
         self.host.room.reserve_growth(self.id, step)
     }
@@ -59,8 +59,8 @@ impl Instance {
         self.host.room.must_give_back(self.id)
     }
 
-    /// Reserves the units of a server that is about to start: `least`, or more if its predecessor was killed for
-    /// want of memory. The text is the reason for more.
+    /// Reserves the units of a server that is about to start: `least`, or more if its predecessor was killed
+    /// for lack of memory. The text is the reason for more.
     pub(crate) fn reserve_first_units(&self, least: Units, most: Units) -> (Units, Option<String>) {
         let Some(units) = self.awake.as_ref().and_then(|awake| awake.next_units) else {
             return (least, None);
@@ -101,7 +101,7 @@ impl Instance {
         }
     }
 
-    /// Begins to shrink the buffer pool. Calls `done` at its end; then call [`Instance::shrink`].
+    /// Starts to shrink the buffer pool. Calls `done` at its end; then call [`Instance::shrink`].
     pub(crate) fn begin_to_shrink(&mut self, to: Units, done: impl FnOnce() + Send + 'static) {
         let (host, server) = (Arc::clone(&self.host), self.server());
         let awake = self.awake();
@@ -109,7 +109,7 @@ impl Instance {
         awake.shrink = Some(Shrink::begin(host, server, to, done));
     }
 
-    /// Continues a shrink: lowers the limits when the pool is small and the kernel has the memory back.
+    /// Continues a shrink: lowers the limits when the pool is small and the kernel has freed the memory.
     pub(crate) async fn shrink(&mut self) -> Shrinking {
         let Some(mut shrink) = self.awake().shrink.take() else {
             return Shrinking::Busy;

@@ -1,4 +1,4 @@
-//! After a wake: the buffer pool grows and gets its hot pages back, in the background.
+//! Warming after a wake: grows the buffer pool and reads its hot pages back, in the background.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use crate::time::{Late, now, within};
 /// Delay before the pool grows, so that the first statements after a wake do not wait for it.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Hot pages that are back are reported if they are at least this much.
+/// Minimum size of the hot pages read back for a report.
 const REPORTED: Bytes = Bytes::mib(16);
 
-/// The buffer pool is being grown; dropping this ends that.
+/// The task that grows the buffer pool; dropping this aborts it.
 pub(super) struct Warming(JoinHandle<()>);
 
 impl Drop for Warming {
@@ -26,18 +26,19 @@ impl Drop for Warming {
     }
 }
 
-/// The hot pages are back.
+/// The hot pages have been read back.
 pub(crate) struct Warmed {
     /// How much was read.
     pub(crate) read: Bytes,
     /// When reading began.
     pub(crate) began: Instant,
-    /// Of a million pages asked for since the server woke, those that were in the pool.
+    /// Hit ratio since the server woke, in millionths.
     pub(crate) hit_ratio_ppm: Option<u32>,
 }
 
 impl Warming {
-    /// Grows the pool to this size: that of the limits in force, since larger units may be in the catalog first.
+    /// Grows the pool to this size, which is that of the limits in force: the catalog may already have larger
+    /// units.
     pub(super) fn begin<F>(
         host: Arc<Host>,
         server: Server,
@@ -53,7 +54,7 @@ impl Warming {
             match warm(&host, &server, pool, since).await {
                 Ok(Some(warmed)) => report(warmed).await,
                 Ok(None) => {}
-                Err(error) => info!(%error, "the buffer pool is not what it was"),
+                Err(error) => info!(%error, "the buffer pool could not be warmed"),
             }
         };
         Self(tokio::spawn(warm.in_current_span()))
@@ -68,7 +69,7 @@ async fn warm(
 ) -> Result<Option<Warmed>, Late<ServerError>> {
     within(host.deadlines.start, host.servers.grow(server, pool)).await?;
     let began = now();
-    // no deadline: it takes as long as there are pages to read, and a sleep cancels it
+    // no deadline: the duration depends on the number of pages, and a sleep cancels it
     let read = host.servers.hydrate(server).await.map_err(Late::Failed)?;
     if read < REPORTED {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Where a meter counts: by minute and by day.
+//! A meter's counts, by minute and by day.
 
 use std::collections::BTreeMap;
 use std::ops::{AddAssign, Range};
@@ -8,14 +8,14 @@ use dormouse_types::{Month, Usage};
 use super::rates::{Rates, Tariff};
 use crate::calendar::{DAY, MINUTE};
 
-/// Time longer than this, in milliseconds, is counted by day alone: it was a sleep.
+/// Time longer than this, in milliseconds, is counted by day only: it was a sleep.
 const NAP: i64 = 10 * MINUTE;
 
-/// What was used, and what of that is to be paid.
+/// Usage, and the charged part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Metered {
     pub(crate) used: Usage,
-    /// What of it is to be paid.
+    /// The charged part.
     pub(crate) charged: Usage,
 }
 
@@ -26,14 +26,14 @@ impl AddAssign for Metered {
     }
 }
 
-/// What was counted: by minute while it was awake, by day always.
+/// Counts: by minute while awake, by day always.
 #[derive(Debug, Clone)]
 pub(crate) struct Book {
     /// By minutes since 1970.
     pub(crate) minutes: BTreeMap<i64, Metered>,
     /// By days since 1970, the minutes included.
     pub(crate) days: BTreeMap<i64, Metered>,
-    /// The newest month, whether or not it is in the days above.
+    /// The newest month, even if the days above no longer include it.
     pub(crate) spent: (Month, Metered),
     /// Everything.
     pub(crate) total: Usage,
@@ -49,7 +49,7 @@ impl Book {
         }
     }
 
-    /// Counts what was used at a moment, in milliseconds since 1970.
+    /// Adds usage at a time, in milliseconds since 1970.
     pub(crate) fn add(&mut self, at: i64, by_minute: bool, more: Metered) {
         if more == Metered::default() {
             return;
@@ -69,7 +69,7 @@ impl Book {
         self.total += more.used;
     }
 
-    /// Counts what time alone used, at rates that did not change meanwhile.
+    /// Adds the use over a time at constant rates.
     pub(crate) fn pass(&mut self, time: Range<i64>, rates: Rates, tariff: Tariff) {
         let by_minute = time.end - time.start <= NAP;
         let step = if by_minute { MINUTE } else { DAY };

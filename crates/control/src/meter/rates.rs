@@ -1,40 +1,40 @@
-//! What is observed of a database, and what time alone uses while that is true.
+//! An observation of a database, and the rates at which it uses memory, disk and time.
 
 use std::time::Duration;
 
 use dormouse_policy::spend::{Rung, charged};
 use dormouse_types::{Bytes, Carried, Incarnation, State, Units, Usage};
 
-/// What is true of a database at a moment.
+/// An observation of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// The run of its server.
     pub(crate) incarnation: Option<Incarnation>,
-    /// CPU time that run has used; without one: the last count of the one that ended.
+    /// CPU time of that run; without one, the last counter of the run that ended.
     pub(crate) cpu: Option<Duration>,
     pub(crate) state: State,
-    /// What it may use.
+    /// Its units while awake.
     pub(crate) units: Units,
     /// Memory its server holds.
     pub(crate) memory: Option<Bytes>,
-    /// Disk its files take; `None`: as much as before.
+    /// Disk space of its files; `None`: unchanged.
     pub(crate) storage: Option<Bytes>,
-    /// What has passed since dormouse started.
+    /// Its traffic since Dormouse started.
     pub(crate) carried: Carried,
 }
 
-/// What time alone uses, until it is said otherwise.
+/// Use per time, constant until the next observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rates {
     pub(crate) active: bool,
-    /// Compute units it has; asleep none.
+    /// Its units; 0 while asleep.
     pub(crate) units: Units,
     pub(crate) memory_mib: u64,
     pub(crate) storage_mib: u64,
 }
 
 impl Rates {
-    /// Nothing but what files take.
+    /// The rates of a database that only has files.
     pub(crate) fn asleep(storage_mib: u64) -> Self {
         Self {
             active: false,
@@ -44,8 +44,8 @@ impl Rates {
         }
     }
 
-    /// A database that is awake, or on its way, has what it is allotted; one that sleeps what its
-    /// server really holds.
+    /// A database that is awake or in a transition uses its allotted memory, a sleeping one the
+    /// memory that its server holds.
     pub(super) fn of(seen: &Seen, storage_mib: u64) -> Self {
         let asleep = Self::asleep(seen.storage.map_or(storage_mib, mib));
         match (seen.incarnation, seen.state) {
@@ -68,7 +68,7 @@ pub(super) fn mib(bytes: Bytes) -> u64 {
     bytes.0 / Bytes::mib(1).0
 }
 
-/// What is free of charge.
+/// Which use is free of charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tariff {
     pub(super) rung: Rung,

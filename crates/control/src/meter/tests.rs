@@ -48,8 +48,8 @@ fn awake(pid: u32, cpu_ms: u64) -> Seen {
     seen(State::Active, Some(pid), cpu_ms)
 }
 
-/// Everything that is to be written, by day since [`START`], as `day: cpu ms, active ms, memory
-/// and storage in MiB times hours`.
+/// All unwritten counts, by day since [`START`], as `day: cpu ms, active ms, memory and storage in MiB times
+/// hours`.
 fn days(book: &Book) -> Vec<String> {
     let line = |(day, Metered { used, .. }): (&i64, &Metered)| {
         format!(
@@ -121,14 +121,14 @@ fn each_process_is_counted_from_its_start_to_its_last_count() {
     for (step, total) in [
         (awake(5, 100), 100),
         (awake(5, 130), 130),
-        // what another way to read it says does not undo that
+        // another way to read the counter gives less: that is ignored
         (awake(5, 129), 130),
         (awake(5, 131), 131),
-        // it has ended; told again and again
+        // it has ended; observed twice
         (seen(State::Active, None, 140), 140),
         (seen(State::Active, None, 140), 140),
         (awake(6, 70), 210),
-        // and one that came at once in its place
+        // another process was started at once in its place
         (awake(7, 10), 220),
     ] {
         meter.see(t, step);
@@ -155,7 +155,7 @@ fn resumed(mark: Mark, now: Moment) -> Meter {
 }
 
 #[test]
-fn after_a_kill_it_goes_on_from_the_mark() {
+fn after_a_kill_counting_continues_from_the_mark() {
     let t = start();
     let mut meter = meter(t);
     meter.see(t, awake(5, 100));
@@ -166,7 +166,7 @@ fn after_a_kill_it_goes_on_from_the_mark() {
     alive.see(hour, awake(5, 300));
     assert_eq!(days(&alive.book), ["0: 200 3600000 2048 100"]);
 
-    // it ended meanwhile, nobody knows when
+    // the process ended meanwhile, at an unknown time
     let mut ended = resumed(mark, hour);
     ended.see(hour, seen(State::Active, None, 250));
     assert_eq!(days(&ended.book), ["0: 150 0 0 100"]);
@@ -175,7 +175,7 @@ fn after_a_kill_it_goes_on_from_the_mark() {
     another.see(hour, awake(6, 80));
     assert_eq!(days(&another.book), ["0: 80 0 0 100"]);
 
-    // the calendar was set back, or is out of its mind
+    // the calendar was set back, or is wrong
     for (wall, ms) in [(t.wall - DAY, 0), (t.wall + 9999 * DAY, LONGEST)] {
         let hour = Moment { wall, ..hour };
         let mut meter = resumed(mark, hour);
@@ -227,22 +227,22 @@ fn past_its_limit_the_baseline_is_free() {
     see(&mut meter, 1000, 2, 900, 10);
     meter.set_rung(t.after(1000), Rung::Slow);
     assert_eq!(charged(&meter).0, 900);
-    // it has two units still: half a CPU and two GiB are free
+    // it still has two units: half a CPU and two GiB are free
     see(&mut meter, 2000, 1, 1800, 20);
     meter.set_rung(t.after(2000), Rung::ReadOnly);
     assert_eq!(charged(&meter), (900 + 400, 2000 + 1000, 10));
-    // now it has no more than is free
+    // now it has only the free baseline
     see(&mut meter, 9000, 1, 5400, 30);
     assert_eq!(charged(&meter), (900 + 400, 2000 + 1000, 10));
     let spent = meter.spent(t.after(9000));
     assert_eq!(spent.used.cpu_us, 5_400_000);
     assert_eq!(spent.used.carried, statements(30));
-    // its files are not free
+    // its files are charged
     assert_eq!(spent.charged.storage_mib_ms, spent.used.storage_mib_ms);
 }
 
 #[test]
-fn a_month_begins_from_nothing() {
+fn a_month_begins_at_zero() {
     let t = start().after(31 * DAY - HOUR);
     let mut meter = meter(t);
     meter.see(t, awake(5, 100));
@@ -257,27 +257,27 @@ fn a_month_begins_from_nothing() {
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Time passes, with so much CPU for each second while it is awake, and statements.
+    /// Time passes, with this CPU time for each second awake, and statements.
     Pass {
         ms: i64,
         cpu_us: u64,
         statements: u64,
     },
     Look,
-    /// It comes into a state, or is given this many units; both are written at once.
+    /// It enters a state, or gets this many units; both are written at once.
     Become(State),
     Resize(u16),
     Grow(u64),
-    /// The server dies, and another comes in its place.
+    /// The server dies, and another is started in its place.
     Die,
     Write,
     /// The catalog cannot be written.
     CannotWrite,
-    /// Its limit is exceeded, or no more.
+    /// Its limit is exceeded, or no longer.
     Rung(bool),
     /// The calendar is set.
     Set(i64),
-    /// Dormouse is killed, and comes back later.
+    /// Dormouse is killed, and starts again later.
     Kill {
         ms: i64,
         cpu_us: u64,
@@ -312,7 +312,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A database, its meter, and what is written; and what is true.
+/// A database, its meter and the written counts, with the expected values.
 struct Truth {
     now: Moment,
     meter: Meter,
@@ -323,14 +323,14 @@ struct Truth {
     units: Units,
     storage_mib: u64,
     carried: Carried,
-    /// The count that the last look has told, and the last writing.
+    /// The counter at the last observation, and at the last write.
     looked: u64,
     written: u64,
     sum: Metered,
     minutes: Metered,
     used: Usage,
     slow: bool,
-    /// What of its memory is to be paid.
+    /// The charged part of its memory.
     paid_memory: u64,
 }
 
@@ -477,7 +477,7 @@ impl Truth {
                 self.look();
                 self.now.wall += by;
                 self.pass(1, 0, 0);
-                // a mark of the old calendar would mislead the next run
+                // a mark by the old calendar would be wrong for the next run
                 self.step(Step::Grow(self.storage_mib + 1));
             }
             Step::Kill { ms, cpu_us } => {
@@ -495,17 +495,17 @@ impl Truth {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever happens, what is written is what was used; but for the statements that a kill lost
-    /// since the last writing.
+    /// The written counts are always the true use, except for the statements since the last write before a
+    /// kill.
     #[test]
-    fn totals_are_the_truth(steps in prop::collection::vec(step(), 1..60)) {
+    fn written_totals_equal_the_true_use(steps in prop::collection::vec(step(), 1..60)) {
         let mut truth = Truth::new();
         for step in steps.iter().copied() {
             truth.step(step);
             let told = truth.meter.unwritten(truth.now);
             let mut sum = truth.sum;
             told.days.values().for_each(|day| sum += *day);
-            // what time alone uses is known without looking
+            // use that depends on time only is known without an observation
             prop_assert_eq!(sum.used.active_ms, truth.used.active_ms, "{:?}", step);
         }
         truth.look();

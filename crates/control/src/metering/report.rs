@@ -1,4 +1,4 @@
-//! What databases have used, as a report.
+//! Usage reports.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::meter::Metered;
 use crate::usage::{By, UsageQuery, UsageReport, UsageRow};
 
 impl Metering {
-    /// What has been used, up to now.
+    /// Usage of databases, up to now.
     pub(crate) async fn usage(self: &Arc<Self>, query: UsageQuery) -> Result<UsageReport, Error> {
         let now = self.parts.calendar.moment();
         let month = query.month.unwrap_or_else(|| now.month());
@@ -76,7 +76,7 @@ impl Metering {
         })
     }
 
-    /// What the meters have not written yet, or need not.
+    /// Usage that the meters have counted but not written.
     fn unwritten(
         &self,
         named: Option<&DatabaseName>,

@@ -1,4 +1,4 @@
-//! The accounts that may log in: as noted while a database sleeps, else read from its server.
+//! The accounts that may log in: from the notes while a database sleeps, else read from its server.
 
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,21 @@ use crate::database::{Database, View};
 use crate::error::Error;
 use crate::time::{now, within};
 
-/// How long to wait for news of a server that does not answer before it is asked again.
+/// Delay before a server that did not answer is queried again, unless the view changes earlier.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// One login's question.
+/// One login's query.
 struct Question<'a> {
     user: &'a str,
-    /// Until when its answer is waited for.
+    /// Deadline of the answer.
     deadline: Instant,
-    /// Why there is none yet, where the server said so itself.
+    /// Reason for the missing answer, if the server gave one.
     heard: Option<String>,
-    /// Its server was seen on its way since it was asked.
+    /// A transition of the database has been seen since the query began.
     on_its_way: bool,
 }
 
-/// The accounts that this user name may log in as, within `patience`.
+/// The accounts that this user name may use, within `patience`.
 pub(super) async fn read(
     context: &Context,
     database: &Database,
@@ -52,7 +52,7 @@ pub(super) async fn read(
     })
 }
 
-/// Asks its notes or its server; again when something changes.
+/// Reads the notes or queries the server; again after each change of the view.
 async fn ask(
     context: &Context,
     database: &Database,
@@ -74,7 +74,7 @@ async fn ask(
                     let server = database.server()?;
                     context.host.servers.accounts(&server, question.user).await
                 };
-                // a server that is being frozen does not answer: its notes do
+                // a server that is being frozen does not answer: use the notes
                 let asked = tokio::select! {
                     asked = within(limit, asked) => asked,
                     () = database.until(asleep) => continue,
@@ -83,7 +83,7 @@ async fn ask(
                     Ok(accounts) => return Ok(accounts),
                     Err(error) => question.heard = Some(format!("its server was asked: {error}")),
                 }
-                // it may have died, and that be news soon
+                // the server may have died; the view changes then
                 let _ = tokio::time::timeout(AGAIN, news).await;
                 continue;
             }
@@ -105,13 +105,13 @@ async fn ask(
     }
 }
 
-/// Whether something has come about that may bring an answer.
+/// Whether the view has changed such that there may be an answer.
 fn differs(now: &View, then: &View) -> bool {
     let of = |view: &View| (view.state, view.since, view.generation, view.incarnation());
     of(now) != of(then) || now.notes() == Notes::Fresh
 }
 
-/// Whether the server cannot, or need not, be asked.
+/// Whether the server cannot or need not be queried.
 pub(super) fn asleep(view: &View) -> bool {
     view.state != State::Active || view.notes() == Notes::Fresh
 }

@@ -1,4 +1,4 @@
-//! Running servers, asked over dormouse's own account in each.
+//! Running servers, reached with Dormouse's own account in each.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,15 +14,15 @@ use tracing::debug;
 
 use super::{PoolHits, Server, ServerError, Servers, Snapshot};
 
-/// How long a buffer pool may take to change its size. Callers have deadlines of
-/// their own; this ends a resize whose caller has gone.
+/// Time limit for a resize of the buffer pool. Callers have their own deadlines; this ends a resize whose
+/// caller was cancelled.
 const RESIZE: Duration = Duration::from_secs(60);
 
-/// How long hot pages may take to come back: at [`buffer_pool::HYDRATION`], 220 GiB.
+/// Time limit for reading hot pages back: at [`buffer_pool::HYDRATION`], 220 GiB.
 const HYDRATE: Duration = Duration::from_secs(3600);
 
-/// Running servers, asked over dormouse's own account in each. One connection per awake server is
-/// kept for what logins ask; maintenance opens its own, so that no login waits for it.
+/// Running servers, reached with Dormouse's own account in each. One connection per awake server is kept for
+/// the queries of logins; maintenance opens its own, so that no login waits for it.
 pub struct AdminServers {
     secret: Secret,
     version: String,
@@ -33,7 +33,7 @@ type Kept = AsyncMutex<Option<Admin>>;
 type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send + 'a>>;
 
 impl AdminServers {
-    /// For servers of this version, whose accounts for dormouse derive from this secret.
+    /// For servers of this version. Dormouse's accounts in them derive from this secret.
     #[must_use]
     pub fn new(secret: Secret, version: &Version) -> Self {
         Self {
@@ -51,8 +51,8 @@ impl AdminServers {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks over the connection that is kept, or a new one, which is then kept. A caller that gives
-    /// up in the middle takes the connection with it: what it would answer next is not known.
+    /// Runs a query over the kept connection, or a new one, which is then kept. A cancelled query closes its
+    /// connection, whose next reply would be of unknown origin.
     async fn ask<T>(
         &self,
         server: &Server,
@@ -70,7 +70,7 @@ impl AdminServers {
                     *kept = Some(admin);
                     return Err(error.into());
                 }
-                // it may have been the connection to a server before this one
+                // it may have been a connection to an earlier server
                 Err(error) => debug!(instance = %server.instance, %error, "connecting again"),
             }
         }
@@ -83,7 +83,7 @@ impl AdminServers {
     }
 }
 
-/// Whether the server itself said no, so that the connection is as good as before.
+/// Whether the error is the server's reply, so that the connection is still usable.
 fn is_answer(error: &AdminError) -> bool {
     matches!(error, AdminError::Sql { .. })
 }
@@ -188,7 +188,7 @@ impl Servers for AdminServers {
         }
         admin.buffer_pool().resize(to, RESIZE).await?;
         if to <= buffer_pool::suspended() {
-            // the last word of a load that was abandoned may have come in between
+            // a cancelled load may have written its last status in between
             admin.buffer_pool().leave_hot_pages().await?;
         }
         Ok(())
@@ -215,7 +215,7 @@ impl Servers for AdminServers {
     async fn forget(&self, instance: InstanceId) {
         let kept = self.kept().remove(&instance);
         if let Some(kept) = kept {
-            // a question that is being asked gets its answer first
+            // a running query ends first
             kept.lock().await.take();
         }
     }

@@ -1,4 +1,4 @@
-//! Dormouse is killed, a verb fails, a server dies: at every step of a whole life.
+//! A crash of Dormouse, a failed verb, or a dead server at each step of a database's life.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use dormouse_types::State;
 use crate::machine::{Fault, Machine};
 use crate::run::{PATIENCE, Run, S, name, spec, virtually};
 
-/// What callers got as an answer. It must stay true.
+/// Successful answers to callers, which must remain true.
 #[derive(Debug, Default)]
 struct Told {
     created: bool,
@@ -23,7 +23,7 @@ fn set_global(run: &Run, told: &mut Told, value: &'static str) {
     let id = run.status(&name("shop")).instance;
     run.machine.set(|m| {
         let instance = m.instances.get_mut(&id).unwrap();
-        // its server may just have died
+        // its server may have just died
         if instance.run == Process::Running {
             instance.globals = vec![("max_connections".to_owned(), value.to_owned())];
         }
@@ -51,14 +51,14 @@ async fn life(run: &Run, told: &mut Told) {
         run.demand(&shop, 0);
         tokio::time::sleep(35 * S).await;
     };
-    // it is interrupted if its server dies
+    // the statement is interrupted if its server dies
     let _ = tokio::join!(run.lanes.statement(&run.plane, &shop, 40 * S), work);
     run.until(&shop, State::Suspended).await;
     run.query(&shop).await.unwrap();
     set_global(run, told, "80");
     run.until(&shop, State::Parked).await;
     run.query(&shop).await.unwrap();
-    // a fault may be in the way of the first attempt
+    // the fault may make the first attempt fail
     if run.plane.park(&shop).await.is_err() {
         run.plane.park(&shop).await.unwrap();
     }
@@ -75,7 +75,7 @@ async fn life(run: &Run, told: &mut Told) {
     run.until(&shop, State::Parked).await;
 }
 
-/// Whatever was left, the next run makes a working plane of it.
+/// The next run must bring the plane into a working state.
 async fn converges(run: &Run, told: &Told) {
     tokio::time::sleep(S).await;
     let (shop, other) = (name("shop"), name("other"));
@@ -135,7 +135,7 @@ async fn converges(run: &Run, told: &Told) {
     assert_eq!(machine.violations, Vec::<String>::new());
 }
 
-/// What was used is what all processes of each instance have burnt; no more, and no less.
+/// The recorded CPU time equals that of all processes of each instance.
 async fn no_cpu_is_lost(run: &Run) {
     let used = run.plane.usage(UsageQuery::default()).await.unwrap();
     for status in run.plane.list() {
@@ -152,7 +152,7 @@ async fn no_cpu_is_lost(run: &Run) {
     }
 }
 
-/// Lives a life with one fault at one step. `false` when there are not that many steps.
+/// Runs a life with one fault at one step. `false` if there are not that many steps.
 fn with_fault(at: u32, fault: Fault) -> bool {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
@@ -173,7 +173,7 @@ fn with_fault(at: u32, fault: Fault) -> bool {
         "{fault:?} at step {at}, {happened}"
     );
     if !crashes {
-        // the end of a server's process loses what was set since the last sleep
+        // the values set since the last sleep are lost with the server's process
         told.global = None;
     }
     machine.lock().fault = None;
@@ -201,12 +201,12 @@ fn at_every_step(fault: Fault) {
 }
 
 #[test]
-fn killed_before_any_step_it_converges() {
+fn a_kill_before_any_step_leaves_a_working_next_run() {
     at_every_step(Fault::CrashBefore);
 }
 
 #[test]
-fn killed_after_any_step_it_converges() {
+fn a_kill_after_any_step_leaves_a_working_next_run() {
     at_every_step(Fault::CrashAfter);
 }
 

@@ -1,4 +1,4 @@
-//! A simulated data path: clients whose statements flow, are held, or are refused.
+//! A simulated data path, with clients whose statements run, are held, or are refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -34,7 +34,7 @@ struct Lane {
     carried: Carried,
 }
 
-/// The data path of one run of dormouse.
+/// The data path of one run of Dormouse.
 #[derive(Clone)]
 pub struct Lanes {
     machine: Machine,
@@ -98,7 +98,7 @@ impl Lanes {
         *self.capture_takes.lock().unwrap() = takes;
     }
 
-    /// A client's statement: runs for `takes` on the server, whenever there is one.
+    /// A client's statement: runs for `takes` on the server, as soon as the door is open.
     pub async fn statement(
         &self,
         plane: &Plane,
@@ -135,7 +135,7 @@ impl Lanes {
                     if run == Some(Run::Running) {
                         return Ok(target.generation);
                     }
-                    // the server is dead and the plane does not know yet
+                    // the server is dead, but the plane has not seen that yet
                     held = false;
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     continue;

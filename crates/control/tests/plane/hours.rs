@@ -1,4 +1,4 @@
-//! Databases that the clock wakes.
+//! Databases that are woken by time.
 
 use dormouse_control::{Calendar, PlaneConfig, Spec};
 use dormouse_types::{DatabaseName, State};
@@ -52,7 +52,7 @@ fn a_timetable_wakes_a_database_and_keeps_it_awake() {
 }
 
 #[test]
-fn a_calendar_that_is_set_is_noticed() {
+fn a_changed_calendar_is_detected() {
     let calendar = monday();
     let config = |config| PlaneConfig {
         calendar: calendar.clone(),
@@ -77,7 +77,7 @@ fn a_calendar_that_is_set_is_noticed() {
 }
 
 #[test]
-fn it_does_not_fall_asleep_just_before_an_event() {
+fn a_database_does_not_sleep_just_before_an_event() {
     with_config(early, async |run| {
         let shop = name("shop");
         run.machine
@@ -101,7 +101,7 @@ fn it_does_not_fall_asleep_just_before_an_event() {
 }
 
 #[test]
-fn a_statement_does_not_wait_for_those_that_the_clock_wakes() {
+fn a_statement_does_not_wait_for_scheduled_starts() {
     with_config(early, async |run| {
         let office: Vec<DatabaseName> = (0..12).map(|n| name(&format!("office{n}"))).collect();
         for database in &office {
@@ -113,13 +113,13 @@ fn a_statement_does_not_wait_for_those_that_the_clock_wakes() {
             run.until(database, State::Parked).await;
         }
         run.machine.set(|m| m.start_takes = 5 * S);
-        // two may start at once
+        // the limit is two concurrent starts
         let starts = || run.machine.lock().starting;
         while starts() < 2 {
             sleep(10 * MS).await;
         }
         let began = Instant::now();
-        // one of those that wait, and another
+        // one of the waiting databases, and one without a schedule
         let (first, second) = tokio::join!(run.query(&office[11]), run.query(&shop));
         first.unwrap();
         second.unwrap();

@@ -1,12 +1,13 @@
-//! The intent of a start is in the catalog before a statement passes. Every test of these checks at each door that
-//! opens that the catalog says so, and that it says no less than what a server may use ([`crate::machine`]).
+//! The intent of a start is in the catalog before a statement passes. Each time a door opens, the simulated
+//! machine checks that, and that the units in the catalog are at least those of the server
+//! ([`crate::machine`]).
 
 use dormouse_types::State;
 use rusqlite::Connection;
 
 use crate::run::{S, name, spec, with_config};
 
-/// From now on the catalog cannot be written, and then it can.
+/// Makes writes to the catalog fail, or succeed again.
 fn block(catalog: &Connection, blocked: bool) {
     let sql = if blocked {
         "CREATE TRIGGER blocked BEFORE UPDATE ON databases \
@@ -36,13 +37,13 @@ fn a_start_opens_no_door_while_the_catalog_cannot_be_written() {
         block(&catalog, true);
         let mut statement = Box::pin(run.query(&shop));
         let held = tokio::time::timeout(20 * S, &mut statement).await;
-        assert!(held.is_err(), "it has passed: {held:?}");
+        assert!(held.is_err(), "the statement was not held: {held:?}");
         block(&catalog, false);
         let passed = tokio::time::timeout(20 * S, statement).await;
         passed.expect("the catalog can be written").unwrap();
         assert!(!fresh(&catalog));
 
-        // a thaw does not wait, and what could not be written is written later
+        // a thaw does not wait for the write; a failed write is repeated later
         run.until(&shop, State::Suspended).await;
         block(&catalog, true);
         run.query(&shop).await.unwrap();

@@ -1,4 +1,4 @@
-//! The life of a database in which nothing goes wrong.
+//! The life of a database without failures.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::doors::Door;
 use crate::run::{MS, PATIENCE, S, name, spec, with, with_config};
 
 #[test]
-fn idle_it_is_suspended_then_parked_and_a_statement_wakes_it() {
+fn an_idle_database_is_suspended_then_parked_and_a_statement_wakes_it() {
     with(async |run| {
         let shop = name("shop");
         let created = run.plane.create(&shop, spec("10s", "5m")).await.unwrap();
@@ -157,7 +157,7 @@ fn no_more_servers_start_at_once_than_admitted() {
 }
 
 #[test]
-fn a_statement_in_the_middle_of_a_suspend_ends_it_at_once() {
+fn a_statement_cancels_a_suspend_at_once() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "5m")).await.unwrap();
@@ -183,7 +183,7 @@ fn a_statement_in_the_middle_of_a_suspend_ends_it_at_once() {
 }
 
 #[test]
-fn a_statement_in_the_middle_of_a_park_ends_it_at_once() {
+fn a_statement_cancels_a_park_at_once() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "20s")).await.unwrap();
@@ -204,7 +204,7 @@ fn a_statement_in_the_middle_of_a_park_ends_it_at_once() {
 }
 
 #[test]
-fn a_veto_keeps_it_suspended_and_is_asked_again_ever_later() {
+fn a_vetoed_park_is_retried_at_growing_intervals() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
@@ -223,7 +223,7 @@ fn a_veto_keeps_it_suspended_and_is_asked_again_ever_later() {
         let refused =
             "refused suspended parked veto: temporary_table (sessions 7, 9); user_lock (session 9)";
         let ledger = run.ledger(&shop);
-        // at 30 s, and after 15, 30, 60, 120, 240 s more
+        // at 30 s, then after 15, 30, 60, 120, 240 s more
         assert_eq!(ledger[2..], vec![refused; 6]);
 
         let refusal = run.plane.park(&shop).await.unwrap_err();
@@ -327,7 +327,7 @@ fn create_takes_a_warm_instance_and_the_pool_fills_again() {
 }
 
 #[test]
-fn a_name_is_taken_once_and_there_is_a_limit() {
+fn a_name_is_unique_and_the_number_of_databases_limited() {
     with_config(
         |c| PlaneConfig {
             databases_most: 2,
@@ -432,7 +432,7 @@ fn global_variables_set_by_statements_survive_a_park() {
 }
 
 #[test]
-fn the_ledger_can_be_followed() {
+fn the_ledger_can_be_subscribed_to() {
     with(async |run| {
         let mut follow = run.plane.subscribe();
         let shop = name("shop");
@@ -460,7 +460,7 @@ fn a_thousand_parked_databases_set_no_timer() {
 }
 
 #[test]
-fn the_ledger_tells_how_much_was_in_the_buffer_pool() {
+fn the_ledger_has_the_hit_ratio_of_the_buffer_pool() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "5m")).await.unwrap();

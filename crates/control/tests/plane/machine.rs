@@ -1,5 +1,5 @@
-//! A simulated machine: instances, their processes, the state of their servers. It outlives the planes
-//! that run on it, as a real one does.
+//! A simulated machine: instances, their processes, the state of their servers. It outlives the planes that
+//! run on it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,20 +18,20 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// What goes wrong at a step.
+/// A fault at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Dormouse is killed before the step has any effect.
     CrashBefore,
-    /// Dormouse is killed when the step has had its effect.
+    /// Dormouse is killed after the step has had its effect.
     CrashAfter,
     /// The step fails, without effect.
     Fail,
-    /// The server that the step is about dies.
+    /// The server of the step dies.
     Die,
 }
 
-/// CPU time of a start, of a freeze with what comes before it, and of a stop.
+/// CPU time of a start, of a freeze with the steps before it, and of a stop.
 pub const START_CPU: Duration = Duration::from_millis(140);
 pub const FREEZE_CPU: Duration = Duration::from_millis(20);
 pub const STOP_CPU: Duration = Duration::from_millis(15);
@@ -50,26 +50,26 @@ pub struct Instance {
     /// The size of its server's buffer pool, and whether the hot pages are in it.
     pub pool: Bytes,
     pub hydrated: bool,
-    /// What its pool was asked.
+    /// The counters of its pool.
     pub hits: PoolHits,
-    /// How much its hot pages are.
+    /// Size of its hot pages.
     pub hot: Bytes,
-    /// What its process may use.
+    /// Limits of its process.
     pub units: Units,
     /// CPU its statements would use, in thousandths of a core.
     pub demand: u32,
-    /// Its server was frozen since it started.
+    /// Whether its server has been frozen since it started.
     pub thawed: bool,
-    /// Its server does not let go of memory.
+    /// Whether its server never frees memory.
     pub clings: bool,
-    /// How often its process was killed for want of memory.
+    /// Number of out-of-memory kills of its process.
     starved: u64,
     cpu: Duration,
     counted: Instant,
 }
 
 impl Instance {
-    /// Lets its process use CPU up to now.
+    /// Counts the CPU use of its process up to now.
     fn spend(&mut self) {
         let now = Instant::now();
         if self.run == Run::Running {
@@ -86,33 +86,33 @@ pub struct Inner {
     pub starts: u32,
     pub starting: u32,
     pub most_starting: u32,
-    /// What was done that must never be done.
+    /// Violated invariants.
     pub violations: Vec<String>,
-    /// Steps taken so far, and what goes wrong at one of them.
+    /// Number of steps so far, and the fault at one of them.
     pub steps: u32,
     pub fault: Option<(u32, Fault)>,
     pub happened: Option<String>,
-    /// Every start fails while this is set.
+    /// If set, every start fails with this reason.
     pub broken: Option<String>,
-    /// So many servers more are killed while they start.
+    /// Number of further servers that are killed while they start.
     pub killed_starts: u32,
     pub shrink_takes: Duration,
     pub start_takes: Duration,
-    /// How long a server works on the question for its MEMORY tables.
+    /// Duration of the query for MEMORY tables.
     pub tables_take: Duration,
     pub extra_account: Option<String>,
-    /// When every server has an event to run.
+    /// When the next event of every server is due.
     pub next_event: Option<jiff::Timestamp>,
-    /// Disk that every instance takes; `None`: it cannot be measured.
+    /// Disk space of each instance; `None`: it cannot be measured.
     pub storage: Option<Bytes>,
-    /// When it was measured, in order.
+    /// Times of the measurements, in order.
     pub storage_asked: Vec<tokio::time::Instant>,
-    /// What is left of the disk.
+    /// Free space of the disk.
     pub disk_free: Bytes,
-    /// CPU time of the processes of each instance that have ended since it is a database's.
+    /// CPU time of ended processes, by instance, since it became a database's.
     ended: BTreeMap<InstanceId, Duration>,
     next_pid: u32,
-    /// The catalog of the plane that runs now: what it must say is checked.
+    /// The catalog of the current plane, whose contents are checked.
     pub catalog: Option<PathBuf>,
 }
 
@@ -169,7 +169,7 @@ impl Machine {
         self.set(|m| m.kill(id));
     }
 
-    /// Kills a server's process, as the kernel does for want of memory.
+    /// Kills a server's process, as the kernel does when memory is short.
     pub fn starve(&self, id: InstanceId) {
         self.set(|m| {
             if let Some(instance) = m.instances.get_mut(&id) {
@@ -179,7 +179,7 @@ impl Machine {
         });
     }
 
-    /// Resolves when dormouse is killed.
+    /// Completes when Dormouse is killed.
     pub async fn crash(&self) {
         let mut crashed = self.crashed.subscribe();
         crashed.wait_for(|c| *c).await.unwrap();
@@ -194,7 +194,7 @@ impl Machine {
         self.lock().instances.get(&id).map(|i| i.run)
     }
 
-    /// One step of the plane: fails, or never returns, if that fault is set.
+    /// One step of the plane: with a fault it fails or never returns.
     async fn step<T>(
         &self,
         label: &str,
@@ -259,7 +259,7 @@ impl Machine {
 }
 
 impl Inner {
-    /// What the catalog says of an instance that a database has.
+    /// The catalog's data of an instance that a database has.
     fn written<T>(&self, sql: &str, key: &str, columns: impl FnOnce(&Row<'_>) -> T) -> Option<T> {
         let path = self.catalog.as_ref()?;
         let catalog = Connection::open(path).unwrap();
@@ -268,7 +268,7 @@ impl Inner {
         found.optional().unwrap()
     }
 
-    /// The catalog never says less than what a server may use.
+    /// Checks that the units in the catalog are at least those of the server.
     fn check_units(&mut self, id: InstanceId, units: Units) {
         let sql = "SELECT units FROM instances WHERE id = ?1 AND role = 'primary'";
         let written = self.written(sql, &id.to_string(), |row| row.get_unwrap::<_, u16>(0));
@@ -278,8 +278,8 @@ impl Inner {
         }
     }
 
-    /// A statement passes to a server that was started only when the catalog says that what is noted is out
-    /// of date. A thaw does not wait for that.
+    /// Checks that a statement passes to a started server only if the notes are stale in the catalog. A thaw
+    /// does not wait for that.
     pub fn check_door(&mut self, database: &DatabaseName, id: InstanceId) {
         if self.instances.get(&id).is_none_or(|i| i.thawed) {
             return;
@@ -308,7 +308,7 @@ impl Inner {
         }
     }
 
-    /// The process of an instance works.
+    /// Adds CPU time to the process of an instance.
     pub fn burn(&mut self, id: InstanceId, time: Duration) {
         if let Some(instance) = self.instances.get_mut(&id)
             && instance.process.is_some()
@@ -317,7 +317,7 @@ impl Inner {
         }
     }
 
-    /// CPU time of all processes that an instance has had since it is a database's.
+    /// CPU time of all processes of an instance since it became a database's.
     pub fn burnt(&mut self, id: InstanceId) -> Duration {
         let ended = self.ended.get(&id).copied().unwrap_or_default();
         let runs = self.instances.get_mut(&id).filter(|i| i.process.is_some());
@@ -346,7 +346,7 @@ impl Inner {
         })
     }
 
-    /// The limits follow the pool down, and go before it up.
+    /// Checks the order: limits shrink after the pool and grow before it.
     fn limit(&mut self, id: InstanceId, desired: Desired) {
         let Some(instance) = self.instances.get_mut(&id) else {
             return;

@@ -1,4 +1,4 @@
-//! The plane in virtual time, on a simulated machine with faults at chosen steps.
+//! The plane in virtual time, on a simulated machine with faults at given steps.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "it is all tests")]
 #![expect(unreachable_pub, reason = "modules of one test share what is in them")]
 

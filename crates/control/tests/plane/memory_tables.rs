@@ -1,4 +1,4 @@
-//! Rows that end with the server's process keep a database from being parked.
+//! Rows of MEMORY tables, which would be lost with the server's process, prevent a park.
 
 use dormouse_control::ErrorKind;
 use dormouse_types::{DatabaseName, Pin, State};
@@ -6,7 +6,7 @@ use dormouse_types::{DatabaseName, Pin, State};
 use crate::machine::Machine;
 use crate::run::{Run, S, name, spec, virtually, with};
 
-/// Gives a database's MEMORY tables rows.
+/// Adds rows to MEMORY tables of a database.
 fn fill(run: &Run, shop: &DatabaseName) {
     let id = run.status(shop).instance;
     run.machine.set(|m| {
@@ -19,7 +19,7 @@ const WOULD_LOSE: &str =
     "veto: memory_table (app.cache, app.hits): rows would be lost (park --force loses them)";
 
 #[test]
-fn rows_in_memory_tables_keep_it_suspended_and_are_not_asked_for_again() {
+fn rows_in_memory_tables_prevent_a_park_and_are_not_queried_again() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "5m")).await.unwrap();
@@ -37,7 +37,7 @@ fn rows_in_memory_tables_keep_it_suspended_and_are_not_asked_for_again() {
             "{refused:?}"
         );
         assert_eq!(refused.len(), 10, "it was never thawed: {refused:?}");
-        // once they are empty it may go
+        // when they are empty it is parked
         let id = run.status(&shop).instance;
         run.query(&shop).await.unwrap();
         run.machine
@@ -48,7 +48,7 @@ fn rows_in_memory_tables_keep_it_suspended_and_are_not_asked_for_again() {
 }
 
 #[test]
-fn a_database_of_many_tables_is_asked_for_those_in_memory_before_a_park_and_not_before_a_nap() {
+fn a_slow_query_for_memory_tables_runs_before_a_park_but_not_before_a_suspend() {
     with(async |run| {
         let shop = name("shop");
         run.machine.set(|m| m.tables_take = S / 10);
@@ -61,7 +61,7 @@ fn a_database_of_many_tables_is_asked_for_those_in_memory_before_a_park_and_not_
         let line = format!("refused suspended parked {WOULD_LOSE}");
         assert_eq!(run.ledger(&shop).last(), Some(&line));
         assert_eq!(run.status(&shop).memory_tables.unwrap().len(), 2);
-        // one that takes too long altogether is not parked in the dark
+        // a database whose query takes too long is not parked
         run.query(&shop).await.unwrap();
         run.machine.set(|m| m.tables_take = 60 * S);
         let refused = run.plane.park(&shop).await.unwrap_err().to_string();
@@ -91,7 +91,7 @@ fn rows_in_memory_tables_refuse_an_ordered_park_unless_they_may_be_lost() {
             let line = format!("refused {state} parked {WOULD_LOSE}");
             assert_eq!(run.ledger(&shop).last(), Some(&line));
         }
-        // a session's state is protected all the same
+        // a session's veto still applies
         run.lanes.veto(&shop, &[(7, Pin::Transaction)]);
         let refused = run.plane.park_and_lose(&shop).await.unwrap_err();
         assert!(refused.to_string().ends_with("transaction (session 7)"));
@@ -100,7 +100,7 @@ fn rows_in_memory_tables_refuse_an_ordered_park_unless_they_may_be_lost() {
         assert_eq!(run.state(&shop), State::Parked);
         run.query(&shop).await.unwrap();
         run.plane.park(&shop).await.unwrap();
-        // and a drop asks for nothing
+        // a drop does not check MEMORY tables
         run.query(&shop).await.unwrap();
         fill(&run, &shop);
         run.plane.drop_database(&shop).await.unwrap();
@@ -108,7 +108,7 @@ fn rows_in_memory_tables_refuse_an_ordered_park_unless_they_may_be_lost() {
 }
 
 #[test]
-fn a_database_found_suspended_is_asked_for_its_memory_tables_before_it_is_parked() {
+fn a_database_found_suspended_is_queried_for_memory_tables_before_a_park() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
     let shop = name("shop");

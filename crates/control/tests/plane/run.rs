@@ -12,7 +12,7 @@ use crate::machine::Machine;
 
 pub const S: Duration = Duration::from_secs(1);
 pub const MS: Duration = Duration::from_millis(1);
-/// How long a login waits for its accounts.
+/// Maximum wait of a login for its accounts.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn name(text: &str) -> DatabaseName {
@@ -47,7 +47,7 @@ impl Run {
         })
     }
 
-    /// A short statement; the answer is the generation of the server that ran it.
+    /// A short statement; returns the generation of the server that ran it.
     pub async fn query(&self, database: &DatabaseName) -> Result<u64, String> {
         let statement = self.lanes.statement(&self.plane, database, MS);
         let late = tokio::time::timeout(S * 3600, statement).await;
@@ -118,7 +118,7 @@ pub fn spec(suspend: &str, park: &str) -> Spec {
     }
 }
 
-/// A run on a machine of its own; fails if an invariant was violated.
+/// Runs a test on a machine of its own; fails if an invariant was violated.
 pub fn with(test: impl AsyncFnOnce(Run)) {
     with_config(|config| config, test);
 }
@@ -134,8 +134,7 @@ pub fn with_config(change: impl FnOnce(PlaneConfig) -> PlaneConfig, test: impl A
     assert_eq!(machine.lock().violations, Vec::<String>::new());
 }
 
-/// Runs dormouse until the script ends or dormouse is killed (then `None`); all its tasks end with
-/// it, wherever they are.
+/// Runs Dormouse until the script ends or Dormouse is killed (then `None`); all its tasks end with it.
 pub fn virtually<T>(machine: &Machine, script: impl Future<Output = T>) -> Option<T> {
     machine.reborn();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -13,7 +13,7 @@ fn sized(units: &str) -> Spec {
 }
 
 impl Run {
-    /// Its statements would use this much CPU from now on, in thousandths of a core.
+    /// Sets the CPU that its statements would use from now on, in thousandths of a core.
     pub fn demand(&self, database: &DatabaseName, millicores: u32) {
         let instance = self.status(database).instance;
         self.machine.set(|m| {
@@ -22,7 +22,7 @@ impl Run {
         });
     }
 
-    /// A statement that runs for as long as it is not dropped, or for an hour.
+    /// A statement that runs until it is dropped, at most for an hour.
     pub fn busy(&self, database: &DatabaseName) -> tokio::task::JoinHandle<()> {
         let (lanes, plane, database) = (self.lanes.clone(), self.plane.clone(), database.clone());
         tokio::spawn(async move {
@@ -30,7 +30,7 @@ impl Run {
         })
     }
 
-    /// Waits for a size; fails after ten minutes. Says how long that took.
+    /// Waits for a size; fails after ten minutes. Returns how long that took.
     pub async fn until_units(&self, database: &DatabaseName, units: u16) -> std::time::Duration {
         let began = tokio::time::Instant::now();
         while self.status(database).units != Units(units) {
@@ -41,7 +41,7 @@ impl Run {
         began.elapsed()
     }
 
-    /// Sizes as the ledger tells them, with the reasons.
+    /// Sizes from the ledger, with the reasons.
     pub fn sizes(&self, database: &DatabaseName) -> Vec<String> {
         let events = self.events(database).into_iter();
         let told = events.filter_map(|e| {
@@ -60,7 +60,7 @@ impl Run {
     }
 }
 
-/// The wish for sizes like these.
+/// A settings patch with this range of units.
 fn of_units(range: &str) -> SettingsPatch {
     SettingsPatch {
         units: Some(range.parse().unwrap()),
@@ -69,7 +69,7 @@ fn of_units(range: &str) -> SettingsPatch {
 }
 
 #[test]
-fn it_grows_within_a_second_and_a_half_and_shrinks_when_it_is_calm() {
+fn it_grows_within_a_second_and_a_half_and_shrinks_under_low_load() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..4")).await.unwrap();
@@ -94,7 +94,7 @@ fn it_grows_within_a_second_and_a_half_and_shrinks_when_it_is_calm() {
 }
 
 #[test]
-fn an_owner_changes_the_range_and_it_follows() {
+fn a_changed_range_is_applied() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..1")).await.unwrap();
@@ -108,7 +108,7 @@ fn an_owner_changes_the_range_and_it_follows() {
 }
 
 #[test]
-fn the_ledger_tells_how_much_was_in_the_buffer_pool_of_each_size() {
+fn the_ledger_has_the_hit_ratio_of_each_size() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..1")).await.unwrap();
@@ -134,7 +134,7 @@ fn the_ledger_tells_how_much_was_in_the_buffer_pool_of_each_size() {
 }
 
 #[test]
-fn memory_that_is_not_let_go_leaves_all_as_it_was() {
+fn a_shrink_fails_if_memory_is_not_freed() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..2")).await.unwrap();
@@ -163,7 +163,7 @@ fn memory_that_is_not_let_go_leaves_all_as_it_was() {
 }
 
 #[test]
-fn a_new_range_is_tried_though_the_old_one_could_not_be_had() {
+fn a_denial_does_not_apply_to_a_changed_range() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..4")).await.unwrap();
@@ -188,7 +188,7 @@ fn a_new_range_is_tried_though_the_old_one_could_not_be_had() {
 }
 
 #[test]
-fn one_that_was_killed_for_want_of_memory_comes_back_with_more() {
+fn a_server_killed_for_lack_of_memory_is_restarted_with_more() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..2")).await.unwrap();
@@ -214,7 +214,7 @@ fn one_that_was_killed_for_want_of_memory_comes_back_with_more() {
         }
         let grew = ["1 to 2, load: its server was killed for want of memory"];
         assert_eq!(run.sizes(&shop), grew);
-        // it is calm now, but what was too small is not tried again soon
+        // the load is low now, but a size that was too small is not tried again soon
         tokio::time::sleep(60 * S).await;
         assert_eq!(run.status(&shop).units, Units(2));
         run.until_units(&shop, 1).await;
@@ -227,7 +227,7 @@ fn one_that_was_killed_for_want_of_memory_comes_back_with_more() {
 }
 
 #[test]
-fn load_that_comes_back_ends_a_shrink() {
+fn returning_load_cancels_a_shrink() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..4")).await.unwrap();
@@ -251,9 +251,9 @@ fn load_that_comes_back_ends_a_shrink() {
 }
 
 #[test]
-fn a_full_machine_wakes_everyone_and_makes_the_idle_give_back() {
+fn a_full_machine_still_wakes_databases_and_shrinks_idle_ones() {
     let config = |config| PlaneConfig {
-        // eight tenths of it: four units
+        // a budget of four units: eight tenths of the memory
         capacity: Capacity {
             millicores: 8000,
             memory: Bytes::mib(10 << 10),
@@ -277,7 +277,7 @@ fn a_full_machine_wakes_everyone_and_makes_the_idle_give_back() {
                 && r.contains("awake databases may have 4 units of memory together")),
             "{refused:#?}"
         );
-        // one more is let in all the same, and the largest gives back
+        // one more wakes nevertheless, and the largest shrinks
         run.plane.create(&wiki, sized("1..1")).await.unwrap();
         run.until_units(&shop, 2).await;
         let gave = run.events(&shop);
@@ -285,7 +285,7 @@ fn a_full_machine_wakes_everyone_and_makes_the_idle_give_back() {
     });
 }
 
-/// A machine on which awake databases may have so many units of memory together.
+/// A machine whose memory budget for awake databases is this many units.
 fn small(units: u64) -> impl Fn(PlaneConfig) -> PlaneConfig {
     move |config| PlaneConfig {
         capacity: Capacity {
@@ -297,7 +297,7 @@ fn small(units: u64) -> impl Fn(PlaneConfig) -> PlaneConfig {
 }
 
 #[test]
-fn no_database_has_more_at_all_times_than_the_machine() {
+fn a_minimum_larger_than_the_machine_is_refused() {
     with_config(small(4), async |run| {
         let shop = name("shop");
         let refused = run.plane.create(&shop, sized("6..8")).await.unwrap_err();
@@ -313,7 +313,7 @@ fn no_database_has_more_at_all_times_than_the_machine() {
 }
 
 #[test]
-fn what_a_dropped_database_had_is_free_again() {
+fn a_dropped_database_frees_its_room() {
     with_config(small(4), async |run| {
         let (shop, blog) = (name("shop"), name("blog"));
         run.plane.create(&blog, sized("3..3")).await.unwrap();
@@ -327,7 +327,7 @@ fn what_a_dropped_database_had_is_free_again() {
 }
 
 #[test]
-fn one_that_must_give_back_does_so_though_it_would_rather_grow() {
+fn giving_room_back_precedes_growing() {
     with_config(small(4), async |run| {
         let (shop, blog) = (name("shop"), name("blog"));
         run.plane.create(&shop, sized("1..8")).await.unwrap();
@@ -342,7 +342,7 @@ fn one_that_must_give_back_does_so_though_it_would_rather_grow() {
 }
 
 #[test]
-fn room_that_becomes_free_is_used_soon_however_long_there_was_none() {
+fn freed_room_is_used_soon() {
     with_config(small(4), async |run| {
         let (shop, blog) = (name("shop"), name("blog"));
         run.plane.create(&blog, sized("3..3")).await.unwrap();
@@ -360,7 +360,7 @@ fn room_that_becomes_free_is_used_soon_however_long_there_was_none() {
 }
 
 #[test]
-fn its_load_is_looked_at_however_often_somebody_comes() {
+fn frequent_wakes_of_the_actor_do_not_delay_load_polls() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, sized("1..2")).await.unwrap();

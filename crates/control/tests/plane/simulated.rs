@@ -1,4 +1,4 @@
-//! What the simulator makes of a ledger is what the plane did.
+//! A ledger replayed in the simulator gives the plane's own figures.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,16 +15,16 @@ use dormouse_types::{DatabaseName, State};
 use crate::machine::Machine;
 use crate::run::{MS, Run, S, name, spec, virtually};
 
-/// A moment of the virtual time, as a ledger would have it.
+/// The start of the virtual time, in a ledger's milliseconds.
 const EPOCH: u64 = 1_764_000_000_000;
 
-/// A plane that was under random load for hours.
+/// A plane after hours of random load.
 struct Lived {
-    /// What its ledger said, with the virtual time of each entry, and when it ended.
+    /// Its ledger, with the virtual time of each entry, and the end of the run.
     events: Vec<(u64, Event)>,
     to: u64,
     known: Vec<Known>,
-    /// CPU time that all servers have used.
+    /// CPU time used by all servers.
     cpu: Duration,
 }
 
@@ -91,7 +91,7 @@ fn lived(specs: &[(&str, Spec)], hours: u64, seed: u64) -> Lived {
     .unwrap()
 }
 
-/// As the simulator reads it; what is no transition is nothing to it.
+/// The entry in the simulator's format; `None` for one that is no transition.
 fn entry(at: u64, event: &Event) -> Option<Entry> {
     Some(Entry {
         at,
@@ -112,7 +112,7 @@ fn entry(at: u64, event: &Event) -> Option<Entry> {
     })
 }
 
-/// What the ledger itself says.
+/// Figures from the ledger itself.
 #[derive(Debug, Default)]
 struct Ledger {
     thaws: u64,
@@ -163,7 +163,7 @@ fn simulated(trace: Trace) -> Figures {
 }
 
 #[test]
-fn a_replayed_ledger_comes_to_what_the_ledger_says() {
+fn a_replayed_ledger_gives_the_figures_of_the_ledger() {
     let specs = [
         ("shop", spec("10s", "5m")),
         ("blog", spec("10s", "5m")),

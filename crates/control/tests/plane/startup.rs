@@ -1,4 +1,4 @@
-//! What the next run makes of what the last one left.
+//! A start after each state that an earlier run can leave.
 
 use std::path::Path;
 
@@ -14,18 +14,18 @@ fn run<T>(machine: &Machine, dir: &Path, script: impl AsyncFnOnce(&Run) -> T) ->
         let run = Run::start(machine, dir).await.unwrap();
         script(&run).await
     });
-    done.expect("nobody killed it")
+    done.expect("it was not killed")
 }
 
 fn fails(machine: &Machine, dir: &Path) -> Error {
     virtually(machine, async {
         Run::start(machine, dir).await.err().expect("it started")
     })
-    .expect("nobody killed it")
+    .expect("it was not killed")
 }
 
 #[test]
-fn every_database_goes_on_from_where_it_is() {
+fn every_database_continues_from_its_observed_state() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let names = ["active", "suspended", "parked", "died", "died-frozen"].map(name);
     let pids = run(&machine, dir.path(), async |run| {
@@ -91,7 +91,7 @@ fn warm_instances_are_kept_and_claimed() {
 }
 
 #[test]
-fn what_the_catalog_never_handed_out_is_left_alone() {
+fn instances_with_unassigned_ids_are_left_alone() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     run(&machine, dir.path(), async |run| {
         run.plane
@@ -136,7 +136,7 @@ fn a_lost_catalog_loses_no_files() {
 }
 
 #[test]
-fn files_that_are_gone_are_told() {
+fn missing_files_are_reported() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let shop = name("shop");
     run(&machine, dir.path(), async |run| {
@@ -158,7 +158,7 @@ fn files_that_are_gone_are_told() {
 }
 
 #[test]
-fn no_account_comes_back_with_the_power() {
+fn a_power_failure_restores_no_old_account() {
     for slept in [State::Suspended, State::Parked] {
         let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
         let shop = name("shop");
@@ -190,7 +190,7 @@ fn no_account_comes_back_with_the_power() {
 }
 
 #[test]
-fn no_account_comes_back_after_a_suspend_that_was_called_off() {
+fn a_cancelled_suspend_restores_no_old_account() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let shop = name("shop");
     run(&machine, dir.path(), async |run| {
@@ -229,7 +229,7 @@ fn an_idle_database_that_was_left_running_goes_to_sleep() {
 }
 
 #[test]
-fn two_do_not_run_on_one_data_directory() {
+fn a_data_directory_has_one_running_plane() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     run(&machine, dir.path(), async |_first| {
         let second = Run::start(&machine, dir.path())

@@ -1,4 +1,4 @@
-//! Databases that grow, and a disk that runs full.
+//! Storage quotas, and a full disk.
 
 use std::path::Path;
 
@@ -27,11 +27,11 @@ fn run<T>(machine: &Machine, dir: &Path, script: impl AsyncFnOnce(&Run) -> T) ->
         let run = Run::start_with(machine, config).await.unwrap();
         script(&run).await
     });
-    done.expect("nobody killed it")
+    done.expect("it was not killed")
 }
 
 impl Run {
-    /// Every database takes so much from now on, and was looked at since.
+    /// Sets the disk space of every database, and waits until it has been measured.
     async fn takes(&self, mib: u64) {
         self.machine.lock().storage = Some(Bytes::mib(mib));
         tokio::time::sleep(11 * S).await;
@@ -85,7 +85,7 @@ fn a_full_database_is_restricted_until_a_little_is_freed() {
 }
 
 #[test]
-fn a_full_database_is_full_after_a_crash_and_before_its_traffic_is_open() {
+fn a_full_database_is_restricted_after_a_crash_before_it_admits_clients() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let shop = name("shop");
     run(&machine, dir.path(), async |run| {
@@ -108,7 +108,7 @@ fn a_full_database_is_full_after_a_crash_and_before_its_traffic_is_open() {
 }
 
 #[test]
-fn one_that_is_used_is_looked_at_before_it_can_be_full() {
+fn a_database_in_use_is_measured_before_it_can_be_full() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     run(&machine, dir.path(), async |run| {
         let shop = name("shop");
@@ -122,11 +122,11 @@ fn one_that_is_used_is_looked_at_before_it_can_be_full() {
             tokio::time::sleep(100 * MS).await;
         }
         assert!((1000..=1150).contains(&mib), "noticed at {mib} MiB");
-        // looks become more frequent, but never more than two in a second
+        // measurements become more frequent, but at most two per second
         let asked = run.machine.lock().storage_asked.clone();
         let pauses: Vec<_> = asked.windows(2).map(|two| two[1] - two[0]).collect();
         assert!(pauses.iter().all(|pause| *pause >= 500 * MS), "{pauses:?}");
-        // nobody uses it: nothing is due but the usual look
+        // without statements only the usual measurements remain
         run.machine.lock().storage_asked.clear();
         tokio::time::sleep(60 * S).await;
         let asked = run.machine.lock().storage_asked.len();
@@ -135,7 +135,7 @@ fn one_that_is_used_is_looked_at_before_it_can_be_full() {
 }
 
 #[test]
-fn one_that_sleeps_is_looked_at_once() {
+fn a_sleeping_database_is_measured_once() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let shop = name("shop");
     run(&machine, dir.path(), async |run| {
@@ -155,7 +155,7 @@ fn one_that_sleeps_is_looked_at_once() {
 }
 
 #[test]
-fn a_disk_that_is_nearly_full_restricts_everybody() {
+fn a_nearly_full_disk_restricts_every_database() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let (shop, asleep) = (name("shop"), name("asleep"));
     run(&machine, dir.path(), async |run| {

@@ -1,4 +1,4 @@
-//! Servers that die and machines that fail.
+//! Servers that die, and machines that fail.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn a_server_that_dies_is_restarted_at_once() {
             run.ledger(&shop)[1],
             "changed active active crash: its server died"
         );
-        // also when nobody asks for it
+        // also without a waiting statement
         run.machine.kill(before.instance);
         tokio::time::sleep(S).await;
         assert_eq!(run.machine.run_of(before.instance), Some(Process::Running));
@@ -36,7 +36,7 @@ fn a_server_that_dies_is_restarted_at_once() {
 }
 
 #[test]
-fn a_server_that_keeps_dying_is_restarted_ever_later_and_no_statement_fails() {
+fn a_server_that_keeps_dying_is_restarted_with_growing_delays_and_no_statement_fails() {
     with(async |run| {
         let shop = name("shop");
         run.plane
@@ -52,7 +52,7 @@ fn a_server_that_keeps_dying_is_restarted_ever_later_and_no_statement_fails() {
             slowest = slowest.max(asked.elapsed());
         }
         assert!(slowest > 29 * S && slowest < 31 * S, "{slowest:?}");
-        // after a minute without a failure the count starts anew
+        // a minute without a failure resets the count
         tokio::time::sleep(60 * S).await;
         run.machine.kill(instance);
         let asked = tokio::time::Instant::now();
@@ -62,7 +62,7 @@ fn a_server_that_keeps_dying_is_restarted_ever_later_and_no_statement_fails() {
 }
 
 #[test]
-fn whoever_comes_while_a_server_is_killed_again_and_again_as_it_starts_is_held() {
+fn statements_are_held_while_starting_servers_are_killed() {
     with(async |run| {
         let shop = name("shop");
         run.plane
@@ -111,7 +111,7 @@ fn an_ordered_wake_does_not_wait_for_the_next_restart() {
 }
 
 #[test]
-fn a_login_whose_accounts_cannot_be_read_in_time_is_told_why() {
+fn a_login_whose_accounts_cannot_be_read_in_time_gets_the_reason() {
     with(async |run| {
         let shop = name("shop");
         run.plane
@@ -129,7 +129,7 @@ fn a_login_whose_accounts_cannot_be_read_in_time_is_told_why() {
 }
 
 #[test]
-fn a_login_to_a_repaired_database_whose_accounts_nobody_knows_has_its_server_tried_again() {
+fn a_login_without_known_accounts_retries_the_start_of_a_failed_database() {
     with(async |run| {
         let shop = name("shop");
         run.plane
@@ -140,10 +140,10 @@ fn a_login_to_a_repaired_database_whose_accounts_nobody_knows_has_its_server_tri
         run.machine.set(|m| m.broken = Some("no files".to_owned()));
         run.machine.kill(run.status(&shop).instance);
         run.until(&shop, State::Failed).await;
-        // it is left alone for five seconds: who cannot wait so long is told why
+        // no start for five seconds: a login with less patience gets the reason
         let refused = log_in(S).await.unwrap_err().to_string();
         assert!(refused.ends_with("did not start: no files"), "{refused}");
-        // nobody tries it again unless somebody comes, and then once for all
+        // it is started again only for a new login, once for all of them
         tokio::time::sleep(600 * S).await;
         let tries = run.ledger(&shop).len();
         let (a, b) = tokio::join!(log_in(PATIENCE), log_in(PATIENCE));
@@ -152,7 +152,7 @@ fn a_login_to_a_repaired_database_whose_accounts_nobody_knows_has_its_server_tri
         assert_eq!(run.ledger(&shop).len(), tries + 2, "one try, and given up");
         tokio::time::sleep(600 * S).await;
         assert_eq!(run.state(&shop), State::Failed);
-        // who comes as it is repaired waits for its turn
+        // a login that arrives before the repair waits for the next start
         assert!(log_in(PATIENCE).await.is_err());
         run.machine.set(|m| m.broken = None);
         assert_eq!(log_in(PATIENCE).await.unwrap().len(), 1);
@@ -198,7 +198,7 @@ fn a_login_after_a_crash_waits_for_the_server_rather_than_trust_old_notes() {
 }
 
 #[test]
-fn a_start_that_fails_once_is_not_noticed() {
+fn a_start_that_fails_once_is_retried_without_an_error() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("1s", "2s")).await.unwrap();

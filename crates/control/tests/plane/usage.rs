@@ -1,4 +1,4 @@
-//! What databases use is counted, and held against their limits.
+//! Metering of databases, and their spend limits.
 
 use dormouse_control::{By, Calendar, PlaneConfig, Prices, Spec, UsageQuery, UsageReport};
 use dormouse_types::{DatabaseName, Money, Pin, State, Usage};
@@ -23,13 +23,13 @@ async fn usage(run: &Run, database: &DatabaseName, by: By) -> UsageReport {
     run.plane.usage(query).await.unwrap()
 }
 
-/// In seconds, and MiB times seconds.
+/// In seconds, and in MiB times seconds.
 fn seconds(used: &Usage) -> (u64, u64) {
     (used.active_ms / 1000, used.memory_mib_ms / 1000)
 }
 
 #[test]
-fn a_day_is_told_as_it_was() {
+fn a_report_by_day_equals_the_use() {
     let config = |config| PlaneConfig {
         calendar: at("2026-03-01T23:00:00Z"),
         ..config
@@ -75,7 +75,7 @@ fn a_day_is_told_as_it_was() {
 }
 
 #[test]
-fn who_was_dropped_is_told_of_and_not_charged_to_the_next() {
+fn usage_of_a_dropped_database_is_reported_separately() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
@@ -101,7 +101,7 @@ fn who_was_dropped_is_told_of_and_not_charged_to_the_next() {
 }
 
 #[test]
-fn what_a_run_had_not_written_the_next_one_counts() {
+fn the_next_run_counts_what_the_last_had_not_written() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
     let started = |calendar| PlaneConfig {
@@ -119,7 +119,7 @@ fn what_a_run_had_not_written_the_next_one_counts() {
             .unwrap();
         tokio::time::sleep(60 * S).await;
         run.query(&shop).await.unwrap();
-        // killed here, the statement's CPU not looked at yet
+        // killed here, before the statement's CPU time was observed
     });
     let id = *machine.lock().instances.keys().next().unwrap();
     machine.lock().burn(id, 3 * S);
@@ -183,7 +183,7 @@ fn a_limit_is_held_and_a_free_baseline_remains_until_the_month_ends() {
         let words = |line: String| line.split(": ").last().unwrap().to_owned();
         all.into_iter().map(words).collect::<Vec<_>>()
     };
-    // killed, it is slow still when it is found again
+    // after a kill the next run finds it still slow
     virtually(&machine, async {
         let config = PlaneConfig {
             calendar: at("2026-03-31T23:00:00Z"),
@@ -209,7 +209,7 @@ fn a_limit_is_held_and_a_free_baseline_remains_until_the_month_ends() {
 }
 
 #[test]
-fn a_limit_that_is_raised_or_lifted_holds_soon() {
+fn a_changed_or_removed_limit_applies_soon() {
     with_config(priced, async |run| {
         let shop = name("shop");
         let limited = Spec {
@@ -231,7 +231,7 @@ fn a_limit_that_is_raised_or_lifted_holds_soon() {
             "{}",
             last(&run)
         );
-        // and for one that sleeps, of which nothing is counted meanwhile
+        // the same for a sleeping database, which is not metered meanwhile
         run.plane.park(&shop).await.unwrap();
         tokio::time::sleep(70 * S).await;
         let settings = dormouse_control::SettingsPatch {
@@ -244,7 +244,7 @@ fn a_limit_that_is_raised_or_lifted_holds_soon() {
     });
 }
 
-/// A database sleeps for the rest of the month once it has cost its limit.
+/// With a ladder that puts a database to sleep for the rest of the month at its limit.
 fn asleep_at_limit(config: PlaneConfig) -> PlaneConfig {
     let mut config = priced(config);
     config.ladder.slow = None;
@@ -253,7 +253,7 @@ fn asleep_at_limit(config: PlaneConfig) -> PlaneConfig {
 }
 
 #[test]
-fn where_nothing_costs_anything_no_limit_is_reached() {
+fn without_prices_no_limit_is_reached() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, limited_to("0")).await.unwrap();
@@ -265,7 +265,7 @@ fn where_nothing_costs_anything_no_limit_is_reached() {
 }
 
 #[test]
-fn an_order_to_wake_does_not_excuse_what_is_spent_later() {
+fn an_order_to_wake_before_the_limit_does_not_override_it() {
     with_config(asleep_at_limit, async |run| {
         let shop = name("shop");
         run.plane.create(&shop, limited_to("1")).await.unwrap();
@@ -275,14 +275,14 @@ fn an_order_to_wake_does_not_excuse_what_is_spent_later() {
         run.until(&shop, State::Parked).await;
         let refused = run.query(&shop).await.unwrap_err();
         assert!(refused.contains("spend limit"), "{refused}");
-        // ordered when it is used up, it is excused
+        // an order given after the limit was used up overrides it
         run.plane.wake(&shop).await.unwrap();
         run.query(&shop).await.unwrap();
     });
 }
 
 #[test]
-fn an_order_to_wake_opens_what_a_veto_keeps_from_its_sleep() {
+fn an_order_to_wake_opens_a_barred_database_whose_park_is_vetoed() {
     with_config(asleep_at_limit, async |run| {
         let shop = name("shop");
         run.plane.create(&shop, limited_to("1")).await.unwrap();
@@ -296,7 +296,7 @@ fn an_order_to_wake_opens_what_a_veto_keeps_from_its_sleep() {
 }
 
 #[test]
-fn what_may_not_be_used_is_not_opened_by_a_veto_nor_by_a_new_start() {
+fn neither_a_veto_nor_a_restart_opens_a_barred_database() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
     let config = asleep_at_limit(config(dir.path()));
@@ -326,7 +326,7 @@ fn what_may_not_be_used_is_not_opened_by_a_veto_nor_by_a_new_start() {
 }
 
 #[test]
-fn a_limit_that_is_lifted_opens_at_once() {
+fn removing_the_limit_opens_the_door_at_once() {
     with_config(asleep_at_limit, async |run| {
         let shop = name("shop");
         run.plane.create(&shop, limited_to("1")).await.unwrap();
@@ -343,7 +343,7 @@ fn a_limit_that_is_lifted_opens_at_once() {
 }
 
 #[test]
-fn who_sleeps_is_not_written_of() {
+fn a_sleeping_database_is_not_written_to_the_catalog() {
     let machine = Machine::new();
     let dir = tempfile::tempdir().unwrap();
     virtually(&machine, async {

@@ -1,4 +1,4 @@
-//! Catalogs of the format in which a database had one instance for good are read.
+//! Tests that catalogs of the format in which a database had one fixed instance are migrated.
 
 use std::path::Path;
 
@@ -189,7 +189,7 @@ fn an_earlier_catalog_keeps_everything() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_catalog_has_can_be_changed() {
+async fn a_migrated_catalog_can_be_changed() {
     let dir = tempfile::tempdir().unwrap();
     drop(earlier(dir.path()));
     let (catalog, _) = open(dir.path());
@@ -207,7 +207,7 @@ async fn what_an_earlier_catalog_has_can_be_changed() {
     assert_eq!(contents.databases[0].instance, id);
 }
 
-/// Copies what a kill would leave: the file and its log, as they are.
+/// Copies the files that a kill would leave: the database file and its log.
 fn copied(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     for file in [FILE.to_owned(), format!("{FILE}-wal")] {
@@ -219,7 +219,7 @@ fn copied(from: &Path) -> tempfile::TempDir {
 }
 
 #[test]
-fn killed_anywhere_in_the_migration_it_starts_again() {
+fn a_migration_killed_at_any_point_is_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let raw = earlier(dir.path());
     raw.pragma_update(None, "foreign_keys", true).unwrap();

@@ -25,7 +25,7 @@ fn open(dir: &Path) -> Catalog {
         .0
 }
 
-/// A moment by the calendar; the clock that never steps stands still.
+/// A calendar time; the monotonic clock stands still.
 fn moment(day: i64, minute: i64) -> Moment {
     static STILL: LazyLock<Instant> = LazyLock::new(Instant::now);
     Moment {
@@ -48,7 +48,7 @@ fn new(name: &str, instance: u32) -> SharedMeter {
     ))
 }
 
-/// A server with this count of CPU, after a minute of life for each earlier look.
+/// Passes the meter an observation with this CPU counter.
 fn see(meter: &SharedMeter, at: Moment, cpu_ms: u64) {
     let seen = Seen {
         incarnation: Some(Incarnation(u128::MAX - 5)),
@@ -119,7 +119,7 @@ async fn usage_adds_up_by_minute_day_and_month() {
 }
 
 #[tokio::test]
-async fn the_next_run_finds_the_mark_and_what_was_used_this_month() {
+async fn the_next_run_finds_the_mark_and_the_usage_of_this_month() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = open(dir.path());
     let shop = new("shop", 1);
@@ -146,7 +146,7 @@ async fn the_next_run_finds_the_mark_and_what_was_used_this_month() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_is_written_later() {
+async fn a_failed_write_is_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = open(dir.path());
     let shop = new("shop", 1);
@@ -174,7 +174,7 @@ async fn what_cannot_be_written_is_written_later() {
 }
 
 #[tokio::test]
-async fn what_a_dropped_database_used_stays_and_is_not_the_next_ones() {
+async fn usage_of_a_dropped_database_stays_separate_from_its_successor() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = open(dir.path());
     let (old, new) = (new("shop", 1), new("shop", 2));
@@ -193,7 +193,7 @@ async fn what_a_dropped_database_used_stays_and_is_not_the_next_ones() {
 }
 
 #[tokio::test]
-async fn minutes_go_before_days_and_the_dropped_with_their_last() {
+async fn pruning_removes_minutes_before_days_and_dropped_databases_last() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = open(dir.path());
     let (old, new) = (new("old", 1), new("new", 2));
