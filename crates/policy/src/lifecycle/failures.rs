@@ -188,7 +188,7 @@ mod tests {
         let well = many.started(now);
         assert_eq!(well.died(soon).restarts, 21);
         assert_eq!(well.died(later).retry_at(), Some(later));
-        // also if it slept in between, and then dies young
+        // also if it slept in between and then dies within a minute
         assert_eq!(well.started(later).died(later).restarts, 1);
         assert_eq!(well.started(soon).died(later).restarts, 21);
     }

@@ -54,7 +54,7 @@ pub enum Cause {
     Crash,
     /// A session has state that would be lost.
     Veto,
-    /// Found at the start of dormouse, or left by an interrupted transition.
+    /// Found at the start of Dormouse, or left by an interrupted transition.
     StartUp,
     /// The server could not be started, or did not do what was requested.
     Failed,
