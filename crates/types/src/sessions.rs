@@ -57,7 +57,7 @@ pub struct SessionStatus {
     pub held_s: Option<u64>,
 }
 
-/// A database's backends, with counters since the start of `dormouse`.
+/// A database's backends, with counters since the start of Dormouse.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PoolStatus {
     /// Client sessions.
