@@ -19,7 +19,7 @@ pub fn login_changes(context: &AsleepContext<'_>, schema: Option<&[u8]>) -> Vec<
     };
     known.keep("wait_timeout", context.wait_timeout.to_string());
     let mut changes = tracked_variables(&known);
-    // changes of state are not reported: on the server only Dormouse has switched that on
+    // changes of state are not reported: Dormouse, not the client, has switched on their tracking
     if let Some(schema) = schema
         && known.flag("session_track_schema") == Some(true)
     {
