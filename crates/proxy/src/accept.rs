@@ -1,7 +1,7 @@
 //! Accepting connections and handing each to a worker.
 //!
-//! A worker is a thread with an event loop of its own: a session, its client's socket and its
-//! backend's stay on one thread, so a statement crosses no thread.
+//! A worker is a thread with its own event loop. A session, its client socket and its backend socket
+//! stay on one worker, so a statement is never passed between threads.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use crate::session::serve;
 use crate::shared::Shared;
 use crate::stream::{Peer, Socket};
 
-/// The data path, running.
+/// The running data path.
 pub struct Proxy {
     pub(crate) shared: Arc<Shared>,
     workers: Vec<Handle>,
@@ -33,7 +33,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Binds its addresses and starts its workers; databases are added with
+    /// Binds the addresses and starts the workers; databases are added with
     /// [`add`](Proxy::add). Clients are accepted after [`accept`](Proxy::accept).
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Proxy {
         if let Some(listener) = listeners.unix {
             first.spawn(Arc::clone(self).accept_unix(listener, turn));
         }
-        // not on a worker: with a timer, its event loop would set and clear a system timer at each wait
+        // not on a worker: a timer would make its event loop set and clear a system timer at each wait
         tokio::spawn(Arc::clone(self).sweep());
     }
 

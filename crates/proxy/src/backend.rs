@@ -1,8 +1,8 @@
-//! One connection to a server: login as the client's user, queries of Dormouse's own, bringing it to a
-//! session's state.
+//! One connection to a server: login as the client's user, Dormouse's own queries, restoring a session's
+//! state.
 //!
 //! Invariant: a [`Backend`] is between two commands. Using it turns it into another type
-//! ([`states`]), and only complete replies turn that back; whatever else happens to it, it is closed.
+//! ([`states`]), and only complete replies turn that back. In every other case the connection is closed.
 
 mod error;
 mod login;

@@ -26,7 +26,7 @@ thread_local! {
 pub(crate) struct Chunk {
     /// Always initialised to its full length, so that reads need not do it.
     buffer: Vec<u8>,
-    /// How much of it is filled.
+    /// Number of filled bytes.
     len: usize,
 }
 
@@ -44,7 +44,7 @@ impl Chunk {
         poll_fn(|cx| Self::poll_read(stream, cx)).await
     }
 
-    /// The same as a poll.
+    /// [`read`](Self::read) as a poll.
     pub(crate) fn poll_read<S: AsyncRead + Unpin>(
         stream: &mut S,
         cx: &mut Context<'_>,
@@ -54,8 +54,8 @@ impl Chunk {
         read.map(|result| result.map(|_| chunk))
     }
 
-    /// Waits for more bytes behind those it has; returns how many came, 0 if the peer has closed.
-    /// Without room it grows.
+    /// Waits for more bytes and appends them; returns their number, 0 if the peer has closed. A full
+    /// buffer grows.
     pub(crate) async fn read_more<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -63,7 +63,7 @@ impl Chunk {
         poll_fn(|cx| self.poll_more(stream, cx)).await
     }
 
-    /// The same as a poll.
+    /// [`read_more`](Self::read_more) as a poll.
     pub(crate) fn poll_more<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -92,7 +92,7 @@ impl Chunk {
         SIZE.saturating_sub(self.len)
     }
 
-    /// Replaces a range by bytes that are not more.
+    /// Replaces a range by bytes of at most the same length.
     pub(crate) fn replace(&mut self, range: Range<usize>, bytes: &[u8]) {
         let end = range.start + bytes.len();
         if let Some(place) = self.buffer.get_mut(range.start..end) {

@@ -1,7 +1,7 @@
-//! The client's side of a session: its stream, its commands as they are taken from it, the answers
-//! that Dormouse itself gives.
+//! The client's side of a session: its stream, reading its commands, and the answers of Dormouse
+//! itself.
 //!
-//! Used by the session and by the relay, which passes replies of servers on.
+//! Used by the session, and by the relay, which forwards servers' replies.
 
 mod incoming;
 mod side;

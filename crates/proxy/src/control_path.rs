@@ -17,12 +17,12 @@ pub trait ControlPath: Send + Sync + 'static {
     /// The version string of the installed server, for greetings.
     fn greeting_version(&self) -> String;
 
-    /// A statement of this database is held: wake it. Returns at once; the door opens, or refuses the
-    /// statement.
+    /// Requests a wake of this database, because one of its statements is held. Returns at once; later
+    /// the door opens or refuses the statement.
     fn demand(&self, database: &DatabaseName);
 
     /// The accounts that a login of `user` could match: read from the server while it is awake, else
-    /// as noted before it slept. If the server is being restarted, waits for at most `patience`.
+    /// as stored before it slept. If the server is being restarted, waits for at most `patience`.
     async fn accounts(
         &self,
         database: &DatabaseName,
@@ -48,8 +48,8 @@ pub trait ControlPath: Send + Sync + 'static {
         host: &str,
     ) -> Result<bool, ControlError>;
 
-    /// Ends the statement that runs on a connection of this server, and the connection: its client has
-    /// left. Returns when the server has been told or is gone.
+    /// Ends a connection of this server and the statement that runs on it, because its client has left.
+    /// Returns when the server has accepted the request or is gone.
     async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32);
 
     /// The credential that [`enroll`](ControlPath::enroll) gives: SHA1 of the password, for

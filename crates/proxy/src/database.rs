@@ -28,7 +28,7 @@ pub(crate) struct Database {
     /// Number of statements answered while it slept.
     pub(crate) sleeping_answers: AtomicU64,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
-    /// Before this second no session can have been idle for too long.
+    /// The earliest second at which a session may exceed its idle limit.
     due: AtomicU64,
     removed: AtomicBool,
 }
@@ -36,9 +36,9 @@ pub(crate) struct Database {
 /// Why a session cannot join a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// The database has as many sessions as it may have, or has just been removed.
+    /// The database has reached its session limit, or has just been removed.
     Database,
-    /// The account has as many sessions as it may have.
+    /// The account has reached its session limit.
     Account,
 }
 
@@ -92,8 +92,8 @@ impl Database {
             .map_or_else(Carried::default, |tally| tally.carried())
     }
 
-    /// The server's present global variables. A server that is awake is asked once, and again after a
-    /// statement that may have set some.
+    /// The server's present global variables. They are cached: a server that is awake is asked once, and
+    /// again after a statement that may have set some.
     pub(crate) async fn present_variables(&self, control: &dyn ControlPath) -> Option<Variables> {
         let Some(target) = self.door.target() else {
             return control.present_variables(&self.name).await;
@@ -112,7 +112,7 @@ impl Database {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a session, unless there are `most` already, or `of_account` of its account.
+    /// Adds a session, unless the database already has `most` sessions or its account `of_account`.
     pub(crate) fn join(
         self: &Arc<Self>,
         handle: &Arc<SessionHandle>,
@@ -134,8 +134,8 @@ impl Database {
         })
     }
 
-    /// Gives the session another account (`COM_CHANGE_USER`), unless that has `of_account` sessions
-    /// already.
+    /// Gives the session another account (`COM_CHANGE_USER`), unless that account already has
+    /// `of_account` sessions.
     pub(crate) fn change_user(
         &self,
         handle: &SessionHandle,
@@ -150,13 +150,13 @@ impl Database {
         Ok(())
     }
 
-    /// Notes that a limit has changed: [`end_idle`](Self::end_idle) looks at all sessions the next time.
+    /// Notes that a limit has changed: the next [`end_idle`](Self::end_idle) checks all sessions.
     pub(crate) fn recheck_idle(&self) {
         self.due.store(0, Ordering::Release);
     }
 
-    /// Ends the sessions that have been idle for too long at this second. Looks at none while none can
-    /// have been.
+    /// Ends the sessions that exceed their idle limit at the second `now`. Checks none of them before
+    /// the earliest second at which one can.
     pub(crate) fn end_idle(&self, now: u64, in_transaction: Option<u64>) {
         if now < self.due.load(Ordering::Acquire) {
             return;
@@ -172,11 +172,11 @@ impl Database {
                 next = next.min(due);
             }
         }
-        // a `recheck_idle` that came meanwhile has set it to 0, and is kept
+        // `fetch_min`: a concurrent `recheck_idle` has set it to 0, which must stay
         self.due.fetch_min(next, Ordering::AcqRel);
     }
 
-    /// The sessions.
+    /// All sessions.
     pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
         self.sessions().values().cloned().collect()
     }

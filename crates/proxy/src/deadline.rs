@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 /// Writes and flushes all bytes; each wait for the peer has the deadline. The clock is read only if
-/// the peer does not take them at once.
+/// the peer does not accept them at once.
 pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
     mut bytes: &[u8],

@@ -15,7 +15,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// No databases yet; `pool` limits the backends of each.
+    /// An empty directory; `pool` limits the backends of each database.
     pub(crate) fn new(pool: PoolLimits) -> Self {
         Self {
             databases: RwLock::default(),

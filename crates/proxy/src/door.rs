@@ -41,7 +41,7 @@ pub(crate) struct Door {
 }
 
 /// A statement that still runs this long after the door began to shut may be waiting for a lock. Held
-/// statements of sessions that may hold a lock are then let in.
+/// statements of sessions that may hold a lock then get passes.
 const STUCK: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -58,7 +58,7 @@ struct Held {
     may_hold_locks_on: Option<Arc<Target>>,
 }
 
-/// What a statement finds at the door.
+/// The door's answer to a statement.
 pub(crate) enum Entry {
     /// The door is open.
     Pass(Pass),
@@ -76,7 +76,7 @@ pub(crate) struct Pass {
     door: Arc<Door>,
     /// The server.
     pub(crate) target: Arc<Target>,
-    /// Whether it does not count as the database's last statement (a login, a probe).
+    /// Whether it does not set the time of the database's last statement (a login, a probe).
     quiet: bool,
 }
 
@@ -172,18 +172,18 @@ impl Door {
         Entry::Held(receiver)
     }
 
-    /// A pass that does not count as the database's last statement; `None` if the door is shut.
+    /// A pass that does not set the time of the database's last statement; `None` if the door is shut.
     pub(crate) fn enter_quietly(self: &Arc<Self>) -> Option<Pass> {
         let target = self.queue().target.clone()?;
         self.count_in().then(|| self.pass(target, true))
     }
 
-    /// Whether it is not open. One load, because every statement asks.
+    /// Whether the door is not open. One load, because it is checked for every statement.
     pub(crate) fn is_shut(&self) -> bool {
         self.state.load(Ordering::Acquire) & OPEN == 0
     }
 
-    /// Whether it is not open and does not refuse statements.
+    /// Whether the door is not open and does not refuse statements.
     pub(crate) fn sleeps(&self) -> bool {
         self.is_shut() && self.queue().refused.is_none()
     }
@@ -216,8 +216,8 @@ impl Door {
     }
 
     /// Closes it: gives no new passes and waits until no statement runs. If that takes too long, opens it
-    /// again and returns `false`. A statement that waits for a lock can end, since sessions that may hold the
-    /// lock are let in meanwhile, statement by statement.
+    /// again and returns `false`. A statement that waits for a lock can end, because each statement of a
+    /// session that may hold the lock gets a pass meanwhile.
     pub(crate) async fn drain(self: &Arc<Self>, deadline: Duration) -> bool {
         let target = {
             let mut queue = self.queue();
@@ -248,7 +248,7 @@ impl Door {
         false
     }
 
-    /// Lets in the held statements of sessions that may hold locks.
+    /// Gives passes to the held statements of sessions that may hold locks.
     fn let_in_lock_holders(self: &Arc<Self>) {
         let mut queue = self.queue();
         let generation = self.generation.load(Ordering::Acquire);
@@ -323,7 +323,7 @@ impl Door {
         }
     }
 
-    /// Counts an open transaction in or out.
+    /// Adds an open transaction to the count, or removes it.
     pub(crate) fn count_transaction(&self, open: bool) {
         if open {
             self.transactions.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! What the control path calls: doors, restrictions, captures, figures of each database.
+//! The methods of [`Proxy`] that the control path calls: doors, restrictions, captures and counters of
+//! each database.
 
 use std::time::Duration;
 
@@ -96,8 +97,8 @@ impl Proxy {
         })
     }
 
-    /// Has every session read its state; the door must be shut and the server running. Returns what
-    /// cannot be restored.
+    /// Makes every session read its state; the door must be shut and the server running. Returns the
+    /// state that cannot be restored.
     pub async fn capture(&self, database: &DatabaseName, deadline: Duration) -> Vec<Veto> {
         let Some(database) = self.shared.directory.find(database) else {
             return Vec::new();
@@ -123,7 +124,7 @@ impl Proxy {
                         reason: VetoReason::Pinned(pin),
                     }));
                 }
-                // it has ended meanwhile: nothing to lose
+                // the session has ended meanwhile: it has no state to lose
                 Ok(Err(_)) => {}
                 Err(_) if database.session(id).is_none() => {}
                 Err(_) => vetoes.push(Veto {
@@ -135,7 +136,7 @@ impl Proxy {
         vetoes
     }
 
-    /// Has every session give up its backend; the door must be shut and all sessions captured.
+    /// Makes every session give up its backend; the door must be shut and all sessions captured.
     pub async fn release(&self, database: &DatabaseName, deadline: Duration) {
         let Some(database) = self.shared.directory.find(database) else {
             return;

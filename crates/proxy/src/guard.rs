@@ -21,7 +21,7 @@ struct Counts {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// One counted connection; dropping it counts it out.
+/// One counted connection; dropping it removes it from the count.
 pub(crate) struct Seat {
     guard: Arc<Guard>,
     address: IpAddr,
@@ -120,7 +120,7 @@ mod tests {
         guard.sweep(start + MINUTE);
         assert!(
             guard.addresses().is_empty(),
-            "an address was remembered for nothing"
+            "an address without connections and failures was kept"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What the rest of the proxy sees of a session: its user, its mailbox, the state of its lease.
+//! The part of a session that the rest of the proxy can access: its user, mailbox and lease state.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use dormouse_types::{Doing, SessionStatus};
 use crate::mailbox::Mailbox;
 use crate::stream::Peer;
 
-/// The lowest connection id of Dormouse's own. A server counts from 1 at each of its starts.
+/// The lowest connection id that Dormouse assigns. A server's ids count from 1 after each start.
 pub(crate) const OWN_IDS: u32 = 1 << 31;
 
-/// A session as the rest of the proxy sees it.
+/// The part of a session that the rest of the proxy can access.
 pub(crate) struct SessionHandle {
     /// The connection id the client was given.
     pub(crate) id: u32,
@@ -32,8 +32,8 @@ pub(crate) struct SessionHandle {
     pub(crate) held_since: AtomicU64,
     /// The pins that kept the lease when it was last asked for.
     pins: Mutex<Vec<Pin>>,
-    /// Number of `KILL`s that are about to name its backend to the server; while there are any, the
-    /// session keeps that backend.
+    /// Number of `KILL`s that are about to be sent for its backend; the session keeps the backend until
+    /// this is 0.
     pub(crate) aimed_at: AtomicU32,
 }
 
@@ -157,7 +157,7 @@ impl SessionHandle {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The second from which on it will have been idle for too long, if nothing changes.
+    /// The second at which it exceeds its idle limit, if nothing changes.
     pub(crate) fn due(&self, now: u64, in_transaction: Option<u64>) -> u64 {
         let heard = self.heard.load(Ordering::Relaxed);
         let limit = self.idle_limit.load(Ordering::Relaxed);
@@ -165,7 +165,7 @@ impl SessionHandle {
             Some(shorter) if self.lease() == LeaseState::Transaction => limit.min(shorter),
             _ => limit,
         };
-        // seconds are rounded down: one more is at least as long as the limit
+        // seconds are rounded down: one second more guarantees that the limit has passed
         let since = if heard == BUSY { now } else { heard };
         since.saturating_add(limit).saturating_add(1)
     }

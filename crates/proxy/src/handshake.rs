@@ -1,7 +1,7 @@
 //! The login: greeting, TLS, login packet, route, check of the password.
 //!
-//! Packets are read to the byte, never ahead: what follows an SSLRequest belongs to the TLS
-//! acceptor, what follows the login is the first command. Nothing here wakes a database.
+//! No byte after a packet is read: bytes after an SSLRequest belong to the TLS acceptor, bytes after
+//! the login are the first command. Nothing here wakes a database.
 
 mod account;
 mod claim;
@@ -38,7 +38,7 @@ pub(crate) use prove::{Proof, has_expired, prove};
 use random::salt;
 pub(crate) use rejected::Rejected;
 
-/// A client that has logged in and has not got the answer yet.
+/// A client whose login was accepted and has not been answered yet.
 pub(crate) struct Admitted {
     pub(crate) membership: Membership,
     pub(crate) identity: Identity,
@@ -53,8 +53,8 @@ pub(crate) struct Admitted {
     pub(crate) interactive: bool,
 }
 
-/// Leads one client through the login, up to its answer. On an error the client is told, and `None`
-/// returned.
+/// Performs one client's login, except for the final answer. On failure the client gets the error,
+/// and `None` is returned.
 pub(crate) async fn admit(
     shared: &Shared,
     io: &mut PacketIo<'_>,
@@ -166,7 +166,7 @@ async fn login(
             account_version: account.version,
             tls: account.transport == Transport::Tls,
             peer,
-            // not for the server: a backend serves clients with and without these
+            // not requested from the server: a backend serves clients with and without these
             capabilities: login.capabilities - Capabilities::COMPRESS - Capabilities::INTERACTIVE,
             collation: login.collation,
             max_packet: login.max_packet,

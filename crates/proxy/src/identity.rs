@@ -1,10 +1,10 @@
-//! Who a client is to the server.
+//! A client's identity at the server.
 
 use dormouse_wire::caps::Capabilities;
 
 use crate::stream::Peer;
 
-/// Who a client is to the server; fixed at the login or by `COM_CHANGE_USER`.
+/// A client's identity at the server; fixed at the login or by `COM_CHANGE_USER`.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     /// The user as it logs in.
@@ -46,16 +46,16 @@ impl Identity {
         Some(&found.1)
     }
 
-    /// Whether its driver takes the status flags from the greeting alone and so believes that autocommit
-    /// is on: the greeting is sent before the client names its database.
+    /// Whether its driver reads the status flags from the greeting only. It then assumes that autocommit
+    /// is on, because the greeting is sent before the client names its database.
     pub(crate) fn believes_the_greeting(&self) -> bool {
         const GREETED: [&[u8]; 3] = [b"pymysql", b"aiomysql", b"asyncmy"];
         let name = self.attribute(b"_client_name");
         name.is_some_and(|name| GREETED.contains(&name))
     }
 
-    /// Whether a backend of this identity can serve a session of the other: all that is fixed at the
-    /// login to the server is the same.
+    /// Whether a backend of this identity can serve a session of the other: everything that is fixed at
+    /// the login to the server is equal.
     pub(crate) fn serves(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
             || self.user == other.user

@@ -1,4 +1,4 @@
-//! Bytes that were read from a client and not looked at yet.
+//! Bytes that were read from a client and not processed yet.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -23,7 +23,7 @@ pub(crate) enum Bytes {
 }
 
 impl Bytes {
-    /// Copies the bytes out of the read buffer and returns that, before a wait that may be long.
+    /// Copies the bytes out of the read buffer and releases the buffer, before a wait that may be long.
     pub(crate) fn settle(&mut self) {
         if let Self::Chunk { .. } = self {
             *self = Self::Owned(self.to_vec());
@@ -51,22 +51,23 @@ impl DerefMut for Bytes {
     }
 }
 
-/// Unread bytes of one client. All bytes of the client pass through it; empty, it owns no buffer.
+/// Unprocessed bytes of one client. All bytes of the client pass through it; while empty, it owns no
+/// buffer.
 #[derive(Default)]
 pub(crate) struct Inbox {
     chunk: Option<Chunk>,
     at: usize,
-    /// Bytes that came since [`take_received`](Self::take_received).
+    /// Number of bytes received since [`take_received`](Self::take_received).
     received: u64,
 }
 
 impl Inbox {
-    /// The number of bytes that came since the last call.
+    /// The number of bytes received since the last call.
     pub(crate) fn take_received(&mut self) -> u64 {
         std::mem::take(&mut self.received)
     }
 
-    /// The bytes at hand.
+    /// The buffered bytes.
     pub(crate) fn unread(&self) -> &[u8] {
         self.chunk
             .as_ref()
@@ -74,7 +75,7 @@ impl Inbox {
             .unwrap_or_default()
     }
 
-    /// Takes the next `n` bytes, which must be at hand; without copying if nothing follows them.
+    /// Takes the next `n` bytes, which must be buffered; does not copy them if nothing follows.
     pub(crate) fn take(&mut self, n: usize) -> Bytes {
         if self.unread().len() == n
             && let Some(chunk) = self.chunk.take()
@@ -89,7 +90,7 @@ impl Inbox {
         Bytes::Owned(bytes)
     }
 
-    /// Marks bytes as read.
+    /// Removes bytes that were processed.
     pub(crate) fn consume(&mut self, n: usize) {
         self.at += n;
         if self.unread().is_empty() {
@@ -98,14 +99,14 @@ impl Inbox {
         }
     }
 
-    /// Puts freshly read bytes in; there must be none at hand.
+    /// Adds bytes that were just read; the inbox must be empty.
     pub(crate) fn put(&mut self, chunk: Chunk) {
         self.at = 0;
         self.received += chunk.len() as u64;
         self.chunk = (!chunk.is_empty()).then_some(chunk);
     }
 
-    /// Waits for more bytes; an end of the stream is an error here.
+    /// Waits for more bytes; the end of the stream is an error.
     pub(crate) async fn more<S: AsyncRead + Unpin>(
         &mut self,
         client: &mut S,
@@ -134,14 +135,14 @@ impl Inbox {
         Ok(())
     }
 
-    /// The header of the next packet, if it is at hand.
+    /// The header of the next packet, if it is buffered.
     pub(crate) fn header(&self) -> Option<Header> {
         self.unread()
             .first_chunk::<HEADER>()
             .map(|bytes| Header::parse(*bytes))
     }
 
-    /// Writes the number of the next packet into its header, which must be at hand.
+    /// Writes a sequence number into the header of the next packet, which must be buffered.
     pub(crate) fn number(&mut self, seq: u8) {
         let at = self.at + HEADER - 1;
         if let Some(byte) = self.chunk.as_mut().and_then(|chunk| chunk.get_mut(at)) {
@@ -149,7 +150,7 @@ impl Inbox {
         }
     }
 
-    /// Waits until `n` bytes are at hand. `n` must fit a chunk.
+    /// Waits until `n` bytes are buffered. `n` must fit a chunk.
     pub(crate) async fn at_least<S: AsyncRead + Unpin>(
         &mut self,
         n: usize,

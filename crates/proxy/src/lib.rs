@@ -1,18 +1,18 @@
 //! The data path: from an accepted socket to a server's reply.
 //!
-//! Modules stand in the order in which a connection meets them:
+//! Modules are in the order in which a connection uses them:
 //! [`accept`] → [`handshake`] → [`route`] → [`session`] → [`door`] → [`pool`] → [`backend`] →
-//! [`relay`]. Behind them stand those that several of these use; [`doors`] is what the control path
-//! calls. No file imports, over however many others, one that imports it.
+//! [`relay`]. After them come modules that several of these use; the control path calls [`doors`].
+//! There are no import cycles between files.
 //!
 //! Invariants:
-//! - a reply's bytes are forwarded as they are; rows are never decoded nor copied twice;
+//! - a reply's bytes are forwarded unchanged; rows are never decoded nor copied twice;
 //! - a statement reaches a server only with a [`door::Pass`]; while the door is shut it is held;
 //! - an idle session owns no buffer;
 //! - every command ends in a reply, an error or a closed connection. Each wait for a peer has a
-//!   deadline, except the wait for a reply: a statement may run for as long as it likes. That wait ends
+//!   deadline, except the wait for a reply, because a statement may run for any time. That wait ends
 //!   with the reply, with the death of the server, or half a second after the client has left
-//!   ([`stream`]); then the server is told to end the statement.
+//!   ([`stream`]); then the server is asked to end the statement.
 //!
 //! The proxy calls the control path through [`ControlPath`]; the control path calls the methods of
 //! [`Proxy`].
@@ -39,7 +39,7 @@ mod relay;
 
 mod doors;
 
-// what several of them use
+// used by several of them
 mod chunk;
 mod client;
 mod database;

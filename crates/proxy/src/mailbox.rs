@@ -46,7 +46,7 @@ impl Mailbox {
             .pop_front()
     }
 
-    /// The next order, when there is one. One task at a time may poll.
+    /// Polls for the next order. Only one task at a time may poll.
     pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<SessionOrder> {
         self.waker.register(cx.waker());
         self.take().map_or(Poll::Pending, Poll::Ready)

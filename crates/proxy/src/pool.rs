@@ -1,14 +1,14 @@
 //! The backends of one database, and which session has the lease of each.
 //!
-//! A session takes a lease at a statement and keeps it lazily. When another session needs a
-//! backend and there are [`most`](crate::config::PoolLimits::backends_max) already, one that is
-//! idle and holds nothing that pins it is asked to give its lease up; waiting sessions are served in
-//! order of arrival.
+//! A session takes a lease for a statement and keeps it afterwards. When another session needs a
+//! backend and there are [`backends_max`](crate::config::PoolLimits::backends_max) already, the pool
+//! asks an idle session without pins to give its lease up. Waiting sessions are served in order of
+//! arrival.
 //!
 //! Invariants:
 //! - there are never more [`Place`]s than the limit, and every backend holds one: wherever a
 //!   backend is dropped, its place goes to the first waiter;
-//! - while a session waits, no backend is idle here;
+//! - while a session waits, no backend in the pool is idle;
 //! - a backend is dropped, and an order sent, only after the lock has been released.
 
 mod contents;
@@ -44,7 +44,7 @@ pub(crate) struct Pool {
     counters: Counters,
 }
 
-/// What a session finds at the pool.
+/// The pool's answer to a session that needs a backend.
 pub(crate) enum Offer {
     /// A backend, or the right to open one.
     Now(Grant),
@@ -72,8 +72,8 @@ impl Pool {
         &self.counters
     }
 
-    /// A statement that may have changed privileges has ended: connections opened before it keep the old
-    /// privileges, so they are given to no other session.
+    /// Notes that a statement that may have changed privileges has ended. Connections opened before it
+    /// keep the old privileges, so they are given to no other session.
     pub(crate) fn rights_changed(&self) {
         self.changes.count_rights();
         self.clear();
@@ -94,14 +94,14 @@ impl Pool {
     }
 
     /// Whether a session waits for a lease. A session that has become idle first sets its lease's state
-    /// ([`SessionHandle::lease`]) and then asks this; one that waits is first counted here and then
-    /// looks for idle ones. So one of the two sees the other.
+    /// ([`SessionHandle::lease`]) and then reads this; a session that waits is first counted here and then
+    /// searches for idle ones. So at least one of the two notices the other.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) > 0
     }
 
-    /// Asks for a backend. With `may_open` false the session rather waits for a lease than has another
-    /// backend opened.
+    /// Asks for a backend. If `may_open` is false, the session waits for a lease although the limit allows
+    /// another backend.
     pub(crate) fn ask(self: &Arc<Self>, need: &Need, may_open: bool) -> Offer {
         let mut contents = self.lock();
         let dead = contents.take_dead(&need.target);
@@ -116,7 +116,7 @@ impl Pool {
             drop(dead);
             return Offer::Now(Grant::Open(place));
         }
-        // an idle one of another class is closed to make room
+        // close an idle backend of another class and use its place
         if !contents.idle.is_empty() {
             let other = contents.idle.remove(0).backend;
             drop(contents);
@@ -137,7 +137,7 @@ impl Pool {
         if let Some(victim) = victim {
             victim.mailbox.send(SessionOrder::Yield);
         }
-        // their places go to the first waiters
+        // dropping them gives their places to the first waiters
         drop(dead);
         Offer::Wait(receiver)
     }
@@ -205,7 +205,7 @@ impl Pool {
     /// Takes a backend back: it goes to the first waiter, or stays here as idle.
     pub(crate) fn give_back(self: &Arc<Self>, backend: Box<Backend>) {
         if self.is_of_old_rights(&backend) {
-            // dropping it hands its place on
+            // dropping it gives its place to the first waiter
             return drop(backend);
         }
         self.set_holder(backend.place.index, None);
@@ -229,7 +229,7 @@ impl Pool {
             match waiter.sender.send(grant) {
                 Ok(()) => return,
                 Err(Grant::Backend(back)) => backend = back,
-                // dropping the place hands it on
+                // dropping the place gives it to the next waiter
                 Err(Grant::Open(_place)) => return,
             }
         }

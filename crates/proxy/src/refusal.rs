@@ -28,13 +28,14 @@ pub(crate) fn unsupported_plugin(user: &str, plugin: &str) -> ErrPacket {
     )
 }
 
-/// An account for one of the machine's users on the Unix socket; the server's own text.
+/// An account that is authenticated by the operating system's user on the Unix socket; the server's
+/// own text.
 pub(crate) fn socket_account(user: &str, host: &str) -> ErrPacket {
     let text = format!("Access denied for user '{user}'@'{host}'");
     ErrPacket::new(1698, "28000", text)
 }
 
-/// The client could prove the account only by the password itself, and others could read it.
+/// The account can be proved only by sending the password itself, and the connection is not secret.
 pub(crate) fn needs_tls(user: &str) -> ErrPacket {
     ErrPacket::new(
         1251,
@@ -173,13 +174,13 @@ pub(crate) fn no_backend(most: u32, seconds: u64) -> ErrPacket {
     )
 }
 
-/// `SHOW DORMOUSE` of something there is not.
+/// A `SHOW DORMOUSE` statement that is not valid.
 pub(crate) fn show_what() -> ErrPacket {
     let text = "SHOW DORMOUSE knows SESSION, SESSIONS, POOL and STATUS, and nothing after them";
     ErrPacket::new(1064, "42000", text)
 }
 
-/// What the last statement left is kept by the proxy and cannot be used in this way.
+/// The statement asks in a way that only the server can answer for a value that only the proxy has.
 pub(crate) fn cannot_tell(what: &str) -> ErrPacket {
     let text = format!(
         "{what} of the statement before cannot be used like this any more: the session has left the \
@@ -189,7 +190,7 @@ pub(crate) fn cannot_tell(what: &str) -> ErrPacket {
     ErrPacket::new(1235, "42000", text)
 }
 
-/// A statement must be prepared again in a schema, and the session is in none.
+/// A statement must be prepared again in its schema, but the session has no current schema.
 pub(crate) fn no_schema() -> ErrPacket {
     let text = "No database selected: the statement was prepared in one that has been dropped since; \
                 choose one, or prepare it again";
@@ -213,7 +214,7 @@ pub(crate) fn too_many_failures(host: &str, limit: u32) -> ErrPacket {
     )
 }
 
-/// The login packet is not one.
+/// The login packet is malformed.
 pub(crate) fn bad_handshake(why: impl Display) -> ErrPacket {
     ErrPacket::new(1043, "08S01", format!("Bad handshake: {why}"))
 }
@@ -284,7 +285,7 @@ pub(crate) fn hold_timeout(seconds: u64) -> ErrPacket {
     )
 }
 
-/// The session is one that does not wake the database, which sleeps (`never_wakes`).
+/// The database sleeps, and the session must not wake it (`never_wakes`).
 pub(crate) fn never_wakes() -> ErrPacket {
     ErrPacket::new(
         1290,
@@ -322,7 +323,7 @@ pub(crate) fn outcome_unknown() -> ErrPacket {
     )
 }
 
-/// The server sent something that is no reply to what it was sent.
+/// The server sent bytes that are not a reply to its command.
 pub(crate) fn out_of_turn() -> ErrPacket {
     ErrPacket::new(
         1835,
@@ -339,7 +340,7 @@ pub(crate) fn unread() -> ErrPacket {
     ErrPacket::new(1153, "08S01", text)
 }
 
-/// An execution into which the parameter types must be put is too long for that.
+/// An execution is too long to have parameter types inserted.
 pub(crate) fn too_long_to_complete(limit: usize) -> ErrPacket {
     ErrPacket::new(
         1153,
@@ -359,14 +360,14 @@ pub(crate) fn long_data_lost() -> ErrPacket {
     ErrPacket::new(1105, "HY000", text)
 }
 
-/// An answer that Dormouse has to edit is too long for that.
+/// A reply that Dormouse must edit is too long.
 pub(crate) fn too_long_to_edit() -> ErrPacket {
     let text = "the answer is longer than the 1 MiB in which Dormouse puts its own values in place of \
                 the server's: ask for less of it (SHOW PROCESSLIST without FULL)";
     ErrPacket::new(1105, "HY000", text)
 }
 
-/// The server ended, and with it state that cannot be restored.
+/// The server ended, and state that cannot be restored was lost with it.
 pub(crate) fn state_lost(pins: &[dormouse_session::Pin]) -> ErrPacket {
     let names: Vec<_> = pins.iter().map(|pin| pin.as_str()).collect();
     ErrPacket::new(
@@ -379,7 +380,7 @@ pub(crate) fn state_lost(pins: &[dormouse_session::Pin]) -> ErrPacket {
     )
 }
 
-/// The session's state could not be brought to a new server.
+/// The session's state could not be restored on a new server.
 pub(crate) fn cannot_restore(statement: &[u8], error: &str) -> ErrPacket {
     let text = String::from_utf8_lossy(statement.get(..80).unwrap_or(statement)).into_owned();
     ErrPacket::new(

@@ -1,6 +1,7 @@
-//! A reply on its way from the server to the client.
+//! Relays a reply from the server to the client.
 //!
-//! Bytes are passed on as they came; the framer only looks where the reply ends.
+//! Bytes are forwarded unchanged, except for statement ids and session tracking; the framer finds where
+//! the reply ends.
 
 use std::future::{Future as _, poll_fn};
 use std::io::ErrorKind;
@@ -18,16 +19,16 @@ use crate::client::Client;
 use crate::deadline::{within, write_all};
 use crate::stream::{Departed, GRACE};
 
-/// Why a command did not reach its end.
+/// Why a command was not completed.
 #[derive(Debug)]
 pub(crate) enum Broken {
     /// The connection to the server broke. `unread`: the server is known not to have read the whole
-    /// command, and the client has got nothing of a reply, so the command was not run and may be sent to
-    /// another server. `delivered`: the client has got the beginning of a reply.
+    /// command, and the client has received no part of a reply, so the command was not run and may be sent
+    /// to another server. `delivered`: the client has received the beginning of a reply.
     Server { unread: bool, delivered: bool },
     /// The client has left or does not read. `running`: the server has the whole command.
     Client { running: bool },
-    /// The server has sent what is no reply to this command. `delivered` as above.
+    /// The server has sent bytes that are not a reply to this command. `delivered` as above.
     Fault { what: Malformed, delivered: bool },
 }
 
@@ -145,7 +146,7 @@ fn track(chunk: &mut Chunk, end: usize, len: usize, tracking: Tracking) -> usize
     }
 }
 
-/// Waits for bytes from the server, or until the client has been gone for a while.
+/// Waits for bytes from the server, or until the client has been gone for [`GRACE`].
 async fn read(
     listening: &mut Listening,
     client: &Client,
@@ -186,8 +187,8 @@ async fn read_behind(
     }
 }
 
-/// Puts the session's id for the statement into the first packet of a reply to `COM_STMT_PREPARE`, unless
-/// that is an error. If anything is ready to be passed on, the whole packet is.
+/// Writes the session's id for the statement into the first packet of a reply to `COM_STMT_PREPARE`,
+/// unless that is an error. If any byte is ready to be forwarded, the whole packet is.
 fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
     const END: usize = HEADER + 1 + 4;
     if ready >= END
@@ -198,8 +199,8 @@ fn rename(chunk: &mut Chunk, ready: usize, id: u32) {
     }
 }
 
-/// Passes the client's file to the server: packets up to an empty one, numbered as the server expects
-/// them: with compression the client's own numbers mean nothing.
+/// Forwards the client's file to the server: packets up to an empty one. They are renumbered as the
+/// server expects, because with compression the client's own numbers may be wrong.
 async fn send_file(listening: &mut Listening, client: &mut Client) -> Result<(), Broken> {
     let mut seq = listening.next_seq();
     loop {
@@ -234,8 +235,8 @@ async fn next_header(client: &mut Client) -> Result<Header, Broken> {
     }
 }
 
-/// Passes on the rest of a command of which `left` bytes of the present packet are to come, and the
-/// packets that continue it. Returns the number of the last one.
+/// Forwards the rest of a command: the missing `left` bytes of the current packet, and the packets that
+/// continue it. Returns the sequence number of the last packet.
 pub(crate) async fn pass_on(
     speaking: &mut Speaking,
     client: &mut Client,
@@ -247,7 +248,7 @@ pub(crate) async fn pass_on(
         while left > 0 {
             let n = at_hand(client, left).await?;
             let bytes = client.inbox.unread().get(..n).unwrap_or_default();
-            // a server that lives reads everything in the end
+            // a server that is alive eventually reads everything
             let sent = speaking.send(bytes, client.write_timeout).await;
             client.inbox.consume(n);
             left -= n;
@@ -264,7 +265,7 @@ pub(crate) async fn pass_on(
     }
 }
 
-/// How many of the client's next `most` bytes have been read; waits for some.
+/// Waits until some of the client's next `most` bytes are buffered; returns how many.
 async fn at_hand(client: &mut Client, most: usize) -> Result<usize, Broken> {
     if client.inbox.unread().is_empty() {
         match within(client.read_timeout, Chunk::read(&mut client.stream)).await {

@@ -41,7 +41,7 @@ pub(crate) fn route(
     })
 }
 
-/// The label in front of the domain, in lower case, if it is only one.
+/// The part of `name` in front of the domain, in lower case, if it is a single label.
 fn below(name: &str, domain: &str) -> Option<String> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let label = name

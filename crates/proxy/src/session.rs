@@ -1,13 +1,13 @@
 //! One client's session: commands in, replies out, for as long as the client stays.
 //!
-//! The session outlives its backends. It takes one when a statement needs it, loses it when the
-//! database is parked or its server dies, and brings the next one to the same state.
+//! The session outlives its backends. It takes a backend when a statement needs one, loses it when the
+//! database is parked or its server dies, and restores its state on the next one.
 //!
 //! A session has parts: its context (`session/context.rs`: database, user, configuration), the client's
 //! side ([`crate::client`]), the state that the client has set up ([`dormouse_session`]), the hold on a
-//! backend (`session/hold.rs`), and for the time of a command what runs (`session/running.rs`). Only the
-//! loop, the commands and the interpreter of [`dormouse_session::steps`] see all of them; everything else
-//! is given the parts that it uses.
+//! backend (`session/hold.rs`), and, during a command, the running command (`session/running.rs`). Only
+//! the loop, the commands and the interpreter of [`dormouse_session::steps`] access all of them; every
+//! other function receives only the parts that it uses.
 
 mod admission;
 mod answer;

@@ -63,9 +63,9 @@ pub(crate) const GRACE: Duration = Duration::from_millis(500);
 /// The client left at least [`GRACE`] ago.
 pub(crate) struct Departed;
 
-/// Poll interval for the leaving of a client that has sent more before it got its answer: with unread
-/// bytes, its leaving causes no event.
-const GLANCE: Duration = Duration::from_millis(250);
+/// Poll interval for the disconnect of a client that has sent more before it got its reply: while bytes
+/// are unread, a disconnect causes no event.
+const DISCONNECT_POLL: Duration = Duration::from_millis(250);
 
 impl Socket {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -75,8 +75,8 @@ impl Socket {
         }
     }
 
-    /// Whether the other side will send no more: it has closed, was reset, or has shut down its
-    /// direction. One system call.
+    /// Whether the peer will send no more: it has closed or reset the connection, or has shut down its
+    /// sending direction. One system call.
     fn is_closed(&self) -> bool {
         match self {
             Self::Tcp(socket) => has_closed(socket),
@@ -102,7 +102,7 @@ impl Socket {
         peeked.is_ok()
     }
 
-    /// Waits until the other side will send no more, without reading what it has sent.
+    /// Waits until the peer will send no more, without reading what it has sent.
     pub(crate) async fn closed(&self) {
         loop {
             if poll_fn(|cx| self.poll_read_ready(cx)).await.is_err() {
@@ -113,7 +113,7 @@ impl Socket {
                 return;
             }
             if self.has_bytes() {
-                tokio::time::sleep(GLANCE).await;
+                tokio::time::sleep(DISCONNECT_POLL).await;
             }
         }
     }
@@ -148,8 +148,8 @@ impl ClientStream {
         }
     }
 
-    /// Waits until the client has left, and for [`GRACE`]. Polled beside a wait for the server. A client
-    /// that has shut down only its own direction counts as one that has left.
+    /// Waits until the client has left, and then for [`GRACE`]. Polled together with a wait for the server.
+    /// A client that has only shut down its sending direction counts as one that has left.
     pub(crate) async fn departure(&self) -> Departed {
         match self.socket() {
             Some(socket) => socket.closed().await,
@@ -159,7 +159,7 @@ impl ClientStream {
         Departed
     }
 
-    /// Whether it is compressed. Then the sequence numbers of its packets mean nothing.
+    /// Whether it is compressed. Then the sequence numbers of its packets may be wrong.
     pub(crate) fn is_compressed(&self) -> bool {
         matches!(self, Self::Compressed(_))
     }

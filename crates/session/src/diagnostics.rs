@@ -40,7 +40,7 @@ pub struct Diagnostics {
 /// connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Override {
-    /// Not: the server's answer is right.
+    /// It is not replaced: the server's answer is right.
     None,
     /// This is the reply to `SHOW WARNINGS` or `SHOW ERRORS`; the server is not asked.
     Reply(Box<[u8]>),
@@ -55,7 +55,7 @@ pub enum Override {
 /// How one value of the server's row is patched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValuePatch {
-    /// It is right.
+    /// The server's value is right.
     Keep,
     /// It is replaced by this.
     Replace(Vec<u8>),
@@ -118,8 +118,8 @@ pub fn override_for(
     }
 }
 
-/// The questions of a text about what ran before it. If servers may read the text differently, anything
-/// that it mentions is one.
+/// The questions of a text about what ran before it. If servers may read the text differently, every
+/// diagnostics item that it mentions counts as such a question.
 fn about_the_past(spans: &[Spanned<'_>], plain: bool) -> Vec<Question> {
     if plain {
         return questions::about_the_past(spans);
@@ -133,8 +133,8 @@ fn about_the_past(spans: &[Spanned<'_>], plain: bool) -> Vec<Question> {
     question.into_iter().collect()
 }
 
-/// Whether a text may ask for `CONNECTION_ID()` or `@@socket`: a fast check that spares most texts the
-/// tokenizer.
+/// Whether a text may ask for `CONNECTION_ID()` or `@@socket`: a fast check, so that most texts are not
+/// tokenized.
 fn asks_for_connection(text: &[u8]) -> bool {
     let is = |range: std::ops::Range<usize>, word: &[u8]| {
         let there = text.get(range);
@@ -191,9 +191,9 @@ impl Diagnostics {
         }
     }
 
-    /// What is still to be kept after a statement that the server has run. A `SELECT` or `DO` without a table
-    /// keeps the warnings of the statement before, unless it causes some. `certain`: the reply shows how
-    /// many rows were found.
+    /// The diagnostics that Dormouse must still keep after the server has run a statement. A `SELECT` or `DO`
+    /// without a table keeps the warnings of the statement before, unless it causes some. `certain`: the
+    /// reply shows how many rows were found.
     #[must_use]
     pub fn after(mut self, text: &[u8], mode: Mode, end: &ReplyEnd, certain: bool) -> Option<Self> {
         let asked_again = self.warnings == 0 && !certain;

@@ -62,7 +62,7 @@ fn judge(text: &[u8], mode: Mode) -> Effects {
             Effects::Unknown
         };
     }
-    // the schema may be the current one
+    // the dropped schema may be the current one
     let mut second = lexer.clone();
     if first.is("DROP")
         && second

@@ -119,7 +119,7 @@ impl<'a> Lexer<'a> {
     /// Skips white space and comments.
     fn skip_gap(&mut self) {
         self.gap = Gap::Blank;
-        // most often one blank at most
+        // fast path: at most one blank
         if self.peek(0) == b' ' {
             self.at += 1;
             self.state = State::Start;
@@ -209,7 +209,7 @@ impl<'a> Lexer<'a> {
         self.at = self.text.len();
     }
 
-    /// The token that begins here, where no white space and no comment does.
+    /// The token at the current position, which is not at white space or a comment.
     fn token(&mut self) -> Option<Token<'a>> {
         let byte = *self.text.get(self.at)?;
         let state = std::mem::replace(&mut self.state, State::Start);
@@ -377,7 +377,7 @@ impl<'a> Lexer<'a> {
         };
     }
 
-    /// How far ahead the exponent ends whose `e` is this far ahead; `None` if it has no digits.
+    /// The end of the exponent whose `e` is `e` bytes ahead, in bytes ahead; `None` if it has no digits.
     fn exponent(&self, e: usize) -> Option<usize> {
         let sign = usize::from(matches!(self.peek(e + 1), b'+' | b'-'));
         let digits = e + 1 + sign;
@@ -385,7 +385,7 @@ impl<'a> Lexer<'a> {
         (end > digits).then_some(end)
     }
 
-    /// How far ahead the digits end that begin this far ahead.
+    /// The end of the digits that begin `from` bytes ahead, in bytes ahead.
     fn digits(&self, from: usize, digit: impl Fn(&u8) -> bool) -> usize {
         let rest = self.rest().get(from..).unwrap_or_default();
         from + rest.iter().take_while(|b| digit(b)).count()
@@ -447,7 +447,7 @@ impl<'a> Iterator for Lexer<'a> {
     }
 }
 
-/// The first token of a text. No mode matters to it, unless it is quoted.
+/// The first token of a text. It is the same in every mode, unless it is quoted.
 #[must_use]
 pub fn first(text: &[u8]) -> Option<Token<'_>> {
     Lexer::new(text, Mode::default()).next()

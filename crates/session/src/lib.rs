@@ -9,7 +9,7 @@
 //! - state that can be neither read nor replayed is a [`Pin`], which has a name;
 //! - a text that cannot be read as the server reads it may do anything.
 //!
-//! The modules are in the order in which a statement meets them. The facts about the server are MariaDB's:
+//! The modules are in the order in which a statement uses them. The facts about the server are MariaDB's:
 //! `sql/sql_lex.cc`, `sql/sql_class.cc` (`THD::change_user`), `information_schema.SYSTEM_VARIABLES`,
 //! `METADATA_LOCK_INFO`.
 

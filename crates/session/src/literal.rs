@@ -1,9 +1,8 @@
-//! String literals and quoted names: what they stand for, and how to write them.
+//! Decodes string literals, and encodes quoted names.
 
 use crate::lexer::{Lexer, Mode, Spanned, Token};
 
-/// What the string stands for that comes next, if nothing but `USING …` or the end of the statement
-/// follows it.
+/// The value of the string that comes next, if only `USING …` or the end of the statement follows it.
 pub(crate) fn literal(mut tokens: Lexer<'_>) -> Option<Vec<u8>> {
     let mode = tokens.mode();
     let text = tokens.next_spanned().filter(Spanned::is_closed)?.token;
@@ -14,7 +13,7 @@ pub(crate) fn literal(mut tokens: Lexer<'_>) -> Option<Vec<u8>> {
         .then(|| unquoted(text, mode))?
 }
 
-/// What a string stands for (`sql/sql_lex.cc`, `get_text`); `None` if the token is none.
+/// The value of a string (`sql/sql_lex.cc`, `get_text`); `None` if the token is not a string.
 pub(crate) fn unquoted(token: Token<'_>, mode: Mode) -> Option<Vec<u8>> {
     let Token::Text(inside, quote) = token else {
         return None;

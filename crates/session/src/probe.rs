@@ -294,7 +294,7 @@ impl Probe {
             Asked::Rollback => {}
             Asked::Texts(_) => found.texts = answer.rows().cloned(),
             Asked::Temporary(_) if answer == Answer::TooLong => {
-                // so long an answer means that the table exists
+                // an answer that is too long means that the table exists
                 found.shown.push(Some(b"CREATE TEMPORARY ".to_vec()));
             }
             Asked::Temporary(_) => {

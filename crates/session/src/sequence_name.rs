@@ -100,7 +100,7 @@ fn word(token: &Token<'_>) -> Option<Vec<u8>> {
     token.name().map(Cow::into_owned)
 }
 
-/// Whether a text may use sequences: a fast check that spares most texts the tokenizer.
+/// Whether a text may use sequences: a fast check, so that most texts are not tokenized.
 pub(crate) fn mentions(text: &[u8]) -> bool {
     let is = |from: Option<usize>, word: &str| {
         let found = from.and_then(|from| text.get(from..from + word.len()));

@@ -145,7 +145,7 @@ fn set_answer(
     context: &AsleepContext<'_>,
 ) -> Option<Answer> {
     let tracks = context.capabilities.contains(Capabilities::SESSION_TRACK);
-    // the tracker ignores some variables that are set so
+    // the tracker ignores some variables that are set as `@@name`
     if tracks && set::has_bare_variable(tokens) {
         return None;
     }

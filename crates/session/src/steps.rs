@@ -1,4 +1,4 @@
-//! What happens to a command that needs a server, as a machine without I/O and without a clock.
+//! State machine of a command that needs a server, without I/O and without a clock.
 //!
 //! ```text
 //! restriction → pass at the door → backend ready → completed → sent → reply
@@ -6,9 +6,9 @@
 //!      └── retry: server gone, door shutting, backend broken, command unread
 //! ```
 //!
-//! The caller performs each [`Step`] and reports what came of it as an [`Event`]; [`Steps::next`] says
-//! which step is next. A command ends with one of [`Step::Done`], [`Step::Answered`], [`Step::Refuse`]
-//! and [`Step::End`].
+//! The caller performs each [`Step`] and reports its result as an [`Event`]; [`Steps::next`] returns the
+//! next step. A command ends with one of [`Step::Done`], [`Step::Answered`], [`Step::Refuse`] and
+//! [`Step::End`].
 //!
 //! Invariants:
 //! - a command is sent only while the caller holds a pass and its restriction has been checked since
@@ -40,22 +40,22 @@ use crate::pin::Pin;
 /// How often a command is sent to one server that closes its connections without having read it.
 pub const TRIES: u8 = 3;
 
-/// What came of the last step.
+/// The result of the last step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Nothing has been done yet.
     Begun,
     /// The database's restriction allows the command.
     Allowed,
-    /// It does not.
+    /// The restriction does not allow it.
     Restricted(ErrPacket),
     /// The door has given a pass to the server of this generation.
     Passed {
         /// The server's generation.
         generation: u64,
     },
-    /// The door has given none: too many are held, it took too long, the server cannot or may not be
-    /// started.
+    /// The door has given no pass: too many statements are held, the wait timed out, or the server cannot
+    /// or may not be started.
     NotPassed(ErrPacket),
     /// A backend of the pass's server is in the session's state.
     Ready,
@@ -128,7 +128,7 @@ pub enum Step {
     /// [`Event::ServerGone`], [`Event::Shutting`], [`Event::SessionStateLost`], [`Event::Refused`],
     /// [`Event::CannotRestore`]
     MakeReady,
-    /// Wait a moment. → [`Event::Performed`]
+    /// Wait briefly. → [`Event::Performed`]
     Pause,
     /// Add to the command what this backend lacks, such as parameter types. → [`Event::Completed`],
     /// [`Event::Answered`], [`Event::NotCompleted`], [`Event::BackendBroke`]
@@ -212,7 +212,7 @@ enum Awaiting {
     Nothing,
 }
 
-/// One command on its way.
+/// The state machine of one command.
 #[derive(Debug)]
 pub struct Steps {
     awaiting: Awaiting,

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_there_as_long_as_the_server_says_so() {
+    fn a_table_exists_as_long_as_the_server_shows_it() {
         let mut all = after(&[
             "CREATE TEMPORARY TABLE a (i INT)",
             "CREATE TEMPORARY TABLE b (i INT)",

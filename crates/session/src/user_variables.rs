@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_or_unsafe_is_not_kept() {
+    fn too_many_variables_and_unsafe_ones_are_not_kept() {
         assert_eq!(
             names(&vec![row(&[Some("C3A4"), Some("INT"), Some("1")])]),
             None

@@ -236,7 +236,7 @@ impl ReplyFramer {
     }
 
     /// Decodes a complete packet.
-    fn understood(&mut self, payload: &[u8], header: Header) -> Result<Verdict, Malformed> {
+    fn decode(&mut self, payload: &[u8], header: Header) -> Result<Verdict, Malformed> {
         let verdict = self.reply.packet(payload, header.len)?;
         if self.reply.take_tracks() {
             self.tracks = HEADER + header.len;
@@ -331,7 +331,7 @@ impl ReplyFramer {
                     },
                     Want::Payload if bytes.len() >= header.len && !header.continues() => {
                         self.cut = START;
-                        let verdict = self.understood(&bytes[..header.len.min(KEPT)], header)?;
+                        let verdict = self.decode(&bytes[..header.len.min(KEPT)], header)?;
                         return Ok((header.len, Some(verdict)));
                     }
                     Want::Payload => Cut::Keep {
@@ -357,7 +357,7 @@ impl ReplyFramer {
                 if header.continues() {
                     return Err(Malformed("a packet that ends a reply has 16 MiB"));
                 }
-                self.understood(&kept, header)
+                self.decode(&kept, header)
                     .map(|verdict| (used, Some(verdict)))
             }
             Cut::Skip { left, continues } => {

@@ -27,7 +27,7 @@ pub struct OkPacket {
     pub status: Status,
     /// Number of warnings.
     pub warnings: u16,
-    /// Text for people, such as `Records: 2  Duplicates: 0`.
+    /// Human-readable text, such as `Records: 2  Duplicates: 0`.
     pub info: Vec<u8>,
     /// Session changes; sent if both sides have [`Capabilities::SESSION_TRACK`] and
     /// the status has [`Status::SESSION_STATE_CHANGED`].
@@ -230,7 +230,7 @@ pub struct ErrPacket {
     pub code: u16,
     /// SQLSTATE: five letters or digits.
     pub sqlstate: [u8; 5],
-    /// Text for people.
+    /// Human-readable text.
     pub message: String,
 }
 

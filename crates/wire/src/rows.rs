@@ -201,8 +201,8 @@ pub fn replace_row(reply: &[u8], values: &[Value], capabilities: Capabilities) -
     })
 }
 
-/// Replaces the status flags of a stored reply whose rows begin with a short text. In the last packet
-/// they follow three bytes: in EOF by its layout, in OK because both counts are 0.
+/// Replaces the status flags of a stored reply whose rows begin with a short text. In the last packet the
+/// flags are at offset 3: in EOF by its layout, in OK because both counts before them are 0.
 pub fn set_status(reply: &mut [u8], status: Status) {
     let mut rest = reply;
     while let Some(header) = rest.first_chunk().map(|bytes| Header::parse(*bytes)) {

@@ -129,7 +129,7 @@ impl Backend {
 }
 
 impl Listening {
-    /// The backend, with what was read from it.
+    /// Returns the backend with the answer, if all replies have been read.
     pub(super) fn answered<T>(self, answer: T) -> Answered<T> {
         match self.into_backend() {
             Some(backend) => Ok((backend, answer)),
@@ -137,7 +137,7 @@ impl Listening {
         }
     }
 
-    /// What a reply to a statement says.
+    /// Decodes the reply to a statement.
     pub(super) fn outcome_of(&self, reply: &Reply) -> Result<TextOutcome, BackendError> {
         if !reply.whole {
             return Err(BackendError::TooLong);

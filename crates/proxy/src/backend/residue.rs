@@ -1,4 +1,4 @@
-//! State that a backend still holds of the session that had it before.
+//! State that a backend still holds of the session that used it before.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use dormouse_wire::status::Status;
 
 use crate::pool::place::Place;
 
-/// State that a backend still holds of the session that had it before.
+/// State that a backend still holds of the session that used it before.
 #[derive(Debug)]
 pub(crate) struct Residue {
-    /// What has been run on it since its login or its last reset; `None` if that is not known.
+    /// The statements run on it since its login or its last reset; `None` if they are not known.
     pub(crate) overlay: Option<Vec<Vec<u8>>>,
     /// Its schema.
     pub(crate) schema: Option<Arc<[u8]>>,
@@ -30,7 +30,7 @@ pub(crate) struct Residue {
     /// The [count](crate::pool::place::Place::globals) of changes of global variables at its login, or its
     /// last reset.
     pub(super) globals: u64,
-    /// The [count](crate::pool::place::Place::rights) of changes of rights at its login.
+    /// The [count](crate::pool::place::Place::rights) of changes of privileges at its login.
     pub(crate) rights: u64,
 }
 

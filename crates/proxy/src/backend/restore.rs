@@ -1,4 +1,4 @@
-//! Bringing a backend to a session's state, usually in one round trip.
+//! Restores a session's state on a backend, usually in one round trip.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl RestoreStep {
 }
 
 impl Backend {
-    /// Brings the backend to the session's state.
+    /// Restores the session's state on the backend.
     pub(crate) async fn restore(
         mut self: Box<Self>,
         session: &SessionState,
@@ -63,7 +63,7 @@ impl Backend {
         let globals = self.place.globals();
         if self.residue.globals != globals {
             self.residue.globals = globals;
-            // a reset takes on the new values
+            // requires a reset, after which the session's variables have the new global values
             self.residue.overlay = None;
         }
         let steps = self.steps(session);
@@ -94,7 +94,7 @@ impl Backend {
         }
         let overlay = session.overlay();
         let schema = session.schema();
-        // a name is read in the session's character set
+        // a schema's name is interpreted in the session's character set
         let same_name = schema == self.residue.schema.as_ref()
             || schema.is_some_and(|schema| schema.is_ascii());
         if self.residue.overlay.as_ref() == Some(&overlay) && same_name {
@@ -144,7 +144,7 @@ impl Backend {
         } else {
             if let Some(schema) = session.restore_schema() {
                 if session.is_captured() {
-                    // then its name is in UTF-8; the next statements set the session's own character set
+                    // a captured name is in UTF-8; later statements set the session's own character set
                     steps.push(RestoreStep::Run(
                         b"SET character_set_client = utf8mb4".to_vec(),
                     ));
@@ -231,7 +231,7 @@ impl Backend {
     fn no_schema(&self, error: ErrPacket, missing: Schema) -> Result<(), BackendError> {
         match missing {
             Schema::Required => Err(BackendError::Refused(error)),
-            // the backend would stay in a former session's schema
+            // the backend would stay in the former session's schema
             Schema::IfThere if self.residue.schema.is_some() => {
                 Err(BackendError::Gone(std::io::Error::other(error.message)))
             }
@@ -240,8 +240,8 @@ impl Backend {
     }
 }
 
-/// The steps that bring the status flags to those that the client was told last: global values may have
-/// changed since the session began.
+/// The steps that set the status flags to those that were last sent to the client: global values may
+/// have changed since the session began.
 fn as_told(has: Status, told: Status) -> Vec<RestoreStep> {
     let differs = |flag: Status| has.contains(flag) != told.contains(flag);
     let mut steps = Vec::new();

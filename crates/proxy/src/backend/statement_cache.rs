@@ -18,7 +18,7 @@ const SPARE: usize = 64;
 pub(crate) struct CachedStatement {
     /// The server's id.
     pub(crate) id: u32,
-    /// The parameter types it was told last.
+    /// The parameter types that it received last.
     pub(crate) types: Option<Box<[u8]>>,
 }
 

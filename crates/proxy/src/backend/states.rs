@@ -1,10 +1,10 @@
-//! A connection to a server, as types that say who may use it.
+//! A connection to a server: its type is its state, and determines what may be done with it.
 //!
 //! A [`Backend`] is between two commands. [`Speaking`] is one to which a command is being sent,
 //! [`Listening`] one whose replies are coming; only complete replies turn it back into a `Backend`.
-//! Whatever else happens to one of the two (an error, a client that leaves, a future that is dropped,
-//! a panic), dropping it closes the connection: no other session can read the rest of a reply, or have
-//! its command taken for the rest of another.
+//! In every other case (an error, a client that leaves, a future that is dropped, a panic) the value is
+//! dropped, which closes the connection: no other session can read the rest of a reply, or have its
+//! command taken for the rest of another.
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,7 +33,7 @@ use crate::pool::place::Place;
 /// A connection to a server, with its place in the pool, between two commands: all that was sent has
 /// been answered, and every answer has been read to its end.
 pub(crate) struct Backend {
-    /// Private to this file, so that nothing is sent or read but through its types.
+    /// Private to this file, so that all sending and reading uses the types of this file.
     link: Link,
     /// The server process it belongs to.
     pub(crate) target: Arc<Target>,
@@ -78,8 +78,8 @@ enum Awaited {
     Reply(ReplyFramer),
     /// Nothing: all that was sent has been answered.
     Nothing,
-    /// Nothing that can be trusted: the server has sent what is no reply.
-    Nonsense,
+    /// Nothing: the server has sent bytes that are not a reply, so no later byte can be trusted.
+    Invalid,
 }
 
 /// The reply to one of Dormouse's own commands.
@@ -220,11 +220,11 @@ impl Listening {
     pub(crate) fn into_backend(self) -> Option<Box<Backend>> {
         match self.awaited {
             Awaited::Nothing => Some(self.backend),
-            Awaited::Reply(_) | Awaited::Nonsense => None,
+            Awaited::Reply(_) | Awaited::Invalid => None,
         }
     }
 
-    /// The backend, to note in it what its answers tell.
+    /// The backend, to record in it what its replies report.
     pub(super) fn backend(&mut self) -> &mut Backend {
         &mut self.backend
     }
@@ -257,11 +257,11 @@ impl Listening {
     /// Feeds bytes of the reply to the framer, up to the next packet with session tracking.
     ///
     /// # Errors
-    /// They are not the reply that is awaited: none of them may be passed on.
+    /// The bytes are not the awaited reply: none of them may be forwarded.
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<Step, Malformed> {
         let step = match &mut self.awaited {
             Awaited::Reply(framer) => framer.feed_to_change(bytes),
-            Awaited::Nothing | Awaited::Nonsense => Err(Malformed("bytes that belong to no reply")),
+            Awaited::Nothing | Awaited::Invalid => Err(Malformed("bytes that belong to no reply")),
         };
         if matches!(
             &step,
@@ -279,7 +279,7 @@ impl Listening {
             (step, _) => step,
         };
         if step.is_err() {
-            self.awaited = Awaited::Nonsense;
+            self.awaited = Awaited::Invalid;
         }
         step
     }
@@ -288,7 +288,7 @@ impl Listening {
     pub(crate) fn next_seq(&self) -> u8 {
         match &self.awaited {
             Awaited::Reply(framer) => framer.next_seq(),
-            Awaited::Nothing | Awaited::Nonsense => 0,
+            Awaited::Nothing | Awaited::Invalid => 0,
         }
     }
 
@@ -307,7 +307,8 @@ impl Listening {
         }
     }
 
-    /// Reads the next reply to its end and keeps the beginning of it, with so much of session tracking.
+    /// Reads the next reply to its end and keeps its beginning, with the session changes that `tracking`
+    /// allows.
     ///
     /// # Errors
     /// The server is gone, does not answer in time, or breaks the protocol.

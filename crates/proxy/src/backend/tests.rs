@@ -1,4 +1,4 @@
-//! What tests of backends begin with.
+//! Set-up for tests of backends.
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A client's stream, the bytes that have been read of it, and the answers that Dormouse itself gives.
+//! A client's stream, the bytes that have been read from it, and the answers of Dormouse itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::inbox::Inbox;
 use crate::stream::ClientStream;
 use crate::tally::Tally;
 
-/// The session is over; there is nothing more to say to the client.
+/// The session is over; nothing more is sent to the client.
 pub(crate) struct Over;
 
 /// The client's side of a session.

@@ -1,4 +1,4 @@
-//! Taking a command from the bytes of a client.
+//! Reads a command from a client's bytes.
 
 use std::io;
 
@@ -14,15 +14,15 @@ use crate::inbox::Bytes;
 use crate::refusal;
 use crate::tally::Restriction;
 
-/// The longest command, other than a query, that is gathered in memory before it is looked at.
+/// The longest command, other than a query, that is read whole into memory before it is handled.
 const GATHERED: usize = 1 << 20;
 
-/// The longest command that is gathered in memory because something has to be put into it.
+/// The longest command that is read whole into memory because something must be inserted into it.
 pub(crate) const LONGEST_GATHERED: usize = 64 << 20;
 
 impl Client {
     /// Takes the next command, of which some bytes have been read. An error in the framing ends the
-    /// session, as on a server. `None`: the command is unknown, and the client has been told.
+    /// session, as on a server. `None`: the command is unknown, and the client has got an error.
     pub(crate) async fn take(
         &mut self,
         restriction: &Restriction,
@@ -91,7 +91,7 @@ impl Client {
             });
         }
         let keep = match command {
-            // a restriction allows only what has been read to its end
+            // under a restriction, a query can be allowed only if it is in memory whole
             Command::Query if restriction.is_set() => GATHERED.min(total),
             Command::Query | Command::StmtSendLongData => chunk::SIZE,
             _ => GATHERED.min(total),

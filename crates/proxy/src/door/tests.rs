@@ -40,7 +40,7 @@ fn held_statements_go_in_order_and_are_counted_before_it_can_shut_again() {
     let (mut first, mut second) = (held(&door), held(&door));
     assert_eq!(door.activity().held, 2);
     door.open(target(1));
-    assert!(!door.shut(false), "shut in the face of those it had let in");
+    assert!(!door.shut(false), "shut while statements with passes run");
     assert_eq!(door.activity().running, 2);
     assert!(matches!(first.try_recv(), Ok(Ok(_))) && matches!(second.try_recv(), Ok(Ok(_))));
     assert_eq!((door.activity().running, door.activity().held), (0, 0));
@@ -73,7 +73,7 @@ fn the_queue_is_bounded() {
     drop(waiting);
     assert!(
         matches!(door.enter(None, || false, 1), Entry::Held(_)),
-        "a place left free was not given away"
+        "a free place in the queue was refused"
     );
 }
 
@@ -105,7 +105,7 @@ fn a_quiet_pass_does_not_count_as_a_statement() {
 }
 
 #[test]
-fn by_force_it_shuts_on_running_statements() {
+fn force_shuts_it_while_statements_run() {
     let door = Door::new();
     door.open(target(1));
     let running = pass(&door);

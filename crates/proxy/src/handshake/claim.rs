@@ -1,11 +1,11 @@
-//! What a client claims to be.
+//! The identity that a client claims at its login.
 
 use dormouse_wire::caps::Capabilities;
 
 use crate::database::Database;
 use crate::stream::Peer;
 
-/// What a client claims.
+/// The identity that a client claims, and its first proof of it.
 pub(crate) struct Claim<'a> {
     pub(crate) database: &'a Database,
     pub(crate) user: &'a str,

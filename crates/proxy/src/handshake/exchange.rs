@@ -47,8 +47,8 @@ impl<'a, 'io> Exchange<'a, 'io> {
         self.with_password
     }
 
-    /// Whether the client proves any of these. A user that does not exist goes through the same exchange
-    /// as one with a native password.
+    /// Whether the client proves any of the verifiers. A user that does not exist goes through the same
+    /// exchange as one with a native password.
     pub(super) async fn proves_any(&mut self, verifiers: &[Verifier]) -> Result<bool, Rejected> {
         let Claim { plugin, reply, .. } = *self.claim;
         let native = matches!(plugin, None | Some(NATIVE)) && matches!(reply.len(), 0 | 20);
@@ -107,7 +107,8 @@ impl<'a, 'io> Exchange<'a, 'io> {
         }
     }
 
-    /// Whether the account could be proved only by the password itself, which others could read.
+    /// Whether the account can be proved only by sending the password itself, and the connection is not
+    /// secret.
     pub(super) fn is_hopeless(&self, verifiers: &[Verifier]) -> bool {
         let needs_tls = |verifier: &Verifier| match verifier {
             Verifier::CachingSha2(_) => true,
@@ -268,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_is_known_by_whatever_the_account_has() {
+    fn a_password_is_checked_against_every_stored_format() {
         let stretch = parsec::Stretch {
             doublings: 1,
             salt: [9; 18],

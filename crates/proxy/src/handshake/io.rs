@@ -1,4 +1,4 @@
-//! Packets to and from a client during the login, read to the byte.
+//! Packets to and from a client during the login; no byte after a packet is read.
 
 use std::io;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ const LONGEST: usize = 80 << 10;
 /// How long one write may take; the whole login has a deadline of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The part of a login's time that is reserved for telling the client why it failed.
-const TO_TELL: Duration = Duration::from_millis(500);
+/// The time before a login's deadline that is reserved for sending the client an error.
+const ERROR_RESERVE: Duration = Duration::from_millis(500);
 
 /// A client's stream, packet by packet, with the sequence numbers of one exchange.
 pub(crate) struct PacketIo<'a> {
@@ -47,12 +47,12 @@ impl<'a> PacketIo<'a> {
         self.deadline = Some(deadline);
     }
 
-    /// How long the control path may take to answer, so that there is time to tell the client if it does not.
-    /// `limit` is the timeout of the whole exchange.
+    /// The timeout for an answer of the control path; it leaves time to send the client an error. `limit` is
+    /// the timeout of the whole exchange.
     pub(crate) fn patience(&self, limit: Duration) -> Duration {
         let now = Instant::now();
         let left = self.deadline.map_or(limit, |deadline| deadline - now);
-        left.saturating_sub((limit / 10).min(TO_TELL))
+        left.saturating_sub((limit / 10).min(ERROR_RESERVE))
     }
 
     /// The sequence number of the next packet.
@@ -85,7 +85,7 @@ impl<'a> PacketIo<'a> {
         let _ = self.send(&error.encode(Capabilities::PROTOCOL_41)).await;
     }
 
-    /// Receives one packet and not a byte more.
+    /// Receives one packet; reads no byte after it.
     pub(crate) async fn receive(&mut self) -> io::Result<Vec<u8>> {
         let mut header = [0; HEADER];
         self.stream.read_exact(&mut header).await?;

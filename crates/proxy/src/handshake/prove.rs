@@ -16,15 +16,15 @@ use crate::refusal;
 use crate::shared::Shared;
 use crate::stream::Peer;
 
-/// How it ended.
+/// The result of the check.
 pub(crate) enum Proof {
-    /// The client is who it claims to be.
+    /// The client has proved this account.
     Given(Account),
-    /// It is not, or may not log in; the error for it.
+    /// The client has not proved an account, or may not log in; the error to send it.
     Missing(ErrPacket),
 }
 
-/// Has the client prove its account, and checks whether that may log in.
+/// Makes the client prove its account, and checks whether the account may log in.
 pub(crate) async fn prove(
     shared: &Shared,
     io: &mut PacketIo<'_>,

@@ -62,7 +62,7 @@ impl Need {
     }
 }
 
-/// What a session gets.
+/// What the pool gives to a session.
 pub(crate) enum Grant {
     /// A backend of the same [class](Identity::serves); it may hold another session's state.
     Backend(Box<Backend>),

@@ -27,7 +27,7 @@ pub(crate) struct Counters {
     pub(crate) timeouts: AtomicU64,
     /// Statements that were ended because their clients had left.
     pub(crate) departures: AtomicU64,
-    /// Replies out of turn: their connections were closed.
+    /// Replies that did not belong to the command sent last: their connections were closed.
     pub(crate) faults: AtomicU64,
     /// Times a session could not give its lease up, by pin.
     pins: Mutex<BTreeMap<Pin, u64>>,

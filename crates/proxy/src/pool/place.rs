@@ -19,7 +19,7 @@ pub(crate) trait Places: Send + Sync {
     fn changes(&self) -> &Changes;
 }
 
-/// Changes on a server that open connections do not notice.
+/// Changes on a server that do not affect open connections.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// What is known of the server's global variables.

@@ -37,7 +37,7 @@ impl Ends {
         Self { ours, client }
     }
 
-    /// What the client has been told.
+    /// The bytes that the client has received.
     fn told(&mut self) -> Vec<u8> {
         self.client.set_nonblocking(true).unwrap();
         let mut told = Vec::new();

@@ -19,7 +19,7 @@ use crate::handshake::{Admitted, PacketIo, admit, has_expired};
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{ClientStream, Peer, Socket};
 
-/// Leads one client through the login and serves it until it leaves.
+/// Performs one client's login and serves it until it leaves.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     socket: Socket,
@@ -27,7 +27,7 @@ pub(crate) async fn serve(
     id: u32,
     slot: HandshakeSlot,
 ) {
-    // the login's state is large and short-lived: it does not stay in the session's task
+    // boxed: the login's state is large and short-lived, and must not enlarge the session's task
     let entered = Box::pin(enter(shared, socket, peer, id)).await;
     drop(slot);
     if let Some((session, span)) = entered {
@@ -53,9 +53,9 @@ async fn enter(
 
 /// The span of a session: all its lines in the log name database, session and user.
 ///
-/// It has the highest level, so that it is there wherever a line of any level is logged. Then it costs
-/// about 30 ns for each time that the session is woken, twice in a statement, and 550 bytes of memory
-/// while the client is connected. With the log switched off it costs a nanosecond and no memory.
+/// It has the highest level, so that it is present for log lines of every level. Then it costs about
+/// 30 ns for each time that the session is woken, twice in a statement, and 550 bytes of memory while
+/// the client is connected. With the log switched off it costs a nanosecond and no memory.
 fn span_of(admitted: &Admitted) -> Span {
     let Membership { database, handle } = &admitted.membership;
     error_span!(

@@ -84,7 +84,7 @@ fn override_for(
                 {
                     Override::None
                 }
-                // its rows are binary, which are not edited
+                // the reply has binary rows, which cannot be edited
                 _ => Override::Refuse(mentioned(&text, state.mode()).unwrap_or("LASTVAL()")),
             }
         }

@@ -1,7 +1,7 @@
 //! Commands that are answered while the database sleeps, so that they do not wake it.
 //!
-//! `dormouse_session::sleeping` decides what a statement is answered. If the session has a backend on a
-//! suspended server, what was answered is run there before the next statement.
+//! `dormouse_session::sleeping` computes the answer to a statement. If the session has a backend on a
+//! suspended server, the answered statements are run there before the next statement.
 
 use dormouse_session::SessionState;
 use dormouse_session::sleeping::AsleepContext;
@@ -14,8 +14,8 @@ use super::context::SessionContext;
 use super::hold::Hold;
 use crate::client::Incoming;
 
-/// Whether the database sleeps and the session can be answered without it: no state was lost with its last
-/// server of which the client has not been told.
+/// Whether the database sleeps and the session can be answered without it. It cannot while the client has
+/// yet to be told which state was lost with its last server.
 pub(super) fn is_asleep(cx: &SessionContext, hold: &Hold) -> bool {
     hold.has_told() && !cx.expired && cx.database().door.sleeps()
 }
@@ -83,7 +83,8 @@ pub(super) fn set_option(
     Some(packet)
 }
 
-/// Before `COM_RESET_CONNECTION`: what the backend of a sleeping server holds is not needed.
+/// Before `COM_RESET_CONNECTION` on a sleeping database: gives up the backend, because the reset discards
+/// the state that it holds.
 pub(super) fn before_reset(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) {
     if !cx.database().door.sleeps() {
         return;
@@ -100,7 +101,7 @@ fn leave(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) -> bool
     state.is_free() && hold.leave(cx, state)
 }
 
-/// Asks the session's state, with all that is known of the database while it sleeps.
+/// Calls `ask` with the session's state and the known facts about the sleeping database.
 fn ask<T>(
     cx: &SessionContext,
     state: &mut SessionState,

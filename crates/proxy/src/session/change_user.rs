@@ -1,5 +1,5 @@
-//! `COM_CHANGE_USER`: a new login on the same connection. It is checked here like the first one, so
-//! it wakes no database; the backend is left and a new one taken when a statement needs it.
+//! `COM_CHANGE_USER`: a new login on the same connection. The proxy checks it like the first login, so
+//! it wakes no database. The session leaves its backend and takes a new one when a statement needs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Relogin {
     }
 }
 
-/// The login is refused: the user stays the same, and what the session has set up is gone.
+/// Handles a refused login: the user stays the same, and the session's state is discarded.
 fn refused(
     cx: &SessionContext,
     state: &mut SessionState,
@@ -47,7 +47,7 @@ fn refused(
 ) -> Result<(), Over> {
     relogin.refusals += 1;
     drop_state(cx, state, hold);
-    // where the character set would be another than the client believes, the session ends
+    // the session ends if its character set would differ from the one that the client assumes
     if state.change_refused() {
         Ok(())
     } else {
@@ -55,7 +55,7 @@ fn refused(
     }
 }
 
-/// Leaves the backend; the client is not told what is lost.
+/// Leaves the backend; lost state is not reported to the client.
 fn drop_state(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) {
     hold.retire(cx, state);
     hold.forget_lost();
@@ -100,7 +100,7 @@ pub(super) async fn change_user(
     let account = match proof {
         Ok(Ok(Proof::Given(account))) => account,
         Ok(Ok(Proof::Missing(error)) | Err(Rejected::With(error))) => {
-            // as long as a server waits, so that a client cannot try many passwords
+            // the same delay as on a server, so that a client cannot try many passwords
             tokio::time::sleep(REFUSAL_DELAY).await;
             io.refuse(&error).await;
             return refused(cx, state, hold, relogin);
@@ -130,7 +130,7 @@ pub(super) async fn change_user(
     identity.account_host = account.host;
     identity.account_version = account.version;
     identity.tls = account.transport == Transport::Tls;
-    // this packet has two bytes for it, a login one
+    // the collation has two bytes in this packet and one in a login
     identity.collation = u8::try_from(login.collation).unwrap_or(identity.collation);
     identity.attributes = login.attributes;
     cx.never_wakes = identity.is_one_of(&cx.shared.config.never_wakes);

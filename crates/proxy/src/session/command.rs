@@ -1,4 +1,4 @@
-//! What each command means for the session.
+//! Handles each command of a session's client.
 
 use dormouse_session::effects::{may_change_rights, may_set_globals};
 use dormouse_session::kill::Kill;
@@ -156,7 +156,7 @@ impl Session {
         let effects = self.state.judge(text, incoming.is_whole());
         let kind = Kind::of(text);
         let mut edit = None;
-        // what Dormouse itself answers begins with KILL, SHOW or a comment
+        // fast check: a statement that Dormouse itself answers begins with KILL, SHOW or a comment
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
         if kind == Kind::Other
             && incoming.is_whole()
@@ -167,7 +167,7 @@ impl Session {
             }
             match Show::parse(text) {
                 None => {}
-                // the server has the list; it is edited
+                // the server sends the list, which is then edited
                 Some(Show::Processes) if self.cx.database().door.target().is_some() => {
                     edit = Some(Edit::Processes);
                 }
@@ -205,16 +205,16 @@ impl Session {
                 self.cx.pool().rights_changed();
             }
             if running.timeout.is_some() {
-                // for the server the last statement is now one of Dormouse's own
+                // the last statement that the server ran is one of Dormouse's own
                 self.state.arrived();
             }
         }
         Ok(())
     }
 
-    /// Runs a command that is no statement.
+    /// Runs a command that is not a statement.
     async fn run_command(&mut self, incoming: Incoming) -> Result<Option<ReplyEnd>, Over> {
-        // it leaves the warnings as USE does
+        // COM_INIT_DB leaves the same warnings as USE
         let like: &[u8] = match incoming.command {
             Command::InitDb => b"USE",
             _ => b"",

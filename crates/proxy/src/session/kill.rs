@@ -22,12 +22,12 @@ pub(super) enum Verdict {
     Refused(ErrPacket),
     /// Done: the session has no backend.
     Done,
-    /// Run this statement on the server. While the aim is held, the session that is to be killed keeps
-    /// its backend.
+    /// Run this statement on the server. While the [`Aim`] exists, the session that is to be killed
+    /// keeps its backend.
     Run(Incoming, Option<Aim>),
 }
 
-/// A session that is to be killed; as long as this is held, it keeps the backend it has.
+/// Guard on a session that is to be killed: while it exists, the session keeps its backend.
 pub(super) struct Aim {
     victim: Arc<SessionHandle>,
     query_only: bool,
@@ -44,7 +44,7 @@ impl Aim {
 
     /// Ends the session if its server has killed its connection. `end`: the reply, if there was one.
     pub(super) fn answered(&self, cx: &SessionContext, end: Option<&ReplyEnd>) {
-        // killing oneself is answered with an error
+        // a session that kills itself gets an error
         let own = Arc::ptr_eq(&self.victim, cx.handle());
         if !self.query_only && end.is_some_and(|end| end.error.is_none() || own) {
             self.victim.killed.store(true, Ordering::Release);
@@ -56,7 +56,7 @@ impl Aim {
 impl Drop for Aim {
     fn drop(&mut self) {
         self.victim.aimed_at.fetch_sub(1, Ordering::SeqCst);
-        // it may have been asked for its lease meanwhile
+        // the pool may have asked for its lease meanwhile
         self.victim.mailbox.send(SessionOrder::Yield);
     }
 }
@@ -86,16 +86,16 @@ pub(super) fn begin(cx: &SessionContext, kill: &Kill) -> Verdict {
         if id >= OWN_IDS {
             return Verdict::Refused(refusal::unknown_thread(id));
         }
-        // a thread of the server's own, or none: the server knows
+        // one of the server's own threads or an unknown id: the server answers
         return Verdict::Run(statement(id), None);
     };
-    // from here on it keeps the backend it has
+    // from here on the session keeps its backend
     let aim = Aim::at(&victim, kill.query_only);
     let thread = victim.thread.load(Ordering::SeqCst);
     if thread != 0 {
         return Verdict::Run(statement(thread), Some(aim));
     }
-    // no server knows the session, so none can judge whether this user may
+    // the session has no backend, so no server can check whether this user may kill it
     if victim.user() != cx.handle().user() {
         return Verdict::Refused(refusal::not_owner(id));
     }

@@ -21,7 +21,7 @@ const SETTLED: Duration = Duration::from_millis(5);
 
 /// One client's session, in parts. Functions are given the parts that they use.
 pub(crate) struct Session {
-    /// Whose session it is, and of which database.
+    /// Its database, user and configuration.
     pub(super) cx: SessionContext,
     /// The client's side.
     pub(super) client: Client,
@@ -79,8 +79,8 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the session should be probed as soon as it is idle and the door open. While that is
-    /// shut there is no point: the capture before a park will do it.
+    /// Whether the session should be probed as soon as it is idle and the door open. While the door is
+    /// shut, no probe is needed: the capture before a park reads the state.
     fn is_unsettled(&self) -> bool {
         self.state.certainty() == Certainty::Unknown
             && self.hold.has_backend()

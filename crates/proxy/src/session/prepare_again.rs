@@ -39,7 +39,7 @@ pub(super) async fn prepare_again(
         true => backend.cache.take(&text, schema.as_ref()),
         false => None,
     };
-    // the server would use the types that it has for a client that has sent none
+    // without types from the client, the server would use those of an earlier session
     if statement.types.is_none() {
         let other = cached.take_if(|cached| cached.types.is_some());
         other
@@ -54,7 +54,7 @@ pub(super) async fn prepare_again(
     }
     let elsewhere = schema.is_some() && schema != current;
     if elsewhere && current.is_none() {
-        // a session cannot leave a schema for none
+        // after a change of the schema the session could not go back to none
         hold.put_back(backend);
         return Err(Unready::Refused(refusal::no_schema()));
     }

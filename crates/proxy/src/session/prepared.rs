@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// The client's statement id in a command. `None`: there is no such statement, and the client has
-    /// been told.
+    /// got an error.
     async fn known(&mut self, incoming: &Incoming, doing: &str) -> Result<Option<u32>, Over> {
         let named = statement_of(incoming.payload());
         let id = named.map(|id| self.state.statements.resolve(id));

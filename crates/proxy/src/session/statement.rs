@@ -1,6 +1,6 @@
-//! A command on its way to a server and its reply on the way back.
+//! Runs a command on a server and relays its reply.
 //!
-//! Which step follows which is decided in [`dormouse_session::steps`]; here the steps are performed.
+//! [`dormouse_session::steps`] decides which step follows which; this file performs the steps.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -84,7 +84,7 @@ impl Session {
                     Event::Performed
                 }
                 Step::Complete => {
-                    // after a change of the backend, Dormouse may have to answer what it asks of the last statement
+                    // after a change of the backend, Dormouse may have to answer for the last statement
                     let knows = !knew && state.diagnostics().is_some();
                     if knows && try_answer(cx, client, state, running).await? {
                         Event::Answered
@@ -224,8 +224,8 @@ async fn enter(
     }
 }
 
-/// Makes sure that there is a backend on the server that the pass leads to, in the session's state,
-/// with the statement prepared.
+/// Makes sure that there is a backend on the pass's server, in the session's state, with the statement
+/// prepared.
 async fn ready(
     cx: &SessionContext,
     state: &mut SessionState,
@@ -271,14 +271,14 @@ fn event_of(cx: &SessionContext, incoming: &Incoming, broken: &Broken) -> Event 
     }
 }
 
-/// Has the server kill the statement of a client that has left: a server in a long computation does not
-/// notice that its connection is closed.
+/// Makes the server kill the statement of a client that has left: a server in a long computation does
+/// not notice that its connection is closed.
 async fn end_statement(cx: &SessionContext, pass: &Pass) {
     let thread = cx.handle().thread.load(Ordering::SeqCst);
     let name = &cx.database().name;
     let ended = cx.control().end_statement(name, &pass.target, thread);
     if tokio::time::timeout(END, ended).await.is_err() {
-        tracing::warn!(thread, "a statement whose client has left goes on");
+        tracing::warn!(thread, "cannot end the statement of a client that has left");
     }
     Counters::count(&cx.pool().counters().departures);
 }

@@ -15,7 +15,7 @@ pub(crate) enum Asked {
     Socket,
     /// The last value of a sequence.
     Sequence(Name),
-    /// Something that the server answers rightly.
+    /// Anything else: the server's answer is right.
     Other,
 }
 

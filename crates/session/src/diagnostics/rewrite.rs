@@ -4,7 +4,7 @@
 use super::questions::{Item, Question};
 use crate::lexer::Spanned;
 
-/// The text with values in place of the questions; `None` if the client might notice.
+/// The text with values in place of the questions; `None` if the name or the type of a column might change.
 pub(super) fn rewritten(
     text: &[u8],
     spans: &[Spanned<'_>],

@@ -75,7 +75,7 @@ fn a_statement_that_asks_for_it_is_recognised() {
 }
 
 #[test]
-fn without_warnings_the_server_can_say_so_itself() {
+fn an_empty_list_of_warnings_comes_from_the_server() {
     let none = Diagnostics::default();
     for (text, sent) in [
         ("SHOW WARNINGS", "SHOW WARNINGS LIMIT 0"),
@@ -132,7 +132,7 @@ fn a_select_without_a_table_keeps_the_warnings() {
 }
 
 #[test]
-fn a_client_is_told_the_connection_id_it_was_given() {
+fn connection_id_is_the_one_that_the_client_was_given() {
     let id = || ValuePatch::Replace(b"7".to_vec());
     for (text, expected) in [
         ("SELECT CONNECTION_ID()", Override::PatchRow(vec![id()])),

@@ -287,7 +287,7 @@ proptest! {
     }
 
     #[test]
-    fn a_string_hides_whatever_it_holds(inside in "[^'\\\\]{0,40}") {
+    fn a_string_is_one_token_whatever_it_contains(inside in "[^'\\\\]{0,40}") {
         let text = format!("SELECT '{inside}'");
         prop_assert_eq!(words(&text), vec!["SELECT", "''"]);
     }

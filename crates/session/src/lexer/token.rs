@@ -47,7 +47,7 @@ impl<'a> Token<'a> {
             if found.eq_ignore_ascii_case(name.as_bytes()))
     }
 
-    /// The name that this is, if it is one, with doubled quotes undone.
+    /// The name, if the token is one; each doubled quote is reduced to one.
     #[must_use]
     pub fn name(&self) -> Option<Cow<'a, [u8]>> {
         match *self {
@@ -69,7 +69,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// What stands between two tokens, the most remarkable thing of it.
+/// The kind of white space and comments between two tokens: of several kinds, the last one listed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gap {
     /// White space, or nothing.
@@ -94,7 +94,7 @@ pub struct Spanned<'a> {
 }
 
 impl Spanned<'_> {
-    /// Whether a quoted token has its closing quote; any other has none to miss.
+    /// Whether a quoted token has its closing quote; true for all other tokens.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let quotes = match self.token {

@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn one_that_is_refused_is_refused_in_any_company(
+    fn a_batch_with_a_refused_statement_is_refused(
         before in proptest::sample::subsequence(ALLOWED, 0..4),
         refused in proptest::sample::select(REFUSED),
         after in proptest::sample::subsequence(ALLOWED, 0..3),

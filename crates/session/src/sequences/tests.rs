@@ -91,7 +91,7 @@ fn a_value_that_was_read_is_put_where_the_server_has_none() {
 }
 
 #[test]
-fn a_value_that_went_with_a_backend_is_never_null() {
+fn a_value_lost_with_a_backend_is_never_null() {
     let lost = || Some(Ok(vec![ValuePatch::RefuseNull("LASTVAL()")]));
     let mut all = after(&["SELECT NEXTVAL(s)"]);
     all.left();

@@ -19,7 +19,7 @@ pub fn login_changes(context: &AsleepContext<'_>, schema: Option<&[u8]>) -> Vec<
     };
     known.keep("wait_timeout", context.wait_timeout.to_string());
     let mut changes = tracked_variables(&known);
-    // changes of state are not reported: on the server only Dormouse has switched that on
+    // changes of state are not reported: Dormouse, not the client, has switched on their tracking
     if let Some(schema) = schema
         && known.flag("session_track_schema") == Some(true)
     {
@@ -30,7 +30,7 @@ pub fn login_changes(context: &AsleepContext<'_>, schema: Option<&[u8]>) -> Vec<
 
 fn tracked_variables(known: &SessionVariables<'_>) -> Vec<SessionChange> {
     let list = known.text("session_track_system_variables");
-    let list = list.filter(|_| tells_at_login(known.globals));
+    let list = list.filter(|_| reports_at_login(known.globals));
     let names = list.unwrap_or_default().split(',');
     let change = |name: &str| {
         let variable = variable(name)?;
@@ -50,7 +50,7 @@ fn tracked_variables(known: &SessionVariables<'_>) -> Vec<SessionChange> {
 }
 
 /// Whether a server of this version reports tracked variables at the login.
-fn tells_at_login(globals: &Variables) -> bool {
+fn reports_at_login(globals: &Variables) -> bool {
     let version = globals.get("version").unwrap_or_default();
     let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
     matches!((parts.next(), parts.next()), (Some(Some(major)), Some(Some(minor))) if (major, minor) >= (11, 3))
@@ -83,7 +83,7 @@ mod tests {
     const NEW: (&str, &str) = ("version", "11.8.6-MariaDB");
 
     #[test]
-    fn tracked_variables_are_told_by_servers_that_tell_them() {
+    fn tracked_variables_are_reported_by_servers_that_do_so() {
         let list = (
             "session_track_system_variables",
             "autocommit,time_zone,made_up",
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_is_told_if_it_is_tracked() {
+    fn a_schema_is_reported_if_it_is_tracked() {
         let none = ("session_track_system_variables", "");
         let state = ("session_track_state_change", "1");
         assert_eq!(

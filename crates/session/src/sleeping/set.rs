@@ -10,7 +10,7 @@ use super::plain::{Plain, is_session, plain, split};
 use super::variables::{SessionVariables, variable};
 use crate::lexer::Token;
 
-/// Where a statement comes from.
+/// How far a statement's values are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
     /// From a client: each value must certainly be accepted.
@@ -189,7 +189,7 @@ impl<'t, 'a> Assignment<'t, 'a> {
     }
 }
 
-/// The loss of knowledge after a variable was set to an unknown value.
+/// The change that marks a variable as unknown after it was set to an unknown value.
 fn lost(name: &str) -> Option<Vec<Change>> {
     let lower = name.to_ascii_lowercase();
     if lower.starts_with("character_set_") || lower.starts_with("collation_") {

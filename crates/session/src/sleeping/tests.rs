@@ -49,7 +49,7 @@ fn is_answered(session: &mut SessionState, text: &str, context: &AsleepContext<'
 }
 
 #[test]
-fn what_is_not_sure_wakes() {
+fn uncertain_statements_wake() {
     let all = globals(&[]);
     for text in [
         "",
@@ -252,7 +252,7 @@ fn a_backend_is_owed_what_was_answered_until_it_is_lost() {
 
 proptest! {
     #[test]
-    fn no_text_is_too_strange(text in "[ -~\\n\u{e4}]{0,60}", start in 0..6_usize) {
+    fn no_text_causes_a_panic(text in "[ -~\\n\u{e4}]{0,60}", start in 0..6_usize) {
         let starts = ["", "SELECT ", "SET ", "SET NAMES ", "SELECT @@", "SET sql_mode=CONCAT("];
         let text = format!("{}{text}", starts[start]);
         let all = globals(&[]);
@@ -260,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn no_tokens_are_too_strange(
+    fn no_tokens_cause_a_panic(
         words in prop::collection::vec(
             prop::sample::select(vec![
                 "SELECT", "SET", "@@", "session", ".", "sql_mode", "=", ",", "(", ")", "CONCAT",
@@ -278,7 +278,7 @@ proptest! {
 }
 
 #[test]
-fn dormouse_tells_what_it_keeps_in_place_of_the_server() {
+fn values_that_dormouse_keeps_replace_those_of_the_server() {
     let all = globals(&[("socket", "/instances/1/mysqld.sock")]);
     let mut session = SessionState::new(None);
     let context = AsleepContext {

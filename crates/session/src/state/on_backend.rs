@@ -1,4 +1,4 @@
-//! What a session has on its present backend and on no other.
+//! State that a session has only on its present backend.
 
 use super::certainty::Certainty;
 use crate::locks::Locks;
@@ -6,7 +6,7 @@ use crate::savepoints::Savepoints;
 use crate::temporary::Temporaries;
 use dormouse_types::Pin;
 
-/// What the backend may keep of this session that its settings do not tell.
+/// What the backend may keep of this session beyond its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Leftover {
     /// Nothing.
@@ -18,7 +18,7 @@ pub(super) enum Leftover {
     Permanent,
 }
 
-/// What belongs to the present backend. It is dropped whole when the session leaves or loses that.
+/// State that belongs to the present backend, dropped whole when the session leaves or loses the backend.
 #[derive(Debug, Default)]
 pub(super) struct BackendState {
     /// How well the session's state there is known.

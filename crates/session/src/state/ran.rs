@@ -1,4 +1,4 @@
-//! What a statement that has run changes in the state.
+//! Updates the state after a statement has run.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -156,7 +156,7 @@ impl SessionState {
         let statement = self.statements.get(id);
         let text = statement.and_then(|statement| {
             let text = statement.text.clone()?;
-            // other rules may have held for its quotes
+            // its quotes may have been parsed in another mode
             let same =
                 statement.parsing_context == context || !text.iter().any(|b| b"\\\"".contains(b));
             same.then_some(text)

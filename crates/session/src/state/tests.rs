@@ -220,7 +220,7 @@ fn statements_prepared_as_text_are_prepared_again() {
 }
 
 #[test]
-fn what_a_reply_tells_is_not_asked() {
+fn facts_in_a_reply_need_no_probe() {
     let mut session = SessionState::new(None);
     let select = ReplyEnd {
         rows: Some(4),
@@ -263,7 +263,7 @@ fn what_a_reply_tells_is_not_asked() {
 }
 
 #[test]
-fn losing_the_backend_tells_what_is_lost() {
+fn losing_the_backend_returns_the_lost_state() {
     let mut session = SessionState::new(None);
     run(&mut session, "SET NAMES latin1");
     assert_eq!(session.lost_backend(), []);
@@ -303,7 +303,7 @@ fn stored_code_behind_a_plain_statement_is_noticed() {
 }
 
 #[test]
-fn a_client_that_asks_for_changes_of_state_is_told_of_them() {
+fn a_client_that_tracks_changes_of_state_receives_them() {
     let mut session = SessionState::new(None);
     let mut asks = |text: &str| {
         session.will_run(

@@ -298,7 +298,7 @@ fn what_ends_a_command_that_was_sent() {
 }
 
 #[test]
-fn what_is_told_of_a_command_that_was_interrupted() {
+fn errors_of_interrupted_commands() {
     let transaction = [Pin::Transaction];
     let more = [Pin::Transaction, Pin::UserLock];
     let refuse = Step::Refuse;

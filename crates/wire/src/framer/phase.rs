@@ -14,7 +14,7 @@ const MAX_COLUMNS: u64 = 0xFFFF;
 /// A packet among rows whose first byte is less than this is a row.
 pub(super) const LEAST_SPECIAL: u8 = EOF;
 
-/// How much of a packet must be read.
+/// Which part of a packet must be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
     /// Its first byte was enough.

@@ -79,8 +79,8 @@ async fn a_backend_dropped_in_a_command_is_closed_and_frees_its_place() {
                 server.says(1, &[1]);
                 let reply = listening.reply(Tracking::All);
                 let waits = tokio::time::timeout(Duration::from_millis(1), reply).await;
-                assert!(waits.is_err(), "the reply is not over");
-                assert!(listening.into_backend().is_none(), "nor is the command");
+                assert!(waits.is_err(), "the reply is incomplete");
+                assert!(listening.into_backend().is_none(), "the command still runs");
             }
             _ => {
                 let mut speaking = backend.speak();
@@ -88,7 +88,7 @@ async fn a_backend_dropped_in_a_command_is_closed_and_frees_its_place() {
                 let mut listening = speaking.sent_all([ReplyKind::Simple; 2]);
                 server.says_ok(1);
                 listening.reply(Tracking::All).await.unwrap();
-                assert!(listening.into_backend().is_none(), "one is not answered");
+                assert!(listening.into_backend().is_none(), "one reply is missing");
             }
         }
         assert!(server.is_left(), "stage {stage}");
@@ -172,7 +172,7 @@ async fn a_closed_or_talking_backend_fails_the_check() {
 }
 
 #[tokio::test]
-async fn of_a_long_answer_the_beginning_is_kept_and_all_is_read() {
+async fn a_long_reply_is_read_to_its_end_and_kept_in_part() {
     let (_pool, backend, mut server) = rig();
     let mut listening = asked(backend).await;
     let writer = std::thread::spawn(move || {

@@ -14,7 +14,7 @@ use crate::session::context::SessionContext;
 /// A session's hold on a backend, and the state that was lost with the last one.
 pub(crate) struct Hold {
     pub(super) lease: Option<Lease>,
-    /// What went with the last backend and cannot be restored; the client has not been told yet.
+    /// State that was lost with the last backend and has not been reported to the client yet.
     lost: Vec<Pin>,
     /// Whether the account is known to carry the proxy's credential.
     pub(super) enrolled: bool,
@@ -74,24 +74,24 @@ impl Hold {
         true
     }
 
-    /// Keeps the door's count of open transactions true.
+    /// Updates the door's count of open transactions.
     pub(crate) fn count_transaction(&mut self, cx: &SessionContext, open: bool) {
         if let Some(lease) = &mut self.lease {
             lease.count_transaction(open && !cx.never_wakes);
         }
     }
 
-    /// Whether the client has been told all that was lost.
+    /// Whether all lost state has been reported to the client.
     pub(crate) fn has_told(&self) -> bool {
         self.lost.is_empty()
     }
 
-    /// Clears the lost state: the client need not be told.
+    /// Clears the lost state without reporting it to the client.
     pub(crate) fn forget_lost(&mut self) {
         self.lost.clear();
     }
 
-    /// Takes out the lost state, to tell the client.
+    /// Takes out the lost state, to report it to the client.
     pub(crate) fn take_lost(&mut self) -> Vec<Pin> {
         std::mem::take(&mut self.lost)
     }
@@ -113,7 +113,7 @@ impl Hold {
     ) {
         match error {
             BackendError::Malformed(what) => cx.fault(*what),
-            error => tracing::debug!(%error, "a server could not be asked"),
+            error => tracing::debug!(%error, "one of Dormouse's own queries failed"),
         }
         self.lose(state);
     }
@@ -139,7 +139,7 @@ impl Hold {
         state.leave();
         self.lease = None;
         if backend.residue.expired || profiled {
-            // an expired connection stays so whatever becomes of the password; no reset clears profiles
+            // no reset clears profiles, nor the expired state after the password was changed
             drop(backend);
         } else {
             cx.pool().give_back(backend);

@@ -1,4 +1,4 @@
-//! One lease: a backend in a session's use, and all that ends with it.
+//! One lease: a backend in a session's use, with everything that is dropped together with it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,7 +47,7 @@ impl Lease {
         }
     }
 
-    /// Keeps the door's count of open transactions true.
+    /// Updates the door's count of open transactions.
     pub(super) fn count_transaction(&mut self, open: bool) {
         if open != self.transaction {
             self.transaction = open;
@@ -55,11 +55,11 @@ impl Lease {
         }
     }
 
-    /// Takes the backend out for other sessions. `None`: a `KILL` is about to name it to the server, or it
-    /// is in the middle of a command.
+    /// Takes the backend out for other sessions. `None`: a `KILL` is about to be sent for it, or it is in the
+    /// middle of a command.
     pub(super) fn take_for_others(&mut self) -> Option<Box<Backend>> {
         let backend = self.backend.take()?;
-        // a KILL first counts itself and then looks for the thread
+        // a KILL first increments `aimed_at` and then reads `thread`
         self.handle.thread.store(0, Ordering::SeqCst);
         if self.handle.aimed_at.load(Ordering::SeqCst) > 0 {
             self.handle.thread.store(backend.thread, Ordering::SeqCst);

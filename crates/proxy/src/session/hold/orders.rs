@@ -1,4 +1,4 @@
-//! Giving a backend up for other sessions, and doing what the control path orders.
+//! Gives a backend up for other sessions, and carries out orders of the control path.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::pool::Counters;
 use crate::session::context::SessionContext;
 
 impl Hold {
-    /// Does what the control path orders, between two statements.
+    /// Carries out an order, between two statements.
     pub(crate) async fn obey(
         &mut self,
         cx: &SessionContext,
@@ -41,8 +41,8 @@ impl Hold {
         Ok(())
     }
 
-    /// Notes the state so that it can be restored; returns what cannot be. The door is shut: only the
-    /// control path uses the server now.
+    /// Reads the state so that it can be restored; returns the state that cannot be. The door is shut: only
+    /// the control path uses the server now.
     async fn capture(&mut self, cx: &SessionContext, state: &mut SessionState) -> Vec<Pin> {
         if state.may_have_lost_transaction()
             && let Some(backend) = self.take_backend()
@@ -62,7 +62,7 @@ impl Hold {
             self.ask_state(cx, state, Depth::Everything).await;
         }
         if !self.has_backend() || cx.never_wakes {
-            // a session that never wakes the database is told what it loses, and pins nothing
+            // a session that never wakes the database does not prevent a park; its client is told what is lost
             return Vec::new();
         }
         let pins = state.pins();
@@ -103,7 +103,7 @@ impl Hold {
         }
         let handle = cx.handle();
         if handle.lease() != LeaseState::Running {
-            // the server had no part in the command: nothing has changed
+            // the command did not use the server
             return;
         }
         if state.in_transaction() {
@@ -131,7 +131,7 @@ impl Hold {
         }
         let pool = Arc::clone(cx.pool());
         if state.in_transaction() {
-            // the state of its lease says so already
+            // its lease is already marked as in a transaction
             return pool.kept();
         }
         cx.handle().set_lease(LeaseState::Idle);

@@ -1,4 +1,4 @@
-//! Getting a backend: from the pool, or by a login to the server.
+//! Gets a backend: from the pool, or by a login to the server.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Hold {
                 Ok(())
             }
             Ok(Err(Unready::Refused(error) | Unready::CannotRestore(error))) => Err(error),
-            // the server is going away just now; the first statement will wait for the next
+            // the server is being stopped; the first statement will wait for the next server
             Ok(Err(Unready::ServerGone | Unready::Shutting | Unready::SessionStateLost(_))) => {
                 Ok(())
             }
@@ -78,8 +78,7 @@ impl Hold {
         self.take(cx, state, pass, Schema::IfThere).await
     }
 
-    /// Gets a lease on the server that the pass leads to and brings its backend to the session's
-    /// state.
+    /// Gets a lease on the pass's server and restores the session's state on its backend.
     async fn take(
         &mut self,
         cx: &SessionContext,

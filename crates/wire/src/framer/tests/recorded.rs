@@ -1,4 +1,4 @@
-//! Replies recorded from a real server; their end is found however they are split.
+//! Replies recorded from a real server: the framer finds their end for any split.
 
 use std::fmt::Write as _;
 
