@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use dormouse_session::diagnostics::{Connection, override_for};
+use dormouse_session::diagnostics::{ConnectionFacts, override_for};
 use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
@@ -51,7 +51,7 @@ fuzz_target!(|bytes: &[u8]| {
         backend: how & 1 != 0,
         has_schema: &|name| Some(name == b"shop"),
     };
-    let connection = Connection { id: 7, socket: "/here" };
+    let connection = ConnectionFacts { id: 7, socket: "/here" };
     let mut session = SessionState::new(None);
     for text in script.split(|byte| *byte == b'\n') {
         let mode = session.mode();
