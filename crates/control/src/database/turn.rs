@@ -10,7 +10,7 @@ use dormouse_driver::Run;
 use dormouse_policy::lifecycle::{Load, Notes, Observed, Server};
 use dormouse_policy::{Act, Cause, Plan, Verb, decide};
 use dormouse_types::Incarnation;
-use tracing::{Instrument, Span, debug, debug_span, info};
+use tracing::{Instrument, Span, debug, error_span, info};
 
 use super::actor::{Actor, Done, PAUSE};
 use super::{hours, park, remove, scale, settle, suspend, wake};
@@ -45,9 +45,9 @@ pub(crate) async fn run(mut actor: Box<Actor>, found: bool) {
     }
 }
 
-/// The span of this database's log messages.
+/// The span of this database's log messages. Of the highest level, so that lines of every level name the database.
 fn span(actor: &Actor) -> Span {
-    debug_span!(
+    error_span!(
         "database",
         database = %actor.database.name,
         instance = %actor.instance.id(),
