@@ -31,11 +31,13 @@ pub(super) fn query(
         return None;
     }
     let text = incoming.argument();
+    // the statement may change the mode in which the next one is read
+    let mode = state.mode();
     let asleep = ask(cx, state, hold, |state, context| {
         state.answer_asleep(text, context)
     })?;
     if let Some(seconds) = asleep.wait_timeout {
-        let default = Timeout::of(text, state.mode()) == Some(Timeout::SetsDefault);
+        let default = Timeout::of(text, mode) == Some(Timeout::SetsDefault);
         cx.limit_idle(if default { cx.idle_default } else { seconds });
     }
     Some(asleep.packets)
