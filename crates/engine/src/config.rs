@@ -23,6 +23,10 @@ const POOL_MAX: &str = "innodb-buffer-pool-size-max";
 /// Plugin that lists metadata locks and their holders; not in every package of the server.
 pub(crate) const LOCK_INFO: &str = "metadata_lock_info";
 
+/// Plugins for accounts' passwords, loaded where the server has them: no user of a database may install a
+/// plugin.
+const PASSWORDS: [&str; 2] = ["auth_ed25519", "auth_parsec"];
+
 /// Settings of the data directory: the template is created with them, and every server on a copy of it
 /// must have the same.
 pub(crate) const FILES: [(&str, &str); 4] = [
@@ -148,8 +152,10 @@ pub fn render(
             set(name, value);
         }
     }
-    if installation.tells_locks() {
-        set("plugin-load-add", LOCK_INFO);
+    for plugin in [LOCK_INFO].into_iter().chain(PASSWORDS) {
+        if installation.has_plugin(plugin) {
+            set("plugin-load-add", plugin);
+        }
     }
     text
 }
