@@ -24,6 +24,7 @@ pub struct Dormouse {
 struct Running {
     child: Child,
     listen: String,
+    api_listen: String,
     socket: PathBuf,
 }
 
@@ -154,9 +155,11 @@ impl Dormouse {
             .unwrap_or_else(|_| panic!("dormouse up said '{line}'; log:\n{}", self.log()));
         let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
         let (listen, socket) = (text("listen"), text("socket").into());
+        let api_listen = text("api_listen");
         self.running = Some(Running {
             child,
             listen,
+            api_listen,
             socket,
         });
     }
