@@ -111,6 +111,12 @@ impl Dormouse {
         &self.running().listen
     }
 
+    /// Address of its API over TLS, `host:port`; empty if it has none.
+    #[must_use]
+    pub fn api_address(&self) -> &str {
+        &self.running().api_listen
+    }
+
     /// Its Unix socket for clients.
     #[must_use]
     pub fn socket(&self) -> &Path {
