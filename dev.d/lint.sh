@@ -7,19 +7,22 @@ help_text() {
 usage: ./dev lint
 
 Runs these checks as separate steps: formatting (cargo fmt), clippy with warnings as errors,
-documentation without broken links, dependencies (cargo-deny with deny.toml if it is installed, else
-tools/check-dependencies: licences and sources, no advisories), shell scripts (shellcheck), and
-that no text names a path of one machine. './dev test' checks the dependencies between crates.
+documentation without broken links, dependencies (tools/check-dependencies: licences, sources, bans,
+wildcards and duplicates as deny.toml says; and cargo-deny for the same and advisories, if it is
+installed), the bill of materials (tools/sbom), shell scripts (shellcheck), and that no text names a
+path of one machine. './dev test' checks the dependencies between crates.
 EOF
 }
 
 lint_dependencies() {
-    if cargo deny --version >/dev/null 2>&1; then
-        cargo deny --log-level warn check </dev/null
-    else
-        echo "cargo-deny is not installed: checking licences and sources only, not advisories"
-        tools/check-dependencies
+    tools/check-dependencies
+    if ! cargo deny --version >/dev/null 2>&1; then
+        echo "cargo-deny is not installed: advisories and yanked versions are not checked"
+        return
     fi
+    cargo deny --offline --log-level warn check bans licenses sources </dev/null
+    # needs the database of advisories, from the network or an earlier run
+    cargo deny --log-level warn check advisories </dev/null
 }
 
 # The shell scripts among the tracked files, by their first line.
@@ -52,6 +55,7 @@ run() {
     # private items are documented too, so that links to them resolve
     step "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
     step "dependencies" lint_dependencies
+    step "bill of materials" tools/sbom --check
     step "shell scripts" lint_shell
     step "texts" lint_texts
     steps_end

@@ -1,87 +1,51 @@
 //! The API's client, one request per connection.
 
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
 use crate::error::{Envelope, ErrorBody};
 use crate::model::{
-    By, CreateRequest, Created, Database, Event, EventQuery, ServerStatus, SettingsPatch,
-    UsageQuery, UsageReport,
+    By, CreateRequest, Created, Database, Event, EventQuery, NewToken, RotateRequest, ServerStatus,
+    SettingsPatch, Token, TokenId, TokenRequest, UsageQuery, UsageReport,
 };
 use crate::routes::ORDER_DEADLINE;
+use target::{Stream, Target};
+
+mod failure;
+mod target;
+
+pub use failure::ClientError;
 
 /// Maximum size of a response, and of a line of a stream, in bytes.
 const MAX_ANSWER: usize = 256 << 20;
 const MAX_LINE: usize = 1 << 20;
 
-/// Client for the `dormouse up` of one data directory.
-#[derive(Debug, Clone)]
+/// Client for one `dormouse up`.
+#[derive(Clone)]
 pub struct Client {
-    socket: PathBuf,
+    target: Target,
+    /// The header with its token.
+    token: Option<HeaderValue>,
 }
 
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No process listens on the socket.
-    #[error("dormouse is not running here: nothing answers on {}", .0.display())]
-    NotRunning(PathBuf),
-    /// The socket belongs to another user.
-    #[error("no permission to connect to dormouse on {}", .0.display())]
-    NoPermission(PathBuf),
-    /// The server refused the request.
-    #[error("{0}")]
-    Refused(ErrorBody),
-    /// The response did not arrive in time.
-    #[error("dormouse did not answer within {} s, on {}", .waited.as_secs(), .socket.display())]
-    Timeout {
-        /// The API's socket.
-        socket: PathBuf,
-        /// Time waited.
-        waited: Duration,
-    },
-    /// The connection broke, or the response was malformed.
-    #[error("no valid response from dormouse on {}: {reason}", .socket.display())]
-    Broken {
-        /// The API's socket.
-        socket: PathBuf,
-        /// Cause.
-        reason: String,
-    },
-}
-
-impl ClientError {
-    /// The error for programs and people, with a hint.
-    #[must_use]
-    pub fn body(&self) -> ErrorBody {
-        let (code, hint) = match self {
-            Self::Refused(body) => return body.clone(),
-            Self::NotRunning(_) => (
-                "not_running",
-                "start it with `dormouse up`; if it uses another data directory, name it with --data-dir",
-            ),
-            Self::NoPermission(_) => (
-                "no_permission",
-                "run this as the user who started `dormouse up`, or as root",
-            ),
-            Self::Timeout { .. } => ("timeout", "look at the log of `dormouse up`"),
-            Self::Broken { .. } => (
-                "broken",
-                "is it a dormouse of the same version? look at the log of `dormouse up`",
-            ),
-        };
-        ErrorBody::new(code, self.to_string()).with_hint(hint)
+impl fmt::Debug for Client {
+    /// Omits the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,8 +56,33 @@ impl Client {
     #[must_use]
     pub fn new(socket: &Path) -> Self {
         Self {
-            socket: socket.to_owned(),
+            target: Target::Socket(socket.to_owned()),
+            token: None,
         }
+    }
+
+    /// A client for `https://HOST:PORT`; does not connect yet. The server's certificate must be signed by an
+    /// authority in this file, or else by one that the system trusts.
+    ///
+    /// # Errors
+    /// If the URL or the file cannot be used.
+    pub fn over_tls(url: &str, authorities: Option<&Path>) -> Result<Self, ErrorBody> {
+        Ok(Self {
+            target: Target::tls(url, authorities)?,
+            token: None,
+        })
+    }
+
+    /// The same client with a token, which every request has.
+    ///
+    /// # Errors
+    /// If the text cannot be one.
+    pub fn with_token(mut self, token: &str) -> Result<Self, ErrorBody> {
+        let unfit = |_| ErrorBody::new("invalid", "the token has characters that no token has");
+        let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(unfit)?;
+        header.set_sensitive(true);
+        self.token = Some(header);
+        Ok(self)
     }
 
     /// `GET /v1/status`.
@@ -236,6 +225,42 @@ impl Client {
         self.bytes(Method::DELETE, &path, None).await.map(drop)
     }
 
+    /// `GET /v1/tokens`, the oldest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn tokens(&self) -> Answer<Vec<Token>> {
+        self.json(Method::GET, "/v1/tokens", None).await
+    }
+
+    /// `POST /v1/tokens`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn add_token(&self, request: &TokenRequest) -> Answer<NewToken> {
+        let body = self.encode(request)?;
+        self.json(Method::POST, "/v1/tokens", Some(body)).await
+    }
+
+    /// `POST /v1/tokens/ID/rotate`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rotate_token(&self, id: &TokenId, request: &RotateRequest) -> Answer<NewToken> {
+        let body = self.encode(request)?;
+        let path = format!("/v1/tokens/{id}/rotate");
+        self.json(Method::POST, &path, Some(body)).await
+    }
+
+    /// `DELETE /v1/tokens/ID`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn remove_token(&self, id: &TokenId) -> Answer<()> {
+        let path = format!("/v1/tokens/{id}");
+        self.bytes(Method::DELETE, &path, None).await.map(drop)
+    }
+
     /// `GET /v1/events`: entries of the ledger, oldest first; [`EventQuery::follow`] is ignored.
     ///
     /// # Errors
@@ -254,9 +279,9 @@ impl Client {
             .send(Method::GET, &events_path(query, true), None)
             .await?;
         let response = self.checked(response).await?;
-        let (socket, body) = (self.socket.clone(), response.into_body());
+        let (place, body) = (self.target.to_string(), response.into_body());
         Ok(EventStream {
-            socket,
+            place,
             body,
             buffer: BytesMut::new(),
         })
@@ -281,7 +306,7 @@ impl Client {
             self.read(response.into_body()).await
         };
         let timeout = || ClientError::Timeout {
-            socket: self.socket.clone(),
+            place: self.target.to_string(),
             waited,
         };
         tokio::time::timeout(waited, exchange)
@@ -305,7 +330,12 @@ impl Client {
             .method(method)
             .uri(path)
             .header(hyper::header::HOST, "dormouse")
-            .header(hyper::header::CONTENT_TYPE, "application/json")
+            .header(hyper::header::CONTENT_TYPE, "application/json");
+        let request = match &self.token {
+            Some(token) => request.header(hyper::header::AUTHORIZATION, token),
+            None => request,
+        };
+        let request = request
             .body(Full::new(body.unwrap_or_default()))
             .map_err(|e| self.broken(e))?;
         sender
@@ -314,16 +344,19 @@ impl Client {
             .map_err(|e| self.broken(e))
     }
 
-    async fn connect(&self) -> Answer<UnixStream> {
-        UnixStream::connect(&self.socket)
-            .await
-            .map_err(|e| match e.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ClientError::NotRunning(self.socket.clone())
-                }
-                io::ErrorKind::PermissionDenied => ClientError::NoPermission(self.socket.clone()),
-                _ => self.broken(e),
-            })
+    async fn connect(&self) -> Answer<Box<dyn Stream>> {
+        let place = || self.target.to_string();
+        self.target.connect().await.map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning(place())
+            }
+            io::ErrorKind::PermissionDenied => ClientError::NoPermission(place()),
+            io::ErrorKind::InvalidData if is_distrust(&e) => ClientError::NotTrusted {
+                place: place(),
+                reason: e.to_string(),
+            },
+            _ => self.broken(e),
+        })
     }
 
     /// Converts an error response to [`ClientError`].
@@ -357,16 +390,24 @@ impl Client {
 
     fn broken(&self, reason: impl ToString) -> ClientError {
         ClientError::Broken {
-            socket: self.socket.clone(),
+            place: self.target.to_string(),
             reason: reason.to_string(),
         }
     }
 }
 
+/// Whether the error is that of a certificate.
+fn is_distrust(error: &io::Error) -> bool {
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 /// Stream of events.
 #[derive(Debug)]
 pub struct EventStream {
-    socket: PathBuf,
+    place: String,
     body: Incoming,
     buffer: BytesMut,
 }
@@ -405,7 +446,7 @@ impl EventStream {
 
     fn broken(&self, reason: impl ToString) -> ClientError {
         ClientError::Broken {
-            socket: self.socket.clone(),
+            place: self.place.clone(),
             reason: reason.to_string(),
         }
     }

@@ -1,6 +1,7 @@
 //! Shared data of the request handlers. Created by `dormouse up`, passed to [`Server`](crate::Server).
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,7 +9,11 @@ use dormouse_control::{Plane, Spec};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::bucket::Buckets;
 use crate::model::{Listening, ServerStatus};
+
+/// Number of invalid tokens per minute from one address, unless configured.
+const FAILED_TOKENS: u32 = 20;
 
 /// Shared data of the request handlers.
 pub struct Context {
@@ -16,6 +21,9 @@ pub struct Context {
     pub(crate) defaults: Spec,
     pub(crate) listen: Listening,
     pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) failed_tokens: Buckets,
+    /// The user of this process, who is an admin like root.
+    pub(crate) own_uid: u32,
     about: About,
     started: (Timestamp, Instant),
 }
@@ -29,6 +37,8 @@ pub struct About {
     pub data_dir: PathBuf,
     /// The API's own socket.
     pub api: PathBuf,
+    /// The API's address for TLS, if it has one.
+    pub api_listen: Option<SocketAddr>,
     /// The database server's version.
     pub engine: String,
     /// Capabilities of the driver on this machine, as text.
@@ -51,9 +61,18 @@ impl Context {
             defaults,
             listen,
             stopping,
+            failed_tokens: Buckets::new(FAILED_TOKENS),
+            own_uid: rustix::process::geteuid().as_raw(),
             about,
             started,
         }
+    }
+
+    /// Allows this many invalid tokens per minute from one address.
+    #[must_use]
+    pub fn with_failed_tokens(mut self, per_minute: u32) -> Self {
+        self.failed_tokens = Buckets::new(per_minute);
+        self
     }
 
     pub(crate) fn status(&self, databases: BTreeMap<String, usize>) -> ServerStatus {
@@ -65,6 +84,7 @@ impl Context {
             data_dir: self.about.data_dir.clone(),
             listen: self.listen.clone(),
             api: self.about.api.clone(),
+            api_listen: self.about.api_listen,
             engine: self.about.engine.clone(),
             capabilities: self.about.capabilities.clone(),
             databases,

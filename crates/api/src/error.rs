@@ -1,10 +1,15 @@
 //! Errors of the API: a code for programs, a message for people, a hint what to do.
 
 use std::fmt;
+use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use dormouse_control::Role;
 use serde::{Deserialize, Serialize};
+
+use crate::access::Verb;
 
 /// An error, sent inside [`Envelope`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +62,8 @@ pub(crate) type Answer<T> = Result<T, Failure>;
 pub(crate) struct Failure {
     status: StatusCode,
     body: ErrorBody,
+    /// After how many seconds to try again.
+    retry: Option<u64>,
 }
 
 impl Failure {
@@ -64,7 +71,61 @@ impl Failure {
         Self {
             status,
             body: ErrorBody::new(code, message),
+            retry: None,
         }
+    }
+
+    fn with_hint(mut self, hint: &str) -> Self {
+        self.body.hint = Some(hint.to_owned());
+        self
+    }
+
+    /// The caller has no token.
+    pub(crate) fn no_token() -> Self {
+        let message = "this request needs a token";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+            .with_hint("give one with --token-file FILE, or in DORMOUSE_TOKEN")
+    }
+
+    /// The caller's token admits nobody.
+    pub(crate) fn bad_token(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message).with_hint(
+            "an admin makes a new one with `dormouse token add` or `dormouse token rotate`",
+        )
+    }
+
+    /// The caller's address sent too many invalid tokens.
+    pub(crate) fn too_many_tokens(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        let message = "too many invalid tokens came from your address: failed_tokens_per_minute \
+                       of the configuration limits them";
+        Self {
+            retry: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "limit", message)
+        }
+        .with_hint(&format!("try again in {seconds} s, with a valid token"))
+    }
+
+    /// The caller's role does not allow it.
+    pub(crate) fn denied(role: Role, verb: Verb) -> Self {
+        let message = format!("the role {role} may not {}", verb.as_str());
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+            .with_hint("docs/api-access.md has the table of roles; use a token of another role")
+    }
+
+    /// There is no such resource.
+    pub(crate) fn no_resource() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "no such resource")
+    }
+
+    /// The resource has no such method.
+    pub(crate) fn no_method() -> Self {
+        let message = "this resource has no such method";
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            message,
+        )
     }
 
     /// The request is invalid.
@@ -86,6 +147,7 @@ impl Failure {
         Self {
             status: StatusCode::GATEWAY_TIMEOUT,
             body,
+            retry: None,
         }
     }
 
@@ -108,6 +170,7 @@ impl From<dormouse_control::Error> for Failure {
         Self {
             status,
             body: error.into(),
+            retry: None,
         }
     }
 }
@@ -120,6 +183,15 @@ impl From<dormouse_control::Error> for ErrorBody {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, axum::Json(Envelope { error: self.body })).into_response()
+        let status = self.status;
+        let mut response = (status, axum::Json(Envelope { error: self.body })).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }

@@ -5,7 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use dormouse_control::{By, Cap, Figures, SettingsPatch, UsageReport, UsageRow};
+pub use dormouse_control::token::InvalidId;
+pub use dormouse_control::{
+    By, Cap, Figures, NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UsageReport,
+    UsageRow,
+};
 use dormouse_types::{
     Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,
     Units,
@@ -72,6 +76,35 @@ impl fmt::Debug for Created {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
+}
+
+/// Request of `POST /v1/tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// What its holder may do.
+    pub role: Role,
+    /// The database of an owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseName>,
+    /// Its name; that of the role if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<TokenName>,
+    /// When it expires from now on; 90 days if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Delay>,
+}
+
+/// Request of `POST /v1/tokens/ID/rotate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RotateRequest {
+    /// How long the former secret stays valid; a day if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Delay>,
+    /// When it expires from now on; after its former lifetime if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Delay>,
 }
 
 /// Current state of a database.
@@ -161,9 +194,13 @@ pub struct Event {
     pub id: i64,
     /// When it happened.
     pub at: Timestamp,
-    /// The database.
-    pub database: DatabaseName,
-    /// Kind: `created`, `changed`, `scaled`, `refused`, `noted`, `dropped`.
+    /// The database; `null` if it is about no database.
+    pub database: Option<DatabaseName>,
+    /// Who caused it: `dormouse`, `local:uid=UID`, `token:NAME (ID)`, `client:USER@DATABASE`; `null` in entries of
+    /// a version that did not record it.
+    #[serde(default)]
+    pub actor: Option<String>,
+    /// Kind: `created`, `changed`, `scaled`, `refused`, `noted`, `dropped`, `set`, `token`.
     pub event: String,
     /// The state before, for a transition.
     pub from: Option<State>,
@@ -241,6 +278,9 @@ pub struct ServerStatus {
     pub listen: Listening,
     /// The API's own socket.
     pub api: PathBuf,
+    /// The API's address for TLS, if it has one.
+    #[serde(default)]
+    pub api_listen: Option<SocketAddr>,
     /// The database server's version.
     pub engine: String,
     /// Capabilities of the driver on this machine, as text.

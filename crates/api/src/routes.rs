@@ -6,26 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use dormouse_control::{Plane, Status};
 use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
 
+use crate::access::Verb;
 use crate::context::Context;
 use crate::error::{Answer, Failure};
+use crate::gate::{self, Caller, Peer};
 use crate::login;
 use crate::metrics;
 use crate::model::{
-    By, CreateRequest, Created, Database, EventQuery, ParkQuery, ServerStatus, SettingsPatch,
-    Spend, UsageQuery, UsageReport,
+    By as Detail, CreateRequest, Created, Database, EventQuery, ParkQuery, ServerStatus,
+    SettingsPatch, Spend, UsageQuery, UsageReport,
 };
 
 mod events;
+mod tokens;
 
 /// Maximum size of a request's body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -35,9 +39,10 @@ pub const MAX_BODY: usize = 64 * 1024;
 pub const ORDER_DEADLINE: Duration = Duration::from_secs(330);
 
 type Shared = State<Arc<Context>>;
+type By = Extension<Caller>;
 
-/// All routes.
-pub fn router(context: Arc<Context>) -> Router {
+/// All routes, for requests from this peer.
+pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/databases", get(list).post(create))
@@ -51,16 +56,15 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/v1/usage", get(usage))
         .route("/v1/events", get(list_events))
         .route("/metrics", get(figures))
-        .fallback(async || Failure::new(StatusCode::NOT_FOUND, "not_found", "no such resource"))
-        .method_not_allowed_fallback(async || {
-            let status = StatusCode::METHOD_NOT_ALLOWED;
-            Failure::new(
-                status,
-                "method_not_allowed",
-                "this resource has no such method",
-            )
-        })
+        .route("/v1/tokens", get(tokens::list).post(tokens::add))
+        .route("/v1/tokens/{id}", delete(tokens::remove))
+        .route("/v1/tokens/{id}/rotate", post(tokens::rotate))
+        .fallback(async || Failure::no_resource())
+        .method_not_allowed_fallback(async || Failure::no_method())
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        // everything above is behind the gate; each route has a rule in `access::RULES`
+        .layer(from_fn_with_state(Arc::clone(&context), gate::pass))
+        .layer(Extension(peer))
         .with_state(context)
 }
 
@@ -72,8 +76,10 @@ async fn status(State(context): Shared) -> Json<ServerStatus> {
     Json(context.status(counts))
 }
 
-async fn list(State(context): Shared) -> Json<Vec<Database>> {
-    let mut all: Vec<Database> = context.plane.list().into_iter().map(database).collect();
+async fn list(State(context): Shared, Extension(caller): By) -> Json<Vec<Database>> {
+    let visible = |status: &Status| caller.only.as_ref().is_none_or(|only| *only == status.name);
+    let all = context.plane.list().into_iter().filter(visible);
+    let mut all: Vec<Database> = all.map(database).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Json(all)
 }
@@ -95,32 +101,37 @@ async fn sessions(
 
 async fn usage(
     State(context): Shared,
+    Extension(caller): By,
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Answer<Json<UsageReport>> {
-    report(&context, None, query).await
+    report(&context, &caller, None, query).await
 }
 
 async fn usage_of(
     State(context): Shared,
+    Extension(caller): By,
     Path(name): Path<String>,
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Answer<Json<UsageReport>> {
-    report(&context, Some(parse(&name)?), query).await
+    report(&context, &caller, Some(parse(&name)?), query).await
 }
 
 async fn report(
     context: &Context,
+    caller: &Caller,
     database: Option<DatabaseName>,
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Answer<Json<UsageReport>> {
     let Query(UsageQuery { month, by }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
-    if by == By::Minute && database.is_none() {
+    if by == Detail::Minute && database.is_none() {
         return Err(Failure::invalid(
             "use by minute is available for one database only",
         ));
     }
     let wanted = dormouse_control::UsageQuery {
-        database,
+        database: database.or_else(|| caller.only.clone()),
+        // an earlier database of the same name may have been another's
+        present: caller.only.is_some(),
         month,
         by,
     };
@@ -134,11 +145,12 @@ async fn figures(State(context): Shared) -> Answer<Response> {
 
 async fn create(
     State(context): Shared,
+    Extension(caller): By,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<(StatusCode, Json<Created>)> {
     let request: CreateRequest = read(body, "creates a database")?;
     let spec = request.settings.applied_to(context.defaults);
-    let plane = context.plane.clone();
+    let plane = caller.plane(&context);
     let name = request.name;
     let made = order(async move { plane.create(&name, spec).await }).await?;
     let answer = login::created(made.name, made.password, &context.listen);
@@ -147,12 +159,13 @@ async fn create(
 
 async fn set(
     State(context): Shared,
+    Extension(caller): By,
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Json<Database>> {
     let name = parse(&name)?;
     let settings: SettingsPatch = read(body, "changes a database")?;
-    let plane = context.plane.clone();
+    let plane = caller.plane(&context);
     let changed = order(async move { plane.set(&name, settings).await }).await?;
     Ok(Json(database(changed)))
 }
@@ -170,21 +183,25 @@ fn read<T: serde::de::DeserializeOwned>(
         .map_err(|e| Failure::invalid(format!("the body is not a request that {what}: {e}")))
 }
 
-async fn remove(State(context): Shared, Path(name): Path<String>) -> Answer<StatusCode> {
-    let (plane, name) = (context.plane.clone(), parse(&name)?);
+async fn remove(
+    State(context): Shared,
+    Extension(caller): By,
+    Path(name): Path<String>,
+) -> Answer<StatusCode> {
+    let (plane, name) = (caller.plane(&context), parse(&name)?);
     order(async move { plane.drop_database(&name).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn wake(context: Shared, name: Path<String>) -> Answer<Json<Database>> {
-    transition(context, name, |plane, name| async move {
+async fn wake(context: Shared, caller: By, name: Path<String>) -> Answer<Json<Database>> {
+    transition(context, caller, name, |plane, name| async move {
         plane.wake(&name).await
     })
     .await
 }
 
-async fn suspend(context: Shared, name: Path<String>) -> Answer<Json<Database>> {
-    transition(context, name, |plane, name| async move {
+async fn suspend(context: Shared, caller: By, name: Path<String>) -> Answer<Json<Database>> {
+    transition(context, caller, name, |plane, name| async move {
         plane.suspend(&name).await
     })
     .await
@@ -192,11 +209,15 @@ async fn suspend(context: Shared, name: Path<String>) -> Answer<Json<Database>> 
 
 async fn park(
     context: Shared,
+    caller: By,
     name: Path<String>,
     query: Result<Query<ParkQuery>, QueryRejection>,
 ) -> Answer<Json<Database>> {
     let Query(ParkQuery { force }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
-    transition(context, name, move |plane, name| async move {
+    if force {
+        caller.may(Verb::ParkAndLose, Some(&parse(&name)?))?;
+    }
+    transition(context, caller, name, move |plane, name| async move {
         if force {
             plane.park_and_lose(&name).await
         } else {
@@ -208,6 +229,7 @@ async fn park(
 
 async fn transition<F>(
     State(context): Shared,
+    Extension(caller): By,
     Path(name): Path<String>,
     verb: impl FnOnce(Plane, DatabaseName) -> F,
 ) -> Answer<Json<Database>>
@@ -216,19 +238,25 @@ where
 {
     let name = parse(&name)?;
     Ok(Json(database(
-        order(verb(context.plane.clone(), name)).await?,
+        order(verb(caller.plane(&context), name)).await?,
     )))
 }
 
 async fn list_events(
     State(context): Shared,
+    Extension(caller): By,
     query: Result<Query<EventQuery>, QueryRejection>,
 ) -> Answer<Response> {
-    let Query(query) = query.map_err(|e| Failure::invalid(e.body_text()))?;
-    if query.follow {
-        return Ok(events::follow(&context, query));
+    let Query(mut query) = query.map_err(|e| Failure::invalid(e.body_text()))?;
+    if let Some(only) = &caller.only {
+        let asked = query.database.get_or_insert_with(|| only.clone());
+        // as for any database; of one that is not the caller's, nothing is said
+        caller.may(Verb::Events, Some(asked))?;
     }
-    let found = events::read(&context.plane, &query).await?;
+    if query.follow {
+        return Ok(events::follow(&context, &caller, query));
+    }
+    let found = events::read(&context.plane, &query, caller.only.is_some()).await?;
     Ok(Json(found).into_response())
 }
 
@@ -245,7 +273,7 @@ async fn order<T: Send + 'static>(
     }
 }
 
-fn parse(name: &str) -> Answer<DatabaseName> {
+pub(crate) fn parse(name: &str) -> Answer<DatabaseName> {
     name.parse()
         .map_err(|e: dormouse_types::name::InvalidName| Failure::invalid(e.to_string()))
 }

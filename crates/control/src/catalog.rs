@@ -18,6 +18,7 @@ use crate::config::LedgerKeep;
 use crate::error::Error;
 use crate::meter::{Mark, Metered, SharedMeter, Taken};
 use crate::status::{Event, EventFilter};
+use crate::token::{Stored, TokenId};
 
 mod alike;
 mod columns;
@@ -26,11 +27,13 @@ mod ledger;
 mod record;
 mod rows;
 mod schema;
+mod tokens;
 mod usage;
 
 pub(crate) use record::{
-    Change, Contents, DatabaseRow, Durability, Entry, InstanceRow, Noted, Phase,
+    Change, Contents, DatabaseRow, Durability, Entry, InstanceRow, Noted, Phase, TokenChange,
 };
+pub(crate) use tokens::NotChanged;
 pub(crate) use usage::{Account as UsageOf, Detail, Wanted};
 
 /// The catalog's file in the data directory.
@@ -42,6 +45,8 @@ pub(crate) struct Catalog {
     path: Arc<PathBuf>,
     writer: Arc<tokio::sync::Mutex<Writer>>,
     reader: Arc<Mutex<Connection>>,
+    /// Reads tokens only, so that no request waits for a long read of the ledger.
+    gate: Arc<Mutex<Connection>>,
     models: Arc<alike::Models>,
 }
 
@@ -76,8 +81,12 @@ impl Catalog {
         let contents = rows::load(&connection, &models).map_err(explain)?;
         ledger::prune(&connection, keep).map_err(explain)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = Connection::open_with_flags(&path, flags).map_err(explain)?;
-        reader.busy_timeout(schema::BUSY).map_err(explain)?;
+        let reader = || {
+            let reader = Connection::open_with_flags(&path, flags).map_err(explain)?;
+            reader.busy_timeout(schema::BUSY).map_err(explain)?;
+            Ok(Arc::new(Mutex::new(reader)))
+        };
+        let (reader, gate) = (reader()?, reader()?);
         let writer = Writer {
             connection,
             keep,
@@ -87,7 +96,8 @@ impl Catalog {
         let catalog = Self {
             path: Arc::new(path),
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
-            reader: Arc::new(Mutex::new(reader)),
+            reader,
+            gate,
             models,
         };
         Ok((catalog, contents))
@@ -110,6 +120,37 @@ impl Catalog {
             rows::new_instance(&writer.connection, &version)
         })
         .await
+    }
+
+    /// Changes a token and writes it to the ledger, durably; or tells why not.
+    pub(crate) async fn change_token(
+        &self,
+        change: TokenChange,
+        entry: Entry,
+    ) -> Result<Result<(), NotChanged>, Error> {
+        self.with_writer(move |writer| {
+            if let Some(refused) = tokens::refusal(&writer.connection, &change)? {
+                return Ok(Err(refused));
+            }
+            let changes = [
+                Change::Token(Box::new(change)),
+                Change::Ledger(Box::new(entry)),
+            ];
+            writer.commit(Durability::Now, &changes).map(Ok)
+        })
+        .await
+    }
+
+    /// A token. Blocks.
+    pub(crate) fn token(&self, id: &TokenId) -> Result<Option<Stored>, Error> {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens::find(&gate, id).map_err(|e| explain(&self.path, &e))
+    }
+
+    /// Every token. Blocks.
+    pub(crate) fn tokens(&self) -> Result<Vec<Stored>, Error> {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens::all(&gate).map_err(|e| explain(&self.path, &e))
     }
 
     /// Reduces the memory of a database's notes.

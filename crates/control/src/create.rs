@@ -20,6 +20,8 @@ use crate::error::Error;
 use crate::instance::Instance;
 use crate::instance::serving::Serving;
 use crate::meter::{Meter, Seen, SharedMeter};
+use crate::principal::Principal;
+use crate::random;
 use crate::status::{Created, EventKind, Figures};
 use crate::time::{millis, millis_since, now, within};
 use crate::warm::WarmPool;
@@ -39,11 +41,16 @@ pub(crate) struct Creator {
 impl Creator {
     /// Creates a database. Runs to its end even if its caller no longer waits: a half-made database would
     /// block the next attempt.
-    pub(crate) async fn create(self, name: DatabaseName, spec: Spec) -> Result<Created, Error> {
+    pub(crate) async fn create(
+        self,
+        name: DatabaseName,
+        spec: Spec,
+        by: Principal,
+    ) -> Result<Created, Error> {
         self.context.host.room.check_range(spec.units)?;
         self.context.registry.reserve(&name)?;
         let work = async move {
-            let made = self.make(&name, spec).await;
+            let made = self.make(&name, spec, by).await;
             self.context.registry.release(&name);
             made
         };
@@ -53,7 +60,7 @@ impl Creator {
         }
     }
 
-    async fn make(&self, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
+    async fn make(&self, name: &DatabaseName, spec: Spec, by: Principal) -> Result<Created, Error> {
         let began = now();
         if let Some(full) = self.context.storage.disk_full() {
             return Err(Error::Machine {
@@ -90,7 +97,7 @@ impl Creator {
         let recorded = match self.secure(&row, &mut instance, stage2).await {
             Ok(seen) => {
                 let meter = self.meter(&row, &seen);
-                let recorded = self.record(&row, &seen, &meter, began).await;
+                let recorded = self.record(&row, &seen, &meter, began, by).await;
                 recorded.map(|()| (seen, meter))
             }
             Err(error) => Err(error),
@@ -161,9 +168,11 @@ impl Creator {
         seen: &Observed,
         meter: &SharedMeter,
         began: Instant,
+        by: Principal,
     ) -> Result<(), Error> {
         let entry = Entry {
-            database: row.name.clone(),
+            database: Some(row.name.clone()),
+            actor: by,
             event: EventKind::Created,
             from: None,
             to: Some(State::Active),
@@ -265,22 +274,7 @@ fn stage2(password: &str) -> [u8; 20] {
 
 /// A random password of letters and digits.
 fn password() -> Result<String, Error> {
-    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut password = String::with_capacity(PASSWORD_LENGTH);
-    while password.len() < PASSWORD_LENGTH {
-        let mut random = [0; 64];
-        getrandom::fill(&mut random).map_err(|e| Error::Machine {
-            doing: "drawing a random password".to_owned(),
-            reason: e.to_string(),
-        })?;
-        // 248 is a multiple of 62: all letters are equally likely
-        let drawn = random
-            .iter()
-            .filter(|b| **b < 248)
-            .map(|b| char::from(LETTERS[usize::from(*b) % 62]));
-        password.extend(drawn.take(PASSWORD_LENGTH - password.len()));
-    }
-    Ok(password)
+    random::letters(PASSWORD_LENGTH, "a random password")
 }
 
 #[cfg(test)]
@@ -291,7 +285,6 @@ mod tests {
     fn passwords_have_their_length_and_differ() {
         let (a, b) = (password().unwrap(), password().unwrap());
         assert_eq!((a.len(), b.len()), (PASSWORD_LENGTH, PASSWORD_LENGTH));
-        assert!(a.bytes().all(|c| c.is_ascii_alphanumeric()));
         assert_ne!(a, b);
     }
 

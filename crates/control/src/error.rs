@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use dormouse_types::{DatabaseName, State};
 
+use crate::token::TokenId;
+
 /// Why the plane did not carry out a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The caller's: there is no such database.
     #[error("there is no database '{0}'")]
     NotFound(DatabaseName),
+    /// The caller's: there is no such token.
+    #[error("there is no token with the id {0}")]
+    NoToken(TokenId),
     /// The caller's: the name is taken.
     #[error("there is a database '{0}' already")]
     Exists(DatabaseName),
@@ -118,7 +123,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoToken(_) => ErrorKind::NotFound,
             Self::Exists(_) => ErrorKind::Exists,
             Self::Refused { .. } | Self::Stopping => ErrorKind::Refused,
             Self::Invalid(_) => ErrorKind::Invalid,
@@ -136,6 +141,7 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::NotFound(_) => "'dormouse ls' lists those there are".to_owned(),
+            Self::NoToken(_) => "'dormouse token ls' lists those there are".to_owned(),
             Self::Exists(name) => format!("choose another name, or 'dormouse drop {name}' first"),
             Self::Refused { .. } => "try again when that has ended".to_owned(),
             Self::Invalid(_) => "correct the request".to_owned(),

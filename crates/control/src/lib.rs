@@ -27,8 +27,12 @@ pub mod servers;
 // what acts
 mod admission;
 mod database;
+mod random;
 mod registry;
 mod time;
+// who may do it, and who did it
+pub mod principal;
+pub mod token;
 // what is written
 mod catalog;
 mod meter;
@@ -58,7 +62,10 @@ pub use dormouse_policy::{Cap, Cause, SettingsPatch, Spec};
 pub use error::{Error, ErrorKind};
 pub use lock::{Lock, LockError};
 pub use plane::Plane;
+pub use plane::tokens::{AddToken, Admitted, Refused, RotateToken};
+pub use principal::Principal;
 pub use servers::admin::AdminServers;
 pub use servers::{PoolHits, Server, ServerError, Servers, Snapshot};
 pub use status::{Created, Event, EventFilter, EventKind, Figures, Spend, Status};
+pub use token::{NewToken, Role, Token, TokenId, TokenName};
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

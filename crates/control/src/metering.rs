@@ -20,6 +20,7 @@ use crate::config::UsageKeep;
 use crate::database::Database;
 use crate::doors::Doors;
 use crate::meter::Seen;
+use crate::principal::Principal;
 use crate::registry::Registry;
 use crate::status::{EventKind, Spend};
 use crate::storage::Storage;
@@ -178,7 +179,8 @@ impl Metering {
         database.meter().set_rung(now, rung);
         let view = database.view();
         let entry = Entry {
-            database: database.name.clone(),
+            database: Some(database.name.clone()),
+            actor: Principal::Dormouse,
             event: EventKind::Noted,
             from: Some(view.state),
             to: Some(view.state),

@@ -16,13 +16,17 @@ use crate::database::Database;
 use crate::database::context::Context;
 use crate::doors::Doors;
 use crate::error::Error;
+use crate::principal::Principal;
 use crate::servers::Servers;
 use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
 use crate::time::within;
 use crate::usage::{UsageQuery, UsageReport};
+use tokens::Tokens;
 
 mod accounts;
+mod changes;
+pub mod tokens;
 
 /// Time limit for transitions to end when Dormouse stops; the next start settles the rest.
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,6 +37,8 @@ pub struct Plane {
     creator: Creator,
     context: Arc<Context>,
     shared: Arc<Shared>,
+    /// Who gives its orders, for the ledger.
+    principal: Principal,
 }
 
 /// State that only callers of the plane need.
@@ -66,7 +72,26 @@ impl Plane {
                 events,
                 settings: tokio::sync::Mutex::default(),
             }),
+            principal: Principal::Dormouse,
         })
+    }
+
+    /// The same plane for the orders of someone else: the ledger names them.
+    #[must_use]
+    pub fn acting_for(&self, principal: Principal) -> Self {
+        Self {
+            principal,
+            ..self.clone()
+        }
+    }
+
+    /// The tokens of the API.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens {
+            catalog: &self.context.catalog,
+            principal: &self.principal,
+        }
     }
 
     /// The settings of a database that sets none.
@@ -83,7 +108,8 @@ impl Plane {
         if self.context.tasks.stopping() {
             return Err(Error::Stopping);
         }
-        self.creator.clone().create(name.clone(), spec).await
+        let (creator, by) = (self.creator.clone(), self.principal.clone());
+        creator.create(name.clone(), spec, by).await
     }
 
     /// Every database, by name.
@@ -174,10 +200,9 @@ impl Plane {
                 name: name.clone(),
                 spec,
             };
-            self.context
-                .catalog
-                .write(Durability::Now, vec![change])
-                .await?;
+            let entry = changes::entry(&database, &before, &spec, self.principal.clone());
+            let changes = vec![change, Change::Ledger(Box::new(entry))];
+            self.context.catalog.write(Durability::Now, changes).await?;
             database.set_spec(spec);
             if spec.spend_limit != before.spend_limit {
                 self.context.metering.limit_changed(&database).await;
@@ -280,10 +305,10 @@ impl Plane {
             .is_some_and(|d| d.state() != State::Dropping)
     }
 
-    /// Requests the server for a held statement. Returns at once; the door opens or refuses later.
-    pub fn demand(&self, name: &DatabaseName) {
+    /// Requests the server for a held statement of this user. Returns at once; the door opens or refuses later.
+    pub fn demand(&self, name: &DatabaseName, user: &str) {
         if let Some(database) = self.context.registry.find(name) {
-            database.demand();
+            database.demand(user);
         }
     }
 
@@ -437,7 +462,7 @@ impl Plane {
         if self.context.tasks.stopping() {
             return Err(Error::Stopping);
         }
-        let answer = database.order(order)?;
+        let answer = database.order(order, self.principal.clone())?;
         match tokio::time::timeout(self.context.host.deadlines.order, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::Stopping),

@@ -92,6 +92,10 @@ pub enum EventKind {
     Noted,
     /// It was dropped.
     Dropped,
+    /// Its settings were changed.
+    Set,
+    /// A token of the API was added, rotated or removed; about no database.
+    Token,
 }
 
 impl EventKind {
@@ -105,6 +109,8 @@ impl EventKind {
             Self::Refused => "refused",
             Self::Noted => "noted",
             Self::Dropped => "dropped",
+            Self::Set => "set",
+            Self::Token => "token",
         }
     }
 }
@@ -145,8 +151,10 @@ pub struct Event {
     pub id: i64,
     /// When it was written.
     pub at: Timestamp,
-    /// The database.
-    pub database: DatabaseName,
+    /// The database; `None` for a change that is about no database.
+    pub database: Option<DatabaseName>,
+    /// Who caused it; `None` in entries of a version that did not record it.
+    pub actor: Option<String>,
     /// The kind of entry.
     pub event: EventKind,
     /// The state before.
@@ -168,6 +176,8 @@ pub struct Event {
 pub struct EventFilter {
     /// Only of this database.
     pub database: Option<DatabaseName>,
+    /// With `database`: only since it was created, not those of an earlier database of this name.
+    pub present: bool,
     /// Entries after this id, the oldest first; `None`: the newest entries, in ascending order.
     pub after: Option<i64>,
     /// Maximum number; at most 10,000.

@@ -30,6 +30,7 @@ use crate::database::Database;
 use crate::disk::Disk;
 use crate::doors::Doors;
 use crate::instance::host::Host;
+use crate::principal::Principal;
 use crate::registry::Registry;
 use crate::status::EventKind;
 use crate::tasks::Tasks;
@@ -292,7 +293,8 @@ impl Storage {
 
 fn noted(database: &Database, reason: String) -> Change {
     Change::Ledger(Box::new(Entry {
-        database: database.name.clone(),
+        database: Some(database.name.clone()),
+        actor: Principal::Dormouse,
         event: EventKind::Noted,
         from: None,
         to: None,

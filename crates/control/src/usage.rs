@@ -23,6 +23,8 @@ pub enum By {
 pub struct UsageQuery {
     /// Only databases of this name.
     pub database: Option<DatabaseName>,
+    /// Only databases that exist, not dropped ones; a dropped one of the same name may have been another's.
+    pub present: bool,
     /// The month; `None`: the current one.
     pub month: Option<Month>,
     /// Resolution.

@@ -230,7 +230,7 @@ async fn a_database_keeps_its_data_over_sleeps_crashes_and_upgrades() {
     assert!(plane.accounts(&shop, "eve", PATIENCE).await.unwrap()[0].enrolled);
     assert_eq!(plane.has_schema(&shop, "goods"), Some(true));
     let began = Instant::now();
-    plane.demand(&shop);
+    plane.demand(&shop, "app");
     let thawed = targets.opened(&shop, 1).await;
     eprintln!("thawed in {:?}", began.elapsed());
     assert_eq!(thawed, first);

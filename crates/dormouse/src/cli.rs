@@ -13,6 +13,12 @@ use dormouse_types::{Bytes, DatabaseName, Delay, Money, Month, Pooling, Timetabl
 use crate::Outcome;
 use crate::values::{ClientSocket, Listen};
 
+mod remote;
+mod token;
+
+pub(crate) use remote::Remote;
+pub(crate) use token::TokenCommand;
+
 /// Serverless MariaDB that you run yourself.
 #[derive(Debug, Parser)]
 #[command(name = "dormouse", version, after_help = FIRST_STEPS)]
@@ -44,6 +50,9 @@ pub(crate) struct Global {
     /// Print JSON; an error is {"error": {"code", "message", "hint"}} on stderr
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) remote: Remote,
 }
 
 impl Global {
@@ -150,6 +159,9 @@ Examples:
   dormouse events --follow         also print new events
   dormouse events --trace > t      the whole ledger, for `dormouse simulate --trace t`")]
     Events(EventsArgs),
+    /// Add, list, rotate and remove tokens of the API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Open a database in the mariadb client
     Connect(ConnectArgs),
     /// Simulate a month of a fleet of databases, and compare the cost of other policies

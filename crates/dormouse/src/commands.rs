@@ -13,17 +13,28 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, SetArgs, UsageArgs};
+use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, Global, SetArgs, UsageArgs};
 use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 pub(crate) mod connect;
 mod record;
 pub(crate) mod simulate;
+mod token;
 
 /// Runs a command to its end.
-pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome {
-    let client = Client::new(&up::api_socket(data_dir));
+pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome {
+    let data_dir = || global.data_dir();
+    let client = { &global.remote }.client(|| Ok(up::api_socket(&data_dir()?)))?;
+    if let Some(warning) = global.remote.warning() {
+        output.remark(&warning);
+    }
+    // where this machine keeps passwords for `connect`, which uses the local socket
+    let data_dir = match global.remote.is_local() {
+        true => Some(data_dir()?),
+        false => None,
+    };
+    let data_dir = data_dir.as_deref();
     block_on(async {
         match command {
             Command::Create(args) => create(&client, data_dir, args, output).await,
@@ -61,6 +72,7 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
             Command::Park(args) => done(client.park(&args.name).await, output),
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Events(args) => events(&client, args, output).await,
+            Command::Token(command) => token::run(&client, command, output).await,
             // These are not requests; `main` runs them.
             Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
         }
@@ -89,7 +101,12 @@ fn told(error: ClientError) -> ErrorBody {
     error.body()
 }
 
-async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Output) -> Outcome {
+async fn create(
+    client: &Client,
+    data_dir: Option<&Path>,
+    args: CreateArgs,
+    output: &Output,
+) -> Outcome {
     let request = CreateRequest {
         name: args.name,
         settings: args.settings.into(),
@@ -99,7 +116,7 @@ async fn create(client: &Client, data_dir: &Path, args: CreateArgs, output: &Out
     // prints the result first: saving the password may fail
     output.result(&created, |colours| created_text(&created, colours))?;
     remark_unpriced(client, &created.name, limit, output).await;
-    if !args.no_save {
+    if let Some(data_dir) = data_dir.filter(|_| !args.no_save) {
         credentials::save(data_dir, &created)?;
         output.remark(&format!("or: dormouse connect {}", created.name));
     }
@@ -153,7 +170,7 @@ fn done(answer: Result<Database, ClientError>, output: &Output) -> Outcome {
 
 async fn drop_database(
     client: &Client,
-    data_dir: &Path,
+    data_dir: Option<&Path>,
     args: DropArgs,
     output: &Output,
 ) -> Outcome {
@@ -164,7 +181,9 @@ async fn drop_database(
         confirm(&name)?;
     }
     client.drop_database(&name).await.map_err(told)?;
-    if let Err(error) = credentials::forget(data_dir, &name) {
+    if let Some(data_dir) = data_dir
+        && let Err(error) = credentials::forget(data_dir, &name)
+    {
         output.remark(&format!("cannot remove its saved password: {error}"));
     }
     output.result(&json!({"name": name, "dropped": true}), |_| {

@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) never_wakes: Vec<String>,
     /// TLS for clients.
     pub(crate) tls: Tls,
+    /// The API over TLS.
+    pub(crate) api: Api,
     /// The database server.
     pub(crate) engine: Engine,
     /// Time zone of timetables.
@@ -61,6 +63,31 @@ pub(crate) struct Tls {
     pub(crate) key: Option<PathBuf>,
     /// Whether clients on TCP must use TLS.
     pub(crate) require: bool,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Api {
+    /// TCP address of the API, over TLS only.
+    pub(crate) listen: Listen,
+    /// Concurrent connections.
+    pub(crate) connections: usize,
+    /// Concurrent connections from one IP address.
+    pub(crate) connections_per_address: u32,
+    /// Invalid tokens from one IP address, per minute.
+    pub(crate) failed_tokens_per_minute: u32,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: Listen::Off,
+            connections: 128,
+            connections_per_address: 32,
+            failed_tokens_per_minute: 20,
+        }
+    }
 }
 
 /// `[engine]`
@@ -348,8 +375,10 @@ impl Config {
             limits.handshakes,
             limits.failed_logins_per_minute,
             limits.held_statements,
+            self.api.connections_per_address,
+            self.api.failed_tokens_per_minute,
         ];
-        if counts.contains(&0) {
+        if counts.contains(&0) || self.api.connections == 0 {
             return invalid("a limit is 0", "use 1 or more");
         }
         if self.warm_pool.size > WARM_MOST {

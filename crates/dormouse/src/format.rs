@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use dormouse_api::model::{By, Database, Event, Spend, UsageReport, UsageRow};
-use dormouse_types::{Bytes, Doing, Money, PoolStatus, SessionStatus, State, Usage, pin};
+use dormouse_api::model::{By, Database, Event, Spend, Token, UsageReport, UsageRow};
+use dormouse_types::{
+    Bytes, DatabaseName, Doing, Money, PoolStatus, SessionStatus, State, Usage, pin,
+};
 use jiff::Timestamp;
 
 use crate::output::{Colours, Style};
@@ -337,13 +339,46 @@ pub(crate) fn event(e: &Event, colours: Colours) -> String {
         .duration_ms
         .map(|ms| format!(" in {}", duration(Duration::from_millis(ms))));
     let at = colours.paint(Style::Dim, &format!("{:.3}", e.at));
+    let database = e.database.as_ref().map_or("-", DatabaseName::as_str);
+    // Dormouse's own decisions are the rule, so they are not marked
+    let by = e.actor.as_deref().filter(|who| *who != "dormouse");
+    let by = by.map(|who| format!(" by {who}"));
     format!(
-        "{at}  {}  {what}{}  [{}] {}",
-        e.database,
+        "{at}  {database}  {what}{}  [{}{}] {}",
         took.unwrap_or_default(),
         e.cause,
+        by.unwrap_or_default(),
         one_line(&e.reason)
     )
+}
+
+/// `dormouse token ls`.
+pub(crate) fn tokens(all: &[Token], now: Timestamp, colours: Colours) -> String {
+    if all.is_empty() {
+        return "no tokens; add one with: dormouse token add --role ROLE".to_owned();
+    }
+    let mut table = table(&["ID", "NAME", "ROLE", "DATABASE", "EXPIRES", "USED"]);
+    for token in all {
+        let ago = |at| format!("{} ago", age(at, now));
+        let expires = match token.expires {
+            None => "never".to_owned(),
+            Some(at) if at <= now => "expired".to_owned(),
+            Some(at) => format!("in {}", age(now, at)),
+        };
+        table.add_row(vec![
+            Cell::new(&token.id),
+            Cell::new(&token.name),
+            Cell::new(token.role),
+            Cell::new(token.database.as_ref().map_or("-", DatabaseName::as_str)),
+            Cell::new(expires),
+            Cell::new(token.used.map_or("never".to_owned(), ago)),
+        ]);
+    }
+    let styles = all.iter().map(|token| match token.expires {
+        Some(at) if at <= now => Style::Dim,
+        _ => Style::Plain,
+    });
+    lines(&table, std::iter::once(Style::Bold).chain(styles), colours)
 }
 
 /// Joins the lines of a text, for lists.

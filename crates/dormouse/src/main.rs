@@ -45,12 +45,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: &Output) -> Outcome {
-    let data_dir = cli.global.data_dir()?;
+    let global = cli.global;
     match cli.command {
-        Command::Up(args) => up::run(data_dir, args, output),
-        Command::Connect(args) => commands::connect::run(&data_dir, args),
+        Command::Up(args) => up::run(global.data_dir()?, args, output),
+        Command::Connect(args) => commands::connect::run(&global.data_dir()?, args),
         Command::Simulate(args) => commands::simulate::run(&args, output),
-        command => commands::run(&data_dir, command, output),
+        command => commands::run(&global, command, output),
     }
 }
 

@@ -4,13 +4,14 @@
 //! addresses, so that an error in one of them is reported first; then the plane adopts the databases;
 //! then clients and the API are served.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_api::model::Listening;
-use dormouse_api::{About, Context, ErrorBody, Server};
+use dormouse_api::{About, Context, ErrorBody, Server, TlsLimits, TlsServer};
 use dormouse_control::{Disk, Plane, PlaneConfig, Spec};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -99,7 +100,7 @@ async fn serve(
 struct Up {
     plane: Plane,
     data_path: DataPath,
-    api: JoinHandle<()>,
+    api: Vec<JoinHandle<()>>,
     stopping: watch::Sender<bool>,
     about: About,
     warnings: Vec<String>,
@@ -112,7 +113,7 @@ impl Up {
         let mut data_path = DataPath::bind(Settings {
             config,
             socket: client_socket(config, data_dir)?,
-            tls,
+            tls: Arc::clone(&tls),
             secret: machine.secret.clone(),
             greeting: machine.greeting.clone(),
         })
@@ -129,18 +130,23 @@ impl Up {
         data_dir::keep_catalog_private(data_dir)?;
         // the data directory is locked, so an existing socket is stale
         let server = Server::bind(&api_path).map_err(|e| cannot_serve(&api_path, &e))?;
+        let (over_tls, api_listen) = bind_api(config, tls).await?.unzip();
         let about = About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data_dir: data_dir.to_owned(),
             api: api_path,
+            api_listen,
             engine: machine.engine,
             capabilities: machine.capabilities,
         };
         let (stopping, told) = watch::channel(false);
         let listening = data_path.listening().clone();
-        let context = Context::new(plane.clone(), spec(config), listening, about.clone(), told);
+        let context = Context::new(plane.clone(), spec(config), listening, about.clone(), told)
+            .with_failed_tokens(config.api.failed_tokens_per_minute);
+        let context = Arc::new(context);
         data_path.start(plane.clone());
-        let api = tokio::spawn(server.serve(Arc::new(context)));
+        let mut api = vec![tokio::spawn(server.serve(Arc::clone(&context)))];
+        api.extend(over_tls.map(|server| tokio::spawn(server.serve(context))));
         Ok(Self {
             plane,
             data_path,
@@ -154,8 +160,10 @@ impl Up {
     async fn stop(self) {
         self.stopping.send_replace(true);
         self.data_path.stop(GRACE).await;
-        if self.api.await.is_err() {
-            tracing::warn!("the API's task failed");
+        for api in self.api {
+            if api.await.is_err() {
+                tracing::warn!("the API's task failed");
+            }
         }
         if tokio::time::timeout(PLANE_STOP, self.plane.stop())
             .await
@@ -173,6 +181,7 @@ impl Up {
             listen: tcp.map(|address| address.to_string()),
             socket,
             api: self.about.api.clone(),
+            api_listen: self.about.api_listen.map(|address| address.to_string()),
             data_dir: self.about.data_dir.clone(),
             version: self.about.version.clone(),
             engine: self.about.engine.clone(),
@@ -190,6 +199,7 @@ struct Ready {
     listen: Option<String>,
     socket: PathBuf,
     api: PathBuf,
+    api_listen: Option<String>,
     data_dir: PathBuf,
     version: String,
     engine: String,
@@ -217,6 +227,9 @@ impl Ready {
             self.engine,
             self.capabilities.trim().replace('\n', "\n             "),
         );
+        if let Some(address) = &self.api_listen {
+            text.push_str(&format!("  api        https://{address}\n"));
+        }
         for warning in &self.warnings {
             text.push_str(&format!(
                 "{} {warning}\n",
@@ -277,6 +290,32 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         })),
         ..PlaneConfig::new(data_dir)
     }
+}
+
+/// Binds the API's TCP address, if it has one.
+async fn bind_api(
+    config: &Config,
+    tls: Arc<rustls::ServerConfig>,
+) -> Outcome<Option<(TlsServer, SocketAddr)>> {
+    let api = &config.api;
+    let Some(address) = api.listen.address() else {
+        return Ok(None);
+    };
+    let limits = TlsLimits {
+        connections: api.connections,
+        connections_per_address: api.connections_per_address,
+    };
+    let bound = async {
+        let server = TlsServer::bind(address, tls, limits).await?;
+        let address = server.address()?;
+        Ok((server, address))
+    };
+    let cannot = |e: std::io::Error| {
+        let message = format!("cannot serve the API on {address}: {e}");
+        ErrorBody::new("machine", message)
+            .with_hint("use another address or port for listen in [api] of the configuration")
+    };
+    bound.await.map(Some).map_err(cannot)
 }
 
 fn cannot_serve(path: &Path, error: &std::io::Error) -> ErrorBody {

@@ -194,9 +194,9 @@ impl dormouse_proxy::ControlPath for Control {
         self.greeting.clone()
     }
 
-    fn demand(&self, database: &DatabaseName) {
+    fn demand(&self, database: &DatabaseName, user: &str) {
         if let Ok(plane) = self.plane() {
-            plane.demand(database);
+            plane.demand(database, user);
         }
     }
 

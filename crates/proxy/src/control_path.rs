@@ -17,9 +17,9 @@ pub trait ControlPath: Send + Sync + 'static {
     /// The version string of the installed server, for greetings.
     fn greeting_version(&self) -> String;
 
-    /// Requests a wake of this database, because one of its statements is held. Returns at once; later
+    /// Requests a wake of this database, because a statement of this user is held. Returns at once; later
     /// the door opens or refuses the statement.
-    fn demand(&self, database: &DatabaseName);
+    fn demand(&self, database: &DatabaseName, user: &str);
 
     /// The accounts that a login of `user` could match: read from the server while it is awake, else
     /// as stored before it slept. If the server is being restarted, waits for at most `patience`.

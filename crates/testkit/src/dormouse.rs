@@ -24,6 +24,7 @@ pub struct Dormouse {
 struct Running {
     child: Child,
     listen: String,
+    api_listen: String,
     socket: PathBuf,
 }
 
@@ -110,6 +111,12 @@ impl Dormouse {
         &self.running().listen
     }
 
+    /// Address of its API over TLS, `host:port`; empty if it has none.
+    #[must_use]
+    pub fn api_address(&self) -> &str {
+        &self.running().api_listen
+    }
+
     /// Its Unix socket for clients.
     #[must_use]
     pub fn socket(&self) -> &Path {
@@ -154,9 +161,11 @@ impl Dormouse {
             .unwrap_or_else(|_| panic!("dormouse up said '{line}'; log:\n{}", self.log()));
         let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
         let (listen, socket) = (text("listen"), text("socket").into());
+        let api_listen = text("api_listen");
         self.running = Some(Running {
             child,
             listen,
+            api_listen,
             socket,
         });
     }

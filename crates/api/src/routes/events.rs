@@ -9,22 +9,24 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use dormouse_control::{EventFilter, Plane};
+use dormouse_control::{Admitted, EventFilter, Plane};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 
 use crate::context::{Context, stopped};
 use crate::error::{Answer, Failure};
+use crate::gate::Caller;
 use crate::model::{Event, EventQuery};
 
 /// Interval of empty lines without events, by which a disconnected reader is detected.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The ledger's entries that match the query, oldest first.
-pub(super) async fn read(plane: &Plane, query: &EventQuery) -> Answer<Vec<Event>> {
+/// The ledger's entries that match the query, oldest first. `present`: none of an earlier database of the name.
+pub(super) async fn read(plane: &Plane, query: &EventQuery, present: bool) -> Answer<Vec<Event>> {
     let plane = plane.clone();
     let filter = EventFilter {
         database: query.database.clone(),
+        present,
         after: query.after,
         limit: query.effective_limit(),
     };
@@ -35,7 +37,7 @@ pub(super) async fn read(plane: &Plane, query: &EventQuery) -> Answer<Vec<Event>
 }
 
 /// A response without end: first the entries that match the query, then each new event.
-pub(super) fn follow(context: &Arc<Context>, query: EventQuery) -> Response {
+pub(super) fn follow(context: &Arc<Context>, caller: &Caller, query: EventQuery) -> Response {
     // subscribes before reading the ledger, so that no event is missed in between
     let follower = Follower {
         live: context.plane.subscribe(),
@@ -44,6 +46,8 @@ pub(super) fn follow(context: &Arc<Context>, query: EventQuery) -> Response {
         ready: VecDeque::new(),
         last: query.after,
         behind: true,
+        token: caller.token(),
+        present: caller.only.is_some(),
         query,
     };
     let lines = futures_util::stream::unfold(follower, |mut follower| async move {
@@ -68,6 +72,10 @@ struct Follower {
     last: Option<i64>,
     /// Whether the ledger may have events after `last` that will not arrive through `live`.
     behind: bool,
+    /// The token of the caller: the stream ends when it admits no more.
+    token: Option<Admitted>,
+    /// Whether entries of an earlier database of the same name are left out.
+    present: bool,
     ready: VecDeque<Event>,
 }
 
@@ -76,6 +84,9 @@ impl Follower {
     async fn next_line(&mut self) -> Option<Bytes> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                if !self.admitted().await {
+                    return None;
+                }
                 self.last = Some(event.id);
                 let mut line = serde_json::to_vec(&event).ok()?;
                 line.push(b'\n');
@@ -93,8 +104,18 @@ impl Follower {
                     Err(RecvError::Lagged(_)) => self.behind = true,
                     Err(RecvError::Closed) => return None,
                 },
-                () = tokio::time::sleep(HEARTBEAT) => return Some(Bytes::from_static(b"\n")),
+                () = tokio::time::sleep(HEARTBEAT) => {
+                    let admitted = self.admitted().await;
+                    return admitted.then(|| Bytes::from_static(b"\n"));
+                }
             }
+        }
+    }
+
+    async fn admitted(&self) -> bool {
+        match &self.token {
+            Some(token) => self.plane.tokens().still_admits(token).await,
+            None => true,
         }
     }
 
@@ -103,7 +124,7 @@ impl Follower {
             .query
             .database
             .as_ref()
-            .is_none_or(|name| *name == event.database);
+            .is_none_or(|name| Some(name) == event.database.as_ref());
         if wanted && self.last.is_none_or(|last| event.id > last) {
             self.ready.push_back(event);
         }
@@ -116,7 +137,7 @@ impl Follower {
             ..self.query.clone()
         };
         let limit = query.effective_limit();
-        match read(&self.plane, &query).await {
+        match read(&self.plane, &query, self.present).await {
             Ok(found) => {
                 // with `after` the ledger returns entries from there on, page by page; without it the
                 // newest ones, and all later ones arrive through `live`
@@ -139,6 +160,7 @@ fn event(event: dormouse_control::Event) -> Event {
         id: event.id,
         at: event.at,
         database: event.database,
+        actor: event.actor,
         event: event.event.as_str().to_owned(),
         from: event.from,
         to: event.to,

@@ -6,6 +6,7 @@
     reason = "a test says so by failing"
 )]
 
+mod access;
 mod world;
 
 use std::os::unix::fs::PermissionsExt;
@@ -238,7 +239,7 @@ async fn events_are_listed_in_order_and_from_a_given_id() {
         ..EventQuery::default()
     };
     let shops = client.events(&query).await.unwrap();
-    assert!(shops.iter().all(|e| e.database == name("shop")));
+    assert!(shops.iter().all(|e| e.database == Some(name("shop"))));
     let last = shops.last().unwrap();
     assert_eq!(
         (last.to, last.cause.as_str()),

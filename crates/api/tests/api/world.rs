@@ -1,13 +1,14 @@
 //! A plane on a test double of the machine, and the API on top of it.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_api::model::Listening;
-use dormouse_api::{About, Client, Context, Server};
+use dormouse_api::{About, Client, Context, Server, TlsLimits, TlsServer};
 use dormouse_control::servers::Server as At;
 use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
 use dormouse_driver::{Desired, Driver, Error, Observed, Run};
@@ -15,6 +16,7 @@ use dormouse_types::{
     Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation, InstanceId,
     PoolStatus, Pooling, SessionStatus, Target, Veto,
 };
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,7 +24,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct World {
     dir: TempDir,
     plane: Plane,
-    api: JoinHandle<()>,
+    api: Vec<JoinHandle<()>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -31,7 +33,29 @@ impl World {
         Self::start_in(tempfile::tempdir().unwrap()).await
     }
 
+    /// Invalid tokens per minute, and connections over TLS, of one address.
+    pub(crate) const FAILED_TOKENS: u32 = 40;
+    pub(crate) const PER_ADDRESS: u32 = 4;
+
+    /// A world whose API serves over TLS too.
+    pub(crate) async fn start_with_tls() -> (Self, Tls) {
+        let mut tls = Tls::generate();
+        let limits = TlsLimits {
+            connections: 16,
+            connections_per_address: Self::PER_ADDRESS,
+        };
+        let any = "127.0.0.1:0".parse().unwrap();
+        let server = TlsServer::bind(any, tls.server(), limits).await.unwrap();
+        tls.address = server.address().unwrap();
+        let world = Self::start_both(tempfile::tempdir().unwrap(), Some(server)).await;
+        (world, tls)
+    }
+
     pub(crate) async fn start_in(dir: TempDir) -> Self {
+        Self::start_both(dir, None).await
+    }
+
+    async fn start_both(dir: TempDir, over_tls: Option<TlsServer>) -> Self {
         // no database sleeps by itself
         let defaults = Spec {
             idle_suspend: Delay::Never,
@@ -57,12 +81,17 @@ impl World {
             version: "test".to_owned(),
             data_dir: dir.path().to_owned(),
             api: api.clone(),
+            api_listen: None,
             engine: "none".to_owned(),
             capabilities: "none".to_owned(),
         };
         let (stopping, told) = watch::channel(false);
-        let context = Context::new(plane.clone(), defaults, listen, about, told);
-        let api = tokio::spawn(Server::bind(&api).unwrap().serve(Arc::new(context)));
+        let context = Context::new(plane.clone(), defaults, listen, about, told)
+            .with_failed_tokens(Self::FAILED_TOKENS);
+        let context = Arc::new(context);
+        let server = Server::bind(&api).unwrap();
+        let mut api = vec![tokio::spawn(server.serve(Arc::clone(&context)))];
+        api.extend(over_tls.map(|server| tokio::spawn(server.serve(context))));
         Self {
             dir,
             plane,
@@ -81,9 +110,60 @@ impl World {
 
     pub(crate) async fn stop(self) -> TempDir {
         self.stopping.send_replace(true);
-        self.api.await.unwrap();
+        for api in self.api {
+            api.await.unwrap();
+        }
         self.plane.stop().await;
         self.dir
+    }
+}
+
+/// A certificate for `localhost`, and the address of the server that has it.
+pub(crate) struct Tls {
+    dir: TempDir,
+    key: rcgen::KeyPair,
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Tls {
+    pub(crate) fn generate() -> Self {
+        let names = vec!["localhost".to_owned()];
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(names).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("ca.pem"), cert.pem()).unwrap();
+        Self {
+            dir,
+            key: signing_key,
+            certificate: cert.der().clone(),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
+
+    /// The certificate's file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::over_tls(&self.url(), Some(&self.file())).unwrap()
+    }
+
+    fn server(&self) -> Arc<rustls::ServerConfig> {
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .unwrap();
+        Arc::new(config)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The ledger: the events of every database, and their reasons.
 
 use dormouse_policy::Cause;
+use dormouse_types::DatabaseName;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -14,14 +15,18 @@ pub(super) const PRUNE_EVERY: u32 = 1024;
 /// Maximum number of entries in one answer.
 const MOST: usize = 10_000;
 
-const KINDS: [EventKind; 6] = [
+const KINDS: [EventKind; 8] = [
     EventKind::Created,
     EventKind::Changed,
     EventKind::Scaled,
     EventKind::Refused,
     EventKind::Noted,
     EventKind::Dropped,
+    EventKind::Set,
+    EventKind::Token,
 ];
+/// Written in place of a database's name where there is none.
+const NO_DATABASE: &str = "";
 const CAUSES: [Cause; 12] = [
     Cause::Demand,
     Cause::Idle,
@@ -44,22 +49,28 @@ pub(super) fn append(
     now: Timestamp,
 ) -> rusqlite::Result<Event> {
     let at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+    let actor = entry.actor.to_string();
     let id = connection
         .prepare_cached(
             "INSERT INTO ledger (at, database, event, from_state, to_state, cause, reason, \
-             duration_ms, figures) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+             duration_ms, figures, actor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             RETURNING id",
         )?
         .query_row(
             params![
                 at.as_millisecond(),
-                entry.database.as_str(),
+                entry
+                    .database
+                    .as_ref()
+                    .map_or(NO_DATABASE, DatabaseName::as_str),
                 entry.event.as_str(),
                 entry.from.map(dormouse_types::State::as_str),
                 entry.to.map(dormouse_types::State::as_str),
                 entry.cause.as_str(),
                 entry.reason,
                 entry.duration_ms.map(u64::cast_signed),
-                text(&entry.figures)?
+                text(&entry.figures)?,
+                actor
             ],
             |row| row.get(0),
         )?;
@@ -67,6 +78,7 @@ pub(super) fn append(
         id,
         at,
         database: entry.database.clone(),
+        actor: Some(actor),
         event: entry.event,
         from: entry.from,
         to: entry.to,
@@ -84,22 +96,22 @@ pub(super) fn read(connection: &Connection, filter: &EventFilter) -> rusqlite::R
     } else {
         "DESC"
     };
-    let of_one = if filter.database.is_some() {
-        "database = ?1"
-    } else {
-        "?1 IS NULL"
+    let of_one = match (&filter.database, filter.present) {
+        (Some(_), false) => "database = ?1",
+        (Some(_), true) => {
+            "database = ?1 AND id >= coalesce((SELECT max(id) FROM ledger \
+             WHERE database = ?1 AND event = 'created'), 0)"
+        }
+        (None, _) => "?1 IS NULL",
     };
     let mut events = connection
         .prepare_cached(&format!(
             "SELECT id, at, database, event, from_state, to_state, cause, reason, duration_ms, \
-             figures FROM ledger WHERE {of_one} AND id > ?2 ORDER BY id {order} LIMIT ?3"
+             figures, actor FROM ledger WHERE {of_one} AND id > ?2 ORDER BY id {order} LIMIT ?3"
         ))?
         .query_map(
             params![
-                filter
-                    .database
-                    .as_ref()
-                    .map(dormouse_types::DatabaseName::as_str),
+                filter.database.as_ref().map(DatabaseName::as_str),
                 filter.after.unwrap_or(0),
                 i64::try_from(filter.limit.min(MOST)).unwrap_or(i64::MAX)
             ],
@@ -118,10 +130,13 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         let word: Option<String> = row.get(column)?;
         word.map(|_| parsed(row, column)).transpose()
     };
+    let named: String = row.get(2)?;
+    let database = (named != NO_DATABASE).then(|| parsed(row, 2));
     Ok(Event {
         id: row.get(0)?,
         at: Timestamp::from_millisecond(row.get(1)?).map_err(|e| bad(1, e.into()))?,
-        database: parsed(row, 2)?,
+        database: database.transpose()?,
+        actor: row.get(10)?,
         event: word(row, 3, KINDS, EventKind::as_str)?,
         from: state(4)?,
         to: state(5)?,

@@ -1,6 +1,7 @@
 //! Contents of the catalog, and the changes that are written to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_policy::{Cause, Spec};
 use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
@@ -8,7 +9,9 @@ use jiff::Timestamp;
 
 use crate::instance::serving::Serving;
 use crate::meter::SharedMeter;
+use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
+use crate::token::{Hash, Stored, TokenId};
 
 /// Use of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,7 +98,9 @@ pub(crate) struct Contents {
 /// An entry of the ledger that is not written yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    pub(crate) database: DatabaseName,
+    /// `None`: it is about no database.
+    pub(crate) database: Option<DatabaseName>,
+    pub(crate) actor: Principal,
     pub(crate) event: EventKind,
     pub(crate) from: Option<State>,
     pub(crate) to: Option<State>,
@@ -151,6 +156,8 @@ pub(crate) enum Change {
     },
     /// A new entry of the ledger.
     Ledger(Box<Entry>),
+    /// A token of the API.
+    Token(Box<TokenChange>),
     /// The counts of this meter and its mark; taken from the meter when they are written.
     Meter(SharedMeter),
 }
@@ -162,4 +169,23 @@ pub(crate) enum Durability {
     Soon,
     /// Neither a crash nor a power failure loses it.
     Now,
+}
+
+/// A change of a token.
+#[derive(Debug, Clone)]
+pub(crate) enum TokenChange {
+    /// A new one.
+    Add(Stored),
+    /// It has a new secret; the former one is valid until `former_until`.
+    Rotate {
+        id: TokenId,
+        hash: Hash,
+        former_until: Option<Timestamp>,
+        expires: Option<Timestamp>,
+        lifetime: Option<Duration>,
+    },
+    /// It is invalid from now on.
+    Remove(TokenId),
+    /// It was used.
+    Used(TokenId, Timestamp),
 }

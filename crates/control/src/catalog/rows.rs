@@ -10,6 +10,7 @@ use super::alike::Models;
 use super::columns::{bad, incarnation, json, parsed, text, word};
 use super::endpoint;
 use super::record::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase, Role};
+use super::tokens;
 use crate::instance::serving::Serving;
 
 impl Phase {
@@ -219,7 +220,10 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             connection
                 .prepare_cached("DELETE FROM databases WHERE name = ?1")?
                 .execute([name.as_str()])?;
+            // they would be valid for a later database of this name
+            tokens::remove_of(connection, name)?;
         }
+        Change::Token(change) => tokens::apply(connection, change)?,
         Change::Ledger(_) | Change::Meter(_) => {}
     }
     Ok(())

@@ -153,6 +153,24 @@ pub(super) const STEPS: &[&str] = &[
     CREATE INDEX instances_by_database ON instances (database);
     CREATE UNIQUE INDEX one_primary ON instances (database) WHERE role = 'primary';
 ",
+    "
+    -- an entry has its originator, and the empty name if it is about no database
+    ALTER TABLE ledger ADD COLUMN actor TEXT;
+    CREATE TABLE tokens (
+        id          TEXT PRIMARY KEY,
+        name        TEXT NOT NULL,
+        role        TEXT NOT NULL,
+        database    TEXT,                       -- of an owner
+        hash        BLOB NOT NULL,              -- SHA-256 of its secret
+        former      BLOB,                       -- that of its secret before the last rotation
+        former_until INTEGER,                   -- milliseconds since 1970, like the others below
+        created     INTEGER NOT NULL,
+        lifetime    INTEGER,                    -- milliseconds
+        expires     INTEGER,
+        used        INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX tokens_by_database ON tokens (database);
+",
 ];
 
 /// Why a catalog cannot be used.

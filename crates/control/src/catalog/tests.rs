@@ -6,6 +6,7 @@ use dormouse_types::{DatabaseName, Endpoint, Events, Incarnation, State, Units};
 use super::record::{InstanceRow, Role};
 use super::*;
 use crate::instance::serving::Serving;
+use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 
 mod migration;
@@ -49,7 +50,8 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
 
 fn entry(text: &str, reason: &str) -> Change {
     Change::Ledger(Box::new(Entry {
-        database: name(text),
+        database: Some(name(text)),
+        actor: Principal::Dormouse,
         event: EventKind::Changed,
         from: Some(State::Active),
         to: Some(State::Suspended),

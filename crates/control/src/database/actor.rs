@@ -27,6 +27,7 @@ use crate::catalog::{Change, Durability, Entry};
 use crate::error::Error;
 use crate::instance::warming::Warmed;
 use crate::instance::{Instance, STARVED, Unmet};
+use crate::principal::Principal;
 use crate::servers::ServerError;
 use crate::status::{EventKind, Figures};
 use crate::time::{Late, millis, millis_since, now};
@@ -62,6 +63,8 @@ pub(crate) struct Actor {
     pub(super) intent_failed: bool,
     /// The intent of a wake is being written.
     pub(super) intent: Option<JoinHandle<Result<(), Error>>>,
+    /// Who caused the current act; `None`: Dormouse.
+    pub(super) acts_for: Option<Box<Principal>>,
 }
 
 /// Result of an act.
@@ -154,6 +157,7 @@ impl Actor {
             habits: None,
             intent_failed: false,
             intent: None,
+            acts_for: None,
         })
     }
 
@@ -252,7 +256,8 @@ impl Actor {
         let (catalog, database) = (self.context.catalog.clone(), Arc::clone(&self.database));
         self.instance.warm_up(async move |warmed: Warmed| {
             let entry = Entry {
-                database: database.name.clone(),
+                database: Some(database.name.clone()),
+                actor: Principal::Dormouse,
                 event: EventKind::Noted,
                 from: None,
                 to: None,

@@ -92,8 +92,8 @@ pub(super) async fn learn(actor: &mut Actor) {
     }
     let filter = EventFilter {
         database: Some(actor.database.name.clone()),
-        after: None,
         limit: LEARN_FROM,
+        ..EventFilter::default()
     };
     let catalog = actor.context.catalog.clone();
     let learn = move || {
@@ -157,7 +157,8 @@ mod tests {
         Event {
             id: at,
             at: Timestamp::from_second(at).unwrap(),
-            database: "shop".parse().unwrap(),
+            database: "shop".parse().ok(),
+            actor: None,
             event: EventKind::Changed,
             from: None,
             to: Some(to),

@@ -2,21 +2,46 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
+use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::{Door, Order};
 use tokio::sync::oneshot;
 
 use super::Database;
 use super::requests::{Inbox, Pending};
 use crate::error::Error;
+use crate::principal::Principal;
 
 /// Maximum number of waiting orders of one database.
 const ORDERS_MOST: usize = 64;
 
 impl Database {
-    /// Requests the server for a statement that is held.
-    pub(crate) fn demand(&self) {
-        self.inbox().demanded = true;
+    /// Requests the server for a statement of this user that is held.
+    pub(crate) fn demand(&self, user: &str) {
+        {
+            let mut inbox = self.inbox();
+            if inbox.demanded_by.is_none() {
+                inbox.demanded_by = Some(user.into());
+            }
+            inbox.demanded = true;
+        }
         self.wake_actor();
+    }
+
+    /// Who needs the server: the client whose statement was held first.
+    pub(super) fn demander(&self) -> Principal {
+        Principal::Client {
+            user: self.inbox().demanded_by.clone(),
+            database: self.name.clone(),
+        }
+    }
+
+    /// Who causes an act with this cause, unless it is Dormouse.
+    pub(super) fn originator(&self, cause: Cause) -> Option<Principal> {
+        match cause {
+            Cause::Operator => self.inbox().orders.front().map(|order| order.by.clone()),
+            Cause::Demand => Some(self.demander()),
+            _ => None,
+        }
     }
 
     /// Whether a statement has been held since the last [`Database::demand_met`].
@@ -26,7 +51,9 @@ impl Database {
 
     /// Clears the demand.
     pub(crate) fn demand_met(&self) {
-        self.inbox().demanded = false;
+        let mut inbox = self.inbox();
+        inbox.demanded = false;
+        inbox.demanded_by = None;
     }
 
     /// Requests the accounts for a login that waits; only the server, which does not run, has them.
@@ -49,6 +76,7 @@ impl Database {
     pub(crate) fn order(
         &self,
         order: Order,
+        by: Principal,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let (reply, answer) = oneshot::channel();
         {
@@ -61,7 +89,7 @@ impl Database {
                 });
             }
             inbox.reset |= order == Order::Wake;
-            inbox.orders.push_back(Pending { order, reply });
+            inbox.orders.push_back(Pending { order, by, reply });
         }
         self.wake_actor();
         Ok(answer)

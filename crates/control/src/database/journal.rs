@@ -18,6 +18,7 @@ use tracing::error;
 use super::actor::Actor;
 use crate::catalog::{Change, Durability, Entry};
 use crate::error::Error;
+use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 use crate::time::{millis, millis_since, now};
 
@@ -153,6 +154,15 @@ impl Actor {
         intent.await.unwrap_or(Err(Error::Stopping))
     }
 
+    /// Who caused what is recorded: the act's originator, or the client that needs the server.
+    fn originator(&self, cause: Cause) -> Principal {
+        match &self.acts_for {
+            Some(principal) => (**principal).clone(),
+            None if cause == Cause::Demand => self.database.demander(),
+            None => Principal::Dormouse,
+        }
+    }
+
     pub(super) fn entry(
         &self,
         event: EventKind,
@@ -163,7 +173,8 @@ impl Actor {
         began: Instant,
     ) -> Entry {
         Entry {
-            database: self.database.name.clone(),
+            database: Some(self.database.name.clone()),
+            actor: self.originator(cause),
             event,
             from: Some(from),
             to: Some(to),

@@ -10,6 +10,7 @@ use tracing::error;
 use super::actor::{Actor, Done};
 use crate::catalog::{Change, Durability};
 use crate::error::Error;
+use crate::principal::Principal;
 use crate::status::EventKind;
 use crate::time::now;
 
@@ -18,7 +19,10 @@ pub(super) async fn remove(actor: &mut Actor, act: Act) -> Done {
     let began = now();
     let from = actor.database.state();
     if from != State::Dropping {
-        actor.show(State::Dropping, &act.reason);
+        // kept until the files are gone, also by the next start: then nobody has ordered it
+        let by = actor.acts_for.as_deref().unwrap_or(&Principal::Dormouse);
+        let reason = format!("{} by {by}", act.reason);
+        actor.show(State::Dropping, reason);
         let changes = vec![actor.state_change()];
         if let Err(error) = actor.context.catalog.write(Durability::Now, changes).await {
             actor.show(from, "it could not be dropped");
@@ -59,7 +63,8 @@ async fn erase(actor: &mut Actor, from: State, act: &Act, began: Instant) -> Res
     actor.database.meter().end(now);
     let name = actor.database.name.clone();
     let (dropped, to) = (EventKind::Dropped, State::Dropping);
-    let entry = actor.entry(dropped, from, to, act.cause, &act.reason, began);
+    let reason = actor.database.view().reason;
+    let entry = actor.entry(dropped, from, to, act.cause, reason, began);
     actor
         .context
         .catalog

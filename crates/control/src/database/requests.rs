@@ -1,16 +1,20 @@
 //! Contents of a database's inbox.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use dormouse_policy::lifecycle::Order;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::principal::Principal;
 
 /// Requests to the actor.
 #[derive(Default)]
 pub(super) struct Inbox {
     pub(super) demanded: bool,
+    /// The user whose statement was the first to be held since the last answer to a demand.
+    pub(super) demanded_by: Option<Arc<str>>,
     /// A login waits for accounts that only the server knows.
     pub(super) accounts_wanted: bool,
     /// A wake was ordered: failures before it no longer count.
@@ -21,5 +25,7 @@ pub(super) struct Inbox {
 /// An order, and the channel for its answer.
 pub(super) struct Pending {
     pub(super) order: Order,
+    /// Who gave it.
+    pub(super) by: Principal,
     pub(super) reply: oneshot::Sender<Result<(), Error>>,
 }

@@ -74,7 +74,10 @@ async fn turns(actor: &mut Actor) -> Outcome {
         };
         debug!(verb = ?act.verb, reason = %act.reason, "acting");
         let ordered = act.cause == Cause::Operator;
-        match Box::pin(perform(actor, act)).await {
+        actor.acts_for = actor.database.originator(act.cause).map(Box::new);
+        let done = Box::pin(perform(actor, act)).await;
+        actor.acts_for = None;
+        match done {
             Done::Again => {}
             Done::Refused(reasons) if ordered => actor.database.refuse(reasons),
             Done::Refused(_) => {}

@@ -39,6 +39,9 @@ impl Metering {
                 None => drop(all.insert(key, account)),
             }
         }
+        if query.present {
+            all.retain(|_, account| account.ended.is_none());
+        }
         if let Some(name) = query.database.filter(|_| all.is_empty())
             && self.parts.registry.find(&name).is_none()
         {

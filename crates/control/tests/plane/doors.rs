@@ -144,7 +144,7 @@ impl Lanes {
                     if !held {
                         held = true;
                         self.with(name, |l| l.held += 1);
-                        plane.demand(name);
+                        plane.demand(name, "app");
                     }
                 }
             }

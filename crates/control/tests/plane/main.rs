@@ -14,5 +14,7 @@ mod scale;
 mod simulated;
 mod startup;
 mod storage;
+mod tokens;
 mod trouble;
 mod usage;
+mod who;

@@ -80,6 +80,7 @@ impl Run {
     pub fn events(&self, database: &DatabaseName) -> Vec<Event> {
         let filter = EventFilter {
             database: Some(database.clone()),
+            present: false,
             after: None,
             limit: usize::MAX,
         };

@@ -95,13 +95,15 @@ fn lived(specs: &[(&str, Spec)], hours: u64, seed: u64) -> Lived {
 fn entry(at: u64, event: &Event) -> Option<Entry> {
     Some(Entry {
         at,
-        database: event.database.clone(),
+        database: event.database.clone()?,
         what: match event.event {
             EventKind::Created => What::Created,
             EventKind::Changed => What::Changed,
             EventKind::Refused => What::Refused,
             EventKind::Dropped => What::Dropped,
-            EventKind::Noted | EventKind::Scaled => return None,
+            EventKind::Noted | EventKind::Scaled | EventKind::Set | EventKind::Token => {
+                return None;
+            }
         },
         from: event.from,
         to: event.to,
@@ -134,7 +136,9 @@ impl Ledger {
             let awake = event.event == EventKind::Refused;
             let state = if awake { event.from } else { event.to }.unwrap();
             let began = at - event.duration_ms.unwrap();
-            if let Some((before, since)) = states.insert(&event.database, (state, *at)) {
+            if let Some((before, since)) =
+                states.insert(event.database.as_ref().unwrap(), (state, *at))
+            {
                 rest(before, since, began);
             }
         }

@@ -17,6 +17,7 @@ fn money(text: &str) -> Money {
 async fn usage(run: &Run, database: &DatabaseName, by: By) -> UsageReport {
     let query = UsageQuery {
         database: Some(database.clone()),
+        present: false,
         month: None,
         by,
     };

@@ -85,7 +85,7 @@ fn entry(event: &Event) -> Option<Entry> {
     };
     Some(Entry {
         at: millis(event.at),
-        database: event.database.clone(),
+        database: event.database.clone()?,
         what,
         from: event.from,
         to: event.to,

@@ -1,3 +1,4 @@
+use dormouse_api::model::Role;
 use dormouse_types::{Carried, Delay, InstanceId, Pooling, UnitRange, Units};
 
 use super::*;
@@ -131,7 +132,8 @@ fn an_event_is_one_line() {
     let mut entry = Event {
         id: 1,
         at: at("2026-01-01T00:00:00.1234Z"),
-        database: "shop".parse().unwrap(),
+        database: "shop".parse().ok(),
+        actor: Some("dormouse".to_owned()),
         event: "changed".to_owned(),
         from: Some(State::Parked),
         to: Some(State::Active),
@@ -153,6 +155,44 @@ fn an_event_is_one_line() {
     entry.event = "scaled".to_owned();
     (entry.figures.units_before, entry.figures.units) = (Some(Units(1)), Some(Units(3)));
     assert!(event(&entry, Colours::Off).contains("  shop  scaled 1 → 3 units  [demand]"));
+    entry.actor = Some("client:app@shop".to_owned());
+    assert!(event(&entry, Colours::Off).contains("  [demand by client:app@shop] "));
+    (entry.database, entry.actor) = (None, None);
+    assert!(event(&entry, Colours::Off).contains("Z  -  scaled 1 → 3 units  [demand] "));
+}
+
+#[test]
+fn tokens_are_a_table_with_their_times() {
+    let token = |name: &str, role: Role, expires: Option<&str>| Token {
+        id: "abcdefghij01".parse().unwrap(),
+        name: name.parse().unwrap(),
+        role,
+        database: (role == Role::Owner).then(|| "shop".parse().unwrap()),
+        created: at("2026-01-01T00:00:00Z"),
+        expires: expires.map(at),
+        former_until: None,
+        used: expires.map(|_| at("2026-01-02T00:00:00Z")),
+    };
+    let all = [
+        token("ci", Role::Admin, None),
+        token("app", Role::Owner, Some("2026-01-04T00:00:00Z")),
+        token("old", Role::Viewer, Some("2026-01-02T00:00:00Z")),
+    ];
+    let text = tokens(&all, at("2026-01-03T00:00:00Z"), Colours::Off);
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "ID NAME ROLE DATABASE EXPIRES USED",
+            "abcdefghij01 ci admin - never never",
+            "abcdefghij01 app owner shop in 1d 0h 1d 0h ago",
+            "abcdefghij01 old viewer - expired 1d 0h ago",
+        ]
+    );
+    assert!(tokens(&[], at("2026-01-03T00:00:00Z"), Colours::Off).contains("token add"));
 }
 
 #[test]

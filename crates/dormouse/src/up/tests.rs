@@ -6,6 +6,7 @@ fn ready(listen: Option<&str>, databases: usize, warnings: &[&str]) -> Ready {
         listen: listen.map(str::to_owned),
         socket: "/d/dormouse.sock".into(),
         api: "/d/api.sock".into(),
+        api_listen: None,
         data_dir: "/d".into(),
         version: "1.2.3".to_owned(),
         engine: "MariaDB 10.11.19".to_owned(),

@@ -55,7 +55,8 @@ impl SessionContext {
     /// Tells the control path that a statement needs the server, unless the session never wakes it.
     pub(crate) fn demand(&self) {
         if !self.never_wakes {
-            self.control().demand(&self.database().name);
+            let name = &self.database().name;
+            self.control().demand(name, &self.identity.user);
         }
     }
 

@@ -1,0 +1,89 @@
+//! The ledger's entry of changed settings.
+
+use std::fmt::Display;
+
+use dormouse_policy::{Cause, Spec};
+
+use crate::catalog::Entry;
+use crate::database::Database;
+use crate::principal::Principal;
+use crate::status::{EventKind, Figures};
+
+/// The entry of a change from `before` to `after`.
+pub(super) fn entry(database: &Database, before: &Spec, after: &Spec, by: Principal) -> Entry {
+    Entry {
+        database: Some(database.name.clone()),
+        actor: by,
+        event: EventKind::Set,
+        from: None,
+        to: None,
+        cause: Cause::Operator,
+        reason: describe(before, after),
+        duration_ms: None,
+        figures: Figures::default(),
+    }
+}
+
+/// Each changed setting with its values before and after.
+fn describe(before: &Spec, after: &Spec) -> String {
+    let Spec {
+        idle_suspend,
+        idle_park,
+        units,
+        pooling,
+        keep_awake,
+        prewake,
+        storage_quota,
+        spend_limit,
+    } = before;
+    let changed = [
+        change("idle_suspend", idle_suspend, &after.idle_suspend),
+        change("idle_park", idle_park, &after.idle_park),
+        change("units", units, &after.units),
+        change("pooling", pooling, &after.pooling),
+        change("keep_awake", keep_awake, &after.keep_awake),
+        change("prewake", prewake, &after.prewake),
+        change(
+            "storage_quota",
+            &or_none(storage_quota),
+            &or_none(&after.storage_quota),
+        ),
+        change(
+            "spend_limit",
+            &or_none(spend_limit),
+            &or_none(&after.spend_limit),
+        ),
+    ];
+    let changed: Vec<String> = changed.into_iter().flatten().collect();
+    changed.join("; ")
+}
+
+fn change<T: Display + PartialEq>(name: &str, before: &T, after: &T) -> Option<String> {
+    (before != after).then(|| format!("{name}: {before} → {after}"))
+}
+
+fn or_none<T: Display>(value: &Option<T>) -> String {
+    value.as_ref().map_or("none".to_owned(), T::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_types::Units;
+
+    use super::*;
+
+    #[test]
+    fn only_changed_settings_are_named_with_both_values() {
+        let before = Spec::default();
+        assert_eq!(describe(&before, &before), "");
+        let mut after = before;
+        after.prewake = true;
+        after.storage_quota = "20GiB".parse().ok();
+        assert_eq!(
+            describe(&before, &after),
+            "prewake: false → true; storage_quota: none → 20GiB"
+        );
+        after.units.max = Units(9);
+        assert!(describe(&before, &after).starts_with("units: "));
+    }
+}
