@@ -59,6 +59,6 @@ pub use error::{Error, ErrorKind};
 pub use lock::{Lock, LockError};
 pub use plane::Plane;
 pub use servers::admin::AdminServers;
-pub use servers::{PoolHits, Server, ServerError, Servers, Snapshot};
-pub use status::{Created, Event, EventFilter, EventKind, Figures, Spend, Status};
+pub use servers::{Converted, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
+pub use status::{Created, DatabaseKeys, Encryption, EncryptionState, Event, EventFilter, EventKind, Figures, KeyList, Spend, Status};
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

@@ -23,6 +23,7 @@ use crate::time::within;
 use crate::usage::{UsageQuery, UsageReport};
 
 mod accounts;
+mod encryption;
 
 /// Time limit for transitions to end when Dormouse stops; the next start settles the rest.
 const GRACE: Duration = Duration::from_secs(5);
@@ -127,6 +128,10 @@ impl Plane {
                 asked = asked => status.memory_tables = asked.ok().flatten(),
                 () = database.until(|now| now.state != State::Active) => status = self.status(&database),
             }
+        }
+        match self.encryption(&database).await {
+            Ok(encryption) => status.encryption = encryption,
+            Err(error) => tracing::warn!(database = %name, %error, "cannot read its keys"),
         }
         Ok(status)
     }
