@@ -26,6 +26,7 @@ use crate::model::{
 };
 
 mod events;
+mod keys;
 
 /// Maximum size of a request's body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -47,6 +48,10 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/v1/databases/{name}/wake", post(wake))
         .route("/v1/databases/{name}/suspend", post(suspend))
         .route("/v1/databases/{name}/park", post(park))
+        .route("/v1/databases/{name}/encrypt", post(keys::encrypt))
+        .route("/v1/databases/{name}/rotate-key", post(keys::rotate))
+        .route("/v1/keys", get(keys::list))
+        .route("/v1/keys/rotate-master", post(keys::rotate_master))
         .route("/v1/databases/{name}/usage", get(usage_of))
         .route("/v1/usage", get(usage))
         .route("/v1/events", get(list_events))
@@ -275,6 +280,7 @@ fn database(status: Status) -> Database {
         storage: status.storage,
         read_only: status.read_only,
         memory_tables: status.memory_tables,
+        encryption: status.encryption,
         spend: status.spend.map(|spend| Spend {
             cost: spend.cost,
             currency: spend.currency,
