@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use dormouse_control::{
-    By, Cap, DatabaseKeys, Encryption, EncryptionState, Figures, KeyList, SettingsPatch, UsageReport,
-    UsageRow,
+    By, Cap, DatabaseKeys, Encryption, EncryptionState, Figures, KeyList, SettingsPatch,
+    UsageReport, UsageRow,
 };
 use dormouse_types::{
     Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,

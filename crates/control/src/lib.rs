@@ -60,5 +60,8 @@ pub use lock::{Lock, LockError};
 pub use plane::Plane;
 pub use servers::admin::AdminServers;
 pub use servers::{Converted, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
-pub use status::{Created, DatabaseKeys, Encryption, EncryptionState, Event, EventFilter, EventKind, Figures, KeyList, Spend, Status};
+pub use status::{
+    Created, DatabaseKeys, Encryption, EncryptionState, Event, EventFilter, EventKind, Figures,
+    KeyList, Spend, Status,
+};
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

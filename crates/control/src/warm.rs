@@ -12,8 +12,8 @@ use tracing::{debug, warn};
 use crate::admission::{Admission, Importance};
 use crate::catalog::{Catalog, Change, Durability, Phase};
 use crate::error::Error;
-use crate::instance::{Instance, rekeying};
 use crate::instance::host::Host;
+use crate::instance::{Instance, rekeying};
 use crate::tasks::Tasks;
 use crate::time::within;
 

@@ -319,7 +319,9 @@ pub(crate) struct KeyArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// List the master key and the keys of the databases, by fingerprint and version
-    #[command(after_help = "Examples:\n  dormouse key ls\n  dormouse key ls --json | jq -r .master")]
+    #[command(
+        after_help = "Examples:\n  dormouse key ls\n  dormouse key ls --json | jq -r .master"
+    )]
     Ls,
     /// Replace the key of a database, or the master key
     #[command(after_help = "\

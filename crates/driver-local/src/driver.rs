@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_driver::{Desired, Driver, Error, Observed, Run};
-use dormouse_engine::{EngineError, Installation, KeyError, Keeper, Layout, Secret, Template};
+use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
 

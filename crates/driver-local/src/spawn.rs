@@ -6,7 +6,7 @@
               which the standard library has an unsafe function alone"
 )]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -15,7 +15,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use dormouse_engine::encryption::plugin;
+use dormouse_engine::encryption::{ServerKeys, plugin};
 use dormouse_engine::{Layout, Owner, config};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
@@ -41,8 +41,29 @@ pub(crate) struct Start<'a> {
     pub(crate) owner: Option<Owner>,
     /// The `cgroup.procs` files of the cgroups it joins.
     pub(crate) cgroups: Vec<PathBuf>,
-    /// Pipe with the keys of an encrypted server, which the server inherits.
-    pub(crate) keys: Option<OwnedFd>,
+    /// Keys of an encrypted server.
+    pub(crate) keys: Option<Keys>,
+}
+
+/// Keys of an encrypted server.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// Pipe that holds them, which the server inherits.
+    pipe: OwnedFd,
+    /// Directory with the plugin that reads them.
+    plugin_dir: PathBuf,
+}
+
+impl Keys {
+    /// Puts the keys into a pipe; they are fewer bytes than a pipe takes without a reader.
+    pub(crate) fn new(keys: ServerKeys) -> io::Result<Self> {
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(&keys.records)?;
+        Ok(Self {
+            pipe: reader.into(),
+            plugin_dir: keys.plugin_dir,
+        })
+    }
 }
 
 /// The lock file of an instance. Its holder may write the configuration and start the server, which
@@ -79,7 +100,11 @@ pub(crate) fn start(mut start: Start<'_>, Lock(lock): Lock) -> io::Result<Child>
     );
     let keys = start.keys.take();
     if let Some(keys) = &keys {
-        command.env(plugin::VARIABLE, keys.as_raw_fd().to_string());
+        command.env(plugin::VARIABLE, keys.pipe.as_raw_fd().to_string());
+        // not in the configuration file, whose value a script around the server may override
+        let mut option = OsString::from("--plugin-dir=");
+        option.push(&keys.plugin_dir);
+        command.arg(option);
     }
     command
         .current_dir("/")
@@ -103,7 +128,7 @@ pub(crate) fn start(mut start: Start<'_>, Lock(lock): Lock) -> io::Result<Child>
         let _ = setrlimit(Resource::Nofile, limits);
         fcntl_setfd(&lock, FdFlags::empty())?;
         if let Some(keys) = &keys {
-            fcntl_setfd(keys, FdFlags::empty())?;
+            fcntl_setfd(&keys.pipe, FdFlags::empty())?;
         }
         // a core dump would contain keys and rows
         let _ = setrlimit(Resource::Core, NO_CORE);
@@ -118,13 +143,6 @@ pub(crate) fn start(mut start: Start<'_>, Lock(lock): Lock) -> io::Result<Child>
     // before the fork: it allocates nothing, takes no lock and does not unwind.
     unsafe { command.pre_exec(become_server) };
     command.spawn()
-}
-
-/// A pipe that holds these bytes, which are fewer than a pipe takes without a reader.
-pub(crate) fn piped(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let (reader, mut writer) = io::pipe()?;
-    writer.write_all(bytes)?;
-    Ok(reader.into())
 }
 
 /// Opens the server's error log, which also gets its standard output and standard error.

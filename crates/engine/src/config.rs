@@ -171,7 +171,6 @@ pub fn render(
         set("plugin-load-add", LOCK_INFO);
     }
     if let Some(encryption) = encryption {
-        set("plugin-dir", &quoted(&encryption.plugin_dir));
         for (name, value) in ENCRYPTED {
             set(name, value);
         }

@@ -29,15 +29,15 @@ pub use ring::KeyRing;
 pub struct ServerKeys {
     /// For the plugin: the keys, as records.
     pub records: zeroize::Zeroizing<Vec<u8>>,
+    /// Directory of the server's plugins, with Dormouse's own, for the command line.
+    pub plugin_dir: std::path::PathBuf,
     /// Settings for the configuration file.
     pub settings: Settings,
 }
 
 /// Settings of an encrypted server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Directory of the server's plugins, with Dormouse's own.
-    pub plugin_dir: std::path::PathBuf,
     /// The newest version of its data key.
     pub version: u32,
 }
@@ -82,8 +82,10 @@ pub enum KeyError {
         reason: String,
     },
     /// A file with wrapped keys has been changed or damaged.
-    #[error("{path} is damaged ({reason}): restore it from a backup of the same database. Without it the database's \
-             files cannot be read")]
+    #[error(
+        "{path} is damaged ({reason}): restore it from a backup of the same database. Without it the database's \
+             files cannot be read"
+    )]
     Damaged {
         /// The file.
         path: std::path::PathBuf,

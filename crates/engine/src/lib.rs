@@ -26,7 +26,7 @@ pub mod version;
 
 pub use admin::encryption::{Converted, Progress};
 pub use admin::{Admin, AdminError, Rows};
-pub use encryption::{KeyError, Keeper, KeeperConfig, MasterSource};
+pub use encryption::{Keeper, KeeperConfig, KeyError, MasterSource};
 pub use error::EngineError;
 pub use installation::{Installation, Search, machine_memory};
 pub use layout::Layout;

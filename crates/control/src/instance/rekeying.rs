@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_engine::{KeyError, Keeper};
+use dormouse_engine::{Keeper, KeyError};
 use dormouse_types::InstanceId;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, debug, info, warn};

@@ -150,10 +150,12 @@ impl Plane {
 
 fn failed(doing: &str, error: KeyError) -> Error {
     match error {
-        KeyError::Io { .. } | KeyError::Source { .. } | KeyError::Damaged { .. } => Error::Machine {
-            doing: doing.to_owned(),
-            reason: error.to_string(),
-        },
+        KeyError::Io { .. } | KeyError::Source { .. } | KeyError::Damaged { .. } => {
+            Error::Machine {
+                doing: doing.to_owned(),
+                reason: error.to_string(),
+            }
+        }
         other => Error::Invalid(format!("{doing}: {other}")),
     }
 }

@@ -631,7 +631,10 @@ impl Servers for Machine {
         self.asked("hits", server, |i| i.hits).await
     }
 
-    async fn encrypt(&self, _: &Server) -> Result<Option<dormouse_control::Converted>, ServerError> {
+    async fn encrypt(
+        &self,
+        _: &Server,
+    ) -> Result<Option<dormouse_control::Converted>, ServerError> {
         Ok(None)
     }
     async fn encryption(

@@ -39,7 +39,11 @@ pub(super) async fn run(client: &Client, command: KeyCommand, output: &Output) -
 
 fn changed(database: &Database) -> String {
     let encryption = database.encryption.as_ref();
-    format!("{} is {}", database.name, encryption.map_or("not encrypted".to_owned(), told_short))
+    format!(
+        "{} is {}",
+        database.name,
+        encryption.map_or("not encrypted".to_owned(), told_short)
+    )
 }
 
 fn list(keys: &KeyList) -> String {

@@ -52,12 +52,12 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
                 secret.clone(),
                 &driver.installation().version,
             )),
-            keys,
             secret,
             greeting: driver.installation().version.greeting(),
             engine: driver.installation().version.to_string(),
             capabilities: driver.capabilities().to_string().trim().to_owned(),
-            warnings: warnings(&driver, mode),
+            warnings: warnings(&driver, mode, &keys),
+            keys,
             driver: Arc::new(driver),
         })
     });
@@ -67,7 +67,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
 }
 
 /// Missing capabilities of this machine and their consequences.
-fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
+fn warnings(driver: &LocalDriver, mode: config::CgroupMode, keys: &Keeper) -> Vec<String> {
     let missing = driver.capabilities().warning();
     let missing = missing.map(|missing| format!("{}: {missing}", without_cgroups(mode)));
     let no_locks = (!driver.installation().tells_locks()).then(|| {
@@ -75,7 +75,10 @@ fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
          sessions that have called a procedure, or may have taken a lock, are not parked"
             .to_owned()
     });
-    missing.into_iter().chain(no_locks).collect()
+    let no_key = keys.trouble().map(|error| {
+        format!("encrypted databases cannot be started, and none can be created until this is repaired: {error}")
+    });
+    missing.into_iter().chain(no_locks).chain(no_key).collect()
 }
 
 /// Why control groups are missing.

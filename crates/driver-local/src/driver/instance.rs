@@ -17,7 +17,7 @@ use tracing::warn;
 use super::{Shared, blocking, files, key_error};
 use crate::cgroup::{Cgroups, Figures, Group};
 use crate::process::{Handle, from_outside};
-use crate::spawn::{self, Lock, Start};
+use crate::spawn::{self, Keys, Lock, Start};
 use crate::{endpoint, ready, scan};
 
 /// Attempts to remove an instance's cgroups, and the pause between them.
@@ -477,10 +477,7 @@ fn start_blocking(
         layout: &layout,
         owner,
         cgroups: prepared.joins,
-        keys: keys
-            .map(|keys| spawn::piped(&keys.records))
-            .transpose()
-            .map_err(starting)?,
+        keys: keys.map(Keys::new).transpose().map_err(starting)?,
     };
     let child = spawn::start(start, lock).map_err(starting)?;
     let Ok(handle) = Handle::of_pid(child.id()) else {

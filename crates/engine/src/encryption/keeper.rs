@@ -51,32 +51,29 @@ pub struct RingStatus {
 }
 
 impl Keeper {
-    /// Reads the master key, ends a rotation that a crash has interrupted, and prepares the server's plugin. Blocks, for
-    /// as long as a command takes that prints the key.
+    /// Prepares the server's plugin and reads the master key. If that cannot be read, encrypted databases cannot be
+    /// started until it can; [`Keeper::trouble`] says why. Blocks, for as long as a command takes that prints the
+    /// key.
     ///
     /// # Errors
-    /// The master key cannot be read, or files cannot be written.
-    pub fn open(
-        config: KeeperConfig,
-        installation: &Installation,
-    ) -> Result<Arc<Self>, KeyError> {
-        let load = |source: &MasterSource| source.load(&config.data_dir, MASTER_COMMAND_TIMEOUT);
-        let master = config.master.as_ref().map(load).transpose()?;
-        let previous = config.previous.as_ref().map(load).transpose()?;
+    /// Files cannot be written.
+    pub fn open(config: KeeperConfig, installation: &Installation) -> Result<Arc<Self>, KeyError> {
         let mut plugins = None;
-        if let Some(master) = &master {
+        if config.master.is_some() {
             let dir = config.data_dir.join("plugins");
             plugins = Some(plugin::ensure(installation, &dir)?);
-            rotation::resume(&config, master)?;
-            if let Some(previous) = previous.filter(|previous| previous != master) {
-                rotation::wrap_all(&config, &previous, master)?;
-            }
         }
         Ok(Arc::new(Self {
             config,
             plugins,
-            master: Mutex::new(master),
+            master: Mutex::new(None),
         }))
+    }
+
+    /// Why encrypted databases cannot be started now, if they cannot. Blocks like [`Keeper::open`].
+    #[must_use]
+    pub fn trouble(&self) -> Option<KeyError> {
+        self.is_on().then(|| self.master_key().err())?
     }
 
     /// A keeper without a master key.
@@ -116,10 +113,10 @@ impl Keeper {
         self.config.master.as_ref()
     }
 
-    /// The master key's fingerprint.
+    /// The master key's fingerprint; `None` if there is none, or it could not be read yet.
     #[must_use]
     pub fn master(&self) -> Option<Fingerprint> {
-        self.key().as_ref().map(Key::fingerprint)
+        self.alone().as_ref().map(Key::fingerprint)
     }
 
     /// The keys with which an instance's server starts; `None` if it is not encrypted.
@@ -127,20 +124,24 @@ impl Keeper {
     /// # Errors
     /// Its keys cannot be unwrapped.
     pub fn for_start(&self, layout: &Layout) -> Result<Option<ServerKeys>, KeyError> {
-        let master = self.key();
         let path = layout.keys();
         let Some(ring) = KeyRing::read(&path)? else {
             return Ok(None);
         };
-        let (Some(master), Some(plugin_dir)) = (&*master, &self.plugins) else {
+        let Some(plugin_dir) = &self.plugins else {
             return Err(KeyError::NoMaster {
                 wrapped_by: ring.master().to_owned(),
             });
         };
+        let (_alone, master) = self.master_key()?;
+        // a rotation may have replaced it meanwhile
+        let Some(ring) = KeyRing::read(&path)? else {
+            return Ok(None);
+        };
         Ok(Some(ServerKeys {
-            records: ring.records(&path, master)?,
+            records: ring.records(&path, &master)?,
+            plugin_dir: plugin_dir.clone(),
             settings: Settings {
-                plugin_dir: plugin_dir.clone(),
                 version: ring.newest(),
             },
         }))
@@ -163,15 +164,12 @@ impl Keeper {
     /// # Errors
     /// There is no master key, or the file cannot be written.
     pub fn encrypt(&self, id: InstanceId) -> Result<bool, KeyError> {
-        let master = self.key();
-        let Some(master) = &*master else {
-            return Err(KeyError::NotConfigured);
-        };
+        let (_alone, master) = self.master_key()?;
         let path = self.path(id);
         if KeyRing::read(&path)?.is_some() {
             return Ok(false);
         }
-        KeyRing::new(master)?.write(&path)?;
+        KeyRing::new(&master)?.write(&path)?;
         Ok(true)
     }
 
@@ -180,10 +178,7 @@ impl Keeper {
     /// # Errors
     /// It is not encrypted, an earlier rotation has not ended, or the file cannot be written.
     pub fn rotate(&self, id: InstanceId) -> Result<(), KeyError> {
-        let master = self.key();
-        let Some(master) = &*master else {
-            return Err(KeyError::NotConfigured);
-        };
+        let (_alone, master) = self.master_key()?;
         let path = self.path(id);
         let Some(mut ring) = KeyRing::read(&path)? else {
             return Err(KeyError::Refused(
@@ -198,8 +193,8 @@ impl Keeper {
             ));
         }
         // checks the master key before a key is added that it would wrap
-        ring.records(&path, master)?;
-        ring.add_key(master)?;
+        ring.records(&path, &master)?;
+        ring.add_key(&master)?;
         ring.write(&path)
     }
 
@@ -209,7 +204,7 @@ impl Keeper {
     /// # Errors
     /// The redo log has another key, or the file cannot be written.
     pub fn settle(&self, id: InstanceId, version: u32, keep: bool) -> Result<(), KeyError> {
-        let _alone = self.key();
+        let _alone = self.alone();
         let path = self.path(id);
         let Some(mut ring) = KeyRing::read(&path)? else {
             return Ok(());
@@ -248,12 +243,12 @@ impl Keeper {
     /// The source gives the same key as before, or no key; or a file cannot be written: then the next start
     /// goes on, with either master key.
     pub fn rotate_master(&self) -> Result<(Fingerprint, Fingerprint), KeyError> {
-        let mut master = self.key();
-        let (Some(source), Some(old)) = (&self.config.master, master.as_ref()) else {
+        let Some(source) = &self.config.master else {
             return Err(KeyError::NotConfigured);
         };
+        let (mut master, old) = self.master_key()?;
         let new = source.load(&self.config.data_dir, MASTER_COMMAND_TIMEOUT)?;
-        if new == *old {
+        if new == old {
             return Err(KeyError::Refused(format!(
                 "{source} still gives the master key {}: put the new key there first{}",
                 old.fingerprint(),
@@ -265,14 +260,40 @@ impl Keeper {
                 }
             )));
         }
-        rotation::rotate(&self.config, old, &new)?;
+        rotation::rotate(&self.config, &old, &new)?;
         let changed = (old.fingerprint(), new.fingerprint());
         *master = Some(new);
         Ok(changed)
     }
 
-    fn key(&self) -> MutexGuard<'_, Option<Key>> {
+    /// The lock under which files of keys change, with the master key if it was read.
+    fn alone(&self) -> MutexGuard<'_, Option<Key>> {
         self.master.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same with the master key, which is read now if it was not. Ends a rotation of the master key that a crash
+    /// has interrupted, before any key is used.
+    fn master_key(&self) -> Result<(MutexGuard<'_, Option<Key>>, Key), KeyError> {
+        let mut alone = self.alone();
+        if let Some(master) = &*alone {
+            let master = master.clone();
+            return Ok((alone, master));
+        }
+        let Some(source) = &self.config.master else {
+            return Err(KeyError::NotConfigured);
+        };
+        let load =
+            |source: &MasterSource| source.load(&self.config.data_dir, MASTER_COMMAND_TIMEOUT);
+        let master = load(source)?;
+        rotation::resume(&self.config, &master)?;
+        if let Some(previous) = &self.config.previous {
+            let previous = load(previous)?;
+            if previous != master {
+                rotation::wrap_all(&self.config, &previous, &master)?;
+            }
+        }
+        *alone = Some(master.clone());
+        Ok((alone, master))
     }
 
     fn path(&self, id: InstanceId) -> PathBuf {

@@ -195,9 +195,8 @@ mod tests {
 
     #[test]
     fn a_command_prints_the_key() {
-        let command = |script: &str| {
-            MasterSource::Command(["sh", "-c", script].map(str::to_owned).to_vec())
-        };
+        let command =
+            |script: &str| MasterSource::Command(["sh", "-c", script].map(str::to_owned).to_vec());
         let printed = load(&command(&format!("echo {KEY}")), Path::new("/nowhere"));
         assert_eq!(printed.unwrap(), Key::from_text(KEY).unwrap());
         refused(&command(&format!("echo {KEY}; exit 3")), "exit status: 3");

@@ -21,11 +21,9 @@ const STEP: u32 = 2;
 /// Most keys of a ring. More are needed only if rotations do not come to their end.
 const MOST: usize = 16;
 
-/// Id of the key of tables, logs and everything else that stays.
-const DATA: u32 = 1;
-
-/// Id of the key of temporary files. It is a new one at every start, and kept nowhere.
-const TEMPORARY: u32 = 2;
+/// Id of the key of everything: tables, logs, temporary files. The server gets no other, because whoever makes a
+/// table may choose among the ids that there are (`ENCRYPTION_KEY_ID`).
+const ID: u32 = 1;
 
 /// The data keys of one database, wrapped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,10 +124,7 @@ impl KeyRing {
         for key in self.keys.iter_mut().filter(|key| key.master == old) {
             let context = context(&self.id, key.version);
             let plain = from.unwrap(&key.wrapped, &context).ok_or_else(|| {
-                KeyError::Refused(format!(
-                    "version {} of a data key was changed",
-                    key.version
-                ))
+                KeyError::Refused(format!("version {} of a data key was changed", key.version))
             })?;
             key.wrapped = to.wrap(&plain, &context)?;
             key.master = to.fingerprint().to_string();
@@ -138,14 +133,14 @@ impl KeyRing {
         Ok(changed)
     }
 
-    /// Its keys for a server, as the plugin reads them, with a new key for temporary files.
+    /// Its keys for a server, as the plugin reads them.
     pub(super) fn records(
         &self,
         path: &Path,
         master: &Key,
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let configured = master.fingerprint().to_string();
-        let mut records = Zeroizing::new(Vec::with_capacity(40 * (MOST + 1)));
+        let mut records = Zeroizing::new(Vec::with_capacity(40 * MOST));
         for key in &self.keys {
             if key.master != configured {
                 return Err(KeyError::OtherMaster {
@@ -158,9 +153,8 @@ impl KeyRing {
                 path: path.to_owned(),
                 reason: format!("version {} of its key was changed", key.version),
             })?;
-            record(&mut records, DATA, key.version, &plain);
+            record(&mut records, key.version, &plain);
         }
-        record(&mut records, TEMPORARY, 1, &Key::random()?);
         Ok(records)
     }
 
@@ -224,8 +218,8 @@ fn context(ring: &str, version: u32) -> Vec<u8> {
 }
 
 /// `struct key` of the plugin.
-fn record(records: &mut Vec<u8>, id: u32, version: u32, key: &Key) {
-    records.extend_from_slice(&id.to_ne_bytes());
+fn record(records: &mut Vec<u8>, version: u32, key: &Key) {
+    records.extend_from_slice(&ID.to_ne_bytes());
     records.extend_from_slice(&version.to_ne_bytes());
     records.extend_from_slice(key.bytes());
 }

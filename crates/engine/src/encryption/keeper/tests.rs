@@ -63,8 +63,9 @@ fn data_keys(keeper: &Keeper, layout: &Layout) -> Result<Vec<(u32, Vec<u8>)>, Ke
     let keys = keeper.for_start(layout)?.unwrap();
     let number = |bytes: &[u8]| u32::from_ne_bytes(bytes.try_into().unwrap());
     let of = |record: &[u8]| (number(&record[4..8]), record[8..].to_vec());
-    let data = keys.records.chunks(40).filter(|r| number(&r[..4]) == 1);
-    Ok(data.map(of).collect())
+    let all = keys.records.chunks(40);
+    assert!(all.clone().all(|record| number(&record[..4]) == 1));
+    Ok(all.map(of).collect())
 }
 
 #[test]
@@ -92,15 +93,40 @@ fn a_missing_or_wrong_master_key_is_named() {
     let layout = world.layout(1);
     let keeper = world.open().unwrap();
     keeper.provision(InstanceId(1)).unwrap();
+    assert!(keeper.trouble().is_none());
     let right = keeper.master().unwrap().to_string();
     let off = Keeper::off(&world.config().instances);
     let error = off.for_start(&layout).unwrap_err().to_string();
-    assert!(error.contains(&right) && error.contains("no master key is configured"), "{error}");
+    assert!(
+        error.contains(&right) && error.contains("no master key is configured"),
+        "{error}"
+    );
     world.write_master(2);
     let other = world.open().unwrap();
+    assert!(other.trouble().is_none());
     let error = other.for_start(&layout).unwrap_err().to_string();
     let configured = other.master().unwrap().to_string();
-    assert!(error.contains(&right) && error.contains(&configured), "{error}");
+    assert!(
+        error.contains(&right) && error.contains(&configured),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_master_key_that_cannot_be_read_is_read_later_and_nothing_stays_plain_meanwhile() {
+    let world = World::new();
+    world.open().unwrap().provision(InstanceId(1)).unwrap();
+    fs::remove_file(&world.master).unwrap();
+    let keeper = world.open().unwrap();
+    assert!(keeper.trouble().is_some());
+    assert!(keeper.for_start(&world.layout(1)).is_err());
+    assert!(keeper.encrypts_new() && keeper.provision(InstanceId(2)).is_err());
+    // one that is not encrypted starts
+    assert!(keeper.for_start(&world.layout(3)).unwrap().is_none());
+    world.write_master(1);
+    assert!(keeper.for_start(&world.layout(1)).unwrap().is_some());
+    keeper.provision(InstanceId(2)).unwrap();
+    assert!(keeper.trouble().is_none());
 }
 
 #[test]
@@ -217,7 +243,7 @@ fn a_master_key_rotation_interrupted_at_any_step_is_ended_by_either_key() {
                 fs::write(layout.keys().with_extension("keys.unfinished"), "{").unwrap();
             }
             world.write_master(3);
-            let error = world.open().unwrap_err().to_string();
+            let error = world.open().unwrap().trouble().unwrap().to_string();
             assert!(error.contains("configure one of those two"), "{error}");
             world.write_master(configured);
             for _ in 0..2 {
@@ -241,7 +267,12 @@ fn the_previous_master_key_is_replaced_at_the_start() {
         previous: Some(MasterSource::File(previous)),
         ..world.config()
     };
-    drop(Keeper::open(config, &world.installation).unwrap());
+    assert!(
+        Keeper::open(config, &world.installation)
+            .unwrap()
+            .trouble()
+            .is_none()
+    );
     let now = data_keys(&world.open().unwrap(), &world.layout(1)).unwrap();
     assert_eq!(now, before);
 }
