@@ -49,11 +49,19 @@ pub enum Verb {
     RotateToken,
     /// Remove a token.
     RemoveToken,
+    /// List the keys of all databases, by fingerprint.
+    ListKeys,
+    /// Encrypt a database.
+    Encrypt,
+    /// Give a database a new key.
+    RotateKey,
+    /// Wrap all keys by a new master key.
+    RotateMasterKey,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -74,6 +82,10 @@ impl Verb {
         Self::AddToken,
         Self::RotateToken,
         Self::RemoveToken,
+        Self::ListKeys,
+        Self::Encrypt,
+        Self::RotateKey,
+        Self::RotateMasterKey,
     ];
 
     /// What it does, as the documentation's table says it.
@@ -100,12 +112,16 @@ impl Verb {
             Self::AddToken => "add a token",
             Self::RotateToken => "rotate a token",
             Self::RemoveToken => "remove a token",
+            Self::ListKeys => "list the keys of all databases",
+            Self::Encrypt => "encrypt a database",
+            Self::RotateKey => "rotate a database's key",
+            Self::RotateMasterKey => "rotate the master key",
         }
     }
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 19] = [
+pub const RULES: [(&str, &str, Verb); 23] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -126,6 +142,10 @@ pub const RULES: [(&str, &str, Verb); 19] = [
     ("POST", "/v1/tokens", Verb::AddToken),
     ("DELETE", "/v1/tokens/{id}", Verb::RemoveToken),
     ("POST", "/v1/tokens/{id}/rotate", Verb::RotateToken),
+    ("GET", "/v1/keys", Verb::ListKeys),
+    ("POST", "/v1/keys/rotate-master", Verb::RotateMasterKey),
+    ("POST", "/v1/databases/{name}/encrypt", Verb::Encrypt),
+    ("POST", "/v1/databases/{name}/rotate-key", Verb::RotateKey),
 ];
 
 /// A rule for a route.
@@ -208,6 +228,10 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::AddToken => [Yes, No, No, No],
         Verb::RotateToken => [Yes, No, No, No],
         Verb::RemoveToken => [Yes, No, No, No],
+        Verb::ListKeys => [Yes, Yes, No, No],
+        Verb::Encrypt => [Yes, Yes, No, Own],
+        Verb::RotateKey => [Yes, Yes, No, Own],
+        Verb::RotateMasterKey => [Yes, No, No, No],
     };
     match role {
         Role::Admin => admin,

@@ -17,8 +17,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Envelope, ErrorBody};
 use crate::model::{
-    By, CreateRequest, Created, Database, Event, EventQuery, NewToken, RotateRequest, ServerStatus,
-    SettingsPatch, Token, TokenId, TokenRequest, UsageQuery, UsageReport,
+    By, CreateRequest, Created, Database, Event, EventQuery, KeyList, MasterKeyRotated, NewToken,
+    RotateRequest, ServerStatus, SettingsPatch, Token, TokenId, TokenRequest, UsageQuery,
+    UsageReport,
 };
 use crate::routes::ORDER_DEADLINE;
 use target::{Stream, Target};
@@ -213,6 +214,41 @@ impl Client {
     /// See [`ClientError`].
     pub async fn park_and_lose(&self, name: &DatabaseName) -> Answer<Database> {
         let path = format!("/v1/databases/{name}/park?force=true");
+        self.json(Method::POST, &path, None).await
+    }
+
+    /// `GET /v1/keys`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn keys(&self) -> Answer<KeyList> {
+        self.json(Method::GET, "/v1/keys", None).await
+    }
+
+    /// `POST /v1/keys/rotate-master`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rotate_master_key(&self) -> Answer<MasterKeyRotated> {
+        self.json(Method::POST, "/v1/keys/rotate-master", None)
+            .await
+    }
+
+    /// `POST /v1/databases/NAME/rotate-key`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rotate_key(&self, name: &DatabaseName) -> Answer<Database> {
+        let path = format!("/v1/databases/{name}/rotate-key");
+        self.json(Method::POST, &path, None).await
+    }
+
+    /// `POST /v1/databases/NAME/encrypt`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn encrypt(&self, name: &DatabaseName) -> Answer<Database> {
+        let path = format!("/v1/databases/{name}/encrypt");
         self.json(Method::POST, &path, None).await
     }
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
-    By, Cap, Figures, NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UsageReport,
-    UsageRow,
+    By, Cap, DatabaseKeys, Encryption, EncryptionState, Figures, KeyList, NewToken, Role,
+    SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
     Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,
@@ -161,6 +161,9 @@ pub struct Database {
     /// if unknown without a query to its server, which a list of all databases does not make.
     #[serde(default)]
     pub memory_tables: Option<Vec<String>>,
+    /// Its encryption; `None` if it is not encrypted, and in a list of all databases.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
     /// Cost this month; `None` without prices.
     #[serde(default)]
     pub spend: Option<Spend>,
@@ -248,6 +251,15 @@ impl EventQuery {
             .unwrap_or(Self::DEFAULT_LIMIT)
             .min(Self::MAX_LIMIT)
     }
+}
+
+/// Result of rotating the master key: the fingerprints before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasterKeyRotated {
+    /// Of the old one, which reads nothing any more.
+    pub old: String,
+    /// Of the new one.
+    pub new: String,
 }
 
 /// Query for use.

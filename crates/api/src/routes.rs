@@ -29,6 +29,7 @@ use crate::model::{
 };
 
 mod events;
+mod keys;
 mod tokens;
 
 /// Maximum size of a request's body, in bytes.
@@ -52,6 +53,10 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/databases/{name}/wake", post(wake))
         .route("/v1/databases/{name}/suspend", post(suspend))
         .route("/v1/databases/{name}/park", post(park))
+        .route("/v1/databases/{name}/encrypt", post(keys::encrypt))
+        .route("/v1/databases/{name}/rotate-key", post(keys::rotate))
+        .route("/v1/keys", get(keys::list))
+        .route("/v1/keys/rotate-master", post(keys::rotate_master))
         .route("/v1/databases/{name}/usage", get(usage_of))
         .route("/v1/usage", get(usage))
         .route("/v1/events", get(list_events))
@@ -303,6 +308,7 @@ fn database(status: Status) -> Database {
         storage: status.storage,
         read_only: status.read_only,
         memory_tables: status.memory_tables,
+        encryption: status.encryption,
         spend: status.spend.map(|spend| Spend {
             cost: spend.cost,
             currency: spend.currency,

@@ -1,8 +1,10 @@
 //! Configuration of a plane.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_engine::Keeper;
 use dormouse_policy::Spec;
 use dormouse_policy::placement::Capacity;
 use dormouse_policy::spend::{Ladder, Prices};
@@ -40,6 +42,8 @@ pub struct PlaneConfig {
     pub calendar: Calendar,
     /// The disk that holds the files of all databases; `None`: its free space is not watched.
     pub disk: Option<Disk>,
+    /// The keys of encrypted databases; the driver's.
+    pub keys: Arc<Keeper>,
     /// Deadlines of waits for servers, sessions and the driver.
     pub deadlines: Deadlines,
 }
@@ -102,9 +106,11 @@ impl PlaneConfig {
     /// The defaults, with the catalog in `data_dir`.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            data_dir: data_dir.into(),
+            keys: Keeper::off(&data_dir.join("instances")),
+            data_dir,
             warm_pool: 2,
             wakes_at_once: dormouse_policy::admission::width(None, cores),
             capacity: Capacity {

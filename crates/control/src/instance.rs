@@ -24,6 +24,7 @@ use serving::Serving;
 mod awake;
 pub(crate) mod host;
 mod pool;
+pub(crate) mod rekeying;
 pub(crate) mod room;
 pub(crate) mod serving;
 mod shrink;

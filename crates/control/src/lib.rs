@@ -65,7 +65,10 @@ pub use plane::Plane;
 pub use plane::tokens::{AddToken, Admitted, Refused, RotateToken};
 pub use principal::Principal;
 pub use servers::admin::AdminServers;
-pub use servers::{PoolHits, Server, ServerError, Servers, Snapshot};
-pub use status::{Created, Event, EventFilter, EventKind, Figures, Spend, Status};
+pub use servers::{Converted, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
+pub use status::{
+    Created, DatabaseKeys, Encryption, EncryptionState, Event, EventFilter, EventKind, Figures,
+    KeyList, Spend, Status,
+};
 pub use token::{NewToken, Role, Token, TokenId, TokenName};
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

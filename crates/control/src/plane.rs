@@ -26,6 +26,7 @@ use tokens::Tokens;
 
 mod accounts;
 mod changes;
+mod encryption;
 pub mod tokens;
 
 /// Time limit for transitions to end when Dormouse stops; the next start settles the rest.
@@ -153,6 +154,10 @@ impl Plane {
                 asked = asked => status.memory_tables = asked.ok().flatten(),
                 () = database.until(|now| now.state != State::Active) => status = self.status(&database),
             }
+        }
+        match self.encryption(&database).await {
+            Ok(encryption) => status.encryption = encryption,
+            Err(error) => tracing::warn!(database = %name, %error, "cannot read its keys"),
         }
         Ok(status)
     }

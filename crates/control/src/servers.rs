@@ -8,6 +8,7 @@ use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, Variables};
 pub mod admin;
 
 pub use dormouse_engine::buffer_pool::PoolHits;
+pub use dormouse_engine::{Converted, Progress};
 
 /// A running server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +119,13 @@ pub trait Servers: Send + Sync + 'static {
 
     /// The counters of the buffer pool since the server started.
     async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError>;
+
+    /// Encrypts everything with the newest key that the server has; returns when all is done, which has no
+    /// deadline. `None` if the server has no keys.
+    async fn encrypt(&self, server: &Server) -> Result<Option<Converted>, ServerError>;
+
+    /// How far that is, and the first tables of engines that cannot encrypt, as `schema.table`.
+    async fn encryption(&self, server: &Server) -> Result<(Progress, Vec<String>), ServerError>;
 
     /// Closes the connection that is kept to the server: it is about to be frozen or stopped, or has ended.
     async fn forget(&self, instance: InstanceId);

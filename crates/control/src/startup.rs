@@ -101,6 +101,7 @@ fn assemble(
     let host = Arc::new(Host {
         driver,
         servers,
+        keys: Arc::clone(&config.keys),
         room: Room::new(config.capacity),
         deadlines: config.deadlines,
     });

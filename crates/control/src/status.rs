@@ -59,10 +59,77 @@ pub struct Status {
     /// Its MEMORY tables that have rows, as `schema.table`, which keep it from being parked. `None`: its
     /// server, which is awake, must be queried ([`Plane::look`](crate::Plane::look)).
     pub memory_tables: Option<Vec<String>>,
+    /// Its encryption; `None` if it is not encrypted, and in a list of all databases.
+    pub encryption: Option<Encryption>,
     /// Cost this month; `None` without prices.
     pub spend: Option<Spend>,
     /// Why it is in this state.
     pub last_reason: String,
+}
+
+/// Encryption of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// Whether all its files are encrypted with its newest key.
+    pub state: EncryptionState,
+    /// Versions of its data keys, oldest first.
+    pub versions: Vec<u32>,
+    /// Fingerprint of the master key that wraps them.
+    pub master: String,
+    /// Share of its tablespaces that are encrypted with the newest key, in percent; `None`: its server must be
+    /// awake to tell.
+    pub percent: Option<u8>,
+    /// Its tables of engines that cannot encrypt, the first twenty, as `schema.table`; `None`: its server must be
+    /// awake to tell.
+    pub plain_tables: Option<Vec<String>>,
+}
+
+/// How far the encryption of a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncryptionState {
+    /// All files are encrypted with the newest key.
+    Encrypted,
+    /// Files are being encrypted with the newest key, while the database is awake.
+    Converting,
+    /// Its server does not have the newest key yet: it gets it at its next start.
+    AtNextStart,
+}
+
+impl EncryptionState {
+    /// For people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted",
+            Self::Converting => "converting, while awake",
+            Self::AtNextStart => "new key at its next start",
+        }
+    }
+}
+
+/// The keys of an installation. Contains no key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyList {
+    /// Fingerprint of the master key; `None` if none is configured.
+    pub master: Option<String>,
+    /// Where the master key comes from.
+    pub source: Option<String>,
+    /// Whether new databases are encrypted.
+    pub new_databases: bool,
+    /// The databases, by name.
+    pub databases: Vec<DatabaseKeys>,
+}
+
+/// The keys of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseKeys {
+    /// Its name.
+    pub name: DatabaseName,
+    /// Its encryption; `None` if it is not encrypted.
+    pub encryption: Option<Encryption>,
+    /// Why that is unknown, if it is.
+    pub error: Option<String>,
 }
 
 /// Cost of a database.

@@ -12,8 +12,8 @@ use tracing::{debug, warn};
 use crate::admission::{Admission, Importance};
 use crate::catalog::{Catalog, Change, Durability, Phase};
 use crate::error::Error;
-use crate::instance::Instance;
 use crate::instance::host::Host;
+use crate::instance::{Instance, rekeying};
 use crate::tasks::Tasks;
 use crate::time::within;
 
@@ -134,7 +134,16 @@ impl WarmPool {
             doing: format!("starting instance {id}"),
             reason: error.to_string(),
         })?;
-        Ok(())
+        let encrypted = async {
+            let server = instance.server().map_err(|error| error.to_string())?;
+            rekeying::first(host, id, &server).await
+        };
+        within(host.deadlines.start, encrypted)
+            .await
+            .map_err(|error| Error::Machine {
+                doing: format!("encrypting instance {id}"),
+                reason: error.to_string(),
+            })
     }
 
     /// Removes an instance that no database has. If that fails, the next start tries again.

@@ -18,6 +18,7 @@ use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 pub(crate) mod connect;
+pub(crate) mod keys;
 mod record;
 pub(crate) mod simulate;
 mod token;
@@ -71,6 +72,7 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
             }
             Command::Park(args) => done(client.park(&args.name).await, output),
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
+            Command::Key(args) => keys::run(&client, args.command, output).await,
             Command::Events(args) => events(&client, args, output).await,
             Command::Token(command) => token::run(&client, command, output).await,
             // These are not requests; `main` runs them.

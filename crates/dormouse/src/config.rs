@@ -12,7 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 use crate::cli::UpArgs;
+pub(crate) use encryption::{Encryption, EncryptionMode};
+
 use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
+
+mod encryption;
 
 /// Maximum size of the warm pool.
 const WARM_MOST: usize = 100;
@@ -49,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) prices: Prices,
     /// Steps near the spend limit.
     pub(crate) spend: Spend,
+    /// Encryption at rest.
+    pub(crate) encryption: Encryption,
     /// Control groups.
     pub(crate) cgroup: Cgroup,
 }
@@ -367,6 +373,9 @@ impl Config {
                 "only one of tls.cert and tls.key is set",
                 "set both, or neither",
             );
+        }
+        if let Err((message, hint)) = self.encryption.check() {
+            return invalid(message, hint);
         }
         let limits = &self.limits;
         let counts = [

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use dormouse_api::model::{By, Database, Event, Spend, Token, UsageReport, UsageRow};
+use dormouse_api::model::{By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow};
 use dormouse_types::{
     Bytes, DatabaseName, Doing, Money, PoolStatus, SessionStatus, State, Usage, pin,
 };
 use jiff::Timestamp;
 
+use crate::commands::keys;
 use crate::output::{Colours, Style};
 
 /// Age in the largest unit and the next one: `3s`, `2m 05s`, `4h 10m`, `3d 2h`.
@@ -118,6 +119,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ),
         ("read-only", or_none(d.read_only.clone())),
         ("memory tables", memory_tables(d.memory_tables.as_deref())),
+        ("encryption", encryption(d.encryption.as_ref())),
         ("units", units(d)),
         ("idle suspend", d.idle_suspend.to_string()),
         ("idle park", d.idle_park.to_string()),
@@ -153,6 +155,21 @@ fn memory_tables(tables: Option<&[String]>) -> String {
         Some([]) => "none with rows".to_owned(),
         Some(tables) => format!(
             "{}: no park, because their rows would be lost",
+            tables.join(", ")
+        ),
+    }
+}
+
+/// The encryption, and the tables that have none.
+fn encryption(encryption: Option<&Encryption>) -> String {
+    let Some(encryption) = encryption else {
+        return "none".to_owned();
+    };
+    let state = keys::told_short(encryption);
+    match encryption.plain_tables.as_deref() {
+        None | Some([]) => state,
+        Some(tables) => format!(
+            "{state}; not encrypted, because their engines cannot: {}",
             tables.join(", ")
         ),
     }

@@ -121,7 +121,10 @@ impl Up {
         open_to_all(&data_path.listening().socket)?;
         let api_path = api_socket(data_dir);
         let plane = Plane::start(
-            plane_config(config, data_dir),
+            PlaneConfig {
+                keys: machine.keys,
+                ..plane_config(config, data_dir)
+            },
             machine.driver,
             machine.servers,
             data_path.doors(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_driver::{Desired, Driver, Error, Observed, Run};
-use dormouse_engine::{EngineError, Installation, Layout, Secret, Template};
+use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
 
@@ -34,6 +34,8 @@ pub struct LocalConfig {
     pub installation: Installation,
     /// The installation's secret.
     pub secret: Secret,
+    /// The keys of encrypted instances.
+    pub keys: Arc<Keeper>,
     /// Which cgroups are used.
     pub cgroups: CgroupMode,
     /// The first user id for instances, if the driver runs as root.
@@ -51,6 +53,7 @@ impl LocalConfig {
     #[must_use]
     pub fn new(data_dir: &Path, installation: Installation, secret: Secret) -> Self {
         Self {
+            keys: Keeper::off(&data_dir.join("instances")),
             root: data_dir.join("instances"),
             templates: data_dir.join("templates"),
             installation,
@@ -120,6 +123,9 @@ impl LocalDriver {
         let owners = Owners::of_this_process(config.uid_base)?;
         files::make_root(root).map_err(io("creating the directory"))?;
         owners.let_through(root)?;
+        if let Some(plugins) = config.keys.plugins() {
+            owners.let_through(plugins)?;
+        }
         // checks the longest possible instance path
         Layout::new(root.join(u32::MAX.to_string()))?;
         files::sweep(root).map_err(io("removing incomplete files in"))?;
@@ -231,6 +237,17 @@ fn machine(error: EngineError) -> Error {
     }
 }
 
+/// Converts an error with an instance's keys: its server cannot start.
+fn key_error(id: InstanceId, error: KeyError) -> Error {
+    match error {
+        KeyError::Io { doing, source } => Error::Machine { doing, source },
+        other => Error::Start {
+            id,
+            reason: other.to_string(),
+        },
+    }
+}
+
 /// Runs blocking work on a blocking thread, which holds the lock until the work is done.
 async fn blocking<T: Send + 'static>(
     lock: &ChangeLock,
@@ -257,6 +274,8 @@ impl Driver for LocalDriver {
         let lock = Arc::new(Arc::clone(&self.shared.provisioning).lock_owned().await);
         blocking(&lock, move || {
             let layout = shared.layout(id)?;
+            let keys = shared.config.keys.provision(id);
+            keys.map_err(|error| key_error(id, error))?;
             shared
                 .template
                 .instantiate(&layout, shared.owners.of(id))

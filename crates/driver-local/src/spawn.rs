@@ -6,15 +6,16 @@
               which the standard library has an unsafe function alone"
 )]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use dormouse_engine::encryption::{ServerKeys, plugin};
 use dormouse_engine::{Layout, Owner, config};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
@@ -25,6 +26,12 @@ use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, se
 /// they restart in a tenth of a second without losing data.
 const OOM_SCORE_ADJ: &[u8] = b"300";
 
+/// Limit of core dumps.
+const NO_CORE: Rlimit = Rlimit {
+    current: Some(0),
+    maximum: Some(0),
+};
+
 /// Parameters of a server's process.
 #[derive(Debug)]
 pub(crate) struct Start<'a> {
@@ -34,6 +41,29 @@ pub(crate) struct Start<'a> {
     pub(crate) owner: Option<Owner>,
     /// The `cgroup.procs` files of the cgroups it joins.
     pub(crate) cgroups: Vec<PathBuf>,
+    /// Keys of an encrypted server.
+    pub(crate) keys: Option<Keys>,
+}
+
+/// Keys of an encrypted server.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// Pipe that holds them, which the server inherits.
+    pipe: OwnedFd,
+    /// Directory with the plugin that reads them.
+    plugin_dir: PathBuf,
+}
+
+impl Keys {
+    /// Puts the keys into a pipe; they are fewer bytes than a pipe takes without a reader.
+    pub(crate) fn new(keys: ServerKeys) -> io::Result<Self> {
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(&keys.records)?;
+        Ok(Self {
+            pipe: reader.into(),
+            plugin_dir: keys.plugin_dir,
+        })
+    }
 }
 
 /// The lock file of an instance. Its holder may write the configuration and start the server, which
@@ -56,8 +86,8 @@ impl Lock {
 }
 
 /// Starts a server, which joins those of its cgroups that it can. Blocks until `exec`.
-pub(crate) fn start(start: &Start<'_>, Lock(lock): Lock) -> io::Result<Child> {
-    let log = open_log(start)?;
+pub(crate) fn start(mut start: Start<'_>, Lock(lock): Lock) -> io::Result<Child> {
+    let log = open_log(&start)?;
     let mut command = Command::new(start.program);
     command.arg(format!(
         "--defaults-file={}",
@@ -68,6 +98,14 @@ pub(crate) fn start(start: &Start<'_>, Lock(lock): Lock) -> io::Result<Child> {
             .iter()
             .filter_map(|k| Some((k, std::env::var_os(k)?))),
     );
+    let keys = start.keys.take();
+    if let Some(keys) = &keys {
+        command.env(plugin::VARIABLE, keys.pipe.as_raw_fd().to_string());
+        // not in the configuration file, whose value a script around the server may override
+        let mut option = OsString::from("--plugin-dir=");
+        option.push(&keys.plugin_dir);
+        command.arg(option);
+    }
     command
         .current_dir("/")
         .stdin(Stdio::null())
@@ -89,6 +127,11 @@ pub(crate) fn start(start: &Start<'_>, Lock(lock): Lock) -> io::Result<Child> {
         let _ = raise_oom_score();
         let _ = setrlimit(Resource::Nofile, limits);
         fcntl_setfd(&lock, FdFlags::empty())?;
+        if let Some(keys) = &keys {
+            fcntl_setfd(&keys.pipe, FdFlags::empty())?;
+        }
+        // a core dump would contain keys and rows
+        let _ = setrlimit(Resource::Core, NO_CORE);
         if let Some(owner) = owner {
             change_user(owner)?;
         }

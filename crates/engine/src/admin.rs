@@ -23,12 +23,14 @@ use crate::{Secret, Version};
 
 mod accounts;
 mod buffer_pool;
+pub mod encryption;
 mod events;
 mod memory_tables;
 mod settings;
 
 pub use accounts::Accounts;
 pub use buffer_pool::BufferPool;
+pub use encryption::Encryption;
 pub use settings::Settings;
 
 /// Deadline of a login and of each statement but changes of the buffer pool.
@@ -240,6 +242,11 @@ impl Admin {
     /// The server's buffer pool.
     pub fn buffer_pool(&mut self) -> BufferPool<'_> {
         BufferPool(self)
+    }
+
+    /// The server's encryption.
+    pub fn encryption(&mut self) -> Encryption<'_> {
+        Encryption(self)
     }
 
     /// The server's schemas and global variables.

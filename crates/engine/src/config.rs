@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dormouse_types::Units;
 
-use crate::{Installation, Layout, buffer_pool};
+use crate::{Installation, Layout, buffer_pool, encryption};
 
 /// `max_connections` of a server. The proxy limits clients far below.
 pub const MAX_CONNECTIONS: u32 = 4096;
@@ -35,6 +35,10 @@ pub(crate) const FILES: [(&str, &str); 4] = [
     ("innodb-autoextend-increment", "1"),
     ("innodb-undo-tablespaces", "0"),
 ];
+
+/// Size of the redo log in [`FILES`], and the smallest difference between two sizes.
+const LOG_SIZE: u64 = 8 << 20;
+const LOG_BLOCK: u64 = 4096;
 
 /// Settings of every instance. Options that the server does not know are left out.
 const COMMON: [(&str, &str); 35] = [
@@ -91,14 +95,29 @@ const LOCAL: [(&str, &str); 2] = [
     ("proxy-protocol-networks", "localhost"),
 ];
 
+/// Settings of an encrypted server. Threads that encrypt run only while there is something to do.
+const ENCRYPTED: [(&str, &str); 9] = [
+    ("plugin-load-add", encryption::plugin::NAME),
+    // a table that is not encrypted is refused
+    ("innodb-encrypt-tables", "FORCE"),
+    ("innodb-encrypt-log", "ON"),
+    ("innodb-encrypt-temporary-tables", "ON"),
+    ("innodb-encryption-rotate-key-age", "1"),
+    ("encrypt-tmp-files", "ON"),
+    ("encrypt-tmp-disk-tables", "ON"),
+    ("aria-encrypt-tables", "ON"),
+    ("encrypt-binlog", "ON"),
+];
+
 /// Text of an instance's configuration file. With an address the server also listens on TCP, with TLS
-/// required.
+/// required. With keys it encrypts its files.
 #[must_use]
 pub fn render(
     installation: &Installation,
     layout: &Layout,
     units: Units,
     address: Option<SocketAddr>,
+    encryption: Option<&encryption::Settings>,
 ) -> String {
     let mut text =
         String::from("# Written by dormouse at every start; changes are lost.\n[mariadbd]\n");
@@ -156,6 +175,14 @@ pub fn render(
         if installation.has_plugin(plugin) {
             set("plugin-load-add", plugin);
         }
+    }
+    if let Some(encryption) = encryption {
+        for (name, value) in ENCRYPTED {
+            set(name, value);
+        }
+        // a log of another size is written anew at the start, with the newest key
+        let size = LOG_SIZE + LOG_BLOCK * u64::from(encryption.version / 2 % 2);
+        set("innodb-log-file-size", &size.to_string());
     }
     text
 }

@@ -137,8 +137,14 @@ impl Installation {
     /// Whether a plugin's library is installed; `name` is without `.so`.
     #[must_use]
     pub fn has_plugin(&self, name: &str) -> bool {
-        let dir = self.options.get("plugin-dir").map(Path::new);
+        let dir = self.plugin_dir();
         dir.is_some_and(|dir| dir.join(format!("{name}.so")).is_file())
+    }
+
+    /// Directory of the server's plugins.
+    #[must_use]
+    pub fn plugin_dir(&self) -> Option<&Path> {
+        self.options.get("plugin-dir").map(Path::new)
     }
 }
 

@@ -101,6 +101,13 @@ impl Layout {
         self.beside(".lock")
     }
 
+    /// File with the wrapped keys of an encrypted instance, beside the directory. A copy of the instance needs
+    /// it.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.beside(".keys")
+    }
+
     /// File with the CPU time of the last process, beside the directory.
     #[must_use]
     pub fn spent(&self) -> PathBuf {

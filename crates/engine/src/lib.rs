@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod buffer_pool;
 pub mod config;
+pub mod encryption;
 pub mod error;
 pub mod error_log;
 pub mod installation;
@@ -23,7 +24,9 @@ pub mod template;
 pub mod tls;
 pub mod version;
 
+pub use admin::encryption::{Converted, Progress};
 pub use admin::{Admin, AdminError, Rows};
+pub use encryption::{Keeper, KeeperConfig, KeyError, MasterSource};
 pub use error::EngineError;
 pub use installation::{Installation, Search, machine_memory};
 pub use layout::Layout;

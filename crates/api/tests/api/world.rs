@@ -290,6 +290,20 @@ impl Servers for Answers {
     async fn hits(&self, _: &At) -> Result<PoolHits, ServerError> {
         Ok(PoolHits::default())
     }
+    async fn encrypt(&self, _: &At) -> Result<Option<dormouse_control::Converted>, ServerError> {
+        Ok(None)
+    }
+    async fn encryption(
+        &self,
+        _: &At,
+    ) -> Result<(dormouse_control::Progress, Vec<String>), ServerError> {
+        let progress = dormouse_control::Progress {
+            done: 0,
+            all: 0,
+            version: 0,
+        };
+        Ok((progress, Vec::new()))
+    }
     async fn forget(&self, _: InstanceId) {}
 }
 

@@ -38,6 +38,7 @@ impl Database {
             storage: view.storage,
             read_only: self.restricted().clone(),
             memory_tables: view.memory_tables(),
+            encryption: None,
             spend,
             last_reason: view.reason.as_ref().to_owned(),
         }

@@ -6,6 +6,7 @@ use dormouse_driver::{Observed, Run};
 use dormouse_policy::autoscale::{Sample, Window};
 use dormouse_types::{Incarnation, Units};
 
+use super::rekeying::Rekeying;
 use super::shrink::Shrink;
 use super::warming::Warming;
 use crate::servers::PoolHits;
@@ -24,6 +25,8 @@ pub(super) struct Awake {
     pub(super) pool: PoolCount,
     /// The task that grows the buffer pool.
     pub(super) warming: Option<Warming>,
+    /// The task that encrypts its files with a new key.
+    pub(super) rekeying: Option<Rekeying>,
     pub(super) window: Window,
     /// When its size last changed.
     pub(super) changed: Option<Instant>,
@@ -43,6 +46,7 @@ impl Awake {
             looked: now,
             pool: PoolCount::default(),
             warming: None,
+            rekeying: None,
             window: Window::default(),
             changed: None,
             shrink: None,
@@ -94,6 +98,7 @@ impl Awake {
         self.window.clear();
         self.shrink = None;
         self.warming = None;
+        self.rekeying = None;
     }
 
     /// Clears the load window after a change of size.

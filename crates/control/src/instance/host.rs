@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_driver::{Driver, Error as DriverError};
+use dormouse_engine::Keeper;
 use dormouse_types::InstanceId;
 
 use super::room::Room;
@@ -14,6 +15,7 @@ use crate::time::{Late, within};
 pub(crate) struct Host {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) servers: Arc<dyn Servers>,
+    pub(crate) keys: Arc<Keeper>,
     pub(crate) room: Room,
     pub(crate) deadlines: Deadlines,
 }

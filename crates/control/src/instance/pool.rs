@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dormouse_engine::buffer_pool;
 
 use super::Instance;
+use super::rekeying::Rekeying;
 use super::warming::{Warmed, Warming};
 use crate::servers::{PoolHits, ServerError};
 use crate::time::{Late, within};
@@ -16,6 +17,7 @@ impl Instance {
     where
         F: Future<Output = ()> + Send,
     {
+        self.rekey();
         let server = self.server();
         let (host, units) = (Arc::clone(&self.host), self.units);
         let awake = self.awake();
@@ -29,6 +31,16 @@ impl Instance {
                 report,
             )
         });
+    }
+
+    /// Encrypts the server's files with the newest key, in the background, unless that is under way.
+    fn rekey(&mut self) {
+        let Ok(server) = self.server() else { return };
+        let host = Arc::clone(&self.host);
+        let rekeying = &mut self.awake().rekeying;
+        if rekeying.as_ref().is_none_or(Rekeying::is_over) {
+            *rekeying = Rekeying::begin(&host, server);
+        }
     }
 
     /// Starts to count page requests at zero, for a server that was just started.

@@ -12,7 +12,7 @@ use dormouse_types::{Account, Bytes, InstanceId, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
-use super::{PoolHits, Server, ServerError, Servers, Snapshot};
+use super::{Converted, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
 
 /// Time limit for a resize of the buffer pool. Callers have their own deadlines; this ends a resize whose
 /// caller was cancelled.
@@ -210,6 +210,21 @@ impl Servers for AdminServers {
     async fn hits(&self, server: &Server) -> Result<PoolHits, ServerError> {
         self.ask(server, |admin| Box::pin(admin.buffer_pool().hits()))
             .await
+    }
+
+    async fn encrypt(&self, server: &Server) -> Result<Option<Converted>, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.encryption().convert().await?)
+    }
+
+    async fn encryption(&self, server: &Server) -> Result<(Progress, Vec<String>), ServerError> {
+        self.ask(server, |admin| {
+            Box::pin(async move {
+                let progress = admin.encryption().progress().await?;
+                Ok((progress, admin.encryption().plain_tables().await?))
+            })
+        })
+        .await
     }
 
     async fn forget(&self, instance: InstanceId) {

@@ -631,6 +631,23 @@ impl Servers for Machine {
         self.asked("hits", server, |i| i.hits).await
     }
 
+    async fn encrypt(
+        &self,
+        _: &Server,
+    ) -> Result<Option<dormouse_control::Converted>, ServerError> {
+        Ok(None)
+    }
+    async fn encryption(
+        &self,
+        _: &Server,
+    ) -> Result<(dormouse_control::Progress, Vec<String>), ServerError> {
+        let progress = dormouse_control::Progress {
+            done: 0,
+            all: 0,
+            version: 0,
+        };
+        Ok((progress, Vec::new()))
+    }
     async fn forget(&self, _instance: InstanceId) {}
 }
 

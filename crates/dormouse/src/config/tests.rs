@@ -126,6 +126,11 @@ fn an_error_in_the_file_names_its_place() {
     assert!(refused("[spend]\nslow = 'soon'").contains("write a percentage"));
     assert!(refused("[spend]\nslow = 90").contains("must rise"));
     assert!(refused("[spend]\nbaseline = 0").contains("at least one unit"));
+    assert!(refused("[encryption]\nmode = 'on'").contains("no master key"));
+    let two = "[encryption]\nmaster_key_file = '/k'\nmaster_key_env = 'K'";
+    assert!(refused(two).contains("more than one source"));
+    let previous = "[encryption]\nprevious_master_key_file = '/k'";
+    assert!(refused(previous).contains("no master key"));
     assert!(refused("[cgroup]\nmode = 'maybe'").contains("mode"));
 }
 

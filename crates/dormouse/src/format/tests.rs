@@ -35,6 +35,7 @@ fn shop() -> Database {
         storage: Some(Bytes::mib(24)),
         read_only: None,
         memory_tables: Some(vec!["app.cache".to_owned(), "app.hits".to_owned()]),
+        encryption: None,
         spend: None,
         reason: "a statement arrived".to_owned(),
     }

@@ -8,7 +8,7 @@ use dormouse_control::AdminServers;
 use dormouse_control::Servers;
 use dormouse_driver::Driver;
 use dormouse_driver_local::{LocalConfig, LocalDriver};
-use dormouse_engine::{Installation, Search, Secret};
+use dormouse_engine::{Installation, Keeper, KeeperConfig, Search, Secret};
 
 use crate::Outcome;
 use crate::config::{self, Config};
@@ -17,6 +17,7 @@ use crate::config::{self, Config};
 pub(super) struct Machine {
     pub(super) driver: Arc<dyn Driver>,
     pub(super) servers: Arc<dyn Servers>,
+    pub(super) keys: Arc<Keeper>,
     pub(super) secret: Secret,
     /// Version string in a server's greeting.
     pub(super) greeting: String,
@@ -32,12 +33,15 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     let search = search(&config.engine);
     let mode = config.cgroup.mode;
     let transport = config.engine.transport;
+    let keys = keeper_config(config, data_dir);
     let data_dir = data_dir.to_owned();
     // runs programs and copies directories: takes about a second the first time
     let opened = tokio::task::spawn_blocking(move || {
         let installation = Installation::probe(&search).map_err(|e| at_fault(&e))?;
         let secret = Secret::load_or_create(&secret_file(&data_dir)).map_err(|e| at_fault(&e))?;
+        let keys = Keeper::open(keys, &installation).map_err(|e| at_fault(&e))?;
         let local = LocalConfig {
+            keys: Arc::clone(&keys),
             cgroups: mode.into(),
             transport: transport.into(),
             ..LocalConfig::new(&data_dir, installation, secret.clone())
@@ -52,7 +56,8 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
             greeting: driver.installation().version.greeting(),
             engine: driver.installation().version.to_string(),
             capabilities: driver.capabilities().to_string().trim().to_owned(),
-            warnings: warnings(&driver, mode),
+            warnings: warnings(&driver, mode, &keys),
+            keys,
             driver: Arc::new(driver),
         })
     });
@@ -62,7 +67,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
 }
 
 /// Missing capabilities of this machine and their consequences.
-fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
+fn warnings(driver: &LocalDriver, mode: config::CgroupMode, keys: &Keeper) -> Vec<String> {
     let missing = driver.capabilities().warning();
     let missing = missing.map(|missing| format!("{}: {missing}", without_cgroups(mode)));
     let no_locks = (!driver.installation().tells_locks()).then(|| {
@@ -70,7 +75,10 @@ fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
          sessions that have called a procedure, or may have taken a lock, are not parked"
             .to_owned()
     });
-    missing.into_iter().chain(no_locks).collect()
+    let no_key = keys.trouble().map(|error| {
+        format!("encrypted databases cannot be started, and none can be created until this is repaired: {error}")
+    });
+    missing.into_iter().chain(no_locks).chain(no_key).collect()
 }
 
 /// Why control groups are missing.
@@ -80,6 +88,16 @@ fn without_cgroups(mode: config::CgroupMode) -> &'static str {
         config::CgroupMode::Auto => {
             "Dormouse has no control group of its own (docs/autoscaling.md)"
         }
+    }
+}
+
+fn keeper_config(config: &Config, data_dir: &Path) -> KeeperConfig {
+    KeeperConfig {
+        data_dir: data_dir.to_owned(),
+        instances: data_dir.join("instances"),
+        master: config.encryption.master(),
+        previous: config.encryption.previous(),
+        new_databases: config.encryption.mode != config::EncryptionMode::Off,
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     let unfinished = layout.unfinished();
     if_there(fs::remove_dir_all(&unfinished))?;
     if_there(fs::rename(layout.root(), &unfinished))?;
+    // without its keys no copy of an encrypted instance can be read
+    if_there(fs::remove_file(layout.keys()))?;
     if_there(fs::remove_file(layout.config()))?;
     if_there(fs::remove_file(layout.key()))?;
     if_there(fs::remove_file(layout.address()))?;

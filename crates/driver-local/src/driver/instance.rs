@@ -14,10 +14,10 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::{Shared, blocking, files};
+use super::{Shared, blocking, files, key_error};
 use crate::cgroup::{Cgroups, Figures, Group};
 use crate::process::{Handle, from_outside};
-use crate::spawn::{self, Lock, Start};
+use crate::spawn::{self, Keys, Lock, Start};
 use crate::{endpoint, ready, scan};
 
 /// Attempts to remove an instance's cgroups, and the pause between them.
@@ -454,9 +454,17 @@ fn start_blocking(
     };
     let installation = &shared.config.installation;
     let owner = shared.owners.of(id);
+    let keys = shared.config.keys.for_start(&layout);
+    let keys = keys.map_err(|error| key_error(id, error))?;
     let configure = || {
         let address = endpoint::choose(&layout, shared.config.transport)?;
-        let text = config::render(installation, &layout, units, address);
+        let text = config::render(
+            installation,
+            &layout,
+            units,
+            address,
+            keys.as_ref().map(|keys| &keys.settings),
+        );
         let key = dormouse_engine::tls::key_and_certificate().map_err(io::Error::other)?;
         files::write_key(&layout, &key, owner)?;
         files::write_config(&layout, &text)
@@ -469,8 +477,9 @@ fn start_blocking(
         layout: &layout,
         owner,
         cgroups: prepared.joins,
+        keys: keys.map(Keys::new).transpose().map_err(starting)?,
     };
-    let child = spawn::start(&start, lock).map_err(starting)?;
+    let child = spawn::start(start, lock).map_err(starting)?;
     let Ok(handle) = Handle::of_pid(child.id()) else {
         return Err(ended_at_once(id, child, &layout, log_from));
     };

@@ -5,7 +5,7 @@ use dormouse_types::{VARIABLES, VariableKind, Variables};
 use super::{Admin, AdminError, TIMEOUT, literal};
 
 /// Variables that Dormouse sets itself, or that trigger an action when set.
-const OWN: [&str; 13] = [
+const OWN: [&str; 19] = [
     "innodb_buffer_pool_size",
     "innodb_buffer_pool_dump_now",
     "innodb_buffer_pool_load_now",
@@ -13,6 +13,12 @@ const OWN: [&str; 13] = [
     "innodb_buffer_pool_dump_pct",
     "innodb_buffer_pool_dump_at_shutdown",
     "innodb_fast_shutdown",
+    "innodb_encrypt_tables",
+    "innodb_encryption_threads",
+    "innodb_encryption_rotate_key_age",
+    "innodb_default_encryption_key_id",
+    "aria_encrypt_tables",
+    "encrypt_tmp_disk_tables",
     "innodb_log_checkpoint_now",
     "innodb_log_file_size",
     "gtid_slave_pos",
