@@ -233,3 +233,6 @@ fn broken(error: axum::Error) -> Failure {
         Failure::invalid(format!("the request's body is broken: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests;
