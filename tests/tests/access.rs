@@ -298,3 +298,40 @@ fn strangers_get_nothing_and_do_not_grow_the_process() {
     }
     assert_eq!(dormouse.state("shop"), "active");
 }
+
+#[test]
+fn another_local_user_needs_a_token_even_if_the_socket_is_open_to_all() {
+    let dormouse = Dormouse::start_with(CONFIG);
+    let socket = dormouse.data_dir().join("api.sock");
+    if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&socket).unwrap()) != 0 {
+        // only root can become another user
+        return;
+    }
+    let viewer = token(&dormouse, &["--role", "viewer"]);
+    // in a place that any user reaches
+    let place = tempfile::Builder::new()
+        .prefix("dm")
+        .tempdir_in("/tmp")
+        .unwrap();
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(place.path(), open.clone()).unwrap();
+    let (binary, link) = (place.path().join("dormouse"), place.path().join("api.sock"));
+    std::fs::copy(program(), &binary).unwrap();
+    let nobody = |token: Option<&str>, verb: &[&str]| {
+        let mut command = Command::new(&binary);
+        command
+            .args(["--json", "--data-dir"])
+            .arg(place.path())
+            .args(verb);
+        command.envs(token.map(|token| ("DORMOUSE_TOKEN", token)));
+        std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+        outcome(&command.output().unwrap())
+    };
+    std::fs::hard_link(&socket, &link).unwrap();
+    assert_eq!(nobody(None, &["ls"]), "no_permission");
+    std::fs::set_permissions(&socket, open).unwrap();
+    assert_eq!(nobody(None, &["ls"]), "unauthorized");
+    assert_eq!(nobody(Some("dm_x"), &["ls"]), "unauthorized");
+    assert_eq!(nobody(Some(&viewer.text), &["ls"]), "ok");
+    assert_eq!(nobody(Some(&viewer.text), &["token", "ls"]), "forbidden");
+}

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// Maximum number of callers that are told apart; further ones share a bucket.
 const CALLERS_MOST: usize = 10_000;
 
+/// Full buckets are removed at most once in this time, since that looks at every bucket.
+const SWEEP: Duration = Duration::from_secs(1);
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Where a request comes from, as far as buckets tell apart.
@@ -41,7 +44,15 @@ impl Source {
 pub(crate) struct Buckets {
     /// Failures per minute, and the size of a bucket.
     rate: f64,
-    filled: Mutex<HashMap<Source, (f64, Instant)>>,
+    filled: Mutex<Filled>,
+}
+
+/// Level of each bucket that is not full, and when it was that.
+#[derive(Default)]
+struct Filled {
+    levels: HashMap<Source, (f64, Instant)>,
+    /// When full buckets were last removed.
+    swept: Option<Instant>,
 }
 
 impl Buckets {
@@ -56,22 +67,27 @@ impl Buckets {
     /// How long a source must wait before it may fail again; `None`: it may now.
     pub(crate) fn wait(&self, source: Source, now: Instant) -> Option<Duration> {
         let filled = self.filled();
-        let level = self.level(filled.get(&known(&filled, source)), now);
+        let levels = &filled.levels;
+        let level = self.level(levels.get(&known(levels, source)), now);
         let missing = 1.0 - level;
         (missing > 0.0).then(|| MINUTE.mul_f64(missing / self.rate))
     }
 
-    /// Counts a failure.
-    pub(crate) fn failed(&self, source: Source, now: Instant) {
+    /// Counts a failure. Returns whether it was the last one that is allowed for now.
+    pub(crate) fn failed(&self, source: Source, now: Instant) -> bool {
         let mut filled = self.filled();
-        if filled.len() >= CALLERS_MOST {
+        let Filled { levels, swept } = &mut *filled;
+        let due = swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP);
+        if levels.len() >= CALLERS_MOST && due {
+            *swept = Some(now);
             // a full bucket says nothing
-            let full = |bucket: &(f64, Instant)| self.level(Some(bucket), now) >= self.rate;
-            filled.retain(|_, bucket| !full(bucket));
+            levels.retain(|_, bucket| self.level(Some(bucket), now) < self.rate);
         }
-        let source = known(&filled, source);
-        let level = self.level(filled.get(&source), now);
-        filled.insert(source, ((level - 1.0).max(0.0), now));
+        let source = known(levels, source);
+        let level = self.level(levels.get(&source), now);
+        let left = (level - 1.0).max(0.0);
+        levels.insert(source, (left, now));
+        left < 1.0
     }
 
     fn level(&self, bucket: Option<&(f64, Instant)>, now: Instant) -> f64 {
@@ -82,14 +98,14 @@ impl Buckets {
         (level + passed * self.rate).min(self.rate)
     }
 
-    fn filled(&self) -> MutexGuard<'_, HashMap<Source, (f64, Instant)>> {
+    fn filled(&self) -> MutexGuard<'_, Filled> {
         self.filled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The source whose bucket counts: its own, unless there are too many.
-fn known(filled: &HashMap<Source, (f64, Instant)>, source: Source) -> Source {
-    if filled.len() < CALLERS_MOST || filled.contains_key(&source) {
+fn known(levels: &HashMap<Source, (f64, Instant)>, source: Source) -> Source {
+    if levels.len() < CALLERS_MOST || levels.contains_key(&source) {
         source
     } else {
         Source::Others
@@ -109,7 +125,8 @@ mod tests {
         let (buckets, start) = (Buckets::new(3), Instant::now());
         for _ in 0..3 {
             assert_eq!(buckets.wait(source(1), start), None);
-            buckets.failed(source(1), start);
+            let last = buckets.failed(source(1), start);
+            assert_eq!(last, buckets.wait(source(1), start).is_some());
         }
         assert_eq!(buckets.wait(source(1), start), Some(MINUTE / 3));
         assert_eq!(buckets.wait(source(2), start), None);
@@ -134,11 +151,11 @@ mod tests {
         for n in 0..3 * CALLERS_MOST as u32 {
             buckets.failed(source(n), start);
         }
-        assert!(buckets.filled().len() <= CALLERS_MOST + 1);
+        assert!(buckets.filled().levels.len() <= CALLERS_MOST + 1);
         assert!(buckets.wait(source(u32::MAX), start).is_some());
         let later = start + MINUTE;
         assert_eq!(buckets.wait(source(u32::MAX), later), None);
         buckets.failed(source(1), later);
-        assert_eq!(buckets.filled().len(), 1);
+        assert_eq!(buckets.filled().levels.len(), 1);
     }
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dormouse_control::token::Unfit;
@@ -80,10 +80,14 @@ pub(crate) async fn pass(
     request: Request,
     next: Next,
 ) -> Response {
-    match admit(&context, request).await {
+    let mut response = match admit(&context, request).await {
         Ok(request) => next.run(request).await,
         Err(failure) => failure.into_response(),
-    }
+    };
+    // some responses have a secret, and none is worth keeping
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
 }
 
 async fn admit(context: &Context, request: Request) -> Answer<Request> {
@@ -129,7 +133,7 @@ async fn authenticate(context: &Context, request: &Parts) -> Answer<Caller> {
     };
     match (bearer(&request.headers)?, peer) {
         // a token decides, also for root: it may be given to try what it allows
-        (Some(token), peer) => with_token(context, token, peer.source()).await,
+        (Some(token), peer) => with_token(context, token, peer).await,
         (None, Peer::Local(uid)) if uid == 0 || uid == context.own_uid => Ok(Caller {
             principal: Principal::Local { uid },
             grant: Grant {
@@ -143,7 +147,8 @@ async fn authenticate(context: &Context, request: &Parts) -> Answer<Caller> {
     }
 }
 
-async fn with_token(context: &Context, token: &str, source: Source) -> Answer<Caller> {
+async fn with_token(context: &Context, token: &str, peer: Peer) -> Answer<Caller> {
+    let source = peer.source();
     if let Some(wait) = context.failed_tokens.wait(source, Instant::now()) {
         return Err(Failure::too_many_tokens(wait));
     }
@@ -165,8 +170,13 @@ async fn with_token(context: &Context, token: &str, source: Source) -> Answer<Ca
         Err(Refused::Unread(error)) => return Err(error.into()),
         Err(Refused::Unfit(unfit)) => unfit,
     };
-    context.failed_tokens.failed(source, Instant::now());
-    tracing::info!(?source, ?unfit, "a token was refused");
+    tracing::debug!(?peer, ?unfit, "a token was refused");
+    if context.failed_tokens.failed(source, Instant::now()) {
+        tracing::warn!(
+            ?peer,
+            "too many invalid tokens: further ones are refused for a while"
+        );
+    }
     Err(match unfit {
         Unfit::Unknown => Failure::bad_token("the token is not valid"),
         Unfit::Expired => Failure::bad_token("the token has expired"),
@@ -223,3 +233,6 @@ fn broken(error: axum::Error) -> Failure {
         Failure::invalid(format!("the request's body is broken: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests;

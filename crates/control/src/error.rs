@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dormouse_types::{DatabaseName, State};
 
-use crate::token::TokenId;
+use crate::token::id::TokenId;
 
 /// Why the plane did not carry out a request.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dormouse_types::DatabaseName;
 
-use crate::token::{TokenId, TokenName};
+use crate::token::id::{TokenId, TokenName};
 
 /// Maximum number of characters of a user name in the ledger.
 const USER_MOST: usize = 80;

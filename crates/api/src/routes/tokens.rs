@@ -5,8 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use bytes::Bytes;
 use dormouse_control::token::{GRACE, LIFETIME};
 use dormouse_control::{AddToken, NewToken, RotateToken, Token, TokenId, TokenName};
@@ -24,7 +23,7 @@ pub(super) async fn add(
     State(context): Shared,
     Extension(caller): By,
     body: Result<Bytes, BytesRejection>,
-) -> Answer<Response> {
+) -> Answer<(StatusCode, Json<NewToken>)> {
     let asked: TokenRequest = read(body, "adds a token")?;
     let name = match asked.name {
         Some(name) => name,
@@ -42,7 +41,7 @@ pub(super) async fn add(
     };
     let plane = caller.plane(&context);
     let new = order(async move { plane.tokens().add(wanted).await }).await?;
-    Ok(secret(StatusCode::CREATED, new))
+    Ok((StatusCode::CREATED, Json(new)))
 }
 
 pub(super) async fn rotate(
@@ -50,7 +49,7 @@ pub(super) async fn rotate(
     Extension(caller): By,
     Path(id): Path<String>,
     body: Result<Bytes, BytesRejection>,
-) -> Answer<Response> {
+) -> Answer<Json<NewToken>> {
     let id = parse(&id)?;
     let asked: RotateRequest = read(body, "rotates a token")?;
     let how = RotateToken {
@@ -67,7 +66,7 @@ pub(super) async fn rotate(
     };
     let plane = caller.plane(&context);
     let new = order(async move { plane.tokens().rotate(&id, how).await }).await?;
-    Ok(secret(StatusCode::OK, new))
+    Ok(Json(new))
 }
 
 pub(super) async fn remove(
@@ -78,14 +77,6 @@ pub(super) async fn remove(
     let (plane, id) = (caller.plane(&context), parse(&id)?);
     order(async move { plane.tokens().remove(&id).await }).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// A response with a secret; nobody on the way may keep it.
-fn secret(status: StatusCode, new: NewToken) -> Response {
-    let mut response = (status, Json(new)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 fn lifetime(expires: Delay) -> Answer<Option<Duration>> {

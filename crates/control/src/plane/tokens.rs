@@ -154,7 +154,7 @@ impl Tokens<'_> {
         let now = to_millis(Timestamp::now());
         let (secret, hash) = token::new_secret()?;
         let about = Token {
-            id: TokenId::random()?,
+            id: token::new_id()?,
             name,
             role,
             expires: token::ends(now, lifetime)?,

@@ -7,7 +7,7 @@ fn at(second: i64) -> Timestamp {
 fn stored(expires: Option<i64>) -> Stored {
     Stored {
         about: Token {
-            id: TokenId::random().unwrap(),
+            id: new_id().unwrap(),
             name: "ci".parse().unwrap(),
             role: Role::Viewer,
             database: None,
@@ -24,7 +24,7 @@ fn stored(expires: Option<i64>) -> Stored {
 
 #[test]
 fn a_text_has_an_id_and_a_secret_of_at_least_192_bits() {
-    let (id, (secret, hash)) = (TokenId::random().unwrap(), new_secret().unwrap());
+    let (id, (secret, hash)) = (new_id().unwrap(), new_secret().unwrap());
     let text = text(&id, &secret);
     assert!(text.starts_with("dm_"), "{text}");
     assert_eq!(parse(&text), Some((id, hash)));

@@ -8,7 +8,7 @@ use dormouse_control::{
 };
 
 use crate::machine::Machine;
-use crate::run::{Run, config, name, spec, virtually, with};
+use crate::run::{MS, Run, config, name, spec, virtually, with};
 
 fn wanted(role: Role, database: Option<&str>) -> AddToken {
     AddToken {
@@ -210,5 +210,31 @@ fn each_change_of_a_token_is_in_the_ledger_with_who_made_it_and_without_a_secret
         }
         let nobody: TokenId = "abcdefghij01".parse().unwrap();
         assert!(tokens.rotate(&nobody, AS_BEFORE).await.is_err());
+    });
+}
+
+#[test]
+fn the_last_use_is_noted_at_most_once_an_hour() {
+    with(async |run| {
+        let token = add(&run, Role::Viewer).await;
+        let tokens = run.plane.tokens();
+        let used = async || tokens.list().await.unwrap()[0].used;
+        assert_eq!(used().await, None);
+        tokens.admit(&token.token).await.unwrap();
+        let first = loop {
+            if let Some(at) = used().await {
+                break at;
+            }
+            tokio::time::sleep(MS).await;
+        };
+        for _ in 0..9 {
+            tokens.admit(&token.token).await.unwrap();
+        }
+        tokens.rotate(&token.about.id, AS_BEFORE).await.unwrap();
+        assert_eq!(used().await, Some(first));
+        let other = if token.token.ends_with('x') { "y" } else { "x" };
+        let bad = format!("{}{other}", &token.token[..token.token.len() - 1]);
+        assert_eq!(unfit(&run, &bad).await, Some(Unfit::Unknown));
+        assert_eq!(used().await, Some(first));
     });
 }
