@@ -124,7 +124,7 @@ pub trait Servers: Send + Sync + 'static {
     /// deadline. `None` if the server has no keys.
     async fn encrypt(&self, server: &Server) -> Result<Option<Converted>, ServerError>;
 
-    /// How far that is, and the first tables of engines that cannot encrypt, as `schema.table`.
+    /// How far that is, and the first tables that are not encrypted, as `schema.table`.
     async fn encryption(&self, server: &Server) -> Result<(Progress, Vec<String>), ServerError>;
 
     /// Closes the connection that is kept to the server: it is about to be frozen or stopped, or has ended.

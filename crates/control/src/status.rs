@@ -79,8 +79,8 @@ pub struct Encryption {
     /// Share of its tablespaces that are encrypted with the newest key, in percent; `None`: its server must be
     /// awake to tell.
     pub percent: Option<u8>,
-    /// Its tables of engines that cannot encrypt, the first twenty, as `schema.table`; `None`: its server must be
-    /// awake to tell.
+    /// Its tables that are not encrypted, the first twenty, as `schema.table`: their engines cannot, or their owner
+    /// has managed to have it so. `None`: its server must be awake to tell.
     pub plain_tables: Option<Vec<String>>,
 }
 

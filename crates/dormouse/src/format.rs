@@ -169,7 +169,7 @@ fn encryption(encryption: Option<&Encryption>) -> String {
     match encryption.plain_tables.as_deref() {
         None | Some([]) => state,
         Some(tables) => format!(
-            "{state}; not encrypted, because their engines cannot: {}",
+            "{state}; not encrypted, because their engines cannot or ENCRYPTED=NO: {}",
             tables.join(", ")
         ),
     }

@@ -49,6 +49,7 @@ fn changed(database: &Database) -> String {
 fn list(keys: &KeyList) -> String {
     let mut text = match (&keys.master, &keys.source) {
         (Some(master), Some(source)) => format!("master key {master}, from {source}\n"),
+        (None, Some(source)) => format!("the master key could not be read yet from {source}\n"),
         _ => "no master key is configured\n".to_owned(),
     };
     for database in &keys.databases {

@@ -22,12 +22,20 @@ const ARIA: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABL
     WHERE ENGINE = 'Aria' AND ROW_FORMAT = 'Page' AND TABLE_TYPE = 'BASE TABLE' \
     AND TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema')";
 
-/// Tables that no server can encrypt.
-const PLAIN: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+/// InnoDB tables that their owner wants plain, which a server with `innodb_encrypt_tables=FORCE` only leaves as they are.
+const DECLINED: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+    WHERE ENGINE = 'InnoDB' AND TABLE_TYPE = 'BASE TABLE' \
+    AND CREATE_OPTIONS REGEXP 'encrypted[^=]*=[^a-z]*no'";
+
+/// Tables that are not encrypted: their engine cannot, or their owner has managed to have it so. A tablespace's name is
+/// `schema/table`.
+const PLAIN: &str = "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.TABLES \
     WHERE TABLE_TYPE = 'BASE TABLE' \
     AND TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys') \
     AND (ENGINE IN ('MyISAM', 'MRG_MyISAM', 'CSV', 'ARCHIVE') \
-         OR ENGINE = 'Aria' AND ROW_FORMAT <> 'Page') LIMIT";
+         OR ENGINE = 'Aria' AND ROW_FORMAT <> 'Page') \
+    UNION SELECT REPLACE(NAME, '/', '.') FROM information_schema.INNODB_TABLESPACES_ENCRYPTION \
+    WHERE ENCRYPTION_SCHEME = 0 LIMIT";
 
 const SPACES: &str = "SELECT COUNT(*), \
     COALESCE(SUM(ENCRYPTION_SCHEME = 1 AND MIN_KEY_VERSION = CURRENT_KEY_VERSION \
@@ -80,6 +88,18 @@ impl Encryption<'_> {
                 _ => {}
             }
         }
+        let declined = self.0.query(DECLINED).await?;
+        for [schema, table] in declined.texts() {
+            let sql = format!(
+                "ALTER TABLE {}.{} ENCRYPTED=DEFAULT",
+                name(&schema),
+                name(&table)
+            );
+            match self.0.run("encrypting a table", &sql, REBUILD).await {
+                Err(error) if !is_gone(&error) => return Err(error),
+                _ => {}
+            }
+        }
         let version = loop {
             let progress = self.progress().await?;
             if progress.done == progress.all && progress.version > 0 {
@@ -109,7 +129,7 @@ impl Encryption<'_> {
         })
     }
 
-    /// The first twenty tables of engines that cannot encrypt, as `schema.table`.
+    /// The first twenty tables that are not encrypted, as `schema.table`.
     ///
     /// # Errors
     /// As [`AdminError`] says.
@@ -117,10 +137,7 @@ impl Encryption<'_> {
         let sql = format!("{PLAIN} {MAX_LISTED}");
         let doing = "listing tables that are not encrypted";
         let tables = self.0.run(doing, &sql, TIMEOUT).await?;
-        let names = tables.texts();
-        Ok(names
-            .map(|[schema, table]| format!("{schema}.{table}"))
-            .collect())
+        Ok(tables.texts().map(|[name]| name).collect())
     }
 
     async fn has_keys(&mut self) -> Result<bool, AdminError> {
