@@ -25,6 +25,7 @@ mod accounts;
 mod buffer_pool;
 mod events;
 mod memory_tables;
+mod protect;
 mod settings;
 
 pub use accounts::Accounts;
