@@ -24,6 +24,7 @@ use crate::{Secret, Version};
 mod accounts;
 mod buffer_pool;
 mod events;
+mod manage;
 mod memory_tables;
 mod protect;
 mod settings;
@@ -280,18 +281,28 @@ impl Admin {
 
     /// Sends one command and reads its answer. `spent` is set until the answer is complete, so that
     /// after a cancelled call no stale answer is read.
+    async fn outcome(
+        &mut self,
+        doing: &'static str,
+        command: &[u8],
+        limit: Duration,
+    ) -> Result<TextOutcome, AdminError> {
+        if std::mem::replace(&mut self.spent, true) {
+            return Err(AdminError::Spent);
+        }
+        let outcome = in_time(doing, limit, self.send_and_read(command)).await?;
+        self.spent = false;
+        Ok(outcome)
+    }
+
+    /// The same; an error packet is an error.
     async fn exchange(
         &mut self,
         doing: &'static str,
         command: &[u8],
         limit: Duration,
     ) -> Result<Rows, AdminError> {
-        if std::mem::replace(&mut self.spent, true) {
-            return Err(AdminError::Spent);
-        }
-        let outcome = in_time(doing, limit, self.send_and_read(command)).await?;
-        self.spent = false;
-        match outcome {
+        match self.outcome(doing, command, limit).await? {
             TextOutcome::Ok(_) => Ok(Rows::default()),
             TextOutcome::Rows { columns, rows } => Ok(Rows { columns, rows }),
             TextOutcome::Err(error) => Err(AdminError::Sql { doing, error }),

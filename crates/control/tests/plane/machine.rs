@@ -562,6 +562,18 @@ impl Servers for Machine {
         self.asked("enroll", server, |_| user == "admin").await
     }
 
+    async fn manage(
+        &self,
+        server: &Server,
+        _: &dormouse_tenant::Caller,
+        _: &dormouse_tenant::Statement,
+    ) -> Result<dormouse_tenant::Outcome, ServerError> {
+        self.asked("manage", server, |_| {
+            dormouse_tenant::Outcome::Done(Vec::new())
+        })
+        .await
+    }
+
     async fn variables(&self, server: &Server) -> Result<dormouse_types::Variables, ServerError> {
         self.asked("variables", server, |_| String::new().into())
             .await

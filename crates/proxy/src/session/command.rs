@@ -11,7 +11,7 @@ use super::answer::try_answer;
 use super::change_user::change_user;
 use super::main_loop::Session;
 use super::running::{Edit, Running};
-use super::{asleep, kill, show};
+use super::{asleep, kill, mediate, show};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -151,6 +151,11 @@ impl Session {
     }
 
     async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if mediate::may_be(&self.cx, &self.state, &incoming, incoming.argument())
+            && Box::pin(self.mediate(&incoming, None)).await?
+        {
+            return Ok(());
+        }
         let text = incoming.argument();
         let mode = self.state.mode();
         let effects = self.state.judge(text, incoming.is_whole());
