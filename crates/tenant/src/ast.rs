@@ -374,6 +374,14 @@ pub enum Statement {
     ShowCreateUser(Name),
     /// `SET GLOBAL`
     SetGlobal(Vec<Assignment>),
+    /// `KILL` of a connection of another user. It is not read from a text: the proxy makes it for a session of
+    /// the database, whose connection it knows.
+    Kill {
+        /// The server's number of the connection.
+        thread: u32,
+        /// Whether only its statement ends.
+        query_only: bool,
+    },
     /// `SET GLOBAL TRANSACTION`
     SetGlobalTransaction {
         /// `ISOLATION LEVEL`
@@ -404,6 +412,7 @@ impl Statement {
             Self::ShowCreateUser(_) => "SHOW CREATE USER",
             Self::SetGlobal(_) => "SET GLOBAL",
             Self::SetGlobalTransaction { .. } => "SET GLOBAL TRANSACTION",
+            Self::Kill { .. } => "KILL",
         }
     }
 
@@ -419,6 +428,7 @@ impl Statement {
                 | Self::RevokeRoles { .. }
                 | Self::SetGlobal(_)
                 | Self::SetGlobalTransaction { .. }
+                | Self::Kill { .. }
         )
     }
 
@@ -431,6 +441,7 @@ impl Statement {
                 | Self::ShowCreateUser(_)
                 | Self::SetGlobal(_)
                 | Self::SetGlobalTransaction { .. }
+                | Self::Kill { .. }
         )
     }
 

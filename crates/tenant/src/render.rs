@@ -327,6 +327,10 @@ pub fn statement(statement: &Statement) -> String {
             };
             format!("SET {}", list(assignments, one))
         }
+        Statement::Kill { thread, query_only } => {
+            let what = if *query_only { "QUERY" } else { "CONNECTION" };
+            format!("KILL {what} {thread}")
+        }
         Statement::SetGlobalTransaction {
             isolation,
             read_only,

@@ -52,7 +52,7 @@ const fn of(name: &'static str, values: Values, reason: &'static str) -> Variabl
 use Values::{Engine, Fraction, Switch, Whole, Words};
 
 /// All of them, by reason.
-pub static VARIABLES: [Variable; 78] = [
+pub static VARIABLES: [Variable; 77] = [
     of("autocommit", Switch, DEFAULTS),
     of("auto_increment_increment", Whole(1, 65_535), DEFAULTS),
     of("auto_increment_offset", Whole(1, 65_535), DEFAULTS),
@@ -97,7 +97,7 @@ pub static VARIABLES: [Variable; 78] = [
     of("sql_mode", Words, PARSING),
     of("sql_quote_show_create", Switch, PARSING),
     of("join_buffer_size", Whole(128, 256 * MIB), MEMORY),
-    of("max_allowed_packet", Whole(1024, 1024 * MIB), MEMORY),
+    of("max_allowed_packet", Whole(MIB, 1024 * MIB), MEMORY),
     of("max_heap_table_size", Whole(16_384, 1024 * MIB), MEMORY),
     of("max_sort_length", Whole(64, 8 * MIB), MEMORY),
     of("read_buffer_size", Whole(8192, 64 * MIB), MEMORY),
@@ -129,11 +129,6 @@ pub static VARIABLES: [Variable; 78] = [
     of("lock_wait_timeout", Whole(0, YEAR), WAITS),
     of("max_statement_time", Fraction(31_536_000), WAITS),
     of("wait_timeout", Whole(1, YEAR), WAITS),
-    of(
-        "default_password_lifetime",
-        Whole(0, 4_294_967_295),
-        ACCOUNTS,
-    ),
     of("disconnect_on_expired_password", Switch, ACCOUNTS),
     of("local_infile", Switch, ACCOUNTS),
     of("max_user_connections", Whole(0, 100_000), ACCOUNTS),

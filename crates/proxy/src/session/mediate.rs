@@ -17,11 +17,11 @@ use dormouse_wire::text::TextOutcome;
 use tokio::time::Instant;
 
 use super::context::SessionContext;
-use super::hold::Unready;
+use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::running::Running;
 use super::statement::{MOMENT, check_restriction, enter, ready};
-use crate::client::{Incoming, Over};
+use crate::client::{Client, Incoming, Over};
 use crate::door::Pass;
 use crate::refusal;
 
@@ -45,14 +45,64 @@ pub(super) fn may_be(
                 .is_some_and(|inner| parse::is_mediated(&inner, state.mode())))
 }
 
-impl Session {
-    /// Has the plane run a statement and answers the client; returns whether it was. `prepared`: the text of the
-    /// prepared statement that is executed.
-    pub(super) async fn mediate(
-        &mut self,
-        incoming: &Incoming,
-        prepared: Option<&[u8]>,
-    ) -> Result<bool, Over> {
+/// Has the plane run a statement and answers the client; returns whether it was. `prepared`: the text of the
+/// prepared statement that is executed.
+pub(super) async fn mediate(
+    session: &mut Session,
+    incoming: &Incoming,
+    prepared: Option<&[u8]>,
+) -> Result<bool, Over> {
+    Box::pin(Mediation::of(session).run(incoming, prepared)).await
+}
+
+/// Has the plane kill a connection of another user; `None`: this user is no owner.
+pub(super) async fn kill(
+    session: &mut Session,
+    thread: u32,
+    query_only: bool,
+) -> Result<Option<ReplyEnd>, Over> {
+    let statement = Statement::Kill { thread, query_only };
+    let mut mediation = Mediation::of(session);
+    let answer = Box::pin(mediation.run_elsewhere(b"", statement)).await?;
+    let error = match &answer {
+        Ok(Outcome::NotAManager) => return Ok(None),
+        Ok(Outcome::Failed { code, .. }) => Some(*code),
+        Ok(_) => None,
+        Err(error) => Some(error.code),
+    };
+    mediation.reply(answer, false).await?;
+    Ok(Some(ReplyEnd {
+        error,
+        ..ReplyEnd::default()
+    }))
+}
+
+/// The parts of a session that a mediated statement uses.
+struct Mediation<'a> {
+    cx: &'a SessionContext,
+    client: &'a mut Client,
+    state: &'a mut SessionState,
+    hold: &'a mut Hold,
+}
+
+impl<'a> Mediation<'a> {
+    fn of(session: &'a mut Session) -> Self {
+        let Session {
+            cx,
+            client,
+            state,
+            hold,
+            ..
+        } = session;
+        Self {
+            cx,
+            client,
+            state,
+            hold,
+        }
+    }
+
+    async fn run(mut self, incoming: &Incoming, prepared: Option<&[u8]>) -> Result<bool, Over> {
         let text = prepared.unwrap_or(incoming.argument());
         let inner = self.state.executed(text);
         let text = inner.as_deref().unwrap_or(text);
@@ -72,15 +122,20 @@ impl Session {
             }
             Ok(statement) => self.run_elsewhere(text, statement).await?,
         };
+        self.reply(answer, prepared.is_some()).await
+    }
+
+    /// Answers the client, unless the statement is the server's; returns whether it is answered.
+    async fn reply(&mut self, answer: Answer, binary: bool) -> Result<bool, Over> {
         let left = match answer {
             Ok(Outcome::NotAManager) => return Ok(false),
             Ok(Outcome::Done(conditions)) => self.reply_done(&conditions).await?,
             Ok(Outcome::Rows { columns, rows }) => {
                 let columns: Vec<_> = columns.iter().map(|name| Column::text(name)).collect();
                 let (capabilities, status) = (self.client.capabilities, self.state.status());
-                let packets = match prepared {
-                    Some(_) => rows::binary_result(&columns, &rows, capabilities, status),
-                    None => rows::result(&columns, &rows, capabilities, status),
+                let packets = match binary {
+                    true => rows::binary_result(&columns, &rows, capabilities, status),
+                    false => rows::result(&columns, &rows, capabilities, status),
                 };
                 self.client.send_packets(&packets).await?;
                 Diagnostics {
@@ -108,15 +163,14 @@ impl Session {
         text: &[u8],
         mut statement: Statement,
     ) -> Result<Answer, Over> {
-        let running = &mut Running::new(&self.cx, Incoming::made(Command::Query, text), None);
+        let running = &mut Running::new(self.cx, Incoming::made(Command::Query, text), None);
         let deadline = Instant::now() + self.cx.limits().hold_timeout;
         let pass = loop {
             use dormouse_session::steps::Event;
-            if let Event::Restricted(error) = check_restriction(&self.cx, &mut self.state, running)
-            {
+            if let Event::Restricted(error) = check_restriction(self.cx, self.state, running) {
                 return Ok(Err(error));
             }
-            let (cx, state, hold) = (&self.cx, &mut self.state, &mut self.hold);
+            let (cx, state, hold) = (self.cx, &mut *self.state, &mut *self.hold);
             let pass = match enter(cx, state, hold, &mut running.incoming).await? {
                 Ok(pass) => pass,
                 Err(error) => return Ok(Err(error)),
@@ -124,7 +178,7 @@ impl Session {
             if !self.needs_backend(text, &statement) {
                 break pass;
             }
-            let (cx, state, hold) = (&self.cx, &mut self.state, &mut self.hold);
+            let (cx, state, hold) = (self.cx, &mut *self.state, &mut *self.hold);
             match Box::pin(ready(cx, state, hold, running, Some(&pass))).await? {
                 Ok(()) => match self.prepare_elsewhere(text, &mut statement).await {
                     Ok(()) => break pass,
@@ -224,13 +278,13 @@ impl Session {
             Ok(TextOutcome::Ok(ok)) => {
                 self.state.saw_status(ok.status);
                 let open = self.state.in_transaction();
-                self.hold.count_transaction(&self.cx, open);
+                self.hold.count_transaction(self.cx, open);
                 Ok(())
             }
             Ok(TextOutcome::Err(error)) => Err(error),
             Ok(TextOutcome::Rows { .. }) => Err(refusal::out_of_turn()),
             Err(error) => {
-                self.hold.broke(&self.cx, &mut self.state, &error);
+                self.hold.broke(self.cx, self.state, &error);
                 Err(refusal::outcome_unknown())
             }
         }
@@ -246,7 +300,7 @@ impl Session {
             Ok(TextOutcome::Err(error)) => Err(error),
             Ok(TextOutcome::Ok(_)) => Err(refusal::out_of_turn()),
             Err(error) => {
-                self.hold.broke(&self.cx, &mut self.state, &error);
+                self.hold.broke(self.cx, self.state, &error);
                 Err(refusal::outcome_unknown())
             }
         }

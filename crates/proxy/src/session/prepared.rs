@@ -108,7 +108,7 @@ impl Session {
         let alone = statement.params == 0 && incoming.command == Command::StmtExecute;
         if let Some(text) = text.as_deref().filter(|_| alone)
             && mediate::may_be(&self.cx, &self.state, &incoming, text)
-            && Box::pin(self.mediate(&incoming, Some(text))).await?
+            && mediate::mediate(self, &incoming, Some(text)).await?
         {
             return Ok(());
         }

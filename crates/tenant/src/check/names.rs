@@ -42,7 +42,8 @@ pub(super) fn each<'a>(statement: &'a Statement, visit: &mut impl FnMut(&'a Name
         | Statement::ShowCreateUser(user) => visit(user),
         Statement::DropRole { .. }
         | Statement::SetGlobal(_)
-        | Statement::SetGlobalTransaction { .. } => {}
+        | Statement::SetGlobalTransaction { .. }
+        | Statement::Kill { .. } => {}
     }
 }
 

@@ -85,7 +85,8 @@ impl Rules<'_> {
             | Statement::ShowCreateUser(user) => one(user),
             Statement::DropRole { .. }
             | Statement::SetGlobal(_)
-            | Statement::SetGlobalTransaction { .. } => {}
+            | Statement::SetGlobalTransaction { .. }
+            | Statement::Kill { .. } => {}
         }
         statement
     }
@@ -153,7 +154,8 @@ impl Rules<'_> {
             | Statement::SetPassword { .. }
             | Statement::DropRole { .. }
             | Statement::SetDefaultRole { .. }
-            | Statement::SetGlobalTransaction { .. } => vec![Step::Run(text)],
+            | Statement::SetGlobalTransaction { .. }
+            | Statement::Kill { .. } => vec![Step::Run(text)],
             Statement::Grant {
                 privileges,
                 on,
