@@ -22,7 +22,7 @@ pub mod units;
 pub mod usage;
 pub mod variables;
 
-pub use account::{Account, Expiry, Transport, Verifier};
+pub use account::{Account, Expiry, Manager, Transport, Verifier};
 pub use activity::{Activity, Veto, VetoReason};
 pub use delay::Delay;
 pub use endpoint::{Endpoint, Incarnation, Target, TlsIdentity};
