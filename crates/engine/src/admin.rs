@@ -24,6 +24,7 @@ use crate::{Secret, Version};
 mod accounts;
 mod buffer_pool;
 mod events;
+mod harden;
 mod memory_tables;
 mod settings;
 
@@ -60,6 +61,12 @@ pub enum AdminError {
         /// The server's answer.
         error: ErrPacket,
     },
+    /// A table with accounts or rights is missing.
+    #[error(
+        "the server's own tables are damaged ({0}); a user of the database has probably dropped or replaced them: \
+         restore a backup"
+    )]
+    Broken(String),
     /// The server did not answer in time.
     #[error("{doing} took longer than {after:?}")]
     Late {
@@ -368,6 +375,11 @@ fn literal(text: &str) -> String {
     }
     out.push('\'');
     out
+}
+
+/// Quotes an identifier.
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 #[cfg(test)]

@@ -88,7 +88,8 @@ const LOCAL: [(&str, &str); 2] = [
 ];
 
 /// Text of an instance's configuration file. With an address the server also listens on TCP, with TLS
-/// required.
+/// required. A start for maintenance ([`Layout::maintenance`]) reads neither privilege tables nor events nor the
+/// plugins that the files name; its server must serve nobody but Dormouse.
 #[must_use]
 pub fn render(
     installation: &Installation,
@@ -150,6 +151,11 @@ pub fn render(
     }
     if installation.tells_locks() {
         set("plugin-load-add", LOCK_INFO);
+    }
+    let maintenance = layout.maintenance();
+    if maintenance.is_file() {
+        set("skip-grant-tables", "ON");
+        set("init-file", &quoted(&maintenance));
     }
     text
 }
