@@ -266,6 +266,31 @@ pub(crate) fn all_schemas(user: &str, host: &str, version: Option<&Version>) -> 
     ]
 }
 
+/// Statements that close the server's own schemas to an account that may get rights in patterns; `user` and `host` are
+/// SQL literals. All columns that are not named are 'N'.
+pub(crate) fn closing(user: &str, host: &str) -> [String; 2] {
+    let sys = SYS.join(", ");
+    let yes = SYS.map(|_| "'Y'").join(", ");
+    [
+        format!("REPLACE INTO mysql.db (Host, Db, User) VALUES ({host}, 'mysql', {user})"),
+        format!(
+            "REPLACE INTO mysql.db (Host, Db, User, {sys}) VALUES ({host}, 'sys', {user}, {yes})"
+        ),
+    ]
+}
+
+/// A pattern that matches exactly this schema.
+pub(crate) fn escaped(schema: &str) -> String {
+    let mut pattern = String::with_capacity(schema.len() + 4);
+    for c in schema.chars() {
+        if "%_\\".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 /// Statement that lets an account read the tables of `mysql` without secrets; `user` and `host` are SQL literals.
 pub(crate) fn readable(user: &str, host: &str) -> String {
     let rows: Vec<_> = { READABLE.iter() }

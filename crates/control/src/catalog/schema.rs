@@ -153,6 +153,10 @@ pub(super) const STEPS: &[&str] = &[
     CREATE INDEX instances_by_database ON instances (database);
     CREATE UNIQUE INDEX one_primary ON instances (database) WHERE role = 'primary';
 ",
+    "
+    -- version of the rights of the accounts in its files: 0 before they were limited
+    ALTER TABLE instances ADD COLUMN rights INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Why a catalog cannot be used.
