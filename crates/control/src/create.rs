@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use dormouse_driver::Observed;
+use dormouse_engine::rights;
 use dormouse_policy::{Cause, Spec};
 use dormouse_types::{
     Account, Carried, DatabaseName, InstanceId, State, Target, Transport, Verifier,
@@ -78,6 +79,7 @@ impl Creator {
             state: State::Creating,
             since: Timestamp::now(),
             generation: 1,
+            rights: rights::CURRENT,
             units: spec.units.min,
             reason: "it was created".to_owned(),
             noted: Noted {

@@ -29,6 +29,7 @@ mod park;
 mod remove;
 mod requests;
 mod restriction;
+mod rights;
 mod scale;
 mod scaling;
 mod settle;
@@ -64,6 +65,7 @@ impl Database {
             state: row.state,
             since: row.since,
             generation: row.generation,
+            rights: row.rights,
             units: row.units,
             reason: row.reason.into(),
             serving: None,

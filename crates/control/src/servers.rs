@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, Variables};
+use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, UserChange, Variables};
 
 pub mod admin;
 
@@ -58,6 +58,15 @@ pub enum ServerError {
     /// The server could not be reached, the connection broke, or the deadline passed.
     #[error("it does not answer: {0}")]
     Unreachable(String),
+    /// The server does not let Dormouse's own account in, or refuses it its rights: a user of the database has
+    /// changed the account.
+    #[error(
+        "it refuses Dormouse's own account, which a user of the database has probably changed: {0}"
+    )]
+    LockedOut(String),
+    /// The request makes no sense: the caller's mistake.
+    #[error("{0}")]
+    BadRequest(String),
     /// The server returned an error.
     #[error("it refused: {0}")]
     Refused(String),
@@ -70,9 +79,19 @@ pub trait Servers: Send + Sync + 'static {
     /// The version string in the servers' greeting.
     fn version(&self) -> String;
 
+    /// SQL for a start for maintenance, after which the server lets Dormouse in.
+    fn repair_sql(&self) -> String;
+
+    /// Brings the rights of the accounts in a server, which has no other connections, to this version's; returns what
+    /// was taken away.
+    async fn harden(&self, server: &Server) -> Result<Vec<String>, ServerError>;
+
     /// Sets the password of the owner's account `admin` (given as SHA1(SHA1(password))), unlocks and enrolls
     /// it.
     async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError>;
+
+    /// Adds, changes or drops an account.
+    async fn change_user(&self, server: &Server, change: &UserChange) -> Result<(), ServerError>;
 
     /// The accounts that a login with this user name may use: those of the name, and anonymous ones.
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError>;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dormouse_driver::Driver;
+use dormouse_engine::rights;
 use dormouse_types::{InstanceId, State};
 use tokio::sync::broadcast;
 use tracing::{info, warn};
@@ -173,10 +174,16 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
             unknown_instance(creator, *id, *last_instance).await?;
         }
     }
-    for InstanceRow { id, phase, .. } in instances {
+    for InstanceRow {
+        id,
+        phase,
+        rights: of,
+        ..
+    } in instances
+    {
         match phase {
             Phase::Preparing | Phase::Removing => warm.discard(*id).await,
-            Phase::Warm if present.contains(id) => warm.add(*id),
+            Phase::Warm if present.contains(id) && *of == rights::CURRENT => warm.add(*id),
             Phase::Warm => warm.discard(*id).await,
             Phase::Claimed if !claimed.contains(id) => {
                 warn!(instance = %id, "claimed by an unknown database: left alone");

@@ -299,6 +299,23 @@ impl Driver for LocalDriver {
         self.shared.observe(id, &instance)
     }
 
+    async fn maintain(&self, id: InstanceId, sql: Option<&str>) -> Result<(), Error> {
+        let instance = self.shared.find(id)?;
+        let lock = instance.lock().await;
+        let layout = self.shared.layout(id)?;
+        let owner = self.shared.owners.of(id);
+        let sql = sql.map(str::to_owned);
+        blocking(&lock, move || {
+            files::set_maintenance(&layout, sql.as_deref(), owner).map_err(|source| {
+                Error::Machine {
+                    doing: format!("preparing the next start of instance {id}"),
+                    source,
+                }
+            })
+        })
+        .await
+    }
+
     async fn observe(&self, id: InstanceId) -> Result<Observed, Error> {
         let instance = self.shared.find(id)?;
         self.shared.observe(id, &instance)

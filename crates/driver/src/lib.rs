@@ -114,6 +114,11 @@ pub trait Driver: Send + Sync + 'static {
     /// ended, by a clean stop or, after a timeout, by a kill.
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error>;
 
+    /// With SQL: the next start of a stopped server is for maintenance. It reads neither privilege tables nor events
+    /// nor plugins of its files, and runs the SQL before it accepts connections; only Dormouse may connect to it.
+    /// With `None`: its next start is an ordinary one.
+    async fn maintain(&self, id: InstanceId, sql: Option<&str>) -> Result<(), Error>;
+
     /// The state of an instance now.
     async fn observe(&self, id: InstanceId) -> Result<Observed, Error>;
 

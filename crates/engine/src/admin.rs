@@ -25,10 +25,12 @@ mod accounts;
 mod buffer_pool;
 pub mod encryption;
 mod events;
+mod harden;
 mod manage;
 mod memory_tables;
 mod protect;
 mod settings;
+mod users;
 
 pub use accounts::Accounts;
 pub use buffer_pool::BufferPool;
@@ -71,6 +73,15 @@ pub enum AdminError {
         /// The server's answer.
         error: ErrPacket,
     },
+    /// The account cannot be changed so: the caller's mistake.
+    #[error("{0}")]
+    BadUser(String),
+    /// A table with accounts or rights is missing.
+    #[error(
+        "the server's own tables are damaged ({0}); a user of the database has probably dropped or replaced them: \
+         restore a backup"
+    )]
+    Broken(String),
     /// The server did not answer in time.
     #[error("{doing} took longer than {after:?}")]
     Late {
@@ -88,6 +99,25 @@ pub enum AdminError {
     /// An earlier failure left the connection in the middle of an answer.
     #[error("this connection failed earlier; connect again")]
     Spent,
+}
+
+impl AdminError {
+    /// Whether the server refuses Dormouse's own account, or the account its rights. Repeating does not help.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        match self {
+            // access denied, host not allowed, limits of the account, plugin not loaded, password expired, locked
+            Self::Refused(error) => matches!(
+                error.code,
+                1045 | 1130 | 1226 | 1524 | 1698 | 1820 | 1862 | 4151
+            ),
+            // of a schema, table or column; a missing global privilege; password expired
+            Self::Sql { error, .. } => {
+                matches!(error.code, 1044 | 1142 | 1143 | 1227 | 1370 | 1820)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A result set; empty for a statement without one.
@@ -392,6 +422,11 @@ fn literal(text: &str) -> String {
     }
     out.push('\'');
     out
+}
+
+/// Quotes an identifier.
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 #[cfg(test)]

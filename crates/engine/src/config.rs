@@ -110,7 +110,8 @@ const ENCRYPTED: [(&str, &str); 9] = [
 ];
 
 /// Text of an instance's configuration file. With an address the server also listens on TCP, with TLS
-/// required. With keys it encrypts its files.
+/// required. With keys it encrypts its files. A start for maintenance ([`Layout::maintenance`]) reads neither
+/// privilege tables nor events nor the plugins that the files name; its server must serve nobody but Dormouse.
 #[must_use]
 pub fn render(
     installation: &Installation,
@@ -183,6 +184,11 @@ pub fn render(
         // a log of another size is written anew at the start, with the newest key
         let size = LOG_SIZE + LOG_BLOCK * u64::from(encryption.version / 2 % 2);
         set("innodb-log-file-size", &size.to_string());
+    }
+    let maintenance = layout.maintenance();
+    if maintenance.is_file() {
+        set("skip-grant-tables", "ON");
+        set("init-file", &quoted(&maintenance));
     }
     text
 }

@@ -95,6 +95,12 @@ impl Layout {
         self.beside(".address")
     }
 
+    /// SQL that the server runs at a start for maintenance, beside the directory; absent for any other start.
+    #[must_use]
+    pub fn maintenance(&self) -> PathBuf {
+        self.beside(".init.sql")
+    }
+
     /// Lock file that a running server holds, beside the directory.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

@@ -19,6 +19,8 @@ pub mod error;
 pub mod error_log;
 pub mod installation;
 pub mod layout;
+pub mod repair;
+pub mod rights;
 pub mod secret;
 pub mod template;
 pub mod tls;

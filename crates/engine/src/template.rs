@@ -1,8 +1,9 @@
 //! Template: a data directory that every new instance gets a copy of.
 //!
 //! Accounts of a new instance: `dormouse`@`localhost` for Dormouse, with a password derived from the
-//! installation's [`Secret`]; `admin`@`%` for the database's owner, locked until its password is set; and
-//! `mariadb.sys`, the server's own, locked. No anonymous account, no `root`, no schema `test`.
+//! installation's [`Secret`]; `admin`@`%` for the database's owner, with the rights of [`rights`], locked until its
+//! password is set; and `mariadb.sys`, the server's own, locked. No anonymous account, no `root`, no schema `test`, no
+//! right for everybody (`PUBLIC`).
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -14,10 +15,10 @@ use dormouse_wire::auth::native;
 
 use crate::error::doing;
 use crate::installation::basedir_option;
-use crate::{EngineError, Installation, Layout, Secret, config, error_log};
+use crate::{EngineError, Installation, Layout, Secret, Version, config, error_log, rights};
 
 /// Version of a template's content, part of its name: increase it when the content changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The user and group that own an instance's files and run its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +123,7 @@ fn make(installation: &Installation, work: &Path, secret: &Secret) -> Result<Pat
     );
     let prepare = || {
         private_dir(&tmp)?;
-        fs::write(&sql, accounts_sql(secret))
+        fs::write(&sql, accounts_sql(secret, &installation.version))
     };
     prepare().map_err(doing(format!("writing to {}", work.display())))?;
     run_installer(installation, &data, &tmp, &sql)?;
@@ -182,19 +183,27 @@ fn run_installer(
     })
 }
 
-/// SQL that replaces the installer's accounts by those of a new instance. An access mask with all bits
-/// set, as in the installer's own scripts, means every privilege of the server's version.
-fn accounts_sql(secret: &Secret) -> String {
-    let admin = native::to_text(&native::stage2(&secret.admin_stage1()));
-    format!(
-        "DELETE FROM mysql.global_priv WHERE User NOT IN ('mariadb.sys', 'PUBLIC');\n\
-         DELETE FROM mysql.proxies_priv;\n\
-         INSERT INTO mysql.global_priv VALUES\n\
-         ('localhost', 'dormouse', '{{\"access\":18446744073709551615,\"plugin\":\"mysql_native_password\",\
-         \"authentication_string\":\"{admin}\"}}'),\n\
-         ('%', 'admin', '{{\"access\":18446744073709551615,\"plugin\":\"mysql_native_password\",\
-         \"authentication_string\":\"invalid\",\"account_locked\":true}}');\n"
-    )
+/// SQL that replaces the installer's accounts and their rights by those of a new instance.
+fn accounts_sql(secret: &Secret, version: &Version) -> String {
+    let hash = native::to_text(&native::stage2(&secret.admin_stage1()));
+    let mut statements = vec![
+        "DELETE FROM mysql.global_priv".to_owned(),
+        "DELETE FROM mysql.db".to_owned(),
+        "DELETE FROM mysql.tables_priv".to_owned(),
+        "DELETE FROM mysql.proxies_priv".to_owned(),
+        format!(
+            "INSERT INTO mysql.global_priv VALUES ('localhost', 'mariadb.sys', '{}'), \
+             ('localhost', 'dormouse', '{}'), ('%', 'admin', '{}')",
+            rights::server_json(),
+            rights::platform_json(&hash),
+            rights::owner_json()
+        ),
+    ];
+    statements.extend(rights::all_schemas("'admin'", "'%'", Some(version)));
+    statements.push(rights::readable("'admin'", "'%'"));
+    statements.push(rights::SERVER_READS.to_owned());
+    statements.push(rights::user_view());
+    statements.iter().map(|s| format!("{s};\n")).collect()
 }
 
 /// Makes a directory durable, then renames it to its final path.

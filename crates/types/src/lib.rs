@@ -20,6 +20,7 @@ pub mod strain;
 pub mod timetable;
 pub mod units;
 pub mod usage;
+pub mod user;
 pub mod variables;
 
 pub use account::{Account, Expiry, Manager, Transport, Verifier};
@@ -38,4 +39,5 @@ pub use strain::Strain;
 pub use timetable::Timetable;
 pub use units::{Bytes, UnitRange, Units};
 pub use usage::{Carried, Usage};
+pub use user::{NewUser, UserChange, UserLimits, UserRole};
 pub use variables::{VARIABLES, Variable, VariableKind, Variables};

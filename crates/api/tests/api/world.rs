@@ -204,6 +204,10 @@ impl Driver for Machine {
         Ok(Self::observed(id, desired.run))
     }
 
+    async fn maintain(&self, _: InstanceId, _: Option<&str>) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn observe(&self, id: InstanceId) -> Result<Observed, Error> {
         let all = self.instances.lock().unwrap();
         all.get(&id)
@@ -250,7 +254,16 @@ impl Servers for Answers {
     fn version(&self) -> String {
         "none".to_owned()
     }
+    fn repair_sql(&self) -> String {
+        String::new()
+    }
+    async fn harden(&self, _: &At) -> Result<Vec<String>, ServerError> {
+        Ok(Vec::new())
+    }
     async fn secure_owner(&self, _: &At, _: [u8; 20]) -> Result<(), ServerError> {
+        Ok(())
+    }
+    async fn change_user(&self, _: &At, _: &dormouse_types::UserChange) -> Result<(), ServerError> {
         Ok(())
     }
     async fn accounts(&self, _: &At, _: &str) -> Result<Vec<Account>, ServerError> {

@@ -54,6 +54,8 @@ pub(crate) struct DatabaseRow {
     pub(crate) since: Timestamp,
     /// Number of servers that its primary has had.
     pub(crate) generation: u64,
+    /// Version of the rights of the accounts in its primary's files.
+    pub(crate) rights: u32,
     /// At least what the server of its primary may use.
     pub(crate) units: Units,
     pub(crate) reason: String,
@@ -75,6 +77,8 @@ pub(crate) struct InstanceRow {
     pub(crate) serves: Option<(DatabaseName, Role)>,
     /// Its host.
     pub(crate) host: String,
+    /// Version of the rights of the accounts in its files.
+    pub(crate) rights: u32,
     /// Its server at the last write; the driver knows the current one.
     pub(crate) serving: Option<Arc<Serving>>,
 }
@@ -143,6 +147,8 @@ pub(crate) enum Change {
     },
     /// The notes of a database are stale from now on.
     Stale(DatabaseName),
+    /// The accounts in the files of an instance have the rights of this version.
+    Rights { instance: InstanceId, rights: u32 },
     /// The disk space of a database's files, and whether its quota is used up.
     Storage {
         name: DatabaseName,

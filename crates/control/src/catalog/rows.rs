@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dormouse_engine::rights;
 use dormouse_types::{Bytes, InstanceId, Units};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -48,7 +49,7 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
     let databases = connection
         .prepare(
             "SELECT d.name, i.id, d.spec, d.state, d.since, i.generation, d.reason, d.accounts, \
-             d.schemas, d.globals, d.fresh, d.variables, i.units, d.storage, d.full, d.events \
+             d.schemas, d.globals, d.fresh, d.variables, i.units, d.storage, d.full, d.events, i.rights \
              FROM databases d LEFT JOIN instances i ON i.database = d.name AND i.role = 'primary' \
              ORDER BY d.name",
         )?
@@ -56,7 +57,7 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
         .collect::<Result<_, _>>()?;
     let instances = connection
         .prepare(
-            "SELECT id, phase, version, database, role, host, endpoint, incarnation FROM instances \
+            "SELECT id, phase, version, database, role, host, endpoint, incarnation, rights FROM instances \
              ORDER BY id",
         )?
         .query_map([], instance)?
@@ -83,6 +84,7 @@ fn database(row: &Row<'_>, models: &Models) -> rusqlite::Result<DatabaseRow> {
         state: parsed(row, 3)?,
         since: Timestamp::from_millisecond(row.get(4)?).map_err(|e| bad(4, e.into()))?,
         generation: generation.cast_unsigned(),
+        rights: row.get(16)?,
         units: Units(row.get(12)?),
         reason: row.get(6)?,
         noted: models.condense(Noted {
@@ -111,6 +113,7 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
         version: row.get(2)?,
         serves: serves.transpose()?,
         host: row.get(5)?,
+        rights: row.get(8)?,
         serving: serving.map(|(incarnation, endpoint)| {
             Arc::new(Serving {
                 incarnation,
@@ -123,10 +126,13 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
 /// Adds an instance with a new id.
 pub(super) fn new_instance(connection: &Connection, version: &str) -> rusqlite::Result<InstanceId> {
     connection
-        .prepare_cached("INSERT INTO instances (phase, version) VALUES (?1, ?2) RETURNING id")?
-        .query_row(params![Phase::Preparing.as_str(), version], |row| {
-            row.get(0)
-        })
+        .prepare_cached(
+            "INSERT INTO instances (phase, version, rights) VALUES (?1, ?2, ?3) RETURNING id",
+        )?
+        .query_row(
+            params![Phase::Preparing.as_str(), version, rights::CURRENT],
+            |row| row.get(0),
+        )
         .map(InstanceId)
 }
 
@@ -207,6 +213,11 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             connection
                 .prepare_cached("UPDATE databases SET fresh = 0 WHERE name = ?1 AND fresh")?
                 .execute([name.as_str()])?;
+        }
+        Change::Rights { instance, rights } => {
+            connection
+                .prepare_cached("UPDATE instances SET rights = ?2 WHERE id = ?1")?
+                .execute(params![instance.0, rights])?;
         }
         Change::Storage { name, used, full } => {
             connection

@@ -171,6 +171,10 @@ pub(super) const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX tokens_by_database ON tokens (database);
 ",
+    "
+    -- version of the rights of the accounts in its files: 0 before they were limited
+    ALTER TABLE instances ADD COLUMN rights INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Why a catalog cannot be used.

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use dormouse_engine::rights;
 use dormouse_policy::{Cause, Spec};
 use dormouse_types::{DatabaseName, Endpoint, Events, Incarnation, State, Units};
 
@@ -32,6 +33,7 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
         state: State::Creating,
         since: Timestamp::from_millisecond(1_700_000_000_000).unwrap(),
         generation: 1,
+        rights: rights::CURRENT,
         units: Units(1),
         reason: "it was created".to_owned(),
         noted: Noted {
@@ -122,6 +124,7 @@ async fn it_reads_what_it_wrote() {
         version: "10.11".to_owned(),
         serves: Some((shop.name.clone(), Role::Primary)),
         host: "local".to_owned(),
+        rights: rights::CURRENT,
         serving: Some(serving),
     };
     assert_eq!(contents.instances, [claimed]);

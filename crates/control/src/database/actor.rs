@@ -111,6 +111,20 @@ pub(super) enum Failure {
     NotNow(String),
 }
 
+impl Failure {
+    /// Whether the server refuses Dormouse's own account.
+    pub(super) fn is_locked_out(&self) -> bool {
+        matches!(self, Self::Server(Late::Failed(ServerError::LockedOut(_))))
+    }
+}
+
+impl Hitch {
+    /// Whether the server refuses Dormouse's own account.
+    pub(super) fn is_locked_out(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.is_locked_out())
+    }
+}
+
 impl Actor {
     /// For a database in the catalog, whose instance has not been observed yet.
     pub(crate) fn found(context: Arc<Context>, database: Arc<Database>) -> Box<Self> {

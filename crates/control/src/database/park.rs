@@ -9,7 +9,7 @@ use dormouse_types::{State, Veto, VetoReason};
 use tracing::{error, warn};
 
 use super::actor::{Actor, Done, Hitch, carries_through};
-use super::{hours, notes};
+use super::{hours, notes, rights};
 use crate::time::{now, within};
 
 /// Lets every session note its state, takes the notes, stops the server. Until the stop, a statement that arrives
@@ -46,6 +46,11 @@ pub(super) async fn park(actor: &mut Actor, act: Act) -> Done {
     match prepare(actor, from).await {
         Ok(reasons) if reasons.is_empty() => {}
         Ok(reasons) => return vetoed(actor, from, reasons, began).await,
+        Err(hitch) if hitch.is_locked_out() => {
+            // it cannot be asked; without notes the next login wakes it
+            rights::note_locked_out(actor).await;
+            actor.instance.disconnect().await;
+        }
         Err(hitch) => return not_parked(actor, from, hitch, began).await,
     }
     if let Err(unmet) = actor.stop_server().await {

@@ -9,7 +9,7 @@ use dormouse_types::State;
 use tracing::{error, info, warn};
 
 use super::actor::{Actor, Done, Hitch};
-use super::{hours, notes};
+use super::{hours, notes, park};
 use crate::time::{now, within};
 
 /// Maximum time for the query for MEMORY tables before a suspend; only a park needs its answer.
@@ -29,6 +29,10 @@ pub(super) async fn suspend(actor: &mut Actor, act: Act) -> Done {
         return not_suspended(actor, error.into(), began).await;
     }
     if let Err(hitch) = prepare(actor).await {
+        if hitch.is_locked_out() {
+            // frozen, it could neither be asked nor repaired
+            return Box::pin(park::park(actor, act)).await;
+        }
         return not_suspended(actor, hitch, began).await;
     }
     if let Err(unmet) = actor.freeze_server().await {

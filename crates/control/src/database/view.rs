@@ -19,6 +19,8 @@ pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
+    /// Version of the rights of the accounts in its files.
+    pub(crate) rights: u32,
     /// Its units while awake.
     pub(crate) units: Units,
     pub(crate) reason: Arc<str>,

@@ -10,11 +10,10 @@ use dormouse_types::{State, UnitRange};
 use tokio::sync::SemaphorePermit;
 use tracing::{error, warn};
 
-use super::actor::{Actor, Done, PAUSE};
-use super::{Rare, scale};
+use super::actor::{Actor, Done, Failure, PAUSE};
+use super::{Rare, rights, scale};
 use crate::admission::{Admission, Importance};
 use crate::error::Error;
-use crate::instance::Unmet;
 use crate::status::EventKind;
 use crate::time::{now, within};
 
@@ -48,9 +47,19 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
     let Ok(admitted) = admitted(actor, &admission, act.cause).await else {
         return Done::Again;
     };
+    if rights::are_old(actor) {
+        if let Err(error) = actor.write_intent().await {
+            return not_written(actor, error, began).await;
+        }
+        if let Err(failure) = rights::renew(actor).await {
+            drop(admitted);
+            start_failed(actor, failure, began).await;
+            return Done::Again;
+        }
+    }
     if let Err(unmet) = actor.start_server().await {
         drop(admitted);
-        start_failed(actor, unmet, began).await;
+        start_failed(actor, unmet.into(), began).await;
         return Done::Again;
     }
     actor.failures = actor.failures.started(now());
@@ -90,14 +99,17 @@ async fn admitted<'a>(
     admission.start(Importance::Awaited).await
 }
 
-async fn start_failed(actor: &mut Actor, unmet: Unmet, began: Instant) {
-    actor.count_failure(&unmet);
-    warn!(error = %unmet, "start failed");
+async fn start_failed(actor: &mut Actor, failure: Failure, began: Instant) {
+    match &failure {
+        Failure::Instance(unmet) => actor.count_failure(unmet),
+        _ => actor.failures = actor.failures.start_failed(now()),
+    }
+    warn!(error = %failure, "start failed");
     actor.look().await;
     actor
-        .record_not_done(State::Active, Cause::Failed, &unmet, began)
+        .record_not_done(State::Active, Cause::Failed, &failure, began)
         .await;
-    actor.last_failure = unmet.to_string();
+    actor.last_failure = failure.to_string();
 }
 
 /// Records that the intent could not be written: the door stays shut, and the next turn tries again.
@@ -188,6 +200,13 @@ pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
             .record_not_done(State::Active, Cause::Failed, &unmet, began)
             .await;
         return Done::Again;
+    }
+    if rights::are_old(actor) {
+        let renewed = rights::renew_running(actor).await;
+        if let Err(failure) = renewed {
+            start_failed(actor, failure, began).await;
+            return Done::Again;
+        }
     }
     actor.open(&act.reason);
     actor.failures = actor.failures.started(now());

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool};
+use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool, repair};
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, Bytes, InstanceId, Variables};
+use dormouse_types::{Account, Bytes, InstanceId, UserChange, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
@@ -95,9 +95,12 @@ fn is_answer(error: &AdminError) -> bool {
 impl From<AdminError> for ServerError {
     fn from(error: AdminError) -> Self {
         match error {
-            AdminError::Sql { .. } | AdminError::Refused(_) | AdminError::Cut(_) => {
-                Self::Refused(error.to_string())
-            }
+            ref denied if denied.is_denial() => Self::LockedOut(error.to_string()),
+            AdminError::BadUser(reason) => Self::BadRequest(reason),
+            AdminError::Sql { .. }
+            | AdminError::Refused(_)
+            | AdminError::Cut(_)
+            | AdminError::Broken(_) => Self::Refused(error.to_string()),
             other => Self::Unreachable(other.to_string()),
         }
     }
@@ -109,11 +112,25 @@ impl Servers for AdminServers {
         self.version.clone()
     }
 
+    fn repair_sql(&self) -> String {
+        repair::sql(&self.secret)
+    }
+
+    async fn harden(&self, server: &Server) -> Result<Vec<String>, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.harden().await?)
+    }
+
     async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError> {
         self.ask(server, |admin| {
             Box::pin(admin.accounts().secure_owner(stage2))
         })
         .await
+    }
+
+    async fn change_user(&self, server: &Server, change: &UserChange) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.change_user(change).await?)
     }
 
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError> {

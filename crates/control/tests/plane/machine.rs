@@ -58,6 +58,12 @@ pub struct Instance {
     pub units: Units,
     /// CPU its statements would use, in thousandths of a core.
     pub demand: u32,
+    /// Whether its next start is for maintenance, and whether its server was started so.
+    pub maintenance: (bool, bool),
+    /// Whether its accounts have this version's rights.
+    pub hardened: bool,
+    /// Whether its server refuses Dormouse's account.
+    pub locks_out: bool,
     /// Whether its server has been frozen since it started.
     pub thawed: bool,
     /// Whether its server never frees memory.
@@ -242,6 +248,14 @@ impl Machine {
     ) -> Result<T, ServerError> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.wait_while_frozen(server.instance).await;
+        let locks_out = |m: &Inner| {
+            m.instances
+                .get(&server.instance)
+                .is_some_and(|i| i.locks_out)
+        };
+        if locks_out(&self.lock()) {
+            return Err(ServerError::LockedOut("1045".to_owned()));
+        }
         let done = self.step(label, server.instance, |m| {
             let instance = m.instances.get_mut(&server.instance);
             instance.filter(|i| i.run == Run::Running).map(effect)
@@ -281,6 +295,14 @@ impl Inner {
     /// Checks that a statement passes to a started server only if the notes are stale in the catalog. A thaw
     /// does not wait for that.
     pub fn check_door(&mut self, database: &DatabaseName, id: InstanceId) {
+        if let Some(instance) = self.instances.get(&id)
+            && (instance.maintenance != (false, false) || !instance.hardened)
+        {
+            let violation = format!(
+                "the door of {database} opens to a server for maintenance or with older rights"
+            );
+            self.violations.push(violation);
+        }
         if self.instances.get(&id).is_none_or(|i| i.thawed) {
             return;
         }
@@ -378,6 +400,8 @@ impl Inner {
                 instance.process = Some(Incarnation(u128::from(pid)));
                 instance.starved = 0;
                 instance.thawed = false;
+                instance.maintenance.1 = instance.maintenance.0;
+                instance.locks_out &= !instance.maintenance.0;
                 instance.pool = START;
                 instance.hydrated = false;
                 instance.hits = PoolHits::default();
@@ -416,6 +440,9 @@ impl Driver for Machine {
                 hot: Bytes(0),
                 units: Units(1),
                 demand: 0,
+                maintenance: (false, false),
+                hardened: true,
+                locks_out: false,
                 thawed: false,
                 clings: false,
                 starved: 0,
@@ -474,6 +501,17 @@ impl Driver for Machine {
             m.observed(id)
         });
         done.await.map_err(|reason| start_error(id, reason))?
+    }
+
+    async fn maintain(&self, id: InstanceId, sql: Option<&str>) -> Result<(), Error> {
+        let set = |m: &mut Inner| {
+            let instance = m.instances.get_mut(&id)?;
+            instance.maintenance.0 = sql.is_some();
+            Some(())
+        };
+        let done = self.step("maintain", id, set).await;
+        let done = done.map_err(|reason| start_error(id, reason))?;
+        done.ok_or(Error::Unknown(id))
     }
 
     async fn observe(&self, id: InstanceId) -> Result<Observed, Error> {
@@ -547,9 +585,29 @@ impl Servers for Machine {
         "5.5.5-10.11.0-MariaDB".to_owned()
     }
 
+    fn repair_sql(&self) -> String {
+        String::new()
+    }
+
+    async fn harden(&self, server: &Server) -> Result<Vec<String>, ServerError> {
+        self.asked("harden", server, |i| {
+            i.hardened = true;
+            vec!["'x'@'%': SUPER".to_owned()]
+        })
+        .await
+    }
+
     async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError> {
         self.asked("secure", server, |i| i.owner = Some(stage2))
             .await
+    }
+
+    async fn change_user(
+        &self,
+        server: &Server,
+        _: &dormouse_types::UserChange,
+    ) -> Result<(), ServerError> {
+        self.asked("user", server, |_| ()).await
     }
 
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError> {

@@ -9,6 +9,7 @@ mod intent;
 mod life;
 mod machine;
 mod memory_tables;
+mod rights;
 mod run;
 mod scale;
 mod simulated;

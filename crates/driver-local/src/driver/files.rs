@@ -69,6 +69,7 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_file(layout.config()))?;
     if_there(fs::remove_file(layout.key()))?;
     if_there(fs::remove_file(layout.address()))?;
+    if_there(fs::remove_file(layout.maintenance()))?;
     if_there(fs::remove_file(layout.lock()))?;
     forget_spent(layout)?;
     if_there(fs::remove_dir_all(&unfinished))
@@ -82,6 +83,18 @@ pub(super) fn write_config(layout: &Layout, text: &str) -> io::Result<()> {
 /// Writes the server's key atomically; readable by the server's user only.
 pub(super) fn write_key(layout: &Layout, text: &str, owner: Option<Owner>) -> io::Result<()> {
     write(&layout.key(), text, 0o600, owner)
+}
+
+/// Writes the SQL of a start for maintenance, or removes it; readable by the server's user only.
+pub(super) fn set_maintenance(
+    layout: &Layout,
+    sql: Option<&str>,
+    owner: Option<Owner>,
+) -> io::Result<()> {
+    match sql {
+        Some(sql) => write(&layout.maintenance(), sql, 0o600, owner),
+        None => if_there(fs::remove_file(layout.maintenance())),
+    }
 }
 
 /// Saves the CPU time of the instance's last process. Valid for one boot of the machine only.

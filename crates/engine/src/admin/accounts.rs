@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Admin, AdminError, TIMEOUT, literal};
+use crate::rights::{self, Manages};
 
 /// The privilege that lifts the global `max_user_connections` (`sql/privilege.h`, `SUPER_ACL`).
 const SUPER: u64 = 1 << 15;
@@ -293,37 +294,72 @@ impl Accounts<'_> {
             .map(drop)
     }
 
-    /// Sets the password of the owner's account `admin`@`%`, enrols and unlocks it, in one statement;
-    /// creates the account if it was dropped.
+    /// Sets the password of the owner's account `admin`@`%`, enrols and unlocks it, in one statement, and gives it
+    /// its rights again; creates the account if it was dropped.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn secure_owner(self, password: [u8; 20]) -> Result<(), AdminError> {
+    pub async fn secure_owner(mut self, password: [u8; 20]) -> Result<(), AdminError> {
         const NO_SUCH_USER: u16 = 1396;
+        let doing = "setting the owner's password";
         let identified = format!(
             "'admin'@'%' IDENTIFIED VIA {NATIVE} USING '{}' OR {NATIVE} USING '{}'",
             native::to_text(&password),
             self.0.secret.user_hash(self.0.instance, "admin"),
         );
         let alter = format!("ALTER USER {identified} ACCOUNT UNLOCK");
-        match self
-            .0
-            .run("setting the owner's password", &alter, TIMEOUT)
-            .await
-        {
+        match self.0.run(doing, &alter, TIMEOUT).await {
             Err(AdminError::Sql { error, .. }) if error.code == NO_SUCH_USER => {
                 let create = format!("CREATE USER IF NOT EXISTS {identified}");
-                self.0
-                    .run("creating the owner's account", &create, TIMEOUT)
-                    .await?;
-                let grant = "GRANT ALL PRIVILEGES ON *.* TO 'admin'@'%' WITH GRANT OPTION";
-                self.0
-                    .run("creating the owner's account", grant, TIMEOUT)
-                    .await
-                    .map(drop)
+                self.0.run(doing, &create, TIMEOUT).await?;
             }
-            other => other.map(drop),
+            other => drop(other?),
         }
+        // a new database's owner has them
+        if self.owner_is_complete().await? {
+            return Ok(());
+        }
+        let (user, host) = rights::OWNER;
+        self.0.give_all(user, host).await
+    }
+
+    async fn owner_is_complete(&mut self) -> Result<bool, AdminError> {
+        let sql = format!(
+            "SELECT (SELECT COUNT(*) FROM mysql.global_priv WHERE User = 'admin' AND Host = '%' \
+             AND JSON_VALUE(Priv, '$.{}') = 'owner' AND JSON_VALUE(Priv, '$.access') = {}) = 1 \
+             AND (SELECT COUNT(*) FROM mysql.db WHERE User = 'admin' AND Host = '%' \
+             AND (Db = '%' AND Drop_priv = 'Y' OR Db = 'mysql' AND Drop_priv = 'N' OR Db = 'sys' AND Drop_priv = 'N')) = 3",
+            rights::KEY,
+            rights::GLOBAL
+        );
+        let rows = self
+            .0
+            .run("reading the owner's rights", &sql, TIMEOUT)
+            .await?;
+        Ok(rows.text(0, 0) == "1")
+    }
+}
+
+impl Admin {
+    /// Makes an account an owner: it has all rights in all schemas but the server's own, and manages accounts.
+    pub(super) async fn give_all(&mut self, user: &str, host: &str) -> Result<(), AdminError> {
+        let doing = "giving an account its rights";
+        let version = self.version();
+        let (user, host) = (literal(user), literal(host));
+        let mut statements = rights::all_schemas(&user, &host, version.as_ref());
+        statements.push(rights::readable(&user, &host));
+        statements.push(format!(
+            "UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.access', {}, '$.{}', '{}') \
+             WHERE User = {user} AND Host = {host}",
+            rights::GLOBAL,
+            rights::KEY,
+            Manages::All.as_str()
+        ));
+        statements.push("FLUSH LOCAL PRIVILEGES".to_owned());
+        for sql in statements {
+            self.run(doing, &sql, TIMEOUT).await?;
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use dormouse_engine::{Admin, Installation, Layout, Search, Secret, Template, config, tls};
+use dormouse_engine::{Admin, Installation, Layout, Search, Secret, Template, config, repair, tls};
 use dormouse_types::{Endpoint, InstanceId, Units};
 use tokio::net::UnixStream;
 
@@ -79,6 +79,52 @@ impl Server {
         self.wait().await;
     }
 
+    /// Stops the server and starts it for maintenance.
+    pub(crate) async fn restart_for_maintenance(&mut self) {
+        std::fs::write(self.layout.maintenance(), repair::sql(&self.secret)).unwrap();
+        self.restart().await;
+    }
+
+    /// Stops the server and starts it as usual.
+    pub(crate) async fn restart_as_usual(&mut self) {
+        std::fs::remove_file(self.layout.maintenance()).unwrap();
+        self.restart().await;
+    }
+
+    /// Runs statements as a user; returns the rows, or the first error.
+    pub(crate) fn run(&self, user: &str, password: &str, sql: &str) -> Result<String, String> {
+        let output = Command::new("mariadb")
+            .arg("--no-defaults")
+            .arg(format!("--socket={}", self.layout.socket().display()))
+            .arg(format!("--user={user}"))
+            .arg(format!("--password={password}"))
+            .args(["--batch", "--skip-column-names", "-e", sql])
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(text(output.stdout))
+        } else {
+            Err(text(output.stderr))
+        }
+    }
+
+    /// Runs all statements as a user, past errors; returns the errors, with the lines of their statements.
+    pub(crate) fn run_all(&self, user: &str, password: &str, sql: &str) -> String {
+        let script = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(script.path(), sql).unwrap();
+        let output = Command::new("mariadb")
+            .arg("--no-defaults")
+            .arg(format!("--socket={}", self.layout.socket().display()))
+            .arg(format!("--user={user}"))
+            .arg(format!("--password={password}"))
+            .args(["--batch", "--force"])
+            .stdin(File::open(script.path()).unwrap())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     pub(crate) fn end(&mut self, signal: &str) {
         let status = Command::new("kill")
             .arg(signal)
@@ -91,25 +137,7 @@ impl Server {
 
     /// Logs in with the `mariadb` client; returns `CURRENT_USER()` or the error.
     pub(crate) fn lets_in(&self, user: &str, password: &str) -> Result<String, String> {
-        let output = Command::new("mariadb")
-            .arg("--no-defaults")
-            .arg(format!("--socket={}", self.layout.socket().display()))
-            .arg(format!("--user={user}"))
-            .arg(format!("--password={password}"))
-            .args([
-                "--batch",
-                "--skip-column-names",
-                "-e",
-                "SELECT CURRENT_USER()",
-            ])
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
-        if output.status.success() {
-            Ok(text(output.stdout))
-        } else {
-            Err(text(output.stderr))
-        }
+        self.run(user, password, "SELECT CURRENT_USER()")
     }
 }
 

@@ -136,6 +136,10 @@ fn all_is_kept(dir: &Path) {
         ("shop", InstanceId(3), State::Active, u64::MAX, Units(4)),
     ];
     assert_eq!(found, expected);
+    // their files are older than the limits of rights
+    let rights: Vec<_> = contents.databases.iter().map(|d| d.rights).collect();
+    assert_eq!(rights, [0, 0]);
+    assert!(contents.instances.iter().all(|i| i.rights == 0));
     let blog = &contents.databases[0];
     assert_eq!(blog.spec, Spec::default());
     assert_eq!(blog.since.as_millisecond(), 1_700_000_000_000);

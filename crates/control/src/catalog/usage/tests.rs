@@ -159,6 +159,7 @@ async fn a_failed_write_is_repeated() {
         state: State::Creating,
         since: jiff::Timestamp::UNIX_EPOCH,
         generation: 1,
+        rights: 1,
         units: Units(1),
         reason: String::new(),
         noted: crate::catalog::Noted::default(),

@@ -1,0 +1,192 @@
+//! Accounts that are managed from outside: `dormouse user`.
+//!
+//! A new account is closed to the server's own schemas before it gets rights in others.
+
+use dormouse_types::{NewUser, UserChange, UserLimits, UserRole};
+use dormouse_wire::{NATIVE, native};
+
+use super::{Admin, AdminError, TIMEOUT, literal, quoted};
+use crate::rights::{self, OWNER, PLATFORM, SERVER, SYSTEM};
+
+const DOING: &str = "changing the accounts";
+
+/// Longest names of accounts, hosts and schemas, in characters (`sql/sql_const.h`).
+const USER: usize = 128;
+const HOST: usize = 255;
+const SCHEMA: usize = 64;
+
+/// `ER_CANNOT_USER`: it exists already, or does not exist.
+const CANNOT_USER: u16 = 1396;
+
+impl Admin {
+    /// Adds, changes or drops an account.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says; [`AdminError::BadUser`] if the account exists already, does not exist, belongs to
+    /// Dormouse or the server, or a name is not possible.
+    pub async fn change_user(&mut self, change: &UserChange) -> Result<(), AdminError> {
+        match change {
+            UserChange::Add { user, password } => {
+                check(&user.user, &user.host)?;
+                user.schemas.iter().try_for_each(|s| check_schema(s))?;
+                self.add_user(user, *password).await
+            }
+            UserChange::Rotate {
+                user,
+                host,
+                password,
+            } => {
+                check(user, host)?;
+                if (user.as_str(), host.as_str()) == OWNER {
+                    return self.accounts().secure_owner(*password).await;
+                }
+                let (name, hash) = (name(user, host), native::to_text(password));
+                let sql = format!("ALTER USER {name} IDENTIFIED VIA {NATIVE} USING '{hash}'");
+                let missing = format!("there is no user {name}");
+                self.user_statement(&sql, &missing).await
+            }
+            UserChange::Drop { user, host } => {
+                check(user, host)?;
+                if (user.as_str(), host.as_str()) == OWNER {
+                    let why =
+                        "the owner's account cannot be dropped; `user rotate` changes its password";
+                    return Err(AdminError::BadUser(why.to_owned()));
+                }
+                let name = name(user, host);
+                let missing = format!("there is no user {name}");
+                self.user_statement(&format!("DROP USER {name}"), &missing)
+                    .await
+            }
+        }
+    }
+
+    async fn add_user(&mut self, new: &NewUser, password: [u8; 20]) -> Result<(), AdminError> {
+        let account = name(&new.user, &new.host);
+        let tls = if new.require_tls { "SSL" } else { "NONE" };
+        let UserLimits {
+            connections,
+            queries_per_hour,
+            updates_per_hour,
+        } = new.limits;
+        let create = format!(
+            "CREATE USER {account} IDENTIFIED VIA {NATIVE} USING '{}' REQUIRE {tls} WITH MAX_USER_CONNECTIONS \
+             {connections} MAX_QUERIES_PER_HOUR {queries_per_hour} MAX_UPDATES_PER_HOUR {updates_per_hour}",
+            native::to_text(&password)
+        );
+        let exists = format!("there is a user or role {account} already");
+        self.user_statement(&create, &exists).await?;
+        let given = self.give(new, &account).await;
+        if given.is_err() {
+            // without it, the next attempt would say that the account exists
+            let _ = self
+                .user_statement(&format!("DROP USER {account}"), "")
+                .await;
+        }
+        given
+    }
+
+    async fn give(&mut self, new: &NewUser, account: &str) -> Result<(), AdminError> {
+        if new.schemas.is_empty() && new.role == UserRole::Owner {
+            return self.give_all(&new.user, &new.host).await;
+        }
+        for sql in rights::closing(&literal(&new.user), &literal(&new.host)) {
+            self.run(DOING, &sql, TIMEOUT).await?;
+        }
+        self.run(DOING, "FLUSH LOCAL PRIVILEGES", TIMEOUT).await?;
+        let privileges = match new.role {
+            UserRole::Reader => "SELECT, SHOW VIEW",
+            UserRole::Writer => {
+                "SELECT, INSERT, UPDATE, DELETE, EXECUTE, CREATE TEMPORARY TABLES, LOCK TABLES, SHOW VIEW"
+            }
+            UserRole::Owner => "ALL PRIVILEGES",
+        };
+        let all = ["%".to_owned()];
+        let named: Vec<_> = new.schemas.iter().map(|s| rights::escaped(s)).collect();
+        let patterns = if named.is_empty() { &all[..] } else { &named };
+        for pattern in patterns {
+            let sql = format!("GRANT {privileges} ON {}.* TO {account}", quoted(pattern));
+            self.run(DOING, &sql, TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement; if the server says that the account exists already or does not exist, `otherwise` tells why.
+    async fn user_statement(&mut self, sql: &str, otherwise: &str) -> Result<(), AdminError> {
+        match self.run(DOING, sql, TIMEOUT).await {
+            Err(AdminError::Sql { error, .. }) if error.code == CANNOT_USER => {
+                Err(AdminError::BadUser(otherwise.to_owned()))
+            }
+            other => other.map(drop),
+        }
+    }
+}
+
+fn name(user: &str, host: &str) -> String {
+    format!("{}@{}", literal(user), literal(host))
+}
+
+fn check(user: &str, host: &str) -> Result<(), AdminError> {
+    let bad = |why: String| Err(AdminError::BadUser(why));
+    let plain = |text: &str| !text.chars().any(char::is_control);
+    if user.is_empty() || user.chars().count() > USER || !plain(user) || user.trim() != user {
+        return bad(format!(
+            "a user's name has 1 to {USER} characters, no control characters, and no blank at its ends"
+        ));
+    }
+    if host.is_empty() || host.chars().count() > HOST || !plain(host) || host.contains(' ') {
+        return bad(format!(
+            "a host is a pattern of 1 to {HOST} characters without blanks, such as % or 10.0.0.%"
+        ));
+    }
+    if user == PLATFORM.0 || user == SERVER.0 {
+        return bad(format!("the name {user} is reserved"));
+    }
+    if ["PUBLIC", "NONE"]
+        .iter()
+        .any(|w| user.eq_ignore_ascii_case(w))
+    {
+        return bad(format!("{user} is a word of the server, not a user"));
+    }
+    Ok(())
+}
+
+fn check_schema(schema: &str) -> Result<(), AdminError> {
+    if SYSTEM.iter().any(|s| s.eq_ignore_ascii_case(schema)) {
+        let why = format!("schema {schema} is the server's own; no user gets rights in it");
+        return Err(AdminError::BadUser(why));
+    }
+    let length = schema.chars().count();
+    if length == 0 || length > SCHEMA || schema.chars().any(char::is_control) {
+        let why = format!("a schema's name has 1 to {SCHEMA} characters");
+        return Err(AdminError::BadUser(why));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_and_impossible_names_are_refused() {
+        for (user, host) in [
+            ("dormouse", "%"),
+            ("dormouse", "localhost"),
+            ("mariadb.sys", "localhost"),
+            ("", "%"),
+            ("public", "%"),
+            ("a\0b", "%"),
+            (" a", "%"),
+            ("a", ""),
+            ("a", "x y"),
+        ] {
+            assert!(check(user, host).is_err(), "{user:?}@{host:?}");
+        }
+        assert!(check(&"x".repeat(129), "%").is_err());
+        assert!(check("it's \\ me", "10.0.0.%").is_ok());
+        for schema in ["mysql", "MySQL", "sys", "information_schema", "", "a\nb"] {
+            assert!(check_schema(schema).is_err(), "{schema:?}");
+        }
+        assert!(check_schema("my_app").is_ok());
+    }
+}
