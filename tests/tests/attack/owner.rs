@@ -55,7 +55,7 @@ const ACCOUNT: [Attempt; 47] = [
     ),
     refused(
         OURS,
-        &["ALTER USER `mariadb.sys`@localhost ACCOUNT UNLOCK IDENTIFIED BY 'x'"],
+        &["ALTER USER `mariadb.sys`@localhost IDENTIFIED BY 'x' ACCOUNT UNLOCK"],
     ),
     refused(
         OURS,
