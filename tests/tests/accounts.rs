@@ -57,11 +57,13 @@ impl World {
         };
         let owner = dormouse.create("shop", &[]);
         let mut admin = dormouse.connect(&owner);
-        let mut has = |plugin| matches!(admin.query(plugin), Reply::Ok(_));
-        let (has_ed25519, has_parsec) = (
-            has("INSTALL SONAME 'auth_ed25519'"),
-            has("INSTALL SONAME 'auth_parsec'"),
-        );
+        let mut has = |plugin: &str| {
+            let sql = format!(
+                "SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_NAME = '{plugin}'"
+            );
+            admin.query(&sql).value() == "1"
+        };
+        let (has_ed25519, has_parsec) = (has("ed25519"), has("parsec"));
         if !has_ed25519 {
             println!("skipped: this server has no auth_ed25519");
         }

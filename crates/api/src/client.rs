@@ -21,6 +21,8 @@ use crate::model::{
 };
 use crate::routes::ORDER_DEADLINE;
 
+mod users;
+
 /// Maximum size of a response, and of a line of a stream, in bytes.
 const MAX_ANSWER: usize = 256 << 20;
 const MAX_LINE: usize = 1 << 20;

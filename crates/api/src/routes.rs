@@ -26,6 +26,7 @@ use crate::model::{
 };
 
 mod events;
+mod users;
 
 /// Maximum size of a request's body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -48,6 +49,12 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/v1/databases/{name}/suspend", post(suspend))
         .route("/v1/databases/{name}/park", post(park))
         .route("/v1/databases/{name}/usage", get(usage_of))
+        .route(
+            "/v1/databases/{name}/users",
+            get(users::list).post(users::add),
+        )
+        .route("/v1/databases/{name}/users/rotate", post(users::rotate))
+        .route("/v1/databases/{name}/users/drop", post(users::remove))
         .route("/v1/usage", get(usage))
         .route("/v1/events", get(list_events))
         .route("/metrics", get(figures))

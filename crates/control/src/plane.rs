@@ -23,6 +23,7 @@ use crate::time::within;
 use crate::usage::{UsageQuery, UsageReport};
 
 mod accounts;
+mod users;
 
 /// Time limit for transitions to end when Dormouse stops; the next start settles the rest.
 const GRACE: Duration = Duration::from_secs(5);

@@ -20,6 +20,7 @@ use crate::{credentials, format, up};
 pub(crate) mod connect;
 mod record;
 pub(crate) mod simulate;
+mod user;
 
 /// Runs a command to its end.
 pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome {
@@ -61,6 +62,7 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
             Command::Park(args) => done(client.park(&args.name).await, output),
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Events(args) => events(&client, args, output).await,
+            Command::User(command) => user::run(&client, command, output).await,
             // These are not requests; `main` runs them.
             Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
         }

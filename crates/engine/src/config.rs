@@ -23,6 +23,10 @@ const POOL_MAX: &str = "innodb-buffer-pool-size-max";
 /// Plugin that lists metadata locks and their holders; not in every package of the server.
 pub(crate) const LOCK_INFO: &str = "metadata_lock_info";
 
+/// Plugins with which users may prove who they are: they cannot load plugins themselves. Not in every package of the
+/// server.
+pub(crate) const LOGINS: [&str; 2] = ["auth_ed25519", "auth_parsec"];
+
 /// Settings of the data directory: the template is created with them, and every server on a copy of it
 /// must have the same.
 pub(crate) const FILES: [(&str, &str); 4] = [
@@ -151,6 +155,11 @@ pub fn render(
     }
     if installation.tells_locks() {
         set("plugin-load-add", LOCK_INFO);
+    }
+    for name in LOGINS {
+        if installation.has_plugin(name) {
+            set("plugin-load-add", name);
+        }
     }
     let maintenance = layout.maintenance();
     if maintenance.is_file() {

@@ -34,9 +34,7 @@ const NEEDED: [&str; 12] = [
 ];
 
 /// Libraries of plugins that reach neither the host nor the network; data or logins may depend on them.
-const HARMLESS: [&str; 6] = [
-    "auth_ed25519",
-    "auth_parsec",
+const HARMLESS: [&str; 4] = [
     "ha_archive",
     "ha_blackhole",
     "password_reuse_check",
@@ -236,11 +234,15 @@ impl Admin {
             if HARMLESS.contains(&plain) {
                 continue;
             }
+            let delete = format!("DELETE FROM mysql.plugin WHERE name = {}", literal(&name));
+            self.change(&delete).await?;
+            if crate::config::LOGINS.contains(&plain) {
+                // its configuration loads it
+                continue;
+            }
             let quoted = super::quoted(&name);
             self.attempt(&format!("UNINSTALL PLUGIN IF EXISTS {quoted}"))
                 .await?;
-            let delete = format!("DELETE FROM mysql.plugin WHERE name = {}", literal(&name));
-            self.change(&delete).await?;
             taken.push(format!("plugin {name}"));
         }
         let functions = self.read("SELECT name FROM mysql.func").await?;
