@@ -67,6 +67,7 @@ impl Accounts<'_> {
                     });
                 }
                 Done::Failed(error) => {
+                    let state = error.sqlstate().to_owned();
                     // the server would quote the text that it could not read, which may have a password
                     let message = match error.code {
                         1064 => {
@@ -75,7 +76,7 @@ impl Accounts<'_> {
                         }
                         _ => error.message,
                     };
-                    return Ok(failed(error.code, &error.state, message));
+                    return Ok(failed(error.code, &state, message));
                 }
             }
         }

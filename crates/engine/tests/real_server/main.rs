@@ -20,6 +20,7 @@ use server::{ID, Server, installation, search};
 
 mod buffer_pool;
 mod events;
+mod manage;
 mod memory_tables;
 mod server;
 
