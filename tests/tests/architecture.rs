@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use modules::{Crate, circles};
 
 /// Crates of the product, lowest first, as ARCHITECTURE.md lists them.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "types",
     "wire",
     "session",
+    "tenant",
     "policy",
     "sim",
     "link",
@@ -39,7 +40,7 @@ const WITHOUT_CIRCLES: [&str; 3] = ["session", "proxy", "control"];
 const MOST_IMPL_FILES: usize = 4;
 
 /// Crates without I/O, tasks or clocks.
-const PURE: [&str; 5] = ["types", "wire", "session", "policy", "sim"];
+const PURE: [&str; 6] = ["types", "wire", "session", "tenant", "policy", "sim"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -254,6 +254,7 @@ fn owner(stage2: [u8; 20]) -> Account {
         expiry: None,
         max_sessions: 0,
         max_sessions_global: 0,
+        manager: dormouse_types::Manager::default(),
         login_status: 2,
         version: 0,
         enrolled: true,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dormouse_driver::Driver;
 use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
+use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables};
 use tokio::sync::broadcast;
 
@@ -382,6 +383,65 @@ impl Plane {
             database: name.clone(),
             reason: error.to_string(),
         })
+    }
+
+    /// Runs a statement about accounts or global variables in place of the caller, on the server of this
+    /// generation, if its account may. It runs to its end also if the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Refused`] if another server runs, or none; [`Error::Server`]: it is not
+    /// known whether the statement has run.
+    pub async fn manage(
+        &self,
+        name: &DatabaseName,
+        generation: u64,
+        caller: Caller,
+        statement: Statement,
+    ) -> Result<Outcome, Error> {
+        let database = self.find(name)?;
+        let view = database.view();
+        if view.state != State::Active || view.generation != generation {
+            let reasons = vec!["its accounts can be changed while it is active only".to_owned()];
+            return Err(Error::Refused {
+                database: name.clone(),
+                state: view.state,
+                reasons,
+            });
+        }
+        let failed = |reason: String| Error::Server {
+            database: name.clone(),
+            reason,
+        };
+        let server = database
+            .server()
+            .map_err(|error| failed(error.to_string()))?;
+        let context = Arc::clone(&self.context);
+        let kind = statement.kind();
+        let (by, of) = (format!("{}@{}", caller.user, caller.host), name.clone());
+        let run = tokio::spawn(async move {
+            let outcome = context
+                .host
+                .servers
+                .manage(&server, &caller, &statement)
+                .await;
+            match &outcome {
+                Ok(Outcome::Done(_)) => {
+                    tracing::info!(database = %of, by, kind, "run in an owner's place")
+                }
+                Ok(Outcome::Failed { code, .. }) => {
+                    tracing::info!(database = %of, by, kind, code, "refused");
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(database = %of, by, kind, %error, "the outcome is not known")
+                }
+            }
+            outcome
+        });
+        match run.await {
+            Ok(outcome) => outcome.map_err(|error| failed(error.to_string())),
+            Err(error) => Err(failed(error.to_string())),
+        }
     }
 
     /// Kills the connection `thread` and its statement on the server of this generation; does nothing if

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, UserChange, Variables};
 
 pub mod admin;
@@ -70,8 +71,8 @@ pub enum ServerError {
     Refused(String),
 }
 
-/// Queries and commands of the plane to running servers. Every verb is idempotent and may be cancelled at any
-/// await; the caller sets the deadline.
+/// Queries and commands of the plane to running servers. Every verb but [`manage`](Servers::manage) is
+/// idempotent and may be cancelled at any await; the caller sets the deadline.
 #[async_trait]
 pub trait Servers: Send + Sync + 'static {
     /// The version string in the servers' greeting.
@@ -97,6 +98,15 @@ pub trait Servers: Send + Sync + 'static {
     /// Adds the credential with which the proxy logs in as this account; `false` if the account does not
     /// exist.
     async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError>;
+
+    /// Runs a statement about accounts or global variables in place of the caller, if its account may. On one
+    /// server these run one after another. Not idempotent, and not to be cancelled.
+    async fn manage(
+        &self,
+        server: &Server,
+        caller: &Caller,
+        statement: &Statement,
+    ) -> Result<Outcome, ServerError>;
 
     /// The current global variables that clients query.
     async fn variables(&self, server: &Server) -> Result<Variables, ServerError>;

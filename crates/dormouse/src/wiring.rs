@@ -15,6 +15,7 @@ use dormouse_api::model::Listening;
 use dormouse_control::{Doors, Plane};
 use dormouse_engine::Secret;
 use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
+use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
     Account, Activity, Carried, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target,
     Variables, Veto,
@@ -231,6 +232,18 @@ impl dormouse_proxy::ControlPath for Control {
     ) -> Result<bool, ControlError> {
         let enrolled = self.plane()?.enroll(database, user, host).await;
         enrolled.map_err(|error| ControlError(error.to_string()))
+    }
+
+    async fn manage(
+        &self,
+        database: &DatabaseName,
+        target: &Target,
+        caller: Caller,
+        statement: Statement,
+    ) -> Result<Managed, ControlError> {
+        let plane = self.plane()?;
+        let run = plane.manage(database, target.generation, caller, statement);
+        run.await.map_err(|error| ControlError(error.to_string()))
     }
 
     async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32) {

@@ -25,7 +25,9 @@ mod accounts;
 mod buffer_pool;
 mod events;
 mod harden;
+mod manage;
 mod memory_tables;
+mod protect;
 mod settings;
 mod users;
 
@@ -41,6 +43,13 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// Collation of the connection: `utf8mb4_general_ci`.
 const UTF8MB4: u8 = 45;
+
+/// Makes a session independent of the global variables that an owner may set: limits, modes, comparisons.
+const OWN_SESSION: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci, SESSION sql_mode = '', \
+    SESSION lock_wait_timeout = 5, SESSION sql_select_limit = 18446744073709551615, \
+    SESSION max_statement_time = 0, SESSION sql_safe_updates = 0, SESSION autocommit = 1, \
+    SESSION completion_type = 0, SESSION low_priority_updates = 0, SESSION sql_notes = 1, \
+    SESSION group_concat_max_len = 1048576, SESSION idle_transaction_timeout = 0";
 
 /// Why a statement on Dormouse's own connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -167,9 +176,7 @@ impl Admin {
         let connect = async {
             let mut admin = Self::log_in(endpoint, secret, instance).await?;
             // independent of the global settings of the database's owner
-            admin
-                .query("SET NAMES utf8mb4, SESSION sql_mode='', SESSION lock_wait_timeout=5")
-                .await?;
+            admin.query(OWN_SESSION).await?;
             admin.query("SET SESSION TRANSACTION READ WRITE").await?;
             Ok(admin)
         };
@@ -309,18 +316,28 @@ impl Admin {
 
     /// Sends one command and reads its answer. `spent` is set until the answer is complete, so that
     /// after a cancelled call no stale answer is read.
+    async fn outcome(
+        &mut self,
+        doing: &'static str,
+        command: &[u8],
+        limit: Duration,
+    ) -> Result<TextOutcome, AdminError> {
+        if std::mem::replace(&mut self.spent, true) {
+            return Err(AdminError::Spent);
+        }
+        let outcome = in_time(doing, limit, self.send_and_read(command)).await?;
+        self.spent = false;
+        Ok(outcome)
+    }
+
+    /// The same; an error packet is an error.
     async fn exchange(
         &mut self,
         doing: &'static str,
         command: &[u8],
         limit: Duration,
     ) -> Result<Rows, AdminError> {
-        if std::mem::replace(&mut self.spent, true) {
-            return Err(AdminError::Spent);
-        }
-        let outcome = in_time(doing, limit, self.send_and_read(command)).await?;
-        self.spent = false;
-        match outcome {
+        match self.outcome(doing, command, limit).await? {
             TextOutcome::Ok(_) => Ok(Rows::default()),
             TextOutcome::Rows { columns, rows } => Ok(Rows { columns, rows }),
             TextOutcome::Err(error) => Err(AdminError::Sql { doing, error }),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{Account, DatabaseName, InstanceId, Target, Variables};
 
 /// Why the control path could not answer. The text is for the client.
@@ -47,6 +48,16 @@ pub trait ControlPath: Send + Sync + 'static {
         user: &str,
         host: &str,
     ) -> Result<bool, ControlError>;
+
+    /// Runs a statement about accounts or global variables in place of its client, on this server. It runs to
+    /// its end also if the caller stops waiting. An error: it is not known whether it has run.
+    async fn manage(
+        &self,
+        database: &DatabaseName,
+        target: &Target,
+        caller: Caller,
+        statement: Statement,
+    ) -> Result<Outcome, ControlError>;
 
     /// Ends a connection of this server and the statement that runs on it, because its client has left.
     /// Returns when the server has accepted the request or is gone.

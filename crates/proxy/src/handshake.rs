@@ -164,6 +164,7 @@ async fn login(
             user: route.user,
             account_host: account.host.clone(),
             account_version: account.version,
+            manager: account.manager,
             tls: account.transport == Transport::Tls,
             peer,
             // not requested from the server: a backend serves clients with and without these

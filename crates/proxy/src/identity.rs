@@ -1,5 +1,6 @@
 //! A client's identity at the server.
 
+use dormouse_types::Manager;
 use dormouse_wire::caps::Capabilities;
 
 use crate::stream::Peer;
@@ -13,6 +14,8 @@ pub(crate) struct Identity {
     pub(crate) account_host: String,
     /// The [version](dormouse_types::Account::version) of the account.
     pub(crate) account_version: u64,
+    /// What the account might manage at the login; the plane checks it again.
+    pub(crate) manager: Manager,
     /// Whether the account demands TLS.
     pub(crate) tls: bool,
     /// Where the client comes from.

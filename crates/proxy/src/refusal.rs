@@ -423,3 +423,35 @@ pub(crate) fn handshake_timeout(limit: Duration) -> ErrPacket {
         ),
     )
 }
+
+/// The plane could not say whether a statement about accounts or global variables has run.
+pub(crate) fn not_managed(why: &str) -> ErrPacket {
+    ErrPacket::new(
+        1105,
+        "HY000",
+        format!(
+            "Dormouse could not run this statement in your place: {why}; look at its result before you send it \
+             again"
+        ),
+    )
+}
+
+/// A statement that Dormouse reads itself has characters whose meaning depends on the character set.
+pub(crate) fn needs_utf8() -> ErrPacket {
+    ErrPacket::new(
+        1300,
+        "HY000",
+        "statements about accounts, privileges and global variables that have other characters than ASCII are \
+         read in UTF-8 only: send SET NAMES utf8mb4 first",
+    )
+}
+
+/// `ER_LOCK_OR_ACTIVE_TRANSACTION`
+pub(crate) fn locked_tables() -> ErrPacket {
+    ErrPacket::new(
+        1192,
+        "HY000",
+        "Can't execute the given command because you have active locked tables or an active transaction; \
+         UNLOCK TABLES first",
+    )
+}

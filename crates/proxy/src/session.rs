@@ -19,6 +19,7 @@ mod exchange;
 mod hold;
 mod kill;
 mod main_loop;
+mod mediate;
 mod parameters;
 mod prepare_again;
 mod prepared;

@@ -33,6 +33,47 @@ pub struct Account {
     pub version: u64,
     /// Whether the account has the credential with which the proxy logs in as this user.
     pub enrolled: bool,
+    /// Whether the account may manage accounts and global variables, through Dormouse.
+    #[serde(default)]
+    pub manager: Manager,
+}
+
+/// What an account may manage. The server itself gives no tenant these rights: Dormouse carries such
+/// statements out. Kept in the account's row of `mysql.global_priv`, under the key `dormouse`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Manager {
+    /// Nothing.
+    #[default]
+    None,
+    /// Accounts that are weaker than an owner, and roles (`CREATE USER`).
+    Users,
+    /// All accounts, all privileges, and global variables (`ALL PRIVILEGES ON *.* WITH GRANT OPTION`).
+    Owner,
+}
+
+impl Manager {
+    /// Reads the value of the key; anything unknown counts as [`Manager::None`].
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        match text {
+            "owner" => Self::Owner,
+            "users" => Self::Users,
+            _ => Self::None,
+        }
+    }
+
+    /// The value of the key; `None`: the key is absent.
+    #[must_use]
+    pub fn as_text(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Users => Some("users"),
+            Self::Owner => Some("owner"),
+        }
+    }
 }
 
 /// `SERVER_STATUS_AUTOCOMMIT`: the default of a server.

@@ -91,6 +91,27 @@ pub fn result(
     capabilities: Capabilities,
     status: Status,
 ) -> Vec<u8> {
+    complete(columns, rows, capabilities, status, encode_row)
+}
+
+/// The same as the result of a prepared statement. All columns must be texts.
+#[must_use]
+pub fn binary_result(
+    columns: &[Column],
+    rows: &[Vec<Value>],
+    capabilities: Capabilities,
+    status: Status,
+) -> Vec<u8> {
+    complete(columns, rows, capabilities, status, encode_binary_row)
+}
+
+fn complete(
+    columns: &[Column],
+    rows: &[Vec<Value>],
+    capabilities: Capabilities,
+    status: Status,
+    encode_row: fn(&[Value]) -> Vec<u8>,
+) -> Vec<u8> {
     let mut out = Vec::new();
     let mut seq = 1;
     let mut put = |payload: &[u8]| seq = write_packet(&mut out, seq, payload);
@@ -163,6 +184,18 @@ fn encode_row(row: &[Value]) -> Vec<u8> {
         match value {
             Some(bytes) => put_lenenc_bytes(&mut payload, bytes),
             None => payload.push(0xfb),
+        }
+    }
+    payload
+}
+
+/// A header, a bit for each NULL (the first two bits are unused), and the values that are not NULL.
+fn encode_binary_row(row: &[Value]) -> Vec<u8> {
+    let mut payload = vec![0; 1 + (row.len() + 9) / 8];
+    for (n, value) in row.iter().enumerate() {
+        match value {
+            Some(bytes) => put_lenenc_bytes(&mut payload, bytes),
+            None => payload[1 + (n + 2) / 8] |= 1 << ((n + 2) % 8),
         }
     }
     payload

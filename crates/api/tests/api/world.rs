@@ -192,6 +192,14 @@ impl Servers for Answers {
     async fn enroll(&self, _: &At, _: &str, _: &str) -> Result<bool, ServerError> {
         Ok(true)
     }
+    async fn manage(
+        &self,
+        _: &At,
+        _: &dormouse_tenant::Caller,
+        _: &dormouse_tenant::Statement,
+    ) -> Result<dormouse_tenant::Outcome, ServerError> {
+        Ok(dormouse_tenant::Outcome::NotAManager)
+    }
     async fn variables(&self, _: &At) -> Result<dormouse_types::Variables, ServerError> {
         Ok(String::new().into())
     }

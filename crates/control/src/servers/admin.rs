@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool, repair};
+use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{Account, Bytes, InstanceId, UserChange, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
@@ -27,6 +28,8 @@ pub struct AdminServers {
     secret: Secret,
     version: String,
     kept: Mutex<HashMap<InstanceId, Arc<Kept>>>,
+    /// Held while a statement about accounts or global variables runs.
+    managing: Mutex<HashMap<InstanceId, Arc<AsyncMutex<()>>>>,
 }
 
 type Kept = AsyncMutex<Option<Admin>>;
@@ -40,6 +43,7 @@ impl AdminServers {
             secret,
             version: version.greeting(),
             kept: Mutex::default(),
+            managing: Mutex::default(),
         }
     }
 
@@ -154,6 +158,21 @@ impl Servers for AdminServers {
         .await
     }
 
+    async fn manage(
+        &self,
+        server: &Server,
+        caller: &Caller,
+        statement: &Statement,
+    ) -> Result<Outcome, ServerError> {
+        let turn = {
+            let mut all = self.managing.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(server.instance).or_default())
+        };
+        let _alone = turn.lock().await;
+        let mut admin = self.connect(server).await?;
+        Ok(admin.accounts().run(statement, caller).await?)
+    }
+
     async fn variables(&self, server: &Server) -> Result<Variables, ServerError> {
         self.ask(server, |admin| Box::pin(admin.settings().variables()))
             .await
@@ -230,6 +249,10 @@ impl Servers for AdminServers {
     }
 
     async fn forget(&self, instance: InstanceId) {
+        self.managing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&instance);
         let kept = self.kept().remove(&instance);
         if let Some(kept) = kept {
             // a running query ends first

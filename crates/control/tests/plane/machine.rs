@@ -572,6 +572,7 @@ pub fn account(user: &str, stage2: [u8; 20]) -> Account {
         expiry: None,
         max_sessions: 0,
         max_sessions_global: 0,
+        manager: dormouse_types::Manager::default(),
         login_status: 2,
         version: 0,
         enrolled: true,
@@ -617,6 +618,18 @@ impl Servers for Machine {
 
     async fn enroll(&self, server: &Server, user: &str, _host: &str) -> Result<bool, ServerError> {
         self.asked("enroll", server, |_| user == "admin").await
+    }
+
+    async fn manage(
+        &self,
+        server: &Server,
+        _: &dormouse_tenant::Caller,
+        _: &dormouse_tenant::Statement,
+    ) -> Result<dormouse_tenant::Outcome, ServerError> {
+        self.asked("manage", server, |_| {
+            dormouse_tenant::Outcome::Done(Vec::new())
+        })
+        .await
     }
 
     async fn variables(&self, server: &Server) -> Result<dormouse_types::Variables, ServerError> {

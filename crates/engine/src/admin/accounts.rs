@@ -8,7 +8,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use dormouse_types::{Account, Expiry, Transport, Verifier};
+use dormouse_types::{Account, Expiry, Manager, Transport, Verifier};
 use dormouse_wire::auth::{ed25519, parsec};
 use dormouse_wire::status::Status;
 use dormouse_wire::{NATIVE, caching_sha2, native};
@@ -46,6 +46,9 @@ struct Priv {
     /// Days; 0: never expires; -1 or absent: `default_password_lifetime` applies.
     #[serde(default)]
     password_lifetime: Option<i64>,
+    /// What the account may manage.
+    #[serde(default)]
+    dormouse: Option<String>,
 }
 
 /// Server-wide settings that apply to accounts.
@@ -190,6 +193,7 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
             0
         },
         login_status: rules.login_status.0,
+        manager: Manager::from_text(row.dormouse.as_deref().unwrap_or_default()),
     })
 }
 

@@ -21,6 +21,7 @@ use server::{ID, Server, installation, search};
 mod buffer_pool;
 mod events;
 mod harden;
+mod manage;
 mod memory_tables;
 mod server;
 
@@ -184,6 +185,7 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
         assert_eq!(
             &Account {
                 enrolled: true,
+                manager: dormouse_types::Manager::None,
                 ..before.clone()
             },
             after

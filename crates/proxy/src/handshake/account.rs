@@ -103,6 +103,7 @@ mod tests {
             expiry: None,
             max_sessions: 0,
             max_sessions_global: 0,
+            manager: dormouse_types::Manager::default(),
             login_status: 2,
             version: 0,
             enrolled: true,

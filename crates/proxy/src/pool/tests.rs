@@ -34,6 +34,7 @@ pub(crate) fn need(user: &str, generation: u64) -> Need {
             user: user.to_owned(),
             account_host: "%".to_owned(),
             account_version: 0,
+            manager: dormouse_types::Manager::None,
             tls: false,
             peer: Peer::Unix,
             capabilities: Capabilities::OWN_CLIENT,

@@ -11,7 +11,7 @@ use super::answer::try_answer;
 use super::change_user::change_user;
 use super::main_loop::Session;
 use super::running::{Edit, Running};
-use super::{asleep, kill, show};
+use super::{asleep, kill, mediate, show};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -132,6 +132,21 @@ impl Session {
         match kill::begin(&self.cx, &kill) {
             kill::Verdict::Refused(error) => self.client.reply_error(&error).await,
             kill::Verdict::Done => self.client.reply_ok(self.state.status()).await,
+            kill::Verdict::Ask {
+                thread,
+                statement,
+                aim,
+            } => {
+                let end = match mediate::kill(self, thread, kill.query_only).await? {
+                    Some(end) => Some(end),
+                    None => {
+                        let mut running = Running::new(&self.cx, statement, None);
+                        self.run_on_server(&mut running).await?
+                    }
+                };
+                aim.answered(&self.cx, end.as_ref());
+                Ok(())
+            }
             kill::Verdict::Run(statement, aim) => {
                 let mut running = Running::new(&self.cx, statement, None);
                 let end = self.run_on_server(&mut running).await?;
@@ -151,6 +166,11 @@ impl Session {
     }
 
     async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if mediate::may_be(&self.cx, &self.state, &incoming, incoming.argument())
+            && mediate::mediate(self, &incoming, None).await?
+        {
+            return Ok(());
+        }
         let text = incoming.argument();
         let mode = self.state.mode();
         let effects = self.state.judge(text, incoming.is_whole());

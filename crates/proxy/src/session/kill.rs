@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dormouse_session::kill::Kill;
+use dormouse_types::Manager;
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::ErrPacket;
@@ -25,6 +26,16 @@ pub(super) enum Verdict {
     /// Run this statement on the server. While the [`Aim`] exists, the session that is to be killed
     /// keeps its backend.
     Run(Incoming, Option<Aim>),
+    /// The session is another user's, and this one may be an owner: ask the plane to kill its connection, or
+    /// run the statement as above if this is no owner.
+    Ask {
+        /// The server's number of the connection.
+        thread: u32,
+        /// For the server.
+        statement: Incoming,
+        /// As above.
+        aim: Aim,
+    },
 }
 
 /// Guard on a session that is to be killed: while it exists, the session keeps its backend.
@@ -92,11 +103,19 @@ pub(super) fn begin(cx: &SessionContext, kill: &Kill) -> Verdict {
     // from here on the session keeps its backend
     let aim = Aim::at(&victim, kill.query_only);
     let thread = victim.thread.load(Ordering::SeqCst);
+    let foreign = victim.user() != cx.handle().user();
+    if thread != 0 && foreign && cx.identity.manager == Manager::Owner {
+        return Verdict::Ask {
+            thread,
+            statement: statement(thread),
+            aim,
+        };
+    }
     if thread != 0 {
         return Verdict::Run(statement(thread), Some(aim));
     }
     // the session has no backend, so no server can check whether this user may kill it
-    if victim.user() != cx.handle().user() {
+    if foreign {
         return Verdict::Refused(refusal::not_owner(id));
     }
     if !kill.query_only {

@@ -11,6 +11,7 @@ use dormouse_wire::stmt::statement_of;
 use super::answer::try_answer;
 use super::asleep::is_asleep;
 use super::main_loop::Session;
+use super::mediate;
 use super::parameters::types_of;
 use super::running::Running;
 use crate::client::{Incoming, Over};
@@ -104,6 +105,13 @@ impl Session {
         }
         let (effects, kind, timeout) = (statement.effects, statement.kind, statement.timeout);
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
+        let alone = statement.params == 0 && incoming.command == Command::StmtExecute;
+        if let Some(text) = text.as_deref().filter(|_| alone)
+            && mediate::may_be(&self.cx, &self.state, &incoming, text)
+            && mediate::mediate(self, &incoming, Some(text)).await?
+        {
+            return Ok(());
+        }
         let mut running = Running::new(&self.cx, incoming, Some(id));
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());

@@ -28,7 +28,7 @@ use crate::refusal;
 use crate::relay::Broken;
 
 /// Pause before another attempt when the server has just died and the control path has not noticed yet.
-const MOMENT: Duration = Duration::from_millis(5);
+pub(super) const MOMENT: Duration = Duration::from_millis(5);
 
 /// Timeout of killing a statement.
 const END: Duration = Duration::from_secs(10);
@@ -156,7 +156,11 @@ impl Session {
 
 /// Checks whether the command may run on a database that must not grow nor change now. Without a
 /// restriction this reads one flag.
-fn check_restriction(cx: &SessionContext, state: &mut SessionState, running: &Running) -> Event {
+pub(super) fn check_restriction(
+    cx: &SessionContext,
+    state: &mut SessionState,
+    running: &Running,
+) -> Event {
     let database = cx.database();
     if !database.restriction.is_set() {
         return Event::Allowed;
@@ -181,7 +185,7 @@ fn check_restriction(cx: &SessionContext, state: &mut SessionState, running: &Ru
 }
 
 /// Waits at the door. The outer error ends the session, the inner one is for the client.
-async fn enter(
+pub(super) async fn enter(
     cx: &SessionContext,
     state: &mut SessionState,
     hold: &mut Hold,
@@ -226,7 +230,7 @@ async fn enter(
 
 /// Makes sure that there is a backend on the pass's server, in the session's state, with the statement
 /// prepared.
-async fn ready(
+pub(super) async fn ready(
     cx: &SessionContext,
     state: &mut SessionState,
     hold: &mut Hold,

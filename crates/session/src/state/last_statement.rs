@@ -147,6 +147,16 @@ impl LastStatement {
         }
     }
 
+    /// Notes what a statement left that has run elsewhere than on the backend. It changes neither
+    /// `FOUND_ROWS()` nor `LAST_INSERT_ID()`.
+    pub(super) fn ran_elsewhere(&mut self, left: Diagnostics) {
+        self.failed = left.errors > 0;
+        let found_rows = self.found_rows().unwrap_or(left.found_rows);
+        self.kept = Some(Box::new(Diagnostics { found_rows, ..left }));
+        self.counts = None;
+        self.on_backend.conditions = 0;
+    }
+
     /// Notes that the kept list of warnings was shown.
     pub(super) fn showed(&mut self) {
         if let Some(kept) = &mut self.kept {

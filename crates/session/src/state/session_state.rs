@@ -255,6 +255,12 @@ impl SessionState {
         }
     }
 
+    /// A statement has run elsewhere than on the session's backend; this is what it left.
+    pub fn ran_elsewhere(&mut self, left: Diagnostics) {
+        self.last.ran_elsewhere(left);
+        self.last_mode = self.status.into();
+    }
+
     /// The list of warnings, which Dormouse has kept, was shown.
     pub fn showed(&mut self) {
         self.last.showed();
@@ -300,7 +306,8 @@ impl SessionState {
     }
 
     /// The text that this one executes, if it is an `EXECUTE` of a known one.
-    fn executed(&self, text: &[u8]) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn executed(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut tokens = Lexer::new(text, self.mode());
         if !tokens.next()?.is("EXECUTE") {
             return None;

@@ -1,0 +1,160 @@
+//! Decides whether a statement may run, and what runs in its place.
+
+mod names;
+mod plan;
+
+use std::fmt;
+
+use dormouse_types::Manager;
+
+use crate::ast::{Name, Statement};
+
+pub use plan::check;
+
+/// Who sent the statement: the account that the login matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The user part.
+    pub user: String,
+    /// The host part of the account, not of the client.
+    pub host: String,
+}
+
+/// A row of the server's account table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// The user or role.
+    pub user: String,
+    /// The host; empty for a role.
+    pub host: String,
+    /// What it may manage.
+    pub manager: Manager,
+    /// Whether it is a role.
+    pub is_role: bool,
+}
+
+/// What the server's account table says about those that a statement names, about its caller and about all
+/// owners, read just before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts(pub Vec<Fact>);
+
+impl Facts {
+    fn of(&self, user: &str, host: &str) -> Option<&Fact> {
+        // the server compares hosts without regard to case
+        let mut rows = self.0.iter();
+        rows.find(|one| one.user == user && one.host.eq_ignore_ascii_case(host))
+    }
+
+    fn is_role(&self, name: &str) -> bool {
+        self.of(name, "").is_some_and(|one| one.is_role)
+    }
+
+    fn manager(&self, user: &str, host: &str) -> Manager {
+        let found = self.of(user, host).filter(|one| !one.is_role);
+        found.map_or(Manager::None, |one| one.manager)
+    }
+}
+
+/// Why a statement may not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Denied {
+    /// The server's number for it.
+    pub code: u16,
+    /// Its SQLSTATE.
+    pub state: &'static str,
+    /// What is refused, why, and what to do.
+    pub message: String,
+}
+
+impl Denied {
+    /// `ER_SPECIFIC_ACCESS_DENIED_ERROR`
+    pub(crate) fn privilege(what: &str) -> Self {
+        Self {
+            code: 1227,
+            state: "42000",
+            message: format!("Access denied: {what}"),
+        }
+    }
+
+    /// `ER_WRONG_VALUE_FOR_VAR`
+    pub(crate) fn value(what: &str) -> Self {
+        Self {
+            code: 1231,
+            state: "42000",
+            message: what.to_owned(),
+        }
+    }
+}
+
+/// One step of a plan. A text is SQL for a session with `sql_mode='NO_AUTO_CREATE_USER'` and `utf8mb4`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Run it; an error ends the plan.
+    Run(String),
+    /// Run it; the error that there is no such grant (1141) does not count.
+    RunIfGranted(String),
+    /// Run it and answer with its rows.
+    Show(String),
+    /// Give the account or role its shadow rows.
+    Protect {
+        /// The user or role.
+        user: String,
+        /// The host; empty for a role.
+        host: String,
+    },
+    /// Note what the account may manage.
+    Flag {
+        /// The user.
+        user: String,
+        /// The host.
+        host: String,
+        /// What it may manage from now on.
+        manager: Manager,
+    },
+    /// Run it with the right to grant these roles, which only their admins have.
+    RunAsAdminOf(Vec<String>, String),
+}
+
+impl fmt::Debug for Step {
+    /// Without the SQL, which may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(_) => f.write_str("Run"),
+            Self::RunIfGranted(_) => f.write_str("RunIfGranted"),
+            Self::Show(_) => f.write_str("Show"),
+            Self::Protect { user, host } => write!(f, "Protect {user}@{host}"),
+            Self::Flag {
+                user,
+                host,
+                manager,
+            } => write!(f, "Flag {user}@{host} {manager:?}"),
+            Self::RunAsAdminOf(roles, _) => write!(f, "RunAsAdminOf {roles:?}"),
+        }
+    }
+}
+
+/// What runs in the place of a statement, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// For a list of grants: what the shown account may manage.
+    pub shows: Option<(Name, Manager)>,
+}
+
+/// The names of all accounts and roles that a statement names: whose rows [`check()`] needs, besides those of the
+/// caller and all owners.
+#[must_use]
+pub fn named(statement: &Statement) -> Vec<&str> {
+    let mut all = Vec::new();
+    names::each(statement, &mut |name| match name {
+        Name::Account { user, .. } | Name::Bare(user) => all.push(user.as_str()),
+        Name::Current | Name::Public => {}
+    });
+    names::each_role(statement, &mut |role| all.push(role));
+    all
+}
+
+#[cfg(test)]
+mod tests;
