@@ -72,13 +72,16 @@ struct Reduction {
     after: rights::Reduced,
 }
 
-impl Admin {
+/// The connection, while the rights are changed.
+pub(super) struct Hardening<'a>(pub(super) &'a mut Admin);
+
+impl Hardening<'_> {
     /// Brings the server's accounts and their rights, definers, plugins and system views to this version's; returns
     /// what was taken away.
     ///
     /// # Errors
     /// As [`AdminError`] says; [`AdminError::Broken`] if a privilege table is missing.
-    pub async fn harden(&mut self) -> Result<Vec<String>, AdminError> {
+    pub(super) async fn run(&mut self) -> Result<Vec<String>, AdminError> {
         let had_events = self.quiet().await?;
         self.check_tables().await?;
         let mut taken = Vec::new();
@@ -108,7 +111,7 @@ impl Admin {
         let others: Vec<_> = self.read(others).await?.texts().collect();
         for [id] in others {
             if let Ok(id) = id.parse() {
-                self.kill(id).await?;
+                self.0.kill(id).await?;
             }
         }
         Ok(on)
@@ -193,7 +196,7 @@ impl Admin {
         accounts: &[Reduction],
         taken: &mut Vec<String>,
     ) -> Result<(), AdminError> {
-        let hash = self.secret.admin_hash();
+        let hash = self.0.secret.admin_hash();
         for ((user, host), json) in [
             (PLATFORM, rights::platform_json(&hash)),
             (SERVER, rights::server_json()),
@@ -286,16 +289,16 @@ impl Admin {
     }
 
     async fn read(&mut self, sql: &str) -> Result<Rows, AdminError> {
-        self.run(DOING, sql, TIMEOUT).await
+        self.0.run(DOING, sql, TIMEOUT).await
     }
 
     async fn change(&mut self, sql: &str) -> Result<(), AdminError> {
-        self.run(DOING, sql, TIMEOUT).await.map(drop)
+        self.0.run(DOING, sql, TIMEOUT).await.map(drop)
     }
 
     /// Runs a statement that the server may refuse; returns whether it did it.
     async fn attempt(&mut self, sql: &str) -> Result<bool, AdminError> {
-        match self.run(DOING, sql, TIMEOUT).await {
+        match self.0.run(DOING, sql, TIMEOUT).await {
             Ok(_) => Ok(true),
             Err(AdminError::Sql { .. }) => Ok(false),
             Err(error) => Err(error),
