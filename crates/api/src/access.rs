@@ -49,6 +49,14 @@ pub enum Verb {
     RotateToken,
     /// Remove a token.
     RemoveToken,
+    /// List a database's users.
+    ListUsers,
+    /// Add a user; the answer has its password.
+    AddUser,
+    /// Give a user a new password.
+    RotateUser,
+    /// Drop a user.
+    DropUser,
     /// List the keys of all databases, by fingerprint.
     ListKeys,
     /// Encrypt a database.
@@ -61,7 +69,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -82,6 +90,10 @@ impl Verb {
         Self::AddToken,
         Self::RotateToken,
         Self::RemoveToken,
+        Self::ListUsers,
+        Self::AddUser,
+        Self::RotateUser,
+        Self::DropUser,
         Self::ListKeys,
         Self::Encrypt,
         Self::RotateKey,
@@ -112,6 +124,10 @@ impl Verb {
             Self::AddToken => "add a token",
             Self::RotateToken => "rotate a token",
             Self::RemoveToken => "remove a token",
+            Self::ListUsers => "list a database's users",
+            Self::AddUser => "add a user",
+            Self::RotateUser => "rotate a user's password",
+            Self::DropUser => "drop a user",
             Self::ListKeys => "list the keys of all databases",
             Self::Encrypt => "encrypt a database",
             Self::RotateKey => "rotate a database's key",
@@ -121,7 +137,7 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 23] = [
+pub const RULES: [(&str, &str, Verb); 27] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -142,6 +158,14 @@ pub const RULES: [(&str, &str, Verb); 23] = [
     ("POST", "/v1/tokens", Verb::AddToken),
     ("DELETE", "/v1/tokens/{id}", Verb::RemoveToken),
     ("POST", "/v1/tokens/{id}/rotate", Verb::RotateToken),
+    ("GET", "/v1/databases/{name}/users", Verb::ListUsers),
+    ("POST", "/v1/databases/{name}/users", Verb::AddUser),
+    (
+        "POST",
+        "/v1/databases/{name}/users/rotate",
+        Verb::RotateUser,
+    ),
+    ("POST", "/v1/databases/{name}/users/drop", Verb::DropUser),
     ("GET", "/v1/keys", Verb::ListKeys),
     ("POST", "/v1/keys/rotate-master", Verb::RotateMasterKey),
     ("POST", "/v1/databases/{name}/encrypt", Verb::Encrypt),
@@ -228,6 +252,10 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::AddToken => [Yes, No, No, No],
         Verb::RotateToken => [Yes, No, No, No],
         Verb::RemoveToken => [Yes, No, No, No],
+        Verb::ListUsers => [Yes, Yes, Yes, Own],
+        Verb::AddUser => [Yes, No, No, Own],
+        Verb::RotateUser => [Yes, No, No, Own],
+        Verb::DropUser => [Yes, No, No, Own],
         Verb::ListKeys => [Yes, Yes, No, No],
         Verb::Encrypt => [Yes, Yes, No, Own],
         Verb::RotateKey => [Yes, Yes, No, Own],

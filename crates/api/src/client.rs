@@ -29,6 +29,8 @@ mod target;
 
 pub use failure::ClientError;
 
+mod users;
+
 /// Maximum size of a response, and of a line of a stream, in bytes.
 const MAX_ANSWER: usize = 256 << 20;
 const MAX_LINE: usize = 1 << 20;

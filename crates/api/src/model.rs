@@ -11,8 +11,8 @@ pub use dormouse_control::{
     SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,
-    Units,
+    Bytes, DatabaseName, Delay, InstanceId, Money, Month, NewUser, Pooling, State, Timetable,
+    UnitRange, Units, UserLimits, UserRole,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -308,4 +308,125 @@ pub struct Listening {
     pub tcp: Option<SocketAddr>,
     /// The Unix socket.
     pub socket: PathBuf,
+}
+
+/// Request of `POST /v1/databases/NAME/users`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserRequest {
+    /// The new user's name.
+    pub user: String,
+    /// Addresses from which it may log in.
+    #[serde(default = "anywhere")]
+    pub host: String,
+    /// What it may do; reader if missing.
+    #[serde(default = "reader")]
+    pub role: UserRole,
+    /// Where; all schemas if the list is empty.
+    #[serde(default)]
+    pub schemas: Vec<String>,
+    /// Its limits.
+    #[serde(default)]
+    pub limits: UserLimits,
+    /// Whether it must use TLS.
+    #[serde(default)]
+    pub require_tls: bool,
+    /// Its password; generated if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+impl UserRequest {
+    /// The user, and the password if one is given.
+    #[must_use]
+    pub fn into_parts(self) -> (NewUser, Option<String>) {
+        let new = NewUser {
+            user: self.user,
+            host: self.host,
+            role: self.role,
+            schemas: self.schemas,
+            limits: self.limits,
+            require_tls: self.require_tls,
+        };
+        (new, self.password)
+    }
+}
+
+impl fmt::Debug for UserRequest {
+    /// Omits the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserRequest")
+            .field("user", &self.user)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+fn anywhere() -> String {
+    "%".to_owned()
+}
+
+fn reader() -> UserRole {
+    UserRole::Reader
+}
+
+/// Request of `POST /v1/databases/NAME/users/rotate` and `…/users/drop`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserName {
+    /// The user's name.
+    pub user: String,
+    /// Its host.
+    #[serde(default = "anywhere")]
+    pub host: String,
+    /// Its new password; generated if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for UserName {
+    /// Omits the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserName")
+            .field("user", &self.user)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A user and its new password, which is returned only here.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserAdded {
+    /// The user's name.
+    pub user: String,
+    /// Its host.
+    pub host: String,
+    /// The login name, `NAME.USER`.
+    pub login: String,
+    /// The password; the server stores only its hash.
+    pub password: String,
+}
+
+impl fmt::Debug for UserAdded {
+    /// Omits the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserAdded")
+            .field("login", &self.login)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One account of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its name.
+    pub user: String,
+    /// Addresses from which it may log in.
+    pub host: String,
+    /// Whether it is locked.
+    pub locked: bool,
+    /// What its connections must have: `nothing`, `tls` or `certificate`.
+    pub requires: String,
+    /// Sessions at once; 0: no limit of its own.
+    pub max_connections: u32,
 }

@@ -31,6 +31,7 @@ use crate::model::{
 mod events;
 mod keys;
 mod tokens;
+mod users;
 
 /// Maximum size of a request's body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -58,6 +59,12 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/rotate-master", post(keys::rotate_master))
         .route("/v1/databases/{name}/usage", get(usage_of))
+        .route(
+            "/v1/databases/{name}/users",
+            get(users::list).post(users::add),
+        )
+        .route("/v1/databases/{name}/users/rotate", post(users::rotate))
+        .route("/v1/databases/{name}/users/drop", post(users::remove))
         .route("/v1/usage", get(usage))
         .route("/v1/events", get(list_events))
         .route("/metrics", get(figures))

@@ -271,12 +271,12 @@ fn owner(stage2: [u8; 20]) -> Account {
 }
 
 /// SHA1(SHA1(password)), as stored by the server.
-fn stage2(password: &str) -> [u8; 20] {
+pub(crate) fn stage2(password: &str) -> [u8; 20] {
     Sha1::digest(Sha1::digest(password.as_bytes())).into()
 }
 
 /// A random password of letters and digits.
-fn password() -> Result<String, Error> {
+pub(crate) fn password() -> Result<String, Error> {
     random::letters(PASSWORD_LENGTH, "a random password")
 }
 

@@ -29,6 +29,7 @@ mod accounts;
 mod changes;
 mod encryption;
 pub mod tokens;
+mod users;
 
 /// Time limit for transitions to end when Dormouse stops; the next start settles the rest.
 const GRACE: Duration = Duration::from_secs(5);

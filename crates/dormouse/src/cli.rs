@@ -10,6 +10,8 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{Bytes, DatabaseName, Delay, Money, Month, Pooling, Timetable, UnitRange};
 
+pub(crate) mod user;
+
 use crate::Outcome;
 use crate::values::{ClientSocket, Listen};
 
@@ -168,6 +170,17 @@ Examples:
     Token(TokenCommand),
     /// Open a database in the mariadb client
     Connect(ConnectArgs),
+    /// Manage the users of a database from outside
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  dormouse user add shop app --schema shop --role writer
+  dormouse user ls shop
+  dormouse user rotate shop app
+  dormouse user drop shop app"
+    )]
+    User(user::UserCommand),
     /// Simulate a month of a fleet of databases, and compare the cost of other policies
     Simulate(SimulateArgs),
 }

@@ -22,6 +22,7 @@ pub(crate) mod keys;
 mod record;
 pub(crate) mod simulate;
 mod token;
+mod user;
 
 /// Runs a command to its end.
 pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome {
@@ -75,6 +76,7 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
             Command::Key(args) => keys::run(&client, args.command, output).await,
             Command::Events(args) => events(&client, args, output).await,
             Command::Token(command) => token::run(&client, command, output).await,
+            Command::User(command) => user::run(&client, command, output).await,
             // These are not requests; `main` runs them.
             Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
         }

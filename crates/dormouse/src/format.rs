@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use dormouse_api::model::{By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow};
+use dormouse_api::model::{
+    By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow, User,
+};
 use dormouse_types::{
     Bytes, DatabaseName, Doing, Money, PoolStatus, SessionStatus, State, Usage, pin,
 };
@@ -187,6 +189,31 @@ fn spend(spend: &Spend) -> String {
         other => other,
     };
     format!("{} this month: {what}", cost.trim_end())
+}
+
+/// `dormouse user ls`.
+pub(crate) fn users(all: &[User]) -> String {
+    if all.is_empty() {
+        return "no users".to_owned();
+    }
+    let mut table = table(&["USER", "HOST", "LOCKED", "REQUIRES", "MAX CONNECTIONS"]);
+    for user in all {
+        let most = match user.max_connections {
+            0 => "-".to_owned(),
+            most => most.to_string(),
+        };
+        table.add_row(vec![
+            Cell::new(one_line(&user.user)),
+            Cell::new(one_line(&user.host)),
+            Cell::new(if user.locked { "yes" } else { "no" }),
+            Cell::new(&user.requires),
+            Cell::new(most).set_alignment(CellAlignment::Right),
+        ]);
+    }
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
 }
 
 /// `dormouse sessions`.

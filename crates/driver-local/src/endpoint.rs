@@ -18,10 +18,11 @@ pub enum Transport {
 }
 
 /// Chooses the TCP address for a server's start and saves it in a file for [`of`], also for the next driver.
-/// If another process takes the port first, the start fails; the next start chooses again.
+/// If another process takes the port first, the start fails; the next start chooses again. A server for maintenance has
+/// no address, since it may let everybody in.
 pub(crate) fn choose(layout: &Layout, transport: Transport) -> io::Result<Option<SocketAddr>> {
     let file = layout.address();
-    if transport == Transport::Unix {
+    if transport == Transport::Unix || layout.maintenance().is_file() {
         return match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(None),

@@ -11,7 +11,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use dormouse_link::{Link, Origin, proxy_header};
-use dormouse_types::{Endpoint, InstanceId};
+use dormouse_types::{Endpoint, InstanceId, UserChange};
 use dormouse_wire::{
     Capabilities, ClientConfig, ClientLogin, Command, ErrPacket, Limits, LoginError, LoginStep,
     PacketBuffer, TextOutcome, TextResultSet, write_packet,
@@ -289,6 +289,24 @@ impl Admin {
     /// The server's schemas and global variables.
     pub fn settings(&mut self) -> Settings<'_> {
         Settings(self)
+    }
+
+    /// Brings the server's accounts and their rights, definers, plugins and system views to this version's; returns
+    /// what was taken away.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says; [`AdminError::Broken`] if a privilege table is missing.
+    pub async fn harden(&mut self) -> Result<Vec<String>, AdminError> {
+        harden::Hardening(self).run().await
+    }
+
+    /// Adds, changes or drops an account.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says; [`AdminError::BadUser`] if the account exists already, does not exist, belongs to
+    /// Dormouse or the server, or a name is not possible.
+    pub async fn change_user(&mut self, change: &UserChange) -> Result<(), AdminError> {
+        users::Users(self).change(change).await
     }
 
     /// Kills a connection of the server; no error if it has already ended.

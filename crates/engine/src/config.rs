@@ -23,9 +23,9 @@ const POOL_MAX: &str = "innodb-buffer-pool-size-max";
 /// Plugin that lists metadata locks and their holders; not in every package of the server.
 pub(crate) const LOCK_INFO: &str = "metadata_lock_info";
 
-/// Plugins for accounts' passwords, loaded where the server has them: no user of a database may install a
-/// plugin.
-const PASSWORDS: [&str; 2] = ["auth_ed25519", "auth_parsec"];
+/// Plugins with which users may prove who they are: they cannot load plugins themselves. Not in every package of the
+/// server.
+pub(crate) const LOGINS: [&str; 2] = ["auth_ed25519", "auth_parsec"];
 
 /// Settings of the data directory: the template is created with them, and every server on a copy of it
 /// must have the same.
@@ -172,7 +172,7 @@ pub fn render(
             set(name, value);
         }
     }
-    for plugin in [LOCK_INFO].into_iter().chain(PASSWORDS) {
+    for plugin in [LOCK_INFO].into_iter().chain(LOGINS) {
         if installation.has_plugin(plugin) {
             set("plugin-load-add", plugin);
         }

@@ -320,7 +320,7 @@ impl Accounts<'_> {
             return Ok(());
         }
         let (user, host) = rights::OWNER;
-        self.0.give_all(user, host).await
+        self.give_all(user, host).await
     }
 
     async fn owner_is_complete(&mut self) -> Result<bool, AdminError> {
@@ -338,13 +338,11 @@ impl Accounts<'_> {
             .await?;
         Ok(rows.text(0, 0) == "1")
     }
-}
 
-impl Admin {
     /// Makes an account an owner: it has all rights in all schemas but the server's own, and manages accounts.
-    pub(super) async fn give_all(&mut self, user: &str, host: &str) -> Result<(), AdminError> {
+    pub(super) async fn give_all(self, user: &str, host: &str) -> Result<(), AdminError> {
         let doing = "giving an account its rights";
-        let version = self.version();
+        let version = self.0.version();
         let (user, host) = (literal(user), literal(host));
         let mut statements = rights::all_schemas(&user, &host, version.as_ref());
         statements.push(rights::readable(&user, &host));
@@ -357,7 +355,7 @@ impl Admin {
         ));
         statements.push("FLUSH LOCAL PRIVILEGES".to_owned());
         for sql in statements {
-            self.run(doing, &sql, TIMEOUT).await?;
+            self.0.run(doing, &sql, TIMEOUT).await?;
         }
         Ok(())
     }

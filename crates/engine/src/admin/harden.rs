@@ -34,9 +34,7 @@ const NEEDED: [&str; 12] = [
 ];
 
 /// Libraries of plugins that reach neither the host nor the network; data or logins may depend on them.
-const HARMLESS: [&str; 6] = [
-    "auth_ed25519",
-    "auth_parsec",
+const HARMLESS: [&str; 4] = [
     "ha_archive",
     "ha_blackhole",
     "password_reuse_check",
@@ -74,13 +72,16 @@ struct Reduction {
     after: rights::Reduced,
 }
 
-impl Admin {
+/// The connection, while the rights are changed.
+pub(super) struct Hardening<'a>(pub(super) &'a mut Admin);
+
+impl Hardening<'_> {
     /// Brings the server's accounts and their rights, definers, plugins and system views to this version's; returns
     /// what was taken away.
     ///
     /// # Errors
     /// As [`AdminError`] says; [`AdminError::Broken`] if a privilege table is missing.
-    pub async fn harden(&mut self) -> Result<Vec<String>, AdminError> {
+    pub(super) async fn run(&mut self) -> Result<Vec<String>, AdminError> {
         let had_events = self.quiet().await?;
         self.check_tables().await?;
         let mut taken = Vec::new();
@@ -110,7 +111,7 @@ impl Admin {
         let others: Vec<_> = self.read(others).await?.texts().collect();
         for [id] in others {
             if let Ok(id) = id.parse() {
-                self.kill(id).await?;
+                self.0.kill(id).await?;
             }
         }
         Ok(on)
@@ -195,7 +196,7 @@ impl Admin {
         accounts: &[Reduction],
         taken: &mut Vec<String>,
     ) -> Result<(), AdminError> {
-        let hash = self.secret.admin_hash();
+        let hash = self.0.secret.admin_hash();
         for ((user, host), json) in [
             (PLATFORM, rights::platform_json(&hash)),
             (SERVER, rights::server_json()),
@@ -236,11 +237,15 @@ impl Admin {
             if HARMLESS.contains(&plain) {
                 continue;
             }
+            let delete = format!("DELETE FROM mysql.plugin WHERE name = {}", literal(&name));
+            self.change(&delete).await?;
+            if crate::config::LOGINS.contains(&plain) {
+                // its configuration loads it
+                continue;
+            }
             let quoted = super::quoted(&name);
             self.attempt(&format!("UNINSTALL PLUGIN IF EXISTS {quoted}"))
                 .await?;
-            let delete = format!("DELETE FROM mysql.plugin WHERE name = {}", literal(&name));
-            self.change(&delete).await?;
             taken.push(format!("plugin {name}"));
         }
         let functions = self.read("SELECT name FROM mysql.func").await?;
@@ -284,16 +289,16 @@ impl Admin {
     }
 
     async fn read(&mut self, sql: &str) -> Result<Rows, AdminError> {
-        self.run(DOING, sql, TIMEOUT).await
+        self.0.run(DOING, sql, TIMEOUT).await
     }
 
     async fn change(&mut self, sql: &str) -> Result<(), AdminError> {
-        self.run(DOING, sql, TIMEOUT).await.map(drop)
+        self.0.run(DOING, sql, TIMEOUT).await.map(drop)
     }
 
     /// Runs a statement that the server may refuse; returns whether it did it.
     async fn attempt(&mut self, sql: &str) -> Result<bool, AdminError> {
-        match self.run(DOING, sql, TIMEOUT).await {
+        match self.0.run(DOING, sql, TIMEOUT).await {
             Ok(_) => Ok(true),
             Err(AdminError::Sql { .. }) => Ok(false),
             Err(error) => Err(error),

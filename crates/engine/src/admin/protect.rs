@@ -2,23 +2,15 @@
 //!
 //! A tenant's account has rights on all its schemas through one row for the pattern `%`. A server takes the
 //! first row that matches host, user and schema, and a row for an exact name comes before one for a pattern.
-//! So a row without any privilege for exactly `mysql` refuses what the row for `%` would allow.
+//! So a row without privileges for exactly `mysql` refuses what the row for `%` would allow.
 //!
 //! `REVOKE ALL PRIVILEGES` and `CREATE OR REPLACE USER` remove these rows, `RENAME USER` keeps them.
 
 use super::accounts::Accounts;
 use super::{AdminError, TIMEOUT, literal};
+use crate::rights;
 
 const DOING: &str = "protecting the system schemas";
-
-/// The schemas that are shadowed, and the privileges that remain on each (columns of `mysql.db`).
-const SHADOWS: [(&str, &[&str]); 2] = [
-    ("mysql", &[]),
-    (
-        "sys",
-        &["Select_priv", "Execute_priv", "Create_tmp_table_priv"],
-    ),
-];
 
 impl Accounts<'_> {
     /// Gives an account or a role (whose host is empty) its shadow rows; changes nothing if it has them.
@@ -28,6 +20,11 @@ impl Accounts<'_> {
     /// # Errors
     /// As [`AdminError`] says.
     pub async fn protect(self, user: &str, host: &str) -> Result<bool, AdminError> {
+        // a row of a role without any privilege would be removed when the server merges roles
+        let shadows = [
+            ("mysql", rights::closed(host.is_empty())),
+            ("sys", &rights::SYS[..]),
+        ];
         let (user, host) = (literal(user), literal(host));
         let found = format!(
             "SELECT * FROM mysql.db WHERE User = {user} AND Host = {host} AND Db IN ('mysql', 'sys')"
@@ -49,7 +46,7 @@ impl Accounts<'_> {
             })
         };
         let mut missing = false;
-        for (schema, allowed) in SHADOWS {
+        for (schema, allowed) in shadows {
             let has = column("Db").is_some_and(|db| {
                 (0..found.rows.len())
                     .any(|row| found.text(row, db) == schema && is_right(row, allowed))

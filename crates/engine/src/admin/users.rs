@@ -18,13 +18,11 @@ const SCHEMA: usize = 64;
 /// `ER_CANNOT_USER`: it exists already, or does not exist.
 const CANNOT_USER: u16 = 1396;
 
-impl Admin {
-    /// Adds, changes or drops an account.
-    ///
-    /// # Errors
-    /// As [`AdminError`] says; [`AdminError::BadUser`] if the account exists already, does not exist, belongs to
-    /// Dormouse or the server, or a name is not possible.
-    pub async fn change_user(&mut self, change: &UserChange) -> Result<(), AdminError> {
+/// The connection, while an account is changed.
+pub(super) struct Users<'a>(pub(super) &'a mut Admin);
+
+impl Users<'_> {
+    pub(super) async fn change(&mut self, change: &UserChange) -> Result<(), AdminError> {
         match change {
             UserChange::Add { user, password } => {
                 check(&user.user, &user.host)?;
@@ -38,7 +36,7 @@ impl Admin {
             } => {
                 check(user, host)?;
                 if (user.as_str(), host.as_str()) == OWNER {
-                    return self.accounts().secure_owner(*password).await;
+                    return self.0.accounts().secure_owner(*password).await;
                 }
                 let (name, hash) = (name(user, host), native::to_text(password));
                 let sql = format!("ALTER USER {name} IDENTIFIED VIA {NATIVE} USING '{hash}'");
@@ -87,12 +85,12 @@ impl Admin {
 
     async fn give(&mut self, new: &NewUser, account: &str) -> Result<(), AdminError> {
         if new.schemas.is_empty() && new.role == UserRole::Owner {
-            return self.give_all(&new.user, &new.host).await;
+            return self.0.accounts().give_all(&new.user, &new.host).await;
         }
         for sql in rights::closing(&literal(&new.user), &literal(&new.host)) {
-            self.run(DOING, &sql, TIMEOUT).await?;
+            self.0.run(DOING, &sql, TIMEOUT).await?;
         }
-        self.run(DOING, "FLUSH LOCAL PRIVILEGES", TIMEOUT).await?;
+        self.0.run(DOING, "FLUSH LOCAL PRIVILEGES", TIMEOUT).await?;
         let privileges = match new.role {
             UserRole::Reader => "SELECT, SHOW VIEW",
             UserRole::Writer => {
@@ -105,14 +103,14 @@ impl Admin {
         let patterns = if named.is_empty() { &all[..] } else { &named };
         for pattern in patterns {
             let sql = format!("GRANT {privileges} ON {}.* TO {account}", quoted(pattern));
-            self.run(DOING, &sql, TIMEOUT).await?;
+            self.0.run(DOING, &sql, TIMEOUT).await?;
         }
         Ok(())
     }
 
     /// Runs a statement; if the server says that the account exists already or does not exist, `otherwise` tells why.
     async fn user_statement(&mut self, sql: &str, otherwise: &str) -> Result<(), AdminError> {
-        match self.run(DOING, sql, TIMEOUT).await {
+        match self.0.run(DOING, sql, TIMEOUT).await {
             Err(AdminError::Sql { error, .. }) if error.code == CANNOT_USER => {
                 Err(AdminError::BadUser(otherwise.to_owned()))
             }

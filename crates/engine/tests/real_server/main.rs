@@ -21,6 +21,7 @@ use server::{ID, Server, installation, search};
 mod buffer_pool;
 mod events;
 mod harden;
+mod manage;
 mod memory_tables;
 mod server;
 

@@ -365,14 +365,12 @@ impl<'a> Mediation<'a> {
         let list = |only_errors: bool| {
             let shown = conditions.iter();
             let shown = shown.filter(|one| !only_errors || one.level == "Error");
-            let rows: Vec<_> = shown
-                .map(|one| {
-                    let values = [&one.level, &one.code.to_string(), &one.message];
-                    values
-                        .map(|value| Some(value.clone().into_bytes()))
-                        .to_vec()
-                })
-                .collect();
+            let row = |one: &Condition| {
+                let (level, message) = (one.level.clone(), one.message.clone());
+                let values = [level, one.code.to_string(), message];
+                values.map(|value| Some(value.into_bytes())).to_vec()
+            };
+            let rows: Vec<_> = shown.map(row).collect();
             let (capabilities, status) = (self.client.capabilities, self.state.status());
             let packets = rows::result(&columns, &rows, capabilities, status);
             (!rows.is_empty()).then(|| packets.into_boxed_slice())

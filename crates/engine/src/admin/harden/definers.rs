@@ -1,7 +1,7 @@
 //! Stored code that would run with the rights of Dormouse's account or of the server's: it gets the owner as its
 //! definer.
 
-use super::{Admin, AdminError};
+use super::{AdminError, Hardening};
 use crate::admin::{literal, quoted};
 
 /// Definers that no stored code of a database may have.
@@ -12,13 +12,19 @@ const OWNER: &str = "admin@%";
 
 /// Gives stored code outside the server's schemas another definer; closes code in those that was changed to run with
 /// its definer's rights.
-pub(super) async fn harden(admin: &mut Admin, taken: &mut Vec<String>) -> Result<(), AdminError> {
+pub(super) async fn harden(
+    admin: &mut Hardening<'_>,
+    taken: &mut Vec<String>,
+) -> Result<(), AdminError> {
     routines_and_events(admin, taken).await?;
     views(admin, taken).await?;
     triggers(admin, taken).await
 }
 
-async fn routines_and_events(admin: &mut Admin, taken: &mut Vec<String>) -> Result<(), AdminError> {
+async fn routines_and_events(
+    admin: &mut Hardening<'_>,
+    taken: &mut Vec<String>,
+) -> Result<(), AdminError> {
     let reserved = format!("LOWER(CONVERT(definer USING utf8mb4)) IN {RESERVED}");
     let of_database = format!("{reserved} AND db NOT IN ('sys', 'mysql')");
     for (what, table, kind) in [("routine", "proc", "type"), ("event", "event", "db")] {
@@ -40,7 +46,7 @@ async fn routines_and_events(admin: &mut Admin, taken: &mut Vec<String>) -> Resu
     Ok(())
 }
 
-async fn views(admin: &mut Admin, taken: &mut Vec<String>) -> Result<(), AdminError> {
+async fn views(admin: &mut Hardening<'_>, taken: &mut Vec<String>) -> Result<(), AdminError> {
     let sql = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, SECURITY_TYPE, ALGORITHM, CHECK_OPTION, VIEW_DEFINITION \
          FROM information_schema.VIEWS WHERE TABLE_SCHEMA NOT IN ('sys', 'mysql') AND LOWER(DEFINER) IN {RESERVED}"
@@ -68,7 +74,7 @@ async fn views(admin: &mut Admin, taken: &mut Vec<String>) -> Result<(), AdminEr
     Ok(())
 }
 
-async fn triggers(admin: &mut Admin, taken: &mut Vec<String>) -> Result<(), AdminError> {
+async fn triggers(admin: &mut Hardening<'_>, taken: &mut Vec<String>) -> Result<(), AdminError> {
     let sql = format!(
         "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, DEFINER, SQL_MODE FROM information_schema.TRIGGERS \
          WHERE TRIGGER_SCHEMA NOT IN ('sys', 'mysql') AND LOWER(DEFINER) IN {RESERVED}"

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Admin, AdminError, Name, Reduction};
+use super::{AdminError, Hardening, Name, Reduction};
 use crate::admin::literal;
 use crate::rights::{self, GRANT, SCHEMA, SYS, SYSTEM};
 
@@ -11,7 +11,7 @@ type Granted = BTreeMap<(Name, String), BTreeSet<String>>;
 
 /// Gives accounts the privileges that they had globally in all schemas but the server's own, and closes those.
 pub(super) async fn harden(
-    admin: &mut Admin,
+    admin: &mut Hardening<'_>,
     accounts: &[Reduction],
     taken: &mut Vec<String>,
 ) -> Result<(), AdminError> {
@@ -42,7 +42,7 @@ pub(super) async fn harden(
     Ok(())
 }
 
-async fn read(admin: &mut Admin, columns: &[String]) -> Result<Granted, AdminError> {
+async fn read(admin: &mut Hardening<'_>, columns: &[String]) -> Result<Granted, AdminError> {
     let flags: Vec<_> = columns.iter().map(|c| format!("`{c}` = 'Y'")).collect();
     let sql = format!("SELECT Host, Db, User, {} FROM mysql.db", flags.join(", "));
     let rows = admin.read(&sql).await?;
