@@ -81,7 +81,7 @@ impl Buckets {
         if levels.len() >= CALLERS_MOST && due {
             *swept = Some(now);
             // a full bucket says nothing
-            levels.retain(|_, bucket| self.level(Some(bucket), now) < self.rate);
+            levels.retain(|_, bucket| self.level(Some(&*bucket), now) < self.rate);
         }
         let source = known(levels, source);
         let level = self.level(levels.get(&source), now);

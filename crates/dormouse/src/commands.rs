@@ -27,7 +27,7 @@ mod user;
 /// Runs a command to its end.
 pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome {
     let data_dir = || global.data_dir();
-    let client = { &global.remote }.client(|| Ok(up::api_socket(&data_dir()?)))?;
+    let client = global.remote.client(|| Ok(up::api_socket(&data_dir()?)))?;
     if let Some(warning) = global.remote.warning() {
         output.remark(&warning);
     }

@@ -24,10 +24,11 @@ async fn add(run: &Run, role: Role) -> NewToken {
 }
 
 async fn unfit(run: &Run, text: &str) -> Option<Unfit> {
-    match run.plane.tokens().admit(text).await {
-        Ok(_) => None,
-        Err(Refused::Unfit(unfit)) => Some(unfit),
-        Err(Refused::Unread(error)) => panic!("{error}"),
+    let refused = run.plane.tokens().admit(text).await.err()?;
+    assert!(matches!(refused, Refused::Unfit(_)), "{refused}");
+    match refused {
+        Refused::Unfit(unfit) => Some(unfit),
+        Refused::Unread(_) => None,
     }
 }
 
