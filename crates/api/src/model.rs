@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 pub use dormouse_control::{By, Cap, Figures, SettingsPatch, UsageReport, UsageRow};
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,
-    Units,
+    Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, Pooling, State, Timetable,
+    UnitRange, Units,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,9 @@ pub struct Database {
     pub since: Timestamp,
     /// Its server's process id, if there is a process.
     pub pid: Option<u32>,
+    /// The layers of its server's sandbox, as observed; empty without a process.
+    #[serde(default)]
+    pub layers: Vec<Layer>,
     /// The instance that serves it.
     pub instance: InstanceId,
     /// Number of server processes so far.

@@ -18,6 +18,7 @@ use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 pub(crate) mod connect;
+pub(crate) mod doctor;
 mod record;
 pub(crate) mod simulate;
 
@@ -62,7 +63,9 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Events(args) => events(&client, args, output).await,
             // These are not requests; `main` runs them.
-            Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
+            Command::Up(_) | Command::Doctor(_) | Command::Connect(_) | Command::Simulate(_) => {
+                Ok(())
+            }
         }
     })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use dormouse_api::model::{By, Database, Event, Spend, UsageReport, UsageRow};
-use dormouse_types::{Bytes, Doing, Money, PoolStatus, SessionStatus, State, Usage, pin};
+use dormouse_types::{Bytes, Doing, Layer, Money, PoolStatus, SessionStatus, State, Usage, pin};
 use jiff::Timestamp;
 
 use crate::output::{Colours, Style};
@@ -109,6 +109,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ),
         ("because", d.reason.clone()),
         ("process", or_none(d.pid.map(|pid| format!("pid {pid}")))),
+        ("sandbox", layers(&d.layers)),
         ("memory", or_none(d.memory.map(size))),
         (
             "storage",
@@ -142,6 +143,18 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// The layers that hold; and each that does not, with the reason.
+pub(crate) fn layers(all: &[Layer]) -> String {
+    if all.is_empty() {
+        return "no process".to_owned();
+    }
+    let holding: Vec<_> = all.iter().filter(|l| l.holds).map(|l| &*l.name).collect();
+    let lacking = all.iter().filter(|l| !l.holds);
+    lacking.fold(holding.join(", "), |text, layer| {
+        format!("{text}\n{:<15}  no {}: {}", "", layer.name, layer.detail)
+    })
 }
 
 /// The MEMORY tables with rows, and the consequence.

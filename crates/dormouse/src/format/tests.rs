@@ -1,4 +1,4 @@
-use dormouse_types::{Carried, Delay, InstanceId, Pooling, UnitRange, Units};
+use dormouse_types::{Carried, Delay, InstanceId, Layer, Pooling, UnitRange, Units};
 
 use super::*;
 
@@ -12,6 +12,18 @@ fn shop() -> Database {
         state: State::Active,
         since: at("2026-01-01T00:00:00Z"),
         pid: Some(42),
+        layers: vec![
+            Layer {
+                name: "user".to_owned(),
+                holds: true,
+                detail: "uid 7".to_owned(),
+            },
+            Layer {
+                name: "files".to_owned(),
+                holds: false,
+                detail: "no Landlock".to_owned(),
+            },
+        ],
         instance: InstanceId(7),
         generation: 3,
         units: Units(1),

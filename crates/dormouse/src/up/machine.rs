@@ -31,6 +31,7 @@ pub(super) struct Machine {
 pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     let search = search(&config.engine);
     let mode = config.cgroup.mode;
+    let sandbox = config.sandbox.mode;
     let transport = config.engine.transport;
     let data_dir = data_dir.to_owned();
     // runs programs and copies directories: takes about a second the first time
@@ -39,6 +40,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
         let secret = Secret::load_or_create(&secret_file(&data_dir)).map_err(|e| at_fault(&e))?;
         let local = LocalConfig {
             cgroups: mode.into(),
+            sandbox: sandbox.into(),
             transport: transport.into(),
             ..LocalConfig::new(&data_dir, installation, secret.clone())
         };
@@ -51,8 +53,8 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
             secret,
             greeting: driver.installation().version.greeting(),
             engine: driver.installation().version.to_string(),
-            capabilities: driver.capabilities().to_string().trim().to_owned(),
-            warnings: warnings(&driver, mode),
+            capabilities: capabilities(&driver),
+            warnings: warnings(&driver, mode, sandbox),
             driver: Arc::new(driver),
         })
     });
@@ -61,8 +63,29 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
         .map_err(|e| ErrorBody::new("internal", format!("the start failed: {e}")))?
 }
 
+/// Capabilities of the machine and layers of the sandbox, one line each.
+fn capabilities(driver: &LocalDriver) -> String {
+    let holding = driver.layers().iter().filter(|layer| layer.holds);
+    let names: Vec<_> = holding.map(|layer| layer.name.as_str()).collect();
+    let capabilities = driver.capabilities().to_string();
+    format!("{}\nsandbox: {}", capabilities.trim(), names.join(", "))
+}
+
 /// Missing capabilities of this machine and their consequences.
-fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
+fn warnings(
+    driver: &LocalDriver,
+    mode: config::CgroupMode,
+    sandbox: config::SandboxMode,
+) -> Vec<String> {
+    let layers = driver.layers().iter().filter(|layer| !layer.holds);
+    // who switched them off knows
+    let layers = layers.filter(|_| sandbox != config::SandboxMode::Off);
+    let unconfined = layers.map(|layer| {
+        format!(
+            "servers have no sandbox of {}: {} (docs/sandbox.md)",
+            layer.name, layer.detail
+        )
+    });
     let missing = driver.capabilities().warning();
     let missing = missing.map(|missing| format!("{}: {missing}", without_cgroups(mode)));
     let no_locks = (!driver.installation().tells_locks()).then(|| {
@@ -70,7 +93,11 @@ fn warnings(driver: &LocalDriver, mode: config::CgroupMode) -> Vec<String> {
          sessions that have called a procedure, or may have taken a lock, are not parked"
             .to_owned()
     });
-    missing.into_iter().chain(no_locks).collect()
+    missing
+        .into_iter()
+        .chain(no_locks)
+        .chain(unconfined)
+        .collect()
 }
 
 /// Why control groups are missing.
@@ -88,7 +115,7 @@ fn secret_file(data_dir: &Path) -> PathBuf {
     data_dir.join("secret")
 }
 
-fn search(engine: &config::Engine) -> Search {
+pub(crate) fn search(engine: &config::Engine) -> Search {
     Search {
         mariadbd: engine.mariadbd.clone(),
         install_db: engine.install_db.clone(),
@@ -115,6 +142,16 @@ impl From<config::CgroupMode> for dormouse_driver_local::CgroupMode {
         match mode {
             config::CgroupMode::Auto => Self::Auto,
             config::CgroupMode::Off => Self::Off,
+        }
+    }
+}
+
+impl From<config::SandboxMode> for dormouse_driver_local::SandboxMode {
+    fn from(mode: config::SandboxMode) -> Self {
+        match mode {
+            config::SandboxMode::Auto => Self::Auto,
+            config::SandboxMode::Require => Self::Require,
+            config::SandboxMode::Off => Self::Off,
         }
     }
 }

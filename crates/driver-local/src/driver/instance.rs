@@ -17,6 +17,7 @@ use tracing::warn;
 use super::{Shared, blocking, files};
 use crate::cgroup::{Cgroups, Figures, Group};
 use crate::process::{Handle, from_outside};
+use crate::sandbox::layers;
 use crate::spawn::{self, Lock, Start};
 use crate::{endpoint, ready, scan};
 
@@ -454,14 +455,19 @@ fn start_blocking(
     };
     let installation = &shared.config.installation;
     let owner = shared.owners.of(id);
+    let sandbox = &shared.sandbox;
     let configure = || {
         let address = endpoint::choose(&layout, shared.config.transport)?;
-        let text = config::render(installation, &layout, units, address);
+        let mut text = config::render(installation, &layout, units, address);
+        text.push_str(sandbox.settings());
         let key = dormouse_engine::tls::key_and_certificate().map_err(io::Error::other)?;
         files::write_key(&layout, &key, owner)?;
-        files::write_config(&layout, &text)
+        files::write_config(&layout, &text)?;
+        files::forget_socket(&layout)?;
+        // after the files, which it names
+        sandbox.confinement(&layout, address.map(|address| address.port()))
     };
-    configure().map_err(|e| doing(id, "configuring", e))?;
+    let confinement = configure().map_err(|e| doing(id, "configuring", e))?;
     let log_from = ready::log_length(&layout);
     let prepared = shared.cgroups.prepare(id, units);
     let start = Start {
@@ -469,8 +475,9 @@ fn start_blocking(
         layout: &layout,
         owner,
         cgroups: prepared.joins,
+        confinement,
     };
-    let child = spawn::start(&start, lock).map_err(starting)?;
+    let child = spawn::start(start, lock).map_err(starting)?;
     let Ok(handle) = Handle::of_pid(child.id()) else {
         return Err(ended_at_once(id, child, &layout, log_from));
     };
@@ -483,6 +490,10 @@ fn start_blocking(
         Some(child),
     ));
     *instance.slot() = Slot::Running(Arc::clone(&running));
+    let process = running.handle.process();
+    if let Err(error) = layers::record(&layout, process, sandbox.landlock_abi()) {
+        warn!(instance = %id, %error, "cannot save the sandbox of a server; it will be shown without one");
+    }
     if let Err(error) = files::forget_spent(&layout) {
         warn!(instance = %id, %error, "cannot remove the saved CPU time");
     }
