@@ -146,7 +146,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
 }
 
 /// The layers that hold; and each that does not, with the reason.
-pub(crate) fn layers(all: &[Layer]) -> String {
+fn layers(all: &[Layer]) -> String {
     if all.is_empty() {
         return "no process".to_owned();
     }

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use crate::endpoint::Transport;
 use crate::owner::Owners;
-use crate::spawn::{Attempt, Confinement, Exec, Network, landlock_abi, refuses};
+use crate::spawn::{Attempt, Confinement, Exec, ExecSecret, Network, landlock_abi, refuses};
 
 mod calls;
 mod files;
@@ -24,10 +24,8 @@ mod image;
 pub(crate) mod layers;
 mod limits;
 
-pub(crate) use calls::ExecSecret;
 use calls::Filters;
 use image::Image;
-pub(crate) use image::{MOST_WORDS, environment};
 use layers::{Kind, missing, present};
 use limits::limits;
 

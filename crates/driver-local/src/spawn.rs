@@ -6,7 +6,7 @@
               which the standard library has an unsafe function alone"
 )]
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, OsString, c_char};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -25,14 +25,19 @@ use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit, setsid, 
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use seccompiler::BpfProgram;
 
-use crate::sandbox::{ExecSecret, MOST_WORDS, environment};
-
 /// OOM score adjustment (`proc_pid_oom_score_adj(5)`): servers are killed before other processes, since
 /// they restart in a tenth of a second without losing data.
 const OOM_SCORE_ADJ: &[u8] = b"300";
 
 /// Bits of an error code that are the system's error; those above are the [`Step`] that failed.
 const STEP_SHIFT: u32 = 12;
+
+/// Most arguments, and most environment variables, of a server.
+pub(crate) const MOST_WORDS: usize = 31;
+
+/// Third to fifth argument of the one permitted `execve`, which has only three arguments: a password. It is in
+/// no memory of the server, since `execve` replaces that.
+pub(crate) type ExecSecret = [u64; 3];
 
 /// Parameters of a server's process.
 #[derive(Debug)]
@@ -137,6 +142,13 @@ impl Step {
         };
         io::Error::new(source.kind(), format!("{doing}: {source}"))
     }
+}
+
+/// Environment of servers: of this process's only what they need.
+pub(crate) fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    ["PATH", "TZ"]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 /// The lock file of an instance. Its holder may write the configuration and start the server, which

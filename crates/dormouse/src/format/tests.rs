@@ -126,6 +126,8 @@ fn one_database_is_shown_with_all_details() {
         "state            active",
         "since            2026-01-01T00:00:00Z (3s ago)",
         "process          pid 42",
+        "sandbox          user",
+        "                 no files: no Landlock",
         "memory tables    app.cache, app.hits: no park, because their rows would be lost",
         "units            1 of 1..2",
         "idle park        never",

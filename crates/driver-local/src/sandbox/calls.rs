@@ -20,6 +20,8 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+use crate::spawn::ExecSecret;
+
 /// Calls with their own errors: those that a server makes although it may not are refused with this one.
 const REFUSED: u32 = libc::EPERM as u32;
 
@@ -309,10 +311,6 @@ const NEW_NAMESPACE: u64 = (libc::CLONE_NEWNS
 
 /// Bits of a socket's type that are its type; the others are flags.
 const SOCKET_TYPE: u64 = 0xf;
-
-/// Third to fifth argument of the one permitted `execve`, which has only three arguments: a password. It is in
-/// no memory of the server, since `execve` replaces that.
-pub(crate) type ExecSecret = [u64; 3];
 
 /// The filters in the order of their installation.
 #[derive(Debug, Clone)]

@@ -18,6 +18,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::PipeFlags;
 use rustix::time::Timespec;
 
+use crate::spawn::{MOST_WORDS, environment};
+
 /// Time for the first output of the program.
 const PATIENCE: Timespec = Timespec {
     tv_sec: 30,
@@ -32,9 +34,6 @@ const MARK: &str = "--no-defaults";
 
 /// Environment variables that a shell sets for itself.
 const OF_SHELLS: [&str; 4] = ["PWD", "OLDPWD", "SHLVL", "_"];
-
-/// Most arguments, and most environment variables, of a server.
-pub(crate) const MOST_WORDS: usize = 31;
 
 /// The server program as it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,13 +91,6 @@ impl Image {
         let all: Vec<_> = [&self.before[..], &[option], &self.after[..]].concat();
         Ok(all)
     }
-}
-
-/// Environment of servers: of this process's only what they need.
-pub(crate) fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
-    ["PATH", "TZ"]
-        .into_iter()
-        .filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 fn look(
