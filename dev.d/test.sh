@@ -48,6 +48,12 @@ test_environment() {
     fi
     build dev
     export DORMOUSE_TEST_BINARY=$binary
+    # every server of the tests in the whole sandbox, where this machine has it
+    if "$binary" --json doctor 2>/dev/null | grep -q '"sandbox_complete": *true'; then
+        export DORMOUSE_TEST_SANDBOX=require
+    else
+        say "the tests run without the whole sandbox: see 'dormouse doctor'"
+    fi
 }
 
 test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }

@@ -11,8 +11,8 @@ pub use dormouse_control::{
     SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, InstanceId, Money, Month, NewUser, Pooling, State, Timetable,
-    UnitRange, Units, UserLimits, UserRole,
+    Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, NewUser, Pooling, State,
+    Timetable, UnitRange, Units, UserLimits, UserRole,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,9 @@ pub struct Database {
     pub since: Timestamp,
     /// Its server's process id, if there is a process.
     pub pid: Option<u32>,
+    /// The layers of its server's sandbox, as observed; empty without a process.
+    #[serde(default)]
+    pub layers: Vec<Layer>,
     /// The instance that serves it.
     pub instance: InstanceId,
     /// Number of server processes so far.

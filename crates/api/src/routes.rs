@@ -296,6 +296,7 @@ fn database(status: Status) -> Database {
         state: status.state,
         since: status.since,
         pid: status.pid,
+        layers: status.layers,
         instance: status.instance,
         generation: status.generation,
         units: status.units,

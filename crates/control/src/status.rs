@@ -2,7 +2,7 @@
 
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, Money, State, Units};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, Layer, Money, State, Units};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct Status {
     pub since: Timestamp,
     /// The process id of its server, if it has one.
     pub pid: Option<u32>,
+    /// The layers of isolation of its server, as observed; empty without a process.
+    #[serde(default)]
+    pub layers: Vec<Layer>,
     /// The instance that serves it.
     pub instance: InstanceId,
     /// Counts its server processes.

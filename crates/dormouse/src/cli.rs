@@ -100,6 +100,8 @@ fn default_data_dir() -> Outcome<PathBuf> {
 pub(crate) enum Command {
     /// Start the server: accept clients and run their databases
     Up(UpArgs),
+    /// Check this machine: server, control groups, sandbox, disk, limits
+    Doctor(DoctorArgs),
     /// Create a database and print how to log in
     Create(CreateArgs),
     /// Change the settings of a database
@@ -222,6 +224,22 @@ pub(crate) struct UpArgs {
         default_value = "info"
     )]
     pub(crate) log_level: String,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Needs no running dormouse and changes nothing. Each layer of the sandbox is tried in a process of its
+own, by something that it must refuse. The exit code is 1 if a check failed; a warning is no failure.
+
+Examples:
+  dormouse doctor
+  dormouse doctor --config /etc/dormouse.toml
+  dormouse doctor --json | jq '.checks[] | select(.result != \"ok\")'")]
+pub(crate) struct DoctorArgs {
+    /// Configuration file (TOML) of `dormouse up`
+    #[arg(long, value_name = "FILE", env = "DORMOUSE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// `create`

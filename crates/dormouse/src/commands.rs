@@ -18,6 +18,7 @@ use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 pub(crate) mod connect;
+pub(crate) mod doctor;
 pub(crate) mod keys;
 mod record;
 pub(crate) mod simulate;
@@ -78,7 +79,9 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
             Command::Token(command) => token::run(&client, command, output).await,
             Command::User(command) => user::run(&client, command, output).await,
             // These are not requests; `main` runs them.
-            Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
+            Command::Up(_) | Command::Doctor(_) | Command::Connect(_) | Command::Simulate(_) => {
+                Ok(())
+            }
         }
     })
 }

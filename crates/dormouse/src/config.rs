@@ -57,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) encryption: Encryption,
     /// Control groups.
     pub(crate) cgroup: Cgroup,
+    /// What servers may do on the machine.
+    pub(crate) sandbox: Sandbox,
 }
 
 /// `[tls]`
@@ -207,6 +209,27 @@ pub(crate) struct Limits {
 pub(crate) struct Cgroup {
     /// Whether control groups are used.
     pub(crate) mode: CgroupMode,
+}
+
+/// `[sandbox]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sandbox {
+    /// Which layers servers get.
+    pub(crate) mode: SandboxMode,
+}
+
+/// Which layers of the sandbox servers get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SandboxMode {
+    /// Those that the machine has.
+    #[default]
+    Auto,
+    /// All; `dormouse up` is refused if one is missing.
+    Require,
+    /// Only the user and the limits.
+    Off,
 }
 
 /// `[spend]`

@@ -7,7 +7,7 @@ use dormouse_api::model::{
     By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow, User,
 };
 use dormouse_types::{
-    Bytes, DatabaseName, Doing, Money, PoolStatus, SessionStatus, State, Usage, pin,
+    Bytes, DatabaseName, Doing, Layer, Money, PoolStatus, SessionStatus, State, Usage, pin,
 };
 use jiff::Timestamp;
 
@@ -114,6 +114,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ),
         ("because", d.reason.clone()),
         ("process", or_none(d.pid.map(|pid| format!("pid {pid}")))),
+        ("sandbox", layers(&d.layers)),
         ("memory", or_none(d.memory.map(size))),
         (
             "storage",
@@ -148,6 +149,18 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// The layers that hold; and each that does not, with the reason.
+fn layers(all: &[Layer]) -> String {
+    if all.is_empty() {
+        return "no process".to_owned();
+    }
+    let holding: Vec<_> = all.iter().filter(|l| l.holds).map(|l| &*l.name).collect();
+    let lacking = all.iter().filter(|l| !l.holds);
+    lacking.fold(holding.join(", "), |text, layer| {
+        format!("{text}\n{:<15}  no {}: {}", "", layer.name, layer.detail)
+    })
 }
 
 /// The MEMORY tables with rows, and the consequence.

@@ -48,6 +48,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
     let global = cli.global;
     match cli.command {
         Command::Up(args) => up::run(global.data_dir()?, args, output),
+        Command::Doctor(args) => commands::doctor::run(&global.data_dir()?, &args, output),
         Command::Connect(args) => commands::connect::run(&global.data_dir()?, args),
         Command::Simulate(args) => commands::simulate::run(&args, output),
         command => commands::run(&global, command, output),

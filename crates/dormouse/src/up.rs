@@ -25,8 +25,8 @@ use crate::output::{Colours, Output, Style};
 use crate::wiring::{DataPath, Settings};
 use crate::{Outcome, tls};
 
-mod data_dir;
-mod machine;
+pub(crate) mod data_dir;
+pub(crate) mod machine;
 mod stop;
 
 /// How long a stopping Dormouse waits for running statements.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_driver::{Desired, Driver, Error, Observed, Run};
+use dormouse_driver::{Desired, Driver, Error, Layer, Observed, Run};
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
@@ -16,6 +16,7 @@ use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
 use crate::endpoint::{self, Transport};
 use crate::owner::{OwnerError, Owners, UID_BASE};
 use crate::process::{Handle, Process};
+use crate::sandbox::{Sandbox, SandboxMissing, SandboxMode, layers};
 use crate::scan;
 
 mod files;
@@ -38,6 +39,8 @@ pub struct LocalConfig {
     pub keys: Arc<Keeper>,
     /// Which cgroups are used.
     pub cgroups: CgroupMode,
+    /// Which layers of the sandbox servers get.
+    pub sandbox: SandboxMode,
     /// The first user id for instances, if the driver runs as root.
     pub uid_base: u32,
     /// How clients reach the servers.
@@ -59,6 +62,7 @@ impl LocalConfig {
             installation,
             secret,
             cgroups: CgroupMode::Auto,
+            sandbox: SandboxMode::Auto,
             uid_base: UID_BASE,
             transport: Transport::Unix,
             start_patience: Duration::from_secs(120),
@@ -76,6 +80,9 @@ pub enum SetupError {
     /// An error with the instances' users.
     #[error(transparent)]
     Owner(#[from] OwnerError),
+    /// A required layer of the sandbox is missing.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxMissing),
     /// The system refused an operation.
     #[error("{doing}: {source}")]
     Io {
@@ -99,6 +106,7 @@ struct Shared {
     config: LocalConfig,
     template: Template,
     owners: Owners,
+    sandbox: Sandbox,
     cgroups: Cgroups,
     cgroup_name: String,
     capabilities: Capabilities,
@@ -129,6 +137,13 @@ impl LocalDriver {
         // checks the longest possible instance path
         Layout::new(root.join(u32::MAX.to_string()))?;
         files::sweep(root).map_err(io("removing incomplete files in"))?;
+        let sandbox = Sandbox::detect(
+            config.sandbox,
+            &config.installation,
+            root,
+            config.transport,
+            owners,
+        )?;
         let template = Template::ensure(&config.installation, &config.templates, &config.secret)?;
         let cgroup_name = cgroup_name(root);
         let cgroups = Cgroups::detect(config.cgroups, &cgroup_name);
@@ -154,6 +169,7 @@ impl LocalDriver {
             config,
             template,
             owners,
+            sandbox,
             cgroups,
             cgroup_name,
             capabilities,
@@ -172,6 +188,12 @@ impl LocalDriver {
         &self.shared.capabilities
     }
 
+    /// The layers of the sandbox that a server gets when it starts now.
+    #[must_use]
+    pub fn layers(&self) -> &[Layer] {
+        self.shared.sandbox.layers()
+    }
+
     /// Name of the parent cgroup of all instances, the same in each hierarchy.
     #[must_use]
     pub fn cgroup_name(&self) -> &str {
@@ -183,6 +205,36 @@ impl LocalDriver {
     pub fn installation(&self) -> &Installation {
         &self.shared.config.installation
     }
+}
+
+/// What a driver would find on this machine.
+#[derive(Debug)]
+pub struct Examined {
+    /// What the driver could do.
+    pub capabilities: Capabilities,
+    /// The layers of the sandbox that servers would get.
+    pub layers: Vec<Layer>,
+}
+
+/// Probes the machine as [`LocalDriver::new`] does, but creates and adopts nothing. Blocks.
+///
+/// # Errors
+/// Instances could not have users of their own, or a required layer is missing.
+pub fn examine(
+    root: &Path,
+    installation: &Installation,
+    cgroups: CgroupMode,
+    sandbox: SandboxMode,
+    transport: Transport,
+) -> Result<Examined, SetupError> {
+    let owners = Owners::of_this_process(UID_BASE)?;
+    // not the name of a driver that may be running
+    let cgroups = Cgroups::detect(cgroups, &cgroup_name(&root.join("examined")));
+    let sandbox = Sandbox::detect(sandbox, installation, root, transport, owners)?;
+    Ok(Examined {
+        capabilities: cgroups.capabilities(matches!(owners, Owners::Each(_))),
+        layers: sandbox.layers().to_vec(),
+    })
 }
 
 /// Name of the parent cgroup: unique per data directory (FNV-1a of its path).
@@ -375,6 +427,14 @@ impl Driver for LocalDriver {
 
     fn pid(&self, incarnation: Incarnation) -> Option<u32> {
         Process::of(incarnation).map(|process| process.pid)
+    }
+
+    fn layers(&self, id: InstanceId, incarnation: Incarnation) -> Vec<Layer> {
+        let alive = Process::of(incarnation).filter(|process| Handle::of(*process).is_some());
+        match (alive, self.shared.layout(id)) {
+            (Some(process), Ok(layout)) => layers::of(&layout, process),
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -7,20 +7,24 @@
 //!   path of the instance's configuration file ([`scan`]);
 //! - signals are sent through a pidfd that was checked against the process's start time;
 //! - root, cgroups or a particular hierarchy are not required: each capability is probed; a missing one
-//!   has a fallback or is reported ([`Capabilities`]).
+//!   has a fallback or is reported ([`Capabilities`]);
+//! - a server starts in a sandbox of all layers that the machine has ([`sandbox`]).
 //!
 //! Called by the binary, which passes it to `control` as a [`Driver`](dormouse_driver::Driver).
 
 pub mod cgroup;
 mod driver;
 mod endpoint;
+mod key_pipe;
 mod owner;
 mod process;
 mod ready;
+mod sandbox;
 mod scan;
 mod spawn;
 
 pub use cgroup::{Capabilities, CgroupMode};
-pub use driver::{LocalConfig, LocalDriver, SetupError};
+pub use driver::{Examined, LocalConfig, LocalDriver, SetupError, examine};
 pub use endpoint::Transport;
 pub use owner::UID_BASE;
+pub use sandbox::{SandboxMissing, SandboxMode};

@@ -12,9 +12,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dormouse_driver::conformance::{self, World};
 use dormouse_driver::{Desired, Driver, Error, Run};
-use dormouse_driver_local::{CgroupMode, LocalConfig, LocalDriver};
+use dormouse_driver_local::{CgroupMode, LocalConfig, LocalDriver, SandboxMode};
 use dormouse_engine::{Admin, Installation, Search, Secret};
 use dormouse_types::{Endpoint, Incarnation, InstanceId, Units};
+
+/// `DORMOUSE_TEST_SANDBOX`: require, off; or else what the machine has.
+fn sandbox_mode() -> SandboxMode {
+    match std::env::var("DORMOUSE_TEST_SANDBOX").as_deref() {
+        Ok("require") => SandboxMode::Require,
+        Ok("off") => SandboxMode::Off,
+        _ => SandboxMode::Auto,
+    }
+}
 
 /// A temporary data directory; its servers are killed on drop.
 struct Place {
@@ -34,6 +43,7 @@ impl Place {
         let secret = Secret::load_or_create(&dir.path().join("secret")).unwrap();
         let config = LocalConfig {
             cgroups,
+            sandbox: sandbox_mode(),
             ..LocalConfig::new(dir.path(), installation, secret)
         };
         Self { config, dir }
@@ -165,7 +175,8 @@ impl World for Place {
     }
 
     async fn kill(&self, _id: InstanceId, incarnation: Incarnation) {
-        let pid = self.local().pid(incarnation).unwrap();
+        // not by a new driver, whose setup takes longer than a start
+        let pid = u32::try_from(incarnation.0 & u128::from(u64::MAX)).unwrap();
         let status = std::process::Command::new("kill")
             .arg("-KILL")
             .arg(pid.to_string())
@@ -322,6 +333,8 @@ async fn a_server_killed_during_its_start_is_not_a_failed_start() {
     let process = loop {
         match driver.observe(id).await.unwrap().incarnation {
             Some(incarnation) => break incarnation,
+            // a start that failed would never show a process
+            None if starting.is_finished() => panic!("the start ended"),
             None => tokio::task::yield_now().await,
         }
     };
@@ -426,4 +439,46 @@ async fn two_concurrent_drivers_start_one_server() {
     let (a, b) = tokio::join!(one.apply(id, RUNNING), other.apply(id, RUNNING));
     assert_eq!(a.unwrap().incarnation, b.unwrap().incarnation);
     assert_eq!(place.processes().len(), 1);
+}
+
+/// Names of the layers that hold for a running instance.
+async fn layers(driver: &LocalDriver, id: InstanceId) -> Vec<String> {
+    let incarnation = driver.observe(id).await.unwrap().incarnation.unwrap();
+    let all = Driver::layers(driver, id, incarnation);
+    let holding = all.into_iter().filter(|layer| layer.holds);
+    holding.map(|layer| layer.name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_from_before_the_sandbox_is_shown_as_it_is_and_gets_it_at_its_next_start() {
+    let mut place = Place::new(CgroupMode::Auto);
+    let given = place.config.sandbox;
+    place.config.sandbox = SandboxMode::Off;
+    let id = InstanceId(1);
+    let older = place.local();
+    older.provision(id).await.unwrap();
+    older.apply(id, RUNNING).await.unwrap();
+    drop(older);
+    place.config.sandbox = given;
+    let driver = place.local();
+    let new = ["files", "network", "system calls"];
+    let held = layers(&driver, id).await;
+    assert!(
+        !new.iter().any(|name| held.iter().any(|h| h == name)),
+        "{held:?}"
+    );
+    let stopped = Desired {
+        run: Run::Stopped,
+        ..RUNNING
+    };
+    driver.apply(id, stopped).await.unwrap();
+    driver.apply(id, RUNNING).await.unwrap();
+    let promised = LocalDriver::layers(&driver).iter();
+    let expected: Vec<_> = promised
+        .filter(|layer| layer.holds)
+        .map(|layer| layer.name.clone())
+        .collect();
+    assert_eq!(layers(&driver, id).await, expected);
+    // and the next driver sees the same
+    assert_eq!(layers(&place.local(), id).await, expected);
 }

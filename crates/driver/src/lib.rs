@@ -13,8 +13,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-pub use dormouse_types::Strain;
 use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
+pub use dormouse_types::{Layer, Strain};
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -137,5 +137,10 @@ pub trait Driver: Send + Sync + 'static {
     /// The process id of a run of a server; `None` if it does not run on this machine. For display only.
     fn pid(&self, _incarnation: Incarnation) -> Option<u32> {
         None
+    }
+
+    /// The layers of isolation of a running server, as observed; empty if unknown. For display only.
+    fn layers(&self, _id: InstanceId, _incarnation: Incarnation) -> Vec<Layer> {
+        Vec::new()
     }
 }

@@ -114,6 +114,12 @@ impl Layout {
         self.beside(".keys")
     }
 
+    /// File that says which restrictions the last process has, beside the directory.
+    #[must_use]
+    pub fn sandbox(&self) -> PathBuf {
+        self.beside(".sandbox")
+    }
+
     /// File with the CPU time of the last process, beside the directory.
     #[must_use]
     pub fn spent(&self) -> PathBuf {

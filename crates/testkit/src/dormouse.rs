@@ -65,7 +65,11 @@ impl Dormouse {
         let transport = transport.map_or(String::new(), |transport| {
             format!("engine.transport = '{transport}'\n")
         });
-        Self::prepare_program(program(), &format!("{server}{transport}{config}"), "debug")
+        // and how much of the sandbox
+        let sandbox = std::env::var("DORMOUSE_TEST_SANDBOX").ok();
+        let sandbox = sandbox.map_or(String::new(), |mode| format!("sandbox.mode = '{mode}'\n"));
+        let config = format!("{server}{transport}{sandbox}{config}");
+        Self::prepare_program(program(), &config, "debug")
     }
 
     /// As [`prepare`](Self::prepare), for another build of the program, with exactly this configuration

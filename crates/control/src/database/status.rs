@@ -22,6 +22,10 @@ impl Database {
             state: view.state,
             since: view.since,
             pid: view.incarnation().and_then(|i| driver.pid(i)),
+            layers: view
+                .incarnation()
+                .map(|i| driver.layers(self.instance, i))
+                .unwrap_or_default(),
             instance: self.instance,
             generation: view.generation,
             spec: self.spec(),

@@ -1,5 +1,5 @@
 use dormouse_api::model::Role;
-use dormouse_types::{Carried, Delay, InstanceId, Pooling, UnitRange, Units};
+use dormouse_types::{Carried, Delay, InstanceId, Layer, Pooling, UnitRange, Units};
 
 use super::*;
 
@@ -13,6 +13,18 @@ fn shop() -> Database {
         state: State::Active,
         since: at("2026-01-01T00:00:00Z"),
         pid: Some(42),
+        layers: vec![
+            Layer {
+                name: "user".to_owned(),
+                holds: true,
+                detail: "uid 7".to_owned(),
+            },
+            Layer {
+                name: "files".to_owned(),
+                holds: false,
+                detail: "no Landlock".to_owned(),
+            },
+        ],
         instance: InstanceId(7),
         generation: 3,
         units: Units(1),
@@ -116,6 +128,8 @@ fn one_database_is_shown_with_all_details() {
         "state            active",
         "since            2026-01-01T00:00:00Z (3s ago)",
         "process          pid 42",
+        "sandbox          user",
+        "                 no files: no Landlock",
         "memory tables    app.cache, app.hits: no park, because their rows would be lost",
         "units            1 of 1..2",
         "idle park        never",

@@ -55,7 +55,7 @@ pub(super) fn open(dir: &Path) -> Outcome<DataDir> {
 }
 
 /// Free space for this user on the directory's disk.
-pub(super) fn free(dir: &Path) -> io::Result<Bytes> {
+pub(crate) fn free(dir: &Path) -> io::Result<Bytes> {
     let disk = rustix::fs::statvfs(dir)?;
     Ok(Bytes(disk.f_bavail.saturating_mul(disk.f_frsize)))
 }

@@ -32,6 +32,7 @@ pub(super) struct Machine {
 pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
     let search = search(&config.engine);
     let mode = config.cgroup.mode;
+    let sandbox = config.sandbox.mode;
     let transport = config.engine.transport;
     let keys = keeper_config(config, data_dir);
     let data_dir = data_dir.to_owned();
@@ -43,6 +44,7 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
         let local = LocalConfig {
             keys: Arc::clone(&keys),
             cgroups: mode.into(),
+            sandbox: sandbox.into(),
             transport: transport.into(),
             ..LocalConfig::new(&data_dir, installation, secret.clone())
         };
@@ -55,8 +57,8 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
             secret,
             greeting: driver.installation().version.greeting(),
             engine: driver.installation().version.to_string(),
-            capabilities: driver.capabilities().to_string().trim().to_owned(),
-            warnings: warnings(&driver, mode, &keys),
+            capabilities: capabilities(&driver),
+            warnings: warnings(&driver, mode, sandbox, &keys),
             keys,
             driver: Arc::new(driver),
         })
@@ -66,8 +68,30 @@ pub(super) async fn open(config: &Config, data_dir: &Path) -> Outcome<Machine> {
         .map_err(|e| ErrorBody::new("internal", format!("the start failed: {e}")))?
 }
 
+/// Capabilities of the machine and layers of the sandbox, one line each.
+fn capabilities(driver: &LocalDriver) -> String {
+    let holding = driver.layers().iter().filter(|layer| layer.holds);
+    let names: Vec<_> = holding.map(|layer| layer.name.as_str()).collect();
+    let capabilities = driver.capabilities().to_string();
+    format!("{}\nsandbox: {}", capabilities.trim(), names.join(", "))
+}
+
 /// Missing capabilities of this machine and their consequences.
-fn warnings(driver: &LocalDriver, mode: config::CgroupMode, keys: &Keeper) -> Vec<String> {
+fn warnings(
+    driver: &LocalDriver,
+    mode: config::CgroupMode,
+    sandbox: config::SandboxMode,
+    keys: &Keeper,
+) -> Vec<String> {
+    let layers = driver.layers().iter().filter(|layer| !layer.holds);
+    // who switched them off knows
+    let layers = layers.filter(|_| sandbox != config::SandboxMode::Off);
+    let unconfined = layers.map(|layer| {
+        format!(
+            "servers have no sandbox of {}: {} (docs/sandbox.md)",
+            layer.name, layer.detail
+        )
+    });
     let missing = driver.capabilities().warning();
     let missing = missing.map(|missing| format!("{}: {missing}", without_cgroups(mode)));
     let no_locks = (!driver.installation().tells_locks()).then(|| {
@@ -78,7 +102,12 @@ fn warnings(driver: &LocalDriver, mode: config::CgroupMode, keys: &Keeper) -> Ve
     let no_key = keys.trouble().map(|error| {
         format!("encrypted databases cannot be started, and none can be created until this is repaired: {error}")
     });
-    missing.into_iter().chain(no_locks).chain(no_key).collect()
+    missing
+        .into_iter()
+        .chain(no_locks)
+        .chain(unconfined)
+        .chain(no_key)
+        .collect()
 }
 
 /// Why control groups are missing.
@@ -106,7 +135,7 @@ fn secret_file(data_dir: &Path) -> PathBuf {
     data_dir.join("secret")
 }
 
-fn search(engine: &config::Engine) -> Search {
+pub(crate) fn search(engine: &config::Engine) -> Search {
     Search {
         mariadbd: engine.mariadbd.clone(),
         install_db: engine.install_db.clone(),
@@ -133,6 +162,16 @@ impl From<config::CgroupMode> for dormouse_driver_local::CgroupMode {
         match mode {
             config::CgroupMode::Auto => Self::Auto,
             config::CgroupMode::Off => Self::Off,
+        }
+    }
+}
+
+impl From<config::SandboxMode> for dormouse_driver_local::SandboxMode {
+    fn from(mode: config::SandboxMode) -> Self {
+        match mode {
+            config::SandboxMode::Auto => Self::Auto,
+            config::SandboxMode::Require => Self::Require,
+            config::SandboxMode::Off => Self::Off,
         }
     }
 }

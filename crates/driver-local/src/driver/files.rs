@@ -70,6 +70,7 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_file(layout.key()))?;
     if_there(fs::remove_file(layout.address()))?;
     if_there(fs::remove_file(layout.maintenance()))?;
+    if_there(fs::remove_file(layout.sandbox()))?;
     if_there(fs::remove_file(layout.lock()))?;
     forget_spent(layout)?;
     if_there(fs::remove_dir_all(&unfinished))
@@ -113,6 +114,12 @@ pub(super) fn spent(layout: &Layout, boot: &str) -> Option<Duration> {
 /// Removes the saved CPU time, when another process starts.
 pub(super) fn forget_spent(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_file(layout.spent()))
+}
+
+/// Removes the socket of the last process: a server that finds one connects to it, which its sandbox does not
+/// allow.
+pub(super) fn forget_socket(layout: &Layout) -> io::Result<()> {
+    if_there(fs::remove_file(layout.socket()))
 }
 
 /// Id of this boot of the machine (`proc_sys_kernel(5)`); empty if unknown.

@@ -16,8 +16,10 @@ use tracing::warn;
 
 use super::{Shared, blocking, files, key_error};
 use crate::cgroup::{Cgroups, Figures, Group};
+use crate::key_pipe::KeyPipe;
 use crate::process::{Handle, from_outside};
-use crate::spawn::{self, Keys, Lock, Start};
+use crate::sandbox::layers;
+use crate::spawn::{self, Lock, Start};
 use crate::{endpoint, ready, scan};
 
 /// Attempts to remove an instance's cgroups, and the pause between them.
@@ -456,20 +458,26 @@ fn start_blocking(
     let owner = shared.owners.of(id);
     let keys = shared.config.keys.for_start(&layout);
     let keys = keys.map_err(|error| key_error(id, error))?;
+    let sandbox = &shared.sandbox;
     let configure = || {
         let address = endpoint::choose(&layout, shared.config.transport)?;
-        let text = config::render(
+        let mut text = config::render(
             installation,
             &layout,
             units,
             address,
             keys.as_ref().map(|keys| &keys.settings),
         );
+        text.push_str(sandbox.settings());
         let key = dormouse_engine::tls::key_and_certificate().map_err(io::Error::other)?;
         files::write_key(&layout, &key, owner)?;
-        files::write_config(&layout, &text)
+        files::write_config(&layout, &text)?;
+        files::forget_socket(&layout)?;
+        // after the files, which it names
+        let plugins = keys.as_ref().map(|keys| keys.plugin_dir.as_path());
+        sandbox.confinement(&layout, address.map(|address| address.port()), plugins)
     };
-    configure().map_err(|e| doing(id, "configuring", e))?;
+    let confinement = configure().map_err(|e| doing(id, "configuring", e))?;
     let log_from = ready::log_length(&layout);
     let prepared = shared.cgroups.prepare(id, units);
     let start = Start {
@@ -477,7 +485,8 @@ fn start_blocking(
         layout: &layout,
         owner,
         cgroups: prepared.joins,
-        keys: keys.map(Keys::new).transpose().map_err(starting)?,
+        keys: keys.map(KeyPipe::new).transpose().map_err(starting)?,
+        confinement,
     };
     let child = spawn::start(start, lock).map_err(starting)?;
     let Ok(handle) = Handle::of_pid(child.id()) else {
@@ -492,6 +501,10 @@ fn start_blocking(
         Some(child),
     ));
     *instance.slot() = Slot::Running(Arc::clone(&running));
+    let process = running.handle.process();
+    if let Err(error) = layers::record(&layout, process, sandbox.landlock_abi()) {
+        warn!(instance = %id, %error, "cannot save the sandbox of a server; it will be shown without one");
+    }
     if let Err(error) = files::forget_spent(&layout) {
         warn!(instance = %id, %error, "cannot remove the saved CPU time");
     }
