@@ -21,7 +21,7 @@ use dormouse_types::{
 };
 
 use crate::Outcome;
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// How long a park waits for sessions to release their backends.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -105,6 +105,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
         tls,
         limits,
         pool,
+        engine,
         ..
     } = settings.config;
     ProxyConfig {
@@ -117,6 +118,7 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
         }),
         domain: domain.clone(),
         never_wakes: never_wakes.clone(),
+        servers_on_sockets: engine.transport == config::Transport::Unix,
         limits: dormouse_proxy::Limits {
             connections_per_database: limits.connections_per_database,
             connections_per_address: limits.connections_per_address,
@@ -240,8 +242,8 @@ impl dormouse_proxy::ControlPath for Control {
         }
     }
 
-    fn credential(&self, instance: InstanceId, user: &str) -> [u8; 20] {
-        self.secret.user_stage1(instance, user)
+    fn credential(&self, instance: InstanceId, user: &str, host: &str) -> [u8; 20] {
+        self.secret.account_stage1(instance, user, host)
     }
 }
 

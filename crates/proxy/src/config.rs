@@ -21,6 +21,8 @@ pub struct ProxyConfig {
     /// Clients that do not wake a database: user names, and `program:NAME` for clients whose connection
     /// attribute `program_name` is NAME.
     pub never_wakes: Vec<String>,
+    /// Whether servers that are started from now on are reached over their Unix sockets.
+    pub servers_on_sockets: bool,
     /// Limits on clients.
     pub limits: Limits,
     /// How clients share backends.

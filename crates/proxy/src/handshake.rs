@@ -162,6 +162,7 @@ async fn login(
     Ok(Admitted {
         identity: Identity {
             user: route.user,
+            account_user: account.user.clone(),
             account_host: account.host.clone(),
             account_version: account.version,
             tls: account.transport == Transport::Tls,

@@ -72,6 +72,22 @@ pub(crate) fn certificate_account(user: &str) -> ErrPacket {
     )
 }
 
+/// The server would choose another account for this user than the one that the client has proved.
+pub(crate) fn other_account(user: &str, proved: &Account, chosen: &Account) -> ErrPacket {
+    let name = |account: &Account| format!("'{}'@'{}'", account.user, account.host);
+    ErrPacket::new(
+        1045,
+        "28000",
+        format!(
+            "user '{user}' has proved account {proved}, but the database's server, which is reached over \
+             its Unix socket, would choose {chosen}: rename or drop one of the two (RENAME USER), or ask \
+             whoever runs Dormouse for engine.transport = \"tcp\"",
+            proved = name(proved),
+            chosen = name(chosen),
+        ),
+    )
+}
+
 /// A locked account, the server's own text.
 pub(crate) fn account_locked() -> ErrPacket {
     ErrPacket::new(4151, "HY000", "Access denied, this account is locked")

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use dormouse_types::{Account, Transport, Verifier};
+use dormouse_types::{Account, Endpoint, Transport, Verifier};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
@@ -56,6 +56,17 @@ pub(crate) async fn prove(
         };
         return Ok(Proof::Missing(error));
     };
+    let unix = match claim.database.door.target() {
+        Some(target) => matches!(target.endpoint, Endpoint::Unix(_)),
+        None => shared.config.servers_on_sockets,
+    };
+    let choice = account::server_choice(&accounts, claim.user, &claim.peer, unix);
+    if let Some(choice) = choice
+        && (&choice.user, &choice.host) != (&account.user, &account.host)
+    {
+        let error = refusal::other_account(claim.user, account, choice);
+        return Ok(Proof::Missing(error));
+    }
     // in the server's order (sql/sql_acl.cc, acl_authenticate)
     match account.transport {
         Transport::Tls if !io.is_tls() => return Ok(Proof::Missing(denied)),

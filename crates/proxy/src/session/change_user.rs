@@ -127,6 +127,7 @@ pub(super) async fn change_user(
     let identity = Arc::make_mut(&mut cx.identity);
     user.clone_into(&mut identity.user);
     tracing::Span::current().record("user", user);
+    identity.account_user = account.user;
     identity.account_host = account.host;
     identity.account_version = account.version;
     identity.tls = account.transport == Transport::Tls;
