@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 pub use dormouse_control::{By, Cap, Figures, SettingsPatch, UsageReport, UsageRow};
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, InstanceId, Money, Month, Pooling, State, Timetable, UnitRange,
-    Units,
+    Bytes, DatabaseName, Delay, InstanceId, Money, Month, Networks, Pooling, State, Timetable,
+    UnitRange, Units,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,12 @@ pub struct Database {
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month.
     pub spend_limit: Option<Money>,
+    /// Networks whose clients may connect; empty for all.
+    #[serde(default)]
+    pub allow: Networks,
+    /// Networks whose clients may not connect.
+    #[serde(default)]
+    pub deny: Networks,
     /// Client connections.
     pub sessions: u32,
     /// Statements held until the server is awake.

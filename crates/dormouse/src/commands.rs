@@ -62,7 +62,7 @@ pub(crate) fn run(data_dir: &Path, command: Command, output: &Output) -> Outcome
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Events(args) => events(&client, args, output).await,
             // These are not requests; `main` runs them.
-            Command::Up(_) | Command::Connect(_) | Command::Simulate(_) => Ok(()),
+            Command::Up(_) | Command::Tls | Command::Connect(_) | Command::Simulate(_) => Ok(()),
         }
     })
 }

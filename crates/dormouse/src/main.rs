@@ -48,6 +48,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
     let data_dir = cli.global.data_dir()?;
     match cli.command {
         Command::Up(args) => up::run(data_dir, args, output),
+        Command::Tls => tls::show(&data_dir, output),
         Command::Connect(args) => commands::connect::run(&data_dir, args),
         Command::Simulate(args) => commands::simulate::run(&args, output),
         command => commands::run(&data_dir, command, output),

@@ -12,8 +12,8 @@ use dormouse_control::servers::Server as At;
 use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
 use dormouse_driver::{Desired, Driver, Error, Observed, Run};
 use dormouse_types::{
-    Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation, InstanceId,
-    PoolStatus, Pooling, SessionStatus, Target, Veto,
+    Access, Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation,
+    InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -41,7 +41,7 @@ impl World {
         };
         let config = PlaneConfig {
             warm_pool: 0,
-            defaults,
+            defaults: defaults.clone(),
             ..PlaneConfig::new(dir.path())
         };
         let driver = Arc::new(Machine::default());
@@ -218,6 +218,8 @@ struct Quiet;
 
 #[async_trait]
 impl Doors for Quiet {
+    fn set_access(&self, _: &DatabaseName, _: &Access) {}
+
     fn add(&self, _: &DatabaseName) {}
     fn remove(&self, _: &DatabaseName) {}
     fn open(&self, _: &DatabaseName, _: Target) {}

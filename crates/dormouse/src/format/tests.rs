@@ -1,4 +1,4 @@
-use dormouse_types::{Carried, Delay, InstanceId, Pooling, UnitRange, Units};
+use dormouse_types::{Carried, Delay, InstanceId, Networks, Pooling, UnitRange, Units};
 
 use super::*;
 
@@ -26,6 +26,8 @@ fn shop() -> Database {
         prewake: false,
         storage_quota: Some(Bytes::mib(20 << 10)),
         spend_limit: None,
+        allow: Networks::default(),
+        deny: "192.0.2.7".parse().unwrap(),
         sessions: 12,
         held: 0,
         transactions: 1,
