@@ -37,8 +37,7 @@ fn main() {
     let (seconds, rate) = (next(10), next(5000));
     let config =
         "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[warm_pool]\nsize = 0\n";
-    let dormouse = Dormouse::prepare_program(dormouse_testkit::program(), config, "warn");
-    let mut dormouse = dormouse;
+    let mut dormouse = Dormouse::prepare_program(dormouse_testkit::program(), config, "warn");
     dormouse.up();
     let target = dormouse.create("target", &[]);
     let good = dormouse.create("good", &[]);
@@ -66,12 +65,6 @@ fn main() {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let at = |share: f64| {
             let last = times.len().saturating_sub(1);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "an index"
-            )]
             let index = (last as f64 * share) as usize;
             times.get(index).map_or(0, Duration::as_micros)
         };
