@@ -448,3 +448,84 @@ fn the_required_transport_of_an_account_is_enforced() {
         world.works_asleep(Way::Tls, "secret", "x");
     });
 }
+
+#[test]
+fn a_client_never_gets_the_privileges_of_another_account_of_its_user() {
+    World::each(|world| {
+        world.run(&[
+            "CREATE SCHEMA secret",
+            "CREATE USER bo@'%' IDENTIFIED BY 'x'",
+            "CREATE USER bo@localhost IDENTIFIED BY 'y'",
+            "GRANT ALL ON secret.* TO bo@localhost",
+        ]);
+        // over TCP, the server itself chooses the account that the client has proved
+        let by_tcp = std::env::var("DORMOUSE_TEST_TRANSPORT").is_ok_and(|how| how == "tcp");
+        for asleep in [false, true] {
+            if asleep {
+                world.park();
+            }
+            if by_tcp {
+                let (mut bo, _) = world.login(Way::Plain, "bo", "x");
+                assert_eq!(bo.query("SELECT CURRENT_USER()").value(), "bo@%");
+                assert_eq!(bo.query("USE secret").err().code, 1044);
+            } else {
+                let (code, message) = world.refusal(Way::Plain, "bo", "x");
+                assert_eq!(code, 1045);
+                for part in [
+                    "'bo'@'%'",
+                    "'bo'@'localhost'",
+                    "RENAME USER",
+                    "engine.transport",
+                ] {
+                    assert!(message.contains(part), "{message}");
+                }
+            }
+            // not even the password of the other account helps from here
+            assert_eq!(world.refusal(Way::Plain, "bo", "y").0, 1045);
+            assert_eq!(world.refusal(Way::Unix, "bo", "x").0, 1045);
+            let (mut bo, _) = world.login(Way::Unix, "bo", "y");
+            assert_eq!(bo.query("SELECT CURRENT_USER()").value(), "bo@localhost");
+        }
+        // an anonymous account of localhost stands in the way in the same manner
+        let mut admin = world.dormouse.connect(&world.owner);
+        admin.query("DROP USER bo@localhost").ok();
+        admin
+            .query("CREATE USER ''@localhost IDENTIFIED BY 'z'")
+            .ok();
+        if !by_tcp {
+            let (_, message) = world.refusal(Way::Plain, "bo", "x");
+            assert!(message.contains("''@'localhost'"), "{message}");
+        }
+        admin.query("DROP USER ''@localhost").ok();
+        world.works(Way::Plain, "bo", "x");
+    });
+}
+
+#[test]
+fn of_several_host_patterns_the_one_of_the_server_is_proved() {
+    World::each(|world| {
+        let hosts = [
+            "127.0.0._",
+            "127.0.%",
+            "%.0.0.1",
+            "127.%",
+            "127.0.0.0/255.0.0.0",
+            "%",
+        ];
+        for (n, host) in hosts.iter().enumerate() {
+            world.run(&[&format!("CREATE USER bo@'{host}' IDENTIFIED BY 'x{n}'")]);
+        }
+        // the proxy and the server agree on each choice; otherwise the statement would be refused
+        for left in (1..=hosts.len()).rev() {
+            let logins = (0..hosts.len()).filter_map(|n| {
+                let (mut bo, reply) = world.login(Way::Plain, "bo", &format!("x{n}"));
+                let found = matches!(reply, Reply::Ok(_));
+                found.then(|| bo.query("SELECT CURRENT_USER()").value())
+            });
+            let logins: Vec<_> = logins.collect();
+            assert_eq!(logins.len(), 1, "{left}: {logins:?}");
+            let host = logins[0].strip_prefix("bo@").unwrap().to_owned();
+            world.run(&[&format!("DROP USER bo@'{host}'")]);
+        }
+    });
+}

@@ -11,7 +11,7 @@ pub use dormouse_control::{
     SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, NewUser, Pooling, State,
+    Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, Networks, NewUser, Pooling, State,
     Timetable, UnitRange, Units, UserLimits, UserRole,
 };
 use jiff::Timestamp;
@@ -143,6 +143,12 @@ pub struct Database {
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month.
     pub spend_limit: Option<Money>,
+    /// Networks whose clients may connect; empty for all.
+    #[serde(default)]
+    pub allow: Networks,
+    /// Networks whose clients may not connect.
+    #[serde(default)]
+    pub deny: Networks,
     /// Client connections.
     pub sessions: u32,
     /// Statements held until the server is awake.

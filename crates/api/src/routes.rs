@@ -161,7 +161,7 @@ async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<(StatusCode, Json<Created>)> {
     let request: CreateRequest = read(body, "creates a database")?;
-    let spec = request.settings.applied_to(context.defaults);
+    let spec = request.settings.applied_to(context.defaults.clone());
     let plane = caller.plane(&context);
     let name = request.name;
     let made = order(async move { plane.create(&name, spec).await }).await?;
@@ -308,6 +308,8 @@ fn database(status: Status) -> Database {
         prewake: status.spec.prewake,
         storage_quota: status.spec.storage_quota,
         spend_limit: status.spec.spend_limit,
+        allow: status.spec.access.allow,
+        deny: status.spec.access.deny,
         sessions: status.sessions,
         held: status.held,
         transactions: status.transactions,

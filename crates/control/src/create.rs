@@ -75,12 +75,12 @@ impl Creator {
         let row = DatabaseRow {
             name: name.clone(),
             instance: id,
+            units: spec.units.min,
             spec,
             state: State::Creating,
             since: Timestamp::now(),
             generation: 1,
             rights: rights::CURRENT,
-            units: spec.units.min,
             reason: "it was created".to_owned(),
             noted: Noted {
                 accounts: vec![owner(stage2)],
@@ -223,6 +223,7 @@ impl Creator {
         let database = Database::new(row, meter);
         context.registry.insert(Arc::clone(&database));
         context.doors.add(&name);
+        context.doors.set_access(&name, &database.spec().access);
         context.storage.restrict(&database);
         if let Some(target) = target {
             context.doors.open(&name, target);

@@ -93,7 +93,7 @@ impl Database {
 
     /// The owner's settings.
     pub(crate) fn spec(&self) -> Spec {
-        **self.settings()
+        Spec::clone(&self.settings())
     }
 
     fn settings(&self) -> MutexGuard<'_, Arc<Spec>> {

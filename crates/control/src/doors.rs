@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_types::{Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto};
+use dormouse_types::{
+    Access, Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto,
+};
 
 /// The interface of the data path for the control path. Every verb is idempotent.
 #[async_trait]
@@ -51,6 +53,9 @@ pub trait Doors: Send + Sync + 'static {
     /// Refuses statements that could add or change data, with this reason; those that read, remove or free
     /// pass. `None` ends that. Applies until the next call, whether the door is open or shut.
     fn restrict(&self, database: &DatabaseName, reason: Option<&str>);
+
+    /// Sets the addresses whose clients may connect, and ends the sessions of others.
+    fn set_access(&self, database: &DatabaseName, access: &Access);
 
     /// A database's backends, with counters.
     fn pool(&self, database: &DatabaseName) -> PoolStatus;

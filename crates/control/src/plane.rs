@@ -100,7 +100,7 @@ impl Plane {
     /// The settings of a database that sets none.
     #[must_use]
     pub fn defaults(&self) -> Spec {
-        self.shared.defaults
+        self.shared.defaults.clone()
     }
 
     /// Makes a database, awake and ready for its user `admin`.
@@ -198,19 +198,22 @@ impl Plane {
         let database = self.find(name)?;
         let _alone = self.shared.settings.lock().await;
         let before = database.spec();
-        let spec = settings.applied_to(before);
+        let spec = settings.applied_to(before.clone());
         if spec.units != before.units {
             self.context.host.room.check_range(spec.units)?;
         }
         if spec != before {
             let change = Change::Spec {
                 name: name.clone(),
-                spec,
+                spec: spec.clone(),
             };
             let entry = changes::entry(&database, &before, &spec, self.principal.clone());
             let changes = vec![change, Change::Ledger(Box::new(entry))];
             self.context.catalog.write(Durability::Now, changes).await?;
-            database.set_spec(spec);
+            database.set_spec(spec.clone());
+            if spec.access != before.access {
+                self.context.doors.set_access(name, &spec.access);
+            }
             if spec.spend_limit != before.spend_limit {
                 self.context.metering.limit_changed(&database).await;
             }

@@ -267,6 +267,7 @@ fn start_actor(context: &Arc<Context>, row: DatabaseRow, meter: Meter) -> Arc<Da
     context.registry.insert(Arc::clone(&database));
     if !dropping {
         context.doors.add(&name);
+        context.doors.set_access(&name, &database.spec().access);
         context.storage.restrict(&database);
     }
     let actor = Actor::found(Arc::clone(context), Arc::clone(&database));

@@ -13,8 +13,8 @@ use dormouse_driver::Driver;
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret};
 use dormouse_types::{
-    Activity, Carried, DatabaseName, Delay, PoolStatus, SessionStatus, State, Target, Verifier,
-    Veto,
+    Access, Activity, Carried, DatabaseName, Delay, PoolStatus, SessionStatus, State, Target,
+    Verifier, Veto,
 };
 
 /// Maximum wait of a login for its accounts.
@@ -50,6 +50,8 @@ impl Targets {
 
 #[async_trait]
 impl Doors for Targets {
+    fn set_access(&self, _: &DatabaseName, _: &Access) {}
+
     fn add(&self, name: &DatabaseName) {
         self.set(name, None);
     }

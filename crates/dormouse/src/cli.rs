@@ -8,7 +8,9 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
-use dormouse_types::{Bytes, DatabaseName, Delay, Money, Month, Pooling, Timetable, UnitRange};
+use dormouse_types::{
+    Bytes, DatabaseName, Delay, Money, Month, Networks, Pooling, Timetable, UnitRange,
+};
 
 pub(crate) mod user;
 
@@ -130,6 +132,12 @@ Over SQL, for the client's own session: SHOW DORMOUSE SESSION")]
 Also GET /metrics on the API's socket. For the textfile collector of node_exporter:
   dormouse metrics > /var/lib/prometheus/node-exporter/dormouse.prom")]
     Metrics,
+    /// Print the certificate with which clients can verify this Dormouse
+    #[command(after_help = "\
+The authority's certificate in the data directory signs the certificate that clients are shown:
+  dormouse tls > dormouse-ca.pem
+  mariadb --host db.example.org --ssl-ca=dormouse-ca.pem --ssl-verify-server-cert ...")]
+    Tls,
     /// Show the use of the databases, and its cost
     Usage(UsageArgs),
     /// Wake a database now
@@ -319,6 +327,14 @@ pub(crate) struct SettingsArgs {
     /// configuration set the prices and the consequences
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     spend_limit: Option<Cap<Money>>,
+
+    /// Networks whose clients may connect (10.0.0.0/8,192.0.2.7), or none for all of them
+    #[arg(long, value_name = "NETWORKS")]
+    allow: Option<Networks>,
+
+    /// Networks whose clients may not connect, even if --allow has them; or none
+    #[arg(long, value_name = "NETWORKS")]
+    deny: Option<Networks>,
 }
 
 impl From<SettingsArgs> for SettingsPatch {
@@ -332,6 +348,8 @@ impl From<SettingsArgs> for SettingsPatch {
             prewake,
             storage_quota,
             spend_limit,
+            allow,
+            deny,
         } = args;
         Self {
             idle_suspend,
@@ -342,6 +360,8 @@ impl From<SettingsArgs> for SettingsPatch {
             prewake,
             storage_quota,
             spend_limit,
+            allow,
+            deny,
         }
     }
 }

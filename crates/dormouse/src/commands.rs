@@ -79,9 +79,11 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
             Command::Token(command) => token::run(&client, command, output).await,
             Command::User(command) => user::run(&client, command, output).await,
             // These are not requests; `main` runs them.
-            Command::Up(_) | Command::Doctor(_) | Command::Connect(_) | Command::Simulate(_) => {
-                Ok(())
-            }
+            Command::Up(_)
+            | Command::Doctor(_)
+            | Command::Tls
+            | Command::Connect(_)
+            | Command::Simulate(_) => Ok(()),
         }
     })
 }

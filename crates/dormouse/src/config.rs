@@ -7,7 +7,7 @@ use std::time::Duration;
 use dormouse_api::ErrorBody;
 use dormouse_api::model::Cap;
 use dormouse_control::{Ladder, Prices};
-use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
+use dormouse_types::{Access, Bytes, Delay, Money, Networks, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -49,6 +49,10 @@ pub(crate) struct Config {
     pub(crate) pool: Pool,
     /// Limits against overload and abuse.
     pub(crate) limits: Limits,
+    /// Addresses that may connect.
+    pub(crate) access: Access,
+    /// Balancers that tell their clients' addresses.
+    pub(crate) proxy_protocol: ProxyProtocol,
     /// Prices of use.
     pub(crate) prices: Prices,
     /// Steps near the spend limit.
@@ -71,6 +75,31 @@ pub(crate) struct Tls {
     pub(crate) key: Option<PathBuf>,
     /// Whether clients on TCP must use TLS.
     pub(crate) require: bool,
+    /// The oldest version of TLS that is accepted.
+    pub(crate) min_version: MinVersion,
+    /// Certificates of those who sign for clients, PEM: each client that uses TLS must show a certificate that
+    /// one of them has signed.
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// The oldest version of TLS that is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum MinVersion {
+    /// TLS 1.2.
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// `[proxy_protocol]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ProxyProtocol {
+    /// Their addresses.
+    pub(crate) trusted: Networks,
 }
 
 /// `[api]`
@@ -175,6 +204,8 @@ pub(crate) struct Pool {
 pub(crate) struct Limits {
     /// Number of databases.
     pub(crate) databases: usize,
+    /// Client connections, all together.
+    pub(crate) connections: u32,
     /// Client connections to one database.
     pub(crate) connections_per_database: u32,
     /// Client connections from one IP address.
@@ -185,6 +216,12 @@ pub(crate) struct Limits {
     pub(crate) handshake_timeout: Span,
     /// Failed logins from one IP address, per minute.
     pub(crate) failed_logins_per_minute: u32,
+    /// Failed logins at one database, per minute, from which on clients that failed recently are refused.
+    pub(crate) failed_logins_per_minute_per_database: u32,
+    /// Starts of one database's server, per minute.
+    pub(crate) wakes_per_minute: u32,
+    /// Starts of servers caused by clients of one IP address, per minute.
+    pub(crate) wakes_per_minute_per_address: u32,
     /// Statements held for one database while it wakes.
     pub(crate) held_statements: u32,
     /// Maximum time for which a statement is held.
@@ -331,11 +368,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             databases: 20_000,
+            connections: 50_000,
             connections_per_database: 10_000,
             connections_per_address: 10_000,
             handshakes: 10_000,
             handshake_timeout: Span(Duration::from_secs(10)),
             failed_logins_per_minute: 100,
+            failed_logins_per_minute_per_database: 1000,
+            wakes_per_minute: 600,
+            wakes_per_minute_per_address: 3000,
             held_statements: 10_000,
             hold_timeout: Span(Duration::from_secs(60)),
             read_timeout: Span(Duration::from_secs(30)),
@@ -400,12 +441,22 @@ impl Config {
         if let Err((message, hint)) = self.encryption.check() {
             return invalid(message, hint);
         }
+        if self.tls.client_ca.is_some() && !self.tls.require {
+            return invalid(
+                "tls.client_ca is set, but clients may connect without TLS",
+                "set tls.require = true, so that each client on TCP must show its certificate",
+            );
+        }
         let limits = &self.limits;
         let counts = [
+            limits.connections,
             limits.connections_per_database,
             limits.connections_per_address,
             limits.handshakes,
             limits.failed_logins_per_minute,
+            limits.failed_logins_per_minute_per_database,
+            limits.wakes_per_minute,
+            limits.wakes_per_minute_per_address,
             limits.held_statements,
             self.api.connections_per_address,
             self.api.failed_tokens_per_minute,

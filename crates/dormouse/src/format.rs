@@ -139,6 +139,8 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
                 .as_ref()
                 .map_or("no prices are set".to_owned(), spend),
         ),
+        ("allow", d.allow.to_string()),
+        ("deny", d.deny.to_string()),
         ("pooling", d.pooling.to_string()),
         ("sessions", d.sessions.to_string()),
         ("held statements", d.held.to_string()),

@@ -1,54 +1,143 @@
 //! TLS certificate for clients: the configured one, or one generated at the first start.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dormouse_api::ErrorBody;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use rustls::ServerConfig;
+use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::Outcome;
-use crate::config::Config;
+use crate::config::{Config, MinVersion, Tls};
+use crate::output::Output;
+use authority::Files;
 
-/// The TLS configuration for clients.
+mod authority;
+
+/// The TLS configuration for clients. Reads all files, and makes or renews the generated certificate.
 pub(crate) fn load(config: &Config, data_dir: &Path) -> Outcome<Arc<ServerConfig>> {
-    let dir = data_dir.join("tls");
+    let dir = directory(data_dir);
     let (cert, key) = match (&config.tls.cert, &config.tls.key) {
         (Some(cert), Some(key)) => (cert.clone(), key.clone()),
-        _ => (dir.join("server.crt"), dir.join("server.key")),
+        _ => {
+            let names = names(config.domain.as_deref());
+            let files = authority::prepare(&dir, &names, Timestamp::now()).map_err(|e| {
+                let message = format!("cannot create a certificate in {}: {e}", dir.display());
+                ErrorBody::new("machine", message)
+            })?;
+            (files.chain, files.key)
+        }
     };
-    if config.tls.cert.is_none() {
-        generate_once(&dir, &names(config.domain.as_deref())).map_err(|e| {
-            let message = format!("cannot create a certificate in {}: {e}", dir.display());
-            ErrorBody::new("machine", message)
-        })?;
-    }
-    server_config(&cert, &key)
+    server_config(&config.tls, &cert, &key)
 }
 
-fn server_config(cert: &Path, key: &Path) -> Outcome<Arc<ServerConfig>> {
+/// The directory of the generated certificate.
+fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("tls")
+}
+
+/// What `dormouse tls` shows.
+#[derive(Debug, Serialize)]
+pub(crate) struct Authority {
+    /// The file of the authority's certificate.
+    path: PathBuf,
+    /// Its SHA-256, in hexadecimal.
+    sha256: String,
+    /// The certificate, PEM.
+    certificate: String,
+}
+
+/// Prints the certificate of the authority, for clients.
+pub(crate) fn show(data_dir: &Path, output: &Output) -> Outcome {
+    let path = Files::of(&directory(data_dir)).authority;
+    let missing = |why: String| {
+        let message = format!(
+            "cannot read the authority's certificate {}: {why}",
+            path.display()
+        );
+        ErrorBody::new("machine", message).with_hint(
+            "dormouse up makes it, unless tls.cert in its configuration names a certificate of yours: \
+             then clients trust whoever signed that",
+        )
+    };
+    let certificate = fs::read_to_string(&path).map_err(|e| missing(e.to_string()))?;
+    let der = CertificateDer::from_pem_slice(certificate.as_bytes())
+        .map_err(|e| missing(e.to_string()))?;
+    let sha256: Vec<_> = Sha256::digest(&der)
+        .iter()
+        .map(|b| format!("{b:02X}"))
+        .collect();
+    let authority = Authority {
+        sha256: sha256.join(":"),
+        certificate,
+        path: path.clone(),
+    };
+    output.result(&authority, |_| authority.text())
+}
+
+impl Authority {
+    fn text(&self) -> String {
+        format!(
+            "# the authority that signs the certificate of this Dormouse\n\
+             # SHA-256 {}\n\
+             # use: mariadb --ssl-ca={} --ssl-verify-server-cert ...\n{}",
+            self.sha256,
+            self.path.display(),
+            self.certificate,
+        )
+    }
+}
+
+fn server_config(tls: &Tls, cert: &Path, key: &Path) -> Outcome<Arc<ServerConfig>> {
+    let hint = "tls.cert takes a certificate chain, tls.key its private key, tls.client_ca the certificates of \
+                those who sign for clients, all in PEM";
     let unusable = |path: &Path, reason: String| {
         let message = format!("{} cannot be used for TLS: {reason}", path.display());
-        ErrorBody::new("invalid", message)
-            .with_hint("tls.cert takes a certificate chain, tls.key its private key, both in PEM")
+        ErrorBody::new("invalid", message).with_hint(hint)
     };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(|e| unusable(cert, e.to_string()))?;
-    if chain.is_empty() {
-        return Err(unusable(cert, "it contains no certificate".to_owned()));
-    }
+    let read = |path: &Path| {
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+        let chain = chain.map_err(|e| unusable(path, e.to_string()))?;
+        match chain.is_empty() {
+            true => Err(unusable(path, "it contains no certificate".to_owned())),
+            false => Ok(chain),
+        }
+    };
+    let chain = read(cert)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable(key, e.to_string()))?;
-    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| ErrorBody::new("internal", format!("cannot set up TLS: {e}")))?
-        .with_no_client_auth()
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let versions: &[_] = match tls.min_version {
+        MinVersion::Tls12 => &[&TLS12, &TLS13],
+        MinVersion::Tls13 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|e| ErrorBody::new("internal", format!("cannot set up TLS: {e}")))?;
+    let builder = match &tls.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in read(path)? {
+                let added = roots.add(certificate);
+                added.map_err(|e| unusable(path, e.to_string()))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = verifier
+                .build()
+                .map_err(|e| unusable(path, e.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    builder
         .with_single_cert(chain, private)
         .map(Arc::new)
         .map_err(|e| unusable(cert, e.to_string()))
@@ -71,53 +160,6 @@ fn names(domain: Option<&str>) -> Vec<String> {
         names.extend([domain.to_owned(), format!("*.{domain}")]);
     }
     names
-}
-
-/// Creates a key and a certificate unless there is one for these names. The first line of the file,
-/// which PEM parsers skip, has the names.
-fn generate_once(dir: &Path, names: &[String]) -> io::Result<()> {
-    let (cert, key) = (dir.join("server.crt"), dir.join("server.key"));
-    let mark = format!("Generated by dormouse for {}\n", names.join(", "));
-    let present = fs::read_to_string(&cert).is_ok_and(|text| text.starts_with(&mark));
-    if present && key.is_file() {
-        return Ok(());
-    }
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
-    }
-    let (certificate, private) = generate(names).map_err(io::Error::other)?;
-    // the certificate last: while it is missing or the old one, the next start creates both again
-    match fs::remove_file(&cert) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    write(&key, &private, 0o600)?;
-    write(&cert, &(mark + &certificate), 0o644)
-}
-
-fn generate(names: &[String]) -> Result<(String, String), rcgen::Error> {
-    let mut params = CertificateParams::new(names)?;
-    params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "dormouse");
-    let key = KeyPair::generate()?;
-    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
-}
-
-/// Writes a file atomically.
-fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ mod stop;
 
 /// How long a stopping Dormouse waits for running statements.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often the files of certificates are read again without a signal.
+const RENEWAL: Duration = Duration::from_secs(24 * 3600);
 /// How long a stopping Dormouse waits for the plane.
 const PLANE_STOP: Duration = Duration::from_secs(10);
 
@@ -61,7 +63,7 @@ pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
         .map_err(|e| ErrorBody::new("machine", format!("cannot start threads: {e}")))?;
     let served = runtime.block_on(async {
         // boxed, because it is large and lives as long as the program
-        Box::pin(serve(&config, &data_dir, warnings, output)).await
+        Box::pin(serve(&args, &config, &data_dir, warnings, output)).await
     });
     // all that must be completed is; remaining tasks only wait for events
     runtime.shutdown_background();
@@ -69,6 +71,7 @@ pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
 }
 
 async fn serve(
+    args: &UpArgs,
     config: &Config,
     data_dir: &Path,
     warnings: Vec<String>,
@@ -86,7 +89,17 @@ async fn serve(
     output.announce(&ready, |colours| ready.banner(colours));
     tracing::info!(listen = ?ready.listen, socket = %ready.socket.display(), "up");
 
-    let signal = signals.next().await;
+    let mut config = config.clone();
+    let signal = loop {
+        tokio::select! {
+            signal = signals.any() => match signal {
+                Some(signal) => break signal,
+                None => up.reload(Config::load(args), &mut config, data_dir),
+            },
+            // the generated certificate is renewed long before it expires
+            () = tokio::time::sleep(RENEWAL) => up.reload(Ok(config.clone()), &mut config, data_dir),
+        }
+    };
     tracing::info!(signal, "stopping; database servers keep running");
     tokio::select! {
         () = up.stop() => Ok(()),
@@ -158,6 +171,25 @@ impl Up {
             about,
             warnings: machine.warnings,
         })
+    }
+
+    /// Applies what can change while clients are connected: certificates, which are read again, and the
+    /// lists of [access]. If anything is wrong, everything stays as it is.
+    fn reload(&self, new: Outcome<Config>, config: &mut Config, data_dir: &Path) {
+        let loaded = new.and_then(|new| {
+            let tls = tls::load(&new, data_dir)?;
+            Ok((new, tls))
+        });
+        match loaded {
+            Ok((new, tls)) => {
+                self.data_path.apply(&new, tls);
+                *config = new;
+                tracing::info!("certificates and [access] were read again");
+            }
+            Err(ErrorBody { message, .. }) => {
+                tracing::error!(%message, "nothing was read again; the former settings stay in force");
+            }
+        }
     }
 
     async fn stop(self) {
@@ -276,6 +308,7 @@ fn spec(config: &Config) -> Spec {
         storage_quota: defaults.storage_quota.0,
         spend_limit: defaults.spend_limit.0,
         units: defaults.units,
+        ..Spec::default()
     }
 }
 

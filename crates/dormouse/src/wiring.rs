@@ -17,12 +17,12 @@ use dormouse_engine::Secret;
 use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
-    Account, Activity, Carried, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus, Target,
-    Variables, Veto,
+    Access, Account, Activity, Carried, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus,
+    Target, Variables, Veto,
 };
 
 use crate::Outcome;
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// How long a park waits for sessions to release their backends.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -90,11 +90,24 @@ impl DataPath {
         }
     }
 
+    /// Applies what can change while clients are connected.
+    pub(crate) fn apply(&self, config: &Config, tls: Arc<rustls::ServerConfig>) {
+        self.proxy.set_tls(for_clients(&config.tls, &tls));
+        self.proxy.set_access_of_all(config.access.clone());
+    }
+
     /// Stops accepting clients, closes each session at the end of its statement, and closes the
     /// remaining ones after `grace`.
     pub(crate) async fn stop(self, grace: Duration) {
         self.proxy.stop(grace).await;
         let _ = std::fs::remove_file(&self.listening.socket);
+    }
+}
+
+fn for_clients(tls: &config::Tls, loaded: &Arc<rustls::ServerConfig>) -> dormouse_proxy::Tls {
+    dormouse_proxy::Tls {
+        config: Arc::clone(loaded),
+        require: tls.require,
     }
 }
 
@@ -106,23 +119,30 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
         tls,
         limits,
         pool,
+        engine,
+        access,
+        proxy_protocol,
         ..
     } = settings.config;
     ProxyConfig {
         listen: listen.address(),
         socket: Some(settings.socket.clone()),
         workers: workers(),
-        tls: Some(dormouse_proxy::Tls {
-            config: Arc::clone(&settings.tls),
-            require: tls.require,
-        }),
+        tls: Some(for_clients(tls, &settings.tls)),
         domain: domain.clone(),
         never_wakes: never_wakes.clone(),
+        access: access.clone(),
+        trusted_proxies: proxy_protocol.trusted.clone(),
+        servers_on_sockets: engine.transport == config::Transport::Unix,
         limits: dormouse_proxy::Limits {
+            connections: limits.connections,
             connections_per_database: limits.connections_per_database,
             connections_per_address: limits.connections_per_address,
             handshakes: limits.handshakes,
             failed_logins_per_minute: limits.failed_logins_per_minute,
+            failed_logins_per_minute_per_database: limits.failed_logins_per_minute_per_database,
+            wakes_per_minute: limits.wakes_per_minute,
+            wakes_per_minute_per_address: limits.wakes_per_minute_per_address,
             handshake_timeout: limits.handshake_timeout.0,
             held_statements: limits.held_statements as usize,
             hold_timeout: limits.hold_timeout.0,
@@ -253,8 +273,8 @@ impl dormouse_proxy::ControlPath for Control {
         }
     }
 
-    fn credential(&self, instance: InstanceId, user: &str) -> [u8; 20] {
-        self.secret.user_stage1(instance, user)
+    fn credential(&self, instance: InstanceId, user: &str, host: &str) -> [u8; 20] {
+        self.secret.account_stage1(instance, user, host)
     }
 }
 
@@ -297,6 +317,10 @@ impl Doors for Steering {
 
     fn restrict(&self, database: &DatabaseName, reason: Option<&str>) {
         self.0.restrict(database, reason);
+    }
+
+    fn set_access(&self, database: &DatabaseName, access: &Access) {
+        self.0.set_access(database, access.clone());
     }
 
     fn pool(&self, database: &DatabaseName) -> PoolStatus {

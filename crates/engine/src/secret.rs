@@ -85,10 +85,14 @@ impl Secret {
         self.stage1(&[b"admin"])
     }
 
-    /// First stage of the password with which the proxy logs in to an instance as `user`.
+    /// First stage of the password with which the proxy logs in to the account `user`@`host` of an
+    /// instance. It differs for each account: a server that would choose another account of the same user
+    /// refuses the login.
     #[must_use]
-    pub fn user_stage1(&self, instance: InstanceId, user: &str) -> Stage1 {
-        self.stage1(&[b"user", &instance.0.to_be_bytes(), user.as_bytes()])
+    pub fn account_stage1(&self, instance: InstanceId, user: &str, host: &str) -> Stage1 {
+        let length = (user.len() as u64).to_be_bytes();
+        let (user, host) = (user.as_bytes(), host.as_bytes());
+        self.stage1(&[b"account", &instance.0.to_be_bytes(), &length, user, host])
     }
 
     /// Second stage of the password of `dormouse`@`localhost`, as text for SQL and the account table.
@@ -97,14 +101,21 @@ impl Secret {
         native::to_text(&native::stage2(&self.admin_stage1()))
     }
 
-    /// Second stage of the proxy's password for `user`, as text for SQL and the account table.
+    /// Second stage of the proxy's password for `user`@`host`, as text for SQL and the account table.
     #[must_use]
-    pub fn user_hash(&self, instance: InstanceId, user: &str) -> String {
-        native::to_text(&native::stage2(&self.user_stage1(instance, user)))
+    pub fn account_hash(&self, instance: InstanceId, user: &str, host: &str) -> String {
+        native::to_text(&native::stage2(&self.account_stage1(instance, user, host)))
+    }
+
+    /// Second stage of the password that former versions gave to every account of a user name. It is only
+    /// recognised, so that it can be removed.
+    #[must_use]
+    pub fn former_stage2(&self, instance: InstanceId, user: &str) -> [u8; 20] {
+        native::stage2(&self.stage1(&[b"user", &instance.0.to_be_bytes(), user.as_bytes()]))
     }
 
     /// The password is an HMAC-SHA256 of the parts in hexadecimal. Different lists of parts give different
-    /// bytes, since only the last part varies in length.
+    /// bytes, since only the last part varies in length without its length standing before it.
     fn stage1(&self, parts: &[&[u8]]) -> Stage1 {
         let mut key = [0; 64];
         key[..32].copy_from_slice(&self.0);

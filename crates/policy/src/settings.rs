@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange};
+use dormouse_types::{Access, Bytes, Delay, Money, Networks, Pooling, Timetable, UnitRange};
 use serde::{Deserialize, Serialize};
 
 use crate::Spec;
 
 /// Changes to settings; `None` leaves a setting unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettingsPatch {
     /// Suspend after this long without a statement.
@@ -36,6 +36,12 @@ pub struct SettingsPatch {
     /// Maximum cost in a calendar month.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spend_limit: Option<Cap<Money>>,
+    /// Networks whose clients may connect; an empty list admits all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Networks>,
+    /// Networks whose clients may not connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deny: Option<Networks>,
 }
 
 impl SettingsPatch {
@@ -51,6 +57,10 @@ impl SettingsPatch {
             prewake: self.prewake.unwrap_or(spec.prewake),
             storage_quota: self.storage_quota.map_or(spec.storage_quota, |cap| cap.0),
             spend_limit: self.spend_limit.map_or(spec.spend_limit, |cap| cap.0),
+            access: Access {
+                allow: self.allow.unwrap_or(spec.access.allow),
+                deny: self.deny.unwrap_or(spec.access.deny),
+            },
         }
     }
 }
@@ -119,7 +129,7 @@ mod tests {
             prewake: true,
             ..Spec::default()
         };
-        assert_eq!(SettingsPatch::default().applied_to(before), before);
+        assert_eq!(SettingsPatch::default().applied_to(before.clone()), before);
         let settings = SettingsPatch {
             storage_quota: "none".parse().ok(),
             spend_limit: "12.50".parse().ok(),

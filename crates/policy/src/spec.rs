@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dormouse_types::{Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
+use dormouse_types::{Access, Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {
     /// Idle time after which its server is frozen.
@@ -25,6 +25,8 @@ pub struct Spec {
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month; `None`: no limit.
     pub spend_limit: Option<Money>,
+    /// Addresses whose clients may connect.
+    pub access: Access,
 }
 
 impl Default for Spec {
@@ -41,6 +43,7 @@ impl Default for Spec {
             prewake: false,
             storage_quota: None,
             spend_limit: None,
+            access: Access::default(),
         }
     }
 }

@@ -3,19 +3,23 @@
 //! A worker is a thread with its own event loop. A session, its client socket and its backend socket
 //! stay on one worker, so a statement is never passed between threads.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use dormouse_types::Access;
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::packet::write_packet;
+use dormouse_wire::reply::ErrPacket;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::config::ProxyConfig;
+use crate::config::{ProxyConfig, Tls};
 use crate::control_path::ControlPath;
 use crate::listen::{Listeners, StartError, bind_tcp, bind_unix};
 use crate::mailbox::SessionOrder;
@@ -73,6 +77,24 @@ impl Proxy {
         self.socket.as_deref()
     }
 
+    /// Replaces TLS for clients that connect from now on.
+    pub fn set_tls(&self, tls: Tls) {
+        self.shared.set_tls(tls);
+    }
+
+    /// Replaces the lists of addresses that may connect to any database, and ends the sessions that they
+    /// exclude at the end of their statements.
+    pub fn set_access_of_all(&self, access: Access) {
+        self.shared.set_access(access);
+        let access = self.shared.access();
+        for database in self.shared.directory.all() {
+            database.end_excluded(|peer| match peer {
+                Peer::Tcp { from, .. } => access.check(from.ip()).is_err(),
+                Peer::Unix => false,
+            });
+        }
+    }
+
     /// Starts accepting clients. Must be called in a tokio runtime, which runs the sweep of idle
     /// sessions.
     pub fn accept(self: &Arc<Self>, listeners: Listeners) {
@@ -100,7 +122,7 @@ impl Proxy {
             return;
         };
         let mut stop = self.stop.subscribe();
-        while self.has_room(&mut stop).await {
+        while self.accepts() {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.changed() => return,
@@ -121,31 +143,34 @@ impl Proxy {
         to: SocketAddr,
         turn: &AtomicUsize,
     ) {
-        let most = self.shared.config.limits.connections_per_address;
-        let Some(seat) = self.shared.guard.seat(from.ip().to_canonical(), most) else {
-            debug!(%from, "connections_per_address reached");
-            return;
-        };
         let shared = Arc::clone(&self.shared);
+        let seats = shared.seat().and_then(|seat| {
+            // the client's address is known only when the balancer's header has been read
+            let own = match shared.is_trusted_proxy(from.ip()) {
+                true => None,
+                false => Some(shared.let_in(from.ip())?),
+            };
+            Ok((seat, own))
+        });
+        let seats = match seats {
+            Ok(seats) => seats,
+            Err(error) => {
+                debug!(%from, code = error.code, "refused at once");
+                return turn_away(stream, &error);
+            }
+        };
         let id = shared.connection_id();
         let slot = shared.handshake_slot();
         let Some(worker) = self.next_worker(turn) else {
             return;
         };
         worker.spawn(async move {
-            let _seat = seat;
             let Ok(stream) = TcpStream::from_std(stream) else {
                 return;
             };
             let _ = stream.set_nodelay(true);
-            serve(
-                shared,
-                Socket::Tcp(stream),
-                Peer::Tcp { from, to },
-                id,
-                slot,
-            )
-            .await;
+            let peer = Peer::Tcp { from, to };
+            serve(shared, Socket::Tcp(stream), peer, id, slot, seats).await;
         });
     }
 
@@ -158,7 +183,7 @@ impl Proxy {
             return;
         };
         let mut stop = self.stop.subscribe();
-        while self.has_room(&mut stop).await {
+        while self.accepts() {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.changed() => return,
@@ -166,6 +191,13 @@ impl Proxy {
             match accepted.and_then(|(stream, _)| stream.into_std()) {
                 Ok(stream) => {
                     let shared = Arc::clone(&self.shared);
+                    let seat = match shared.seat() {
+                        Ok(seat) => seat,
+                        Err(error) => {
+                            turn_away(stream, &error);
+                            continue;
+                        }
+                    };
                     let id = shared.connection_id();
                     let slot = shared.handshake_slot();
                     let Some(worker) = self.next_worker(&turn) else {
@@ -175,7 +207,8 @@ impl Proxy {
                         let Ok(stream) = UnixStream::from_std(stream) else {
                             return;
                         };
-                        serve(shared, Socket::Unix(stream), Peer::Unix, id, slot).await;
+                        let (socket, seats) = (Socket::Unix(stream), (seat, None));
+                        serve(shared, socket, Peer::Unix, id, slot, seats).await;
                     });
                 }
                 Err(error) => pause_accepting(&error).await,
@@ -183,20 +216,12 @@ impl Proxy {
         }
     }
 
-    /// Waits until fewer clients than the limit are logging in; meanwhile new ones wait in the
-    /// listen queue. `false`: the proxy is stopping.
-    async fn has_room(&self, stop: &mut watch::Receiver<bool>) -> bool {
-        while self.shared.is_full_of_handshakes() {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(1)) => {}
-                _ = stop.changed() => return false,
-            }
-        }
+    /// Whether the proxy is not stopping.
+    fn accepts(&self) -> bool {
         !self.shared.stopping.load(Ordering::Acquire)
     }
 
-    /// Ends sessions that have been idle for too long, every second; trims pools and address counts,
-    /// every ten seconds.
+    /// Ends sessions that have been idle for too long, every second; trims pools every ten seconds.
     async fn sweep(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         let in_transaction = self.shared.config.limits.idle_transaction_timeout;
@@ -207,9 +232,6 @@ impl Proxy {
                 _ = stop.changed() => return,
             }
             let seldom = turn % 10 == 0;
-            if seldom {
-                self.shared.guard.sweep(Instant::now());
-            }
             let now = self.shared.seconds();
             for database in self.shared.directory.all() {
                 if seldom && let Some(pool) = database.used_pool() {
@@ -240,6 +262,15 @@ impl Proxy {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// Sends an error as the first and last packet, and closes the connection. Nothing is waited for: the
+/// packet fits the empty buffer of a new socket. The client has not said yet which protocol it speaks, so the
+/// packet has no SQLSTATE.
+fn turn_away(mut stream: impl Write, error: &ErrPacket) {
+    let mut packet = Vec::new();
+    write_packet(&mut packet, 0, &error.encode(Capabilities::NONE));
+    let _ = stream.write_all(&packet);
 }
 
 /// Accepting failed, most likely because no file descriptor is left. Pauses, so that the loop does

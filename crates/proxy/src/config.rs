@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_types::{Access, Networks};
+
 /// Configuration of the data path.
 #[derive(Debug, Clone)]
 pub struct ProxyConfig {
@@ -21,6 +23,12 @@ pub struct ProxyConfig {
     /// Clients that do not wake a database: user names, and `program:NAME` for clients whose connection
     /// attribute `program_name` is NAME.
     pub never_wakes: Vec<String>,
+    /// Addresses that may connect.
+    pub access: Access,
+    /// Balancers whose connections begin with a header of the PROXY protocol.
+    pub trusted_proxies: Networks,
+    /// Whether servers that are started from now on are reached over their Unix sockets.
+    pub servers_on_sockets: bool,
     /// Limits on clients.
     pub limits: Limits,
     /// How clients share backends.
@@ -67,6 +75,8 @@ pub struct Tls {
 /// Limits on clients. Each refusal names its limit.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// Client connections, all together (`connections`).
+    pub connections: u32,
     /// Client connections of one database (`connections_per_database`).
     pub connections_per_database: u32,
     /// Client connections from one address (`connections_per_address`).
@@ -75,6 +85,13 @@ pub struct Limits {
     pub handshakes: u32,
     /// Failed logins from one address in a minute (`failed_logins_per_minute`).
     pub failed_logins_per_minute: u32,
+    /// Failed logins at one database in a minute, after which clients that failed recently are refused
+    /// (`failed_logins_per_minute_per_database`).
+    pub failed_logins_per_minute_per_database: u32,
+    /// Starts of one database's server in a minute (`wakes_per_minute`).
+    pub wakes_per_minute: u32,
+    /// Starts of servers caused by clients of one address in a minute (`wakes_per_minute_per_address`).
+    pub wakes_per_minute_per_address: u32,
     /// Timeout of a login, from the first byte on (`handshake_timeout`).
     pub handshake_timeout: Duration,
     /// Statements of one database that wait for its server (`held_statements`).
@@ -97,10 +114,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: 50_000,
             connections_per_database: 10_000,
             connections_per_address: 10_000,
             handshakes: 10_000,
             failed_logins_per_minute: 100,
+            failed_logins_per_minute_per_database: 1000,
+            wakes_per_minute: 600,
+            wakes_per_minute_per_address: 3000,
             handshake_timeout: Duration::from_secs(10),
             held_statements: 10_000,
             hold_timeout: Duration::from_secs(60),

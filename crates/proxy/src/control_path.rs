@@ -65,5 +65,5 @@ pub trait ControlPath: Send + Sync + 'static {
 
     /// The credential that [`enroll`](ControlPath::enroll) gives: SHA1 of the password, for
     /// `mysql_native_password`.
-    fn credential(&self, instance: InstanceId, user: &str) -> [u8; 20];
+    fn credential(&self, instance: InstanceId, user: &str, host: &str) -> [u8; 20];
 }

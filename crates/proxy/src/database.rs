@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use dormouse_types::{Carried, DatabaseName, PoolStatus, SessionStatus, Variables};
+use dormouse_types::{Access, Carried, DatabaseName, PoolStatus, SessionStatus, Variables};
+use dormouse_wire::reply::ErrPacket;
 
 use crate::config::PoolLimits;
 use crate::control_path::ControlPath;
 use crate::door::Door;
+use crate::guard::DatabaseBuckets;
 use crate::handle::{OWN_IDS, SessionHandle, Who};
 use crate::mailbox::SessionOrder;
 use crate::pool::Pool;
+use crate::refusal;
+use crate::stream::Peer;
 use crate::tally::{Restriction, Tally};
 
 /// One database as the data path sees it.
@@ -28,6 +32,10 @@ pub(crate) struct Database {
     /// Number of statements answered while it slept.
     pub(crate) sleeping_answers: AtomicU64,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
+    /// Failed logins and wakes.
+    pub(crate) buckets: DatabaseBuckets,
+    /// Addresses that may connect; empty lists for most databases.
+    access: RwLock<Option<Arc<Access>>>,
     /// The earliest second at which a session may exceed its idle limit.
     due: AtomicU64,
     removed: AtomicBool,
@@ -66,6 +74,8 @@ impl Database {
             pool_limits,
             sleeping_answers: AtomicU64::new(0),
             sessions: Mutex::default(),
+            buckets: DatabaseBuckets::default(),
+            access: RwLock::default(),
             due: AtomicU64::new(0),
             removed: AtomicBool::new(false),
         })
@@ -77,6 +87,38 @@ impl Database {
         self.door.refuse("it has been dropped");
         for session in self.all_sessions() {
             session.mailbox.send(SessionOrder::End);
+        }
+    }
+
+    /// Replaces the lists of addresses that may connect, and ends the sessions that they exclude.
+    pub(crate) fn set_access(&self, access: Access) {
+        let access = (access != Access::default()).then(|| Arc::new(access));
+        let mut present = self.access.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = *present != access;
+        *present = access;
+        drop(present);
+        if changed {
+            self.end_excluded(|peer| self.check_access(peer).is_err());
+        }
+    }
+
+    /// Whether the database's lists admit a client.
+    pub(crate) fn check_access(&self, peer: &Peer) -> Result<(), ErrPacket> {
+        let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
+        match (&*access, peer) {
+            (Some(access), Peer::Tcp { from, .. }) => access.check(from.ip()).map_err(|list| {
+                refusal::not_admitted(from.ip().to_canonical(), list, Some(&self.name))
+            }),
+            (None, _) | (_, Peer::Unix) => Ok(()),
+        }
+    }
+
+    /// Ends the sessions of clients that are excluded.
+    pub(crate) fn end_excluded(&self, is_excluded: impl Fn(&Peer) -> bool) {
+        for session in self.all_sessions() {
+            if is_excluded(session.peer()) {
+                session.mailbox.send(SessionOrder::End);
+            }
         }
     }
 

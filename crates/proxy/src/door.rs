@@ -12,7 +12,7 @@
 //! Invariant: neither a suspend nor a park makes a statement fail; it is held.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,10 @@ pub(crate) struct Door {
     closing: Notify,
     /// Notified when it opens.
     opened: Notify,
+    /// Whether its server must be started, and not only thawed.
+    cold: AtomicBool,
+    /// Whether a statement has been counted as the cause of the next start.
+    caused: AtomicBool,
 }
 
 /// A statement that still runs this long after the door began to shut may be waiting for a lock. Held
@@ -103,6 +107,8 @@ impl Door {
             empty: Notify::new(),
             closing: Notify::new(),
             opened: Notify::new(),
+            cold: AtomicBool::new(true),
+            caused: AtomicBool::new(false),
         })
     }
 
@@ -196,6 +202,24 @@ impl Door {
             .flatten()
     }
 
+    /// Whether a statement that comes now is the first one to cause a start of the server.
+    pub(crate) fn causes_start(&self) -> bool {
+        self.is_shut()
+            && self.cold.load(Ordering::Acquire)
+            && !self.caused.swap(true, Ordering::AcqRel)
+    }
+
+    /// The statement that [`causes_start`](Self::causes_start) found is refused.
+    pub(crate) fn causes_none(&self) {
+        self.caused.store(false, Ordering::Release);
+    }
+
+    /// The sessions have left the server, which is stopped now.
+    pub(crate) fn parked(&self) {
+        self.cold.store(true, Ordering::Release);
+        self.causes_none();
+    }
+
     /// Waits until it is open.
     pub(crate) async fn until_open(&self) {
         loop {
@@ -284,6 +308,8 @@ impl Door {
         let target = Arc::new(target);
         queue.target = Some(Arc::clone(&target));
         queue.refused = None;
+        self.cold.store(false, Ordering::Release);
+        self.causes_none();
         self.generation.store(target.generation, Ordering::Release);
         self.state.fetch_or(OPEN, Ordering::AcqRel);
         for held in std::mem::take(&mut queue.held) {
@@ -318,6 +344,9 @@ impl Door {
         let mut queue = self.queue();
         self.state.fetch_and(!OPEN, Ordering::AcqRel);
         queue.refused = Some(reason.to_owned());
+        // a later start is another one
+        self.cold.store(true, Ordering::Release);
+        self.causes_none();
         for held in std::mem::take(&mut queue.held) {
             let _ = held.sender.send(Err(reason.to_owned()));
         }

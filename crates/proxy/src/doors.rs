@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use dormouse_types::{
-    Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto, VetoReason,
+    Access, Activity, Carried, DatabaseName, PoolStatus, SessionStatus, Target, Veto, VetoReason,
 };
 use tokio::sync::oneshot;
 
@@ -20,6 +20,14 @@ impl Proxy {
     /// Removes a database and ends its sessions.
     pub fn remove(&self, database: &DatabaseName) {
         self.shared.directory.remove(database);
+    }
+
+    /// Replaces the lists of addresses that may connect to a database, and ends the sessions that they
+    /// exclude at the end of their statements.
+    pub fn set_access(&self, database: &DatabaseName, access: Access) {
+        if let Some(database) = self.shared.directory.find(database) {
+            database.set_access(access);
+        }
     }
 
     /// Opens the door; held statements go first.
@@ -158,5 +166,6 @@ impl Proxy {
         if let Some(pool) = database.used_pool() {
             pool.clear();
         }
+        database.door.parked();
     }
 }

@@ -1,126 +1,234 @@
-//! Limits by client address: how many connections it has, how often its logins failed.
+//! Limits by client: how many connections there are, how often logins failed, how many wakes it caused.
+//!
+//! Failed logins are counted for each client and for each database:
+//! - a client that has used up its own attempts is refused before anything else is done for it;
+//! - if a database has used up its attempts, many addresses are guessing its passwords. Then a client that
+//!   has failed within the last minute is refused, and only such a client: if everyone were, anybody could
+//!   lock out a database's users. So each address has one attempt in a minute, instead of as many as
+//!   its own limit allows, and a client that sends the right password is let in at its first.
+
+mod bucket;
+mod memory;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Counts per address. Clients on the Unix socket are not counted: file permissions restrict that.
-#[derive(Default)]
+use crate::config::Limits;
+use bucket::Bucket;
+pub(crate) use memory::Client;
+use memory::Memory;
+
+/// Limits by client.
 pub(crate) struct Guard {
-    addresses: Mutex<HashMap<IpAddr, Counts>>,
+    born: Instant,
+    limits: Limits,
+    seats: Mutex<Seats>,
+    memory: Mutex<Memory>,
 }
+
+/// The connections now.
+#[derive(Default)]
+struct Seats {
+    all: u32,
+    /// Only addresses with connections.
+    by_address: HashMap<Client, u32>,
+}
+
+/// The buckets of one database.
+#[derive(Default)]
+pub(crate) struct DatabaseBuckets(Mutex<OfDatabase>);
 
 #[derive(Default)]
-struct Counts {
-    connections: u32,
-    failures: u32,
-    /// The time of the first failure in the present count.
-    since: Option<Instant>,
+struct OfDatabase {
+    failures: Bucket,
+    wakes: Bucket,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+impl DatabaseBuckets {
+    fn get(&self) -> MutexGuard<'_, OfDatabase> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A limit that is reached: its name and value, and how long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) limit: &'static str,
+    pub(crate) value: u32,
+    pub(crate) wait: Duration,
+}
+
+/// A failure within this time is a recent one.
+const RECENT: u64 = 60_000_000;
 
 /// One counted connection; dropping it removes it from the count.
 pub(crate) struct Seat {
     guard: Arc<Guard>,
-    address: IpAddr,
+    address: Option<Client>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut addresses = self.guard.addresses();
-        if let Some(counts) = addresses.get_mut(&self.address) {
-            counts.connections -= 1;
-            if counts.connections == 0 && counts.failures == 0 {
-                addresses.remove(&self.address);
+        let mut seats = self.guard.seats();
+        match self.address {
+            None => seats.all = seats.all.saturating_sub(1),
+            Some(address) => {
+                let count = seats.by_address.entry(address).or_default();
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    seats.by_address.remove(&address);
+                }
             }
         }
     }
 }
 
 impl Guard {
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Counts>> {
-        self.addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a connection, unless the address has `most` already.
-    pub(crate) fn seat(self: &Arc<Self>, address: IpAddr, most: u32) -> Option<Seat> {
-        let mut addresses = self.addresses();
-        let counts = addresses.entry(address).or_default();
-        if counts.connections >= most {
-            return None;
-        }
-        counts.connections += 1;
-        Some(Seat {
-            guard: Arc::clone(self),
-            address,
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            born: Instant::now(),
+            limits: limits.clone(),
+            seats: Mutex::default(),
+            memory: Mutex::default(),
         })
     }
 
-    /// Whether the address has failed `most` times within the last minute.
-    pub(crate) fn is_blocked(&self, address: IpAddr, most: u32, now: Instant) -> bool {
-        self.addresses()
-            .get(&address)
-            .is_some_and(|counts| counts.fresh(now) >= most)
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a failed login.
-    pub(crate) fn failed(&self, address: IpAddr, now: Instant) {
-        let mut addresses = self.addresses();
-        let counts = addresses.entry(address).or_default();
-        let failures = counts.fresh(now);
-        if failures == 0 {
-            counts.since = Some(now);
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Microseconds of the guard's clock, which begins after the first minute so that 0 means never.
+    fn micros(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.born).as_micros();
+        u64::try_from(since).unwrap_or(u64::MAX / 2) + 2 * RECENT
+    }
+
+    /// Counts a connection of the whole process (`connections`).
+    pub(crate) fn seat(self: &Arc<Self>) -> Result<Seat, Reached> {
+        let most = self.limits.connections;
+        let mut seats = self.seats();
+        if seats.all >= most {
+            return Err(full("connections", most));
         }
-        counts.failures = failures.saturating_add(1);
+        seats.all += 1;
+        Ok(Seat {
+            guard: Arc::clone(self),
+            address: None,
+        })
     }
 
-    /// Removes addresses without connections and recent failures.
-    pub(crate) fn sweep(&self, now: Instant) {
-        self.addresses()
-            .retain(|_, counts| counts.connections > 0 || counts.fresh(now) > 0);
+    /// Counts a connection of an address (`connections_per_address`).
+    pub(crate) fn seat_of(self: &Arc<Self>, address: IpAddr) -> Result<Seat, Reached> {
+        let most = self.limits.connections_per_address;
+        // not by network: this limits sockets, of which one machine may need many
+        let address = Client::Address(address.to_canonical());
+        let mut seats = self.seats();
+        let count = seats.by_address.entry(address).or_default();
+        if *count >= most {
+            return Err(full("connections_per_address", most));
+        }
+        *count += 1;
+        Ok(Seat {
+            guard: Arc::clone(self),
+            address: Some(address),
+        })
+    }
+
+    /// Whether a client has used up its failed logins (`failed_logins_per_minute`).
+    pub(crate) fn blocked(&self, client: Client, now: Instant) -> Option<Reached> {
+        let value = self.limits.failed_logins_per_minute;
+        let now = self.micros(now);
+        let wait = self.memory().of(client)?.failures.wait(value, now);
+        (wait > 0).then(|| Reached {
+            limit: "failed_logins_per_minute",
+            value,
+            wait: Duration::from_micros(wait),
+        })
+    }
+
+    /// Whether a database has used up its failed logins (`failed_logins_per_minute_per_database`) and this
+    /// client is one of those that failed.
+    pub(crate) fn blocked_at(
+        &self,
+        client: Client,
+        database: &DatabaseBuckets,
+        now: Instant,
+    ) -> Option<Reached> {
+        let value = self.limits.failed_logins_per_minute_per_database;
+        let now = self.micros(now);
+        if database.get().failures.wait(value, now) == 0 {
+            return None;
+        }
+        let failed_at = self.memory().of(client)?.failed_at;
+        let wait = (failed_at + RECENT).saturating_sub(now);
+        (wait > 0).then(|| Reached {
+            limit: "failed_logins_per_minute_per_database",
+            value,
+            wait: Duration::from_micros(wait),
+        })
+    }
+
+    /// Notes a failed login, at a database if it named one.
+    pub(crate) fn failed(&self, client: Client, database: Option<&DatabaseBuckets>, now: Instant) {
+        let limits = &self.limits;
+        let now = self.micros(now);
+        if let Some(database) = database {
+            let per_minute = limits.failed_logins_per_minute_per_database;
+            database.get().failures.take(per_minute, now);
+        }
+        if let Some(record) = self.memory().remember(client, now) {
+            record.failures.take(limits.failed_logins_per_minute, now);
+            record.failed_at = now;
+        }
+    }
+
+    /// Takes the tokens of one start of a database's server (`wakes_per_minute`,
+    /// `wakes_per_minute_per_address`); takes none if one is missing.
+    pub(crate) fn wake(
+        &self,
+        client: Option<Client>,
+        database: &DatabaseBuckets,
+        now: Instant,
+    ) -> Result<(), Reached> {
+        let (of_database, of_address) = (
+            self.limits.wakes_per_minute,
+            self.limits.wakes_per_minute_per_address,
+        );
+        let now = self.micros(now);
+        let short = |limit, value, bucket: Bucket| match bucket.wait(value, now) {
+            0 => Ok(()),
+            wait => Err(Reached {
+                limit,
+                value,
+                wait: Duration::from_micros(wait),
+            }),
+        };
+        let mut database = database.get();
+        short("wakes_per_minute", of_database, database.wakes)?;
+        if let Some(client) = client
+            && let Some(record) = self.memory().remember(client, now)
+        {
+            short("wakes_per_minute_per_address", of_address, record.wakes)?;
+            record.wakes.take(of_address, now);
+        }
+        database.wakes.take(of_database, now);
+        Ok(())
     }
 }
 
-impl Counts {
-    fn fresh(&self, now: Instant) -> u32 {
-        let recent = self
-            .since
-            .is_some_and(|since| now.duration_since(since) < MINUTE);
-        if recent { self.failures } else { 0 }
+fn full(limit: &'static str, value: u32) -> Reached {
+    Reached {
+        limit,
+        value,
+        wait: Duration::ZERO,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    #[test]
-    fn connections_are_counted_while_they_last() {
-        let guard = Arc::new(Guard::default());
-        let seat = guard.seat(HOME, 1);
-        assert!(seat.is_some() && guard.seat(HOME, 1).is_none());
-        drop(seat);
-        assert!(guard.seat(HOME, 1).is_some());
-    }
-
-    #[test]
-    fn failures_block_for_a_minute_from_the_first() {
-        let guard = Guard::default();
-        let start = Instant::now();
-        guard.failed(HOME, start);
-        guard.failed(HOME, start + MINUTE / 2);
-        assert!(guard.is_blocked(HOME, 2, start + MINUTE / 2));
-        assert!(!guard.is_blocked(HOME, 2, start + MINUTE));
-        guard.sweep(start + MINUTE);
-        assert!(
-            guard.addresses().is_empty(),
-            "an address without connections and failures was kept"
-        );
-    }
-}
+mod tests;

@@ -148,6 +148,11 @@ impl SessionHandle {
         self.thread.load(Ordering::Acquire) != 0
     }
 
+    /// Where its client is.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     /// Its user.
     pub(crate) fn user(&self) -> String {
         self.who().user.clone()

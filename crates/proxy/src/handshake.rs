@@ -19,16 +19,18 @@ use dormouse_wire::auth::NATIVE;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::greeting::Greeting;
 use dormouse_wire::login::{Login, SslRequest};
+use dormouse_wire::proxy_protocol::Told;
 use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::status::Status;
 
 use crate::database::{Database, Full, Membership};
 use crate::directory::Directory;
+use crate::guard::Seat;
 use crate::handle::{SessionHandle, Who};
 use crate::identity::Identity;
 use crate::refusal;
 use crate::route::{Route, route};
-use crate::shared::Shared;
+use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::Peer;
 
 pub(crate) use account::sessions_of;
@@ -53,6 +55,13 @@ pub(crate) struct Admitted {
     pub(crate) interactive: bool,
 }
 
+/// A client whose login was accepted, and its place among the connections of its address, if that was
+/// learnt from a PROXY header.
+pub(crate) struct Entered {
+    pub(crate) login: Admitted,
+    pub(crate) seat: Option<Seat>,
+}
+
 /// Performs one client's login, except for the final answer. On failure the client gets the error,
 /// and `None` is returned.
 pub(crate) async fn admit(
@@ -60,24 +69,64 @@ pub(crate) async fn admit(
     io: &mut PacketIo<'_>,
     peer: Peer,
     id: u32,
-) -> Option<Admitted> {
-    let timeout = shared.config.limits.handshake_timeout;
+    slot: &mut HandshakeSlot,
+) -> Option<Entered> {
+    let limits = &shared.config.limits;
+    let timeout = limits.handshake_timeout;
     let deadline = tokio::time::Instant::now() + timeout;
     io.end_by(deadline);
-    let rejected = match tokio::time::timeout_at(deadline, login(shared, io, peer, id)).await {
-        Ok(Ok(admitted)) => return Some(admitted),
-        Ok(Err(rejected)) => rejected,
-        Err(_) => refusal::handshake_timeout(timeout).into(),
+    let mut peer = peer;
+    let mut unfinished = false;
+    let rejected = tokio::select! {
+        biased;
+        done = tokio::time::timeout_at(deadline, enter(shared, io, &mut peer, id)) => match done {
+            Ok(Ok(entered)) => return Some(entered),
+            Ok(Err(rejected)) => rejected,
+            Err(_) => {
+                unfinished = true;
+                refusal::handshake_timeout(timeout).into()
+            }
+        },
+        () = slot.until_given_up() => refusal::limit("handshakes", limits.handshakes).into(),
     };
-    if let Rejected::With(error) = rejected {
+    // TLS costs CPU: a client that begins it and does not log in is treated as one that guesses
+    if io.has_begun_tls()
+        && (unfinished || matches!(rejected, Rejected::Silently))
+        && let Some(client) = io.client(&peer)
+    {
+        shared.guard.failed(client, None, Instant::now());
+    }
+    if let Rejected::With(error) | Rejected::Counted(error) = rejected {
         io.refuse(&error).await;
     }
     None
 }
 
+/// Learns the client's address, if a balancer tells it, and performs the login.
+async fn enter(
+    shared: &Shared,
+    io: &mut PacketIo<'_>,
+    peer: &mut Peer,
+    id: u32,
+) -> Result<Entered, Rejected> {
+    let mut seat = None;
+    if let Peer::Tcp { from, .. } = *peer
+        && shared.is_trusted_proxy(from.ip())
+    {
+        if let Told::Addresses { from, to } = io.proxy_header().await? {
+            *peer = Peer::Tcp { from, to };
+        }
+        if let Peer::Tcp { from, .. } = *peer {
+            seat = Some(shared.let_in(from.ip())?);
+        }
+    }
+    let login = login(shared, io, *peer, id).await?;
+    Ok(Entered { login, seat })
+}
+
 /// The capabilities to offer.
 fn offer(shared: &Shared) -> Capabilities {
-    Capabilities::MARIADB_OFFER.set(Capabilities::SSL, shared.config.tls.is_some())
+    Capabilities::MARIADB_OFFER.set(Capabilities::SSL, shared.tls().is_some())
 }
 
 async fn login(
@@ -99,39 +148,51 @@ async fn login(
         auth_plugin: NATIVE.to_owned(),
     };
     io.send(&greeting.encode()).await?;
-    if let Peer::Tcp { from, .. } = peer {
-        let most = shared.config.limits.failed_logins_per_minute;
-        let address = from.ip().to_canonical();
-        if shared.guard.is_blocked(address, most, Instant::now()) {
-            return Err(refusal::too_many_failures(&peer.host(), most).into());
+    let client = io.client(&peer);
+    // counts a login that fails before a password is checked
+    let count = |error: ErrPacket| {
+        if let Some(client) = client {
+            shared.guard.failed(client, None, Instant::now());
         }
-    }
+        Rejected::Counted(error)
+    };
 
     let mut payload = io.receive().await?;
     let mut server_name = None;
     if SslRequest::is_one(&payload) {
-        let Some(tls) = &shared.config.tls else {
+        let Some(tls) = shared.tls() else {
             return Err(refusal::bad_handshake("TLS was not offered").into());
         };
         SslRequest::parse(&payload).map_err(refusal::bad_handshake)?;
-        server_name = io.start_tls(Arc::clone(&tls.config)).await?;
+        server_name = io.start_tls(tls.config).await?;
         payload = io.receive().await?;
     }
-    let login = Login::parse(&payload, offered).map_err(refusal::bad_handshake)?;
+    let login = Login::parse(&payload, offered)
+        .map_err(refusal::bad_handshake)
+        .map_err(count)?;
+    // it may have been blocked since it connected, and is then refused before any work is done for it
+    if let Some(client) = client
+        && let Some(reached) = shared.guard.blocked(client, Instant::now())
+    {
+        return Err(refusal::too_many_failures(&peer.host(), &reached).into());
+    }
     let insecure = matches!(peer, Peer::Tcp { .. }) && !io.is_tls();
-    if insecure && shared.config.tls.as_ref().is_some_and(|tls| tls.require) {
+    if insecure && shared.tls().is_some_and(|tls| tls.require) {
         return Err(refusal::tls_required().into());
     }
 
     let user = String::from_utf8_lossy(&login.user);
     let domain = shared.config.domain.as_deref();
     let route = route(server_name.as_deref(), domain, &user, &login.attributes)
-        .ok_or_else(refusal::no_database)?;
-    let database = find(&shared.directory, &route)?;
+        .ok_or_else(refusal::no_database)
+        .map_err(count)?;
+    let database = find(&shared.directory, &route).map_err(count)?;
+    database.check_access(&peer)?;
     let claim = Claim {
         database: &database,
         user: &route.user,
         peer,
+        client,
         capabilities: login.capabilities,
         plugin: login.plugin.as_deref(),
         reply: &login.auth,
@@ -139,7 +200,7 @@ async fn login(
     };
     let account = match prove(shared, io, claim).await? {
         Proof::Given(account) => account,
-        Proof::Missing(error) => return Err(error.into()),
+        Proof::Missing(error) => return Err(Rejected::Counted(error)),
     };
     if let Some(schema) = &login.schema
         && database.door.target().is_none()
@@ -159,9 +220,16 @@ async fn login(
             Full::Database => refusal::limit("connections_per_database", most),
             Full::Account => refusal::too_many_of_account(&route.user, &account),
         })?;
+    // the lists may have been changed before the session could be found and ended
+    if let Peer::Tcp { from, .. } = peer {
+        let admitted = shared.access().check(from.ip());
+        admitted.map_err(|list| refusal::not_admitted(from.ip().to_canonical(), list, None))?;
+        database.check_access(&peer)?;
+    }
     Ok(Admitted {
         identity: Identity {
             user: route.user,
+            account_user: account.user.clone(),
             account_host: account.host.clone(),
             account_version: account.version,
             manager: account.manager,

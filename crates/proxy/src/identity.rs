@@ -10,6 +10,8 @@ use crate::stream::Peer;
 pub(crate) struct Identity {
     /// The user as it logs in.
     pub(crate) user: String,
+    /// The user part of the account that matched: empty for an anonymous account.
+    pub(crate) account_user: String,
     /// The host part of the account that matched.
     pub(crate) account_host: String,
     /// The [version](dormouse_types::Account::version) of the account.
@@ -62,6 +64,7 @@ impl Identity {
     pub(crate) fn serves(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
             || self.user == other.user
+                && self.account_user == other.account_user
                 && self.account_host == other.account_host
                 && self.account_version == other.account_version
                 && self.tls == other.tls

@@ -4,10 +4,13 @@
 //! Base, "MariaDB Error Codes"); the text says what happened and what to do.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use dormouse_types::{Account, DatabaseName};
+use dormouse_types::{Account, DatabaseName, RefusedBy};
 use dormouse_wire::reply::ErrPacket;
+
+use crate::guard::Reached;
 
 /// `ER_ACCESS_DENIED_ERROR`, the server's own text.
 pub(crate) fn access_denied(user: &str, host: &str, with_password: bool) -> ErrPacket {
@@ -68,6 +71,22 @@ pub(crate) fn certificate_account(user: &str) -> ErrPacket {
         format!(
             "account '{user}' demands a client certificate or a cipher (REQUIRE X509, SUBJECT, \
              ISSUER, CIPHER), which Dormouse does not check: use ALTER USER ... REQUIRE SSL"
+        ),
+    )
+}
+
+/// The server would choose another account for this user than the one that the client has proved.
+pub(crate) fn other_account(user: &str, proved: &Account, chosen: &Account) -> ErrPacket {
+    let name = |account: &Account| format!("'{}'@'{}'", account.user, account.host);
+    ErrPacket::new(
+        1045,
+        "28000",
+        format!(
+            "user '{user}' has proved account {proved}, but the database's server, which is reached over \
+             its Unix socket, would choose {chosen}: rename or drop one of the two (RENAME USER), or ask \
+             whoever runs Dormouse for engine.transport = \"tcp\"",
+            proved = name(proved),
+            chosen = name(chosen),
         ),
     )
 }
@@ -202,14 +221,77 @@ pub(crate) fn ended() -> ErrPacket {
     ErrPacket::new(1053, "08S01", "Dormouse ended this session")
 }
 
-/// Too many failed logins from one address.
-pub(crate) fn too_many_failures(host: &str, limit: u32) -> ErrPacket {
+/// Too many failed logins of one client, or at one database of which this client made some.
+pub(crate) fn too_many_failures(host: &str, reached: &Reached) -> ErrPacket {
+    let Reached { limit, value, .. } = reached;
+    let seconds = seconds(reached);
     ErrPacket::new(
         1129,
         "HY000",
         format!(
-            "Host '{host}' is blocked for up to a minute: limit failed_logins_per_minute = {limit} \
-             is reached"
+            "Host '{host}' is blocked because of failed logins: limit {limit} = {value} is reached; \
+             correct the password and try again in {seconds} s"
+        ),
+    )
+}
+
+/// Too many starts of servers.
+pub(crate) fn too_many_wakes(reached: &Reached) -> ErrPacket {
+    let Reached { limit, value, .. } = reached;
+    let seconds = seconds(reached);
+    ErrPacket::new(
+        1203,
+        "08004",
+        format!(
+            "the database sleeps and is not woken now: limit {limit} = {value} is reached; the statement \
+             was not run, try again in {seconds} s"
+        ),
+    )
+}
+
+/// The time to wait, rounded up.
+fn seconds(reached: &Reached) -> u64 {
+    reached.wait.as_secs() + u64::from(reached.wait.subsec_nanos() > 0)
+}
+
+/// The address may not connect (`ER_HOST_NOT_PRIVILEGED`), to any database or to this one.
+pub(crate) fn not_admitted(
+    host: IpAddr,
+    list: RefusedBy,
+    database: Option<&DatabaseName>,
+) -> ErrPacket {
+    let (is, list) = match list {
+        RefusedBy::Allow => ("is not in the allow list", "allow"),
+        RefusedBy::Deny => ("is in the deny list", "deny"),
+    };
+    let (whose, change) = match database {
+        None => (
+            "of this Dormouse".to_owned(),
+            format!("{list} in [access] of its configuration"),
+        ),
+        Some(name) => (
+            format!("of database '{name}'"),
+            format!("'dormouse set {name} --{list} ...'"),
+        ),
+    };
+    ErrPacket::new(
+        1130,
+        "HY000",
+        format!(
+            "Host '{host}' is not allowed to connect: the address {is} {whose}; whoever runs it can \
+             change that ({change})"
+        ),
+    )
+}
+
+/// A balancer whose connections must begin with a PROXY header has sent something else.
+pub(crate) fn no_proxy_header(why: impl Display) -> ErrPacket {
+    ErrPacket::new(
+        1043,
+        "08S01",
+        format!(
+            "Bad handshake: {why}; this address is in trusted of [proxy_protocol], whose connections begin \
+             with a PROXY header"
         ),
     )
 }

@@ -129,11 +129,11 @@ impl Simulation {
             } => {
                 let first = host * self.machines.databases;
                 let last = (first + self.machines.databases).min(*databases);
-                let spec = settings.applied_to(Spec::default());
+                let spec = settings.clone().applied_to(Spec::default());
                 let living = (first..last).map(|database| {
                     let requests = Requests::new(*seed, database, days * DAY);
                     let birth = Birth {
-                        spec,
+                        spec: spec.clone(),
                         state: State::Parked,
                         kind: Some(requests.kind()),
                         made: false,
@@ -148,7 +148,7 @@ impl Simulation {
                 let living = trace.databases.iter().map(|row| {
                     let (from, to) = trace.born(row);
                     let birth = Birth {
-                        spec: settings.applied_to(row.spec),
+                        spec: settings.clone().applied_to(row.spec.clone()),
                         state: row.state,
                         kind: None,
                         made: row.from.is_some(),
@@ -175,10 +175,11 @@ pub fn alternatives(asked: SettingsPatch) -> Vec<SettingsPatch> {
         Delay::Never,
     ];
     let delays = suspends.into_iter().flat_map(|suspend| {
+        let asked = &asked;
         parks.into_iter().map(move |park| SettingsPatch {
             idle_suspend: Some(suspend),
             idle_park: Some(park),
-            ..asked
+            ..asked.clone()
         })
     });
     let units = [1, 2, 4].map(|max| SettingsPatch {
@@ -186,7 +187,7 @@ pub fn alternatives(asked: SettingsPatch) -> Vec<SettingsPatch> {
             min: Units(1),
             max: Units(max),
         }),
-        ..asked
+        ..asked.clone()
     });
     delays.chain(units).collect()
 }

@@ -25,7 +25,7 @@ const NEVER: Request = Request {
 };
 
 /// A database at its beginning.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Birth {
     pub(crate) spec: Spec,
     pub(crate) state: State,

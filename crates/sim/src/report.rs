@@ -160,7 +160,7 @@ impl Report {
     ) -> Self {
         let policy = |settings: SettingsPatch| Policy::of(&simulation.fleet, settings);
         let alternatives = sampled.iter().map(|(settings, tally)| Alternative {
-            policy: policy(*settings),
+            policy: policy(settings.clone()),
             figures: Figures::of(tally),
         });
         let seed = match simulation.fleet {
@@ -190,9 +190,11 @@ impl Policy {
         let made = matches!(fleet, Fleet::Made { .. });
         let own = made.then(Spec::default);
         Self {
-            idle_suspend: settings.idle_suspend.or(own.map(|s| s.idle_suspend)),
-            idle_park: settings.idle_park.or(own.map(|s| s.idle_park)),
-            units: settings.units.or(own.map(|s| s.units)),
+            idle_suspend: settings
+                .idle_suspend
+                .or(own.as_ref().map(|s| s.idle_suspend)),
+            idle_park: settings.idle_park.or(own.as_ref().map(|s| s.idle_park)),
+            units: settings.units.or(own.as_ref().map(|s| s.units)),
         }
     }
 

@@ -21,13 +21,19 @@ fn fleet(databases: u64, days: u64, seed: u64) -> Simulation {
 fn live(simulation: &Simulation, settings: SettingsPatch) -> Tally {
     let mut all = Tally::default();
     for host in 0..simulation.hosts() {
-        all.merge(&simulation.live(host, settings));
+        all.merge(&simulation.live(host, settings.clone()));
     }
     all
 }
 
 fn figures(simulation: &Simulation, settings: SettingsPatch) -> Figures {
-    Report::new(simulation, settings, &live(simulation, settings), &[]).figures
+    Report::new(
+        simulation,
+        settings.clone(),
+        &live(simulation, settings),
+        &[],
+    )
+    .figures
 }
 
 fn delays(suspend_ms: u64, park_ms: u64) -> SettingsPatch {
@@ -43,13 +49,18 @@ fn delays(suspend_ms: u64, park_ms: u64) -> SettingsPatch {
 fn the_report_of_a_small_fleet_is_unchanged() {
     let simulation = fleet(200, 7, 1);
     let asked = SettingsPatch::default();
-    let mut policies = vec![asked];
-    policies.extend(alternatives(asked));
+    let mut policies = vec![asked.clone()];
+    policies.extend(alternatives(asked.clone()));
     let sampled: Vec<_> = policies
         .into_iter()
-        .map(|settings| (settings, live(&simulation, settings)))
+        .map(|settings| (settings.clone(), live(&simulation, settings)))
         .collect();
-    let report = Report::new(&simulation, asked, &live(&simulation, asked), &sampled);
+    let report = Report::new(
+        &simulation,
+        asked.clone(),
+        &live(&simulation, asked),
+        &sampled,
+    );
     let text = report.to_string();
     let golden = include_str!("report.txt");
     assert!(text == golden, "it is now\n{text}");
@@ -97,8 +108,8 @@ proptest! {
     ) {
         let simulation = fleet(databases, days, seed);
         let settings = delays(suspend, park);
-        let tally = live(&simulation, settings);
-        prop_assert!(tally == live(&simulation, settings));
+        let tally = live(&simulation, settings.clone());
+        prop_assert!(tally == live(&simulation, settings.clone()));
         let f = Report::new(&simulation, settings, &tally, &[]).figures;
         let sum = f.hours.active + f.hours.suspended + f.hours.parked + f.hours.between;
         let existed = (databases * days * 24) as f64;

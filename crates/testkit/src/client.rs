@@ -1,5 +1,6 @@
 //! A client that sends single packets, so that a test can also violate the protocol.
 
+mod from;
 mod stream;
 mod zip;
 
@@ -181,7 +182,12 @@ impl Client {
     /// Reads the greeting.
     pub fn greet(&mut self) {
         let payload = self.receive().expect("a greeting");
-        self.greeting = Some(Greeting::parse(&payload).expect("a greeting"));
+        self.read_greeting(&payload);
+    }
+
+    /// Takes this payload for the greeting.
+    pub fn read_greeting(&mut self, payload: &[u8]) {
+        self.greeting = Some(Greeting::parse(payload).expect("a greeting"));
     }
 
     /// The connection id from the greeting.

@@ -174,6 +174,13 @@ impl Dormouse {
         });
     }
 
+    /// Appends to its configuration file and has it read again.
+    pub fn reconfigure(&self, more: &str) {
+        let config = self.dir.path().join("dormouse.toml");
+        std::fs::write(&config, format!("{}{more}", self.config)).expect("the file is written");
+        process::hang_up(self.pid());
+    }
+
     /// Its log.
     #[must_use]
     pub fn log(&self) -> String {

@@ -41,6 +41,12 @@ pub fn terminate(pid: u32) {
     let _ = kill_process(pid, Signal::TERM);
 }
 
+/// Sends SIGHUP.
+pub fn hang_up(pid: u32) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    let _ = kill_process(pid, Signal::HUP);
+}
+
 /// The topmost control group of Dormouse that contains a process, in each hierarchy.
 #[must_use]
 pub fn control_groups(pid: u32) -> Vec<PathBuf> {

@@ -22,6 +22,8 @@ pub mod packet;
 pub mod compress;
 
 // connecting
+pub mod proxy_protocol;
+
 pub mod caps;
 pub mod greeting;
 pub mod login;

@@ -13,8 +13,8 @@ use dormouse_control::servers::Server as At;
 use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
 use dormouse_driver::{Desired, Driver, Error, Observed, Run};
 use dormouse_types::{
-    Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation, InstanceId,
-    PoolStatus, Pooling, SessionStatus, Target, Veto,
+    Access, Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation,
+    InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
@@ -65,7 +65,7 @@ impl World {
         };
         let config = PlaneConfig {
             warm_pool: 0,
-            defaults,
+            defaults: defaults.clone(),
             ..PlaneConfig::new(dir.path())
         };
         let driver = Arc::new(Machine::default());
@@ -333,6 +333,8 @@ struct Quiet;
 
 #[async_trait]
 impl Doors for Quiet {
+    fn set_access(&self, _: &DatabaseName, _: &Access) {}
+
     fn add(&self, _: &DatabaseName) {}
     fn remove(&self, _: &DatabaseName) {}
     fn open(&self, _: &DatabaseName, _: Target) {}

@@ -35,6 +35,7 @@ fn describe(before: &Spec, after: &Spec) -> String {
         prewake,
         storage_quota,
         spend_limit,
+        access,
     } = before;
     let changed = [
         change("idle_suspend", idle_suspend, &after.idle_suspend),
@@ -53,6 +54,8 @@ fn describe(before: &Spec, after: &Spec) -> String {
             &or_none(spend_limit),
             &or_none(&after.spend_limit),
         ),
+        change("allow", &access.allow, &after.access.allow),
+        change("deny", &access.deny, &after.access.deny),
     ];
     let changed: Vec<String> = changed.into_iter().flatten().collect();
     changed.join("; ")
@@ -76,7 +79,7 @@ mod tests {
     fn only_changed_settings_are_named_with_both_values() {
         let before = Spec::default();
         assert_eq!(describe(&before, &before), "");
-        let mut after = before;
+        let mut after = before.clone();
         after.prewake = true;
         after.storage_quota = "20GiB".parse().ok();
         assert_eq!(

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use dormouse_control::{Doors, Plane};
 use dormouse_driver::Run;
 use dormouse_types::{
-    Activity, Carried, DatabaseName, Pin, PoolStatus, SessionStatus, Target, Veto, VetoReason,
+    Access, Activity, Carried, DatabaseName, Pin, PoolStatus, SessionStatus, Target, Veto,
+    VetoReason,
 };
 use tokio::sync::watch;
 
@@ -155,6 +156,8 @@ impl Lanes {
 
 #[async_trait]
 impl Doors for Lanes {
+    fn set_access(&self, _: &DatabaseName, _: &Access) {}
+
     fn add(&self, name: &DatabaseName) {
         let lane = Lane {
             door: Door::Shut,

@@ -47,7 +47,7 @@ fn lived(specs: &[(&str, Spec)], hours: u64, seed: u64) -> Lived {
         let mut clients = tokio::task::JoinSet::new();
         for (n, (database, spec)) in (0..).zip(specs) {
             let database = name(database);
-            run.plane.create(&database, *spec).await.unwrap();
+            run.plane.create(&database, spec.clone()).await.unwrap();
             let (plane, lanes) = (run.plane.clone(), run.lanes.clone());
             let mut dice = Dice::new(seed + n);
             clients.spawn(async move {
@@ -162,7 +162,7 @@ impl Ledger {
 fn simulated(trace: Trace) -> Figures {
     let simulation = Simulation::new(Fleet::Recorded(trace), usual_prices(), Instant::now());
     let asked = dormouse_policy::SettingsPatch::default();
-    let tally = simulation.live(0, asked);
+    let tally = simulation.live(0, asked.clone());
     Report::new(&simulation, asked, &tally, &[]).figures
 }
 

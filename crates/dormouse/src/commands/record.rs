@@ -6,6 +6,7 @@ use dormouse_api::model::{Database, Event, EventQuery};
 use dormouse_api::{Client, ErrorBody};
 use dormouse_policy::Spec;
 use dormouse_sim::trace::ledger::{Entry, Known, Recorder, What};
+use dormouse_types::Access;
 use jiff::Timestamp;
 
 use super::told;
@@ -66,6 +67,10 @@ fn database(d: Database) -> Known {
             prewake: d.prewake,
             storage_quota: d.storage_quota,
             spend_limit: d.spend_limit,
+            access: Access {
+                allow: d.allow,
+                deny: d.deny,
+            },
         },
         state: d.state,
         cpu: d.cpu_ms,

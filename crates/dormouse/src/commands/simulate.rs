@@ -102,8 +102,8 @@ fn read(path: &Path) -> Outcome<Trace> {
 /// sums do not depend on which thread had which machine.
 fn simulate(simulation: &Simulation, settings: SettingsPatch) -> Report {
     let sample = simulation.sample();
-    let mut policies = vec![settings];
-    policies.extend(dormouse_sim::alternatives(settings));
+    let mut policies = vec![settings.clone()];
+    policies.extend(dormouse_sim::alternatives(settings.clone()));
     let whole = (0..simulation.hosts()).map(|host| (None, host));
     let sampled = (0..policies.len()).flat_map(|n| sample.iter().map(move |host| (Some(n), *host)));
     let jobs: Vec<(Option<usize>, u64)> = whole.chain(sampled).collect();
@@ -111,8 +111,8 @@ fn simulate(simulation: &Simulation, settings: SettingsPatch) -> Report {
     let work = || {
         let mut tallies = vec![Tally::default(); policies.len() + 1];
         while let Some((policy, host)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let asked = policy.map_or(settings, |n| policies[n]);
-            let tally = simulation.live(*host, asked);
+            let asked = policy.map_or(&settings, |n| &policies[n]);
+            let tally = simulation.live(*host, asked.clone());
             tallies[policy.map_or(0, |n| n + 1)].merge(&tally);
         }
         tallies

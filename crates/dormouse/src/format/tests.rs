@@ -1,5 +1,5 @@
 use dormouse_api::model::Role;
-use dormouse_types::{Carried, Delay, InstanceId, Layer, Pooling, UnitRange, Units};
+use dormouse_types::{Carried, Delay, InstanceId, Layer, Networks, Pooling, UnitRange, Units};
 
 use super::*;
 
@@ -39,6 +39,8 @@ fn shop() -> Database {
         prewake: false,
         storage_quota: Some(Bytes::mib(20 << 10)),
         spend_limit: None,
+        allow: Networks::default(),
+        deny: "192.0.2.7".parse().unwrap(),
         sessions: 12,
         held: 0,
         transactions: 1,

@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first signal stops in order, the second one at once.
+//! SIGTERM and SIGINT: the first signal stops in order, the second one at once. SIGHUP: certificates and lists are
+//! read again.
 
 use dormouse_api::ErrorBody;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,6 +10,7 @@ use crate::Outcome;
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -21,14 +23,25 @@ impl Signals {
         Ok(Self {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the next signal and returns its name.
+    /// Waits for the next signal that stops and returns its name.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// Waits for the next signal: the name of one that stops, or `None` for SIGHUP.
+    pub(super) async fn any(&mut self) -> Option<&'static str> {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Some("SIGTERM"),
+            _ = self.interrupt.recv() => Some("SIGINT"),
+            _ = self.hangup.recv() => None,
         }
     }
 }

@@ -151,9 +151,16 @@ impl Priv {
     }
 }
 
-/// Parses an account's JSON; `ours` is the credential that enrolling adds. `None` for a role, and for
-/// JSON that cannot be parsed: such an account cannot log in through Dormouse.
-fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> Option<Account> {
+/// The credential that enrolling adds, and the one that former versions added.
+#[derive(Debug, Clone, Copy)]
+struct Ours {
+    present: [u8; 20],
+    former: [u8; 20],
+}
+
+/// Parses an account's JSON. `None` for a role, and for JSON that cannot be parsed: such an account
+/// cannot log in through Dormouse.
+fn account(user: &str, host: &str, json: &str, ours: Ours, rules: Rules) -> Option<Account> {
     // objects only: serde would also accept an empty list as a row
     let fields: serde_json::Map<String, Value> = serde_json::from_str(json).ok()?;
     let methods = fields.get("auth_or").and_then(Value::as_array);
@@ -169,18 +176,22 @@ fn account(user: &str, host: &str, json: &str, ours: [u8; 20], rules: Rules) -> 
     if row.is_role {
         return None;
     }
-    let ours = Verifier::Native(ours);
+    let (present, former) = (
+        Verifier::Native(ours.present),
+        Verifier::Native(ours.former),
+    );
     let mut verifiers: Vec<Verifier> = row
         .methods()
         .iter()
         .map(|m| m.verifier(user, rules))
         .collect();
-    let all = verifiers.len();
-    verifiers.retain(|v| *v != ours);
+    // an account with the former credential is to be enrolled again, which removes it
+    let enrolled = verifiers.contains(&present) && !verifiers.contains(&former);
+    verifiers.retain(|v| *v != present && *v != former);
     Some(Account {
         user: user.to_owned(),
         host: host.to_owned(),
-        enrolled: verifiers.len() < all,
+        enrolled,
         version: version_of(&rest, &verifiers),
         verifiers,
         locked: row.account_locked,
@@ -256,7 +267,11 @@ impl Accounts<'_> {
             autocommit,
             sql_mode,
         ]: [String; 8]| {
-            let ours = native::stage2(&self.0.secret.user_stage1(self.0.instance, &user));
+            let (secret, instance) = (&self.0.secret, self.0.instance);
+            let ours = Ours {
+                present: native::stage2(&secret.account_stage1(instance, &user, &host)),
+                former: secret.former_stage2(instance, &user),
+            };
             let rules = Rules {
                 days: days.parse().unwrap_or(0),
                 turns_away: turns_away == "1",
@@ -269,13 +284,35 @@ impl Accounts<'_> {
         Ok(rows.texts().filter_map(read).collect())
     }
 
-    /// Adds Dormouse's credential to an account, so that the proxy can log in to it; changes nothing else.
+    /// Replaces the credential that former versions gave to all accounts of a user name by that of each
+    /// account.
+    async fn replace_former(&mut self, user: &str) -> Result<(), AdminError> {
+        let (secret, instance) = (&self.0.secret, self.0.instance);
+        let former = native::to_text(&secret.former_stage2(instance, user));
+        let of_user = format!("User = {} AND Priv LIKE '%{former}%'", literal(user));
+        let sql = format!("SELECT Host FROM mysql.global_priv WHERE {of_user}");
+        let rows = self.0.run("enrolling an account", &sql, TIMEOUT).await?;
+        for [host] in rows.texts() {
+            let hash = self.0.secret.account_hash(instance, user, &host);
+            let sql = format!(
+                "UPDATE mysql.global_priv SET Priv = REPLACE(Priv, '{former}', '{hash}') \
+                 WHERE {of_user} AND Host = {}",
+                literal(&host)
+            );
+            self.0.run("enrolling an account", &sql, TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds Dormouse's credential to an account, so that the proxy can log in to it; changes nothing else,
+    /// but for a credential of a former version, which is removed from all accounts of this user name.
     /// Does nothing for an account that has it or does not exist.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn enroll(self, user: &str, host: &str) -> Result<(), AdminError> {
-        let hash = self.0.secret.user_hash(self.0.instance, user);
+    pub async fn enroll(mut self, user: &str, host: &str) -> Result<(), AdminError> {
+        self.replace_former(user).await?;
+        let hash = self.0.secret.account_hash(self.0.instance, user, host);
         let method =
             format!("JSON_OBJECT('plugin', '{NATIVE}', 'authentication_string', '{hash}')");
         let sql = format!(
@@ -305,7 +342,7 @@ impl Accounts<'_> {
         let identified = format!(
             "'admin'@'%' IDENTIFIED VIA {NATIVE} USING '{}' OR {NATIVE} USING '{}'",
             native::to_text(&password),
-            self.0.secret.user_hash(self.0.instance, "admin"),
+            self.0.secret.account_hash(self.0.instance, "admin", "%"),
         );
         let alter = format!("ALTER USER {identified} ACCOUNT UNLOCK");
         match self.0.run(doing, &alter, TIMEOUT).await {

@@ -210,8 +210,8 @@ impl Admin {
     /// credential and the shadow rows, and with what Dormouse keeps in place of the server.
     fn shown(&self, mut rows: Rows, who: &Name, manager: Manager) -> Rows {
         let ours = match who {
-            Name::Account { user, .. } => {
-                let hash = self.secret.user_hash(self.instance, user);
+            Name::Account { user, host } => {
+                let hash = self.secret.account_hash(self.instance, user, host);
                 format!(" OR {NATIVE} USING '{hash}'")
             }
             _ => return without_shadows(rows),

@@ -34,22 +34,24 @@ fn a_damaged_secret_is_refused_and_kept() {
 }
 
 #[test]
-fn every_user_of_every_instance_has_another_password() {
+fn every_account_of_every_instance_has_another_password() {
     let (a, b) = (Secret::new([1; 32]), Secret::new([2; 32]));
     let mut seen = HashSet::from([a.admin_stage1(), b.admin_stage1()]);
     for secret in [&a, &b] {
         for instance in [InstanceId(1), InstanceId(256)] {
             for user in ["", "app", "App", "app\0"] {
-                assert!(
-                    seen.insert(secret.user_stage1(instance, user)),
-                    "{instance} {user:?}"
-                );
+                for host in ["", "%", "localhost", "\0%"] {
+                    assert!(
+                        seen.insert(secret.account_stage1(instance, user, host)),
+                        "{instance} {user:?} {host:?}"
+                    );
+                }
             }
         }
     }
     assert_eq!(
-        a.user_stage1(InstanceId(1), "app"),
-        a.user_stage1(InstanceId(1), "app")
+        a.account_stage1(InstanceId(1), "app", "%"),
+        a.account_stage1(InstanceId(1), "app", "%")
     );
 }
 

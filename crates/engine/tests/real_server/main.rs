@@ -42,7 +42,7 @@ async fn enrolled_login(server: &Server, user: &str) -> bool {
         collation: 45,
         max_packet: 1 << 24,
         user: user.as_bytes().to_vec(),
-        stage1: Some(server.secret.user_stage1(ID, user)),
+        stage1: Some(server.secret.account_stage1(ID, user, "%")),
         schema: None,
         attributes: Vec::new(),
     });
@@ -226,6 +226,31 @@ async fn enrolling_adds_a_credential_and_changes_nothing_else() {
     admin.accounts().enroll("plain", "%").await.unwrap();
     assert!(enrolled_login(&server, "plain").await);
     assert_eq!(server.lets_in("plain", "newer").as_deref(), Ok("plain@%"));
+}
+
+#[tokio::test]
+async fn the_credential_of_a_former_version_is_replaced_in_all_accounts_of_its_user() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let former = native::to_text(&server.secret.former_stage2(ID, "bo"));
+    for host in ["%", "localhost"] {
+        let sql = format!(
+            "CREATE USER bo@'{host}' IDENTIFIED VIA mysql_native_password USING PASSWORD('x') \
+             OR mysql_native_password USING '{former}'"
+        );
+        admin.query(&sql).await.unwrap();
+    }
+    let before = admin.accounts().list(Some("bo")).await.unwrap();
+    assert!(before.iter().all(|a| !a.enrolled && a.verifiers.len() == 1));
+    for _ in 0..2 {
+        admin.accounts().enroll("bo", "%").await.unwrap();
+        let after = admin.accounts().list(Some("bo")).await.unwrap();
+        assert!(after.iter().all(|a| a.enrolled && a.verifiers.len() == 1));
+        let sql = format!("SELECT COUNT(*) FROM mysql.global_priv WHERE Priv LIKE '%{former}%'");
+        assert_eq!(admin.query(&sql).await.unwrap().text(0, 0), "0");
+    }
+    // the server chooses bo@localhost on its socket, which has another credential than bo@'%'
+    assert!(!enrolled_login(&server, "bo").await);
 }
 
 #[tokio::test]

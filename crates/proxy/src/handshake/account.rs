@@ -6,15 +6,36 @@ use dormouse_types::Account;
 
 use crate::stream::Peer;
 
-/// Finds the account for a user from a host. The server sorts accounts by how specific their host
-/// is and takes the first whose user is equal or empty (MariaDB Certainty Base, "Account Names").
+/// The account for a user from where its client is.
 pub(crate) fn find<'a>(accounts: &'a [Account], user: &str, peer: &Peer) -> Option<&'a Account> {
+    first(accounts, user, &[&peer.host()])
+}
+
+/// The account that the server itself chooses for a user. On its Unix socket it takes every connection
+/// for one of `localhost`, also if a PROXY header names an address.
+pub(crate) fn server_choice<'a>(
+    accounts: &'a [Account],
+    user: &str,
+    peer: &Peer,
+    unix: bool,
+) -> Option<&'a Account> {
     let host = peer.host();
+    let hosts: &[&str] = if unix {
+        &[&host, "localhost"]
+    } else {
+        &[&host]
+    };
+    first(accounts, user, hosts)
+}
+
+/// The server sorts accounts by how specific their host is and takes the first whose user is equal or
+/// empty and whose host matches (`sql/sql_acl.cc`, `find_user_or_anon`).
+fn first<'a>(accounts: &'a [Account], user: &str, hosts: &[&str]) -> Option<&'a Account> {
     accounts
         .iter()
         .filter(|account| account.user == user || account.user.is_empty())
-        .filter(|account| matches(&account.host, &host))
-        .max_by_key(|account| (specificity(&account.host), !account.user.is_empty()))
+        .filter(|account| hosts.iter().any(|host| matches(&account.host, host)))
+        .min_by_key(|account| (generality(&account.host), account.user.is_empty()))
 }
 
 /// The most sessions an account may have; `None` for any number.
@@ -23,11 +44,39 @@ pub(crate) fn sessions_of(account: &Account) -> Option<u32> {
     limits.into_iter().find(|limit| *limit > 0)
 }
 
-/// Literal hosts first, then patterns by how much stands before the first wildcard.
-fn specificity(pattern: &str) -> (bool, usize) {
-    match pattern.find(['%', '_']) {
-        None => (true, 0),
-        Some(at) => (false, at),
+/// The server's measure of a pattern (`sql/sql_acl.cc`, `get_magic_sort`): 0 for a literal host, more for
+/// a pattern that more hosts match.
+fn generality(pattern: &str) -> u64 {
+    const LONGEST: u64 = 255;
+    let (mut many, mut one, mut letters, mut prefix) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let mut bytes = pattern.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        if matches!(byte, b'%' | b'_') && many + one == 0 {
+            prefix = letters;
+        }
+        match byte {
+            b'%' => {
+                many += 1;
+                while bytes.next_if_eq(&b'%').is_some() {}
+            }
+            b'_' => one += 1,
+            b'\\' => {
+                let _ = bytes.next();
+                letters += 1;
+            }
+            _ => letters += 1,
+        }
+    }
+    let (many, one) = (many.min(31), one.min(31));
+    let rest = match many {
+        0 => 0,
+        _ => LONGEST.saturating_sub(letters + one),
+    };
+    let (factor, small) = (LONGEST + 1, 32);
+    if rest > one {
+        (((rest * 2 + 1) * factor + many) * small + one) * factor + prefix
+    } else {
+        ((one * 2 * factor + rest) * small + many) * factor + prefix
     }
 }
 
@@ -150,5 +199,27 @@ mod tests {
         assert_eq!(found("app", tcp("10.1.2.3")), Some(("", "10.1.2.3")));
         assert_eq!(found("app", Peer::Unix), Some(("app", "%")));
         assert_eq!(found("other", Peer::Unix), None);
+    }
+
+    #[test]
+    fn patterns_are_ordered_as_on_the_server() {
+        // from the most specific to the most general
+        let ordered = [
+            "10.1.2.3", "10.1.2._", "10.1._._", "10.1.2.%", "%.2.3", "10.%", "%",
+        ];
+        for pair in ordered.windows(2) {
+            assert!(generality(pair[0]) < generality(pair[1]), "{pair:?}");
+        }
+        assert_eq!(generality("%%"), generality("%"));
+    }
+
+    #[test]
+    fn on_its_unix_socket_the_server_takes_an_account_of_localhost_first() {
+        let all = [account("bo", "%"), account("bo", "localhost")];
+        let peer = tcp("10.1.2.3");
+        let host = |unix| server_choice(&all, "bo", &peer, unix).map(|a| &*a.host);
+        assert_eq!(find(&all, "bo", &peer).map(|a| &*a.host), Some("%"));
+        assert_eq!(host(true), Some("localhost"));
+        assert_eq!(host(false), Some("%"));
     }
 }

@@ -3,6 +3,7 @@
 use dormouse_wire::caps::Capabilities;
 
 use crate::database::Database;
+use crate::guard::Client;
 use crate::stream::Peer;
 
 /// The identity that a client claims, and its first proof of it.
@@ -10,6 +11,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) database: &'a Database,
     pub(crate) user: &'a str,
     pub(crate) peer: Peer,
+    /// Whom failures are counted for.
+    pub(crate) client: Option<Client>,
     pub(crate) capabilities: Capabilities,
     /// The authentication plugin of its first reply.
     pub(crate) plugin: Option<&'a str>,

@@ -7,10 +7,12 @@
 //! plugins in the account's order, as the server would ask it.
 
 use std::fs;
+use std::sync::Arc;
 
 use dormouse_types::Verifier;
 use dormouse_wire::auth::{CACHING_SHA2, NATIVE, caching_sha2, ed25519, native, parsec};
 use dormouse_wire::login::{AuthSwitch, auth_more};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::claim::Claim;
@@ -24,15 +26,21 @@ use crate::stream::Peer;
 pub(super) struct Exchange<'a, 'io> {
     io: &'a mut PacketIo<'io>,
     claim: &'a Claim<'a>,
+    slow_checks: &'a Arc<Semaphore>,
     with_password: bool,
 }
 
 impl<'a, 'io> Exchange<'a, 'io> {
-    pub(super) fn new(io: &'a mut PacketIo<'io>, claim: &'a Claim<'a>) -> Self {
+    pub(super) fn new(
+        io: &'a mut PacketIo<'io>,
+        claim: &'a Claim<'a>,
+        slow_checks: &'a Arc<Semaphore>,
+    ) -> Self {
         let with_password = !is_empty(claim.reply);
         Self {
             io,
             claim,
+            slow_checks,
             with_password,
         }
     }
@@ -188,8 +196,15 @@ impl<'a, 'io> Exchange<'a, 'io> {
         if !verifiers.iter().any(slow) {
             return Ok(verifiers.iter().any(|v| is_password(v, &password)));
         }
-        // takes milliseconds, and other sessions share this thread
-        let check = move || verifiers.iter().any(|v| is_password(v, &password));
+        // takes milliseconds, and other sessions share this thread; a flood of such checks waits here, and
+        // each only until its login's deadline, so that it cannot take all cores
+        let permit = Arc::clone(self.slow_checks).acquire_owned().await;
+        let permit = permit.map_err(|_| Rejected::Silently)?;
+        let check = move || {
+            // kept to the end, also if the login is given up meanwhile
+            let _permit = permit;
+            verifiers.iter().any(|v| is_password(v, &password))
+        };
         let checked = tokio::task::spawn_blocking(check).await;
         checked.map_err(|_| Rejected::Silently)
     }

@@ -6,17 +6,24 @@ use std::time::Duration;
 
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::packet::{HEADER, Header, write_packet};
+use dormouse_wire::proxy_protocol::{Header as ProxyHeader, Told, parse};
 use dormouse_wire::reply::ErrPacket;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use super::rejected::Rejected;
 use crate::deadline::write_all;
-use crate::stream::{ClientStream, Socket};
+use crate::guard::Client;
+use crate::refusal;
+use crate::stream::{ClientStream, Peer, Socket};
 
 /// The longest packet a client may send during the login, in bytes. Connection attributes are
 /// limited to 64 KiB by the protocol.
 const LONGEST: usize = 80 << 10;
+
+/// A longer packet is read in steps of this many bytes.
+const STEP: usize = 4 << 10;
 
 /// How long one write may take; the whole login has a deadline of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +37,7 @@ pub(crate) struct PacketIo<'a> {
     seq: u8,
     /// The deadline of the whole exchange, if there is one.
     deadline: Option<Instant>,
+    has_begun_tls: bool,
 }
 
 impl<'a> PacketIo<'a> {
@@ -39,6 +47,7 @@ impl<'a> PacketIo<'a> {
             stream,
             seq,
             deadline: None,
+            has_begun_tls: false,
         }
     }
 
@@ -65,6 +74,35 @@ impl<'a> PacketIo<'a> {
         self.stream.is_tls()
     }
 
+    /// Whether the client has begun TLS in this exchange.
+    pub(crate) fn has_begun_tls(&self) -> bool {
+        self.has_begun_tls
+    }
+
+    /// Whom failures of this connection are counted for.
+    pub(crate) fn client(&self, peer: &Peer) -> Option<Client> {
+        match peer {
+            Peer::Tcp { from, .. } => Some(Client::at(from.ip())),
+            Peer::Unix => self.peer_user().map(Client::User),
+        }
+    }
+
+    /// Reads the header that a trusted balancer sends first; no byte after it is read.
+    pub(crate) async fn proxy_header(&mut self) -> Result<Told, Rejected> {
+        let mut bytes = Vec::new();
+        loop {
+            match parse(&bytes).map_err(refusal::no_proxy_header)? {
+                ProxyHeader::Complete(told) => return Ok(told),
+                ProxyHeader::Needs(n) => {
+                    let at = bytes.len();
+                    bytes.resize(at + n, 0);
+                    let missing = bytes.get_mut(at..).unwrap_or_default();
+                    self.stream.read_exact(missing).await?;
+                }
+            }
+        }
+    }
+
     /// The id of the user whose process is at the other end of the Unix socket.
     pub(crate) fn peer_user(&self) -> Option<u32> {
         match self.stream.socket()? {
@@ -82,7 +120,12 @@ impl<'a> PacketIo<'a> {
 
     /// Sends an error as the last packet; a failure to send it does not matter.
     pub(crate) async fn refuse(&mut self, error: &ErrPacket) {
-        let _ = self.send(&error.encode(Capabilities::PROTOCOL_41)).await;
+        // before the greeting, an error has no SQLSTATE
+        let capabilities = match self.seq {
+            0 => Capabilities::NONE,
+            _ => Capabilities::PROTOCOL_41,
+        };
+        let _ = self.send(&error.encode(capabilities)).await;
     }
 
     /// Receives one packet; reads no byte after it.
@@ -94,8 +137,14 @@ impl<'a> PacketIo<'a> {
         if header.len > LONGEST || !in_order {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mut payload = vec![0; header.len];
-        self.stream.read_exact(&mut payload).await?;
+        // memory is taken as bytes arrive, not as the header declares
+        let mut payload = Vec::new();
+        while payload.len() < header.len {
+            let (at, missing) = (payload.len(), header.len - payload.len());
+            payload.resize(at + missing.min(STEP), 0);
+            let room = payload.get_mut(at..).unwrap_or_default();
+            self.stream.read_exact(room).await?;
+        }
         self.seq = self.seq.wrapping_add(1);
         Ok(payload)
     }
@@ -105,6 +154,7 @@ impl<'a> PacketIo<'a> {
         &mut self,
         config: Arc<rustls::ServerConfig>,
     ) -> io::Result<Option<String>> {
+        self.has_begun_tls = true;
         let closed = ClientStream::Closed(tokio::io::empty());
         let ClientStream::Plain(socket) = std::mem::replace(self.stream, closed) else {
             return Err(io::ErrorKind::InvalidData.into());

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use dormouse_types::{Account, Transport, Verifier};
+use dormouse_types::{Account, Endpoint, Transport, Verifier};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
@@ -14,7 +14,6 @@ use super::io::PacketIo;
 use super::rejected::Rejected;
 use crate::refusal;
 use crate::shared::Shared;
-use crate::stream::Peer;
 
 /// The result of the check.
 pub(crate) enum Proof {
@@ -30,6 +29,9 @@ pub(crate) async fn prove(
     io: &mut PacketIo<'_>,
     claim: Claim<'_>,
 ) -> Result<Proof, Rejected> {
+    if let Some(error) = blocked(shared, &claim) {
+        return Ok(Proof::Missing(error));
+    }
     let limit = shared.config.limits.handshake_timeout;
     let accounts = shared
         .control
@@ -38,15 +40,19 @@ pub(crate) async fn prove(
         .map_err(|why| refusal::no_accounts(why, limit))?;
     let account = account::find(&accounts, claim.user, &claim.peer);
     let verifiers = account.map_or(&[][..], |account| &account.verifiers);
-    let mut exchange = Exchange::new(io, &claim);
+    let mut exchange = Exchange::new(io, &claim, &shared.slow_checks);
     let proved = exchange.proves_any(verifiers).await?;
     let (hopeless, with_password) = (exchange.is_hopeless(verifiers), exchange.with_password());
+    // other logins of the client may have failed meanwhile: those beyond its limit tell it nothing, right
+    // or wrong, however many it has begun at once
+    if let Some(error) = blocked(shared, &claim) {
+        return Ok(Proof::Missing(error));
+    }
     let denied = refusal::access_denied(claim.user, &claim.peer.host(), with_password);
     let Some(account) = account.filter(|_| proved) else {
-        if let Peer::Tcp { from, .. } = claim.peer {
-            shared
-                .guard
-                .failed(from.ip().to_canonical(), Instant::now());
+        if let Some(client) = claim.client {
+            let buckets = Some(&claim.database.buckets);
+            shared.guard.failed(client, buckets, Instant::now());
         }
         debug!(database = %claim.database.name, user = claim.user, "login refused");
         let error = if hopeless {
@@ -56,6 +62,17 @@ pub(crate) async fn prove(
         };
         return Ok(Proof::Missing(error));
     };
+    let unix = match claim.database.door.target() {
+        Some(target) => matches!(target.endpoint, Endpoint::Unix(_)),
+        None => shared.config.servers_on_sockets,
+    };
+    let choice = account::server_choice(&accounts, claim.user, &claim.peer, unix);
+    if let Some(choice) = choice
+        && (&choice.user, &choice.host) != (&account.user, &account.host)
+    {
+        let error = refusal::other_account(claim.user, account, choice);
+        return Ok(Proof::Missing(error));
+    }
     // in the server's order (sql/sql_acl.cc, acl_authenticate)
     match account.transport {
         Transport::Tls if !io.is_tls() => return Ok(Proof::Missing(denied)),
@@ -73,6 +90,17 @@ pub(crate) async fn prove(
         return Ok(Proof::Missing(refusal::password_expired()));
     }
     Ok(Proof::Given(account.clone()))
+}
+
+/// The error for a client that has failed too often, or recently at a database where many fail.
+fn blocked(shared: &Shared, claim: &Claim<'_>) -> Option<ErrPacket> {
+    let (client, now) = (claim.client?, Instant::now());
+    let buckets = &claim.database.buckets;
+    let reached = shared
+        .guard
+        .blocked(client, now)
+        .or_else(|| shared.guard.blocked_at(client, buckets, now))?;
+    Some(refusal::too_many_failures(&claim.peer.host(), &reached))
 }
 
 /// Whether the password has expired. A client that may log in all the same can only set a new one.

@@ -8,6 +8,8 @@ pub(crate) enum Rejected {
     Silently,
     /// The client is to be sent this error.
     With(ErrPacket),
+    /// The same, for a failure that has been counted, or that is none of the client's.
+    Counted(ErrPacket),
 }
 
 impl From<std::io::Error> for Rejected {

@@ -32,6 +32,7 @@ pub(crate) fn need(user: &str, generation: u64) -> Need {
     Need {
         identity: Arc::new(Identity {
             user: user.to_owned(),
+            account_user: user.to_owned(),
             account_host: "%".to_owned(),
             account_version: 0,
             manager: dormouse_types::Manager::None,

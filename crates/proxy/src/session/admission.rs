@@ -15,6 +15,7 @@ use super::hold::Hold;
 use super::main_loop::Session;
 use crate::client::Client;
 use crate::database::Membership;
+use crate::guard::Seat;
 use crate::handshake::{Admitted, PacketIo, admit, has_expired};
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{ClientStream, Peer, Socket};
@@ -26,10 +27,13 @@ pub(crate) async fn serve(
     peer: Peer,
     id: u32,
     slot: HandshakeSlot,
+    seats: (Seat, Option<Seat>),
 ) {
     // boxed: the login's state is large and short-lived, and must not enlarge the session's task
-    let entered = Box::pin(enter(shared, socket, peer, id)).await;
-    drop(slot);
+    let (seat, address_seat) = seats;
+    let entered = Box::pin(enter(shared, socket, peer, id, slot)).await;
+    let (entered, later_seat) = entered.unzip();
+    let _seats = (seat, address_seat, later_seat);
     if let Some((session, span)) = entered {
         session.run().instrument(span).await;
     }
@@ -40,15 +44,18 @@ async fn enter(
     socket: Socket,
     peer: Peer,
     id: u32,
-) -> Option<(Box<Session>, Span)> {
+    mut slot: HandshakeSlot,
+) -> Option<((Box<Session>, Span), Option<Seat>)> {
     let mut stream = ClientStream::Plain(socket);
     let mut io = PacketIo::new(&mut stream, 0);
-    let admitted = admit(&shared, &mut io, peer, id).await?;
-    let (seq, compress) = (io.seq(), admitted.compress);
+    let admitted = admit(&shared, &mut io, peer, id, &mut slot).await?;
+    drop(slot);
+    let (seq, compress, seat) = (io.seq(), admitted.login.compress, admitted.seat);
+    let admitted = admitted.login;
     let span = span_of(&admitted);
     let session = begin(shared, stream, admitted);
     let session = answer_login(session, seq, compress).instrument(span.clone());
-    Some((session.await?, span))
+    Some(((session.await?, span), seat))
 }
 
 /// The span of a session: all its lines in the log name database, session and user.

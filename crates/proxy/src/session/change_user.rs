@@ -86,7 +86,9 @@ pub(super) async fn change_user(
     let user = name.strip_prefix(&own).unwrap_or(&name);
 
     let mut io = PacketIo::new(&mut client.stream, 1);
+    let client_of = io.client(&cx.identity.peer);
     let claim = Claim {
+        client: client_of,
         database: &cx.membership.database,
         user,
         peer: cx.identity.peer,
@@ -99,7 +101,7 @@ pub(super) async fn change_user(
     let proof = tokio::time::timeout(timeout, prove(&cx.shared, &mut io, claim)).await;
     let account = match proof {
         Ok(Ok(Proof::Given(account))) => account,
-        Ok(Ok(Proof::Missing(error)) | Err(Rejected::With(error))) => {
+        Ok(Ok(Proof::Missing(error)) | Err(Rejected::With(error) | Rejected::Counted(error))) => {
             // the same delay as on a server, so that a client cannot try many passwords
             tokio::time::sleep(REFUSAL_DELAY).await;
             io.refuse(&error).await;
@@ -127,6 +129,7 @@ pub(super) async fn change_user(
     let identity = Arc::make_mut(&mut cx.identity);
     user.clone_into(&mut identity.user);
     tracing::Span::current().record("user", user);
+    identity.account_user = account.user;
     identity.account_host = account.host;
     identity.account_version = account.version;
     identity.tls = account.transport == Transport::Tls;

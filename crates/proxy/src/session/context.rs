@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use dormouse_session::SessionState;
 use dormouse_session::sleeping::AsleepContext;
 use dormouse_types::Variables;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reader::Malformed;
-use dormouse_wire::reply::Tracking;
+use dormouse_wire::reply::{ErrPacket, Tracking};
 
 use crate::config::Limits;
 use crate::control_path::ControlPath;
 use crate::database::{Database, Membership};
+use crate::guard::Client;
 use crate::handle::{BUSY, SessionHandle};
 use crate::identity::Identity;
 use crate::pool::{Counters, Pool};
+use crate::refusal;
 use crate::shared::Shared;
+use crate::stream::Peer;
 
 /// A session's database, user and configuration. Only `COM_CHANGE_USER` changes it.
 pub(crate) struct SessionContext {
@@ -58,6 +62,26 @@ impl SessionContext {
             let name = &self.database().name;
             self.control().demand(name, &self.identity.user);
         }
+    }
+
+    /// Whether the session may cause the start of the server for which its statement would wait now. Only
+    /// the first of several statements that wait for one start is counted, and a thaw is none.
+    pub(crate) fn may_wake(&self) -> Result<(), ErrPacket> {
+        let database = self.database();
+        if !database.door.causes_start() {
+            return Ok(());
+        }
+        let client = match self.identity.peer {
+            Peer::Tcp { from, .. } => Some(Client::at(from.ip())),
+            Peer::Unix => None,
+        };
+        let guard = &self.shared.guard;
+        guard
+            .wake(client, &database.buckets, Instant::now())
+            .map_err(|reached| {
+                database.door.causes_none();
+                refusal::too_many_wakes(&reached)
+            })
     }
 
     /// Sets how many seconds the session may be idle.

@@ -195,6 +195,9 @@ pub(super) async fn enter(
     if cx.never_wakes {
         return Ok(door.enter_quietly().ok_or_else(refusal::never_wakes));
     }
+    if let Err(error) = cx.may_wake() {
+        return Ok(Err(error));
+    }
     let limits = cx.limits();
     let known = hold.backend().map(|backend| &backend.target);
     let may_hold_locks = || state.in_transaction() || !state.is_free();

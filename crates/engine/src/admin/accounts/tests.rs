@@ -2,6 +2,12 @@ use super::*;
 
 const OURS: [u8; 20] = [0xAB; 20];
 
+/// Both credentials of Dormouse.
+const BOTH: Ours = Ours {
+    present: OURS,
+    former: [0xCD; 20],
+};
+
 /// A server's defaults.
 const NEVER: Rules = Rules {
     days: 0,
@@ -13,7 +19,7 @@ const NEVER: Rules = Rules {
 
 /// Verifiers in short form, and the account's flags.
 fn read(json: &str) -> Option<(Vec<String>, bool, Transport, bool)> {
-    let account = account("u", "%", json, OURS, NEVER)?;
+    let account = account("u", "%", json, BOTH, NEVER)?;
     let short = |v: &Verifier| match v {
         Verifier::Native(hash) => format!("native {:02x}", hash[0]),
         Verifier::NoPassword => "no password".to_owned(),
@@ -72,6 +78,11 @@ fn account_rows_are_parsed() {
         ),
         (r#"{"plugin":"pam","authentication_string":"mariadb"}"#.to_owned(), vec!["other pam"], false, Transport::Any, false),
     ];
+    let former = native::to_text(&BOTH.former);
+    let cases = cases.into_iter().chain([(
+        format!(r#"{{"plugin":"mysql_native_password","authentication_string":"","auth_or":[{{}},{{"plugin":"mysql_native_password","authentication_string":"{former}"}}]}}"#),
+        vec!["no password"], false, Transport::Any, false,
+    )]);
     for (json, verifiers, locked, tls, enrolled) in cases {
         let verifiers = verifiers.into_iter().map(str::to_owned).collect();
         assert_eq!(
@@ -85,7 +96,7 @@ fn account_rows_are_parsed() {
 #[test]
 fn only_super_is_exempt_from_the_global_session_limit() {
     let limits = |json: &str| {
-        let account = account("u", "%", json, OURS, NEVER)?;
+        let account = account("u", "%", json, BOTH, NEVER)?;
         Some((account.max_sessions, account.max_sessions_global))
     };
     for (json, expected) in [
@@ -158,7 +169,7 @@ fn a_password_expires_as_on_the_server() {
         (r#"{}"#, yearly, Some(31_536_000)),
         (r#"{}"#, NEVER, None),
     ] {
-        let account = account("u", "%", json, OURS, server).unwrap();
+        let account = account("u", "%", json, BOTH, server).unwrap();
         let expected = at.map(|at| Expiry {
             at,
             turns_away: server.turns_away,
@@ -175,7 +186,7 @@ fn a_unix_socket_name_counts_where_the_server_supports_it() {
             socket_names,
             ..NEVER
         };
-        let account = account("u", "%", json, OURS, rules).unwrap();
+        let account = account("u", "%", json, BOTH, rules).unwrap();
         assert_eq!(
             account.verifiers,
             [Verifier::UnixSocket(expected.to_owned())]
@@ -197,7 +208,7 @@ fn login_status_follows_autocommit_and_sql_mode() {
 
 #[test]
 fn a_version_changes_with_the_row_but_not_by_enrolling() {
-    let version = |json: &str| account("u", "%", json, OURS, NEVER).unwrap().version;
+    let version = |json: &str| account("u", "%", json, BOTH, NEVER).unwrap().version;
     let plain = version(r#"{"plugin":"mysql_native_password","access":1}"#);
     let ours: String = OURS.iter().map(|byte| format!("{byte:02X}")).collect();
     let enrolled = format!(

@@ -251,8 +251,8 @@ impl Hold {
         target: &Arc<Target>,
     ) -> Result<Connection, BackendError> {
         let identity = &*cx.identity;
-        let (user, host) = (&identity.user, &identity.account_host);
-        let credential = cx.control().credential(target.instance, user);
+        let (user, host) = (&identity.account_user, &identity.account_host);
+        let credential = cx.control().credential(target.instance, user, host);
         if self.enrolled {
             match Connection::connect(target, identity, credential).await {
                 Err(BackendError::Refused(error)) if error.code == 1045 => {}
@@ -262,7 +262,7 @@ impl Hold {
         match cx.control().enroll(&cx.database().name, user, host).await? {
             true => self.enrolled = true,
             false => {
-                let error = refusal::access_denied(user, &identity.peer.host(), true);
+                let error = refusal::access_denied(&identity.user, &identity.peer.host(), true);
                 return Err(BackendError::NoAccount(error));
             }
         }
