@@ -332,10 +332,6 @@ fn the_session_goes_on_as_on_a_server() {
         );
         owner.query("DROP USER app").ok();
         assert!(owner.query("SHOW WARNINGS").rows().is_empty());
-        // locked tables
-        owner.query("LOCK TABLES shop.t READ").ok();
-        assert_eq!(code(owner.query("CREATE USER app")), 1192);
-        owner.query("UNLOCK TABLES").ok();
         owner.query("XA START 'x'").ok();
         assert_eq!(code(owner.query("CREATE USER app")), 1399);
         owner.query("XA END 'x'").ok();
