@@ -4,17 +4,18 @@
 //! [`READABLE`] tables. "All schemas" is the row of schema `%` in `mysql.db`; an exact row for `mysql` without a
 //! privilege, and one for `sys` with [`SYS`], take precedence over it (the server uses the most specific row only).
 //! GRANT OPTION exists natively on schemas that cannot match a system schema. Who may manage accounts is noted in the
-//! account's own row ([`Manages`]); such statements run through Dormouse.
+//! account's own row ([`Manager`]); such statements run through Dormouse.
 //!
 //! Pure; [`admin`](crate::admin) and [`template`](crate::template) write it to servers.
 
+use dormouse_types::Manager;
 use dormouse_wire::NATIVE;
 use serde_json::{Map, Value};
 
 use crate::Version;
 
 /// Version of the rights: a data directory with an older one is brought to this one before it serves again.
-pub const CURRENT: u32 = 1;
+pub const CURRENT: u8 = 1;
 
 /// The owner's account.
 pub const OWNER: (&str, &str) = ("admin", "%");
@@ -115,31 +116,11 @@ const LOST: [(&str, u64); 14] = [
     ("GRANT OPTION", GRANT_BIT),
 ];
 
-/// Key of [`Manages`] in an account's JSON.
+/// Key of [`Manager`] in an account's JSON.
 pub const KEY: &str = "dormouse";
 
 /// Meaning of the access mask: that of MariaDB 10.11.0.
 const MASK_VERSION: u64 = 101_100;
-
-/// What accounts an account may manage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manages {
-    /// All, with their rights.
-    All,
-    /// All but owners, without granting rights.
-    Accounts,
-}
-
-impl Manages {
-    /// As written in the account's JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::All => "owner",
-            Self::Accounts => "users",
-        }
-    }
-}
 
 /// An older account's rights in terms of this model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +129,7 @@ pub(crate) struct Reduced {
     pub(crate) json: String,
     /// Privileges that it had in all schemas.
     pub(crate) schemas: u64,
-    pub(crate) manages: Option<Manages>,
+    pub(crate) manages: Manager,
     /// Names of the global privileges that it loses.
     pub(crate) lost: Vec<&'static str>,
 }
@@ -165,31 +146,27 @@ pub(crate) fn reduce(json: &str) -> Reduced {
         return Reduced {
             json: locked_json(),
             schemas: 0,
-            manages: None,
+            manages: Manager::None,
             lost: vec!["its row, which could not be read: it is locked"],
         };
     };
     let access = fields.get("access").and_then(Value::as_u64).unwrap_or(0);
     let is_role = fields.get("is_role").and_then(Value::as_bool) == Some(true);
-    let had = match fields.get(KEY).and_then(Value::as_str) {
-        Some("owner") => Some(Manages::All),
-        Some("users") => Some(Manages::Accounts),
-        _ => None,
-    };
+    let had = fields.get(KEY).and_then(Value::as_str);
+    let had = had.map_or(Manager::None, Manager::from_text);
     // all privileges that a schema can have, but the newest, which few accounts were given
     let all = { SCHEMA.iter() }
         .filter(|(name, _)| *name != "Show_create_routine_priv" && *name != "Delete_history_priv")
         .fold(GRANT_BIT | CREATE_USER, |mask, (_, bit)| mask | bit);
     let manages = match had {
-        _ if is_role => None,
-        Some(manages) => Some(manages),
-        None if access & all == all => Some(Manages::All),
-        None if access & CREATE_USER != 0 => Some(Manages::Accounts),
-        None => None,
+        _ if is_role => Manager::None,
+        Manager::None if access & all == all => Manager::Owner,
+        Manager::None if access & CREATE_USER != 0 => Manager::Users,
+        had => had,
     };
     let mut lost: Vec<_> = { LOST.iter() }
         .filter(|(_, bit)| access & bit != 0)
-        .filter(|(_, bit)| *bit != GRANT_BIT || manages != Some(Manages::All))
+        .filter(|(_, bit)| *bit != GRANT_BIT || manages != Manager::Owner)
         .map(|(name, _)| *name)
         .collect();
     if is_role && access & CREATE_USER != 0 {
@@ -199,8 +176,8 @@ pub(crate) fn reduce(json: &str) -> Reduced {
     let version = fields.get("version_id").and_then(Value::as_u64);
     let version = version.unwrap_or(0).max(MASK_VERSION);
     fields.insert("version_id".to_owned(), version.into());
-    match manages {
-        Some(manages) => fields.insert(KEY.to_owned(), manages.as_str().into()),
+    match manages.as_text() {
+        Some(manages) => fields.insert(KEY.to_owned(), manages.into()),
         None => fields.remove(KEY),
     };
     let schemas = SCHEMA.iter().fold(0, |mask, (_, bit)| mask | bit) & access;
@@ -225,7 +202,7 @@ pub(crate) fn owner_json() -> String {
     format!(
         "{{\"access\":{GLOBAL},\"version_id\":{MASK_VERSION},\"plugin\":\"{NATIVE}\",\
          \"authentication_string\":\"invalid\",\"account_locked\":true,\"{KEY}\":\"{}\"}}",
-        Manages::All.as_str()
+        Manager::Owner.as_text().unwrap_or_default()
     )
 }
 

@@ -146,11 +146,11 @@ impl Proxy {
         let shared = Arc::clone(&self.shared);
         let seats = shared.seat().and_then(|seat| {
             // the client's address is known only when the balancer's header has been read
-            let own = match shared.is_trusted_proxy(from.ip()) {
-                true => None,
-                false => Some(shared.let_in(from.ip())?),
-            };
-            Ok((seat, own))
+            let mut seats = vec![seat];
+            if !shared.is_trusted_proxy(from.ip()) {
+                seats.push(shared.let_in(from.ip())?);
+            }
+            Ok(seats)
         });
         let seats = match seats {
             Ok(seats) => seats,
@@ -207,7 +207,7 @@ impl Proxy {
                         let Ok(stream) = UnixStream::from_std(stream) else {
                             return;
                         };
-                        let (socket, seats) = (Socket::Unix(stream), (seat, None));
+                        let (socket, seats) = (Socket::Unix(stream), vec![seat]);
                         serve(shared, socket, Peer::Unix, id, slot, seats).await;
                     });
                 }

@@ -55,7 +55,7 @@ pub(crate) struct DatabaseRow {
     /// Number of servers that its primary has had.
     pub(crate) generation: u64,
     /// Version of the rights of the accounts in its primary's files.
-    pub(crate) rights: u32,
+    pub(crate) rights: u8,
     /// At least what the server of its primary may use.
     pub(crate) units: Units,
     pub(crate) reason: String,
@@ -78,7 +78,7 @@ pub(crate) struct InstanceRow {
     /// Its host.
     pub(crate) host: String,
     /// Version of the rights of the accounts in its files.
-    pub(crate) rights: u32,
+    pub(crate) rights: u8,
     /// Its server at the last write; the driver knows the current one.
     pub(crate) serving: Option<Arc<Serving>>,
 }
@@ -148,7 +148,7 @@ pub(crate) enum Change {
     /// The notes of a database are stale from now on.
     Stale(DatabaseName),
     /// The accounts in the files of an instance have the rights of this version.
-    Rights { instance: InstanceId, rights: u32 },
+    Rights { instance: InstanceId, rights: u8 },
     /// The disk space of a database's files, and whether its quota is used up.
     Storage {
         name: DatabaseName,

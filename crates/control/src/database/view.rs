@@ -20,7 +20,7 @@ pub(crate) struct View {
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
     /// Version of the rights of the accounts in its files.
-    pub(crate) rights: u32,
+    pub(crate) rights: u8,
     /// Its units while awake.
     pub(crate) units: Units,
     pub(crate) reason: Arc<str>,

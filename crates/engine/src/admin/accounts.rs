@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Admin, AdminError, TIMEOUT, literal};
-use crate::rights::{self, Manages};
+use crate::rights;
 
 /// The privilege that lifts the global `max_user_connections` (`sql/privilege.h`, `SUPER_ACL`).
 const SUPER: u64 = 1 << 15;
@@ -388,7 +388,7 @@ impl Accounts<'_> {
              WHERE User = {user} AND Host = {host}",
             rights::GLOBAL,
             rights::KEY,
-            Manages::All.as_str()
+            Manager::Owner.as_text().unwrap_or_default()
         ));
         statements.push("FLUSH LOCAL PRIVILEGES".to_owned());
         for sql in statements {

@@ -8,8 +8,10 @@
 
 use std::collections::BTreeSet;
 
+use dormouse_types::Manager;
+
 use super::{Admin, AdminError, Rows, TIMEOUT, literal};
-use crate::rights::{self, Manages, PLATFORM, SERVER};
+use crate::rights::{self, PLATFORM, SERVER};
 
 mod definers;
 mod schemas;
@@ -182,7 +184,7 @@ impl Hardening<'_> {
             self.change(&sql).await?;
         }
         for one in accounts {
-            if one.after.manages == Some(Manages::All) {
+            if one.after.manages == Manager::Owner {
                 let sql = rights::readable(&literal(&one.name.user), &literal(&one.name.host));
                 self.change(&sql).await?;
             }

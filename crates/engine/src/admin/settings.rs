@@ -4,85 +4,9 @@ use dormouse_types::{VARIABLES, VariableKind, Variables};
 
 use super::{Admin, AdminError, TIMEOUT, literal};
 
-/// Global variables that users of a database may set, with the largest value of those that are sizes: what is restored
-/// after a start.
-const ALLOWED: [(&str, u64); 68] = [
-    ("auto_increment_increment", ANY),
-    ("auto_increment_offset", ANY),
-    ("autocommit", ANY),
-    ("block_encryption_mode", ANY),
-    ("character_set_client", ANY),
-    ("character_set_collations", ANY),
-    ("character_set_connection", ANY),
-    ("character_set_database", ANY),
-    ("character_set_filesystem", ANY),
-    ("character_set_results", ANY),
-    ("character_set_server", ANY),
-    ("check_constraint_checks", ANY),
-    ("collation_connection", ANY),
-    ("collation_database", ANY),
-    ("collation_server", ANY),
-    ("column_compression_threshold", ANY),
-    ("default_password_lifetime", ANY),
-    ("default_regex_flags", ANY),
-    ("default_storage_engine", ANY),
-    ("default_week_format", ANY),
-    ("disconnect_on_expired_password", ANY),
-    ("div_precision_increment", ANY),
-    ("eq_range_index_dive_limit", ANY),
-    ("explicit_defaults_for_timestamp", ANY),
-    ("foreign_key_checks", ANY),
-    ("group_concat_max_len", 1 << 30),
-    ("histogram_size", ANY),
-    ("histogram_type", ANY),
-    ("innodb_default_row_format", ANY),
-    ("innodb_lock_wait_timeout", ANY),
-    ("innodb_strict_mode", ANY),
-    ("innodb_table_locks", ANY),
-    ("join_buffer_size", 64 << 20),
-    ("join_cache_level", ANY),
-    ("lc_messages", ANY),
-    ("lc_time_names", ANY),
-    ("local_infile", ANY),
-    ("lock_wait_timeout", ANY),
-    ("long_query_time", ANY),
-    ("low_priority_updates", ANY),
-    ("max_allowed_packet", 1 << 30),
-    ("max_error_count", ANY),
-    ("max_heap_table_size", 256 << 20),
-    ("max_length_for_sort_data", ANY),
-    ("max_password_errors", ANY),
-    ("max_recursive_iterations", ANY),
-    ("max_sort_length", ANY),
-    ("max_sp_recursion_depth", ANY),
-    ("max_statement_time", ANY),
-    ("max_user_connections", ANY),
-    ("min_examined_row_limit", ANY),
-    ("note_verbosity", ANY),
-    ("old_mode", ANY),
-    ("optimizer_prune_level", ANY),
-    ("optimizer_search_depth", ANY),
-    ("optimizer_switch", ANY),
-    ("optimizer_use_condition_selectivity", ANY),
-    ("read_buffer_size", 64 << 20),
-    ("read_rnd_buffer_size", 64 << 20),
-    ("sort_buffer_size", 64 << 20),
-    ("sql_mode", ANY),
-    ("sql_select_limit", ANY),
-    ("time_zone", ANY),
-    ("tmp_table_size", 256 << 20),
-    ("transaction_isolation", ANY),
-    ("tx_isolation", ANY),
-    ("unique_checks", ANY),
-    ("updatable_views_with_limit", ANY),
-];
-
-const ANY: u64 = u64::MAX;
-
 /// Whether users of a database may set a global variable to this value.
 fn is_allowed(name: &str, value: &str) -> bool {
-    let known = ALLOWED.iter().find(|(known, _)| *known == name);
-    known.is_some_and(|(_, most)| *most == ANY || value.parse().is_ok_and(|n: u64| n <= *most))
+    dormouse_tenant::variables::find(name).is_some_and(|variable| variable.allows(value))
 }
 
 /// Variables that Dormouse sets itself, or that trigger an action when set.

@@ -8,7 +8,7 @@ fn json(text: &str) -> Value {
 fn the_former_owner_keeps_schemas_and_the_management_of_accounts() {
     let before = format!("{{\"access\":{},\"plugin\":\"p\",\"more\":[1]}}", u64::MAX);
     let after = reduce(&before);
-    assert_eq!(after.manages, Some(Manages::All));
+    assert_eq!(after.manages, Manager::Owner);
     assert_eq!(after.schemas, SCHEMA.iter().fold(0, |m, (_, b)| m | b));
     assert!(after.lost.contains(&"SUPER") && after.lost.contains(&"FILE"));
     assert!(!after.lost.contains(&"GRANT OPTION"));
@@ -31,7 +31,7 @@ fn reducing_twice_changes_nothing() {
 #[test]
 fn who_could_create_accounts_only_grants_nothing() {
     let after = reduce(&format!("{{\"access\":{}}}", 1 | GRANT_BIT | CREATE_USER));
-    assert_eq!(after.manages, Some(Manages::Accounts));
+    assert_eq!(after.manages, Manager::Users);
     assert_eq!((after.schemas, after.lost), (1, vec!["GRANT OPTION"]));
 }
 
@@ -41,7 +41,7 @@ fn a_role_manages_nothing() {
         "{{\"access\":{},\"is_role\":true,\"dormouse\":\"owner\"}}",
         u64::MAX
     ));
-    assert_eq!(after.manages, None);
+    assert_eq!(after.manages, Manager::None);
     assert!(after.lost.contains(&"CREATE USER") && after.lost.contains(&"GRANT OPTION"));
     assert!(!after.json.contains("owner"));
 }

@@ -20,21 +20,19 @@ use crate::handshake::{Admitted, PacketIo, admit, has_expired};
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{ClientStream, Peer, Socket};
 
-/// Performs one client's login and serves it until it leaves.
+/// Performs one client's login and serves it until it leaves. `seats` are held until then.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     socket: Socket,
     peer: Peer,
     id: u32,
     slot: HandshakeSlot,
-    seats: (Seat, Option<Seat>),
+    mut seats: Vec<Seat>,
 ) {
     // boxed: the login's state is large and short-lived, and must not enlarge the session's task
-    let (seat, address_seat) = seats;
     let entered = Box::pin(enter(shared, socket, peer, id, slot)).await;
-    let (entered, later_seat) = entered.unzip();
-    let _seats = (seat, address_seat, later_seat);
-    if let Some((session, span)) = entered {
+    if let Some(((session, span), later_seat)) = entered {
+        seats.extend(later_seat);
         session.run().instrument(span).await;
     }
 }

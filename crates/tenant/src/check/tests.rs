@@ -160,7 +160,7 @@ const DENIED: &[(&str, u16)] = &[
     ("DROP USER ' dormouse'@localhost", 1227),
     ("DROP USER dormouse@'localhos_'", 1227),
     ("DROP USER dormouse@'%'", 1227),
-    ("DROP USER mariadb.sys@localhost", 1227),
+    ("DROP USER mariadb.sys@localhost", 0),
     ("DROP USER `mariadb.sys`@localhost", 1227),
     ("CREATE USER dormouse", 1227),
     ("CREATE OR REPLACE USER dormouse@localhost", 1227),
