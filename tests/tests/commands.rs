@@ -270,9 +270,9 @@ fn a_packet_above_the_servers_limit_is_refused_by_the_server() {
 fn sending_a_command_that_the_server_does_not_read_ends() {
     let (dormouse, who) = shop();
     let mut owner = dormouse.connect(&who);
-    owner.query("SET GLOBAL max_allowed_packet = 16384").ok();
+    owner.query("SET GLOBAL max_allowed_packet = 1048576").ok();
     let mut client = dormouse.connect(&who);
-    let text = format!("SELECT LENGTH('{}') FROM DUAL", "x".repeat(900_000));
+    let text = format!("SELECT LENGTH('{}') FROM DUAL", "x".repeat(1_900_000));
     match client.try_query(&text) {
         Ok(Reply::Err(error)) => assert_eq!(error.code, 1153, "{}", error.message),
         // the server closes without reading the rest, and its reply may be truncated

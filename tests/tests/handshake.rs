@@ -372,12 +372,11 @@ fn a_login_gets_the_servers_current_status_flags_and_a_matching_connection() {
     );
     let who = dormouse.create("shop", &[]);
     let mut owner = dormouse.connect(&who);
-    owner
-        .query("CREATE TABLE mysql.ac (i INT) ENGINE=InnoDB")
-        .ok();
+    owner.query("CREATE DATABASE d").ok();
+    owner.query("CREATE TABLE d.ac (i INT) ENGINE=InnoDB").ok();
     let set = "SET GLOBAL autocommit = 0, GLOBAL sql_mode = 'ANSI_QUOTES'";
     let has =
-        "SELECT CONCAT(@@autocommit + 0, @@sql_mode) FROM mysql.ac RIGHT JOIN (SELECT 1) one ON 1";
+        "SELECT CONCAT(@@autocommit + 0, @@sql_mode) FROM d.ac RIGHT JOIN (SELECT 1) one ON 1";
     for sleep in [None, Some("suspend"), Some("park")] {
         if let Some(order) = sleep {
             let _ = dormouse.json(&[order, "shop"]);
@@ -399,19 +398,19 @@ fn a_login_gets_the_servers_current_status_flags_and_a_matching_connection() {
         let (mut after, status) = login_status(&dormouse, &who);
         assert_eq!(status, 0x8000, "{sleep:?}");
         assert_eq!(after.query(has).value(), "0ANSI_QUOTES", "{sleep:?}");
-        after.query("INSERT INTO mysql.ac VALUES (1)").ok();
+        after.query("INSERT INTO d.ac VALUES (1)").ok();
         drop(after);
-        let count = "SELECT COUNT(*) FROM mysql.ac WHERE 1";
+        let count = "SELECT COUNT(*) FROM d.ac WHERE 1";
         assert_eq!(
             before.query(count).value(),
             "0",
             "it was told that nothing is committed"
         );
         // the session with the old flags keeps its values
-        before.query("INSERT INTO mysql.ac VALUES (2)").ok();
+        before.query("INSERT INTO d.ac VALUES (2)").ok();
         drop(before);
         assert_eq!(owner.query(count).value(), "1", "{sleep:?}");
-        owner.query("DELETE FROM mysql.ac").ok();
+        owner.query("DELETE FROM d.ac").ok();
         owner
             .query("SET GLOBAL autocommit = 1, GLOBAL sql_mode = ''")
             .ok();

@@ -188,7 +188,7 @@ fn a_repaired_database_accepts_a_new_login() {
 #[test]
 fn a_login_whose_accounts_cannot_be_read_gets_an_error_that_says_so() {
     let (dormouse, who) = alone("handshake_timeout = \"1s\"");
-    let mut other = dormouse.connect(&who);
+    let mut other = dormouse.platform("shop");
     other.query("LOCK TABLES mysql.global_priv WRITE").ok();
     let mut client = Client::tcp(dormouse.address());
     let error = client.login(&who.user, &who.password, None).err();

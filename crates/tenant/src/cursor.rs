@@ -99,14 +99,14 @@ impl<'a> Cursor<'a> {
         is
     }
 
-    pub(crate) fn expect(&mut self, word: &str) -> Result<(), Problem> {
+    pub(crate) fn need(&mut self, word: &str) -> Result<(), Problem> {
         if self.eats(word) {
             return Ok(());
         }
         Err(self.unexpected(word))
     }
 
-    pub(crate) fn expect_byte(&mut self, byte: u8) -> Result<(), Problem> {
+    pub(crate) fn need_byte(&mut self, byte: u8) -> Result<(), Problem> {
         if self.eats_byte(byte) {
             return Ok(());
         }

@@ -174,7 +174,7 @@ fn name(cursor: &mut Cursor<'_>) -> Result<Name, Problem> {
     if cursor.is("CURRENT_USER") {
         cursor.eats("CURRENT_USER");
         if cursor.eats_byte(b'(') {
-            cursor.expect_byte(b')')?;
+            cursor.need_byte(b')')?;
         }
         return Ok(Name::Current);
     }

@@ -52,7 +52,7 @@ const fn of(name: &'static str, values: Values, reason: &'static str) -> Variabl
 use Values::{Engine, Fraction, Switch, Whole, Words};
 
 /// All of them, by reason.
-pub static VARIABLES: [Variable; 77] = [
+pub static VARIABLES: [Variable; 78] = [
     of("autocommit", Switch, DEFAULTS),
     of("auto_increment_increment", Whole(1, 65_535), DEFAULTS),
     of("auto_increment_offset", Whole(1, 65_535), DEFAULTS),
@@ -70,6 +70,7 @@ pub static VARIABLES: [Variable; 77] = [
     of("profiling_history_size", Whole(0, 100), DEFAULTS),
     of("session_track_schema", Switch, DEFAULTS),
     of("session_track_state_change", Switch, DEFAULTS),
+    of("session_track_system_variables", Words, DEFAULTS),
     of("session_track_transaction_info", Words, DEFAULTS),
     of("sql_safe_updates", Switch, DEFAULTS),
     of("sql_select_limit", Whole(0, i64::MAX), DEFAULTS),

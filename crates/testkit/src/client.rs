@@ -227,6 +227,23 @@ impl Client {
         self.prove(password)
     }
 
+    /// Logs in with SHA1(password).
+    pub fn login_with(&mut self, user: &[u8], stage1: &[u8; 20]) -> Reply {
+        let salt = self.greeting.as_ref().expect("greeted").salt;
+        let login = Login {
+            capabilities: self.capabilities,
+            max_packet: 1 << 24,
+            collation: self.collation,
+            user: user.to_vec(),
+            auth: native::reply(stage1, &salt).to_vec(),
+            schema: None,
+            plugin: Some(NATIVE.to_owned()),
+            attributes: Vec::new(),
+        };
+        self.send(&login.encode());
+        self.prove("")
+    }
+
     /// Logs in like the client of MySQL 9.7: it begins with `caching_sha2_password` and waits for the
     /// server's request, as the greeting names another plugin.
     pub fn login_mysql(&mut self, user: &str, password: &str) -> Reply {

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use dormouse_engine::Secret;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -247,6 +248,22 @@ impl Dormouse {
     pub fn connect(&self, who: &Created) -> Client {
         let mut client = Client::tcp(self.address());
         client.login(&who.user, &who.password, None).ok();
+        client
+    }
+
+    /// Directory of the files of a database's server.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> PathBuf {
+        let instance = self.show(name)["instance"].to_string();
+        self.data_dir().join("instances").join(instance)
+    }
+
+    /// A connection to a database's server as Dormouse itself, past the proxy.
+    #[must_use]
+    pub fn platform(&self, name: &str) -> Client {
+        let secret = Secret::load_or_create(&self.data_dir().join("secret")).expect("a secret");
+        let mut client = Client::unix(&self.instance(name).join("mysqld.sock"));
+        client.login_with(b"dormouse", &secret.admin_stage1()).ok();
         client
     }
 

@@ -1,7 +1,7 @@
 //! Networks of IP addresses, and lists of those that are admitted.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 //! The header is read strictly: whoever sends something else at this place is refused. No byte after it is
 //! asked for.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::reader::{Malformed, Reader};
 

@@ -234,7 +234,7 @@ pub(crate) fn without_comments_and_texts(text: &str) -> String {
             match c {
                 _ if escaped => escaped = false,
                 '\\' if inside => escaped = true,
-                '"' if last != '\'' => {
+                '"' if inside || last != '\'' => {
                     inside = !inside;
                     out.push(c);
                 }

@@ -71,13 +71,10 @@ impl World {
         let plain = dormouse.create("plain", &[]);
         let moved = dormouse.create("moved", &[]);
         // beside its data directory, like its error log
-        let folder = dormouse.data_dir().join("instances");
-        let instance = dormouse.show("plain")["instance"].to_string();
-        let socket = folder.join(instance).join("mysqld.sock");
-        let mut owner = Client::unix(&socket);
-        owner.login("admin", &plain.password, None).ok();
+        let socket = dormouse.instance("plain").join("mysqld.sock");
         // the default without a proxy
-        owner
+        let mut server = dormouse.platform("plain");
+        server
             .query("SET GLOBAL session_track_state_change = OFF")
             .ok();
         let rivals = (0..BACKENDS).map(|_| dormouse.connect(&moved)).collect();

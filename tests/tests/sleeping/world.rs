@@ -75,8 +75,7 @@ impl World {
         );
         let plain = dormouse.create("plain", &[]);
         let asleep = dormouse.create("asleep", &[]);
-        let instance = dormouse.show("plain")["instance"].to_string();
-        let folder = dormouse.data_dir().join("instances").join(instance);
+        let folder = dormouse.instance("plain");
         let mut watcher = Client::unix(dormouse.socket());
         watcher.login(&asleep.user, &asleep.password, None).ok();
         let world = Self {
@@ -90,7 +89,7 @@ impl World {
         // the default without a proxy, for later logins
         let usual = "SET GLOBAL session_track_state_change = OFF, \
                      wait_timeout = 28800, interactive_timeout = 28800";
-        world.server(kind).query(usual).ok();
+        world.dormouse.platform("plain").query(usual).ok();
         for mut client in [world.server(kind), world.dormouse(kind)] {
             client.query("CREATE DATABASE d").ok();
             client.query("CREATE TABLE d.t (i INT)").ok();

@@ -34,7 +34,7 @@ pub(super) fn sets_global(tokens: Lexer<'_>) -> bool {
 }
 
 pub(super) fn set(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
-    c.expect("SET")?;
+    c.need("SET")?;
     if c.eats_all(&["GLOBAL", "TRANSACTION"]) {
         return transaction(c);
     }
@@ -60,7 +60,7 @@ fn assignment(c: &mut Cursor<'_>, first: bool) -> Result<Assignment, Problem> {
         if !c.eats("GLOBAL") {
             return Err(of_session());
         }
-        c.expect_byte(b'.')?;
+        c.need_byte(b'.')?;
     } else if c.eats("GLOBAL") {
         if c.is("TRANSACTION") {
             return Err(Problem::unsupported("SET GLOBAL TRANSACTION stands alone"));
@@ -88,7 +88,7 @@ fn assignment(c: &mut Cursor<'_>, first: bool) -> Result<Assignment, Problem> {
         ));
     }
     c.eats_byte(b':');
-    c.expect_byte(b'=')?;
+    c.need_byte(b'=')?;
     let value = value(c)?;
     Ok(Assignment { variable, value })
 }

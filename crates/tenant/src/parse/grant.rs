@@ -18,15 +18,15 @@ struct Rights {
 }
 
 pub(super) fn grant(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
-    c.expect("GRANT")?;
+    c.need("GRANT")?;
     if is_of_roles(c, "TO") {
         let roles = list(c, role)?;
-        c.expect("TO")?;
+        c.need("TO")?;
         let to = list(c, plain_name)?;
         let admin_option = c.eats("WITH");
         if admin_option {
-            c.expect("ADMIN")?;
-            c.expect("OPTION")?;
+            c.need("ADMIN")?;
+            c.need("OPTION")?;
         }
         return Ok(Statement::GrantRoles {
             roles,
@@ -35,9 +35,9 @@ pub(super) fn grant(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
         });
     }
     let rights = rights(c)?;
-    c.expect("ON")?;
+    c.need("ON")?;
     let on = object(c)?;
-    c.expect("TO")?;
+    c.need("TO")?;
     let to = list(c, |c| identified_user(c, name))?;
     let mut options = Options {
         require: require(c)?,
@@ -47,7 +47,7 @@ pub(super) fn grant(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
     if c.eats("WITH") {
         while !c.is_over() {
             if c.eats("GRANT") {
-                c.expect("OPTION")?;
+                c.need("OPTION")?;
                 grant_option = true;
             } else if let Some(limit) = limit(c)? {
                 options.limits.push(limit);
@@ -66,18 +66,18 @@ pub(super) fn grant(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
 }
 
 pub(super) fn revoke(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
-    c.expect("REVOKE")?;
+    c.need("REVOKE")?;
     if is_of_roles(c, "FROM") {
         if is_all(c) {
-            c.expect_byte(b',')?;
-            c.expect("GRANT")?;
-            c.expect("OPTION")?;
-            c.expect("FROM")?;
+            c.need_byte(b',')?;
+            c.need("GRANT")?;
+            c.need("OPTION")?;
+            c.need("FROM")?;
             return Ok(Statement::RevokeAll(list(c, plain_name)?));
         }
         let admin_option = c.eats_all(&["ADMIN", "OPTION", "FOR"]);
         let roles = list(c, role)?;
-        c.expect("FROM")?;
+        c.need("FROM")?;
         let from = list(c, plain_name)?;
         return Ok(Statement::RevokeRoles {
             roles,
@@ -89,9 +89,9 @@ pub(super) fn revoke(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
         privileges,
         grant_option,
     } = rights(c)?;
-    c.expect("ON")?;
+    c.need("ON")?;
     let on = object(c)?;
-    c.expect("FROM")?;
+    c.need("FROM")?;
     let from = list(c, plain_name)?;
     Ok(Statement::Revoke {
         privileges,
@@ -131,8 +131,8 @@ fn rights(c: &mut Cursor<'_>) -> Result<Rights, Problem> {
     let mut grant_option = false;
     if is_all(c) {
         if c.eats_byte(b',') {
-            c.expect("GRANT")?;
-            c.expect("OPTION")?;
+            c.need("GRANT")?;
+            c.need("OPTION")?;
             grant_option = true;
         }
         return Ok(Rights {
@@ -187,7 +187,7 @@ fn columns(c: &mut Cursor<'_>) -> Result<Vec<String>, Problem> {
         return Ok(Vec::new());
     }
     let columns = list(c, |c| c.identifier())?;
-    c.expect_byte(b')')?;
+    c.need_byte(b')')?;
     Ok(columns)
 }
 
@@ -219,7 +219,7 @@ fn object(c: &mut Cursor<'_>) -> Result<Object, Problem> {
         if !c.eats_byte(b'.') {
             return Ok(Object::CurrentSchema);
         }
-        c.expect_byte(b'*')?;
+        c.need_byte(b'*')?;
         return Ok(Object::Everything);
     }
     let name = c.identifier()?;

@@ -11,7 +11,7 @@ use crate::cursor::Cursor;
 pub(super) fn user(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
     if c.eats("CREATE") {
         let or_replace = c.eats_all(&["OR", "REPLACE"]);
-        c.expect("USER")?;
+        c.need("USER")?;
         let if_not_exists = c.eats_all(&["IF", "NOT", "EXISTS"]);
         let users = list(c, |c| identified_user(c, account))?;
         return Ok(Statement::CreateUser {
@@ -35,11 +35,11 @@ pub(super) fn user(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
         let users = list(c, account)?;
         return Ok(Statement::DropUser { if_exists, users });
     }
-    c.expect("RENAME")?;
-    c.expect("USER")?;
+    c.need("RENAME")?;
+    c.need("USER")?;
     let pair = |c: &mut Cursor<'_>| {
         let from = account(c)?;
-        c.expect("TO")?;
+        c.need("TO")?;
         Ok((from, account(c)?))
     };
     Ok(Statement::RenameUser(list(c, pair)?))
@@ -48,18 +48,18 @@ pub(super) fn user(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
 /// `CREATE [OR REPLACE] ROLE`, `DROP ROLE`
 pub(super) fn role(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
     if c.eats("DROP") {
-        c.expect("ROLE")?;
+        c.need("ROLE")?;
         let if_exists = c.eats_all(&["IF", "EXISTS"]);
         let roles = list(c, role_name)?;
         return Ok(Statement::DropRole { if_exists, roles });
     }
-    c.expect("CREATE")?;
+    c.need("CREATE")?;
     let or_replace = c.eats_all(&["OR", "REPLACE"]);
-    c.expect("ROLE")?;
+    c.need("ROLE")?;
     let if_not_exists = c.eats_all(&["IF", "NOT", "EXISTS"]);
     let roles = list(c, role_name)?;
     let admin = if c.eats("WITH") {
-        c.expect("ADMIN")?;
+        c.need("ADMIN")?;
         Some(name(c)?)
     } else {
         None
@@ -74,16 +74,16 @@ pub(super) fn role(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
 
 /// `SET PASSWORD FOR user = …`
 pub(super) fn set_password(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
-    c.expect("SET")?;
-    c.expect("PASSWORD")?;
-    c.expect("FOR")?;
+    c.need("SET")?;
+    c.need("PASSWORD")?;
+    c.need("FOR")?;
     let user = account(c)?;
     c.eats_byte(b':');
-    c.expect_byte(b'=')?;
+    c.need_byte(b'=')?;
     let password = if c.eats("PASSWORD") {
-        c.expect_byte(b'(')?;
+        c.need_byte(b'(')?;
         let password = c.string()?;
-        c.expect_byte(b')')?;
+        c.need_byte(b')')?;
         NewPassword::Plain(Secret(password))
     } else if c.is("OLD_PASSWORD") {
         return Err(Problem::unsupported(
@@ -97,22 +97,22 @@ pub(super) fn set_password(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
 
 /// `SET DEFAULT ROLE … FOR user`
 pub(super) fn set_default_role(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
-    c.expect("SET")?;
-    c.expect("DEFAULT")?;
-    c.expect("ROLE")?;
+    c.need("SET")?;
+    c.need("DEFAULT")?;
+    c.need("ROLE")?;
     let role = if c.eats("NONE") {
         None
     } else {
         Some(role_name(c)?)
     };
-    c.expect("FOR")?;
+    c.need("FOR")?;
     let user = account(c)?;
     Ok(Statement::SetDefaultRole { role, user })
 }
 
 /// `SHOW GRANTS [FOR …]`, `SHOW CREATE USER […]`
 pub(super) fn show(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
-    c.expect("SHOW")?;
+    c.need("SHOW")?;
     if c.eats("GRANTS") {
         let who = if c.eats("FOR") {
             name(c)?
@@ -121,8 +121,8 @@ pub(super) fn show(c: &mut Cursor<'_>) -> Result<Statement, Problem> {
         };
         return Ok(Statement::ShowGrants(who));
     }
-    c.expect("CREATE")?;
-    c.expect("USER")?;
+    c.need("CREATE")?;
+    c.need("USER")?;
     let who = if c.is_over() {
         Name::Current
     } else {
@@ -179,9 +179,9 @@ fn method(c: &mut Cursor<'_>) -> Result<Method, Problem> {
     };
     let value = if c.eats("USING") || c.eats("AS") {
         Some(if c.eats("PASSWORD") {
-            c.expect_byte(b'(')?;
+            c.need_byte(b'(')?;
             let password = c.string()?;
-            c.expect_byte(b')')?;
+            c.need_byte(b')')?;
             MethodValue::Password(Secret(password))
         } else {
             MethodValue::Stored(Secret(c.string()?))
@@ -212,18 +212,18 @@ fn options(c: &mut Cursor<'_>) -> Result<Options, Problem> {
         if c.eats("ACCOUNT") {
             let locked = c.eats("LOCK");
             if !locked {
-                c.expect("UNLOCK")?;
+                c.need("UNLOCK")?;
             }
             options.locked = Some(locked);
         } else if c.eats("PASSWORD") {
-            c.expect("EXPIRE")?;
+            c.need("EXPIRE")?;
             options.expire = Some(if c.eats("NEVER") {
                 Expire::Never
             } else if c.eats("DEFAULT") {
                 Expire::Default
             } else if c.eats("INTERVAL") {
                 let days = c.number()?;
-                c.expect("DAY")?;
+                c.need("DAY")?;
                 Expire::Days(days)
             } else {
                 Expire::Now
