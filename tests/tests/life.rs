@@ -386,7 +386,7 @@ fn a_dropped_database_leaves_nothing() {
         .unwrap()
         .count();
     assert_eq!(instances, 0);
-    let error = Client::tcp(dormouse.address())
+    let error = Client::unix(dormouse.socket())
         .login(&who.user, &who.password, None)
         .err();
     assert_eq!(error.code, 1049);

@@ -36,6 +36,7 @@ use crate::stream::Peer;
 pub(crate) use account::sessions_of;
 pub(crate) use claim::Claim;
 pub(crate) use io::PacketIo;
+use prove::disprove;
 pub(crate) use prove::{Proof, has_expired, prove};
 use random::salt;
 pub(crate) use rejected::Rejected;
@@ -186,10 +187,7 @@ async fn login(
     let route = route(server_name.as_deref(), domain, &user, &login.attributes)
         .ok_or_else(refusal::no_database)
         .map_err(count)?;
-    let database = find(&shared.directory, &route).map_err(count)?;
-    database.check_access(&peer)?;
     let claim = Claim {
-        database: &database,
         user: &route.user,
         peer,
         client,
@@ -198,7 +196,14 @@ async fn login(
         reply: &login.auth,
         salt,
     };
-    let account = match prove(shared, io, claim).await? {
+    let Some(database) = find(&shared.directory, &route) else {
+        return Err(count(match peer {
+            Peer::Unix => refusal::unknown_database(&route.database),
+            Peer::Tcp { .. } => disprove(shared, io, claim).await?,
+        }));
+    };
+    database.check_access(&peer)?;
+    let account = match prove(shared, io, &database, claim).await? {
         Proof::Given(account) => account,
         Proof::Missing(error) => return Err(Rejected::Counted(error)),
     };
@@ -250,8 +255,7 @@ async fn login(
     })
 }
 
-fn find(directory: &Directory, route: &Route) -> Result<Arc<Database>, ErrPacket> {
-    let name: Option<DatabaseName> = route.database.parse().ok();
-    name.and_then(|name| directory.find(&name))
-        .ok_or_else(|| refusal::unknown_database(&route.database))
+fn find(directory: &Directory, route: &Route) -> Option<Arc<Database>> {
+    let name: DatabaseName = route.database.parse().ok()?;
+    directory.find(&name)
 }

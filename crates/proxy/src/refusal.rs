@@ -113,7 +113,7 @@ pub(crate) fn no_database() -> ErrPacket {
     )
 }
 
-/// A login to a database that does not exist.
+/// A login over the Unix socket to a database that does not exist.
 pub(crate) fn unknown_database(name: &str) -> ErrPacket {
     ErrPacket::new(
         1049,

@@ -2,13 +2,11 @@
 
 use dormouse_wire::caps::Capabilities;
 
-use crate::database::Database;
 use crate::guard::Client;
 use crate::stream::Peer;
 
 /// The identity that a client claims, and its first proof of it.
 pub(crate) struct Claim<'a> {
-    pub(crate) database: &'a Database,
     pub(crate) user: &'a str,
     pub(crate) peer: Peer,
     /// Whom failures are counted for.

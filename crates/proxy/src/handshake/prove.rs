@@ -12,6 +12,7 @@ use super::claim::Claim;
 use super::exchange::Exchange;
 use super::io::PacketIo;
 use super::rejected::Rejected;
+use crate::database::Database;
 use crate::refusal;
 use crate::shared::Shared;
 
@@ -27,15 +28,16 @@ pub(crate) enum Proof {
 pub(crate) async fn prove(
     shared: &Shared,
     io: &mut PacketIo<'_>,
+    database: &Database,
     claim: Claim<'_>,
 ) -> Result<Proof, Rejected> {
-    if let Some(error) = blocked(shared, &claim) {
+    if let Some(error) = blocked(shared, database, &claim) {
         return Ok(Proof::Missing(error));
     }
     let limit = shared.config.limits.handshake_timeout;
     let accounts = shared
         .control
-        .accounts(&claim.database.name, claim.user, io.patience(limit))
+        .accounts(&database.name, claim.user, io.patience(limit))
         .await
         .map_err(|why| refusal::no_accounts(why, limit))?;
     let account = account::find(&accounts, claim.user, &claim.peer);
@@ -45,16 +47,16 @@ pub(crate) async fn prove(
     let (hopeless, with_password) = (exchange.is_hopeless(verifiers), exchange.with_password());
     // other logins of the client may have failed meanwhile: those beyond its limit tell it nothing, right
     // or wrong, however many it has begun at once
-    if let Some(error) = blocked(shared, &claim) {
+    if let Some(error) = blocked(shared, database, &claim) {
         return Ok(Proof::Missing(error));
     }
     let denied = refusal::access_denied(claim.user, &claim.peer.host(), with_password);
     let Some(account) = account.filter(|_| proved) else {
         if let Some(client) = claim.client {
-            let buckets = Some(&claim.database.buckets);
+            let buckets = Some(&database.buckets);
             shared.guard.failed(client, buckets, Instant::now());
         }
-        debug!(database = %claim.database.name, user = claim.user, "login refused");
+        debug!(database = %database.name, user = claim.user, "login refused");
         let error = if hopeless {
             refusal::needs_tls(claim.user)
         } else {
@@ -62,7 +64,7 @@ pub(crate) async fn prove(
         };
         return Ok(Proof::Missing(error));
     };
-    let unix = match claim.database.door.target() {
+    let unix = match database.door.target() {
         Some(target) => matches!(target.endpoint, Endpoint::Unix(_)),
         None => shared.config.servers_on_sockets,
     };
@@ -93,14 +95,32 @@ pub(crate) async fn prove(
 }
 
 /// The error for a client that has failed too often, or recently at a database where many fail.
-fn blocked(shared: &Shared, claim: &Claim<'_>) -> Option<ErrPacket> {
+fn blocked(shared: &Shared, database: &Database, claim: &Claim<'_>) -> Option<ErrPacket> {
     let (client, now) = (claim.client?, Instant::now());
-    let buckets = &claim.database.buckets;
+    let buckets = &database.buckets;
     let reached = shared
         .guard
         .blocked(client, now)
         .or_else(|| shared.guard.blocked_at(client, buckets, now))?;
     Some(refusal::too_many_failures(&claim.peer.host(), &reached))
+}
+
+/// Has the client prove an account of a database that does not exist: the exchange and the error are those of a
+/// user that does not exist, so that a stranger cannot learn the names of databases.
+pub(crate) async fn disprove(
+    shared: &Shared,
+    io: &mut PacketIo<'_>,
+    claim: Claim<'_>,
+) -> Result<ErrPacket, Rejected> {
+    let mut exchange = Exchange::new(io, &claim, &shared.slow_checks);
+    let _proves_nothing = exchange.proves_any(&[]).await?;
+    let with_password = exchange.with_password();
+    debug!(user = claim.user, "login to an unknown database refused");
+    Ok(refusal::access_denied(
+        claim.user,
+        &claim.peer.host(),
+        with_password,
+    ))
 }
 
 /// Whether the password has expired. A client that may log in all the same can only set a new one.

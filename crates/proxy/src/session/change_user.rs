@@ -89,7 +89,6 @@ pub(super) async fn change_user(
     let client_of = io.client(&cx.identity.peer);
     let claim = Claim {
         client: client_of,
-        database: &cx.membership.database,
         user,
         peer: cx.identity.peer,
         capabilities: cx.identity.capabilities,
@@ -98,7 +97,11 @@ pub(super) async fn change_user(
         salt: relogin.salt,
     };
     let timeout = cx.limits().handshake_timeout;
-    let proof = tokio::time::timeout(timeout, prove(&cx.shared, &mut io, claim)).await;
+    let proof = tokio::time::timeout(
+        timeout,
+        prove(&cx.shared, &mut io, &cx.membership.database, claim),
+    )
+    .await;
     let account = match proof {
         Ok(Ok(Proof::Given(account))) => account,
         Ok(Ok(Proof::Missing(error)) | Err(Rejected::With(error) | Rejected::Counted(error))) => {
