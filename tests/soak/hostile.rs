@@ -178,7 +178,7 @@ fn many_prepared_statements(world: &World, who: &Created, _: &mut Dice) {
 fn compressed_bomb(world: &World, who: &Created, _: &mut Dice) {
     use dormouse_wire::caps::Capabilities;
     let mut client = Client::tcp(&world.address);
-    client.capabilities = client.capabilities | Capabilities::COMPRESS;
+    client.capabilities |= Capabilities::COMPRESS;
     if !matches!(client.login(&who.user, &who.password, None), Reply::Ok(_)) {
         return;
     }

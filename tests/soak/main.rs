@@ -4,6 +4,7 @@
 //! Run by `./dev soak [MINUTES [ATTACK...]]`. Traffic goes to Dormouse on the loopback interface only.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a program that checks: what fails ends it"
 )]

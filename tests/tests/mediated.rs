@@ -375,12 +375,6 @@ fn prepared_statements_run_in_the_owners_place_too() {
         assert_eq!(run("CREATE USER app IDENTIFIED BY 'x'")[0][0], 0xff);
         assert_eq!(run("GRANT SELECT ON shop.* TO app")[0][0], 0);
         assert_eq!(run("DROP USER dormouse@localhost")[0][0], 0xff);
-        let shown = run("SHOW GRANTS FOR app").concat();
-        let shown = String::from_utf8_lossy(&shown);
-        assert!(
-            shown.contains("GRANT SELECT ON `shop`.* TO `app`@`%`"),
-            "{shown}"
-        );
         owner
             .query("EXECUTE IMMEDIATE 'CREATE USER im IDENTIFIED BY ''y'''")
             .ok();

@@ -7,7 +7,7 @@
 
 use std::sync::Barrier;
 
-use dormouse_testkit::{Client, Dormouse, process};
+use dormouse_testkit::{Client, Created, Dormouse, process};
 use dormouse_wire::command::Command;
 
 /// A Dormouse whose databases never sleep, with `most` backends for each.
@@ -16,6 +16,13 @@ fn with_backends(most: u32, more: &str) -> Dormouse {
         "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
          [pool]\nbackends_max = {most}\n{more}"
     ))
+}
+
+/// A database with a schema `app`, made past the proxy, so that no backend is open.
+fn shop(dormouse: &Dormouse) -> Created {
+    let who = dormouse.create("shop", &[]);
+    dormouse.platform("shop").query("CREATE DATABASE app").ok();
+    who
 }
 
 /// Number of connections to the server, without this one and Dormouse's own.
@@ -28,7 +35,7 @@ fn connections(client: &mut Client) -> usize {
 #[test]
 fn sessions_share_one_backend_and_each_keeps_its_state() {
     let dormouse = with_backends(1, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut first = dormouse.connect(&who);
     let mut second = dormouse.connect(&who);
     first.query("CREATE DATABASE a").ok();
@@ -58,17 +65,17 @@ fn sessions_share_one_backend_and_each_keeps_its_state() {
 #[test]
 fn a_transaction_keeps_its_backend_and_the_others_wait() {
     let dormouse = with_backends(1, "lease_timeout = \"100ms\"\n");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut first = dormouse.connect(&who);
     let mut second = dormouse.connect(&who);
     first
-        .query("CREATE TABLE mysql.t (i INT PRIMARY KEY) ENGINE=InnoDB")
+        .query("CREATE TABLE app.t (i INT PRIMARY KEY) ENGINE=InnoDB")
         .ok();
     second.query("SELECT 1 FROM DUAL").rows();
     first.query("BEGIN").ok();
-    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    first.query("INSERT INTO app.t VALUES (1)").ok();
 
-    let refused = second.query("SELECT COUNT(*) FROM mysql.t").err();
+    let refused = second.query("SELECT COUNT(*) FROM app.t").err();
     assert_eq!(refused.code, 1040);
     assert!(
         refused.message.contains("lease_timeout"),
@@ -82,23 +89,23 @@ fn a_transaction_keeps_its_backend_and_the_others_wait() {
     );
 
     first.query("COMMIT").ok();
-    assert_eq!(second.query("SELECT COUNT(*) FROM mysql.t").value(), "1");
+    assert_eq!(second.query("SELECT COUNT(*) FROM app.t").value(), "1");
 }
 
 #[test]
 fn an_order_to_sleep_does_not_wait_for_sessions_that_wait_for_a_lease() {
     let dormouse = with_backends(1, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut first = dormouse.connect(&who);
     let mut second = dormouse.connect(&who);
     let mut watching = dormouse.connect(&who);
     first
-        .query("CREATE TABLE mysql.t (i INT PRIMARY KEY) ENGINE=InnoDB")
+        .query("CREATE TABLE app.t (i INT PRIMARY KEY) ENGINE=InnoDB")
         .ok();
     first.query("BEGIN").ok();
-    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    first.query("INSERT INTO app.t VALUES (1)").ok();
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| second.query("SELECT COUNT(*) FROM mysql.t").value());
+        let waiting = scope.spawn(|| second.query("SELECT COUNT(*) FROM app.t").value());
         process::until("a session waits", || {
             value_of(&shown(&mut watching, "STATUS"), "waiting") == "1"
         });
@@ -111,7 +118,7 @@ fn an_order_to_sleep_does_not_wait_for_sessions_that_wait_for_a_lease() {
 #[test]
 fn prepared_statements_survive_the_lease() {
     let dormouse = with_backends(1, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut clients = [dormouse.connect(&who), dormouse.connect(&who)];
     // both prepare the same text; its parameter's type is sent with the first execution only
     let ids = clients
@@ -137,7 +144,7 @@ fn fifty_clients_on_four_backends_lose_nothing() {
     const CLIENTS: usize = 50;
     const STATEMENTS: usize = 40;
     let dormouse = with_backends(4, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut owner = dormouse.connect(&who);
     owner.query("CREATE DATABASE app").ok();
     owner
@@ -196,13 +203,13 @@ fn value_of(rows: &[(String, Option<String>)], name: &str) -> String {
 #[test]
 fn a_session_can_show_why_it_is_pinned() {
     let dormouse = with_backends(1, "lease_timeout = \"100ms\"\n");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut pinned = dormouse.connect(&who);
     let mut other = dormouse.connect(&who);
     let before = shown(&mut pinned, "SESSION");
     assert_eq!(value_of(&before, "pin"), "");
     assert_eq!(value_of(&before, "server_thread"), "");
-    pinned.query("CREATE TEMPORARY TABLE mysql.t (i INT)").ok();
+    pinned.query("CREATE TEMPORARY TABLE app.t (i INT)").ok();
     assert_eq!(other.query("SELECT 1 FROM DUAL").err().code, 1040);
 
     let own = shown(&mut pinned, "SESSION");
@@ -232,7 +239,7 @@ fn a_session_can_show_why_it_is_pinned() {
 #[test]
 fn show_dormouse_does_not_wake_the_database() {
     let dormouse = with_backends(1, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut client = dormouse.connect(&who);
     client.query("SELECT 1 FROM DUAL").rows();
     let _ = dormouse.json(&["park", "shop"]);
@@ -246,7 +253,7 @@ fn show_dormouse_does_not_wake_the_database() {
 #[test]
 fn a_client_keeps_its_connection_id_on_every_backend() {
     let dormouse = with_backends(1, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut client = dormouse.connect(&who);
     let mut rival = dormouse.connect(&who);
     let own = client.id().to_string();
@@ -261,7 +268,7 @@ fn a_client_keeps_its_connection_id_on_every_backend() {
 #[test]
 fn the_process_list_shows_clients_awake_and_asleep() {
     let dormouse = with_backends(1, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut asker = dormouse.connect(&who);
     let resting = dormouse.connect(&who);
     let shown = |asker: &mut Client| {
@@ -286,20 +293,20 @@ fn the_process_list_shows_clients_awake_and_asleep() {
 #[test]
 fn session_state_changed_while_the_door_was_shut_is_probed_when_it_opens() {
     let dormouse = with_backends(5, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut first = dormouse.connect(&who);
     let mut second = dormouse.connect(&who);
     let mut third = dormouse.connect(&who);
     first
-        .query("CREATE TABLE mysql.t (i INT PRIMARY KEY) ENGINE=InnoDB")
+        .query("CREATE TABLE app.t (i INT PRIMARY KEY) ENGINE=InnoDB")
         .ok();
     first.query("BEGIN").ok();
-    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    first.query("INSERT INTO app.t VALUES (1)").ok();
     first.query("SET @v = 5").ok();
-    second.command(Command::Query, b"INSERT INTO mysql.t VALUES (1)");
+    second.command(Command::Query, b"INSERT INTO app.t VALUES (1)");
     process::until("it waits for the row", || {
         let text = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
-                    WHERE INFO = 'INSERT INTO mysql.t VALUES (1)'";
+                    WHERE INFO = 'INSERT INTO app.t VALUES (1)'";
         third.query(text).value() == "1"
     });
 
@@ -309,7 +316,7 @@ fn session_state_changed_while_the_door_was_shut_is_probed_when_it_opens() {
     assert_eq!(second.result().unwrap().err().code, 1062);
     assert!(suspend.wait().unwrap().success());
 
-    third.query("SELECT 1 FROM mysql.t").value();
+    third.query("SELECT 1 FROM app.t").value();
     process::until("it is read", || {
         value_of(&shown(&mut first, "SESSION"), "state") == "known"
     });
@@ -327,12 +334,12 @@ fn until_shut(client: &mut Client) {
 #[test]
 fn a_held_statement_about_the_last_one_is_answered_although_its_backend_is_gone() {
     let dormouse = with_backends(4, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let [mut asks, mut sleeps, mut looks] = [(); 3].map(|()| dormouse.connect(&who));
-    asks.query("CREATE TABLE mysql.t (i INT)").ok();
-    asks.query("INSERT INTO mysql.t VALUES (1), (2), (3), (4)")
+    asks.query("CREATE TABLE app.t (i INT)").ok();
+    asks.query("INSERT INTO app.t VALUES (1), (2), (3), (4)")
         .ok();
-    let first = "SELECT SQL_CALC_FOUND_ROWS i FROM mysql.t LIMIT 1";
+    let first = "SELECT SQL_CALC_FOUND_ROWS i FROM app.t LIMIT 1";
     assert_eq!(asks.query(first).rows().len(), 1);
     sleeps.command(Command::Query, b"SELECT SLEEP(2)");
     process::until("it sleeps", || {
@@ -351,11 +358,11 @@ fn a_held_statement_about_the_last_one_is_answered_although_its_backend_is_gone(
 #[test]
 fn a_vetoed_park_does_not_change_the_transaction() {
     let dormouse = with_backends(1, "");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut client = dormouse.connect(&who);
-    client.query("CREATE TABLE mysql.t (i INT)").ok();
+    client.query("CREATE TABLE app.t (i INT)").ok();
     client.query("BEGIN").ok();
-    client.query("INSERT INTO mysql.t VALUES (1), (2)").ok();
+    client.query("INSERT INTO app.t VALUES (1), (2)").ok();
     let mut park = dormouse.command(&["park", "shop"]);
     assert!(!dormouse_testkit::dormouse::output_of(&mut park).0);
     assert_eq!(client.query("SELECT ROW_COUNT()").value(), "2");
@@ -365,14 +372,14 @@ fn a_vetoed_park_does_not_change_the_transaction() {
 #[test]
 fn a_transaction_that_was_suspended_releases_its_backend_at_its_end() {
     let dormouse = with_backends(1, "lease_timeout = \"5s\"\n");
-    let who = dormouse.create("shop", &[]);
+    let who = shop(&dormouse);
     let mut first = dormouse.connect(&who);
     let mut second = dormouse.connect(&who);
-    first.query("CREATE TABLE mysql.t (i INT)").ok();
+    first.query("CREATE TABLE app.t (i INT)").ok();
     first.query("BEGIN").ok();
-    first.query("INSERT INTO mysql.t VALUES (1)").ok();
+    first.query("INSERT INTO app.t VALUES (1)").ok();
     let _ = dormouse.json(&["suspend", "shop"]);
     assert_eq!(dormouse.state("shop"), "suspended");
     first.query("COMMIT").ok();
-    assert_eq!(second.query("SELECT COUNT(*) FROM mysql.t").value(), "1");
+    assert_eq!(second.query("SELECT COUNT(*) FROM app.t").value(), "1");
 }

@@ -288,9 +288,7 @@ fn matches(pattern: &[Part], name: &[char]) -> bool {
                 }
             }
             Part::AnyOne => {
-                for n in 0..name.len() {
-                    next[n + 1] = reached[n];
-                }
+                next[1..].copy_from_slice(&reached[..name.len()]);
             }
             Part::One(c) => {
                 for (n, expected) in name.iter().enumerate() {

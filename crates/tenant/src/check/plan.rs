@@ -26,9 +26,9 @@ pub fn check(statement: &Statement, caller: &Caller, facts: &Facts) -> Result<Pl
     };
     let statement = &rules.resolved(statement);
     rules.may(statement)?;
-    let (steps, shows) = rules.plan(statement)?;
-    rules.leaves_an_owner(&steps, statement)?;
-    Ok(Plan { steps, shows })
+    let plan = rules.plan(statement)?;
+    rules.leaves_an_owner(&plan.steps, statement)?;
+    Ok(plan)
 }
 
 struct Rules<'a> {
@@ -130,7 +130,7 @@ impl Rules<'_> {
         }
     }
 
-    fn plan(&self, statement: &Statement) -> Result<(Vec<Step>, Option<(Name, Manager)>), Denied> {
+    fn plan(&self, statement: &Statement) -> Result<Plan, Denied> {
         let text = render::statement(statement);
         let steps = match statement {
             Statement::CreateUser { users, .. } => {
@@ -193,7 +193,10 @@ impl Rules<'_> {
                     Name::Account { user, host } => self.facts.manager(user, host),
                     _ => Manager::None,
                 };
-                return Ok((vec![Step::Show(text)], Some((who.clone(), manager))));
+                return Ok(Plan {
+                    steps: vec![Step::Show(text)],
+                    shows: Some((who.clone(), manager)),
+                });
             }
             Statement::SetGlobal(assignments) => {
                 let mut parts = Vec::with_capacity(assignments.len());
@@ -216,7 +219,7 @@ impl Rules<'_> {
                 vec![Step::Run(format!("SET {}", parts.join(", ")))]
             }
         };
-        Ok((steps, None))
+        Ok(Plan { steps, shows: None })
     }
 
     fn not_public(&self, names: &[Name]) -> Result<(), Denied> {
