@@ -24,7 +24,7 @@ fn remote(dormouse: &Dormouse, token: &Path, arguments: &[&str]) -> Output {
     Command::new(program())
         .args(["--json", "--api", &format!("https://localhost:{port}")])
         .arg("--api-ca")
-        .arg(dormouse.data_dir().join("tls/server.crt"))
+        .arg(dormouse.data_dir().join("tls/ca.crt"))
         .arg("--token-file")
         .arg(token)
         .args(arguments)

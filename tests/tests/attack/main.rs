@@ -9,6 +9,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod caller;
 mod local;
 mod neighbour;
 mod owner;
@@ -18,8 +19,12 @@ mod user;
 
 #[test]
 fn there_are_many_attempts() {
-    let all =
-        owner::count() + user::count() + neighbour::count() + stranger::count() + local::count();
+    let all = owner::count()
+        + user::count()
+        + neighbour::count()
+        + stranger::count()
+        + local::count()
+        + caller::count();
     println!("{all} attempts");
     assert!(all >= 150, "{all}");
 }

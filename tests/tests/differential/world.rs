@@ -72,11 +72,14 @@ impl World {
         let moved = dormouse.create("moved", &[]);
         // beside its data directory, like its error log
         let socket = dormouse.instance("plain").join("mysqld.sock");
-        // the default without a proxy
+        // the defaults without Dormouse
         let mut server = dormouse.platform("plain");
-        server
-            .query("SET GLOBAL session_track_state_change = OFF")
-            .ok();
+        for statement in [
+            "SET GLOBAL session_track_state_change = OFF",
+            "GRANT ALL PRIVILEGES ON *.* TO admin@'%' WITH GRANT OPTION",
+        ] {
+            server.query(statement).ok();
+        }
         let rivals = (0..BACKENDS).map(|_| dormouse.connect(&moved)).collect();
         Self {
             dormouse,

@@ -139,7 +139,7 @@ fn config(authorities: Option<&Path>) -> Result<ClientConfig, ErrorBody> {
             .find(|path| path.is_file())
     };
     let hint = "--api-ca FILE takes the certificate of the authority, PEM; without one of your own it is \
-                DATA_DIR/tls/server.crt of the server";
+                DATA_DIR/tls/ca.crt of the server, which `dormouse tls` prints there";
     let path = authorities.or_else(system).ok_or_else(|| {
         let message = "this system has no certificates of authorities to check the server with";
         ErrorBody::new("invalid", message).with_hint(hint)
