@@ -13,6 +13,7 @@ EOF
 }
 
 run() {
+    local binary
     need_for up
     build release
     DORMOUSE_TEST_BINARY=$binary DORMOUSE_TEST_MARIADBD=$(server_with_plugins) \

@@ -217,7 +217,7 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
     // pins that only a reset of the connection ends
     for (make, pin) in [
         ("SET @a = REPEAT('a', 100000)", "user_variable"),
-        ("SET timestamp = 5", "hidden_variable"),
+        ("SET rand_seed1 = 5", "hidden_variable"),
     ] {
         let mut client = dormouse.connect(&who);
         client.query(make).ok();

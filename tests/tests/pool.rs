@@ -146,7 +146,6 @@ fn fifty_clients_on_four_backends_lose_nothing() {
     let dormouse = with_backends(4, "");
     let who = shop(&dormouse);
     let mut owner = dormouse.connect(&who);
-    owner.query("CREATE DATABASE app").ok();
     owner
         .query("CREATE TABLE app.t (i INT PRIMARY KEY, n INT NOT NULL)")
         .ok();

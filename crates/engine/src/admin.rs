@@ -11,6 +11,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use dormouse_link::{Link, Origin, proxy_header};
+use dormouse_tenant::render::{quoted, text as literal};
 use dormouse_types::{Endpoint, InstanceId, UserChange};
 use dormouse_wire::{
     Capabilities, ClientConfig, ClientLogin, Command, ErrPacket, Limits, LoginError, LoginStep,
@@ -424,27 +425,6 @@ async fn in_time<T>(
         after: limit,
     };
     timeout(limit, work).await.map_err(late)?
-}
-
-/// Quotes a text as an SQL literal, for a session with an empty `sql_mode`.
-fn literal(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('\'');
-    for c in text.chars() {
-        match c {
-            '\'' => out.push_str("''"),
-            '\\' => out.push_str("\\\\"),
-            '\0' => out.push_str("\\0"),
-            other => out.push(other),
-        }
-    }
-    out.push('\'');
-    out
-}
-
-/// Quotes an identifier.
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::ast::{
 };
 
 /// A string literal.
-pub(crate) fn text(text: &str) -> String {
+#[must_use]
+pub fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('\'');
     for c in text.chars() {
@@ -26,7 +27,8 @@ pub(crate) fn text(text: &str) -> String {
 }
 
 /// A quoted name.
-pub(crate) fn quoted(name: &str) -> String {
+#[must_use]
+pub fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
