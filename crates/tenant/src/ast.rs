@@ -445,6 +445,12 @@ impl Statement {
         )
     }
 
+    /// Whether it sets global variables, with which later sessions begin.
+    #[must_use]
+    pub fn sets_globals(&self) -> bool {
+        matches!(self, Self::SetGlobal(_) | Self::SetGlobalTransaction { .. })
+    }
+
     /// Whether the name of a schema is missing, for which the current one stands.
     #[must_use]
     pub fn needs_schema(&self) -> bool {

@@ -215,8 +215,9 @@ impl<'a> Mediation<'a> {
         // also after an error: it may have run
         if statement.commits() {
             self.cx.pool().rights_changed();
-        } else if statement.is_for_owners() {
+        } else if statement.sets_globals() {
             self.cx.pool().globals().note_set();
+            self.state.globals_were_set();
         }
         answer.map_err(|error| refusal::not_managed(&error.0))
     }
@@ -227,7 +228,9 @@ impl<'a> Mediation<'a> {
         let open = status.contains(Status::IN_TRANS)
             || !status.contains(Status::AUTOCOMMIT) && self.hold.has_backend();
         let expressions = statement.clone().expressions().next().is_some();
+        // the session began before the change, with the former values
         !self.hold.has_told()
+            || statement.sets_globals()
             || statement.commits() && self.has_locked()
             || statement.commits() && open
             || statement.needs_schema()

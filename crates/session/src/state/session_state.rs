@@ -261,6 +261,12 @@ impl SessionState {
         self.last_mode = self.status.into();
     }
 
+    /// Global variables were set elsewhere for this session, which keeps the values with which it began: its backend has
+    /// them and is probed before it leaves.
+    pub fn globals_were_set(&mut self) {
+        self.backend.doubt(Certainty::Unknown);
+    }
+
     /// The list of warnings, which Dormouse has kept, was shown.
     pub fn showed(&mut self) {
         self.last.showed();
