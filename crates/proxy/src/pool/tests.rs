@@ -36,7 +36,7 @@ pub(crate) fn need(user: &str, generation: u64) -> Need {
             account_host: "%".to_owned(),
             account_version: 0,
             manager: dormouse_types::Manager::None,
-            tls: false,
+            security: crate::security::Security::Any,
             peer: Peer::Unix,
             capabilities: Capabilities::OWN_CLIENT,
             collation: 45,
