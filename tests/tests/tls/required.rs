@@ -1,9 +1,10 @@
 //! Accounts with `REQUIRE X509`, `SUBJECT`, `ISSUER` or `CIPHER`: who may log in, asleep and awake, on MariaDB
 //! 10.11 and on 11.8 if available. The query needs the server, which checks the certificate that Dormouse shows.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use dormouse_testkit::{Client, Created, Dormouse, Reply, tls};
+use dormouse_testkit::{Client, Created, Dormouse, Reply, process, tls};
 use dormouse_wire::command::Command;
 use dormouse_wire::login::ChangeUser;
 use dormouse_wire::{ErrPacket, OkPacket};
@@ -158,7 +159,8 @@ impl World {
     }
 
     fn park(&self) {
-        self.dormouse.json(&["park", "shop"]);
+        let parked = self.dormouse.json(&["park", "shop"]);
+        assert!(!parked.is_null());
         self.dormouse.until_state("shop", "parked");
     }
 }
@@ -261,6 +263,51 @@ fn a_change_of_user_needs_the_certificate_of_the_new_account() {
             }
         }
     });
+}
+
+#[test]
+fn ciphers_of_tls_1_2_hold_as_those_of_1_3() {
+    World::each(|world| {
+        const CIPHERS: [&str; 2] = [
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+        ];
+        let mut admin = world.dormouse.connect(&world.owner);
+        let text = format!(
+            "CREATE USER old IDENTIFIED BY 'secret' REQUIRE CIPHER '{}'",
+            CIPHERS[0]
+        );
+        admin.query(&text).ok();
+        let who = Created {
+            user: "shop.old".to_owned(),
+            password: "secret".to_owned(),
+            ..world.owner.clone()
+        };
+        let with = |cipher: &str| {
+            let cipher = format!("--ssl-cipher={cipher}");
+            let options = ["--ssl", "--tls-version=TLSv1.2", &cipher];
+            mariadb(&world.dormouse, &who, &options)
+        };
+        assert_eq!(with(CIPHERS[0]), Ok("42".to_owned()));
+        let refused = with(CIPHERS[1]).unwrap_err();
+        assert!(refused.contains("1045"), "{refused}");
+    });
+}
+
+#[test]
+fn another_authority_is_in_force_after_sighup() {
+    let world = World::on(None);
+    assert!(world.ask("any", Shown::Bo).is_ok());
+    let mut open = world.client(Shown::Bo);
+    open.login("shop.any", "secret", None).ok();
+    let ca = |dir: &tempfile::TempDir| dir.path().join("ca.crt");
+    fs::copy(ca(&world.strangers), ca(&world.ours)).unwrap();
+    process::hang_up(world.dormouse.pid());
+    process::until("the other authority is in force", || {
+        world.ask("any", Shown::Stranger).is_ok()
+    });
+    assert!(world.ask("any", Shown::Bo).is_err());
+    assert_eq!(open.query("SELECT 40 + 2").value(), "42");
 }
 
 #[test]
