@@ -10,6 +10,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+#[path = "tls/required.rs"]
+mod required;
+
 use dormouse_testkit::{Client, Created, Dormouse, process};
 
 const STAYS: &str = "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n";
@@ -70,9 +73,16 @@ fn certificates(dir: &Path, name: &str) {
         "-out",
         &at("ca.crt"),
     ]);
+    signed(dir, "", &format!("/CN={name}"));
+}
+
+/// Another certificate of the authority in this directory, `PREFIXcert.pem` and `PREFIXkey.pem`.
+fn signed(dir: &Path, prefix: &str, subject: &str) {
+    let at = |file: &str| dir.join(file).to_str().unwrap().to_owned();
     openssl(&[
         "req",
         "-x509",
+        "-utf8",
         "-newkey",
         "ec",
         "-pkeyopt",
@@ -81,7 +91,7 @@ fn certificates(dir: &Path, name: &str) {
         "-days",
         "2",
         "-subj",
-        &format!("/CN={name}"),
+        subject,
         "-addext",
         "subjectAltName=IP:127.0.0.1",
         "-addext",
@@ -91,9 +101,9 @@ fn certificates(dir: &Path, name: &str) {
         "-CAkey",
         &at("ca.key"),
         "-keyout",
-        &at("key.pem"),
+        &at(&format!("{prefix}key.pem")),
         "-out",
-        &at("cert.pem"),
+        &at(&format!("{prefix}cert.pem")),
     ]);
 }
 
@@ -164,6 +174,32 @@ fn certificates_are_read_again_on_sighup_and_only_if_they_can_be_used() {
 }
 
 #[test]
+fn the_generated_certificate_is_renewed_on_sighup_and_its_authority_stays() {
+    let (dormouse, who) = started("");
+    let dir = dormouse.data_dir().join("tls");
+    let (file, ca) = (dir.join("server.crt"), dir.join("ca.crt"));
+    let (before, authority) = (
+        fs::read_to_string(&file).unwrap(),
+        fs::read_to_string(&ca).unwrap(),
+    );
+    // the first line ends with the date of the certificate's end
+    let (line, rest) = before.split_once('\n').unwrap();
+    let ended = format!("{}2020-01-01", &line[..line.len() - 10]);
+    fs::write(&file, format!("{ended}\n{rest}")).unwrap();
+    let mut open = Client::tls(dormouse.address());
+    open.login(&who.user, &who.password, None).ok();
+    process::hang_up(dormouse.pid());
+    process::until("the certificate is a new one", || {
+        fs::read_to_string(&file).is_ok_and(|now| now.starts_with(line) && now != before)
+    });
+    assert_eq!(fs::read_to_string(&ca).unwrap(), authority);
+    let option = format!("--ssl-ca={}", ca.display());
+    let verified = mariadb(&dormouse, &who, &["--ssl-verify-server-cert", &option]);
+    assert_eq!(verified, Ok("42".to_owned()));
+    assert_eq!(open.query("SELECT 1").value(), "1");
+}
+
+#[test]
 fn versions_older_than_the_configured_one_are_refused() {
     let (dormouse, who) = started("[tls]\nmin_version = '1.3'\n");
     let with = |version: &str| mariadb(&dormouse, &who, &["--ssl", version]);
@@ -179,7 +215,9 @@ fn clients_without_a_certificate_of_the_authority_are_refused_if_so_configured()
     let stranger = tempfile::tempdir().unwrap();
     certificates(stranger.path(), "client");
     let ca = dir.path().join("ca.crt").display().to_string();
-    let (dormouse, who) = started(&format!("[tls]\nrequire = true\nclient_ca = '{ca}'\n"));
+    let (dormouse, who) = started(&format!(
+        "[tls]\nrequire = true\nclient_ca = '{ca}'\nclient_certificates = \"required\"\n"
+    ));
     let with = |dir: &Path| {
         let cert = format!("--ssl-cert={}", dir.join("cert.pem").display());
         let key = format!("--ssl-key={}", dir.join("key.pem").display());

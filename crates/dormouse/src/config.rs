@@ -77,9 +77,22 @@ pub(crate) struct Tls {
     pub(crate) require: bool,
     /// The oldest version of TLS that is accepted.
     pub(crate) min_version: MinVersion,
-    /// Certificates of those who sign for clients, PEM: each client that uses TLS must show a certificate that
-    /// one of them has signed.
+    /// Certificates of those who sign for clients, PEM: a certificate that a client shows must be signed by one of
+    /// them.
     pub(crate) client_ca: Option<PathBuf>,
+    /// Whether each client on TCP must show a certificate.
+    pub(crate) client_certificates: ClientCertificates,
+}
+
+/// Whether clients on TCP must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClientCertificates {
+    /// They may.
+    #[default]
+    Optional,
+    /// They must.
+    Required,
 }
 
 /// The oldest version of TLS that is accepted.
@@ -441,11 +454,19 @@ impl Config {
         if let Err((message, hint)) = self.encryption.check() {
             return invalid(message, hint);
         }
-        if self.tls.client_ca.is_some() && !self.tls.require {
-            return invalid(
-                "tls.client_ca is set, but clients may connect without TLS",
-                "set tls.require = true, so that each client on TCP must show its certificate",
-            );
+        if self.tls.client_certificates == ClientCertificates::Required {
+            if self.tls.client_ca.is_none() {
+                return invalid(
+                    "tls.client_certificates is \"required\", but tls.client_ca is not set",
+                    "set tls.client_ca to a file with the certificates of those who sign for clients",
+                );
+            }
+            if !self.tls.require {
+                return invalid(
+                    "tls.client_certificates is \"required\", but clients may connect without TLS",
+                    "set tls.require = true, so that each client on TCP must show its certificate",
+                );
+            }
         }
         let limits = &self.limits;
         let counts = [

@@ -16,7 +16,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::Outcome;
-use crate::config::{Config, MinVersion, Tls};
+use crate::config::{ClientCertificates, Config, MinVersion, Tls};
 use crate::output::Output;
 use authority::Files;
 
@@ -131,6 +131,10 @@ fn server_config(tls: &Tls, cert: &Path, key: &Path) -> Outcome<Arc<ServerConfig
                 added.map_err(|e| unusable(path, e.to_string()))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match tls.client_certificates {
+                ClientCertificates::Optional => verifier.allow_unauthenticated(),
+                ClientCertificates::Required => verifier,
+            };
             let verifier = verifier
                 .build()
                 .map_err(|e| unusable(path, e.to_string()))?;

@@ -14,11 +14,13 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::Listening;
 use dormouse_control::{Doors, Plane};
 use dormouse_engine::Secret;
+use dormouse_engine::tls::Authority;
+use dormouse_link::ClientCertificate;
 use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
-    Access, Account, Activity, Carried, DatabaseName, Delay, InstanceId, PoolStatus, SessionStatus,
-    Target, Variables, Veto,
+    Access, Account, Activity, Carried, CertificateNames, DatabaseName, Delay, InstanceId,
+    PoolStatus, SessionStatus, Target, Variables, Veto,
 };
 
 use crate::Outcome;
@@ -275,6 +277,15 @@ impl dormouse_proxy::ControlPath for Control {
 
     fn credential(&self, instance: InstanceId, user: &str, host: &str) -> [u8; 20] {
         self.secret.account_stage1(instance, user, host)
+    }
+
+    fn client_certificate(
+        &self,
+        instance: InstanceId,
+        names: &CertificateNames,
+    ) -> Result<ClientCertificate, ControlError> {
+        let signed = Authority::new(&self.secret, instance).and_then(|one| one.sign(names));
+        signed.map_err(|error| ControlError(error.to_string()))
     }
 }
 

@@ -138,6 +138,7 @@ pub fn render(
         ("log-error", layout.error_log()),
         ("ssl-cert", layout.key()),
         ("ssl-key", layout.key()),
+        ("ssl-ca", layout.client_authority()),
     ] {
         set(name, &quoted(&path));
     }

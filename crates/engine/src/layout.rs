@@ -88,6 +88,12 @@ impl Layout {
         self.beside(".pem")
     }
 
+    /// The certificate of the authority that signs client certificates for the server, beside the directory.
+    #[must_use]
+    pub fn client_authority(&self) -> PathBuf {
+        self.beside(".ca.pem")
+    }
+
     /// File with the TCP address of the server's last start, beside the directory; absent if it listened on
     /// its Unix socket only.
     #[must_use]

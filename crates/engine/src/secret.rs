@@ -114,9 +114,19 @@ impl Secret {
         native::stage2(&self.stage1(&[b"user", &instance.0.to_be_bytes(), user.as_bytes()]))
     }
 
+    /// Bytes of the key of the authority that signs client certificates for an instance's server; there are
+    /// several, since not all bytes are a key.
+    pub(crate) fn authority_key(&self, instance: InstanceId, attempt: u8) -> [u8; 32] {
+        self.derive(&[b"authority", &instance.0.to_be_bytes(), &[attempt]])
+    }
+
     /// The password is an HMAC-SHA256 of the parts in hexadecimal. Different lists of parts give different
     /// bytes, since only the last part varies in length without its length standing before it.
     fn stage1(&self, parts: &[&[u8]]) -> Stage1 {
+        native::stage1(to_hex(&self.derive(parts)).as_bytes())
+    }
+
+    fn derive(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut key = [0; 64];
         key[..32].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&key.into());
@@ -124,8 +134,7 @@ impl Secret {
             mac.update(part);
             mac.update(&[0]);
         }
-        let password = to_hex(&mac.finalize().into_bytes());
-        native::stage1(password.as_bytes())
+        mac.finalize().into_bytes().into()
     }
 }
 

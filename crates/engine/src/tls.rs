@@ -10,6 +10,10 @@ use rustls_pki_types::pem::PemObject as _;
 
 use crate::EngineError;
 use crate::error::doing;
+pub use authority::Authority;
+
+mod authority;
+mod der;
 
 /// The name in every server's certificate.
 const NAME: &str = "localhost";

@@ -16,6 +16,7 @@
 //! Called by `engine` (the plane's own connections) and `proxy` (backends).
 
 mod origin;
+mod presented;
 mod socket;
 mod tls;
 
@@ -28,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
 pub use origin::{Origin, proxy_header};
+pub use presented::{Cipher, ClientCertificate, Presented};
 use socket::Socket;
 pub use socket::has_closed;
 
@@ -90,11 +92,20 @@ impl Link {
     /// # Errors
     /// The handshake failed, or the certificate does not match the endpoint's identity.
     pub async fn secure(self, endpoint: &Endpoint) -> io::Result<Self> {
+        self.secure_as(endpoint, Presented::default()).await
+    }
+
+    /// As [`secure`](Self::secure), with a certificate or a cipher that the account requires.
+    ///
+    /// # Errors
+    /// As those of [`secure`](Self::secure); the server does not have the cipher, or does not accept the
+    /// certificate.
+    pub async fn secure_as(self, endpoint: &Endpoint, presented: Presented) -> io::Result<Self> {
         let socket = match self.stream {
             Stream::Plain(socket) => socket,
             Stream::Tls(_) => return Err(io::Error::other("TLS has already started")),
         };
-        let stream = Stream::Tls(Box::new(tls::connect(socket, endpoint).await?));
+        let stream = Stream::Tls(Box::new(tls::connect(socket, endpoint, presented).await?));
         Ok(Self { stream })
     }
 

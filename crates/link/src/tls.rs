@@ -16,11 +16,22 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::Unusable;
+use crate::presented::{ClientCertificate, Presented};
 use crate::socket::Socket;
 
 /// TLS handshake with the server of an endpoint. Callers set their own deadline.
-pub(crate) async fn connect(socket: Socket, endpoint: &Endpoint) -> io::Result<TlsStream<Socket>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+pub(crate) async fn connect(
+    socket: Socket,
+    endpoint: &Endpoint,
+    presented: Presented,
+) -> io::Result<TlsStream<Socket>> {
+    let mut provider = aws_lc_rs::default_provider();
+    if let Some(cipher) = presented.cipher {
+        provider
+            .cipher_suites
+            .retain(|one| one.suite() == cipher.suite);
+    }
+    let provider = Arc::new(provider);
     let (name, verifier): (&str, Arc<dyn ServerCertVerifier>) = match endpoint {
         Endpoint::Unix(_) => ("localhost", Arc::new(AnyCertificate(Arc::clone(&provider)))),
         Endpoint::Tcp { identity, .. } => (&identity.name, verifier_for(identity, &provider)?),
@@ -29,8 +40,13 @@ pub(crate) async fn connect(socket: Socket, endpoint: &Endpoint) -> io::Result<T
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let config = match presented.certificate {
+        None => config.with_no_client_auth(),
+        Some(ClientCertificate { chain, key }) => config
+            .with_client_auth_cert(chain, key)
+            .map_err(io::Error::other)?,
+    };
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connector = TlsConnector::from(Arc::new(config));
     connector.connect(name, socket).await

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dormouse_link::ClientCertificate;
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, DatabaseName, InstanceId, Target, Variables};
+use dormouse_types::{Account, CertificateNames, DatabaseName, InstanceId, Target, Variables};
 
 /// Why the control path could not answer. The text is for the client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -66,4 +67,11 @@ pub trait ControlPath: Send + Sync + 'static {
     /// The credential that [`enroll`](ControlPath::enroll) gives: SHA1 of the password, for
     /// `mysql_native_password`.
     fn credential(&self, instance: InstanceId, user: &str, host: &str) -> [u8; 20];
+
+    /// A certificate with these names that the instance's server trusts, for one connection.
+    fn client_certificate(
+        &self,
+        instance: InstanceId,
+        names: &CertificateNames,
+    ) -> Result<ClientCertificate, ControlError>;
 }

@@ -14,7 +14,7 @@ mod rejected;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dormouse_types::{Account, DatabaseName, Transport};
+use dormouse_types::{Account, DatabaseName};
 use dormouse_wire::auth::NATIVE;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::greeting::Greeting;
@@ -203,8 +203,8 @@ async fn login(
         }));
     };
     database.check_access(&peer)?;
-    let account = match prove(shared, io, &database, claim).await? {
-        Proof::Given(account) => account,
+    let (account, security) = match prove(shared, io, &database, claim).await? {
+        Proof::Given(account, security) => (account, security),
         Proof::Missing(error) => return Err(Rejected::Counted(error)),
     };
     if let Some(schema) = &login.schema
@@ -238,7 +238,7 @@ async fn login(
             account_host: account.host.clone(),
             account_version: account.version,
             manager: account.manager,
-            tls: account.transport == Transport::Tls,
+            security,
             peer,
             // not requested from the server: a backend serves clients with and without these
             capabilities: login.capabilities - Capabilities::COMPRESS - Capabilities::INTERACTIVE,

@@ -3,6 +3,7 @@
 use dormouse_types::Manager;
 use dormouse_wire::caps::Capabilities;
 
+use crate::security::Security;
 use crate::stream::Peer;
 
 /// A client's identity at the server; fixed at the login or by `COM_CHANGE_USER`.
@@ -18,8 +19,8 @@ pub(crate) struct Identity {
     pub(crate) account_version: u64,
     /// What the account might manage at the login; the plane checks it again.
     pub(crate) manager: Manager,
-    /// Whether the account demands TLS.
-    pub(crate) tls: bool,
+    /// What its backends show, because the account requires it.
+    pub(crate) security: Security,
     /// Where the client comes from.
     pub(crate) peer: Peer,
     /// The capabilities agreed on by client and proxy.
@@ -67,7 +68,7 @@ impl Identity {
                 && self.account_user == other.account_user
                 && self.account_host == other.account_host
                 && self.account_version == other.account_version
-                && self.tls == other.tls
+                && self.security == other.security
                 && self.peer.host() == other.peer.host()
                 && wanted(self.capabilities) == wanted(other.capabilities)
                 && self.collation == other.collation

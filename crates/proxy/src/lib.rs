@@ -51,6 +51,7 @@ mod identity;
 mod inbox;
 mod mailbox;
 mod refusal;
+mod security;
 mod shared;
 mod stream;
 mod tally;

@@ -63,14 +63,14 @@ pub(crate) fn server_without_tls(user: &str) -> ErrPacket {
     )
 }
 
-/// An account made with `REQUIRE X509`, `SUBJECT`, `ISSUER` or `CIPHER`.
-pub(crate) fn certificate_account(user: &str) -> ErrPacket {
+/// An account made with `REQUIRE CIPHER`, and a cipher that only keys of RSA have.
+pub(crate) fn cipher_account(user: &str) -> ErrPacket {
     ErrPacket::new(
         1045,
         "28000",
         format!(
-            "account '{user}' demands a client certificate or a cipher (REQUIRE X509, SUBJECT, \
-             ISSUER, CIPHER), which Dormouse does not check: use ALTER USER ... REQUIRE SSL"
+            "account '{user}' requires a cipher for keys of RSA, and the servers of Dormouse have keys of \
+             elliptic curves: require one of TLS 1.3 or one of ECDHE-ECDSA (ALTER USER ... REQUIRE CIPHER)"
         ),
     )
 }

@@ -131,10 +131,15 @@ pub(crate) enum ClientStream {
 impl ClientStream {
     /// Whether it is encrypted.
     pub(crate) fn is_tls(&self) -> bool {
+        self.tls().is_some()
+    }
+
+    /// Its TLS session.
+    pub(crate) fn tls(&self) -> Option<&rustls::ServerConnection> {
         match self {
-            Self::Tls(_) => true,
-            Self::Compressed(stream) => stream.inner().is_tls(),
-            Self::Plain(_) | Self::Closed(_) => false,
+            Self::Tls(stream) => Some(stream.get_ref().1),
+            Self::Compressed(stream) => stream.inner().tls(),
+            Self::Plain(_) | Self::Closed(_) => None,
         }
     }
 

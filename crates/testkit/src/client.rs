@@ -103,6 +103,12 @@ impl Client {
     /// Connects by TCP, reads the greeting, and continues over TLS with any certificate.
     #[must_use]
     pub fn tls(address: &str) -> Self {
+        Self::tls_with(address, crate::tls::config())
+    }
+
+    /// As [`tls`](Self::tls), with a configuration.
+    #[must_use]
+    pub fn tls_with(address: &str, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
         let mut stream = Self::socket(address);
         let twin = stream.try_clone().expect("a socket");
         let mut plain = Self::new(Box::new(twin));
@@ -116,7 +122,7 @@ impl Client {
         let mut packet = Vec::new();
         let seq = write_packet(&mut packet, 1, &request.encode());
         stream.write_all(&packet).expect("it reads");
-        let tls = rustls::StreamOwned::new(crate::tls::to("localhost"), stream);
+        let tls = rustls::StreamOwned::new(crate::tls::connection("localhost", config), stream);
         let mut client = Self::new(Box::new(tls));
         client.greeting = plain.greeting;
         client.capabilities = capabilities;

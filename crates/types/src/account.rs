@@ -1,5 +1,7 @@
 //! A server's account, and how its credentials are verified.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// One account of one database, read from the server's account table.
@@ -109,15 +111,38 @@ pub enum Verifier {
 }
 
 /// Transport that an account requires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// Any.
     Any,
     /// Encryption (`REQUIRE SSL`).
     Tls,
-    /// A client certificate or a cipher (`REQUIRE X509`, `SUBJECT`, `ISSUER`, `CIPHER`).
+    /// A verified client certificate (`REQUIRE X509`). Notes of former versions mean any of the requirements of
+    /// [`Transport::Specified`] too; the server checks those.
     Certificate,
+    /// What `REQUIRE SUBJECT`, `ISSUER` and `CIPHER` say.
+    Specified(Specified),
+}
+
+/// What an account requires of a client's certificate and of its TLS session; an empty text requires nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Specified {
+    /// Who has signed the certificate, in OpenSSL's notation (`/C=DE/O=Example/CN=authority`).
+    pub issuer: String,
+    /// Whose the certificate is.
+    pub subject: String,
+    /// The cipher's name in OpenSSL (`TLS_AES_256_GCM_SHA384`).
+    pub cipher: String,
+}
+
+/// The names in a client's verified certificate, each as the bytes of its DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateNames {
+    /// Who has signed it.
+    pub issuer: Arc<[u8]>,
+    /// Whose it is.
+    pub subject: Arc<[u8]>,
 }
 
 /// Expiry of a password and its consequence.

@@ -25,7 +25,7 @@ pub mod usage;
 pub mod user;
 pub mod variables;
 
-pub use account::{Account, Expiry, Manager, Transport, Verifier};
+pub use account::{Account, CertificateNames, Expiry, Manager, Specified, Transport, Verifier};
 pub use activity::{Activity, Veto, VetoReason};
 pub use delay::Delay;
 pub use endpoint::{Endpoint, Incarnation, Target, TlsIdentity};

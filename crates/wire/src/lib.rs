@@ -30,6 +30,7 @@ pub mod login;
 
 pub mod auth;
 pub mod client;
+pub mod x509;
 
 // commands and their replies
 pub mod command;

@@ -284,7 +284,7 @@ const RIGHTS: [Attempt; 25] = [
         STRONGER,
         &["GRANT SELECT (Priv) ON mysql.global_priv TO admin@'%'"],
     ),
-    refused(STRONGER, &["USE mysql", "CREATE TABLE mine (i INT)"]),
+    refused(STRONGER, &["CREATE TABLE mysql.mine (i INT)"]),
     refused(
         STRONGER,
         &[

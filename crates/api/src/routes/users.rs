@@ -86,7 +86,7 @@ fn user(account: Account) -> User {
         requires: match account.transport {
             Transport::Any => "nothing",
             Transport::Tls => "tls",
-            Transport::Certificate => "certificate",
+            Transport::Certificate | Transport::Specified(_) => "certificate",
         }
         .to_owned(),
         max_connections: account.max_sessions,

@@ -286,7 +286,10 @@ fn accounts_of_an_earlier_format_are_read() {
     drop(raw);
     let (_, contents) = open(dir.path());
     let noted = &contents.databases[0].noted.accounts;
-    let found: Vec<_> = noted.iter().map(|a| (&*a.user, a.transport)).collect();
+    let found: Vec<_> = noted
+        .iter()
+        .map(|a| (&*a.user, a.transport.clone()))
+        .collect();
     let expected = [
         ("a", dormouse_types::Transport::Any),
         ("b", dormouse_types::Transport::Tls),

@@ -68,6 +68,7 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_file(layout.keys()))?;
     if_there(fs::remove_file(layout.config()))?;
     if_there(fs::remove_file(layout.key()))?;
+    if_there(fs::remove_file(layout.client_authority()))?;
     if_there(fs::remove_file(layout.address()))?;
     if_there(fs::remove_file(layout.maintenance()))?;
     if_there(fs::remove_file(layout.sandbox()))?;
@@ -84,6 +85,11 @@ pub(super) fn write_config(layout: &Layout, text: &str) -> io::Result<()> {
 /// Writes the server's key atomically; readable by the server's user only.
 pub(super) fn write_key(layout: &Layout, text: &str, owner: Option<Owner>) -> io::Result<()> {
     write(&layout.key(), text, 0o600, owner)
+}
+
+/// Writes the certificate of the authority for client certificates atomically.
+pub(super) fn write_client_authority(layout: &Layout, text: &str) -> io::Result<()> {
+    write(&layout.client_authority(), text, 0o644, None)
 }
 
 /// Writes the SQL of a start for maintenance, or removes it; readable by the server's user only.

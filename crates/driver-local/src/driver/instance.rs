@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dormouse_driver::{Error, Observed, Run, Strain};
 use dormouse_engine::config;
+use dormouse_engine::tls::Authority;
 use dormouse_types::{Bytes, Endpoint, InstanceId, Units};
 use rustix::process::Signal;
 use tokio::sync::OwnedMutexGuard;
@@ -471,6 +472,8 @@ fn start_blocking(
         text.push_str(sandbox.settings());
         let key = dormouse_engine::tls::key_and_certificate().map_err(io::Error::other)?;
         files::write_key(&layout, &key, owner)?;
+        let authority = Authority::new(&shared.config.secret, id).map_err(io::Error::other)?;
+        files::write_client_authority(&layout, &authority.pem())?;
         files::write_config(&layout, &text)?;
         files::forget_socket(&layout)?;
         // after the files, which it names

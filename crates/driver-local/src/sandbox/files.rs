@@ -51,8 +51,13 @@ const BLOCK_DEVICES: &str = "/sys/block";
 
 /// Files beside an instance's directory that its server reads at its start. A file must exist when the server
 /// starts, and a file that replaces it later is not readable.
-fn beside(layout: &Layout) -> [PathBuf; 3] {
-    [layout.config(), layout.key(), layout.maintenance()]
+fn beside(layout: &Layout) -> [PathBuf; 4] {
+    [
+        layout.config(),
+        layout.key(),
+        layout.client_authority(),
+        layout.maintenance(),
+    ]
 }
 
 /// Rights to an instance's own directory: all but to execute and to make devices, pipes and symbolic links.

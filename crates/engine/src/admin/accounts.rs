@@ -8,7 +8,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use dormouse_types::{Account, Expiry, Manager, Transport, Verifier};
+use dormouse_types::{Account, Expiry, Manager, Specified, Transport, Verifier};
 use dormouse_wire::auth::{ed25519, parsec};
 use dormouse_wire::status::Status;
 use dormouse_wire::{NATIVE, caching_sha2, native};
@@ -34,6 +34,12 @@ struct Priv {
     account_locked: bool,
     #[serde(default)]
     ssl_type: u8,
+    #[serde(default)]
+    x509_issuer: String,
+    #[serde(default)]
+    x509_subject: String,
+    #[serde(default)]
+    ssl_cipher: String,
     #[serde(default)]
     access: u64,
     #[serde(default)]
@@ -146,7 +152,12 @@ impl Priv {
         match self.ssl_type {
             0 => Transport::Any,
             1 => Transport::Tls,
-            _ => Transport::Certificate,
+            2 => Transport::Certificate,
+            _ => Transport::Specified(Specified {
+                issuer: self.x509_issuer.clone(),
+                subject: self.x509_subject.clone(),
+                cipher: self.ssl_cipher.clone(),
+            }),
         }
     }
 }

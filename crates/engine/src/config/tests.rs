@@ -56,6 +56,7 @@ fn paths_are_the_instances_own_and_may_hold_blanks() {
     assert_eq!(settings["socket"], "\"/d/i 7/mysqld.sock\"");
     assert_eq!(settings["secure-file-priv"], "\"/d/i 7/files\"");
     assert_eq!(settings["ssl-key"], "\"/d/i 7.pem\"");
+    assert_eq!(settings["ssl-ca"], "\"/d/i 7.ca.pem\"");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Connecting to a server and logging in as the client's user.
 
-use dormouse_link::{Link, Origin, proxy_header};
+use dormouse_link::{ClientCertificate, Link, Origin, Presented, proxy_header};
 use dormouse_types::{Endpoint, Target};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::client::{ClientConfig, ClientLogin, LoginError, LoginStep};
@@ -30,12 +30,13 @@ impl Connection {
         target: &Target,
         identity: &Identity,
         credential: [u8; 20],
+        certificate: Option<ClientCertificate>,
     ) -> Result<Self, BackendError> {
         let endpoint = &target.endpoint;
         let mut link = within(PATIENCE, Link::connect(endpoint)).await?;
         let header = proxy_header(endpoint, &origin(&identity.peer));
         write_all(&mut link, &header, PATIENCE).await?;
-        let tls = identity.tls || matches!(endpoint, Endpoint::Tcp { .. });
+        let tls = identity.security.is_tls() || matches!(endpoint, Endpoint::Tcp { .. });
         let mut login = ClientLogin::new(ClientConfig {
             capabilities: wanted(identity.capabilities).set(Capabilities::SSL, tls),
             collation: identity.collation,
@@ -45,6 +46,10 @@ impl Connection {
             schema: None,
             attributes: identity.attributes.clone(),
         });
+        let mut presented = Presented {
+            certificate,
+            cipher: identity.security.cipher(),
+        };
         let mut packets = PacketBuffer::new(LONGEST_ANSWER);
         loop {
             let (seq, payload) = next_packet(&mut link, &mut packets).await?;
@@ -55,7 +60,11 @@ impl Connection {
                 }
                 Ok(LoginStep::Secure(bytes)) => {
                     write_all(&mut link, &bytes, PATIENCE).await?;
-                    link = within(PATIENCE, link.secure(endpoint)).await?;
+                    link = within(
+                        PATIENCE,
+                        link.secure_as(endpoint, std::mem::take(&mut presented)),
+                    )
+                    .await?;
                     let bytes = login.secured().map_err(std::io::Error::other)?;
                     write_all(&mut link, &bytes, PATIENCE).await?;
                 }

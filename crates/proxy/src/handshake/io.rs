@@ -16,6 +16,7 @@ use super::rejected::Rejected;
 use crate::deadline::write_all;
 use crate::guard::Client;
 use crate::refusal;
+use crate::security::ClientTls;
 use crate::stream::{ClientStream, Peer, Socket};
 
 /// The longest packet a client may send during the login, in bytes. Connection attributes are
@@ -72,6 +73,11 @@ impl<'a> PacketIo<'a> {
     /// Whether the exchange is encrypted.
     pub(crate) fn is_tls(&self) -> bool {
         self.stream.is_tls()
+    }
+
+    /// What the client's TLS session proves; `None` without TLS.
+    pub(crate) fn tls(&self) -> Option<ClientTls> {
+        self.stream.tls().map(ClientTls::of)
     }
 
     /// Whether the client has begun TLS in this exchange.

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use dormouse_types::{Account, Endpoint, Transport, Verifier};
+use dormouse_types::{Account, Endpoint, Verifier};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
@@ -14,12 +14,13 @@ use super::io::PacketIo;
 use super::rejected::Rejected;
 use crate::database::Database;
 use crate::refusal;
+use crate::security::{Lacking, Security};
 use crate::shared::Shared;
 
 /// The result of the check.
 pub(crate) enum Proof {
-    /// The client has proved this account.
-    Given(Account),
+    /// The client has proved this account, and its backends must show this.
+    Given(Account, Security),
     /// The client has not proved an account, or may not log in; the error to send it.
     Missing(ErrPacket),
 }
@@ -76,13 +77,13 @@ pub(crate) async fn prove(
         return Ok(Proof::Missing(error));
     }
     // in the server's order (sql/sql_acl.cc, acl_authenticate)
-    match account.transport {
-        Transport::Tls if !io.is_tls() => return Ok(Proof::Missing(denied)),
-        Transport::Any | Transport::Tls => {}
-        Transport::Certificate => {
-            return Ok(Proof::Missing(refusal::certificate_account(claim.user)));
+    let security = match Security::of(&account.transport, io.tls()) {
+        Ok(security) => security,
+        Err(Lacking::Shown) => return Ok(Proof::Missing(denied)),
+        Err(Lacking::AtServers) => {
+            return Ok(Proof::Missing(refusal::cipher_account(claim.user)));
         }
-    }
+    };
     if account.locked {
         return Ok(Proof::Missing(refusal::account_locked()));
     }
@@ -91,7 +92,7 @@ pub(crate) async fn prove(
     if turns_away && has_expired(account) {
         return Ok(Proof::Missing(refusal::password_expired()));
     }
-    Ok(Proof::Given(account.clone()))
+    Ok(Proof::Given(account.clone(), security))
 }
 
 /// The error for a client that has failed too often, or recently at a database where many fail.

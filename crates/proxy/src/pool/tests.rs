@@ -3,11 +3,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 
 use dormouse_link::Link;
-use dormouse_types::{Endpoint, InstanceId, Target};
+use dormouse_types::{CertificateNames, Endpoint, InstanceId, Target};
 use dormouse_wire::caps::Capabilities;
 
 use super::*;
 use crate::handle::{LeaseState, Who};
+use crate::security::Security;
 use crate::stream::Peer;
 
 fn pool(most: u32) -> Arc<Pool> {
@@ -36,7 +37,7 @@ pub(crate) fn need(user: &str, generation: u64) -> Need {
             account_host: "%".to_owned(),
             account_version: 0,
             manager: dormouse_types::Manager::None,
-            tls: false,
+            security: Security::Any,
             peer: Peer::Unix,
             capabilities: Capabilities::OWN_CLIENT,
             collation: 45,
@@ -136,6 +137,37 @@ async fn another_users_idle_backend_makes_room() {
     let place = place(pool.ask(&other, true));
     assert_eq!(census(&pool), (1, 0, 0));
     drop(place);
+}
+
+#[tokio::test]
+async fn a_backend_that_has_shown_a_certificate_is_only_for_sessions_with_the_same() {
+    let with = |subject: Option<&[u8]>| {
+        let mut need = need("app", 1);
+        let names = subject.map(|subject| CertificateNames {
+            issuer: [].into(),
+            subject: subject.into(),
+        });
+        Arc::make_mut(&mut need.identity).security = match names {
+            Some(_) => Security::Shown {
+                names,
+                cipher: None,
+            },
+            None => Security::Tls,
+        };
+        need
+    };
+    let pool = pool(4);
+    let bo = with(Some(b"bo"));
+    let first = backend(&bo, place(pool.ask(&bo, true)));
+    pool.give_back(first);
+    let places =
+        [with(Some(b"eve")), with(None), need("app", 1)].map(|other| place(pool.ask(&other, true)));
+    let again = with(Some(b"bo"));
+    assert!(matches!(
+        pool.ask(&again, true),
+        Offer::Now(Grant::Backend(_))
+    ));
+    drop(places);
 }
 
 #[tokio::test]

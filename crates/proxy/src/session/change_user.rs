@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_session::SessionState;
-use dormouse_types::Transport;
 use dormouse_wire::login::ChangeUser;
 use dormouse_wire::status::Status;
 
@@ -102,8 +101,8 @@ pub(super) async fn change_user(
         prove(&cx.shared, &mut io, &cx.membership.database, claim),
     )
     .await;
-    let account = match proof {
-        Ok(Ok(Proof::Given(account))) => account,
+    let (account, security) = match proof {
+        Ok(Ok(Proof::Given(account, security))) => (account, security),
         Ok(Ok(Proof::Missing(error)) | Err(Rejected::With(error) | Rejected::Counted(error))) => {
             // the same delay as on a server, so that a client cannot try many passwords
             tokio::time::sleep(REFUSAL_DELAY).await;
@@ -135,7 +134,7 @@ pub(super) async fn change_user(
     identity.account_user = account.user;
     identity.account_host = account.host;
     identity.account_version = account.version;
-    identity.tls = account.transport == Transport::Tls;
+    identity.security = security;
     // the collation has two bytes in this packet and one in a login
     identity.collation = u8::try_from(login.collation).unwrap_or(identity.collation);
     identity.attributes = login.attributes;

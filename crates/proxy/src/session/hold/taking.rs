@@ -253,8 +253,13 @@ impl Hold {
         let identity = &*cx.identity;
         let (user, host) = (&identity.account_user, &identity.account_host);
         let credential = cx.control().credential(target.instance, user, host);
+        let certificate = || {
+            let names = identity.security.names();
+            let sign = |names| cx.control().client_certificate(target.instance, names);
+            names.map(sign).transpose()
+        };
         if self.enrolled {
-            match Connection::connect(target, identity, credential).await {
+            match Connection::connect(target, identity, credential, certificate()?).await {
                 Err(BackendError::Refused(error)) if error.code == 1045 => {}
                 done => return done,
             }
@@ -266,6 +271,6 @@ impl Hold {
                 return Err(BackendError::NoAccount(error));
             }
         }
-        Connection::connect(target, identity, credential).await
+        Connection::connect(target, identity, credential, certificate()?).await
     }
 }
