@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use dormouse_types::{Account, Endpoint, Transport, Verifier};
+use dormouse_types::{Account, Endpoint, Mark, Transport, Verifier};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
@@ -12,6 +12,7 @@ use super::claim::Claim;
 use super::exchange::Exchange;
 use super::io::PacketIo;
 use super::rejected::Rejected;
+use crate::on_demand::{Making, candidates};
 use crate::refusal;
 use crate::shared::Shared;
 
@@ -38,6 +39,16 @@ pub(crate) async fn prove(
         .accounts(&claim.database.name, claim.user, io.patience(limit))
         .await
         .map_err(|why| refusal::no_accounts(why, limit))?;
+    let mut accounts = accounts;
+    let mut templates = Vec::new();
+    if account::find(&accounts, claim.user, &claim.peer).is_none() {
+        let name = &claim.database.name;
+        let made = candidates(shared, name, claim.user, io.patience(limit)).await;
+        for (account, template) in made {
+            templates.push((account.host.clone(), template));
+            accounts.push(account);
+        }
+    }
     let account = account::find(&accounts, claim.user, &claim.peer);
     let verifiers = account.map_or(&[][..], |account| &account.verifiers);
     let mut exchange = Exchange::new(io, &claim, &shared.slow_checks);
@@ -88,6 +99,18 @@ pub(crate) async fn prove(
         && !claim.capabilities.contains(Capabilities::EXPIRED_PASSWORDS);
     if turns_away && has_expired(account) {
         return Ok(Proof::Missing(refusal::password_expired()));
+    }
+    if account.on_demand == Mark::Pending {
+        let mut templates = templates.into_iter();
+        let template = templates.find(|(host, _)| *host == account.host);
+        let making = Making {
+            shared,
+            database: claim.database,
+            peer: claim.peer,
+            never_wakes: claim.never_wakes,
+        };
+        let made = making.make(account, template.map(|(_, user)| user)).await;
+        return Ok(made.map_or_else(Proof::Missing, Proof::Given));
     }
     Ok(Proof::Given(account.clone()))
 }
