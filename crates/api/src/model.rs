@@ -11,8 +11,8 @@ pub use dormouse_control::{
     SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, Networks, NewUser, Pooling, State,
-    Timetable, UnitRange, Units, UserLimits, UserRole,
+    Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern, Networks, NewUser,
+    OnDemand, Pooling, State, Timetable, UnitRange, Units, UserLimits, UserRole,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -149,6 +149,9 @@ pub struct Database {
     /// Networks whose clients may not connect.
     #[serde(default)]
     pub deny: Networks,
+    /// Schemas and users that are made when a login names them.
+    #[serde(default)]
+    pub on_demand: OnDemand,
     /// Client connections.
     pub sessions: u32,
     /// Statements held until the server is awake.
@@ -340,6 +343,9 @@ pub struct UserRequest {
     /// Whether it must use TLS.
     #[serde(default)]
     pub require_tls: bool,
+    /// It is a template for users of these names, without rights of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<NamePattern>,
     /// Its password; generated if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
@@ -356,6 +362,7 @@ impl UserRequest {
             schemas: self.schemas,
             limits: self.limits,
             require_tls: self.require_tls,
+            on_demand: self.on_demand,
         };
         (new, self.password)
     }

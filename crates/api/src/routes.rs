@@ -310,6 +310,7 @@ fn database(status: Status) -> Database {
         spend_limit: status.spec.spend_limit,
         allow: status.spec.access.allow,
         deny: status.spec.access.deny,
+        on_demand: status.spec.on_demand,
         sessions: status.sessions,
         held: status.held,
         transactions: status.transactions,

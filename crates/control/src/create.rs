@@ -265,6 +265,7 @@ fn owner(stage2: [u8; 20]) -> Account {
         max_sessions: 0,
         max_sessions_global: 0,
         manager: dormouse_types::Manager::default(),
+        on_demand: dormouse_types::Mark::None,
         login_status: 2,
         version: 0,
         enrolled: true,

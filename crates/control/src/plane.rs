@@ -28,6 +28,7 @@ use tokens::Tokens;
 mod accounts;
 mod changes;
 mod encryption;
+mod on_demand;
 pub mod tokens;
 mod users;
 
@@ -195,10 +196,19 @@ impl Plane {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Catalog`]: nothing has changed.
     pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
+        self.change_spec(name, |spec| settings.applied_to(spec))
+            .await
+    }
+
+    async fn change_spec(
+        &self,
+        name: &DatabaseName,
+        change: impl FnOnce(Spec) -> Spec + Send,
+    ) -> Result<Status, Error> {
         let database = self.find(name)?;
         let _alone = self.shared.settings.lock().await;
         let before = database.spec();
-        let spec = settings.applied_to(before.clone());
+        let spec = change(before.clone());
         if spec.units != before.units {
             self.context.host.room.check_range(spec.units)?;
         }

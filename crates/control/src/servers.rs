@@ -90,8 +90,8 @@ pub trait Servers: Send + Sync + 'static {
     /// it.
     async fn secure_owner(&self, server: &Server, stage2: [u8; 20]) -> Result<(), ServerError>;
 
-    /// Adds, changes or drops an account.
-    async fn change_user(&self, server: &Server, change: &UserChange) -> Result<(), ServerError>;
+    /// Adds, changes or drops an account; `false` if there was nothing to do.
+    async fn change_user(&self, server: &Server, change: &UserChange) -> Result<bool, ServerError>;
 
     /// The accounts that a login with this user name may use: those of the name, and anonymous ones.
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError>;

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, Money, Month, Networks, Pooling, Timetable, UnitRange,
+    Bytes, DatabaseName, Delay, Money, Month, NamesOrOff, Networks, Pooling, Timetable, UnitRange,
 };
 
 pub(crate) mod user;
@@ -336,6 +336,11 @@ pub(crate) struct SettingsArgs {
     /// Networks whose clients may not connect, even if --allow has them; or none
     #[arg(long, value_name = "NETWORKS")]
     deny: Option<Networks>,
+
+    /// Schemas that a login may name before they exist, if its account may create them: a pattern as in
+    /// LIKE ('app_%'), or off
+    #[arg(long, value_name = "PATTERN")]
+    on_demand_schemas: Option<NamesOrOff>,
 }
 
 impl From<SettingsArgs> for SettingsPatch {
@@ -351,6 +356,7 @@ impl From<SettingsArgs> for SettingsPatch {
             spend_limit,
             allow,
             deny,
+            on_demand_schemas,
         } = args;
         Self {
             idle_suspend,
@@ -363,6 +369,7 @@ impl From<SettingsArgs> for SettingsPatch {
             spend_limit,
             allow,
             deny,
+            on_demand_schemas,
         }
     }
 }

@@ -235,6 +235,10 @@ pub(crate) struct Limits {
     pub(crate) wakes_per_minute: u32,
     /// Starts of servers caused by clients of one IP address, per minute.
     pub(crate) wakes_per_minute_per_address: u32,
+    /// Users and schemas that logins make in one database, per minute.
+    pub(crate) on_demand_per_minute: u32,
+    /// Users, and schemas, of a database from which on logins make none.
+    pub(crate) on_demand_in_all: u32,
     /// Statements held for one database while it wakes.
     pub(crate) held_statements: u32,
     /// Maximum time for which a statement is held.
@@ -390,6 +394,8 @@ impl Default for Limits {
             failed_logins_per_minute_per_database: 1000,
             wakes_per_minute: 600,
             wakes_per_minute_per_address: 3000,
+            on_demand_per_minute: 60,
+            on_demand_in_all: 1000,
             held_statements: 10_000,
             hold_timeout: Span(Duration::from_secs(60)),
             read_timeout: Span(Duration::from_secs(30)),
@@ -478,6 +484,8 @@ impl Config {
             limits.failed_logins_per_minute_per_database,
             limits.wakes_per_minute,
             limits.wakes_per_minute_per_address,
+            limits.on_demand_per_minute,
+            limits.on_demand_in_all,
             limits.held_statements,
             self.api.connections_per_address,
             self.api.failed_tokens_per_minute,

@@ -7,7 +7,8 @@ use dormouse_api::model::{
     By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow, User,
 };
 use dormouse_types::{
-    Bytes, DatabaseName, Doing, Layer, Money, PoolStatus, SessionStatus, State, Usage, pin,
+    Bytes, DatabaseName, Doing, Layer, Money, PoolStatus, SessionStatus, State, Template, Usage,
+    pin,
 };
 use jiff::Timestamp;
 
@@ -141,6 +142,8 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ),
         ("allow", d.allow.to_string()),
         ("deny", d.deny.to_string()),
+        ("schemas on demand", d.on_demand.schemas.to_string()),
+        ("users on demand", templates(&d.on_demand.users)),
         ("pooling", d.pooling.to_string()),
         ("sessions", d.sessions.to_string()),
         ("held statements", d.held.to_string()),
@@ -151,6 +154,16 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// The templates for users on demand.
+fn templates(all: &[Template]) -> String {
+    if all.is_empty() {
+        return "off".to_owned();
+    }
+    let one = |t: &Template| format!("{} from '{}'@'{}'", t.pattern, t.user, t.host);
+    let all: Vec<_> = all.iter().map(one).collect();
+    all.join(", ")
 }
 
 /// The layers that hold; and each that does not, with the reason.

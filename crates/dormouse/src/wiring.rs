@@ -20,7 +20,7 @@ use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
     Access, Account, Activity, Carried, CertificateNames, DatabaseName, Delay, InstanceId,
-    PoolStatus, SessionStatus, Target, Variables, Veto,
+    OnDemand, PoolStatus, SessionStatus, Target, UserOnDemand, Variables, Veto,
 };
 
 use crate::Outcome;
@@ -146,6 +146,8 @@ fn proxy_config(settings: &Settings<'_>) -> ProxyConfig {
             wakes_per_minute: limits.wakes_per_minute,
             wakes_per_minute_per_address: limits.wakes_per_minute_per_address,
             handshake_timeout: limits.handshake_timeout.0,
+            on_demand_per_minute: limits.on_demand_per_minute,
+            on_demand_in_all: limits.on_demand_in_all,
             held_statements: limits.held_statements as usize,
             hold_timeout: limits.hold_timeout.0,
             read_timeout: limits.read_timeout.0,
@@ -266,6 +268,36 @@ impl dormouse_proxy::ControlPath for Control {
         let plane = self.plane()?;
         let run = plane.manage(database, target.generation, caller, statement);
         run.await.map_err(|error| ControlError(error.to_string()))
+    }
+
+    fn on_demand(&self, database: &DatabaseName) -> OnDemand {
+        let plane = self.plane().ok();
+        plane.map_or_else(OnDemand::default, |plane| plane.on_demand(database))
+    }
+
+    async fn make_user(
+        &self,
+        database: &DatabaseName,
+        target: &Target,
+        order: UserOnDemand,
+    ) -> Result<(), ControlError> {
+        let made = self.plane()?.make_user(database, target.generation, order);
+        made.await.map_err(|error| ControlError(error.to_string()))
+    }
+
+    async fn may_make_schema(
+        &self,
+        database: &DatabaseName,
+        most: u32,
+    ) -> Result<(), ControlError> {
+        let may = self.plane()?.may_make_schema(database, most).await;
+        may.map_err(|error| ControlError(error.to_string()))
+    }
+
+    async fn made_schema(&self, database: &DatabaseName, user: &str, schema: &str) {
+        if let Ok(plane) = self.plane() {
+            plane.made_schema(database, user, schema).await;
+        }
     }
 
     async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32) {

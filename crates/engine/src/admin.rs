@@ -29,6 +29,7 @@ mod events;
 mod harden;
 mod manage;
 mod memory_tables;
+mod on_demand;
 mod protect;
 mod settings;
 mod users;
@@ -301,12 +302,12 @@ impl Admin {
         harden::Hardening(self).run().await
     }
 
-    /// Adds, changes or drops an account.
+    /// Adds, changes or drops an account; `false` if there was nothing to do.
     ///
     /// # Errors
     /// As [`AdminError`] says; [`AdminError::BadUser`] if the account exists already, does not exist, belongs to
     /// Dormouse or the server, or a name is not possible.
-    pub async fn change_user(&mut self, change: &UserChange) -> Result<(), AdminError> {
+    pub async fn change_user(&mut self, change: &UserChange) -> Result<bool, AdminError> {
         users::Users(self).change(change).await
     }
 

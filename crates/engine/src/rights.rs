@@ -119,6 +119,23 @@ const LOST: [(&str, u64); 14] = [
 /// Key of [`Manager`] in an account's JSON.
 pub const KEY: &str = "dormouse";
 
+/// Key of [`Mark`](dormouse_types::Mark) in an account's JSON.
+pub(crate) const MARK: &str = "dormouse_on_demand";
+
+/// The value of [`MARK`] of an account whose credential users on demand get.
+pub(crate) const TEMPLATE: &str = "template";
+
+/// That of a user on demand whose schema or rights are missing.
+pub(crate) const PENDING: &str = "pending";
+
+/// Statement that marks an account; `user` and `host` are SQL literals.
+pub(crate) fn set_mark(user: &str, host: &str, mark: &str) -> String {
+    format!(
+        "UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.{MARK}', '{mark}') \
+         WHERE User = {user} AND Host = {host}"
+    )
+}
+
 /// Meaning of the access mask: that of MariaDB 10.11.0.
 const MASK_VERSION: u64 = 101_100;
 

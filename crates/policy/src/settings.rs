@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dormouse_types::{Access, Bytes, Delay, Money, Networks, Pooling, Timetable, UnitRange};
+use dormouse_types::{
+    Access, Bytes, Delay, Money, NamesOrOff, Networks, OnDemand, Pooling, Timetable, UnitRange,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Spec;
@@ -42,6 +44,9 @@ pub struct SettingsPatch {
     /// Networks whose clients may not connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deny: Option<Networks>,
+    /// Schemas that a login may name before they exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_demand_schemas: Option<NamesOrOff>,
 }
 
 impl SettingsPatch {
@@ -60,6 +65,10 @@ impl SettingsPatch {
             access: Access {
                 allow: self.allow.unwrap_or(spec.access.allow),
                 deny: self.deny.unwrap_or(spec.access.deny),
+            },
+            on_demand: OnDemand {
+                schemas: self.on_demand_schemas.unwrap_or(spec.on_demand.schemas),
+                users: spec.on_demand.users,
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_types::{Access, Bytes, Delay, Money, Pooling, Timetable, UnitRange, Units};
+use dormouse_types::{Access, Bytes, Delay, Money, OnDemand, Pooling, Timetable, UnitRange, Units};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a database.
@@ -27,6 +27,8 @@ pub struct Spec {
     pub spend_limit: Option<Money>,
     /// Addresses whose clients may connect.
     pub access: Access,
+    /// Schemas and users that are made when a login names them.
+    pub on_demand: OnDemand,
 }
 
 impl Default for Spec {
@@ -44,6 +46,7 @@ impl Default for Spec {
             storage_quota: None,
             spend_limit: None,
             access: Access::default(),
+            on_demand: OnDemand::default(),
         }
     }
 }

@@ -92,6 +92,10 @@ pub struct Limits {
     pub wakes_per_minute: u32,
     /// Starts of servers caused by clients of one address in a minute (`wakes_per_minute_per_address`).
     pub wakes_per_minute_per_address: u32,
+    /// Users and schemas that logins make in one database in a minute (`on_demand_per_minute`).
+    pub on_demand_per_minute: u32,
+    /// Users, and schemas, of a database from which on logins make none (`on_demand_in_all`).
+    pub on_demand_in_all: u32,
     /// Timeout of a login, from the first byte on (`handshake_timeout`).
     pub handshake_timeout: Duration,
     /// Statements of one database that wait for its server (`held_statements`).
@@ -122,6 +126,8 @@ impl Default for Limits {
             failed_logins_per_minute_per_database: 1000,
             wakes_per_minute: 600,
             wakes_per_minute_per_address: 3000,
+            on_demand_per_minute: 60,
+            on_demand_in_all: 1000,
             handshake_timeout: Duration::from_secs(10),
             held_statements: 10_000,
             hold_timeout: Duration::from_secs(60),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_link::ClientCertificate;
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, CertificateNames, DatabaseName, InstanceId, Target, Variables};
+use dormouse_types::{
+    Account, CertificateNames, DatabaseName, InstanceId, OnDemand, Target, UserOnDemand, Variables,
+};
 
 /// Why the control path could not answer. The text is for the client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,6 +61,25 @@ pub trait ControlPath: Send + Sync + 'static {
         caller: Caller,
         statement: Statement,
     ) -> Result<Outcome, ControlError>;
+
+    /// The schemas and users that logins of the database make.
+    fn on_demand(&self, database: &DatabaseName) -> OnDemand;
+
+    /// Makes a user that a login needs on this server, or completes it. It runs to its end also if the caller stops
+    /// waiting. An error: it is not made; the text is for the client.
+    async fn make_user(
+        &self,
+        database: &DatabaseName,
+        target: &Target,
+        order: UserOnDemand,
+    ) -> Result<(), ControlError>;
+
+    /// Whether a login may make another schema: the database, which is awake, has fewer than `most`.
+    async fn may_make_schema(&self, database: &DatabaseName, most: u32)
+    -> Result<(), ControlError>;
+
+    /// Notes in the ledger that a login of this user has made a schema.
+    async fn made_schema(&self, database: &DatabaseName, user: &str, schema: &str);
 
     /// Ends a connection of this server and the statement that runs on it, because its client has left.
     /// Returns when the server has accepted the request or is gone.

@@ -44,6 +44,7 @@ pub(crate) struct DatabaseBuckets(Mutex<OfDatabase>);
 struct OfDatabase {
     failures: Bucket,
     wakes: Bucket,
+    on_demand: Bucket,
 }
 
 impl DatabaseBuckets {
@@ -185,6 +186,28 @@ impl Guard {
         if let Some(record) = self.memory().remember(client, now) {
             record.failures.take(limits.failed_logins_per_minute, now);
             record.failed_at = now;
+        }
+    }
+
+    /// Takes the token of a user or schema that a login makes (`on_demand_per_minute`).
+    pub(crate) fn on_demand(
+        &self,
+        database: &DatabaseBuckets,
+        now: Instant,
+    ) -> Result<(), Reached> {
+        let value = self.limits.on_demand_per_minute;
+        let now = self.micros(now);
+        let bucket = &mut database.get().on_demand;
+        match bucket.wait(value, now) {
+            0 => {
+                bucket.take(value, now);
+                Ok(())
+            }
+            wait => Err(Reached {
+                limit: "on_demand_per_minute",
+                value,
+                wait: Duration::from_micros(wait),
+            }),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::database::{Database, Full, Membership};
 use crate::directory::Directory;
 use crate::guard::Seat;
 use crate::handle::{SessionHandle, Who};
-use crate::identity::Identity;
+use crate::identity::{Identity, is_one_of};
 use crate::refusal;
 use crate::route::{Route, route};
 use crate::shared::{HandshakeSlot, Shared};
@@ -191,6 +191,7 @@ async fn login(
         user: &route.user,
         peer,
         client,
+        never_wakes: is_one_of(&shared.config.never_wakes, &route.user, &login.attributes),
         capabilities: login.capabilities,
         plugin: login.plugin.as_deref(),
         reply: &login.auth,
@@ -210,6 +211,12 @@ async fn login(
     if let Some(schema) = &login.schema
         && database.door.target().is_none()
         && shared.control.has_schema(&database.name, schema) == Some(false)
+        && !std::str::from_utf8(schema).is_ok_and(|schema| {
+            shared
+                .control
+                .on_demand(&database.name)
+                .makes_schema(schema)
+        })
     {
         return Err(refusal::unknown_schema(schema).into());
     }

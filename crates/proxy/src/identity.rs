@@ -33,23 +33,35 @@ pub(crate) struct Identity {
     pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// Whether a user with these connection attributes is in the list of clients that do not wake a database.
+pub(crate) fn is_one_of(
+    never_wakes: &[String],
+    user: &str,
+    attributes: &[(Vec<u8>, Vec<u8>)],
+) -> bool {
+    let program = attribute(attributes, b"program_name");
+    never_wakes
+        .iter()
+        .any(|one| match one.strip_prefix("program:") {
+            Some(name) => program == Some(name.as_bytes()),
+            None => *one == *user,
+        })
+}
+
+fn attribute<'a>(attributes: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'a [u8]> {
+    let found = attributes.iter().find(|(key, _)| key == name)?;
+    Some(&found.1)
+}
+
 impl Identity {
     /// Whether it is in the list of clients that do not wake a database (`never_wakes`).
     pub(crate) fn is_one_of(&self, never_wakes: &[String]) -> bool {
-        let program = self.attribute(b"program_name");
-        never_wakes
-            .iter()
-            .any(|one| match one.strip_prefix("program:") {
-                Some(name) => program == Some(name.as_bytes()),
-                None => *one == self.user,
-            })
+        is_one_of(never_wakes, &self.user, &self.attributes)
     }
 
     /// The connection attribute of this name.
     fn attribute(&self, name: &[u8]) -> Option<&[u8]> {
-        let mut attributes = self.attributes.iter();
-        let found = attributes.find(|(key, _)| key == name)?;
-        Some(&found.1)
+        attribute(&self.attributes, name)
     }
 
     /// Whether its driver reads the status flags from the greeting only. It then assumes that autocommit

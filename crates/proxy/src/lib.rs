@@ -50,6 +50,7 @@ mod handle;
 mod identity;
 mod inbox;
 mod mailbox;
+mod on_demand;
 mod refusal;
 mod security;
 mod shared;

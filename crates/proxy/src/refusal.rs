@@ -235,6 +235,25 @@ pub(crate) fn too_many_failures(host: &str, reached: &Reached) -> ErrPacket {
     )
 }
 
+/// A login could not make its user or schema (`ER_CANNOT_USER`).
+pub(crate) fn not_made(why: impl Display) -> ErrPacket {
+    ErrPacket::new(1396, "HY000", why.to_string())
+}
+
+/// Logins have made as many users and schemas as they may.
+pub(crate) fn too_many_on_demand(reached: &Reached) -> ErrPacket {
+    let Reached { limit, value, .. } = reached;
+    let seconds = seconds(reached);
+    ErrPacket::new(
+        1226,
+        "42000",
+        format!(
+            "logins have made too many users and schemas of this database: limit {limit} = {value} is reached; \
+             nothing was made, try again in {seconds} s"
+        ),
+    )
+}
+
 /// Too many starts of servers.
 pub(crate) fn too_many_wakes(reached: &Reached) -> ErrPacket {
     let Reached { limit, value, .. } = reached;

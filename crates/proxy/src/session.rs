@@ -20,6 +20,7 @@ mod hold;
 mod kill;
 mod main_loop;
 mod mediate;
+mod on_demand;
 mod parameters;
 mod prepare_again;
 mod prepared;

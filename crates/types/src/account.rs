@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::on_demand::Mark;
+
 /// One account of one database, read from the server's account table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -38,6 +40,9 @@ pub struct Account {
     /// Whether the account may manage accounts and global variables, through Dormouse.
     #[serde(default)]
     pub manager: Manager,
+    /// What the account is to users on demand.
+    #[serde(default)]
+    pub on_demand: Mark,
 }
 
 /// What an account may manage. The server itself gives no tenant these rights: Dormouse carries such

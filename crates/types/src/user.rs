@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::on_demand::{NamePattern, UserOnDemand};
+
 /// What a user may do in its schemas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,6 +56,9 @@ pub struct NewUser {
     pub limits: UserLimits,
     /// Whether it must use TLS.
     pub require_tls: bool,
+    /// It is a template for users of these names, without rights of its own.
+    #[serde(default)]
+    pub on_demand: Option<NamePattern>,
 }
 
 /// A change of a database's accounts. Passwords are SHA1(SHA1(password)).
@@ -82,4 +87,6 @@ pub enum UserChange {
         /// Its host.
         host: String,
     },
+    /// A user that a login needs, with a schema of its own.
+    OnDemand(UserOnDemand),
 }

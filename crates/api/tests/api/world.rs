@@ -263,8 +263,12 @@ impl Servers for Answers {
     async fn secure_owner(&self, _: &At, _: [u8; 20]) -> Result<(), ServerError> {
         Ok(())
     }
-    async fn change_user(&self, _: &At, _: &dormouse_types::UserChange) -> Result<(), ServerError> {
-        Ok(())
+    async fn change_user(
+        &self,
+        _: &At,
+        _: &dormouse_types::UserChange,
+    ) -> Result<bool, ServerError> {
+        Ok(true)
     }
     async fn accounts(&self, _: &At, _: &str) -> Result<Vec<Account>, ServerError> {
         Ok(Vec::new())

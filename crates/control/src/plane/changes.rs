@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use dormouse_policy::{Cause, Spec};
+use dormouse_types::Template;
 
 use crate::catalog::Entry;
 use crate::database::Database;
@@ -36,6 +37,7 @@ fn describe(before: &Spec, after: &Spec) -> String {
         storage_quota,
         spend_limit,
         access,
+        on_demand,
     } = before;
     let changed = [
         change("idle_suspend", idle_suspend, &after.idle_suspend),
@@ -56,6 +58,16 @@ fn describe(before: &Spec, after: &Spec) -> String {
         ),
         change("allow", &access.allow, &after.access.allow),
         change("deny", &access.deny, &after.access.deny),
+        change(
+            "on_demand_schemas",
+            &on_demand.schemas,
+            &after.on_demand.schemas,
+        ),
+        change(
+            "on_demand_users",
+            &templates(&on_demand.users),
+            &templates(&after.on_demand.users),
+        ),
     ];
     let changed: Vec<String> = changed.into_iter().flatten().collect();
     changed.join("; ")
@@ -63,6 +75,15 @@ fn describe(before: &Spec, after: &Spec) -> String {
 
 fn change<T: Display + PartialEq>(name: &str, before: &T, after: &T) -> Option<String> {
     (before != after).then(|| format!("{name}: {before} → {after}"))
+}
+
+fn templates(all: &[Template]) -> String {
+    let shown = |one: &Template| format!("{} from '{}'@'{}'", one.pattern, one.user, one.host);
+    let shown: Vec<_> = all.iter().map(shown).collect();
+    match shown.is_empty() {
+        true => "none".to_owned(),
+        false => shown.join(", "),
+    }
 }
 
 fn or_none<T: Display>(value: &Option<T>) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::Notes;
-use dormouse_types::{Account, DatabaseName, NewUser, State, UserChange};
+use dormouse_types::{Account, DatabaseName, NewUser, OnDemand, State, Template, UserChange};
 
 use super::Plane;
 use crate::catalog::{Change, Durability, Entry};
@@ -60,11 +60,26 @@ impl Plane {
         given: Option<String>,
     ) -> Result<String, Error> {
         let password = checked(given)?;
+        let template = user.on_demand.clone().map(|pattern| Template {
+            user: user.user.clone(),
+            host: user.host.clone(),
+            pattern,
+        });
+        let templates = self.find(name)?.spec().on_demand.users.len();
+        if template.is_some() && templates >= OnDemand::MOST {
+            return Err(Error::Invalid(format!(
+                "a database has at most {} templates for users on demand; drop one of them first",
+                OnDemand::MOST
+            )));
+        }
         let change = UserChange::Add {
             user,
             password: stage2(&password),
         };
         self.change_user(name, change).await?;
+        if let Some(template) = template {
+            self.add_template(name, template).await?;
+        }
         Ok(password)
     }
 
@@ -99,6 +114,7 @@ impl Plane {
         user: String,
         host: String,
     ) -> Result<(), Error> {
+        self.remove_template(name, &user, &host).await?;
         let change = UserChange::Drop { user, host };
         self.change_user(name, change).await
     }
@@ -118,7 +134,7 @@ impl Plane {
                     .await
             };
             match within(limit, asked).await {
-                Ok(()) => {
+                Ok(_) => {
                     self.record_user(&database, &change, began).await;
                     return Ok(());
                 }
@@ -139,6 +155,7 @@ impl Plane {
         let (user, host, done) = match change {
             UserChange::Add { user, .. } => (&user.user, &user.host, "was added"),
             UserChange::Rotate { user, host, .. } => (user, host, "has a new password"),
+            UserChange::OnDemand(order) => (&order.user, &order.host, "is complete"),
             UserChange::Drop { user, host } => (user, host, "was dropped"),
         };
         let entry = Entry {

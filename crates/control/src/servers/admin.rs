@@ -51,6 +51,12 @@ impl AdminServers {
         Admin::connect(&server.endpoint, &self.secret, server.instance).await
     }
 
+    /// Held while accounts of a server are changed.
+    fn turn(&self, instance: InstanceId) -> Arc<AsyncMutex<()>> {
+        let mut all = self.managing.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(instance).or_default())
+    }
+
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,7 +134,9 @@ impl Servers for AdminServers {
         .await
     }
 
-    async fn change_user(&self, server: &Server, change: &UserChange) -> Result<(), ServerError> {
+    async fn change_user(&self, server: &Server, change: &UserChange) -> Result<bool, ServerError> {
+        let turn = self.turn(server.instance);
+        let _alone = turn.lock().await;
         let mut admin = self.connect(server).await?;
         Ok(admin.change_user(change).await?)
     }
@@ -164,10 +172,7 @@ impl Servers for AdminServers {
         caller: &Caller,
         statement: &Statement,
     ) -> Result<Outcome, ServerError> {
-        let turn = {
-            let mut all = self.managing.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(server.instance).or_default())
-        };
+        let turn = self.turn(server.instance);
         let _alone = turn.lock().await;
         let mut admin = self.connect(server).await?;
         Ok(admin.accounts().run(statement, caller).await?)

@@ -573,6 +573,7 @@ pub fn account(user: &str, stage2: [u8; 20]) -> Account {
         max_sessions: 0,
         max_sessions_global: 0,
         manager: dormouse_types::Manager::default(),
+        on_demand: dormouse_types::Mark::None,
         login_status: 2,
         version: 0,
         enrolled: true,
@@ -606,8 +607,8 @@ impl Servers for Machine {
         &self,
         server: &Server,
         _: &dormouse_types::UserChange,
-    ) -> Result<(), ServerError> {
-        self.asked("user", server, |_| ()).await
+    ) -> Result<bool, ServerError> {
+        self.asked("user", server, |_| true).await
     }
 
     async fn accounts(&self, server: &Server, user: &str) -> Result<Vec<Account>, ServerError> {

@@ -1,7 +1,7 @@
 //! `dormouse user`.
 
 use clap::{Args, Subcommand};
-use dormouse_types::{DatabaseName, UserRole};
+use dormouse_types::{DatabaseName, NamePattern, UserRole};
 
 /// `user`
 #[derive(Debug, Subcommand)]
@@ -56,6 +56,7 @@ The limits hold for statements at the server, whichever of its connections carri
 Examples:
   dormouse user add shop app --schema shop --role writer
   dormouse user add shop report --max-connections 5 --require ssl
+  dormouse user add shop tenants --on-demand 'app_%'
   dormouse user add shop app --json | jq -r .password
   pwgen 24 1 | dormouse user add shop app --password-stdin")]
 pub(crate) struct UserAddArgs {
@@ -85,6 +86,11 @@ pub(crate) struct UserAddArgs {
     /// What its connections must have: ssl
     #[arg(long, value_name = "WHAT", value_parser = ["ssl"])]
     pub(crate) require: Option<String>,
+
+    /// Make it a template without rights: a login as an unknown user whose name matches (a pattern as in LIKE,
+    /// 'app_%') with this password makes the user, with a schema of its own
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["schemas", "role"])]
+    pub(crate) on_demand: Option<NamePattern>,
 
     /// Read the password from standard input instead of generating one
     #[arg(long)]

@@ -71,6 +71,7 @@ fn database(d: Database) -> Known {
                 allow: d.allow,
                 deny: d.deny,
             },
+            on_demand: d.on_demand,
         },
         state: d.state,
         cpu: d.cpu_ms,

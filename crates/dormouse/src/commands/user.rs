@@ -77,6 +77,7 @@ async fn add(client: &Client, args: UserAddArgs, output: &Output) -> Outcome {
             updates_per_hour: args.max_updates_per_hour,
         },
         require_tls: args.require.is_some(),
+        on_demand: args.on_demand,
         password: args.password_stdin.then(password).transpose()?,
     };
     let added = client.add_user(&database, &request).await.map_err(told)?;

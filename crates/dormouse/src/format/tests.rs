@@ -1,5 +1,7 @@
 use dormouse_api::model::Role;
-use dormouse_types::{Carried, Delay, InstanceId, Layer, Networks, Pooling, UnitRange, Units};
+use dormouse_types::{
+    Carried, Delay, InstanceId, Layer, Networks, OnDemand, Pooling, UnitRange, Units,
+};
 
 use super::*;
 
@@ -41,6 +43,7 @@ fn shop() -> Database {
         spend_limit: None,
         allow: Networks::default(),
         deny: "192.0.2.7".parse().unwrap(),
+        on_demand: OnDemand::default(),
         sessions: 12,
         held: 0,
         transactions: 1,

@@ -8,7 +8,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use dormouse_types::{Account, Expiry, Manager, Specified, Transport, Verifier};
+use dormouse_types::{Account, Expiry, Manager, Mark, Specified, Transport, Verifier};
 use dormouse_wire::auth::{ed25519, parsec};
 use dormouse_wire::status::Status;
 use dormouse_wire::{NATIVE, caching_sha2, native};
@@ -55,6 +55,9 @@ struct Priv {
     /// What the account may manage.
     #[serde(default)]
     dormouse: Option<String>,
+    /// What it is to users on demand.
+    #[serde(default)]
+    dormouse_on_demand: Option<String>,
 }
 
 /// Server-wide settings that apply to accounts.
@@ -216,6 +219,7 @@ fn account(user: &str, host: &str, json: &str, ours: Ours, rules: Rules) -> Opti
         },
         login_status: rules.login_status.0,
         manager: Manager::from_text(row.dormouse.as_deref().unwrap_or_default()),
+        on_demand: Mark::from_text(row.dormouse_on_demand.as_deref().unwrap_or_default()),
     })
 }
 

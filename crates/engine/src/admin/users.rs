@@ -22,11 +22,24 @@ const CANNOT_USER: u16 = 1396;
 pub(super) struct Users<'a>(pub(super) &'a mut Admin);
 
 impl Users<'_> {
-    pub(super) async fn change(&mut self, change: &UserChange) -> Result<(), AdminError> {
+    pub(super) async fn change(&mut self, change: &UserChange) -> Result<bool, AdminError> {
+        if let UserChange::OnDemand(order) = change {
+            check(&order.user, &order.host)?;
+            check_schema(&order.user)?;
+            return super::on_demand::Making(self.0).make(order).await;
+        }
+        self.change_one(change).await.map(|()| true)
+    }
+
+    async fn change_one(&mut self, change: &UserChange) -> Result<(), AdminError> {
         match change {
             UserChange::Add { user, password } => {
                 check(&user.user, &user.host)?;
                 user.schemas.iter().try_for_each(|s| check_schema(s))?;
+                if user.on_demand.is_some() && !user.schemas.is_empty() {
+                    let why = "a template for users on demand has no rights of its own: leave out its schemas";
+                    return Err(AdminError::BadUser(why.to_owned()));
+                }
                 self.add_user(user, *password).await
             }
             UserChange::Rotate {
@@ -43,6 +56,7 @@ impl Users<'_> {
                 let missing = format!("there is no user {name}");
                 self.user_statement(&sql, &missing).await
             }
+            UserChange::OnDemand(_) => Ok(()),
             UserChange::Drop { user, host } => {
                 check(user, host)?;
                 if (user.as_str(), host.as_str()) == OWNER {
@@ -84,6 +98,13 @@ impl Users<'_> {
     }
 
     async fn give(&mut self, new: &NewUser, account: &str) -> Result<(), AdminError> {
+        if new.on_demand.is_some() {
+            let (user, host) = (literal(&new.user), literal(&new.host));
+            let mark = rights::set_mark(&user, &host, rights::TEMPLATE);
+            self.0.run(DOING, &mark, TIMEOUT).await?;
+            self.0.run(DOING, "FLUSH LOCAL PRIVILEGES", TIMEOUT).await?;
+            return Ok(());
+        }
         if new.schemas.is_empty() && new.role == UserRole::Owner {
             return self.0.accounts().give_all(&new.user, &new.host).await;
         }

@@ -12,6 +12,8 @@ pub(crate) struct Claim<'a> {
     /// Whom failures are counted for.
     pub(crate) client: Option<Client>,
     pub(crate) capabilities: Capabilities,
+    /// Whether it must not wake the database.
+    pub(crate) never_wakes: bool,
     /// The authentication plugin of its first reply.
     pub(crate) plugin: Option<&'a str>,
     /// Its first reply.

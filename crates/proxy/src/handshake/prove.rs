@@ -1,8 +1,9 @@
 //! Checks a login in the proxy, so that a sleeping database is not woken for it.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use dormouse_types::{Account, Endpoint, Verifier};
+use dormouse_types::{Account, Endpoint, Mark, Verifier};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
@@ -13,6 +14,7 @@ use super::exchange::Exchange;
 use super::io::PacketIo;
 use super::rejected::Rejected;
 use crate::database::Database;
+use crate::on_demand::{Making, candidates};
 use crate::refusal;
 use crate::security::{Lacking, Security};
 use crate::shared::Shared;
@@ -29,7 +31,7 @@ pub(crate) enum Proof {
 pub(crate) async fn prove(
     shared: &Shared,
     io: &mut PacketIo<'_>,
-    database: &Database,
+    database: &Arc<Database>,
     claim: Claim<'_>,
 ) -> Result<Proof, Rejected> {
     if let Some(error) = blocked(shared, database, &claim) {
@@ -41,6 +43,16 @@ pub(crate) async fn prove(
         .accounts(&database.name, claim.user, io.patience(limit))
         .await
         .map_err(|why| refusal::no_accounts(why, limit))?;
+    let mut accounts = accounts;
+    let mut templates = Vec::new();
+    if account::find(&accounts, claim.user, &claim.peer).is_none() {
+        let name = &database.name;
+        let made = candidates(shared, name, claim.user, io.patience(limit)).await;
+        for (account, template) in made {
+            templates.push((account.host.clone(), template));
+            accounts.push(account);
+        }
+    }
     let account = account::find(&accounts, claim.user, &claim.peer);
     let verifiers = account.map_or(&[][..], |account| &account.verifiers);
     let mut exchange = Exchange::new(io, &claim, &shared.slow_checks);
@@ -91,6 +103,18 @@ pub(crate) async fn prove(
         && !claim.capabilities.contains(Capabilities::EXPIRED_PASSWORDS);
     if turns_away && has_expired(account) {
         return Ok(Proof::Missing(refusal::password_expired()));
+    }
+    if account.on_demand == Mark::Pending {
+        let mut templates = templates.into_iter();
+        let template = templates.find(|(host, _)| *host == account.host);
+        let making = Making {
+            shared,
+            database,
+            peer: claim.peer,
+            never_wakes: claim.never_wakes,
+        };
+        let made = making.make(account, template.map(|(_, user)| user)).await;
+        return Ok(made.map_or_else(Proof::Missing, |account| Proof::Given(account, security)));
     }
     Ok(Proof::Given(account.clone(), security))
 }

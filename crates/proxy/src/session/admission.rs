@@ -13,6 +13,7 @@ use super::change_user::Relogin;
 use super::context::SessionContext;
 use super::hold::Hold;
 use super::main_loop::Session;
+use super::on_demand;
 use crate::client::Client;
 use crate::database::Membership;
 use crate::guard::Seat;
@@ -81,7 +82,7 @@ async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Opt
         hold,
         ..
     } = &mut *session;
-    if let Err(error) = hold.arrive(cx, state).await {
+    if let Err(error) = on_demand::arrive(cx, state, hold).await {
         let packet = error.encode(client.capabilities);
         let _ = client.reply_as(seq, &packet).await;
         return None;

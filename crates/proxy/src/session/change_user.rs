@@ -10,10 +10,12 @@ use dormouse_wire::status::Status;
 
 use super::context::SessionContext;
 use super::hold::Hold;
+use super::on_demand;
 use crate::client::{Client, Incoming, Over};
 use crate::database::{Full, Membership};
 use crate::handle::Who;
 use crate::handshake::{Claim, PacketIo, Proof, Rejected, has_expired, prove, sessions_of};
+use crate::identity::is_one_of;
 use crate::refusal;
 
 /// Number of refusals after which the command is answered as unknown (`sql/sql_parse.cc`,
@@ -88,6 +90,7 @@ pub(super) async fn change_user(
     let client_of = io.client(&cx.identity.peer);
     let claim = Claim {
         client: client_of,
+        never_wakes: is_one_of(&cx.shared.config.never_wakes, user, &login.attributes),
         user,
         peer: cx.identity.peer,
         capabilities: cx.identity.capabilities,
@@ -135,6 +138,7 @@ pub(super) async fn change_user(
     identity.account_host = account.host;
     identity.account_version = account.version;
     identity.security = security;
+    identity.manager = account.manager;
     // the collation has two bytes in this packet and one in a login
     identity.collation = u8::try_from(login.collation).unwrap_or(identity.collation);
     identity.attributes = login.attributes;
@@ -144,7 +148,7 @@ pub(super) async fn change_user(
     *state = SessionState::new(schema.map(Into::into))
         .with_collation(cx.identity.collation)
         .with_status(Status(account.login_status));
-    match hold.arrive(cx, state).await {
+    match on_demand::arrive(cx, state, hold).await {
         Ok(()) => {
             let ok = client.ok(state.status());
             client.reply_as(seq, &ok).await
