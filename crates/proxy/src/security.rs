@@ -37,11 +37,17 @@ pub(crate) enum Security {
     Any,
     /// TLS.
     Tls,
-    /// TLS with a certificate of these names, with this cipher, or both.
-    Shown {
-        names: Option<CertificateNames>,
-        cipher: Option<Cipher>,
-    },
+    /// TLS with a certificate or a cipher.
+    Shown(Box<Shown>),
+}
+
+/// What a connection shows besides TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// The names of a certificate.
+    pub(crate) names: Option<CertificateNames>,
+    /// The only cipher to offer.
+    pub(crate) cipher: Option<Cipher>,
 }
 
 /// Why a client may not log in to an account.
@@ -64,21 +70,21 @@ impl Security {
             Transport::Any | Transport::Tls => return Ok(Self::Tls),
             Transport::Certificate => {
                 let names = tls.names.ok_or(Lacking::Shown)?;
-                return Ok(Self::Shown {
+                return Ok(Self::Shown(Box::new(Shown {
                     names: Some(names),
                     cipher: None,
-                });
+                })));
             }
             Transport::Specified(specified) => specified,
         };
-        let mut shown = (None, None);
+        let mut shown = Shown::default();
         if !specified.cipher.is_empty() {
             let same = |cipher: &Cipher| cipher.name == specified.cipher;
             let cipher = tls.cipher.filter(same).ok_or(Lacking::Shown)?;
             if !cipher.at_servers {
                 return Err(Lacking::AtServers);
             }
-            shown.1 = Some(cipher);
+            shown.cipher = Some(cipher);
         }
         if !specified.issuer.is_empty() || !specified.subject.is_empty() {
             let names = tls.names.ok_or(Lacking::Shown)?;
@@ -89,10 +95,9 @@ impl Security {
             {
                 return Err(Lacking::Shown);
             }
-            shown.0 = Some(names);
+            shown.names = Some(names);
         }
-        let (names, cipher) = shown;
-        Ok(Self::Shown { names, cipher })
+        Ok(Self::Shown(Box::new(shown)))
     }
 
     /// Whether backends use TLS also on a Unix socket.
@@ -104,7 +109,7 @@ impl Security {
     pub(crate) fn names(&self) -> Option<&CertificateNames> {
         match self {
             Self::Any | Self::Tls => None,
-            Self::Shown { names, .. } => names.as_ref(),
+            Self::Shown(shown) => shown.names.as_ref(),
         }
     }
 
@@ -112,7 +117,7 @@ impl Security {
     pub(crate) fn cipher(&self) -> Option<Cipher> {
         match self {
             Self::Any | Self::Tls => None,
-            Self::Shown { cipher, .. } => *cipher,
+            Self::Shown(shown) => shown.cipher,
         }
     }
 }

@@ -127,7 +127,7 @@ pub enum Transport {
     /// [`Transport::Specified`] too; the server checks those.
     Certificate,
     /// What `REQUIRE SUBJECT`, `ISSUER` and `CIPHER` say.
-    Specified(Specified),
+    Specified(Box<Specified>),
 }
 
 /// What an account requires of a client's certificate and of its TLS session; an empty text requires nothing.

@@ -156,11 +156,11 @@ impl Priv {
             0 => Transport::Any,
             1 => Transport::Tls,
             2 => Transport::Certificate,
-            _ => Transport::Specified(Specified {
+            _ => Transport::Specified(Box::new(Specified {
                 issuer: self.x509_issuer.clone(),
                 subject: self.x509_subject.clone(),
                 cipher: self.ssl_cipher.clone(),
-            }),
+            })),
         }
     }
 }

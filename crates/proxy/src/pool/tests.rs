@@ -8,7 +8,7 @@ use dormouse_wire::caps::Capabilities;
 
 use super::*;
 use crate::handle::{LeaseState, Who};
-use crate::security::Security;
+use crate::security::{Security, Shown};
 use crate::stream::Peer;
 
 fn pool(most: u32) -> Arc<Pool> {
@@ -148,10 +148,10 @@ async fn a_backend_that_has_shown_a_certificate_is_only_for_sessions_with_the_sa
             subject: subject.into(),
         });
         Arc::make_mut(&mut need.identity).security = match names {
-            Some(_) => Security::Shown {
+            Some(_) => Security::Shown(Box::new(Shown {
                 names,
                 cipher: None,
-            },
+            })),
             None => Security::Tls,
         };
         need

@@ -23,11 +23,11 @@ fn shown(suite: CipherSuite, subject: Option<&str>) -> ClientTls {
 }
 
 fn requires(issuer: &str, subject: &str, cipher: &str) -> Transport {
-    Transport::Specified(Specified {
+    Transport::Specified(Box::new(Specified {
         issuer: issuer.to_owned(),
         subject: subject.to_owned(),
         cipher: cipher.to_owned(),
-    })
+    }))
 }
 
 const MODERN: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;

@@ -56,15 +56,15 @@ fn account_rows_are_parsed() {
             vec!["no password"], false, Transport::Any, true,
         ),
         (r#"{"plugin":"mysql_native_password","authentication_string":"invalid"}"#.to_owned(), vec!["other mysql_native_password"], false, Transport::Any, false),
-        (r#"{"plugin":"ed25519","authentication_string":"ZIgU","ssl_type":3}"#.to_owned(), vec!["other ed25519"], false, Transport::Specified(Specified::default()), false),
+        (r#"{"plugin":"ed25519","authentication_string":"ZIgU","ssl_type":3}"#.to_owned(), vec!["other ed25519"], false, Transport::Specified(Box::default()), false),
         (
             r#"{"ssl_type":3,"ssl_cipher":"TLS_AES_128_GCM_SHA256","x509_issuer":"/CN=a \"b\"","x509_subject":"/O=x/CN=y"}"#.to_owned(),
             vec!["no password"], false,
-            Transport::Specified(Specified {
+            Transport::Specified(Box::new(Specified {
                 issuer: "/CN=a \"b\"".to_owned(),
                 subject: "/O=x/CN=y".to_owned(),
                 cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
-            }),
+            })),
             false,
         ),
         (
