@@ -50,14 +50,11 @@ fn users(dormouse: &Dormouse) -> Vec<String> {
         .collect()
 }
 
-/// The reasons in the ledger that have this text.
-fn noted(dormouse: &Dormouse, what: &str) -> Vec<String> {
+/// How often the ledger has this text.
+fn noted(dormouse: &Dormouse, what: &str) -> usize {
     let (done, said) = output_of(&mut dormouse.command(&["--json", "events", "shop"]));
     assert!(done, "{said}");
-    said.lines()
-        .filter(|line| line.contains(what))
-        .map(str::to_owned)
-        .collect()
+    said.matches(what).count()
 }
 
 fn has_schema(owner: &mut Client, schema: &str) -> bool {
@@ -118,7 +115,7 @@ fn a_user_is_made_with_a_schema_of_its_own_and_nothing_else() {
         ["admin", "app_one", "app_two", "template"]
     );
     assert!(!has_schema(&mut owner, "app_x"));
-    assert_eq!(noted(&dormouse, "were made on demand").len(), 2);
+    assert_eq!(noted(&dormouse, "were made on demand"), 2);
     let shown = dormouse.show("shop");
     assert_eq!(shown["on_demand"]["users"][0]["pattern"], "app_%");
     // a dropped template makes nobody, nor does an account of its name
@@ -192,7 +189,7 @@ fn a_user_without_its_schema_gets_it_at_the_next_login() {
     let in_the_way = files(&dormouse.data_dir().join("instances"))
         .unwrap()
         .join("app_one");
-    std::fs::write(&in_the_way, "").unwrap();
+    std::os::unix::fs::symlink("/nonexistent", &in_the_way).unwrap();
     let (_, said) = refused(&dormouse, "app_one", &password);
     assert!(users(&dormouse).contains(&"app_one".to_owned()), "{said}");
     dormouse.kill();
@@ -203,7 +200,7 @@ fn a_user_without_its_schema_gets_it_at_the_next_login() {
     one.query("CREATE TABLE app_one.t (i INT)").ok();
     let mut owner = dormouse.connect(&who);
     assert!(has_schema(&mut owner, "app_one"));
-    assert_eq!(noted(&dormouse, "was completed").len(), 1);
+    assert_eq!(noted(&dormouse, "was completed"), 1);
     // it is complete: a later login does not make the schema again
     owner.query("DROP DATABASE app_one").ok();
     let mut one = enter(&dormouse, "app_one", &password);
@@ -306,7 +303,7 @@ fn logins_at_once_make_one_user() {
         }
     });
     assert!(has_schema(&mut dormouse.connect(&who), "app_one"));
-    assert_eq!(noted(&dormouse, "were made on demand").len(), 1);
+    assert_eq!(noted(&dormouse, "were made on demand"), 1);
 }
 
 #[test]
@@ -364,7 +361,7 @@ fn a_login_makes_the_schema_that_it_names_if_its_account_may() {
         began.elapsed()
     );
     assert_eq!(of_owner("shop_one"), Ok("shop_one".to_owned()));
-    assert_eq!(noted(&dormouse, "schema shop_one was made").len(), 1);
+    assert_eq!(noted(&dormouse, "schema shop_one was made"), 1);
     for schema in ["other", "mysql_x", "shop_`x", "shop_'", "shop_ä", "shop_ x"] {
         assert_eq!(of_owner(schema), Err(1049), "{schema}");
     }
@@ -392,7 +389,7 @@ fn a_login_makes_the_schema_that_it_names_if_its_account_may() {
             scope.spawn(|| assert_eq!(of_owner("shop_four"), Ok("shop_four".to_owned())));
         }
     });
-    assert_eq!(noted(&dormouse, "schema shop_four was made").len(), 1);
+    assert_eq!(noted(&dormouse, "schema shop_four was made"), 1);
     // the policy ends
     let _ = dormouse.json(&["set", "shop", "--on-demand-schemas", "off"]);
     assert_eq!(of_owner("shop_five"), Err(1049));

@@ -4,6 +4,7 @@
 //! the actor answers them. Each transition is a function in a file of its own, called by [`turn`].
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use dormouse_policy::Spec;
@@ -44,6 +45,8 @@ mod wake;
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
     pub(crate) instance: InstanceId,
+    /// Version of the rights of the accounts in its files.
+    rights: AtomicU8,
     /// Wakes the actor.
     woken: Notify,
     /// Shared by databases with equal settings.
@@ -65,7 +68,6 @@ impl Database {
             state: row.state,
             since: row.since,
             generation: row.generation,
-            rights: row.rights,
             units: row.units,
             reason: row.reason.into(),
             serving: None,
@@ -81,6 +83,7 @@ impl Database {
         Arc::new(Self {
             name: row.name,
             instance: row.instance,
+            rights: AtomicU8::new(row.rights),
             spec: Mutex::new(Arc::new(row.spec)),
             woken: Notify::new(),
             meter,
@@ -89,6 +92,16 @@ impl Database {
             inbox: Mutex::default(),
             restricted: Mutex::default(),
         })
+    }
+
+    /// Version of the rights of the accounts in its files.
+    pub(crate) fn rights(&self) -> u8 {
+        self.rights.load(Ordering::Acquire)
+    }
+
+    /// Notes the version of the rights after its files were changed.
+    pub(crate) fn set_rights(&self, version: u8) {
+        self.rights.store(version, Ordering::Release);
     }
 
     /// The owner's settings.

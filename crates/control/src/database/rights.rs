@@ -18,7 +18,7 @@ use crate::time::{now, within};
 
 /// Whether the files have rights of an older version, or Dormouse's account in them must be repaired.
 pub(super) fn are_old(actor: &Actor) -> bool {
-    actor.database.view().rights < rights::CURRENT
+    actor.database.rights() < rights::CURRENT
 }
 
 /// Brings the rights in the files of the stopped server to this version's. The intent of the wake must be written: a
@@ -87,7 +87,7 @@ pub(super) async fn note_locked_out(actor: &mut Actor) {
         reason,
         "a user of the database has changed Dormouse's account"
     );
-    actor.database.change(|v| v.rights = 0);
+    actor.database.set_rights(0);
     let change = Change::Rights {
         instance: actor.instance.id(),
         rights: 0,
@@ -129,6 +129,6 @@ async fn record(
     let changes = vec![change, Change::Ledger(Box::new(entry))];
     let catalog = &actor.context.catalog;
     catalog.write(Durability::Now, changes).await?;
-    actor.database.change(|v| v.rights = rights::CURRENT);
+    actor.database.set_rights(rights::CURRENT);
     Ok(())
 }

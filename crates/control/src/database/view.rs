@@ -19,8 +19,6 @@ pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     pub(crate) generation: u64,
-    /// Version of the rights of the accounts in its files.
-    pub(crate) rights: u8,
     /// Its units while awake.
     pub(crate) units: Units,
     pub(crate) reason: Arc<str>,
