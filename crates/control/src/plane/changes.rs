@@ -78,7 +78,14 @@ fn change<T: Display + PartialEq>(name: &str, before: &T, after: &T) -> Option<S
 }
 
 fn templates(all: &[Template]) -> String {
-    let shown = |one: &Template| format!("{} from '{}'@'{}'", one.pattern, one.user, one.host);
+    let shown = |one: &Template| {
+        let Template {
+            user,
+            host,
+            pattern,
+        } = one;
+        format!("{pattern} from {user}@{host}")
+    };
     let shown: Vec<_> = all.iter().map(shown).collect();
     match shown.is_empty() {
         true => "none".to_owned(),

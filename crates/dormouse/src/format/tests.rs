@@ -41,6 +41,7 @@ fn shop() -> Database {
         spend_limit: None,
         allow: Networks::default(),
         deny: "192.0.2.7".parse().unwrap(),
+        on_demand: dormouse_types::OnDemand::default(),
         sessions: 12,
         held: 0,
         transactions: 1,

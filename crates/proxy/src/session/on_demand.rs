@@ -36,18 +36,13 @@ pub(super) async fn arrive(
             }
             done => return done,
         }
-    } else {
-        match wanted(cx, state) {
-            Some(schema)
-                if cx
-                    .control()
-                    .has_schema(&cx.database().name, schema.as_bytes())
-                    == Some(false) =>
-            {
-                Box::pin(make(cx, hold, &schema)).await?;
-            }
-            _ => {}
-        }
+    } else if let Some(schema) = wanted(cx, state)
+        && cx
+            .control()
+            .has_schema(&cx.database().name, schema.as_bytes())
+            == Some(false)
+    {
+        Box::pin(make(cx, hold, &schema)).await?;
     }
     hold.arrive(cx, state).await
 }
