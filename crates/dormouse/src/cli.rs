@@ -237,9 +237,9 @@ pub(crate) struct UpArgs {
 /// `doctor`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Needs no running dormouse and changes nothing. The sandbox's layers of files, network and system calls
-are each tried in a process of its own, by something that they must refuse. The exit code is 1 if a
-check failed; a warning is no failure.
+Needs no running dormouse and changes nothing. The sandbox's layers of files, network and system
+calls are each tried in a process of its own, by something that they must refuse. The exit code is 1
+if a check failed; a warning is no failure.
 
 Examples:
   dormouse doctor
