@@ -62,6 +62,7 @@ impl Bare {
         // a temporary key: the server runs only during the measurement, and its TLS is not used
         fs::write(layout.key(), dormouse_engine::tls::key_and_certificate()?)?;
         fs::set_permissions(layout.key(), fs::Permissions::from_mode(0o644))?;
+        fs::copy(layout.key(), layout.client_authority())?;
 
         let recipe = Recipe {
             program: installation.mariadbd.clone(),

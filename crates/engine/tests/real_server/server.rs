@@ -41,7 +41,7 @@ impl Server {
             Template::ensure(&installation, &dir.path().join("templates"), &secret).unwrap();
         let layout = Layout::new(dir.path().join("7")).unwrap();
         template.instantiate(&layout, None).unwrap();
-        let child = spawn(&installation, &layout);
+        let child = spawn(&installation, &layout, &secret);
         let server = Self {
             layout,
             secret,
@@ -75,7 +75,7 @@ impl Server {
     /// Stops the server cleanly and starts it on the same files.
     pub(crate) async fn restart(&mut self) {
         self.end("-TERM");
-        self.child = spawn(&self.installation, &self.layout);
+        self.child = spawn(&self.installation, &self.layout, &self.secret);
         self.wait().await;
     }
 
@@ -148,13 +148,15 @@ impl Drop for Server {
     }
 }
 
-fn spawn(installation: &Installation, layout: &Layout) -> Child {
+fn spawn(installation: &Installation, layout: &Layout, secret: &Secret) -> Child {
     std::fs::write(
         layout.config(),
         config::render(installation, layout, Units(1), None, None),
     )
     .unwrap();
     std::fs::write(layout.key(), tls::key_and_certificate().unwrap()).unwrap();
+    let authority = tls::Authority::new(secret, ID).unwrap();
+    std::fs::write(layout.client_authority(), authority.pem()).unwrap();
     let log: File = OpenOptions::new()
         .create(true)
         .append(true)
