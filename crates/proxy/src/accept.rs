@@ -23,7 +23,7 @@ use crate::config::{ProxyConfig, Tls};
 use crate::control_path::ControlPath;
 use crate::listen::{Listeners, StartError, bind_tcp, bind_unix};
 use crate::mailbox::SessionOrder;
-use crate::session::serve;
+use crate::session::{Arrival, serve};
 use crate::shared::Shared;
 use crate::stream::{Peer, Socket};
 
@@ -169,8 +169,13 @@ impl Proxy {
                 return;
             };
             let _ = stream.set_nodelay(true);
-            let peer = Peer::Tcp { from, to };
-            serve(shared, Socket::Tcp(stream), peer, id, slot, seats).await;
+            let arrival = Box::new(Arrival {
+                peer: Peer::Tcp { from, to },
+                id,
+                slot,
+                seats,
+            });
+            serve(shared, Socket::Tcp(stream), arrival).await;
         });
     }
 
@@ -207,8 +212,13 @@ impl Proxy {
                         let Ok(stream) = UnixStream::from_std(stream) else {
                             return;
                         };
-                        let (socket, seats) = (Socket::Unix(stream), vec![seat]);
-                        serve(shared, socket, Peer::Unix, id, slot, seats).await;
+                        let arrival = Box::new(Arrival {
+                            peer: Peer::Unix,
+                            id,
+                            slot,
+                            seats: vec![seat],
+                        });
+                        serve(shared, Socket::Unix(stream), arrival).await;
                     });
                 }
                 Err(error) => pause_accepting(&error).await,

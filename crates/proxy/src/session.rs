@@ -15,6 +15,7 @@ mod asleep;
 mod change_user;
 mod command;
 mod context;
+mod entering;
 mod exchange;
 mod hold;
 mod kill;
@@ -28,4 +29,4 @@ mod running;
 mod show;
 mod statement;
 
-pub(crate) use admission::serve;
+pub(crate) use admission::{Arrival, serve};

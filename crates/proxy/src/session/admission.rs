@@ -21,19 +21,22 @@ use crate::handshake::{Admitted, PacketIo, admit, has_expired};
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{ClientStream, Peer, Socket};
 
-/// Performs one client's login and serves it until it leaves. `seats` are held until then.
-pub(crate) async fn serve(
-    shared: Arc<Shared>,
-    socket: Socket,
-    peer: Peer,
-    id: u32,
-    slot: HandshakeSlot,
-    mut seats: Vec<Seat>,
-) {
+/// A client that has connected.
+pub(crate) struct Arrival {
+    pub(crate) peer: Peer,
+    /// Its connection id.
+    pub(crate) id: u32,
+    /// Its place among the logins that have not ended.
+    pub(crate) slot: HandshakeSlot,
+    /// Its places in the counts of connections, held until it leaves.
+    pub(crate) seats: Vec<Seat>,
+}
+
+/// Performs one client's login and serves it until it leaves.
+pub(crate) async fn serve(shared: Arc<Shared>, socket: Socket, arrival: Box<Arrival>) {
     // boxed: the login's state is large and short-lived, and must not enlarge the session's task
-    let entered = Box::pin(enter(shared, socket, peer, id, slot)).await;
-    if let Some(((session, span), later_seat)) = entered {
-        seats.extend(later_seat);
+    let entered = Box::pin(enter(shared, socket, arrival)).await;
+    if let Some((session, span)) = entered {
         session.run().instrument(span).await;
     }
 }
@@ -41,20 +44,25 @@ pub(crate) async fn serve(
 async fn enter(
     shared: Arc<Shared>,
     socket: Socket,
-    peer: Peer,
-    id: u32,
-    mut slot: HandshakeSlot,
-) -> Option<((Box<Session>, Span), Option<Seat>)> {
+    arrival: Box<Arrival>,
+) -> Option<(Box<Session>, Span)> {
+    let Arrival {
+        peer,
+        id,
+        mut slot,
+        mut seats,
+    } = *arrival;
     let mut stream = ClientStream::Plain(socket);
     let mut io = PacketIo::new(&mut stream, 0);
     let admitted = admit(&shared, &mut io, peer, id, &mut slot).await?;
     drop(slot);
-    let (seq, compress, seat) = (io.seq(), admitted.login.compress, admitted.seat);
+    seats.extend(admitted.seat);
     let admitted = admitted.login;
+    let (seq, compress) = (io.seq(), admitted.compress);
     let span = span_of(&admitted);
-    let session = begin(shared, stream, admitted);
+    let session = begin(shared, stream, admitted, seats);
     let session = answer_login(session, seq, compress).instrument(span.clone());
-    Some(((session.await?, span), seat))
+    Some((session.await?, span))
 }
 
 /// The span of a session: all its lines in the log name database, session and user.
@@ -98,7 +106,12 @@ async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Opt
 }
 
 /// The session of a client that has logged in.
-fn begin(shared: Arc<Shared>, stream: ClientStream, admitted: Admitted) -> Box<Session> {
+fn begin(
+    shared: Arc<Shared>,
+    stream: ClientStream,
+    admitted: Admitted,
+    seats: Vec<Seat>,
+) -> Box<Session> {
     let limits = &shared.config.limits;
     let idle_default = if admitted.interactive {
         limits.interactive_timeout.as_secs()
@@ -126,6 +139,7 @@ fn begin(shared: Arc<Shared>, stream: ClientStream, admitted: Admitted) -> Box<S
             idle_default,
             identity: Arc::new(identity),
             membership: admitted.membership,
+            _seats: seats,
             shared,
         },
     })

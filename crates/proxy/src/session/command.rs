@@ -32,6 +32,11 @@ impl Session {
             return self.refuse_rest(&incoming).await;
         }
         match incoming.command {
+            Command::Query
+                if mediate::may_be(&self.cx, &self.state, &incoming, incoming.argument()) =>
+            {
+                Box::pin(self.mediated_query(incoming)).await
+            }
             Command::Query => self.query(incoming).await,
             Command::Ping => self.ping().await,
             Command::Quit => Err(Over),
@@ -137,7 +142,7 @@ impl Session {
                 statement,
                 aim,
             } => {
-                let end = match mediate::kill(self, thread, kill.query_only).await? {
+                let end = match Box::pin(mediate::kill(self, thread, kill.query_only)).await? {
                     Some(end) => Some(end),
                     None => {
                         let mut running = Running::new(&self.cx, statement, None);
@@ -165,12 +170,15 @@ impl Session {
         }
     }
 
-    async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
-        if mediate::may_be(&self.cx, &self.state, &incoming, incoming.argument())
-            && mediate::mediate(self, &incoming, None).await?
-        {
+    /// A statement that the plane may run in the client's place.
+    async fn mediated_query(&mut self, incoming: Incoming) -> Result<(), Over> {
+        if mediate::mediate(self, &incoming, None).await? {
             return Ok(());
         }
+        self.query(incoming).await
+    }
+
+    async fn query(&mut self, incoming: Incoming) -> Result<(), Over> {
         let text = incoming.argument();
         let mode = self.state.mode();
         let effects = self.state.judge(text, incoming.is_whole());

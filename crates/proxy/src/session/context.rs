@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::control_path::ControlPath;
 use crate::database::{Database, Membership};
 use crate::guard::Client;
+use crate::guard::Seat;
 use crate::handle::{BUSY, SessionHandle};
 use crate::identity::Identity;
 use crate::pool::{Counters, Pool};
@@ -26,6 +27,8 @@ use crate::stream::Peer;
 pub(crate) struct SessionContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) membership: Membership,
+    /// Its places in the counts of connections, held until it ends.
+    pub(crate) _seats: Vec<Seat>,
     pub(crate) identity: Arc<Identity>,
     /// Whether the password had expired at the login: then only the server can answer.
     pub(crate) expired: bool,

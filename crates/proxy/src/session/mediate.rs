@@ -17,10 +17,10 @@ use dormouse_wire::text::TextOutcome;
 use tokio::time::Instant;
 
 use super::context::SessionContext;
+use super::entering::{MOMENT, check_restriction, enter, ready};
 use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::running::Running;
-use super::statement::{MOMENT, check_restriction, enter, ready};
 use crate::client::{Client, Incoming, Over};
 use crate::door::Pass;
 use crate::refusal;

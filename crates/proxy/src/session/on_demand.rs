@@ -10,9 +10,9 @@ use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::text::TextOutcome;
 
 use super::context::SessionContext;
+use super::entering::{MOMENT, enter, ready};
 use super::hold::{Hold, Unready};
 use super::running::Running;
-use super::statement::{MOMENT, enter, ready};
 use crate::client::Incoming;
 use crate::refusal;
 

@@ -1,6 +1,8 @@
 //! Commands about prepared statements (`COM_STMT_*`). Clients use the session's ids; each backend has
 //! ids of its own.
 
+use std::sync::Arc;
+
 use dormouse_session::effects::{may_change_rights, may_set_globals};
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Statement, Statements};
@@ -88,10 +90,24 @@ impl Session {
         Ok(None)
     }
 
+    /// The text of a statement that the plane may run in the client's place.
+    fn mediated_text(&mut self, incoming: &Incoming, id: u32) -> Option<Arc<[u8]>> {
+        let statement = self.state.statements.get(id)?;
+        let alone = statement.params == 0 && incoming.command == Command::StmtExecute;
+        let text = statement.text.clone().filter(|_| alone)?;
+        mediate::may_be(&self.cx, &self.state, incoming, &text).then_some(text)
+    }
+
     pub(super) async fn execute(&mut self, incoming: Incoming) -> Result<(), Over> {
         let Some(id) = self.known(&incoming, "EXECUTE").await? else {
             return Ok(());
         };
+        // first, so that an idle client's memory has no room for what follows and for this at once
+        if let Some(text) = self.mediated_text(&incoming, id)
+            && mediate::mediate(self, &incoming, Some(&text)).await?
+        {
+            return Ok(());
+        }
         let Some(statement) = self.state.statements.get(id) else {
             return Ok(());
         };
@@ -105,13 +121,6 @@ impl Session {
         }
         let (effects, kind, timeout) = (statement.effects, statement.kind, statement.timeout);
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
-        let alone = statement.params == 0 && incoming.command == Command::StmtExecute;
-        if let Some(text) = text.as_deref().filter(|_| alone)
-            && mediate::may_be(&self.cx, &self.state, &incoming, text)
-            && mediate::mediate(self, &incoming, Some(text)).await?
-        {
-            return Ok(());
-        }
         let mut running = Running::new(&self.cx, incoming, Some(id));
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());

@@ -15,20 +15,18 @@ use tokio::time::Instant;
 
 use super::answer::try_answer;
 use super::context::SessionContext;
+use super::entering::{MOMENT, check_restriction, enter, ready};
 use super::exchange::exchange;
-use super::hold::{Hold, Unready};
+use super::hold::Unready;
 use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
-use super::prepare_again::{prepare_again, prepare_missing};
+use super::prepare_again::prepare_missing;
 use super::running::Running;
 use crate::client::{Incoming, LONGEST_GATHERED, Over};
-use crate::door::{Entry, Pass};
+use crate::door::Pass;
 use crate::pool::Counters;
 use crate::refusal;
 use crate::relay::Broken;
-
-/// Pause before another attempt when the server has just died and the control path has not noticed yet.
-pub(super) const MOMENT: Duration = Duration::from_millis(5);
 
 /// Timeout of killing a statement.
 const END: Duration = Duration::from_secs(10);
@@ -152,115 +150,6 @@ impl Session {
             }
         }
     }
-}
-
-/// Checks whether the command may run on a database that must not grow nor change now. Without a
-/// restriction this reads one flag.
-pub(super) fn check_restriction(
-    cx: &SessionContext,
-    state: &mut SessionState,
-    running: &Running,
-) -> Event {
-    let database = cx.database();
-    if !database.restriction.is_set() {
-        return Event::Allowed;
-    }
-    let incoming = &running.incoming;
-    let allowed = match (incoming.command, running.statement) {
-        (Command::Query | Command::StmtPrepare, _) => {
-            incoming.is_whole() && state.allows_restricted(incoming.argument())
-        }
-        (Command::StmtExecute | Command::StmtBulkExecute, Some(id)) => {
-            state.allows_prepared_restricted(id)
-        }
-        (command, _) => command != Command::CreateDb,
-    };
-    if allowed {
-        return Event::Allowed;
-    }
-    match database.restriction.reason() {
-        Some(reason) => Event::Restricted(refusal::restricted(&database.name, &reason)),
-        None => Event::Allowed,
-    }
-}
-
-/// Waits at the door. The outer error ends the session, the inner one is for the client.
-pub(super) async fn enter(
-    cx: &SessionContext,
-    state: &mut SessionState,
-    hold: &mut Hold,
-    incoming: &mut Incoming,
-) -> Result<Result<Pass, ErrPacket>, Over> {
-    let door = &cx.database().door;
-    if cx.never_wakes {
-        return Ok(door.enter_quietly().ok_or_else(refusal::never_wakes));
-    }
-    if let Err(error) = cx.may_wake() {
-        return Ok(Err(error));
-    }
-    let limits = cx.limits();
-    let known = hold.backend().map(|backend| &backend.target);
-    let may_hold_locks = || state.in_transaction() || !state.is_free();
-    let mut receiver = match door.enter(known, may_hold_locks, limits.held_statements) {
-        Entry::Pass(pass) => return Ok(Ok(pass)),
-        Entry::Held(receiver) => receiver,
-        Entry::Full => return Ok(Err(refusal::too_many_held(limits.held_statements))),
-        Entry::Refused(reason) => {
-            cx.demand();
-            return Ok(Err(refusal::cannot_wake(&reason)));
-        }
-    };
-    let limit = limits.hold_timeout;
-    incoming.bytes.settle();
-    cx.demand();
-    let deadline = tokio::time::sleep(limit);
-    tokio::pin!(deadline);
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut receiver => return match answer {
-                Ok(Ok(pass)) => Ok(Ok(pass)),
-                Ok(Err(reason)) => Ok(Err(refusal::cannot_wake(&reason))),
-                Err(_) => Err(Over),
-            },
-            order = std::future::poll_fn(|poll| cx.handle().mailbox.poll_next(poll)) => {
-                Box::pin(hold.obey(cx, state, order)).await?;
-            }
-            () = &mut deadline => return Ok(Err(refusal::hold_timeout(limit.as_secs()))),
-        }
-    }
-}
-
-/// Makes sure that there is a backend on the pass's server, in the session's state, with the statement
-/// prepared.
-pub(super) async fn ready(
-    cx: &SessionContext,
-    state: &mut SessionState,
-    hold: &mut Hold,
-    running: &Running,
-    pass: Option<&Pass>,
-) -> Result<Result<(), Unready>, Over> {
-    let Some(pass) = pass else {
-        return Ok(Err(Unready::ServerGone));
-    };
-    if !hold.resume_on(cx, &pass.target)
-        && let Err(unready) = Box::pin(hold.replace(cx, state, pass)).await?
-    {
-        return Ok(Err(unready));
-    }
-    if state.owes()
-        && let Err(unready) = Box::pin(hold.catch_up(cx, state, true)).await
-    {
-        return Ok(Err(unready));
-    }
-    if let Some(id) = running.statement
-        && running.incoming.command != Command::StmtPrepare
-        && let Some(statement) = state.statements.get(id)
-        && statement.backend.is_none()
-    {
-        return Ok(Box::pin(prepare_again(cx, state, hold, id)).await);
-    }
-    Ok(Ok(()))
 }
 
 fn event_of(cx: &SessionContext, incoming: &Incoming, broken: &Broken) -> Event {

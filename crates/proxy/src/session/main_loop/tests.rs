@@ -1,9 +1,9 @@
 use super::*;
 use crate::session::admission::serve;
 
-/// The size of the future that a function with six arguments returns.
-fn future_size<A, B, C, D, E, F, G>(_: fn(A, B, C, D, E, F) -> G) -> usize {
-    size_of::<G>()
+/// The size of the future that a function with three arguments returns.
+fn future_size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+    size_of::<F>()
 }
 
 #[test]
