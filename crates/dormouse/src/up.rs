@@ -174,7 +174,7 @@ impl Up {
     }
 
     /// Applies what can change while clients are connected: certificates, which are read again, and the
-    /// lists of [access]. If anything is wrong, everything stays as it is.
+    /// lists of `[access]`. If anything is wrong, everything stays as it is.
     fn reload(&self, new: Outcome<Config>, config: &mut Config, data_dir: &Path) {
         let loaded = new.and_then(|new| {
             let tls = tls::load(&new, data_dir)?;

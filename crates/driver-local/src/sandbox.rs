@@ -2,7 +2,7 @@
 //!
 //! Layers, each of which holds without the others: a user of its own ([`crate::owner`]), no new privileges,
 //! files ([`files`], Landlock), network (a namespace without interfaces), system calls ([`calls`], seccomp) and
-//! limits ([`limits`]). Each is tried at the driver's start in a process of its own, by something that it must
+//! limits ([`mod@limits`]). Each is tried at the driver's start in a process of its own, by something that it must
 //! refuse, and is then put on every server that starts. What holds for a running server is read from `/proc`
 //! ([`layers`]), so that one that an older Dormouse has started shows what it has.
 

@@ -137,7 +137,6 @@ impl World {
         let who = Created {
             user: format!("shop.{user}"),
             password: "secret".to_owned(),
-            ..self.owner.clone()
         };
         match self.files(shown) {
             None if shown == Shown::Plain => mariadb(&self.dormouse, &who, &["--skip-ssl"]),
@@ -281,7 +280,6 @@ fn ciphers_of_tls_1_2_hold_as_those_of_1_3() {
         let who = Created {
             user: "shop.old".to_owned(),
             password: "secret".to_owned(),
-            ..world.owner.clone()
         };
         let with = |cipher: &str| {
             let cipher = format!("--ssl-cipher={cipher}");
