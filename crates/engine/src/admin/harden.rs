@@ -1,4 +1,4 @@
-//! Brings the rights in a data directory of an older Dormouse to those of [`rights`](crate::rights).
+//! Brings the rights in a data directory of an older Dormouse to those of [`rights`].
 //!
 //! Idempotent, and safe to repeat after a crash at any statement: rights are added where they belong before they are
 //! taken from where they were. The server reads the new rights at the end. It runs before the database's own code
