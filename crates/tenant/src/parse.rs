@@ -93,7 +93,12 @@ fn kind(text: &[u8], mode: Mode) -> Option<Kind> {
         return None;
     };
     let mut word = || tokens.next();
-    match first.to_ascii_uppercase().as_slice() {
+    // asked for each statement of an owner: allocates nothing; the longest word has six letters
+    let mut upper = [0; 6];
+    let upper = upper.get_mut(..first.len())?;
+    upper.copy_from_slice(first);
+    upper.make_ascii_uppercase();
+    match &*upper {
         b"CREATE" => {
             let mut next = word()?;
             if next.is("OR") {
