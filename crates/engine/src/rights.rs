@@ -26,9 +26,6 @@ pub(crate) const PLATFORM: (&str, &str) = ("dormouse", "localhost");
 /// The server's account: definer of its own views.
 pub(crate) const SERVER: (&str, &str) = ("mariadb.sys", "localhost");
 
-/// Schemas that belong to the server.
-pub(crate) const SYSTEM: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
-
 /// Privileges of a schema: column of `mysql.db`, and bit of the access mask (`sql/privilege.h`).
 pub(crate) const SCHEMA: [(&str, u64); 20] = [
     ("Select_priv", 1),

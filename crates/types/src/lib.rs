@@ -17,6 +17,7 @@ pub mod network;
 pub mod on_demand;
 pub mod pin;
 pub mod pooling;
+pub mod reserved;
 pub mod sessions;
 pub mod state;
 pub mod strain;

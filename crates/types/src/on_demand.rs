@@ -1,5 +1,6 @@
 //! Schemas and users that are made when a login names them.
 
+use crate::reserved::{PLATFORM_USERS, SYSTEM_SCHEMAS};
 use std::fmt;
 use std::str::FromStr;
 
@@ -88,19 +89,8 @@ impl Mark {
 /// Longest name that a login makes, in characters: that of a schema.
 const LONGEST: usize = 64;
 
-/// Names of the server's own schemas and accounts, and words that are no user.
-const RESERVED: [&str; 10] = [
-    "mysql",
-    "sys",
-    "information_schema",
-    "performance_schema",
-    "dormouse",
-    "mariadb.sys",
-    "admin",
-    "root",
-    "public",
-    "none",
-];
+/// Users with a meaning of their own, and words that are no user.
+const RESERVED: [&str; 4] = ["admin", "root", "public", "none"];
 
 /// Whether a login may make a user or schema of this name: letters of ASCII, digits, `_`, `-` and `$`, which mean the
 /// same in every character set and need no escape but in patterns.
@@ -108,7 +98,10 @@ const RESERVED: [&str; 10] = [
 pub fn is_possible(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len())
         && name.bytes().all(is_plain)
-        && !RESERVED.iter().any(|one| one.eq_ignore_ascii_case(name))
+        && ![&RESERVED[..], &SYSTEM_SCHEMAS, &PLATFORM_USERS]
+            .concat()
+            .iter()
+            .any(|one| one.eq_ignore_ascii_case(name))
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -1,5 +1,6 @@
 //! Schemas and users that are made when a login names them.
 
+use dormouse_types::reserved::SYSTEM_SCHEMAS;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,9 +15,6 @@ use crate::principal::Principal;
 use crate::servers::ServerError;
 use crate::status::EventKind;
 use crate::time::{Late, millis_since, now, within};
-
-/// Schemas that every server has.
-const SYSTEM_SCHEMAS: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
 impl Plane {
     /// The schemas and users that logins of a database make.

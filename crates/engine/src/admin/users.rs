@@ -6,7 +6,9 @@ use dormouse_types::{NewUser, UserChange, UserLimits, UserRole};
 use dormouse_wire::{NATIVE, native};
 
 use super::{Admin, AdminError, TIMEOUT, literal, quoted};
-use crate::rights::{self, OWNER, PLATFORM, SERVER, SYSTEM};
+use dormouse_types::reserved::SYSTEM_SCHEMAS;
+
+use crate::rights::{self, OWNER, PLATFORM, SERVER};
 
 const DOING: &str = "changing the accounts";
 
@@ -170,7 +172,10 @@ fn check(user: &str, host: &str) -> Result<(), AdminError> {
 }
 
 fn check_schema(schema: &str) -> Result<(), AdminError> {
-    if SYSTEM.iter().any(|s| s.eq_ignore_ascii_case(schema)) {
+    if SYSTEM_SCHEMAS
+        .iter()
+        .any(|s| s.eq_ignore_ascii_case(schema))
+    {
         let why = format!("schema {schema} is the server's own; no user gets rights in it");
         return Err(AdminError::BadUser(why));
     }

@@ -2,16 +2,10 @@
 
 use super::Denied;
 use crate::ast::{Name, Object, Statement};
-
-/// Dormouse's own account and that of the server's system views, on every host.
-const RESERVED_USERS: [&str; 2] = ["dormouse", "mariadb.sys"];
+use dormouse_types::reserved::{PLATFORM_USERS, SYSTEM_SCHEMAS};
 
 /// Words that mean something else as the name of an account or role.
 const RESERVED_WORDS: [&str; 4] = ["public", "none", "current_user", "current_role"];
-
-/// The schemas of the server itself.
-pub(super) const RESERVED_SCHEMAS: [&str; 4] =
-    ["mysql", "sys", "information_schema", "performance_schema"];
 
 /// The most characters of a name.
 const LONGEST_USER: usize = 128;
@@ -111,7 +105,7 @@ fn check_user(user: &str) -> Result<(), Denied> {
         ));
     }
     let lower = user.trim().to_lowercase();
-    if RESERVED_USERS.contains(&lower.as_str()) {
+    if PLATFORM_USERS.contains(&lower.as_str()) {
         return Err(Denied::privilege(&format!(
             "accounts and roles named '{lower}' belong to Dormouse; use another name"
         )));
@@ -203,7 +197,7 @@ fn check_schema(schema: &str) -> Result<(), Denied> {
 
 fn is_reserved_schema(schema: &str) -> bool {
     let lower = schema.trim().to_lowercase();
-    RESERVED_SCHEMAS.contains(&lower.as_str())
+    SYSTEM_SCHEMAS.contains(&lower.as_str())
 }
 
 /// A schema's name with wildcards.
@@ -264,7 +258,7 @@ impl Pattern {
     }
 
     fn matches_reserved(&self) -> bool {
-        RESERVED_SCHEMAS.iter().any(|schema| {
+        SYSTEM_SCHEMAS.iter().any(|schema| {
             let schema: Vec<char> = schema.chars().collect();
             matches(&self.0, &schema)
         })

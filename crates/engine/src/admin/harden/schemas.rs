@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AdminError, Hardening, Name, Reduction};
 use crate::admin::literal;
-use crate::rights::{self, GRANT, SCHEMA, SYS, SYSTEM};
+use dormouse_types::reserved::SYSTEM_SCHEMAS;
+
+use crate::rights::{self, GRANT, SCHEMA, SYS};
 
 /// The rows of `mysql.db`: for an account and a pattern, the columns that say 'Y'.
 type Granted = BTreeMap<(Name, String), BTreeSet<String>>;
@@ -84,7 +86,11 @@ fn reduced(
             }
             continue;
         }
-        let reaches = || SYSTEM.iter().any(|system| rights::reaches(schema, system));
+        let reaches = || {
+            SYSTEM_SCHEMAS
+                .iter()
+                .any(|system| rights::reaches(schema, system))
+        };
         if granted.contains(GRANT) && reaches() {
             granted.remove(GRANT);
             taken.push(format!("{name}: GRANT OPTION on `{schema}`"));
