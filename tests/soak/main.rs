@@ -131,7 +131,8 @@ fn main() {
     let dormouse = Dormouse::start_with(
         "[defaults]\nidle_suspend = \"2s\"\nidle_park = \"10s\"\n\
          [pool]\nbackend_idle = \"5s\"\n\
-         [limits]\nfailed_logins_per_minute = 1000000\nhandshake_timeout = \"5s\"\n\
+         [limits]\nfailed_logins_per_minute = 1000000\nfailed_logins_per_minute_per_database = 1000000\n\
+         handshake_timeout = \"5s\"\n\
          read_timeout = \"5s\"\nwrite_timeout = \"5s\"\n",
     );
     let databases: Vec<Created> = (0..DATABASES)

@@ -138,6 +138,39 @@ fn a_marker_row_is_in_no_file_of_an_encrypted_database() {
     );
 }
 
+/// A page of an Aria table is encrypted into a buffer whose rest is written too.
+#[test]
+fn memory_of_an_encrypted_server_is_in_no_page_of_its_tables_of_accounts() {
+    let scene = Scene::start("");
+    let who = scene.dormouse.create("shop", &[]);
+    let mut client = scene.dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client
+        .query("CREATE TABLE app.t (id INT AUTO_INCREMENT PRIMARY KEY, t LONGTEXT)")
+        .ok();
+    for n in 0..4 {
+        for bytes in [100, 2000, 7000, 8150, 9000, 16000] {
+            let text = MARKER.repeat(bytes / MARKER.len());
+            client
+                .query(&format!("INSERT INTO app.t (t) VALUES ('{text}')"))
+                .ok();
+        }
+        client
+            .query("SELECT t FROM app.t ORDER BY t DESC LIMIT 3")
+            .rows();
+        for text in [
+            format!("CREATE PROCEDURE app.p{n}() SELECT '{}'", ".".repeat(100)),
+            format!("CREATE USER u{n} IDENTIFIED BY 'a password'"),
+            format!("GRANT SELECT ON app.t TO u{n}"),
+            "FLUSH TABLES".to_owned(),
+        ] {
+            client.query(&text).ok();
+        }
+        let found = files_with(&scene.dormouse, "shop", MARKER);
+        assert_eq!(found, Vec::<&str>::new(), "round {n}");
+    }
+}
+
 #[test]
 fn the_same_search_finds_the_row_in_every_kind_of_file_of_a_plain_database() {
     let scene = Scene::start("mode = 'off'\n");

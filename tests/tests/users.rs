@@ -144,13 +144,20 @@ fn limits_of_a_user_hold_behind_the_pool() {
 fn impossible_users_are_refused() {
     let (dormouse, _) = shop();
     for (arguments, why) in [
-        (vec!["dormouse"], "reserved"),
-        (vec!["dormouse", "--host", "localhost"], "reserved"),
-        (vec!["mariadb.sys"], "reserved"),
+        (vec!["dormouse"], "belong to Dormouse"),
+        (
+            vec!["Dormouse", "--host", "localhost"],
+            "belong to Dormouse",
+        ),
+        (vec!["mariadb.sys"], "belong to Dormouse"),
         (vec!["admin"], "already"),
-        (vec!["PUBLIC"], "a word of the server"),
-        (vec!["app", "--schema", "mysql"], "the server's own"),
-        (vec!["app", "--schema", "sys"], "the server's own"),
+        (vec!["PUBLIC"], "cannot name an account"),
+        (vec!["current_user"], "cannot name an account"),
+        (vec!["x\u{1f600}"], "basic plane"),
+        (vec!["app", "--host", "web.example.com"], "do not look up"),
+        (vec!["app", "--schema", "mysql"], "belongs to the server"),
+        (vec!["app", "--schema", "sys"], "belongs to the server"),
+        (vec!["app", "--schema", "a\u{1f600}"], "basic plane"),
     ] {
         let all = [&["user", "add", "shop"], arguments.as_slice()].concat();
         let said = refusal(&dormouse, &all);
@@ -158,6 +165,11 @@ fn impossible_users_are_refused() {
     }
     let said = refusal(&dormouse, &["user", "drop", "shop", "admin"]);
     assert!(said.contains("cannot be dropped"), "{said}");
+    let said = refusal(
+        &dormouse,
+        &["user", "drop", "shop", "", "--host", "localhost"],
+    );
+    assert!(said.contains("there is no user"), "{said}");
     let said = refusal(&dormouse, &["user", "ls", "nothing"]);
     assert!(said.contains("no database"), "{said}");
     // quotes and wildcards in names are no SQL

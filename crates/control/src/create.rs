@@ -76,7 +76,7 @@ impl Creator {
             name: name.clone(),
             instance: id,
             units: spec.units.min,
-            spec,
+            spec: Arc::new(spec),
             state: State::Creating,
             since: Timestamp::now(),
             generation: 1,

@@ -49,7 +49,7 @@ pub(crate) struct Database {
     rights: AtomicU8,
     /// Wakes the actor.
     woken: Notify,
-    /// Shared by databases with equal settings.
+    /// Databases in the catalog with equal settings share them.
     spec: Mutex<Arc<Spec>>,
     meter: SharedMeter,
     view: RwLock<View>,
@@ -84,7 +84,7 @@ impl Database {
             name: row.name,
             instance: row.instance,
             rights: AtomicU8::new(row.rights),
-            spec: Mutex::new(Arc::new(row.spec)),
+            spec: Mutex::new(row.spec),
             woken: Notify::new(),
             meter,
             view: RwLock::new(view),
@@ -113,18 +113,12 @@ impl Database {
         self.spec.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shares the settings and the reason of the state with another database, where they are equal.
+    /// Shares the reason of the state with another database, if they are equal.
     pub(crate) fn share(&self, other: &Self) {
         let reason = Arc::clone(&other.look().reason);
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         if view.reason == reason {
             view.reason = reason;
-        }
-        drop(view);
-        let theirs = Arc::clone(&other.settings());
-        let mut own = self.settings();
-        if **own == *theirs {
-            *own = theirs;
         }
     }
 

@@ -7,6 +7,10 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use dormouse_engine::encryption::{ServerKeys, plugin};
 
+/// Fills memory that a server allocates and frees (`man mallopt`, `M_PERTURB`): to an index page of an Aria table that
+/// it encrypts, it adds what happens to be in its buffer behind the page's content, which would be rows.
+const OVERWRITES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.perturb=165");
+
 /// Keys of an encrypted server.
 #[derive(Debug)]
 pub(crate) struct KeyPipe {
@@ -30,15 +34,17 @@ impl KeyPipe {
         })
     }
 
-    /// Name and value of the environment variable that names the pipe.
-    pub(crate) fn variable(&self) -> (&'static str, String) {
-        (plugin::VARIABLE, self.pipe.as_raw_fd().to_string())
+    /// Names and values of the environment variables: one names the pipe, the other sees to it that no text gets
+    /// into a file beside the encryption.
+    pub(crate) fn variables(&self) -> [(&'static str, String); 2] {
+        [
+            (plugin::VARIABLE, self.pipe.as_raw_fd().to_string()),
+            (OVERWRITES.0, OVERWRITES.1.to_owned()),
+        ]
     }
 
-    /// The option and the variable as `execve` takes them.
-    pub(crate) fn words(&self) -> io::Result<(CString, CString)> {
-        let option = CString::new(self.option.clone().into_vec())?;
-        let (name, value) = self.variable();
-        Ok((option, CString::new(format!("{name}={value}"))?))
+    /// The option as `execve` takes it.
+    pub(crate) fn option(&self) -> io::Result<CString> {
+        Ok(CString::new(self.option.clone().into_vec())?)
     }
 }

@@ -185,11 +185,13 @@ pub(crate) fn start(mut start: Start<'_>, Lock(lock): Lock) -> io::Result<Child>
     command.env_clear().envs(environment());
     let (keys, mut confinement) = (start.keys.take(), start.confinement);
     if let Some(keys) = &keys {
-        command.envs([keys.variable()]).arg(&keys.option);
+        command.envs(keys.variables()).arg(&keys.option);
         if let Some(exec) = &mut confinement.exec {
-            let (option, variable) = keys.words()?;
-            exec.arguments.push(option);
-            exec.environment.push(variable);
+            exec.arguments.push(keys.option()?);
+            for (name, value) in keys.variables() {
+                exec.environment
+                    .push(CString::new(format!("{name}={value}"))?);
+            }
         }
     }
     command

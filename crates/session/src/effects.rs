@@ -9,6 +9,7 @@
 mod effect;
 mod outside;
 mod set;
+pub(crate) mod sql_mode;
 pub(crate) mod words;
 
 use crate::lexer::{Lexer, Mode, Token};

@@ -1,6 +1,6 @@
 //! Decides whether a statement may run, and what runs in its place.
 
-mod names;
+pub mod names;
 mod plan;
 
 use std::fmt;
@@ -47,6 +47,13 @@ impl Facts {
 
     fn is_role(&self, name: &str) -> bool {
         self.of(name, "").is_some_and(|one| one.is_role)
+    }
+
+    /// Whether an account with this user name may manage more. The server gives rights on schemas to a user name and
+    /// a pattern of hosts, so accounts of one name share them.
+    fn has_stronger(&self, user: &str, than: Manager) -> bool {
+        let mut rows = self.0.iter();
+        rows.any(|one| one.user == user && !one.is_role && one.manager > than)
     }
 
     fn manager(&self, user: &str, host: &str) -> Manager {

@@ -45,8 +45,56 @@ const ATTEMPTS: [Attempt; 24] = [
     },
 ];
 
+const KIN: &str = "the server gives an account the rights on schemas of all accounts of its name";
+
+/// Of a user who may manage accounts (`CREATE USER`), but is no owner.
+const OF_A_MANAGER: [Attempt; 10] = [
+    refused(KIN, &["CREATE USER admin@'127.0.0.1' IDENTIFIED BY 'x'"]),
+    refused(
+        KIN,
+        &["CREATE USER mine", "RENAME USER mine TO admin@localhost"],
+    ),
+    refused(KIN, &["CREATE OR REPLACE USER admin@'127.%'"]),
+    refused(
+        KIN,
+        &["GRANT USAGE ON *.* TO admin@'127.%' IDENTIFIED BY 'x'"],
+    ),
+    refused(
+        "it would take the place of all others",
+        &["CREATE USER ''@localhost"],
+    ),
+    refused(
+        "it would take the place of all others",
+        &["CREATE USER ''@'local%'"],
+    ),
+    refused(ACCOUNTS, &["ALTER USER admin@'%' IDENTIFIED BY 'x'"]),
+    refused(ACCOUNTS, &["GRANT SELECT ON app.* TO hr"]),
+    refused(ACCOUNTS, &["SET GLOBAL long_query_time = 1"]),
+    refused(OTHERS, &["SELECT * FROM app.t"]),
+];
+
 pub(crate) fn count() -> usize {
-    ATTEMPTS.len() + 2
+    ATTEMPTS.len() + OF_A_MANAGER.len() + 2
+}
+
+#[test]
+fn a_manager_of_accounts_makes_none_that_is_stronger() {
+    let world = World::new();
+    let mut owner = world.dormouse.connect(&world.owner);
+    for statement in [
+        "CREATE USER hr IDENTIFIED BY 'a long password'",
+        "GRANT CREATE USER ON *.* TO hr",
+    ] {
+        owner.query(statement).ok();
+    }
+    let hr = Created {
+        user: "shop.hr".to_owned(),
+        password: "a long password".to_owned(),
+    };
+    world.try_all(&hr, &OF_A_MANAGER);
+    // no account has taken the owner's place
+    let mut again = world.dormouse.connect(&world.owner);
+    assert_eq!(again.query("SELECT CURRENT_USER()").value(), "admin@%");
 }
 
 #[test]

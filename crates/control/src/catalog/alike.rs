@@ -1,14 +1,15 @@
-//! Notes of thousands of sleeping databases in little memory: most variables of their servers are equal and
-//! stored once.
+//! Rows of thousands of sleeping databases in little memory: most settings, and most variables of their servers, are
+//! equal and stored once.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use dormouse_policy::Spec;
 use dormouse_types::Variables;
 
 use super::record::Noted;
 
-/// Maximum number of models: one for each version and configuration of servers.
+/// Maximum number of models: one for each version and configuration of servers, and as many kinds of settings.
 const MODELS_MOST: usize = 8;
 
 /// Variables with which others share memory; the newest first.
@@ -40,6 +41,23 @@ impl Models {
     }
 }
 
+/// Settings with which others share memory, each with its text; the newest first.
+#[derive(Debug, Default)]
+pub(super) struct Specs(VecDeque<(String, Arc<Spec>)>);
+
+impl Specs {
+    /// Reads settings; those whose text is one of the last ones are not read again, and share its memory.
+    pub(super) fn read(&mut self, text: String) -> serde_json::Result<Arc<Spec>> {
+        if let Some((_, spec)) = self.0.iter().find(|(known, _)| *known == text) {
+            return Ok(Arc::clone(spec));
+        }
+        let spec: Arc<Spec> = Arc::new(serde_json::from_str(&text)?);
+        self.0.truncate(MODELS_MOST - 1);
+        self.0.push_front((text, Arc::clone(&spec)));
+        Ok(spec)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +86,15 @@ mod tests {
             assert_eq!(models.share(own.clone()), own);
         }
         assert_eq!(models.0.lock().unwrap().len(), MODELS_MOST);
+    }
+
+    #[test]
+    fn equal_settings_are_stored_once() {
+        let mut specs = Specs::default();
+        let mut read = |text: &str| specs.read(text.to_owned()).unwrap();
+        let [first, other, again] = ["{}", r#"{"prewake":true}"#, "{}"].map(&mut read);
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!((first.prewake, other.prewake), (false, true));
+        assert!(specs.read("{".to_owned()).is_err());
     }
 }

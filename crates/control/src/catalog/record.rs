@@ -49,7 +49,7 @@ pub(crate) struct DatabaseRow {
     pub(crate) name: DatabaseName,
     /// Its primary instance.
     pub(crate) instance: InstanceId,
-    pub(crate) spec: Spec,
+    pub(crate) spec: Arc<Spec>,
     pub(crate) state: State,
     pub(crate) since: Timestamp,
     /// Number of servers that its primary has had.

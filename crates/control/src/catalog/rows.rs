@@ -7,7 +7,7 @@ use dormouse_types::{Bytes, InstanceId, Units};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::alike::Models;
+use super::alike::{Models, Specs};
 use super::columns::{bad, incarnation, json, parsed, text, word};
 use super::endpoint;
 use super::record::{Change, Contents, DatabaseRow, InstanceRow, Noted, Phase, Role};
@@ -46,6 +46,7 @@ impl Role {
 
 /// Reads everything but the ledger.
 pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result<Contents> {
+    let mut specs = Specs::default();
     let databases = connection
         .prepare(
             "SELECT d.name, i.id, d.spec, d.state, d.since, i.generation, d.reason, d.accounts, \
@@ -53,7 +54,7 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
              FROM databases d LEFT JOIN instances i ON i.database = d.name AND i.role = 'primary' \
              ORDER BY d.name",
         )?
-        .query_map([], |row| database(row, models))?
+        .query_map([], |row| database(row, models, &mut specs))?
         .collect::<Result<_, _>>()?;
     let instances = connection
         .prepare(
@@ -72,7 +73,7 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
     })
 }
 
-fn database(row: &Row<'_>, models: &Models) -> rusqlite::Result<DatabaseRow> {
+fn database(row: &Row<'_>, models: &Models, specs: &mut Specs) -> rusqlite::Result<DatabaseRow> {
     let generation: i64 = row.get(5)?;
     let schemas: Option<String> = row.get(8)?;
     let variables: Option<String> = row.get(11)?;
@@ -80,7 +81,7 @@ fn database(row: &Row<'_>, models: &Models) -> rusqlite::Result<DatabaseRow> {
     Ok(DatabaseRow {
         name: parsed(row, 0)?,
         instance: InstanceId(row.get(1)?),
-        spec: json(row, 2)?,
+        spec: specs.read(row.get(2)?).map_err(|e| bad(2, e.into()))?,
         state: parsed(row, 3)?,
         since: Timestamp::from_millisecond(row.get(4)?).map_err(|e| bad(4, e.into()))?,
         generation: generation.cast_unsigned(),
@@ -249,7 +250,7 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
         )?
         .execute(params![
             row.name.as_str(),
-            text(&row.spec)?,
+            text(&*row.spec)?,
             row.state.as_str(),
             row.since.as_millisecond(),
             row.reason,

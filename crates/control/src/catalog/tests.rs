@@ -29,7 +29,7 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
     DatabaseRow {
         name: name(text),
         instance,
-        spec: Spec::default(),
+        spec: Arc::default(),
         state: State::Creating,
         since: Timestamp::from_millisecond(1_700_000_000_000).unwrap(),
         generation: 1,

@@ -1,16 +1,16 @@
 //! The rights of the accounts in a database's files: brought to this version's before the door opens.
 //!
-//! A stopped server is started for that alone, so that no code of the database runs before; then it is stopped, and
-//! started as usual. The catalog has the new version of the rights only when the files have them, and when the next
+//! The server is started for that alone, so that no code of the database runs before; then it is stopped, and started
+//! as usual. A server that runs is stopped first. The catalog has the new version of the rights only when the files have them, and when the next
 //! start is an ordinary one. So a crash at any point repeats the step.
 
 use dormouse_driver::Run;
 use dormouse_engine::rights;
 use dormouse_policy::Cause;
 use dormouse_types::State;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::actor::{Actor, Failure};
+use super::actor::{Actor, Failure, PAUSE};
 use crate::catalog::{Change, Durability};
 use crate::instance::Unmet;
 use crate::status::EventKind;
@@ -58,26 +58,20 @@ async fn maintain(actor: &Actor, sql: Option<&str>) -> Result<(), Failure> {
     Ok(told.map_err(Unmet::from)?)
 }
 
-/// Brings the rights of a running server to this version's, with the door shut. If that fails, stops the server: its
-/// next start is one for maintenance.
-pub(super) async fn renew_running(actor: &mut Actor) -> Result<(), Failure> {
-    let began = now();
-    match harden(actor).await {
-        Ok(taken) => record(actor, &taken, began).await,
-        Err(failure) => {
-            error!(error = %failure, "cannot change the rights of its accounts: stopping the server");
-            actor.stop_server().await?;
-            Err(failure)
-        }
-    }
-}
-
-/// Removes the traces of a maintenance that a crash has interrupted, and stops its server.
-pub(super) async fn end_maintenance(actor: &mut Actor) -> Result<(), Failure> {
+/// Stops a running server whose files have rights of an older version: it may be one for maintenance that a crash has
+/// left, and what its old owner has set in its memory must go, too.
+pub(super) async fn stop(actor: &mut Actor) {
     actor.shut_by_force();
     actor.instance.disconnect().await;
-    actor.stop_server().await?;
-    maintain(actor, None).await
+    let stopped = async {
+        actor.stop_server().await?;
+        maintain(actor, None).await
+    };
+    if let Err(failure) = stopped.await {
+        warn!(error = %failure, "cannot stop a server whose accounts have old rights");
+        actor.look().await;
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Notes that the server refuses Dormouse's account: the next start repairs it.

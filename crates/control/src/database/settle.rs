@@ -18,28 +18,13 @@ pub(super) async fn settle(actor: &mut Actor, state: State, act: Act) -> Done {
     let from = actor.database.state();
     match state {
         State::Active => {
-            if rights::are_old(actor) && from != State::Active {
-                // it may be one for maintenance
-                if let Err(failure) = rights::end_maintenance(actor).await {
-                    warn!(error = %failure, "cannot stop a server for maintenance");
-                    actor.look().await;
-                    tokio::time::sleep(PAUSE).await;
-                }
+            if rights::are_old(actor) {
+                rights::stop(actor).await;
                 return Done::Again;
             }
             // a process that runs may not accept connections yet: the driver waits for that
             if let Err(unmet) = actor.start_server().await {
                 return not_serving(actor, unmet, began).await;
-            }
-            if rights::are_old(actor)
-                && let Err(failure) = rights::renew_running(actor).await
-            {
-                actor.shut_by_force();
-                actor.look().await;
-                actor
-                    .record_not_done(State::Active, Cause::Failed, &failure, began)
-                    .await;
-                return Done::Again;
             }
             let lost = wake::restore_missing_globals(actor).await;
             actor.begin_intent();

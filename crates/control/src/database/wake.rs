@@ -202,11 +202,8 @@ pub(super) async fn thaw(actor: &mut Actor, act: Act) -> Done {
         return Done::Again;
     }
     if rights::are_old(actor) {
-        let renewed = rights::renew_running(actor).await;
-        if let Err(failure) = renewed {
-            start_failed(actor, failure, began).await;
-            return Done::Again;
-        }
+        rights::stop(actor).await;
+        return Done::Again;
     }
     actor.open(&act.reason);
     actor.failures = actor.failures.started(now());

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use dormouse_tenant::check::names;
 use dormouse_types::Manager;
 
 use super::{Admin, AdminError, Rows, TIMEOUT, literal};
@@ -91,6 +92,7 @@ impl Hardening<'_> {
         schemas::harden(self, &accounts, &mut taken).await?;
         self.tables_and_routines(&accounts, &mut taken).await?;
         self.global(&accounts, &mut taken).await?;
+        self.anonymous(&accounts, &mut taken).await?;
         self.plugins(&mut taken).await?;
         definers::harden(self, &mut taken).await?;
         self.system_views(&mut taken).await?;
@@ -227,6 +229,27 @@ impl Hardening<'_> {
             if !after.lost.is_empty() {
                 taken.push(format!("{name}: {}", after.lost.join(", ")));
             }
+        }
+        Ok(())
+    }
+
+    /// Anonymous accounts that take the place of every account for other hosts: nobody could log in.
+    async fn anonymous(
+        &mut self,
+        accounts: &[Reduction],
+        taken: &mut Vec<String>,
+    ) -> Result<(), AdminError> {
+        let anonymous = accounts.iter().map(|one| &one.name);
+        let anonymous = anonymous.filter(|name| name.user.is_empty() && !name.host.is_empty());
+        for name in anonymous.filter(|name| names::new_account("", &name.host).is_err()) {
+            for table in ["mysql.db", "mysql.global_priv"] {
+                let host = literal(&name.host);
+                self.change(&format!(
+                    "DELETE FROM {table} WHERE User = '' AND Host = {host}"
+                ))
+                .await?;
+            }
+            taken.push(format!("anonymous account {name}"));
         }
         Ok(())
     }

@@ -2,20 +2,15 @@
 //!
 //! A new account is closed to the server's own schemas before it gets rights in others.
 
+use dormouse_tenant::Denied;
+use dormouse_tenant::check::names;
 use dormouse_types::{NewUser, UserChange, UserLimits, UserRole};
 use dormouse_wire::{NATIVE, native};
 
 use super::{Admin, AdminError, TIMEOUT, literal, quoted};
-use dormouse_types::reserved::SYSTEM_SCHEMAS;
-
-use crate::rights::{self, OWNER, PLATFORM, SERVER};
+use crate::rights::{self, OWNER};
 
 const DOING: &str = "changing the accounts";
-
-/// Longest names of accounts, hosts and schemas, in characters (`sql/sql_const.h`).
-const USER: usize = 128;
-const HOST: usize = 255;
-const SCHEMA: usize = 64;
 
 /// `ER_CANNOT_USER`: it exists already, or does not exist.
 const CANNOT_USER: u16 = 1396;
@@ -26,7 +21,7 @@ pub(super) struct Users<'a>(pub(super) &'a mut Admin);
 impl Users<'_> {
     pub(super) async fn change(&mut self, change: &UserChange) -> Result<bool, AdminError> {
         if let UserChange::OnDemand(order) = change {
-            check(&order.user, &order.host)?;
+            check_new(&order.user, &order.host)?;
             check_schema(&order.user)?;
             return super::on_demand::Making(self.0).make(order).await;
         }
@@ -36,7 +31,7 @@ impl Users<'_> {
     async fn change_one(&mut self, change: &UserChange) -> Result<(), AdminError> {
         match change {
             UserChange::Add { user, password } => {
-                check(&user.user, &user.host)?;
+                check_new(&user.user, &user.host)?;
                 user.schemas.iter().try_for_each(|s| check_schema(s))?;
                 if user.on_demand.is_some() && !user.schemas.is_empty() {
                     let why = "a template for users on demand has no rights of its own: leave out its schemas";
@@ -146,45 +141,25 @@ fn name(user: &str, host: &str) -> String {
     format!("{}@{}", literal(user), literal(host))
 }
 
+/// What a tenant could not name is refused here, too.
+fn bad(denied: Denied) -> AdminError {
+    AdminError::BadUser(denied.message)
+}
+
 fn check(user: &str, host: &str) -> Result<(), AdminError> {
-    let bad = |why: String| Err(AdminError::BadUser(why));
-    let plain = |text: &str| !text.chars().any(char::is_control);
-    if user.is_empty() || user.chars().count() > USER || !plain(user) || user.trim() != user {
-        return bad(format!(
-            "a user's name has 1 to {USER} characters, no control characters, and no blank at its ends"
-        ));
+    names::account(user, host).map_err(bad)
+}
+
+fn check_new(user: &str, host: &str) -> Result<(), AdminError> {
+    if user.is_empty() {
+        let why = "a user's name has 1 to 128 characters";
+        return Err(AdminError::BadUser(why.to_owned()));
     }
-    if host.is_empty() || host.chars().count() > HOST || !plain(host) || host.contains(' ') {
-        return bad(format!(
-            "a host is a pattern of 1 to {HOST} characters without blanks, such as % or 10.0.0.%"
-        ));
-    }
-    if user == PLATFORM.0 || user == SERVER.0 {
-        return bad(format!("the name {user} is reserved"));
-    }
-    if ["PUBLIC", "NONE"]
-        .iter()
-        .any(|w| user.eq_ignore_ascii_case(w))
-    {
-        return bad(format!("{user} is a word of the server, not a user"));
-    }
-    Ok(())
+    names::new_account(user, host).map_err(bad)
 }
 
 fn check_schema(schema: &str) -> Result<(), AdminError> {
-    if SYSTEM_SCHEMAS
-        .iter()
-        .any(|s| s.eq_ignore_ascii_case(schema))
-    {
-        let why = format!("schema {schema} is the server's own; no user gets rights in it");
-        return Err(AdminError::BadUser(why));
-    }
-    let length = schema.chars().count();
-    if length == 0 || length > SCHEMA || schema.chars().any(char::is_control) {
-        let why = format!("a schema's name has 1 to {SCHEMA} characters");
-        return Err(AdminError::BadUser(why));
-    }
-    Ok(())
+    names::schema(schema).map_err(bad)
 }
 
 #[cfg(test)]
@@ -195,20 +170,34 @@ mod tests {
     fn reserved_and_impossible_names_are_refused() {
         for (user, host) in [
             ("dormouse", "%"),
-            ("dormouse", "localhost"),
+            ("Dormouse", "localhost"),
             ("mariadb.sys", "localhost"),
             ("", "%"),
             ("public", "%"),
+            ("current_user", "%"),
             ("a\0b", "%"),
-            (" a", "%"),
+            ("a ", "%"),
+            ("x\u{1f600}", "%"),
             ("a", ""),
             ("a", "x y"),
+            ("a", "web.example.com"),
+            ("a", "%\u{1f600}"),
         ] {
-            assert!(check(user, host).is_err(), "{user:?}@{host:?}");
+            assert!(check_new(user, host).is_err(), "{user:?}@{host:?}");
         }
-        assert!(check(&"x".repeat(129), "%").is_err());
-        assert!(check("it's \\ me", "10.0.0.%").is_ok());
-        for schema in ["mysql", "MySQL", "sys", "information_schema", "", "a\nb"] {
+        assert!(check_new(&"x".repeat(129), "%").is_err());
+        assert!(check_new("it's \\ me", "10.0.0.%").is_ok());
+        // what exists can be dropped
+        assert!(check("", "localhost").is_ok() && check("a", "web.example.com").is_ok());
+        for schema in [
+            "mysql",
+            "MySQL",
+            "sys",
+            "information_schema",
+            "",
+            "a\nb",
+            "\u{1f600}",
+        ] {
             assert!(check_schema(schema).is_err(), "{schema:?}");
         }
         assert!(check_schema("my_app").is_ok());

@@ -228,6 +228,8 @@ async fn the_owner_of_a_new_database_has_no_right_beyond_its_own_schemas() {
 #[tokio::test]
 async fn an_older_databases_accounts_get_todays_rights() {
     let mut server = former().await;
+    let anonymous = "CREATE USER ''@localhost";
+    server.admin().await.query(anonymous).await.unwrap();
     server.restart_for_maintenance().await;
     let taken = server.admin().await.harden().await.unwrap();
     let first = everything(&server).await;
@@ -241,6 +243,7 @@ async fn an_older_databases_accounts_get_todays_rights() {
         "'escaper'@'%': rights in `\\mysql`",
         "'wild'@'%': GRANT OPTION on `my%`",
         "'writer'@'%': rights in mysql.db",
+        "anonymous account ''@'localhost'",
         "server s",
         "plugin FEDERATED",
         "routine shop.p",

@@ -69,6 +69,9 @@ impl SessionState {
             return None;
         }
         self.status = lasting;
+        if known.is_some() {
+            self.mode = lasting.into();
+        }
         let wait_timeout = answer.wait_timeout();
         let packets = self.give(text, effects, answer, known.as_ref(), context);
         Some(AsleepAnswer {

@@ -116,6 +116,7 @@ impl SessionState {
     /// statement left is no longer there.
     pub fn arrived(&mut self) {
         self.last.keep();
+        self.mode_was_told = false;
     }
 
     /// Notes that the session leaves its backend, which it [is free](Self::is_free) to do.

@@ -10,6 +10,7 @@ use super::certainty::Certainty;
 use super::on_backend::Leftover;
 use super::session_state::SessionState;
 use crate::diagnostics;
+use crate::effects::sql_mode::may_set_mode;
 use crate::effects::words::{may_change_parsing, names_double_bytes};
 use crate::effects::{Effects, Kind, Replay};
 use crate::lexer::{Lexer, Mode, Token, begins_with, contains};
@@ -34,7 +35,7 @@ impl SessionState {
     /// prepared, if any.
     pub fn ran_command(&mut self, text: &[u8], end: &ReplyEnd) {
         self.ended(text, Effects::Counted, Kind::Other, end);
-        self.last_mode = self.status.into();
+        self.last_mode = self.mode;
     }
 
     /// Notes what a statement leaves for later statements to ask.
@@ -66,8 +67,26 @@ impl SessionState {
     ) {
         self.ended(text, effects, kind, end);
         self.changed(schema, text, effects, end);
-        // the text may have changed the mode for the next one
-        self.last_mode = self.status.into();
+        self.follow_mode(text);
+        self.last_mode = self.mode;
+    }
+
+    /// Notes how the server reads the next text, as the status flags tell; but not if this text is not what has changed
+    /// them.
+    fn follow_mode(&mut self, text: &[u8]) {
+        let told: Mode = self.status.into();
+        if told == self.mode {
+            self.mode_was_told = true;
+            return;
+        }
+        let (texts, context) = (&self.texts, self.statements.parsing_context());
+        let believed = !self.mode_was_told
+            || !self.can_read(text)
+            || may_set_mode(text, self.mode, |name| texts.find(name, context));
+        if believed {
+            self.mode = told;
+            self.mode_was_told = true;
+        }
     }
 
     fn changed(&mut self, schema: Option<&[u8]>, text: &[u8], effects: Effects, end: &ReplyEnd) {

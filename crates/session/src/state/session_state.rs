@@ -68,7 +68,12 @@ pub struct SessionState {
     pub(super) status: Status,
     /// The status flags of the login's answer.
     pub(super) login_status: Status,
-    /// How the server read the last text that has run; [`mode`](Self::mode) is for the next one.
+    /// How the server reads the next text. The status flags tell, but not always the truth: see
+    /// [`sql_mode`](crate::effects::sql_mode).
+    pub(super) mode: Mode,
+    /// Whether a reply of the backend has told the mode.
+    pub(super) mode_was_told: bool,
+    /// How the server read the last text that has run.
     pub(super) last_mode: Mode,
     /// Whether texts are read as the server does: not if the client's character set may be a
     /// double-byte one.
@@ -97,6 +102,8 @@ impl SessionState {
             statements: Statements::default(),
             status: Status::AUTOCOMMIT,
             login_status: Status::AUTOCOMMIT,
+            mode: Mode::default(),
+            mode_was_told: false,
             last_mode: Mode::default(),
             charset: Certainty::Known,
             schema,
@@ -126,7 +133,8 @@ impl SessionState {
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Self {
         self.status = status;
-        self.last_mode = status.into();
+        self.mode = status.into();
+        self.last_mode = self.mode;
         self.login_status = status;
         self
     }
@@ -165,14 +173,14 @@ impl SessionState {
     }
 
     /// Whether a text can be read as the server reads it.
-    fn can_read(&self, text: &[u8]) -> bool {
+    pub(super) fn can_read(&self, text: &[u8]) -> bool {
         self.charset == Certainty::Known || Charset::all_read_alike(text)
     }
 
     /// How the server reads the next text.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        self.status().into()
+        self.mode
     }
 
     /// The status flags a server would put into an answer now.
@@ -258,7 +266,7 @@ impl SessionState {
     /// A statement has run elsewhere than on the session's backend; this is what it left.
     pub fn ran_elsewhere(&mut self, left: Diagnostics) {
         self.last.ran_elsewhere(left);
-        self.last_mode = self.status.into();
+        self.last_mode = self.mode;
     }
 
     /// Global variables were set elsewhere for this session, which keeps the values with which it began: its backend has

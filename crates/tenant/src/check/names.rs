@@ -1,5 +1,7 @@
 //! The names in a statement, and which of them are nobody's to use.
 
+use std::net::Ipv4Addr;
+
 use super::Denied;
 use crate::ast::{Name, Object, Statement};
 use dormouse_types::reserved::{PLATFORM_USERS, SYSTEM_SCHEMAS};
@@ -65,7 +67,7 @@ pub(super) fn check(statement: &Statement) -> Result<(), Denied> {
     };
     each(statement, &mut |name| {
         note(match name {
-            Name::Account { user, host } => check_user(user).and_then(|()| check_host(host)),
+            Name::Account { user, host } => account(user, host),
             Name::Bare(name) => check_user(name),
             Name::Current | Name::Public => Ok(()),
         });
@@ -95,6 +97,71 @@ fn is_storable(text: &str, longest: usize) -> bool {
     text.chars().count() <= longest
         && !text.ends_with(' ')
         && text.chars().all(|c| c <= '\u{ffff}' && !c.is_control())
+}
+
+/// Checks the name of an account that may exist.
+///
+/// # Errors
+/// [`Denied`]: no tenant can have such an account.
+pub fn account(user: &str, host: &str) -> Result<(), Denied> {
+    check_user(user)?;
+    check_host(host)
+}
+
+/// Checks the name of an account that is to be made.
+///
+/// # Errors
+/// [`Denied`]: it would be nobody's, or take other accounts' place.
+pub fn new_account(user: &str, host: &str) -> Result<(), Denied> {
+    account(user, host)?;
+    if is_host_name(host) {
+        return Err(invalid(
+            "servers do not look up host names: the host of an account is an address (10.0.0.7), a pattern of \
+             addresses (10.0.0.%), a network (10.0.0.0/255.255.255.0), localhost or %",
+        ));
+    }
+    // the server sorts accounts by host first, and reaches all clients through a socket, which is local
+    let local: Vec<char> = "localhost".chars().collect();
+    if user.is_empty() && host != "%" && matches(&Pattern::read(host).0, &local) {
+        return Err(Denied::privilege(
+            "an anonymous account for localhost would take the place of every account for other hosts; use ''@'%'",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks the name of a schema on which an account gets rights.
+///
+/// # Errors
+/// [`Denied`]: it is no name, or the server's own.
+pub fn schema(name: &str) -> Result<(), Denied> {
+    check_schema(name)
+}
+
+/// Whether a server with `skip_name_resolve` ignores accounts of this host (`hostname_requires_resolving` in
+/// `sql/hostname.cc`).
+fn is_host_name(host: &str) -> bool {
+    !host.eq_ignore_ascii_case("localhost")
+        && !host.contains([':', '%', '_', '/'])
+        && host.parse::<Ipv4Addr>().is_err()
+}
+
+/// Checks the accounts that the statement makes, unless they exist.
+pub(super) fn check_new(
+    statement: &Statement,
+    exists: impl Fn(&Name) -> bool,
+) -> Result<(), Denied> {
+    let check = |name: &Name| match name {
+        Name::Account { user, host } if !exists(name) => new_account(user, host),
+        _ => Ok(()),
+    };
+    match statement {
+        Statement::CreateUser { users, .. } | Statement::Grant { to: users, .. } => {
+            users.iter().try_for_each(|user| check(&user.name))
+        }
+        Statement::RenameUser(pairs) => pairs.iter().try_for_each(|(_, to)| check(to)),
+        _ => Ok(()),
+    }
 }
 
 fn check_user(user: &str) -> Result<(), Denied> {

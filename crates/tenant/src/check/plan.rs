@@ -26,6 +26,7 @@ pub fn check(statement: &Statement, caller: &Caller, facts: &Facts) -> Result<Pl
     };
     let statement = &rules.resolved(statement);
     rules.may(statement)?;
+    names::check_new(statement, |name| rules.exists(name))?;
     let plan = rules.plan(statement)?;
     rules.leaves_an_owner(&plan.steps, statement)?;
     Ok(plan)
@@ -110,12 +111,13 @@ impl Rules<'_> {
         }
         let mut result = Ok(());
         names::each(statement, &mut |name| {
-            if let Name::Account { user, host } = name
+            if let Name::Account { user, .. } = name
                 && !own(name)
-                && self.facts.manager(user, host) > self.manager
+                && self.facts.has_stronger(user, self.manager)
             {
                 result = Err(Denied::privilege(
-                    "an account with CREATE USER alone cannot change an owner of the database",
+                    "an account with CREATE USER alone cannot make or change one with the user name of an owner of \
+                     the database",
                 ));
             }
         });
@@ -171,14 +173,11 @@ impl Rules<'_> {
             } => self.revoke(privileges, on, from, *grant_option)?,
             Statement::RevokeAll(from) => {
                 self.not_public(from)?;
-                let mut steps = vec![Step::Run(text)];
-                steps.extend(
-                    from.iter()
-                        .filter_map(|one| self.flag(one, |_| Manager::None)),
-                );
-                let existing = from.iter().filter(|one| self.exists(one));
-                steps.extend(existing.filter_map(protect));
-                steps
+                self.revoke_from(
+                    from,
+                    |_| Manager::None,
+                    |from| vec![Step::Run(render::statement(&Statement::RevokeAll(from)))],
+                )
             }
             Statement::GrantRoles { roles, to, .. } => {
                 self.not_public(to)?;
@@ -356,12 +355,7 @@ impl Rules<'_> {
         if extent != Extent::Schema {
             self.not_public(from)?;
         }
-        let existing = || {
-            from.iter()
-                .filter(|one| self.exists(one))
-                .filter_map(protect)
-        };
-        let revoke = |privileges: Privileges, on: Object, grant_option| {
+        let revoke = |privileges: Privileges, on: Object, grant_option, from: &[Name]| {
             render::statement(&Statement::Revoke {
                 privileges,
                 grant_option,
@@ -370,19 +364,13 @@ impl Rules<'_> {
             })
         };
         if extent != Extent::Server {
-            let mut steps = vec![Step::Run(revoke(privileges.clone(), on, grant_option))];
-            steps.extend(existing());
-            return Ok(steps);
+            let steps = |from: Vec<Name>| {
+                let text = revoke(privileges.clone(), on.clone(), grant_option, &from);
+                vec![Step::Run(text)]
+            };
+            return Ok(self.revoke_from(from, |now| now, steps));
         }
-        let mut steps = vec![Step::Run(format!(
-            "REVOKE {} ON *.* FROM {}",
-            on_server(privileges),
-            render::names(from)
-        ))];
-        if let Some(on_schemas) = on_schemas(privileges)? {
-            let on = Object::Schema(ALL_SCHEMAS.to_owned());
-            steps.push(Step::RunIfGranted(revoke(on_schemas, on, false)));
-        }
+        let on_schemas = on_schemas(privileges)?;
         let all = *privileges == Privileges::All;
         let users = others(privileges, Reach::Schema).any(|one| one.reach() == Reach::Dormouse);
         let left = |now: Manager| match (all || users, grant_option) {
@@ -390,9 +378,42 @@ impl Rules<'_> {
             (false, true) => now.min(Manager::Users),
             (false, false) => now,
         };
-        steps.extend(from.iter().filter_map(|name| self.flag(name, left)));
-        steps.extend(existing());
-        Ok(steps)
+        let steps = |from: Vec<Name>| {
+            let mut steps = vec![Step::Run(format!(
+                "REVOKE {} ON *.* FROM {}",
+                on_server(privileges),
+                render::names(&from)
+            ))];
+            if let Some(on_schemas) = on_schemas.clone() {
+                let on = Object::Schema(ALL_SCHEMAS.to_owned());
+                steps.push(Step::RunIfGranted(revoke(on_schemas, on, false, &from)));
+            }
+            steps
+        };
+        Ok(self.revoke_from(from, left, steps))
+    }
+
+    /// What Dormouse keeps goes first, then what the server keeps: a plan that ends early leaves too little. The error
+    /// about those who do not exist comes last, since a server takes from the others nevertheless.
+    fn revoke_from(
+        &self,
+        from: &[Name],
+        left: impl Fn(Manager) -> Manager,
+        revoke: impl Fn(Vec<Name>) -> Vec<Step>,
+    ) -> Vec<Step> {
+        let (existing, missing): (Vec<Name>, Vec<Name>) =
+            from.iter().cloned().partition(|name| self.exists(name));
+        let flags = existing.iter().filter_map(|name| self.flag(name, &left));
+        let mut steps: Vec<Step> = flags.collect();
+        let protections: Vec<Step> = existing.iter().filter_map(protect).collect();
+        if !existing.is_empty() {
+            steps.extend(revoke(existing));
+        }
+        steps.extend(protections);
+        if !missing.is_empty() {
+            steps.extend(revoke(missing));
+        }
+        steps
     }
 
     /// The database keeps an owner that is not the one who takes the right away.

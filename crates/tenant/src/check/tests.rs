@@ -111,18 +111,37 @@ fn the_plan_gives_only_what_a_tenant_may_have() {
         (
             "REVOKE ALL ON *.* FROM second",
             vec![
+                "flag second@% None",
                 "REVOKE PROCESS, RELOAD, SHOW DATABASES, BINLOG MONITOR, SLAVE MONITOR ON *.* FROM 'second'@'%'",
                 "? REVOKE ALL PRIVILEGES ON `%`.* FROM 'second'@'%'",
-                "flag second@% None",
                 "protect second@%",
             ],
         ),
         (
             "REVOKE GRANT OPTION ON *.* FROM second",
             vec![
-                "REVOKE USAGE ON *.* FROM 'second'@'%'",
                 "flag second@% Users",
+                "REVOKE USAGE ON *.* FROM 'second'@'%'",
                 "protect second@%",
+            ],
+        ),
+        (
+            // as on a server, the others lose it although one does not exist
+            "REVOKE ALL PRIVILEGES, GRANT OPTION FROM second, nobody",
+            vec![
+                "flag second@% None",
+                "REVOKE ALL PRIVILEGES, GRANT OPTION FROM 'second'@'%'",
+                "protect second@%",
+                "REVOKE ALL PRIVILEGES, GRANT OPTION FROM 'nobody'@'%'",
+            ],
+        ),
+        (
+            "REVOKE CREATE USER ON *.* FROM nobody, hr",
+            vec![
+                "flag hr@% None",
+                "REVOKE USAGE ON *.* FROM 'hr'@'%'",
+                "protect hr@%",
+                "REVOKE USAGE ON *.* FROM 'nobody'@'%'",
             ],
         ),
         (
@@ -261,6 +280,11 @@ fn users_manage_only_who_is_weaker() {
         ("DROP USER app, admin", false),
         ("RENAME USER second TO third", false),
         ("CREATE OR REPLACE USER admin", false),
+        // rights on schemas go by the user name and a pattern of hosts
+        ("CREATE USER admin@'127.0.0.1'", false),
+        ("RENAME USER app TO second@localhost", false),
+        ("ALTER USER admin@'10.0.0.1' ACCOUNT LOCK", false),
+        ("CREATE USER app@'10.0.0.1'", true),
         ("SHOW CREATE USER admin", false),
         ("SET DEFAULT ROLE r FOR admin", false),
         ("GRANT SELECT ON a.* TO app", false),
@@ -299,4 +323,31 @@ fn a_database_keeps_an_owner() {
 fn a_plan_does_not_show_passwords() {
     let plan = decide("admin", "CREATE USER a IDENTIFIED BY 'hunter2'");
     assert!(!format!("{plan:?}").contains("hunter2"));
+}
+
+#[test]
+fn no_account_is_made_that_nobody_could_use_or_that_takes_the_place_of_others() {
+    for (text, allowed) in [
+        ("CREATE USER ''@localhost", false),
+        ("CREATE USER ''@'local%'", false),
+        ("CREATE USER ''@'LOCALHOS_'", false),
+        ("RENAME USER app TO ''@localhost", false),
+        (
+            "GRANT USAGE ON *.* TO ''@localhost IDENTIFIED BY 'x'",
+            false,
+        ),
+        ("CREATE USER ''@'%'", true),
+        ("CREATE USER ''@'10.0.0.%'", true),
+        ("DROP USER ''@localhost", true),
+        ("CREATE USER a@'web.example.com'", false),
+        ("CREATE USER a@'300.1.1.1'", false),
+        ("CREATE USER a@'%.example.com'", true),
+        (
+            "CREATE USER a@'10.0.0.7', b@'::1', c@'10.0.0.0/255.0.0.0', d@LocalHost",
+            true,
+        ),
+        ("DROP USER a@'web.example.com'", true),
+    ] {
+        assert_eq!(decide("admin", text).is_ok(), allowed, "{text}");
+    }
 }

@@ -141,7 +141,7 @@ fn all_is_kept(dir: &Path) {
     assert_eq!(rights, [0, 0]);
     assert!(contents.instances.iter().all(|i| i.rights == 0));
     let blog = &contents.databases[0];
-    assert_eq!(blog.spec, Spec::default());
+    assert_eq!(*blog.spec, Spec::default());
     assert_eq!(blog.since.as_millisecond(), 1_700_000_000_000);
     assert_eq!(blog.reason, "nobody used it");
     assert_eq!((blog.storage, blog.full), (Some(Bytes::mib(24)), true));
