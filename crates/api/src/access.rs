@@ -29,6 +29,8 @@ pub enum Verb {
     Events,
     /// Create a database; the answer has its first password.
     Create,
+    /// Branch a database.
+    Branch,
     /// Change the settings of a database.
     Set,
     /// Wake a database.
@@ -69,7 +71,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -80,6 +82,7 @@ impl Verb {
         Self::UsageOfAll,
         Self::Events,
         Self::Create,
+        Self::Branch,
         Self::Set,
         Self::Wake,
         Self::Suspend,
@@ -114,6 +117,7 @@ impl Verb {
             Self::UsageOfAll => "read the use of all databases",
             Self::Events => "read the ledger",
             Self::Create => "create a database",
+            Self::Branch => "branch a database",
             Self::Set => "change a database's settings",
             Self::Wake => "wake a database",
             Self::Suspend => "suspend a database",
@@ -137,11 +141,12 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 27] = [
+pub const RULES: [(&str, &str, Verb); 28] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
     ("POST", "/v1/databases", Verb::Create),
+    ("POST", "/v1/databases/{name}/branches", Verb::Branch),
     ("GET", "/v1/databases/{name}", Verb::Show),
     ("PATCH", "/v1/databases/{name}", Verb::Set),
     ("DELETE", "/v1/databases/{name}", Verb::Drop),
@@ -241,7 +246,7 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Usage => [Yes, Yes, Yes, Own],
         Verb::UsageOfAll => [Yes, Yes, Yes, Own],
         Verb::Events => [Yes, Yes, Yes, Own],
-        Verb::Create => [Yes, No, No, No],
+        Verb::Create | Verb::Branch => [Yes, No, No, No],
         Verb::Set => [Yes, Yes, No, Own],
         Verb::Wake => [Yes, Yes, No, Own],
         Verb::Suspend => [Yes, Yes, No, Own],

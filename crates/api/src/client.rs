@@ -17,9 +17,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Envelope, ErrorBody};
 use crate::model::{
-    By, CreateRequest, Created, Database, Event, EventQuery, KeyList, MasterKeyRotated, NewToken,
-    RotateRequest, ServerStatus, SettingsPatch, Token, TokenId, TokenRequest, UsageQuery,
-    UsageReport,
+    BranchRequest, Branched, By, CreateRequest, Created, Database, Event, EventQuery, KeyList,
+    MasterKeyRotated, NewToken, RotateRequest, ServerStatus, SettingsPatch, Token, TokenId,
+    TokenRequest, UsageQuery, UsageReport,
 };
 use crate::routes::ORDER_DEADLINE;
 use target::{Stream, Target};
@@ -171,6 +171,18 @@ impl Client {
     pub async fn create(&self, request: &CreateRequest) -> Answer<Created> {
         let body = self.encode(request)?;
         self.json(Method::POST, "/v1/databases", Some(body)).await
+    }
+
+    /// `POST /v1/databases/NAME/branches`: returns when the branch is awake.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn branch(&self, parent: &DatabaseName, request: &BranchRequest) -> Answer<Branched> {
+        let (path, body) = (
+            format!("/v1/databases/{parent}/branches"),
+            self.encode(request)?,
+        );
+        self.json(Method::POST, &path, Some(body)).await
     }
 
     /// `PATCH /v1/databases/NAME`: changes settings.

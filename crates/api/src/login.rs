@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use dormouse_types::DatabaseName;
 
-use crate::model::{Created, Listening, OWNER};
+use crate::model::{Branched, Created, Listening, OWNER};
 
 /// The response to a create.
 pub(crate) fn created(name: DatabaseName, password: String, listen: &Listening) -> Created {
@@ -19,10 +19,7 @@ pub(crate) fn created(name: DatabaseName, password: String, listen: &Listening) 
             percent_encode(&socket)
         ),
     };
-    let place = match reach {
-        Some(address) => format!("-h{} -P{}", address.ip(), address.port()),
-        None => format!("-S{}", shell_quote(&socket)),
-    };
+    let place = place(listen);
     Created {
         command: format!("mariadb {place} -u{user} -p{}", shell_quote(&password)),
         host: reach.map(|a| a.ip().to_string()),
@@ -32,6 +29,32 @@ pub(crate) fn created(name: DatabaseName, password: String, listen: &Listening) 
         user,
         password,
         url,
+    }
+}
+
+/// The response to a branch.
+pub(crate) fn branched(made: dormouse_control::Branched, listen: &Listening) -> Branched {
+    let user = format!("{}.{OWNER}", made.name);
+    let reach = listen.tcp.map(from_here);
+    Branched {
+        command: format!("mariadb {} -u{user} -p", place(listen)),
+        user,
+        host: reach.map(|a| a.ip().to_string()),
+        port: reach.map(|a| a.port()),
+        socket: listen.socket.clone(),
+        name: made.name,
+        branch: made.of,
+        size: made.size,
+        shared: made.shared,
+        frozen_ms: u64::try_from(made.frozen.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// The options of a client that say where to connect.
+fn place(listen: &Listening) -> String {
+    match listen.tcp.map(from_here) {
+        Some(address) => format!("-h{} -P{}", address.ip(), address.port()),
+        None => format!("-S{}", shell_quote(&listen.socket.display().to_string())),
     }
 }
 

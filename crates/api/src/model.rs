@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
-    By, Cap, DatabaseKeys, Encryption, EncryptionState, Figures, KeyList, NewToken, Role,
+    BranchOf, By, Cap, DatabaseKeys, Encryption, EncryptionState, Figures, KeyList, NewToken, Role,
     SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
@@ -76,6 +76,42 @@ impl fmt::Debug for Created {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
+}
+
+/// Request of `POST /v1/databases/NAME/branches`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BranchRequest {
+    /// The branch's name.
+    pub name: DatabaseName,
+    /// After how long it is dropped; never if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Delay>,
+}
+
+/// A new branch. Its accounts have the passwords of its parent's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Branched {
+    /// The branch's name.
+    pub name: DatabaseName,
+    /// Of which database it is a copy.
+    pub branch: BranchOf,
+    /// The login name of the parent's owner there, `NAME.admin`.
+    pub user: String,
+    /// The address to connect to from this machine; `None` when only the Unix socket is served.
+    pub host: Option<String>,
+    /// The TCP port, if one is served.
+    pub port: Option<u16>,
+    /// The Unix socket for clients.
+    pub socket: PathBuf,
+    /// A shell command that asks for the password and logs in.
+    pub command: String,
+    /// Size of the files.
+    pub size: Bytes,
+    /// Whether the branch takes disk space only for what changes.
+    pub shared: bool,
+    /// How long the parent's server stood still, in milliseconds.
+    pub frozen_ms: u64,
 }
 
 /// Request of `POST /v1/tokens`.
@@ -179,6 +215,9 @@ pub struct Database {
     /// Cost this month; `None` without prices.
     #[serde(default)]
     pub spend: Option<Spend>,
+    /// Of which database it is a branch.
+    #[serde(default)]
+    pub branch: Option<BranchOf>,
     /// Reason of the last transition or refusal.
     pub reason: String,
 }

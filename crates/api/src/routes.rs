@@ -28,6 +28,7 @@ use crate::model::{
     SettingsPatch, Spend, UsageQuery, UsageReport,
 };
 
+mod branches;
 mod events;
 mod keys;
 mod tokens;
@@ -49,6 +50,7 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/databases", get(list).post(create))
         .route("/v1/databases/{name}", get(show).patch(set).delete(remove))
+        .route("/v1/databases/{name}/branches", post(branches::make))
         .route("/v1/databases/{name}/pool", get(pool))
         .route("/v1/databases/{name}/sessions", get(sessions))
         .route("/v1/databases/{name}/wake", post(wake))
@@ -325,6 +327,7 @@ fn database(status: Status) -> Database {
             currency: spend.currency,
             rung: spend.rung.as_str().to_owned(),
         }),
+        branch: status.branch,
         reason: status.last_reason,
     }
 }

@@ -44,6 +44,8 @@ pub struct PlaneConfig {
     pub disk: Option<Disk>,
     /// The keys of encrypted databases; the driver's.
     pub keys: Arc<Keeper>,
+    /// How long a server may stand still while its files are copied.
+    pub frozen_at_most: Duration,
     /// Deadlines of waits for servers, sessions and the driver.
     pub deadlines: Deadlines,
 }
@@ -132,6 +134,7 @@ impl PlaneConfig {
             ladder: Ladder::default(),
             calendar: Calendar::default(),
             disk: None,
+            frozen_at_most: Duration::from_secs(1),
             deadlines: Deadlines::default(),
         }
     }

@@ -27,6 +27,10 @@ use crate::status::{Created, EventKind, Figures};
 use crate::time::{millis, millis_since, now, within};
 use crate::warm::WarmPool;
 
+mod branch;
+
+pub(crate) use branch::BranchOrder;
+
 /// The owner's user name in every database.
 pub const OWNER: &str = "admin";
 /// Length of a generated password of letters and digits: 142 bits.
@@ -55,20 +59,22 @@ impl Creator {
             self.context.registry.release(&name);
             made
         };
-        match tokio::spawn(work).await {
-            Ok(made) => made,
-            Err(_) => Err(Error::Stopping),
+        to_its_end(work).await
+    }
+
+    fn check_disk(&self, name: &DatabaseName) -> Result<(), Error> {
+        match self.context.storage.disk_full() {
+            None => Ok(()),
+            Some(full) => Err(Error::Machine {
+                doing: format!("making database '{name}'"),
+                reason: full.to_string(),
+            }),
         }
     }
 
     async fn make(&self, name: &DatabaseName, spec: Spec, by: Principal) -> Result<Created, Error> {
         let began = now();
-        if let Some(full) = self.context.storage.disk_full() {
-            return Err(Error::Machine {
-                doing: format!("making database '{name}'"),
-                reason: full.to_string(),
-            });
-        }
+        self.check_disk(name)?;
         let id = self.warm.claim().await?;
         let password = password()?;
         let stage2 = stage2(&password);
@@ -88,6 +94,7 @@ impl Creator {
             },
             storage: None,
             full: false,
+            branch: None,
         };
         let claim = Change::Claim(Box::new(row.clone()));
         let catalog = &self.context.catalog;
@@ -251,6 +258,16 @@ impl Creator {
             return;
         }
         self.warm.discard(instance).await;
+    }
+}
+
+/// Runs to its end even if its caller no longer waits.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::spawn(work).await {
+        Ok(made) => made,
+        Err(_) => Err(Error::Stopping),
     }
 }
 

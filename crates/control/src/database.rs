@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::catalog::DatabaseRow;
 use crate::meter::{Meter, SharedMeter};
 use crate::servers::{Server, ServerError};
+use crate::status::BranchOf;
 use requests::Inbox;
 pub(crate) use view::{Rare, View};
 
@@ -58,6 +59,8 @@ pub(crate) struct Database {
     inbox: Mutex<Inbox>,
     /// Restriction last passed to the data path.
     restricted: Mutex<Option<String>>,
+    /// Of which database it is a copy.
+    pub(crate) branch: Option<Box<BranchOf>>,
 }
 
 impl Database {
@@ -91,6 +94,7 @@ impl Database {
             changed: Notify::new(),
             inbox: Mutex::default(),
             restricted: Mutex::default(),
+            branch: row.branch,
         })
     }
 
@@ -102,6 +106,11 @@ impl Database {
     /// Notes the version of the rights after its files were changed.
     pub(crate) fn set_rights(&self, version: u8) {
         self.rights.store(version, Ordering::Release);
+    }
+
+    /// The owner's settings, shared.
+    pub(crate) fn shared_spec(&self) -> Arc<Spec> {
+        Arc::clone(&self.settings())
     }
 
     /// The owner's settings.

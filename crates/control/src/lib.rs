@@ -39,6 +39,7 @@ mod meter;
 pub mod status;
 pub mod usage;
 // what watches all databases
+mod branches;
 mod metering;
 mod storage;
 mod tasks;
@@ -67,8 +68,8 @@ pub use principal::Principal;
 pub use servers::admin::AdminServers;
 pub use servers::{Converted, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
 pub use status::{
-    Created, DatabaseKeys, Encryption, EncryptionState, Event, EventFilter, EventKind, Figures,
-    KeyList, Spend, Status,
+    BranchOf, Branched, Created, DatabaseKeys, Encryption, EncryptionState, Event, EventFilter,
+    EventKind, Figures, KeyList, Spend, Status,
 };
 pub use token::{NewToken, Role, Token, TokenId, TokenName};
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

@@ -26,6 +26,7 @@ use crate::usage::{UsageQuery, UsageReport};
 use tokens::Tokens;
 
 mod accounts;
+mod branches;
 mod changes;
 mod encryption;
 mod on_demand;

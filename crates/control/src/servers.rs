@@ -100,6 +100,10 @@ pub trait Servers: Send + Sync + 'static {
     /// exist.
     async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError>;
 
+    /// Gives the accounts of a server that runs on a copy of this instance's files the credentials of its own
+    /// instance.
+    async fn take_over(&self, server: &Server, from: InstanceId) -> Result<(), ServerError>;
+
     /// Runs a statement about accounts or global variables in place of the caller, if its account may. On one
     /// server these run one after another. Not idempotent, and not to be cancelled.
     async fn manage(

@@ -15,6 +15,7 @@ use tokio::sync::broadcast;
 use tracing::{info, warn};
 
 use crate::admission::Admission;
+use crate::branches;
 use crate::calendar;
 use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Durability, InstanceRow, Phase};
 use crate::config::PlaneConfig;
@@ -145,6 +146,7 @@ fn assemble(
         tasks,
         calendar: config.calendar.clone(),
         time_zone: config.time_zone.clone(),
+        frozen_at_most: config.frozen_at_most,
         baseline: config.ladder.baseline,
     });
     Creator { context, warm }
@@ -289,6 +291,11 @@ fn spawn_background(creator: &Creator) {
     tasks.spawn(Arc::clone(metering).run(ends()));
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     tasks.spawn(Arc::clone(storage).watch(ends()));
+    tasks.spawn(branches::expire(
+        Arc::clone(registry),
+        calendar.clone(),
+        ends(),
+    ));
     tasks.spawn(calendar::watch::watch(
         calendar.clone(),
         Arc::clone(registry),

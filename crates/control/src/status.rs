@@ -23,6 +23,35 @@ impl std::fmt::Debug for Created {
     }
 }
 
+/// Of which database a branch is a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchOf {
+    /// Its name.
+    pub parent: DatabaseName,
+    /// The instance that served it then: a later database of the same name has another.
+    pub instance: InstanceId,
+    /// The moment of the copy.
+    pub at: Timestamp,
+    /// When the branch is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// A new branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Branched {
+    /// Its name.
+    pub name: DatabaseName,
+    /// Of which database it is a copy.
+    pub of: BranchOf,
+    /// How long the server of that one stood still.
+    pub frozen: std::time::Duration,
+    /// Size of the copied files.
+    pub size: Bytes,
+    /// Whether both share the blocks on the disk that neither has changed.
+    pub shared: bool,
+}
+
 /// Status of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -66,6 +95,9 @@ pub struct Status {
     pub encryption: Option<Encryption>,
     /// Cost this month; `None` without prices.
     pub spend: Option<Spend>,
+    /// Of which database it is a branch.
+    #[serde(default)]
+    pub branch: Option<BranchOf>,
     /// Why it is in this state.
     pub last_reason: String,
 }

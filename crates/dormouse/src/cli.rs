@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Create a database and print how to log in
     Create(CreateArgs),
+    /// Make a database that is a copy of another one at this moment
+    Branch(BranchArgs),
     /// Change the settings of a database
     Set(SetArgs),
     /// List the databases
@@ -272,6 +274,30 @@ pub(crate) struct CreateArgs {
     /// Do not save the password for `dormouse connect`
     #[arg(long)]
     pub(crate) no_save: bool,
+}
+
+/// `branch`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The branch has the data, the accounts with their passwords, and the settings of its parent, and is
+a database of its own: nothing that happens to one reaches the other. A parent that sleeps is not
+woken; one that is awake stands still for a moment (snapshot.frozen_at_most), and none of its
+statements fails. On btrfs and XFS a branch takes disk space only for what changes.
+
+Examples:
+  dormouse branch shop shop-test
+  dormouse branch shop pr-1234 --ttl 7d
+  dormouse branch shop shop-test --json | jq .frozen_ms")]
+pub(crate) struct BranchArgs {
+    /// The database to copy
+    pub(crate) parent: DatabaseName,
+
+    /// Name of the branch: 1 to 63 of a-z, 0-9 and '-'
+    pub(crate) name: DatabaseName,
+
+    /// Drop the branch after this long: 12h, 7d
+    #[arg(long, value_name = "D")]
+    pub(crate) ttl: Option<Delay>,
 }
 
 /// `set`

@@ -17,6 +17,7 @@ use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, Global, SetArgs, Usa
 use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
+mod branch;
 pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod keys;
@@ -41,6 +42,7 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
     block_on(async {
         match command {
             Command::Create(args) => create(&client, data_dir, args, output).await,
+            Command::Branch(args) => branch::run(&client, data_dir, args, output).await,
             Command::Set(args) => set(&client, args, output).await,
             Command::Ls => {
                 let all = client.databases().await.map_err(told)?;

@@ -57,12 +57,30 @@ pub(crate) struct Config {
     pub(crate) prices: Prices,
     /// Steps near the spend limit.
     pub(crate) spend: Spend,
+    /// Copies of databases.
+    pub(crate) snapshot: Snapshot,
     /// Encryption at rest.
     pub(crate) encryption: Encryption,
     /// Control groups.
     pub(crate) cgroup: Cgroup,
     /// What servers may do on the machine.
     pub(crate) sandbox: Sandbox,
+}
+
+/// `[snapshot]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Snapshot {
+    /// How long a server may stand still while its files are copied.
+    pub(crate) frozen_at_most: Span,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            frozen_at_most: Span(Duration::from_secs(1)),
+        }
+    }
 }
 
 /// `[tls]`
@@ -455,6 +473,13 @@ impl Config {
             return invalid(
                 "only one of tls.cert and tls.key is set",
                 "set both, or neither",
+            );
+        }
+        let limits = Duration::from_millis(10)..=Duration::from_secs(60);
+        if !limits.contains(&self.snapshot.frozen_at_most.0) {
+            return invalid(
+                "snapshot.frozen_at_most is not between 10ms and 60s",
+                "1s is the default",
             );
         }
         if let Err((message, hint)) = self.encryption.check() {

@@ -33,6 +33,36 @@ pub(crate) fn save(data_dir: &Path, created: &Created) -> Outcome<PathBuf> {
     Ok(path)
 }
 
+/// Saves the login data of a branch, which has the password of its parent, if that is saved; returns whether it is.
+pub(crate) fn copy(
+    data_dir: &Path,
+    parent: &DatabaseName,
+    branch: &DatabaseName,
+    user: &str,
+) -> Outcome<bool> {
+    let target = path(data_dir, branch);
+    let failed = |e: io::Error| {
+        let message = format!(
+            "{branch} was made, but the password of {parent} could not be saved for it in {}: {e}",
+            target.display()
+        );
+        ErrorBody::new("machine", message)
+    };
+    let text = match fs::read_to_string(path(data_dir, parent)) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(failed(e)),
+    };
+    let user = format!("user={}", quote(user));
+    let line = |line: &str| match line.starts_with("user=") {
+        true => format!("{user}\n"),
+        false => format!("{line}\n"),
+    };
+    let text: String = text.lines().map(line).collect();
+    write(&target, &text).map_err(failed)?;
+    Ok(true)
+}
+
 /// Removes the saved password of a dropped database, if there is one.
 pub(crate) fn forget(data_dir: &Path, name: &DatabaseName) -> io::Result<()> {
     match fs::remove_file(path(data_dir, name)) {

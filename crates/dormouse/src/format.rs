@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use dormouse_api::model::{
-    By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow, User,
+    BranchOf, By, Database, Encryption, Event, Spend, Token, UsageReport, UsageRow, User,
 };
 use dormouse_types::{
     Bytes, DatabaseName, Doing, Layer, Money, PoolStatus, SessionStatus, State, Template, Usage,
@@ -81,8 +81,12 @@ pub(crate) fn databases(all: &[Database], now: Timestamp, colours: Colours) -> S
         "NAME", "STATE", "FOR", "SESSIONS", "UNITS", "MEMORY", "BECAUSE",
     ]);
     for d in all {
+        let name = match &d.branch {
+            Some(branch) => format!("{} (of {})", d.name, branch.parent),
+            None => d.name.to_string(),
+        };
         table.add_row(vec![
-            Cell::new(&d.name),
+            Cell::new(name),
             Cell::new(d.state),
             Cell::new(age(d.since, now)).set_alignment(CellAlignment::Right),
             Cell::new(d.sessions).set_alignment(CellAlignment::Right),
@@ -148,12 +152,22 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("sessions", d.sessions.to_string()),
         ("held statements", d.held.to_string()),
         ("transactions", d.transactions.to_string()),
+        ("branch of", or_none(d.branch.as_ref().map(branch_of))),
         ("instance", d.instance.to_string()),
         ("generation", d.generation.to_string()),
     ];
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// Where a branch came from.
+fn branch_of(branch: &BranchOf) -> String {
+    let made = format!("{} at {:.0}", branch.parent, branch.at);
+    match branch.expires {
+        Some(at) => format!("{made}; dropped at {at:.0}"),
+        None => made,
+    }
 }
 
 /// The templates for users on demand.

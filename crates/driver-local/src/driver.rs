@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_driver::{Desired, Driver, Error, Layer, Observed, Run};
+use dormouse_driver::{Copied, Desired, Driver, Error, Layer, Observed, Run};
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
@@ -19,6 +19,7 @@ use crate::process::{Handle, Process};
 use crate::sandbox::{Sandbox, SandboxMissing, SandboxMode, layers};
 use crate::scan;
 
+mod copy;
 mod files;
 mod instance;
 
@@ -334,6 +335,21 @@ impl Driver for LocalDriver {
                 .map_err(machine)
         })
         .await
+    }
+
+    async fn copy(
+        &self,
+        from: InstanceId,
+        to: InstanceId,
+        limit: Duration,
+    ) -> Result<Copied, Error> {
+        let work = copy::copy(Arc::clone(&self.shared), from, to, limit);
+        let lost = |source: tokio::task::JoinError| Error::Machine {
+            doing: format!("copying instance {from}"),
+            source: source.into(),
+        };
+        // a cancelled caller must not leave a frozen server
+        tokio::spawn(work).await.map_err(lost)?
     }
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {

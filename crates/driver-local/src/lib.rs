@@ -22,6 +22,7 @@ mod ready;
 mod sandbox;
 mod scan;
 mod spawn;
+mod watchdog;
 
 pub use cgroup::{Capabilities, CgroupMode};
 pub use driver::{Examined, LocalConfig, LocalDriver, SetupError, examine};

@@ -61,8 +61,47 @@ pub async fn run(world: &dyn World) {
     a_cpu_limit_applies_after_the_start(world).await;
     counters_never_decrease_and_outlive_the_process(world).await;
     storage_grows_with_data(world).await;
+    a_copy_has_what_was_written(world).await;
     instances_are_independent(world).await;
     removing_ends_the_process(world).await;
+}
+
+/// A copy of a running, frozen or stopped instance has what was written, and the source goes on as it was.
+async fn a_copy_has_what_was_written(world: &dyn World) {
+    const LIMIT: Duration = Duration::from_secs(10);
+    let (driver, id) = new_instance(world, 60).await;
+    let nothing = driver.copy(InstanceId(99), InstanceId(61), LIMIT).await;
+    assert!(matches!(nothing, Err(Error::Unknown(InstanceId(99)))));
+    ok(driver.apply(id, RUNNING).await);
+    world
+        .write(id, &endpoint(&*driver, id).await, "first")
+        .await;
+    let copies = [61, 62, 63].map(InstanceId);
+    for (state, copy) in [RUNNING, FROZEN, STOPPED].into_iter().zip(copies) {
+        let before = ok(driver.apply(id, state).await);
+        let copied = ok(driver.copy(id, copy, LIMIT).await);
+        assert!(copied.size > Bytes(0), "{copied:?}");
+        assert_eq!(copied.frozen.is_zero(), state.run != Run::Running);
+        let after = ok(driver.observe(id).await);
+        assert_eq!(
+            (after.run, after.incarnation),
+            (before.run, before.incarnation)
+        );
+        // it is there already
+        assert!(ok(driver.copy(id, copy, LIMIT).await).frozen.is_zero());
+    }
+    for copy in copies {
+        ok(driver.apply(copy, RUNNING).await);
+        let own = endpoint(&*driver, copy).await;
+        assert_eq!(world.read(copy, &own).await, "first");
+        world.write(copy, &own, "of the copy").await;
+    }
+    ok(driver.apply(id, RUNNING).await);
+    let own = endpoint(&*driver, id).await;
+    assert_eq!(world.read(id, &own).await, "first");
+    for id in copies.into_iter().chain([id]) {
+        ok(driver.remove(id).await);
+    }
 }
 
 /// A missing instance cannot be observed or changed; removing it is no error.

@@ -58,6 +58,17 @@ pub struct Observed {
     pub strain: Option<Strain>,
 }
 
+/// A copy of an instance's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// Size of their content.
+    pub size: Bytes,
+    /// How long its server was frozen for that; zero if it did not run.
+    pub frozen: Duration,
+    /// Whether the copy shares its blocks with the source, and takes space only for what changes.
+    pub shared: bool,
+}
+
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -91,6 +102,17 @@ pub enum Error {
         /// The new limit.
         limit: Bytes,
     },
+    /// A server writes faster than its files can be copied.
+    #[error(
+        "the files of instance {id} cannot be copied while its server stands still for {limit:?} at most, because it \
+         writes too much; try again, or raise the limit"
+    )]
+    Busy {
+        /// The instance.
+        id: InstanceId,
+        /// How long its server may be frozen.
+        limit: Duration,
+    },
     /// An error of the machine: disk full, no permission, no such program.
     #[error("{doing}: {source}")]
     Machine {
@@ -107,6 +129,17 @@ pub enum Error {
 pub trait Driver: Send + Sync + 'static {
     /// Creates the files of a new instance, owned by its own user if the machine allows that.
     async fn provision(&self, id: InstanceId) -> Result<(), Error>;
+
+    /// Makes the files of the new instance `to`, owned by its own user, equal to those of `from` at one moment: as a
+    /// crash would leave them, if its server runs. A server that runs is frozen meanwhile, for `limit` at most, and
+    /// thawed even if Dormouse ends; one that is frozen or stopped stays so. Does nothing if `to` exists. Runs to its
+    /// end if its caller is cancelled.
+    async fn copy(
+        &self,
+        from: InstanceId,
+        to: InstanceId,
+        limit: Duration,
+    ) -> Result<Copied, Error>;
 
     /// Brings an instance to the desired state and returns the observed one. [`Run::Running`] returns when
     /// the server accepts connections and has the limits of the units; if it uses more memory than that,

@@ -33,5 +33,5 @@ pub use error::EngineError;
 pub use installation::{Installation, Search, machine_memory};
 pub use layout::Layout;
 pub use secret::Secret;
-pub use template::{Owner, Template};
+pub use template::{Owner, Template, give};
 pub use version::{Family, Version};

@@ -249,7 +249,10 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Changes the owner of a tree, leaves first, so that the new owner cannot change it meanwhile.
-fn give(path: &Path, owner: Owner) -> io::Result<()> {
+///
+/// # Errors
+/// The system refused it.
+pub fn give(path: &Path, owner: Owner) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

@@ -11,7 +11,7 @@ use dormouse_api::model::Listening;
 use dormouse_api::{About, Client, Context, Server, TlsLimits, TlsServer};
 use dormouse_control::servers::Server as At;
 use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
-use dormouse_driver::{Desired, Driver, Error, Observed, Run};
+use dormouse_driver::{Copied, Desired, Driver, Error, Observed, Run};
 use dormouse_types::{
     Access, Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation,
     InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
@@ -198,6 +198,17 @@ impl Driver for Machine {
         Ok(())
     }
 
+    async fn copy(&self, from: InstanceId, to: InstanceId, _: Duration) -> Result<Copied, Error> {
+        let mut all = self.instances.lock().unwrap();
+        all.get(&from).ok_or(Error::Unknown(from))?;
+        all.insert(to, Run::Stopped);
+        Ok(Copied {
+            size: Bytes::mib(1),
+            frozen: Duration::from_millis(7),
+            shared: true,
+        })
+    }
+
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let mut all = self.instances.lock().unwrap();
         *all.get_mut(&id).ok_or(Error::Unknown(id))? = desired.run;
@@ -273,6 +284,10 @@ impl Servers for Answers {
     async fn accounts(&self, _: &At, _: &str) -> Result<Vec<Account>, ServerError> {
         Ok(Vec::new())
     }
+    async fn take_over(&self, _: &At, _: InstanceId) -> Result<(), ServerError> {
+        Ok(())
+    }
+
     async fn enroll(&self, _: &At, _: &str, _: &str) -> Result<bool, ServerError> {
         Ok(true)
     }

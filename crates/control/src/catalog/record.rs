@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::instance::serving::Serving;
 use crate::meter::SharedMeter;
 use crate::principal::Principal;
-use crate::status::{EventKind, Figures};
+use crate::status::{BranchOf, EventKind, Figures};
 use crate::token::{Hash, Stored, TokenId};
 
 /// Use of an instance.
@@ -64,6 +64,8 @@ pub(crate) struct DatabaseRow {
     pub(crate) storage: Option<Bytes>,
     /// Whether its storage quota was used up.
     pub(crate) full: bool,
+    /// Of which database it is a copy.
+    pub(crate) branch: Option<Box<BranchOf>>,
 }
 
 /// One instance, as stored.

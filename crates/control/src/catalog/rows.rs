@@ -50,7 +50,7 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
     let databases = connection
         .prepare(
             "SELECT d.name, i.id, d.spec, d.state, d.since, i.generation, d.reason, d.accounts, \
-             d.schemas, d.globals, d.fresh, d.variables, i.units, d.storage, d.full, d.events, i.rights \
+             d.schemas, d.globals, d.fresh, d.variables, i.units, d.storage, d.full, d.events, i.rights, d.branch \
              FROM databases d LEFT JOIN instances i ON i.database = d.name AND i.role = 'primary' \
              ORDER BY d.name",
         )?
@@ -78,6 +78,7 @@ fn database(row: &Row<'_>, models: &Models, specs: &mut Specs) -> rusqlite::Resu
     let schemas: Option<String> = row.get(8)?;
     let variables: Option<String> = row.get(11)?;
     let storage: Option<i64> = row.get(13)?;
+    let branch: Option<String> = row.get(17)?;
     Ok(DatabaseRow {
         name: parsed(row, 0)?,
         instance: InstanceId(row.get(1)?),
@@ -98,6 +99,7 @@ fn database(row: &Row<'_>, models: &Models, specs: &mut Specs) -> rusqlite::Resu
         }),
         storage: storage.map(|bytes| Bytes(bytes.cast_unsigned())),
         full: row.get(14)?,
+        branch: branch.map(|_| json(row, 17)).transpose()?,
     })
 }
 
@@ -245,8 +247,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO databases (name, spec, state, since, reason, accounts, schemas, globals, \
-             fresh, variables, storage, full, events) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             fresh, variables, storage, full, events, branch) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             row.name.as_str(),
@@ -261,7 +263,8 @@ fn claim(connection: &Connection, row: &DatabaseRow) -> rusqlite::Result<()> {
             row.noted.variables.as_ref().map(text).transpose()?,
             row.storage.map(|bytes| bytes.0.cast_signed()),
             row.full,
-            text(&row.noted.events)?
+            text(&row.noted.events)?,
+            row.branch.as_ref().map(text).transpose()?
         ])?;
     let claimed = connection
         .prepare_cached(

@@ -175,6 +175,9 @@ pub(super) const STEPS: &[&str] = &[
     -- version of the rights of the accounts in its files: 0 before they were limited
     ALTER TABLE instances ADD COLUMN rights INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    ALTER TABLE databases ADD COLUMN branch TEXT;       -- JSON: of which database it is a copy
+",
 ];
 
 /// Why a catalog cannot be used.

@@ -47,6 +47,7 @@ fn row(text: &str, instance: InstanceId) -> DatabaseRow {
         },
         storage: None,
         full: false,
+        branch: None,
     }
 }
 

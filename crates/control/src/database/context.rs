@@ -1,6 +1,7 @@
 //! Dependencies of database actors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_types::Units;
 use jiff::tz::TimeZone;
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) calendar: Calendar,
     pub(crate) time_zone: TimeZone,
+    /// How long a server may stand still while its files are copied.
+    pub(crate) frozen_at_most: Duration,
     /// Units that are free of charge past the spend limit.
     pub(crate) baseline: Units,
 }

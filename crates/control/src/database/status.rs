@@ -44,6 +44,7 @@ impl Database {
             memory_tables: view.memory_tables(),
             encryption: None,
             spend,
+            branch: self.branch.as_deref().cloned(),
             last_reason: view.reason.as_ref().to_owned(),
         }
     }

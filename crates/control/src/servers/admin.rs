@@ -166,6 +166,13 @@ impl Servers for AdminServers {
         .await
     }
 
+    async fn take_over(&self, server: &Server, from: InstanceId) -> Result<(), ServerError> {
+        self.ask(server, move |admin| {
+            Box::pin(async move { admin.accounts().take_over(from).await })
+        })
+        .await
+    }
+
     async fn manage(
         &self,
         server: &Server,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Desired, Driver, Error, Observed, Run, Strain};
+use dormouse_driver::{Copied, Desired, Driver, Error, Observed, Run, Strain};
 use dormouse_engine::buffer_pool;
 use dormouse_types::{
     Account, Bytes, DatabaseName, Endpoint, Events, Incarnation, InstanceId, Transport, Units,
@@ -70,11 +70,30 @@ pub struct Instance {
     pub clings: bool,
     /// Number of out-of-memory kills of its process.
     starved: u64,
+    /// The instance whose credentials its accounts have; `None`: its own.
+    pub credentials_of: Option<InstanceId>,
     cpu: Duration,
     counted: Instant,
 }
 
 impl Instance {
+    /// A copy of its files.
+    fn copied(&self, id: InstanceId) -> Self {
+        Self {
+            run: Run::Stopped,
+            process: None,
+            globals: Vec::new(),
+            memory_tables: Vec::new(),
+            demand: 0,
+            thawed: false,
+            starved: 0,
+            credentials_of: Some(id),
+            cpu: Duration::ZERO,
+            counted: Instant::now(),
+            ..self.clone()
+        }
+    }
+
     /// Counts the CPU use of its process up to now.
     fn spend(&mut self) {
         let now = Instant::now();
@@ -446,11 +465,33 @@ impl Driver for Machine {
                 thawed: false,
                 clings: false,
                 starved: 0,
+                credentials_of: None,
                 cpu: Duration::ZERO,
                 counted: Instant::now(),
             });
         });
         made.await.map_err(|reason| start_error(id, reason))
+    }
+
+    async fn copy(&self, from: InstanceId, to: InstanceId, _: Duration) -> Result<Copied, Error> {
+        let frozen = Duration::from_millis(70);
+        tokio::time::sleep(frozen).await;
+        let copied = self.step("copy", to, |m| {
+            let source = m.instances.get(&from).ok_or(Error::Unknown(from))?;
+            let copy = source.copied(from);
+            let frozen = if source.run == Run::Running {
+                frozen
+            } else {
+                Duration::ZERO
+            };
+            m.instances.entry(to).or_insert(copy);
+            Ok(Copied {
+                size: Bytes::mib(300),
+                frozen,
+                shared: true,
+            })
+        });
+        copied.await.map_err(|reason| start_error(to, reason))?
     }
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
@@ -615,6 +656,15 @@ impl Servers for Machine {
         let mut all = self.snapshot_of("accounts", server).await?.accounts;
         all.retain(|a| a.user == user);
         Ok(all)
+    }
+
+    async fn take_over(&self, server: &Server, from: InstanceId) -> Result<(), ServerError> {
+        self.asked("take over", server, |instance| {
+            if instance.credentials_of == Some(from) {
+                instance.credentials_of = None;
+            }
+        })
+        .await
     }
 
     async fn enroll(&self, server: &Server, user: &str, _host: &str) -> Result<bool, ServerError> {

@@ -54,6 +54,7 @@ fn shop() -> Database {
         memory_tables: Some(vec!["app.cache".to_owned(), "app.hits".to_owned()]),
         encryption: None,
         spend: None,
+        branch: None,
         reason: "a statement arrived".to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! The cgroups of one process: freezing, limits, counters.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -125,6 +126,21 @@ impl Group {
         handle.signal(Signal::CONT)
     }
 
+    /// What a shell runs to thaw the process.
+    pub(crate) fn thaw_command(&self, handle: &Handle) -> [OsString; 3] {
+        match &self.freezer {
+            Some(Member { version, dir }) => {
+                let (file, word) = thawing(*version);
+                let script = r#"echo "$1" > "$2""#;
+                [script.into(), word.into(), dir.join(file).into()]
+            }
+            None => {
+                let pid = handle.process().pid.to_string();
+                [r#"kill -"$1" "$2""#.into(), "CONT".into(), pid.into()]
+            }
+        }
+    }
+
     /// Whether the process is frozen or stopped.
     pub(crate) fn is_frozen(&self, handle: &Handle) -> io::Result<bool> {
         let frozen = self.freezer_files.read().frozen;
@@ -161,8 +177,14 @@ impl Group {
 
 /// Thaws a cgroup and all its processes.
 pub(super) fn thaw(version: CgroupVersion, dir: &Path) -> io::Result<()> {
+    let (file, word) = thawing(version);
+    fs::write(dir.join(file), word)
+}
+
+/// The file that thaws a cgroup, and the word to be written to it.
+fn thawing(version: CgroupVersion) -> (&'static str, &'static str) {
     match version {
-        CgroupVersion::V1 => fs::write(dir.join("freezer.state"), "THAWED"),
-        CgroupVersion::V2 => fs::write(dir.join("cgroup.freeze"), "0"),
+        CgroupVersion::V1 => ("freezer.state", "THAWED"),
+        CgroupVersion::V2 => ("cgroup.freeze", "0"),
     }
 }

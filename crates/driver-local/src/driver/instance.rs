@@ -21,6 +21,7 @@ use crate::key_pipe::KeyPipe;
 use crate::process::{Handle, from_outside};
 use crate::sandbox::layers;
 use crate::spawn::{self, Lock, Start};
+use crate::watchdog::Watchdog;
 use crate::{endpoint, ready, scan};
 
 /// Attempts to remove an instance's cgroups, and the pause between them.
@@ -134,6 +135,26 @@ impl Running {
         }
     }
 
+    /// Whether it is frozen.
+    pub(super) fn is_frozen(&self) -> io::Result<bool> {
+        self.group.is_frozen(&self.handle)
+    }
+
+    /// Freezes it, however far its start has come.
+    pub(super) async fn freeze(&self) -> io::Result<()> {
+        self.group.freeze(&self.handle).await
+    }
+
+    /// Thaws it.
+    pub(super) fn thaw(&self) -> io::Result<()> {
+        self.group.thaw(&self.handle)
+    }
+
+    /// A process that thaws it if this one ends.
+    pub(super) fn watchdog(&self) -> io::Result<Watchdog> {
+        Watchdog::start(&self.group, &self.handle)
+    }
+
     /// Reaps the process if it has ended. `None` while it runs, and for a process of an earlier driver.
     fn reap(&self) -> io::Result<Option<ExitStatus>> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,7 +244,7 @@ impl Instance {
     }
 
     /// The process, if it is alive.
-    fn process(&self) -> Option<Arc<Running>> {
+    pub(super) fn process(&self) -> Option<Arc<Running>> {
         self.slot().look().ok().cloned()
     }
 

@@ -8,7 +8,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use dormouse_types::{Account, Expiry, Manager, Mark, Specified, Transport, Verifier};
+use dormouse_types::{Account, Expiry, InstanceId, Manager, Mark, Specified, Transport, Verifier};
 use dormouse_wire::auth::{ed25519, parsec};
 use dormouse_wire::status::Status;
 use dormouse_wire::{NATIVE, caching_sha2, native};
@@ -317,6 +317,34 @@ impl Accounts<'_> {
             self.0.run("enrolling an account", &sql, TIMEOUT).await?;
         }
         Ok(())
+    }
+
+    /// Replaces the credentials of another instance, of whose files this one's are a copy, by its own.
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub async fn take_over(self, from: InstanceId) -> Result<(), AdminError> {
+        const DOING: &str = "giving the accounts of a copy its own credentials";
+        let sql = "SELECT User, Host FROM mysql.global_priv \
+                   WHERE NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), 0)";
+        let all: Vec<[String; 2]> = self.0.run(DOING, sql, TIMEOUT).await?.texts().collect();
+        for [user, host] in all {
+            let secret = &self.0.secret;
+            let own = secret.account_hash(self.0.instance, &user, &host);
+            let theirs = secret.account_hash(from, &user, &host);
+            let former = native::to_text(&secret.former_stage2(from, &user));
+            let sql = format!(
+                "UPDATE mysql.global_priv SET Priv = REPLACE(REPLACE(Priv, '{theirs}', '{own}'), '{former}', '{own}') \
+                 WHERE User = {} AND Host = {} AND (Priv LIKE '%{theirs}%' OR Priv LIKE '%{former}%')",
+                literal(&user),
+                literal(&host)
+            );
+            self.0.run(DOING, &sql, TIMEOUT).await?;
+        }
+        self.0
+            .run(DOING, "FLUSH LOCAL PRIVILEGES", TIMEOUT)
+            .await
+            .map(drop)
     }
 
     /// Adds Dormouse's credential to an account, so that the proxy can log in to it; changes nothing else,

@@ -158,6 +158,19 @@ impl Keeper {
         self.encrypt(id).map(drop)
     }
 
+    /// Gives a copy of an instance the same keys, if it is encrypted.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn copy(&self, from: InstanceId, to: InstanceId) -> Result<(), KeyError> {
+        // not between a rotation of the master key and the wrapping of all keys
+        let _alone = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        match KeyRing::read(&self.path(from))? {
+            Some(ring) => ring.write(&self.path(to)),
+            None => Ok(()),
+        }
+    }
+
     /// Gives an instance a key, unless it has one; `false` if it had. It takes effect at the next start of its
     /// server.
     ///

@@ -165,6 +165,7 @@ async fn a_failed_write_is_repeated() {
         noted: crate::catalog::Noted::default(),
         storage: None,
         full: false,
+        branch: None,
     }));
     let changes = vec![Change::Meter(Arc::clone(&shop)), broken];
     catalog.write(Durability::Soon, changes).await.unwrap_err();

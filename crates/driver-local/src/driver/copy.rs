@@ -1,0 +1,204 @@
+//! Copies of instances.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_driver::{Copied, Error};
+use dormouse_engine::{Layout, give};
+use dormouse_snapshot::{Copy, Error as CopyError, Stop, shares_blocks};
+use dormouse_types::{Bytes, InstanceId};
+use tracing::{debug, warn};
+
+use super::instance::{ChangeLock, Instance, Running};
+use super::{Shared, blocking, files, key_error};
+use crate::watchdog::Watchdog;
+
+/// Attempts to copy the rest while a server is frozen. Between them it runs, and what it wrote is copied.
+const ATTEMPTS: u32 = 4;
+
+pub(super) async fn copy(
+    shared: Arc<Shared>,
+    from: InstanceId,
+    to: InstanceId,
+    limit: Duration,
+) -> Result<Copied, Error> {
+    let source = shared.find(from)?;
+    let (layout, target) = (shared.layout(from)?, shared.layout(to)?);
+    // one copy at a time: the disk is the bottleneck
+    let disk = Arc::new(Arc::clone(&shared.provisioning).lock_owned().await);
+    if target.root().is_dir() {
+        let size = files::size(target.root()).map_err(doing(from, to))?;
+        return Ok(Copied {
+            size: Bytes(size),
+            frozen: Duration::ZERO,
+            shared: false,
+        });
+    }
+    let begin = move || {
+        let unfinished = target.unfinished();
+        let root = layout.root();
+        remove_if_there(&unfinished).map_err(doing(from, to))?;
+        let parent = root.parent().unwrap_or(root);
+        let shares = shares_blocks(parent, parent);
+        let mut copy = Copy::new(root, &unfinished, shares).map_err(|e| failed(from, limit, e))?;
+        if !shares {
+            // with a server that runs, this copies anything
+            copy.pass(&skips, Stop::default())
+                .map_err(|e| failed(from, limit, e))?;
+        }
+        Ok((copy, target))
+    };
+    let (mut copy, target) = blocking(&disk, begin).await?;
+    for _ in 0..ATTEMPTS {
+        let lock = source.lock().await;
+        let (after, rest) = standing_still(from, &source, &lock, copy, limit).await?;
+        copy = after;
+        if let Some(copied) = rest {
+            drop(lock);
+            let shared = Arc::clone(&shared);
+            let publish = move || publish(&shared, from, to, copy, &target);
+            blocking(&disk, publish).await?;
+            debug!(instance = %to, %from, ?copied, "copied");
+            return Ok(copied);
+        }
+        drop(lock);
+        let again = move || {
+            copy.pass(&skips, Stop::default())
+                .map_err(|e| failed(from, limit, e))
+                .map(|_| copy)
+        };
+        copy = blocking(&disk, again).await?;
+    }
+    Err(Error::Busy { id: from, limit })
+}
+
+/// Copies the rest while nobody writes; `None` if that took longer than a server may be frozen.
+async fn standing_still(
+    id: InstanceId,
+    source: &Arc<Instance>,
+    lock: &ChangeLock,
+    mut copy: Copy,
+    limit: Duration,
+) -> Result<(Copy, Option<Copied>), Error> {
+    let running = source.process();
+    let frozen = match &running {
+        Some(running) => running.is_frozen().map_err(observing(id))?,
+        None => false,
+    };
+    // its own files are not written by a server that is frozen or stopped
+    let thaws = running.filter(|_| !frozen);
+    let watchdog = match &thaws {
+        Some(running) => Some(freeze(id, running).await?),
+        None => None,
+    };
+    let began = Instant::now();
+    let stop = Stop {
+        at: thaws.as_ref().map(|_| began + limit),
+        when: None,
+    };
+    let pass = move || {
+        let passed = copy.pass(&skips, stop);
+        Ok((copy, passed))
+    };
+    let done = blocking(lock, pass).await;
+    let stood = began.elapsed();
+    if let (Some(running), Some(watchdog)) = (&thaws, watchdog) {
+        running.thaw().map_err(observing(id))?;
+        if let Err(error) = watchdog.end() {
+            warn!(instance = %id, %error, "cannot end the watchdog of a copy");
+        }
+    }
+    let (copy, passed) = done?;
+    match passed {
+        Ok(done) => {
+            let copied = Copied {
+                size: Bytes(done.bytes),
+                frozen: if thaws.is_some() {
+                    stood
+                } else {
+                    Duration::ZERO
+                },
+                shared: done.shared,
+            };
+            Ok((copy, Some(copied)))
+        }
+        Err(CopyError::Late) => Ok((copy, None)),
+        Err(error) => Err(failed(id, limit, error)),
+    }
+}
+
+async fn freeze(id: InstanceId, running: &Running) -> Result<Watchdog, Error> {
+    let watchdog = running.watchdog().map_err(observing(id))?;
+    running.freeze().await.map_err(observing(id))?;
+    Ok(watchdog)
+}
+
+/// Completes a copy, and gives it its name.
+fn publish(
+    shared: &Shared,
+    from: InstanceId,
+    to: InstanceId,
+    copy: Copy,
+    target: &Layout,
+) -> Result<(), Error> {
+    let unfinished = target.unfinished();
+    let complete = || -> io::Result<()> {
+        fs::create_dir_all(unfinished.join("tmp"))?;
+        if let Some(owner) = shared.owners.of(to) {
+            give(&unfinished, owner)?;
+        }
+        Ok(())
+    };
+    complete().map_err(doing(from, to))?;
+    copy.finish().map_err(|e| failed(from, Duration::ZERO, e))?;
+    let keys = shared.config.keys.copy(from, to);
+    keys.map_err(|error| key_error(to, error))?;
+    let name = || -> io::Result<()> {
+        fs::rename(&unfinished, target.root())?;
+        let parent = target.root().parent().unwrap_or(Path::new("/"));
+        fs::File::open(parent)?.sync_all()
+    };
+    name().map_err(doing(from, to))
+}
+
+/// What belongs to one run of a server.
+fn skips(path: &Path) -> bool {
+    let text = path.to_str().unwrap_or_default();
+    text == "tmp"
+        || text == "error.log"
+        || text == "mysqld.sock"
+        || text == "data/ibtmp1"
+        || text.starts_with("data/core")
+        || text.ends_with(".pid")
+}
+
+fn failed(id: InstanceId, limit: Duration, error: CopyError) -> Error {
+    match error {
+        CopyError::Late => Error::Busy { id, limit },
+        CopyError::Io { doing, source } => Error::Machine { doing, source },
+    }
+}
+
+fn doing(from: InstanceId, to: InstanceId) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Machine {
+        doing: format!("copying instance {from} to {to}"),
+        source,
+    }
+}
+
+fn observing(id: InstanceId) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Machine {
+        doing: format!("freezing the server of instance {id} for a copy"),
+        source,
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,20 @@
+//! Copies of a server's files as a crash at one moment would leave them.
+//!
+//! A server recovers from such a copy as it recovers from a crash, if its processes wrote nothing while the copy was
+//! made: its caller freezes them. A [`Copy`] works in *passes*. Passes before the last run beside the server and may
+//! copy anything; the last one, with the server frozen, copies only what has changed since. Where the file system
+//! shares blocks (`FICLONE`: btrfs, XFS, bcachefs), the last pass alone is fast enough.
+//!
+//! Writes that a frozen process had handed to the kernel may still reach the files during the last pass. They were in
+//! flight together, and a crash may have kept any of them, so a copy with some of them is such a crash too; the server's
+//! doublewrite buffer repairs pages of which it has a part.
+//!
+//! The files belong to a server that may be hostile: links are not followed, and only plain files and directories are
+//! copied.
+
+mod copy;
+mod file;
+mod tree;
+
+pub use copy::{Copied, Copy, Error, Stop};
+pub use file::shares_blocks;
