@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use modules::{Crate, circles};
 
 /// Crates of the product, lowest first, as ARCHITECTURE.md lists them.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "types",
     "wire",
     "session",
@@ -24,6 +24,7 @@ const ORDER: [&str; 14] = [
     "policy",
     "sim",
     "link",
+    "snapshot",
     "engine",
     "driver",
     "driver-local",

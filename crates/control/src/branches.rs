@@ -1,40 +1,175 @@
-//! Drops branches whose time is over.
+//! Branching: a new database on a copy of another one's files.
+//!
+//! The copy is made by the driver, which freezes a server that runs. The new server recovers it as it would recover
+//! from a crash, and gets credentials of its own before the door opens. The parent sleeps on if it slept.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use dormouse_policy::lifecycle::Order;
-use dormouse_types::State;
+use dormouse_driver::{Copied, Error as DriverError, Observed};
+use dormouse_engine::rights;
+use dormouse_types::{DatabaseName, InstanceId, State};
 use jiff::Timestamp;
-use tracing::{info, warn};
 
-use crate::calendar::Calendar;
+use crate::admission::Importance;
+use crate::catalog::{Change, DatabaseRow, Durability, Noted};
+use crate::create::{Creator, to_its_end};
+use crate::database::Database;
+use crate::error::Error;
+use crate::instance::Instance;
 use crate::principal::Principal;
-use crate::registry::Registry;
-use crate::tasks::Tasks;
+use crate::status::{BranchOf, Branched};
+use crate::time::{now, within};
 
-/// How often the branches are looked at.
-const POLL: Duration = Duration::from_secs(5);
+pub(crate) mod expiry;
 
-/// Drops branches whose time is over, until Dormouse stops. One that cannot be dropped is tried again.
-pub(crate) async fn expire(registry: Arc<Registry>, calendar: Calendar, tasks: Arc<Tasks>) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
-            () = tasks.ending() => return,
+/// A branch to be made.
+pub(crate) struct BranchOrder {
+    pub(crate) parent: Arc<Database>,
+    pub(crate) name: DatabaseName,
+    /// When it is dropped.
+    pub(crate) expires: Option<Timestamp>,
+}
+
+impl Creator {
+    /// Makes a branch, awake, with the parent's settings and accounts. Runs to its end even if its caller no longer
+    /// waits.
+    pub(crate) async fn branch(self, order: BranchOrder, by: Principal) -> Result<Branched, Error> {
+        self.context.registry.reserve(&order.name)?;
+        let work = async move {
+            let made = self.make_branch(&order, by).await;
+            self.context.registry.release(&order.name);
+            made
+        };
+        to_its_end(work).await
+    }
+
+    async fn make_branch(&self, order: &BranchOrder, by: Principal) -> Result<Branched, Error> {
+        let began = now();
+        let BranchOrder { parent, name, .. } = order;
+        self.check_disk(name)?;
+        if parent.rights() < rights::CURRENT {
+            return Err(refused(
+                parent,
+                "its accounts have the rights of an older version; `dormouse wake` brings them up to date",
+            ));
         }
-        let now = calendar.moment().wall;
-        let is_over = |at: Timestamp| at.as_millisecond() <= now;
-        for database in registry.all() {
-            let expires = database.branch.as_ref().and_then(|branch| branch.expires);
-            if !expires.is_some_and(is_over) || database.state() == State::Dropping {
-                continue;
-            }
-            info!(database = %database.name, "its time as a branch is over: dropping it");
-            // the actor tries until it succeeds; nobody waits for the answer
-            if let Err(error) = database.order(Order::Drop, Principal::Dormouse) {
-                warn!(database = %database.name, %error, "cannot drop it yet");
+        let (id, copied) = self.copy_of(parent).await?;
+        let of = BranchOf {
+            parent: parent.name.clone(),
+            instance: parent.instance,
+            at: Timestamp::now(),
+            expires: order.expires,
+        };
+        let spec = parent.shared_spec();
+        let row = DatabaseRow {
+            name: name.clone(),
+            instance: id,
+            units: spec.units.min,
+            spec,
+            state: State::Creating,
+            since: Timestamp::now(),
+            generation: 1,
+            rights: rights::CURRENT,
+            reason: format!("it was branched from '{}'", parent.name),
+            noted: Noted::default(),
+            storage: None,
+            full: false,
+            branch: Some(Box::new(of.clone())),
+        };
+        let claim = Change::Claim(Box::new(row.clone()));
+        if let Err(error) = self
+            .context
+            .catalog
+            .write(Durability::Soon, vec![claim])
+            .await
+        {
+            self.warm.discard(id).await;
+            return Err(error);
+        }
+        match self.bring_up(row, parent.instance, began, by).await {
+            Ok(()) => Ok(Branched {
+                name: name.clone(),
+                of,
+                frozen: copied.frozen,
+                size: copied.size,
+                shared: copied.shared,
+            }),
+            Err(error) => {
+                self.undo(name, id).await;
+                Err(error)
             }
         }
+    }
+
+    /// A new instance with a copy of the files of a database. After a crash, the next start removes it.
+    async fn copy_of(&self, parent: &Database) -> Result<(InstanceId, Copied), Error> {
+        let context = &self.context;
+        let host = &context.host;
+        let id = context.catalog.new_instance(host.servers.version()).await?;
+        let copied = host
+            .driver
+            .copy(parent.instance, id, context.frozen_at_most);
+        match copied.await {
+            Ok(copied) => Ok((id, copied)),
+            Err(error) => {
+                self.warm.discard(id).await;
+                Err(match error {
+                    DriverError::Unknown(_) => Error::NotFound(parent.name.clone()),
+                    DriverError::Busy { limit, .. } => refused(
+                        parent,
+                        &format!(
+                            "its server writes so much that its files cannot be copied while it stands still for \
+                             snapshot.frozen_at_most = {} ms; try again, or raise that",
+                            limit.as_millis()
+                        ),
+                    ),
+                    error => Error::Machine {
+                        doing: format!("copying the files of database '{}'", parent.name),
+                        reason: error.to_string(),
+                    },
+                })
+            }
+        }
+    }
+
+    /// Starts the copy's server, gives it credentials of its own, and opens its door.
+    async fn bring_up(
+        &self,
+        row: DatabaseRow,
+        from: InstanceId,
+        began: Instant,
+        by: Principal,
+    ) -> Result<(), Error> {
+        let host = &self.context.host;
+        let admitted = self.context.admission.start(Importance::Awaited).await?;
+        let mut instance = Instance::new(Arc::clone(host), row.instance, row.units);
+        let seen: Observed = instance.start().await.map_err(|error| Error::Machine {
+            doing: format!("starting the copy, instance {}", row.instance),
+            reason: error.to_string(),
+        })?;
+        drop(admitted);
+        let taken_over = async {
+            let server = instance.server()?;
+            host.servers.take_over(&server, from).await
+        };
+        within(host.deadlines.start, taken_over)
+            .await
+            .map_err(|error| Error::Server {
+                database: row.name.clone(),
+                reason: error.to_string(),
+            })?;
+        let meter = self.meter(&row, &seen);
+        self.record(&row, &seen, &meter, began, by).await?;
+        self.open(row, meter, instance, &seen);
+        Ok(())
+    }
+}
+
+fn refused(database: &Database, reason: &str) -> Error {
+    Error::Refused {
+        database: database.name.clone(),
+        state: database.state(),
+        reasons: vec![reason.to_owned()],
     }
 }

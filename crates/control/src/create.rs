@@ -27,10 +27,6 @@ use crate::status::{Created, EventKind, Figures};
 use crate::time::{millis, millis_since, now, within};
 use crate::warm::WarmPool;
 
-mod branch;
-
-pub(crate) use branch::BranchOrder;
-
 /// The owner's user name in every database.
 pub const OWNER: &str = "admin";
 /// Length of a generated password of letters and digits: 142 bits.
@@ -62,7 +58,8 @@ impl Creator {
         to_its_end(work).await
     }
 
-    fn check_disk(&self, name: &DatabaseName) -> Result<(), Error> {
+    /// Refuses to fill the disk.
+    pub(crate) fn check_disk(&self, name: &DatabaseName) -> Result<(), Error> {
         match self.context.storage.disk_full() {
             None => Ok(()),
             Some(full) => Err(Error::Machine {
@@ -153,7 +150,7 @@ impl Creator {
 
     /// Starts to meter the database. CPU time that its server used in the warm pool is in the server's
     /// counter, so it is charged to the owner.
-    fn meter(&self, row: &DatabaseRow, seen: &Observed) -> SharedMeter {
+    pub(crate) fn meter(&self, row: &DatabaseRow, seen: &Observed) -> SharedMeter {
         let now = self.context.calendar.moment();
         let baseline = self.context.baseline;
         let mut meter = Meter::new(row.name.clone(), row.instance, baseline, now);
@@ -171,7 +168,7 @@ impl Creator {
     }
 
     /// Writes the database to the catalog; from here on it exists.
-    async fn record(
+    pub(crate) async fn record(
         &self,
         row: &DatabaseRow,
         seen: &Observed,
@@ -213,7 +210,13 @@ impl Creator {
     }
 
     /// Opens the door and starts the actor.
-    fn open(&self, row: DatabaseRow, meter: SharedMeter, instance: Instance, seen: &Observed) {
+    pub(crate) fn open(
+        &self,
+        row: DatabaseRow,
+        meter: SharedMeter,
+        instance: Instance,
+        seen: &Observed,
+    ) {
         let context = &self.context;
         let name = row.name.clone();
         let target = instance.serving().map(|serving| Target {
@@ -241,7 +244,7 @@ impl Creator {
     }
 
     /// Removes a half-made database, since its caller gets an error.
-    async fn undo(&self, name: &DatabaseName, instance: InstanceId) {
+    pub(crate) async fn undo(&self, name: &DatabaseName, instance: InstanceId) {
         let gone = vec![
             Change::Gone {
                 name: name.clone(),
@@ -262,7 +265,7 @@ impl Creator {
 }
 
 /// Runs to its end even if its caller no longer waits.
-async fn to_its_end<T: Send + 'static>(
+pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     match tokio::spawn(work).await {

@@ -23,10 +23,11 @@ use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
 use crate::time::within;
 use crate::usage::{UsageQuery, UsageReport};
+use branches::Branches;
 use tokens::Tokens;
 
 mod accounts;
-mod branches;
+pub mod branches;
 mod changes;
 mod encryption;
 mod on_demand;
@@ -95,6 +96,15 @@ impl Plane {
     pub fn tokens(&self) -> Tokens<'_> {
         Tokens {
             catalog: &self.context.catalog,
+            principal: &self.principal,
+        }
+    }
+
+    /// Branches of databases.
+    #[must_use]
+    pub fn branches(&self) -> Branches<'_> {
+        Branches {
+            creator: &self.creator,
             principal: &self.principal,
         }
     }

@@ -291,7 +291,7 @@ fn spawn_background(creator: &Creator) {
     tasks.spawn(Arc::clone(metering).run(ends()));
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     tasks.spawn(Arc::clone(storage).watch(ends()));
-    tasks.spawn(branches::expire(
+    tasks.spawn(branches::expiry::watch(
         Arc::clone(registry),
         calendar.clone(),
         ends(),

@@ -26,7 +26,12 @@ pub(super) async fn make(
         Some(Delay::Never) | None => None,
     };
     let plane = caller.plane(&context);
-    let made = async move { plane.branch(&parent, &request.name, lifetime).await };
+    let made = async move {
+        plane
+            .branches()
+            .make(&parent, &request.name, lifetime)
+            .await
+    };
     let answer = login::branched(order(made).await?, &context.listen);
     Ok((StatusCode::CREATED, Json(answer)))
 }

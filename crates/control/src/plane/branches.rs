@@ -5,41 +5,51 @@ use std::time::Duration;
 use dormouse_types::DatabaseName;
 use jiff::Timestamp;
 
-use super::Plane;
-use crate::create::BranchOrder;
+use crate::branches::BranchOrder;
+use crate::create::Creator;
 use crate::error::Error;
+use crate::principal::Principal;
 use crate::status::Branched;
 
-impl Plane {
+/// Branches of databases.
+pub struct Branches<'a> {
+    pub(super) creator: &'a Creator,
+    pub(super) principal: &'a Principal,
+}
+
+impl Branches<'_> {
     /// Makes a database that is a copy of another one at this moment, with its accounts and settings; it is dropped
     /// after `lifetime`. A parent that sleeps is not woken; one that is awake stands still for a moment.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Exists`], [`Error::Limit`]; [`Error::Refused`] if the parent writes too much, or
     /// its accounts are those of an older version; an error of the machine, or of the copy's server.
-    pub async fn branch(
+    pub async fn make(
         &self,
         parent: &DatabaseName,
         name: &DatabaseName,
         lifetime: Option<Duration>,
     ) -> Result<Branched, Error> {
-        if self.context.tasks.stopping() {
+        let context = &self.creator.context;
+        if context.tasks.stopping() {
             return Err(Error::Stopping);
         }
+        let found = context.registry.find(parent);
+        let never = || Error::Invalid("this lifetime ends after the year 9999".to_owned());
+        let now = Timestamp::from_millisecond(context.calendar.moment().wall);
         let expires = match lifetime {
             None => None,
-            Some(lifetime) => Some(Timestamp::now().checked_add(lifetime).map_err(|_| {
-                Error::Invalid("this lifetime ends after the year 9999".to_owned())
-            })?),
+            Some(lifetime) => {
+                let end = now.and_then(|now| now.checked_add(lifetime));
+                Some(end.map_err(|_| never())?)
+            }
         };
         let order = BranchOrder {
-            parent: self.find(parent)?,
+            parent: found.ok_or_else(|| Error::NotFound(parent.clone()))?,
             name: name.clone(),
             expires,
         };
-        self.creator
-            .clone()
-            .branch(order, self.principal.clone())
-            .await
+        let creator = self.creator.clone();
+        creator.branch(order, self.principal.clone()).await
     }
 }

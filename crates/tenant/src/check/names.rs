@@ -1,6 +1,6 @@
 //! The names in a statement, and which of them are nobody's to use.
 
-use std::net::Ipv4Addr;
+use core::net::Ipv4Addr;
 
 use super::Denied;
 use crate::ast::{Name, Object, Statement};
