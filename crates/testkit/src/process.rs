@@ -102,6 +102,19 @@ pub fn control_file(pid: u32, files: &[(&str, &str)]) -> Option<String> {
     })
 }
 
+/// Whether a process stands still: its control group is frozen, or it is stopped.
+#[must_use]
+pub fn is_frozen(pid: u32) -> bool {
+    let group = |controller, name| control_file(pid, &[(controller, name)]).unwrap_or_default();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    group("freezer", "freezer.state").trim() == "FROZEN"
+        || group("freezer", "cgroup.events").contains("frozen 1")
+        || stat
+            .rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('T'))
+}
+
 /// Removes a control group and its children; retries while the kernel still ends their killed
 /// processes.
 pub fn remove_control_group(path: &Path) {

@@ -1,0 +1,222 @@
+//! Branches of real databases: what they have, also of a parent that is written to and killed, and what a kill of
+//! Dormouse leaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use dormouse_testkit::dormouse::output_of;
+use dormouse_testkit::{Client, Created, Dice, Dormouse, Reply, process};
+use serde_json::Value;
+
+/// Kills of the test below; more by `DORMOUSE_TEST_KILLS`.
+fn kills() -> u64 {
+    let more = std::env::var("DORMOUSE_TEST_KILLS").ok();
+    more.map_or(6, |text| text.parse().unwrap())
+}
+
+fn of(branch: &str, who: &Created) -> Created {
+    Created {
+        user: format!("{branch}.admin"),
+        password: who.password.clone(),
+    }
+}
+
+fn make_table(client: &mut Client) {
+    for text in [
+        "CREATE DATABASE app",
+        "CREATE TABLE app.log (writer INT, n INT, t VARCHAR(250), PRIMARY KEY (writer, n))",
+    ] {
+        client.query(text).ok();
+    }
+}
+
+#[test]
+fn a_branch_has_the_data_and_the_accounts_of_its_parent_and_goes_its_own_way() {
+    let dormouse = Dormouse::start();
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    make_table(&mut client);
+    for text in [
+        "INSERT INTO app.log VALUES (1, 1, 'of the parent')",
+        "CREATE FUNCTION app.f() RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM app.log)",
+        "CREATE USER bo IDENTIFIED BY 'a password'",
+        "GRANT SELECT ON app.* TO bo",
+    ] {
+        client.query(text).ok();
+    }
+    // bo has an internal credential
+    let bo = |name: &str| Created {
+        user: format!("{name}.bo"),
+        password: "a password".to_owned(),
+    };
+    dormouse
+        .connect(&bo("shop"))
+        .query("SELECT 1 FROM app.log")
+        .value();
+    let pid = dormouse.server("shop");
+    for (n, state) in ["active", "suspended", "parked"].iter().enumerate() {
+        if *state != "active" {
+            let verb = if *state == "parked" {
+                "park"
+            } else {
+                "suspend"
+            };
+            let _ = dormouse.json(&[verb, "shop"]);
+        }
+        let name = format!("b{n}");
+        let made = dormouse.json(&["branch", "shop", &name]);
+        assert_eq!(made["branch"]["parent"], "shop");
+        assert_eq!(dormouse.state("shop"), *state);
+        assert_eq!(made["frozen_ms"] == 0, *state != "active", "{made}");
+        let mut branch = dormouse.connect(&of(&name, &who));
+        assert_eq!(branch.query("SELECT app.f()").value(), "1");
+        branch
+            .query("INSERT INTO app.log VALUES (1, 2, 'of the branch')")
+            .ok();
+        let mut user = dormouse.connect(&bo(&name));
+        assert_eq!(user.query("SELECT COUNT(*) FROM app.log").value(), "2");
+        // no internal credential of the parent
+        let shown = user.query("SHOW CREATE USER").value();
+        assert_eq!(shown.matches("USING").count(), 2, "{shown}");
+        let _ = dormouse.json(&["park", &name]);
+        assert_eq!(user.query("SELECT COUNT(*) FROM app.log").value(), "2");
+    }
+    assert_eq!(client.query("SELECT COUNT(*) FROM app.log").value(), "1");
+    assert_ne!(dormouse.server("shop"), pid, "it was parked");
+    let again = output_of(&mut dormouse.command(&["branch", "shop", "b1"]));
+    assert!(!again.0 && again.1.contains("already"), "{}", again.1);
+    let _ = dormouse.json(&["drop", "shop", "--yes"]);
+    let mut branch = dormouse.connect(&of("b1", &who));
+    assert_eq!(branch.query("SELECT COUNT(*) FROM app.log").value(), "2");
+}
+
+/// One writer; notes the last commit that was acknowledged. An interrupted one may have happened.
+fn write(dormouse: &Dormouse, who: &Created, writer: u64, last: &AtomicU64, stop: &AtomicBool) {
+    let mut client = dormouse.connect(who);
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        let text = format!("INSERT INTO app.log VALUES ({writer}, {n}, REPEAT('x', 200))");
+        match client.try_query(&text) {
+            Ok(Reply::Ok(_)) => last.store(n, Ordering::SeqCst),
+            // its server was killed: the commit's outcome is unknown, and the next number is a new one
+            Ok(Reply::Err(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Every branch has what was acknowledged before it was ordered, and its tables are sound.
+#[test]
+fn a_branch_of_a_database_that_is_written_to_has_all_that_was_acknowledged() {
+    const WRITERS: usize = 8;
+    let dormouse = Dormouse::start();
+    let who = dormouse.create("shop", &["--units", "2..2"]);
+    make_table(&mut dormouse.connect(&who));
+    let last: Vec<AtomicU64> = (0..WRITERS).map(|_| AtomicU64::new(0)).collect();
+    let (last, stop, dormouse, who) = (&last, &AtomicBool::new(false), &dormouse, &who);
+    thread::scope(|scope| {
+        for (writer, last) in last.iter().enumerate() {
+            scope.spawn(move || write(dormouse, who, writer as u64, last, stop));
+        }
+        for round in 0..6 {
+            let goal = (round + 1) * 100;
+            process::until("each writer goes on", || {
+                last.iter().all(|n| n.load(Ordering::SeqCst) > goal)
+            });
+            if round % 2 == 1 {
+                process::kill(dormouse.server("shop"));
+                // the next statement wakes it
+                process::until("it is awake again", || {
+                    dormouse.show("shop")["pid"] != Value::Null
+                });
+            }
+            let before: Vec<u64> = last.iter().map(|n| n.load(Ordering::SeqCst)).collect();
+            let name = format!("b{round}");
+            let made = dormouse.json(&["branch", "shop", &name]);
+            let after: Vec<u64> = last.iter().map(|n| n.load(Ordering::SeqCst)).collect();
+            let mut branch = dormouse.connect(&of(&name, who));
+            let checked = branch.query("CHECK TABLE app.log EXTENDED").rows();
+            assert_eq!(checked[0][3].as_deref(), Some("OK"), "{checked:?}");
+            for (writer, (before, after)) in before.iter().zip(&after).enumerate() {
+                let text = format!("SELECT COUNT(*), MAX(n) FROM app.log WHERE writer = {writer}");
+                let rows = branch.query(&text).rows();
+                let number = |at: usize| rows[0][at].as_ref().unwrap().parse::<u64>().unwrap();
+                assert!(
+                    number(1) >= *before,
+                    "round {round}: {rows:?} < {before} ({made})"
+                );
+                // at most one statement is under way
+                assert!(number(1) <= after + 1, "round {round}: {rows:?} > {after}");
+            }
+            let _ = dormouse.json(&["drop", &name, "--yes"]);
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+}
+
+/// Whatever a kill interrupts: no server stands still, no half of a branch remains.
+#[test]
+fn a_kill_of_dormouse_leaves_no_frozen_server_and_no_half_of_a_branch() {
+    let mut dice = Dice::new(20_261_129);
+    let mut dormouse = Dormouse::start_with(
+        "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[warm_pool]\nsize = 0\n",
+    );
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    make_table(&mut client);
+    client.query("USE app").ok();
+    client
+        .query("INSERT INTO app.log SELECT 1, seq, REPEAT('x', 200) FROM seq_1_to_20000")
+        .ok();
+    let pid = dormouse.server("shop");
+    for round in 0..kills() {
+        let name = format!("b{round}");
+        let mut order = dormouse.command(&["branch", "shop", &name]);
+        let nowhere = std::process::Stdio::null;
+        let mut order = order.stdout(nowhere()).stderr(nowhere()).spawn().unwrap();
+        thread::sleep(std::time::Duration::from_millis(dice.below(700)));
+        dormouse.kill();
+        let _ = order.wait();
+        process::until("the server runs", || !process::is_frozen(pid));
+        dormouse.up();
+        assert_eq!(dormouse.server("shop"), pid);
+        let mut client = dormouse.connect(&who);
+        assert_eq!(
+            client.query("SELECT COUNT(*) FROM app.log").value(),
+            "20000"
+        );
+        let all = dormouse.json(&["ls"]);
+        let names: Vec<_> = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d["name"].clone())
+            .collect();
+        if names.iter().any(|one| *one == name.as_str()) {
+            let mut branch = dormouse.connect(&of(&name, &who));
+            assert_eq!(
+                branch.query("SELECT COUNT(*) FROM app.log").value(),
+                "20000"
+            );
+            drop(branch);
+            let _ = dormouse.json(&["drop", &name, "--yes"]);
+        }
+        process::until("the leftovers are gone", || {
+            let dir = std::fs::read_dir(dormouse.data_dir().join("instances")).unwrap();
+            let names = dir.map(|entry| entry.unwrap().file_name());
+            names
+                .filter(|n| {
+                    n.to_str()
+                        .is_some_and(|n| n.parse::<u32>().is_ok() || n.ends_with(".tmp"))
+                })
+                .count()
+                == 1
+        });
+    }
+}
