@@ -8,11 +8,10 @@ use std::path::Path;
 /// Bytes that are compared and written at once.
 pub(crate) const BLOCK: usize = 1 << 20;
 
-/// Whether files of this directory can share blocks with those of another one: tried with an empty file each.
+/// Whether files of this directory can share blocks with each other: tried with two small ones.
 #[must_use]
-pub fn shares_blocks(from: &Path, to: &Path) -> bool {
-    let name = format!(".shares.{}", std::process::id());
-    let (source, target) = (from.join(&name), to.join(&name));
+pub fn shares_blocks(dir: &Path) -> bool {
+    let [source, target] = ["source", "target"].map(|which| dir.join(format!(".{which}.shares")));
     let tried = || -> io::Result<()> {
         let target = create(&target)?;
         fs::write(&source, [0; 4096])?;

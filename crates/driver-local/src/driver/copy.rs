@@ -42,7 +42,7 @@ pub(super) async fn copy(
         let root = layout.root();
         remove_if_there(&unfinished).map_err(doing(from, to))?;
         let parent = root.parent().unwrap_or(root);
-        let shares = shares_blocks(parent, parent);
+        let shares = shares_blocks(parent);
         let mut copy = Copy::new(root, &unfinished, shares).map_err(|e| failed(from, limit, e))?;
         if !shares {
             // with a server that runs, this copies anything
