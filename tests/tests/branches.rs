@@ -88,6 +88,13 @@ fn a_branch_has_the_data_and_the_accounts_of_its_parent_and_goes_its_own_way() {
     }
     assert_eq!(client.query("SELECT COUNT(*) FROM app.log").value(), "1");
     assert_ne!(dormouse.server("shop"), pid, "it was parked");
+    // back to the parent
+    let mut branch = dormouse.connect(&of("b2", &who));
+    assert_eq!(branch.query("SELECT COUNT(*) FROM app.log").value(), "2");
+    let _ = dormouse.json(&["reset", "b2", "--yes"]);
+    assert!(branch.is_cut_within(std::time::Duration::from_secs(30)));
+    let mut branch = dormouse.connect(&of("b2", &who));
+    assert_eq!(branch.query("SELECT COUNT(*) FROM app.log").value(), "1");
     let again = output_of(&mut dormouse.command(&["branch", "shop", "b1"]));
     assert!(!again.0 && again.1.contains("already"), "{}", again.1);
     let _ = dormouse.json(&["drop", "shop", "--yes"]);

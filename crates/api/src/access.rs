@@ -31,6 +31,8 @@ pub enum Verb {
     Create,
     /// Branch a database.
     Branch,
+    /// Bring a branch back to its parent.
+    Reset,
     /// Change the settings of a database.
     Set,
     /// Wake a database.
@@ -71,7 +73,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -83,6 +85,7 @@ impl Verb {
         Self::Events,
         Self::Create,
         Self::Branch,
+        Self::Reset,
         Self::Set,
         Self::Wake,
         Self::Suspend,
@@ -118,6 +121,7 @@ impl Verb {
             Self::Events => "read the ledger",
             Self::Create => "create a database",
             Self::Branch => "branch a database",
+            Self::Reset => "bring a branch back to its parent",
             Self::Set => "change a database's settings",
             Self::Wake => "wake a database",
             Self::Suspend => "suspend a database",
@@ -141,12 +145,13 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 28] = [
+pub const RULES: [(&str, &str, Verb); 29] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
     ("POST", "/v1/databases", Verb::Create),
     ("POST", "/v1/databases/{name}/branches", Verb::Branch),
+    ("POST", "/v1/databases/{name}/reset", Verb::Reset),
     ("GET", "/v1/databases/{name}", Verb::Show),
     ("PATCH", "/v1/databases/{name}", Verb::Set),
     ("DELETE", "/v1/databases/{name}", Verb::Drop),
@@ -246,7 +251,7 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Usage => [Yes, Yes, Yes, Own],
         Verb::UsageOfAll => [Yes, Yes, Yes, Own],
         Verb::Events => [Yes, Yes, Yes, Own],
-        Verb::Create | Verb::Branch => [Yes, No, No, No],
+        Verb::Create | Verb::Branch | Verb::Reset => [Yes, No, No, No],
         Verb::Set => [Yes, Yes, No, Own],
         Verb::Wake => [Yes, Yes, No, Own],
         Verb::Suspend => [Yes, Yes, No, Own],

@@ -185,6 +185,15 @@ impl Client {
         self.json(Method::POST, &path, Some(body)).await
     }
 
+    /// `POST /v1/databases/NAME/reset`: returns when the branch is awake.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn reset(&self, name: &DatabaseName) -> Answer<Branched> {
+        let path = format!("/v1/databases/{name}/reset");
+        self.json(Method::POST, &path, None).await
+    }
+
     /// `PATCH /v1/databases/NAME`: changes settings.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/databases", get(list).post(create))
         .route("/v1/databases/{name}", get(show).patch(set).delete(remove))
         .route("/v1/databases/{name}/branches", post(branches::make))
+        .route("/v1/databases/{name}/reset", post(branches::reset))
         .route("/v1/databases/{name}/pool", get(pool))
         .route("/v1/databases/{name}/sessions", get(sessions))
         .route("/v1/databases/{name}/wake", post(wake))

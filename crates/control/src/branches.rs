@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use dormouse_driver::{Copied, Error as DriverError, Observed};
 use dormouse_engine::rights;
+use dormouse_policy::Spec;
+use dormouse_policy::lifecycle::Order;
 use dormouse_types::{DatabaseName, InstanceId, State};
 use jiff::Timestamp;
 
@@ -31,6 +33,12 @@ pub(crate) struct BranchOrder {
     pub(crate) expires: Option<Timestamp>,
 }
 
+/// A new instance with a copy of another one's files.
+struct Copy {
+    id: InstanceId,
+    copied: Copied,
+}
+
 impl Creator {
     /// Makes a branch, awake, with the parent's settings and accounts. Runs to its end even if its caller no longer
     /// waits.
@@ -44,24 +52,81 @@ impl Creator {
         to_its_end(work).await
     }
 
+    /// Brings a branch back to its parent: a new copy takes its place, with its settings. Its sessions end. Until the
+    /// copy is complete, the branch stays as it is; a crash after that may leave it dropped.
+    pub(crate) async fn reset(
+        self,
+        branch: Arc<Database>,
+        by: Principal,
+    ) -> Result<Branched, Error> {
+        let work = async move {
+            let began = now();
+            let name = branch.name.clone();
+            let order = BranchOrder {
+                parent: self.parent_of(&branch)?,
+                name: name.clone(),
+                expires: branch.branch.as_ref().and_then(|of| of.expires),
+            };
+            let copy = self.copy_of(&order.parent, &name).await?;
+            let dropped = match branch.order(Order::Drop, by.clone()) {
+                Ok(answer) => answer.await.unwrap_or(Err(Error::Stopping)),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = dropped.and_then(|()| self.context.registry.reserve(&name)) {
+                self.warm.discard(copy.id).await;
+                return Err(error);
+            }
+            let made = self
+                .serve(&order, branch.shared_spec(), copy, began, by)
+                .await;
+            self.context.registry.release(&name);
+            made
+        };
+        to_its_end(work).await
+    }
+
+    /// The database of which a branch is a copy.
+    fn parent_of(&self, branch: &Database) -> Result<Arc<Database>, Error> {
+        let Some(of) = &branch.branch else {
+            let what = format!("database '{}' is no branch", branch.name);
+            return Err(Error::Invalid(what));
+        };
+        let found = self.context.registry.find(&of.parent);
+        // a later database of its name is another one
+        found
+            .filter(|found| found.instance == of.instance)
+            .ok_or_else(|| {
+                let what = format!(
+                    "'{}' was branched from '{}', which was dropped or brought back itself since",
+                    branch.name, of.parent
+                );
+                Error::Invalid(what)
+            })
+    }
+
     async fn make_branch(&self, order: &BranchOrder, by: Principal) -> Result<Branched, Error> {
         let began = now();
+        let copy = self.copy_of(&order.parent, &order.name).await?;
+        let spec = order.parent.shared_spec();
+        self.serve(order, spec, copy, began, by).await
+    }
+
+    /// Makes a database of a copy.
+    async fn serve(
+        &self,
+        order: &BranchOrder,
+        spec: Arc<Spec>,
+        Copy { id, copied }: Copy,
+        began: Instant,
+        by: Principal,
+    ) -> Result<Branched, Error> {
         let BranchOrder { parent, name, .. } = order;
-        self.check_disk(name)?;
-        if parent.rights() < rights::CURRENT {
-            return Err(refused(
-                parent,
-                "its accounts have the rights of an older version; `dormouse wake` brings them up to date",
-            ));
-        }
-        let (id, copied) = self.copy_of(parent).await?;
         let of = BranchOf {
             parent: parent.name.clone(),
             instance: parent.instance,
             at: Timestamp::now(),
             expires: order.expires,
         };
-        let spec = parent.shared_spec();
         let row = DatabaseRow {
             name: name.clone(),
             instance: id,
@@ -103,7 +168,14 @@ impl Creator {
     }
 
     /// A new instance with a copy of the files of a database. After a crash, the next start removes it.
-    async fn copy_of(&self, parent: &Database) -> Result<(InstanceId, Copied), Error> {
+    async fn copy_of(&self, parent: &Database, name: &DatabaseName) -> Result<Copy, Error> {
+        self.check_disk(name)?;
+        if parent.rights() < rights::CURRENT {
+            return Err(refused(
+                parent,
+                "its accounts have the rights of an older version; `dormouse wake` brings them up to date",
+            ));
+        }
         let context = &self.context;
         let host = &context.host;
         let id = context.catalog.new_instance(host.servers.version()).await?;
@@ -111,7 +183,7 @@ impl Creator {
             .driver
             .copy(parent.instance, id, context.frozen_at_most);
         match copied.await {
-            Ok(copied) => Ok((id, copied)),
+            Ok(copied) => Ok(Copy { id, copied }),
             Err(error) => {
                 self.warm.discard(id).await;
                 Err(match error {

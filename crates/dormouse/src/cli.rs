@@ -108,6 +108,14 @@ pub(crate) enum Command {
     Create(CreateArgs),
     /// Make a database that is a copy of another one at this moment
     Branch(BranchArgs),
+    /// Bring a branch back to what its parent is now
+    #[command(after_help = "\
+Everything that has happened in the branch is lost, and its connections end. It keeps its name, its
+settings and the time at which it is dropped. Asks for the branch's name unless --yes is given.
+
+Example:
+  dormouse reset shop-test --yes")]
+    Reset(DropArgs),
     /// Change the settings of a database
     Set(SetArgs),
     /// List the databases

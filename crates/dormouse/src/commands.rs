@@ -43,6 +43,14 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
         match command {
             Command::Create(args) => create(&client, data_dir, args, output).await,
             Command::Branch(args) => branch::run(&client, data_dir, args, output).await,
+            Command::Reset(args) => {
+                if !args.yes {
+                    client.database(&args.name).await.map_err(told)?;
+                    confirm(&args.name, "reset")?;
+                }
+                let made = client.reset(&args.name).await.map_err(told)?;
+                output.result(&made, |colours| branch::shown(&made, colours))
+            }
             Command::Set(args) => set(&client, args, output).await,
             Command::Ls => {
                 let all = client.databases().await.map_err(told)?;
@@ -189,7 +197,7 @@ async fn drop_database(
     if !args.yes {
         // checks that the database exists before asking
         client.database(&name).await.map_err(told)?;
-        confirm(&name)?;
+        confirm(&name, "dropped")?;
     }
     client.drop_database(&name).await.map_err(told)?;
     if let Some(data_dir) = data_dir
@@ -203,9 +211,10 @@ async fn drop_database(
 }
 
 /// Asks for confirmation on the terminal: the user must type the database's name.
-fn confirm(name: &DatabaseName) -> Outcome {
+/// Asks for the name before its data is lost; `done` says what was not done otherwise.
+fn confirm(name: &DatabaseName, done: &str) -> Outcome {
     if !io::stdin().is_terminal() {
-        let message = format!("{name} was not dropped: there is no terminal for the confirmation");
+        let message = format!("{name} was not {done}: there is no terminal for the confirmation");
         return Err(ErrorBody::new("refused", message).with_hint("confirm with --yes"));
     }
     let failed = |e: io::Error| ErrorBody::new("machine", format!("cannot ask: {e}"));
@@ -221,7 +230,7 @@ fn confirm(name: &DatabaseName) -> Outcome {
     if answer.trim() == name.as_str() {
         Ok(())
     } else {
-        Err(ErrorBody::new("refused", format!("{name} was not dropped")))
+        Err(ErrorBody::new("refused", format!("{name} was not {done}")))
     }
 }
 

@@ -35,3 +35,14 @@ pub(super) async fn make(
     let answer = login::branched(order(made).await?, &context.listen);
     Ok((StatusCode::CREATED, Json(answer)))
 }
+
+/// `POST /v1/databases/NAME/reset`
+pub(super) async fn reset(
+    State(context): Shared,
+    Extension(caller): By,
+    Path(name): Path<String>,
+) -> Answer<Json<Branched>> {
+    let (plane, name) = (caller.plane(&context), parse(&name)?);
+    let made = order(async move { plane.branches().reset(&name).await }).await?;
+    Ok(Json(login::branched(made, &context.listen)))
+}

@@ -52,4 +52,17 @@ impl Branches<'_> {
         let creator = self.creator.clone();
         creator.branch(order, self.principal.clone()).await
     }
+
+    /// Brings a branch back to what its parent is at this moment. It keeps its name, its settings and the time at which
+    /// it is dropped; its sessions end.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] if it is no branch, or its parent is gone; the others of
+    /// [`make`](Self::make).
+    pub async fn reset(&self, name: &DatabaseName) -> Result<Branched, Error> {
+        let found = self.creator.context.registry.find(name);
+        let branch = found.ok_or_else(|| Error::NotFound(name.clone()))?;
+        let creator = self.creator.clone();
+        creator.reset(branch, self.principal.clone()).await
+    }
 }

@@ -1,6 +1,6 @@
 //! Branches: from each state of the parent, and with a fault at each step.
 
-use dormouse_control::{Calendar, Error, EventKind, PlaneConfig};
+use dormouse_control::{Calendar, Error, EventKind, PlaneConfig, SettingsPatch};
 use dormouse_driver::Run as Process;
 use dormouse_types::State;
 
@@ -59,6 +59,41 @@ fn a_parent_that_sleeps_sleeps_on() {
                 .any(|e| e.event == EventKind::Created && e.reason.contains("'shop'")),
             "{created:?}"
         );
+    });
+}
+
+#[test]
+fn a_branch_is_brought_back_to_its_parent() {
+    with(async |run| {
+        let (shop, branch) = (name("shop"), name("branch"));
+        run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+        let none = run.plane.branches().reset(&shop).await;
+        assert!(matches!(none, Err(Error::Invalid(_))), "{none:?}");
+        let made = run
+            .plane
+            .branches()
+            .make(&shop, &branch, Some(900 * S))
+            .await;
+        let before = (made.unwrap().of, run.status(&branch));
+        let changed = SettingsPatch {
+            prewake: Some(true),
+            ..SettingsPatch::default()
+        };
+        run.plane.set(&branch, changed).await.unwrap();
+        let after = run.plane.branches().reset(&branch).await.unwrap();
+        assert_eq!(
+            (after.of.parent, after.of.expires),
+            (shop.clone(), before.0.expires)
+        );
+        run.query(&branch).await.unwrap();
+        let now = run.status(&branch);
+        assert_ne!(now.instance, before.1.instance);
+        assert!(now.spec.prewake, "it keeps its settings");
+        assert_eq!(run.machine.lock().instances.len(), 2);
+        run.plane.drop_database(&shop).await.unwrap();
+        let gone = run.plane.branches().reset(&branch).await;
+        assert!(matches!(gone, Err(Error::Invalid(_))), "{gone:?}");
+        run.query(&branch).await.unwrap();
     });
 }
 

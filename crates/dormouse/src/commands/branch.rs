@@ -33,7 +33,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-fn shown(made: &Branched, colours: Colours) -> String {
+pub(super) fn shown(made: &Branched, colours: Colours) -> String {
     let parent = &made.branch.parent;
     let space = if made.shared {
         "only for what changes"
