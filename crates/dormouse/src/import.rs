@@ -5,6 +5,7 @@
 //! entered into the [`journal`], so that an import can go on after an error or a crash.
 
 pub(crate) mod accounts;
+pub(crate) mod advice;
 pub(crate) mod checkpoint;
 pub(crate) mod classify;
 pub(crate) mod connection;
@@ -15,3 +16,4 @@ pub(crate) mod progress;
 pub(crate) mod run;
 pub(crate) mod splitter;
 pub(crate) mod summary;
+pub(crate) mod text;

@@ -15,6 +15,7 @@ use crate::import::journal::Journal;
 use crate::import::live::{Address, OptionFile};
 use crate::import::progress::Progress;
 use crate::import::run::{Importer, OnError};
+use crate::import::text::literal;
 use crate::output::Output;
 use crate::{credentials, up};
 
@@ -216,7 +217,6 @@ fn accounts(source: &OptionFile) -> Outcome<Vec<Account>> {
 
 /// Makes an account; its grants come when the data is there.
 fn bring(importer: &mut Importer<'_>, account: &Account, plan: &mut Plan) -> Outcome {
-    const THERE_ALREADY: u16 = 1396;
     let Plan {
         create,
         grants,
@@ -226,20 +226,28 @@ fn bring(importer: &mut Importer<'_>, account: &Account, plan: &mut Plan) -> Out
     if create.is_empty() {
         return Ok(());
     }
+    let host = if account.is_role {
+        ""
+    } else {
+        account.host.as_str()
+    };
+    let there = format!(
+        "SELECT 1 FROM mysql.user WHERE User = {} AND Host = {}",
+        literal(&account.user),
+        literal(host)
+    );
+    if !importer.connection().ask(&there)?.is_empty() {
+        let text = "it is there already and keeps its password; its grants are added";
+        plan.not_brought
+            .push(format!("{}: {text}", account.label()));
+        plan.grants.extend(grants);
+        return Ok(());
+    }
     for statement in &create {
-        match importer.connection().run(statement.as_bytes()) {
-            Ok(_) => {}
-            Err(Failure::Refused(error)) if error.code == THERE_ALREADY => {
-                let text = "an account of this name is there already: it keeps its password";
-                plan.not_brought
-                    .push(format!("{}: {text}", account.label()));
-            }
-            Err(Failure::Refused(error)) => {
-                plan.not_brought
-                    .push(format!("{}: {error}", account.label()));
-                return Ok(());
-            }
-            Err(Failure::Gone(error)) => return Err(gone(&error)),
+        if let Err(error) = account_statement(importer, statement)? {
+            plan.not_brought
+                .push(format!("{}: {error}", account.label()));
+            return Ok(());
         }
     }
     plan.grants.extend(grants);

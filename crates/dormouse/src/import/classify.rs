@@ -266,6 +266,8 @@ fn effect(tokens: &Tokens<'_>) -> Effect {
         "ALTER" | "GRANT" | "REVOKE" | "ANALYZE" | "OPTIMIZE" | "CHECK" | "SELECT" | "SHOW" => {
             Effect::Definition
         }
+        // the state of a sequence
+        "DO" if tokens.is(1, &["SETVAL"]) => Effect::Definition,
         "LOCK" | "UNLOCK" | "FLUSH" => Effect::Neutral,
         "BEGIN" => Effect::Begins,
         "START" if tokens.is(1, &["TRANSACTION"]) => Effect::Begins,
@@ -434,7 +436,7 @@ fn definer(tokens: &Tokens<'_>, text: &[u8]) -> Option<(Range<usize>, String)> {
     let name = text.get(tokens.all.get(at + 2)?.1.start..to)?;
     Some((
         from..to,
-        String::from_utf8_lossy(name).replace(['`', '\''], ""),
+        String::from_utf8_lossy(name).replace(['`', '\'', '"'], ""),
     ))
 }
 

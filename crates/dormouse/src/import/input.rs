@@ -103,10 +103,10 @@ enum Step {
     Table,
     /// `SCHEMA.TABLE-schema-triggers.sql`
     Triggers,
+    /// `SCHEMA-schema-post.sql`: routines and events; views may call routines
+    Post,
     /// `SCHEMA.VIEW-schema-view.sql`
     View,
-    /// `SCHEMA-schema-post.sql`: routines and events
-    Post,
 }
 
 /// Where a file of mydumper's stands in the order.
@@ -363,8 +363,8 @@ mod tests {
                 "shop.b.sql",
                 "shop.v-schema.sql",
                 "shop.a-schema-triggers.sql",
-                "shop.v-schema-view.sql",
                 "shop-schema-post.sql",
+                "shop.v-schema-view.sql",
             ]
         );
         assert_eq!(found[0].0.schema, "a.b");

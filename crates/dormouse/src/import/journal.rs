@@ -12,7 +12,7 @@ use dormouse_wire::status::Status;
 use super::checkpoint::{Checkpoint, Position, Running, State, Unit};
 use super::classify::{Effect, Object, ObjectKind};
 use super::connection::Connection;
-use super::run::quoted;
+use super::text::{literal, quoted};
 use crate::Outcome;
 
 /// What to do with the one statement of which nobody can say whether it ran.
@@ -76,10 +76,6 @@ impl Journal {
             self.until = until(done, true);
         } else if let Some(refused) = &state.refused {
             self.until = until(refused, false);
-            if state.unit.is_some() {
-                // from here on the unit is repeated if this ends unseen
-                state.refused = None;
-            }
         } else if let Some(running) = state.running.take() {
             match unsure {
                 None => return Err(undecided(&running)),
@@ -140,6 +136,10 @@ impl Journal {
         }
         let inclusive = until.inclusive;
         self.until = None;
+        if self.state.unit.is_some() && self.state.refused.take().is_some() {
+            // from here on the unit is repeated if this ends unseen
+            self.store()?;
+        }
         Ok(inclusive)
     }
 
@@ -366,15 +366,6 @@ fn undecided(running: &Running) -> ErrorBody {
     );
     let hint = "look for its rows, then add --unsure skip if they are there, else --unsure repeat";
     ErrorBody::new("refused", message).with_hint(hint)
-}
-
-/// A string that every SQL mode reads alike.
-fn literal(text: &str) -> String {
-    if !text.contains('\\') {
-        return format!("'{}'", text.replace('\'', "''"));
-    }
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("CONVERT(X'{hex}' USING utf8mb4)")
 }
 
 /// Whether an object is there.

@@ -1,6 +1,5 @@
 //! Runs the statements of a dump in a database, as a client of Dormouse with an owner's rights.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -9,19 +8,22 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::OWNER;
 use dormouse_session::lexer::{Charset, Mode};
 use dormouse_wire::ErrPacket;
+use dormouse_wire::status::Status;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::advice::Advice;
 use super::checkpoint::Position;
 use super::classify::{
     Classified, Effect, Object, ObjectKind, Reason, Treatment, classify, replaced,
 };
 use super::connection::{Answer, Connection, Failure};
-use super::input::{Input, Part, unreadable};
+use super::input::{Input, Part};
 use super::journal::Journal;
 use super::progress::Figures;
-use super::splitter::{Fault, SplitError, Splitter, Statement};
+use super::splitter::{Splitter, Statement};
 use super::summary::{Refused, Summary};
+use super::text::{describe, quoted};
 use crate::Outcome;
 use crate::output::Output;
 
@@ -69,8 +71,7 @@ pub(crate) struct Importer<'a> {
     figures: Arc<Figures>,
     summary: Summary,
     started: Instant,
-    /// The command line that goes on after an error.
-    again: String,
+    advice: Advice,
     /// The server's largest packet.
     largest: usize,
     /// Whether the server lacks MySQL's collations.
@@ -109,6 +110,7 @@ impl<'a> Importer<'a> {
         on_error: OnError,
         again: String,
     ) -> Outcome<Self> {
+        let advice = Advice::new(again, journal.is_kept());
         connection.ask("SET NAMES utf8mb4")?;
         let rows = connection.ask(
             "SELECT @@max_allowed_packet, (SELECT COUNT(*) FROM information_schema.COLLATIONS \
@@ -127,7 +129,7 @@ impl<'a> Importer<'a> {
                 ..Summary::default()
             },
             started: Instant::now(),
-            again,
+            advice,
             largest: field(0).unwrap_or(1 << 24),
             lacks_collations: field(1) == Some(0),
             mode,
@@ -196,7 +198,7 @@ impl<'a> Importer<'a> {
         loop {
             input
                 .read(&mut piece, PIECE)
-                .map_err(|e| self.cannot_read(part, &e))?;
+                .map_err(|e| self.advice.cannot_read(part, &e))?;
             if piece.is_empty() {
                 break;
             }
@@ -216,7 +218,7 @@ impl<'a> Importer<'a> {
         }
         let complete = memchr::memmem::find(&tail, FOOT).is_some();
         if of_a_tool == Some(true) && !complete {
-            return Err(self.truncated(part));
+            return Err(self.advice.truncated(part));
         }
         splitter.end();
         self.statements(&mut splitter, &mut reading)
@@ -225,7 +227,7 @@ impl<'a> Importer<'a> {
     fn statements(&mut self, splitter: &mut Splitter, reading: &mut Reading<'_>) -> Outcome {
         loop {
             let next = splitter.next();
-            let Some(statement) = next.map_err(|e| self.no_dump(reading.part, e))? else {
+            let Some(statement) = next.map_err(|e| self.advice.no_dump(reading.part, e))? else {
                 return Ok(());
             };
             self.statement(&statement, reading)?;
@@ -271,7 +273,12 @@ impl<'a> Importer<'a> {
         match self.connection.run(text) {
             Ok(answer) => self.done(statement, reading, &found, &answer),
             Err(Failure::Refused(error)) => self.refused(statement, reading, &found, &error),
-            Err(Failure::Gone(error)) => Err(self.gone(statement, reading.part, &found, &error)),
+            Err(Failure::Gone(error)) => {
+                let what = describe(&found.effect, &statement.text);
+                Err(self
+                    .advice
+                    .gone(reading.part, statement.line, &what, &error))
+            }
         }
     }
 
@@ -410,113 +417,25 @@ impl<'a> Importer<'a> {
             self.journal.left(&found.effect, position);
             return Ok(());
         }
-        let Refused {
-            part,
-            line,
-            what,
-            error: answer,
-        } = refused;
-        let message = format!("{part}:{line}: {what}: the database answered {answer}");
         let from = self
             .journal
             .stop(&mut self.connection, &found.effect, position)?;
-        Err(ErrorBody::new("refused", message).with_hint(self.hint(error, found, from.as_ref())))
-    }
-
-    /// What to do about a refused statement.
-    fn hint(&self, error: &ErrPacket, found: &Classified, from: Option<&Position>) -> String {
-        let mut hint = String::new();
-        match error.code {
-            1046 => hint
-                .push_str("the dump does not say for which schema it is: name one with --schema; "),
-            1049 if matches!(found.effect, Effect::Use(_)) => {
-                hint.push_str("the dump does not make this schema: make it first; ");
-            }
-            _ => {}
-        }
-        match from {
-            Some(from) => hint.push_str(&format!(
-                "when the cause is gone, `{} --resume` goes on at line {}; --force goes past errors and lists them",
-                self.again, from.line
-            )),
-            None => hint.push_str("when the cause is gone, run it again; --force goes past errors and lists them"),
-        }
-        hint
-    }
-
-    fn gone(
-        &self,
-        statement: &Statement,
-        part: &Part,
-        found: &Classified,
-        error: &str,
-    ) -> ErrorBody {
-        let what = describe(&found.effect, &statement.text);
-        let message = format!(
-            "{}:{}: {what}: the connection to dormouse broke: {error}",
-            part.name, statement.line
-        );
-        ErrorBody::new("machine", message).with_hint(self.how_to_go_on())
-    }
-
-    fn how_to_go_on(&self) -> String {
-        match self.journal.is_kept() {
-            true => format!("`{} --resume` goes on", self.again),
-            false => format!("run it again: {}", self.again),
-        }
-    }
-
-    fn cannot_read(&self, part: &Part, error: &io::Error) -> ErrorBody {
-        unreadable(&part.name, error).with_hint(self.how_to_go_on())
-    }
-
-    fn truncated(&self, part: &Part) -> ErrorBody {
-        let message = format!(
-            "{} is truncated: its last line is not '-- Dump completed'; what stands in it so far was run",
-            part.name
-        );
-        let hint = format!("get the whole dump, then {}", self.how_to_go_on());
-        ErrorBody::new("invalid", message).with_hint(hint)
-    }
-
-    fn no_dump(&self, part: &Part, error: SplitError) -> ErrorBody {
-        let at = format!("{}:{}", part.name, error.line);
-        match error.fault {
-            Fault::TooLong(limit) => {
-                let message = format!(
-                    "{at}: a statement is longer than max_allowed_packet allows, {limit} bytes"
-                );
-                let hint = format!(
-                    "raise it as an owner (SET GLOBAL max_allowed_packet = 1073741824 at most), or dump with a \
-                     smaller --net-buffer-length; then {}",
-                    self.how_to_go_on()
-                );
-                ErrorBody::new("limit", message).with_hint(hint)
-            }
-            Fault::Unfinished => {
-                let message =
-                    format!("{at}: the dump ends within a string, a quoted name or a comment");
-                ErrorBody::new("invalid", message).with_hint("it is truncated, or no dump")
-            }
-            Fault::ClientCommand(letter) => {
-                let message = format!(
-                    "{at}: '\\{}' is a command for the mariadb client, no SQL",
-                    char::from(letter)
-                );
-                ErrorBody::new("invalid", message)
-                    .with_hint("take it out of the dump: it is not run")
-            }
-            Fault::NoDelimiter => {
-                ErrorBody::new("invalid", format!("{at}: DELIMITER without a delimiter"))
-            }
-        }
+        Err(self
+            .advice
+            .refused(&refused, error.code, &found.effect, from.as_ref()))
     }
 
     /// The end: removes the checkpoint.
     ///
     /// # Errors
-    /// It cannot be removed.
+    /// A transaction of the dump has no end, or the checkpoint cannot be removed.
     pub(crate) fn finish(mut self) -> Outcome<Summary> {
+        if self.connection.status().contains(Status::IN_TRANS) {
+            let message = "the dump ends within a transaction, which is undone";
+            let hint =
+                "it is truncated, or lacks a COMMIT at its end; then it is to be imported anew";
+            return Err(ErrorBody::new("invalid", message).with_hint(hint));
+        }
         self.journal.finish()?;
         let get = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
         self.summary.tables = get(&self.figures.tables);
@@ -534,30 +453,4 @@ fn is_of_session(found: &Classified) -> bool {
         Treatment::Skip(_) => matches!(found.effect, Effect::Use(_)),
         Treatment::Try(_) | Treatment::Nothing => false,
     }
-}
-
-/// What a statement does, without its values.
-fn describe(effect: &Effect, text: &[u8]) -> String {
-    let of = |verb: &str, object: &Object| format!("{verb} {} {}", object.kind.sql(), object.name);
-    match effect {
-        Effect::Drop(object) => of("DROP", object),
-        Effect::Create { object, .. } => of("CREATE", object),
-        Effect::Rows(object) => format!("rows for {}", object.name),
-        Effect::Use(schema) => format!("USE {schema}"),
-        _ => {
-            let text = text.get(..200).unwrap_or(text);
-            let text = String::from_utf8_lossy(text);
-            let word = |w: &&str| w.len() > 1 && w.chars().all(|c| c.is_ascii_alphabetic());
-            let words: Vec<_> = text.split_whitespace().filter(word).take(2).collect();
-            match words.is_empty() {
-                true => "a statement".to_owned(),
-                false => words.join(" ").to_ascii_uppercase(),
-            }
-        }
-    }
-}
-
-/// A name in backquotes.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
