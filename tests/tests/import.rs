@@ -38,7 +38,7 @@ const SHOP: &[&str] = &[
     "INSERT INTO parts SELECT seq, seq MOD 20 FROM seq_1_to_1000",
     "INSERT INTO log VALUES ('DELIMITER ;;', 1), ('\\\\', 2), ('', 3)",
     "CREATE SEQUENCE numbers START WITH 5 INCREMENT BY 3",
-    "SELECT NEXTVAL(numbers)",
+    "DO NEXTVAL(numbers)",
     "CREATE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN x * 2",
     "CREATE DEFINER = 'boss'@'10.%' PROCEDURE fill(n INT) MODIFIES SQL DATA COMMENT 'a; b' BEGIN \
      DECLARE i INT DEFAULT 0; WHILE i < n DO INSERT INTO log VALUES ('a;b', i); SET i = i + 1; END WHILE; END",

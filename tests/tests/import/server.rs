@@ -143,6 +143,8 @@ fn without_definer(text: &str) -> String {
 
 /// Definitions and checksums of all that schemas have, one line each.
 pub(crate) fn contents(client: &mut Client, schemas: &[&str]) -> Vec<String> {
+    // names of views have their schema unless it is the current one
+    client.query("USE information_schema").ok();
     client.query("SET NAMES utf8mb4").ok();
     client.query("SET sql_mode = ''").ok();
     client.query("SET time_zone = '+00:00'").ok();
@@ -188,7 +190,8 @@ pub(crate) fn contents(client: &mut Client, schemas: &[&str]) -> Vec<String> {
             }
         }
         for (kind, name, column) in of {
-            let sql = format!("SHOW CREATE {kind} `{schema}`.`{name}`");
+            let quoted = name.replace('`', "``");
+            let sql = format!("SHOW CREATE {kind} `{schema}`.`{quoted}`");
             let row = rows(client, &sql).remove(0);
             let mode = match column {
                 1 => "",
@@ -200,8 +203,8 @@ pub(crate) fn contents(client: &mut Client, schemas: &[&str]) -> Vec<String> {
             ));
             if matches!(kind, "TABLE" | "SEQUENCE" | "VIEW") {
                 let sum = match kind {
-                    "TABLE" => format!("CHECKSUM TABLE `{schema}`.`{name}`"),
-                    _ => format!("SELECT * FROM `{schema}`.`{name}`"),
+                    "TABLE" => format!("CHECKSUM TABLE `{schema}`.`{quoted}`"),
+                    _ => format!("SELECT * FROM `{schema}`.`{quoted}`"),
                 };
                 all.push(format!("{kind} {name} has {:?}", rows(client, &sum)));
             }
