@@ -78,7 +78,8 @@ pub(crate) struct ImportArgs {
 /// `export`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs mariadb-dump on Dormouse's Unix socket, in one consistent transaction. A sleeping database wakes.
+Runs mariadb-dump on Dormouse's Unix socket, in one consistent transaction. A sleeping database
+wakes.
 
 Examples:
   dormouse export shop > shop.sql

@@ -273,6 +273,14 @@ impl Journal {
         Ok(self.state.refused.as_ref().or(unit).cloned())
     }
 
+    /// The import ends with an error: says on the disk which statements are known to have run.
+    pub(crate) fn settle(&self) {
+        if self.state.unit.is_some() || self.state.done.is_some() {
+            // the import's own error is the one to tell; the state on the disk says less, but nothing wrong
+            let _stored = self.store();
+        }
+    }
+
     /// The import is complete.
     ///
     /// # Errors

@@ -163,7 +163,11 @@ impl<'a> Importer<'a> {
         for part in parts {
             if !self.journal.skips(&part.name) {
                 let input = Input::open(part)?;
-                self.part(part, input, before)?;
+                let done = self.part(part, input, before);
+                if done.is_err() {
+                    self.journal.settle();
+                }
+                done?;
             }
             before += part.size;
         }
