@@ -40,6 +40,9 @@ need_for() {
     test)
         need_for up
         have c++ || need_packages g++
+        # dumps, which dormouse import reads
+        have mariadb-dump || need_packages mariadb-client
+        have zstd || need_packages zstd
         have setsid || need_packages util-linux
         tests/clients/run setup
         tests/apps/run setup

@@ -17,10 +17,12 @@ pub(crate) mod user;
 use crate::Outcome;
 use crate::values::{ClientSocket, Listen};
 
+mod import;
 mod keys;
 mod remote;
 mod token;
 
+pub(crate) use import::{ExportArgs, ImportArgs};
 pub(crate) use keys::{KeyArgs, KeyCommand, KeyRotateArgs};
 pub(crate) use remote::Remote;
 pub(crate) use token::TokenCommand;
@@ -190,6 +192,10 @@ Examples:
     Token(TokenCommand),
     /// Open a database in the mariadb client
     Connect(ConnectArgs),
+    /// Bring a dump, or the data of another server, into a database
+    Import(ImportArgs),
+    /// Write a dump of a database
+    Export(ExportArgs),
     /// Manage the users of a database from outside
     #[command(
         subcommand,

@@ -14,12 +14,15 @@ use serde_json::json;
 
 use crate::Outcome;
 use crate::cli::{Command, CreateArgs, DropArgs, EventsArgs, Global, SetArgs, UsageArgs};
+use crate::import::checkpoint;
 use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
 mod branch;
 pub(crate) mod connect;
 pub(crate) mod doctor;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod keys;
 mod record;
 pub(crate) mod simulate;
@@ -93,6 +96,8 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
             | Command::Doctor(_)
             | Command::Tls
             | Command::Connect(_)
+            | Command::Import(_)
+            | Command::Export(_)
             | Command::Simulate(_) => Ok(()),
         }
     })
@@ -200,6 +205,9 @@ async fn drop_database(
         confirm(&name, "dropped")?;
     }
     client.drop_database(&name).await.map_err(told)?;
+    if let Some(data_dir) = data_dir {
+        checkpoint::forget(data_dir, &name);
+    }
     if let Some(data_dir) = data_dir
         && let Err(error) = credentials::forget(data_dir, &name)
     {

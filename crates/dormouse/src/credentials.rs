@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use dormouse_api::ErrorBody;
-use dormouse_api::model::Created;
+use dormouse_api::model::{Created, OWNER};
 use dormouse_types::DatabaseName;
 
 use crate::Outcome;
@@ -63,6 +63,49 @@ pub(crate) fn copy(
     Ok(true)
 }
 
+/// A password, which is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Password(pub(crate) String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+/// The password of a login without a terminal: `$MYSQL_PWD`, or the one that was saved for the owner.
+///
+/// # Errors
+/// There is none, or the file cannot be read.
+pub(crate) fn password(data_dir: &Path, name: &DatabaseName, user: &str) -> Outcome<Password> {
+    if let Ok(password) = std::env::var("MYSQL_PWD") {
+        return Ok(Password(password));
+    }
+    let path = path(data_dir, name);
+    if user != OWNER || !path.is_file() {
+        let message = format!("there is no password for {name}.{user}");
+        let hint = "put it into the variable MYSQL_PWD; `dormouse create` saves that of admin";
+        return Err(ErrorBody::new("invalid", message).with_hint(hint));
+    }
+    let text = fs::read_to_string(&path).map_err(|e| {
+        let message = format!("cannot read the saved password {}: {e}", path.display());
+        ErrorBody::new("machine", message)
+    })?;
+    let line = text.lines().find_map(|line| line.strip_prefix("password="));
+    Ok(Password(unquoted(line.unwrap_or_default())))
+}
+
+/// Undoes [`quote`].
+fn unquoted(value: &str) -> String {
+    let inside = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    match inside {
+        Some(inside) => inside.replace("\\\"", "\"").replace(r"\\", "\\"),
+        None => value.to_owned(),
+    }
+}
+
 /// Removes the saved password of a dropped database, if there is one.
 pub(crate) fn forget(data_dir: &Path, name: &DatabaseName) -> io::Result<()> {
     match fs::remove_file(path(data_dir, name)) {
@@ -98,7 +141,7 @@ fn option_file(created: &Created) -> String {
 
 /// Quotes a value if an option file would parse it differently
 /// (<https://mariadb.com/kb/en/configuring-mariadb-with-option-files/>).
-fn quote(value: &str) -> String {
+pub(crate) fn quote(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:@%+=,".contains(&b);
     if !value.is_empty() && value.bytes().all(plain) {
         return value.to_owned();
@@ -161,5 +204,8 @@ mod tests {
     fn special_values_are_quoted() {
         assert_eq!(quote("a b#c"), "\"a b#c\"");
         assert_eq!(quote(r#"a"b\c"#), r#""a\"b\\c""#);
+        for value in ["plain", "a b#c", r#"a"b\c"#, r#"\""#, ""] {
+            assert_eq!(unquoted(&quote(value)), value);
+        }
     }
 }

@@ -15,6 +15,7 @@ mod commands;
 mod config;
 mod credentials;
 mod format;
+mod import;
 mod output;
 mod port;
 mod tls;
@@ -51,6 +52,8 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Doctor(args) => commands::doctor::run(&global.data_dir()?, &args, output),
         Command::Tls => tls::show(&global.data_dir()?, output),
         Command::Connect(args) => commands::connect::run(&global.data_dir()?, args),
+        Command::Import(args) => commands::import::run(&global.data_dir()?, args, output),
+        Command::Export(args) => commands::export::run(&global.data_dir()?, args, output),
         Command::Simulate(args) => commands::simulate::run(&args, output),
         command => commands::run(&global, command, output),
     }

@@ -129,6 +129,11 @@ impl Output {
         Ok(out)
     }
 
+    /// Whether results are printed as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.form, Form::Json)
+    }
+
     /// Prints a remark on stderr; not with JSON.
     pub(crate) fn remark(&self, text: &str) {
         if matches!(self.form, Form::Text(_)) {

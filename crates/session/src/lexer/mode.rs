@@ -41,7 +41,8 @@ pub enum Charset {
 impl Charset {
     /// How many bytes the character at the front of `text` has: 1 or 2 (`strings/ctype-big5.c`,
     /// `ctype-gbk.c`, `ctype-sjis.c`). An invalid one has 1.
-    pub(super) fn length(self, text: &[u8]) -> usize {
+    #[must_use]
+    pub fn length(self, text: &[u8]) -> usize {
         if self == Self::Other {
             return 1;
         }

@@ -1,0 +1,103 @@
+//! `import` and `export`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use dormouse_api::model::OWNER;
+use dormouse_types::DatabaseName;
+
+use crate::import::journal::Unsure;
+use crate::import::live::Address;
+
+/// `import`
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("source").args(["dump", "from"]).required(true),
+    after_help = "\
+Runs the statements with the rights of the database's owner. What an owner may not do and dumps have
+(replication, definers, the server's own schemas, global variables) is left out or replaced, and the
+summary says so. docs/import.md has the list.
+
+After an error, --resume goes on: at the beginning of the table that was not complete, or at the
+statement itself. No row is written twice.
+
+Without MYSQL_PWD the password is the one that `dormouse create` has saved. That of the other server
+is in the URL or in DORMOUSE_FROM_PASSWORD; the arguments of a program can be read by every user.
+
+Examples:
+  dormouse import shop --dump shop.sql
+  dormouse import shop --create --dump shop.sql.gz --schema shop
+  zcat shop.sql.gz | dormouse import shop --dump -
+  dormouse import shop --dump /backup/export-20261129     a directory of mydumper's
+  dormouse import shop --dump shop.sql --resume
+  dormouse import shop --from mysql://root@db.example.org/shop"
+)]
+pub(crate) struct ImportArgs {
+    /// Name of the database
+    pub(crate) name: DatabaseName,
+
+    /// Dump of mariadb-dump or mysqldump, plain, gzip or zstd, or a directory of mydumper's; `-` is
+    /// standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dump: Option<PathBuf>,
+
+    /// Another server: mysql://USER:PASSWORD@HOST:PORT/SCHEMA; without a schema, all of them, and the
+    /// accounts
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<Address>,
+
+    /// Schema for a dump that names none; it is created if it is missing
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
+    pub(crate) schema: Option<String>,
+
+    /// Create the database if it is missing
+    #[arg(long)]
+    pub(crate) create: bool,
+
+    /// Account that runs the statements, an owner
+    #[arg(long, short, value_name = "USER", default_value = OWNER)]
+    pub(crate) user: String,
+
+    /// Go on where the last import of this dump has stopped
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) resume: bool,
+
+    /// With --resume: the statement that ran when the import ended unseen is run again, or taken as done
+    #[arg(long, value_name = "WHAT", requires = "resume")]
+    pub(crate) unsure: Option<Unsure>,
+
+    /// Go on after errors, and list them
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Leave the accounts of the other server
+    #[arg(long, requires = "from")]
+    pub(crate) no_accounts: bool,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs mariadb-dump on Dormouse's Unix socket, in one consistent transaction. A sleeping database
+wakes.
+
+Examples:
+  dormouse export shop > shop.sql
+  dormouse export shop -o shop.sql.gz
+  dormouse export shop --schema shop | dormouse import copy --create --dump -")]
+pub(crate) struct ExportArgs {
+    /// Name of the database
+    pub(crate) name: DatabaseName,
+
+    /// Only this schema; may be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) schema: Vec<String>,
+
+    /// File to write, readable only by you; gzip if it ends in .gz [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Account that reads
+    #[arg(long, short, value_name = "USER", default_value = OWNER)]
+    pub(crate) user: String,
+}
