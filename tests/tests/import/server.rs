@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use dormouse_testkit::{Client, process};
 use tempfile::TempDir;
@@ -33,16 +33,16 @@ impl Server {
         let made = Command::new(program("mariadb-install-db"))
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
+            // not one directory for all servers that are made at this moment
+            .arg(format!("--tmpdir={}", dir.path().display()))
             .args([
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--user=root",
             ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
+            .output()
             .unwrap();
-        assert!(made.success());
+        assert!(made.status.success(), "{made:?}");
         let log = File::create(dir.path().join("log")).unwrap();
         let child = Command::new(program("mariadbd"))
             .arg("--no-defaults")
