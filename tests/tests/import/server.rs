@@ -33,7 +33,6 @@ impl Server {
         let made = Command::new(program("mariadb-install-db"))
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
-            // not one directory for all servers that are made at this moment
             .arg(format!("--tmpdir={}", dir.path().display()))
             .args([
                 "--auth-root-authentication-method=normal",
@@ -49,6 +48,8 @@ impl Server {
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", dir.path().join("s").display()))
             .arg(format!("--pid-file={}", dir.path().join("pid").display()))
+            // a server that starts removes temporary tables from its directory, also those of another server
+            .arg(format!("--tmpdir={}", dir.path().display()))
             .args([
                 "--skip-networking",
                 "--user=root",
