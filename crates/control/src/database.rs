@@ -58,7 +58,7 @@ pub(crate) struct Database {
     changed: Notify,
     inbox: Mutex<Inbox>,
     /// Restriction last passed to the data path.
-    restricted: Mutex<Option<String>>,
+    restricted: Mutex<Option<Box<str>>>,
     /// Of which database it is a copy.
     pub(crate) branch: Option<Box<BranchOf>>,
 }

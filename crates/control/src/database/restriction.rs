@@ -32,13 +32,13 @@ impl Database {
     pub(crate) fn restrict(&self, disk: Option<&str>, doors: &dyn Doors) {
         let mut told = self.restricted();
         let reason = self.restriction(disk);
-        if *told != reason {
+        if told.as_deref() != reason.as_deref() {
             doors.restrict(&self.name, reason.as_deref());
-            *told = reason;
+            *told = reason.map(String::into_boxed_str);
         }
     }
 
-    pub(super) fn restricted(&self) -> MutexGuard<'_, Option<String>> {
+    pub(super) fn restricted(&self) -> MutexGuard<'_, Option<Box<str>>> {
         self.restricted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -40,7 +40,7 @@ impl Database {
             memory: view.memory.filter(|m| *m > Bytes(0)),
             cpu_ms: view.cpu_ms,
             storage: view.storage,
-            read_only: self.restricted().clone(),
+            read_only: self.restricted().as_deref().map(str::to_owned),
             memory_tables: view.memory_tables(),
             encryption: None,
             spend,
