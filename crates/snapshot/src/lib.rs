@@ -1,7 +1,7 @@
 //! Copies of a server's files as a crash at one moment would leave them.
 //!
 //! A server recovers from such a copy as it recovers from a crash, if its processes wrote nothing while the copy was
-//! made: its caller freezes them. A [`Copy`] works in *passes*. Passes before the last run beside the server and may
+//! made: its caller freezes them. A [`Copy`](struct@Copy) works in *passes*. Passes before the last run beside the server and may
 //! copy anything; the last one, with the server frozen, copies only what has changed since. Where the file system
 //! shares blocks (`FICLONE`: btrfs, XFS, bcachefs), the last pass alone is fast enough.
 //!
