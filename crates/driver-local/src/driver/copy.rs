@@ -40,7 +40,7 @@ pub(super) async fn copy(
     let begin = move || {
         let unfinished = target.unfinished();
         let root = layout.root();
-        remove_if_there(&unfinished).map_err(doing(from, to))?;
+        files::if_there(fs::remove_dir_all(&unfinished)).map_err(doing(from, to))?;
         let parent = root.parent().unwrap_or(root);
         let shares = shares_blocks(parent);
         let mut copy = Copy::new(root, &unfinished, shares).map_err(|e| failed(from, limit, e))?;
@@ -193,12 +193,5 @@ fn observing(id: InstanceId) -> impl Fn(io::Error) -> Error {
     move |source| Error::Machine {
         doing: format!("freezing the server of instance {id} for a copy"),
         source,
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

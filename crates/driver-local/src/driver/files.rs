@@ -149,7 +149,8 @@ fn write(path: &Path, text: &str, mode: u32, owner: Option<Owner>) -> io::Result
     fs::rename(unfinished, path)
 }
 
-fn if_there(result: io::Result<()>) -> io::Result<()> {
+/// Leaves out the error that something does not exist.
+pub(super) fn if_there(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
