@@ -3,8 +3,7 @@
 //! Idempotent, and safe to repeat after a crash at any statement: rights are added where they belong before they are
 //! taken from where they were. The server reads the new rights at the end. It runs before the database's own code
 //! can: the server is started for it alone, without privilege tables, events and the database's plugins
-//! ([`repair`](crate::repair)). On a server that runs already, other connections are ended and
-//! events are off meanwhile.
+//! ([`repair`](crate::repair)).
 
 use std::collections::BTreeSet;
 
@@ -85,7 +84,6 @@ impl Hardening<'_> {
     /// # Errors
     /// As [`AdminError`] says; [`AdminError::Broken`] if a privilege table is missing.
     pub(super) async fn run(&mut self) -> Result<Vec<String>, AdminError> {
-        let had_events = self.quiet().await?;
         self.check_tables().await?;
         let mut taken = Vec::new();
         let accounts = self.reductions().await?;
@@ -97,28 +95,7 @@ impl Hardening<'_> {
         definers::harden(self, &mut taken).await?;
         self.system_views(&mut taken).await?;
         self.change("FLUSH PRIVILEGES").await?;
-        if had_events {
-            self.change("SET GLOBAL event_scheduler = ON").await?;
-        }
         Ok(taken)
-    }
-
-    /// Stops events and ends other connections; returns whether events were on.
-    async fn quiet(&mut self) -> Result<bool, AdminError> {
-        let on = "SELECT @@GLOBAL.event_scheduler";
-        let on = self.read(on).await?.text(0, 0) == "ON";
-        if on {
-            self.change("SET GLOBAL event_scheduler = OFF").await?;
-        }
-        let others = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() \
-                      AND COMMAND <> 'Daemon' AND USER NOT IN ('system user', 'unauthenticated user')";
-        let others: Vec<_> = self.read(others).await?.texts().collect();
-        for [id] in others {
-            if let Ok(id) = id.parse() {
-                self.0.kill(id).await?;
-            }
-        }
-        Ok(on)
     }
 
     async fn check_tables(&mut self) -> Result<(), AdminError> {
