@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use modules::{Crate, circles};
 
 /// Crates of the product, lowest first, as ARCHITECTURE.md lists them.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "types",
     "wire",
     "session",
@@ -25,6 +25,7 @@ const ORDER: [&str; 14] = [
     "sim",
     "link",
     "engine",
+    "repository",
     "driver",
     "driver-local",
     "control",
