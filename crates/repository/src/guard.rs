@@ -20,6 +20,7 @@ pub(crate) struct Notes {
     first: Mutex<Option<Failure>>,
     cancel: Cancel,
     sent: AtomicU64,
+    opened: AtomicU64,
 }
 
 impl Notes {
@@ -59,6 +60,16 @@ impl Notes {
     /// Bytes written to the repository.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
+    }
+
+    /// A file was opened to be read.
+    pub(crate) fn opened(&self) {
+        self.opened.fetch_add(1, Relaxed);
+    }
+
+    /// Files that were read.
+    pub(crate) fn files_read(&self) -> u64 {
+        self.opened.load(Relaxed)
     }
 
     /// Fails if the caller wants the end.

@@ -50,6 +50,9 @@ enum What {
 /// written in the tick of the clock in which the copy was made may be written once more in it.
 const DOUBT: SignedDuration = SignedDuration::from_secs(2);
 
+/// How far a time is moved that is to equal no file's.
+const CENTURY: SignedDuration = SignedDuration::from_hours(100 * 365 * 24);
+
 /// Bits of Go's `os.FileMode`, in which restic keeps modes.
 const GO_DIR: u32 = 1 << 31;
 const GO_SYMLINK: u32 = 1 << 27;
@@ -146,13 +149,15 @@ impl Source {
 }
 
 /// What restic keeps of a file. The inode stays out: a copy has another one. The change time is that of the
-/// contents, unless these may change without it: then it is the backup's, so that the next backup reads the file again.
+/// contents, unless these may have changed without it: then it is one that no file has and no other backup gives, so that
+/// the next backup reads the file again.
 fn metadata(meta: &Metadata, taken_at: Timestamp) -> NodeMetadata {
     let mtime = meta
         .modified()
         .ok()
         .and_then(|time| Timestamp::try_from(time).ok());
     let certain = mtime.is_some_and(|mtime| taken_at.duration_since(mtime) > DOUBT);
+    let doubtful = taken_at.checked_sub(CENTURY).ok();
     let kind = meta.file_type();
     let mode = meta.mode() & 0o777;
     let mode = match (kind.is_dir(), kind.is_symlink()) {
@@ -164,7 +169,7 @@ fn metadata(meta: &Metadata, taken_at: Timestamp) -> NodeMetadata {
         mode: Some(mode),
         mtime,
         atime: mtime,
-        ctime: if certain { mtime } else { Some(taken_at) },
+        ctime: if certain { mtime } else { doubtful },
         uid: Some(meta.uid()),
         gid: Some(meta.gid()),
         size: if kind.is_file() { meta.len() } else { 0 },
@@ -209,12 +214,15 @@ impl ReadSourceOpen for Opening {
         match what {
             What::Bytes(bytes) => Ok(Box::new(bytes.reader())),
             What::File(path) => match File::open(&path) {
-                Ok(file) => Ok(Box::new(Whole {
-                    file,
-                    path,
-                    left: size,
-                    notes,
-                })),
+                Ok(file) => {
+                    notes.opened();
+                    Ok(Box::new(Whole {
+                        file,
+                        path,
+                        left: size,
+                        notes,
+                    }))
+                }
                 Err(cause) => {
                     let told = RusticError::new(ErrorKind::InputOutput, cause.to_string());
                     notes.keep(Failure::Source { path, cause });

@@ -95,14 +95,10 @@ impl Repository {
                 snapshot(labels),
                 &paths,
             )?;
-            let files_read = snapshot
-                .summary
-                .as_ref()
-                .map_or(0, |seen| seen.files_new + seen.files_changed);
             Ok(Stored {
                 backup: Backup::read(&snapshot),
                 sent: notes.sent(),
-                files_read,
+                files_read: notes.files_read(),
                 took: started.elapsed(),
             })
         });

@@ -117,20 +117,17 @@ impl Repository {
         let pruned = self.with(watch, |repository, _notes| {
             let plan = repository.prune_plan(options)?;
             let sizes = plan.stats.size_sum();
-            let marked_before = plan.stats.size_to_delete.remove;
             let unneeded = sizes.remove + sizes.repackrm + plan.stats.size_unref;
-            let pruned = if options.instant_delete {
-                Pruned {
-                    removed: unneeded + marked_before,
-                    marked: 0,
-                    rewritten: sizes.repack,
-                }
+            let marked = plan.stats.size_to_delete;
+            let (removed, marked) = if options.instant_delete {
+                (unneeded + marked.remove + marked.keep, 0)
             } else {
-                Pruned {
-                    removed: marked_before,
-                    marked: unneeded,
-                    rewritten: sizes.repack,
-                }
+                (marked.remove, unneeded + marked.keep)
+            };
+            let pruned = Pruned {
+                removed,
+                marked,
+                rewritten: sizes.repack,
             };
             repository.prune(options, plan)?;
             Ok(pruned)
