@@ -135,10 +135,13 @@ fn pack(place: &Path) -> PathBuf {
         .unwrap()
 }
 
+/// What is done to a data file, and its name.
+type Damage = (&'static str, fn(&Path));
+
 #[test]
 fn damage_is_found_and_never_restored() {
     let whole = noise(1, 3_000_000);
-    let damages: [(&str, fn(&Path)); 3] = [
+    let damages: [Damage; 3] = [
         ("truncated", |pack| {
             let bytes = fs::read(pack).unwrap();
             fs::write(pack, &bytes[..bytes.len() / 2]).unwrap();
