@@ -7,7 +7,7 @@
 need_rust() {
     # shellcheck source=/dev/null
     have cargo || [ ! -r "$HOME/.cargo/env" ] || . "$HOME/.cargo/env"
-    have cargo || die "needs Rust 1.90 or newer: install it with rustup (https://rustup.rs), then run this again"
+    have cargo || die "needs Rust 1.91 or newer: install it with rustup (https://rustup.rs), then run this again"
     have cc || need_packages gcc libc6-dev
 }
 
@@ -44,6 +44,7 @@ need_for() {
         have mariadb-dump || need_packages mariadb-client
         have zstd || need_packages zstd
         have setsid || need_packages util-linux
+        have restic || need_packages restic
         tests/clients/run setup
         tests/apps/run setup
         ;;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use modules::{Crate, circles};
 
 /// Crates of the product, lowest first, as ARCHITECTURE.md lists them.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "types",
     "wire",
     "session",
@@ -26,6 +26,7 @@ const ORDER: [&str; 15] = [
     "link",
     "snapshot",
     "engine",
+    "repository",
     "driver",
     "driver-local",
     "control",
