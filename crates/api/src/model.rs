@@ -175,6 +175,9 @@ pub struct Database {
     pub keep_awake: Timetable,
     /// Whether it is woken before its usual hours.
     pub prewake: bool,
+    /// Whether it keeps its history.
+    #[serde(default)]
+    pub history: bool,
     /// Maximum disk space of its files, in bytes.
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month.

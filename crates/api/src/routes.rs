@@ -309,6 +309,7 @@ fn database(status: Status) -> Database {
         idle_park: status.spec.idle_park,
         keep_awake: status.spec.keep_awake,
         prewake: status.spec.prewake,
+        history: status.spec.history,
         storage_quota: status.spec.storage_quota,
         spend_limit: status.spec.spend_limit,
         allow: status.spec.access.allow,

@@ -18,7 +18,7 @@ use crate::catalog::{Change, DatabaseRow, Durability, Noted};
 use crate::create::{Creator, to_its_end};
 use crate::database::Database;
 use crate::error::Error;
-use crate::instance::Instance;
+use crate::instance::{Instance, Unmet};
 use crate::principal::Principal;
 use crate::status::{BranchOf, Branched};
 use crate::time::{now, within};
@@ -216,11 +216,12 @@ impl Creator {
         let host = &self.context.host;
         let admitted = self.context.admission.start(Importance::Awaited).await?;
         let mut instance = Instance::new(Arc::clone(host), row.instance, row.units);
-        let seen: Observed = instance.start().await.map_err(|error| Error::Machine {
+        let starting = |error: Unmet| Error::Machine {
             doing: format!("starting the copy, instance {}", row.instance),
             reason: error.to_string(),
-        })?;
-        drop(admitted);
+        };
+        let mut seen: Observed = instance.start().await.map_err(starting)?;
+        let history = row.spec.history;
         let taken_over = async {
             let server = instance.server()?;
             host.servers.take_over(&server, from).await
@@ -231,6 +232,10 @@ impl Creator {
                 database: row.name.clone(),
                 reason: error.to_string(),
             })?;
+        if history {
+            seen = instance.begin_history().await.map_err(starting)?;
+        }
+        drop(admitted);
         let meter = self.meter(&row, &seen);
         self.record(&row, &seen, &meter, began, by).await?;
         self.open(row, meter, instance, &seen);

@@ -206,9 +206,21 @@ impl Plane {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Catalog`]: nothing has changed.
+    /// [`Error::Refused`] if its history was turned on or off and its server cannot be restarted now: the next start
+    /// does it.
     pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
-        self.change_spec(name, |spec| settings.applied_to(spec))
-            .await
+        let before = self.find(name)?.spec().history;
+        let after = settings.history.unwrap_or(before);
+        let status = self
+            .change_spec(name, |spec| settings.applied_to(spec))
+            .await?;
+        if before == after || status.state == State::Parked {
+            return Ok(status);
+        }
+        let turned = if after { "on" } else { "off" };
+        let later = format!("its history is turned {turned} when its server starts next");
+        self.restart(name, &later).await?;
+        self.show(name)
     }
 
     async fn change_spec(

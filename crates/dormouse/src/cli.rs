@@ -360,6 +360,10 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "BOOL")]
     prewake: Option<bool>,
 
+    /// Whether it keeps its history, for recovery to any point in time; a change restarts its server
+    #[arg(long, value_name = "BOOL")]
+    history: Option<bool>,
+
     /// Maximum disk space of its files (20GiB), above which it is read-only; or none
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     storage_quota: Option<Cap<Bytes>>,
@@ -392,6 +396,7 @@ impl From<SettingsArgs> for SettingsPatch {
             pooling,
             keep_awake,
             prewake,
+            history,
             storage_quota,
             spend_limit,
             allow,
@@ -405,6 +410,7 @@ impl From<SettingsArgs> for SettingsPatch {
             pooling,
             keep_awake,
             prewake,
+            history,
             storage_quota,
             spend_limit,
             allow,

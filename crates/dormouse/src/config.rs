@@ -207,6 +207,8 @@ pub(crate) struct Defaults {
     pub(crate) keep_awake: Timetable,
     /// Whether it is woken before its usual hours.
     pub(crate) prewake: bool,
+    /// Whether it keeps its history.
+    pub(crate) history: bool,
     /// Maximum disk space of its files.
     pub(crate) storage_quota: Cap<Bytes>,
     /// Maximum cost in a calendar month.
@@ -381,6 +383,7 @@ impl Default for Defaults {
             pooling: Pooling::default(),
             keep_awake: Timetable::default(),
             prewake: false,
+            history: false,
             storage_quota: Cap(None),
             spend_limit: Cap(None),
         }

@@ -305,6 +305,7 @@ fn spec(config: &Config) -> Spec {
         pooling: defaults.pooling,
         keep_awake: defaults.keep_awake,
         prewake: defaults.prewake,
+        history: defaults.history,
         storage_quota: defaults.storage_quota.0,
         spend_limit: defaults.spend_limit.0,
         units: defaults.units,

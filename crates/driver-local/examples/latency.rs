@@ -28,6 +28,7 @@ async fn main() {
     let desired = |run| Desired {
         run,
         units: Units(1),
+        history: false,
     };
     let mut figures: Vec<(&str, Vec<Duration>)> = Vec::new();
     let mut note = |what, start: Instant| {

@@ -358,11 +358,9 @@ impl Driver for LocalDriver {
         match desired.run {
             Run::Stopped => instance::stop(&self.shared, id, &instance).await?,
             Run::Running => {
-                instance::run(&self.shared, id, &instance, &lock, desired.units).await?;
+                instance::run(&self.shared, id, &instance, &lock, desired).await?;
             }
-            Run::Frozen => {
-                instance::freeze(&self.shared, id, &instance, &lock, desired.units).await?
-            }
+            Run::Frozen => instance::freeze(&self.shared, id, &instance, &lock, desired).await?,
         }
         self.shared.observe(id, &instance)
     }

@@ -233,6 +233,7 @@ async fn conforms_without_cgroups() {
 const RUNNING: Desired = Desired {
     run: Run::Running,
     units: Units(1),
+    history: false,
 };
 
 /// A value of `/proc/PID/status`, which has lines `Name:\tvalue`.

@@ -27,6 +27,7 @@ use dormouse_types::{InstanceId, Units};
 const RUNNING: Desired = Desired {
     run: Run::Running,
     units: Units(1),
+    history: false,
 };
 
 fn main() {

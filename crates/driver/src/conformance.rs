@@ -37,14 +37,17 @@ pub trait World: Send + Sync {
 const RUNNING: Desired = Desired {
     run: Run::Running,
     units: Units(1),
+    history: false,
 };
 const FROZEN: Desired = Desired {
     run: Run::Frozen,
     units: Units(1),
+    history: false,
 };
 const STOPPED: Desired = Desired {
     run: Run::Stopped,
     units: Units(1),
+    history: false,
 };
 
 /// Runs all tests one after the other. Panics at the first failure.
@@ -320,6 +323,7 @@ async fn units_change_while_running(world: &dyn World) {
                 Desired {
                     run: Run::Running,
                     units,
+                    history: false,
                 },
             )
             .await);

@@ -26,6 +26,8 @@ pub struct Desired {
     pub run: Run,
     /// Limits of its resources while it runs.
     pub units: Units,
+    /// Whether its server keeps a binary log. Takes effect at its next start.
+    pub history: bool,
 }
 
 /// Whether an instance's process runs.
