@@ -65,7 +65,8 @@ pub(crate) fn settings(history: &History, layout: &Layout) -> Vec<(&'static str,
                 ("master-info-file", "../replay/master.info"),
                 ("relay-log-purge", "OFF"),
                 ("skip-slave-start", "ON"),
-                // they are its own
+                // nothing but the log may change the data
+                ("event-scheduler", "OFF"),
                 ("replicate-same-server-id", "ON"),
             ]
             .map(|(name, value)| (name, value.to_owned())),
