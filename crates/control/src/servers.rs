@@ -9,7 +9,7 @@ use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, UserChange, V
 pub mod admin;
 
 pub use dormouse_engine::buffer_pool::PoolHits;
-pub use dormouse_engine::{Converted, Progress};
+pub use dormouse_engine::{Converted, Origin, Progress};
 
 /// A running server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,9 +100,11 @@ pub trait Servers: Send + Sync + 'static {
     /// exist.
     async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError>;
 
-    /// Gives the accounts of a server that runs on a copy of this instance's files the credentials of its own
-    /// instance.
-    async fn take_over(&self, server: &Server, from: InstanceId) -> Result<(), ServerError>;
+    /// Gives the accounts of a server that runs on files of elsewhere the credentials of its own instance.
+    async fn take_over(&self, server: &Server, from: &Origin) -> Result<(), ServerError>;
+
+    /// Checks every table; returns what is damaged, as `schema.table: reason`.
+    async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError>;
 
     /// Runs a statement about accounts or global variables in place of the caller, if its account may. On one
     /// server these run one after another. Not idempotent, and not to be cancelled.

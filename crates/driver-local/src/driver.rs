@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_driver::{Copied, Desired, Driver, Error, Layer, Observed, Run};
+use dormouse_driver::{Copied, Desired, Driver, Error, Fill, Layer, Observed, Run};
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
@@ -352,6 +352,12 @@ impl Driver for LocalDriver {
         tokio::spawn(work).await.map_err(lost)?
     }
 
+    async fn receive(&self, id: InstanceId, fill: Fill) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let lock = Arc::new(Arc::clone(&self.shared.provisioning).lock_owned().await);
+        blocking(&lock, move || copy::receive(&shared, id, fill)).await
+    }
+
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let instance = self.shared.find(id)?;
         let lock = instance.lock().await;
@@ -439,6 +445,11 @@ impl Driver for LocalDriver {
         .await?;
         self.shared.instances().remove(&id);
         Ok(())
+    }
+
+    fn directory(&self, id: InstanceId) -> Option<PathBuf> {
+        let root = self.shared.layout(id).ok()?.root().to_owned();
+        root.is_dir().then_some(root)
     }
 
     fn pid(&self, incarnation: Incarnation) -> Option<u32> {

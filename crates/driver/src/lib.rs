@@ -10,6 +10,7 @@
 //!
 //! Called by `control` only.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -68,6 +69,9 @@ pub struct Copied {
     /// Whether the copy shares its blocks with the source, and takes space only for what changes.
     pub shared: bool,
 }
+
+/// Writes the files of an instance to a directory. It may block.
+pub type Fill = Box<dyn FnOnce(&Path) -> std::io::Result<()> + Send>;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +145,9 @@ pub trait Driver: Send + Sync + 'static {
         limit: Duration,
     ) -> Result<Copied, Error>;
 
+    /// Makes the new instance `id` of files that `fill` writes: those of a backup. Does nothing if it exists.
+    async fn receive(&self, id: InstanceId, fill: Fill) -> Result<(), Error>;
+
     /// Brings an instance to the desired state and returns the observed one. [`Run::Running`] returns when
     /// the server accepts connections and has the limits of the units; if it uses more memory than that,
     /// all its previous limits stay ([`Error::InUse`]). [`Run::Stopped`] returns when the process has
@@ -166,6 +173,12 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Kills the process, if there is one, and removes the files.
     async fn remove(&self, id: InstanceId) -> Result<(), Error>;
+
+    /// The directory of an instance's files; `None` if they are not on this machine. Only to read those of an instance
+    /// that has no server.
+    fn directory(&self, _id: InstanceId) -> Option<PathBuf> {
+        None
+    }
 
     /// The process id of a run of a server; `None` if it does not run on this machine. For display only.
     fn pid(&self, _incarnation: Incarnation) -> Option<u32> {

@@ -13,7 +13,7 @@ use dormouse_types::{Account, Bytes, InstanceId, UserChange, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
-use super::{Converted, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
+use super::{Converted, Origin, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
 
 /// Time limit for a resize of the buffer pool. Callers have their own deadlines; this ends a resize whose
 /// caller was cancelled.
@@ -166,11 +166,14 @@ impl Servers for AdminServers {
         .await
     }
 
-    async fn take_over(&self, server: &Server, from: InstanceId) -> Result<(), ServerError> {
-        self.ask(server, move |admin| {
-            Box::pin(async move { admin.accounts().take_over(from).await })
-        })
-        .await
+    async fn take_over(&self, server: &Server, from: &Origin) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.accounts().take_over(from).await?)
+    }
+
+    async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {
+        let mut admin = self.connect(server).await?;
+        Ok(admin.check_tables().await?)
     }
 
     async fn manage(
