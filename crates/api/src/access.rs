@@ -69,11 +69,35 @@ pub enum Verb {
     RotateKey,
     /// Wrap all keys by a new master key.
     RotateMasterKey,
+    /// Back a database up.
+    BackUp,
+    /// List the backups of a database.
+    ListBackups,
+    /// List the backups of all databases.
+    ListAllBackups,
+    /// Restore a backup, as a new database or in the place of one.
+    Restore,
+    /// Restore a backup for a test.
+    VerifyBackup,
+    /// See which backups are being made or restored.
+    RunningBackups,
+    /// Check the backup repository.
+    CheckRepository,
+    /// Remove backups that no rule keeps.
+    PruneRepository,
+    /// Create the backup repository.
+    InitRepository,
+    /// List the keys of the backup repository, by id.
+    ListRepositoryKeys,
+    /// Add a key of the backup repository.
+    AddRepositoryKey,
+    /// Remove a key of the backup repository.
+    RemoveRepositoryKey,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 42] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -104,6 +128,18 @@ impl Verb {
         Self::Encrypt,
         Self::RotateKey,
         Self::RotateMasterKey,
+        Self::BackUp,
+        Self::ListBackups,
+        Self::ListAllBackups,
+        Self::Restore,
+        Self::VerifyBackup,
+        Self::RunningBackups,
+        Self::CheckRepository,
+        Self::PruneRepository,
+        Self::InitRepository,
+        Self::ListRepositoryKeys,
+        Self::AddRepositoryKey,
+        Self::RemoveRepositoryKey,
     ];
 
     /// What it does, as the documentation's table says it.
@@ -140,12 +176,24 @@ impl Verb {
             Self::Encrypt => "encrypt a database",
             Self::RotateKey => "rotate a database's key",
             Self::RotateMasterKey => "rotate the master key",
+            Self::BackUp => "back a database up",
+            Self::ListBackups => "list a database's backups",
+            Self::ListAllBackups => "list the backups of all databases",
+            Self::Restore => "restore a backup",
+            Self::VerifyBackup => "restore a backup for a test",
+            Self::RunningBackups => "see the backups that are being made",
+            Self::CheckRepository => "check the backup repository",
+            Self::PruneRepository => "prune the backup repository",
+            Self::InitRepository => "create the backup repository",
+            Self::ListRepositoryKeys => "list the backup repository's keys",
+            Self::AddRepositoryKey => "add a key of the backup repository",
+            Self::RemoveRepositoryKey => "remove a key of the backup repository",
         }
     }
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 29] = [
+pub const RULES: [(&str, &str, Verb); 41] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -180,6 +228,18 @@ pub const RULES: [(&str, &str, Verb); 29] = [
     ("POST", "/v1/keys/rotate-master", Verb::RotateMasterKey),
     ("POST", "/v1/databases/{name}/encrypt", Verb::Encrypt),
     ("POST", "/v1/databases/{name}/rotate-key", Verb::RotateKey),
+    ("GET", "/v1/databases/{name}/backups", Verb::ListBackups),
+    ("POST", "/v1/databases/{name}/backups", Verb::BackUp),
+    ("POST", "/v1/databases/{name}/restore", Verb::Restore),
+    ("POST", "/v1/databases/{name}/verify", Verb::VerifyBackup),
+    ("GET", "/v1/backups", Verb::ListAllBackups),
+    ("POST", "/v1/backups/init", Verb::InitRepository),
+    ("POST", "/v1/backups/check", Verb::CheckRepository),
+    ("POST", "/v1/backups/prune", Verb::PruneRepository),
+    ("GET", "/v1/backups/running", Verb::RunningBackups),
+    ("GET", "/v1/backups/keys", Verb::ListRepositoryKeys),
+    ("POST", "/v1/backups/keys", Verb::AddRepositoryKey),
+    ("DELETE", "/v1/backups/keys/{id}", Verb::RemoveRepositoryKey),
 ];
 
 /// A rule for a route.
@@ -270,6 +330,18 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Encrypt => [Yes, Yes, No, Own],
         Verb::RotateKey => [Yes, Yes, No, Own],
         Verb::RotateMasterKey => [Yes, No, No, No],
+        Verb::BackUp => [Yes, Yes, No, Own],
+        Verb::ListBackups => [Yes, Yes, Yes, Own],
+        Verb::ListAllBackups => [Yes, Yes, Yes, Own],
+        Verb::Restore => [Yes, No, No, No],
+        Verb::VerifyBackup => [Yes, Yes, No, No],
+        Verb::RunningBackups => [Yes, Yes, Yes, No],
+        Verb::CheckRepository => [Yes, Yes, No, No],
+        Verb::PruneRepository => [Yes, No, No, No],
+        Verb::InitRepository => [Yes, No, No, No],
+        Verb::ListRepositoryKeys => [Yes, No, No, No],
+        Verb::AddRepositoryKey => [Yes, No, No, No],
+        Verb::RemoveRepositoryKey => [Yes, No, No, No],
     };
     match role {
         Role::Admin => admin,

@@ -24,6 +24,7 @@ use crate::model::{
 use crate::routes::ORDER_DEADLINE;
 use target::{Stream, Target};
 
+mod backups;
 mod failure;
 mod target;
 
@@ -353,6 +354,19 @@ impl Client {
         body: Option<Bytes>,
     ) -> Answer<T> {
         let answer = self.bytes(method, path, body).await?;
+        serde_json::from_slice(&answer).map_err(|e| self.broken(e))
+    }
+
+    /// Sends a request and reads the response, however long that takes.
+    async fn json_in_the_end<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Answer<T> {
+        let response = self.send(method, path, body).await?;
+        let response = self.checked(response).await?;
+        let answer = self.read(response.into_body()).await?;
         serde_json::from_slice(&answer).map_err(|e| self.broken(e))
     }
 

@@ -11,11 +11,18 @@ pub use dormouse_control::{
     SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern, Networks, NewUser,
-    OnDemand, Pooling, State, Timetable, UnitRange, Units, UserLimits, UserRole,
+    Backups, Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern, Networks,
+    NewUser, OnDemand, Pooling, State, Timetable, UnitRange, Units, UserLimits, UserRole,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+mod backups;
+
+pub use backups::{
+    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, MadeBackup,
+    PruneRequest, PrunedBackups, RepositoryKey, RestoreRequest, Restored, RunningBackup, Verified,
+};
 
 /// The first account of a new database; clients log in as `NAME.admin`.
 pub const OWNER: &str = "admin";
@@ -182,6 +189,9 @@ pub struct Database {
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month.
     pub spend_limit: Option<Money>,
+    /// When backups are made, and which are kept.
+    #[serde(default)]
+    pub backups: Backups,
     /// Networks whose clients may connect; empty for all.
     #[serde(default)]
     pub allow: Networks,

@@ -28,6 +28,7 @@ use crate::model::{
     SettingsPatch, Spend, UsageQuery, UsageReport,
 };
 
+mod backups;
 mod branches;
 mod events;
 mod keys;
@@ -52,6 +53,22 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/databases/{name}", get(show).patch(set).delete(remove))
         .route("/v1/databases/{name}/branches", post(branches::make))
         .route("/v1/databases/{name}/reset", post(branches::reset))
+        .route(
+            "/v1/databases/{name}/backups",
+            get(backups::list).post(backups::make),
+        )
+        .route("/v1/databases/{name}/restore", post(backups::restore))
+        .route("/v1/databases/{name}/verify", post(backups::verify))
+        .route("/v1/backups", get(backups::list_all))
+        .route("/v1/backups/init", post(backups::init))
+        .route("/v1/backups/check", post(backups::check))
+        .route("/v1/backups/prune", post(backups::prune))
+        .route("/v1/backups/running", get(backups::running))
+        .route(
+            "/v1/backups/keys",
+            get(backups::keys).post(backups::add_key),
+        )
+        .route("/v1/backups/keys/{id}", delete(backups::remove_key))
         .route("/v1/databases/{name}/pool", get(pool))
         .route("/v1/databases/{name}/sessions", get(sessions))
         .route("/v1/databases/{name}/wake", post(wake))
@@ -288,6 +305,18 @@ async fn order<T: Send + 'static>(
     }
 }
 
+/// Runs an order as a task of its own and waits for it, however long it takes.
+async fn endless<T: Send + 'static>(
+    future: impl Future<Output = Result<T, dormouse_control::Error>> + Send + 'static,
+) -> Answer<T> {
+    match tokio::spawn(future).await {
+        Ok(done) => Ok(done?),
+        Err(broken) => Err(Failure::internal(format!(
+            "the order's task failed: {broken}"
+        ))),
+    }
+}
+
 pub(crate) fn parse(name: &str) -> Answer<DatabaseName> {
     name.parse()
         .map_err(|e: dormouse_types::name::InvalidName| Failure::invalid(e.to_string()))
@@ -312,6 +341,7 @@ fn database(status: Status) -> Database {
         history: status.spec.history,
         storage_quota: status.spec.storage_quota,
         spend_limit: status.spec.spend_limit,
+        backups: status.spec.backups,
         allow: status.spec.access.allow,
         deny: status.spec.access.deny,
         on_demand: status.spec.on_demand,

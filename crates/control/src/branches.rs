@@ -1,27 +1,23 @@
 //! Branching: a new database on a copy of another one's files.
 //!
-//! The copy is made by the driver, which freezes a server that runs. The new server recovers it as it would recover
-//! from a crash, and gets credentials of its own before the door opens. The parent sleeps on if it slept.
+//! The copy is made by the driver, which freezes a server that runs; [`adopt`](crate::adopt) makes a database of it. The
+//! parent sleeps on if it slept.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use dormouse_driver::{Copied, Error as DriverError, Observed};
-use dormouse_engine::rights;
+use dormouse_driver::{Copied, Error as DriverError};
+use dormouse_engine::Origin;
 use dormouse_policy::Spec;
-use dormouse_policy::lifecycle::Order;
-use dormouse_types::{DatabaseName, InstanceId, State};
+use dormouse_types::{DatabaseName, InstanceId};
 use jiff::Timestamp;
 
-use crate::admission::Importance;
-use crate::catalog::{Change, DatabaseRow, Durability, Noted};
+use crate::adopt::{Adoption, Arrival};
 use crate::create::{Creator, to_its_end};
 use crate::database::Database;
 use crate::error::Error;
-use crate::instance::{Instance, Unmet};
 use crate::principal::Principal;
 use crate::status::{BranchOf, Branched};
-use crate::time::{now, within};
+use crate::time::now;
 
 pub(crate) mod expiry;
 
@@ -34,9 +30,9 @@ pub(crate) struct BranchOrder {
 }
 
 /// A new instance with a copy of another one's files.
-struct Copy {
-    id: InstanceId,
-    copied: Copied,
+pub(crate) struct Copy {
+    pub(crate) id: InstanceId,
+    pub(crate) copied: Copied,
 }
 
 impl Creator {
@@ -52,8 +48,7 @@ impl Creator {
         to_its_end(work).await
     }
 
-    /// Brings a branch back to its parent: a new copy takes its place, with its settings. Its sessions end. Until the
-    /// copy is complete, the branch stays as it is; a crash after that may leave it dropped.
+    /// Brings a branch back to its parent: a new copy takes its place, with its settings. Its sessions end.
     pub(crate) async fn reset(
         self,
         branch: Arc<Database>,
@@ -67,20 +62,11 @@ impl Creator {
                 name: name.clone(),
                 expires: branch.branch.as_ref().and_then(|of| of.expires),
             };
-            let copy = self.copy_of(&order.parent, &name).await?;
-            let dropped = match branch.order(Order::Drop, by.clone()) {
-                Ok(answer) => answer.await.unwrap_or(Err(Error::Stopping)),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = dropped.and_then(|()| self.context.registry.reserve(&name)) {
-                self.warm.discard(copy.id).await;
-                return Err(error);
-            }
-            let made = self
-                .serve(&order, branch.shared_spec(), copy, began, by)
-                .await;
-            self.context.registry.release(&name);
-            made
+            self.check_disk(&name)?;
+            let copy = self.copy_of(&order.parent).await?;
+            let (new, made) = adoption(&order, branch.shared_spec(), copy);
+            self.succeed(branch, None, new, began, by).await?;
+            Ok(made)
         };
         to_its_end(work).await
     }
@@ -106,76 +92,15 @@ impl Creator {
 
     async fn make_branch(&self, order: &BranchOrder, by: Principal) -> Result<Branched, Error> {
         let began = now();
-        let copy = self.copy_of(&order.parent, &order.name).await?;
-        let spec = order.parent.shared_spec();
-        self.serve(order, spec, copy, began, by).await
-    }
-
-    /// Makes a database of a copy.
-    async fn serve(
-        &self,
-        order: &BranchOrder,
-        spec: Arc<Spec>,
-        Copy { id, copied }: Copy,
-        began: Instant,
-        by: Principal,
-    ) -> Result<Branched, Error> {
-        let BranchOrder { parent, name, .. } = order;
-        let of = BranchOf {
-            parent: parent.name.clone(),
-            instance: parent.instance,
-            at: Timestamp::now(),
-            expires: order.expires,
-        };
-        let row = DatabaseRow {
-            name: name.clone(),
-            instance: id,
-            units: spec.units.min,
-            spec,
-            state: State::Creating,
-            since: Timestamp::now(),
-            generation: 1,
-            rights: rights::CURRENT,
-            reason: format!("it was branched from '{}'", parent.name),
-            noted: Noted::default(),
-            storage: None,
-            full: false,
-            branch: Some(Box::new(of.clone())),
-        };
-        let claim = Change::Claim(Box::new(row.clone()));
-        if let Err(error) = self
-            .context
-            .catalog
-            .write(Durability::Soon, vec![claim])
-            .await
-        {
-            self.warm.discard(id).await;
-            return Err(error);
-        }
-        match self.bring_up(row, parent.instance, began, by).await {
-            Ok(()) => Ok(Branched {
-                name: name.clone(),
-                of,
-                frozen: copied.frozen,
-                size: copied.size,
-                shared: copied.shared,
-            }),
-            Err(error) => {
-                self.undo(name, id).await;
-                Err(error)
-            }
-        }
+        self.check_disk(&order.name)?;
+        let copy = self.copy_of(&order.parent).await?;
+        let (new, made) = adoption(order, order.parent.shared_spec(), copy);
+        self.adopt(new, began, by).await?;
+        Ok(made)
     }
 
     /// A new instance with a copy of the files of a database. After a crash, the next start removes it.
-    async fn copy_of(&self, parent: &Database, name: &DatabaseName) -> Result<Copy, Error> {
-        self.check_disk(name)?;
-        if parent.rights() < rights::CURRENT {
-            return Err(refused(
-                parent,
-                "its accounts have the rights of an older version; `dormouse wake` brings them up to date",
-            ));
-        }
+    pub(crate) async fn copy_of(&self, parent: &Database) -> Result<Copy, Error> {
         let context = &self.context;
         let host = &context.host;
         let id = context.catalog.new_instance(host.servers.version()).await?;
@@ -204,43 +129,40 @@ impl Creator {
             }
         }
     }
+}
 
-    /// Starts the copy's server, gives it credentials of its own, and opens its door.
-    async fn bring_up(
-        &self,
-        row: DatabaseRow,
-        from: InstanceId,
-        began: Instant,
-        by: Principal,
-    ) -> Result<(), Error> {
-        let host = &self.context.host;
-        let admitted = self.context.admission.start(Importance::Awaited).await?;
-        let mut instance = Instance::new(Arc::clone(host), row.instance, row.units);
-        let starting = |error: Unmet| Error::Machine {
-            doing: format!("starting the copy, instance {}", row.instance),
-            reason: error.to_string(),
-        };
-        let mut seen: Observed = instance.start().await.map_err(starting)?;
-        let history = row.spec.history;
-        let taken_over = async {
-            let server = instance.server()?;
-            host.servers.take_over(&server, from).await
-        };
-        within(host.deadlines.start, taken_over)
-            .await
-            .map_err(|error| Error::Server {
-                database: row.name.clone(),
-                reason: error.to_string(),
-            })?;
-        if history {
-            seen = instance.begin_history().await.map_err(starting)?;
-        }
-        drop(admitted);
-        let meter = self.meter(&row, &seen);
-        self.record(&row, &seen, &meter, began, by).await?;
-        self.open(row, meter, instance, &seen);
-        Ok(())
-    }
+/// A database to be made of a copy.
+fn adoption(order: &BranchOrder, spec: Arc<Spec>, copy: Copy) -> (Adoption, Branched) {
+    let BranchOrder { parent, name, .. } = order;
+    let of = BranchOf {
+        parent: parent.name.clone(),
+        instance: parent.instance,
+        at: Timestamp::now(),
+        expires: order.expires,
+    };
+    let new = Adoption {
+        name: name.clone(),
+        spec,
+        branch: Some(of.clone()),
+        reason: format!("it was branched from '{}'", parent.name),
+        arrival: Arrival {
+            id: copy.id,
+            origin: Origin {
+                instance: parent.instance,
+                secret: None,
+            },
+            rights: parent.rights(),
+            replay: None,
+        },
+    };
+    let made = Branched {
+        name: name.clone(),
+        of,
+        frozen: copy.copied.frozen,
+        size: copy.copied.size,
+        shared: copy.copied.shared,
+    };
+    (new, made)
 }
 
 fn refused(database: &Database, reason: &str) -> Error {

@@ -65,6 +65,11 @@ impl Calendar {
         }
     }
 
+    /// The current time, by the calendar.
+    pub(crate) fn timestamp(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.moment().wall).unwrap_or(Timestamp::MAX)
+    }
+
     /// The current time, by the calendar and by the monotonic clock.
     pub(crate) fn moment(&self) -> Moment {
         let at = now();

@@ -84,7 +84,7 @@ impl Catalog {
         let reader = || {
             let reader = Connection::open_with_flags(&path, flags).map_err(explain)?;
             reader.busy_timeout(schema::BUSY).map_err(explain)?;
-            Ok(Arc::new(Mutex::new(reader)))
+            Ok::<_, Error>(Arc::new(Mutex::new(reader)))
         };
         let (reader, gate) = (reader()?, reader()?);
         let writer = Writer {

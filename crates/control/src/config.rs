@@ -10,6 +10,7 @@ use dormouse_policy::placement::Capacity;
 use dormouse_policy::spend::{Ladder, Prices};
 use jiff::tz::TimeZone;
 
+use crate::backups::vault::BackupConfig;
 use crate::calendar::Calendar;
 use crate::disk::Disk;
 
@@ -44,6 +45,8 @@ pub struct PlaneConfig {
     pub disk: Option<Disk>,
     /// The keys of encrypted databases; the driver's.
     pub keys: Arc<Keeper>,
+    /// Where backups are kept; `None`: there are none.
+    pub backup: Option<BackupConfig>,
     /// How long a server may stand still while its files are copied.
     pub frozen_at_most: Duration,
     /// Deadlines of waits for servers, sessions and the driver.
@@ -134,6 +137,7 @@ impl PlaneConfig {
             ladder: Ladder::default(),
             calendar: Calendar::default(),
             disk: None,
+            backup: None,
             frozen_at_most: Duration::from_secs(1),
             deadlines: Deadlines::default(),
         }

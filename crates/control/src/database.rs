@@ -17,6 +17,7 @@ use crate::catalog::DatabaseRow;
 use crate::meter::{Meter, SharedMeter};
 use crate::servers::{Server, ServerError};
 use crate::status::BranchOf;
+pub(crate) use requests::Heir;
 use requests::Inbox;
 pub(crate) use view::{Rare, View};
 
@@ -36,6 +37,7 @@ mod scale;
 mod scaling;
 mod settle;
 mod status;
+mod succeed;
 mod suspend;
 pub(crate) mod turn;
 mod view;

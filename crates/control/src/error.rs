@@ -81,6 +81,15 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// The caller's: there is no such backup.
+    #[error("{0}")]
+    NoBackup(String),
+    /// The configuration's: backups were not set up.
+    #[error("no backup repository is configured")]
+    NoRepository,
+    /// The backup repository, its place or its key.
+    #[error(transparent)]
+    Repository(#[from] dormouse_repository::Error),
     /// Dormouse is stopping.
     #[error("dormouse is stopping")]
     Stopping,
@@ -123,10 +132,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound(_) | Self::NoToken(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoToken(_) | Self::NoBackup(_) => ErrorKind::NotFound,
             Self::Exists(_) => ErrorKind::Exists,
             Self::Refused { .. } | Self::Stopping => ErrorKind::Refused,
-            Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Invalid(_) | Self::NoRepository => ErrorKind::Invalid,
+            Self::Repository(error) => of_repository(error),
             Self::Limit { .. } => ErrorKind::Limit,
             Self::Server { .. }
             | Self::Accounts { .. }
@@ -141,6 +151,13 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::NotFound(_) => "'dormouse ls' lists those there are".to_owned(),
+            Self::NoBackup(_) => "'dormouse backup ls' lists those there are".to_owned(),
+            Self::NoRepository => {
+                "set repository and key_file in [backup] of the configuration; docs/backups.md shows how".to_owned()
+            }
+            // its text says what to do
+            Self::Repository(error) if error.may_pass() => "try again later".to_owned(),
+            Self::Repository(_) => "docs/backups.md tells more".to_owned(),
             Self::NoToken(_) => "'dormouse token ls' lists those there are".to_owned(),
             Self::Exists(name) => format!("choose another name, or 'dormouse drop {name}' first"),
             Self::Refused { .. } => "try again when that has ended".to_owned(),
@@ -156,5 +173,19 @@ impl Error {
             Self::Machine { .. } => "repair that and try again".to_owned(),
             Self::Stopping => "start it again with 'dormouse up'".to_owned(),
         }
+    }
+}
+
+fn of_repository(error: &dormouse_repository::Error) -> ErrorKind {
+    use dormouse_repository::Error;
+
+    match error {
+        Error::NoBackup { .. }
+        | Error::NoPart { .. }
+        | Error::NoKey { .. }
+        | Error::NotThere { .. } => ErrorKind::NotFound,
+        Error::AlreadyThere { .. } => ErrorKind::Exists,
+        Error::Locked { .. } | Error::KeyInUse { .. } | Error::Cancelled => ErrorKind::Refused,
+        _ => ErrorKind::Machine,
     }
 }

@@ -39,6 +39,8 @@ mod meter;
 pub mod status;
 pub mod usage;
 // what watches all databases
+mod adopt;
+pub mod backups;
 mod branches;
 mod metering;
 mod storage;
@@ -66,7 +68,7 @@ pub use plane::Plane;
 pub use plane::tokens::{AddToken, Admitted, Refused, RotateToken};
 pub use principal::Principal;
 pub use servers::admin::AdminServers;
-pub use servers::{Converted, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
+pub use servers::{Converted, Origin, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
 pub use status::{
     BranchOf, Branched, Created, DatabaseKeys, Encryption, EncryptionState, Event, EventFilter,
     EventKind, Figures, KeyList, Spend, Status,

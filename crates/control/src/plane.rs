@@ -23,10 +23,12 @@ use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
 use crate::time::within;
 use crate::usage::{UsageQuery, UsageReport};
+use backups::Backups;
 use branches::Branches;
 use tokens::Tokens;
 
 mod accounts;
+pub mod backups;
 pub mod branches;
 mod changes;
 mod encryption;
@@ -104,6 +106,15 @@ impl Plane {
     #[must_use]
     pub fn branches(&self) -> Branches<'_> {
         Branches {
+            creator: &self.creator,
+            principal: &self.principal,
+        }
+    }
+
+    /// Backups of databases.
+    #[must_use]
+    pub fn backups(&self) -> Backups<'_> {
+        Backups {
             creator: &self.creator,
             principal: &self.principal,
         }

@@ -8,8 +8,9 @@ use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, UserChange, V
 
 pub mod admin;
 
+pub use dormouse_engine::admin::replay::Place;
 pub use dormouse_engine::buffer_pool::PoolHits;
-pub use dormouse_engine::{Converted, Progress};
+pub use dormouse_engine::{Converted, Origin, Progress};
 
 /// A running server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,17 @@ impl Server {
             endpoint: endpoint.cloned().ok_or_else(stopped)?,
         })
     }
+}
+
+/// A log that a server is to apply, which stands in its files for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Where its files stand in the log.
+    pub from: Place,
+    /// Up to where the log is applied.
+    pub to: Place,
+    /// The statements in between that may define events, with their default schemas.
+    pub definitions: Vec<(String, String)>,
 }
 
 /// Data needed while a database's server sleeps.
@@ -100,9 +112,23 @@ pub trait Servers: Send + Sync + 'static {
     /// exist.
     async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError>;
 
-    /// Gives the accounts of a server that runs on a copy of this instance's files the credentials of its own
-    /// instance.
-    async fn take_over(&self, server: &Server, from: InstanceId) -> Result<(), ServerError>;
+    /// Gives the accounts of a server that runs on files of elsewhere the credentials of its own instance.
+    async fn take_over(&self, server: &Server, from: &Origin) -> Result<(), ServerError>;
+
+    /// Applies the log that the server's files have for that, on a connection with the credentials of its origin.
+    /// Returns when it has been applied, which has no deadline. Not to be repeated.
+    async fn replay(
+        &self,
+        _server: &Server,
+        _origin: &Origin,
+        _replay: &Replay,
+    ) -> Result<(), ServerError> {
+        let what = "these servers apply no logs".to_owned();
+        Err(ServerError::BadRequest(what))
+    }
+
+    /// Checks every table; returns what is damaged, as `schema.table: reason`.
+    async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError>;
 
     /// Runs a statement about accounts or global variables in place of the caller, if its account may. On one
     /// server these run one after another. Not idempotent, and not to be cancelled.

@@ -15,6 +15,8 @@ use tokio::sync::broadcast;
 use tracing::{info, warn};
 
 use crate::admission::Admission;
+use crate::backups::vault::Vault;
+use crate::backups::{self, Backups};
 use crate::branches;
 use crate::calendar;
 use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Durability, InstanceRow, Phase};
@@ -28,7 +30,7 @@ use crate::error::Error;
 use crate::instance::host::Host;
 use crate::instance::room::Room;
 use crate::lock::Lock;
-use crate::meter::Meter;
+use crate::meter::{Meter, SharedMeter};
 use crate::metering::{self, Metering};
 use crate::registry::Registry;
 use crate::servers::Servers;
@@ -57,7 +59,11 @@ pub(crate) async fn start(
     let events = broadcast::Sender::new(EVENTS_BEHIND);
     let (lock, catalog, contents) = open(config, events.clone()).await?;
     let tasks = Arc::new(Tasks::new(lock));
-    let creator = assemble(config, driver, servers, doors, catalog, tasks);
+    let vault = config.backup.clone();
+    let vault = vault.map(|backup| Vault::new(backup, config.data_dir.clone()));
+    let backups = Arc::new(Backups::new(vault, contents.backups.clone()));
+    let parts = (catalog, tasks, backups);
+    let creator = assemble(config, driver, servers, doors, parts);
     clear_up(&creator, &contents).await?;
     creator.context.storage.look_at_disk().await;
     start_actors(&creator, contents.databases).await?;
@@ -97,8 +103,7 @@ fn assemble(
     driver: Arc<dyn Driver>,
     servers: Arc<dyn Servers>,
     doors: Arc<dyn Doors>,
-    catalog: Catalog,
-    tasks: Arc<Tasks>,
+    (catalog, tasks, backups): (Catalog, Arc<Tasks>, Arc<Backups>),
 ) -> Creator {
     let host = Arc::new(Host {
         driver,
@@ -143,7 +148,9 @@ fn assemble(
         admission,
         metering,
         storage,
+        backups,
         tasks,
+        data_dir: config.data_dir.clone(),
         calendar: config.calendar.clone(),
         time_zone: config.time_zone.clone(),
         frozen_at_most: config.frozen_at_most,
@@ -168,6 +175,7 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
         databases,
         instances,
         last_instance,
+        ..
     } = contents;
     let claimed: BTreeSet<InstanceId> = databases.iter().map(|d| d.instance).collect();
     let known: BTreeMap<InstanceId, Phase> = instances.iter().map(|i| (i.id, i.phase)).collect();
@@ -234,7 +242,7 @@ async fn start_actors(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<
             remove_half_made(creator, &row).await;
             continue;
         }
-        let database = start_actor(context, row, meter);
+        let database = start_actor(context, row, Arc::new(Mutex::new(meter)));
         match &model {
             Some(model) => database.share(model),
             None => model = Some(database),
@@ -262,10 +270,15 @@ async fn remove_half_made(creator: &Creator, row: &DatabaseRow) {
     }
 }
 
-fn start_actor(context: &Arc<Context>, row: DatabaseRow, meter: Meter) -> Arc<Database> {
+/// Starts the actor of a database that was found in the catalog.
+pub(crate) fn start_actor(
+    context: &Arc<Context>,
+    row: DatabaseRow,
+    meter: SharedMeter,
+) -> Arc<Database> {
     let name = row.name.clone();
     let dropping = row.state == State::Dropping;
-    let database = Database::new(row, Arc::new(Mutex::new(meter)));
+    let database = Database::new(row, meter);
     context.registry.insert(Arc::clone(&database));
     if !dropping {
         context.doors.add(&name);
@@ -288,6 +301,7 @@ fn spawn_background(creator: &Creator) {
         ..
     } = &*creator.context;
     let ends = || Arc::clone(tasks);
+    tasks.spawn(backups::watch::watch(creator.clone()));
     tasks.spawn(Arc::clone(metering).run(ends()));
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     tasks.spawn(Arc::clone(storage).watch(ends()));

@@ -196,6 +196,8 @@ pub enum EventKind {
     Dropped,
     /// Its settings were changed.
     Set,
+    /// A backup of it was made, or restored for a test.
+    BackedUp,
     /// A token of the API was added, rotated or removed; about no database.
     Token,
 }
@@ -212,6 +214,7 @@ impl EventKind {
             Self::Noted => "noted",
             Self::Dropped => "dropped",
             Self::Set => "set",
+            Self::BackedUp => "backed_up",
             Self::Token => "token",
         }
     }

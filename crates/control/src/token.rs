@@ -125,7 +125,7 @@ impl fmt::Debug for NewToken {
 pub(crate) type Hash = [u8; 32];
 
 /// A token as stored.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) about: Token,
     pub(crate) hash: Hash,

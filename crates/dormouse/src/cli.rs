@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{
-    Bytes, DatabaseName, Delay, Money, Month, NamesOrOff, Networks, Pooling, Timetable, UnitRange,
+    Bytes, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff, Networks, Pooling, Timetable,
+    UnitRange,
 };
 
 pub(crate) mod user;
@@ -17,11 +18,15 @@ pub(crate) mod user;
 use crate::Outcome;
 use crate::values::{ClientSocket, Listen};
 
+mod backup;
 mod import;
 mod keys;
 mod remote;
 mod token;
 
+pub(crate) use backup::{
+    BackupCommand, BackupKeyCommand, BackupVerifyArgs, RecoverArgs, RestoreArgs,
+};
 pub(crate) use import::{ExportArgs, ImportArgs};
 pub(crate) use keys::{KeyArgs, KeyCommand, KeyRotateArgs};
 pub(crate) use remote::Remote;
@@ -169,6 +174,13 @@ Examples:
   dormouse park shop
   dormouse park shop --force")]
     Park(ParkArgs),
+    /// Make, list and check backups
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Bring a backup back, as a new database or in the place of one
+    Restore(RestoreArgs),
+    /// Bring all databases back from the backup repository, on a machine that has none
+    Recover(RecoverArgs),
     /// List and rotate the keys of encrypted databases, and encrypt databases
     Key(KeyArgs),
     /// Delete a database with all its data
@@ -373,6 +385,14 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     spend_limit: Option<Cap<Money>>,
 
+    /// When backups are made: five fields of crontab(5), in the configured time zone ("0 3 * * *"), or never
+    #[arg(long, value_name = "SCHEDULE")]
+    backup: Option<Cron>,
+
+    /// Which backups are kept: the newest (14), those younger than an age (90d), or both (14, 90d)
+    #[arg(long, value_name = "WHICH")]
+    backup_keep: Option<Keep>,
+
     /// Networks whose clients may connect (10.0.0.0/8,192.0.2.7), or none for all of them
     #[arg(long, value_name = "NETWORKS")]
     allow: Option<Networks>,
@@ -399,6 +419,8 @@ impl From<SettingsArgs> for SettingsPatch {
             history,
             storage_quota,
             spend_limit,
+            backup,
+            backup_keep,
             allow,
             deny,
             on_demand_schemas,
@@ -413,6 +435,8 @@ impl From<SettingsArgs> for SettingsPatch {
             history,
             storage_quota,
             spend_limit,
+            backup,
+            backup_keep,
             allow,
             deny,
             on_demand_schemas,

@@ -18,6 +18,7 @@ use crate::import::checkpoint;
 use crate::output::{Colours, Output, Style};
 use crate::{credentials, format, up};
 
+mod backup;
 mod branch;
 pub(crate) mod connect;
 pub(crate) mod doctor;
@@ -87,12 +88,15 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
             }
             Command::Park(args) => done(client.park(&args.name).await, output),
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
+            Command::Backup(command) => backup::run(&client, command, output).await,
+            Command::Restore(args) => backup::restore(&client, args, output).await,
             Command::Key(args) => keys::run(&client, args.command, output).await,
             Command::Events(args) => events(&client, args, output).await,
             Command::Token(command) => token::run(&client, command, output).await,
             Command::User(command) => user::run(&client, command, output).await,
             // These are not requests; `main` runs them.
             Command::Up(_)
+            | Command::Recover(_)
             | Command::Doctor(_)
             | Command::Tls
             | Command::Connect(_)

@@ -7,15 +7,20 @@ use std::time::Duration;
 use dormouse_api::ErrorBody;
 use dormouse_api::model::Cap;
 use dormouse_control::{Ladder, Prices};
-use dormouse_types::{Access, Bytes, Delay, Money, Networks, Pooling, Timetable, UnitRange, Units};
+use dormouse_types::{
+    Access, Bytes, Cron, Delay, Keep, Money, Networks, Pooling, Timetable, UnitRange, Units,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 use crate::cli::UpArgs;
+pub(crate) use backup::Backup;
+use encryption::source;
 pub(crate) use encryption::{Encryption, EncryptionMode};
 
 use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
 
+mod backup;
 mod encryption;
 
 /// Maximum size of the warm pool.
@@ -59,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) spend: Spend,
     /// Copies of databases.
     pub(crate) snapshot: Snapshot,
+    /// Backups.
+    pub(crate) backup: Backup,
     /// Encryption at rest.
     pub(crate) encryption: Encryption,
     /// Control groups.
@@ -213,6 +220,10 @@ pub(crate) struct Defaults {
     pub(crate) storage_quota: Cap<Bytes>,
     /// Maximum cost in a calendar month.
     pub(crate) spend_limit: Cap<Money>,
+    /// When backups are made.
+    pub(crate) backup: Cron,
+    /// Which backups are kept.
+    pub(crate) backup_keep: Keep,
 }
 
 /// `[pool]`
@@ -386,6 +397,8 @@ impl Default for Defaults {
             history: false,
             storage_quota: Cap(None),
             spend_limit: Cap(None),
+            backup: Cron::daily(3),
+            backup_keep: Keep::default(),
         }
     }
 }
@@ -487,6 +500,9 @@ impl Config {
         }
         if let Err((message, hint)) = self.encryption.check() {
             return invalid(message, hint);
+        }
+        if let Err((message, hint)) = self.backup.check() {
+            return invalid(&message, &hint);
         }
         if self.tls.client_certificates == ClientCertificates::Required {
             if self.tls.client_ca.is_none() {

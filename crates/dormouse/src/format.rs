@@ -140,6 +140,10 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
             or_none(d.spend_limit.map(|limit| format!("{limit} a month"))),
         ),
         (
+            "backups",
+            format!("{}, keep {}", d.backups.schedule, d.backups.keep),
+        ),
+        (
             "spend",
             d.spend
                 .as_ref()
@@ -484,6 +488,16 @@ fn table(header: &[&str]) -> Table {
         .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     table
+}
+
+/// A plain table.
+pub(crate) fn rows<const N: usize>(
+    header: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut table = table(header);
+    table.add_rows(rows);
+    lines(&table, std::iter::repeat(Style::Plain), Colours::Off)
 }
 
 /// Formats the table with one style per line; colour codes inside cells would break the alignment.

@@ -49,6 +49,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
     let global = cli.global;
     match cli.command {
         Command::Up(args) => up::run(global.data_dir()?, args, output),
+        Command::Recover(args) => up::recover::run(&global.data_dir()?, args, output),
         Command::Doctor(args) => commands::doctor::run(&global.data_dir()?, &args, output),
         Command::Tls => tls::show(&global.data_dir()?, output),
         Command::Connect(args) => commands::connect::run(&global.data_dir()?, args),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use dormouse_api::model::Listening;
 use dormouse_api::{About, Context, ErrorBody, Server, TlsLimits, TlsServer};
 use dormouse_control::{Disk, Plane, PlaneConfig, Spec};
+use dormouse_types::Backups;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,6 +28,7 @@ use crate::{Outcome, tls};
 
 pub(crate) mod data_dir;
 pub(crate) mod machine;
+pub(crate) mod recover;
 mod stop;
 
 /// How long a stopping Dormouse waits for running statements.
@@ -51,7 +53,19 @@ pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
     let opened = data_dir::open(&data_dir)?;
     let mut warnings = opened.warnings.clone();
     warnings.extend(raise_file_limit());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
+        // boxed, because it is large and lives as long as the program
+        Box::pin(serve(&args, &config, &data_dir, warnings, output)).await
+    });
+    // all that must be completed is; remaining tasks only wait for events
+    runtime.shutdown_background();
+    served
+}
+
+/// The threads of the plane.
+fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(
             std::thread::available_parallelism()
                 .map_or(1, usize::from)
@@ -60,14 +74,7 @@ pub(crate) fn run(data_dir: PathBuf, args: UpArgs, output: &Output) -> Outcome {
         .thread_name("plane")
         .enable_all()
         .build()
-        .map_err(|e| ErrorBody::new("machine", format!("cannot start threads: {e}")))?;
-    let served = runtime.block_on(async {
-        // boxed, because it is large and lives as long as the program
-        Box::pin(serve(&args, &config, &data_dir, warnings, output)).await
-    });
-    // all that must be completed is; remaining tasks only wait for events
-    runtime.shutdown_background();
-    served
+        .map_err(|e| ErrorBody::new("machine", format!("cannot start threads: {e}")))
 }
 
 async fn serve(
@@ -133,9 +140,13 @@ impl Up {
         .await?;
         open_to_all(&data_path.listening().socket)?;
         let api_path = api_socket(data_dir);
+        let backup = config.backup.plane(data_dir, &machine.secret);
+        let backup =
+            backup.map_err(|(message, hint)| ErrorBody::new("invalid", message).with_hint(hint))?;
         let plane = Plane::start(
             PlaneConfig {
                 keys: machine.keys,
+                backup,
                 ..plane_config(config, data_dir)
             },
             machine.driver,
@@ -308,6 +319,10 @@ fn spec(config: &Config) -> Spec {
         history: defaults.history,
         storage_quota: defaults.storage_quota.0,
         spend_limit: defaults.spend_limit.0,
+        backups: Backups {
+            schedule: defaults.backup.clone(),
+            keep: defaults.backup_keep,
+        },
         units: defaults.units,
         ..Spec::default()
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_driver::{Copied, Desired, Driver, Error, Layer, Observed, Run};
+use dormouse_driver::{Copied, Desired, Driver, Error, Fill, Layer, Log, Observed, Run};
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
@@ -22,6 +22,7 @@ use crate::scan;
 mod copy;
 mod files;
 mod instance;
+mod logs;
 
 use instance::{ChangeLock, Instance, Running};
 
@@ -352,6 +353,12 @@ impl Driver for LocalDriver {
         tokio::spawn(work).await.map_err(lost)?
     }
 
+    async fn receive(&self, id: InstanceId, fill: Fill) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let lock = Arc::new(Arc::clone(&self.shared.provisioning).lock_owned().await);
+        blocking(&lock, move || copy::receive(&shared, id, fill)).await
+    }
+
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let instance = self.shared.find(id)?;
         let lock = instance.lock().await;
@@ -407,6 +414,20 @@ impl Driver for LocalDriver {
         }
     }
 
+    async fn copy_log(&self, id: InstanceId, to: &Path) -> Result<Option<Log>, Error> {
+        let layout = self.shared.layout(id)?;
+        let to = to.to_owned();
+        let copied = tokio::task::spawn_blocking(move || logs::copy(&layout, &to)).await;
+        let lost = |source: tokio::task::JoinError| source.into();
+        copied
+            .map_err(lost)
+            .flatten()
+            .map_err(|source| Error::Machine {
+                doing: format!("copying the binary log of instance {id}"),
+                source,
+            })
+    }
+
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error> {
         let root = self.shared.layout(id)?.root().to_owned();
         let doing = format!("measuring {}", root.display());
@@ -437,6 +458,11 @@ impl Driver for LocalDriver {
         .await?;
         self.shared.instances().remove(&id);
         Ok(())
+    }
+
+    fn directory(&self, id: InstanceId) -> Option<PathBuf> {
+        let root = self.shared.layout(id).ok()?.root().to_owned();
+        root.is_dir().then_some(root)
     }
 
     fn pid(&self, incarnation: Incarnation) -> Option<u32> {

@@ -2,6 +2,7 @@
 #![expect(clippy::panic, reason = "a conformance test fails by panicking")]
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
 
-use crate::{Desired, Driver, Error, Observed, Run};
+use crate::{Desired, Driver, Error, History, Observed, Run};
 
 /// Environment in which a driver is tested; starts without instances.
 #[async_trait]
@@ -37,17 +38,17 @@ pub trait World: Send + Sync {
 const RUNNING: Desired = Desired {
     run: Run::Running,
     units: Units(1),
-    history: false,
+    history: History::Off,
 };
 const FROZEN: Desired = Desired {
     run: Run::Frozen,
     units: Units(1),
-    history: false,
+    history: History::Off,
 };
 const STOPPED: Desired = Desired {
     run: Run::Stopped,
     units: Units(1),
-    history: false,
+    history: History::Off,
 };
 
 /// Runs all tests one after the other. Panics at the first failure.
@@ -65,6 +66,7 @@ pub async fn run(world: &dyn World) {
     counters_never_decrease_and_outlive_the_process(world).await;
     storage_grows_with_data(world).await;
     a_copy_has_what_was_written(world).await;
+    an_instance_is_made_of_the_files_of_another(world).await;
     instances_are_independent(world).await;
     removing_ends_the_process(world).await;
 }
@@ -105,6 +107,54 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
     for id in copies.into_iter().chain([id]) {
         ok(driver.remove(id).await);
     }
+}
+
+/// An instance that is made of the files of a copy has what the copy has. Where files are not on this machine, there is
+/// nothing to show.
+async fn an_instance_is_made_of_the_files_of_another(world: &dyn World) {
+    let (driver, id) = new_instance(world, 70).await;
+    ok(driver.apply(id, RUNNING).await);
+    world.write(id, &endpoint(&*driver, id).await, "kept").await;
+    ok(driver.apply(id, STOPPED).await);
+    let Some(files) = driver.directory(id) else {
+        return;
+    };
+    let failing = driver.receive(
+        InstanceId(71),
+        Box::new(|_| Err(std::io::ErrorKind::StorageFull.into())),
+    );
+    assert!(matches!(failing.await, Err(Error::Machine { .. })));
+    assert_eq!(driver.directory(InstanceId(71)), None);
+    let made = InstanceId(72);
+    ok(driver
+        .receive(made, Box::new(move |to| copy_tree(&files, to)))
+        .await);
+    ok(driver
+        .receive(made, Box::new(|_| Err(std::io::ErrorKind::Other.into())))
+        .await);
+    ok(driver.apply(made, RUNNING).await);
+    assert_eq!(
+        world.read(made, &endpoint(&*driver, made).await).await,
+        "kept"
+    );
+    for id in [id, made] {
+        ok(driver.remove(id).await);
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let target = to.join(entry.file_name());
+        if kind.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy_tree(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// A missing instance cannot be observed or changed; removing it is no error.
@@ -323,7 +373,7 @@ async fn units_change_while_running(world: &dyn World) {
                 Desired {
                     run: Run::Running,
                     units,
-                    history: false,
+                    history: History::Off,
                 },
             )
             .await);

@@ -10,6 +10,7 @@
 //!
 //! Called by `control` only.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,8 +27,29 @@ pub struct Desired {
     pub run: Run,
     /// Limits of its resources while it runs.
     pub units: Units,
-    /// Whether its server keeps a binary log. Takes effect at its next start.
-    pub history: bool,
+    /// What its server does with binary logs. Takes effect at its next start.
+    pub history: History,
+}
+
+/// What a server does with binary logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum History {
+    /// It keeps none.
+    #[default]
+    Off,
+    /// It keeps its own.
+    On,
+    /// It applies those that its files have for that, by order; it keeps none. No start of another kind leaves them.
+    Replay,
+}
+
+/// The binary log of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// What the names of its files begin with: the name of the timeline.
+    pub base: String,
+    /// Its files with their lengths, in order.
+    pub files: Vec<(String, u64)>,
 }
 
 /// Whether an instance's process runs.
@@ -70,6 +92,9 @@ pub struct Copied {
     /// Whether the copy shares its blocks with the source, and takes space only for what changes.
     pub shared: bool,
 }
+
+/// Writes the files of an instance to a directory. It may block.
+pub type Fill = Box<dyn FnOnce(&Path) -> std::io::Result<()> + Send>;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +168,9 @@ pub trait Driver: Send + Sync + 'static {
         limit: Duration,
     ) -> Result<Copied, Error>;
 
+    /// Makes the new instance `id` of files that `fill` writes: those of a backup. Does nothing if it exists.
+    async fn receive(&self, id: InstanceId, fill: Fill) -> Result<(), Error>;
+
     /// Brings an instance to the desired state and returns the observed one. [`Run::Running`] returns when
     /// the server accepts connections and has the limits of the units; if it uses more memory than that,
     /// all its previous limits stay ([`Error::InUse`]). [`Run::Stopped`] returns when the process has
@@ -163,11 +191,24 @@ pub trait Driver: Send + Sync + 'static {
     /// Waits for the end of this run of an instance's server; returns at once if it has ended.
     async fn ended(&self, id: InstanceId, incarnation: Incarnation);
 
+    /// Brings a directory up to date with the files of an instance's binary log, whole but for what is being written, in
+    /// whatever state its server is; files that the log no longer has are removed from it. `None` if the instance has not
+    /// begun a log: then nothing is done.
+    async fn copy_log(&self, _id: InstanceId, _to: &Path) -> Result<Option<Log>, Error> {
+        Ok(None)
+    }
+
     /// Disk space of an instance's files.
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error>;
 
     /// Kills the process, if there is one, and removes the files.
     async fn remove(&self, id: InstanceId) -> Result<(), Error>;
+
+    /// The directory of an instance's files; `None` if they are not on this machine. Only to read those of an instance
+    /// that has no server.
+    fn directory(&self, _id: InstanceId) -> Option<PathBuf> {
+        None
+    }
 
     /// The process id of a run of a server; `None` if it does not run on this machine. For display only.
     fn pid(&self, _incarnation: Incarnation) -> Option<u32> {

@@ -188,9 +188,12 @@ pub fn render(
         set("innodb-log-file-size", &size.to_string());
     }
     if let Some(history) = history {
-        for (name, value) in history::settings(history, layout) {
+        for (name, value) in history::settings(history) {
             set(name, &value);
         }
+    }
+    for (name, value) in history::replay_settings(layout) {
+        set(name, value);
     }
     let maintenance = layout.maintenance();
     if maintenance.is_file() {

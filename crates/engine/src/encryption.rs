@@ -22,7 +22,7 @@ mod rotation;
 pub use cipher::{Fingerprint, Key};
 pub use keeper::{Keeper, KeeperConfig, RingStatus};
 pub use master::{MASTER_COMMAND_TIMEOUT, MasterSource};
-pub use ring::KeyRing;
+pub use ring::{KeyRing, PlainRing};
 
 /// What a server needs to encrypt its files.
 #[derive(Debug)]

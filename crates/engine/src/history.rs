@@ -24,6 +24,15 @@ pub const FILE_SIZE: u64 = 16 << 20;
 /// Name of the list of files, without its base.
 const INDEX: &str = ".index";
 
+/// Name of [`Layout::logs`].
+pub const LOGS: &str = "binlog";
+
+/// Name of [`Layout::replay`].
+pub const REPLAY: &str = "replay";
+
+/// Name of the list of the files in [`Layout::replay`].
+pub const REPLAY_INDEX: &str = "log.index";
+
 /// Most that is read of the file with the timeline's name.
 const NAME: u64 = 256;
 
@@ -37,9 +46,9 @@ pub struct History {
 }
 
 /// Settings of a server that keeps its history.
-pub(crate) fn settings(history: &History, layout: &Layout) -> Vec<(&'static str, String)> {
+pub(crate) fn settings(history: &History) -> Vec<(&'static str, String)> {
     let History { base, server } = history;
-    let mut all = vec![
+    vec![
         // relative to the data directory: the list of files holds for a copy, too
         ("log-bin", format!("../binlog/{base}")),
         ("log-bin-index", format!("../binlog/{base}{INDEX}")),
@@ -55,24 +64,37 @@ pub(crate) fn settings(history: &History, layout: &Layout) -> Vec<(&'static str,
         ("max-binlog-size", FILE_SIZE.to_string()),
         // what is not archived must not be deleted
         ("expire-logs-days", "0".to_owned()),
-    ];
+    ]
+}
+
+/// Settings of a server that applies the logs in [`Layout::replay`].
+pub(crate) fn replay_settings(layout: &Layout) -> Vec<(&'static str, &'static str)> {
+    let mut all = Vec::new();
     if layout.replay().is_dir() {
-        all.extend(
-            [
-                ("relay-log", "../replay/log"),
-                ("relay-log-index", "../replay/log.index"),
-                ("relay-log-info-file", "../replay/relay-log.info"),
-                ("master-info-file", "../replay/master.info"),
-                ("relay-log-purge", "OFF"),
-                ("skip-slave-start", "ON"),
-                // nothing but the log may change the data
-                ("event-scheduler", "OFF"),
-                ("replicate-same-server-id", "ON"),
-            ]
-            .map(|(name, value)| (name, value.to_owned())),
-        );
+        all.extend([
+            ("relay-log", "../replay/log"),
+            ("relay-log-index", "../replay/log.index"),
+            ("relay-log-info-file", "../replay/relay-log.info"),
+            ("master-info-file", "../replay/master.info"),
+            ("relay-log-purge", "OFF"),
+            ("skip-slave-start", "ON"),
+            // nothing but the log may change the data
+            ("event-scheduler", "OFF"),
+            ("replicate-same-server-id", "ON"),
+        ]);
     }
     all
+}
+
+/// What a start does with binary logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// None is kept.
+    Off,
+    /// One is kept.
+    On,
+    /// The files of [`Layout::replay`] are applied; none is kept.
+    Replay,
 }
 
 /// Prepares the logs of an instance for the start of its server, which does not run. Returns the log that it keeps;
@@ -84,12 +106,16 @@ pub fn prepare(
     layout: &Layout,
     id: InstanceId,
     owner: Option<Owner>,
-    wanted: bool,
+    wanted: Wanted,
     now: u64,
 ) -> io::Result<Option<History>> {
     let server = id.0.saturating_add(1);
     let logs = layout.logs();
-    let there = base_in(&logs)?;
+    if wanted != Wanted::Replay {
+        if_there(fs::remove_dir_all(layout.replay()))?;
+    }
+    let wanted = wanted == Wanted::On;
+    let there = base(layout.root())?;
     if let Some(base) = &there
         && (!is_closed(&logs, base)? || (wanted && own(layout)?.as_ref() == Some(base)))
     {
@@ -135,9 +161,12 @@ pub fn own(layout: &Layout) -> io::Result<Option<String>> {
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// The base of the files in a directory.
-fn base_in(logs: &Path) -> io::Result<Option<String>> {
-    let entries = match fs::read_dir(logs) {
+/// The base of the log in an instance's directory, whoever began it; `None` if it has none.
+///
+/// # Errors
+/// The system refused it.
+pub fn base(root: &Path) -> io::Result<Option<String>> {
+    let entries = match fs::read_dir(root.join(LOGS)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };

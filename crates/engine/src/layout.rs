@@ -67,13 +67,13 @@ impl Layout {
     /// Binary logs. A copy of the directory has them.
     #[must_use]
     pub fn logs(&self) -> PathBuf {
-        self.root.join("binlog")
+        self.root.join(crate::history::LOGS)
     }
 
     /// Logs of another server that this one is to apply ([`history`](crate::history)); absent but for a recovery.
     #[must_use]
     pub fn replay(&self) -> PathBuf {
-        self.root.join("replay")
+        self.root.join(crate::history::REPLAY)
     }
 
     /// The server's error log.

@@ -29,11 +29,11 @@ pub mod version;
 
 pub use admin::encryption::{Converted, Progress};
 pub use admin::{Admin, AdminError, Rows};
-pub use encryption::{Keeper, KeeperConfig, KeyError, MasterSource};
+pub use encryption::{Keeper, KeeperConfig, KeyError, MasterSource, PlainRing};
 pub use error::EngineError;
 pub use history::History;
 pub use installation::{Installation, Search, machine_memory};
 pub use layout::Layout;
-pub use secret::Secret;
+pub use secret::{Origin, Secret};
 pub use template::{Owner, Template, give};
 pub use version::{Family, Version};

@@ -17,10 +17,19 @@ use crate::error::doing;
 /// First stage of a password (`mysql_native_password`): SHA1(password).
 pub type Stage1 = [u8; 20];
 
-/// The secret of one installation. It never leaves the machine. Passwords derived from it are not stored:
-/// servers have their second stage only.
+/// The secret of one installation. It leaves the machine in encrypted backups alone. Passwords derived from it are not
+/// stored: servers have their second stage only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
+
+/// Whose credentials the accounts in some files have.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The secret of its installation, if that is another one.
+    pub secret: Option<Secret>,
+}
 
 impl Secret {
     /// A secret with these bytes.
@@ -53,6 +62,18 @@ impl Secret {
             }),
             Err(e) => Err(doing(format!("reading the secret {}", path.display()))(e)),
         }
+    }
+
+    /// The secret as text, for a backup that is encrypted.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        to_hex(&self.0)
+    }
+
+    /// The secret that [`Secret::reveal`] gave.
+    #[must_use]
+    pub fn revealed(text: &str) -> Option<Self> {
+        from_hex(text).map(Self)
     }
 
     fn random() -> Result<Self, EngineError> {

@@ -9,7 +9,7 @@
 //!   change it.
 //!
 //! Modules, in groups: settings; when a database is awake; how many servers are started; its size; what
-//! it may use.
+//! it may use; its backups.
 //!
 //! Called by `control` and by `sim`.
 
@@ -29,6 +29,8 @@ pub mod placement;
 
 pub mod spend;
 pub mod storage;
+
+pub mod backup;
 
 pub use lifecycle::{Act, Cause, Observed, Plan, Reason, Verb, decide};
 pub use settings::{Cap, SettingsPatch};

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use dormouse_types::{
-    Access, Bytes, Delay, Money, NamesOrOff, Networks, OnDemand, Pooling, Timetable, UnitRange,
+    Access, Backups, Bytes, Cron, Delay, Keep, Money, NamesOrOff, Networks, OnDemand, Pooling,
+    Timetable, UnitRange,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,12 @@ pub struct SettingsPatch {
     /// Schemas that a login may name before they exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_demand_schemas: Option<NamesOrOff>,
+    /// When backups are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Cron>,
+    /// Which backups are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_keep: Option<Keep>,
 }
 
 impl SettingsPatch {
@@ -73,6 +80,10 @@ impl SettingsPatch {
             on_demand: OnDemand {
                 schemas: self.on_demand_schemas.unwrap_or(spec.on_demand.schemas),
                 users: spec.on_demand.users,
+            },
+            backups: Backups {
+                schedule: self.backup.unwrap_or(spec.backups.schedule),
+                keep: self.backup_keep.unwrap_or(spec.backups.keep),
             },
         }
     }

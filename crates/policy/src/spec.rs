@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use dormouse_types::{Access, Bytes, Delay, Money, OnDemand, Pooling, Timetable, UnitRange, Units};
+use dormouse_types::{
+    Access, Backups, Bytes, Delay, Money, OnDemand, Pooling, Timetable, UnitRange, Units,
+};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a database.
@@ -31,6 +33,8 @@ pub struct Spec {
     pub access: Access,
     /// Schemas and users that are made when a login names them.
     pub on_demand: OnDemand,
+    /// When backups are made, and which are kept.
+    pub backups: Backups,
 }
 
 impl Default for Spec {
@@ -50,6 +54,7 @@ impl Default for Spec {
             spend_limit: None,
             access: Access::default(),
             on_demand: OnDemand::default(),
+            backups: Backups::default(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod activity;
+pub mod backup;
 pub mod delay;
 pub mod endpoint;
 pub mod events;
@@ -29,6 +30,7 @@ pub mod variables;
 
 pub use account::{Account, CertificateNames, Expiry, Manager, Specified, Transport, Verifier};
 pub use activity::{Activity, Veto, VetoReason};
+pub use backup::{Backups, Cron, Keep};
 pub use delay::Delay;
 pub use endpoint::{Endpoint, Incarnation, Target, TlsIdentity};
 pub use events::Events;

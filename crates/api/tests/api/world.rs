@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use dormouse_api::model::Listening;
 use dormouse_api::{About, Client, Context, Server, TlsLimits, TlsServer};
 use dormouse_control::servers::Server as At;
-use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
-use dormouse_driver::{Copied, Desired, Driver, Error, Observed, Run};
+use dormouse_control::{
+    Doors, Origin, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec,
+};
+use dormouse_driver::{Copied, Desired, Driver, Error, Fill, Observed, Run};
 use dormouse_types::{
     Access, Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation,
     InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
@@ -209,6 +211,10 @@ impl Driver for Machine {
         })
     }
 
+    async fn receive(&self, id: InstanceId, _: Fill) -> Result<(), Error> {
+        self.provision(id).await
+    }
+
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let mut all = self.instances.lock().unwrap();
         *all.get_mut(&id).ok_or(Error::Unknown(id))? = desired.run;
@@ -284,8 +290,12 @@ impl Servers for Answers {
     async fn accounts(&self, _: &At, _: &str) -> Result<Vec<Account>, ServerError> {
         Ok(Vec::new())
     }
-    async fn take_over(&self, _: &At, _: InstanceId) -> Result<(), ServerError> {
+    async fn take_over(&self, _: &At, _: &Origin) -> Result<(), ServerError> {
         Ok(())
+    }
+
+    async fn check(&self, _: &At) -> Result<Vec<String>, ServerError> {
+        Ok(Vec::new())
     }
 
     async fn enroll(&self, _: &At, _: &str, _: &str) -> Result<bool, ServerError> {

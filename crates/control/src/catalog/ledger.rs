@@ -15,7 +15,7 @@ pub(super) const PRUNE_EVERY: u32 = 1024;
 /// Maximum number of entries in one answer.
 const MOST: usize = 10_000;
 
-const KINDS: [EventKind; 8] = [
+const KINDS: [EventKind; 9] = [
     EventKind::Created,
     EventKind::Changed,
     EventKind::Scaled,
@@ -23,6 +23,7 @@ const KINDS: [EventKind; 8] = [
     EventKind::Noted,
     EventKind::Dropped,
     EventKind::Set,
+    EventKind::BackedUp,
     EventKind::Token,
 ];
 /// Written in place of a database's name where there is none.

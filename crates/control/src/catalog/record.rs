@@ -1,5 +1,6 @@
 //! Contents of the catalog, and the changes that are written to it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use dormouse_policy::{Cause, Spec};
 use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
 use jiff::Timestamp;
 
+use crate::backups::known::Known;
 use crate::instance::serving::Serving;
 use crate::meter::SharedMeter;
 use crate::principal::Principal;
@@ -97,6 +99,8 @@ pub(crate) enum Role {
 pub(crate) struct Contents {
     pub(crate) databases: Vec<DatabaseRow>,
     pub(crate) instances: Vec<InstanceRow>,
+    /// What is known of the backups of each instance.
+    pub(crate) backups: BTreeMap<InstanceId, Known>,
     /// The highest instance id ever assigned.
     pub(crate) last_instance: u32,
 }
@@ -161,6 +165,21 @@ pub(crate) enum Change {
     Gone {
         name: DatabaseName,
         instance: InstanceId,
+    },
+    /// A database has another name.
+    Rename {
+        from: DatabaseName,
+        to: DatabaseName,
+    },
+    /// A name has no database any more, and its instance is being removed; another database gets the name at once.
+    Vacate {
+        name: DatabaseName,
+        instance: InstanceId,
+    },
+    /// What is known of the backups of an instance.
+    BackedUp {
+        instance: InstanceId,
+        known: Box<Known>,
     },
     /// A new entry of the ledger.
     Ledger(Box<Entry>),

@@ -66,9 +66,14 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
     let last_instance = connection
         .prepare("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'instances'")?
         .query_row([], |row| row.get(0))?;
+    let backups = connection
+        .prepare("SELECT instance, known FROM backups")?
+        .query_map([], |row| Ok((InstanceId(row.get(0)?), json(row, 1)?)))?
+        .collect::<Result<_, _>>()?;
     Ok(Contents {
         databases,
         instances,
+        backups,
         last_instance,
     })
 }
@@ -151,9 +156,12 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
                 .execute(params![id.0, phase.as_str(), version])?;
         }
         Change::InstanceGone(id) => {
-            connection
-                .prepare_cached("DELETE FROM instances WHERE id = ?1")?
-                .execute([id.0])?;
+            for sql in [
+                "DELETE FROM instances WHERE id = ?1",
+                "DELETE FROM backups WHERE instance = ?1",
+            ] {
+                connection.prepare_cached(sql)?.execute([id.0])?;
+            }
         }
         Change::Claim(row) => claim(connection, row)?,
         Change::State {
@@ -234,8 +242,40 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             connection
                 .prepare_cached("DELETE FROM databases WHERE name = ?1")?
                 .execute([name.as_str()])?;
+            connection
+                .prepare_cached("DELETE FROM backups WHERE instance = ?1")?
+                .execute([instance.0])?;
             // they would be valid for a later database of this name
             tokens::remove_of(connection, name)?;
+        }
+        Change::Rename { from, to } => {
+            let (from, to) = (from.as_str(), to.as_str());
+            for sql in [
+                "INSERT INTO databases (name, spec, state, since, reason, accounts, schemas, globals, variables, \
+                 events, fresh, storage, full, branch) SELECT ?2, spec, 'parked', since, reason, accounts, schemas, \
+                 globals, variables, events, fresh, storage, full, branch FROM databases WHERE name = ?1",
+                "UPDATE instances SET database = ?2 WHERE database = ?1",
+            ] {
+                connection.prepare_cached(sql)?.execute([from, to])?;
+            }
+            connection
+                .prepare_cached("DELETE FROM databases WHERE name = ?1")?
+                .execute([from])?;
+        }
+        Change::Vacate { name, instance } => {
+            connection
+                .prepare_cached(
+                    "UPDATE instances SET phase = ?2, database = NULL, role = NULL WHERE id = ?1",
+                )?
+                .execute(params![instance.0, Phase::Removing.as_str()])?;
+            connection
+                .prepare_cached("DELETE FROM databases WHERE name = ?1")?
+                .execute([name.as_str()])?;
+        }
+        Change::BackedUp { instance, known } => {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO backups (instance, known) VALUES (?1, ?2)")?
+                .execute(params![instance.0, text(known)?])?;
         }
         Change::Token(change) => tokens::apply(connection, change)?,
         Change::Ledger(_) | Change::Meter(_) => {}

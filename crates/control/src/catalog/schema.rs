@@ -178,6 +178,12 @@ pub(super) const STEPS: &[&str] = &[
     "
     ALTER TABLE databases ADD COLUMN branch TEXT;       -- JSON: of which database it is a copy
 ",
+    "
+    CREATE TABLE backups (
+        instance    INTEGER PRIMARY KEY,        -- of whose files
+        known       TEXT NOT NULL               -- JSON: the last one, and the last attempt
+    ) STRICT;
+",
 ];
 
 /// Why a catalog cannot be used.

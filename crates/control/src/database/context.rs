@@ -1,5 +1,6 @@
 //! Dependencies of database actors.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use dormouse_types::Units;
 use jiff::tz::TimeZone;
 
 use crate::admission::Admission;
+use crate::backups::Backups;
 use crate::calendar::Calendar;
 use crate::catalog::Catalog;
 use crate::doors::Doors;
@@ -25,7 +27,9 @@ pub(crate) struct Context {
     pub(crate) admission: Arc<Admission>,
     pub(crate) metering: Arc<Metering>,
     pub(crate) storage: Arc<Storage>,
+    pub(crate) backups: Arc<Backups>,
     pub(crate) tasks: Arc<Tasks>,
+    pub(crate) data_dir: PathBuf,
     pub(crate) calendar: Calendar,
     pub(crate) time_zone: TimeZone,
     /// How long a server may stand still while its files are copied.

@@ -7,7 +7,7 @@ use dormouse_policy::lifecycle::{Door, Order};
 use tokio::sync::oneshot;
 
 use super::Database;
-use super::requests::{Inbox, Pending};
+use super::requests::{Heir, Inbox, Pending};
 use crate::error::Error;
 use crate::principal::Principal;
 
@@ -78,6 +78,29 @@ impl Database {
         order: Order,
         by: Principal,
     ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        self.queue(order, by, None)
+    }
+
+    /// Queues the order to give its name to another database.
+    pub(crate) fn order_succession(
+        &self,
+        heir: Heir,
+        by: Principal,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        self.queue(Order::Drop, by, Some(heir))
+    }
+
+    /// What takes its place, if that is the order to carry out now.
+    pub(super) fn heir(&self) -> Option<Heir> {
+        self.inbox().orders.front()?.heir.clone()
+    }
+
+    fn queue(
+        &self,
+        order: Order,
+        by: Principal,
+        heir: Option<Heir>,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let (reply, answer) = oneshot::channel();
         {
             let mut inbox = self.inbox();
@@ -89,7 +112,12 @@ impl Database {
                 });
             }
             inbox.reset |= order == Order::Wake;
-            inbox.orders.push_back(Pending { order, by, reply });
+            inbox.orders.push_back(Pending {
+                order,
+                by,
+                heir,
+                reply,
+            });
         }
         self.wake_actor();
         Ok(answer)

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dormouse_policy::lifecycle::Order;
+use dormouse_types::DatabaseName;
 use tokio::sync::oneshot;
 
+use crate::catalog::DatabaseRow;
 use crate::error::Error;
 use crate::principal::Principal;
 
@@ -22,10 +24,21 @@ pub(super) struct Inbox {
     pub(super) orders: VecDeque<Pending>,
 }
 
+/// What takes the place of a database.
+#[derive(Clone)]
+pub(crate) struct Heir {
+    /// The database that gets its name; its server runs.
+    pub(crate) row: Box<DatabaseRow>,
+    /// The name under which the old one is kept; `None`: it is dropped.
+    pub(crate) keep_as: Option<DatabaseName>,
+}
+
 /// An order, and the channel for its answer.
 pub(super) struct Pending {
     pub(super) order: Order,
     /// Who gave it.
     pub(super) by: Principal,
+    /// For [`Order::Drop`]: what takes its place.
+    pub(super) heir: Option<Heir>,
     pub(super) reply: oneshot::Sender<Result<(), Error>>,
 }

@@ -39,6 +39,7 @@ fn describe(before: &Spec, after: &Spec) -> String {
         spend_limit,
         access,
         on_demand,
+        backups,
     } = before;
     let changed = [
         change("idle_suspend", idle_suspend, &after.idle_suspend),
@@ -65,6 +66,8 @@ fn describe(before: &Spec, after: &Spec) -> String {
             &on_demand.schemas,
             &after.on_demand.schemas,
         ),
+        change("backup", &backups.schedule, &after.backups.schedule),
+        change("backup_keep", &backups.keep, &after.backups.keep),
         change(
             "on_demand_users",
             &templates(&on_demand.users),

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Copied, Desired, Driver, Error, Observed, Run, Strain};
+use dormouse_control::{Origin, PoolHits, Server, ServerError, Servers, Snapshot};
+use dormouse_driver::{Copied, Desired, Driver, Error, Fill, Observed, Run, Strain};
 use dormouse_engine::buffer_pool;
 use dormouse_types::{
     Account, Bytes, DatabaseName, Endpoint, Events, Incarnation, InstanceId, Transport, Units,
@@ -658,7 +658,12 @@ impl Servers for Machine {
         Ok(all)
     }
 
-    async fn take_over(&self, server: &Server, from: InstanceId) -> Result<(), ServerError> {
+    async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {
+        self.asked("check", server, |_| Vec::new()).await
+    }
+
+    async fn take_over(&self, server: &Server, from: &Origin) -> Result<(), ServerError> {
+        let from = from.instance;
         self.asked("take over", server, |instance| {
             if instance.credentials_of == Some(from) {
                 instance.credentials_of = None;

@@ -73,6 +73,7 @@ fn database(d: Database) -> Known {
                 deny: d.deny,
             },
             on_demand: d.on_demand,
+            backups: d.backups,
         },
         state: d.state,
         cpu: d.cpu_ms,

@@ -92,7 +92,8 @@ impl Encryption {
     }
 }
 
-fn source(
+/// The source that is set.
+pub(super) fn source(
     file: Option<&PathBuf>,
     env: Option<&String>,
     command: Option<&Vec<String>>,

@@ -1,6 +1,6 @@
 use dormouse_api::model::Role;
 use dormouse_types::{
-    Carried, Delay, InstanceId, Layer, Networks, OnDemand, Pooling, UnitRange, Units,
+    Backups, Carried, Delay, InstanceId, Layer, Networks, OnDemand, Pooling, UnitRange, Units,
 };
 
 use super::*;
@@ -42,6 +42,7 @@ fn shop() -> Database {
         history: false,
         storage_quota: Some(Bytes::mib(20 << 10)),
         spend_limit: None,
+        backups: Backups::default(),
         allow: Networks::default(),
         deny: "192.0.2.7".parse().unwrap(),
         on_demand: OnDemand::default(),

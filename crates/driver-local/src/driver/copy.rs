@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Copied, Error};
+use dormouse_driver::{Copied, Error, Fill};
 use dormouse_engine::{Layout, give};
 use dormouse_snapshot::{Copy, Error as CopyError, Stop, shares_blocks};
 use dormouse_types::{Bytes, InstanceId};
@@ -144,24 +144,48 @@ fn publish(
     copy: Copy,
     target: &Layout,
 ) -> Result<(), Error> {
-    let unfinished = target.unfinished();
-    let complete = || -> io::Result<()> {
-        fs::create_dir_all(unfinished.join("tmp"))?;
-        if let Some(owner) = shared.owners.of(to) {
-            give(&unfinished, owner)?;
-        }
-        Ok(())
-    };
-    complete().map_err(doing(from, to))?;
+    complete(shared, to, target).map_err(doing(from, to))?;
     copy.finish().map_err(|e| failed(from, Duration::ZERO, e))?;
     let keys = shared.config.keys.copy(from, to);
     keys.map_err(|error| key_error(to, error))?;
-    let name = || -> io::Result<()> {
-        fs::rename(&unfinished, target.root())?;
-        let parent = target.root().parent().unwrap_or(Path::new("/"));
-        fs::File::open(parent)?.sync_all()
+    name(target).map_err(doing(from, to))
+}
+
+/// Makes an instance of files that `fill` writes.
+pub(super) fn receive(shared: &Shared, id: InstanceId, fill: Fill) -> Result<(), Error> {
+    let target = shared.layout(id)?;
+    if target.root().is_dir() {
+        return Ok(());
+    }
+    let unfinished = target.unfinished();
+    let receive = || -> io::Result<()> {
+        files::if_there(fs::remove_dir_all(&unfinished))?;
+        files::make_root(&unfinished)?;
+        fill(&unfinished)?;
+        complete(shared, id, &target)?;
+        name(&target)
     };
-    name().map_err(doing(from, to))
+    receive().map_err(|source| Error::Machine {
+        doing: format!("writing the files of instance {id}"),
+        source,
+    })
+}
+
+/// Adds what a copy leaves out, and gives all to the instance's user.
+fn complete(shared: &Shared, id: InstanceId, target: &Layout) -> io::Result<()> {
+    let unfinished = target.unfinished();
+    fs::create_dir_all(unfinished.join("tmp"))?;
+    if let Some(owner) = shared.owners.of(id) {
+        give(&unfinished, owner)?;
+    }
+    Ok(())
+}
+
+/// Gives a complete directory its name.
+fn name(target: &Layout) -> io::Result<()> {
+    fs::rename(target.unfinished(), target.root())?;
+    let parent = target.root().parent().unwrap_or(Path::new("/"));
+    fs::File::open(parent)?.sync_all()
 }
 
 /// What belongs to one run of a server.

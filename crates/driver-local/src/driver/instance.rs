@@ -15,7 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::{Shared, blocking, files, key_error};
+use super::{Shared, blocking, files, key_error, logs};
 use crate::cgroup::{Cgroups, Figures, Group};
 use crate::key_pipe::KeyPipe;
 use crate::process::{Handle, from_outside};
@@ -484,7 +484,7 @@ fn start_blocking(
     let configure = || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_secs());
-        let history = history::prepare(&layout, id, owner, history, now)?;
+        let history = history::prepare(&layout, id, owner, logs::wanted(history), now)?;
         let address = endpoint::choose(&layout, shared.config.transport)?;
         let mut text = config::render(
             installation,

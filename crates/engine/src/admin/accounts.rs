@@ -8,7 +8,8 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use dormouse_types::{Account, Expiry, InstanceId, Manager, Mark, Specified, Transport, Verifier};
+use dormouse_types::{Account, Expiry, Manager, Mark, Specified, Transport, Verifier};
+
 use dormouse_wire::auth::{ed25519, parsec};
 use dormouse_wire::status::Status;
 use dormouse_wire::{NATIVE, caching_sha2, native};
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Admin, AdminError, TIMEOUT, literal};
+use crate::Origin;
 use crate::rights;
 
 /// The privilege that lifts the global `max_user_connections` (`sql/privilege.h`, `SUPER_ACL`).
@@ -323,7 +325,7 @@ impl Accounts<'_> {
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn take_over(self, from: InstanceId) -> Result<(), AdminError> {
+    pub async fn take_over(self, from: &Origin) -> Result<(), AdminError> {
         const DOING: &str = "giving the accounts of a copy its own credentials";
         let sql = "SELECT User, Host FROM mysql.global_priv \
                    WHERE NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), 0)";
@@ -331,8 +333,9 @@ impl Accounts<'_> {
         for [user, host] in all {
             let secret = &self.0.secret;
             let own = secret.account_hash(self.0.instance, &user, &host);
-            let theirs = secret.account_hash(from, &user, &host);
-            let former = native::to_text(&secret.former_stage2(from, &user));
+            let old = from.secret.as_ref().unwrap_or(secret);
+            let theirs = old.account_hash(from.instance, &user, &host);
+            let former = native::to_text(&old.former_stage2(from.instance, &user));
             let sql = format!(
                 "UPDATE mysql.global_priv SET Priv = REPLACE(REPLACE(Priv, '{theirs}', '{own}'), '{former}', '{own}') \
                  WHERE User = {} AND Host = {} AND (Priv LIKE '%{theirs}%' OR Priv LIKE '%{former}%')",

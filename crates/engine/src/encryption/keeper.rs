@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dormouse_types::InstanceId;
 
 use super::{
-    Fingerprint, Key, KeyError, KeyRing, MASTER_COMMAND_TIMEOUT, MasterSource, ServerKeys,
-    Settings, doing, plugin, rotation,
+    Fingerprint, Key, KeyError, KeyRing, MASTER_COMMAND_TIMEOUT, MasterSource, PlainRing,
+    ServerKeys, Settings, doing, plugin, rotation,
 };
 use crate::{Installation, Layout};
 
@@ -169,6 +169,29 @@ impl Keeper {
             Some(ring) => ring.write(&self.path(to)),
             None => Ok(()),
         }
+    }
+
+    /// The keys of an instance, not wrapped, for a backup that is encrypted; `None` if it is not encrypted.
+    ///
+    /// # Errors
+    /// They cannot be unwrapped.
+    pub fn reveal(&self, id: InstanceId) -> Result<Option<PlainRing>, KeyError> {
+        let path = self.path(id);
+        if KeyRing::read(&path)?.is_none() {
+            return Ok(None);
+        }
+        let (_alone, master) = self.master_key()?;
+        let ring = KeyRing::read(&path)?;
+        ring.map(|ring| ring.unwrap(&path, &master)).transpose()
+    }
+
+    /// Gives a new instance the keys of a backup.
+    ///
+    /// # Errors
+    /// There is no master key, the keys are none, or the file cannot be written.
+    pub fn adopt(&self, id: InstanceId, keys: &PlainRing) -> Result<(), KeyError> {
+        let (_alone, master) = self.master_key()?;
+        KeyRing::wrap(keys, &master)?.write(&self.path(id))
     }
 
     /// Gives an instance a key, unless it has one; `false` if it had. It takes effect at the next start of its

@@ -19,7 +19,7 @@ pub const MASTER_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes that are read; a key has 64 digits.
 const MOST: u64 = 4096;
 
-/// Where the master key comes from. It is 64 hexadecimal digits.
+/// Where a key comes from: a master key is 64 hexadecimal digits, the key of a backup repository any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MasterSource {
     /// A file that only its owner can read, outside of the data directory.
@@ -53,6 +53,19 @@ impl MasterSource {
     /// # Errors
     /// It cannot be read, is no key, or is not kept safe.
     pub fn load(&self, data_dir: &Path, patience: Duration) -> Result<Key, KeyError> {
+        let text = self.read(data_dir, patience)?;
+        Key::from_text(&text).ok_or_else(|| KeyError::Source {
+            place: self.to_string(),
+            reason: "it is not 64 hexadecimal digits; `openssl rand -hex 32` makes such a key"
+                .to_owned(),
+        })
+    }
+
+    /// Reads the text there. `data_dir` must not contain it. Blocks, up to `patience` for a command.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not kept safe.
+    pub fn read(&self, data_dir: &Path, patience: Duration) -> Result<Zeroizing<String>, KeyError> {
         let text = match self {
             Self::File(path) => from_file(path, data_dir),
             Self::Env(name) => {
@@ -61,14 +74,10 @@ impl MasterSource {
             }
             Self::Command(words) => from_command(words, patience),
         };
-        let no_key = || {
-            "it is not 64 hexadecimal digits; `openssl rand -hex 32` makes such a key".to_owned()
-        };
-        text.and_then(|text| Key::from_text(&text).ok_or_else(no_key))
-            .map_err(|reason| KeyError::Source {
-                place: self.to_string(),
-                reason,
-            })
+        text.map_err(|reason| KeyError::Source {
+            place: self.to_string(),
+            reason,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The data keys of one database, in a file beside its directory.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -38,6 +39,26 @@ pub struct KeyRing {
     keys: Vec<Wrapped>,
 }
 
+/// The data keys of one database, not wrapped: for a backup that is encrypted.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlainRing {
+    settled: u32,
+    /// Versions and keys in hexadecimal, oldest first.
+    keys: Vec<(u32, Zeroizing<String>)>,
+}
+
+/// Without the keys.
+impl fmt::Debug for PlainRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let versions: Vec<u32> = self.keys.iter().map(|(version, _)| *version).collect();
+        f.debug_struct("PlainRing")
+            .field("settled", &self.settled)
+            .field("versions", &versions)
+            .finish()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wrapped {
@@ -50,16 +71,68 @@ struct Wrapped {
 impl KeyRing {
     /// A ring with one new key.
     pub(super) fn new(master: &Key) -> Result<Self, KeyError> {
-        let mut id = [0; 16];
-        random(&mut id)?;
-        let mut ring = Self {
-            format: FORMAT,
-            id: to_hex(&id),
-            settled: 0,
-            keys: Vec::new(),
-        };
+        let mut ring = Self::empty(0)?;
         ring.add_key(master)?;
         Ok(ring)
+    }
+
+    fn empty(settled: u32) -> Result<Self, KeyError> {
+        let mut id = [0; 16];
+        random(&mut id)?;
+        Ok(Self {
+            format: FORMAT,
+            id: to_hex(&id),
+            settled,
+            keys: Vec::new(),
+        })
+    }
+
+    /// A ring with these keys, wrapped by `master`.
+    pub(super) fn wrap(plain: &PlainRing, master: &Key) -> Result<Self, KeyError> {
+        let mut ring = Self::empty(plain.settled)?;
+        let ascending = plain.keys.is_sorted_by(|a, b| a.0 < b.0);
+        if plain.keys.is_empty() || plain.keys.len() > MOST || !ascending {
+            let reason = "the keys of the backup are not in order".to_owned();
+            return Err(KeyError::Refused(reason));
+        }
+        for (version, text) in &plain.keys {
+            let key = Key::from_text(text).ok_or_else(|| {
+                KeyError::Refused(format!("version {version} of the backup's keys is none"))
+            })?;
+            ring.keys.push(Wrapped {
+                version: *version,
+                master: master.fingerprint().to_string(),
+                wrapped: master.wrap(&key, &context(&ring.id, *version))?,
+            });
+        }
+        Ok(ring)
+    }
+
+    /// Its keys, not wrapped.
+    pub(super) fn unwrap(&self, path: &Path, master: &Key) -> Result<PlainRing, KeyError> {
+        let keys = self.keys.iter().map(|key| {
+            let plain = self.unwrapped(key, path, master)?;
+            Ok((key.version, Zeroizing::new(to_hex(plain.bytes()))))
+        });
+        Ok(PlainRing {
+            settled: self.settled,
+            keys: keys.collect::<Result<_, KeyError>>()?,
+        })
+    }
+
+    fn unwrapped(&self, key: &Wrapped, path: &Path, master: &Key) -> Result<Key, KeyError> {
+        let configured = master.fingerprint().to_string();
+        if key.master != configured {
+            return Err(KeyError::OtherMaster {
+                wrapped_by: key.master.clone(),
+                configured,
+            });
+        }
+        let plain = master.unwrap(&key.wrapped, &context(&self.id, key.version));
+        plain.ok_or_else(|| KeyError::Damaged {
+            path: path.to_owned(),
+            reason: format!("version {} of its key was changed", key.version),
+        })
     }
 
     /// Adds a new key, with which the next server encrypts.
@@ -139,21 +212,13 @@ impl KeyRing {
         path: &Path,
         master: &Key,
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let configured = master.fingerprint().to_string();
         let mut records = Zeroizing::new(Vec::with_capacity(40 * MOST));
         for key in &self.keys {
-            if key.master != configured {
-                return Err(KeyError::OtherMaster {
-                    wrapped_by: key.master.clone(),
-                    configured,
-                });
-            }
-            let plain = master.unwrap(&key.wrapped, &context(&self.id, key.version));
-            let plain = plain.ok_or_else(|| KeyError::Damaged {
-                path: path.to_owned(),
-                reason: format!("version {} of its key was changed", key.version),
-            })?;
-            record(&mut records, key.version, &plain);
+            record(
+                &mut records,
+                key.version,
+                &self.unwrapped(key, path, master)?,
+            );
         }
         Ok(records)
     }

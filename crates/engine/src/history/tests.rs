@@ -18,7 +18,8 @@ fn log_file(layout: &Layout, name: &str, in_use: bool) {
     fs::write(layout.logs().join(name), begin).unwrap();
 }
 
-fn base(layout: &Layout, wanted: bool, now: u64) -> Option<String> {
+fn begun(layout: &Layout, wanted: bool, now: u64) -> Option<String> {
+    let wanted = if wanted { Wanted::On } else { Wanted::Off };
     let history = prepare(layout, ID, None, wanted, now).unwrap();
     history.map(|history| history.base)
 }
@@ -27,29 +28,29 @@ fn base(layout: &Layout, wanted: bool, now: u64) -> Option<String> {
 fn a_timeline_goes_on_over_clean_stops_and_crashes() {
     let dir = tempfile::tempdir().unwrap();
     let layout = layout(&dir, 7);
-    assert_eq!(base(&layout, true, 100).as_deref(), Some("7-100"));
+    assert_eq!(begun(&layout, true, 100).as_deref(), Some("7-100"));
     assert_eq!(own(&layout).unwrap().as_deref(), Some("7-100"));
     // never started
-    assert_eq!(base(&layout, true, 101).as_deref(), Some("7-100"));
+    assert_eq!(begun(&layout, true, 101).as_deref(), Some("7-100"));
     log_file(&layout, "7-100.000001", true);
-    assert_eq!(base(&layout, true, 102).as_deref(), Some("7-100"));
+    assert_eq!(begun(&layout, true, 102).as_deref(), Some("7-100"));
     log_file(&layout, "7-100.000002", false);
-    assert_eq!(base(&layout, true, 103).as_deref(), Some("7-100"));
+    assert_eq!(begun(&layout, true, 103).as_deref(), Some("7-100"));
 }
 
 #[test]
 fn turned_off_and_on_again_another_timeline_begins() {
     let dir = tempfile::tempdir().unwrap();
     let layout = layout(&dir, 7);
-    assert_eq!(base(&layout, false, 99), None);
-    base(&layout, true, 100);
+    assert_eq!(begun(&layout, false, 99), None);
+    begun(&layout, true, 100);
     log_file(&layout, "7-100.000001", true);
     // the server was killed: it needs its log once more
-    assert_eq!(base(&layout, false, 101).as_deref(), Some("7-100"));
+    assert_eq!(begun(&layout, false, 101).as_deref(), Some("7-100"));
     log_file(&layout, "7-100.000002", false);
-    assert_eq!(base(&layout, false, 102), None);
+    assert_eq!(begun(&layout, false, 102), None);
     assert!(!layout.logs().exists() && own(&layout).unwrap().is_none());
-    assert_eq!(base(&layout, true, 103).as_deref(), Some("7-103"));
+    assert_eq!(begun(&layout, true, 103).as_deref(), Some("7-103"));
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn a_copy_begins_a_timeline_of_its_own_as_soon_as_its_log_is_closed() {
     fs::write(copy.logs().join("7-100.index"), "../binlog/7-100.000001").unwrap();
     log_file(&copy, "7-100.000001", true);
     let begun = |now| {
-        let history = prepare(&copy, InstanceId(8), None, true, now).unwrap();
+        let history = prepare(&copy, InstanceId(8), None, Wanted::On, now).unwrap();
         history.map(|history| history.base).unwrap_or_default()
     };
     assert_eq!(begun(200), "7-100");
@@ -76,5 +77,5 @@ fn a_server_cannot_name_its_log_so_that_its_configuration_changes() {
     let layout = layout(&dir, 7);
     fs::create_dir(layout.logs()).unwrap();
     fs::write(layout.logs().join("x\nplugin-load-add=y.index"), "").unwrap();
-    assert_eq!(base(&layout, true, 100).as_deref(), Some("7-100"));
+    assert_eq!(begun(&layout, true, 100).as_deref(), Some("7-100"));
 }

@@ -1,0 +1,210 @@
+//! Restoring a backup: into a new database, or in the place of one, which is kept under another name.
+
+use std::sync::Arc;
+
+use dormouse_engine::{Origin, Secret};
+use dormouse_repository::{Backup, FILES as TREE, Owner};
+use dormouse_types::{Bytes, DatabaseName, InstanceId};
+use jiff::Timestamp;
+
+use super::manifest::{MANIFEST, Manifest, read};
+use crate::adopt::{Adoption, Arrival};
+use crate::create::{Creator, to_its_end};
+use crate::error::Error;
+use crate::instance::rekeying::with_keys;
+use crate::principal::Principal;
+use crate::time::now;
+
+/// A database that was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Its name.
+    pub name: DatabaseName,
+    /// The database of the backup.
+    pub of: DatabaseName,
+    /// Id of the backup.
+    pub backup: String,
+    /// The moment whose state it has.
+    pub taken_at: Timestamp,
+    /// Bytes of its files.
+    pub size: Bytes,
+    /// The name under which the database is kept in whose place it stands.
+    pub kept: Option<DatabaseName>,
+}
+
+/// Files of a backup in a new instance.
+pub(crate) struct Received {
+    pub(crate) arrival: Arrival,
+    pub(crate) manifest: Manifest,
+    pub(crate) size: Bytes,
+}
+
+impl Creator {
+    /// Restores a backup as `name`. A database of this name is kept under another one, and its sessions end; its
+    /// settings are those of the new one. Runs to its end even if its caller no longer waits.
+    pub(crate) async fn restore(
+        self,
+        backup: Backup,
+        name: DatabaseName,
+        by: Principal,
+    ) -> Result<Restored, Error> {
+        let work = async move {
+            let began = now();
+            let registry = Arc::clone(&self.context.registry);
+            let old = registry.find(&name);
+            let kept = match &old {
+                None => {
+                    registry.reserve(&name)?;
+                    None
+                }
+                Some(_) => Some(reserve_beside(&self, &name)?),
+            };
+            let reserved = kept.clone().unwrap_or_else(|| name.clone());
+            let restored = async {
+                self.check_disk(&name)?;
+                let received = self.receive(&backup, "restore").await?;
+                let spec = old.as_ref().map(|old| old.shared_spec());
+                let branch = match &old {
+                    Some(old) => old.branch.as_deref().cloned(),
+                    None => {
+                        let own = received.manifest.name == name;
+                        received.manifest.branch.clone().filter(|_| own)
+                    }
+                };
+                let of = received.manifest.name.clone();
+                let new = Adoption {
+                    name: name.clone(),
+                    spec: spec.unwrap_or_else(|| Arc::new(received.manifest.spec)),
+                    branch,
+                    reason: format!(
+                        "it was restored from backup {} of '{of}', taken at {:.0}",
+                        backup.id.short(),
+                        backup.labels.taken_at
+                    ),
+                    arrival: received.arrival,
+                };
+                match old {
+                    None => self.adopt(new, began, by).await?,
+                    Some(old) => self.succeed(old, kept.clone(), new, began, by).await?,
+                }
+                Ok(Restored {
+                    name,
+                    of,
+                    backup: backup.id.to_string(),
+                    taken_at: backup.labels.taken_at,
+                    size: received.size,
+                    kept,
+                })
+            };
+            let restored = restored.await;
+            registry.release(&reserved);
+            restored
+        };
+        to_its_end(work).await
+    }
+
+    /// Writes the files of a backup to a new instance. After a crash, the next start removes it.
+    pub(crate) async fn receive(
+        &self,
+        backup: &Backup,
+        doing: &'static str,
+    ) -> Result<Received, Error> {
+        let context = &self.context;
+        let vault = context.backups.vault()?;
+        let _turn = vault.turn().await?;
+        let id = backup.id.clone();
+        let text = vault.run(move |repository| repository.read_document(&id, MANIFEST));
+        let manifest: Manifest = read(MANIFEST, &text.await?)?;
+        let version = context.host.servers.version();
+        let instance = context.catalog.new_instance(version).await?;
+        match self.fill(backup, &manifest, instance, doing).await {
+            Ok(size) => {
+                let secret = Secret::revealed(&manifest.secret);
+                let own = &vault.config().secret;
+                Ok(Received {
+                    arrival: Arrival {
+                        id: instance,
+                        origin: Origin {
+                            instance: manifest.instance,
+                            secret: secret.filter(|theirs| theirs != own),
+                        },
+                        rights: manifest.rights,
+                        replay: None,
+                    },
+                    manifest,
+                    size,
+                })
+            }
+            Err(error) => {
+                self.warm.discard(instance).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn fill(
+        &self,
+        backup: &Backup,
+        manifest: &Manifest,
+        instance: InstanceId,
+        doing: &'static str,
+    ) -> Result<Bytes, Error> {
+        let context = &self.context;
+        if let Some(ring) = manifest.keys.clone() {
+            let adopted = with_keys(&context.host.keys, move |keys| keys.adopt(instance, &ring));
+            adopted.await.map_err(|error| Error::Machine {
+                doing: format!("restoring the encrypted database '{}'", manifest.name),
+                reason: error.to_string(),
+            })?;
+        }
+        let vault = context.backups.vault()?;
+        let work = context.backups.begin(&manifest.name, doing);
+        let (id, watch) = (backup.id.clone(), work.watch.clone());
+        let (said, heard) = std::sync::mpsc::channel();
+        let repository = vault.run(|repository| Ok(repository.clone())).await?;
+        let fill = move |to: &std::path::Path| {
+            let restored = repository.restore(&id, TREE, to, Owner::Own, &watch);
+            let failed = |_: &_| std::io::Error::other("the backup could not be read");
+            let io = restored.as_ref().map(drop).map_err(failed);
+            // the receiver waits for it
+            let _ = said.send(restored);
+            io
+        };
+        let received = context.host.driver.receive(instance, Box::new(fill)).await;
+        drop(work);
+        match (received, heard.try_recv()) {
+            (_, Ok(Err(error))) => Err(error.into()),
+            (Ok(()), Ok(Ok(restored))) => Ok(Bytes(restored.bytes)),
+            (Ok(()), Err(_)) => Ok(Bytes(0)),
+            (Err(error), _) => Err(Error::Machine {
+                doing: format!("restoring a backup of '{}'", manifest.name),
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// Reserves a name for the database that is replaced: `NAME-before-20261129-1403`.
+fn reserve_beside(creator: &Creator, name: &DatabaseName) -> Result<DatabaseName, Error> {
+    const LONGEST: usize = 63;
+    let zoned = Timestamp::now().to_zoned(creator.context.time_zone.clone());
+    let suffix = zoned.strftime("-before-%Y%m%d-%H%M").to_string();
+    for attempt in 0..100 {
+        let more = if attempt == 0 {
+            String::new()
+        } else {
+            format!("-{attempt}")
+        };
+        let room = LONGEST - suffix.len() - more.len();
+        let short: String = name.as_str().chars().take(room).collect();
+        let candidate = format!("{short}{suffix}{more}");
+        let Ok(candidate) = candidate.parse::<DatabaseName>() else {
+            break;
+        };
+        match creator.context.registry.reserve(&candidate) {
+            Err(Error::Exists(_)) => {}
+            other => return other.map(|()| candidate),
+        }
+    }
+    Err(Error::Exists(name.clone()))
+}
