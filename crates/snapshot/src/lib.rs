@@ -9,6 +9,9 @@
 //! flight together, and a crash may have kept any of them, so a copy with some of them is such a crash too; the server's
 //! doublewrite buffer repairs pages of which it has a part.
 //!
+//! Files and directories of a copy have the times of change of their originals at the moment of the copy. Two copies of
+//! a file with the same size and time are equal, so a backup need not read it again.
+//!
 //! The files belong to a server that may be hostile: links are not followed, and only plain files and directories are
 //! copied.
 
