@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dormouse_driver::{Copied, Error as DriverError, Observed};
+use dormouse_driver::{Check, Copied, CopyOptions, Error as DriverError, Observed};
 use dormouse_engine::rights;
 use dormouse_policy::Spec;
 use dormouse_policy::lifecycle::Order;
@@ -179,9 +179,12 @@ impl Creator {
         let context = &self.context;
         let host = &context.host;
         let id = context.catalog.new_instance(host.servers.version()).await?;
-        let copied = host
-            .driver
-            .copy(parent.instance, id, context.frozen_at_most);
+        // a server checks the pages that it reads
+        let options = CopyOptions {
+            frozen_at_most: context.frozen_at_most,
+            check: Check::Nothing,
+        };
+        let copied = host.driver.copy(parent.instance, id, options);
         match copied.await {
             Ok(copied) => Ok(Copy { id, copied }),
             Err(error) => {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::file::{BLOCK, create, share, update};
+use crate::check::{self, Damage};
+use crate::file::{BLOCK, THREADS, create, share, update};
 use crate::tree::{Root, Stamp, sync};
 
 /// A file that was written so shortly before a pass is copied again by the next one: the clock of file times ticks
@@ -23,15 +24,17 @@ const TICK: Duration = Duration::from_millis(20);
 /// Size of the parts of a file that threads copy at the same time.
 const PART: u64 = 64 * BLOCK as u64;
 
-/// Most threads of a pass.
-const THREADS: usize = 4;
-
 /// Why a copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The pass was ended: its deadline has passed, or it was cancelled.
     #[error("the copy was not complete in time")]
     Late,
+    /// Pages of a data file have wrong checksums, and what recovers a crash cannot repair them.
+    #[error(
+        "page {} of {} has a wrong checksum ({} pages of this file)", .0.page, .0.file.display(), .0.pages
+    )]
+    Damaged(Damage),
     /// The system refused something.
     #[error("{doing}: {source}")]
     Io {
@@ -170,6 +173,26 @@ impl Copy {
             }
         }
         Ok(())
+    }
+
+    /// Checks the checksums of the pages of InnoDB's files in the copy. A page may be wrong because a write to it was under way
+    /// when the copy was made: the next pass copies its file again.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for the first file with damaged pages; [`Error::Io`] if the copy cannot be read.
+    pub fn check(&mut self) -> Result<(), Error> {
+        let files = self.copied.keys().map(PathBuf::as_path);
+        let files = files.filter(|path| check::has_pages(path)).collect();
+        let found = check::damage(&self.to, files).map_err(|unread| {
+            Error::io(format!("checking {}", unread.path.display()))(unread.source)
+        })?;
+        for damage in &found {
+            self.copied.remove(&damage.file);
+        }
+        match found.into_iter().next() {
+            Some(damage) => Err(Error::Damaged(damage)),
+            None => Ok(()),
+        }
     }
 
     /// Gives the directories their times, and makes the copy durable.

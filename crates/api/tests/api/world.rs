@@ -11,7 +11,7 @@ use dormouse_api::model::Listening;
 use dormouse_api::{About, Client, Context, Server, TlsLimits, TlsServer};
 use dormouse_control::servers::Server as At;
 use dormouse_control::{Doors, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec};
-use dormouse_driver::{Copied, Desired, Driver, Error, Observed, Run};
+use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Observed, Run};
 use dormouse_types::{
     Access, Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation,
     InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
@@ -198,7 +198,12 @@ impl Driver for Machine {
         Ok(())
     }
 
-    async fn copy(&self, from: InstanceId, to: InstanceId, _: Duration) -> Result<Copied, Error> {
+    async fn copy(
+        &self,
+        from: InstanceId,
+        to: InstanceId,
+        _: CopyOptions,
+    ) -> Result<Copied, Error> {
         let mut all = self.instances.lock().unwrap();
         all.get(&from).ok_or(Error::Unknown(from))?;
         all.insert(to, Run::Stopped);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_control::{PoolHits, Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Copied, Desired, Driver, Error, Observed, Run, Strain};
+use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Observed, Run, Strain};
 use dormouse_engine::buffer_pool;
 use dormouse_types::{
     Account, Bytes, DatabaseName, Endpoint, Events, Incarnation, InstanceId, Transport, Units,
@@ -473,7 +473,12 @@ impl Driver for Machine {
         made.await.map_err(|reason| start_error(id, reason))
     }
 
-    async fn copy(&self, from: InstanceId, to: InstanceId, _: Duration) -> Result<Copied, Error> {
+    async fn copy(
+        &self,
+        from: InstanceId,
+        to: InstanceId,
+        _: CopyOptions,
+    ) -> Result<Copied, Error> {
         let frozen = Duration::from_millis(70);
         tokio::time::sleep(frozen).await;
         let copied = self.step("copy", to, |m| {
