@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use dormouse_driver::{Copied, Error as DriverError};
+use dormouse_driver::{Check, Copied, CopyOptions, Error as DriverError};
 use dormouse_engine::Origin;
 use dormouse_policy::Spec;
 use dormouse_types::{DatabaseName, InstanceId};
@@ -63,7 +63,8 @@ impl Creator {
                 expires: branch.branch.as_ref().and_then(|of| of.expires),
             };
             self.check_disk(&name)?;
-            let copy = self.copy_of(&order.parent).await?;
+            // a server checks the pages that it reads
+            let copy = self.copy_of(&order.parent, Check::Nothing).await?;
             let (new, made) = adoption(&order, branch.shared_spec(), copy);
             self.succeed(branch, None, new, began, by).await?;
             Ok(made)
@@ -93,20 +94,22 @@ impl Creator {
     async fn make_branch(&self, order: &BranchOrder, by: Principal) -> Result<Branched, Error> {
         let began = now();
         self.check_disk(&order.name)?;
-        let copy = self.copy_of(&order.parent).await?;
+        let copy = self.copy_of(&order.parent, Check::Nothing).await?;
         let (new, made) = adoption(order, order.parent.shared_spec(), copy);
         self.adopt(new, began, by).await?;
         Ok(made)
     }
 
     /// A new instance with a copy of the files of a database. After a crash, the next start removes it.
-    pub(crate) async fn copy_of(&self, parent: &Database) -> Result<Copy, Error> {
+    pub(crate) async fn copy_of(&self, parent: &Database, check: Check) -> Result<Copy, Error> {
         let context = &self.context;
         let host = &context.host;
         let id = context.catalog.new_instance(host.servers.version()).await?;
-        let copied = host
-            .driver
-            .copy(parent.instance, id, context.frozen_at_most);
+        let options = CopyOptions {
+            frozen_at_most: context.frozen_at_most,
+            check,
+        };
+        let copied = host.driver.copy(parent.instance, id, options);
         match copied.await {
             Ok(copied) => Ok(Copy { id, copied }),
             Err(error) => {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_driver::{Copied, Desired, Driver, Error, Fill, Layer, Log, Observed, Run};
+use dormouse_driver::{
+    Copied, CopyOptions, Desired, Driver, Error, Fill, Layer, Log, Observed, Run,
+};
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
@@ -342,9 +344,9 @@ impl Driver for LocalDriver {
         &self,
         from: InstanceId,
         to: InstanceId,
-        limit: Duration,
+        options: CopyOptions,
     ) -> Result<Copied, Error> {
-        let work = copy::copy(Arc::clone(&self.shared), from, to, limit);
+        let work = copy::copy(Arc::clone(&self.shared), from, to, options);
         let lost = |source: tokio::task::JoinError| Error::Machine {
             doing: format!("copying instance {from}"),
             source: source.into(),

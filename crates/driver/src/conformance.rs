@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
 
-use crate::{Desired, Driver, Error, History, Observed, Run};
+use crate::{Check, CopyOptions, Desired, Driver, Error, History, Observed, Run};
 
 /// Environment in which a driver is tested; starts without instances.
 #[async_trait]
@@ -73,18 +73,31 @@ pub async fn run(world: &dyn World) {
 
 /// A copy of a running, frozen or stopped instance has what was written, and the source goes on as it was.
 async fn a_copy_has_what_was_written(world: &dyn World) {
-    const LIMIT: Duration = Duration::from_secs(10);
+    const PLAIN: CopyOptions = CopyOptions {
+        frozen_at_most: Duration::from_secs(10),
+        check: Check::Nothing,
+    };
+    const CHECKED: CopyOptions = CopyOptions {
+        check: Check::Pages,
+        ..PLAIN
+    };
     let (driver, id) = new_instance(world, 60).await;
-    let nothing = driver.copy(InstanceId(99), InstanceId(61), LIMIT).await;
+    let nothing = driver.copy(InstanceId(99), InstanceId(61), PLAIN).await;
     assert!(matches!(nothing, Err(Error::Unknown(InstanceId(99)))));
     ok(driver.apply(id, RUNNING).await);
     world
         .write(id, &endpoint(&*driver, id).await, "first")
         .await;
-    let copies = [61, 62, 63].map(InstanceId);
-    for (state, copy) in [RUNNING, FROZEN, STOPPED].into_iter().zip(copies) {
+    let copies = [61, 62, 63, 64].map(InstanceId);
+    let states = [
+        (RUNNING, PLAIN),
+        (RUNNING, CHECKED),
+        (FROZEN, CHECKED),
+        (STOPPED, CHECKED),
+    ];
+    for ((state, options), copy) in states.into_iter().zip(copies) {
         let before = ok(driver.apply(id, state).await);
-        let copied = ok(driver.copy(id, copy, LIMIT).await);
+        let copied = ok(driver.copy(id, copy, options).await);
         assert!(copied.size > Bytes(0), "{copied:?}");
         assert_eq!(copied.frozen.is_zero(), state.run != Run::Running);
         let after = ok(driver.observe(id).await);
@@ -93,7 +106,7 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
             (before.run, before.incarnation)
         );
         // it is there already
-        assert!(ok(driver.copy(id, copy, LIMIT).await).frozen.is_zero());
+        assert!(ok(driver.copy(id, copy, options).await).frozen.is_zero());
     }
     for copy in copies {
         ok(driver.apply(copy, RUNNING).await);

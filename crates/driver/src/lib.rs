@@ -82,6 +82,24 @@ pub struct Observed {
     pub strain: Option<Strain>,
 }
 
+/// How the files of an instance are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// Longest time that a running server is frozen.
+    pub frozen_at_most: Duration,
+    /// What is checked before the copy counts as made.
+    pub check: Check,
+}
+
+/// What of a copy is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing: its server checks each page that it reads.
+    Nothing,
+    /// The checksums of all pages of data files. This reads the whole copy.
+    Pages,
+}
+
 /// A copy of an instance's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copied {
@@ -140,6 +158,21 @@ pub enum Error {
         /// How long its server may be frozen.
         limit: Duration,
     },
+    /// Pages of a data file have wrong checksums. Another copy would have them too.
+    #[error(
+        "{file} of instance {id} is damaged on the disk: wrong checksums in {pages} of its pages, the first is page \
+         {page}. CHECK TABLE tells which rows are lost; look at the disk, and restore them from an older backup"
+    )]
+    Damaged {
+        /// The instance.
+        id: InstanceId,
+        /// The file, below the instance's directory.
+        file: String,
+        /// The first damaged page, counted from 0.
+        page: u64,
+        /// How many are damaged, at least.
+        pages: u64,
+    },
     /// An error of the machine: disk full, no permission, no such program.
     #[error("{doing}: {source}")]
     Machine {
@@ -158,14 +191,14 @@ pub trait Driver: Send + Sync + 'static {
     async fn provision(&self, id: InstanceId) -> Result<(), Error>;
 
     /// Makes the files of the new instance `to`, owned by its own user, equal to those of `from` at one moment: as a
-    /// crash would leave them, if its server runs. A server that runs is frozen meanwhile, for `limit` at most, and
+    /// crash would leave them, if its server runs. A server that runs is frozen meanwhile, as long as the options allow, and
     /// thawed even if Dormouse ends; one that is frozen or stopped stays so. Does nothing if `to` exists. Runs to its
     /// end if its caller is cancelled.
     async fn copy(
         &self,
         from: InstanceId,
         to: InstanceId,
-        limit: Duration,
+        options: CopyOptions,
     ) -> Result<Copied, Error>;
 
     /// Makes the new instance `id` of files that `fill` writes: those of a backup. Does nothing if it exists.

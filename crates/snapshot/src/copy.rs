@@ -10,18 +10,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::file::{BLOCK, create, share, update};
+use crate::check::{self, Damage};
+use crate::file::{BLOCK, THREADS, create, share, update};
 use crate::tree::{Root, Stamp, sync};
 
 /// A file that was written so shortly before a pass is copied again by the next one: the clock of file times ticks
 /// only some hundred times a second.
 const YOUNG: Duration = Duration::from_secs(1);
 
+/// Longest tick of the clock of file times.
+const TICK: Duration = Duration::from_millis(20);
+
 /// Size of the parts of a file that threads copy at the same time.
 const PART: u64 = 64 * BLOCK as u64;
-
-/// Most threads of a pass.
-const THREADS: usize = 4;
 
 /// Why a copy failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,11 @@ pub enum Error {
     /// The pass was ended: its deadline has passed, or it was cancelled.
     #[error("the copy was not complete in time")]
     Late,
+    /// Pages of a data file have wrong checksums, and what recovers a crash cannot repair them.
+    #[error(
+        "page {} of {} has a wrong checksum ({} pages of this file)", .0.page, .0.file.display(), .0.pages
+    )]
+    Damaged(Damage),
     /// The system refused something.
     #[error("{doing}: {source}")]
     Io {
@@ -71,6 +77,8 @@ pub struct Copy {
     shares: bool,
     /// Files as they were before they were copied last.
     copied: HashMap<PathBuf, Stamp>,
+    /// Directories as the last pass has seen them.
+    directories: Vec<(PathBuf, Stamp)>,
 }
 
 /// What a complete copy has.
@@ -100,6 +108,7 @@ impl Copy {
             to: to.to_owned(),
             shares,
             copied: HashMap::new(),
+            directories: Vec::new(),
         })
     }
 
@@ -112,7 +121,7 @@ impl Copy {
         let began = since_1970(SystemTime::now());
         let listing = format!("listing {}", self.from.path().display());
         let tree = self.from.walk(skip).map_err(Error::io(listing))?;
-        for dir in &tree.directories {
+        for (dir, _) in &tree.directories {
             private_dir(&self.to.join(dir))?;
         }
         let mut jobs = Vec::new();
@@ -134,7 +143,12 @@ impl Copy {
         }
         self.remove_missing(&present)?;
         let written = run(&jobs, self.shares, stop)?;
+        for job in &jobs {
+            set_time(&job.target, &job.path, job.stamp)?;
+        }
+        outlast(present.values().map(|stamp| stamp.modified).max());
         self.copied = present;
+        self.directories = tree.directories;
         Ok(Copied {
             files: count,
             bytes,
@@ -161,11 +175,37 @@ impl Copy {
         Ok(())
     }
 
-    /// Makes the copy durable.
+    /// Checks the checksums of the pages of InnoDB's files in the copy. A page may be wrong because a write to it was under way
+    /// when the copy was made: the next pass copies its file again.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for the first file with damaged pages; [`Error::Io`] if the copy cannot be read.
+    pub fn check(&mut self) -> Result<(), Error> {
+        let files = self.copied.keys().map(PathBuf::as_path);
+        let files = files.filter(|path| check::has_pages(path)).collect();
+        let found = check::damage(&self.to, files).map_err(|unread| {
+            Error::io(format!("checking {}", unread.path.display()))(unread.source)
+        })?;
+        for damage in &found {
+            self.copied.remove(&damage.file);
+        }
+        match found.into_iter().next() {
+            Some(damage) => Err(Error::Damaged(damage)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the directories their times, and makes the copy durable.
     ///
     /// # Errors
     /// The system could not write it.
     pub fn finish(self) -> Result<(), Error> {
+        for (dir, stamp) in &self.directories {
+            let path = self.to.join(dir);
+            let opened = File::open(&path);
+            let opened = opened.map_err(Error::io(format!("opening {}", path.display())))?;
+            set_time(&opened, &path, *stamp)?;
+        }
         sync(&self.to).map_err(Error::io(format!(
             "writing {} to the disk",
             self.to.display()
@@ -181,6 +221,37 @@ fn private_dir(path: &Path) -> Result<(), Error> {
         ))(error)),
         _ => Ok(()),
     }
+}
+
+/// Gives a file of the copy the time of change of its original.
+fn set_time(file: &File, path: &Path, stamp: Stamp) -> Result<(), Error> {
+    let set = file.set_modified(time_of(stamp.modified));
+    set.map_err(Error::io(format!("setting the time of {}", path.display())))
+}
+
+/// Waits until a file that is written from now on gets another time of change than `youngest`. So two copies of a file
+/// that differ have different times.
+fn outlast(youngest: Option<i128>) {
+    let until = Instant::now() + TICK;
+    while youngest.is_some_and(|youngest| coarse_now() <= youngest) && Instant::now() < until {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The clock of file times.
+fn coarse_now() -> i128 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+}
+
+fn time_of(nanos: i128) -> SystemTime {
+    let distance = u64::try_from(nanos.unsigned_abs()).unwrap_or(u64::MAX);
+    let distance = Duration::from_nanos(distance);
+    let time = match nanos < 0 {
+        true => UNIX_EPOCH.checked_sub(distance),
+        false => UNIX_EPOCH.checked_add(distance),
+    };
+    time.unwrap_or(UNIX_EPOCH)
 }
 
 fn nanos(time: Duration) -> i128 {

@@ -8,6 +8,9 @@ use std::path::Path;
 /// Bytes that are compared and written at once.
 pub(crate) const BLOCK: usize = 1 << 20;
 
+/// Most threads that work on the files of a copy.
+pub(crate) const THREADS: usize = 4;
+
 /// Whether files of this directory can share blocks with each other: tried with two small ones.
 #[must_use]
 pub fn shares_blocks(dir: &Path) -> bool {
@@ -75,7 +78,7 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 /// Reads until the buffer has so many bytes, or the file ends.
-fn fill(file: &File, buffer: &mut Vec<u8>, at: u64, want: usize) -> io::Result<usize> {
+pub(crate) fn fill(file: &File, buffer: &mut Vec<u8>, at: u64, want: usize) -> io::Result<usize> {
     buffer.resize(BLOCK, 0);
     let mut have = 0;
     while have < want {

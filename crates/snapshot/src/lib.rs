@@ -9,12 +9,21 @@
 //! flight together, and a crash may have kept any of them, so a copy with some of them is such a crash too; the server's
 //! doublewrite buffer repairs pages of which it has a part.
 //!
+//! Files and directories of a copy have the times of change of their originals at the moment of the copy. Two copies of
+//! a file with the same size and time are equal, so a backup need not read it again.
+//!
+//! [`Copy::check`](fn@Copy::check) checks the checksums of InnoDB's pages in a copy.
+//!
 //! The files belong to a server that may be hostile: links are not followed, and only plain files and directories are
 //! copied.
 
+mod check;
 mod copy;
+mod doublewrite;
 mod file;
+mod pages;
 mod tree;
 
+pub use check::Damage;
 pub use copy::{Copied, Copy, Error, Stop};
 pub use file::shares_blocks;

@@ -72,7 +72,7 @@ impl Root {
         Ok(Some((fd.into(), Stamp::of(&stat))))
     }
 
-    /// The directories, parents first, and the plain files, as paths below this directory; without those that `skip`
+    /// The directories, this one first and parents before children, and the plain files, as paths below this directory; without those that `skip`
     /// names.
     pub(crate) fn walk(&self, skip: &dyn Fn(&Path) -> bool) -> io::Result<Tree> {
         let mut tree = Tree::default();
@@ -87,6 +87,8 @@ impl Root {
                     Err(error) => return Err(error),
                 }
             };
+            let stamp = Stamp::of(&fstat(&fd)?);
+            tree.directories.push((below.clone(), stamp));
             for entry in Dir::read_from(&fd)? {
                 let entry = entry?;
                 let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -98,10 +100,7 @@ impl Root {
                     continue;
                 }
                 match entry.file_type() {
-                    FileType::Directory => {
-                        tree.directories.push(path.clone());
-                        left.push(path);
-                    }
+                    FileType::Directory => left.push(path),
                     FileType::RegularFile => tree.files.push(path),
                     // links, sockets and pipes are no data
                     _ => {}
@@ -129,7 +128,7 @@ fn is_absent(error: &io::Error) -> bool {
 /// Directories and files.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    pub(crate) directories: Vec<PathBuf>,
+    pub(crate) directories: Vec<(PathBuf, Stamp)>,
     pub(crate) files: Vec<PathBuf>,
 }
 

@@ -13,7 +13,7 @@ use dormouse_control::servers::Server as At;
 use dormouse_control::{
     Doors, Origin, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec,
 };
-use dormouse_driver::{Copied, Desired, Driver, Error, Fill, Observed, Run};
+use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Run};
 use dormouse_types::{
     Access, Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation,
     InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
@@ -200,7 +200,12 @@ impl Driver for Machine {
         Ok(())
     }
 
-    async fn copy(&self, from: InstanceId, to: InstanceId, _: Duration) -> Result<Copied, Error> {
+    async fn copy(
+        &self,
+        from: InstanceId,
+        to: InstanceId,
+        _: CopyOptions,
+    ) -> Result<Copied, Error> {
         let mut all = self.instances.lock().unwrap();
         all.get(&from).ok_or(Error::Unknown(from))?;
         all.insert(to, Run::Stopped);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_driver::Check;
 use dormouse_engine::PlainRing;
 use dormouse_policy::Cause;
 use dormouse_repository::{BackupId, Error as RepositoryError, Labels, Reading, Stored};
@@ -67,7 +68,7 @@ impl Creator {
     ) -> Result<Attempt, Error> {
         let backups = &self.context.backups;
         let _turn = backups.vault()?.turn().await?;
-        let attempted = Timestamp::now();
+        let attempted = self.context.calendar.timestamp();
         let instance = database.instance;
         let mut known = backups
             .known(instance)
@@ -111,7 +112,7 @@ impl Creator {
                     id: made.id.clone(),
                     taken_at: made.taken_at,
                     sleep,
-                    good_at: made.taken_at,
+                    good_at: attempted,
                     verified: None,
                 });
                 let mut counts = backups.counts();
@@ -163,7 +164,7 @@ impl Creator {
         let (from, before) = (Timestamp::now(), Sleep::of(database));
         let rights = database.rights();
         let keys = self.keys_of(database).await?;
-        let Copy { id, copied } = self.copy_of(database).await?;
+        let Copy { id, copied } = self.copy_of(database, Check::Pages).await?;
         let taken_at = Timestamp::now();
         let sleep = before.filter(|before| Sleep::of(database) == Some(*before));
         let manifest = Manifest {

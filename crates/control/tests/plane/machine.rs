@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_control::{Origin, PoolHits, Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Copied, Desired, Driver, Error, Fill, Observed, Run, Strain};
+use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Run, Strain};
 use dormouse_engine::buffer_pool;
 use dormouse_types::{
     Account, Bytes, DatabaseName, Endpoint, Events, Incarnation, InstanceId, Transport, Units,
@@ -108,6 +108,8 @@ impl Instance {
 #[derive(Debug)]
 pub struct Inner {
     pub instances: BTreeMap<InstanceId, Instance>,
+    /// What the files of instances had when their directory was asked for.
+    stored: Vec<Instance>,
     pub starts: u32,
     pub starting: u32,
     pub most_starting: u32,
@@ -144,6 +146,8 @@ pub struct Inner {
 #[derive(Clone)]
 pub struct Machine {
     inner: Arc<Mutex<Inner>>,
+    /// Directories of instances, made when they are asked for.
+    files: Arc<tempfile::TempDir>,
     changed: Arc<watch::Sender<u64>>,
     crashed: Arc<watch::Sender<bool>>,
 }
@@ -152,6 +156,7 @@ impl Machine {
     pub fn new() -> Self {
         let inner = Inner {
             instances: BTreeMap::new(),
+            stored: Vec::new(),
             starts: 0,
             starting: 0,
             most_starting: 0,
@@ -175,6 +180,7 @@ impl Machine {
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
+            files: Arc::new(tempfile::tempdir().unwrap()),
             changed: Arc::new(watch::Sender::new(0)),
             crashed: Arc::new(watch::Sender::new(false)),
         }
@@ -473,7 +479,12 @@ impl Driver for Machine {
         made.await.map_err(|reason| start_error(id, reason))
     }
 
-    async fn copy(&self, from: InstanceId, to: InstanceId, _: Duration) -> Result<Copied, Error> {
+    async fn copy(
+        &self,
+        from: InstanceId,
+        to: InstanceId,
+        _: CopyOptions,
+    ) -> Result<Copied, Error> {
         let frozen = Duration::from_millis(70);
         tokio::time::sleep(frozen).await;
         let copied = self.step("copy", to, |m| {
@@ -492,6 +503,39 @@ impl Driver for Machine {
             })
         });
         copied.await.map_err(|reason| start_error(to, reason))?
+    }
+
+    async fn receive(&self, id: InstanceId, fill: Fill) -> Result<(), Error> {
+        let to = self.files.path().join(format!("{id}-received"));
+        let _earlier = std::fs::remove_dir_all(&to);
+        std::fs::create_dir(&to).unwrap();
+        let filled = tokio::task::spawn_blocking({
+            let to = to.clone();
+            move || fill(&to)
+        });
+        filled.await.unwrap().map_err(|source| Error::Machine {
+            doing: format!("writing {id}"),
+            source,
+        })?;
+        let number: usize = std::fs::read_to_string(to.join("content"))
+            .unwrap()
+            .parse()
+            .unwrap();
+        let received = self.step("receive", id, |m| {
+            let files = m.stored[number].clone();
+            m.instances.entry(id).or_insert(files);
+        });
+        received.await.map_err(|reason| start_error(id, reason))
+    }
+
+    fn directory(&self, id: InstanceId) -> Option<PathBuf> {
+        let mut m = self.lock();
+        let files = m.instances.get(&id)?.clone();
+        let dir = self.files.path().join(id.to_string());
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("content"), m.stored.len().to_string()).unwrap();
+        m.stored.push(files);
+        Some(dir)
     }
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "it is all tests")]
 #![expect(unreachable_pub, reason = "modules of one test share what is in them")]
 
+mod backup;
 mod branch;
 mod crash;
 mod doors;

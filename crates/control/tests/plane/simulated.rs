@@ -101,7 +101,11 @@ fn entry(at: u64, event: &Event) -> Option<Entry> {
             EventKind::Changed => What::Changed,
             EventKind::Refused => What::Refused,
             EventKind::Dropped => What::Dropped,
-            EventKind::Noted | EventKind::Scaled | EventKind::Set | EventKind::Token => {
+            EventKind::Noted
+            | EventKind::Scaled
+            | EventKind::Set
+            | EventKind::BackedUp
+            | EventKind::Token => {
                 return None;
             }
         },

@@ -78,8 +78,8 @@ pub(crate) struct ImportArgs {
 /// `export`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs mariadb-dump on Dormouse's Unix socket, in one consistent transaction. A sleeping database
-wakes.
+Runs mariadb-dump on Dormouse's Unix socket, in one consistent transaction. A sleeping database is
+not woken: the dump is made of a branch, which is dropped at the end.
 
 Examples:
   dormouse export shop > shop.sql
@@ -96,6 +96,10 @@ pub(crate) struct ExportArgs {
     /// File to write, readable only by you; gzip if it ends in .gz [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Dump a sleeping database itself, which wakes it, not a branch of it
+    #[arg(long)]
+    pub(crate) wake: bool,
 
     /// Account that reads
     #[arg(long, short, value_name = "USER", default_value = OWNER)]

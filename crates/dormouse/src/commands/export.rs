@@ -1,4 +1,5 @@
-//! `dormouse export`: writes a dump of a database.
+//! `dormouse export`: writes a dump of a database. One that sleeps is not woken: the dump is one of a branch that lives
+//! as long as it is made.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,17 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dormouse_api::{Client, ErrorBody};
+use dormouse_types::{DatabaseName, State};
 use flate2::write::GzEncoder;
 use serde_json::json;
 
 use crate::Outcome;
 use crate::cli::ExportArgs;
-use crate::credentials::quote;
+use crate::credentials::{Password, quote};
 use crate::import::input::Input;
 use crate::import::live::OptionFile;
 use crate::import::progress::{Figures, Progress, size};
 use crate::output::Output;
 use crate::{credentials, up};
+
+mod leftovers;
+
+use leftovers::Leftovers;
 
 /// Bytes copied at once.
 const PIECE: usize = 256 << 10;
@@ -29,7 +35,77 @@ const FOOT: &[u8] = b"-- Dump completed";
 
 /// Runs the command.
 pub(crate) fn run(data_dir: &Path, args: ExportArgs, output: &Output) -> Outcome {
-    let reader = Reader::of_the_database(data_dir, &args)?;
+    let api = up::api_socket(data_dir);
+    let client = Client::new(&api);
+    let (database, socket) = super::block_on(async {
+        let database = client.database(&args.name).await.map_err(super::told)?;
+        let status = client.status().await.map_err(super::told)?;
+        Ok((database, status.listen.socket))
+    })?;
+    let password = credentials::password(data_dir, &args.name, &args.user)?;
+    let leftovers = Leftovers::watch(api)?;
+    let source = match sleeps(database.state) && !args.wake {
+        true => leftovers.branch(&database).map_err(|error| {
+            let other = "--wake dumps the database itself, which wakes it";
+            let hint = error
+                .hint
+                .as_ref()
+                .map_or(other.to_owned(), |hint| format!("{hint}; {other}"));
+            ErrorBody::new(
+                &error.code,
+                format!("no copy to dump from: {}", error.message),
+            )
+            .with_hint(hint)
+        })?,
+        false => args.name.clone(),
+    };
+    let reader = Reader::of(
+        data_dir, &source, &args.user, &password, &socket, &leftovers,
+    );
+    let done = reader.and_then(|reader| dump(&reader, &args, &leftovers, output));
+    if let Err(error) = leftovers.end() {
+        output.remark(&format!(
+            "{}; {}",
+            error.message,
+            error.hint.unwrap_or_default()
+        ));
+    }
+    let Dumped { schemas, bytes } = done?;
+    match &args.output {
+        Some(file) => output.result(
+            &json!({
+                "event": "done", "database": args.name, "schemas": schemas, "bytes": bytes, "file": file,
+                "branch": (source != args.name).then_some(&source),
+            }),
+            |_| format!("exported {} ({}) to {}", args.name, size(bytes), file.display()),
+        ),
+        None => {
+            output.remark(&format!("exported {} ({})", args.name, size(bytes)));
+            Ok(())
+        }
+    }
+}
+
+/// Whether a dump of the database itself would wake it.
+fn sleeps(state: State) -> bool {
+    matches!(
+        state,
+        State::Suspended | State::Suspending | State::Parked | State::Parking
+    )
+}
+
+/// What was dumped.
+struct Dumped {
+    schemas: Vec<String>,
+    bytes: u64,
+}
+
+fn dump(
+    reader: &Reader,
+    args: &ExportArgs,
+    leftovers: &Leftovers,
+    output: &Output,
+) -> Outcome<Dumped> {
     let schemas = match args.schema.is_empty() {
         true => reader.options.schemas()?,
         false => args.schema.clone(),
@@ -39,6 +115,9 @@ pub(crate) fn run(data_dir: &Path, args: ExportArgs, output: &Output) -> Outcome
         return Err(ErrorBody::new("invalid", message));
     }
     let target = Target::open(args.output.as_deref())?;
+    if let Target::File(file) = &target {
+        leftovers.file(file.part.clone());
+    }
     let figures = Arc::<Figures>::default();
     let progress = match &target {
         // progress as events would stand among the dump
@@ -49,16 +128,7 @@ pub(crate) fn run(data_dir: &Path, args: ExportArgs, output: &Output) -> Outcome
     drop(progress);
     copied?;
     let bytes = figures.bytes.load(Ordering::Relaxed);
-    match &args.output {
-        Some(file) => output.result(
-            &json!({"event": "done", "database": args.name, "schemas": schemas, "bytes": bytes, "file": file}),
-            |_| format!("exported {} ({}) to {}", args.name, size(bytes), file.display()),
-        ),
-        None => {
-            output.remark(&format!("exported {} ({})", args.name, size(bytes)));
-            Ok(())
-        }
-    }
+    Ok(Dumped { schemas, bytes })
 }
 
 /// What a dump is read from: a server, and how the program reaches it.
@@ -67,18 +137,18 @@ struct Reader {
 }
 
 impl Reader {
-    /// The database itself, through Dormouse; this wakes it. A snapshot of it would be another reader.
-    fn of_the_database(data_dir: &Path, args: &ExportArgs) -> Outcome<Self> {
-        let api = Client::new(&up::api_socket(data_dir));
-        let socket = super::block_on(async {
-            api.database(&args.name).await.map_err(super::told)?;
-            let status = api.status().await.map_err(super::told)?;
-            Ok(status.listen.socket)
-        })?;
-        let password = credentials::password(data_dir, &args.name, &args.user)?;
+    /// A database, through Dormouse: the one that is exported, or a branch of it, which has its accounts.
+    fn of(
+        data_dir: &Path,
+        database: &DatabaseName,
+        user: &str,
+        password: &Password,
+        socket: &Path,
+        leftovers: &Leftovers,
+    ) -> Outcome<Self> {
         let text = format!(
             "[client]\nuser={}\npassword={}\nprotocol=socket\nsocket={}\n",
-            quote(&format!("{}.{}", args.name, args.user)),
+            quote(&format!("{database}.{user}")),
             quote(&password.0),
             quote(&socket.display().to_string())
         );
@@ -90,7 +160,8 @@ impl Reader {
             }
             _ => {}
         }
-        let path = dir.join(format!("{}.{}", args.name, std::process::id()));
+        let path = dir.join(format!("{database}.{}", std::process::id()));
+        leftovers.file(path.clone());
         Ok(Self {
             options: OptionFile::write(path, &text)?,
         })

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Copied, Error, Fill};
+use dormouse_driver::{Check, Copied, CopyOptions, Error, Fill};
 use dormouse_engine::{Layout, give};
-use dormouse_snapshot::{Copy, Error as CopyError, Stop, shares_blocks};
+use dormouse_snapshot::{Copy, Damage, Error as CopyError, Stop, shares_blocks};
 use dormouse_types::{Bytes, InstanceId};
 use tracing::{debug, warn};
 
@@ -23,8 +23,9 @@ pub(super) async fn copy(
     shared: Arc<Shared>,
     from: InstanceId,
     to: InstanceId,
-    limit: Duration,
+    options: CopyOptions,
 ) -> Result<Copied, Error> {
+    let limit = options.frozen_at_most;
     let source = shared.find(from)?;
     let (layout, target) = (shared.layout(from)?, shared.layout(to)?);
     // one copy at a time: the disk is the bottleneck
@@ -52,19 +53,29 @@ pub(super) async fn copy(
         Ok((copy, target))
     };
     let (mut copy, target) = blocking(&disk, begin).await?;
+    let mut damaged = None;
     for _ in 0..ATTEMPTS {
         let lock = source.lock().await;
         let (after, rest) = standing_still(from, &source, &lock, copy, limit).await?;
+        drop(lock);
         copy = after;
         if let Some(copied) = rest {
-            drop(lock);
+            let (after, damage) = checked(from, &disk, copy, options.check).await?;
+            copy = after;
+            if damage.is_some() {
+                // a write to this page may have been under way; if so, it is complete in the next copy
+                if damage == damaged {
+                    break;
+                }
+                damaged = damage;
+                continue;
+            }
             let shared = Arc::clone(&shared);
             let publish = move || publish(&shared, from, to, copy, &target);
             blocking(&disk, publish).await?;
             debug!(instance = %to, %from, ?copied, "copied");
             return Ok(copied);
         }
-        drop(lock);
         let again = move || {
             copy.pass(&skips, Stop::default())
                 .map_err(|e| failed(from, limit, e))
@@ -72,7 +83,28 @@ pub(super) async fn copy(
         };
         copy = blocking(&disk, again).await?;
     }
-    Err(Error::Busy { id: from, limit })
+    Err(match damaged {
+        Some(damage) => failed(from, limit, CopyError::Damaged(damage)),
+        None => Error::Busy { id: from, limit },
+    })
+}
+
+/// Checks a complete copy; returns what is wrong with its first damaged file.
+async fn checked(
+    id: InstanceId,
+    disk: &ChangeLock,
+    mut copy: Copy,
+    check: Check,
+) -> Result<(Copy, Option<Damage>), Error> {
+    if check == Check::Nothing {
+        return Ok((copy, None));
+    }
+    let pages = move || match copy.check() {
+        Ok(()) => Ok((copy, None)),
+        Err(CopyError::Damaged(damage)) => Ok((copy, Some(damage))),
+        Err(error) => Err(failed(id, Duration::ZERO, error)),
+    };
+    blocking(disk, pages).await
 }
 
 /// Copies the rest while nobody writes; `None` if that took longer than a server may be frozen.
@@ -202,6 +234,12 @@ fn skips(path: &Path) -> bool {
 fn failed(id: InstanceId, limit: Duration, error: CopyError) -> Error {
     match error {
         CopyError::Late => Error::Busy { id, limit },
+        CopyError::Damaged(damage) => Error::Damaged {
+            id,
+            file: damage.file.display().to_string(),
+            page: damage.page,
+            pages: damage.pages,
+        },
         CopyError::Io { doing, source } => Error::Machine { doing, source },
     }
 }

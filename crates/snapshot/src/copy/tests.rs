@@ -154,3 +154,51 @@ fn a_pass_that_is_late_says_so_and_the_next_one_completes_it() {
     copy.pass(&never, Stop::default()).unwrap();
     assert_eq!(content(&world.to()), content(&world.from()));
 }
+
+#[test]
+fn files_and_directories_keep_their_times_of_change() {
+    let world = World::new();
+    for name in ["app/old.ibd", "app/deep/young.ibd", "app/changed.ibd"] {
+        world.write(name, &noise(20_000, 8));
+    }
+    let set = |name: &str, at: SystemTime| {
+        let file = File::open(world.from().join(name)).unwrap();
+        file.set_modified(at).unwrap();
+    };
+    let long_ago = UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
+    set("app/old.ibd", long_ago);
+    set("app", long_ago - Duration::from_secs(1));
+    set("app/deep", UNIX_EPOCH - Duration::from_millis(1500));
+    let mut copy = world.copy();
+    copy.pass(&never, Stop::default()).unwrap();
+    let file = create(&world.from().join("app/changed.ibd")).unwrap();
+    file.write_all_at(&noise(100, 9), 0).unwrap();
+    copy.pass(&never, Stop::default()).unwrap();
+    // what the owner of the copy adds to it before it is complete
+    fs::create_dir(world.to().join("tmp")).unwrap();
+    copy.finish().unwrap();
+    for name in [
+        "",
+        "app",
+        "app/deep",
+        "app/old.ibd",
+        "app/changed.ibd",
+        "app/deep/young.ibd",
+    ] {
+        let time = |dir: PathBuf| fs::metadata(dir.join(name)).unwrap().modified().unwrap();
+        assert_eq!(time(world.to()), time(world.from()), "{name}");
+    }
+}
+
+#[test]
+fn a_write_after_a_pass_gets_another_time_than_the_copy_has() {
+    let world = World::new();
+    for round in 0..20 {
+        world.write("app/t.ibd", &[round; 100]);
+        let mut copy = Copy::new(&world.from(), &world.to(), false).unwrap();
+        copy.pass(&never, Stop::default()).unwrap();
+        world.write("app/t.ibd", &[round + 1; 100]);
+        let time = |dir: PathBuf| fs::metadata(dir.join("app/t.ibd")).unwrap().modified();
+        assert_ne!(time(world.to()).unwrap(), time(world.from()).unwrap());
+    }
+}
