@@ -65,6 +65,18 @@ impl Anchors {
         self.0.drain(..first.saturating_sub(1));
     }
 
+    /// Leaves out every second one of the older half, until there are no more than this.
+    pub fn thin(&mut self, most: usize) {
+        while self.0.len() > most.max(2) {
+            let half = self.0.len() / 2;
+            let mut at = 0;
+            self.0.retain(|_| {
+                at += 1;
+                at > half || at % 2 == 1
+            });
+        }
+    }
+
     /// The last one.
     #[must_use]
     pub fn last(&self) -> Option<&Anchor> {

@@ -42,6 +42,7 @@ pub mod usage;
 mod adopt;
 pub mod backups;
 mod branches;
+pub mod history;
 mod metering;
 mod storage;
 mod tasks;

@@ -127,6 +127,11 @@ pub trait Servers: Send + Sync + 'static {
         Err(ServerError::BadRequest(what))
     }
 
+    /// Removes the files of the server's log before this one.
+    async fn purge_log(&self, _server: &Server, _to: &str) -> Result<(), ServerError> {
+        Ok(())
+    }
+
     /// Checks every table; returns what is damaged, as `schema.table: reason`.
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError>;
 

@@ -27,6 +27,7 @@ use crate::database::context::Context;
 use crate::database::{Database, turn};
 use crate::doors::Doors;
 use crate::error::Error;
+use crate::history::{self, Histories};
 use crate::instance::host::Host;
 use crate::instance::room::Room;
 use crate::lock::Lock;
@@ -149,6 +150,7 @@ fn assemble(
         metering,
         storage,
         backups,
+        histories: Histories::new(config.archive_every),
         tasks,
         data_dir: config.data_dir.clone(),
         calendar: config.calendar.clone(),
@@ -302,6 +304,7 @@ fn spawn_background(creator: &Creator) {
     } = &*creator.context;
     let ends = || Arc::clone(tasks);
     tasks.spawn(backups::watch::watch(creator.clone()));
+    tasks.spawn(history::watch::watch(creator.clone()));
     tasks.spawn(Arc::clone(metering).run(ends()));
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     tasks.spawn(Arc::clone(storage).watch(ends()));

@@ -19,6 +19,7 @@ use crate::catalog::{Change, Durability};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
+use crate::history::BASE;
 use crate::instance::rekeying::with_keys;
 use crate::principal::Principal;
 use crate::status::EventKind;
@@ -204,6 +205,10 @@ impl Creator {
         labels.version = Some(manifest.version.clone());
         labels.reason = Some(cause.as_str().to_owned());
         labels.more.insert(KIND.to_owned(), FILES.to_owned());
+        // whose history goes on from here
+        if let Ok(Some(base)) = dormouse_engine::history::base(&dir) {
+            labels.more.insert(BASE.to_owned(), base);
+        }
         // all that was committed before has been copied
         labels.more.insert("from".to_owned(), from.to_string());
         let documents = [document(MANIFEST, manifest)?];

@@ -162,7 +162,11 @@ impl Creator {
                 recovered.lost.push(Lost { name, reason });
                 continue;
             };
-            match self.clone().restore(backup, name.clone(), by.clone()).await {
+            match self
+                .clone()
+                .restore(backup, name.clone(), None, by.clone())
+                .await
+            {
                 Ok(restored) => {
                     self.sleep(&name, &by).await;
                     recovered.size.0 += restored.size.0;

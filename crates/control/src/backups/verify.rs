@@ -54,7 +54,7 @@ impl Creator {
             let began = now();
             let checked = async {
                 self.check_disk(&name)?;
-                let received = self.receive(&backup, "verify").await?;
+                let received = self.receive(&backup, None, "verify").await?;
                 let checked = self.check(&received).await;
                 self.warm.discard(received.arrival.id).await;
                 checked.map(|damaged| (damaged, received.size))

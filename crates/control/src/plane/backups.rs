@@ -11,6 +11,7 @@ use crate::backups::verify::Verified;
 use crate::backups::{Counts, Running};
 use crate::create::{Creator, to_its_end};
 use crate::error::Error;
+use crate::history::{Point, Reading};
 use crate::principal::Principal;
 
 /// Shortest beginning of a backup's id that names it.
@@ -108,7 +109,35 @@ impl Backups<'_> {
         let backup = self.find(name, id).await?;
         let into = into.unwrap_or_else(|| name.clone());
         let (creator, by) = (self.creator.clone(), self.principal.clone());
-        creator.restore(backup, into, by).await
+        creator.restore(backup, into, None, by).await
+    }
+
+    /// Restores a database to a point of its history, as `into`. A database of that name is kept under another one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the history does not have that point; else as [`restore`](Self::restore).
+    pub async fn restore_to(
+        &self,
+        name: &DatabaseName,
+        point: Point,
+        into: Option<DatabaseName>,
+    ) -> Result<Restored, Error> {
+        let into = into.unwrap_or_else(|| name.clone());
+        let (creator, by) = (self.creator.clone(), self.principal.clone());
+        creator.restore_to(name.clone(), point, into, by).await
+    }
+
+    /// What the history of a database has, and the transactions in it that a regular expression finds. Wakes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NoRepository`]; [`Error::Repository`]; [`Error::Invalid`] if it is no regular
+    /// expression.
+    pub async fn history(
+        &self,
+        name: &DatabaseName,
+        expression: Option<&str>,
+    ) -> Result<Reading, Error> {
+        self.creator.history(name, expression).await
     }
 
     /// Restores a backup for a test, and lets its server check every table.

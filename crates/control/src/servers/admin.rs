@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_engine::admin::replay::ReplayError;
 use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool, repair};
+use dormouse_tenant::render::text;
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{Account, Bytes, InstanceId, UserChange, Variables};
 use tokio::sync::Mutex as AsyncMutex;
@@ -194,6 +195,13 @@ impl Servers for AdminServers {
             ReplayError::Admin(error) => error.into(),
             other => ServerError::Refused(other.to_string()),
         })
+    }
+
+    async fn purge_log(&self, server: &Server, to: &str) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        let sql = format!("PURGE BINARY LOGS TO {}", text(to));
+        admin.query(&sql).await?;
+        Ok(())
     }
 
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {

@@ -1,0 +1,422 @@
+//! Recovery to a moment: a backup, and the log from there up to the moment.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use dormouse_binlog::{Anchors, Cutter, Group, Gtid, Keys, Kind, Name, Place, Stop};
+use dormouse_engine::history::{REPLAY, REPLAY_INDEX, base};
+use dormouse_repository::{Backup, Filter};
+use dormouse_types::{DatabaseName, InstanceId};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+use super::archive::Stored;
+use super::files::{Fetched, fetch, keys, read};
+use super::{Archive, Point, base_of};
+use crate::backups::is_of_files;
+use crate::backups::manifest::{MANIFEST, Manifest, read as read_manifest};
+use crate::backups::restore::{More, Restored};
+use crate::backups::vault::blocking;
+use crate::create::{Creator, to_its_end};
+use crate::error::Error;
+use crate::principal::Principal;
+use crate::servers;
+
+/// A timeline of a database in the repository.
+pub(crate) struct Timeline {
+    pub(crate) instance: InstanceId,
+    pub(crate) base: String,
+    pub(crate) archives: Vec<Archive>,
+    /// Its backups of files, oldest first.
+    pub(crate) backups: Vec<Backup>,
+    /// Up to when it is known; `None`: up to its last archive.
+    pub(crate) complete: Option<Timestamp>,
+}
+
+impl Timeline {
+    /// The times there are.
+    pub(crate) fn range(&self) -> Option<(Timestamp, Timestamp)> {
+        let from = self.backups.first()?.labels.taken_at;
+        let last = self
+            .archives
+            .iter()
+            .map(|archive| archive.stored_at)
+            .max()?;
+        Some((from, self.complete.unwrap_or(last)))
+    }
+}
+
+impl Creator {
+    /// The timelines of a database, oldest first; what its log has is stored first.
+    pub(crate) async fn timelines(&self, name: &DatabaseName) -> Result<Vec<Timeline>, Error> {
+        let mut own = None;
+        if let Some(database) = self.context.registry.find(name)
+            && self.archive(&database).await? == Stored::Complete
+        {
+            let slot = self.context.histories.slot(database.instance);
+            let state = slot.lock().await;
+            own = Some((database.instance, state.base.clone(), state.complete));
+        }
+        let filter = Filter::Database(name.clone());
+        let vault = self.context.backups.vault()?;
+        let all = vault
+            .run(move |repository| repository.list(&filter))
+            .await?;
+        let mut found: BTreeMap<(InstanceId, String), Timeline> = BTreeMap::new();
+        for backup in &all {
+            let (Some(instance), Some(base)) = (backup.labels.instance, base_of(backup)) else {
+                continue;
+            };
+            let timeline = found
+                .entry((instance, base.to_owned()))
+                .or_insert_with(|| Timeline {
+                    instance,
+                    base: base.to_owned(),
+                    archives: Vec::new(),
+                    backups: Vec::new(),
+                    complete: None,
+                });
+            if let Some(archive) = Archive::read(backup) {
+                timeline.archives.push(archive);
+            } else if is_of_files(backup) {
+                timeline.backups.push(backup.clone());
+            }
+        }
+        let mut found: Vec<_> = found.into_values().collect();
+        for timeline in &mut found {
+            if let Some((instance, base, complete)) = &own
+                && timeline.instance == *instance
+                && timeline.base == *base
+            {
+                timeline.complete = *complete;
+            }
+        }
+        found.sort_by_key(|timeline| timeline.range());
+        Ok(found)
+    }
+
+    /// Restores a database to a point of its history as `into`.
+    pub(crate) async fn restore_to(
+        self,
+        name: DatabaseName,
+        point: Point,
+        into: DatabaseName,
+        by: Principal,
+    ) -> Result<Restored, Error> {
+        to_its_end(async move {
+            let timelines = self.timelines(&name).await?;
+            let chosen = match &point {
+                Point::At(text) => self.at(&name, timelines, text)?,
+                Point::Before(text) => self.before(&name, timelines, text).await?,
+            };
+            let more = self.prepare(chosen).await?;
+            let (backup, more) = more;
+            self.restore(backup, into, Some(more), by).await
+        })
+        .await
+    }
+
+    /// A time as a user writes it.
+    pub(crate) fn time(&self, text: &str) -> Result<Timestamp, Error> {
+        let text = text.trim();
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(time);
+        }
+        let local = text.parse::<DateTime>().ok();
+        let zoned = local.and_then(|time| time.to_zoned(self.context.time_zone.clone()).ok());
+        zoned.map(|zoned| zoned.timestamp()).ok_or_else(|| {
+            Error::Invalid(format!(
+                "'{text}' is no time: write it as '2026-11-29 14:03:07' (in the configuration's time_zone) or \
+                 '2026-11-29T14:03:07+01:00'"
+            ))
+        })
+    }
+
+    /// The timeline and the backup for a time.
+    fn at(
+        &self,
+        name: &DatabaseName,
+        timelines: Vec<Timeline>,
+        text: &str,
+    ) -> Result<Chosen, Error> {
+        let time = self.time(text)?;
+        let time = Timestamp::from_second(time.as_second()).unwrap_or(time);
+        let covers = |timeline: &Timeline| {
+            let range = timeline.range();
+            range.is_some_and(|(from, until)| from <= time && time <= until)
+        };
+        let told = self.ranges(name, &timelines);
+        let timeline = timelines.into_iter().rev().find(covers);
+        let timeline = timeline.ok_or_else(|| Error::Invalid(told))?;
+        let stop = Stop::At(time.as_second());
+        Chosen::new(timeline, stop, time).ok_or_else(|| no_history(name))
+    }
+
+    /// The timeline and the backup for a transaction.
+    async fn before(
+        &self,
+        name: &DatabaseName,
+        timelines: Vec<Timeline>,
+        text: &str,
+    ) -> Result<Chosen, Error> {
+        let gtid: Gtid = text
+            .parse()
+            .map_err(|error: dormouse_binlog::NoGtid| Error::Invalid(error.to_string()))?;
+        for timeline in timelines.into_iter().rev() {
+            let fetched = self.fetch(&timeline.archives, None).await?;
+            let found = blocking(move || {
+                let keys = keys(fetched.ring.as_ref());
+                let mut found = None;
+                for (file, path) in &fetched.files {
+                    read(file, path, &keys, |group| {
+                        if group.gtid == gtid {
+                            found = Some(fetched.anchors.time_of(&group));
+                            return ControlFlow::Break(());
+                        }
+                        ControlFlow::Continue(())
+                    })?;
+                    if found.is_some() {
+                        break;
+                    }
+                }
+                Ok(found)
+            });
+            if let Some(time) = found.await? {
+                let time = Timestamp::from_millisecond(time).unwrap_or(Timestamp::MIN);
+                let chosen = Chosen::new(timeline, Stop::Before(gtid), time);
+                return chosen.ok_or_else(|| {
+                    Error::Invalid(format!(
+                        "transaction {gtid} of database '{name}' is older than its oldest backup, so the state before \
+                         it is not known"
+                    ))
+                });
+            }
+        }
+        Err(Error::Invalid(format!(
+            "the history of database '{name}' has no transaction {gtid}; `dormouse history {name} --grep TEXT` lists \
+             those that it has"
+        )))
+    }
+
+    /// Reads a timeline's files from the repository.
+    pub(crate) async fn fetch(
+        &self,
+        archives: &[Archive],
+        from: Option<Name>,
+    ) -> Result<Fetched, Error> {
+        let (archives, data_dir) = (archives.to_vec(), self.context.data_dir.clone());
+        let vault = self.context.backups.vault()?;
+        let repository = vault.run(|repository| Ok(repository.clone())).await?;
+        blocking(move || fetch(&repository, &data_dir, &archives, from.as_ref())).await
+    }
+
+    /// What is to be done with the files of the chosen backup.
+    async fn prepare(&self, chosen: Chosen) -> Result<(Backup, More), Error> {
+        let Chosen {
+            timeline,
+            backup,
+            stop,
+        } = chosen;
+        let fetched = self.fetch(&timeline.archives, None).await?;
+        let vault = self.context.backups.vault()?;
+        let id = backup.id.clone();
+        let text = vault.run(move |repository| repository.read_document(&id, MANIFEST));
+        let manifest: Manifest = read_manifest(MANIFEST, &text.await?)?;
+        // those with which the files are encrypted, and those with which the log is
+        let ring = match (&fetched.ring, &manifest.keys) {
+            (Some(newer), Some(older)) => Some(newer.with_older(older)),
+            (newer, older) => newer.clone().or_else(|| older.clone()),
+        };
+        let (base, log_keys) = (timeline.base, keys(ring.as_ref()));
+        let write = move |to: &Path| lay_out(to, &base, &fetched, &log_keys, stop);
+        let more = More {
+            keys: ring,
+            write: Box::new(write),
+        };
+        Ok((backup, more))
+    }
+
+    /// The times there are, for an error.
+    pub(crate) fn ranges(&self, name: &DatabaseName, timelines: &[Timeline]) -> String {
+        let zone = &self.context.time_zone;
+        let shown = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%F %T%:z").to_string();
+        let ranges: Vec<String> = timelines
+            .iter()
+            .filter_map(Timeline::range)
+            .map(|(from, until)| format!("{} to {}", shown(from), shown(until)))
+            .collect();
+        match ranges.is_empty() {
+            true => no_history(name).to_string(),
+            false => format!(
+                "the history of database '{name}' does not reach there; it has {}",
+                ranges.join(", and ")
+            ),
+        }
+    }
+}
+
+fn no_history(name: &DatabaseName) -> Error {
+    Error::Invalid(format!(
+        "database '{name}' has no history in the repository: that begins with the first backup after `dormouse set {name} \
+         --history true`"
+    ))
+}
+
+/// A timeline, and which of its backups to begin with.
+struct Chosen {
+    timeline: Timeline,
+    backup: Backup,
+    stop: Stop,
+}
+
+impl Chosen {
+    /// With the newest backup whose state is older than `time`.
+    fn new(timeline: Timeline, stop: Stop, time: Timestamp) -> Option<Self> {
+        let mut before = timeline.backups.iter().rev();
+        let backup = before.find(|backup| backup.labels.taken_at <= time)?;
+        let backup = backup.clone();
+        Some(Self {
+            timeline,
+            backup,
+            stop,
+        })
+    }
+}
+
+/// Lays out the log in the files of a backup, for the server to apply. Blocks.
+fn lay_out(
+    root: &Path,
+    timeline: &str,
+    fetched: &Fetched,
+    keys: &Keys,
+    stop: Stop,
+) -> io::Result<servers::Replay> {
+    if base(root)?.as_deref() != Some(timeline) {
+        return Err(io::Error::other(
+            "the backup does not belong to this history",
+        ));
+    }
+    let failed = |error: Error| io::Error::other(error.to_string());
+    let from = stands_at(&root.join(dormouse_engine::history::LOGS), keys).map_err(failed)?;
+    let (to, definitions) = cut(fetched, keys, &from, stop).map_err(failed)?;
+    let dir = root.join(REPLAY);
+    fs::create_dir(&dir)?;
+    let mut index = String::new();
+    for (name, path) in &fetched.files {
+        if *name < from.file || *name > to.file {
+            continue;
+        }
+        let copy = dir.join(name.to_string());
+        fs::copy(path, &copy)?;
+        let end = if *name == to.file {
+            to.position
+        } else {
+            read(name, path, keys, |_| ControlFlow::Continue(()))
+                .map_err(failed)?
+                .whole
+        };
+        let file = OpenOptions::new().write(true).open(&copy)?;
+        file.set_len(end)?;
+        file.sync_all()?;
+        index.push_str(&format!("../{REPLAY}/{name}\n"));
+    }
+    fs::write(dir.join(REPLAY_INDEX), index)?;
+    let place = |place: Place| servers::Place {
+        file: place.file.to_string(),
+        position: place.position,
+    };
+    Ok(servers::Replay {
+        from: place(from),
+        to: place(to),
+        definitions,
+    })
+}
+
+/// Where files of a server stand in its log: at the end of the last whole group.
+fn stands_at(logs: &Path, keys: &Keys) -> Result<Place, Error> {
+    let list = || -> io::Result<Vec<Name>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(logs)? {
+            names.extend(entry?.file_name().to_str().and_then(Name::new));
+        }
+        names.sort();
+        Ok(names)
+    };
+    let names = list().map_err(|error| Error::Machine {
+        doing: format!("reading {}", logs.display()),
+        reason: error.to_string(),
+    })?;
+    // the last one may have been made and not begun
+    for name in names.into_iter().rev() {
+        let path = logs.join(name.to_string());
+        let end = read(&name, &path, keys, |_| ControlFlow::Continue(()))?;
+        if end.whole > 0 {
+            return Ok(Place {
+                file: name,
+                position: end.whole,
+            });
+        }
+    }
+    Err(Error::Invalid("the backup has no log".to_owned()))
+}
+
+/// Up to where the log is applied, and the statements up to there that may define events.
+fn cut(
+    fetched: &Fetched,
+    keys: &Keys,
+    from: &Place,
+    stop: Stop,
+) -> Result<(Place, Vec<(String, String)>), Error> {
+    let anchors: &Anchors = &fetched.anchors;
+    let mut cutter = Cutter::new(stop, anchors, from.clone());
+    let mut definitions = Vec::new();
+    let mut end = from.clone();
+    for (name, path) in fetched.files.range(from.file.clone()..) {
+        let ended = read(name, path, keys, |group| {
+            let stops = cutter.group(&group);
+            if stops.is_continue() && group.start >= *from {
+                definitions.extend(definition(group));
+            }
+            stops
+        })?;
+        if let Some(found) = cutter.found() {
+            if cutter.is_too_early() {
+                return Err(Error::Invalid(format!(
+                    "the backup already has what was committed at {found}, the first change that is not wanted: a client \
+                     has set a false timestamp; restore to a later time, or the backup alone"
+                )));
+            }
+            return Ok((found.clone(), definitions));
+        }
+        let whole = Place {
+            file: name.clone(),
+            position: ended.whole,
+        };
+        if ended.whole > 0 && whole > end {
+            end = whole;
+        }
+    }
+    match stop {
+        Stop::Before(gtid) => Err(Error::Invalid(format!(
+            "transaction {gtid} is in the backup already: restore an older one"
+        ))),
+        Stop::At(_) | Stop::End => Ok((end, definitions)),
+    }
+}
+
+/// What a group may say about events.
+fn definition(group: Group) -> Vec<(String, String)> {
+    if group.kind != Kind::Definition {
+        return Vec::new();
+    }
+    let schema = group.schemas.into_iter().next().unwrap_or_default();
+    let about_events = |text: &String| {
+        let upper = text.to_ascii_uppercase();
+        upper.contains("EVENT") || upper.contains("DATABASE") || upper.contains("SCHEMA")
+    };
+    let texts = group.texts.into_iter().filter(about_events);
+    texts.map(|text| (schema.clone(), text)).collect()
+}
