@@ -75,6 +75,8 @@ pub enum Verb {
     ListBackups,
     /// List the backups of all databases.
     ListAllBackups,
+    /// Read the statements in the history of a database.
+    ReadHistory,
     /// Restore a backup, as a new database or in the place of one.
     Restore,
     /// Restore a backup for a test.
@@ -97,7 +99,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -131,6 +133,7 @@ impl Verb {
         Self::BackUp,
         Self::ListBackups,
         Self::ListAllBackups,
+        Self::ReadHistory,
         Self::Restore,
         Self::VerifyBackup,
         Self::RunningBackups,
@@ -179,6 +182,7 @@ impl Verb {
             Self::BackUp => "back a database up",
             Self::ListBackups => "list a database's backups",
             Self::ListAllBackups => "list the backups of all databases",
+            Self::ReadHistory => "read a database's history",
             Self::Restore => "restore a backup",
             Self::VerifyBackup => "restore a backup for a test",
             Self::RunningBackups => "see the backups that are being made",
@@ -193,7 +197,7 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 41] = [
+pub const RULES: [(&str, &str, Verb); 42] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -230,6 +234,7 @@ pub const RULES: [(&str, &str, Verb); 41] = [
     ("POST", "/v1/databases/{name}/rotate-key", Verb::RotateKey),
     ("GET", "/v1/databases/{name}/backups", Verb::ListBackups),
     ("POST", "/v1/databases/{name}/backups", Verb::BackUp),
+    ("GET", "/v1/databases/{name}/history", Verb::ReadHistory),
     ("POST", "/v1/databases/{name}/restore", Verb::Restore),
     ("POST", "/v1/databases/{name}/verify", Verb::VerifyBackup),
     ("GET", "/v1/backups", Verb::ListAllBackups),
@@ -333,6 +338,8 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::BackUp => [Yes, Yes, No, Own],
         Verb::ListBackups => [Yes, Yes, Yes, Own],
         Verb::ListAllBackups => [Yes, Yes, Yes, Own],
+        // statements have data in them
+        Verb::ReadHistory => [Yes, No, No, Own],
         Verb::Restore => [Yes, No, No, No],
         Verb::VerifyBackup => [Yes, Yes, No, No],
         Verb::RunningBackups => [Yes, Yes, Yes, No],

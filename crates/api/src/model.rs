@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 mod backups;
 
 pub use backups::{
-    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, MadeBackup,
-    PruneRequest, PrunedBackups, RepositoryKey, RestoreRequest, Restored, RunningBackup, Verified,
+    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, History, HistoryEntry,
+    HistoryQuery, HistoryRange, MadeBackup, PruneRequest, PrunedBackups, RepositoryKey,
+    RestoreRequest, Restored, RunningBackup, Verified,
 };
 
 /// The first account of a new database; clients log in as `NAME.admin`.

@@ -59,6 +59,7 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         )
         .route("/v1/databases/{name}/restore", post(backups::restore))
         .route("/v1/databases/{name}/verify", post(backups::verify))
+        .route("/v1/databases/{name}/history", get(backups::history))
         .route("/v1/backups", get(backups::list_all))
         .route("/v1/backups/init", post(backups::init))
         .route("/v1/backups/check", post(backups::check))

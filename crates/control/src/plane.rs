@@ -129,10 +129,13 @@ impl Plane {
     /// Makes a database, awake and ready for its user `admin`.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Limit`], or an error of the machine or the server.
+    /// [`Error::Exists`], [`Error::Limit`], [`Error::NoRepository`] with a history, or an error of the machine or the server.
     pub async fn create(&self, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
         if self.context.tasks.stopping() {
             return Err(Error::Stopping);
+        }
+        if spec.history {
+            self.context.backups.vault()?;
         }
         let (creator, by) = (self.creator.clone(), self.principal.clone());
         creator.create(name.clone(), spec, by).await
@@ -222,6 +225,9 @@ impl Plane {
     pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
         let before = self.find(name)?.spec().history;
         let after = settings.history.unwrap_or(before);
+        if after && !before {
+            self.context.backups.vault()?;
+        }
         let status = self
             .change_spec(name, |spec| settings.applied_to(spec))
             .await?;

@@ -25,7 +25,7 @@ mod remote;
 mod token;
 
 pub(crate) use backup::{
-    BackupCommand, BackupKeyCommand, BackupVerifyArgs, RecoverArgs, RestoreArgs,
+    BackupCommand, BackupKeyCommand, BackupVerifyArgs, HistoryArgs, RecoverArgs, RestoreArgs,
 };
 pub(crate) use import::{ExportArgs, ImportArgs};
 pub(crate) use keys::{KeyArgs, KeyCommand, KeyRotateArgs};
@@ -179,6 +179,8 @@ Examples:
     Backup(BackupCommand),
     /// Bring a backup back, as a new database or in the place of one
     Restore(RestoreArgs),
+    /// Show to which times a database can be restored, and find transactions
+    History(HistoryArgs),
     /// Bring all databases back from the backup repository, on a machine that has none
     Recover(RecoverArgs),
     /// List and rotate the keys of encrypted databases, and encrypt databases

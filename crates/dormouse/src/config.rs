@@ -17,11 +17,13 @@ use crate::cli::UpArgs;
 pub(crate) use backup::Backup;
 use encryption::source;
 pub(crate) use encryption::{Encryption, EncryptionMode};
+pub(crate) use history::History;
 
 use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
 
 mod backup;
 mod encryption;
+mod history;
 
 /// Maximum size of the warm pool.
 const WARM_MOST: usize = 100;
@@ -66,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) snapshot: Snapshot,
     /// Backups.
     pub(crate) backup: Backup,
+    /// Archiving of histories.
+    pub(crate) history: History,
     /// Encryption at rest.
     pub(crate) encryption: Encryption,
     /// Control groups.
