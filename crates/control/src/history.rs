@@ -13,13 +13,17 @@
 //! clock.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dormouse_binlog::{Anchors, Name};
+use dormouse_binlog::{Anchors, Name, Place};
+use dormouse_engine::PlainRing;
 use dormouse_repository::{Backup, BackupId};
 use dormouse_types::InstanceId;
 use jiff::Timestamp;
+
+use crate::error::Error;
 
 pub(crate) mod archive;
 pub(crate) mod files;
@@ -36,6 +40,8 @@ pub(crate) const BASE: &str = "base";
 /// Labels of an archive: its first and its last file, and up to when all changes are in it.
 pub(crate) const FIRST: &str = "first";
 pub(crate) const LAST: &str = "last";
+/// Label of a backup of files that belongs to a timeline: where they stand in the log.
+pub(crate) const POSITION: &str = "position";
 
 /// Name of the document with the anchors.
 pub(crate) const ANCHORS: &str = "anchors.json";
@@ -131,7 +137,34 @@ impl Archive {
     }
 }
 
-/// Whether a name of a log's file belongs to a timeline, for all that has the label [`BASE`].
+/// Where the files of a backup stand in the log, if they belong to a timeline.
+pub(crate) fn position_of(backup: &Backup) -> Option<Place> {
+    let (file, position) = backup.labels.more.get(POSITION)?.rsplit_once(':')?;
+    Some(Place {
+        file: Name::new(file)?,
+        position: position.parse().ok()?,
+    })
+}
+
+/// Labels of a backup of these files that belong to a timeline: its base, and where they stand in its log; none if the
+/// server keeps no history. Blocks.
+pub(crate) fn labels_of(
+    root: &Path,
+    ring: Option<&PlainRing>,
+) -> Result<Vec<(&'static str, String)>, Error> {
+    let base = dormouse_engine::history::base(root).map_err(|error| Error::Machine {
+        doing: format!("reading the binary log in {}", root.display()),
+        reason: error.to_string(),
+    })?;
+    let Some(base) = base else {
+        return Ok(Vec::new());
+    };
+    let logs = root.join(dormouse_engine::history::LOGS);
+    let at = files::stands_at(&logs, &files::keys(ring))?;
+    Ok(vec![(BASE, base), (POSITION, at.to_string())])
+}
+
+/// The timeline to which a backup belongs.
 pub(crate) fn base_of(backup: &Backup) -> Option<&str> {
     backup.labels.more.get(BASE).map(String::as_str)
 }

@@ -13,13 +13,14 @@ use tracing::{info, warn};
 
 use super::known::{Known, Last, Sleep};
 use super::manifest::{MANIFEST, Manifest, document};
+use super::vault::blocking;
 use super::{FILES, KIND, entry};
 use crate::branches::Copy;
 use crate::catalog::{Change, Durability};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
-use crate::history::BASE;
+use crate::history;
 use crate::instance::rekeying::with_keys;
 use crate::principal::Principal;
 use crate::status::EventKind;
@@ -206,8 +207,18 @@ impl Creator {
         labels.reason = Some(cause.as_str().to_owned());
         labels.more.insert(KIND.to_owned(), FILES.to_owned());
         // whose history goes on from here
-        if let Ok(Some(base)) = dormouse_engine::history::base(&dir) {
-            labels.more.insert(BASE.to_owned(), base);
+        let (root, ring) = (dir.clone(), manifest.keys.clone());
+        let history = blocking(move || history::labels_of(&root, ring.as_ref())).await;
+        match history {
+            Ok(found) => labels.more.extend(
+                found
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value)),
+            ),
+            // the backup is good without it
+            Err(error) => {
+                warn!(database = %manifest.name, %error, "its history cannot go on from this backup");
+            }
         }
         // all that was committed before has been copied
         labels.more.insert("from".to_owned(), from.to_string());

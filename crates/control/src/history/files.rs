@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dormouse_binlog::{Anchors, End, Group, Keys, Name};
+use dormouse_binlog::{Anchors, End, Group, Keys, Name, Place};
 use dormouse_engine::PlainRing;
 use dormouse_repository::{Error as RepositoryError, FILES, Owner, Repository, Watch};
 
@@ -158,4 +158,32 @@ pub(crate) fn read(
         doing: "reading the history".to_owned(),
         reason: fault.to_string(),
     })
+}
+
+/// Where files of a server stand in its log: at the end of the last whole group. Blocks.
+pub(crate) fn stands_at(logs: &Path, keys: &Keys) -> Result<Place, Error> {
+    let list = || -> io::Result<Vec<Name>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(logs)? {
+            names.extend(entry?.file_name().to_str().and_then(Name::new));
+        }
+        names.sort();
+        Ok(names)
+    };
+    let names = list().map_err(|error| Error::Machine {
+        doing: format!("reading {}", logs.display()),
+        reason: error.to_string(),
+    })?;
+    // the last one may have been made and not begun
+    for name in names.into_iter().rev() {
+        let path = logs.join(name.to_string());
+        let end = read(&name, &path, keys, |_| ControlFlow::Continue(()))?;
+        if end.whole > 0 {
+            return Ok(Place {
+                file: name,
+                position: end.whole,
+            });
+        }
+    }
+    Err(Error::Invalid("the backup has no log".to_owned()))
 }

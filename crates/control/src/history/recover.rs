@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use super::archive::Stored;
-use super::files::{Fetched, fetch, keys, read};
-use super::{Archive, Point, base_of};
+use super::files::{Fetched, fetch, keys, read, stands_at};
+use super::{Archive, Point, base_of, position_of};
 use crate::backups::is_of_files;
 use crate::backups::manifest::{MANIFEST, Manifest, read as read_manifest};
 use crate::backups::restore::{More, Restored};
@@ -152,7 +152,8 @@ impl Creator {
         let timeline = timelines.into_iter().rev().find(covers);
         let timeline = timeline.ok_or_else(|| Error::Invalid(told))?;
         let stop = Stop::At(time.as_second());
-        Chosen::new(timeline, stop, time).ok_or_else(|| no_history(name))
+        let is_before = |backup: &Backup| backup.labels.taken_at <= time;
+        Chosen::new(timeline, stop, is_before).ok_or_else(|| no_history(name))
     }
 
     /// The timeline and the backup for a transaction.
@@ -173,7 +174,7 @@ impl Creator {
                 for (file, path) in &fetched.files {
                     read(file, path, &keys, |group| {
                         if group.gtid == gtid {
-                            found = Some(fetched.anchors.time_of(&group));
+                            found = Some(group.start);
                             return ControlFlow::Break(());
                         }
                         ControlFlow::Continue(())
@@ -184,9 +185,9 @@ impl Creator {
                 }
                 Ok(found)
             });
-            if let Some(time) = found.await? {
-                let time = Timestamp::from_millisecond(time).unwrap_or(Timestamp::MIN);
-                let chosen = Chosen::new(timeline, Stop::Before(gtid), time);
+            if let Some(start) = found.await? {
+                let is_before = |backup: &Backup| position_of(backup).is_some_and(|at| at <= start);
+                let chosen = Chosen::new(timeline, Stop::Before(gtid), is_before);
                 return chosen.ok_or_else(|| {
                     Error::Invalid(format!(
                         "transaction {gtid} of database '{name}' is older than its oldest backup, so the state before \
@@ -273,11 +274,10 @@ struct Chosen {
 }
 
 impl Chosen {
-    /// With the newest backup whose state is older than `time`.
-    fn new(timeline: Timeline, stop: Stop, time: Timestamp) -> Option<Self> {
+    /// With the newest backup whose state is old enough.
+    fn new(timeline: Timeline, stop: Stop, is_before: impl Fn(&Backup) -> bool) -> Option<Self> {
         let mut before = timeline.backups.iter().rev();
-        let backup = before.find(|backup| backup.labels.taken_at <= time)?;
-        let backup = backup.clone();
+        let backup = before.find(|backup| is_before(backup))?.clone();
         Some(Self {
             timeline,
             backup,
@@ -333,34 +333,6 @@ fn lay_out(
         to: place(to),
         definitions,
     })
-}
-
-/// Where files of a server stand in its log: at the end of the last whole group.
-fn stands_at(logs: &Path, keys: &Keys) -> Result<Place, Error> {
-    let list = || -> io::Result<Vec<Name>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(logs)? {
-            names.extend(entry?.file_name().to_str().and_then(Name::new));
-        }
-        names.sort();
-        Ok(names)
-    };
-    let names = list().map_err(|error| Error::Machine {
-        doing: format!("reading {}", logs.display()),
-        reason: error.to_string(),
-    })?;
-    // the last one may have been made and not begun
-    for name in names.into_iter().rev() {
-        let path = logs.join(name.to_string());
-        let end = read(&name, &path, keys, |_| ControlFlow::Continue(()))?;
-        if end.whole > 0 {
-            return Ok(Place {
-                file: name,
-                position: end.whole,
-            });
-        }
-    }
-    Err(Error::Invalid("the backup has no log".to_owned()))
 }
 
 /// Up to where the log is applied, and the statements up to there that may define events.
