@@ -71,7 +71,7 @@ pub(crate) fn fetch(
     };
     let mut archives: Vec<&Archive> = archives.iter().collect();
     // of a file that several have, the newest has the most
-    archives.sort_by(|a, b| b.stored_at.cmp(&a.stored_at));
+    archives.sort_by_key(|archive| std::cmp::Reverse(archive.stored_at));
     for archive in archives {
         let wanted = |name: &Name| from.is_none_or(|from| name >= from);
         let lowest = fetched.files.keys().next();

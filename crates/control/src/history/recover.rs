@@ -150,7 +150,7 @@ impl Creator {
         };
         let told = self.ranges(name, &timelines);
         let timeline = timelines.into_iter().rev().find(covers);
-        let timeline = timeline.ok_or_else(|| Error::Invalid(told))?;
+        let timeline = timeline.ok_or(Error::Invalid(told))?;
         let stop = Stop::At(time.as_second());
         let is_before = |backup: &Backup| backup.labels.taken_at <= time;
         Chosen::new(timeline, stop, is_before).ok_or_else(|| no_history(name))

@@ -216,7 +216,7 @@ fn forgotten(all: &[Backup], live: &BTreeSet<InstanceId>) -> Vec<BackupId> {
     }
     let mut old = Vec::new();
     for (key, mut archives) in archives {
-        archives.sort_by(|a, b| a.stored_at.cmp(&b.stored_at));
+        archives.sort_by_key(|archive| archive.stored_at);
         let newest = archives.pop();
         match oldest.get(&key) {
             Some(oldest) => {
