@@ -39,6 +39,7 @@ mod meter;
 pub mod status;
 pub mod usage;
 // what watches all databases
+mod actors;
 mod adopt;
 pub mod backups;
 mod branches;

@@ -2,6 +2,7 @@
 #![expect(clippy::panic, reason = "a conformance test fails by panicking")]
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

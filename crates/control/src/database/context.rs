@@ -8,7 +8,7 @@ use dormouse_types::Units;
 use jiff::tz::TimeZone;
 
 use crate::admission::Admission;
-use crate::backups::Backups;
+use crate::backups::state::Backups;
 use crate::calendar::Calendar;
 use crate::catalog::Catalog;
 use crate::doors::Doors;
