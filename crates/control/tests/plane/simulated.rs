@@ -101,9 +101,12 @@ fn entry(at: u64, event: &Event) -> Option<Entry> {
             EventKind::Changed => What::Changed,
             EventKind::Refused => What::Refused,
             EventKind::Dropped => What::Dropped,
-            EventKind::Noted | EventKind::Scaled | EventKind::Set | EventKind::Token => {
-                return None;
-            }
+            EventKind::Noted
+            | EventKind::Scaled
+            | EventKind::Set
+            | EventKind::Token
+            | EventKind::Imported
+            | EventKind::Exported => return None,
         },
         from: event.from,
         to: event.to,
