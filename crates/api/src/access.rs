@@ -43,6 +43,8 @@ pub enum Verb {
     Park,
     /// Park a database although rows of its MEMORY tables are lost.
     ParkAndLose,
+    /// Tell the ledger of an import or export.
+    NoteTransfer,
     /// Drop a database with its data.
     Drop,
     /// List the tokens.
@@ -97,7 +99,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -115,6 +117,7 @@ impl Verb {
         Self::Suspend,
         Self::Park,
         Self::ParkAndLose,
+        Self::NoteTransfer,
         Self::Drop,
         Self::ListTokens,
         Self::AddToken,
@@ -163,6 +166,7 @@ impl Verb {
             Self::Suspend => "suspend a database",
             Self::Park => "park a database",
             Self::ParkAndLose => "park a database and lose rows",
+            Self::NoteTransfer => "tell the ledger of an import or export",
             Self::Drop => "drop a database",
             Self::ListTokens => "list tokens",
             Self::AddToken => "add a token",
@@ -193,7 +197,7 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 41] = [
+pub const RULES: [(&str, &str, Verb); 42] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -209,6 +213,7 @@ pub const RULES: [(&str, &str, Verb); 41] = [
     ("POST", "/v1/databases/{name}/suspend", Verb::Suspend),
     // its handler asks for `ParkAndLose` too, if the query says so
     ("POST", "/v1/databases/{name}/park", Verb::Park),
+    ("POST", "/v1/databases/{name}/transfers", Verb::NoteTransfer),
     ("GET", "/v1/databases/{name}/usage", Verb::Usage),
     ("GET", "/v1/usage", Verb::UsageOfAll),
     ("GET", "/v1/events", Verb::Events),
@@ -317,6 +322,7 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Suspend => [Yes, Yes, No, Own],
         Verb::Park => [Yes, Yes, No, Own],
         Verb::ParkAndLose => [Yes, No, No, Own],
+        Verb::NoteTransfer => [Yes, Yes, No, Own],
         Verb::Drop => [Yes, No, No, Own],
         Verb::ListTokens => [Yes, No, No, No],
         Verb::AddToken => [Yes, No, No, No],

@@ -67,6 +67,7 @@ pub use error::{Error, ErrorKind};
 pub use lock::{Lock, LockError};
 pub use plane::Plane;
 pub use plane::tokens::{AddToken, Admitted, Refused, RotateToken};
+pub use plane::transfers::{Direction, Transfer};
 pub use principal::Principal;
 pub use servers::admin::AdminServers;
 pub use servers::{Converted, Origin, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
