@@ -43,6 +43,9 @@ need_for() {
         # dumps, which dormouse import reads
         have mariadb-dump || need_packages mariadb-client
         have zstd || need_packages zstd
+        # file systems that share blocks, in files
+        PATH=$PATH:/usr/sbin have mkfs.btrfs || need_packages btrfs-progs
+        PATH=$PATH:/usr/sbin have mkfs.xfs || need_packages xfsprogs
         have setsid || need_packages util-linux
         have restic || need_packages restic
         tests/clients/run setup

@@ -52,6 +52,13 @@ fn names(dormouse: &Dormouse) -> Vec<String> {
         .collect()
 }
 
+/// Entries of a kind in the ledger of the shop, oldest first.
+fn noted(dormouse: &Dormouse, kind: &str) -> Vec<Value> {
+    let all = dormouse.json(&["events", "shop"]);
+    let all = all.as_array().unwrap().iter();
+    all.filter(|one| one["event"] == kind).cloned().collect()
+}
+
 fn is_empty(dir: &Path) -> bool {
     std::fs::read_dir(dir).unwrap().next().is_none()
 }
@@ -80,6 +87,24 @@ fn a_sleeping_database_is_dumped_as_it_is_and_sleeps_on() {
         .filter(|event| woken(event) && event["to"] == "waking")
         .collect();
     assert!(woken.is_empty(), "{woken:#?}");
+    let entries = noted(&dormouse, "exported");
+    assert_eq!(entries.len(), 3, "{entries:#?}");
+    for (entry, what) in
+        entries
+            .iter()
+            .zip(["of itself", "of its branch shop-export-", "of its branch"])
+    {
+        assert!(
+            entry["reason"].as_str().unwrap().starts_with(what),
+            "{entry}"
+        );
+        assert!(
+            entry["figures"]["bytes"].as_u64() > Some(1 << 20),
+            "{entry}"
+        );
+        assert_eq!(entry["cause"], "operator");
+        assert!(entry["actor"].as_str().unwrap().starts_with("local:uid="));
+    }
     assert!(is_empty(&dormouse.data_dir().join("exports")));
     // on demand it is woken
     assert!(dumped(&dormouse, &["--wake"]) == awake);
@@ -124,6 +149,16 @@ fn nothing_is_left_of_an_export_that_is_interrupted() {
     assert!(shown["branch"]["expires"].is_string(), "{shown}");
     process::terminate(export.id());
     assert_eq!(export.wait().unwrap().code(), Some(128 + 15));
+    let entries = noted(&dormouse, "exported");
+    let failed = |entry: &Value, why: &str| {
+        let reason = entry["reason"].as_str().unwrap();
+        assert!(
+            entry["cause"] == "failed" && reason.contains(why),
+            "{entry}"
+        );
+    };
+    failed(&entries[0], "Broken pipe");
+    failed(&entries[1], "signal 15");
     assert_eq!(names(&dormouse), ["shop"]);
     assert!(is_empty(&exports));
     // killed, it leaves a branch that ends by itself

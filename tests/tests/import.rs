@@ -69,6 +69,11 @@ fn a_dump_comes_in_as_it_is_plain_packed_and_from_a_pipe() {
         let summary = dormouse.json(&["import", name, "--dump", text(&file)]);
         assert_eq!(summary["tables"], 5, "{summary}");
         assert_eq!(summary["rows"], 1012, "{summary}");
+        let events = dormouse.json(&["events", name]);
+        let mut events = events.as_array().unwrap().iter();
+        let noted = events.find(|event| event["event"] == "imported").unwrap();
+        assert_eq!(noted["figures"]["tables"], 5, "{noted}");
+        assert_eq!(noted["figures"]["rows"], 1012, "{noted}");
         let definers = &summary["left_out"]["definer"];
         assert!(definers["count"].as_u64() >= Some(7), "{summary}");
         assert!(

@@ -43,6 +43,8 @@ pub enum Verb {
     Park,
     /// Park a database although rows of its MEMORY tables are lost.
     ParkAndLose,
+    /// Tell the ledger of an import or export.
+    NoteTransfer,
     /// Drop a database with its data.
     Drop,
     /// List the tokens.
@@ -117,6 +119,7 @@ impl Verb {
         Self::Suspend,
         Self::Park,
         Self::ParkAndLose,
+        Self::NoteTransfer,
         Self::Drop,
         Self::ListTokens,
         Self::AddToken,
@@ -166,6 +169,7 @@ impl Verb {
             Self::Suspend => "suspend a database",
             Self::Park => "park a database",
             Self::ParkAndLose => "park a database and lose rows",
+            Self::NoteTransfer => "tell the ledger of an import or export",
             Self::Drop => "drop a database",
             Self::ListTokens => "list tokens",
             Self::AddToken => "add a token",
@@ -213,6 +217,7 @@ pub const RULES: [(&str, &str, Verb); 42] = [
     ("POST", "/v1/databases/{name}/suspend", Verb::Suspend),
     // its handler asks for `ParkAndLose` too, if the query says so
     ("POST", "/v1/databases/{name}/park", Verb::Park),
+    ("POST", "/v1/databases/{name}/transfers", Verb::NoteTransfer),
     ("GET", "/v1/databases/{name}/usage", Verb::Usage),
     ("GET", "/v1/usage", Verb::UsageOfAll),
     ("GET", "/v1/events", Verb::Events),
@@ -322,6 +327,7 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Suspend => [Yes, Yes, No, Own],
         Verb::Park => [Yes, Yes, No, Own],
         Verb::ParkAndLose => [Yes, No, No, Own],
+        Verb::NoteTransfer => [Yes, Yes, No, Own],
         Verb::Drop => [Yes, No, No, Own],
         Verb::ListTokens => [Yes, No, No, No],
         Verb::AddToken => [Yes, No, No, No],

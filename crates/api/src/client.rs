@@ -30,6 +30,7 @@ mod target;
 
 pub use failure::ClientError;
 
+mod transfers;
 mod users;
 
 /// Maximum size of a response, and of a line of a stream, in bytes.

@@ -1,11 +1,12 @@
 //! Metrics for Prometheus, in OpenMetrics text.
 //!
 //! Values are read from the plane and the data path at each request. The only labels are the names of
-//! the database and of the pin, which are few.
+//! the database and of the pin, which are few; what concerns all backups has none.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use dormouse_control::backups::Counts;
 use dormouse_control::{Plane, Status};
 use dormouse_types::{PoolStatus, State, Usage};
 use prometheus_client::collector::Collector;
@@ -162,8 +163,8 @@ const FIGURES: [Figure; 28] = [
     }),
 ];
 
-/// The values of one moment.
-struct Snapshot(Vec<Figures>);
+/// The values of one moment: of each database, and of all backups.
+struct Snapshot(Vec<Figures>, Counts);
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,12 +194,13 @@ impl Collector for Snapshot {
                 ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
             }
         }
-        self.states(encoder)
+        self.states(&mut encoder)?;
+        self.backups(&mut encoder)
     }
 }
 
 impl Snapshot {
-    fn states(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+    fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
         for (status, ..) in &self.0 {
             *counts.entry(status.state.as_str()).or_default() += 1;
@@ -210,6 +212,46 @@ impl Snapshot {
             ConstGauge::new(count).encode(metric.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+
+    fn backups(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Counts {
+            made,
+            sent,
+            failed,
+            verified,
+            damaged,
+            late,
+        } = self.1;
+        for (name, help, value) in [
+            ("backups_made", "backups made", made),
+            (
+                "backups_sent_bytes",
+                "bytes sent to the backup repository",
+                sent,
+            ),
+            (
+                "backups_failed",
+                "attempts to make a backup that failed",
+                failed,
+            ),
+            (
+                "backups_verified",
+                "backups restored for a test with success",
+                verified,
+            ),
+            (
+                "backups_damaged",
+                "backups that could not be restored for a test",
+                damaged,
+            ),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(metric)?;
+        }
+        let help = "databases whose last good backup is too old";
+        let metric = encoder.encode_descriptor("backups_late", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(late).unwrap_or(i64::MAX)).encode(metric)
     }
 }
 
@@ -232,7 +274,10 @@ pub(crate) fn text(plane: &Plane) -> Result<String, fmt::Error> {
         (status, pool, used)
     });
     let mut registry = Registry::with_prefix("dormouse");
-    registry.register_collector(Box::new(Snapshot(figures.collect())));
+    registry.register_collector(Box::new(Snapshot(
+        figures.collect(),
+        plane.backups().counts(),
+    )));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
-    BranchOf, By, Cap, DatabaseKeys, Encryption, EncryptionState, Figures, KeyList, NewToken, Role,
-    SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
+    BranchOf, By, Cap, DatabaseKeys, Direction, Encryption, EncryptionState, Figures, KeyList,
+    NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
     Backups, Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern, Networks,
@@ -18,12 +18,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 mod backups;
+mod transfers;
 
 pub use backups::{
     AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, History, HistoryEntry,
     HistoryQuery, HistoryRange, MadeBackup, PruneRequest, PrunedBackups, RepositoryKey,
     RestoreRequest, Restored, RunningBackup, Verified,
 };
+pub use transfers::TransferNote;
 
 /// The first account of a new database; clients log in as `NAME.admin`.
 pub const OWNER: &str = "admin";
@@ -268,7 +270,7 @@ pub struct Event {
     /// a version that did not record it.
     #[serde(default)]
     pub actor: Option<String>,
-    /// Kind: `created`, `changed`, `scaled`, `refused`, `noted`, `dropped`, `set`, `token`.
+    /// Kind: `created`, `changed`, `scaled`, `refused`, `noted`, `dropped`, `set`, `token`, `imported`, `exported`.
     pub event: String,
     /// The state before, for a transition.
     pub from: Option<State>,

@@ -33,6 +33,7 @@ mod branches;
 mod events;
 mod keys;
 mod tokens;
+mod transfers;
 mod users;
 
 /// Maximum size of a request's body, in bytes.
@@ -79,6 +80,7 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/databases/{name}/rotate-key", post(keys::rotate))
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/rotate-master", post(keys::rotate_master))
+        .route("/v1/databases/{name}/transfers", post(transfers::note))
         .route("/v1/databases/{name}/usage", get(usage_of))
         .route(
             "/v1/databases/{name}/users",

@@ -13,6 +13,7 @@ use dormouse_policy::Spec;
 use dormouse_types::{DatabaseName, InstanceId, State};
 use jiff::Timestamp;
 
+use crate::actors::start_actor;
 use crate::admission::Importance;
 use crate::catalog::{Change, DatabaseRow, Durability, Noted};
 use crate::create::Creator;
@@ -23,7 +24,6 @@ use crate::instance::{Instance, Unmet};
 use crate::meter::Meter;
 use crate::principal::Principal;
 use crate::servers::Replay;
-use crate::startup;
 use crate::status::BranchOf;
 use crate::time::within;
 
@@ -68,134 +68,132 @@ impl Adoption {
     }
 }
 
-impl Creator {
-    /// Makes a database, awake, under a reserved name. If that fails, nothing is left.
-    pub(crate) async fn adopt(
-        &self,
-        new: Adoption,
-        began: Instant,
-        by: Principal,
-    ) -> Result<(), Error> {
-        let row = new.row(State::Creating);
-        let claim = Change::Claim(Box::new(row.clone()));
-        let catalog = &self.context.catalog;
-        if let Err(error) = catalog.write(Durability::Soon, vec![claim]).await {
-            self.warm.discard(new.arrival.id).await;
+/// Makes a database, awake, under a reserved name. If that fails, nothing is left.
+pub(crate) async fn adopt(
+    creator: &Creator,
+    new: Adoption,
+    began: Instant,
+    by: Principal,
+) -> Result<(), Error> {
+    let row = new.row(State::Creating);
+    let claim = Change::Claim(Box::new(row.clone()));
+    let catalog = &creator.context.catalog;
+    if let Err(error) = catalog.write(Durability::Soon, vec![claim]).await {
+        creator.warm.discard(new.arrival.id).await;
+        return Err(error);
+    }
+    let made = async {
+        let (instance, seen) = bring_up(creator, &new, Importance::Awaited).await?;
+        let meter = creator.meter(&row, &seen);
+        creator.record(&row, &seen, &meter, began, by).await?;
+        creator.open(row, meter, instance, &seen);
+        Ok(())
+    };
+    let made = made.await;
+    if made.is_err() {
+        creator.undo(&new.name, new.arrival.id).await;
+    }
+    made
+}
+
+/// Makes a database, awake, in the place of another one, whose sessions end. The other one is kept under a reserved
+/// name, or dropped. If that fails, all is as before; the name has a database at every moment.
+pub(crate) async fn succeed(
+    creator: &Creator,
+    old: Arc<Database>,
+    keep_as: Option<DatabaseName>,
+    new: Adoption,
+    began: Instant,
+    by: Principal,
+) -> Result<(), Error> {
+    let (instance, seen) = match bring_up(creator, &new, Importance::Awaited).await {
+        Ok(up) => up,
+        Err(error) => {
+            creator.warm.discard(new.arrival.id).await;
             return Err(error);
         }
-        let made = async {
-            let (instance, seen) = self.bring_up(&new, Importance::Awaited).await?;
-            let meter = self.meter(&row, &seen);
-            self.record(&row, &seen, &meter, began, by).await?;
-            self.open(row, meter, instance, &seen);
-            Ok(())
-        };
-        let made = made.await;
-        if made.is_err() {
-            self.undo(&new.name, new.arrival.id).await;
-        }
-        made
+    };
+    let row = new.row(State::Active);
+    let heir = Heir {
+        row: Box::new(row.clone()),
+        keep_as: keep_as.clone(),
+    };
+    let handed = match old.order_succession(heir, by.clone()) {
+        Ok(answer) => answer.await.unwrap_or(Err(Error::Stopping)),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = handed {
+        creator.warm.discard(new.arrival.id).await;
+        return Err(error);
     }
+    let meter = creator.meter(&row, &seen);
+    let recorded = creator.record(&row, &seen, &meter, began, by).await;
+    creator.open(row, meter, instance, &seen);
+    if let Some(name) = keep_as {
+        take_up(creator, &old, name);
+    }
+    // it is in the catalog already: only its entry in the ledger may be missing
+    recorded
+}
 
-    /// Makes a database, awake, in the place of another one, whose sessions end. The other one is kept under a reserved
-    /// name, or dropped. If that fails, all is as before; the name has a database at every moment.
-    pub(crate) async fn succeed(
-        &self,
-        old: Arc<Database>,
-        keep_as: Option<DatabaseName>,
-        new: Adoption,
-        began: Instant,
-        by: Principal,
-    ) -> Result<(), Error> {
-        let (instance, seen) = match self.bring_up(&new, Importance::Awaited).await {
-            Ok(up) => up,
-            Err(error) => {
-                self.warm.discard(new.arrival.id).await;
-                return Err(error);
-            }
-        };
-        let row = new.row(State::Active);
-        let heir = Heir {
-            row: Box::new(row.clone()),
-            keep_as: keep_as.clone(),
-        };
-        let handed = match old.order_succession(heir, by.clone()) {
-            Ok(answer) => answer.await.unwrap_or(Err(Error::Stopping)),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = handed {
-            self.warm.discard(new.arrival.id).await;
-            return Err(error);
-        }
-        let meter = self.meter(&row, &seen);
-        let recorded = self.record(&row, &seen, &meter, began, by).await;
-        self.open(row, meter, instance, &seen);
-        if let Some(name) = keep_as {
-            self.take_up(&old, name);
-        }
-        // it is in the catalog already: only its entry in the ledger may be missing
-        recorded
-    }
+/// Starts the actor of a database that was renamed and stopped.
+fn take_up(creator: &Creator, old: &Database, name: DatabaseName) {
+    let view = old.view();
+    let row = DatabaseRow {
+        name: name.clone(),
+        instance: old.instance,
+        spec: old.shared_spec(),
+        state: State::Parked,
+        since: Timestamp::now(),
+        generation: view.generation,
+        rights: old.rights(),
+        units: view.units,
+        reason: view.reason.as_ref().to_owned(),
+        noted: Noted::clone(&view.noted),
+        storage: view.storage,
+        full: false,
+        branch: old.branch.clone(),
+    };
+    let now = creator.context.calendar.moment();
+    let meter = Meter::new(name, old.instance, creator.context.baseline, now);
+    start_actor(&creator.context, row, Arc::new(Mutex::new(meter)));
+}
 
-    /// Starts the actor of a database that was renamed and stopped.
-    fn take_up(&self, old: &Database, name: DatabaseName) {
-        let view = old.view();
-        let row = DatabaseRow {
-            name: name.clone(),
-            instance: old.instance,
-            spec: old.shared_spec(),
-            state: State::Parked,
-            since: Timestamp::now(),
-            generation: view.generation,
-            rights: old.rights(),
-            units: view.units,
-            reason: view.reason.as_ref().to_owned(),
-            noted: Noted::clone(&view.noted),
-            storage: view.storage,
-            full: false,
-            branch: old.branch.clone(),
-        };
-        let now = self.context.calendar.moment();
-        let meter = Meter::new(name, old.instance, self.context.baseline, now);
-        startup::start_actor(&self.context, row, Arc::new(Mutex::new(meter)));
+/// Starts the server of an arrival, and gives it credentials of its own.
+async fn bring_up(
+    creator: &Creator,
+    new: &Adoption,
+    importance: Importance,
+) -> Result<(Instance, Observed), Error> {
+    let host = &creator.context.host;
+    let Adoption { name, arrival, .. } = new;
+    let admitted = creator.context.admission.start(importance).await?;
+    let mut instance = Instance::new(Arc::clone(host), arrival.id, new.spec.units.min);
+    if let Some(replay) = &arrival.replay {
+        apply(host, &mut instance, arrival, replay, name).await?;
     }
-
-    /// Starts the server of an arrival, and gives it credentials of its own.
-    async fn bring_up(
-        &self,
-        new: &Adoption,
-        importance: Importance,
-    ) -> Result<(Instance, Observed), Error> {
-        let host = &self.context.host;
-        let Adoption { name, arrival, .. } = new;
-        let admitted = self.context.admission.start(importance).await?;
-        let mut instance = Instance::new(Arc::clone(host), arrival.id, new.spec.units.min);
-        if let Some(replay) = &arrival.replay {
-            apply(host, &mut instance, arrival, replay, name).await?;
-        }
-        renew_rights(host, &mut instance, arrival, name).await?;
-        let mut seen = start(&mut instance).await?;
-        let taken_over = async {
-            let server = instance.server()?;
-            host.servers.take_over(&server, &arrival.origin).await
-        };
-        within(host.deadlines.start, taken_over)
-            .await
-            .map_err(|error| Error::Server {
-                database: name.clone(),
-                reason: error.to_string(),
-            })?;
-        if new.spec.history {
-            instance.disconnect().await;
-            let begun = instance.begin_history().await;
-            seen = begun.map_err(|error| Error::Machine {
-                doing: format!("beginning the history of instance {}", arrival.id),
-                reason: error.to_string(),
-            })?;
-        }
-        drop(admitted);
-        Ok((instance, seen))
+    renew_rights(host, &mut instance, arrival, name).await?;
+    let mut seen = start(&mut instance).await?;
+    let taken_over = async {
+        let server = instance.server()?;
+        host.servers.take_over(&server, &arrival.origin).await
+    };
+    within(host.deadlines.start, taken_over)
+        .await
+        .map_err(|error| Error::Server {
+            database: name.clone(),
+            reason: error.to_string(),
+        })?;
+    if new.spec.history {
+        instance.disconnect().await;
+        let begun = instance.begin_history().await;
+        seen = begun.map_err(|error| Error::Machine {
+            doing: format!("beginning the history of instance {}", arrival.id),
+            reason: error.to_string(),
+        })?;
     }
+    drop(admitted);
+    Ok((instance, seen))
 }
 
 /// Lets the server of an arrival apply a log. Nobody else uses it meanwhile, and its accounts are those of the log.
@@ -217,7 +215,7 @@ async fn apply(
         database: name.clone(),
         reason: error.to_string(),
     })?;
-    // as long as it was to write it; the engine gives it up if it gets no further
+    // as long as it took to write it; the engine gives it up if it gets no further
     let applied = host.servers.replay(&server, &arrival.origin, replay).await;
     instance.disconnect().await;
     let stopped = instance.stop().await;

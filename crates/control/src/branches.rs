@@ -11,7 +11,7 @@ use dormouse_policy::Spec;
 use dormouse_types::{DatabaseName, InstanceId};
 use jiff::Timestamp;
 
-use crate::adopt::{Adoption, Arrival};
+use crate::adopt::{self, Adoption, Arrival};
 use crate::create::{Creator, to_its_end};
 use crate::database::Database;
 use crate::error::Error;
@@ -66,7 +66,7 @@ impl Creator {
             // a server checks the pages that it reads
             let copy = self.copy_of(&order.parent, Check::Nothing).await?;
             let (new, made) = adoption(&order, branch.shared_spec(), copy);
-            self.succeed(branch, None, new, began, by).await?;
+            adopt::succeed(&self, branch, None, new, began, by).await?;
             Ok(made)
         };
         to_its_end(work).await
@@ -96,7 +96,7 @@ impl Creator {
         self.check_disk(&order.name)?;
         let copy = self.copy_of(&order.parent, Check::Nothing).await?;
         let (new, made) = adoption(order, order.parent.shared_spec(), copy);
-        self.adopt(new, began, by).await?;
+        adopt::adopt(self, new, began, by).await?;
         Ok(made)
     }
 

@@ -39,6 +39,7 @@ mod meter;
 pub mod status;
 pub mod usage;
 // what watches all databases
+mod actors;
 mod adopt;
 pub mod backups;
 mod branches;
@@ -67,6 +68,7 @@ pub use error::{Error, ErrorKind};
 pub use lock::{Lock, LockError};
 pub use plane::Plane;
 pub use plane::tokens::{AddToken, Admitted, Refused, RotateToken};
+pub use plane::transfers::{Direction, Transfer};
 pub use principal::Principal;
 pub use servers::admin::AdminServers;
 pub use servers::{Converted, Origin, PoolHits, Progress, Server, ServerError, Servers, Snapshot};

@@ -26,6 +26,7 @@ use crate::usage::{UsageQuery, UsageReport};
 use backups::Backups;
 use branches::Branches;
 use tokens::Tokens;
+use transfers::Transfer;
 
 mod accounts;
 pub mod backups;
@@ -34,6 +35,7 @@ mod changes;
 mod encryption;
 mod on_demand;
 pub mod tokens;
+pub mod transfers;
 mod users;
 
 /// Time limit for transitions to end when Dormouse stops; the next start settles the rest.
@@ -321,6 +323,21 @@ impl Plane {
     /// succeeds.
     pub async fn drop_database(&self, name: &DatabaseName) -> Result<(), Error> {
         self.order(name, Order::Drop).await
+    }
+
+    /// Writes an entry of the ledger about an import or export, which its client has done.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Catalog`].
+    pub async fn note_transfer(
+        &self,
+        name: &DatabaseName,
+        transfer: Transfer,
+    ) -> Result<(), Error> {
+        let database = self.find(name)?;
+        let entry = transfers::entry(&database.name, &transfer, self.principal.clone());
+        let changes = vec![Change::Ledger(Box::new(entry))];
+        self.context.catalog.write(Durability::Now, changes).await
     }
 
     /// Entries of the ledger.

@@ -60,7 +60,7 @@ impl fmt::Display for Principal {
 }
 
 /// Whether a character changes how the text around it looks on a terminal.
-fn misleads(letter: char) -> bool {
+pub(crate) fn misleads(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

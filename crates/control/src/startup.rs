@@ -14,24 +14,26 @@ use dormouse_types::{InstanceId, State};
 use tokio::sync::broadcast;
 use tracing::{info, warn};
 
+use crate::actors::start_actor;
 use crate::admission::Admission;
+use crate::backups;
+use crate::backups::state::Backups;
 use crate::backups::vault::Vault;
-use crate::backups::{self, Backups};
 use crate::branches;
 use crate::calendar;
 use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Durability, InstanceRow, Phase};
 use crate::config::PlaneConfig;
 use crate::create::Creator;
-use crate::database::actor::Actor;
+use crate::database::Database;
 use crate::database::context::Context;
-use crate::database::{Database, turn};
 use crate::doors::Doors;
 use crate::error::Error;
-use crate::history::{self, Histories};
+use crate::history;
+use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::instance::room::Room;
 use crate::lock::Lock;
-use crate::meter::{Meter, SharedMeter};
+use crate::meter::Meter;
 use crate::metering::{self, Metering};
 use crate::registry::Registry;
 use crate::servers::Servers;
@@ -270,26 +272,6 @@ async fn remove_half_made(creator: &Creator, row: &DatabaseRow) {
         Ok(()) => creator.warm.discard(row.instance).await,
         Err(error) => warn!(database = %row.name, %error, "cannot remove it"),
     }
-}
-
-/// Starts the actor of a database that was found in the catalog.
-pub(crate) fn start_actor(
-    context: &Arc<Context>,
-    row: DatabaseRow,
-    meter: SharedMeter,
-) -> Arc<Database> {
-    let name = row.name.clone();
-    let dropping = row.state == State::Dropping;
-    let database = Database::new(row, meter);
-    context.registry.insert(Arc::clone(&database));
-    if !dropping {
-        context.doors.add(&name);
-        context.doors.set_access(&name, &database.spec().access);
-        context.storage.restrict(&database);
-    }
-    let actor = Actor::found(Arc::clone(context), Arc::clone(&database));
-    context.tasks.spawn(turn::run(actor, true));
-    database
 }
 
 /// Starts the background tasks.

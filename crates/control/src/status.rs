@@ -200,6 +200,10 @@ pub enum EventKind {
     BackedUp,
     /// A token of the API was added, rotated or removed; about no database.
     Token,
+    /// An import into it has ended, or failed.
+    Imported,
+    /// An export of it has ended, or failed.
+    Exported,
 }
 
 impl EventKind {
@@ -216,6 +220,8 @@ impl EventKind {
             Self::Set => "set",
             Self::BackedUp => "backed_up",
             Self::Token => "token",
+            Self::Imported => "imported",
+            Self::Exported => "exported",
         }
     }
 }
@@ -247,6 +253,15 @@ pub struct Figures {
     /// For a sleep because of idleness: how long it was idle, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
+    /// For an import or export: bytes of the dump.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Bytes>,
+    /// For an import: tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tables: Option<u64>,
+    /// For an import: rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
 }
 
 /// One entry of the ledger.

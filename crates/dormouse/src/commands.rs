@@ -29,6 +29,7 @@ pub(crate) mod keys;
 mod record;
 pub(crate) mod simulate;
 mod token;
+pub(crate) mod transfer;
 mod user;
 
 /// Runs a command to its end.

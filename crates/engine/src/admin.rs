@@ -24,7 +24,7 @@ use crate::{Secret, Version};
 
 mod accounts;
 mod buffer_pool;
-mod check;
+pub mod check;
 pub mod encryption;
 mod events;
 mod harden;

@@ -140,10 +140,17 @@ impl Dormouse {
         command
     }
 
-    /// Starts it (again) and waits until it is ready.
-    pub fn up(&mut self) {
+    /// Its configuration file, written now.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
         let config = self.dir.path().join("dormouse.toml");
         std::fs::write(&config, &self.config).expect("the configuration is written");
+        config
+    }
+
+    /// Starts it (again) and waits until it is ready.
+    pub fn up(&mut self) {
+        let config = self.config_file();
         let log = std::fs::File::options()
             .create(true)
             .append(true)

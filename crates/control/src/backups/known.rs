@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use dormouse_types::State;
 
-use crate::database::Database;
-
 /// What is known of the backups of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Known {
@@ -45,17 +43,16 @@ pub(crate) struct Sleep {
 }
 
 impl Sleep {
-    /// The sleep of a database; `None` if it may be awake.
-    pub(crate) fn of(database: &Database) -> Option<Self> {
-        let view = database.view();
-        let since = match view.state {
+    /// The sleep of a database that is in this state; `None` if it may be awake.
+    pub(crate) fn of(state: State, since: Timestamp, generation: u64) -> Option<Self> {
+        let since = match state {
             State::Parked => None,
-            State::Suspended => Some(view.since),
+            State::Suspended => Some(since),
             _ => return None,
         };
         Some(Self {
-            generation: view.generation,
-            state: view.state,
+            generation,
+            state,
             since,
         })
     }

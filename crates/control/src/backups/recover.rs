@@ -9,9 +9,9 @@ use dormouse_types::{Bytes, DatabaseName};
 use jiff::Timestamp;
 use tracing::error;
 
-use super::is_of_files;
 use super::manifest::{INSTALLATION, Installation, read};
-use super::restore::Restored;
+use super::restore::{Restored, restore};
+use super::state::is_of_files;
 use super::upkeep::is_installation;
 use crate::catalog::{Change, Durability, TokenChange};
 use crate::create::Creator;
@@ -127,86 +127,80 @@ fn unwritten(path: &Path, error: &std::io::Error) -> Error {
     }
 }
 
-impl Creator {
-    /// Restores every database of the newest document about the installation that is not there: the newest backup of
-    /// each. One that fails does not stop the others.
-    pub(crate) async fn recover(
-        self,
-        by: Principal,
-        tell: impl Fn(&str) + Send + Sync,
-    ) -> Result<Recovered, Error> {
-        let vault = self.context.backups.vault()?;
-        let (_, installation) = vault.run(|repository| Ok(newest(repository))).await??;
-        let mut of: BTreeMap<DatabaseName, Backup> = BTreeMap::new();
-        for backup in self.context.backups.list(None).await? {
-            // oldest first: the newest stays
-            let listed = installation.databases.iter().find(|listed| {
-                Some(listed.instance) == backup.labels.instance
-                    && backup.labels.database.as_ref() == Some(&listed.name)
-            });
-            if let Some(listed) = listed.filter(|_| is_of_files(&backup)) {
-                of.insert(listed.name.clone(), backup);
-            }
+/// Restores every database of the newest document about the installation that is not there: the newest backup of
+/// each. One that fails does not stop the others.
+pub(crate) async fn recover(
+    creator: Creator,
+    by: Principal,
+    tell: impl Fn(&str) + Send + Sync,
+) -> Result<Recovered, Error> {
+    let vault = creator.context.backups.vault()?;
+    let (_, installation) = vault.run(|repository| Ok(newest(repository))).await??;
+    let mut of: BTreeMap<DatabaseName, Backup> = BTreeMap::new();
+    for backup in creator.context.backups.list(None).await? {
+        // oldest first: the newest stays
+        let listed = installation.databases.iter().find(|listed| {
+            Some(listed.instance) == backup.labels.instance
+                && backup.labels.database.as_ref() == Some(&listed.name)
+        });
+        if let Some(listed) = listed.filter(|_| is_of_files(&backup)) {
+            of.insert(listed.name.clone(), backup);
         }
-        let mut recovered = Recovered::default();
-        let all = installation.databases.len();
-        for (number, listed) in (1..).zip(&installation.databases) {
-            let name = listed.name.clone();
-            if self.context.registry.find(&name).is_some() {
-                recovered.present.push(name);
-                continue;
-            }
-            tell(&format!("{number} of {all}: {name}"));
-            let Some(backup) = of.remove(&name) else {
-                let reason = "it has no backup".to_owned();
-                recovered.lost.push(Lost { name, reason });
-                continue;
-            };
-            match self
-                .clone()
-                .restore(backup, name.clone(), None, by.clone())
-                .await
-            {
-                Ok(restored) => {
-                    self.sleep(&name, &by).await;
-                    recovered.size.0 += restored.size.0;
-                    recovered.restored.push(restored);
-                }
-                Err(Error::Stopping) => return Err(Error::Stopping),
-                Err(error) => {
-                    error!(database = %name, %error, "cannot be recovered");
-                    let reason = error.to_string();
-                    recovered.lost.push(Lost { name, reason });
-                }
-            }
-        }
-        recovered.tokens = self.recover_tokens(installation).await?;
-        Ok(recovered)
     }
-
-    /// Parks a database: many may be recovered, and nobody uses them yet.
-    async fn sleep(&self, name: &DatabaseName, by: &Principal) {
-        let Some(database) = self.context.registry.find(name) else {
-            return;
+    let mut recovered = Recovered::default();
+    let all = installation.databases.len();
+    for (number, listed) in (1..).zip(&installation.databases) {
+        let name = listed.name.clone();
+        if creator.context.registry.find(&name).is_some() {
+            recovered.present.push(name);
+            continue;
+        }
+        tell(&format!("{number} of {all}: {name}"));
+        let Some(backup) = of.remove(&name) else {
+            let reason = "it has no backup".to_owned();
+            recovered.lost.push(Lost { name, reason });
+            continue;
         };
-        // one that cannot be parked now is when it is idle
-        if let Ok(parked) = database.order(Order::Park, by.clone()) {
-            let _refused = parked.await;
+        match restore(creator.clone(), backup, name.clone(), None, by.clone()).await {
+            Ok(restored) => {
+                sleep(&creator, &name, &by).await;
+                recovered.size.0 += restored.size.0;
+                recovered.restored.push(restored);
+            }
+            Err(Error::Stopping) => return Err(Error::Stopping),
+            Err(error) => {
+                error!(database = %name, %error, "cannot be recovered");
+                let reason = error.to_string();
+                recovered.lost.push(Lost { name, reason });
+            }
         }
     }
+    recovered.tokens = recover_tokens(&creator, installation).await?;
+    Ok(recovered)
+}
 
-    async fn recover_tokens(&self, installation: Installation) -> Result<usize, Error> {
-        let catalog = self.context.catalog.clone();
-        let known = super::vault::blocking(move || catalog.tokens()).await?;
-        let is_known = |id: &crate::token::TokenId| known.iter().any(|token| token.about.id == *id);
-        let new: Vec<Change> = installation
-            .tokens
-            .into_iter()
-            .filter(|token| !is_known(&token.about.id))
-            .map(|token| Change::Token(Box::new(TokenChange::Add(token))))
-            .collect();
-        let count = new.len();
-        self.context.catalog.write(Durability::Now, new).await?;
-        Ok(count)
+/// Parks a database: many may be recovered, and nobody uses them yet.
+async fn sleep(creator: &Creator, name: &DatabaseName, by: &Principal) {
+    let Some(database) = creator.context.registry.find(name) else {
+        return;
+    };
+    // one that cannot be parked now is when it is idle
+    if let Ok(parked) = database.order(Order::Park, by.clone()) {
+        let _refused = parked.await;
     }
+}
+
+async fn recover_tokens(creator: &Creator, installation: Installation) -> Result<usize, Error> {
+    let catalog = creator.context.catalog.clone();
+    let known = super::vault::blocking(move || catalog.tokens()).await?;
+    let is_known = |id: &crate::token::TokenId| known.iter().any(|token| token.about.id == *id);
+    let new: Vec<Change> = installation
+        .tokens
+        .into_iter()
+        .filter(|token| !is_known(&token.about.id))
+        .map(|token| Change::Token(Box::new(TokenChange::Add(token))))
+        .collect();
+    let count = new.len();
+    creator.context.catalog.write(Durability::Now, new).await?;
+    Ok(count)
 }

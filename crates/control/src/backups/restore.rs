@@ -10,7 +10,7 @@ use dormouse_types::{Bytes, DatabaseName, InstanceId};
 use jiff::Timestamp;
 
 use super::manifest::{MANIFEST, Manifest, read};
-use crate::adopt::{Adoption, Arrival};
+use crate::adopt::{self, Adoption, Arrival};
 use crate::create::{Creator, to_its_end};
 use crate::error::Error;
 use crate::instance::rekeying::with_keys;
@@ -53,163 +53,161 @@ pub(crate) struct Received {
     pub(crate) size: Bytes,
 }
 
-impl Creator {
-    /// Restores a backup as `name`. A database of this name is kept under another one, and its sessions end; its
-    /// settings are those of the new one. Runs to its end even if its caller no longer waits.
-    pub(crate) async fn restore(
-        self,
-        backup: Backup,
-        name: DatabaseName,
-        more: Option<More>,
-        by: Principal,
-    ) -> Result<Restored, Error> {
-        let work = async move {
-            let began = now();
-            let registry = Arc::clone(&self.context.registry);
-            let old = registry.find(&name);
-            let kept = match &old {
+/// Restores a backup as `name`. A database of this name is kept under another one, and its sessions end; its
+/// settings are those of the new one. Runs to its end even if its caller no longer waits.
+pub(crate) async fn restore(
+    creator: Creator,
+    backup: Backup,
+    name: DatabaseName,
+    more: Option<More>,
+    by: Principal,
+) -> Result<Restored, Error> {
+    let work = async move {
+        let began = now();
+        let registry = Arc::clone(&creator.context.registry);
+        let old = registry.find(&name);
+        let kept = match &old {
+            None => {
+                registry.reserve(&name)?;
+                None
+            }
+            Some(_) => Some(reserve_beside(&creator, &name)?),
+        };
+        let reserved = kept.clone().unwrap_or_else(|| name.clone());
+        let restored = async {
+            creator.check_disk(&name)?;
+            let received = receive(&creator, &backup, more, "restore").await?;
+            let spec = old.as_ref().map(|old| old.shared_spec());
+            let branch = match &old {
+                Some(old) => old.branch.as_deref().cloned(),
                 None => {
-                    registry.reserve(&name)?;
-                    None
+                    let own = received.manifest.name == name;
+                    received.manifest.branch.clone().filter(|_| own)
                 }
-                Some(_) => Some(reserve_beside(&self, &name)?),
             };
-            let reserved = kept.clone().unwrap_or_else(|| name.clone());
-            let restored = async {
-                self.check_disk(&name)?;
-                let received = self.receive(&backup, more, "restore").await?;
-                let spec = old.as_ref().map(|old| old.shared_spec());
-                let branch = match &old {
-                    Some(old) => old.branch.as_deref().cloned(),
-                    None => {
-                        let own = received.manifest.name == name;
-                        received.manifest.branch.clone().filter(|_| own)
-                    }
-                };
-                let of = received.manifest.name.clone();
-                let new = Adoption {
-                    name: name.clone(),
-                    spec: spec.unwrap_or_else(|| Arc::new(received.manifest.spec)),
-                    branch,
-                    reason: format!(
-                        "it was restored from backup {} of '{of}', taken at {:.0}",
-                        backup.id.short(),
-                        backup.labels.taken_at
-                    ),
-                    arrival: received.arrival,
-                };
-                match old {
-                    None => self.adopt(new, began, by).await?,
-                    Some(old) => self.succeed(old, kept.clone(), new, began, by).await?,
-                }
-                Ok(Restored {
-                    name,
-                    of,
-                    backup: backup.id.to_string(),
-                    taken_at: backup.labels.taken_at,
-                    size: received.size,
-                    kept,
-                })
+            let of = received.manifest.name.clone();
+            let new = Adoption {
+                name: name.clone(),
+                spec: spec.unwrap_or_else(|| Arc::new(received.manifest.spec)),
+                branch,
+                reason: format!(
+                    "it was restored from backup {} of '{of}', taken at {:.0}",
+                    backup.id.short(),
+                    backup.labels.taken_at
+                ),
+                arrival: received.arrival,
             };
-            let restored = restored.await;
-            registry.release(&reserved);
-            restored
+            match old {
+                None => adopt::adopt(&creator, new, began, by).await?,
+                Some(old) => adopt::succeed(&creator, old, kept.clone(), new, began, by).await?,
+            }
+            Ok(Restored {
+                name,
+                of,
+                backup: backup.id.to_string(),
+                taken_at: backup.labels.taken_at,
+                size: received.size,
+                kept,
+            })
         };
-        to_its_end(work).await
-    }
+        let restored = restored.await;
+        registry.release(&reserved);
+        restored
+    };
+    to_its_end(work).await
+}
 
-    /// Writes the files of a backup to a new instance. After a crash, the next start removes it.
-    pub(crate) async fn receive(
-        &self,
-        backup: &Backup,
-        more: Option<More>,
-        doing: &'static str,
-    ) -> Result<Received, Error> {
-        let context = &self.context;
-        let vault = context.backups.vault()?;
-        let _turn = vault.turn().await?;
-        let id = backup.id.clone();
-        let text = vault.run(move |repository| repository.read_document(&id, MANIFEST));
-        let manifest: Manifest = read(MANIFEST, &text.await?)?;
-        let version = context.host.servers.version();
-        let instance = context.catalog.new_instance(version).await?;
-        match self.fill(backup, &manifest, more, instance, doing).await {
-            Ok((size, replay)) => {
-                let secret = Secret::revealed(&manifest.secret);
-                let own = &vault.config().secret;
-                Ok(Received {
-                    arrival: Arrival {
-                        id: instance,
-                        origin: Origin {
-                            instance: manifest.instance,
-                            secret: secret.filter(|theirs| theirs != own),
-                        },
-                        rights: manifest.rights,
-                        replay,
+/// Writes the files of a backup to a new instance. After a crash, the next start removes it.
+pub(crate) async fn receive(
+    creator: &Creator,
+    backup: &Backup,
+    more: Option<More>,
+    doing: &'static str,
+) -> Result<Received, Error> {
+    let context = &creator.context;
+    let vault = context.backups.vault()?;
+    let _turn = vault.turn().await?;
+    let id = backup.id.clone();
+    let text = vault.run(move |repository| repository.read_document(&id, MANIFEST));
+    let manifest: Manifest = read(MANIFEST, &text.await?)?;
+    let version = context.host.servers.version();
+    let instance = context.catalog.new_instance(version).await?;
+    match fill(creator, backup, &manifest, more, instance, doing).await {
+        Ok((size, replay)) => {
+            let secret = Secret::revealed(&manifest.secret);
+            let own = &vault.config().secret;
+            Ok(Received {
+                arrival: Arrival {
+                    id: instance,
+                    origin: Origin {
+                        instance: manifest.instance,
+                        secret: secret.filter(|theirs| theirs != own),
                     },
-                    manifest,
-                    size,
-                })
-            }
-            Err(error) => {
-                self.warm.discard(instance).await;
-                Err(error)
-            }
+                    rights: manifest.rights,
+                    replay,
+                },
+                manifest,
+                size,
+            })
+        }
+        Err(error) => {
+            creator.warm.discard(instance).await;
+            Err(error)
         }
     }
+}
 
-    async fn fill(
-        &self,
-        backup: &Backup,
-        manifest: &Manifest,
-        more: Option<More>,
-        instance: InstanceId,
-        doing: &'static str,
-    ) -> Result<(Bytes, Option<Replay>), Error> {
-        let context = &self.context;
-        let (keys, add_log) = match more {
-            Some(more) => (more.keys, Some(more.write)),
-            None => (manifest.keys.clone(), None),
+async fn fill(
+    creator: &Creator,
+    backup: &Backup,
+    manifest: &Manifest,
+    more: Option<More>,
+    instance: InstanceId,
+    doing: &'static str,
+) -> Result<(Bytes, Option<Replay>), Error> {
+    let context = &creator.context;
+    let (keys, add_log) = match more {
+        Some(more) => (more.keys, Some(more.write)),
+        None => (manifest.keys.clone(), None),
+    };
+    if let Some(ring) = keys {
+        let adopted = with_keys(&context.host.keys, move |keys| keys.adopt(instance, &ring));
+        adopted.await.map_err(|error| Error::Machine {
+            doing: format!("restoring the encrypted database '{}'", manifest.name),
+            reason: error.to_string(),
+        })?;
+    }
+    let vault = context.backups.vault()?;
+    let work = context.backups.begin(&manifest.name, doing);
+    let (id, watch) = (backup.id.clone(), work.watch.clone());
+    let (said, heard) = std::sync::mpsc::channel();
+    let repository = vault.run(|repository| Ok(repository.clone())).await?;
+    let fill = move |to: &std::path::Path| {
+        let restored = repository.restore(&id, TREE, to, Owner::Own, &watch);
+        let failed = |_: &_| std::io::Error::other("the backup could not be read");
+        let io = restored.as_ref().map(drop).map_err(failed);
+        let added = match (io, add_log) {
+            (Ok(()), Some(add)) => add(to).map(Some),
+            (io, _) => io.map(|()| None),
         };
-        if let Some(ring) = keys {
-            let adopted = with_keys(&context.host.keys, move |keys| keys.adopt(instance, &ring));
-            adopted.await.map_err(|error| Error::Machine {
-                doing: format!("restoring the encrypted database '{}'", manifest.name),
-                reason: error.to_string(),
-            })?;
-        }
-        let vault = context.backups.vault()?;
-        let work = context.backups.begin(&manifest.name, doing);
-        let (id, watch) = (backup.id.clone(), work.watch.clone());
-        let (said, heard) = std::sync::mpsc::channel();
-        let repository = vault.run(|repository| Ok(repository.clone())).await?;
-        let fill = move |to: &std::path::Path| {
-            let restored = repository.restore(&id, TREE, to, Owner::Own, &watch);
-            let failed = |_: &_| std::io::Error::other("the backup could not be read");
-            let io = restored.as_ref().map(drop).map_err(failed);
-            let added = match (io, add_log) {
-                (Ok(()), Some(add)) => add(to).map(Some),
-                (io, _) => io.map(|()| None),
-            };
-            let (io, replay) = match added {
-                Ok(replay) => (Ok(()), replay),
-                Err(error) => (Err(error), None),
-            };
-            // the receiver waits for it
-            let _ = said.send((restored, replay));
-            io
+        let (io, replay) = match added {
+            Ok(replay) => (Ok(()), replay),
+            Err(error) => (Err(error), None),
         };
-        let received = context.host.driver.receive(instance, Box::new(fill)).await;
-        drop(work);
-        match (received, heard.try_recv()) {
-            (_, Ok((Err(error), _))) => Err(error.into()),
-            (Ok(()), Ok((Ok(restored), replay))) => Ok((Bytes(restored.bytes), replay)),
-            (Ok(()), Err(_)) => Ok((Bytes(0), None)),
-            (Err(error), _) => Err(Error::Machine {
-                doing: format!("restoring a backup of '{}'", manifest.name),
-                reason: error.to_string(),
-            }),
-        }
+        // the receiver waits for it
+        let _ = said.send((restored, replay));
+        io
+    };
+    let received = context.host.driver.receive(instance, Box::new(fill)).await;
+    drop(work);
+    match (received, heard.try_recv()) {
+        (_, Ok((Err(error), _))) => Err(error.into()),
+        (Ok(()), Ok((Ok(restored), replay))) => Ok((Bytes(restored.bytes), replay)),
+        (Ok(()), Err(_)) => Ok((Bytes(0), None)),
+        (Err(error), _) => Err(Error::Machine {
+            doing: format!("restoring a backup of '{}'", manifest.name),
+            reason: error.to_string(),
+        }),
     }
 }
 

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use tracing::info;
 
 use super::manifest::{INSTALLATION, Installation, Listed, document};
+use super::state::{KIND, is_of_files};
 use super::vault::blocking;
-use super::{KIND, is_of_files};
 use crate::create::Creator;
 use crate::error::Error;
 
@@ -21,112 +21,109 @@ const INSTALLATIONS: usize = 10;
 /// Largest file that the document about the installation takes.
 const FILE_MOST: u64 = 1 << 20;
 
-impl Creator {
-    /// Forgets the backups that no rule keeps; returns how many.
-    pub(crate) async fn forget_old(&self) -> Result<u64, Error> {
-        let vault = self.context.backups.vault()?;
-        let all = vault
-            .run(|repository| repository.list(&Filter::All))
-            .await?;
-        let now = Timestamp::now();
-        let mut of: BTreeMap<&DatabaseName, Vec<&Backup>> = BTreeMap::new();
-        for backup in all.iter().filter(|backup| is_of_files(backup)) {
-            if let Some(name) = &backup.labels.database {
-                of.entry(name).or_default().push(backup);
-            }
+/// Forgets the backups that no rule keeps; returns how many.
+pub(crate) async fn forget_old(creator: &Creator) -> Result<u64, Error> {
+    let vault = creator.context.backups.vault()?;
+    let all = vault
+        .run(|repository| repository.list(&Filter::All))
+        .await?;
+    let now = Timestamp::now();
+    let mut of: BTreeMap<&DatabaseName, Vec<&Backup>> = BTreeMap::new();
+    for backup in all.iter().filter(|backup| is_of_files(backup)) {
+        if let Some(name) = &backup.labels.database {
+            of.entry(name).or_default().push(backup);
         }
-        let mut old: Vec<BackupId> = Vec::new();
-        for (name, backups) in of {
-            let taken: Vec<Timestamp> = backups.iter().map(|b| b.labels.taken_at).collect();
-            let found = self.context.registry.find(name);
-            let indexes = match found {
-                Some(database) => forgotten(&taken, database.spec().backups.keep, now),
-                // of a dropped database: all at once, when the last is old enough
-                None => {
-                    let keep = Keep {
-                        last: 1,
-                        within: vault.config().dropped_keep,
-                    };
-                    let over = taken
-                        .iter()
-                        .all(|at| forgotten(&[*at, now], keep, now).contains(&0));
-                    if over {
-                        (0..taken.len()).collect()
-                    } else {
-                        Vec::new()
-                    }
+    }
+    let mut old: Vec<BackupId> = Vec::new();
+    for (name, backups) in of {
+        let taken: Vec<Timestamp> = backups.iter().map(|b| b.labels.taken_at).collect();
+        let found = creator.context.registry.find(name);
+        let indexes = match found {
+            Some(database) => forgotten(&taken, database.spec().backups.keep, now),
+            // of a dropped database: all at once, when the last is old enough
+            None => {
+                let keep = Keep {
+                    last: 1,
+                    within: vault.config().dropped_keep,
+                };
+                let over = taken
+                    .iter()
+                    .all(|at| forgotten(&[*at, now], keep, now).contains(&0));
+                if over {
+                    (0..taken.len()).collect()
+                } else {
+                    Vec::new()
                 }
-            };
-            old.extend(
-                indexes
-                    .into_iter()
-                    .filter_map(|i| Some(backups.get(i)?.id.clone())),
-            );
-        }
-        let mut installations: Vec<&Backup> = all.iter().filter(|b| is_installation(b)).collect();
-        installations.reverse();
-        old.extend(
-            installations
-                .iter()
-                .skip(INSTALLATIONS)
-                .map(|b| b.id.clone()),
-        );
-        let count = old.len() as u64;
-        if count > 0 {
-            vault.run(move |repository| repository.forget(&old)).await?;
-            info!(count, "old backups were forgotten");
-        }
-        Ok(count)
-    }
-
-    /// Stores the document about the installation, if it has changed since it was stored last.
-    pub(crate) async fn store_installation(&self) -> Result<(), Error> {
-        let backups = &self.context.backups;
-        let vault = backups.vault()?;
-        let mut stored = backups.installation.lock().await;
-        let now = self.installation().await?;
-        if stored.as_ref() == Some(&now) {
-            return Ok(());
-        }
-        let document = document(INSTALLATION, &now)?;
-        let mut labels = Labels::of_installation(Timestamp::now());
-        labels.more.insert(KIND.to_owned(), INSTALLATION.to_owned());
-        let work = vault.run(move |repository| {
-            repository.store_documents(&[document], &labels, &Watch::default())
-        });
-        work.await?;
-        *stored = Some(now);
-        Ok(())
-    }
-
-    async fn installation(&self) -> Result<Installation, Error> {
-        let context = &self.context;
-        let config = context.backups.vault()?.config();
-        let databases = context.registry.all().into_iter().map(|database| Listed {
-            name: database.name.clone(),
-            instance: database.instance,
-        });
-        let databases = databases.collect();
-        let (catalog, files) = (context.catalog.clone(), config.files.clone());
-        let data_dir = context.data_dir.clone();
-        blocking(move || {
-            let mut tokens = catalog.tokens()?;
-            for token in &mut tokens {
-                // not worth a new document each hour
-                token.about.used = None;
             }
-            Ok(Installation {
-                format: Installation::FORMAT,
-                databases,
-                tokens,
-                files: read_files(&data_dir, &files).map_err(|error| Error::Machine {
-                    doing: format!("reading files of {} for a backup", data_dir.display()),
-                    reason: error.to_string(),
-                })?,
-            })
-        })
-        .await
+        };
+        old.extend(
+            indexes
+                .into_iter()
+                .filter_map(|i| Some(backups.get(i)?.id.clone())),
+        );
     }
+    let mut installations: Vec<&Backup> = all.iter().filter(|b| is_installation(b)).collect();
+    installations.reverse();
+    old.extend(
+        installations
+            .iter()
+            .skip(INSTALLATIONS)
+            .map(|b| b.id.clone()),
+    );
+    let count = old.len() as u64;
+    if count > 0 {
+        vault.run(move |repository| repository.forget(&old)).await?;
+        info!(count, "old backups were forgotten");
+    }
+    Ok(count)
+}
+
+/// Stores the document about the installation, if it has changed since it was stored last.
+pub(crate) async fn store_installation(creator: &Creator) -> Result<(), Error> {
+    let backups = &creator.context.backups;
+    let vault = backups.vault()?;
+    let mut stored = backups.installation.lock().await;
+    let now = installation(creator).await?;
+    if stored.as_ref() == Some(&now) {
+        return Ok(());
+    }
+    let document = document(INSTALLATION, &now)?;
+    let mut labels = Labels::of_installation(Timestamp::now());
+    labels.more.insert(KIND.to_owned(), INSTALLATION.to_owned());
+    let work = vault
+        .run(move |repository| repository.store_documents(&[document], &labels, &Watch::default()));
+    work.await?;
+    *stored = Some(now);
+    Ok(())
+}
+
+async fn installation(creator: &Creator) -> Result<Installation, Error> {
+    let context = &creator.context;
+    let config = context.backups.vault()?.config();
+    let databases = context.registry.all().into_iter().map(|database| Listed {
+        name: database.name.clone(),
+        instance: database.instance,
+    });
+    let databases = databases.collect();
+    let (catalog, files) = (context.catalog.clone(), config.files.clone());
+    let data_dir = context.data_dir.clone();
+    blocking(move || {
+        let mut tokens = catalog.tokens()?;
+        for token in &mut tokens {
+            // not worth a new document each hour
+            token.about.used = None;
+        }
+        Ok(Installation {
+            format: Installation::FORMAT,
+            databases,
+            tokens,
+            files: read_files(&data_dir, &files).map_err(|error| Error::Machine {
+                doing: format!("reading files of {} for a backup", data_dir.display()),
+                reason: error.to_string(),
+            })?,
+        })
+    })
+    .await
 }
 
 pub(crate) fn is_installation(backup: &Backup) -> bool {

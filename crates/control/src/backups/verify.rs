@@ -9,8 +9,8 @@ use dormouse_types::{Bytes, DatabaseName, Units};
 use jiff::Timestamp;
 use tracing::{error, info};
 
-use super::entry;
-use super::restore::Received;
+use super::restore::{Received, receive};
+use super::state::entry;
 use crate::admission::Importance;
 use crate::adopt;
 use crate::catalog::{Change, Durability};
@@ -41,108 +41,109 @@ pub struct Verified {
     pub took: Duration,
 }
 
-impl Creator {
-    /// Restores a backup, starts a server on it, checks every table, and removes it.
-    pub(crate) async fn verify(
-        self,
-        backup: Backup,
-        name: DatabaseName,
-        cause: Cause,
-        by: Principal,
-    ) -> Result<Verified, Error> {
-        let work = async move {
-            let began = now();
-            let checked = async {
-                self.check_disk(&name)?;
-                let received = self.receive(&backup, None, "verify").await?;
-                let checked = self.check(&received).await;
-                self.warm.discard(received.arrival.id).await;
-                checked.map(|damaged| (damaged, received.size))
-            };
-            let checked = checked.await;
-            let took = now().saturating_duration_since(began);
-            let short = backup.id.short();
-            let good = matches!(&checked, Ok((damaged, _)) if damaged.is_empty());
-            let (event, reason) = match &checked {
-                Ok((damaged, size)) if damaged.is_empty() => {
-                    let reason = format!(
-                        "backup {short} was restored for a test: {size}, every table is good"
-                    );
-                    info!(database = %name, reason, "verified");
-                    (EventKind::BackedUp, reason)
-                }
-                Ok((damaged, _)) => {
-                    let reason = format!("backup {short} is damaged: {}", damaged.join("; "));
-                    error!(database = %name, reason, "a backup is damaged");
-                    (EventKind::Refused, reason)
-                }
-                Err(error) => {
-                    let reason =
-                        format!("backup {short} could not be restored for a test: {error}");
-                    error!(database = %name, reason, "a backup cannot be restored");
-                    (EventKind::Refused, reason)
-                }
-            };
-            let mut changes = vec![Change::Ledger(Box::new(entry(
-                &name, event, cause, reason, took, by,
-            )))];
-            let backups = &self.context.backups;
-            {
-                let mut counts = backups.counts();
-                *(if good {
-                    &mut counts.verified
-                } else {
-                    &mut counts.damaged
-                }) += 1;
-            }
-            if good
-                && let Some(instance) = backup.labels.instance
-                && let Some(mut known) = backups.known(instance)
-                && let Some(last) = known
-                    .last
-                    .as_mut()
-                    .filter(|last| last.id == backup.id.as_str())
-            {
-                last.verified = Some(Timestamp::now());
-                changes.push(backups.note(instance, known));
-            }
-            self.context
-                .catalog
-                .write(Durability::Soon, changes)
-                .await?;
-            let (damaged, size) = checked?;
-            Ok(Verified {
-                database: name,
-                backup: backup.id.to_string(),
-                taken_at: backup.labels.taken_at,
-                size,
-                damaged,
-                took,
-            })
-        };
-        to_its_end(work).await
-    }
-
-    /// Starts a server on the files, and lets it check every table.
-    async fn check(&self, received: &Received) -> Result<Vec<String>, Error> {
-        let host = &self.context.host;
-        let Received {
-            arrival, manifest, ..
-        } = received;
-        let admitted = self.context.admission.start(Importance::Background).await?;
-        let mut instance = Instance::new(Arc::clone(host), arrival.id, Units(1));
-        adopt::renew_rights(host, &mut instance, arrival, &manifest.name).await?;
-        adopt::start(&mut instance).await?;
-        drop(admitted);
+/// Restores a backup, starts a server on it, checks every table, and removes it.
+pub(crate) async fn verify(
+    creator: Creator,
+    backup: Backup,
+    name: DatabaseName,
+    cause: Cause,
+    by: Principal,
+) -> Result<Verified, Error> {
+    let work = async move {
+        let began = now();
         let checked = async {
-            let server = instance.server()?;
-            host.servers.check(&server).await
+            creator.check_disk(&name)?;
+            let received = receive(&creator, &backup, None, "verify").await?;
+            let checked = check(&creator, &received).await;
+            creator.warm.discard(received.arrival.id).await;
+            checked.map(|damaged| (damaged, received.size))
         };
-        let checked = within(CHECK, checked).await;
-        instance.disconnect().await;
-        checked.map_err(|error| Error::Server {
-            database: manifest.name.clone(),
-            reason: error.to_string(),
+        let checked = checked.await;
+        let took = now().saturating_duration_since(began);
+        let short = backup.id.short();
+        let good = matches!(&checked, Ok((damaged, _)) if damaged.is_empty());
+        let (event, reason) = match &checked {
+            Ok((damaged, size)) if damaged.is_empty() => {
+                let reason =
+                    format!("backup {short} was restored for a test: {size}, every table is good");
+                info!(database = %name, reason, "verified");
+                (EventKind::BackedUp, reason)
+            }
+            Ok((damaged, _)) => {
+                let reason = format!("backup {short} is damaged: {}", damaged.join("; "));
+                error!(database = %name, reason, "a backup is damaged");
+                (EventKind::Refused, reason)
+            }
+            Err(error) => {
+                let reason = format!("backup {short} could not be restored for a test: {error}");
+                error!(database = %name, reason, "a backup cannot be restored");
+                (EventKind::Refused, reason)
+            }
+        };
+        let mut changes = vec![Change::Ledger(Box::new(entry(
+            &name, event, cause, reason, took, by,
+        )))];
+        let backups = &creator.context.backups;
+        {
+            let mut counts = backups.counts();
+            *(if good {
+                &mut counts.verified
+            } else {
+                &mut counts.damaged
+            }) += 1;
+        }
+        if good
+            && let Some(instance) = backup.labels.instance
+            && let Some(mut known) = backups.known(instance)
+            && let Some(last) = known
+                .last
+                .as_mut()
+                .filter(|last| last.id == backup.id.as_str())
+        {
+            last.verified = Some(Timestamp::now());
+            changes.push(backups.note(instance, known));
+        }
+        creator
+            .context
+            .catalog
+            .write(Durability::Soon, changes)
+            .await?;
+        let (damaged, size) = checked?;
+        Ok(Verified {
+            database: name,
+            backup: backup.id.to_string(),
+            taken_at: backup.labels.taken_at,
+            size,
+            damaged,
+            took,
         })
-    }
+    };
+    to_its_end(work).await
+}
+
+/// Starts a server on the files, and lets it check every table.
+async fn check(creator: &Creator, received: &Received) -> Result<Vec<String>, Error> {
+    let host = &creator.context.host;
+    let Received {
+        arrival, manifest, ..
+    } = received;
+    let admitted = creator
+        .context
+        .admission
+        .start(Importance::Background)
+        .await?;
+    let mut instance = Instance::new(Arc::clone(host), arrival.id, Units(1));
+    adopt::renew_rights(host, &mut instance, arrival, &manifest.name).await?;
+    adopt::start(&mut instance).await?;
+    drop(admitted);
+    let checked = async {
+        let server = instance.server()?;
+        host.servers.check(&server).await
+    };
+    let checked = within(CHECK, checked).await;
+    instance.disconnect().await;
+    checked.map_err(|error| Error::Server {
+        database: manifest.name.clone(),
+        reason: error.to_string(),
+    })
 }

@@ -14,9 +14,11 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::known::Known;
-use super::make::Attempt;
-use super::{entry, is_of_files};
-use crate::catalog::Durability;
+use super::make::{Attempt, back_up};
+use super::state::{entry, is_of_files};
+use super::upkeep::{forget_old, store_installation};
+use super::verify::verify;
+use crate::catalog::{Change, Durability, Entry};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
@@ -142,8 +144,8 @@ impl Clock {
         let made = self.back_up(due).await;
         if made > 0 {
             for done in [
-                self.creator.forget_old().await.map(drop),
-                self.creator.store_installation().await,
+                forget_old(&self.creator).await.map(drop),
+                store_installation(&self.creator).await,
             ] {
                 if let Err(error) = done {
                     warn!(%error, "the upkeep of the backups was not complete");
@@ -166,9 +168,14 @@ impl Clock {
             }
             let creator = self.creator.clone();
             running.spawn(async move {
-                let done = creator
-                    .back_up(database, false, Cause::Schedule, Principal::Dormouse)
-                    .await;
+                let done = back_up(
+                    &creator,
+                    database,
+                    false,
+                    Cause::Schedule,
+                    Principal::Dormouse,
+                )
+                .await;
                 matches!(done, Ok(Attempt::Made(_)))
             });
         }
@@ -219,7 +226,7 @@ impl Clock {
                 Duration::ZERO,
                 Principal::Dormouse,
             );
-            self.creator.tell(told).await;
+            tell(&self.creator, told).await;
         }
         self.told_late = ids;
     }
@@ -246,7 +253,13 @@ async fn verify_newest(creator: &Creator) {
             .find(|backup| backup.id.as_str() == last.id && is_of_files(backup));
         let Some(backup) = backup else { continue };
         let (creator, by) = (creator.clone(), Principal::Dormouse);
-        let verified = creator.verify(backup.clone(), database.name.clone(), Cause::Schedule, by);
+        let verified = verify(
+            creator,
+            backup.clone(),
+            database.name.clone(),
+            Cause::Schedule,
+            by,
+        );
         // told in the ledger and the log
         if let Err(Error::Stopping) = verified.await {
             return;
@@ -257,7 +270,7 @@ async fn verify_newest(creator: &Creator) {
 /// Removes data that no backup needs.
 async fn prune(creator: &Creator) {
     let pruned = async {
-        creator.forget_old().await?;
+        forget_old(creator).await?;
         let vault = creator.context.backups.vault()?;
         vault
             .run(|repository| repository.prune(&dormouse_repository::Watch::default()))
@@ -270,5 +283,18 @@ async fn prune(creator: &Creator) {
             "the repository was pruned"
         ),
         Err(error) => warn!(%error, "the repository cannot be pruned"),
+    }
+}
+
+/// Writes an entry of the ledger about backups.
+pub(crate) async fn tell(creator: &Creator, entry: Entry) {
+    let changes = vec![Change::Ledger(Box::new(entry))];
+    if let Err(error) = creator
+        .context
+        .catalog
+        .write(Durability::Soon, changes)
+        .await
+    {
+        tracing::error!(%error, hint = error.hint(), "cannot write the catalog");
     }
 }

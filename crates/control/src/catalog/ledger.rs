@@ -15,7 +15,7 @@ pub(super) const PRUNE_EVERY: u32 = 1024;
 /// Maximum number of entries in one answer.
 const MOST: usize = 10_000;
 
-const KINDS: [EventKind; 9] = [
+const KINDS: [EventKind; 11] = [
     EventKind::Created,
     EventKind::Changed,
     EventKind::Scaled,
@@ -25,6 +25,8 @@ const KINDS: [EventKind; 9] = [
     EventKind::Set,
     EventKind::BackedUp,
     EventKind::Token,
+    EventKind::Imported,
+    EventKind::Exported,
 ];
 /// Written in place of a database's name where there is none.
 const NO_DATABASE: &str = "";

@@ -8,11 +8,11 @@ use dormouse_types::Units;
 use jiff::tz::TimeZone;
 
 use crate::admission::Admission;
-use crate::backups::Backups;
+use crate::backups::state::Backups;
 use crate::calendar::Calendar;
 use crate::catalog::Catalog;
 use crate::doors::Doors;
-use crate::history::Histories;
+use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::metering::Metering;
 use crate::registry::Registry;

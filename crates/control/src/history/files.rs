@@ -12,7 +12,7 @@ use dormouse_binlog::{Anchors, End, Group, Keys, Name, Place};
 use dormouse_engine::PlainRing;
 use dormouse_repository::{Error as RepositoryError, FILES, Owner, Repository, Watch};
 
-use super::{ANCHORS, Archive, KEYS};
+use super::state::{ANCHORS, Archive, BASE, KEYS, POSITION};
 use crate::error::Error;
 
 /// A log in files of this machine, which are removed with it.
@@ -186,4 +186,22 @@ pub(crate) fn stands_at(logs: &Path, keys: &Keys) -> Result<Place, Error> {
         }
     }
     Err(Error::Invalid("the backup has no log".to_owned()))
+}
+
+/// Labels of a backup of these files that belong to a timeline: its base, and where they stand in its log; none if the
+/// server keeps no history. Blocks.
+pub(crate) fn labels_of(
+    root: &Path,
+    ring: Option<&PlainRing>,
+) -> Result<Vec<(&'static str, String)>, Error> {
+    let base = dormouse_engine::history::base(root).map_err(|error| Error::Machine {
+        doing: format!("reading the binary log in {}", root.display()),
+        reason: error.to_string(),
+    })?;
+    let Some(base) = base else {
+        return Ok(Vec::new());
+    };
+    let logs = root.join(dormouse_engine::history::LOGS);
+    let at = stands_at(&logs, &keys(ring))?;
+    Ok(vec![(BASE, base), (POSITION, at.to_string())])
 }

@@ -7,6 +7,7 @@ use dormouse_types::{Bytes, DatabaseName};
 use jiff::Timestamp;
 
 use super::files::{keys, read};
+use super::recover::{read_back, timelines};
 use crate::backups::vault::blocking;
 use crate::create::Creator;
 use crate::error::Error;
@@ -56,60 +57,58 @@ pub struct Found {
     pub text: String,
 }
 
-impl Creator {
-    /// What the history of a database has, and the transactions in it that a regular expression finds in their texts or
-    /// in the names of their tables.
-    pub(crate) async fn history(
-        &self,
-        name: &DatabaseName,
-        expression: Option<&str>,
-    ) -> Result<Reading, Error> {
-        let search = expression.map(Search::new).transpose();
-        let search = search.map_err(Error::Invalid)?;
-        let database = self.context.registry.find(name);
-        let mut reading = Reading {
-            is_on: database.map(|database| database.spec().history),
-            ranges: Vec::new(),
-            found: Vec::new(),
-            is_cut: false,
-        };
-        let timelines = self.timelines(name).await?;
-        if timelines.is_empty() && reading.is_on.is_none() {
-            return Err(Error::NotFound(name.clone()));
-        }
-        for timeline in timelines {
-            if let Some((from, until)) = timeline.range() {
-                reading.ranges.push(Range {
-                    from,
-                    until,
-                    size: Bytes(timeline.archives.iter().map(|archive| archive.size).sum()),
-                    is_live: timeline.complete.is_some(),
-                });
-            }
-            let Some(search) = search.clone() else {
-                continue;
-            };
-            let fetched = self.fetch(&timeline.archives, None).await?;
-            let found = blocking(move || {
-                let keys = keys(fetched.ring.as_ref());
-                let mut found = Vec::new();
-                for (file, path) in &fetched.files {
-                    read(file, path, &keys, |group| {
-                        if search.finds(&group) {
-                            found.push(shown(&group, fetched.anchors.time_of(&group)));
-                        }
-                        ControlFlow::Continue(())
-                    })?;
-                }
-                Ok(found)
-            });
-            reading.found.extend(found.await?);
-        }
-        let over = reading.found.len().saturating_sub(FOUND_MOST);
-        reading.is_cut = over > 0;
-        reading.found.drain(..over);
-        Ok(reading)
+/// What the history of a database has, and the transactions in it that a regular expression finds in their texts or
+/// in the names of their tables.
+pub(crate) async fn history(
+    creator: &Creator,
+    name: &DatabaseName,
+    expression: Option<&str>,
+) -> Result<Reading, Error> {
+    let search = expression.map(Search::new).transpose();
+    let search = search.map_err(Error::Invalid)?;
+    let database = creator.context.registry.find(name);
+    let mut reading = Reading {
+        is_on: database.map(|database| database.spec().history),
+        ranges: Vec::new(),
+        found: Vec::new(),
+        is_cut: false,
+    };
+    let timelines = timelines(creator, name).await?;
+    if timelines.is_empty() && reading.is_on.is_none() {
+        return Err(Error::NotFound(name.clone()));
     }
+    for timeline in timelines {
+        if let Some((from, until)) = timeline.range() {
+            reading.ranges.push(Range {
+                from,
+                until,
+                size: Bytes(timeline.archives.iter().map(|archive| archive.size).sum()),
+                is_live: timeline.complete.is_some(),
+            });
+        }
+        let Some(search) = search.clone() else {
+            continue;
+        };
+        let fetched = read_back(creator, &timeline.archives, None).await?;
+        let found = blocking(move || {
+            let keys = keys(fetched.ring.as_ref());
+            let mut found = Vec::new();
+            for (file, path) in &fetched.files {
+                read(file, path, &keys, |group| {
+                    if search.finds(&group) {
+                        found.push(shown(&group, fetched.anchors.time_of(&group)));
+                    }
+                    ControlFlow::Continue(())
+                })?;
+            }
+            Ok(found)
+        });
+        reading.found.extend(found.await?);
+    }
+    let over = reading.found.len().saturating_sub(FOUND_MOST);
+    reading.is_cut = over > 0;
+    reading.found.drain(..over);
+    Ok(reading)
 }
 
 fn shown(group: &Group, time: i64) -> Found {

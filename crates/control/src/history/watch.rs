@@ -11,10 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::archive::Stored;
+use super::archive::{Stored, archive};
 use super::files::FETCHED;
-use super::{Archive, base_of};
-use crate::backups::{entry, is_of_files};
+use super::state::{Archive, base_of};
+use crate::backups::state::{entry, is_of_files};
+use crate::backups::watch::tell;
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
@@ -60,7 +61,7 @@ pub(crate) async fn watch(creator: Creator) {
             archive_due(&creator, &mut tried).await;
             if forgot.elapsed() > FORGET {
                 forgot = tokio::time::Instant::now();
-                if let Err(error) = creator.forget_archives().await {
+                if let Err(error) = forget_archives(&creator).await {
                     warn!(%error, "old archives are not forgotten");
                 }
             }
@@ -137,7 +138,7 @@ fn is_due(database: &Database, last: Option<Tried>, now: Timestamp, every: Durat
 
 /// Stores one log; tells once if that fails. Returns whether nothing is left to be stored.
 async fn one(creator: &Creator, database: &Database) -> bool {
-    let stored = creator.archive(database).await;
+    let stored = archive(creator, database).await;
     let slot = creator.context.histories.slot(database.instance);
     let mut state = slot.lock().await;
     let reason = match &stored {
@@ -167,33 +168,31 @@ async fn one(creator: &Creator, database: &Database) -> bool {
         took,
         by,
     );
-    creator.tell(told).await;
+    tell(creator, told).await;
     false
 }
 
-impl Creator {
-    /// Forgets the archives that no backup needs; returns how many.
-    pub(crate) async fn forget_archives(&self) -> Result<usize, Error> {
-        let vault = self.context.backups.vault()?;
-        let filter = dormouse_repository::Filter::All;
-        let all = vault
-            .run(move |repository| repository.list(&filter))
-            .await?;
-        let live: BTreeSet<InstanceId> = self
-            .context
-            .registry
-            .all()
-            .iter()
-            .map(|database| database.instance)
-            .collect();
-        let old = forgotten(&all, &live);
-        let count = old.len();
-        if count > 0 {
-            vault.run(move |repository| repository.forget(&old)).await?;
-            info!(count, "old archives of histories were forgotten");
-        }
-        Ok(count)
+/// Forgets the archives that no backup needs; returns how many.
+pub(crate) async fn forget_archives(creator: &Creator) -> Result<usize, Error> {
+    let vault = creator.context.backups.vault()?;
+    let filter = dormouse_repository::Filter::All;
+    let all = vault
+        .run(move |repository| repository.list(&filter))
+        .await?;
+    let live: BTreeSet<InstanceId> = creator
+        .context
+        .registry
+        .all()
+        .iter()
+        .map(|database| database.instance)
+        .collect();
+    let old = forgotten(&all, &live);
+    let count = old.len();
+    if count > 0 {
+        vault.run(move |repository| repository.forget(&old)).await?;
+        info!(count, "old archives of histories were forgotten");
     }
+    Ok(count)
 }
 
 /// The archives that no backup of files needs: those from before the oldest backup of their timeline. The newest of a

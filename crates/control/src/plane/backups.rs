@@ -4,13 +4,16 @@ use dormouse_policy::Cause;
 use dormouse_repository::{Backup, Checked, Key, KeyInfo, Pruned, Sample, Watch};
 use dormouse_types::DatabaseName;
 
-use crate::backups::make::{Attempt, Made};
-use crate::backups::recover::Recovered;
-use crate::backups::restore::Restored;
-use crate::backups::verify::Verified;
-use crate::backups::{Counts, Running};
+use crate::backups::make::{Attempt, Made, back_up};
+use crate::backups::recover::{Recovered, recover};
+use crate::backups::restore::{Restored, restore};
+use crate::backups::state::{Counts, Running};
+use crate::backups::upkeep::{forget_old, store_installation};
+use crate::backups::verify::{Verified, verify};
 use crate::create::{Creator, to_its_end};
 use crate::error::Error;
+use crate::history::recover::restore_to;
+use crate::history::search::history;
 use crate::history::{Point, Reading};
 use crate::principal::Principal;
 
@@ -49,11 +52,9 @@ impl Backups<'_> {
         let database = found.ok_or_else(|| Error::NotFound(name.clone()))?;
         let (creator, by) = (self.creator.clone(), self.principal.clone());
         to_its_end(async move {
-            let made = creator
-                .back_up(database, always, Cause::Operator, by)
-                .await?;
+            let made = back_up(&creator, database, always, Cause::Operator, by).await?;
             if matches!(made, Attempt::Made(Made { .. })) {
-                creator.store_installation().await?;
+                store_installation(&creator).await?;
             }
             Ok(made)
         })
@@ -109,7 +110,7 @@ impl Backups<'_> {
         let backup = self.find(name, id).await?;
         let into = into.unwrap_or_else(|| name.clone());
         let (creator, by) = (self.creator.clone(), self.principal.clone());
-        creator.restore(backup, into, None, by).await
+        restore(creator, backup, into, None, by).await
     }
 
     /// Restores a database to a point of its history, as `into`. A database of that name is kept under another one.
@@ -124,7 +125,7 @@ impl Backups<'_> {
     ) -> Result<Restored, Error> {
         let into = into.unwrap_or_else(|| name.clone());
         let (creator, by) = (self.creator.clone(), self.principal.clone());
-        creator.restore_to(name.clone(), point, into, by).await
+        restore_to(creator, name.clone(), point, into, by).await
     }
 
     /// What the history of a database has, and the transactions in it that a regular expression finds. Wakes nothing.
@@ -137,7 +138,7 @@ impl Backups<'_> {
         name: &DatabaseName,
         expression: Option<&str>,
     ) -> Result<Reading, Error> {
-        self.creator.history(name, expression).await
+        history(self.creator, name, expression).await
     }
 
     /// Restores a backup for a test, and lets its server check every table.
@@ -147,9 +148,7 @@ impl Backups<'_> {
     pub async fn verify(&self, name: &DatabaseName, id: Option<&str>) -> Result<Verified, Error> {
         let backup = self.find(name, id).await?;
         let (creator, by) = (self.creator.clone(), self.principal.clone());
-        creator
-            .verify(backup, name.clone(), Cause::Operator, by)
-            .await
+        verify(creator, backup, name.clone(), Cause::Operator, by).await
     }
 
     /// Checks the repository, with so much of its data.
@@ -171,7 +170,7 @@ impl Backups<'_> {
     pub async fn prune(&self, at_once: bool) -> Result<(u64, Pruned), Error> {
         let creator = self.creator.clone();
         to_its_end(async move {
-            let forgotten = creator.forget_old().await?;
+            let forgotten = forget_old(&creator).await?;
             let vault = creator.context.backups.vault()?;
             let pruned = vault.run(move |repository| {
                 if at_once {
@@ -246,9 +245,6 @@ impl Backups<'_> {
     /// # Errors
     /// [`Error::NoRepository`]; [`Error::Repository`].
     pub async fn recover(&self, tell: impl Fn(&str) + Send + Sync) -> Result<Recovered, Error> {
-        self.creator
-            .clone()
-            .recover(self.principal.clone(), tell)
-            .await
+        recover(self.creator.clone(), self.principal.clone(), tell).await
     }
 }

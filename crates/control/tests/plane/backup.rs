@@ -255,18 +255,16 @@ fn with_fault(from: State, at: u32, fault: Fault) -> bool {
         let run = Run::start_with(&machine, with_repository(dir.path()))
             .await
             .unwrap();
-        run.query(&shop)
-            .await
-            .unwrap_or_else(|error| panic!("{context}: {error}"));
+        let queried = run.query(&shop).await;
+        assert!(queried.is_ok(), "{context}: {queried:?}");
         let all = run.plane.list();
         assert!((1..=2).contains(&all.len()), "{context}: {all:?}");
         if run_out == Some(true) {
             assert_eq!(all.len(), 2, "{context}: what was replaced is gone");
         }
         for status in &all {
-            run.query(&status.name)
-                .await
-                .unwrap_or_else(|error| panic!("{context}: {error}"));
+            let queried = run.query(&status.name).await;
+            assert!(queried.is_ok(), "{context}: {queried:?}");
             run.until(&status.name, State::Parked).await;
         }
         let machine = run.machine.lock();

@@ -105,7 +105,9 @@ fn entry(at: u64, event: &Event) -> Option<Entry> {
             | EventKind::Scaled
             | EventKind::Set
             | EventKind::BackedUp
-            | EventKind::Token => {
+            | EventKind::Token
+            | EventKind::Imported
+            | EventKind::Exported => {
                 return None;
             }
         },

@@ -9,11 +9,13 @@ use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dormouse_api::model::Direction;
 use dormouse_api::{Client, ErrorBody};
 use dormouse_types::{DatabaseName, State};
 use flate2::write::GzEncoder;
 use serde_json::json;
 
+use super::transfer::Transfer;
 use crate::Outcome;
 use crate::cli::ExportArgs;
 use crate::credentials::{Password, quote};
@@ -59,16 +61,33 @@ pub(crate) fn run(data_dir: &Path, args: ExportArgs, output: &Output) -> Outcome
         })?,
         false => args.name.clone(),
     };
+    let figures = Arc::<Figures>::default();
+    let what = match source == args.name {
+        true => "of itself, awake".to_owned(),
+        false => format!("of its branch {source}"),
+    };
+    let transfer = Transfer::begin(
+        up::api_socket(data_dir),
+        &args.name,
+        Direction::Export,
+        what,
+        &figures,
+    );
+    leftovers.tell(&transfer);
     let reader = Reader::of(
         data_dir, &source, &args.user, &password, &socket, &leftovers,
     );
-    let done = reader.and_then(|reader| dump(&reader, &args, &leftovers, output));
+    let done = reader.and_then(|reader| dump(&reader, &args, &figures, &leftovers, output));
     if let Err(error) = leftovers.end() {
         output.remark(&format!(
             "{}; {}",
             error.message,
             error.hint.unwrap_or_default()
         ));
+    }
+    let error = done.as_ref().err().map(|error| error.message.as_str());
+    if let Err(error) = transfer.end(error) {
+        output.remark(&format!("the ledger has no entry of it: {}", error.message));
     }
     let Dumped { schemas, bytes } = done?;
     match &args.output {
@@ -103,6 +122,7 @@ struct Dumped {
 fn dump(
     reader: &Reader,
     args: &ExportArgs,
+    figures: &Arc<Figures>,
     leftovers: &Leftovers,
     output: &Output,
 ) -> Outcome<Dumped> {
@@ -118,13 +138,12 @@ fn dump(
     if let Target::File(file) = &target {
         leftovers.file(file.part.clone());
     }
-    let figures = Arc::<Figures>::default();
     let progress = match &target {
         // progress as events would stand among the dump
         Target::Stdout(_) if output.is_json() => None,
-        _ => Some(Progress::of(&figures, output)),
+        _ => Some(Progress::of(figures, output)),
     };
-    let copied = copy(reader.dump(&schemas)?, target, &figures);
+    let copied = copy(reader.dump(&schemas)?, target, figures);
     drop(progress);
     copied?;
     let bytes = figures.bytes.load(Ordering::Relaxed);

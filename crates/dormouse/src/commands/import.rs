@@ -1,10 +1,12 @@
 //! `dormouse import`: runs a dump, or one that another server gives now, in a database.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use dormouse_api::model::CreateRequest;
+use dormouse_api::model::{CreateRequest, Direction};
 use dormouse_api::{Client, ErrorBody};
 
+use super::transfer::Transfer;
 use crate::Outcome;
 use crate::cli::ImportArgs;
 use crate::import::accounts::{Account, Plan};
@@ -13,7 +15,7 @@ use crate::import::connection::{Connection, Failure};
 use crate::import::input::{self, Input, Part};
 use crate::import::journal::Journal;
 use crate::import::live::{Address, OptionFile};
-use crate::import::progress::Progress;
+use crate::import::progress::{Figures, Progress};
 use crate::import::run::{Importer, OnError};
 use crate::import::text::literal;
 use crate::output::Output;
@@ -33,12 +35,35 @@ pub(crate) fn run(data_dir: &Path, args: ImportArgs, output: &Output) -> Outcome
     let password = credentials::password(data_dir, &args.name, &args.user)?;
     let checkpoint = Checkpoint::lock(data_dir, &args.name)?;
     let connect = || Connection::open(&socket, &args.name, &args.user, &password);
-    match (&args.from, &args.dump) {
-        (Some(from), _) => from_server(data_dir, &args, from, connect()?, &checkpoint, output),
-        (None, Some(dump)) => from_dump(&args, dump, connect, checkpoint, output),
-        (None, None) => Err(ErrorBody::new("usage", "name a dump or a server")),
+    let what = match (&args.from, &args.dump) {
+        (Some(from), _) => format!("from the server {}", from.host),
+        (None, Some(dump)) if dump == Path::new("-") => "from standard input".to_owned(),
+        (None, Some(dump)) => format!("from the dump {}", dump.display()),
+        (None, None) => return Err(ErrorBody::new("usage", "name a dump or a server")),
+    };
+    let figures = Arc::<Figures>::default();
+    let api = up::api_socket(data_dir);
+    let transfer = Transfer::begin(api, &args.name, Direction::Import, what, &figures);
+    let done = match (&args.from, &args.dump) {
+        (Some(from), _) => {
+            let to = (connect()?, figures);
+            from_server(data_dir, &args, from, to, &checkpoint, output)
+        }
+        (None, dump) => {
+            let dump = dump.as_deref().unwrap_or(Path::new("-"));
+            let connected = || Ok((connect()?, figures));
+            from_dump(&args, dump, connected, checkpoint, output)
+        }
+    };
+    let error = done.as_ref().err().map(|error| error.message.as_str());
+    if let Err(error) = transfer.end(error) {
+        output.remark(&format!("the ledger has no entry of it: {}", error.message));
     }
+    done
 }
+
+/// A database to import into, and figures of the progress.
+type Target = (Connection, Arc<Figures>);
 
 /// Creates the database if it is missing.
 async fn create(api: &Client, data_dir: &Path, args: &ImportArgs, output: &Output) -> Outcome {
@@ -65,7 +90,7 @@ fn on_error(args: &ImportArgs) -> OnError {
 fn from_dump(
     args: &ImportArgs,
     dump: &Path,
-    connect: impl FnOnce() -> Outcome<Connection>,
+    connect: impl FnOnce() -> Outcome<Target>,
     checkpoint: Checkpoint,
     output: &Output,
 ) -> Outcome {
@@ -105,12 +130,12 @@ fn from_dump(
     if let Some(schema) = &args.schema {
         again.push_str(&format!(" --schema {schema}"));
     }
-    let mut connection = connect()?;
+    let (mut connection, figures) = connect()?;
     let mut journal = Journal::new(Some(checkpoint), state);
     if args.resume {
         journal.resume(&mut connection, args.unsure)?;
     }
-    let mut importer = Importer::new(connection, journal, output, on_error(args), again)?;
+    let mut importer = Importer::new(connection, journal, output, on_error(args), again, figures)?;
     let progress = Progress::of(importer.figures(), output);
     let done = importer.parts(&parts);
     drop(progress);
@@ -122,7 +147,7 @@ fn from_server(
     data_dir: &Path,
     args: &ImportArgs,
     from: &Address,
-    connection: Connection,
+    (connection, figures): Target,
     checkpoint: &Checkpoint,
     output: &Output,
 ) -> Outcome {
@@ -138,7 +163,7 @@ fn from_server(
     let again = format!("dormouse import {} --from mysql://…", args.name);
     // the next dump of a server in use is another one: nothing to go on from
     let journal = Journal::new(None, State::default());
-    let mut importer = Importer::new(connection, journal, output, on_error(args), again)?;
+    let mut importer = Importer::new(connection, journal, output, on_error(args), again, figures)?;
     let mut plan = Plan::default();
     if !args.no_accounts && from.schema.is_none() {
         let found = accounts(&source);

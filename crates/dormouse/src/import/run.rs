@@ -109,6 +109,7 @@ impl<'a> Importer<'a> {
         output: &'a Output,
         on_error: OnError,
         again: String,
+        figures: Arc<Figures>,
     ) -> Outcome<Self> {
         let advice = Advice::new(again, journal.is_kept());
         connection.ask("SET NAMES utf8mb4")?;
@@ -123,7 +124,7 @@ impl<'a> Importer<'a> {
             journal,
             output,
             on_error,
-            figures: Arc::default(),
+            figures,
             summary: Summary {
                 event: "done",
                 ..Summary::default()

@@ -14,6 +14,7 @@ use dormouse_types::{Bytes, DatabaseName, Delay};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::super::transfer::Transfer;
 use super::super::{block_on, told};
 use crate::Outcome;
 
@@ -32,6 +33,8 @@ struct Left {
     api: PathBuf,
     branch: Option<DatabaseName>,
     files: Vec<PathBuf>,
+    /// The ledger is told of it, if it is interrupted.
+    transfer: Option<Transfer>,
 }
 
 /// Removes what an export must not leave.
@@ -45,6 +48,7 @@ impl Leftovers {
             api,
             branch: None,
             files: Vec::new(),
+            transfer: None,
         };
         let left = Arc::new(Mutex::new(left));
         let shared = Arc::clone(&left);
@@ -84,6 +88,11 @@ impl Leftovers {
         locked(&self.0).files.push(path);
     }
 
+    /// The ledger is told of this export if it is interrupted.
+    pub(super) fn tell(&self, transfer: &Transfer) {
+        locked(&self.0).transfer = Some(transfer.clone());
+    }
+
     /// Drops the branch. The files were removed by those who made them.
     ///
     /// # Errors
@@ -91,6 +100,7 @@ impl Leftovers {
     pub(super) fn end(self) -> Outcome {
         let mut left = locked(&self.0);
         left.files.clear();
+        left.transfer = None;
         remove(&mut left)
     }
 }
@@ -131,7 +141,13 @@ fn end_at_signal(left: &Arc<Mutex<Left>>, ready: &mpsc::Sender<Outcome>) {
         let (done, removed) = oneshot::channel();
         let left = Arc::clone(left);
         std::thread::spawn(move || {
-            let _again = done.send(remove(&mut locked(&left)));
+            let mut left = locked(&left);
+            let removed = remove(&mut left);
+            if let Some(transfer) = left.transfer.take() {
+                // the program ends anyway
+                let _told = transfer.end(Some(&format!("it was interrupted by signal {number}")));
+            }
+            let _again = done.send(removed);
         });
         let removed = tokio::select! {
             _ = signals.next() => return Ok(number),
