@@ -490,3 +490,59 @@ fn a_history_outlives_kills_of_dormouse_while_it_is_archived() {
     let mut then = scene.connect("then", &who);
     assert_eq!(value(&mut then, "SELECT COUNT(*) FROM app.t"), "100");
 }
+
+#[test]
+fn files_that_are_archived_are_removed_from_the_server_and_still_count() {
+    let scene = Scene::start(false, "");
+    let dormouse = &scene.dormouse;
+    let who = scene.create("shop");
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (a INT PRIMARY KEY)").ok();
+    scene.run(&["backup", "now", "shop"]);
+    let first = logs(&dormouse.instance("shop"))[0].clone();
+    let mut rows = 0;
+    process::until("the first file is removed", || {
+        // each start of a server begins a file
+        process::kill(dormouse.server("shop"));
+        rows += 1;
+        client
+            .query(&format!("INSERT INTO app.t VALUES ({rows})"))
+            .ok();
+        !logs(&dormouse.instance("shop")).contains(&first)
+    });
+    let found = scene.run(&["history", "shop", "--grep", "INSERT INTO app.t"]);
+    let found = found["found"].as_array().unwrap();
+    assert_eq!(found.len(), rows);
+    let gtid = found[1]["gtid"].as_str().unwrap();
+    scene.run(&["restore", "shop", "--before", gtid, "--as", "then"]);
+    let mut then = scene.connect("then", &who);
+    assert_eq!(value(&mut then, "SELECT COUNT(*) FROM app.t"), "1");
+}
+
+#[test]
+fn a_log_that_is_begun_anew_past_the_proxy_is_a_gap_that_the_ledger_names() {
+    let scene = Scene::start(false, "");
+    let dormouse = &scene.dormouse;
+    let who = scene.create("shop");
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (a VARCHAR(200))").ok();
+    scene.run(&["backup", "now", "shop"]);
+    for row in 0..100 {
+        client
+            .query(&format!("INSERT INTO app.t VALUES ('{row}')"))
+            .ok();
+    }
+    let found = scene.run(&["history", "shop", "--grep", "INSERT INTO app.t"]);
+    let gtid = found["found"][50]["gtid"].as_str().unwrap().to_owned();
+    client.query("EXECUTE IMMEDIATE 'RESET MASTER'").ok();
+    process::until("the ledger names the gap", || {
+        let events = dormouse.json(&["events", "shop"]);
+        events.to_string().contains("RESET MASTER")
+    });
+    // what was archived is there
+    scene.run(&["restore", "shop", "--before", &gtid, "--as", "then"]);
+    let mut then = scene.connect("then", &who);
+    assert_eq!(value(&mut then, "SELECT COUNT(*) FROM app.t"), "50");
+}

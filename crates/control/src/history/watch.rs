@@ -15,6 +15,7 @@ use super::archive::{Stored, archive};
 use super::files::FETCHED;
 use super::state::{Archive, base_of};
 use crate::backups::state::{entry, is_of_files};
+use crate::backups::vault::blocking;
 use crate::backups::watch::tell;
 use crate::create::Creator;
 use crate::database::Database;
@@ -63,6 +64,9 @@ pub(crate) async fn watch(creator: Creator) {
                 forgot = tokio::time::Instant::now();
                 if let Err(error) = forget_archives(&creator).await {
                     warn!(%error, "old archives are not forgotten");
+                }
+                if let Err(error) = sweep(&creator).await {
+                    warn!(%error, "collected logs of databases that are gone are left");
                 }
             }
         };
@@ -170,6 +174,34 @@ async fn one(creator: &Creator, database: &Database) -> bool {
     );
     tell(creator, told).await;
     false
+}
+
+/// Removes the collected logs of instances that no database has.
+async fn sweep(creator: &Creator) -> Result<(), Error> {
+    let dir = creator.context.data_dir.join("history");
+    let all = creator.context.registry.all();
+    let there: BTreeSet<String> = all.iter().map(|d| d.instance.to_string()).collect();
+    let doing = format!("removing files below {}", dir.display());
+    let work = move || -> std::io::Result<()> {
+        let entries = match std::fs::read_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            if name != FETCHED && !there.contains(name) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    let failed = |error: std::io::Error| Error::Machine {
+        doing,
+        reason: error.to_string(),
+    };
+    blocking(move || work().map_err(failed)).await
 }
 
 /// Forgets the archives that no backup needs; returns how many.
