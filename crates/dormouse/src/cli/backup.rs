@@ -151,17 +151,19 @@ pub(crate) struct BackupKeyRmArgs {
 /// `restore`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --as, the backup becomes a new database. Without it, it takes the place of the database: connections end, and
-the database as it was is kept as NAME-before-DATE-TIME until you drop it. The passwords are those of the moment
-of the backup. A database that was dropped comes back under its name.
+With --as, the backup becomes a new database. Without it, it takes the place of the database:
+connections end, and the database as it was is kept as NAME-before-DATE-TIME until you drop it.
+The passwords are those of the moment of the backup. A database that was dropped comes back under
+its name.
+
+With a history (`dormouse set shop --history true`) a database can be restored to any second, or to
+just before a transaction that `dormouse history` has found. A time without an offset is in the
+configuration's time_zone.
 
 Examples:
   dormouse backup ls shop
   dormouse restore shop --as shop-yesterday --backup 1a2b3c4d
   dormouse restore shop
-
-With a history (`dormouse set shop --history true`) a database can be restored to any second, or to just before a
-transaction that `dormouse history` has found. A time without an offset is in the configuration's time_zone.
   dormouse restore shop --at '2026-11-28 14:03:07' --as shop-then
   dormouse restore shop --before 0-8-4711")]
 pub(crate) struct RestoreArgs {
@@ -192,9 +194,9 @@ pub(crate) struct RestoreArgs {
 /// `history`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The times to which a database can be restored, from the logs and backups in the repository; nothing is woken. --grep
-lists the transactions in whose statements or tables a regular expression is found, whatever the case, with the
-command that restores what was before each.
+The times to which a database can be restored, from the logs and backups in the repository; nothing
+is woken. --grep lists the transactions in whose statements or tables a regular expression is found,
+whatever the case, with the command that restores what was before each.
 
 Examples:
   dormouse history shop
@@ -211,9 +213,9 @@ pub(crate) struct HistoryArgs {
 /// `recover`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-For a machine that has lost everything but the repository and its key: restores every database with its name,
-settings, accounts and passwords, and the tokens of the API, into an empty data directory. Then start
-`dormouse up`. It may be repeated: databases that are there already are left alone.
+For a machine that has lost everything but the repository and its key: restores every database with
+its name, settings, accounts and passwords, and the tokens of the API, into an empty data directory.
+Then start `dormouse up`. It may be repeated: databases that are there already are left alone.
 
 Encrypted databases need a master key in the configuration ([encryption]); it may be a new one.
 
