@@ -96,6 +96,9 @@ fn measure_all(
         let dormouse = rig::sleepy_dormouse(options, "");
         measure::hydration::run(options, &dormouse, report)?;
     }
+    if wants(&[Measure::H2]) {
+        measure::history::run(options, report)?;
+    }
     if wants(&[Measure::P7]) {
         measure::memory::run(options, report)?;
     }

@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod create;
 pub(crate) mod crowd;
 pub(crate) mod fleet;
+pub(crate) mod history;
 pub(crate) mod hydration;
 pub(crate) mod latency;
 mod load;

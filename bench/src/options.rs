@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 /// C1  shares of many databases with more demand than CPU
 /// E9  time from load to more CPU, and back (E16), without a restart of the server
 /// H1  time after a sleep until 95 % of the hit ratio is back, with and without hydration
+/// H2  small commits a second with a history ÷ without
 /// M1  throughput of 500 clients on 8 backends ÷ as many connections, direct and by HAProxy
 /// M2  connect, one query, quit: connections per second ÷ direct TCP
 /// P1  point selects per second with 8 threads, through the proxy ÷ direct TCP
@@ -81,6 +82,8 @@ pub(crate) enum Measure {
     E9,
     /// Hot pages after a sleep.
     H1,
+    /// Writes with a history.
+    H2,
     /// Many clients, few backends.
     M1,
     /// Short connections.

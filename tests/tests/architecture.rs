@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use modules::{Crate, circles};
 
 /// Crates of the product, lowest first, as ARCHITECTURE.md lists them.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "types",
     "wire",
+    "binlog",
     "session",
     "tenant",
     "policy",

@@ -77,6 +77,8 @@ pub enum Verb {
     ListBackups,
     /// List the backups of all databases.
     ListAllBackups,
+    /// Read the statements in the history of a database.
+    ReadHistory,
     /// Restore a backup, as a new database or in the place of one.
     Restore,
     /// Restore a backup for a test.
@@ -99,7 +101,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -134,6 +136,7 @@ impl Verb {
         Self::BackUp,
         Self::ListBackups,
         Self::ListAllBackups,
+        Self::ReadHistory,
         Self::Restore,
         Self::VerifyBackup,
         Self::RunningBackups,
@@ -183,6 +186,7 @@ impl Verb {
             Self::BackUp => "back a database up",
             Self::ListBackups => "list a database's backups",
             Self::ListAllBackups => "list the backups of all databases",
+            Self::ReadHistory => "read a database's history",
             Self::Restore => "restore a backup",
             Self::VerifyBackup => "restore a backup for a test",
             Self::RunningBackups => "see the backups that are being made",
@@ -197,7 +201,7 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 42] = [
+pub const RULES: [(&str, &str, Verb); 43] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -235,6 +239,7 @@ pub const RULES: [(&str, &str, Verb); 42] = [
     ("POST", "/v1/databases/{name}/rotate-key", Verb::RotateKey),
     ("GET", "/v1/databases/{name}/backups", Verb::ListBackups),
     ("POST", "/v1/databases/{name}/backups", Verb::BackUp),
+    ("GET", "/v1/databases/{name}/history", Verb::ReadHistory),
     ("POST", "/v1/databases/{name}/restore", Verb::Restore),
     ("POST", "/v1/databases/{name}/verify", Verb::VerifyBackup),
     ("GET", "/v1/backups", Verb::ListAllBackups),
@@ -339,6 +344,8 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::BackUp => [Yes, Yes, No, Own],
         Verb::ListBackups => [Yes, Yes, Yes, Own],
         Verb::ListAllBackups => [Yes, Yes, Yes, Own],
+        // statements have data in them
+        Verb::ReadHistory => [Yes, No, No, Own],
         Verb::Restore => [Yes, No, No, No],
         Verb::VerifyBackup => [Yes, Yes, No, No],
         Verb::RunningBackups => [Yes, Yes, Yes, No],

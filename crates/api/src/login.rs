@@ -69,7 +69,7 @@ fn from_here(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986.
-fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -21,8 +21,9 @@ mod backups;
 mod transfers;
 
 pub use backups::{
-    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, MadeBackup,
-    PruneRequest, PrunedBackups, RepositoryKey, RestoreRequest, Restored, RunningBackup, Verified,
+    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, History, HistoryEntry,
+    HistoryQuery, HistoryRange, MadeBackup, PruneRequest, PrunedBackups, RepositoryKey,
+    RestoreRequest, Restored, RunningBackup, Verified,
 };
 pub use transfers::TransferNote;
 
@@ -184,6 +185,9 @@ pub struct Database {
     pub keep_awake: Timetable,
     /// Whether it is woken before its usual hours.
     pub prewake: bool,
+    /// Whether it keeps its history.
+    #[serde(default)]
+    pub history: bool,
     /// Maximum disk space of its files, in bytes.
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month.

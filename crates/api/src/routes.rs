@@ -60,6 +60,7 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         )
         .route("/v1/databases/{name}/restore", post(backups::restore))
         .route("/v1/databases/{name}/verify", post(backups::verify))
+        .route("/v1/databases/{name}/history", get(backups::history))
         .route("/v1/backups", get(backups::list_all))
         .route("/v1/backups/init", post(backups::init))
         .route("/v1/backups/check", post(backups::check))
@@ -340,6 +341,7 @@ fn database(status: Status) -> Database {
         idle_park: status.spec.idle_park,
         keep_awake: status.spec.keep_awake,
         prewake: status.spec.prewake,
+        history: status.spec.history,
         storage_quota: status.spec.storage_quota,
         spend_limit: status.spec.spend_limit,
         backups: status.spec.backups,

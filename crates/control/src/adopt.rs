@@ -19,10 +19,11 @@ use crate::catalog::{Change, DatabaseRow, Durability, Noted};
 use crate::create::Creator;
 use crate::database::{Database, Heir};
 use crate::error::Error;
-use crate::instance::Instance;
 use crate::instance::host::Host;
+use crate::instance::{Instance, Unmet};
 use crate::meter::Meter;
 use crate::principal::Principal;
+use crate::servers::Replay;
 use crate::status::BranchOf;
 use crate::time::within;
 
@@ -33,6 +34,8 @@ pub(crate) struct Arrival {
     pub(crate) origin: Origin,
     /// Version of the rights of its accounts.
     pub(crate) rights: u8,
+    /// The log that its server applies first.
+    pub(crate) replay: Option<Replay>,
 }
 
 /// A database to be made of an arrival.
@@ -166,9 +169,11 @@ async fn bring_up(
     let Adoption { name, arrival, .. } = new;
     let admitted = creator.context.admission.start(importance).await?;
     let mut instance = Instance::new(Arc::clone(host), arrival.id, new.spec.units.min);
+    if let Some(replay) = &arrival.replay {
+        apply(host, &mut instance, arrival, replay, name).await?;
+    }
     renew_rights(host, &mut instance, arrival, name).await?;
-    let seen = start(&mut instance).await?;
-    drop(admitted);
+    let mut seen = start(&mut instance).await?;
     let taken_over = async {
         let server = instance.server()?;
         host.servers.take_over(&server, &arrival.origin).await
@@ -179,7 +184,48 @@ async fn bring_up(
             database: name.clone(),
             reason: error.to_string(),
         })?;
+    if new.spec.history {
+        instance.disconnect().await;
+        let begun = instance.begin_history().await;
+        seen = begun.map_err(|error| Error::Machine {
+            doing: format!("beginning the history of instance {}", arrival.id),
+            reason: error.to_string(),
+        })?;
+    }
+    drop(admitted);
     Ok((instance, seen))
+}
+
+/// Lets the server of an arrival apply a log. Nobody else uses it meanwhile, and its accounts are those of the log.
+async fn apply(
+    host: &Host,
+    instance: &mut Instance,
+    arrival: &Arrival,
+    replay: &Replay,
+    name: &DatabaseName,
+) -> Result<(), Error> {
+    let id = arrival.id;
+    let machine = |doing: &str, error: Unmet| Error::Machine {
+        doing: format!("{doing} instance {id} to apply the history of '{name}'"),
+        reason: error.to_string(),
+    };
+    let started = instance.start_to_replay().await;
+    started.map_err(|error| machine("starting", error))?;
+    let server = instance.server().map_err(|error| Error::Server {
+        database: name.clone(),
+        reason: error.to_string(),
+    })?;
+    // as long as it took to write it; the engine gives it up if it gets no further
+    let applied = host.servers.replay(&server, &arrival.origin, replay).await;
+    instance.disconnect().await;
+    let stopped = instance.stop().await;
+    applied.map_err(|error| Error::Server {
+        database: name.clone(),
+        reason: format!("its history cannot be applied: {error}"),
+    })?;
+    stopped.map_err(|error| machine("stopping", error))?;
+    instance.set_history(false);
+    Ok(())
 }
 
 /// Brings the rights of the accounts in an arrival's files to this version's, if they are older or of another

@@ -155,6 +155,7 @@ fn adoption(order: &BranchOrder, spec: Arc<Spec>, copy: Copy) -> (Adoption, Bran
                 secret: None,
             },
             rights: parent.rights(),
+            replay: None,
         },
     };
     let made = Branched {

@@ -47,6 +47,8 @@ pub struct PlaneConfig {
     pub keys: Arc<Keeper>,
     /// Where backups are kept; `None`: there are none.
     pub backup: Option<BackupConfig>,
+    /// How often the log of a database that keeps its history is archived while it is awake.
+    pub archive_every: Duration,
     /// How long a server may stand still while its files are copied.
     pub frozen_at_most: Duration,
     /// Deadlines of waits for servers, sessions and the driver.
@@ -138,6 +140,7 @@ impl PlaneConfig {
             calendar: Calendar::default(),
             disk: None,
             backup: None,
+            archive_every: Duration::from_secs(30),
             frozen_at_most: Duration::from_secs(1),
             deadlines: Deadlines::default(),
         }

@@ -18,8 +18,8 @@ use crate::database::actor::Actor;
 use crate::database::context::Context;
 use crate::database::{Database, turn};
 use crate::error::Error;
-use crate::instance::Instance;
 use crate::instance::serving::Serving;
+use crate::instance::{Instance, Unmet};
 use crate::meter::{Meter, Seen, SharedMeter};
 use crate::principal::Principal;
 use crate::random;
@@ -131,7 +131,15 @@ impl Creator {
         stage2: [u8; 20],
     ) -> Result<Observed, Error> {
         let host = &self.context.host;
-        let seen = instance.start().await.map_err(|error| Error::Machine {
+        let started = async {
+            let seen = instance.start().await?;
+            match row.spec.history {
+                // the servers of the warm pool keep none
+                true => instance.begin_history().await,
+                false => Ok(seen),
+            }
+        };
+        let seen = started.await.map_err(|error: Unmet| Error::Machine {
             doing: format!("starting instance {}", row.instance),
             reason: error.to_string(),
         })?;

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Desired, Error as DriverError, Observed, Run};
+use dormouse_driver::{Desired, Error as DriverError, History, Observed, Run};
 use dormouse_policy::autoscale::Window;
 use dormouse_types::{Bytes, Incarnation, InstanceId, Units};
 use tracing::{error, warn};
@@ -42,6 +42,8 @@ pub(crate) struct Instance {
     host: Arc<Host>,
     /// Units of its server; no less than the limits in force.
     units: Units,
+    /// What its server does with binary logs from the next start on.
+    history: History,
     run: Run,
     serving: Option<Arc<Serving>>,
     awake: Option<Box<Awake>>,
@@ -111,6 +113,7 @@ impl Instance {
             id,
             host,
             units,
+            history: History::Off,
             run: Run::Stopped,
             serving: None,
             awake: None,
@@ -155,6 +158,24 @@ impl Instance {
         self.units = units;
     }
 
+    /// Sets whether its server keeps its history, from the next start on.
+    pub(crate) fn set_history(&mut self, history: bool) {
+        self.history = if history { History::On } else { History::Off };
+    }
+
+    /// Starts the server to apply the log that its files have for that.
+    pub(crate) async fn start_to_replay(&mut self) -> Result<Observed, Unmet> {
+        self.history = History::Replay;
+        self.start().await
+    }
+
+    /// Restarts the server, so that it begins a history of its own. A copy's first server has that of its origin.
+    pub(crate) async fn begin_history(&mut self) -> Result<Observed, Unmet> {
+        self.history = History::On;
+        self.stop().await?;
+        self.start().await
+    }
+
     /// Starts the server. Returns when it accepts connections and its limits are set.
     pub(crate) async fn start(&mut self) -> Result<Observed, Unmet> {
         self.apply(Run::Running, self.host.deadlines.start).await
@@ -194,6 +215,7 @@ impl Instance {
         let desired = Desired {
             run,
             units: self.units,
+            history: self.history,
         };
         let before = self.incarnation();
         let seen = within(limit, self.host.driver.apply(self.id, desired)).await?;

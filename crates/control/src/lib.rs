@@ -43,6 +43,7 @@ mod actors;
 mod adopt;
 pub mod backups;
 mod branches;
+pub mod history;
 mod metering;
 mod storage;
 mod tasks;

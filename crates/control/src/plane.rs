@@ -131,10 +131,13 @@ impl Plane {
     /// Makes a database, awake and ready for its user `admin`.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Limit`], or an error of the machine or the server.
+    /// [`Error::Exists`], [`Error::Limit`], [`Error::NoRepository`] with a history, or an error of the machine or the server.
     pub async fn create(&self, name: &DatabaseName, spec: Spec) -> Result<Created, Error> {
         if self.context.tasks.stopping() {
             return Err(Error::Stopping);
+        }
+        if spec.history {
+            self.context.backups.vault()?;
         }
         let (creator, by) = (self.creator.clone(), self.principal.clone());
         creator.create(name.clone(), spec, by).await
@@ -219,9 +222,24 @@ impl Plane {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Catalog`]: nothing has changed.
+    /// [`Error::Refused`] if its history was turned on or off and its server cannot be restarted now: the next start
+    /// does it.
     pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
-        self.change_spec(name, |spec| settings.applied_to(spec))
-            .await
+        let before = self.find(name)?.spec().history;
+        let after = settings.history.unwrap_or(before);
+        if after && !before {
+            self.context.backups.vault()?;
+        }
+        let status = self
+            .change_spec(name, |spec| settings.applied_to(spec))
+            .await?;
+        if before == after || status.state == State::Parked {
+            return Ok(status);
+        }
+        let turned = if after { "on" } else { "off" };
+        let later = format!("its history is turned {turned} when its server starts next");
+        self.restart(name, &later).await?;
+        self.show(name)
     }
 
     async fn change_spec(

@@ -8,6 +8,7 @@ use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, UserChange, V
 
 pub mod admin;
 
+pub use dormouse_engine::admin::replay::Place;
 pub use dormouse_engine::buffer_pool::PoolHits;
 pub use dormouse_engine::{Converted, Origin, Progress};
 
@@ -35,6 +36,17 @@ impl Server {
             endpoint: endpoint.cloned().ok_or_else(stopped)?,
         })
     }
+}
+
+/// A log that a server is to apply, which stands in its files for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Where its files stand in the log.
+    pub from: Place,
+    /// Up to where the log is applied.
+    pub to: Place,
+    /// The statements in between that may define events, with their default schemas.
+    pub definitions: Vec<(String, String)>,
 }
 
 /// Data needed while a database's server sleeps.
@@ -102,6 +114,23 @@ pub trait Servers: Send + Sync + 'static {
 
     /// Gives the accounts of a server that runs on files of elsewhere the credentials of its own instance.
     async fn take_over(&self, server: &Server, from: &Origin) -> Result<(), ServerError>;
+
+    /// Applies the log that the server's files have for that, on a connection with the credentials of its origin.
+    /// Returns when it has been applied, which has no deadline. Not to be repeated.
+    async fn replay(
+        &self,
+        _server: &Server,
+        _origin: &Origin,
+        _replay: &Replay,
+    ) -> Result<(), ServerError> {
+        let what = "these servers apply no logs".to_owned();
+        Err(ServerError::BadRequest(what))
+    }
+
+    /// Removes the files of the server's log before this one.
+    async fn purge_log(&self, _server: &Server, _to: &str) -> Result<(), ServerError> {
+        Ok(())
+    }
 
     /// Checks every table; returns what is damaged, as `schema.table: reason`.
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError>;

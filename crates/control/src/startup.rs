@@ -28,6 +28,8 @@ use crate::database::Database;
 use crate::database::context::Context;
 use crate::doors::Doors;
 use crate::error::Error;
+use crate::history;
+use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::instance::room::Room;
 use crate::lock::Lock;
@@ -150,6 +152,7 @@ fn assemble(
         metering,
         storage,
         backups,
+        histories: Histories::new(config.archive_every),
         tasks,
         data_dir: config.data_dir.clone(),
         calendar: config.calendar.clone(),
@@ -283,6 +286,7 @@ fn spawn_background(creator: &Creator) {
     } = &*creator.context;
     let ends = || Arc::clone(tasks);
     tasks.spawn(backups::watch::watch(creator.clone()));
+    tasks.spawn(history::watch::watch(creator.clone()));
     tasks.spawn(Arc::clone(metering).run(ends()));
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     tasks.spawn(Arc::clone(storage).watch(ends()));

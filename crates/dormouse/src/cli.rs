@@ -25,7 +25,7 @@ mod remote;
 mod token;
 
 pub(crate) use backup::{
-    BackupCommand, BackupKeyCommand, BackupVerifyArgs, RecoverArgs, RestoreArgs,
+    BackupCommand, BackupKeyCommand, BackupVerifyArgs, HistoryArgs, RecoverArgs, RestoreArgs,
 };
 pub(crate) use import::{ExportArgs, ImportArgs};
 pub(crate) use keys::{KeyArgs, KeyCommand, KeyRotateArgs};
@@ -179,6 +179,8 @@ Examples:
     Backup(BackupCommand),
     /// Bring a backup back, as a new database or in the place of one
     Restore(RestoreArgs),
+    /// Show to which times a database can be restored, and find transactions
+    History(HistoryArgs),
     /// Bring all databases back from the backup repository, on a machine that has none
     Recover(RecoverArgs),
     /// List and rotate the keys of encrypted databases, and encrypt databases
@@ -372,6 +374,10 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "BOOL")]
     prewake: Option<bool>,
 
+    /// Whether it keeps its history, for recovery to any point in time; a change restarts its server
+    #[arg(long, value_name = "BOOL")]
+    history: Option<bool>,
+
     /// Maximum disk space of its files (20GiB), above which it is read-only; or none
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     storage_quota: Option<Cap<Bytes>>,
@@ -412,6 +418,7 @@ impl From<SettingsArgs> for SettingsPatch {
             pooling,
             keep_awake,
             prewake,
+            history,
             storage_quota,
             spend_limit,
             backup,
@@ -427,6 +434,7 @@ impl From<SettingsArgs> for SettingsPatch {
             pooling,
             keep_awake,
             prewake,
+            history,
             storage_quota,
             spend_limit,
             backup,

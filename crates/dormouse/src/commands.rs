@@ -23,6 +23,7 @@ mod branch;
 pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod export;
+mod history;
 pub(crate) mod import;
 pub(crate) mod keys;
 mod record;
@@ -91,6 +92,7 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
             Command::Drop(args) => drop_database(&client, data_dir, args, output).await,
             Command::Backup(command) => backup::run(&client, command, output).await,
             Command::Restore(args) => backup::restore(&client, args, output).await,
+            Command::History(args) => history::run(&client, &args, output).await,
             Command::Key(args) => keys::run(&client, args.command, output).await,
             Command::Events(args) => events(&client, args, output).await,
             Command::Token(command) => token::run(&client, command, output).await,

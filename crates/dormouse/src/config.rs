@@ -17,11 +17,13 @@ use crate::cli::UpArgs;
 pub(crate) use backup::Backup;
 use encryption::source;
 pub(crate) use encryption::{Encryption, EncryptionMode};
+pub(crate) use history::History;
 
 use crate::values::{ClientSocket, Listen, Share, Size, Span, Zone};
 
 mod backup;
 mod encryption;
+mod history;
 
 /// Maximum size of the warm pool.
 const WARM_MOST: usize = 100;
@@ -66,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) snapshot: Snapshot,
     /// Backups.
     pub(crate) backup: Backup,
+    /// Archiving of histories.
+    pub(crate) history: History,
     /// Encryption at rest.
     pub(crate) encryption: Encryption,
     /// Control groups.
@@ -214,6 +218,8 @@ pub(crate) struct Defaults {
     pub(crate) keep_awake: Timetable,
     /// Whether it is woken before its usual hours.
     pub(crate) prewake: bool,
+    /// Whether it keeps its history.
+    pub(crate) history: bool,
     /// Maximum disk space of its files.
     pub(crate) storage_quota: Cap<Bytes>,
     /// Maximum cost in a calendar month.
@@ -392,6 +398,7 @@ impl Default for Defaults {
             pooling: Pooling::default(),
             keep_awake: Timetable::default(),
             prewake: false,
+            history: false,
             storage_quota: Cap(None),
             spend_limit: Cap(None),
             backup: Cron::daily(3),

@@ -133,6 +133,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("idle park", d.idle_park.to_string()),
         ("keep awake", d.keep_awake.to_string()),
         ("prewake", if d.prewake { "on" } else { "off" }.to_owned()),
+        ("history", if d.history { "on" } else { "off" }.to_owned()),
         ("storage quota", or_none(d.storage_quota.map(size))),
         (
             "spend limit",

@@ -316,6 +316,7 @@ fn spec(config: &Config) -> Spec {
         pooling: defaults.pooling,
         keep_awake: defaults.keep_awake,
         prewake: defaults.prewake,
+        history: defaults.history,
         storage_quota: defaults.storage_quota.0,
         spend_limit: defaults.spend_limit.0,
         backups: Backups {
@@ -335,6 +336,7 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         time_zone: config.time_zone.0.clone(),
         prices: config.prices.clone(),
         ladder: config.spend.ladder(),
+        archive_every: config.history.archive_every.0,
         frozen_at_most: config.snapshot.frozen_at_most.0,
         disk: Some(Disk::new(config.limits.disk_reserve.0, {
             let data_dir = data_dir.to_owned();

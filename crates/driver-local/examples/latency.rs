@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Desired, Driver as _, Run};
+use dormouse_driver::{Desired, Driver as _, History, Run};
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret, buffer_pool};
 use dormouse_types::{InstanceId, Units};
@@ -28,6 +28,7 @@ async fn main() {
     let desired = |run| Desired {
         run,
         units: Units(1),
+        history: History::Off,
     };
     let mut figures: Vec<(&str, Vec<Duration>)> = Vec::new();
     let mut note = |what, start: Instant| {

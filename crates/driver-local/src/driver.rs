@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Layer, Observed, Run};
+use dormouse_driver::{
+    Copied, CopyOptions, Desired, Driver, Error, Fill, Layer, Log, Observed, Run,
+};
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
 use tracing::warn;
@@ -22,6 +24,7 @@ use crate::scan;
 mod copy;
 mod files;
 mod instance;
+mod logs;
 
 use instance::{ChangeLock, Instance, Running};
 
@@ -364,11 +367,9 @@ impl Driver for LocalDriver {
         match desired.run {
             Run::Stopped => instance::stop(&self.shared, id, &instance).await?,
             Run::Running => {
-                instance::run(&self.shared, id, &instance, &lock, desired.units).await?;
+                instance::run(&self.shared, id, &instance, &lock, desired).await?;
             }
-            Run::Frozen => {
-                instance::freeze(&self.shared, id, &instance, &lock, desired.units).await?
-            }
+            Run::Frozen => instance::freeze(&self.shared, id, &instance, &lock, desired).await?,
         }
         self.shared.observe(id, &instance)
     }
@@ -413,6 +414,20 @@ impl Driver for LocalDriver {
             let pid = handle.process().pid;
             warn!(instance = %id, pid, %error, "cannot wait for the end of a process");
         }
+    }
+
+    async fn copy_log(&self, id: InstanceId, to: &Path) -> Result<Option<Log>, Error> {
+        let layout = self.shared.layout(id)?;
+        let to = to.to_owned();
+        let copied = tokio::task::spawn_blocking(move || logs::copy(&layout, &to)).await;
+        let lost = |source: tokio::task::JoinError| source.into();
+        copied
+            .map_err(lost)
+            .flatten()
+            .map_err(|source| Error::Machine {
+                doing: format!("copying the binary log of instance {id}"),
+                source,
+            })
     }
 
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error> {

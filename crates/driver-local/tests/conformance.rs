@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dormouse_driver::conformance::{self, World};
-use dormouse_driver::{Desired, Driver, Error, Run};
+use dormouse_driver::{Desired, Driver, Error, History, Run};
 use dormouse_driver_local::{CgroupMode, LocalConfig, LocalDriver, SandboxMode};
 use dormouse_engine::{Admin, Installation, Search, Secret};
 use dormouse_types::{Endpoint, Incarnation, InstanceId, Units};
@@ -233,6 +233,7 @@ async fn conforms_without_cgroups() {
 const RUNNING: Desired = Desired {
     run: Run::Running,
     units: Units(1),
+    history: History::Off,
 };
 
 /// A value of `/proc/PID/status`, which has lines `Name:\tvalue`.

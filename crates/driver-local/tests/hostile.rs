@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 #[path = "hostile/attempts.rs"]
 mod attempts;
 
-use dormouse_driver::{Desired, Driver as _, Run};
+use dormouse_driver::{Desired, Driver as _, History, Run};
 use dormouse_driver_local::{LocalConfig, LocalDriver, SandboxMode, SetupError};
 use dormouse_engine::{Installation, Search, Secret};
 use dormouse_types::{InstanceId, Units};
@@ -27,6 +27,7 @@ use dormouse_types::{InstanceId, Units};
 const RUNNING: Desired = Desired {
     run: Run::Running,
     units: Units(1),
+    history: History::Off,
 };
 
 fn main() {

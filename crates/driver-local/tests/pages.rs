@@ -79,6 +79,7 @@ impl World {
         let desired = Desired {
             run,
             units: Units(1),
+            history: dormouse_driver::History::Off,
         };
         self.driver.apply(ID, desired).await.unwrap().endpoint
     }

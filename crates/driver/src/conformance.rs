@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
 
-use crate::{Check, CopyOptions, Desired, Driver, Error, Observed, Run};
+use crate::{Check, CopyOptions, Desired, Driver, Error, History, Observed, Run};
 
 /// Environment in which a driver is tested; starts without instances.
 #[async_trait]
@@ -38,14 +38,17 @@ pub trait World: Send + Sync {
 const RUNNING: Desired = Desired {
     run: Run::Running,
     units: Units(1),
+    history: History::Off,
 };
 const FROZEN: Desired = Desired {
     run: Run::Frozen,
     units: Units(1),
+    history: History::Off,
 };
 const STOPPED: Desired = Desired {
     run: Run::Stopped,
     units: Units(1),
+    history: History::Off,
 };
 
 /// Runs all tests one after the other. Panics at the first failure.
@@ -383,6 +386,7 @@ async fn units_change_while_running(world: &dyn World) {
                 Desired {
                     run: Run::Running,
                     units,
+                    history: History::Off,
                 },
             )
             .await);

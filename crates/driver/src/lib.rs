@@ -27,6 +27,29 @@ pub struct Desired {
     pub run: Run,
     /// Limits of its resources while it runs.
     pub units: Units,
+    /// What its server does with binary logs. Takes effect at its next start.
+    pub history: History,
+}
+
+/// What a server does with binary logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum History {
+    /// It keeps none.
+    #[default]
+    Off,
+    /// It keeps its own.
+    On,
+    /// It applies those that its files have for that, by order; it keeps none. No start of another kind leaves them.
+    Replay,
+}
+
+/// The binary log of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// What the names of its files begin with: the name of the timeline.
+    pub base: String,
+    /// Its files with their lengths, in order.
+    pub files: Vec<(String, u64)>,
 }
 
 /// Whether an instance's process runs.
@@ -200,6 +223,13 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Waits for the end of this run of an instance's server; returns at once if it has ended.
     async fn ended(&self, id: InstanceId, incarnation: Incarnation);
+
+    /// Brings a directory up to date with the files of an instance's binary log, whole but for what is being written, in
+    /// whatever state its server is; files that the log no longer has are removed from it. `None` if the instance has not
+    /// begun a log: then nothing is done.
+    async fn copy_log(&self, _id: InstanceId, _to: &Path) -> Result<Option<Log>, Error> {
+        Ok(None)
+    }
 
     /// Disk space of an instance's files.
     async fn storage(&self, id: InstanceId) -> Result<Bytes, Error>;

@@ -32,6 +32,7 @@ mod manage;
 mod memory_tables;
 mod on_demand;
 mod protect;
+pub mod replay;
 mod settings;
 mod users;
 
@@ -287,6 +288,11 @@ impl Admin {
     /// The server's encryption.
     pub fn encryption(&mut self) -> Encryption<'_> {
         Encryption(self)
+    }
+
+    /// Logs that a server is to apply.
+    pub fn replay(&mut self) -> replay::Replay<'_> {
+        replay::Replay(self)
     }
 
     /// The server's schemas and global variables.

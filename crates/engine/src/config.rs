@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dormouse_types::Units;
 
-use crate::{Installation, Layout, buffer_pool, encryption};
+use crate::{History, Installation, Layout, buffer_pool, encryption, history};
 
 /// `max_connections` of a server. The proxy limits clients far below.
 pub const MAX_CONNECTIONS: u32 = 4096;
@@ -110,7 +110,7 @@ const ENCRYPTED: [(&str, &str); 9] = [
 ];
 
 /// Text of an instance's configuration file. With an address the server also listens on TCP, with TLS
-/// required. With keys it encrypts its files. A start for maintenance ([`Layout::maintenance`]) reads neither
+/// required. With keys it encrypts its files. With a history it keeps a binary log. A start for maintenance ([`Layout::maintenance`]) reads neither
 /// privilege tables nor events nor the plugins that the files name; its server must serve nobody but Dormouse.
 #[must_use]
 pub fn render(
@@ -119,6 +119,7 @@ pub fn render(
     units: Units,
     address: Option<SocketAddr>,
     encryption: Option<&encryption::Settings>,
+    history: Option<&History>,
 ) -> String {
     let mut text =
         String::from("# Written by dormouse at every start; changes are lost.\n[mariadbd]\n");
@@ -185,6 +186,14 @@ pub fn render(
         // a log of another size is written anew at the start, with the newest key
         let size = LOG_SIZE + LOG_BLOCK * u64::from(encryption.version / 2 % 2);
         set("innodb-log-file-size", &size.to_string());
+    }
+    if let Some(history) = history {
+        for (name, value) in history::settings(history) {
+            set(name, &value);
+        }
+    }
+    for (name, value) in history::replay_settings(layout) {
+        set(name, value);
     }
     let maintenance = layout.maintenance();
     if maintenance.is_file() {

@@ -64,6 +64,18 @@ impl Layout {
         self.root.join("files")
     }
 
+    /// Binary logs. A copy of the directory has them.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.root.join(crate::history::LOGS)
+    }
+
+    /// Logs of another server that this one is to apply ([`history`](crate::history)); absent but for a recovery.
+    #[must_use]
+    pub fn replay(&self) -> PathBuf {
+        self.root.join(crate::history::REPLAY)
+    }
+
     /// The server's error log.
     #[must_use]
     pub fn error_log(&self) -> PathBuf {
@@ -118,6 +130,12 @@ impl Layout {
     #[must_use]
     pub fn keys(&self) -> PathBuf {
         self.beside(".keys")
+    }
+
+    /// File with the name of the log that this very instance began, beside the directory. A copy does not have it.
+    #[must_use]
+    pub fn timeline(&self) -> PathBuf {
+        self.beside(".timeline")
     }
 
     /// File that says which restrictions the last process has, beside the directory.

@@ -33,6 +33,9 @@ pub struct SettingsPatch {
     /// Whether it is woken before its usual hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prewake: Option<bool>,
+    /// Whether it keeps its history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<bool>,
     /// Maximum disk space of its files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_quota: Option<Cap<Bytes>>,
@@ -67,6 +70,7 @@ impl SettingsPatch {
             pooling: self.pooling.unwrap_or(spec.pooling),
             keep_awake: self.keep_awake.unwrap_or(spec.keep_awake),
             prewake: self.prewake.unwrap_or(spec.prewake),
+            history: self.history.unwrap_or(spec.history),
             storage_quota: self.storage_quota.map_or(spec.storage_quota, |cap| cap.0),
             spend_limit: self.spend_limit.map_or(spec.spend_limit, |cap| cap.0),
             access: Access {

@@ -23,6 +23,8 @@ pub struct Spec {
     pub keep_awake: Timetable,
     /// Whether it is woken before the hours in which it was used on earlier days.
     pub prewake: bool,
+    /// Whether its server keeps a binary log, which is archived: for recovery to a point in time.
+    pub history: bool,
     /// Maximum disk space of its files; `None`: no limit.
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month; `None`: no limit.
@@ -47,6 +49,7 @@ impl Default for Spec {
             pooling: Pooling::default(),
             keep_awake: Timetable::default(),
             prewake: false,
+            history: false,
             storage_quota: None,
             spend_limit: None,
             access: Access::default(),

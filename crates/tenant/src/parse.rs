@@ -32,6 +32,17 @@ impl Problem {
         }
     }
 
+    /// `ER_SPECIFIC_ACCESS_DENIED_ERROR`.
+    fn reset_master() -> Self {
+        let message = "RESET MASTER would end the history of this database, so Dormouse does not run it; whoever \
+                       operates Dormouse can turn the history off and on"
+            .to_owned();
+        Self {
+            code: 1227,
+            message,
+        }
+    }
+
     /// `ER_NOT_SUPPORTED_YET`: the server may accept it, Dormouse does not.
     pub(crate) fn unsupported(what: &str) -> Self {
         let message =
@@ -54,6 +65,7 @@ enum Kind {
     SetDefaultRole,
     SetGlobal,
     Show,
+    ResetMaster,
 }
 
 /// Reads a text; `None`: it is no mediated statement. The text must be in UTF-8; see
@@ -132,6 +144,9 @@ fn kind(text: &[u8], mode: Mode) -> Option<Kind> {
             }
             global::sets_global(Lexer::new(text, mode)).then_some(Kind::SetGlobal)
         }
+        b"RESET" => tokens
+            .any(|token| token.is("MASTER"))
+            .then_some(Kind::ResetMaster),
         _ => None,
     }
 }
@@ -157,6 +172,7 @@ fn statement(kind: Kind, mut cursor: Cursor<'_>) -> Result<Statement, Problem> {
         Kind::Grant => grant::grant(c)?,
         Kind::Revoke => grant::revoke(c)?,
         Kind::SetGlobal => global::set(c)?,
+        Kind::ResetMaster => return Err(Problem::reset_master()),
     };
     cursor.end()?;
     Ok(statement)

@@ -5,8 +5,9 @@ use dormouse_types::DatabaseName;
 use hyper::Method;
 
 use super::{Answer, Client};
+use crate::login::percent_encode;
 use crate::model::{
-    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, PruneRequest,
+    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, History, PruneRequest,
     PrunedBackups, RepositoryKey, RestoreRequest, Restored, RunningBackup, Verified,
 };
 
@@ -50,6 +51,18 @@ impl Client {
         let path = format!("/v1/databases/{name}/restore");
         let body = self.encode(request)?;
         self.json_in_the_end(Method::POST, &path, Some(body)).await
+    }
+
+    /// `GET /v1/databases/NAME/history`: the times there are, and the transactions that a regular expression finds.
+    ///
+    /// # Errors
+    /// See [`ClientError`](super::ClientError).
+    pub async fn history(&self, name: &DatabaseName, grep: Option<&str>) -> Answer<History> {
+        let query = grep.map_or(String::new(), |grep| {
+            format!("?grep={}", percent_encode(grep))
+        });
+        let path = format!("/v1/databases/{name}/history{query}");
+        self.json_in_the_end(Method::GET, &path, None).await
     }
 
     /// `POST /v1/databases/NAME/verify`: restores a backup for a test.

@@ -67,6 +67,62 @@ pub struct RestoreRequest {
     /// The new database; `None`: in the place of the one that was backed up. Not for a test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub into: Option<DatabaseName>,
+    /// A time of its history, instead of a backup: what was committed before it. `2026-11-29 14:03:07`, or with an
+    /// offset. Not for a test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// A transaction of its history, instead of a backup: what was committed before it. Not for a test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+}
+
+/// Query of `GET /v1/databases/NAME/history`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HistoryQuery {
+    /// A regular expression for the texts of statements and the names of tables.
+    pub grep: Option<String>,
+}
+
+/// Answer of `GET /v1/databases/NAME/history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Whether the database keeps its history; absent if it was dropped.
+    pub is_on: Option<bool>,
+    /// The times to which it can be restored.
+    pub ranges: Vec<HistoryRange>,
+    /// The transactions that were searched for, oldest first.
+    pub found: Vec<HistoryEntry>,
+    /// Whether there are more, older ones.
+    pub is_cut: bool,
+}
+
+/// Times to which a database can be restored, without a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRange {
+    /// The oldest.
+    pub from: Timestamp,
+    /// The newest.
+    pub until: Timestamp,
+    /// Bytes of its logs in the repository.
+    pub size: Bytes,
+    /// Whether it goes on.
+    pub is_live: bool,
+}
+
+/// A transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When it was committed, as far as its client tells the truth.
+    pub at: Timestamp,
+    /// Its id.
+    pub gtid: String,
+    /// The tables whose rows it changes.
+    pub tables: Vec<String>,
+    /// The texts of its statements.
+    pub text: String,
+    /// The command that restores what was before it.
+    pub restore: String,
 }
 
 /// A database that was restored.

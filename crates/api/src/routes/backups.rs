@@ -1,18 +1,20 @@
 //! Backups of databases, and their repository.
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Extension, Path, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use dormouse_control::backups::{Attempt, Key, Sample};
-use dormouse_types::Bytes as Size;
+use dormouse_control::history::Point;
+use dormouse_types::{Bytes as Size, DatabaseName};
 
 use super::{By, Shared, endless, parse, read};
 use crate::error::{Answer, Failure};
 use crate::model::{
-    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, MadeBackup,
-    PruneRequest, PrunedBackups, RepositoryKey, RestoreRequest, Restored, RunningBackup, Verified,
+    AddKeyRequest, BackUpRequest, BackedUp, Backup, CheckRequest, Checked, History, HistoryEntry,
+    HistoryQuery, HistoryRange, MadeBackup, PruneRequest, PrunedBackups, RepositoryKey,
+    RestoreRequest, Restored, RunningBackup, Verified,
 };
 
 fn millis(took: std::time::Duration) -> u64 {
@@ -96,13 +98,29 @@ pub(super) async fn restore(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<(StatusCode, Json<Restored>)> {
     let name = parse(&name)?;
-    let RestoreRequest { backup, into } = read(body, "restores a database")?;
+    let RestoreRequest {
+        backup,
+        into,
+        at,
+        before,
+    } = read(body, "restores a database")?;
+    let point = match (&backup, at, before) {
+        (_, None, None) => None,
+        (None, Some(at), None) => Some(Point::At(at)),
+        (None, None, Some(before)) => Some(Point::Before(before)),
+        _ => {
+            return Err(Failure::invalid(
+                "name one of `backup`, `at` and `before`, not several",
+            ));
+        }
+    };
     let plane = caller.plane(&context);
     let restored = endless(async move {
-        plane
-            .backups()
-            .restore(&name, backup.as_deref(), into)
-            .await
+        let backups = plane.backups();
+        match point {
+            Some(point) => backups.restore_to(&name, point, into).await,
+            None => backups.restore(&name, backup.as_deref(), into).await,
+        }
     });
     let restored = restored.await?;
     let answer = Restored {
@@ -116,6 +134,38 @@ pub(super) async fn restore(
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
+/// `GET /v1/databases/NAME/history`
+pub(super) async fn history(
+    State(context): Shared,
+    Path(name): Path<String>,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Answer<Json<History>> {
+    let name: DatabaseName = parse(&name)?;
+    let Query(HistoryQuery { grep }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
+    let (plane, of) = (context.plane.clone(), name.clone());
+    let reading =
+        endless(async move { plane.backups().history(&of, grep.as_deref()).await }).await?;
+    let ranges = reading.ranges.into_iter().map(|range| HistoryRange {
+        from: range.from,
+        until: range.until,
+        size: range.size,
+        is_live: range.is_live,
+    });
+    let found = reading.found.into_iter().map(|found| HistoryEntry {
+        restore: format!("dormouse restore {name} --before {}", found.gtid),
+        at: found.at,
+        gtid: found.gtid,
+        tables: found.tables,
+        text: found.text,
+    });
+    Ok(Json(History {
+        is_on: reading.is_on,
+        ranges: ranges.collect(),
+        found: found.collect(),
+        is_cut: reading.is_cut,
+    }))
+}
+
 /// `POST /v1/databases/NAME/verify`
 pub(super) async fn verify(
     State(context): Shared,
@@ -124,10 +174,15 @@ pub(super) async fn verify(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Json<Verified>> {
     let name = parse(&name)?;
-    let RestoreRequest { backup, into } = read(body, "verifies a backup")?;
-    if into.is_some() {
+    let RestoreRequest {
+        backup,
+        into,
+        at,
+        before,
+    } = read(body, "verifies a backup")?;
+    if into.is_some() || at.is_some() || before.is_some() {
         return Err(Failure::invalid(
-            "a backup is verified without a new database: leave out `into`",
+            "a backup is verified as it is, without a new database: leave out `into`, `at` and `before`",
         ));
     }
     let plane = caller.plane(&context);

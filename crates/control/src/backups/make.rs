@@ -14,11 +14,13 @@ use tracing::{info, warn};
 use super::known::{Known, Last, Sleep};
 use super::manifest::{MANIFEST, Manifest, document};
 use super::state::{FILES, KIND, entry};
+use super::vault::blocking;
 use crate::branches::Copy;
 use crate::catalog::{Change, Durability};
 use crate::create::Creator;
 use crate::database::Database;
 use crate::error::Error;
+use crate::history::files::labels_of;
 use crate::instance::rekeying::with_keys;
 use crate::principal::Principal;
 use crate::status::EventKind;
@@ -203,6 +205,20 @@ async fn send(
     labels.version = Some(manifest.version.clone());
     labels.reason = Some(cause.as_str().to_owned());
     labels.more.insert(KIND.to_owned(), FILES.to_owned());
+    // whose history goes on from here
+    let (root, ring) = (dir.clone(), manifest.keys.clone());
+    let history = blocking(move || labels_of(&root, ring.as_ref())).await;
+    match history {
+        Ok(found) => labels.more.extend(
+            found
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        ),
+        // the backup is good without it
+        Err(error) => {
+            warn!(database = %manifest.name, %error, "its history cannot go on from this backup");
+        }
+    }
     // all that was committed before has been copied
     labels.more.insert("from".to_owned(), from.to_string());
     let documents = [document(MANIFEST, manifest)?];

@@ -161,7 +161,7 @@ pub(crate) async fn recover(
             recovered.lost.push(Lost { name, reason });
             continue;
         };
-        match restore(creator.clone(), backup, name.clone(), by.clone()).await {
+        match restore(creator.clone(), backup, name.clone(), None, by.clone()).await {
             Ok(restored) => {
                 sleep(&creator, &name, &by).await;
                 recovered.size.0 += restored.size.0;

@@ -1,8 +1,10 @@
 //! Restoring a backup: into a new database, or in the place of one, which is kept under another name.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use dormouse_engine::{Origin, Secret};
+use dormouse_engine::{Origin, PlainRing, Secret};
 use dormouse_repository::{Backup, FILES as TREE, Owner};
 use dormouse_types::{Bytes, DatabaseName, InstanceId};
 use jiff::Timestamp;
@@ -13,6 +15,7 @@ use crate::create::{Creator, to_its_end};
 use crate::error::Error;
 use crate::instance::rekeying::with_keys;
 use crate::principal::Principal;
+use crate::servers::Replay;
 use crate::time::now;
 
 /// A database that was restored.
@@ -32,6 +35,17 @@ pub struct Restored {
     pub kept: Option<DatabaseName>,
 }
 
+/// What is done with the files of a backup beyond writing them: for a recovery to a moment.
+pub(crate) struct More {
+    /// The keys that its server gets, if it is encrypted.
+    pub(crate) keys: Option<PlainRing>,
+    /// Adds the log that the server is to apply to the directory with the files.
+    pub(crate) write: AddLog,
+}
+
+/// See [`More::write`].
+pub(crate) type AddLog = Box<dyn FnOnce(&Path) -> io::Result<Replay> + Send>;
+
 /// Files of a backup in a new instance.
 pub(crate) struct Received {
     pub(crate) arrival: Arrival,
@@ -45,6 +59,7 @@ pub(crate) async fn restore(
     creator: Creator,
     backup: Backup,
     name: DatabaseName,
+    more: Option<More>,
     by: Principal,
 ) -> Result<Restored, Error> {
     let work = async move {
@@ -61,7 +76,7 @@ pub(crate) async fn restore(
         let reserved = kept.clone().unwrap_or_else(|| name.clone());
         let restored = async {
             creator.check_disk(&name)?;
-            let received = receive(&creator, &backup, "restore").await?;
+            let received = receive(&creator, &backup, more, "restore").await?;
             let spec = old.as_ref().map(|old| old.shared_spec());
             let branch = match &old {
                 Some(old) => old.branch.as_deref().cloned(),
@@ -106,6 +121,7 @@ pub(crate) async fn restore(
 pub(crate) async fn receive(
     creator: &Creator,
     backup: &Backup,
+    more: Option<More>,
     doing: &'static str,
 ) -> Result<Received, Error> {
     let context = &creator.context;
@@ -116,8 +132,8 @@ pub(crate) async fn receive(
     let manifest: Manifest = read(MANIFEST, &text.await?)?;
     let version = context.host.servers.version();
     let instance = context.catalog.new_instance(version).await?;
-    match fill(creator, backup, &manifest, instance, doing).await {
-        Ok(size) => {
+    match fill(creator, backup, &manifest, more, instance, doing).await {
+        Ok((size, replay)) => {
             let secret = Secret::revealed(&manifest.secret);
             let own = &vault.config().secret;
             Ok(Received {
@@ -128,6 +144,7 @@ pub(crate) async fn receive(
                         secret: secret.filter(|theirs| theirs != own),
                     },
                     rights: manifest.rights,
+                    replay,
                 },
                 manifest,
                 size,
@@ -144,11 +161,16 @@ async fn fill(
     creator: &Creator,
     backup: &Backup,
     manifest: &Manifest,
+    more: Option<More>,
     instance: InstanceId,
     doing: &'static str,
-) -> Result<Bytes, Error> {
+) -> Result<(Bytes, Option<Replay>), Error> {
     let context = &creator.context;
-    if let Some(ring) = manifest.keys.clone() {
+    let (keys, add_log) = match more {
+        Some(more) => (more.keys, Some(more.write)),
+        None => (manifest.keys.clone(), None),
+    };
+    if let Some(ring) = keys {
         let adopted = with_keys(&context.host.keys, move |keys| keys.adopt(instance, &ring));
         adopted.await.map_err(|error| Error::Machine {
             doing: format!("restoring the encrypted database '{}'", manifest.name),
@@ -164,16 +186,24 @@ async fn fill(
         let restored = repository.restore(&id, TREE, to, Owner::Own, &watch);
         let failed = |_: &_| std::io::Error::other("the backup could not be read");
         let io = restored.as_ref().map(drop).map_err(failed);
+        let added = match (io, add_log) {
+            (Ok(()), Some(add)) => add(to).map(Some),
+            (io, _) => io.map(|()| None),
+        };
+        let (io, replay) = match added {
+            Ok(replay) => (Ok(()), replay),
+            Err(error) => (Err(error), None),
+        };
         // the receiver waits for it
-        let _ = said.send(restored);
+        let _ = said.send((restored, replay));
         io
     };
     let received = context.host.driver.receive(instance, Box::new(fill)).await;
     drop(work);
     match (received, heard.try_recv()) {
-        (_, Ok(Err(error))) => Err(error.into()),
-        (Ok(()), Ok(Ok(restored))) => Ok(Bytes(restored.bytes)),
-        (Ok(()), Err(_)) => Ok(Bytes(0)),
+        (_, Ok((Err(error), _))) => Err(error.into()),
+        (Ok(()), Ok((Ok(restored), replay))) => Ok((Bytes(restored.bytes), replay)),
+        (Ok(()), Err(_)) => Ok((Bytes(0), None)),
         (Err(error), _) => Err(Error::Machine {
             doing: format!("restoring a backup of '{}'", manifest.name),
             reason: error.to_string(),

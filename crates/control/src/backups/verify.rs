@@ -53,7 +53,7 @@ pub(crate) async fn verify(
         let began = now();
         let checked = async {
             creator.check_disk(&name)?;
-            let received = receive(&creator, &backup, "verify").await?;
+            let received = receive(&creator, &backup, None, "verify").await?;
             let checked = check(&creator, &received).await;
             creator.warm.discard(received.arrival.id).await;
             checked.map(|damaged| (damaged, received.size))

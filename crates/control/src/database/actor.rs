@@ -231,6 +231,7 @@ impl Actor {
 
     /// Starts the server.
     pub(super) async fn start_server(&mut self) -> Result<(), Unmet> {
+        self.instance.set_history(self.database.spec().history);
         let done = self.instance.start().await;
         self.published(done)
     }

@@ -12,6 +12,7 @@ use crate::backups::state::Backups;
 use crate::calendar::Calendar;
 use crate::catalog::Catalog;
 use crate::doors::Doors;
+use crate::history::state::Histories;
 use crate::instance::host::Host;
 use crate::metering::Metering;
 use crate::registry::Registry;
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     pub(crate) metering: Arc<Metering>,
     pub(crate) storage: Arc<Storage>,
     pub(crate) backups: Arc<Backups>,
+    pub(crate) histories: Histories,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) data_dir: PathBuf,
     pub(crate) calendar: Calendar,

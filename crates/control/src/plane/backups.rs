@@ -12,6 +12,9 @@ use crate::backups::upkeep::{forget_old, store_installation};
 use crate::backups::verify::{Verified, verify};
 use crate::create::{Creator, to_its_end};
 use crate::error::Error;
+use crate::history::recover::restore_to;
+use crate::history::search::history;
+use crate::history::{Point, Reading};
 use crate::principal::Principal;
 
 /// Shortest beginning of a backup's id that names it.
@@ -107,7 +110,35 @@ impl Backups<'_> {
         let backup = self.find(name, id).await?;
         let into = into.unwrap_or_else(|| name.clone());
         let (creator, by) = (self.creator.clone(), self.principal.clone());
-        restore(creator, backup, into, by).await
+        restore(creator, backup, into, None, by).await
+    }
+
+    /// Restores a database to a point of its history, as `into`. A database of that name is kept under another one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the history does not have that point; else as [`restore`](Self::restore).
+    pub async fn restore_to(
+        &self,
+        name: &DatabaseName,
+        point: Point,
+        into: Option<DatabaseName>,
+    ) -> Result<Restored, Error> {
+        let into = into.unwrap_or_else(|| name.clone());
+        let (creator, by) = (self.creator.clone(), self.principal.clone());
+        restore_to(creator, name.clone(), point, into, by).await
+    }
+
+    /// What the history of a database has, and the transactions in it that a regular expression finds. Wakes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NoRepository`]; [`Error::Repository`]; [`Error::Invalid`] if it is no regular
+    /// expression.
+    pub async fn history(
+        &self,
+        name: &DatabaseName,
+        expression: Option<&str>,
+    ) -> Result<Reading, Error> {
+        history(self.creator, name, expression).await
     }
 
     /// Restores a backup for a test, and lets its server check every table.

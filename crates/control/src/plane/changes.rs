@@ -34,6 +34,7 @@ fn describe(before: &Spec, after: &Spec) -> String {
         pooling,
         keep_awake,
         prewake,
+        history,
         storage_quota,
         spend_limit,
         access,
@@ -47,6 +48,7 @@ fn describe(before: &Spec, after: &Spec) -> String {
         change("pooling", pooling, &after.pooling),
         change("keep_awake", keep_awake, &after.keep_awake),
         change("prewake", prewake, &after.prewake),
+        change("history", history, &after.history),
         change(
             "storage_quota",
             &or_none(storage_quota),

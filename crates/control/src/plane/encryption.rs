@@ -10,6 +10,9 @@ use crate::instance::rekeying::with_keys;
 use crate::status::{DatabaseKeys, Encryption, EncryptionState, KeyList, Status};
 use crate::time::within;
 
+/// Of a refused restart.
+const NEW_KEY: &str = "it has a new key, which takes effect when its server starts next";
+
 impl Plane {
     /// The master key and the keys of each database, by fingerprint and version.
     pub async fn keys(&self) -> KeyList {
@@ -61,7 +64,7 @@ impl Plane {
         let given = with_keys(&self.context.host.keys, move |keys| keys.encrypt(id));
         let new = given.await;
         if new.map_err(|error| failed(&format!("encrypting database '{name}'"), error))? {
-            self.restart(name).await?;
+            self.restart(name, NEW_KEY).await?;
         }
         self.look(name).await
     }
@@ -76,19 +79,18 @@ impl Plane {
         let given = with_keys(&self.context.host.keys, move |keys| keys.rotate(id));
         let doing = format!("rotating the key of database '{name}'");
         given.await.map_err(|error| failed(&doing, error))?;
-        self.restart(name).await?;
+        self.restart(name, NEW_KEY).await?;
         self.look(name).await
     }
 
-    /// Parks and wakes a database; its sessions stay.
-    async fn restart(&self, name: &DatabaseName) -> Result<(), Error> {
+    /// Parks and wakes a database; its sessions stay. `later` says what holds if that is not possible now.
+    pub(super) async fn restart(&self, name: &DatabaseName, later: &str) -> Result<(), Error> {
         match self.park(name).await {
             Err(Error::Refused {
                 database,
                 state,
                 mut reasons,
             }) => {
-                let later = "it has a new key, which takes effect when its server starts next";
                 reasons.insert(0, later.to_owned());
                 Err(Error::Refused {
                     database,

@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_engine::admin::check::check_tables;
+use dormouse_engine::admin::replay::ReplayError;
 use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool, repair};
+use dormouse_tenant::render::text;
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{Account, Bytes, InstanceId, UserChange, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
-use super::{Converted, Origin, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
+use super::{
+    Converted, Origin, PoolHits, Progress, Replay, Server, ServerError, Servers, Snapshot,
+};
 
 /// Time limit for a resize of the buffer pool. Callers have their own deadlines; this ends a resize whose
 /// caller was cancelled.
@@ -170,6 +174,35 @@ impl Servers for AdminServers {
     async fn take_over(&self, server: &Server, from: &Origin) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.accounts().take_over(from).await?)
+    }
+
+    async fn replay(
+        &self,
+        server: &Server,
+        origin: &Origin,
+        replay: &Replay,
+    ) -> Result<(), ServerError> {
+        let secret = origin.secret.as_ref().unwrap_or(&self.secret);
+        let mut admin = Admin::connect(&server.endpoint, secret, server.instance).await?;
+        let mut events = admin.replay().events().await?;
+        for (schema, text) in &replay.definitions {
+            events.follow(schema, text);
+        }
+        let applied = admin
+            .replay()
+            .apply(&replay.from, &replay.to, &events)
+            .await;
+        applied.map_err(|error| match error {
+            ReplayError::Admin(error) => error.into(),
+            other => ServerError::Refused(other.to_string()),
+        })
+    }
+
+    async fn purge_log(&self, server: &Server, to: &str) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        let sql = format!("PURGE BINARY LOGS TO {}", text(to));
+        admin.query(&sql).await?;
+        Ok(())
     }
 
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {

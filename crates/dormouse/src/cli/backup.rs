@@ -158,7 +158,12 @@ of the backup. A database that was dropped comes back under its name.
 Examples:
   dormouse backup ls shop
   dormouse restore shop --as shop-yesterday --backup 1a2b3c4d
-  dormouse restore shop")]
+  dormouse restore shop
+
+With a history (`dormouse set shop --history true`) a database can be restored to any second, or to just before a
+transaction that `dormouse history` has found. A time without an offset is in the configuration's time_zone.
+  dormouse restore shop --at '2026-11-28 14:03:07' --as shop-then
+  dormouse restore shop --before 0-8-4711")]
 pub(crate) struct RestoreArgs {
     /// The database that was backed up
     pub(crate) name: DatabaseName,
@@ -167,6 +172,14 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) backup: Option<String>,
 
+    /// This moment of its history: everything that was committed before
+    #[arg(long, value_name = "TIME", conflicts_with = "backup")]
+    pub(crate) at: Option<String>,
+
+    /// Just before this transaction of its history
+    #[arg(long, value_name = "GTID", conflicts_with_all = ["backup", "at"])]
+    pub(crate) before: Option<String>,
+
     /// Name of a new database
     #[arg(long = "as", value_name = "NEW")]
     pub(crate) into: Option<DatabaseName>,
@@ -174,6 +187,25 @@ pub(crate) struct RestoreArgs {
     /// Do not ask before a database is replaced
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The times to which a database can be restored, from the logs and backups in the repository; nothing is woken. --grep
+lists the transactions in whose statements or tables a regular expression is found, whatever the case, with the
+command that restores what was before each.
+
+Examples:
+  dormouse history shop
+  dormouse history shop --grep 'drop table'")]
+pub(crate) struct HistoryArgs {
+    /// The database
+    pub(crate) name: DatabaseName,
+
+    /// List the transactions in which this regular expression is found
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
 }
 
 /// `recover`

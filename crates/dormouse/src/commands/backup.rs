@@ -171,7 +171,7 @@ async fn verify(client: &Client, args: BackupVerifyArgs, output: &Output) -> Out
     };
     let request = RestoreRequest {
         backup: args.backup,
-        into: None,
+        ..RestoreRequest::default()
     };
     let mut all: Vec<Verified> = Vec::new();
     let mut bad: Vec<String> = Vec::new();
@@ -300,13 +300,19 @@ pub(super) async fn restore(client: &Client, args: RestoreArgs, output: &Output)
     let request = RestoreRequest {
         backup: args.backup,
         into: args.into,
+        at: args.at,
+        before: args.before,
     };
+    let point = request.at.clone().or_else(|| {
+        let before = request.before.as_ref();
+        before.map(|gtid| format!("before transaction {gtid}"))
+    });
     let work = async { client.restore(&args.name, &request).await.map_err(told) };
     let restored = with_progress(client, output, work).await?;
-    output.result(&restored, |_| restored_text(&restored))
+    output.result(&restored, |_| restored_text(&restored, point.as_deref()))
 }
 
-fn restored_text(restored: &Restored) -> String {
+fn restored_text(restored: &Restored, point: Option<&str>) -> String {
     let mut text = format!(
         "restored {} from backup {} of {}, taken at {:.0}: {}",
         restored.name,
@@ -315,6 +321,9 @@ fn restored_text(restored: &Restored) -> String {
         restored.taken_at,
         size(restored.size)
     );
+    if let Some(point) = point {
+        text.push_str(&format!(", and its history up to {point}"));
+    }
     if let Some(kept) = &restored.kept {
         text.push_str(&format!(
             "\n{} as it was is kept as {kept}; when it is no longer needed: dormouse drop {kept}",

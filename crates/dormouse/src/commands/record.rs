@@ -65,6 +65,7 @@ fn database(d: Database) -> Known {
             pooling: d.pooling,
             keep_awake: d.keep_awake,
             prewake: d.prewake,
+            history: d.history,
             storage_quota: d.storage_quota,
             spend_limit: d.spend_limit,
             access: Access {

@@ -39,6 +39,7 @@ fn shop() -> Database {
         pooling: Pooling::Statement,
         keep_awake: "mon-fri 08:00-18:00".parse().unwrap(),
         prewake: false,
+        history: false,
         storage_quota: Some(Bytes::mib(20 << 10)),
         spend_limit: None,
         backups: Backups::default(),

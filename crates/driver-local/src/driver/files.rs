@@ -72,6 +72,7 @@ pub(super) fn remove(layout: &Layout) -> io::Result<()> {
     if_there(fs::remove_file(layout.address()))?;
     if_there(fs::remove_file(layout.maintenance()))?;
     if_there(fs::remove_file(layout.sandbox()))?;
+    if_there(fs::remove_file(layout.timeline()))?;
     if_there(fs::remove_file(layout.lock()))?;
     forget_spent(layout)?;
     if_there(fs::remove_dir_all(&unfinished))

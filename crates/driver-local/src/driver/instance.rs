@@ -4,18 +4,18 @@ use std::io;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dormouse_driver::{Error, Observed, Run, Strain};
-use dormouse_engine::config;
+use dormouse_driver::{Desired, Error, Observed, Run, Strain};
 use dormouse_engine::tls::Authority;
+use dormouse_engine::{config, history};
 use dormouse_types::{Bytes, Endpoint, InstanceId, Units};
 use rustix::process::Signal;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::{Shared, blocking, files, key_error};
+use super::{Shared, blocking, files, key_error, logs};
 use crate::cgroup::{Cgroups, Figures, Group};
 use crate::key_pipe::KeyPipe;
 use crate::process::{Handle, from_outside};
@@ -283,7 +283,7 @@ pub(super) async fn run(
     id: InstanceId,
     instance: &Arc<Instance>,
     lock: &ChangeLock,
-    units: Units,
+    desired: Desired,
 ) -> Result<Arc<Running>, Error> {
     let running = match instance.process() {
         Some(running) => {
@@ -293,7 +293,7 @@ pub(super) async fn run(
                 .map_err(|e| doing(id, "thawing", e))?;
             running
         }
-        None => start(shared, id, instance, lock, units).await?,
+        None => start(shared, id, instance, lock, desired).await?,
     };
     if *running.progress() == Progress::Started {
         let layout = shared.layout(id)?;
@@ -310,7 +310,7 @@ pub(super) async fn run(
         }
         *running.progress() = Progress::Ready;
     }
-    limit(id, &running, units)?;
+    limit(id, &running, desired.units)?;
     Ok(running)
 }
 
@@ -341,12 +341,12 @@ pub(super) async fn freeze(
     id: InstanceId,
     instance: &Arc<Instance>,
     lock: &ChangeLock,
-    units: Units,
+    desired: Desired,
 ) -> Result<(), Error> {
     let running = match instance.process() {
         Some(running) if *running.progress() != Progress::Started => running,
         Some(running) if running.group.is_frozen(&running.handle).unwrap_or(false) => return Ok(()),
-        _ => run(shared, id, instance, lock, units).await?,
+        _ => run(shared, id, instance, lock, desired).await?,
     };
     running
         .group
@@ -420,14 +420,14 @@ async fn start(
     id: InstanceId,
     instance: &Arc<Instance>,
     lock: &ChangeLock,
-    units: Units,
+    desired: Desired,
 ) -> Result<Arc<Running>, Error> {
     // the holder of the lock file is a server that is ending or not executed yet
     const ATTEMPTS: u32 = 200;
     const INTERVAL: Duration = Duration::from_millis(10);
     for _ in 0..ATTEMPTS {
         let (shared, instance) = (Arc::clone(shared), Arc::clone(instance));
-        let start = move || start_blocking(&shared, id, &instance, units);
+        let start = move || start_blocking(&shared, id, &instance, desired);
         match blocking(lock, start).await? {
             Some(running) => return Ok(running),
             None => sleep(INTERVAL).await,
@@ -455,7 +455,7 @@ fn start_blocking(
     shared: &Shared,
     id: InstanceId,
     instance: &Instance,
-    units: Units,
+    Desired { units, history, .. }: Desired,
 ) -> Result<Option<Arc<Running>>, Error> {
     let layout = shared.layout(id)?;
     let starting = |e| {
@@ -482,6 +482,9 @@ fn start_blocking(
     let keys = keys.map_err(|error| key_error(id, error))?;
     let sandbox = &shared.sandbox;
     let configure = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_secs());
+        let history = history::prepare(&layout, id, owner, logs::wanted(history), now)?;
         let address = endpoint::choose(&layout, shared.config.transport)?;
         let mut text = config::render(
             installation,
@@ -489,6 +492,7 @@ fn start_blocking(
             units,
             address,
             keys.as_ref().map(|keys| &keys.settings),
+            history.as_ref(),
         );
         text.push_str(sandbox.settings());
         let key = dormouse_engine::tls::key_and_certificate().map_err(io::Error::other)?;

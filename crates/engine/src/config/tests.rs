@@ -12,7 +12,7 @@ fn rendered(options: &[(&str, &str)]) -> HashMap<String, String> {
 fn rendered_at(address: Option<SocketAddr>, options: &[(&str, &str)]) -> HashMap<String, String> {
     let installation = Installation::for_tests(options, Bytes::mib(16 << 10));
     let layout = Layout::new("/d/i 7").unwrap();
-    let text = render(&installation, &layout, Units(2), address, None);
+    let text = render(&installation, &layout, Units(2), address, None, None);
     let mut lines = text.lines();
     assert!(lines.next().is_some_and(|line| line.starts_with('#')));
     assert_eq!(lines.next(), Some("[mariadbd]"));

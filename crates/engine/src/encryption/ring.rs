@@ -48,6 +48,30 @@ pub struct PlainRing {
     keys: Vec<(u32, Zeroizing<String>)>,
 }
 
+impl PlainRing {
+    /// Its keys with their versions.
+    pub fn keys(&self) -> impl Iterator<Item = (u32, [u8; 32])> {
+        self.keys.iter().filter_map(|(version, text)| {
+            let key = Key::from_text(text)?;
+            Some((*version, *key.bytes()))
+        })
+    }
+
+    /// This ring with the keys of an older one of the same database that it has forgotten.
+    #[must_use]
+    pub fn with_older(&self, older: &Self) -> Self {
+        let mut ring = self.clone();
+        ring.settled = self.settled.min(older.settled);
+        for (version, key) in &older.keys {
+            if !ring.keys.iter().any(|(known, _)| known == version) {
+                ring.keys.push((*version, key.clone()));
+            }
+        }
+        ring.keys.sort_by_key(|(version, _)| *version);
+        ring
+    }
+}
+
 /// Without the keys.
 impl fmt::Debug for PlainRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,237 @@
+//! The binary log of a server that keeps its history: its settings, its files, and who began it.
+//!
+//! The files stand in a directory of their own beside the data ([`Layout::logs`]), so a copy of the instance has them.
+//! All have one *base*, `INSTANCE-SECONDS`, which names a **timeline**: a series of changes without a gap, on files that
+//! no other server changes. A copy gets the files, but not the file [`Layout::timeline`] beside the directory, so it
+//! begins a timeline of its own when it can: at the first start at which the log that it has was closed. Until then
+//! InnoDB needs that log to recover. Turning the history off ends the timeline in the same way.
+//!
+//! Called by `driver-local` before each start.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use dormouse_types::InstanceId;
+use rustix::fs::OFlags;
+
+use crate::{Layout, Owner};
+
+/// Size at which the server begins a new file.
+pub const FILE_SIZE: u64 = 16 << 20;
+
+/// Name of the list of files, without its base.
+const INDEX: &str = ".index";
+
+/// Name of [`Layout::logs`].
+pub const LOGS: &str = "binlog";
+
+/// Name of [`Layout::replay`].
+pub const REPLAY: &str = "replay";
+
+/// Name of the list of the files in [`Layout::replay`].
+pub const REPLAY_INDEX: &str = "log.index";
+
+/// Most that is read of the file with the timeline's name.
+const NAME: u64 = 256;
+
+/// The binary log of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Base of its files' names.
+    pub base: String,
+    /// The server's id, as it stands in the log.
+    pub server: u32,
+}
+
+/// Settings of a server that keeps its history.
+pub(crate) fn settings(history: &History) -> Vec<(&'static str, String)> {
+    let History { base, server } = history;
+    vec![
+        // relative to the data directory: the list of files holds for a copy, too
+        ("log-bin", format!("../binlog/{base}")),
+        ("log-bin-index", format!("../binlog/{base}{INDEX}")),
+        ("server-id", server.to_string()),
+        ("binlog-format", "ROW".to_owned()),
+        // the text of each statement beside the rows that it changed
+        ("binlog-annotate-row-events", "ON".to_owned()),
+        // rows are logged, so what a function does is not run again
+        ("log-bin-trust-function-creators", "ON".to_owned()),
+        ("binlog-checksum", "CRC32".to_owned()),
+        // with a log a commit is durable when it is in the log: `innodb_flush_log_at_trx_commit` covers preparing alone
+        ("sync-binlog", "1".to_owned()),
+        ("max-binlog-size", FILE_SIZE.to_string()),
+        // what is not archived must not be deleted
+        ("expire-logs-days", "0".to_owned()),
+    ]
+}
+
+/// Settings of a server that applies the logs in [`Layout::replay`].
+pub(crate) fn replay_settings(layout: &Layout) -> Vec<(&'static str, &'static str)> {
+    let mut all = Vec::new();
+    if layout.replay().is_dir() {
+        all.extend([
+            ("relay-log", "../replay/log"),
+            ("relay-log-index", "../replay/log.index"),
+            ("relay-log-info-file", "../replay/relay-log.info"),
+            ("master-info-file", "../replay/master.info"),
+            ("relay-log-purge", "OFF"),
+            ("skip-slave-start", "ON"),
+            // nothing but the log may change the data
+            ("event-scheduler", "OFF"),
+            ("replicate-same-server-id", "ON"),
+        ]);
+    }
+    all
+}
+
+/// What a start does with binary logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// None is kept.
+    Off,
+    /// One is kept.
+    On,
+    /// The files of [`Layout::replay`] are applied; none is kept.
+    Replay,
+}
+
+/// Prepares the logs of an instance for the start of its server, which does not run. Returns the log that it keeps;
+/// `None` if it keeps none. `now` is in seconds since 1970.
+///
+/// # Errors
+/// The system refused it.
+pub fn prepare(
+    layout: &Layout,
+    id: InstanceId,
+    owner: Option<Owner>,
+    wanted: Wanted,
+    now: u64,
+) -> io::Result<Option<History>> {
+    let server = id.0.saturating_add(1);
+    let logs = layout.logs();
+    if wanted != Wanted::Replay {
+        if_there(fs::remove_dir_all(layout.replay()))?;
+    }
+    let wanted = wanted == Wanted::On;
+    let there = base(layout.root())?;
+    if let Some(base) = &there
+        && (!is_closed(&logs, base)? || (wanted && own(layout)?.as_ref() == Some(base)))
+    {
+        let base = base.clone();
+        return Ok(Some(History { base, server }));
+    }
+    if_there(fs::remove_file(layout.timeline()))?;
+    if_there(fs::remove_dir_all(&logs))?;
+    if !wanted {
+        return Ok(None);
+    }
+    let base = format!("{id}-{now}");
+    DirBuilder::new().mode(0o700).create(&logs)?;
+    if let Some(Owner { uid, gid }) = owner {
+        chown(&logs, Some(uid), Some(gid))?;
+    }
+    // the list of files first, though empty, so that a crash leaves a log that is begun, or none
+    let mut index = new_file(&logs.join(format!("{base}{INDEX}")))?;
+    if let Some(Owner { uid, gid }) = owner {
+        std::os::unix::fs::fchown(&index, Some(uid), Some(gid))?;
+    }
+    index.flush()?;
+    let mut own = new_file(&layout.timeline())?;
+    own.write_all(base.as_bytes())?;
+    own.sync_all()?;
+    sync(&logs)?;
+    sync(layout.root())?;
+    sync(layout.timeline().parent().unwrap_or(Path::new("/")))?;
+    Ok(Some(History { base, server }))
+}
+
+/// The base of the log that this very instance began; `None` if it keeps no history, or has the files of another one
+/// still.
+///
+/// # Errors
+/// The system refused it.
+pub fn own(layout: &Layout) -> io::Result<Option<String>> {
+    let mut text = String::new();
+    match File::open(layout.timeline()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?.take(NAME).read_to_string(&mut text)?,
+    };
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// The base of the log in an instance's directory, whoever began it; `None` if it has none.
+///
+/// # Errors
+/// The system refused it.
+pub fn base(root: &Path) -> io::Result<Option<String>> {
+    let entries = match fs::read_dir(root.join(LOGS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let base = name.to_str().and_then(|name| name.strip_suffix(INDEX));
+        // what a server that was taken over calls its files must not change the configuration
+        let plain = |base: &&str| base.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        if let Some(base) = base.filter(plain) {
+            return Ok(Some(base.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the last file of a log was closed by its server: no transaction is in the log that InnoDB has only
+/// prepared.
+fn is_closed(logs: &Path, base: &str) -> io::Result<bool> {
+    /// Behind the first four bytes, the flags in the header of the first event.
+    const FLAGS_AT: usize = 4 + 17;
+    let mut last: Option<(u64, PathBuf)> = None;
+    for entry in fs::read_dir(logs)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(base));
+        let number = number.and_then(|rest| rest.strip_prefix('.')?.parse().ok());
+        if let Some(number) = number
+            && last.as_ref().is_none_or(|(last, _)| *last < number)
+        {
+            last = Some((number, entry.path()));
+        }
+    }
+    let Some((_, path)) = last else {
+        return Ok(true);
+    };
+    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits());
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(no_follow.unwrap_or_default())
+        .open(path)?;
+    let mut begin = Vec::new();
+    file.take(64).read_to_end(&mut begin)?;
+    // one that was not written to the end of its first event was never used
+    Ok(begin.get(FLAGS_AT).is_none_or(|flags| flags & 1 == 0))
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    if_there(fs::remove_file(path))?;
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn if_there(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;
