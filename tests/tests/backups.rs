@@ -17,6 +17,9 @@ use dormouse_testkit::dormouse::output_of;
 use dormouse_testkit::{Client, Created, Dice, Dormouse, process};
 use serde_json::Value;
 
+#[path = "branches/writers.rs"]
+mod writers;
+
 /// Kills of the test below; more by `DORMOUSE_TEST_KILLS`.
 fn kills() -> u64 {
     let more = std::env::var("DORMOUSE_TEST_KILLS").ok();
@@ -191,6 +194,23 @@ fn a_backup_wakes_nothing_and_comes_back_beside_or_in_the_place_of_its_database(
         let (_, text) = place.restic(&["ls", &first[..8], "/files/data"]).unwrap();
         assert!(text.contains("/files/data/ibdata1"), "{text}");
     }
+}
+
+/// Copies of both kinds, in turns.
+#[test]
+fn a_backup_of_a_database_that_is_written_to_has_all_that_was_acknowledged() {
+    let place = Place::new();
+    let dormouse = Dormouse::start_with(&place.config(""));
+    let _ = dormouse.json(&["backup", "init"]);
+    let who = dormouse.create("shop", &["--units", "2..2"]);
+    writers::write_meanwhile(&dormouse, &who, |round, name| {
+        if round % 3 == 2 {
+            let _ = dormouse.json(&["branch", "shop", name]);
+        } else {
+            let _ = dormouse.json(&["backup", "now", "shop"]);
+            let _ = dormouse.json(&["restore", "shop", "--as", name]);
+        }
+    });
 }
 
 /// Twenty databases, some encrypted, come back from the repository alone.

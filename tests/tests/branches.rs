@@ -6,12 +6,13 @@
     reason = "a helper that fails fails its test"
 )]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use dormouse_testkit::dormouse::output_of;
-use dormouse_testkit::{Client, Created, Dice, Dormouse, Reply, process};
-use serde_json::Value;
+use dormouse_testkit::{Created, Dice, Dormouse, process};
+
+#[path = "branches/writers.rs"]
+mod writers;
 
 /// Kills of the test below; more by `DORMOUSE_TEST_KILLS`.
 fn kills() -> u64 {
@@ -26,21 +27,12 @@ fn of(branch: &str, who: &Created) -> Created {
     }
 }
 
-fn make_table(client: &mut Client) {
-    for text in [
-        "CREATE DATABASE app",
-        "CREATE TABLE app.log (writer INT, n INT, t VARCHAR(250), PRIMARY KEY (writer, n))",
-    ] {
-        client.query(text).ok();
-    }
-}
-
 #[test]
 fn a_branch_has_the_data_and_the_accounts_of_its_parent_and_goes_its_own_way() {
     let dormouse = Dormouse::start();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
-    make_table(&mut client);
+    writers::make_table(&mut client);
     for text in [
         "INSERT INTO app.log VALUES (1, 1, 'of the parent')",
         "CREATE FUNCTION app.f() RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM app.log)",
@@ -102,68 +94,12 @@ fn a_branch_has_the_data_and_the_accounts_of_its_parent_and_goes_its_own_way() {
     assert_eq!(branch.query("SELECT COUNT(*) FROM app.log").value(), "2");
 }
 
-/// One writer; notes the last commit that was acknowledged. An interrupted one may have happened.
-fn write(dormouse: &Dormouse, who: &Created, writer: u64, last: &AtomicU64, stop: &AtomicBool) {
-    let mut client = dormouse.connect(who);
-    let mut n = 0;
-    while !stop.load(Ordering::Relaxed) {
-        n += 1;
-        let text = format!("INSERT INTO app.log VALUES ({writer}, {n}, REPEAT('x', 200))");
-        match client.try_query(&text) {
-            Ok(Reply::Ok(_)) => last.store(n, Ordering::SeqCst),
-            // its server was killed: the commit's outcome is unknown, and the next number is a new one
-            Ok(Reply::Err(_)) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// Every branch has what was acknowledged before it was ordered, and its tables are sound.
 #[test]
 fn a_branch_of_a_database_that_is_written_to_has_all_that_was_acknowledged() {
-    const WRITERS: usize = 8;
     let dormouse = Dormouse::start();
     let who = dormouse.create("shop", &["--units", "2..2"]);
-    make_table(&mut dormouse.connect(&who));
-    let last: Vec<AtomicU64> = (0..WRITERS).map(|_| AtomicU64::new(0)).collect();
-    let (last, stop, dormouse, who) = (&last, &AtomicBool::new(false), &dormouse, &who);
-    thread::scope(|scope| {
-        for (writer, last) in last.iter().enumerate() {
-            scope.spawn(move || write(dormouse, who, writer as u64, last, stop));
-        }
-        for round in 0..6 {
-            let goal = (round + 1) * 100;
-            process::until("each writer goes on", || {
-                last.iter().all(|n| n.load(Ordering::SeqCst) > goal)
-            });
-            if round % 2 == 1 {
-                process::kill(dormouse.server("shop"));
-                // the next statement wakes it
-                process::until("it is awake again", || {
-                    dormouse.show("shop")["pid"] != Value::Null
-                });
-            }
-            let before: Vec<u64> = last.iter().map(|n| n.load(Ordering::SeqCst)).collect();
-            let name = format!("b{round}");
-            let made = dormouse.json(&["branch", "shop", &name]);
-            let after: Vec<u64> = last.iter().map(|n| n.load(Ordering::SeqCst)).collect();
-            let mut branch = dormouse.connect(&of(&name, who));
-            let checked = branch.query("CHECK TABLE app.log EXTENDED").rows();
-            assert_eq!(checked[0][3].as_deref(), Some("OK"), "{checked:?}");
-            for (writer, (before, after)) in before.iter().zip(&after).enumerate() {
-                let text = format!("SELECT COUNT(*), MAX(n) FROM app.log WHERE writer = {writer}");
-                let rows = branch.query(&text).rows();
-                let number = |at: usize| rows[0][at].as_ref().unwrap().parse::<u64>().unwrap();
-                assert!(
-                    number(1) >= *before,
-                    "round {round}: {rows:?} < {before} ({made})"
-                );
-                // at most one statement is under way
-                assert!(number(1) <= after + 1, "round {round}: {rows:?} > {after}");
-            }
-            let _ = dormouse.json(&["drop", &name, "--yes"]);
-        }
-        stop.store(true, Ordering::SeqCst);
+    writers::write_meanwhile(&dormouse, &who, |_, name| {
+        let _ = dormouse.json(&["branch", "shop", name]);
     });
 }
 
@@ -176,7 +112,7 @@ fn a_kill_of_dormouse_leaves_no_frozen_server_and_no_half_of_a_branch() {
     );
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
-    make_table(&mut client);
+    writers::make_table(&mut client);
     client.query("USE app").ok();
     client
         .query("INSERT INTO app.log SELECT 1, seq, REPEAT('x', 200) FROM seq_1_to_20000")

@@ -146,6 +146,20 @@ async fn add_rows(admin: &mut Admin) {
     }
 }
 
+/// Makes files anew: some as copies of tables, some empty.
+async fn rewrite(admin: &mut Admin) {
+    for (name, _) in TABLES {
+        for text in [
+            format!("ALTER TABLE app.{name} FORCE"),
+            format!("CREATE OR REPLACE TABLE app.other LIKE app.{name}"),
+            format!("INSERT INTO app.other SELECT * FROM app.{name} LIMIT 300"),
+            "TRUNCATE app.other".to_owned(),
+        ] {
+            admin.query(&text).await.unwrap();
+        }
+    }
+}
+
 async fn pages_are_checked(mariadbd: Option<PathBuf>, encrypted: bool) {
     let world = World::new(mariadbd, encrypted).await;
     let endpoint = world.apply(Run::Running).await.unwrap();
@@ -162,7 +176,9 @@ async fn pages_are_checked(mariadbd: Option<PathBuf>, encrypted: bool) {
         tokio::spawn(async move {
             while !ended.load(Ordering::Relaxed) {
                 add_rows(&mut admin).await;
+                rewrite(&mut admin).await;
             }
+            add_rows(&mut admin).await;
         })
     };
     for round in 0..8 {

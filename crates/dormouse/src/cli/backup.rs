@@ -23,8 +23,8 @@ Example:
     Init,
     /// Back databases up now
     #[command(after_help = "\
-Nothing is woken. A database that is awake stands still for a moment, as for a branch. One that has slept since
-its last backup is not stored again, unless --always is given.
+Nothing is woken. A database that is awake stands still for a moment, as for a branch. One that
+has slept since its last backup is not stored again, unless --always is given.
 
 Examples:
   dormouse backup now shop
@@ -37,9 +37,9 @@ Examples:
     Ls(BackupLsArgs),
     /// Restore backups for a test, and check the repository
     #[command(after_help = "\
-The newest backup of each database, or the one named, is restored into an instance of its own, whose server checks
-every table; then it is removed. [backup] verify does the same on a schedule. --data also reads so much of the
-repository's data, and compares it with its checksums.
+The newest backup of each database, or the one named, is restored into an instance of its own,
+whose server checks every table; then it is removed. [backup] verify does the same on a schedule.
+--data also reads so much of the repository's data, and compares it with its checksums.
 
 Examples:
   dormouse backup verify shop
@@ -47,8 +47,9 @@ Examples:
     Verify(BackupVerifyArgs),
     /// Forget the backups that no rule keeps, and remove data that no backup needs
     #[command(after_help = "\
-The setting backup_keep of each database says which are kept. Data is first marked, and removed by a prune a day
-later, so that backups may be made meanwhile; --at-once removes it now. [backup] prune does the same on a schedule.
+The setting backup_keep of each database says which are kept. Data is first marked, and removed by
+a prune a day later, so that backups may be made meanwhile; --at-once removes it now. [backup]
+prune does the same on a schedule.
 
 Example:
   dormouse backup prune")]
@@ -121,8 +122,8 @@ pub(crate) enum BackupKeyCommand {
     Add(BackupKeyAddArgs),
     /// Remove a key
     #[command(after_help = "\
-To replace a key: add a new one, name it in the configuration, restart, and remove the old one. What the old one
-has opened can still be read by whoever kept a copy of the repository.
+To replace a key: add a new one, name it in the configuration, restart, and remove the old one.
+What the old one has opened can still be read by whoever kept a copy of the repository.
 
 Example:
   dormouse backup key rm 1a2b3c4d")]
@@ -152,9 +153,9 @@ pub(crate) struct BackupKeyRmArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --as, the backup becomes a new database. Without it, it takes the place of the database:
-connections end, and the database as it was is kept as NAME-before-DATE-TIME until you drop it.
-The passwords are those of the moment of the backup. A database that was dropped comes back under
-its name.
+connections end, and the database as it was is kept as NAME-before-DATE-TIME until you drop it. The
+passwords are those of the moment of the backup. A database that was dropped comes back under its
+name.
 
 With a history (`dormouse set shop --history true`) a database can be restored to any second, or to
 just before a transaction that `dormouse history` has found. A time without an offset is in the
@@ -213,9 +214,10 @@ pub(crate) struct HistoryArgs {
 /// `recover`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-For a machine that has lost everything but the repository and its key: restores every database with
-its name, settings, accounts and passwords, and the tokens of the API, into an empty data directory.
-Then start `dormouse up`. It may be repeated: databases that are there already are left alone.
+For a machine that has lost everything but the repository and its key: restores every database
+with its name, settings, accounts and passwords, and the tokens of the API, into an empty data
+directory. Then start `dormouse up`. It may be repeated: databases that are there already are left
+alone.
 
 Encrypted databases need a master key in the configuration ([encryption]); it may be a new one.
 
