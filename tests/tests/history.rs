@@ -427,6 +427,17 @@ fn a_dropped_table_is_found_and_what_was_before_comes_back_with_accounts_trigger
     assert_eq!(value(&mut shop, "SELECT COUNT(*) FROM app.orders"), "3");
     let mut kept = scene.connect(kept, &who);
     assert_eq!(value(&mut kept, "SELECT MAX(id) FROM app.seen"), "1000");
+    drop(kept);
+    // the history is that of its files, whatever their database is called
+    let kept = restored["kept"].as_str().unwrap();
+    scene.run(&["park", kept]);
+    for name in [kept, "shop"] {
+        let found = scene.run(&["history", name, "--grep", "DROP TABLE .*orders"]);
+        assert_eq!(found["found"][0]["gtid"], gtid, "{name}: {found}");
+    }
+    scene.run(&["restore", "shop", "--before", gtid, "--as", "again"]);
+    let mut again = scene.connect("again", &who);
+    assert_eq!(value(&mut again, "SELECT COUNT(*) FROM app.orders"), "3");
 }
 
 #[test]

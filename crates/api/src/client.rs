@@ -184,7 +184,7 @@ impl Client {
             format!("/v1/databases/{parent}/branches"),
             self.encode(request)?,
         );
-        self.json(Method::POST, &path, Some(body)).await
+        self.json_in_the_end(Method::POST, &path, Some(body)).await
     }
 
     /// `POST /v1/databases/NAME/reset`: returns when the branch is awake.

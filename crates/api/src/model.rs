@@ -97,6 +97,10 @@ pub struct BranchRequest {
     /// After how long it is dropped; never if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Delay>,
+    /// A time of the parent's history: what was committed before it. `2026-11-29 14:03:07`, or with an offset. The
+    /// present if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 /// A new branch. Its accounts have the passwords of its parent's.

@@ -4,22 +4,28 @@
 //! parent sleeps on if it slept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_driver::{Check, Copied, CopyOptions, Error as DriverError};
 use dormouse_engine::Origin;
 use dormouse_policy::Spec;
-use dormouse_types::{DatabaseName, InstanceId};
+use dormouse_types::{DatabaseName, InstanceId, State};
 use jiff::Timestamp;
+use tracing::debug;
 
 use crate::adopt::{self, Adoption, Arrival};
 use crate::create::{Creator, to_its_end};
 use crate::database::Database;
 use crate::error::Error;
+use crate::instance::host::Host;
 use crate::principal::Principal;
 use crate::status::{BranchOf, Branched};
-use crate::time::now;
+use crate::time::{now, within};
 
 pub(crate) mod expiry;
+
+/// How often the logs of a server that runs are flushed while its files are copied.
+const FLUSHES: Duration = Duration::from_millis(20);
 
 /// A branch to be made.
 pub(crate) struct BranchOrder {
@@ -110,6 +116,13 @@ impl Creator {
             check,
         };
         let copied = host.driver.copy(parent.instance, id, options);
+        let copied = async {
+            flush_logs(host, parent).await;
+            tokio::select! {
+                copied = copied => copied,
+                never = keep_flushing(host, parent) => never,
+            }
+        };
         match copied.await {
             Ok(copied) => Ok(Copy { id, copied }),
             Err(error) => {
@@ -166,6 +179,32 @@ fn adoption(order: &BranchOrder, spec: Arc<Spec>, copy: Copy) -> (Adoption, Bran
         shared: copy.copied.shared,
     };
     (new, made)
+}
+
+/// Lets a server that runs write its logs to its files. Without that, a sequence that was made just before is in the copy
+/// as after a crash of the server: without its row.
+async fn flush_logs(host: &Host, parent: &Database) {
+    let flushed = within(host.deadlines.ask, async {
+        host.servers.flush_logs(&parent.server()?).await
+    });
+    let flushed = tokio::select! {
+        flushed = flushed => flushed,
+        // one that falls asleep writes them
+        () = parent.until(|now| now.state != State::Active) => return,
+    };
+    if let Err(error) = flushed {
+        debug!(database = %parent.name, %error, "its logs are not flushed before the copy");
+    }
+}
+
+/// The same again and again, until the server stands still.
+async fn keep_flushing<T>(host: &Host, parent: &Database) -> T {
+    loop {
+        tokio::time::sleep(FLUSHES).await;
+        if parent.state() == State::Active {
+            flush_logs(host, parent).await;
+        }
+    }
 }
 
 fn refused(database: &Database, reason: &str) -> Error {

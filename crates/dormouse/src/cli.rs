@@ -326,6 +326,10 @@ pub(crate) struct BranchArgs {
     /// Drop the branch after this long: 12h, 7d
     #[arg(long, value_name = "D")]
     pub(crate) ttl: Option<Delay>,
+
+    /// What the parent had at this time, from its history: '2026-11-28 14:03:07', in the configured time zone
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
 }
 
 /// `set`

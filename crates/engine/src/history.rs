@@ -45,6 +45,20 @@ pub struct History {
     pub server: u32,
 }
 
+impl History {
+    /// The log with this base. Its server's id is the second in which it was begun: a GTID then names one transaction
+    /// among those of all timelines of a database.
+    fn of(base: String) -> Self {
+        let second = base
+            .rsplit_once('-')
+            .and_then(|(_, second)| second.parse().ok());
+        Self {
+            server: second.unwrap_or(1u32).max(1),
+            base,
+        }
+    }
+}
+
 /// Settings of a server that keeps its history.
 pub(crate) fn settings(history: &History) -> Vec<(&'static str, String)> {
     let History { base, server } = history;
@@ -109,7 +123,6 @@ pub fn prepare(
     wanted: Wanted,
     now: u64,
 ) -> io::Result<Option<History>> {
-    let server = id.0.saturating_add(1);
     let logs = layout.logs();
     if wanted != Wanted::Replay {
         if_there(fs::remove_dir_all(layout.replay()))?;
@@ -120,7 +133,7 @@ pub fn prepare(
         && (!is_closed(&logs, base)? || (wanted && own(layout)?.as_ref() == Some(base)))
     {
         let base = base.clone();
-        return Ok(Some(History { base, server }));
+        return Ok(Some(History::of(base)));
     }
     if_there(fs::remove_file(layout.timeline()))?;
     if_there(fs::remove_dir_all(&logs))?;
@@ -144,7 +157,7 @@ pub fn prepare(
     sync(&logs)?;
     sync(layout.root())?;
     sync(layout.timeline().parent().unwrap_or(Path::new("/")))?;
-    Ok(Some(History { base, server }))
+    Ok(Some(History::of(base)))
 }
 
 /// The base of the log that this very instance began; `None` if it keeps no history, or has the files of another one

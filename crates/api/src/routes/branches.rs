@@ -5,9 +5,10 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
+use dormouse_control::history::Point;
 use dormouse_types::Delay;
 
-use super::{By, Shared, order, parse, read};
+use super::{By, Shared, endless, order, parse, read};
 use crate::error::Answer;
 use crate::login;
 use crate::model::{BranchRequest, Branched};
@@ -27,12 +28,17 @@ pub(super) async fn make(
     };
     let plane = caller.plane(&context);
     let made = async move {
-        plane
-            .branches()
-            .make(&parent, &request.name, lifetime)
-            .await
+        let (branches, name) = (plane.branches(), &request.name);
+        match request.at {
+            Some(at) => {
+                branches
+                    .make_at(&parent, name, lifetime, Point::At(at))
+                    .await
+            }
+            None => branches.make(&parent, name, lifetime).await,
+        }
     };
-    let answer = login::branched(order(made).await?, &context.listen);
+    let answer = login::branched(endless(made).await?, &context.listen);
     Ok((StatusCode::CREATED, Json(answer)))
 }
 

@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use tracing::error;
 
 use super::manifest::{INSTALLATION, Installation, read};
-use super::restore::{Restored, restore};
-use super::state::is_of_files;
+use super::restore::{Restored, Target, restore};
 use super::upkeep::is_installation;
 use crate::catalog::{Change, Durability, TokenChange};
 use crate::create::Creator;
@@ -137,13 +136,14 @@ pub(crate) async fn recover(
     let vault = creator.context.backups.vault()?;
     let (_, installation) = vault.run(|repository| Ok(newest(repository))).await??;
     let mut of: BTreeMap<DatabaseName, Backup> = BTreeMap::new();
-    for backup in creator.context.backups.list(None).await? {
-        // oldest first: the newest stays
-        let listed = installation.databases.iter().find(|listed| {
-            Some(listed.instance) == backup.labels.instance
-                && backup.labels.database.as_ref() == Some(&listed.name)
-        });
-        if let Some(listed) = listed.filter(|_| is_of_files(&backup)) {
+    let all = creator.context.backups.list(None).await?;
+    for listed in &installation.databases {
+        let newest =
+            |such: &dyn Fn(&Backup) -> bool| all.iter().rev().find(|backup| such(backup)).cloned();
+        // it may have been renamed since, or restored and not backed up since
+        let backup = newest(&|backup| backup.labels.instance == Some(listed.instance))
+            .or_else(|| newest(&|backup| backup.labels.database.as_ref() == Some(&listed.name)));
+        if let Some(backup) = backup {
             of.insert(listed.name.clone(), backup);
         }
     }
@@ -161,7 +161,15 @@ pub(crate) async fn recover(
             recovered.lost.push(Lost { name, reason });
             continue;
         };
-        match restore(creator.clone(), backup, name.clone(), None, by.clone()).await {
+        match restore(
+            creator.clone(),
+            backup,
+            Target::New(name.clone()),
+            None,
+            by.clone(),
+        )
+        .await
+        {
             Ok(restored) => {
                 sleep(&creator, &name, &by).await;
                 recovered.size.0 += restored.size.0;

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::instance::rekeying::with_keys;
 use crate::principal::Principal;
 use crate::servers::Replay;
+use crate::status::BranchOf;
 use crate::time::now;
 
 /// A database that was restored.
@@ -35,12 +36,32 @@ pub struct Restored {
     pub kept: Option<DatabaseName>,
 }
 
+/// What a backup becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A new database.
+    New(DatabaseName),
+    /// The database of this name; the one that there is, if any, is kept under another one.
+    Place(DatabaseName),
+}
+
+impl Target {
+    /// A new database, if one is named; else that of the backup.
+    pub(crate) fn of(name: &DatabaseName, new: Option<DatabaseName>) -> Self {
+        new.map_or_else(|| Self::Place(name.clone()), Self::New)
+    }
+}
+
 /// What is done with the files of a backup beyond writing them: for a recovery to a moment.
 pub(crate) struct More {
     /// The keys that its server gets, if it is encrypted.
     pub(crate) keys: Option<PlainRing>,
     /// Adds the log that the server is to apply to the directory with the files.
     pub(crate) write: AddLog,
+    /// The moment whose state the database gets, in words.
+    pub(crate) moment: String,
+    /// Of which database it is a branch.
+    pub(crate) branch: Option<BranchOf>,
 }
 
 /// See [`More::write`].
@@ -53,19 +74,25 @@ pub(crate) struct Received {
     pub(crate) size: Bytes,
 }
 
-/// Restores a backup as `name`. A database of this name is kept under another one, and its sessions end; its
+/// Restores a backup. The database in whose place it comes is kept under another name, and its sessions end; its
 /// settings are those of the new one. Runs to its end even if its caller no longer waits.
 pub(crate) async fn restore(
     creator: Creator,
     backup: Backup,
-    name: DatabaseName,
+    target: Target,
     more: Option<More>,
     by: Principal,
 ) -> Result<Restored, Error> {
     let work = async move {
         let began = now();
         let registry = Arc::clone(&creator.context.registry);
-        let old = registry.find(&name);
+        let (name, old) = match target {
+            Target::New(name) => (name, None),
+            Target::Place(name) => {
+                let old = registry.find(&name);
+                (name, old)
+            }
+        };
         let kept = match &old {
             None => {
                 registry.reserve(&name)?;
@@ -76,13 +103,15 @@ pub(crate) async fn restore(
         let reserved = kept.clone().unwrap_or_else(|| name.clone());
         let restored = async {
             creator.check_disk(&name)?;
+            let moment = more.as_ref().map(|more| more.moment.clone());
+            let of_order = more.as_ref().and_then(|more| more.branch.clone());
             let received = receive(&creator, &backup, more, "restore").await?;
             let spec = old.as_ref().map(|old| old.shared_spec());
             let branch = match &old {
                 Some(old) => old.branch.as_deref().cloned(),
                 None => {
                     let own = received.manifest.name == name;
-                    received.manifest.branch.clone().filter(|_| own)
+                    of_order.or_else(|| received.manifest.branch.clone().filter(|_| own))
                 }
             };
             let of = received.manifest.name.clone();
@@ -91,9 +120,12 @@ pub(crate) async fn restore(
                 spec: spec.unwrap_or_else(|| Arc::new(received.manifest.spec)),
                 branch,
                 reason: format!(
-                    "it was restored from backup {} of '{of}', taken at {:.0}",
+                    "it was restored from backup {} of '{of}', taken at {:.0}{}",
                     backup.id.short(),
-                    backup.labels.taken_at
+                    backup.labels.taken_at,
+                    moment.map_or(String::new(), |moment| format!(
+                        ", and its history {moment}"
+                    ))
                 ),
                 arrival: received.arrival,
             };

@@ -1,11 +1,12 @@
 //! Which backups are kept, and the document about the installation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dormouse_policy::backup::forgotten;
 use dormouse_repository::{Backup, BackupId, Filter, Labels, Watch};
-use dormouse_types::{DatabaseName, Keep};
+use dormouse_types::{DatabaseName, InstanceId, Keep};
 use jiff::Timestamp;
 use tracing::info;
 
@@ -27,41 +28,7 @@ pub(crate) async fn forget_old(creator: &Creator) -> Result<u64, Error> {
     let all = vault
         .run(|repository| repository.list(&Filter::All))
         .await?;
-    let now = Timestamp::now();
-    let mut of: BTreeMap<&DatabaseName, Vec<&Backup>> = BTreeMap::new();
-    for backup in all.iter().filter(|backup| is_of_files(backup)) {
-        if let Some(name) = &backup.labels.database {
-            of.entry(name).or_default().push(backup);
-        }
-    }
-    let mut old: Vec<BackupId> = Vec::new();
-    for (name, backups) in of {
-        let taken: Vec<Timestamp> = backups.iter().map(|b| b.labels.taken_at).collect();
-        let found = creator.context.registry.find(name);
-        let indexes = match found {
-            Some(database) => forgotten(&taken, database.spec().backups.keep, now),
-            // of a dropped database: all at once, when the last is old enough
-            None => {
-                let keep = Keep {
-                    last: 1,
-                    within: vault.config().dropped_keep,
-                };
-                let over = taken
-                    .iter()
-                    .all(|at| forgotten(&[*at, now], keep, now).contains(&0));
-                if over {
-                    (0..taken.len()).collect()
-                } else {
-                    Vec::new()
-                }
-            }
-        };
-        old.extend(
-            indexes
-                .into_iter()
-                .filter_map(|i| Some(backups.get(i)?.id.clone())),
-        );
-    }
+    let mut old = self::old(creator, &all, vault.config().dropped_keep);
     let mut installations: Vec<&Backup> = all.iter().filter(|b| is_installation(b)).collect();
     installations.reverse();
     old.extend(
@@ -76,6 +43,65 @@ pub(crate) async fn forget_old(creator: &Creator) -> Result<u64, Error> {
         info!(count, "old backups were forgotten");
     }
     Ok(count)
+}
+
+/// The backups of files that no rule keeps. There are two kinds of groups: those of a name, of which the database of that
+/// name keeps what its rule says; and those of an instance, which are the same rule's if a database has it under another
+/// name, and are kept for a while if it was dropped, though its name may be another one's.
+fn old(creator: &Creator, all: &[Backup], dropped_keep: Duration) -> Vec<BackupId> {
+    let now = Timestamp::now();
+    let registry = &creator.context.registry;
+    let live: BTreeMap<InstanceId, Keep> = registry
+        .all()
+        .into_iter()
+        .map(|database| (database.instance, database.shared_spec().backups.keep))
+        .collect();
+    let mut of_name: BTreeMap<&DatabaseName, Vec<&Backup>> = BTreeMap::new();
+    let mut of_instance: BTreeMap<Option<InstanceId>, Vec<&Backup>> = BTreeMap::new();
+    for backup in all.iter().filter(|backup| is_of_files(backup)) {
+        if let Some(name) = &backup.labels.database {
+            of_name.entry(name).or_default().push(backup);
+        }
+        of_instance
+            .entry(backup.labels.instance)
+            .or_default()
+            .push(backup);
+    }
+    let mut kept: BTreeSet<&BackupId> = BTreeSet::new();
+    for (name, group) in &of_name {
+        if let Some(database) = registry.find(name) {
+            kept.extend(kept_of(group, database.shared_spec().backups.keep, now));
+        }
+    }
+    for (instance, group) in &of_instance {
+        match instance.and_then(|instance| live.get(&instance)) {
+            Some(rule) => kept.extend(kept_of(group, *rule, now)),
+            None => {
+                // all at once, when the last is old enough
+                let newest = group.iter().map(|backup| backup.labels.taken_at).max();
+                let age = newest.map(|newest| now.duration_since(newest));
+                let age = age
+                    .and_then(|age| Duration::try_from(age).ok())
+                    .unwrap_or_default();
+                if age < dropped_keep {
+                    kept.extend(group.iter().map(|backup| &backup.id));
+                }
+            }
+        }
+    }
+    let files = all.iter().filter(|backup| is_of_files(backup));
+    files
+        .filter(|backup| !kept.contains(&backup.id))
+        .map(|backup| backup.id.clone())
+        .collect()
+}
+
+/// What a rule keeps of a group.
+fn kept_of<'a>(group: &[&'a Backup], rule: Keep, now: Timestamp) -> Vec<&'a BackupId> {
+    let taken: Vec<Timestamp> = group.iter().map(|backup| backup.labels.taken_at).collect();
+    let old = forgotten(&taken, rule, now);
+    let kept = group.iter().enumerate().filter(|(at, _)| !old.contains(at));
+    kept.map(|(_, backup)| &backup.id).collect()
 }
 
 /// Stores the document about the installation, if it has changed since it was stored last.

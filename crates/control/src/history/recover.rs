@@ -1,6 +1,6 @@
 //! Recovery to a moment: a backup, and the log from there up to the moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::ops::ControlFlow;
@@ -17,13 +17,14 @@ use super::archive::{Stored, archive};
 use super::files::{Fetched, fetch, keys, read, stands_at};
 use super::state::{Archive, Point, base_of, position_of};
 use crate::backups::manifest::{MANIFEST, Manifest, read as read_manifest};
-use crate::backups::restore::{self, More, Restored};
+use crate::backups::restore::{self, More, Restored, Target};
 use crate::backups::state::is_of_files;
 use crate::backups::vault::blocking;
 use crate::create::{Creator, to_its_end};
 use crate::error::Error;
 use crate::principal::Principal;
 use crate::servers;
+use crate::status::BranchOf;
 
 /// A timeline of a database in the repository.
 pub(crate) struct Timeline {
@@ -54,24 +55,41 @@ pub(crate) async fn timelines(
     creator: &Creator,
     name: &DatabaseName,
 ) -> Result<Vec<Timeline>, Error> {
-    let mut own = None;
-    if let Some(database) = creator.context.registry.find(name)
-        && archive(creator, &database).await? == Stored::Complete
-    {
-        let slot = creator.context.histories.slot(database.instance);
-        let state = slot.lock().await;
-        own = Some((database.instance, state.base.clone(), state.complete));
-    }
-    let filter = Filter::Database(name.clone());
     let vault = creator.context.backups.vault()?;
     let all = vault
-        .run(move |repository| repository.list(&filter))
+        .run(|repository| repository.list(&Filter::All))
+        .await?;
+    // a database that was replaced has another name since: its files are known by their instance
+    let named = |backup: &&Backup| backup.labels.database.as_ref() == Some(name);
+    let mut instances: BTreeSet<InstanceId> = all
+        .iter()
+        .filter(named)
+        .filter_map(|backup| backup.labels.instance)
+        .collect();
+    let present = creator.context.registry.find(name);
+    instances.extend(present.map(|database| database.instance));
+    let mut own = BTreeMap::new();
+    for database in creator.context.registry.all() {
+        if !instances.contains(&database.instance)
+            || archive(creator, &database).await? != Stored::Complete
+        {
+            continue;
+        }
+        let slot = creator.context.histories.slot(database.instance);
+        let state = slot.lock().await;
+        own.insert((database.instance, state.base.clone()), state.complete);
+    }
+    let all = vault
+        .run(|repository| repository.list(&Filter::All))
         .await?;
     let mut found: BTreeMap<(InstanceId, String), Timeline> = BTreeMap::new();
-    for backup in &all {
+    for backup in all.iter().filter(|backup| backup.own) {
         let (Some(instance), Some(base)) = (backup.labels.instance, base_of(backup)) else {
             continue;
         };
+        if !instances.contains(&instance) {
+            continue;
+        }
         let timeline = found
             .entry((instance, base.to_owned()))
             .or_insert_with(|| Timeline {
@@ -89,10 +107,8 @@ pub(crate) async fn timelines(
     }
     let mut found: Vec<_> = found.into_values().collect();
     for timeline in &mut found {
-        if let Some((instance, base, complete)) = &own
-            && timeline.instance == *instance
-            && timeline.base == *base
-        {
+        let key = (timeline.instance, timeline.base.clone());
+        if let Some(complete) = own.get(&key) {
             timeline.complete = *complete;
         }
     }
@@ -100,12 +116,12 @@ pub(crate) async fn timelines(
     Ok(found)
 }
 
-/// Restores a database to a point of its history as `into`.
+/// Restores a database to a point of its history as `into`, which may be a branch of it.
 pub(crate) async fn restore_to(
     creator: Creator,
     name: DatabaseName,
     point: Point,
-    into: DatabaseName,
+    (into, branch): (Target, Option<BranchOf>),
     by: Principal,
 ) -> Result<Restored, Error> {
     to_its_end(async move {
@@ -114,8 +130,12 @@ pub(crate) async fn restore_to(
             Point::At(text) => at(&creator, &name, timelines, text)?,
             Point::Before(text) => before(&creator, &name, timelines, text).await?,
         };
-        let more = prepare(&creator, chosen).await?;
-        let (backup, more) = more;
+        let (backup, mut more) = prepare(&creator, chosen).await?;
+        more.moment = match point {
+            Point::At(text) => format!("up to {text}"),
+            Point::Before(text) => format!("up to the transaction {text}"),
+        };
+        more.branch = branch;
         restore::restore(creator, backup, into, Some(more), by).await
     })
     .await
@@ -238,6 +258,8 @@ async fn prepare(creator: &Creator, chosen: Chosen) -> Result<(Backup, More), Er
     let more = More {
         keys: ring,
         write: Box::new(write),
+        moment: String::new(),
+        branch: None,
     };
     Ok((backup, more))
 }

@@ -6,7 +6,7 @@ use dormouse_types::DatabaseName;
 
 use crate::backups::make::{Attempt, Made, back_up};
 use crate::backups::recover::{Recovered, recover};
-use crate::backups::restore::{Restored, restore};
+use crate::backups::restore::{Restored, Target, restore};
 use crate::backups::state::{Counts, Running};
 use crate::backups::upkeep::{forget_old, store_installation};
 use crate::backups::verify::{Verified, verify};
@@ -96,11 +96,11 @@ impl Backups<'_> {
         }
     }
 
-    /// Restores a backup of a database, the newest one or the one whose id begins so, as `into`. A database of that name
-    /// is kept under another one.
+    /// Restores a backup of a database, the newest one or the one whose id begins so, as the new database `into`, or in the
+    /// place of the database, which is kept under another name.
     ///
     /// # Errors
-    /// As [`find`](Self::find); [`Error::Repository`]; an error of the machine, or of the restored server.
+    /// As [`find`](Self::find); [`Error::Exists`]; [`Error::Repository`]; an error of the machine, or of the restored server.
     pub async fn restore(
         &self,
         name: &DatabaseName,
@@ -108,12 +108,13 @@ impl Backups<'_> {
         into: Option<DatabaseName>,
     ) -> Result<Restored, Error> {
         let backup = self.find(name, id).await?;
-        let into = into.unwrap_or_else(|| name.clone());
+        let target = Target::of(name, into);
         let (creator, by) = (self.creator.clone(), self.principal.clone());
-        restore(creator, backup, into, None, by).await
+        restore(creator, backup, target, None, by).await
     }
 
-    /// Restores a database to a point of its history, as `into`. A database of that name is kept under another one.
+    /// Restores a database to a point of its history, as the new database `into`, or in its place; it is kept under
+    /// another name.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the history does not have that point; else as [`restore`](Self::restore).
@@ -123,9 +124,9 @@ impl Backups<'_> {
         point: Point,
         into: Option<DatabaseName>,
     ) -> Result<Restored, Error> {
-        let into = into.unwrap_or_else(|| name.clone());
+        let target = Target::of(name, into);
         let (creator, by) = (self.creator.clone(), self.principal.clone());
-        restore_to(creator, name.clone(), point, into, by).await
+        restore_to(creator, name.clone(), point, (target, None), by).await
     }
 
     /// What the history of a database has, and the transactions in it that a regular expression finds. Wakes nothing.

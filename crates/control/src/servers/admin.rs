@@ -205,6 +205,12 @@ impl Servers for AdminServers {
         Ok(())
     }
 
+    async fn flush_logs(&self, server: &Server) -> Result<(), ServerError> {
+        let mut admin = self.connect(server).await?;
+        admin.query("FLUSH LOCAL ENGINE LOGS").await?;
+        Ok(())
+    }
+
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(check_tables(&mut admin).await?)

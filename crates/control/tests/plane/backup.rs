@@ -200,6 +200,30 @@ fn backups_are_made_by_the_clock_also_those_that_were_missed() {
 }
 
 #[test]
+fn backups_of_a_dropped_database_are_kept_also_if_its_name_is_used_again() {
+    with_backups(async |run| {
+        let shop = name("shop");
+        for _ in 0..2 {
+            run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+            assert!(made(run.plane.backups().make(&shop, true).await));
+            run.plane.drop_database(&shop).await.unwrap();
+        }
+        run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+        let one = SettingsPatch {
+            backup_keep: "1".parse().ok(),
+            ..SettingsPatch::default()
+        };
+        run.plane.set(&shop, one).await.unwrap();
+        for _ in 0..3 {
+            assert!(made(run.plane.backups().make(&shop, true).await));
+        }
+        let (forgotten, _) = run.plane.backups().prune(false).await.unwrap();
+        let left = run.plane.backups().list(Some(shop)).await.unwrap();
+        assert_eq!((forgotten, left.len()), (2, 3), "{left:?}");
+    });
+}
+
+#[test]
 fn late_backups_are_told_once() {
     let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
     let shop = name("shop");

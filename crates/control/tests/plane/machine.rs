@@ -702,6 +702,10 @@ impl Servers for Machine {
         Ok(all)
     }
 
+    async fn flush_logs(&self, server: &Server) -> Result<(), ServerError> {
+        self.asked("flush logs", server, |_| ()).await
+    }
+
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {
         self.asked("check", server, |_| Vec::new()).await
     }

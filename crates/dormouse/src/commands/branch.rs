@@ -21,6 +21,7 @@ pub(super) async fn run(
     let request = BranchRequest {
         name: args.name,
         ttl: args.ttl,
+        at: args.at,
     };
     let made = client.branch(&args.parent, &request).await.map_err(told)?;
     output.result(&made, |colours| shown(&made, colours))?;

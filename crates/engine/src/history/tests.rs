@@ -79,3 +79,14 @@ fn a_server_cannot_name_its_log_so_that_its_configuration_changes() {
     fs::write(layout.logs().join("x\nplugin-load-add=y.index"), "").unwrap();
     assert_eq!(begun(&layout, true, 100).as_deref(), Some("7-100"));
 }
+
+#[test]
+fn each_timeline_of_a_server_has_an_id_of_its_own() {
+    let of = |base: &str| History::of(base.to_owned()).server;
+    assert_eq!(of("7-1795982813"), 1_795_982_813);
+    assert_ne!(of("7-1795982813"), of("7-1795982814"));
+    // whatever a server has called its files
+    for odd in ["", "7", "-", "7-0", "7-99999999999"] {
+        assert_eq!(of(odd), 1, "{odd}");
+    }
+}

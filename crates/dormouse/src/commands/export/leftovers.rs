@@ -70,6 +70,7 @@ impl Leftovers {
             let request = BranchRequest {
                 name: name_for(&parent.name)?,
                 ttl: Some(Delay::After(lifetime(parent.storage))),
+                at: None,
             };
             tried += 1;
             match block_on(async { client.branch(&parent.name, &request).await.map_err(told) }) {
