@@ -335,9 +335,17 @@ proptest! {
         let (groups, anchors) = log(&commits, &times);
         let applied = applied(&groups, &anchors, seconds);
         let time = seconds * 1000;
-        // the anchors around the time
-        let before = times.iter().map(|&(from, _)| from).filter(|&from| from < time).max();
-        let after = times.iter().map(|&(_, until)| until).filter(|&until| until >= time).min();
+        // the nearest anchors that lie before and behind the time as a whole
+        let before = times
+            .iter()
+            .filter(|(_, until)| *until < time)
+            .map(|(from, _)| *from)
+            .max();
+        let after = times
+            .iter()
+            .filter(|(from, _)| *from >= time)
+            .map(|(_, until)| *until)
+            .min();
         for (number, commit) in commits.iter().enumerate() {
             // acknowledged before an anchor before the time: in, whatever others say
             if before.is_some_and(|before| commit.acknowledged < before) {
