@@ -311,6 +311,34 @@ fn the_disaster_drill_brings_all_databases_back() {
 }
 
 #[test]
+fn installations_share_a_repository_and_see_their_own_backups_alone() {
+    let place = Place::new();
+    let [one, other] = [(); 2].map(|()| Dormouse::start_with(&place.config("")));
+    let _ = one.json(&["backup", "init"]);
+    let mode = fs::metadata(place.path("repository"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let who = one.create("shop", &[]);
+    fill(&mut one.connect(&who), 10);
+    let _ = one.json(&["backup", "now", "shop"]);
+    let _ = other.create("shop", &["--backup-keep", "1"]);
+    for _ in 0..2 {
+        let _ = other.json(&["backup", "now", "shop", "--always"]);
+    }
+    let _ = other.json(&["backup", "prune"]);
+    assert_eq!(other.json(&["backup", "ls"]).as_array().unwrap().len(), 1);
+    assert_eq!(one.json(&["backup", "ls"]).as_array().unwrap().len(), 1);
+    let _ = one.json(&["restore", "shop", "--as", "again"]);
+    assert_eq!(count(&mut one.connect(&of("again", &who))), "10");
+    let lost = Dormouse::prepare(&place.config(""));
+    let config = lost.config_file();
+    let text = failed(&lost, &["recover", "--config", config.to_str().unwrap()]);
+    assert!(text.contains("several installations"), "{text}");
+}
+
+#[test]
 fn faults_of_the_repository_are_told_and_lose_nothing() {
     let place = Place::new();
     let mut dormouse = Dormouse::start_with(&place.config(""));

@@ -126,8 +126,13 @@ pub(crate) async fn succeed(
         creator.warm.discard(new.arrival.id).await;
         return Err(error);
     }
+    let context = &creator.context;
+    let now = context.calendar.timestamp();
+    let inherits = vec![context.backups.inherit(old.instance, row.instance, now)];
+    let inherited = context.catalog.write(Durability::Soon, inherits).await;
     let meter = creator.meter(&row, &seen);
     let recorded = creator.record(&row, &seen, &meter, began, by).await;
+    let recorded = inherited.and(recorded);
     creator.open(row, meter, instance, &seen);
     if let Some(name) = keep_as {
         take_up(creator, &old, name);

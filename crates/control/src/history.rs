@@ -20,4 +20,4 @@ pub(crate) mod state;
 pub(crate) mod watch;
 
 pub use search::{Found, Range, Reading};
-pub use state::Point;
+pub use state::{Point, Scope};

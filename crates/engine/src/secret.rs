@@ -70,6 +70,13 @@ impl Secret {
         to_hex(&self.0)
     }
 
+    /// Names the installation; tells nothing of the secret.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let bytes = self.derive(&[b"installation"]);
+        to_hex(bytes.get(..8).unwrap_or_default())
+    }
+
     /// The secret that [`Secret::reveal`] gave.
     #[must_use]
     pub fn revealed(text: &str) -> Option<Self> {

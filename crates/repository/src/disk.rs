@@ -3,8 +3,9 @@
 //! `rustic_backend` has one too. This one differs in what it does with errors: it does not take a directory that cannot
 //! be read for an empty one (a prune would then take all data for unused), and it makes renames durable.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -96,13 +97,13 @@ impl Disk {
     }
 
     fn create_folders(&self) -> io::Result<()> {
-        fs::create_dir_all(&self.path)?;
+        private_folder(&self.path)?;
         for kind in ALL_FILE_TYPES {
-            fs::create_dir_all(self.path.join(kind.dirname()))?;
+            private_folder(&self.path.join(kind.dirname()))?;
         }
-        fs::create_dir_all(self.path.join("locks"))?;
+        private_folder(&self.path.join("locks"))?;
         for first in 0..=u8::MAX {
-            fs::create_dir_all(self.path.join("data").join(format!("{first:02x}")))?;
+            private_folder(&self.path.join("data").join(format!("{first:02x}")))?;
         }
         sync_folder(&self.path.join("data"))?;
         sync_folder(&self.path)
@@ -134,8 +135,14 @@ fn list_into(folder: &Path, found: &mut Vec<(Id, u32)>) -> io::Result<()> {
     Ok(())
 }
 
+/// Creates a folder, with those above it, that nobody else may enter; leaves one that is there as it is.
+fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 fn write_file(path: &Path, content: &BytesList) -> io::Result<()> {
     let mut file = OpenOptions::new()
+        .mode(0o600)
         .create(true)
         .truncate(true)
         .write(true)

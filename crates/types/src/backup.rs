@@ -69,6 +69,12 @@ fn parse(text: &str) -> Result<croner::Cron, croner::errors::CronError> {
         .parse(text)
 }
 
+/// Whether there is such a time.
+fn comes(cron: &croner::Cron) -> bool {
+    let start = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    cron.find_next_occurrence(&start, true).is_ok()
+}
+
 impl FromStr for Cron {
     type Err = InvalidCron;
 
@@ -86,6 +92,7 @@ impl FromStr for Cron {
             return Err(invalid(format!("it has {fields} fields")));
         }
         match parse(text) {
+            Ok(cron) if !comes(&cron) => Err(invalid("it never comes".to_owned())),
             Ok(_) => Ok(Self(Some(text.into()))),
             Err(error) => Err(invalid(error.to_string())),
         }

@@ -6,7 +6,7 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use dormouse_control::backups::{Attempt, Key, Sample};
-use dormouse_control::history::Point;
+use dormouse_control::history::{Point, Scope};
 use dormouse_types::{Bytes as Size, DatabaseName};
 
 use super::{By, Shared, endless, parse, read};
@@ -33,16 +33,26 @@ pub(super) async fn list_all(
     State(context): Shared,
     Extension(caller): By,
 ) -> Answer<Json<Vec<Backup>>> {
-    let found = context.plane.backups().list(caller.only).await?;
+    let backups = context.plane.backups();
+    let found = match &caller.only {
+        Some(own) => backups.list_present(own).await?,
+        None => backups.list(None).await?,
+    };
     Ok(Json(found.into_iter().filter_map(backup).collect()))
 }
 
 /// `GET /v1/databases/NAME/backups`
 pub(super) async fn list(
     State(context): Shared,
+    Extension(caller): By,
     Path(name): Path<String>,
 ) -> Answer<Json<Vec<Backup>>> {
-    let found = context.plane.backups().list(Some(parse(&name)?)).await?;
+    let (backups, name) = (context.plane.backups(), parse(&name)?);
+    // an earlier database of the same name may have been another's
+    let found = match caller.only {
+        Some(_) => backups.list_present(&name).await?,
+        None => backups.list(Some(name)).await?,
+    };
     Ok(Json(found.into_iter().filter_map(backup).collect()))
 }
 
@@ -137,14 +147,20 @@ pub(super) async fn restore(
 /// `GET /v1/databases/NAME/history`
 pub(super) async fn history(
     State(context): Shared,
+    Extension(caller): By,
     Path(name): Path<String>,
     query: Result<Query<HistoryQuery>, QueryRejection>,
 ) -> Answer<Json<History>> {
     let name: DatabaseName = parse(&name)?;
     let Query(HistoryQuery { grep }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
+    // an earlier database of the same name may have been another's
+    let scope = match caller.only {
+        Some(_) => Scope::Present,
+        None => Scope::Name,
+    };
     let (plane, of) = (context.plane.clone(), name.clone());
     let reading =
-        endless(async move { plane.backups().history(&of, grep.as_deref()).await }).await?;
+        endless(async move { plane.backups().history(&of, grep.as_deref(), scope).await }).await?;
     let ranges = reading.ranges.into_iter().map(|range| HistoryRange {
         from: range.from,
         until: range.until,

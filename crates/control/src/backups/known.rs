@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use dormouse_types::State;
+use dormouse_types::{InstanceId, State};
 
 /// What is known of the backups of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub(crate) struct Known {
     pub(crate) attempted: Timestamp,
     /// The last good backup.
     pub(crate) last: Option<Last>,
+    /// The instances in whose place this one came, oldest first: their backups are those of the same database.
+    #[serde(default)]
+    pub(crate) before: Vec<InstanceId>,
     /// Why the last attempt failed.
     pub(crate) failure: Option<String>,
 }
@@ -65,6 +68,7 @@ impl Known {
             first: now,
             attempted: now,
             last: None,
+            before: Vec::new(),
             failure: None,
         }
     }

@@ -205,6 +205,9 @@ async fn send(
     labels.version = Some(manifest.version.clone());
     labels.reason = Some(cause.as_str().to_owned());
     labels.more.insert(KIND.to_owned(), FILES.to_owned());
+    labels
+        .more
+        .extend([creator.context.backups.vault()?.installation()]);
     // whose history goes on from here
     let (root, ring) = (dir.clone(), manifest.keys.clone());
     let history = blocking(move || labels_of(&root, ring.as_ref())).await;

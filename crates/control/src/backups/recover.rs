@@ -12,6 +12,7 @@ use tracing::error;
 use super::manifest::{INSTALLATION, Installation, read};
 use super::restore::{Restored, Target, restore};
 use super::upkeep::is_installation;
+use super::vault::INSTALLATION as OF;
 use crate::catalog::{Change, Durability, TokenChange};
 use crate::create::Creator;
 use crate::error::Error;
@@ -52,10 +53,11 @@ pub fn prepare(
     location: &Location,
     key: &Key,
     options: &Options,
+    installation: Option<&str>,
 ) -> Result<(Timestamp, usize), Error> {
     let repository = Repository::open(location, key, options)?;
-    let (backup, installation) = newest(&repository)?;
-    for (name, bytes) in &installation.files {
+    let (backup, found) = newest(&repository, installation)?;
+    for (name, bytes) in &found.files {
         let path = below(data_dir, name)?;
         match std::fs::read(&path) {
             Ok(present) if present == *bytes => continue,
@@ -70,14 +72,30 @@ pub fn prepare(
         }
         write_private(&path, bytes).map_err(|error| unwritten(&path, &error))?;
     }
-    Ok((backup.labels.taken_at, installation.databases.len()))
+    Ok((backup.labels.taken_at, found.databases.len()))
 }
 
-fn newest(repository: &Repository) -> Result<(Backup, Installation), Error> {
-    let all = repository.list(&Filter::Installation)?;
-    let newest = all.into_iter().rev().find(is_installation).ok_or_else(|| {
+/// The newest document about an installation: this one, or the only one there is.
+fn newest(
+    repository: &Repository,
+    installation: Option<&str>,
+) -> Result<(Backup, Installation), Error> {
+    let of = |backup: &Backup| backup.labels.more.get(OF).cloned().unwrap_or_default();
+    let mut all = repository.list(&Filter::Installation)?;
+    all.retain(is_installation);
+    let mut ids: Vec<String> = all.iter().map(of).collect();
+    ids.sort();
+    ids.dedup();
+    if let (None, [_, _, ..]) = (installation, ids.as_slice()) {
+        return Err(Error::Invalid(format!(
+            "the repository has backups of several installations: name one of {} with --installation",
+            ids.join(", ")
+        )));
+    }
+    let is_it = |backup: &Backup| installation.is_none_or(|id| of(backup) == id);
+    let newest = all.into_iter().rev().find(is_it).ok_or_else(|| {
         Error::NoBackup(
-            "the repository has no document about an installation, so nothing was backed up to it"
+            "the repository has no document about this installation, so nothing was backed up to it"
                 .to_owned(),
         )
     })?;
@@ -134,7 +152,9 @@ pub(crate) async fn recover(
     tell: impl Fn(&str) + Send + Sync,
 ) -> Result<Recovered, Error> {
     let vault = creator.context.backups.vault()?;
-    let (_, installation) = vault.run(|repository| Ok(newest(repository))).await??;
+    let (_, id) = vault.installation();
+    let found = vault.run(move |repository| Ok(newest(repository, Some(&id))));
+    let (_, installation) = found.await??;
     let mut of: BTreeMap<DatabaseName, Backup> = BTreeMap::new();
     let all = creator.context.backups.list(None).await?;
     for listed in &installation.databases {

@@ -1,6 +1,6 @@
 //! Backups of all databases, as shared by those who make and watch them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_repository::{Backup, Cancel, Filter, Progress, Watch};
@@ -91,6 +91,20 @@ impl Backups {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The instances whose backups are those of the database that has this one now.
+    pub(crate) fn lineage(&self, instance: InstanceId) -> BTreeSet<InstanceId> {
+        let known = self.known(instance);
+        let before = known.map(|known| known.before).unwrap_or_default();
+        before.into_iter().chain([instance]).collect()
+    }
+
+    /// Notes that an instance comes in the place of another one; returns the change for the catalog.
+    pub(crate) fn inherit(&self, from: InstanceId, to: InstanceId, now: Timestamp) -> Change {
+        let mut known = Known::new(now);
+        known.before = self.lineage(from).into_iter().collect();
+        self.note(to, known)
+    }
+
     /// Notes what is known of an instance's backups; returns the change for the catalog.
     pub(crate) fn note(&self, instance: InstanceId, known: Known) -> Change {
         self.all_known().insert(instance, known.clone());
@@ -157,10 +171,7 @@ impl Backups {
     /// The backups of files in the repository, oldest first.
     pub(crate) async fn list(&self, database: Option<DatabaseName>) -> Result<Vec<Backup>, Error> {
         let filter = database.map_or(Filter::All, Filter::Database);
-        let listed = self
-            .vault()?
-            .run(move |repository| repository.list(&filter));
-        let mut all = listed.await?;
+        let mut all = self.vault()?.list(filter).await?;
         all.retain(is_of_files);
         Ok(all)
     }

@@ -25,9 +25,7 @@ const FILE_MOST: u64 = 1 << 20;
 /// Forgets the backups that no rule keeps; returns how many.
 pub(crate) async fn forget_old(creator: &Creator) -> Result<u64, Error> {
     let vault = creator.context.backups.vault()?;
-    let all = vault
-        .run(|repository| repository.list(&Filter::All))
-        .await?;
+    let all = vault.list(Filter::All).await?;
     let mut old = self::old(creator, &all, vault.config().dropped_keep);
     let mut installations: Vec<&Backup> = all.iter().filter(|b| is_installation(b)).collect();
     installations.reverse();
@@ -116,6 +114,7 @@ pub(crate) async fn store_installation(creator: &Creator) -> Result<(), Error> {
     let document = document(INSTALLATION, &now)?;
     let mut labels = Labels::of_installation(Timestamp::now());
     labels.more.insert(KIND.to_owned(), INSTALLATION.to_owned());
+    labels.more.extend([vault.installation()]);
     let work = vault
         .run(move |repository| repository.store_documents(&[document], &labels, &Watch::default()));
     work.await?;

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dormouse_engine::{MasterSource, Secret};
-use dormouse_repository::{Fault, Key, Location, Options, Repository};
+use dormouse_repository::{Backup, Fault, Filter, Key, Location, Options, Repository};
 use dormouse_types::Cron;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::Error;
+
+/// Label of what an installation has stored: its secret's fingerprint.
+pub(crate) const INSTALLATION: &str = "installation";
 
 /// Deadline of the command that prints the key.
 const KEY_COMMAND: Duration = Duration::from_secs(30);
@@ -90,6 +93,20 @@ impl Vault {
             Ok(())
         })
         .await
+    }
+
+    /// The installation, as a label.
+    pub(crate) fn installation(&self) -> (String, String) {
+        let id = self.config.secret.fingerprint();
+        (INSTALLATION.to_owned(), id)
+    }
+
+    /// What this installation has stored, oldest first.
+    pub(crate) async fn list(&self, filter: Filter) -> Result<Vec<Backup>, Error> {
+        let mut all = self.run(move |repository| repository.list(&filter)).await?;
+        let (name, own) = self.installation();
+        all.retain(|backup| backup.own && backup.labels.more.get(&name) == Some(&own));
+        Ok(all)
     }
 
     /// Runs an operation on the repository, on a thread that may block. It runs to its end even if its caller no longer

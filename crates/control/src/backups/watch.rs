@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_policy::Cause;
+use dormouse_repository::Repository;
 use dormouse_types::{Cron, State};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -27,6 +28,9 @@ use crate::status::EventKind;
 
 /// How often the schedules are looked at.
 const POLL: Duration = Duration::from_secs(10);
+
+/// After how long an attempt that failed is repeated.
+const RETRY: SignedDuration = SignedDuration::from_mins(10);
 
 /// Databases that are begun at the same time; they take turns at the disk.
 const BATCH: usize = 64;
@@ -76,6 +80,8 @@ struct Clock {
     /// When each kind of upkeep was done last; at first, the start.
     done: HashMap<Upkeep, Timestamp>,
     began: Timestamp,
+    /// The repository did not answer when it was needed last.
+    is_away: bool,
     /// Databases of which it was told that their last good backup is too old.
     told_late: std::collections::BTreeSet<dormouse_types::InstanceId>,
 }
@@ -87,6 +93,7 @@ impl Clock {
             creator,
             done: HashMap::new(),
             began,
+            is_away: false,
             told_late: std::collections::BTreeSet::new(),
         }
     }
@@ -130,7 +137,10 @@ impl Clock {
             match context.backups.known(database.instance) {
                 // the moment from which it is missed
                 None => new.push(context.backups.note(database.instance, Known::new(now))),
-                Some(known) if last.is_some_and(|last| last > known.attempted) => {
+                Some(known)
+                    if last.is_some_and(|last| last > known.attempted)
+                        || is_to_be_repeated(&known, now) =>
+                {
                     due.push(database)
                 }
                 Some(_) => {}
@@ -155,8 +165,11 @@ impl Clock {
         self.tell_late().await;
     }
 
-    /// Backs them up; returns how many backups were made.
-    async fn back_up(&self, due: Vec<Arc<Database>>) -> usize {
+    /// Backs them up, if the repository is there; returns how many backups were made.
+    async fn back_up(&mut self, due: Vec<Arc<Database>>) -> usize {
+        if due.is_empty() || !self.is_reached().await {
+            return 0;
+        }
         let mut made = 0;
         let mut running = JoinSet::new();
         let mut count = |done: Option<Result<bool, tokio::task::JoinError>>| {
@@ -183,6 +196,21 @@ impl Clock {
             count(Some(done));
         }
         made
+    }
+
+    /// Whether the repository answers. Otherwise nothing is copied in vain, and what is due stays due.
+    async fn is_reached(&mut self) -> bool {
+        let reached = match self.creator.context.backups.vault() {
+            Ok(vault) => vault.run(Repository::keys).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match &reached {
+            Err(error) if !self.is_away => error!(%error, "backups are due, and cannot be made"),
+            Ok(()) if self.is_away => info!("backups can be made again"),
+            _ => {}
+        }
+        self.is_away = reached.is_err();
+        !self.is_away
     }
 
     /// Tells once of each database whose last good backup is too old.
@@ -230,6 +258,11 @@ impl Clock {
         }
         self.told_late = ids;
     }
+}
+
+/// Whether an attempt that failed is repeated now.
+fn is_to_be_repeated(known: &Known, now: Timestamp) -> bool {
+    known.failure.is_some() && now.duration_since(known.attempted) >= RETRY
 }
 
 /// Restores the newest backup of each database for a test, unless that was done.

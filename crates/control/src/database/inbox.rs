@@ -4,6 +4,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::{Door, Order};
+use dormouse_types::State;
 use tokio::sync::oneshot;
 
 use super::Database;
@@ -104,6 +105,9 @@ impl Database {
         let (reply, answer) = oneshot::channel();
         {
             let mut inbox = self.inbox();
+            if inbox.over {
+                return Err(self.gone());
+            }
             if inbox.orders.len() >= ORDERS_MOST {
                 let what = format!("too many orders wait for database '{}'", self.name);
                 return Err(Error::Limit {
@@ -156,6 +160,27 @@ impl Database {
             && let Some(done) = inbox.orders.pop_front()
         {
             let _ = done.reply.send(answer);
+        }
+    }
+
+    /// Answers all orders: it has been dropped, or another database has its name.
+    pub(super) fn end(&self) {
+        let left = {
+            let mut inbox = self.inbox();
+            inbox.over = true;
+            std::mem::take(&mut inbox.orders)
+        };
+        for order in left {
+            // the caller may no longer wait
+            let _ = order.reply.send(Err(self.gone()));
+        }
+    }
+
+    fn gone(&self) -> Error {
+        Error::Refused {
+            database: self.name.clone(),
+            state: State::Dropping,
+            reasons: vec!["it was dropped or replaced meanwhile".to_owned()],
         }
     }
 

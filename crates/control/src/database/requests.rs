@@ -21,6 +21,8 @@ pub(super) struct Inbox {
     pub(super) accounts_wanted: bool,
     /// A wake was ordered: failures before it no longer count.
     pub(super) reset: bool,
+    /// The actor has ended: orders are answered at once.
+    pub(super) over: bool,
     pub(super) orders: VecDeque<Pending>,
 }
 

@@ -81,7 +81,10 @@ async fn turns(actor: &mut Actor) -> Outcome {
             Done::Again => {}
             Done::Refused(reasons) if ordered => actor.database.refuse(reasons),
             Done::Refused(_) => {}
-            Done::Gone => return Outcome::Over,
+            Done::Gone => {
+                actor.database.end();
+                return Outcome::Over;
+            }
         }
     }
     Outcome::Over

@@ -1,6 +1,8 @@
 //! Storing the log of a database.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use dormouse_binlog::{Anchor, Anchors, Name};
 use dormouse_driver::Log;
@@ -9,7 +11,9 @@ use dormouse_types::{InstanceId, State as Life};
 use jiff::Timestamp;
 use tracing::{debug, warn};
 
-use super::state::{ANCHORS, Archive, BASE, FIRST, HISTORY, KEYS, LAST, State, base_of};
+use super::state::{
+    ANCHORS, Archive, BASE, BEGAN, Began, FIRST, HISTORY, KEYS, LAST, State, base_of,
+};
 use crate::backups::manifest::document;
 use crate::backups::state::KIND;
 use crate::create::Creator;
@@ -66,7 +70,11 @@ pub(crate) async fn archive(creator: &Creator, database: &Database) -> Result<St
     if state.base != log.base {
         *state = load(creator, instance, &log.base).await?;
     }
-    if begun_anew(&state, &log) {
+    let began = began(&dir, &log).map_err(|error| Error::Machine {
+        doing: format!("reading the log of database '{}'", database.name),
+        reason: error.to_string(),
+    })?;
+    if begun_anew(&state, &log, &began) {
         state.broken = true;
     }
     if state.broken {
@@ -89,7 +97,7 @@ pub(crate) async fn archive(creator: &Creator, database: &Database) -> Result<St
             &dir,
             &log,
             (&first, &last),
-            &anchors,
+            (&anchors, &began),
             &state,
         )
         .await?;
@@ -99,6 +107,7 @@ pub(crate) async fn archive(creator: &Creator, database: &Database) -> Result<St
             .first()
             .is_none_or(|(name, _)| Name::new(name).is_some_and(|before| first <= before));
         state.files.clone_from(&log.files);
+        state.began = began;
         state.anchors = anchors;
         if let Some(before) = before.filter(|_| covers) {
             forget(creator, before).await;
@@ -112,9 +121,7 @@ pub(crate) async fn archive(creator: &Creator, database: &Database) -> Result<St
 /// What the repository has of a timeline.
 async fn load(creator: &Creator, instance: InstanceId, base: &str) -> Result<State, Error> {
     let vault = creator.context.backups.vault()?;
-    let all = vault
-        .run(|repository| repository.list(&Filter::All))
-        .await?;
+    let all = vault.list(Filter::All).await?;
     let newest = all
         .iter()
         .filter(|backup| base_of(backup) == Some(base))
@@ -138,6 +145,15 @@ async fn load(creator: &Creator, instance: InstanceId, base: &str) -> Result<Sta
             ),
             reason: error.to_string(),
         })?;
+    let id = newest.id.clone();
+    let text = vault.run(move |repository| repository.read_document(&id, BEGAN));
+    state.began = serde_json::from_slice(&text.await?).map_err(|error| Error::Machine {
+        doing: format!(
+            "reading the document {BEGAN} of archive {}",
+            newest.id.short()
+        ),
+        reason: error.to_string(),
+    })?;
     // its lengths are not known: what the log has now is stored once more, and replaces it
     state.files = vec![(newest.first.to_string(), 0), (newest.last.to_string(), 0)];
     state.anchors = anchors;
@@ -148,15 +164,18 @@ async fn load(creator: &Creator, instance: InstanceId, base: &str) -> Result<Sta
 async fn send_log(
     creator: &Creator,
     database: &Database,
-    dir: &std::path::Path,
+    dir: &Path,
     log: &Log,
     (first, last): (&Name, &Name),
-    anchors: &Anchors,
+    (anchors, began): (&Anchors, &Began),
     state: &State,
 ) -> Result<BackupId, Error> {
     let mut labels = Labels::new(database.name.clone(), Timestamp::now());
     labels.instance = Some(database.instance);
     labels.version = Some(creator.context.host.servers.version());
+    labels
+        .more
+        .extend([creator.context.backups.vault()?.installation()]);
     for (name, value) in [
         (KIND, HISTORY.to_owned()),
         (BASE, log.base.clone()),
@@ -171,7 +190,7 @@ async fn send_log(
         doing: format!("reading the keys of database '{}'", database.name),
         reason: error.to_string(),
     })?;
-    let mut documents = vec![document(ANCHORS, anchors)?];
+    let mut documents = vec![document(ANCHORS, anchors)?, document(BEGAN, began)?];
     if let Some(keys) = keys {
         documents.push(document(KEYS, &keys)?);
     }
@@ -229,9 +248,32 @@ async fn purge(creator: &Creator, database: &Database, log: &Log, last: &Name) {
     }
 }
 
+/// When each file was begun, by the timestamp of its first event.
+fn began(dir: &Path, log: &Log) -> io::Result<Began> {
+    let mut all = Began::new();
+    for (name, _) in &log.files {
+        // behind the four bytes by which a log is known
+        let mut head = [0; 8];
+        let mut file = File::open(dir.join(name))?;
+        if let Err(error) = file.read_exact(&mut head) {
+            match error.kind() {
+                io::ErrorKind::UnexpectedEof => continue,
+                _ => return Err(error),
+            }
+        }
+        let [.., a, b, c, d] = head;
+        all.insert(name.clone(), u32::from_le_bytes([a, b, c, d]));
+    }
+    Ok(all)
+}
+
 /// Whether the log has been begun anew under the names of other files (`RESET MASTER`), which removes what was not
 /// archived.
-fn begun_anew(state: &State, log: &Log) -> bool {
+fn begun_anew(state: &State, log: &Log, began: &Began) -> bool {
+    let is_another = |(name, at): (&String, &u32)| began.get(name).is_some_and(|now| now != at);
+    if state.began.iter().any(is_another) {
+        return true;
+    }
     let Some(last) = state.files.last().and_then(|(name, _)| Name::new(name)) else {
         return false;
     };

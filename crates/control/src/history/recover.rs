@@ -15,7 +15,7 @@ use jiff::civil::DateTime;
 
 use super::archive::{Stored, archive};
 use super::files::{Fetched, fetch, keys, read, stands_at};
-use super::state::{Archive, Point, base_of, position_of};
+use super::state::{Archive, Point, Scope, base_of, position_of};
 use crate::backups::manifest::{MANIFEST, Manifest, read as read_manifest};
 use crate::backups::restore::{self, More, Restored, Target};
 use crate::backups::state::is_of_files;
@@ -54,11 +54,10 @@ impl Timeline {
 pub(crate) async fn timelines(
     creator: &Creator,
     name: &DatabaseName,
+    scope: Scope,
 ) -> Result<Vec<Timeline>, Error> {
     let vault = creator.context.backups.vault()?;
-    let all = vault
-        .run(|repository| repository.list(&Filter::All))
-        .await?;
+    let all = vault.list(Filter::All).await?;
     // a database that was replaced has another name since: its files are known by their instance
     let named = |backup: &&Backup| backup.labels.database.as_ref() == Some(name);
     let mut instances: BTreeSet<InstanceId> = all
@@ -66,8 +65,13 @@ pub(crate) async fn timelines(
         .filter(named)
         .filter_map(|backup| backup.labels.instance)
         .collect();
-    let present = creator.context.registry.find(name);
-    instances.extend(present.map(|database| database.instance));
+    if let Some(present) = creator.context.registry.find(name) {
+        let own = creator.context.backups.lineage(present.instance);
+        match scope {
+            Scope::Name => instances.extend(own),
+            Scope::Present => instances = own,
+        }
+    }
     let mut own = BTreeMap::new();
     for database in creator.context.registry.all() {
         if !instances.contains(&database.instance)
@@ -79,9 +83,7 @@ pub(crate) async fn timelines(
         let state = slot.lock().await;
         own.insert((database.instance, state.base.clone()), state.complete);
     }
-    let all = vault
-        .run(|repository| repository.list(&Filter::All))
-        .await?;
+    let all = vault.list(Filter::All).await?;
     let mut found: BTreeMap<(InstanceId, String), Timeline> = BTreeMap::new();
     for backup in all.iter().filter(|backup| backup.own) {
         let (Some(instance), Some(base)) = (backup.labels.instance, base_of(backup)) else {
@@ -125,7 +127,12 @@ pub(crate) async fn restore_to(
     by: Principal,
 ) -> Result<Restored, Error> {
     to_its_end(async move {
-        let timelines = timelines(&creator, &name).await?;
+        // no other one's rows come into the place of a database
+        let scope = match into {
+            Target::New(_) => Scope::Name,
+            Target::Place(_) => Scope::Present,
+        };
+        let timelines = timelines(&creator, &name, scope).await?;
         let chosen = match &point {
             Point::At(text) => at(&creator, &name, timelines, text)?,
             Point::Before(text) => before(&creator, &name, timelines, text).await?,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::files::{keys, read};
 use super::recover::{read_back, timelines};
+use super::state::Scope;
 use crate::backups::vault::blocking;
 use crate::create::Creator;
 use crate::error::Error;
@@ -63,6 +64,7 @@ pub(crate) async fn history(
     creator: &Creator,
     name: &DatabaseName,
     expression: Option<&str>,
+    scope: Scope,
 ) -> Result<Reading, Error> {
     let search = expression.map(Search::new).transpose();
     let search = search.map_err(Error::Invalid)?;
@@ -73,7 +75,7 @@ pub(crate) async fn history(
         found: Vec::new(),
         is_cut: false,
     };
-    let timelines = timelines(creator, name).await?;
+    let timelines = timelines(creator, name, scope).await?;
     if timelines.is_empty() && reading.is_on.is_none() {
         return Err(Error::NotFound(name.clone()));
     }

@@ -23,8 +23,19 @@ pub(crate) const POSITION: &str = "position";
 
 /// Name of the document with the anchors.
 pub(crate) const ANCHORS: &str = "anchors.json";
+/// Name of the document that says when each file was begun.
+pub(crate) const BEGAN: &str = "began.json";
 /// Name of the document with the keys.
 pub(crate) const KEYS: &str = "keys.json";
+
+/// Whose history is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// That of every database that has had the name.
+    Name,
+    /// That of the database that has the name now.
+    Present,
+}
 
 /// Which point of a history a database is to be restored to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +57,9 @@ pub(crate) struct Histories {
 /// One database's, which is changed by one at a time.
 pub(crate) type Slot = Arc<tokio::sync::Mutex<State>>;
 
+/// When each file of a log was begun, in seconds since 1970: `RESET MASTER` uses the same names again.
+pub(crate) type Began = BTreeMap<String, u32>;
+
 /// What is known of the archives of an instance.
 #[derive(Default)]
 pub(crate) struct State {
@@ -56,6 +70,8 @@ pub(crate) struct State {
     /// The files in it, with their lengths.
     pub(crate) files: Vec<(String, u64)>,
     pub(crate) anchors: Anchors,
+    /// When each file in it was begun.
+    pub(crate) began: Began,
     /// Everything that was written before is in the archives.
     pub(crate) complete: Option<Timestamp>,
     /// The last attempt failed, and it was told.

@@ -53,6 +53,7 @@ pub(crate) async fn watch(creator: Creator) {
     }
     let mut tried: BTreeMap<InstanceId, Tried> = BTreeMap::new();
     let mut forgot = tokio::time::Instant::now();
+    let mut swept: Option<BTreeSet<InstanceId>> = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
@@ -65,9 +66,14 @@ pub(crate) async fn watch(creator: Creator) {
                 if let Err(error) = forget_archives(&creator).await {
                     warn!(%error, "old archives are not forgotten");
                 }
+            }
+            let there = creator.context.registry.all();
+            let there = there.iter().map(|database| database.instance).collect();
+            if swept.as_ref() != Some(&there) {
                 if let Err(error) = sweep(&creator).await {
                     warn!(%error, "collected logs of databases that are gone are left");
                 }
+                swept = Some(there);
             }
         };
         tokio::select! {
@@ -207,10 +213,7 @@ async fn sweep(creator: &Creator) -> Result<(), Error> {
 /// Forgets the archives that no backup needs; returns how many.
 pub(crate) async fn forget_archives(creator: &Creator) -> Result<usize, Error> {
     let vault = creator.context.backups.vault()?;
-    let filter = dormouse_repository::Filter::All;
-    let all = vault
-        .run(move |repository| repository.list(&filter))
-        .await?;
+    let all = vault.list(dormouse_repository::Filter::All).await?;
     let live: BTreeSet<InstanceId> = creator
         .context
         .registry

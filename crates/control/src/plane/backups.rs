@@ -14,7 +14,7 @@ use crate::create::{Creator, to_its_end};
 use crate::error::Error;
 use crate::history::recover::restore_to;
 use crate::history::search::history;
-use crate::history::{Point, Reading};
+use crate::history::{Point, Reading, Scope};
 use crate::principal::Principal;
 
 /// Shortest beginning of a backup's id that names it.
@@ -61,7 +61,8 @@ impl Backups<'_> {
         .await
     }
 
-    /// The backups of a database, or of all, oldest first. Those of dropped databases are among them.
+    /// The backups of a database, or of all, oldest first. Those of dropped databases are among them, also of dropped ones
+    /// of the same name.
     ///
     /// # Errors
     /// [`Error::NoRepository`]; [`Error::Repository`].
@@ -69,18 +70,30 @@ impl Backups<'_> {
         self.creator.context.backups.list(database).await
     }
 
-    /// The newest backup of a database, or the one whose id begins so.
+    /// The backups of the database that has this name now, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; those of [`list`](Self::list).
+    pub async fn list_present(&self, name: &DatabaseName) -> Result<Vec<Backup>, Error> {
+        let context = &self.creator.context;
+        let found = context.registry.find(name);
+        let database = found.ok_or_else(|| Error::NotFound(name.clone()))?;
+        let own = context.backups.lineage(database.instance);
+        let mut all = self.list(None).await?;
+        all.retain(|backup| backup.labels.instance.is_some_and(|id| own.contains(&id)));
+        Ok(all)
+    }
+
+    /// The newest backup of a database, or the one whose id begins so. Of a name that a database has, the newest of that
+    /// database.
     ///
     /// # Errors
     /// [`Error::NoBackup`]; [`Error::Invalid`] if several ids begin so.
     pub async fn find(&self, name: &DatabaseName, id: Option<&str>) -> Result<Backup, Error> {
-        let all = self.list(Some(name.clone())).await?;
         let Some(id) = id else {
-            let newest = all.into_iter().next_back();
-            return newest.ok_or_else(|| {
-                Error::NoBackup(format!("there is no backup of database '{name}'"))
-            });
+            return self.newest(name).await;
         };
+        let all = self.list(Some(name.clone())).await?;
         let mut such = all
             .into_iter()
             .filter(|backup| backup.id.as_str().starts_with(id));
@@ -94,6 +107,19 @@ impl Backups<'_> {
                 "there is no backup {id} of database '{name}'"
             ))),
         }
+    }
+
+    async fn newest(&self, name: &DatabaseName) -> Result<Backup, Error> {
+        let none =
+            |more: &str| Error::NoBackup(format!("there is no backup of database '{name}'{more}"));
+        if self.creator.context.registry.find(name).is_none() {
+            let newest = self.list(Some(name.clone())).await?.into_iter().next_back();
+            return newest.ok_or_else(|| none(""));
+        }
+        let newest = self.list_present(name).await?.into_iter().next_back();
+        newest.ok_or_else(|| {
+            none("; if a dropped one of this name is meant, name its backup with --backup")
+        })
     }
 
     /// Restores a backup of a database, the newest one or the one whose id begins so, as the new database `into`, or in the
@@ -138,8 +164,9 @@ impl Backups<'_> {
         &self,
         name: &DatabaseName,
         expression: Option<&str>,
+        scope: Scope,
     ) -> Result<Reading, Error> {
-        history(self.creator, name, expression).await
+        history(self.creator, name, expression, scope).await
     }
 
     /// Restores a backup for a test, and lets its server check every table.

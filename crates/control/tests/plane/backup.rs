@@ -134,6 +134,9 @@ fn a_restore_in_place_keeps_what_was_there() {
             owned(&run.machine),
             "every server has credentials of its own"
         );
+        // what was backed up before is the database's own still
+        let own = run.plane.backups().list_present(&shop).await.unwrap();
+        assert_eq!(own.len(), 1, "{own:?}");
         // a name of its own again
         run.plane.drop_database(&kept).await.unwrap();
         run.plane.drop_database(&shop).await.unwrap();
@@ -145,6 +148,31 @@ fn a_restore_in_place_keeps_what_was_there() {
             .unwrap();
         assert_eq!((restored.name, restored.kept), (shop.clone(), None));
         run.query(&shop).await.unwrap();
+    });
+}
+
+#[test]
+fn restores_in_the_same_place_at_the_same_time_all_end() {
+    with_backups(async |run| {
+        let shop = name("shop");
+        run.plane.create(&shop, spec("10s", "30s")).await.unwrap();
+        assert!(made(run.plane.backups().make(&shop, false).await));
+        let backups = run.plane.backups();
+        let (first, second, dropped) = tokio::join!(
+            backups.restore(&shop, None, None),
+            backups.restore(&shop, None, None),
+            async {
+                tokio::time::sleep(MS).await;
+                run.plane.drop_database(&shop).await
+            },
+        );
+        let ended = [first.map(drop), second.map(drop), dropped];
+        assert!(ended.iter().any(Result::is_ok), "{ended:?}");
+        for error in ended.into_iter().filter_map(Result::err) {
+            assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+        }
+        let databases = run.plane.list().len();
+        assert_eq!(run.machine.lock().instances.len(), databases);
     });
 }
 
@@ -217,6 +245,9 @@ fn backups_of_a_dropped_database_are_kept_also_if_its_name_is_used_again() {
         for _ in 0..3 {
             assert!(made(run.plane.backups().make(&shop, true).await));
         }
+        // none of them is the present one's
+        let own = run.plane.backups().list_present(&shop).await.unwrap();
+        assert_eq!(own.len(), 3, "{own:?}");
         let (forgotten, _) = run.plane.backups().prune(false).await.unwrap();
         let left = run.plane.backups().list(Some(shop)).await.unwrap();
         assert_eq!((forgotten, left.len()), (2, 3), "{left:?}");

@@ -233,6 +233,10 @@ pub(crate) struct RecoverArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 
+    /// Which installation, if several have used the repository; the error without it lists them
+    #[arg(long, value_name = "ID")]
+    pub(crate) installation: Option<String>,
+
     /// Configuration file
     #[arg(long, value_name = "FILE", env = "DORMOUSE_CONFIG")]
     pub(crate) config: Option<PathBuf>,

@@ -42,7 +42,7 @@ pub(crate) fn run(data_dir: &Path, args: RecoverArgs, output: &Output) -> Outcom
     config.socket = None;
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
     let _opened = data_dir::open(data_dir)?;
-    let databases = prepare(&config, data_dir)?;
+    let databases = prepare(&config, data_dir, args.installation.as_deref())?;
     output.remark(&format!("the repository has {databases} databases"));
     let runtime = runtime()?;
     let recovered = runtime.block_on(Box::pin(recover(&config, data_dir, output)));
@@ -65,7 +65,7 @@ pub(crate) fn run(data_dir: &Path, args: RecoverArgs, output: &Output) -> Outcom
 }
 
 /// Writes the installation's files; returns the number of its databases.
-fn prepare(config: &Config, data_dir: &Path) -> Outcome<usize> {
+fn prepare(config: &Config, data_dir: &Path, installation: Option<&str>) -> Outcome<usize> {
     let place = config.backup.place();
     let place =
         place.map_err(|(message, hint)| ErrorBody::new("invalid", message).with_hint(hint))?;
@@ -76,7 +76,7 @@ fn prepare(config: &Config, data_dir: &Path) -> Outcome<usize> {
     })?;
     let key = read_key(&source, data_dir)?;
     let options = config.backup.place_options(data_dir);
-    let (_, databases) = prepare_recovery(data_dir, &location, &key, &options)?;
+    let (_, databases) = prepare_recovery(data_dir, &location, &key, &options, installation)?;
     Ok(databases)
 }
 
