@@ -1,6 +1,6 @@
 //! Branching: a new database on a copy of another one's files.
 //!
-//! The copy is made by the driver, which freezes a server that runs; [`adopt`](crate::adopt) makes a database of it. The
+//! The copy is made by the driver, which freezes a server that runs; [`adopt`] makes a database of it. The
 //! parent sleeps on if it slept.
 
 use std::sync::Arc;

@@ -225,7 +225,7 @@ Examples:
   dormouse recover --repository /srv/backups/dormouse --key-file backup.key
   dormouse recover --config /etc/dormouse/dormouse.toml")]
 pub(crate) struct RecoverArgs {
-    /// Where the repository stands [default: repository in [backup] of the configuration]
+    /// Where the repository stands [default: that of the configuration]
     #[arg(long, value_name = "PLACE", requires = "key_file")]
     pub(crate) repository: Option<String>,
 
