@@ -25,7 +25,7 @@ pub(crate) struct Backups {
     vault: Option<Vault>,
     known: Mutex<BTreeMap<InstanceId, Known>>,
     running: Mutex<BTreeMap<u64, Running>>,
-    pub(crate) counts: Mutex<Counts>,
+    counts: Mutex<Counts>,
     /// The document about the installation, as it was stored last.
     pub(crate) installation: tokio::sync::Mutex<Option<Installation>>,
 }

@@ -85,7 +85,7 @@ pub(crate) async fn timelines(
     }
     let all = vault.list(Filter::All).await?;
     let mut found: BTreeMap<(InstanceId, String), Timeline> = BTreeMap::new();
-    for backup in all.iter().filter(|backup| backup.own) {
+    for backup in &all {
         let (Some(instance), Some(base)) = (backup.labels.instance, base_of(backup)) else {
             continue;
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Admin, AdminError, TIMEOUT, literal};
+use super::{Admin, AdminError, TIMEOUT, literal, quoted};
 use crate::encryption::plugin;
 
 /// Time limit for rebuilding one Aria table, which blocks its writers.
@@ -82,7 +82,7 @@ impl Encryption<'_> {
         self.threads(THREADS).await?;
         let tables = self.0.query(ARIA).await?;
         for [schema, table] in tables.texts() {
-            let sql = format!("ALTER TABLE {}.{} FORCE", name(&schema), name(&table));
+            let sql = format!("ALTER TABLE {}.{} FORCE", quoted(&schema), quoted(&table));
             match self.0.run("encrypting a table", &sql, REBUILD).await {
                 Err(error) if !is_gone(&error) => return Err(error),
                 _ => {}
@@ -92,8 +92,8 @@ impl Encryption<'_> {
         for [schema, table] in declined.texts() {
             let sql = format!(
                 "ALTER TABLE {}.{} ENCRYPTED=DEFAULT",
-                name(&schema),
-                name(&table)
+                quoted(&schema),
+                quoted(&table)
             );
             match self.0.run("encrypting a table", &sql, REBUILD).await {
                 Err(error) if !is_gone(&error) => return Err(error),
@@ -152,11 +152,6 @@ impl Encryption<'_> {
         let sql = format!("SET GLOBAL innodb_encryption_threads = {count}");
         self.0.query(&sql).await.map(drop)
     }
-}
-
-/// Quotes a name of SQL.
-fn name(text: &str) -> String {
-    format!("`{}`", text.replace('`', "``"))
 }
 
 /// Whether the table was dropped meanwhile.
