@@ -97,7 +97,10 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
     ];
     for ((state, options), copy) in states.into_iter().zip(copies) {
         let before = ok(driver.apply(id, state).await);
-        let copied = ok(driver.copy(id, copy, options).await);
+        let copied = tokio::select! {
+            copied = driver.copy(id, copy, options) => ok(copied),
+            run = another_run(&*driver, id, state.run) => panic!("{run:?} while it is copied"),
+        };
         assert!(copied.size > Bytes(0), "{copied:?}");
         assert_eq!(copied.frozen.is_zero(), state.run != Run::Running);
         let after = ok(driver.observe(id).await);
@@ -119,6 +122,17 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
     assert_eq!(world.read(id, &own).await, "first");
     for id in copies.into_iter().chain([id]) {
         ok(driver.remove(id).await);
+    }
+}
+
+/// Observes an instance until it is in another state.
+async fn another_run(driver: &dyn Driver, id: InstanceId, run: Run) -> Run {
+    loop {
+        let seen = ok(driver.observe(id).await).run;
+        if seen != run {
+            return seen;
+        }
+        tokio::task::yield_now().await;
     }
 }
 

@@ -68,7 +68,7 @@ const COMMON: [(&str, &str); 35] = [
     ("performance-schema", "OFF"),
     ("innodb-log-buffer-size", "2M"),
     ("innodb-temp-data-file-path", "ibtmp1:2M:autoextend"),
-    ("innodb-read-io-threads", "1"),
+    ("innodb-read-io-threads", "8"),
     ("innodb-write-io-threads", "2"),
     ("innodb-purge-threads", "1"),
     ("aria-pagecache-buffer-size", "8M"),

@@ -138,7 +138,7 @@ async fn standing_still(
     let done = blocking(lock, pass).await;
     let stood = began.elapsed();
     if let (Some(running), Some(watchdog)) = (&thaws, watchdog) {
-        running.thaw().map_err(observing(id))?;
+        running.run_on().map_err(observing(id))?;
         if let Err(error) = watchdog.end() {
             warn!(instance = %id, %error, "cannot end the watchdog of a copy");
         }
@@ -164,7 +164,7 @@ async fn standing_still(
 
 async fn freeze(id: InstanceId, running: &Running) -> Result<Watchdog, Error> {
     let watchdog = running.watchdog().map_err(observing(id))?;
-    running.freeze().await.map_err(observing(id))?;
+    running.stand_still().await.map_err(observing(id))?;
     Ok(watchdog)
 }
 

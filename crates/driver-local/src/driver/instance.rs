@@ -2,7 +2,7 @@
 
 use std::io;
 use std::process::{Child, ExitStatus};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -91,6 +91,8 @@ pub(super) struct Running {
     spent: AtomicU64,
     /// `None` if an earlier driver started the process.
     child: Mutex<Option<Child>>,
+    /// Whether it is frozen for a copy: nobody asked for that, so it is observed as running.
+    copied: AtomicBool,
 }
 
 /// Progress of a start.
@@ -132,6 +134,7 @@ impl Running {
             progress: Mutex::new(Progress::Started),
             spent: AtomicU64::new(0),
             child: Mutex::new(child),
+            copied: AtomicBool::new(false),
         }
     }
 
@@ -140,14 +143,21 @@ impl Running {
         self.group.is_frozen(&self.handle)
     }
 
-    /// Freezes it, however far its start has come.
-    pub(super) async fn freeze(&self) -> io::Result<()> {
-        self.group.freeze(&self.handle).await
+    /// Freezes it for a copy, however far its start has come.
+    pub(super) async fn stand_still(&self) -> io::Result<()> {
+        self.copied.store(true, Ordering::SeqCst);
+        let frozen = self.group.freeze(&self.handle).await;
+        if frozen.is_err() {
+            self.run_on()?;
+        }
+        frozen
     }
 
-    /// Thaws it.
-    pub(super) fn thaw(&self) -> io::Result<()> {
-        self.group.thaw(&self.handle)
+    /// Thaws it after a copy.
+    pub(super) fn run_on(&self) -> io::Result<()> {
+        let thawed = self.group.thaw(&self.handle);
+        self.copied.store(false, Ordering::SeqCst);
+        thawed
     }
 
     /// A process that thaws it if this one ends.
@@ -170,7 +180,8 @@ impl Running {
     fn look(&self) -> io::Result<Observed> {
         let (handle, group) = (&self.handle, &self.group);
         let figures = group.figures();
-        let run = if group.is_frozen(handle)? {
+        let copied = self.copied.load(Ordering::SeqCst);
+        let run = if !copied && group.is_frozen(handle)? {
             Run::Frozen
         } else {
             Run::Running
