@@ -58,6 +58,19 @@ impl Place {
         )
     }
 
+    /// Number of snapshots in the repository: of databases, of histories, and of the installation.
+    fn snapshots(&self) -> usize {
+        fs::read_dir(self.path("repository/snapshots"))
+            .unwrap()
+            .count()
+    }
+
+    fn wait_for_snapshots(&self, number: usize) {
+        process::until("the repository has the next snapshot", || {
+            self.snapshots() >= number
+        });
+    }
+
     /// Runs restic on the repository, if it is installed.
     fn restic(&self, arguments: &[&str]) -> Option<(bool, String)> {
         let mut restic = Command::new("restic");
@@ -237,7 +250,8 @@ fn the_disaster_drill_brings_all_databases_back() {
         "[encryption]\nmode = 'off'\nmaster_key_file = '{}'\n",
         master.display()
     );
-    let config = place.config("[defaults]\nidle_suspend = '1s'\nidle_park = '2s'\n");
+    let config = "[defaults]\nidle_suspend = '1s'\nidle_park = '2s'\nbackup = 'never'\n";
+    let config = place.config(config);
     let mut dormouse = Dormouse::start_with(&format!("{config}{plain}"));
     let _ = dormouse.json(&["backup", "init"]);
     let mut owners = Vec::new();
@@ -257,12 +271,13 @@ fn the_disaster_drill_brings_all_databases_back() {
     let dropped = dormouse.create("dropped", &[]);
     let made = dormouse.json(&["backup", "now", "--all"]);
     assert_eq!(made.as_array().unwrap().len(), ALL as usize + 1);
+    let stored = place.snapshots();
     let _ = dormouse.json(&["drop", "dropped", "--yes"]);
+    place.wait_for_snapshots(stored + 1);
     // neither has a backup of its own now
     let replaced = dormouse.json(&["restore", "db2", "--yes"]);
     let kept = replaced["kept"].as_str().unwrap();
-    // tells the repository what there is
-    let _ = dormouse.json(&["backup", "now", "db1", "--always"]);
+    place.wait_for_snapshots(stored + 2);
     dormouse.kill();
     drop(dormouse);
 

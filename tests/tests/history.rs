@@ -474,6 +474,28 @@ fn a_time_outside_of_the_history_is_refused_with_the_times_there_are() {
 }
 
 #[test]
+fn what_was_written_just_before_a_drop_is_in_the_history() {
+    let scene = Scene::start_archiving_every("1h", false, "");
+    let who = scene.create("shop");
+    let mut client = scene.dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("CREATE TABLE app.t (a INT)").ok();
+    scene.run(&["backup", "now", "shop"]);
+    client.query("INSERT INTO app.t VALUES (1)").ok();
+    let second = clock() / 1000 + 1;
+    let [then, last] = [second, second + 1].map(|second| written(&mut client, second));
+    reach(second);
+    client.query("INSERT INTO app.t VALUES (2)").ok();
+    reach(second + 1);
+    scene.run(&["drop", "shop", "--yes"]);
+    for (at, name, rows) in [(then, "then", "1"), (last, "last", "2")] {
+        scene.run(&["restore", "shop", "--at", &at, "--as", name]);
+        let mut client = scene.connect(name, &who);
+        assert_eq!(value(&mut client, "SELECT COUNT(*) FROM app.t"), rows);
+    }
+}
+
+#[test]
 fn a_history_outlives_kills_of_dormouse_while_it_is_archived() {
     let mut scene = Scene::start(false, "");
     let who = scene.create("shop");

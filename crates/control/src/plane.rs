@@ -17,6 +17,7 @@ use crate::database::Database;
 use crate::database::context::Context;
 use crate::doors::Doors;
 use crate::error::Error;
+use crate::history::watch::store_rest;
 use crate::principal::Principal;
 use crate::servers::Servers;
 use crate::startup::{self, Started};
@@ -316,12 +317,14 @@ impl Plane {
         self.show(name)
     }
 
-    /// Removes it with all its data.
+    /// Removes it with all its data. What its history lacks is stored before.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Machine`] if its files cannot be removed now; the actor retries until it
     /// succeeds.
     pub async fn drop_database(&self, name: &DatabaseName) -> Result<(), Error> {
+        let database = self.find(name)?;
+        store_rest(&self.creator, &database).await;
         self.order(name, Order::Drop).await
     }
 

@@ -17,6 +17,11 @@ pub(crate) struct Scene {
 impl Scene {
     /// Starts it with a repository, these further lines of configuration, and a master key if asked for.
     pub(crate) fn start(encrypted: bool, more: &str) -> Self {
+        Self::start_archiving_every("1s", encrypted, more)
+    }
+
+    /// The same; the histories are archived so often.
+    pub(crate) fn start_archiving_every(every: &str, encrypted: bool, more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (file, text) in [("backup.key", "a key"), ("master.key", &*"5a".repeat(32))] {
             let file = dir.path().join(file);
@@ -26,7 +31,7 @@ impl Scene {
         let place = dir.path().display();
         let mut config = format!(
             "{more}\n[backup]\nrepository = '{place}/repository'\nkey_file = '{place}/backup.key'\n\
-             [history]\narchive_every = '1s'\n"
+             [history]\narchive_every = '{every}'\n"
         );
         if encrypted {
             config.push_str(&format!(

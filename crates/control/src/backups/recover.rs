@@ -11,6 +11,7 @@ use tracing::error;
 
 use super::manifest::{INSTALLATION, Installation, read};
 use super::restore::{Restored, Target, restore};
+use super::state::Told;
 use super::upkeep::is_installation;
 use super::vault::INSTALLATION as OF;
 use crate::catalog::{Change, Durability, TokenChange};
@@ -152,6 +153,7 @@ pub(crate) async fn recover(
     tell: impl Fn(&str) + Send + Sync,
 ) -> Result<Recovered, Error> {
     let vault = creator.context.backups.vault()?;
+    *creator.context.backups.installation.lock().await = Told::Recovering;
     let (_, id) = vault.installation();
     let found = vault.run(move |repository| Ok(newest(repository, Some(&id))));
     let (_, installation) = found.await??;

@@ -26,8 +26,19 @@ pub(crate) struct Backups {
     known: Mutex<BTreeMap<InstanceId, Known>>,
     running: Mutex<BTreeMap<u64, Running>>,
     counts: Mutex<Counts>,
-    /// The document about the installation, as it was stored last.
-    pub(crate) installation: tokio::sync::Mutex<Option<Installation>>,
+    pub(crate) installation: tokio::sync::Mutex<Told>,
+}
+
+/// What this process has told the repository about the installation.
+#[derive(Default)]
+pub(crate) enum Told {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// This document.
+    Stored(Box<Installation>),
+    /// Nothing, to its end: it recovers the installation, and what is not there yet would be missing in the document.
+    Recovering,
 }
 
 /// Counts since Dormouse started.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tracing::info;
 
 use super::manifest::{INSTALLATION, Installation, Listed, document};
-use super::state::{KIND, is_of_files};
+use super::state::{KIND, Told, is_of_files};
 use super::vault::blocking;
 use crate::create::Creator;
 use crate::error::Error;
@@ -102,13 +102,17 @@ fn kept_of<'a>(group: &[&'a Backup], rule: Keep, now: Timestamp) -> Vec<&'a Back
     kept.map(|(_, backup)| &backup.id).collect()
 }
 
-/// Stores the document about the installation, if it has changed since it was stored last.
+/// Stores the document about the installation, if it has changed since it was stored last. Nothing while the installation is
+/// recovered.
 pub(crate) async fn store_installation(creator: &Creator) -> Result<(), Error> {
     let backups = &creator.context.backups;
     let vault = backups.vault()?;
-    let mut stored = backups.installation.lock().await;
+    let mut told = backups.installation.lock().await;
+    if matches!(*told, Told::Recovering) {
+        return Ok(());
+    }
     let now = installation(creator).await?;
-    if stored.as_ref() == Some(&now) {
+    if matches!(&*told, Told::Stored(before) if **before == now) {
         return Ok(());
     }
     let document = document(INSTALLATION, &now)?;
@@ -118,7 +122,7 @@ pub(crate) async fn store_installation(creator: &Creator) -> Result<(), Error> {
     let work = vault
         .run(move |repository| repository.store_documents(&[document], &labels, &Watch::default()));
     work.await?;
-    *stored = Some(now);
+    *told = Told::Stored(Box::new(now));
     Ok(())
 }
 

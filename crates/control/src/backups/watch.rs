@@ -3,13 +3,13 @@
 //! One task looks every [`POLL`]. A database is due if its schedule had a time since its last attempt; one that was due
 //! while Dormouse was down is backed up soon after the start. Several at once take turns.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_policy::Cause;
 use dormouse_repository::Repository;
-use dormouse_types::{Cron, State};
+use dormouse_types::{Cron, DatabaseName, InstanceId, State};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -83,7 +83,9 @@ struct Clock {
     /// The repository did not answer when it was needed last.
     is_away: bool,
     /// Databases of which it was told that their last good backup is too old.
-    told_late: std::collections::BTreeSet<dormouse_types::InstanceId>,
+    told_late: BTreeSet<InstanceId>,
+    /// The databases in the last document about the installation.
+    listed: Option<BTreeSet<(DatabaseName, InstanceId)>>,
 }
 
 impl Clock {
@@ -94,7 +96,8 @@ impl Clock {
             done: HashMap::new(),
             began,
             is_away: false,
-            told_late: std::collections::BTreeSet::new(),
+            told_late: BTreeSet::new(),
+            listed: None,
         }
     }
 
@@ -118,7 +121,7 @@ impl Clock {
         let mut times: HashMap<Cron, Option<Timestamp>> = HashMap::new();
         let (mut due, mut new) = (Vec::new(), Vec::new());
         let all = context.registry.all();
-        let there: std::collections::BTreeSet<_> = all.iter().map(|d| d.instance).collect();
+        let there: BTreeSet<_> = all.iter().map(|d| d.instance).collect();
         context.backups.retain(|id| there.contains(&id));
         for database in all {
             if matches!(database.state(), State::Creating | State::Dropping) {
@@ -151,18 +154,29 @@ impl Clock {
         {
             error!(%error, hint = error.hint(), "cannot write the catalog");
         }
-        let made = self.back_up(due).await;
-        if made > 0 {
-            for done in [
-                forget_old(&self.creator).await.map(drop),
-                store_installation(&self.creator).await,
-            ] {
-                if let Err(error) = done {
-                    warn!(%error, "the upkeep of the backups was not complete");
-                }
+        if self.back_up(due).await > 0 {
+            self.listed = None;
+            if let Err(error) = forget_old(&self.creator).await {
+                warn!(%error, "old backups are not forgotten");
             }
         }
+        self.list().await;
         self.tell_late().await;
+    }
+
+    /// Stores the document about the installation if there are other databases than in the last one, or if backups were made
+    /// since: so a recovery does not bring back what was dropped.
+    async fn list(&mut self) {
+        let all = self.creator.context.registry.all().into_iter();
+        let there = all.map(|database| (database.name.clone(), database.instance));
+        let there = there.collect();
+        if self.listed.as_ref() == Some(&there) || !self.is_reached().await {
+            return;
+        }
+        match store_installation(&self.creator).await {
+            Ok(()) => self.listed = Some(there),
+            Err(error) => warn!(%error, "the document about the installation is not stored"),
+        }
     }
 
     /// Backs them up, if the repository is there; returns how many backups were made.
@@ -232,7 +246,7 @@ impl Clock {
             }
         }
         context.backups.counts().late = late.len() as u64;
-        let ids: std::collections::BTreeSet<_> = late.iter().map(|(d, _, _)| d.instance).collect();
+        let ids: BTreeSet<_> = late.iter().map(|(d, _, _)| d.instance).collect();
         for (database, known, age) in late {
             if self.told_late.contains(&database.instance) {
                 continue;

@@ -46,8 +46,21 @@ fn collected(creator: &Creator, instance: InstanceId) -> PathBuf {
     dir.join(instance.to_string())
 }
 
+/// When an archive is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// If the log has changed.
+    Changed,
+    /// Also if it has not: up to when it has all changes is known to the repository then.
+    Always,
+}
+
 /// Stores what the repository lacks of a database's log, in whatever state the database is.
-pub(crate) async fn archive(creator: &Creator, database: &Database) -> Result<Stored, Error> {
+pub(crate) async fn archive(
+    creator: &Creator,
+    database: &Database,
+    when: When,
+) -> Result<Stored, Error> {
     let instance = database.instance;
     let slot = creator.context.histories.slot(instance);
     let mut state = slot.lock().await;
@@ -80,7 +93,7 @@ pub(crate) async fn archive(creator: &Creator, database: &Database) -> Result<St
     if state.broken {
         return Ok(Stored::Broken);
     }
-    if state.files != log.files {
+    if state.files != log.files || when == When::Always {
         let anchor = Anchor {
             file: last.clone(),
             size: log.files.last().map_or(0, |(_, size)| *size),

@@ -13,7 +13,7 @@ use dormouse_types::{DatabaseName, InstanceId};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-use super::archive::{Stored, archive};
+use super::archive::{Stored, When, archive};
 use super::files::{Fetched, fetch, keys, read, stands_at};
 use super::state::{Archive, Point, Scope, base_of, position_of};
 use crate::backups::manifest::{MANIFEST, Manifest, read as read_manifest};
@@ -75,7 +75,7 @@ pub(crate) async fn timelines(
     let mut own = BTreeMap::new();
     for database in creator.context.registry.all() {
         if !instances.contains(&database.instance)
-            || archive(creator, &database).await? != Stored::Complete
+            || archive(creator, &database, When::Changed).await? != Stored::Complete
         {
             continue;
         }

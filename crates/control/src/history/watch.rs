@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::archive::{Stored, archive};
+use super::archive::{Stored, When, archive};
 use super::files::FETCHED;
 use super::state::{Archive, base_of};
 use crate::backups::state::{entry, is_of_files};
@@ -31,6 +31,9 @@ const AT_ONCE: usize = 4;
 
 /// How often archives that no backup needs are forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
+
+/// How long a database that is to be dropped waits until its last changes are stored.
+const LAST: Duration = Duration::from_secs(30);
 
 /// The last attempt.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +110,12 @@ async fn archive_due(creator: &Creator, tried: &mut BTreeMap<InstanceId, Tried>)
             note(tried, done);
         }
         let creator = creator.clone();
-        running.spawn(async move { (database.instance, one(&creator, &database).await) });
+        running.spawn(async move {
+            (
+                database.instance,
+                one(&creator, &database, When::Changed).await,
+            )
+        });
     }
     while let Some(done) = running.join_next().await {
         note(tried, done);
@@ -147,8 +155,8 @@ fn is_due(database: &Database, last: Option<Tried>, now: Timestamp, every: Durat
 }
 
 /// Stores one log; tells once if that fails. Returns whether nothing is left to be stored.
-async fn one(creator: &Creator, database: &Database) -> bool {
-    let stored = archive(creator, database).await;
+async fn one(creator: &Creator, database: &Database, when: When) -> bool {
+    let stored = archive(creator, database, when).await;
     let slot = creator.context.histories.slot(database.instance);
     let mut state = slot.lock().await;
     let reason = match &stored {
@@ -180,6 +188,20 @@ async fn one(creator: &Creator, database: &Database) -> bool {
     );
     tell(creator, told).await;
     false
+}
+
+/// Stores what is left of the history of a database that is to be dropped: afterwards, that is all there is of it. A
+/// repository that does not answer does not keep it.
+pub(crate) async fn store_rest(creator: &Creator, database: &Database) {
+    if !database.spec().history || creator.context.backups.vault().is_err() {
+        return;
+    }
+    if tokio::time::timeout(LAST, one(creator, database, When::Always))
+        .await
+        .is_err()
+    {
+        warn!(database = %database.name, limit = ?LAST, "its last changes are not in its history: it is dropped");
+    }
 }
 
 /// Removes the collected logs of instances that no database has.
