@@ -39,7 +39,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Repository {
     pub(crate) location: String,
-    files: Arc<dyn Files>,
+    pub(crate) files: Arc<dyn Files>,
     paces: Arc<Paces>,
     options: RepositoryOptions,
     master: MasterKey,

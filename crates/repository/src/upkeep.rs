@@ -200,3 +200,6 @@ impl Repository {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use opendal::options::{ListOptions, ReadOptions};
+use opendal::options::{ListOptions, ReadOptions, WriteOptions};
 use opendal::{Buffer, ErrorKind, HttpTransporter, OperationContext, Operator};
 use opendal_http_transport_reqwest::ReqwestTransport;
 use reqwest::Client;
@@ -171,7 +171,11 @@ impl Service for Objects {
 
     async fn write(&self, path: &str, content: &[Bytes]) -> Result<(), Fail> {
         let content = Buffer::from(content.to_vec());
-        let written = self.operator.write(path, content).await;
+        let options = WriteOptions {
+            content_type: Some("application/octet-stream".to_owned()),
+            ..WriteOptions::default()
+        };
+        let written = self.operator.write_options(path, content, options).await;
         written.map(drop).map_err(|error| self.failed(error))
     }
 
