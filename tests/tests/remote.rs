@@ -19,6 +19,9 @@ use dormouse_testkit::{Created, Dormouse, process};
 
 use hosts::{Host, Moto, Relay, Sshd};
 
+/// Gives up early.
+const QUICK: &str = "options.timeout = '3'";
+
 /// A repository on another host, and what it needs on this machine.
 struct Place {
     dir: tempfile::TempDir,
@@ -68,7 +71,7 @@ impl Place {
             .map(|(name, value)| format!("options.{name} = '{value}'\n"))
             .collect();
         format!(
-            "[warm_pool]\nsize = 0\n[backup]\nrepository = '{}'\nkey_file = '{}'\noptions.timeout = '2'\n{credentials}{options}{more}\n",
+            "[warm_pool]\nsize = 0\n[backup]\nrepository = '{}'\nkey_file = '{}'\n{credentials}{options}{more}\n",
             self.location(),
             self.path("key").display()
         )
@@ -127,6 +130,8 @@ fn whole_cycle(place: &Place) {
     let _ = dormouse.json(&["backup", "init"]);
     let again = failed(&dormouse, &["backup", "init"]);
     assert!(again.contains("already"), "{again}");
+    // nothing is written meanwhile
+    let _ = dormouse.json(&["park", "shop"]);
     let _ = dormouse.json(&["backup", "now", "shop"]);
     let second = dormouse.json(&["backup", "now", "shop", "--always"]);
     let new = second[0]["made"]["new"].as_u64().unwrap();
@@ -156,7 +161,8 @@ fn whole_cycle(place: &Place) {
 
 /// The host goes away, or falls silent, in the middle of each command; Dormouse is killed in the middle of a backup.
 fn faults_in_the_middle(place: &Place) {
-    let mut dormouse = Dormouse::start_with(&place.config("upload_limit = '2MiB'"));
+    let mut dormouse =
+        Dormouse::start_with(&place.config(&format!("upload_limit = '2MiB'\n{QUICK}")));
     let who = dormouse.create("shop", &[]);
     fill(&dormouse, &who);
     let _ = dormouse.json(&["backup", "init"]);
@@ -223,7 +229,7 @@ fn faults_in_the_middle(place: &Place) {
 
     // the machine is lost, and the host fails in the middle of the recovery, which is repeated
     drop(dormouse);
-    let dormouse = Dormouse::prepare(&place.config(""));
+    let dormouse = Dormouse::prepare(&place.config(QUICK));
     let file = dormouse.config_file();
     place.relay.cut_after(2_000);
     let text = failed(&dormouse, &["recover", "--config", file.to_str().unwrap()]);
@@ -254,7 +260,7 @@ fn what_is_wrong_with_ssh_is_told() {
     let Some(sshd) = Sshd::start() else { return };
     let (known, keys) = (sshd.path("known_hosts"), sshd.path("authorized_keys"));
     let place = Place::new(sshd);
-    let dormouse = Dormouse::start_with(&place.config(""));
+    let dormouse = Dormouse::start_with(&place.config(QUICK));
     let _ = dormouse.create("shop", &[]);
     let _ = dormouse.json(&["backup", "init"]);
     let told = |words: &str| {

@@ -12,6 +12,8 @@
 //! - **No panic leaves this crate.** Each call into `rustic_core` runs in `catch_unwind` and ends in [`Error::Tool`].
 //! - **Locks.** Stores and prunes need no lock against each other: a prune first marks data and deletes it a day later.
 //!   `restic` needs locks, so a store, prune or forget leaves one that `restic` respects, and respects restic's; see [`Error::Locked`].
+//!   Operations of one process that do not go together wait for each other.
+//! - **A place on another host may hang.** Each request ends by a time limit, or when its operation is cancelled.
 //! - **Chunks have a fixed size of 64 KiB**, four pages of InnoDB: a page that changed costs 64 KiB before compression.
 //!   restic's own chunks have 512 KiB to 8 MiB, and a page would cost 1.5 MB.
 

@@ -42,8 +42,8 @@ const ATTEMPTS: u32 = 4;
 /// How many of them may end by the time limit.
 const LATE: u32 = 2;
 
-/// The wait before the second attempt; doubled before each further one.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The share of the time limit that passes before the second attempt: a second of a minute. Doubled before each further one.
+const PAUSE: u32 = 60;
 
 /// The longest until it is noticed that the caller wants the end.
 const LOOK: Duration = Duration::from_millis(100);
@@ -83,7 +83,7 @@ impl<S: Service> Remote<S> {
                 if fail.kind != FailKind::Away || number == ATTEMPTS || late == LATE {
                     return Err(fail);
                 }
-                sleep(PAUSE * 2_u32.pow(number - 1)).await;
+                sleep(self.timeout * 2_u32.pow(number - 1) / PAUSE).await;
                 number += 1;
             }
         };

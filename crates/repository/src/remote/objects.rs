@@ -39,7 +39,8 @@ impl Objects {
     /// What an error of OpenDAL means. Its own text has the URL and headers, which may have secrets.
     fn failed(&self, error: opendal::Error) -> Fail {
         let said = error.message();
-        let mut text = quoted(said, "message: \"").unwrap_or_else(|| without_urls(said));
+        let told = quoted(said, "message: \"").or_else(|| quoted(said, "code: \""));
+        let mut text = told.unwrap_or_else(|| without_urls(said));
         let mut cause = std::error::Error::source(&error);
         while let Some(error) = cause {
             let more = without_urls(&error.to_string());
