@@ -14,7 +14,8 @@ packages of the test clients and apps, WordPress, and a second MariaDB version g
 folder (set by DORMOUSE_CACHE), not into the system.
 
   up      a C compiler, mariadb-server-core, mariadb-client-core
-  test    also a C++ compiler, mariadb-client, zstd, btrfs-progs, xfsprogs, the clients' languages (python3-venv, nodejs, npm, a JDK, PHP),
+  test    also a C++ compiler, mariadb-client, zstd, btrfs-progs, xfsprogs,
+          restic, openssh-server (its service stays off), the clients' languages (python3-venv, nodejs, npm, a JDK, PHP),
           HikariCP, and MariaDB 11.8 (10.11 on Debian 13) unpacked into the cache
   lint    shellcheck, python3
   bench   sysbench, haproxy (its service stays off)

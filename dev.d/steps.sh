@@ -48,6 +48,9 @@ need_for() {
         PATH=$PATH:/usr/sbin have mkfs.xfs || need_packages xfsprogs
         have setsid || need_packages util-linux
         have restic || need_packages restic
+        # backups by SFTP
+        have ssh || need_packages openssh-client
+        [ -x /usr/sbin/sshd ] || need_idle_service openssh-server ssh
         tests/clients/run setup
         tests/apps/run setup
         ;;
@@ -65,8 +68,28 @@ need_for() {
     esac
 }
 
-# need_idle_service PACKAGE: installs a package that contains a system service; the service is
-# started neither now nor at the next boot.
+# The version of moto, whose S3 the tests of backups use.
+moto_version=5.2.5
+
+# Prints the path of moto's server, in a Python environment of its own in the cache folder.
+moto_server() {
+    local home
+    home=$(cache_dir)/moto-$moto_version
+    if [ ! -x "$home/ready/bin/moto_server" ]; then
+        [ -z "${DORMOUSE_NO_INSTALL:-}" ] || return 1
+        python3 -c 'import venv, ensurepip' 2>/dev/null || need_packages python3-venv
+        rm -rf "$home"
+        mkdir -p "$home"
+        quietly python3 -m venv "$home/unfinished" || return 1
+        quietly "$home/unfinished/bin/python" -m pip install -q "moto[server]==$moto_version" || return 1
+        # a link: the scripts in it name its path
+        ln -s unfinished "$home/ready"
+    fi
+    printf '%s\n' "$home/ready/bin/moto_server"
+}
+
+# need_idle_service PACKAGE [SERVICE]: installs a package that contains a system service, of the same
+# name if none is given; the service is started neither now nor at the next boot.
 need_idle_service() {
     local policy=/usr/sbin/policy-rc.d ours=no
     if [ -z "${DORMOUSE_NO_INSTALL:-}" ] && [ ! -e "$policy" ]; then
@@ -80,7 +103,7 @@ need_idle_service() {
     [ "$ours" = no ] || as_root rm -f "$policy"
     [ "$status" -eq 0 ] || exit "$status"
     if [ "$ours" = yes ] && [ -d /run/systemd/system ]; then
-        as_root systemctl disable --quiet "$1" || true
+        as_root systemctl disable --quiet "${2:-$1}" || true
     fi
 }
 

@@ -3,7 +3,7 @@
 
 help_text() {
     cat <<'EOF'
-usage: ./dev test [--quick] [ARGUMENTS of 'cargo test']
+usage: ./dev test [--quick | --remotes] [ARGUMENTS of 'cargo test']
 
 Installs missing packages and runs these steps:
 
@@ -13,6 +13,9 @@ Installs missing packages and runs these steps:
   apps      small apps on real frameworks, 50 workers each, and idling (tests/apps/run --help)
   up        './dev up' in a temporary folder: the printed line works, './dev down' leaves no server
   fuzz      every fuzz target for a few seconds (DORMOUSE_FUZZ_SECONDS, 10)
+
+--remotes runs the tests of backups on other hosts alone, those in S3 with them: it installs moto (300 MB
+of Python packages in the cache folder). Without it these say 'skipped'; those by SFTP run always.
 
 --quick runs the Rust tests alone. With arguments for cargo, as in './dev test -p dormouse-wire',
 only those tests. Tests that need another MariaDB version than the installed one find its server
@@ -54,6 +57,13 @@ test_environment() {
     else
         say "the tests run without the whole sandbox: see 'dormouse doctor'"
     fi
+}
+
+# Backups on other hosts, also in S3.
+test_remotes() {
+    local moto
+    moto=$(moto_server) || die "moto is not installed"
+    DORMOUSE_TEST_MOTO=$moto cargo test -p dormouse-tests --test remote --no-fail-fast "$@" </dev/null
 }
 
 test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }
@@ -103,7 +113,12 @@ test_up() {
 
 run() {
     local binary
-    if [ $# -gt 0 ]; then
+    if [ "${1-}" = --remotes ]; then
+        shift
+        need_for test
+        test_environment
+        step "backups on other hosts" test_remotes "$@"
+    elif [ $# -gt 0 ]; then
         [ "$1" != --quick ] || shift
         need_for up
         test_environment

@@ -510,3 +510,33 @@ fn a_kill_of_dormouse_during_backups_and_restores_leaves_nothing() {
         assert!(success, "{text}");
     }
 }
+
+/// Each wants the repository in another way; all of them end well.
+#[test]
+fn backups_prunes_and_verifies_at_the_same_time_wait_for_each_other() {
+    let place = Place::new();
+    let dormouse = Dormouse::start_with(&place.config(""));
+    let who = dormouse.create("shop", &["--backup-keep", "50"]);
+    fill(&mut dormouse.connect(&who), 1000);
+    let _ = dormouse.json(&["backup", "init"]);
+    let _ = dormouse.json(&["backup", "now", "shop"]);
+    let work: [(&[&str], u32); 4] = [
+        (&["backup", "now", "shop", "--always"], 12),
+        (&["backup", "prune", "--at-once"], 12),
+        (&["backup", "prune"], 12),
+        (&["backup", "verify", "shop", "--data", "100"], 3),
+    ];
+    thread::scope(|scope| {
+        for (arguments, rounds) in work {
+            let dormouse = &dormouse;
+            scope.spawn(move || {
+                for _ in 0..rounds {
+                    let _ = dormouse.json(arguments);
+                }
+            });
+        }
+    });
+    if let Some((success, text)) = place.restic(&["check", "--read-data"]) {
+        assert!(success, "{text}");
+    }
+}

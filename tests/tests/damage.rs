@@ -62,3 +62,63 @@ fn a_backup_of_a_damaged_page_is_refused_with_its_place_and_wakes_nothing() {
     assert_eq!(stored(), 2);
     assert_eq!(dormouse.state("shop"), "parked");
 }
+
+#[test]
+fn a_table_without_its_definition_is_found_by_verify() {
+    let place = tempfile::tempdir().unwrap();
+    let key = place.path().join("key");
+    fs::write(&key, "open sesame\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let dormouse = Dormouse::start_with(&format!(
+        "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[backup]\nrepository = '{}'\nkey_file = '{}'\n",
+        place.path().join("repository").display(),
+        key.display()
+    ));
+    let _ = dormouse.json(&["backup", "init"]);
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    for text in [
+        "CREATE DATABASE `an app`",
+        "USE `an app`",
+        "CREATE TABLE `t é` (id INT PRIMARY KEY, text TEXT, FULLTEXT (text))",
+        "CREATE TABLE p (id INT) PARTITION BY HASH (id) PARTITIONS 2",
+        "CREATE TABLE m (id INT) ENGINE = MyISAM",
+        "CREATE TABLE a (id INT) ENGINE = Aria",
+        "CREATE TABLE c (id INT NOT NULL) ENGINE = CSV",
+        "CREATE TABLE mp (id INT) ENGINE = MyISAM PARTITION BY HASH (id) PARTITIONS 2",
+        "CREATE SEQUENCE s",
+        "CREATE VIEW v AS SELECT 1",
+        "INSERT INTO m VALUES (1)",
+    ] {
+        client.query(text).ok();
+    }
+    let _ = dormouse.json(&["park", "shop"]);
+    let data = dormouse.instance("shop").join("data/an@0020app");
+    let damaged = || {
+        let _ = dormouse.json(&["backup", "now", "shop", "--always"]);
+        let (_, said) = output_of(&mut dormouse.command(&["backup", "verify", "shop"]));
+        said
+    };
+    let whole = damaged();
+    assert!(whole.contains("every table is good"), "{whole}");
+    for (file, named) in [
+        ("t@0020@0p.frm", "an app.t é"),
+        ("p.frm", "an app.p"),
+        ("s.frm", "an app.s"),
+        ("m.frm", "an@0020app/m.MYD"),
+        ("mp.frm", "an@0020app/mp#P#p0.MYD"),
+        ("a.frm", "an@0020app/a.MAD"),
+        ("c.frm", "an@0020app/c.CSV"),
+        ("p#P#p1.ibd", "an app.p"),
+        ("m.MYD", "an app.m"),
+        ("m.MYI", "an app.m"),
+        ("a.MAD", "an app.a"),
+    ] {
+        let kept = data.join("../kept");
+        fs::rename(data.join(file), &kept).unwrap();
+        let said = damaged();
+        assert!(said.contains("is damaged"), "{file}: {said}");
+        assert!(said.contains(named), "{file}: {said}");
+        fs::rename(&kept, data.join(file)).unwrap();
+    }
+}

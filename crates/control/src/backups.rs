@@ -19,7 +19,9 @@ pub(crate) mod vault;
 pub(crate) mod verify;
 pub(crate) mod watch;
 
-pub use dormouse_repository::{Backup, Checked, Key, KeyInfo, Location, Options, Pruned, Sample};
+pub use dormouse_repository::{
+    Backup, Checked, Key, KeyInfo, Location, Options, Pruned, Sample, check_place,
+};
 pub use make::{Attempt, Made};
 pub use recover::{Lost, Recovered, prepare as prepare_recovery};
 pub use restore::Restored;

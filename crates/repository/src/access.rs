@@ -3,11 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rustic_core::{
-    Credentials, OpenStatus, RepositoryBackends, RepositoryOptions, RusticResult, WriteBackend,
-};
+use rustic_core::{Credentials, OpenStatus, RepositoryBackends, RepositoryOptions, RusticResult};
 
 use crate::error::{self, Error, Failure};
+use crate::files::Files;
 use crate::guard::{Guard, Notes, Paces};
 use crate::watch::Watch;
 
@@ -17,7 +16,7 @@ pub(crate) type Open = rustic_core::Repository<OpenStatus>;
 /// What an operation needs of a place.
 pub(crate) struct Access<'a> {
     pub(crate) location: &'a str,
-    pub(crate) place: &'a Arc<dyn WriteBackend>,
+    pub(crate) files: &'a Arc<dyn Files>,
     pub(crate) paces: &'a Arc<Paces>,
     pub(crate) options: &'a RepositoryOptions,
     pub(crate) watch: &'a Watch,
@@ -57,7 +56,7 @@ impl Access<'_> {
     ) -> Result<T, Error> {
         let notes = Arc::new(Notes::new(self.watch.cancel.clone()));
         let guard = Guard::new(
-            Arc::clone(self.place),
+            Arc::clone(self.files),
             Arc::clone(&notes),
             Arc::clone(self.paces),
         );

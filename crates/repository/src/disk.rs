@@ -1,7 +1,6 @@
 //! A repository in a directory of this machine.
 //!
-//! `rustic_backend` has one too. This one differs in what it does with errors: it does not take a directory that cannot
-//! be read for an empty one (a prune would then take all data for unused), and it makes renames durable.
+//! `rustic_backend` has one too, which takes a directory that cannot be read for an empty one, and does not make renames durable.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -9,10 +8,9 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustic_core::{
-    ALL_FILE_TYPES, BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult,
-    WriteBackend,
-};
+
+use crate::files::{CONFIG, Entry, FOLDERS, Fail, Files, Part, UNFINISHED};
+use crate::watch::Cancel;
 
 /// The directory.
 #[derive(Debug)]
@@ -20,113 +18,66 @@ pub(crate) struct Disk {
     path: PathBuf,
 }
 
-/// What a file is called while it is written.
-const UNFINISHED: &str = "-tmp-";
-
 impl Disk {
     pub(crate) const fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    fn folder(&self, kind: FileType, id: &Id) -> PathBuf {
-        match kind {
-            FileType::Config => self.path.clone(),
-            FileType::Pack => {
-                let hex = id.to_hex();
-                self.path
-                    .join("data")
-                    .join(hex.as_str().get(..2).unwrap_or("00"))
-            }
-            _ => self.path.join(kind.dirname()),
-        }
-    }
-
-    fn file(&self, kind: FileType, id: &Id) -> PathBuf {
-        match kind {
-            FileType::Config => self.path.join("config"),
-            _ => self.folder(kind, id).join(id.to_hex().as_str()),
-        }
-    }
-
-    fn listed(&self, kind: FileType) -> io::Result<Vec<(Id, u32)>> {
-        let mut found = Vec::new();
-        match kind {
-            FileType::Config => match fs::metadata(self.path.join("config")) {
-                Ok(config) => found.push((Id::default(), length(&config)?)),
-                // The directory itself must be there: else it is not mounted.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::metadata(&self.path)?;
-                }
-                Err(error) => return Err(error),
-            },
-            FileType::Pack => {
-                for folder in fs::read_dir(self.path.join("data"))? {
-                    let folder = folder?;
-                    if folder.file_type()?.is_dir() {
-                        list_into(&folder.path(), &mut found)?;
-                    }
-                }
-            }
-            _ => list_into(&self.path.join(kind.dirname()), &mut found)?,
-        }
-        Ok(found)
-    }
-
-    fn part(&self, kind: FileType, id: &Id, offset: u32, length: u32) -> io::Result<Vec<u8>> {
-        let mut file = File::open(self.file(kind, id))?;
-        file.seek(SeekFrom::Start(offset.into()))?;
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn write(&self, kind: FileType, id: &Id, content: &BytesList) -> io::Result<()> {
-        let folder = self.folder(kind, id);
-        let file = self.file(kind, id);
-        let mut name = file.clone().into_os_string();
-        name.push(UNFINISHED);
-        let unfinished = PathBuf::from(name);
-        let written =
-            write_file(&unfinished, content).and_then(|()| fs::rename(&unfinished, &file));
-        if let Err(error) = written {
-            // A failure to remove it is of no account: the next prune or write does.
-            let _ = fs::remove_file(&unfinished);
-            return Err(error);
-        }
-        sync_folder(&folder)
-    }
-
     fn create_folders(&self) -> io::Result<()> {
         private_folder(&self.path)?;
-        for kind in ALL_FILE_TYPES {
-            private_folder(&self.path.join(kind.dirname()))?;
+        for folder in FOLDERS {
+            private_folder(&self.path.join(folder))?;
         }
-        private_folder(&self.path.join("locks"))?;
         for first in 0..=u8::MAX {
             private_folder(&self.path.join("data").join(format!("{first:02x}")))?;
         }
         sync_folder(&self.path.join("data"))?;
         sync_folder(&self.path)
     }
+
+    fn listed(&self, folder: &str) -> io::Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        let top = self.path.join(folder);
+        if folder != "data" {
+            list_into(&top, &mut found)?;
+            return Ok(found);
+        }
+        for folder in fs::read_dir(top)? {
+            let folder = folder?;
+            if folder.file_type()?.is_dir() {
+                list_into(&folder.path(), &mut found)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn write_whole(&self, path: &str, content: &[Bytes]) -> io::Result<()> {
+        let file = self.path.join(path);
+        let folder = file.parent().unwrap_or(&self.path).to_owned();
+        let unfinished = self.path.join(format!("{path}{UNFINISHED}"));
+        let written =
+            write_file(&unfinished, content).and_then(|()| fs::rename(&unfinished, &file));
+        if let Err(error) = written {
+            // A failure to remove it is of no account: it is no file of the repository.
+            let _ = fs::remove_file(&unfinished);
+            return Err(error);
+        }
+        sync_folder(&folder)
+    }
 }
 
-fn length(of: &fs::Metadata) -> io::Result<u32> {
-    u32::try_from(of.len()).map_err(io::Error::other)
-}
-
-fn list_into(folder: &Path, found: &mut Vec<(Id, u32)>) -> io::Result<()> {
+fn list_into(folder: &Path, found: &mut Vec<Entry>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let Some(Ok(id)) = name
-            .to_str()
-            .filter(|name| name.len() == 64)
-            .map(str::parse)
-        else {
+        let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
         match entry.metadata() {
-            Ok(metadata) => found.push((id, length(&metadata)?)),
+            Ok(metadata) => found.push(Entry {
+                name,
+                size: metadata.len(),
+                modified: metadata.modified().ok(),
+            }),
             // Removed since.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -140,14 +91,14 @@ fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-fn write_file(path: &Path, content: &BytesList) -> io::Result<()> {
+fn write_file(path: &Path, content: &[Bytes]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .mode(0o600)
         .create(true)
         .truncate(true)
         .write(true)
         .open(path)?;
-    for part in content.slice() {
+    for part in content {
         file.write_all(part)?;
     }
     file.sync_all()
@@ -157,72 +108,57 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn failed(what: &str, path: &Path, error: io::Error) -> Box<RusticError> {
-    RusticError::with_source(
-        ErrorKind::Backend,
-        format!("'{}' cannot be {what}", path.display()),
-        error,
-    )
+fn read_part(path: &Path, part: Part) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(part.offset))?;
+    let mut bytes = vec![0; usize::try_from(part.length).map_err(io::Error::other)?];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
-impl ReadBackend for Disk {
-    fn location(&self) -> String {
-        format!("local:{}", self.path.display())
+impl Files for Disk {
+    fn is_local(&self) -> bool {
+        true
     }
 
-    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        self.listed(kind)
-            .map_err(|error| failed("listed", &self.path.join(kind.dirname()), error))
+    fn create(&self, _cancel: &Cancel) -> Result<(), Fail> {
+        Ok(self.create_folders()?)
     }
 
-    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
-        let path = self.file(kind, id);
-        fs::read(&path)
-            .map(Bytes::from)
-            .map_err(|error| failed("read", &path, error))
-    }
-
-    fn read_partial(
-        &self,
-        kind: FileType,
-        id: &Id,
-        _cacheable: bool,
-        offset: u32,
-        length: u32,
-    ) -> RusticResult<Bytes> {
-        let part = self.part(kind, id, offset, length);
-        part.map(Bytes::from)
-            .map_err(|error| failed("read", &self.file(kind, id), error))
-    }
-
-    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
-        self.file(kind, id).display().to_string()
-    }
-}
-
-impl WriteBackend for Disk {
-    fn create(&self) -> RusticResult<()> {
-        self.create_folders()
-            .map_err(|error| failed("created", &self.path, error))
-    }
-
-    fn write_bytes(
-        &self,
-        kind: FileType,
-        id: &Id,
-        _cacheable: bool,
-        content: BytesList,
-    ) -> RusticResult<()> {
-        self.write(kind, id, &content)
-            .map_err(|error| failed("written", &self.file(kind, id), error))
-    }
-
-    fn remove(&self, kind: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
-        let path = self.file(kind, id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("removed", &path, error))
+    fn length(&self, path: &str, _cancel: &Cancel) -> Result<Option<u64>, Fail> {
+        match fs::metadata(self.path.join(path)) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The directory itself must be there: else it is not mounted.
+                if path == CONFIG {
+                    fs::metadata(&self.path)?;
+                }
+                Ok(None)
             }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn list(&self, folder: &str, _cancel: &Cancel) -> Result<Vec<Entry>, Fail> {
+        Ok(self.listed(folder)?)
+    }
+
+    fn read(&self, path: &str, part: Option<Part>, _cancel: &Cancel) -> Result<Bytes, Fail> {
+        let path = self.path.join(path);
+        let read = match part {
+            Some(part) => read_part(&path, part),
+            None => fs::read(&path),
+        };
+        Ok(read?.into())
+    }
+
+    fn write(&self, path: &str, content: &[Bytes], _cancel: &Cancel) -> Result<(), Fail> {
+        Ok(self.write_whole(path, content)?)
+    }
+
+    fn remove(&self, path: &str, _cancel: &Cancel) -> Result<(), Fail> {
+        match fs::remove_file(self.path.join(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
     }

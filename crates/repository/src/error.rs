@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use rustic_core::{ErrorKind, RusticError};
 
+use crate::files::{Fail, FailKind};
+
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -26,18 +28,6 @@ pub enum Fault {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The location needs a feature that this program was built without.
-    #[error(
-        "the repository '{location}' cannot be used: this program was built without '{scheme}:'; build Dormouse with the feature '{feature}', or use another location"
-    )]
-    NotBuiltIn {
-        /// The location.
-        location: String,
-        /// Its kind.
-        scheme: &'static str,
-        /// What to build with.
-        feature: &'static str,
-    },
     /// A setting or an option of the location is wrong.
     #[error(
         "the repository '{location}' cannot be used: {cause}; correct the location or its options"
@@ -215,8 +205,7 @@ impl Error {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::NotBuiltIn { .. }
-            | Self::Setting { .. }
+            Self::Setting { .. }
             | Self::EmptyKey { .. }
             | Self::NotThere { .. }
             | Self::WrongKey { .. }
@@ -262,19 +251,19 @@ pub(crate) enum Failure {
     Place {
         doing: String,
         reading: bool,
-        kind: Option<io::ErrorKind>,
-        cause: String,
+        fail: Fail,
     },
 }
 
 impl Failure {
-    pub(crate) fn place(doing: String, reading: bool, error: &RusticError) -> Self {
-        let (kind, cause) = innermost(error);
-        Self::Place {
-            doing,
-            reading,
-            kind,
-            cause,
+    pub(crate) fn place(doing: String, reading: bool, fail: Fail) -> Self {
+        match fail.kind {
+            FailKind::Cancelled => Self::Cancelled,
+            _ => Self::Place {
+                doing,
+                reading,
+                fail,
+            },
         }
     }
 
@@ -287,35 +276,27 @@ impl Failure {
             Self::Place {
                 doing,
                 reading,
-                kind,
-                cause,
+                fail: Fail { kind, text: cause },
             } => match kind {
-                Some(
-                    io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::FileTooLarge,
-                ) => Error::Full { location },
-                Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
-                    Error::Denied {
+                FailKind::Full => Error::Full { location },
+                FailKind::Denied => Error::Denied {
+                    location,
+                    doing,
+                    cause,
+                },
+                FailKind::Setup => Error::Setting { location, cause },
+                FailKind::Gone | FailKind::Short if reading => Error::Damaged {
+                    location,
+                    cause: format!("{doing}: {cause}"),
+                },
+                FailKind::Gone => Error::NotThere { location },
+                FailKind::Short | FailKind::Away | FailKind::Broken | FailKind::Cancelled => {
+                    Error::Unreachable {
                         location,
                         doing,
                         cause,
                     }
                 }
-                Some(
-                    io::ErrorKind::NotFound
-                    | io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::InvalidData,
-                ) if reading => Error::Damaged {
-                    location,
-                    cause: format!("{doing}: {cause}"),
-                },
-                Some(io::ErrorKind::NotFound) => Error::NotThere { location },
-                _ => Error::Unreachable {
-                    location,
-                    doing,
-                    cause,
-                },
             },
         }
     }
@@ -361,12 +342,6 @@ fn damaged(text: &str) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
-/// What is wrong with the settings of a place.
-#[cfg(feature = "rest")]
-pub(crate) fn setting<T>(made: rustic_core::RusticResult<T>) -> Result<T, String> {
-    made.map_err(|error| told(&error))
-}
-
 /// What a panic inside `rustic_core` means.
 pub(crate) fn of_panic(location: &str, panic: &(dyn std::any::Any + Send)) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -400,20 +375,4 @@ fn told(error: &RusticError) -> String {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The kind of the `io::Error` in a chain of causes, and the text of the last cause.
-fn innermost(error: &RusticError) -> (Option<io::ErrorKind>, String) {
-    let mut kind = None;
-    let mut last = told(error);
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        kind = error
-            .downcast_ref::<io::Error>()
-            .map(io::Error::kind)
-            .or(kind);
-        last = one_line(&error.to_string());
-        cause = error.source();
-    }
-    (kind, last)
 }

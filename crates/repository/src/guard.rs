@@ -12,6 +12,7 @@ use rustic_core::{
 };
 
 use crate::error::Failure;
+use crate::files::{self, CONFIG, Fail, Files, Part};
 use crate::watch::Cancel;
 
 /// What one operation has seen. `rustic_core` drops some errors of files and of writes; none is lost here.
@@ -132,19 +133,15 @@ pub(crate) struct Paces {
 /// The place of a repository as one operation sees it.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    place: Arc<dyn WriteBackend>,
+    files: Arc<dyn Files>,
     notes: Arc<Notes>,
     paces: Arc<Paces>,
 }
 
 impl Guard {
-    pub(crate) const fn new(
-        place: Arc<dyn WriteBackend>,
-        notes: Arc<Notes>,
-        paces: Arc<Paces>,
-    ) -> Self {
+    pub(crate) const fn new(files: Arc<dyn Files>, notes: Arc<Notes>, paces: Arc<Paces>) -> Self {
         Self {
-            place,
+            files,
             notes,
             paces,
         }
@@ -155,12 +152,35 @@ impl Guard {
         doing: &str,
         reading: bool,
         kind: FileType,
-        result: RusticResult<T>,
+        result: Result<T, Fail>,
     ) -> RusticResult<T> {
-        result.inspect_err(|error| {
+        result.map_err(|fail| {
             let doing = format!("{doing} {}", name(kind));
-            self.notes.keep(Failure::place(doing, reading, error));
+            let told = RusticError::with_source(ErrorKind::Backend, doing.clone(), fail.clone());
+            self.notes.keep(Failure::place(doing, reading, fail));
+            told
         })
+    }
+
+    fn listed(&self, kind: FileType) -> Result<Vec<(Id, u32)>, Fail> {
+        let cancel = &self.notes.cancel;
+        let short = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
+        if kind == FileType::Config {
+            let length = self.files.length(CONFIG, cancel)?;
+            return Ok(length
+                .map(|length| (Id::default(), short(length)))
+                .into_iter()
+                .collect());
+        }
+        let folder = match kind {
+            FileType::Pack => "data",
+            kind => kind.dirname(),
+        };
+        let all = self.files.list(folder, cancel)?.into_iter();
+        Ok(all
+            .filter(|entry| entry.name.len() == 64)
+            .filter_map(|entry| Some((entry.name.parse().ok()?, short(entry.size))))
+            .collect())
     }
 }
 
@@ -176,17 +196,19 @@ const fn name(kind: FileType) -> &'static str {
 
 impl ReadBackend for Guard {
     fn location(&self) -> String {
-        self.place.location()
+        String::new()
     }
 
     fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
         self.notes.go_on()?;
-        self.noted("listing", false, kind, self.place.list_with_size(kind))
+        self.noted("listing", false, kind, self.listed(kind))
     }
 
     fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
         self.notes.go_on()?;
-        let bytes = self.noted("reading", true, kind, self.place.read_full(kind, id))?;
+        let path = files::path(kind, id);
+        let read = self.files.read(&path, None, &self.notes.cancel);
+        let bytes = self.noted("reading", true, kind, read)?;
         self.paces.down.wait(bytes.len() as u64, &self.notes)?;
         Ok(bytes)
     }
@@ -195,31 +217,37 @@ impl ReadBackend for Guard {
         &self,
         kind: FileType,
         id: &Id,
-        cacheable: bool,
+        _cacheable: bool,
         offset: u32,
         length: u32,
     ) -> RusticResult<Bytes> {
         self.notes.go_on()?;
         self.paces.down.wait(length.into(), &self.notes)?;
-        let read = self.place.read_partial(kind, id, cacheable, offset, length);
+        let part = Part {
+            offset: offset.into(),
+            length: length.into(),
+        };
+        let path = files::path(kind, id);
+        let read = self.files.read(&path, Some(part), &self.notes.cancel);
         self.noted("reading", true, kind, read)
     }
 
     fn warmup_path(&self, kind: FileType, id: &Id) -> String {
-        self.place.warmup_path(kind, id)
+        files::path(kind, id)
     }
 }
 
 impl WriteBackend for Guard {
     fn create(&self) -> RusticResult<()> {
-        self.noted("creating", false, FileType::Config, self.place.create())
+        let created = self.files.create(&self.notes.cancel);
+        self.noted("creating", false, FileType::Config, created)
     }
 
     fn write_bytes(
         &self,
         kind: FileType,
         id: &Id,
-        cacheable: bool,
+        _cacheable: bool,
         content: BytesList,
     ) -> RusticResult<()> {
         self.notes.go_on()?;
@@ -231,19 +259,18 @@ impl WriteBackend for Guard {
         }
         let bytes = content.size() as u64;
         self.paces.up.wait(bytes, &self.notes)?;
-        let written = self.place.write_bytes(kind, id, cacheable, content);
+        let path = files::path(kind, id);
+        let written = self.files.write(&path, content.slice(), &self.notes.cancel);
         self.noted("writing", false, kind, written)?;
         self.notes.sent.fetch_add(bytes, Relaxed);
         Ok(())
     }
 
-    fn remove(&self, kind: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
+    fn remove(&self, kind: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
         self.notes.go_on()?;
-        self.noted(
-            "removing from",
-            false,
-            kind,
-            self.place.remove(kind, id, cacheable),
-        )
+        let removed = self
+            .files
+            .remove(&files::path(kind, id), &self.notes.cancel);
+        self.noted("removing from", false, kind, removed)
     }
 }

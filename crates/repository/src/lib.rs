@@ -12,6 +12,8 @@
 //! - **No panic leaves this crate.** Each call into `rustic_core` runs in `catch_unwind` and ends in [`Error::Tool`].
 //! - **Locks.** Stores and prunes need no lock against each other: a prune first marks data and deletes it a day later.
 //!   `restic` needs locks, so a store, prune or forget leaves one that `restic` respects, and respects restic's; see [`Error::Locked`].
+//!   Operations of one process that do not go together wait for each other.
+//! - **A place on another host may hang.** Each request ends by a time limit, or when its operation is cancelled.
 //! - **Chunks have a fixed size of 64 KiB**, four pages of InnoDB: a page that changed costs 64 KiB before compression.
 //!   restic's own chunks have 512 KiB to 8 MiB, and a page would cost 1.5 MB.
 
@@ -19,27 +21,31 @@ mod access;
 mod contents;
 mod disk;
 mod error;
+mod files;
 mod guard;
 mod key;
 mod labels;
 mod location;
 mod locks;
-#[cfg(feature = "remote")]
+mod place;
 mod remote;
 mod repository;
 mod restore;
+mod secrets;
 mod source;
 mod store;
+mod turns;
 mod upkeep;
 mod watch;
 
 pub use error::{Error, Fault};
 pub use key::Key;
 pub use labels::{Backup, BackupId, Filter, InvalidBackupId, Labels};
-pub use location::{InvalidLocation, Location, Scheme};
+pub use location::{InvalidLocation, Location};
+pub use place::check_place;
 pub use repository::{KeyInfo, Options, Repository};
 pub use restore::{DOCUMENTS, FILES, Owner, Restored};
 pub use source::Document;
 pub use store::{Reading, Stored};
 pub use upkeep::{Checked, Pruned, Sample};
-pub use watch::{Cancel, Progress, Watch};
+pub use watch::{Cancel, Progress, TellWait, Watch};

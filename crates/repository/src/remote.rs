@@ -1,39 +1,109 @@
-//! A repository in an object store or on another host by SFTP, by OpenDAL.
-//!
-//! `rustic_backend` has OpenDAL too, with all services that it knows. This has four, and takes a list that it cannot
-//! read whole for an error and not for a short one.
+//! Repositories on other hosts: one policy of time limits, repetitions and cancelling for all kinds of them.
 
-use std::collections::BTreeMap;
+pub(crate) mod http;
+pub(crate) mod objects;
+pub(crate) mod rest;
+pub(crate) mod sftp;
+
 use std::fmt;
 use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use opendal::blocking::Operator;
-use opendal::layers::{RetryLayer, TimeoutLayer};
-use opendal::options::{ListOptions, ReadOptions};
-use rustic_core::{
-    ALL_FILE_TYPES, BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult,
-    WriteBackend,
-};
 use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
 
-use crate::location::Scheme;
+use crate::files::{Entry, Fail, FailKind, Files, Part};
+use crate::watch::Cancel;
 
-/// The place.
-pub(crate) struct Remote {
-    operator: Operator,
-    shown: String,
+/// What a kind of place does once, without a time limit. A future that is dropped leaves no file that is not whole.
+pub(crate) trait Service: fmt::Debug + Send + Sync {
+    async fn create(&self) -> Result<(), Fail>;
+    async fn length(&self, path: &str) -> Result<Option<u64>, Fail>;
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Fail>;
+    async fn read(&self, path: &str, part: Option<Part>) -> Result<Bytes, Fail>;
+    async fn write(&self, path: &str, content: &[Bytes]) -> Result<(), Fail>;
+    async fn remove(&self, path: &str) -> Result<(), Fail>;
 }
 
-/// How often a request is tried again.
-const RETRIES: usize = 5;
+/// Time that a request may take, beside that for its bytes.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long one request may take; data files have 32 MiB and more.
-const TIMEOUT: Duration = Duration::from_secs(300);
+/// The slowest that bytes may pass, a second.
+const SLOWEST: u64 = 64 << 10;
 
-fn runtime() -> Result<&'static Runtime, String> {
+/// Bytes of a file that is read whole, whose length is not known: enough for an index.
+const WHOLE: u64 = 2 << 20;
+
+/// How often a request is tried.
+const ATTEMPTS: u32 = 4;
+
+/// How many of them may end by the time limit.
+const LATE: u32 = 2;
+
+/// The share of the time limit that passes before the second attempt: a second of a minute. Doubled before each further one.
+const PAUSE: u32 = 60;
+
+/// The longest until it is noticed that the caller wants the end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A place on another host.
+#[derive(Debug)]
+pub(crate) struct Remote<S> {
+    service: S,
+    timeout: Duration,
+}
+
+impl<S: Service> Remote<S> {
+    pub(crate) const fn new(service: S, timeout: Duration) -> Self {
+        Self { service, timeout }
+    }
+
+    /// Tries until it succeeds, fails for good, has failed often enough, or is cancelled.
+    fn run<T>(
+        &self,
+        cancel: &Cancel,
+        bytes: u64,
+        attempt: impl AsyncFn() -> Result<T, Fail>,
+    ) -> Result<T, Fail> {
+        let limit = self.timeout + Duration::from_secs(bytes / SLOWEST);
+        let trying = async {
+            let (mut number, mut late) = (1, 0);
+            loop {
+                let fail = match timeout(limit, attempt()).await {
+                    Ok(Ok(done)) => return Ok(done),
+                    Ok(Err(fail)) => fail,
+                    Err(_) => {
+                        late += 1;
+                        let seconds = limit.as_secs();
+                        Fail::new(FailKind::Away, format!("no answer within {seconds} s"))
+                    }
+                };
+                if fail.kind != FailKind::Away || number == ATTEMPTS || late == LATE {
+                    return Err(fail);
+                }
+                sleep(self.timeout * 2_u32.pow(number - 1) / PAUSE).await;
+                number += 1;
+            }
+        };
+        runtime()?.block_on(async {
+            tokio::select! {
+                done = trying => done,
+                () = cancelled(cancel) => Err(Fail::cancelled()),
+            }
+        })
+    }
+}
+
+async fn cancelled(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
+        sleep(LOOK).await;
+    }
+}
+
+/// The threads that speak with other hosts.
+pub(crate) fn runtime() -> Result<&'static Runtime, Fail> {
     static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
     let made = RUNTIME.get_or_init(|| {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -43,247 +113,48 @@ fn runtime() -> Result<&'static Runtime, String> {
             .enable_all()
             .build()
     });
-    made.as_ref()
-        .map_err(|error| format!("its threads cannot be started: {error}"))
+    made.as_ref().map_err(|error| {
+        let text = format!("the threads that speak with it cannot be started: {error}");
+        Fail::new(FailKind::Setup, text)
+    })
 }
 
-/// The service of OpenDAL and the options that a location stands for.
-pub(crate) fn service(
-    scheme: Scheme,
-    place: &str,
-) -> Result<(&'static str, BTreeMap<String, String>), String> {
-    let wrong = |form: &str| format!("'{place}' is not of the form {form}");
-    let split = |form: &str| {
-        place
-            .split_once(":/")
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| wrong(form))
-    };
-    let pairs: Vec<(&str, String)> = match scheme {
-        Scheme::S3 => {
-            let form = "'https://host/bucket/path' or 'bucket/path'";
-            let (endpoint, rest) = match place.split_once("://") {
-                None => (None, place),
-                Some((protocol, rest)) => {
-                    let (host, rest) = rest.split_once('/').ok_or_else(|| wrong(form))?;
-                    (Some(format!("{protocol}://{host}")), rest)
-                }
-            };
-            let (bucket, root) = rest.split_once('/').unwrap_or((rest, ""));
-            if bucket.is_empty() {
-                return Err(wrong(form));
+fn size(content: &[Bytes]) -> u64 {
+    content.iter().map(|part| part.len() as u64).sum()
+}
+
+impl<S: Service> Files for Remote<S> {
+    fn create(&self, cancel: &Cancel) -> Result<(), Fail> {
+        self.run(cancel, 0, async || self.service.create().await)
+    }
+
+    fn length(&self, path: &str, cancel: &Cancel) -> Result<Option<u64>, Fail> {
+        self.run(cancel, 0, async || self.service.length(path).await)
+    }
+
+    fn list(&self, folder: &str, cancel: &Cancel) -> Result<Vec<Entry>, Fail> {
+        self.run(cancel, WHOLE, async || self.service.list(folder).await)
+    }
+
+    fn read(&self, path: &str, part: Option<Part>, cancel: &Cancel) -> Result<Bytes, Fail> {
+        let bytes = part.map_or(WHOLE, |part| part.length);
+        let read = self.run(cancel, bytes, async || self.service.read(path, part).await)?;
+        match part {
+            Some(part) if read.len() as u64 != part.length => {
+                Err(Fail::new(FailKind::Short, "it is shorter than it was"))
             }
-            let mut pairs = vec![("bucket", bucket.to_owned()), ("root", root.to_owned())];
-            pairs.extend(endpoint.map(|endpoint| ("endpoint", endpoint)));
-            pairs
-        }
-        Scheme::Gs => {
-            let (bucket, root) = split("'bucket:/path'")?;
-            vec![("bucket", bucket.to_owned()), ("root", root.to_owned())]
-        }
-        Scheme::Azblob => {
-            let (container, root) = split("'container:/path'")?;
-            vec![
-                ("container", container.to_owned()),
-                ("root", root.to_owned()),
-            ]
-        }
-        Scheme::Sftp => {
-            let (host, path) = split("'user@host:/path'")?;
-            vec![
-                ("endpoint", format!("ssh://{host}")),
-                ("root", format!("/{path}")),
-            ]
-        }
-        Scheme::Local | Scheme::Rest => return Err("it is no service of OpenDAL".to_owned()),
-    };
-    let service = match scheme {
-        Scheme::Gs => "gcs",
-        other => other.as_str(),
-    };
-    let pairs = pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
-    Ok((service, pairs.collect()))
-}
-
-impl Remote {
-    /// Prepares the way to a place; nothing is sent yet.
-    pub(crate) fn open(
-        scheme: Scheme,
-        place: &str,
-        options: &BTreeMap<String, String>,
-    ) -> Result<Self, String> {
-        let (service, mut all) = service(scheme, place)?;
-        all.extend(options.clone());
-        if let (Scheme::Azblob, Some(account)) = (scheme, all.get("account_name")) {
-            let endpoint = format!("https://{account}.blob.core.windows.net");
-            all.entry("endpoint".to_owned()).or_insert(endpoint);
-        }
-        let made = opendal::Operator::via_iter(service, all).map_err(|error| error.to_string())?;
-        Self::over(made, format!("{}:{place}", scheme.as_str()))
-    }
-
-    fn over(operator: opendal::Operator, shown: String) -> Result<Self, String> {
-        let operator = operator
-            .layer(
-                TimeoutLayer::new()
-                    .with_timeout(TIMEOUT)
-                    .with_io_timeout(TIMEOUT),
-            )
-            .layer(RetryLayer::new().with_max_times(RETRIES).with_jitter());
-        let _entered = runtime()?.enter();
-        let operator = Operator::new(operator).map_err(|error| error.to_string())?;
-        Ok(Self { operator, shown })
-    }
-
-    fn listed(&self, kind: FileType) -> Result<Vec<(Id, u32)>, opendal::Error> {
-        let length =
-            |meta: &opendal::Metadata| u32::try_from(meta.content_length()).unwrap_or(u32::MAX);
-        if kind == FileType::Config {
-            return match self.operator.stat("config") {
-                Ok(meta) => Ok(vec![(Id::default(), length(&meta))]),
-                Err(error) if error.kind() == opendal::ErrorKind::NotFound => Ok(Vec::new()),
-                Err(error) => Err(error),
-            };
-        }
-        let options = ListOptions {
-            recursive: true,
-            ..ListOptions::default()
-        };
-        let mut found = Vec::new();
-        for entry in self
-            .operator
-            .lister_options(&format!("{}/", kind.dirname()), options)?
-        {
-            let entry = entry?;
-            if let (true, Ok(id)) = (entry.metadata().is_file(), entry.name().parse()) {
-                found.push((id, length(entry.metadata())));
-            }
-        }
-        Ok(found)
-    }
-}
-
-fn path(kind: FileType, id: &Id) -> String {
-    let hex = id.to_hex();
-    match kind {
-        FileType::Config => "config".to_owned(),
-        FileType::Pack => format!(
-            "data/{}/{}",
-            hex.as_str().get(..2).unwrap_or("00"),
-            hex.as_str()
-        ),
-        _ => format!("{}/{}", kind.dirname(), hex.as_str()),
-    }
-}
-
-/// An error with the kind that the guard looks for.
-fn failed(what: &str, path: &str, error: opendal::Error) -> Box<RusticError> {
-    let kind = match error.kind() {
-        opendal::ErrorKind::NotFound => io::ErrorKind::NotFound,
-        opendal::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
-        opendal::ErrorKind::RangeNotSatisfied => io::ErrorKind::UnexpectedEof,
-        _ => io::ErrorKind::Other,
-    };
-    RusticError::with_source(
-        ErrorKind::Backend,
-        format!("'{path}' cannot be {what}"),
-        io::Error::new(kind, error.to_string()),
-    )
-}
-
-impl fmt::Debug for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Remote({})", self.shown)
-    }
-}
-
-impl ReadBackend for Remote {
-    fn location(&self) -> String {
-        self.shown.clone()
-    }
-
-    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        self.listed(kind)
-            .map_err(|error| failed("listed", kind.dirname(), error))
-    }
-
-    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
-        let path = path(kind, id);
-        let read = self
-            .operator
-            .read(&path)
-            .map_err(|error| failed("read", &path, error))?;
-        Ok(read.to_bytes())
-    }
-
-    fn read_partial(
-        &self,
-        kind: FileType,
-        id: &Id,
-        _cacheable: bool,
-        offset: u32,
-        length: u32,
-    ) -> RusticResult<Bytes> {
-        let path = path(kind, id);
-        let range = u64::from(offset)..u64::from(offset) + u64::from(length);
-        let options = ReadOptions {
-            range: range.into(),
-            ..ReadOptions::default()
-        };
-        let read = self
-            .operator
-            .read_options(&path, options)
-            .map_err(|error| failed("read", &path, error))?;
-        let bytes = read.to_bytes();
-        if bytes.len() as u64 == u64::from(length) {
-            Ok(bytes)
-        } else {
-            let short = io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than it was");
-            Err(RusticError::with_source(
-                ErrorKind::Backend,
-                format!("'{path}' cannot be read"),
-                short,
-            ))
+            _ => Ok(read),
         }
     }
 
-    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
-        path(kind, id)
-    }
-}
-
-impl WriteBackend for Remote {
-    fn create(&self) -> RusticResult<()> {
-        for kind in ALL_FILE_TYPES {
-            let path = format!("{}/", kind.dirname());
-            self.operator
-                .create_dir(&path)
-                .map_err(|error| failed("created", &path, error))?;
-        }
-        Ok(())
+    fn write(&self, path: &str, content: &[Bytes], cancel: &Cancel) -> Result<(), Fail> {
+        self.run(cancel, size(content), async || {
+            self.service.write(path, content).await
+        })
     }
 
-    fn write_bytes(
-        &self,
-        kind: FileType,
-        id: &Id,
-        _cacheable: bool,
-        content: BytesList,
-    ) -> RusticResult<()> {
-        let path = path(kind, id);
-        match self.operator.write(&path, content.into_vec()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(failed("written", &path, error)),
-        }
-    }
-
-    fn remove(&self, kind: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
-        let path = path(kind, id);
-        self.operator
-            .delete(&path)
-            .map_err(|error| failed("removed", &path, error))
+    fn remove(&self, path: &str, cancel: &Cancel) -> Result<(), Fail> {
+        self.run(cancel, 0, async || self.service.remove(path).await)
     }
 }
 

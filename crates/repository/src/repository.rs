@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustic_core::repofile::{Chunker, KeyFile, KeyId, MasterKey};
-use rustic_core::{ConfigOptions, Credentials, KeyOptions, RepositoryOptions, WriteBackend};
+use rustic_core::{ConfigOptions, Credentials, KeyOptions, RepositoryOptions};
 
 use crate::access::{Access, Open, Stop, stands};
-use crate::disk::Disk;
 use crate::error::{Error, Failure};
+use crate::files::Files;
 use crate::guard::{Notes, Pace, Paces};
 use crate::key::Key;
-use crate::location::{Location, Scheme};
+use crate::location::Location;
 use crate::locks::Locks;
+use crate::place;
 use crate::watch::Watch;
 
 /// How a repository is used.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Most bytes a second sent to it by all operations together; none: no limit.
     pub upload_limit: Option<u64>,
@@ -28,28 +29,17 @@ pub struct Options {
     /// Where index and list of backups of a repository on another host are kept too, so that they need not be read
     /// from there each time; none: nowhere. A local repository needs none.
     pub cache: Option<PathBuf>,
-    /// What the kind of place needs: region, credentials, retries. The names are those of the services of OpenDAL
-    /// (`s3:`, `gs:`, `azblob:`, `sftp:`) and of rustic's REST backend (`retry`, `timeout`, `cacert`, `tls-client-cert`).
+    /// What the kind of place needs, but for credentials: `region`, `identity_file`, `ca_file`, ….
     pub place: BTreeMap<String, String>,
-}
-
-/// Without the values of the place's options, which may be secrets.
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("upload_limit", &self.upload_limit)
-            .field("download_limit", &self.download_limit)
-            .field("cache", &self.cache)
-            .field("place", &self.place.keys())
-            .finish()
-    }
+    /// File with the credentials of the place; none: they are in the environment.
+    pub credentials: Option<PathBuf>,
 }
 
 /// A repository that a key has opened. Clones share its limits; every operation may run in several threads at once.
 #[derive(Clone)]
 pub struct Repository {
     pub(crate) location: String,
-    place: Arc<dyn WriteBackend>,
+    pub(crate) files: Arc<dyn Files>,
     paces: Arc<Paces>,
     options: RepositoryOptions,
     master: MasterKey,
@@ -84,10 +74,9 @@ impl Repository {
     /// If there is one already, or it cannot be created.
     pub fn init(location: &Location, key: &Key, options: &Options) -> Result<Self, Error> {
         Self::enter(location, key, options, |access| {
-            access.closed(|repository, notes| {
-                access.place.create().inspect_err(|error| {
-                    notes.keep(Failure::place("creating it".to_owned(), false, error));
-                })?;
+            access.closed(|repository, _notes| {
+                let created = access.files.create(&access.watch.cancel);
+                created.map_err(|fail| Failure::place("creating it".to_owned(), false, fail))?;
                 if stands(&repository)? {
                     return Err(Error::AlreadyThere {
                         location: access.location.to_owned(),
@@ -129,24 +118,20 @@ impl Repository {
         if key.is_empty() {
             return Err(Error::EmptyKey { location: shown });
         }
-        let place = place(location, options)?;
+        let files = place::files(location, options)?;
         let paces = Arc::new(Paces {
             up: Pace::new(options.upload_limit),
             down: Pace::new(options.download_limit),
         });
         let mut rustic = RepositoryOptions::default();
-        match options
-            .cache
-            .as_ref()
-            .filter(|_| location.scheme() != Scheme::Local)
-        {
+        match options.cache.as_ref().filter(|_| !files.is_local()) {
             Some(dir) => rustic.cache_dir = Some(dir.clone()),
             None => rustic.no_cache = true,
         }
         let watch = Watch::default();
         let access = Access {
             location: &shown,
-            place: &place,
+            files: &files,
             paces: &paces,
             options: &rustic,
             watch: &watch,
@@ -156,10 +141,10 @@ impl Repository {
             opened_by,
             id,
         } = way(&access)?;
-        let locks = Locks::new(location.path(), &master);
+        let locks = Locks::new(Arc::clone(&files), &master);
         Ok(Self {
             location: shown,
-            place,
+            files,
             paces,
             options: rustic,
             master,
@@ -183,7 +168,7 @@ impl Repository {
     ) -> Result<T, Error> {
         let access = Access {
             location: &self.location,
-            place: &self.place,
+            files: &self.files,
             paces: &self.paces,
             options: &self.options,
             watch,
@@ -299,37 +284,4 @@ pub(crate) fn host() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
-}
-
-fn place(location: &Location, options: &Options) -> Result<Arc<dyn WriteBackend>, Error> {
-    let scheme = location.scheme();
-    let wrong = |cause: String| Error::Setting {
-        location: location.to_string(),
-        cause,
-    };
-    match scheme {
-        Scheme::Local => match options.place.keys().next() {
-            Some(name) => Err(wrong(format!("a directory has no option '{name}'"))),
-            None => Ok(Arc::new(Disk::new(PathBuf::from(&location.rest)))),
-        },
-        #[cfg(feature = "rest")]
-        Scheme::Rest => crate::error::setting(rustic_backend::RestBackend::new(
-            &location.rest,
-            options.place.clone(),
-        ))
-        .map(|place| Arc::new(place) as _)
-        .map_err(wrong),
-        #[cfg(feature = "remote")]
-        Scheme::S3 | Scheme::Gs | Scheme::Azblob | Scheme::Sftp => {
-            crate::remote::Remote::open(scheme, &location.rest, &options.place)
-                .map(|place| Arc::new(place) as _)
-                .map_err(wrong)
-        }
-        #[cfg(not(all(feature = "rest", feature = "remote")))]
-        _ => Err(Error::NotBuiltIn {
-            location: location.to_string(),
-            scheme: scheme.as_str(),
-            feature: scheme.feature().unwrap_or_default(),
-        }),
-    }
 }

@@ -14,6 +14,7 @@ use crate::contents;
 use crate::error::{self, Error};
 use crate::labels::BackupId;
 use crate::repository::Repository;
+use crate::turns::Usage;
 use crate::watch::Watch;
 
 /// The path of the stored directory in a backup.
@@ -66,8 +67,9 @@ impl Repository {
         watch: &Watch,
     ) -> Result<Restored, Error> {
         let started = Instant::now();
+        let lock = self.locks.take(&self.location, Usage::Read, watch)?;
         make_empty(into)?;
-        self.with(watch, |repository, notes| {
+        let restored = self.with(watch, |repository, notes| {
             let snapshot = self.snapshot(&repository, id)?;
             let repository = repository.to_indexed()?;
             let node = repository.node_from_snapshot_and_path(&snapshot, part);
@@ -88,7 +90,9 @@ impl Repository {
                 bytes,
                 took: started.elapsed(),
             })
-        })
+        });
+        lock.release();
+        restored
     }
 
     /// Reads one document of a backup.

@@ -13,6 +13,7 @@ use crate::labels::{Backup, BackupId, Labels};
 use crate::repository::Repository;
 use crate::restore::{DOCUMENTS, FILES};
 use crate::source::{Document, Source};
+use crate::turns::Usage;
 use crate::watch::Watch;
 
 /// Which files are read.
@@ -84,7 +85,7 @@ impl Repository {
     ) -> Result<Stored, Error> {
         check_names(documents)?;
         let started = Instant::now();
-        let lock = self.locks.share(&self.location)?;
+        let lock = self.locks.take(&self.location, Usage::Store, watch)?;
         let stored = self.with(watch, |repository, notes| {
             let source = Source::list(dir, documents, labels.taken_at, notes)?;
             let options = options(reading);

@@ -8,6 +8,7 @@ use rustic_core::{CheckOptions, PruneOptions, ReadSubsetOption};
 use crate::error::Error;
 use crate::labels::{Backup, BackupId, Filter};
 use crate::repository::Repository;
+use crate::turns::Usage;
 use crate::watch::Watch;
 
 /// How much of the data a check reads.
@@ -50,6 +51,15 @@ pub struct Pruned {
     pub rewritten: u64,
 }
 
+/// Runs an operation, and again if it has found damage: it begins with reading the index, and another program may have pruned the
+/// repository since, and removed rightly what that index names.
+fn read_again<T>(operation: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    match operation() {
+        Err(Error::Damaged { .. }) => operation(),
+        other => other,
+    }
+}
+
 impl Repository {
     /// The backups, oldest first.
     ///
@@ -72,8 +82,9 @@ impl Repository {
     ///
     /// If the repository cannot be written.
     pub fn forget(&self, ids: &[BackupId]) -> Result<(), Error> {
-        let lock = self.locks.share(&self.location)?;
-        let forgotten = self.with(&Watch::default(), |repository, _notes| {
+        let watch = Watch::default();
+        let lock = self.locks.take(&self.location, Usage::Store, &watch)?;
+        let forgotten = self.with(&watch, |repository, _notes| {
             let there: BTreeSet<_> = repository.list::<SnapshotId>()?.collect();
             let ids = ids
                 .iter()
@@ -109,29 +120,32 @@ impl Repository {
     }
 
     fn prune_with(&self, options: &PruneOptions, watch: &Watch) -> Result<Pruned, Error> {
-        let lock = if options.instant_delete {
-            self.locks.exclude(&self.location)?
-        } else {
-            self.locks.share(&self.location)?
+        let usage = match options.instant_delete {
+            true => Usage::Alone,
+            false => Usage::Prune,
         };
-        let pruned = self.with(watch, |repository, _notes| {
-            let plan = repository.prune_plan(options)?;
-            let sizes = plan.stats.size_sum();
-            let unneeded = sizes.remove + sizes.repackrm + plan.stats.size_unref;
-            let marked = plan.stats.size_to_delete;
-            let (removed, marked) = if options.instant_delete {
-                (unneeded + marked.remove + marked.keep, 0)
-            } else {
-                (marked.remove, unneeded + marked.keep)
-            };
-            let pruned = Pruned {
-                removed,
-                marked,
-                rewritten: sizes.repack,
-            };
-            repository.prune(options, plan)?;
-            Ok(pruned)
-        });
+        let lock = self.locks.take(&self.location, usage, watch)?;
+        let prune = || {
+            self.with(watch, |repository, _notes| {
+                let plan = repository.prune_plan(options)?;
+                let sizes = plan.stats.size_sum();
+                let unneeded = sizes.remove + sizes.repackrm + plan.stats.size_unref;
+                let marked = plan.stats.size_to_delete;
+                let (removed, marked) = if options.instant_delete {
+                    (unneeded + marked.remove + marked.keep, 0)
+                } else {
+                    (marked.remove, unneeded + marked.keep)
+                };
+                let pruned = Pruned {
+                    removed,
+                    marked,
+                    rewritten: sizes.repack,
+                };
+                repository.prune(options, plan)?;
+                Ok(pruned)
+            })
+        };
+        let pruned = read_again(prune);
         lock.release();
         pruned
     }
@@ -149,24 +163,33 @@ impl Repository {
                 .read_data_subset(ReadSubsetOption::Percentage(percent.clamp(0.0, 100.0))),
             Sample::Everything => CheckOptions::default().read_data(true),
         };
-        let checked = self.with(watch, |repository, notes| {
-            let mut checked = Checked::default();
-            for (level, found) in repository.check(options)?.0 {
-                let text = found
-                    .to_string()
-                    .split_whitespace()
-                    .collect::<Vec<_>>()
-                    .join(" ");
-                match format!("{level:?}").as_str() {
-                    "Warn" => checked.remarks.push(text),
-                    _ => checked.faults.push(text),
+        let lock = self.locks.take(&self.location, Usage::Read, watch)?;
+        let check = || {
+            self.with(watch, |repository, notes| {
+                let mut checked = Checked::default();
+                for (level, found) in repository.check(options)?.0 {
+                    let text = found
+                        .to_string()
+                        .split_whitespace()
+                        .collect::<Vec<_>>()
+                        .join(" ");
+                    match format!("{level:?}").as_str() {
+                        "Warn" => checked.remarks.push(text),
+                        _ => checked.faults.push(text),
+                    }
                 }
-            }
-            if !checked.is_good() {
-                notes.told();
-            }
-            Ok(checked)
-        });
+                if !checked.is_good() {
+                    notes.told();
+                }
+                Ok(checked)
+            })
+        };
+        let mut checked = read_again(check);
+        if matches!(&checked, Ok(found) if !found.is_good()) {
+            // Somebody else may have pruned it meanwhile, which takes away what an older index names.
+            checked = check();
+        }
+        lock.release();
         match checked {
             // Damage that ends the check early is what it was to find.
             Err(Error::Damaged { cause, .. }) => Ok(Checked {
@@ -177,3 +200,6 @@ impl Repository {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

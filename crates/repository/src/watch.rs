@@ -32,6 +32,9 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// See [`Watch::waits`].
+pub type TellWait = Arc<dyn Fn(Option<&str>) + Send + Sync>;
+
 /// What a caller gives to an operation to follow it and to end it. The default does neither.
 #[derive(Clone, Default)]
 pub struct Watch {
@@ -39,6 +42,16 @@ pub struct Watch {
     pub cancel: Cancel,
     /// Called often, from several threads; must not block.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+    /// Called when the operation begins to wait for something, in words, and when it goes on; must not block.
+    pub waits: Option<TellWait>,
+}
+
+impl Watch {
+    pub(crate) fn waits_for(&self, what: Option<&str>) {
+        if let Some(waits) = &self.waits {
+            waits(what);
+        }
+    }
 }
 
 impl fmt::Debug for Watch {

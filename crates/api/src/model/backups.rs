@@ -242,4 +242,7 @@ pub struct RunningBackup {
     pub done: Bytes,
     /// Bytes in all; 0 while that is not known.
     pub total: Bytes,
+    /// What it waits for, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }

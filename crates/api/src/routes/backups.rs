@@ -260,6 +260,7 @@ pub(super) async fn running(State(context): Shared) -> Json<Vec<RunningBackup>> 
         since: one.since,
         done: one.done,
         total: one.total,
+        waits_for: one.waits_for,
     });
     Json(running.collect())
 }

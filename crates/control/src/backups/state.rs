@@ -71,6 +71,8 @@ pub struct Running {
     pub done: Bytes,
     /// Bytes in all; 0 while that is not known.
     pub total: Bytes,
+    /// What it waits for, in words.
+    pub waits_for: Option<String>,
     cancel: Cancel,
 }
 
@@ -159,6 +161,7 @@ impl Backups {
             since: Timestamp::now(),
             done: Bytes(0),
             total: Bytes(0),
+            waits_for: None,
             cancel: cancel.clone(),
         };
         all.insert(number, running);
@@ -169,12 +172,19 @@ impl Backups {
                 running.total = Bytes(now.total);
             }
         };
+        let backups = Arc::clone(self);
+        let waits = move |what: Option<&str>| {
+            if let Some(running) = backups.all_running().get_mut(&number) {
+                running.waits_for = what.map(str::to_owned);
+            }
+        };
         Work {
             backups: Arc::clone(self),
             number,
             watch: Watch {
                 cancel,
                 progress: Some(Arc::new(progress)),
+                waits: Some(Arc::new(waits)),
             },
         }
     }

@@ -1,5 +1,6 @@
 //! Restoring a backup for a test: into an instance that no database has, whose server checks every table.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tracing::{error, info};
 
 use super::restore::{Received, receive};
 use super::state::entry;
+use super::vault::blocking;
 use crate::admission::Importance;
 use crate::adopt;
 use crate::catalog::{Change, Durability};
@@ -142,8 +144,54 @@ async fn check(creator: &Creator, received: &Received) -> Result<Vec<String>, Er
     };
     let checked = within(CHECK, checked).await;
     instance.disconnect().await;
-    checked.map_err(|error| Error::Server {
+    let mut damaged = checked.map_err(|error| Error::Server {
         database: manifest.name.clone(),
         reason: error.to_string(),
-    })
+    })?;
+    if let Some(dir) = host.driver.directory(arrival.id) {
+        let found = blocking(move || {
+            undefined(&dir.join("data")).map_err(|error| Error::Machine {
+                doing: format!("listing the files of {}", dir.display()),
+                reason: error.to_string(),
+            })
+        });
+        damaged.extend(found.await?);
+    }
+    Ok(damaged)
+}
+
+/// Files of tables of other engines than InnoDB, which lists its own.
+const PARTS: [&str; 6] = ["CSV", "MAD", "MAI", "MYD", "MYI", "ARZ"];
+
+/// The tables that have a file and no definition, as `schema/table.MYD: reason`.
+fn undefined(data: &Path) -> std::io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for schema in std::fs::read_dir(data)? {
+        let schema = schema?;
+        if !schema.file_type()?.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(schema.path())? {
+            let path = file?.path();
+            let part = path.extension().and_then(|part| part.to_str());
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let (Some(part), Some(stem)) = (part, stem) else {
+                continue;
+            };
+            // a partition belongs to the table before the '#'; what begins with one is temporary
+            let table = stem.split('#').next().unwrap_or_default();
+            if !PARTS.contains(&part) || table.is_empty() {
+                continue;
+            }
+            if !path.with_file_name(format!("{table}.frm")).exists() {
+                let schema = schema.file_name();
+                let schema = schema.to_string_lossy();
+                found.push(format!(
+                    "{schema}/{stem}.{part}: the definition of this table is missing, the file {schema}/{table}.frm"
+                ));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dormouse_engine::admin::check::check_tables;
+use dormouse_engine::admin::check::{check_tables, undefined_tables};
 use dormouse_engine::admin::replay::ReplayError;
 use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool, repair};
 use dormouse_tenant::render::text;
@@ -213,7 +213,9 @@ impl Servers for AdminServers {
 
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {
         let mut admin = self.connect(server).await?;
-        Ok(check_tables(&mut admin).await?)
+        let mut damaged = undefined_tables(&mut admin).await?;
+        damaged.extend(check_tables(&mut admin).await?);
+        Ok(damaged)
     }
 
     async fn manage(

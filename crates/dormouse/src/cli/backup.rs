@@ -223,6 +223,8 @@ Encrypted databases need a master key in the configuration ([encryption]); it ma
 
 Examples:
   dormouse recover --repository /srv/backups/dormouse --key-file backup.key
+  dormouse recover --repository s3:https://s3.example.com/backups/dormouse \\
+    --key-file backup.key --credentials-file s3.credentials
   dormouse recover --config /etc/dormouse/dormouse.toml")]
 pub(crate) struct RecoverArgs {
     /// Where the repository stands [default: that of the configuration]
@@ -232,6 +234,14 @@ pub(crate) struct RecoverArgs {
     /// File with the repository's key
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+
+    /// File with the credentials of the place, which only its owner can read [default: the environment]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials_file: Option<PathBuf>,
+
+    /// What the kind of place needs besides, as in [backup] options; may be repeated
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
+    pub(crate) options: Vec<(String, String)>,
 
     /// Which installation, if several have used the repository; the error without it lists them
     #[arg(long, value_name = "ID")]
@@ -244,4 +254,10 @@ pub(crate) struct RecoverArgs {
     /// Level of the log on stderr: error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub(crate) log_level: String,
+}
+
+fn option(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or_else(|| "it is not of the form NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }

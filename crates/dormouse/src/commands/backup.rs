@@ -367,8 +367,12 @@ fn progress(running: &RunningBackup) -> String {
         doing,
         done,
         total,
+        waits_for,
         ..
     } = running;
+    if let Some(what) = waits_for {
+        return format!("{doing} {database}: waits for {what}");
+    }
     match total.0 {
         0 => format!("{doing} {database}: {}", size(*done)),
         all => format!(

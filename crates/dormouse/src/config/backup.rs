@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_api::model::Cap;
-use dormouse_control::backups::{BackupConfig, Location, Options};
+use dormouse_control::backups::{BackupConfig, Location, Options, check_place};
 use dormouse_engine::{MasterSource, Secret};
 use dormouse_types::{Bytes, Cron};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,9 @@ pub(crate) struct Backup {
     pub(crate) key_env: Option<String>,
     /// Command that prints the key.
     pub(crate) key_command: Option<Vec<String>>,
-    /// What the kind of place needs.
+    /// File with the credentials of the place; `None`: they are in the environment.
+    pub(crate) credentials_file: Option<PathBuf>,
+    /// What the kind of place needs besides.
     pub(crate) options: BTreeMap<String, String>,
     /// Most bytes sent a second.
     pub(crate) upload_limit: Cap<Bytes>,
@@ -57,6 +59,7 @@ impl Default for Backup {
             key_file: None,
             key_env: None,
             key_command: None,
+            credentials_file: None,
             options: BTreeMap::new(),
             upload_limit: Cap(None),
             download_limit: Cap(None),
@@ -92,10 +95,18 @@ impl Backup {
                     .to_owned(),
             ));
         }
+        let options = self.place_options(data_dir);
+        check_place(&location, &options).map_err(|error| {
+            (
+                format!("[backup]: {error}"),
+                "docs/backups.md lists the options and credentials of each kind of place"
+                    .to_owned(),
+            )
+        })?;
         Ok(Some(BackupConfig {
             location,
             key,
-            options: self.place_options(data_dir),
+            options,
             parallel: usize::from(self.parallel.get()),
             verify: self.verify.clone(),
             prune: self.prune.clone(),
@@ -113,6 +124,7 @@ impl Backup {
             download_limit: self.download_limit.0.map(|bytes| bytes.0),
             cache: Some(data_dir.join("backup-cache")),
             place: self.options.clone(),
+            credentials: self.credentials_file.clone(),
         }
     }
 

@@ -32,10 +32,16 @@ pub(crate) fn run(data_dir: &Path, args: RecoverArgs, output: &Output) -> Outcom
     if args.repository.is_some() {
         config.backup.repository = args.repository;
         (config.backup.key_env, config.backup.key_command) = (None, None);
+        config.backup.credentials_file = None;
+        config.backup.options.clear();
     }
     if let Some(file) = args.key_file {
         config.backup.key_file = Some(file);
     }
+    if let Some(file) = args.credentials_file {
+        config.backup.credentials_file = Some(file);
+    }
+    config.backup.options.extend(args.options);
     // only what a recovery needs
     config.warm_pool.size = 0;
     config.api.listen = Listen::Off;

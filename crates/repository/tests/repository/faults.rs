@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use dormouse_repository::{
-    Error, Fault, Key, Location, Options, Owner, Reading, Repository, Sample, Scheme, Watch,
-};
+use dormouse_repository::{Error, Fault, Key, Options, Owner, Reading, Repository, Sample, Watch};
 
 use crate::{Scene, document, key, labels, noise};
 
@@ -44,19 +42,6 @@ fn what_cannot_be_opened_says_why() {
     };
     let option = Repository::open(&location, &key(), &options).unwrap_err();
     assert!(matches!(option, Error::Setting { .. }), "{option:?}");
-}
-
-#[test]
-fn a_kind_that_is_not_built_in_names_what_to_build_with() {
-    for scheme in Scheme::ALL.into_iter().filter(|scheme| !scheme.built_in()) {
-        let location: Location = format!("{}:some/place", scheme.as_str()).parse().unwrap();
-        let error = Repository::open(&location, &key(), &Options::default()).unwrap_err();
-        assert!(matches!(error, Error::NotBuiltIn { .. }), "{error:?}");
-        assert!(
-            error.to_string().contains(scheme.feature().unwrap()),
-            "{error}"
-        );
-    }
 }
 
 #[test]
