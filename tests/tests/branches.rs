@@ -6,6 +6,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use dormouse_testkit::dormouse::output_of;
@@ -101,6 +102,46 @@ fn a_branch_of_a_database_that_is_written_to_has_all_that_was_acknowledged() {
     writers::write_meanwhile(&dormouse, &who, |_, name| {
         let _ = dormouse.json(&["branch", "shop", name]);
     });
+}
+
+/// Its files are those of a crash: the indexes do not fit the rows.
+#[test]
+fn a_branch_has_whole_indexes_of_a_myisam_table_that_is_written_to() {
+    let dormouse = Dormouse::start();
+    let who = dormouse.create("shop", &[]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE DATABASE app").ok();
+    client.query("USE app").ok();
+    client
+        .query(
+            "CREATE TABLE m (a INT AUTO_INCREMENT PRIMARY KEY, b CHAR(40), c CHAR(40), KEY (b), KEY (c)) \
+             ENGINE = MyISAM",
+        )
+        .ok();
+    let ended = AtomicBool::new(false);
+    let write = || {
+        let insert = "INSERT INTO m (b, c) SELECT UUID(), MD5(RAND()) FROM seq_1_to_500";
+        while !ended.load(Ordering::Relaxed) {
+            client.query(insert).ok();
+        }
+    };
+    let mut wrong = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(write);
+        for n in 0..8 {
+            let name = format!("b{n}");
+            let _ = dormouse.json(&["branch", "shop", &name]);
+            let mut branch = dormouse.connect(&of(&name, &who));
+            let checked = branch.query("CHECK TABLE app.m").rows();
+            if checked.last().unwrap().last().unwrap().as_deref() != Some("OK") {
+                wrong.push(checked);
+            }
+            drop(branch);
+            let _ = dormouse.json(&["drop", &name, "--yes"]);
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(wrong, Vec::<Vec<Vec<Option<String>>>>::new());
 }
 
 /// Whatever a kill interrupts: no server stands still, no half of a branch remains.

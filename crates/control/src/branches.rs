@@ -4,14 +4,14 @@
 //! parent sleeps on if it slept.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use dormouse_driver::{Check, Copied, CopyOptions, Error as DriverError};
+use async_trait::async_trait;
+use dormouse_driver::{Check, Copied, CopyOptions, Error as DriverError, Quiesce};
 use dormouse_engine::Origin;
 use dormouse_policy::Spec;
-use dormouse_types::{DatabaseName, InstanceId, State};
+use dormouse_types::{DatabaseName, InstanceId};
 use jiff::Timestamp;
-use tracing::debug;
+use tracing::warn;
 
 use crate::adopt::{self, Adoption, Arrival};
 use crate::create::{Creator, to_its_end};
@@ -23,9 +23,6 @@ use crate::status::{BranchOf, Branched};
 use crate::time::{now, within};
 
 pub(crate) mod expiry;
-
-/// How often the logs of a server that runs are flushed while its files are copied.
-const FLUSHES: Duration = Duration::from_millis(20);
 
 /// A branch to be made.
 pub(crate) struct BranchOrder {
@@ -107,7 +104,11 @@ impl Creator {
     }
 
     /// A new instance with a copy of the files of a database. After a crash, the next start removes it.
-    pub(crate) async fn copy_of(&self, parent: &Database, check: Check) -> Result<Copy, Error> {
+    pub(crate) async fn copy_of(
+        &self,
+        parent: &Arc<Database>,
+        check: Check,
+    ) -> Result<Copy, Error> {
         let context = &self.context;
         let host = &context.host;
         let id = context.catalog.new_instance(host.servers.version()).await?;
@@ -115,15 +116,11 @@ impl Creator {
             frozen_at_most: context.frozen_at_most,
             check,
         };
-        let copied = host.driver.copy(parent.instance, id, options);
-        let copied = async {
-            flush_logs(host, parent).await;
-            tokio::select! {
-                copied = copied => copied,
-                never = keep_flushing(host, parent) => never,
-            }
-        };
-        match copied.await {
+        let quiet = Arc::new(Quiet {
+            database: Arc::clone(parent),
+            host: Arc::clone(host),
+        });
+        match host.driver.copy(parent.instance, id, options, quiet).await {
             Ok(copied) => Ok(Copy { id, copied }),
             Err(error) => {
                 self.warm.discard(id).await;
@@ -181,28 +178,26 @@ fn adoption(order: &BranchOrder, spec: Arc<Spec>, copy: Copy) -> (Adoption, Bran
     (new, made)
 }
 
-/// Lets a server that runs write its logs to its files. Without that, a sequence that was made just before is in the copy
-/// as after a crash of the server: without its row.
-async fn flush_logs(host: &Host, parent: &Database) {
-    let flushed = within(host.deadlines.ask, async {
-        host.servers.flush_logs(&parent.server()?).await
-    });
-    let flushed = tokio::select! {
-        flushed = flushed => flushed,
-        // one that falls asleep writes them
-        () = parent.until(|now| now.state != State::Active) => return,
-    };
-    if let Err(error) = flushed {
-        debug!(database = %parent.name, %error, "its logs are not flushed before the copy");
-    }
+/// Lets the server of a database end what it writes before its files are copied.
+struct Quiet {
+    database: Arc<Database>,
+    host: Arc<Host>,
 }
 
-/// The same again and again, until the server stands still.
-async fn keep_flushing<T>(host: &Host, parent: &Database) -> T {
-    loop {
-        tokio::time::sleep(FLUSHES).await;
-        if parent.state() == State::Active {
-            flush_logs(host, parent).await;
+#[async_trait]
+impl Quiesce for Quiet {
+    async fn quiesce(&self) -> Box<dyn Send> {
+        let host = &self.host;
+        let quiet = within(host.deadlines.ask, async {
+            host.servers.quiesce(&self.database.server()?).await
+        });
+        match quiet.await {
+            Ok(quiet) => quiet,
+            Err(error) => {
+                let database = &self.database.name;
+                warn!(%database, %error, "its server is copied as a crash would leave it");
+                Box::new(())
+            }
         }
     }
 }

@@ -132,9 +132,9 @@ pub trait Servers: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Writes what the engines have logged in memory alone to their logs: what was acknowledged is in the files then, also
-    /// a sequence, which InnoDB does not commit as it does a row.
-    async fn flush_logs(&self, server: &Server) -> Result<(), ServerError>;
+    /// Holds commits, and writes to tables without a log, until what is returned is dropped; what was acknowledged before
+    /// is in the files then.
+    async fn quiesce(&self, server: &Server) -> Result<Box<dyn Send>, ServerError>;
 
     /// Checks every table; returns what is damaged, as `schema.table: reason`.
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_driver::{
-    Copied, CopyOptions, Desired, Driver, Error, Fill, Layer, Log, Observed, Run,
+    Copied, CopyOptions, Desired, Driver, Error, Fill, Layer, Log, Observed, Quiesce, Run,
 };
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
 use dormouse_types::{Bytes, Incarnation, InstanceId};
@@ -345,8 +345,9 @@ impl Driver for LocalDriver {
         from: InstanceId,
         to: InstanceId,
         options: CopyOptions,
+        quiesce: Arc<dyn Quiesce>,
     ) -> Result<Copied, Error> {
-        let work = copy::copy(Arc::clone(&self.shared), from, to, options);
+        let work = copy::copy(Arc::clone(&self.shared), from, to, options, quiesce);
         let lost = |source: tokio::task::JoinError| Error::Machine {
             doing: format!("copying instance {from}"),
             source: source.into(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dormouse_driver::{Check, CopyOptions, Desired, Driver as _, Error, Run};
+use dormouse_driver::{AsItIs, Check, CopyOptions, Desired, Driver as _, Error, Run};
 use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Keeper, KeeperConfig, MasterSource, Search, Secret};
 use dormouse_types::{Endpoint, InstanceId, Units};
@@ -96,7 +96,7 @@ impl World {
 
     /// A checked copy, which is removed again.
     async fn copy(&self) -> Result<(), Error> {
-        let copied = self.driver.copy(ID, COPY, CHECKED).await;
+        let copied = self.driver.copy(ID, COPY, CHECKED, Arc::new(AsItIs)).await;
         self.driver.remove(COPY).await.unwrap();
         copied.map(|_| ())
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId, Units};
 
-use crate::{Check, CopyOptions, Desired, Driver, Error, History, Observed, Run};
+use crate::{AsItIs, Check, CopyOptions, Desired, Driver, Error, History, Observed, Run};
 
 /// Environment in which a driver is tested; starts without instances.
 #[async_trait]
@@ -83,7 +83,9 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
         ..PLAIN
     };
     let (driver, id) = new_instance(world, 60).await;
-    let nothing = driver.copy(InstanceId(99), InstanceId(61), PLAIN).await;
+    let nothing = driver
+        .copy(InstanceId(99), InstanceId(61), PLAIN, Arc::new(AsItIs))
+        .await;
     assert!(matches!(nothing, Err(Error::Unknown(InstanceId(99)))));
     ok(driver.apply(id, RUNNING).await);
     world
@@ -98,7 +100,7 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
     ];
     for ((state, options), copy) in states.into_iter().zip(copies) {
         let before = ok(driver.apply(id, state).await);
-        let copied = driver.copy(id, copy, options);
+        let copied = driver.copy(id, copy, options, Arc::new(AsItIs));
         let copied = ok(observed_as(&*driver, id, state.run, copied).await);
         assert!(copied.size > Bytes(0), "{copied:?}");
         assert_eq!(copied.frozen.is_zero(), state.run != Run::Running);
@@ -108,7 +110,11 @@ async fn a_copy_has_what_was_written(world: &dyn World) {
             (before.run, before.incarnation)
         );
         // it is there already
-        assert!(ok(driver.copy(id, copy, options).await).frozen.is_zero());
+        assert!(
+            ok(driver.copy(id, copy, options, Arc::new(AsItIs)).await)
+                .frozen
+                .is_zero()
+        );
     }
     for copy in copies {
         ok(driver.apply(copy, RUNNING).await);

@@ -11,6 +11,7 @@
 //! Called by `control` only.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -89,6 +90,25 @@ pub struct CopyOptions {
     pub frozen_at_most: Duration,
     /// What is checked before the copy counts as made.
     pub check: Check,
+}
+
+/// Prepares a server for the moment in which its files are copied.
+#[async_trait]
+pub trait Quiesce: Send + Sync + 'static {
+    /// Called each time before a server that runs is frozen for a copy; what it returns is dropped when the server runs
+    /// again. It returns soon, whatever the server does.
+    async fn quiesce(&self) -> Box<dyn Send>;
+}
+
+/// Lets a server be copied as it is.
+#[derive(Debug, Clone, Copy)]
+pub struct AsItIs;
+
+#[async_trait]
+impl Quiesce for AsItIs {
+    async fn quiesce(&self) -> Box<dyn Send> {
+        Box::new(())
+    }
 }
 
 /// What of a copy is checked.
@@ -199,6 +219,7 @@ pub trait Driver: Send + Sync + 'static {
         from: InstanceId,
         to: InstanceId,
         options: CopyOptions,
+        quiesce: Arc<dyn Quiesce>,
     ) -> Result<Copied, Error>;
 
     /// Makes the new instance `id` of files that `fill` writes: those of a backup. Does nothing if it exists.

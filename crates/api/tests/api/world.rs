@@ -13,7 +13,7 @@ use dormouse_control::servers::Server as At;
 use dormouse_control::{
     Doors, Origin, Plane, PlaneConfig, PoolHits, ServerError, Servers, Snapshot, Spec,
 };
-use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Run};
+use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Quiesce, Run};
 use dormouse_types::{
     Access, Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation,
     InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
@@ -205,6 +205,7 @@ impl Driver for Machine {
         from: InstanceId,
         to: InstanceId,
         _: CopyOptions,
+        _: Arc<dyn Quiesce>,
     ) -> Result<Copied, Error> {
         let mut all = self.instances.lock().unwrap();
         all.get(&from).ok_or(Error::Unknown(from))?;
@@ -299,8 +300,8 @@ impl Servers for Answers {
         Ok(())
     }
 
-    async fn flush_logs(&self, _: &At) -> Result<(), ServerError> {
-        Ok(())
+    async fn quiesce(&self, _: &At) -> Result<Box<dyn Send>, ServerError> {
+        Ok(Box::new(()))
     }
 
     async fn check(&self, _: &At) -> Result<Vec<String>, ServerError> {

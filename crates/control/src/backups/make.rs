@@ -152,7 +152,7 @@ pub(crate) async fn back_up(
 /// Copies its files, and stores the copy.
 async fn store(
     creator: &Creator,
-    database: &Database,
+    database: &Arc<Database>,
     last: Option<&Last>,
     cause: Cause,
 ) -> Result<(Stored, Option<Sleep>, Duration), Error> {

@@ -205,10 +205,10 @@ impl Servers for AdminServers {
         Ok(())
     }
 
-    async fn flush_logs(&self, server: &Server) -> Result<(), ServerError> {
+    async fn quiesce(&self, server: &Server) -> Result<Box<dyn Send>, ServerError> {
         let mut admin = self.connect(server).await?;
-        admin.query("FLUSH LOCAL ENGINE LOGS").await?;
-        Ok(())
+        admin.quiesce().await?;
+        Ok(Box::new(admin))
     }
 
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {

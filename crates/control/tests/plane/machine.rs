@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_control::{Origin, PoolHits, Server, ServerError, Servers, Snapshot};
-use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Run, Strain};
+use dormouse_driver::{
+    Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Quiesce, Run, Strain,
+};
 use dormouse_engine::buffer_pool;
 use dormouse_types::{
     Account, Bytes, DatabaseName, Endpoint, Events, Incarnation, InstanceId, Transport, Units,
@@ -486,8 +488,10 @@ impl Driver for Machine {
         from: InstanceId,
         to: InstanceId,
         _: CopyOptions,
+        quiesce: Arc<dyn Quiesce>,
     ) -> Result<Copied, Error> {
         let frozen = Duration::from_millis(70);
+        let _quiet = quiesce.quiesce().await;
         tokio::time::sleep(frozen).await;
         let copied = self.step("copy", to, |m| {
             let source = m.instances.get(&from).ok_or(Error::Unknown(from))?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_driver::{Check, Copied, CopyOptions, Error, Fill};
+use dormouse_driver::{Check, Copied, CopyOptions, Error, Fill, Quiesce};
 use dormouse_engine::{Layout, give};
 use dormouse_snapshot::{Copy, Damage, Error as CopyError, Stop, shares_blocks};
 use dormouse_types::{Bytes, InstanceId};
@@ -24,6 +24,7 @@ pub(super) async fn copy(
     from: InstanceId,
     to: InstanceId,
     options: CopyOptions,
+    quiesce: Arc<dyn Quiesce>,
 ) -> Result<Copied, Error> {
     let limit = options.frozen_at_most;
     let source = shared.find(from)?;
@@ -56,7 +57,7 @@ pub(super) async fn copy(
     let mut damaged = None;
     for _ in 0..ATTEMPTS {
         let lock = source.lock().await;
-        let (after, rest) = standing_still(from, &source, &lock, copy, limit).await?;
+        let (after, rest) = standing_still(from, &source, &lock, copy, (limit, &*quiesce)).await?;
         drop(lock);
         copy = after;
         if let Some(copied) = rest {
@@ -113,7 +114,7 @@ async fn standing_still(
     source: &Arc<Instance>,
     lock: &ChangeLock,
     mut copy: Copy,
-    limit: Duration,
+    (limit, quiesce): (Duration, &dyn Quiesce),
 ) -> Result<(Copy, Option<Copied>), Error> {
     let running = source.process();
     let frozen = match &running {
@@ -122,9 +123,12 @@ async fn standing_still(
     };
     // its own files are not written by a server that is frozen or stopped
     let thaws = running.filter(|_| !frozen);
-    let watchdog = match &thaws {
-        Some(running) => Some(freeze(id, running).await?),
-        None => None,
+    let (_quiet, watchdog) = match &thaws {
+        Some(running) => (
+            Some(quiesce.quiesce().await),
+            Some(freeze(id, running).await?),
+        ),
+        None => (None, None),
     };
     let began = Instant::now();
     let stop = Stop {
@@ -227,6 +231,7 @@ fn skips(path: &Path) -> bool {
         || text == "error.log"
         || text == "mysqld.sock"
         || text == "data/ibtmp1"
+        || text == "data/ddl.log"
         || text.starts_with("data/core")
         || text.ends_with(".pid")
 }

@@ -16,7 +16,12 @@ const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TA
 
 /// What InnoDB has: names as in file names, of which the server reads the parts. Not what it makes by itself (`#sql`, full-text
 /// indexes), and a table with partitions once.
-const IN_INNODB: &str = "SELECT DISTINCT CONVERT(CONVERT(CAST(s AS BINARY) USING filename) USING utf8mb4),     CONVERT(CONVERT(CAST(t AS BINARY) USING filename) USING utf8mb4), CONCAT(s, '/', t) FROM (     SELECT SUBSTRING_INDEX(NAME, '/', 1) s, SUBSTRING_INDEX(SUBSTRING_INDEX(NAME, '/', -1), '#', 1) t     FROM information_schema.INNODB_SYS_TABLES WHERE NAME LIKE '%/%' AND NAME NOT LIKE '%/#%'     AND NAME NOT REGEXP '/FTS_[0-9a-f]{16}_') named";
+const IN_INNODB: &str = "SELECT DISTINCT \
+    CONVERT(CONVERT(CAST(s AS BINARY) USING filename) USING utf8mb4), \
+    CONVERT(CONVERT(CAST(t AS BINARY) USING filename) USING utf8mb4), CONCAT(s, '/', t) FROM ( \
+    SELECT SUBSTRING_INDEX(NAME, '/', 1) s, SUBSTRING_INDEX(SUBSTRING_INDEX(NAME, '/', -1), '#', 1) t \
+    FROM information_schema.INNODB_SYS_TABLES WHERE NAME LIKE '%/%' AND NAME NOT LIKE '%/#%' \
+    AND NAME NOT REGEXP '/FTS_[0-9a-f]{16}_') named";
 
 /// What has a definition, the file `.frm`.
 const DEFINED: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES";

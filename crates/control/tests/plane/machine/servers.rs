@@ -39,8 +39,9 @@ impl Servers for Machine {
         Ok(all)
     }
 
-    async fn flush_logs(&self, server: &Server) -> Result<(), ServerError> {
-        self.asked("flush logs", server, |_| ()).await
+    async fn quiesce(&self, server: &Server) -> Result<Box<dyn Send>, ServerError> {
+        self.asked("quiesce", server, |_| Box::new(()) as Box<dyn Send>)
+            .await
     }
 
     async fn check(&self, server: &Server) -> Result<Vec<String>, ServerError> {
