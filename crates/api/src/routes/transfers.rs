@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use dormouse_control::Transfer;
 
 use super::{By, Shared, order, parse, read};
-use crate::error::Answer;
-use crate::model::TransferNote;
+use crate::error::{Answer, Failure};
+use crate::model::{Reservation, TransferNote};
 
 /// `POST /v1/databases/NAME/transfers`
 pub(super) async fn note(
@@ -31,5 +31,33 @@ pub(super) async fn note(
     };
     let (plane, name) = (caller.plane(&context), parse(&name)?);
     order(async move { plane.note_transfer(&name, transfer).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PUT /v1/databases/NAME/reservation`
+pub(super) async fn reserve(
+    State(context): Shared,
+    Extension(caller): By,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<StatusCode> {
+    let Reservation { key } = read(body, "reserves a database")?;
+    if !(16..=128).contains(&key.len()) {
+        let message = "the key of a reservation has 16 to 128 characters";
+        return Err(Failure::invalid(message));
+    }
+    let (plane, name) = (caller.plane(&context), parse(&name)?);
+    order(async move { plane.reserve(&name, Some(key)).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/databases/NAME/reservation`
+pub(super) async fn release(
+    State(context): Shared,
+    Extension(caller): By,
+    Path(name): Path<String>,
+) -> Answer<StatusCode> {
+    let (plane, name) = (caller.plane(&context), parse(&name)?);
+    order(async move { plane.reserve(&name, None).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
