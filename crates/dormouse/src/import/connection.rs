@@ -310,7 +310,7 @@ impl Connection {
             if length == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    "dormouse closed the connection",
+                    "the other end has closed it",
                 ));
             }
             self.packets.push(bytes.get(..length).unwrap_or_default());

@@ -192,6 +192,9 @@ impl Follower<'_> {
             cut_over::undo(&mut source, &mut target, &mut kept, &schemas)?;
             report.remark("the cut-over was not completed: the other server is set back, the import follows on");
         }
+        // up to here the import is behind, whether events have arrived or not
+        let end = checks::log_end(&mut source)?;
+        drop(source);
         let feed = Feed::open(source::connect(&self.address)?, &row.place)?;
         let mut applier = Applier::new(target, scope.clone(), row.place, row.intent);
         applier.expect_checksums(feed.checksums);
@@ -206,7 +209,9 @@ impl Follower<'_> {
                 None => {
                     applier.commit()?;
                     *failures = 0;
-                    report.caught_up(&applier);
+                    if applier.place().has_reached(&end) {
+                        report.caught_up(&applier);
+                    }
                     if let Some(events) = feed.next(IDLE)? {
                         for event in &events {
                             applier.event(event)?;

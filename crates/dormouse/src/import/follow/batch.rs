@@ -175,16 +175,15 @@ impl Batch {
         begin: Option<&Begin>,
     ) -> Result<(), Halt> {
         let position = store(place, begin);
-        if self.is_open {
-            self.plain(position.as_bytes());
-            self.plain(b"COMMIT");
-            self.is_open = false;
-        } else {
-            self.statement(None, false);
-            self.sql.extend_from_slice(position.as_bytes());
+        self.statement(None, false);
+        self.sql.extend_from_slice(position.as_bytes());
+        // what the statements gave is looked at before anything is committed
+        self.send(target)?;
+        if std::mem::take(&mut self.is_open) {
+            target.ask("COMMIT")?;
         }
         self.rows = 0;
-        self.send(target)
+        Ok(())
     }
 
     /// Sends what there is.
