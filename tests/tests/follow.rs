@@ -336,3 +336,76 @@ fn what_cannot_be_followed_is_refused_and_a_divergence_names_table_and_key() {
     assert!(!following.ended());
     refused("binlog_format = STATEMENT");
 }
+
+#[test]
+fn a_log_that_was_removed_or_begun_anew_is_told_and_a_restart_copies_again() {
+    let source = Server::start_with(&LOGGED);
+    source.run(&["CREATE DATABASE s", "CREATE TABLE s.t (id INT PRIMARY KEY)"]);
+    let dormouse = dormouse();
+    let who = dormouse.create("shop", &[]);
+    let url = url(&source, "s");
+    let import = ["import", "shop", "--from", &url, "--follow"];
+    let stopped = |texts: &[&str]| {
+        let (done, said) = output_of(&mut dormouse.command(&import));
+        assert!(
+            !done && texts.iter().any(|text| said.contains(text)) && said.contains("--restart"),
+            "{said}"
+        );
+    };
+    let mut platform = dormouse.platform("shop");
+    let mut follows = |rows: &str| {
+        let following = Following::start(&dormouse, &url);
+        following.until("following");
+        source.run(&["INSERT INTO s.t SELECT IFNULL(MAX(id), 0) + 1 FROM s.t"]);
+        process::until("the row is there", || {
+            platform.query("SELECT COUNT(*) FROM s.t").value() == rows
+        });
+        following.kill();
+    };
+    follows("1");
+    // a log that is being read is not removed
+    let mut observer = source.connect();
+    process::until("nobody reads the log", || {
+        let readers =
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND = 'Binlog Dump'";
+        observer.query(readers).value() == "0"
+    });
+    source.run(&["INSERT INTO s.t VALUES (7)", "FLUSH BINARY LOGS"]);
+    // the server keeps a file until all of it is on the disk in other ways
+    process::until("the log is removed", || {
+        observer.query("PURGE BINARY LOGS TO 'log.000002'").ok();
+        observer.query("SHOW BINARY LOGS").rows().len() == 1
+    });
+    stopped(&["cannot give its binary log"]);
+    let (done, said) = output_of(&mut dormouse.command(&["import", "shop", "--abandon"]));
+    assert!(done, "{said}");
+    // it takes statements now
+    let mut owner = dormouse.connect(&who);
+    owner.query("DROP DATABASE s").ok();
+    follows("3");
+    process::until("nobody reads the log", || {
+        let readers =
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND = 'Binlog Dump'";
+        observer.query(readers).value() == "0"
+    });
+    // the file of the place is there again, with other contents
+    source.run(&["RESET MASTER", "FLUSH BINARY LOGS"]);
+    for id in 100..120 {
+        source.run(&[&format!("INSERT INTO s.t VALUES ({id})")]);
+    }
+    // it may be that the place is in the middle of an event now
+    stopped(&[
+        "is not the one that was followed",
+        "cannot give its binary log",
+    ]);
+    let mut restart = dormouse.command(&[&import[..], &["--restart"]].concat());
+    let mut restart = restart.stdout(Stdio::null()).spawn().unwrap();
+    process::until("the rows are copied", || {
+        let there = platform.query(
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 's' AND TABLE_NAME = 't'",
+        );
+        there.value() == "1" && platform.query("SELECT COUNT(*) FROM s.t").value() == "23"
+    });
+    restart.kill().unwrap();
+    restart.wait().unwrap();
+}

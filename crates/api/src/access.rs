@@ -205,7 +205,7 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 45] = [
+pub const RULES: [(&str, &str, Verb); 44] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -223,7 +223,6 @@ pub const RULES: [(&str, &str, Verb); 45] = [
     ("POST", "/v1/databases/{name}/park", Verb::Park),
     ("POST", "/v1/databases/{name}/transfers", Verb::NoteTransfer),
     ("PUT", "/v1/databases/{name}/reservation", Verb::Reserve),
-    ("DELETE", "/v1/databases/{name}/reservation", Verb::Reserve),
     ("GET", "/v1/databases/{name}/usage", Verb::Usage),
     ("GET", "/v1/usage", Verb::UsageOfAll),
     ("GET", "/v1/events", Verb::Events),

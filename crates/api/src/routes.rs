@@ -81,10 +81,7 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/rotate-master", post(keys::rotate_master))
         .route("/v1/databases/{name}/transfers", post(transfers::note))
-        .route(
-            "/v1/databases/{name}/reservation",
-            put(transfers::reserve).delete(transfers::release),
-        )
+        .route("/v1/databases/{name}/reservation", put(transfers::reserve))
         .route("/v1/databases/{name}/usage", get(usage_of))
         .route(
             "/v1/databases/{name}/users",

@@ -23,17 +23,18 @@ impl Client {
     /// See [`ClientError`](super::ClientError).
     pub async fn reserve(&self, name: &DatabaseName, key: &str) -> Answer<()> {
         let path = format!("/v1/databases/{name}/reservation");
-        let key = key.to_owned();
+        let key = Some(key.to_owned());
         let body = self.encode(&Reservation { key })?;
         self.bytes(Method::PUT, &path, Some(body)).await.map(drop)
     }
 
-    /// `DELETE /v1/databases/NAME/reservation`: held statements run.
+    /// `PUT /v1/databases/NAME/reservation` without a key: held statements run.
     ///
     /// # Errors
     /// See [`ClientError`](super::ClientError).
     pub async fn release(&self, name: &DatabaseName) -> Answer<()> {
         let path = format!("/v1/databases/{name}/reservation");
-        self.bytes(Method::DELETE, &path, None).await.map(drop)
+        let body = self.encode(&Reservation { key: None })?;
+        self.bytes(Method::PUT, &path, Some(body)).await.map(drop)
     }
 }

@@ -31,6 +31,6 @@ pub struct TransferNote {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
-    /// Sessions that show this key in the connection attribute `dormouse_key` may run statements.
-    pub key: String,
+    /// Sessions that show this key in the connection attribute `dormouse_key` may run statements; without it all may.
+    pub key: Option<String>,
 }

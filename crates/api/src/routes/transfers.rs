@@ -42,22 +42,12 @@ pub(super) async fn reserve(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<StatusCode> {
     let Reservation { key } = read(body, "reserves a database")?;
-    if !(16..=128).contains(&key.len()) {
+    let fits = |key: &String| (16..=128).contains(&key.len());
+    if !key.as_ref().is_none_or(fits) {
         let message = "the key of a reservation has 16 to 128 characters";
         return Err(Failure::invalid(message));
     }
     let (plane, name) = (caller.plane(&context), parse(&name)?);
-    order(async move { plane.reserve(&name, Some(key)).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// `DELETE /v1/databases/NAME/reservation`
-pub(super) async fn release(
-    State(context): Shared,
-    Extension(caller): By,
-    Path(name): Path<String>,
-) -> Answer<StatusCode> {
-    let (plane, name) = (caller.plane(&context), parse(&name)?);
-    order(async move { plane.reserve(&name, None).await }).await?;
+    order(async move { plane.reserve(&name, key).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

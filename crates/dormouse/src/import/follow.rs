@@ -183,6 +183,7 @@ impl Follower<'_> {
                 "its log is another one: begin anew with --restart",
             ));
         }
+        checks::is_same_log(&mut source, &row.place, &row.gtid)?;
         let scope = match kept.all {
             true => Scope::All,
             false => Scope::Only(kept.schemas.clone()),

@@ -40,6 +40,31 @@ fn no_log() -> Halt {
     )
 }
 
+/// Checks that the log has still the group that was applied last in front of the place: it was not begun anew.
+///
+/// # Errors
+/// It is another log, or the server is gone.
+pub(crate) fn is_same_log(
+    connection: &mut Connection,
+    place: &Place,
+    gtid: &str,
+) -> Result<(), Halt> {
+    let file = literal(&place.file);
+    let sql = format!("SELECT BINLOG_GTID_POS({file}, {})", place.position);
+    let there = source::value(connection, &sql)?.unwrap_or_default();
+    // what is not there any more is told when the log is read
+    let is_same = gtid.is_empty() || there.is_empty() || there.split(',').any(|one| one == gtid);
+    match is_same {
+        true => Ok(()),
+        false => Err(Halt::stop(
+            format!(
+                "the log of the other server is not the one that was followed: at {place} it has {there}, not {gtid}"
+            ),
+            "it was begun anew there (RESET MASTER), or this is a copy of the server: begin anew with --restart",
+        )),
+    }
+}
+
 /// Checks the other server.
 ///
 /// # Errors

@@ -76,6 +76,8 @@ pub(crate) struct Kept {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) place: Place,
+    /// The GTID of the last group in front of it; empty right after the copy.
+    pub(crate) gtid: String,
     pub(crate) intent: Option<Intent>,
     pub(crate) kept: Kept,
 }
@@ -92,7 +94,7 @@ pub(crate) fn read(target: &mut Target) -> Result<Option<Row>, Halt> {
         return Ok(None);
     }
     let rows = target.ask(&format!(
-        "SELECT file, position, intent, kept FROM {SCHEMA}.position WHERE id = 1"
+        "SELECT file, position, gtid, intent, kept FROM {SCHEMA}.position WHERE id = 1"
     ))?;
     let Some(row) = rows.into_iter().next() else {
         return Ok(None);
@@ -103,8 +105,8 @@ pub(crate) fn read(target: &mut Target) -> Result<Option<Row>, Halt> {
             "begin anew with --restart",
         )
     };
-    let [file, position, intent, kept] =
-        <[Option<String>; 4]>::try_from(row).map_err(|_| damaged("columns"))?;
+    let [file, position, gtid, intent, kept] =
+        <[Option<String>; 5]>::try_from(row).map_err(|_| damaged("columns"))?;
     let position = position.and_then(|text| text.parse().ok());
     let intent = intent.map(|text| serde_json::from_str(&text));
     Ok(Some(Row {
@@ -112,6 +114,7 @@ pub(crate) fn read(target: &mut Target) -> Result<Option<Row>, Halt> {
             file: file.unwrap_or_default(),
             position: position.ok_or_else(|| damaged("position"))?,
         },
+        gtid: gtid.unwrap_or_default(),
         intent: intent.transpose().map_err(|_| damaged("intent"))?,
         kept: serde_json::from_str(&kept.unwrap_or_default()).map_err(|_| damaged("kept"))?,
     }))
@@ -187,4 +190,21 @@ pub(crate) fn keep(target: &mut Target, kept: &Kept) -> Result<(), Halt> {
 pub(crate) fn remove(target: &mut Target) -> Result<(), Halt> {
     target.ask(&format!("DROP DATABASE IF EXISTS {SCHEMA}"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_file_is_behind_every_position_of_an_earlier_one() {
+        let place = |file: &str, position| Place {
+            file: file.to_owned(),
+            position,
+        };
+        assert!(place("log.000010", 4).has_reached(&place("log.000009", 900)));
+        assert!(place("log.1000000", 4).has_reached(&place("log.999999", 900)));
+        assert!(!place("log.000009", 900).has_reached(&place("log.000010", 4)));
+        assert!(place("log.000009", 900).has_reached(&place("log.000009", 900)));
+    }
 }
