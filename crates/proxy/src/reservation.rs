@@ -85,10 +85,15 @@ mod tests {
         drop(first);
         assert!(reservation.take_place(1).is_some());
         let mut waits = std::pin::pin!(reservation.until_admitted(None));
-        let poll = futures_util::poll!(&mut waits);
-        assert!(poll.is_pending());
-        reservation.change(Some("another key"));
-        assert!(futures_util::poll!(&mut waits).is_pending());
+        for key in [None, Some("another key")] {
+            if key.is_some() {
+                reservation.change(key);
+            }
+            let pending = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(waits.as_mut().poll(context).is_pending())
+            });
+            assert!(pending.await);
+        }
         reservation.change(None);
         waits.await;
     }
