@@ -111,8 +111,12 @@ struct Following {
 
 impl Following {
     fn start(dormouse: &Dormouse, url: &str) -> Self {
-        let mut command =
-            dormouse.command(&["--json", "import", "shop", "--from", url, "--follow"]);
+        Self::start_with(dormouse, url, &[])
+    }
+
+    fn start_with(dormouse: &Dormouse, url: &str, more: &[&str]) -> Self {
+        let import = ["--json", "import", "shop", "--from", url, "--follow"];
+        let mut command = dormouse.command(&[&import[..], more].concat());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = channel();
@@ -398,14 +402,7 @@ fn a_log_that_was_removed_or_begun_anew_is_told_and_a_restart_copies_again() {
         "is not the one that was followed",
         "cannot give its binary log",
     ]);
-    let mut restart = dormouse.command(&[&import[..], &["--restart"]].concat());
-    let mut restart = restart.stdout(Stdio::null()).spawn().unwrap();
-    process::until("the rows are copied", || {
-        let there = platform.query(
-            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 's' AND TABLE_NAME = 't'",
-        );
-        there.value() == "1" && platform.query("SELECT COUNT(*) FROM s.t").value() == "23"
-    });
-    restart.kill().unwrap();
-    restart.wait().unwrap();
+    let following = Following::start_with(&dormouse, &url, &["--restart"]);
+    following.until("copied");
+    assert_eq!(platform.query("SELECT COUNT(*) FROM s.t").value(), "23");
 }
