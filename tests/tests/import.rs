@@ -7,6 +7,7 @@
 
 #[path = "import/data.rs"]
 mod data;
+#[allow(dead_code, reason = "the tests of following use the rest of it")]
 #[path = "import/server.rs"]
 mod server;
 

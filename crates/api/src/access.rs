@@ -45,6 +45,8 @@ pub enum Verb {
     ParkAndLose,
     /// Tell the ledger of an import or export.
     NoteTransfer,
+    /// Reserve a database for an import, or end that.
+    Reserve,
     /// Drop a database with its data.
     Drop,
     /// List the tokens.
@@ -101,7 +103,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -120,6 +122,7 @@ impl Verb {
         Self::Park,
         Self::ParkAndLose,
         Self::NoteTransfer,
+        Self::Reserve,
         Self::Drop,
         Self::ListTokens,
         Self::AddToken,
@@ -170,6 +173,7 @@ impl Verb {
             Self::Park => "park a database",
             Self::ParkAndLose => "park a database and lose rows",
             Self::NoteTransfer => "tell the ledger of an import or export",
+            Self::Reserve => "reserve a database for an import",
             Self::Drop => "drop a database",
             Self::ListTokens => "list tokens",
             Self::AddToken => "add a token",
@@ -201,7 +205,7 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 43] = [
+pub const RULES: [(&str, &str, Verb); 44] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -218,6 +222,7 @@ pub const RULES: [(&str, &str, Verb); 43] = [
     // its handler asks for `ParkAndLose` too, if the query says so
     ("POST", "/v1/databases/{name}/park", Verb::Park),
     ("POST", "/v1/databases/{name}/transfers", Verb::NoteTransfer),
+    ("PUT", "/v1/databases/{name}/reservation", Verb::Reserve),
     ("GET", "/v1/databases/{name}/usage", Verb::Usage),
     ("GET", "/v1/usage", Verb::UsageOfAll),
     ("GET", "/v1/events", Verb::Events),
@@ -328,6 +333,7 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Park => [Yes, Yes, No, Own],
         Verb::ParkAndLose => [Yes, No, No, Own],
         Verb::NoteTransfer => [Yes, Yes, No, Own],
+        Verb::Reserve => [Yes, Yes, No, Own],
         Verb::Drop => [Yes, No, No, Own],
         Verb::ListTokens => [Yes, No, No, No],
         Verb::AddToken => [Yes, No, No, No],

@@ -25,7 +25,7 @@ pub use backups::{
     HistoryQuery, HistoryRange, MadeBackup, PruneRequest, PrunedBackups, RepositoryKey,
     RestoreRequest, Restored, RunningBackup, Verified,
 };
-pub use transfers::TransferNote;
+pub use transfers::{Reservation, TransferNote};
 
 /// The first account of a new database; clients log in as `NAME.admin`.
 pub const OWNER: &str = "admin";

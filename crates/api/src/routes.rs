@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
 use dormouse_control::{Plane, Status};
@@ -81,6 +81,7 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/rotate-master", post(keys::rotate_master))
         .route("/v1/databases/{name}/transfers", post(transfers::note))
+        .route("/v1/databases/{name}/reservation", put(transfers::reserve))
         .route("/v1/databases/{name}/usage", get(usage_of))
         .route(
             "/v1/databases/{name}/users",

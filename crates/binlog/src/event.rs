@@ -124,7 +124,7 @@ pub(crate) fn first(bytes: &[u8]) -> Result<(Header, Format), Wrong> {
     Ok((header, Format { checksums, in_use }))
 }
 
-fn verify(bytes: &[u8]) -> Result<&[u8], Wrong> {
+pub(crate) fn verify(bytes: &[u8]) -> Result<&[u8], Wrong> {
     let (body, sum) = bytes
         .split_last_chunk::<CHECKSUM>()
         .ok_or(Wrong::Damaged("an event ends too early"))?;

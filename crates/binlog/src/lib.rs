@@ -22,6 +22,7 @@ mod cut;
 mod error;
 mod event;
 mod file;
+pub mod follow;
 mod group;
 mod place;
 mod reader;

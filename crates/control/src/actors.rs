@@ -23,6 +23,9 @@ pub(crate) fn start_actor(
     if !dropping {
         context.doors.add(&name);
         context.doors.set_access(&name, &database.spec().access);
+        context
+            .doors
+            .reserve(&name, database.spec().reserved.as_deref());
         context.storage.restrict(&database);
     }
     let actor = Actor::found(Arc::clone(context), Arc::clone(&database));

@@ -54,7 +54,14 @@ impl Adoption {
             name: self.name.clone(),
             instance: self.arrival.id,
             units: self.spec.units.min,
-            spec: Arc::clone(&self.spec),
+            spec: match self.spec.reserved {
+                // a reservation is of the database that was copied
+                Some(_) => Arc::new(Spec {
+                    reserved: None,
+                    ..Spec::clone(&self.spec)
+                }),
+                None => Arc::clone(&self.spec),
+            },
             state,
             since: Timestamp::now(),
             generation: 1,

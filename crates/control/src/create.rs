@@ -242,6 +242,9 @@ impl Creator {
         context.registry.insert(Arc::clone(&database));
         context.doors.add(&name);
         context.doors.set_access(&name, &database.spec().access);
+        context
+            .doors
+            .reserve(&name, database.spec().reserved.as_deref());
         context.storage.restrict(&database);
         if let Some(target) = target {
             context.doors.open(&name, target);

@@ -57,6 +57,10 @@ pub trait Doors: Send + Sync + 'static {
     /// Sets the addresses whose clients may connect, and ends the sessions of others.
     fn set_access(&self, database: &DatabaseName, access: &Access);
 
+    /// Holds statements of all sessions but those that show this key in their connection attributes. `None` ends that;
+    /// held statements then run.
+    fn reserve(&self, database: &DatabaseName, key: Option<&str>);
+
     /// A database's backends, with counters.
     fn pool(&self, database: &DatabaseName) -> PoolStatus;
 

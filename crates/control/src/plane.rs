@@ -258,14 +258,21 @@ impl Plane {
         if spec != before {
             let change = Change::Spec {
                 name: name.clone(),
-                spec: spec.clone(),
+                spec: Box::new(spec.clone()),
             };
             let entry = changes::entry(&database, &before, &spec, self.principal.clone());
-            let changes = vec![change, Change::Ledger(Box::new(entry))];
+            let mut changes = vec![change];
+            // a new key alone is nothing to tell
+            if !entry.reason.is_empty() {
+                changes.push(Change::Ledger(Box::new(entry)));
+            }
             self.context.catalog.write(Durability::Now, changes).await?;
             database.set_spec(spec.clone());
             if spec.access != before.access {
                 self.context.doors.set_access(name, &spec.access);
+            }
+            if spec.reserved != before.reserved {
+                self.context.doors.reserve(name, spec.reserved.as_deref());
             }
             if spec.spend_limit != before.spend_limit {
                 self.context.metering.limit_changed(&database).await;
@@ -278,6 +285,19 @@ impl Plane {
             self.context.storage.restrict(&database);
         }
         self.show(name)
+    }
+
+    /// Reserves it for the sessions that show this key in their connection attributes: statements of others are held.
+    /// `None` ends that.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Catalog`].
+    pub async fn reserve(&self, name: &DatabaseName, key: Option<String>) -> Result<(), Error> {
+        let reserved = |spec| Spec {
+            reserved: key,
+            ..spec
+        };
+        self.change_spec(name, reserved).await.map(drop)
     }
 
     /// Wakes it; returns when it is active.

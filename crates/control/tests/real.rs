@@ -52,6 +52,8 @@ impl Targets {
 impl Doors for Targets {
     fn set_access(&self, _: &DatabaseName, _: &Access) {}
 
+    fn reserve(&self, _: &DatabaseName, _: Option<&str>) {}
+
     fn add(&self, name: &DatabaseName) {
         self.set(name, None);
     }

@@ -23,6 +23,7 @@ mod branch;
 pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod export;
+mod follow;
 mod history;
 pub(crate) mod import;
 pub(crate) mod keys;

@@ -6,9 +6,11 @@
 
 pub(crate) mod accounts;
 pub(crate) mod advice;
+pub(crate) mod bring;
 pub(crate) mod checkpoint;
 pub(crate) mod classify;
 pub(crate) mod connection;
+pub(crate) mod follow;
 pub(crate) mod input;
 pub(crate) mod journal;
 pub(crate) mod live;

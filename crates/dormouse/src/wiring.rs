@@ -362,6 +362,10 @@ impl Doors for Steering {
         self.0.restrict(database, reason);
     }
 
+    fn reserve(&self, database: &DatabaseName, key: Option<&str>) {
+        self.0.reserve(database, key);
+    }
+
     fn set_access(&self, database: &DatabaseName, access: &Access) {
         self.0.set_access(database, access.clone());
     }

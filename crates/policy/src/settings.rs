@@ -85,6 +85,7 @@ impl SettingsPatch {
                 schedule: self.backup.unwrap_or(spec.backups.schedule),
                 keep: self.backup_keep.unwrap_or(spec.backups.keep),
             },
+            reserved: spec.reserved,
         }
     }
 }

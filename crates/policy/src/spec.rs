@@ -35,6 +35,10 @@ pub struct Spec {
     pub on_demand: OnDemand,
     /// When backups are made, and which are kept.
     pub backups: Backups,
+    /// The key of the sessions for which it is reserved: an import that follows another server. Statements of other
+    /// sessions are held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<String>,
 }
 
 impl Default for Spec {
@@ -55,6 +59,7 @@ impl Default for Spec {
             access: Access::default(),
             on_demand: OnDemand::default(),
             backups: Backups::default(),
+            reserved: None,
         }
     }
 }

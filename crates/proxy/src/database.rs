@@ -15,6 +15,7 @@ use crate::handle::{OWN_IDS, SessionHandle, Who};
 use crate::mailbox::SessionOrder;
 use crate::pool::Pool;
 use crate::refusal;
+use crate::reservation::Reservation;
 use crate::stream::Peer;
 use crate::tally::{Restriction, Tally};
 
@@ -26,6 +27,8 @@ pub(crate) struct Database {
     tally: OnceLock<Arc<Tally>>,
     /// Why statements that write are refused.
     pub(crate) restriction: Restriction,
+    /// For whom it is reserved.
+    pub(crate) reservation: Reservation,
     /// Made for the first session that needs a backend: most databases may be asleep.
     pool: OnceLock<Arc<Pool>>,
     pool_limits: Arc<PoolLimits>,
@@ -70,6 +73,7 @@ impl Database {
             door: Door::new(),
             tally: OnceLock::new(),
             restriction: Restriction::default(),
+            reservation: Reservation::default(),
             pool: OnceLock::new(),
             pool_limits,
             sleeping_answers: AtomicU64::new(0),

@@ -89,6 +89,13 @@ impl Proxy {
         }
     }
 
+    /// Holds statements of all sessions but those that show this key; `None` ends that.
+    pub fn reserve(&self, database: &DatabaseName, key: Option<&str>) {
+        if let Some(database) = self.shared.directory.find(database) {
+            database.reservation.change(key);
+        }
+    }
+
     /// Status and counters of a database's pool; all zero for an unknown database.
     #[must_use]
     pub fn pool(&self, database: &DatabaseName) -> PoolStatus {

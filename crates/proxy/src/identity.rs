@@ -59,6 +59,11 @@ impl Identity {
         is_one_of(never_wakes, &self.user, &self.attributes)
     }
 
+    /// The key that it shows for a reserved database.
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        self.attribute(dormouse_types::reserved::KEY_ATTRIBUTE.as_bytes())
+    }
+
     /// The connection attribute of this name.
     fn attribute(&self, name: &[u8]) -> Option<&[u8]> {
         attribute(&self.attributes, name)

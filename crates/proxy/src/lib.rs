@@ -52,6 +52,7 @@ mod inbox;
 mod mailbox;
 mod on_demand;
 mod refusal;
+mod reservation;
 mod security;
 mod shared;
 mod stream;

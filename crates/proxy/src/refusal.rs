@@ -374,6 +374,18 @@ pub(crate) fn too_many_held(limit: usize) -> ErrPacket {
     )
 }
 
+/// A database is reserved for an import, and was for longer than statements are held.
+pub(crate) fn reserved(database: &DatabaseName, seconds: u64) -> ErrPacket {
+    ErrPacket::new(
+        1205,
+        "HY000",
+        format!(
+            "database '{database}' follows another server and is not open yet; the statement was held for \
+             limit hold_timeout = {seconds}s and not run ('dormouse import {database} --cut-over' opens it)"
+        ),
+    )
+}
+
 /// A server did not come up in time.
 pub(crate) fn hold_timeout(seconds: u64) -> ErrPacket {
     ErrPacket::new(

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct Server {
     child: Child,
     dir: TempDir,
+    options: Vec<String>,
 }
 
 /// The program that the tests use, or its neighbour of another name.
@@ -25,6 +26,11 @@ fn program(name: &str) -> PathBuf {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One with further options.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("dmsource")
             .tempdir_in("/tmp")
@@ -42,14 +48,31 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        let log = File::create(dir.path().join("log")).unwrap();
+        let options: Vec<_> = options.iter().map(ToString::to_string).collect();
+        Self {
+            child: Self::run_in(dir.path(), &options),
+            dir,
+            options,
+        }
+    }
+
+    /// Kills it and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = Self::run_in(self.dir.path(), &self.options);
+    }
+
+    fn run_in(dir: &Path, options: &[String]) -> Child {
+        let log = File::create(dir.join("log")).unwrap();
         let child = Command::new(program("mariadbd"))
             .arg("--no-defaults")
-            .arg(format!("--datadir={}", data.display()))
-            .arg(format!("--socket={}", dir.path().join("s").display()))
-            .arg(format!("--pid-file={}", dir.path().join("pid").display()))
+            .arg(format!("--datadir={}", dir.join("data").display()))
+            .arg(format!("--socket={}", dir.join("s").display()))
+            .arg(format!("--pid-file={}", dir.join("pid").display()))
             // a server that starts removes temporary tables from its directory, also those of another server
-            .arg(format!("--tmpdir={}", dir.path().display()))
+            .arg(format!("--tmpdir={}", dir.display()))
+            .args(options)
             .args([
                 "--skip-networking",
                 "--user=root",
@@ -62,11 +85,10 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        let server = Self { child, dir };
         process::until("the server listens", || {
-            std::os::unix::net::UnixStream::connect(server.socket()).is_ok()
+            std::os::unix::net::UnixStream::connect(dir.join("s")).is_ok()
         });
-        server
+        child
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

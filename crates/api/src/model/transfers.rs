@@ -26,3 +26,11 @@ pub struct TransferNote {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
+
+/// For whom a database is reserved: `PUT /v1/databases/NAME/reservation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reservation {
+    /// Sessions that show this key in the connection attribute `dormouse_key` may run statements; without it all may.
+    pub key: Option<String>,
+}

@@ -374,6 +374,8 @@ struct Quiet;
 impl Doors for Quiet {
     fn set_access(&self, _: &DatabaseName, _: &Access) {}
 
+    fn reserve(&self, _: &DatabaseName, _: Option<&str>) {}
+
     fn add(&self, _: &DatabaseName) {}
     fn remove(&self, _: &DatabaseName) {}
     fn open(&self, _: &DatabaseName, _: Target) {}

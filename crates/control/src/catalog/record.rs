@@ -145,7 +145,7 @@ pub(crate) enum Change {
         reason: String,
     },
     /// The owner's settings of a database.
-    Spec { name: DatabaseName, spec: Spec },
+    Spec { name: DatabaseName, spec: Box<Spec> },
     /// The notes of a database.
     Note {
         name: DatabaseName,

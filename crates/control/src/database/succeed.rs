@@ -29,6 +29,9 @@ pub(super) async fn succeed(actor: &mut Actor, act: Act, heir: Heir) -> Done {
             .context
             .doors
             .set_access(&database.name, &database.spec().access);
+        let reserved = database.spec().reserved;
+        let doors = &actor.context.doors;
+        doors.reserve(&database.name, reserved.as_deref());
         actor.context.storage.restrict(database);
         actor.shut_by_force();
         actor.look().await;

@@ -40,7 +40,12 @@ fn describe(before: &Spec, after: &Spec) -> String {
         access,
         on_demand,
         backups,
+        reserved,
     } = before;
+    let shown = |key: &Option<String>| match key {
+        Some(_) => "for an import that follows another server",
+        None => "no",
+    };
     let changed = [
         change("idle_suspend", idle_suspend, &after.idle_suspend),
         change("idle_park", idle_park, &after.idle_park),
@@ -66,6 +71,7 @@ fn describe(before: &Spec, after: &Spec) -> String {
             &on_demand.schemas,
             &after.on_demand.schemas,
         ),
+        change("reserved", &shown(reserved), &shown(&after.reserved)),
         change("backup", &backups.schedule, &after.backups.schedule),
         change("backup_keep", &backups.keep, &after.backups.keep),
         change(

@@ -158,6 +158,8 @@ impl Lanes {
 impl Doors for Lanes {
     fn set_access(&self, _: &DatabaseName, _: &Access) {}
 
+    fn reserve(&self, _: &DatabaseName, _: Option<&str>) {}
+
     fn add(&self, name: &DatabaseName) {
         let lane = Lane {
             door: Door::Shut,

@@ -12,7 +12,7 @@ use crate::import::live::Address;
 /// `import`
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("source").args(["dump", "from"]).required(true),
+    group = ArgGroup::new("source").args(["dump", "from", "cut_over", "abandon"]).required(true),
     after_help = "\
 Runs the statements with the rights of the database's owner. What an owner may not do and dumps have
 (replication, definers, the server's own schemas, global variables) is left out or replaced, and the
@@ -30,7 +30,9 @@ Examples:
   zcat shop.sql.gz | dormouse import shop --dump -
   dormouse import shop --dump /backup/export-20261129     a directory of mydumper's
   dormouse import shop --dump shop.sql --resume
-  dormouse import shop --from mysql://root@db.example.org/shop"
+  dormouse import shop --from mysql://root@db.example.org/shop
+  dormouse import shop --create --from mysql://root@db.example.org --follow
+  dormouse import shop --cut-over                         in another shell"
 )]
 pub(crate) struct ImportArgs {
     /// Name of the database
@@ -73,6 +75,37 @@ pub(crate) struct ImportArgs {
     /// Leave the accounts of the other server
     #[arg(long, requires = "from")]
     pub(crate) no_accounts: bool,
+
+    /// After the copy, apply what is written at the other server, until --cut-over. The same command goes on
+    /// after it was stopped
+    #[arg(long, requires = "from", conflicts_with = "force")]
+    pub(crate) follow: bool,
+
+    /// With --follow: begin anew with the copy; the schemas that were copied are dropped
+    #[arg(long, requires = "follow")]
+    pub(crate) restart: bool,
+
+    /// Tell the import that follows to cut over: the other server is made read-only, the database takes
+    /// statements
+    #[arg(long)]
+    pub(crate) cut_over: bool,
+
+    /// With --cut-over: do not make the other server read-only; nothing writes there any more
+    #[arg(long, requires = "cut_over")]
+    pub(crate) source_is_quiet: bool,
+
+    /// With --cut-over: give up and follow on after this many seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        requires = "cut_over"
+    )]
+    pub(crate) limit: u64,
+
+    /// Give up following: the database keeps what it has, and takes statements
+    #[arg(long)]
+    pub(crate) abandon: bool,
 }
 
 /// `export`

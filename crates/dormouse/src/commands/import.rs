@@ -6,23 +6,27 @@ use std::sync::Arc;
 use dormouse_api::model::{CreateRequest, Direction};
 use dormouse_api::{Client, ErrorBody};
 
+use super::follow;
 use super::transfer::Transfer;
 use crate::Outcome;
 use crate::cli::ImportArgs;
-use crate::import::accounts::{Account, Plan};
+use crate::import::accounts::Plan;
+use crate::import::bring;
 use crate::import::checkpoint::{Checkpoint, State};
-use crate::import::connection::{Connection, Failure};
+use crate::import::connection::Connection;
 use crate::import::input::{self, Input, Part};
 use crate::import::journal::Journal;
 use crate::import::live::{Address, OptionFile};
 use crate::import::progress::{Figures, Progress};
 use crate::import::run::{Importer, OnError};
-use crate::import::text::literal;
 use crate::output::Output;
 use crate::{credentials, up};
 
 /// Runs the command.
 pub(crate) fn run(data_dir: &Path, args: ImportArgs, output: &Output) -> Outcome {
+    if args.cut_over {
+        return follow::cut_over(data_dir, &args, output);
+    }
     let api = Client::new(&up::api_socket(data_dir));
     let socket = super::block_on(async {
         if args.create {
@@ -34,6 +38,9 @@ pub(crate) fn run(data_dir: &Path, args: ImportArgs, output: &Output) -> Outcome
     })?;
     let password = credentials::password(data_dir, &args.name, &args.user)?;
     let checkpoint = Checkpoint::lock(data_dir, &args.name)?;
+    if args.follow || args.abandon {
+        return follow::run(data_dir, args, (socket, password), output);
+    }
     let connect = || Connection::open(&socket, &args.name, &args.user, &password);
     let what = match (&args.from, &args.dump) {
         (Some(from), _) => format!("from the server {}", from.host),
@@ -166,18 +173,7 @@ fn from_server(
     let mut importer = Importer::new(connection, journal, output, on_error(args), again, figures)?;
     let mut plan = Plan::default();
     if !args.no_accounts && from.schema.is_none() {
-        let found = accounts(&source);
-        match found {
-            Ok(accounts) => {
-                for account in accounts {
-                    bring(&mut importer, &account, &mut plan)?;
-                }
-            }
-            Err(error) => {
-                let text = format!("accounts: they cannot be read: {}", error.message);
-                importer.summary().not_brought.push(text);
-            }
-        }
+        bring::accounts(&source, &mut importer, &mut plan)?;
     }
     if !schemas.is_empty() {
         let program = source.dump(&schemas, &[])?;
@@ -195,110 +191,8 @@ fn from_server(
         drop(progress);
         done?;
     }
-    for grant in &plan.grants {
-        if let Err(error) = account_statement(&mut importer, grant)? {
-            let text = format!("{}: {error}", without_secret(grant));
-            importer.summary().not_brought.push(text);
-        }
-    }
-    importer.summary().not_brought.append(&mut plan.not_brought);
+    bring::grants(&mut importer, plan)?;
     tell(importer, args, output)
-}
-
-/// The accounts of another server.
-fn accounts(source: &OptionFile) -> Outcome<Vec<Account>> {
-    // MySQL has roles too, but no column that says so
-    let all = source
-        .query("SELECT User, Host, is_role FROM mysql.user ORDER BY is_role DESC, User, Host");
-    let all = match all {
-        Ok(all) => all,
-        Err(_) => source.query("SELECT User, Host, 'N' FROM mysql.user ORDER BY User, Host")?,
-    };
-    let first = |rows: Vec<Vec<String>>| {
-        rows.into_iter()
-            .filter_map(|row| row.into_iter().next())
-            .collect()
-    };
-    let mut accounts = Vec::new();
-    for row in all {
-        let [user, host, is_role] = <[String; 3]>::try_from(row).unwrap_or_default();
-        let mut account = Account {
-            user,
-            host,
-            is_role: is_role == "Y",
-            ..Account::default()
-        };
-        if account.left_behind().is_none() {
-            let name = account.sql();
-            if !account.is_role {
-                account.create = first(source.query(&format!("SHOW CREATE USER {name}"))?);
-            }
-            account.grants = first(source.query(&format!("SHOW GRANTS FOR {name}"))?);
-        }
-        accounts.push(account);
-    }
-    Ok(accounts)
-}
-
-/// Makes an account; its grants come when the data is there.
-fn bring(importer: &mut Importer<'_>, account: &Account, plan: &mut Plan) -> Outcome {
-    let Plan {
-        create,
-        grants,
-        mut not_brought,
-    } = account.plan();
-    plan.not_brought.append(&mut not_brought);
-    if create.is_empty() {
-        return Ok(());
-    }
-    let host = if account.is_role {
-        ""
-    } else {
-        account.host.as_str()
-    };
-    let there = format!(
-        "SELECT 1 FROM mysql.user WHERE User = {} AND Host = {}",
-        literal(&account.user),
-        literal(host)
-    );
-    if !importer.connection().ask(&there)?.is_empty() {
-        let text = "it is there already and keeps its password; its grants are added";
-        plan.not_brought
-            .push(format!("{}: {text}", account.label()));
-        plan.grants.extend(grants);
-        return Ok(());
-    }
-    for statement in &create {
-        if let Err(error) = account_statement(importer, statement)? {
-            plan.not_brought
-                .push(format!("{}: {error}", account.label()));
-            return Ok(());
-        }
-    }
-    plan.grants.extend(grants);
-    importer.summary().accounts.push(account.label());
-    Ok(())
-}
-
-/// Runs a statement about an account; the inner error is the server's refusal.
-fn account_statement(importer: &mut Importer<'_>, text: &str) -> Outcome<Result<(), String>> {
-    match importer.connection().run(text.as_bytes()) {
-        Ok(_) => Ok(Ok(())),
-        Err(Failure::Refused(error)) => Ok(Err(error.to_string())),
-        Err(Failure::Gone(error)) => Err(gone(&error)),
-    }
-}
-
-fn gone(error: &str) -> ErrorBody {
-    ErrorBody::new(
-        "machine",
-        format!("the connection to dormouse broke: {error}"),
-    )
-    .with_hint("run it again: the dump makes each table anew")
-}
-
-fn without_secret(statement: &str) -> &str {
-    statement.split(" IDENTIFIED ").next().unwrap_or_default()
 }
 
 fn tell(importer: Importer<'_>, args: &ImportArgs, output: &Output) -> Outcome {

@@ -74,6 +74,7 @@ fn database(d: Database) -> Known {
             },
             on_demand: d.on_demand,
             backups: d.backups,
+            reserved: None,
         },
         state: d.state,
         cpu: d.cpu_ms,

@@ -174,7 +174,7 @@ fn path(data_dir: &Path, name: &DatabaseName) -> PathBuf {
 /// Removes what a dropped database's imports have left.
 pub(crate) fn forget(data_dir: &Path, name: &DatabaseName) {
     let path = path(data_dir, name);
-    for ending in ["json", "lock", "new"] {
+    for ending in ["json", "lock", "new", "orders", "source"] {
         // mostly there is none
         let _removed = fs::remove_file(path.with_extension(ending));
     }

@@ -1,4 +1,4 @@
-//! A client's connection to Dormouse, on its Unix socket. Blocking.
+//! A client's connection to Dormouse, on its Unix socket, or to another server. Blocking.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -41,10 +41,31 @@ pub(crate) struct Answer {
     pub(crate) rows: Vec<Vec<Option<String>>>,
 }
 
+/// What bytes go through: a socket, or TLS on one.
+pub(crate) trait Stream: Read + Write + Send + std::fmt::Debug {}
+
+impl<T: Read + Write + Send + std::fmt::Debug> Stream for T {}
+
+/// Begins TLS on a stream.
+pub(crate) type Secure<'a> = &'a dyn Fn(Box<dyn Stream>) -> io::Result<Box<dyn Stream>>;
+
+/// Who logs in, and how.
+pub(crate) struct Login<'a> {
+    pub(crate) user: String,
+    pub(crate) password: &'a str,
+    /// Capabilities beyond those that every connection here has.
+    pub(crate) capabilities: Capabilities,
+    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) secure: Option<Secure<'a>>,
+}
+
+/// What one of several statements that were sent together gave: rows changed, and warnings.
+pub(crate) type Each = (u64, u16);
+
 /// A connection that has logged in.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: UnixStream,
+    stream: Box<dyn Stream>,
     packets: PacketBuffer,
     capabilities: Capabilities,
     status: Status,
@@ -61,50 +82,114 @@ impl Connection {
         user: &str,
         password: &Password,
     ) -> Outcome<Self> {
+        Self::open_with(
+            socket,
+            name,
+            user,
+            password,
+            Capabilities::default(),
+            Vec::new(),
+        )
+    }
+
+    /// The same with further capabilities and attributes.
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open).
+    pub(crate) fn open_with(
+        socket: &Path,
+        name: &DatabaseName,
+        user: &str,
+        password: &Password,
+        capabilities: Capabilities,
+        mut attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Outcome<Self> {
         let failed = |e: String| {
             let message = format!("cannot log in to {name} as {user}: {e}");
             ErrorBody::new("refused", message)
         };
         let stream = UnixStream::connect(socket).map_err(|e| failed(e.to_string()))?;
+        attributes.push((b"program_name".to_vec(), b"dormouse".to_vec()));
+        let login = Login {
+            user: format!("{name}.{user}"),
+            password: &password.0,
+            capabilities,
+            attributes,
+            secure: None,
+        };
+        Self::over(Box::new(stream), login).map_err(|error| match error {
+            LoginError::Refused(error) => {
+                let hint =
+                    "the password is the one that `dormouse create` has saved, or $MYSQL_PWD";
+                failed(error.to_string()).with_hint(hint)
+            }
+            other => failed(other.to_string()),
+        })
+    }
+
+    /// Logs in to a server on a stream that was just connected.
+    ///
+    /// # Errors
+    /// The server refuses the login, or the stream breaks.
+    pub(crate) fn over(stream: Box<dyn Stream>, login: Login<'_>) -> Result<Self, LoginError> {
+        let broken = |error: io::Error| {
+            let text = format!("the connection broke: {error}");
+            LoginError::Refused(ErrPacket::new(2013, "HY000", text))
+        };
         let mut line = Self {
             stream,
             packets: PacketBuffer::new(MAX_ANSWER),
             capabilities: Capabilities::default(),
             status: Status::AUTOCOMMIT,
         };
-        let mut login = ClientLogin::new(ClientConfig {
-            capabilities: Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF,
+        let wanted = Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF | login.capabilities;
+        let mut steps = ClientLogin::new(ClientConfig {
+            capabilities: wanted.set(Capabilities::SSL, login.secure.is_some()),
             collation: UTF8MB4,
             max_packet: 1 << 30,
-            user: format!("{name}.{user}").into_bytes(),
-            stage1: (!password.0.is_empty()).then(|| native::stage1(password.0.as_bytes())),
+            user: login.user.into_bytes(),
+            stage1: (!login.password.is_empty()).then(|| native::stage1(login.password.as_bytes())),
             schema: None,
-            attributes: vec![(b"program_name".to_vec(), b"dormouse".to_vec())],
+            attributes: login.attributes,
         });
         loop {
-            let (seq, payload) = line.payload().map_err(|e| failed(e.to_string()))?;
-            match login.on_payload(seq, &payload) {
-                Ok(LoginStep::Send(bytes)) => {
-                    line.stream
-                        .write_all(&bytes)
-                        .map_err(|e| failed(e.to_string()))?;
+            let (seq, payload) = line.payload().map_err(broken)?;
+            match steps.on_payload(seq, &payload)? {
+                LoginStep::Send(bytes) => line.stream.write_all(&bytes).map_err(broken)?,
+                LoginStep::Secure(bytes) => {
+                    line.stream.write_all(&bytes).map_err(broken)?;
+                    if let Some(secure) = login.secure {
+                        line.stream = secure(line.stream).map_err(broken)?;
+                    }
+                    let bytes = steps.secured()?;
+                    line.stream.write_all(&bytes).map_err(broken)?;
+                    line.stream.flush().map_err(broken)?;
                 }
-                Ok(LoginStep::Secure(_)) => return Err(failed("TLS was not asked for".to_owned())),
-                Ok(LoginStep::Done {
+                LoginStep::Done {
                     ok, capabilities, ..
-                }) => {
+                } => {
                     line.capabilities = capabilities;
                     line.status = ok.status;
                     return Ok(line);
                 }
-                Err(LoginError::Refused(error)) => {
-                    let hint =
-                        "the password is the one that `dormouse create` has saved, or $MYSQL_PWD";
-                    return Err(failed(error.to_string()).with_hint(hint));
-                }
-                Err(other) => return Err(failed(other.to_string())),
             }
         }
+    }
+
+    /// Sends a command that is no statement.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(crate) fn command(&mut self, payload: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(payload.len() + 8);
+        write_packet(&mut bytes, 0, payload);
+        self.stream.write_all(&bytes)?;
+        self.stream.flush()
+    }
+
+    /// Lets packets of this many bytes in.
+    pub(crate) fn accept(&mut self, most: usize) {
+        self.packets = PacketBuffer::new(most);
     }
 
     /// The session's status after the last statement that told it.
@@ -124,7 +209,8 @@ impl Connection {
         command.extend_from_slice(text);
         write_packet(&mut bytes, 0, &command);
         drop(command);
-        if let Err(error) = self.stream.write_all(&bytes) {
+        let sent = self.stream.write_all(&bytes);
+        if let Err(error) = sent.and_then(|()| self.stream.flush()) {
             // the server may have said why it closed the connection
             return Err(match self.result() {
                 Err(refused @ Failure::Refused(_)) => refused,
@@ -153,7 +239,24 @@ impl Connection {
         }
     }
 
+    /// Runs statements that are sent together, and adds what each gives; after one that is refused the others do not run.
+    ///
+    /// # Errors
+    /// As [`Failure`] says.
+    pub(crate) fn run_all(&mut self, text: &[u8], each: &mut Vec<Each>) -> Result<(), Failure> {
+        let gone = |e: io::Error| Failure::Gone(e.to_string());
+        let mut command = Vec::with_capacity(text.len() + 1);
+        command.push(Command::Query as u8);
+        command.extend_from_slice(text);
+        self.command(&command).map_err(gone)?;
+        self.results(Some(each)).map(drop)
+    }
+
     fn result(&mut self) -> Result<Answer, Failure> {
+        self.results(None)
+    }
+
+    fn results(&mut self, mut each: Option<&mut Vec<Each>>) -> Result<Answer, Failure> {
         let limits = Limits {
             rows: 1_000_000,
             bytes: 256 << 20,
@@ -169,6 +272,9 @@ impl Connection {
                 Some(TextOutcome::Ok(ok)) => {
                     self.status = ok.status;
                     answer.affected += ok.affected;
+                    if let Some(each) = &mut each {
+                        each.push((ok.affected, ok.warnings));
+                    }
                     answer.warnings = answer.warnings.saturating_add(ok.warnings);
                 }
                 Some(TextOutcome::Rows { rows, .. }) => {
@@ -185,8 +291,17 @@ impl Connection {
         }
     }
 
-    fn payload(&mut self) -> io::Result<(u8, Vec<u8>)> {
-        let mut bytes = [0; 16 << 10];
+    /// Whether bytes have arrived that were not taken.
+    pub(crate) fn has_packet(&self) -> bool {
+        !self.packets.is_empty()
+    }
+
+    /// The next packet.
+    ///
+    /// # Errors
+    /// The connection broke, or the packet is too large.
+    pub(crate) fn payload(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let mut bytes = [0; 32 << 10];
         loop {
             if let Some(packet) = self.packets.next().map_err(io::Error::other)? {
                 return Ok(packet);
@@ -195,7 +310,7 @@ impl Connection {
             if length == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    "dormouse closed the connection",
+                    "the other end has closed it",
                 ));
             }
             self.packets.push(bytes.get(..length).unwrap_or_default());

@@ -40,11 +40,11 @@ const CONSISTENT: [&str; 9] = [
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) user: String,
-    password: Option<String>,
+    pub(crate) password: Option<String>,
     pub(crate) host: String,
-    port: u16,
-    socket: Option<String>,
-    ssl_ca: Option<String>,
+    pub(crate) port: u16,
+    pub(crate) socket: Option<String>,
+    pub(crate) ssl_ca: Option<String>,
     /// The only schema; without it, all of the user's.
     pub(crate) schema: Option<String>,
 }
@@ -107,6 +107,20 @@ impl std::str::FromStr for Address {
             }
         }
         Ok(address)
+    }
+}
+
+impl Address {
+    /// The server and the schema, without user and password.
+    pub(crate) fn shown(&self) -> String {
+        let server = match &self.socket {
+            Some(socket) => socket.clone(),
+            None => format!("{}:{}", self.host, self.port),
+        };
+        match &self.schema {
+            Some(schema) => format!("{server}/{schema}"),
+            None => server,
+        }
     }
 }
 

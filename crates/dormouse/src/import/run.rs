@@ -41,9 +41,15 @@ const HEADS: [&[u8]; 2] = [b"-- MariaDB dump", b"-- MySQL dump"];
 const FOOT: &[u8] = b"-- Dump completed";
 
 /// The server's codes for what is there already, or not there any more: a definition that is repeated.
-const REPEATED: [u16; 12] = [
+pub(crate) const REPEATED: [u16; 12] = [
     1007, 1008, 1050, 1051, 1060, 1061, 1068, 1091, 1304, 1359, 1396, 1537,
 ];
+
+/// The mode in which a dump of mariadb-dump or mysqldump runs.
+const DUMP_MODE: &[u8] = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO'";
+
+/// The statement of a dump that says where in its server's log it was made.
+const CHANGE_MASTER: &[u8] = b"CHANGE MASTER TO MASTER_LOG_FILE=";
 
 /// What to do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +84,8 @@ pub(crate) struct Importer<'a> {
     lacks_collations: bool,
     mode: Mode,
     schema: Option<String>,
+    /// The statement that says where in its server's log the dump was made.
+    master: Option<String>,
 }
 
 /// The text of one part that is being run.
@@ -135,6 +143,7 @@ impl<'a> Importer<'a> {
             lacks_collations: field(1) == Some(0),
             mode,
             schema: None,
+            master: None,
         })
     }
 
@@ -146,6 +155,11 @@ impl<'a> Importer<'a> {
     /// The connection, for statements that are not part of a dump.
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// The statement of the dump that says where in its server's log it was made.
+    pub(crate) fn master(&self) -> Option<&str> {
+        self.master.as_deref()
     }
 
     /// The summary, to add to it.
@@ -253,6 +267,9 @@ impl<'a> Importer<'a> {
             _ if skipped && !is_of_session(&found) => return Ok(()),
             Treatment::Nothing => return Ok(()),
             Treatment::Skip(reason) => {
+                if statement.text.starts_with(CHANGE_MASTER) {
+                    self.master = Some(String::from_utf8_lossy(&statement.text).into_owned());
+                }
                 if let Effect::Use(schema) = found.effect {
                     self.schema = Some(schema);
                 }
@@ -262,7 +279,7 @@ impl<'a> Importer<'a> {
                 return Ok(());
             }
             Treatment::Run | Treatment::Try(_) => {
-                let changes = self.changes(&found);
+                let changes = self.changes(&statement.text, &found);
                 if !changes.is_empty() {
                     text = Some(replaced(&statement.text, &changes));
                 }
@@ -300,7 +317,11 @@ impl<'a> Importer<'a> {
     }
 
     /// What is changed in a statement before it is run.
-    fn changes(&mut self, found: &Classified) -> Vec<(std::ops::Range<usize>, &'static str)> {
+    fn changes(
+        &mut self,
+        text: &[u8],
+        found: &Classified,
+    ) -> Vec<(std::ops::Range<usize>, &'static str)> {
         let mut changes = Vec::new();
         if let Some((range, name)) = &found.definer {
             let own = [
@@ -316,6 +337,13 @@ impl<'a> Importer<'a> {
         if self.lacks_collations && !found.collations.is_empty() {
             self.summary.left(Reason::Collation, None);
             changes.extend(found.collations.iter().cloned());
+        }
+        if found.effect == Effect::Session
+            && let Some(at) = memchr::memmem::find(text, DUMP_MODE)
+        {
+            // dates that are none, as a server may have them, come as they are
+            let end = at + DUMP_MODE.len() - 1;
+            changes.push((end..end, ",ALLOW_INVALID_DATES"));
         }
         changes.sort_by_key(|(range, _)| range.start);
         changes

@@ -56,6 +56,9 @@ pub(super) async fn enter(
     hold: &mut Hold,
     incoming: &mut Incoming,
 ) -> Result<Result<Pass, ErrPacket>, Over> {
+    if let Err(error) = until_admitted(cx, state, hold, incoming).await? {
+        return Ok(Err(error));
+    }
     let door = &cx.database().door;
     if cx.never_wakes {
         return Ok(door.enter_quietly().ok_or_else(refusal::never_wakes));
@@ -92,6 +95,41 @@ pub(super) async fn enter(
                 Box::pin(hold.obey(cx, state, order)).await?;
             }
             () = &mut deadline => return Ok(Err(refusal::hold_timeout(limit.as_secs()))),
+        }
+    }
+}
+
+/// Waits while the database is reserved for other sessions.
+async fn until_admitted(
+    cx: &SessionContext,
+    state: &mut SessionState,
+    hold: &mut Hold,
+    incoming: &mut Incoming,
+) -> Result<Result<(), ErrPacket>, Over> {
+    let database = cx.database();
+    let reservation = &database.reservation;
+    if reservation.admits(|| cx.identity.key()) {
+        return Ok(Ok(()));
+    }
+    let limits = cx.limits();
+    let Some(_place) = reservation.take_place(limits.held_statements) else {
+        return Ok(Err(refusal::too_many_held(limits.held_statements)));
+    };
+    incoming.bytes.settle();
+    let deadline = tokio::time::sleep(limits.hold_timeout);
+    let admitted = reservation.until_admitted(cx.identity.key());
+    tokio::pin!(deadline, admitted);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut admitted => return Ok(Ok(())),
+            order = std::future::poll_fn(|poll| cx.handle().mailbox.poll_next(poll)) => {
+                Box::pin(hold.obey(cx, state, order)).await?;
+            }
+            () = &mut deadline => {
+                let seconds = limits.hold_timeout.as_secs();
+                return Ok(Err(refusal::reserved(&database.name, seconds)));
+            }
         }
     }
 }
