@@ -32,7 +32,7 @@ mod manage;
 mod memory_tables;
 mod on_demand;
 mod protect;
-mod quiesce;
+pub mod quiesce;
 pub mod replay;
 mod settings;
 mod users;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_engine::admin::check::{check_tables, undefined_tables};
+use dormouse_engine::admin::quiesce::quiesce;
 use dormouse_engine::admin::replay::ReplayError;
 use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool, repair};
 use dormouse_tenant::render::text;
@@ -207,7 +208,7 @@ impl Servers for AdminServers {
 
     async fn quiesce(&self, server: &Server) -> Result<Box<dyn Send>, ServerError> {
         let mut admin = self.connect(server).await?;
-        admin.quiesce().await?;
+        quiesce(&mut admin).await?;
         Ok(Box::new(admin))
     }
 
