@@ -239,7 +239,7 @@ pub(crate) struct RecoverArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) credentials_file: Option<PathBuf>,
 
-    /// What the kind of place needs besides, as in [backup] options; may be repeated
+    /// What the kind of place needs besides, as `options` in the configuration; may be repeated
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
     pub(crate) options: Vec<(String, String)>,
 
