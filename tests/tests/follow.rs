@@ -240,6 +240,16 @@ fn a_server_that_is_written_to_moves_and_nothing_is_lost_or_doubled() {
     assert_eq!(all(&mut source.connect()), expected);
     let schemas = application.query("SHOW DATABASES LIKE 'dormouse_import'");
     assert!(schemas.rows().is_empty());
+    // whoever does not know how it ended runs it again
+    let again = dormouse.json(&["import", "shop", "--from", &url(&source, ""), "--follow"]);
+    assert_eq!(
+        (&again["event"], &again["end"]),
+        (&done["event"], &done["end"])
+    );
+    assert_eq!(dormouse.show("shop")["reserved"], false);
+    application
+        .query("INSERT INTO s.counted (t) VALUES ('open')")
+        .ok();
 }
 
 #[test]
@@ -285,7 +295,7 @@ fn what_cannot_be_followed_is_refused_and_a_divergence_names_table_and_key() {
         "CREATE TABLE s.t (id INT PRIMARY KEY, v INT)",
     ]);
     let dormouse = dormouse();
-    let _who = dormouse.create("shop", &[]);
+    let who = dormouse.create("shop", &[]);
     let url = url(&source, "");
     let import = ["import", "shop", "--from", &url, "--follow"];
     let refused = |text: &str| {
@@ -318,6 +328,14 @@ fn what_cannot_be_followed_is_refused_and_a_divergence_names_table_and_key() {
         refused(text);
         source.run(&[after]);
     }
+    // nothing was copied: the database is open
+    let mut application = dormouse.connect(&who);
+    application.query("CREATE DATABASE s").ok();
+    application.query("CREATE TABLE s.mine (a INT)").ok();
+    refused("has a schema s already");
+    application.query("INSERT INTO s.mine VALUES (1)").ok();
+    application.query("DROP DATABASE s").ok();
+    drop(application);
     let following = Following::start(&dormouse, &url);
     following.until("following");
     let mut platform = dormouse.platform("shop");

@@ -225,6 +225,9 @@ pub struct Database {
     /// Reason why it is read-only, if it is: the quota, the disk or the spend limit.
     #[serde(default)]
     pub read_only: Option<String>,
+    /// Whether an import that follows another server has reserved it: statements of others are held.
+    #[serde(default)]
+    pub reserved: bool,
     /// Its MEMORY tables with rows, as `schema.table`, the first twenty: they prevent a park. `None`
     /// if unknown without a query to its server, which a list of all databases does not make.
     #[serde(default)]

@@ -343,6 +343,7 @@ fn database(status: Status) -> Database {
         keep_awake: status.spec.keep_awake,
         prewake: status.spec.prewake,
         history: status.spec.history,
+        reserved: status.spec.reserved.is_some(),
         storage_quota: status.spec.storage_quota,
         spend_limit: status.spec.spend_limit,
         backups: status.spec.backups,

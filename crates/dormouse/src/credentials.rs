@@ -3,8 +3,7 @@
 //! never reads these files; it stores hashes only.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use dormouse_api::ErrorBody;
@@ -12,6 +11,7 @@ use dormouse_api::model::{Created, OWNER};
 use dormouse_types::DatabaseName;
 
 use crate::Outcome;
+use crate::private_file;
 
 /// Path of a database's saved password.
 pub(crate) fn path(data_dir: &Path, name: &DatabaseName) -> PathBuf {
@@ -21,7 +21,8 @@ pub(crate) fn path(data_dir: &Path, name: &DatabaseName) -> PathBuf {
 /// Saves the login data, replacing an older file.
 pub(crate) fn save(data_dir: &Path, created: &Created) -> Outcome<PathBuf> {
     let path = path(data_dir, &created.name);
-    write(&path, &option_file(created)).map_err(|e| {
+    // a database's name contains no dot
+    private_file::write(&path, option_file(created).as_bytes()).map_err(|e| {
         let message = format!(
             "{} was created, but its password could not be saved in {}: {e}",
             created.name,
@@ -59,7 +60,7 @@ pub(crate) fn copy(
         false => format!("{line}\n"),
     };
     let text: String = text.lines().map(line).collect();
-    write(&target, &text).map_err(failed)?;
+    private_file::write(&target, text.as_bytes()).map_err(failed)?;
     Ok(true)
 }
 
@@ -112,25 +113,6 @@ pub(crate) fn forget(data_dir: &Path, name: &DatabaseName) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
     }
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
-    }
-    // a database's name contains no dot, so this name is not that of another one
-    let new = path.with_extension("new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 fn option_file(created: &Created) -> String {

@@ -126,6 +126,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
             d.storage.map_or("not measured yet".to_owned(), size),
         ),
         ("read-only", or_none(d.read_only.clone())),
+        ("reserved", reserved(d)),
         ("memory tables", memory_tables(d.memory_tables.as_deref())),
         ("encryption", encryption(d.encryption.as_ref())),
         ("units", units(d)),
@@ -195,6 +196,17 @@ fn layers(all: &[Layer]) -> String {
     lacking.fold(holding.join(", "), |text, layer| {
         format!("{text}\n{:<15}  no {}: {}", "", layer.name, layer.detail)
     })
+}
+
+/// For whom it is reserved, and the consequence.
+fn reserved(d: &Database) -> String {
+    if !d.reserved {
+        return "no".to_owned();
+    }
+    format!(
+        "for an import: statements of others are held until `dormouse import {0} --cut-over`, or `--abandon`",
+        d.name
+    )
 }
 
 /// The MEMORY tables with rows, and the consequence.

@@ -18,6 +18,7 @@ mod format;
 mod import;
 mod output;
 mod port;
+mod private_file;
 mod tls;
 mod up;
 mod values;

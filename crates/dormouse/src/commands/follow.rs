@@ -28,6 +28,12 @@ struct Api {
 }
 
 impl Reserve for Api {
+    fn is_reserved(&self) -> Outcome<bool> {
+        let client = Client::new(&self.socket);
+        let shown = block_on(async { client.database(&self.name).await.map_err(told) })?;
+        Ok(shown.reserved)
+    }
+
     fn reserve(&self, key: &str) -> Outcome {
         let client = Client::new(&self.socket);
         block_on(async { client.reserve(&self.name, key).await.map_err(told) })

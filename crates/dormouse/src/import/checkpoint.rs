@@ -5,7 +5,7 @@
 //! nobody can say whether it ran.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify::Object;
 use crate::Outcome;
+use crate::private_file;
 
 /// A place in a dump.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,22 +130,9 @@ impl Checkpoint {
     /// # Errors
     /// It cannot be written.
     pub(crate) fn store(&self, state: &State) -> Outcome {
-        let write = || {
-            let new = self.path.with_extension("new");
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
-            file.write_all(&serde_json::to_vec(state)?)?;
-            file.sync_all()?;
-            fs::rename(&new, &self.path)?;
-            self.path
-                .parent()
-                .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-        };
-        write().map_err(|e| self.failed("write", &e))
+        let text = serde_json::to_vec(state).map_err(io::Error::from);
+        let written = text.and_then(|text| private_file::write(&self.path, &text));
+        written.map_err(|e| self.failed("write", &e))
     }
 
     /// Removes the state: the import is complete, or begins anew.
@@ -174,7 +162,7 @@ fn path(data_dir: &Path, name: &DatabaseName) -> PathBuf {
 /// Removes what a dropped database's imports have left.
 pub(crate) fn forget(data_dir: &Path, name: &DatabaseName) {
     let path = path(data_dir, name);
-    for ending in ["json", "lock", "new", "orders", "source"] {
+    for ending in ["json", "lock", "new", "orders", "source", "cut-over"] {
         // mostly there is none
         let _removed = fs::remove_file(path.with_extension(ending));
     }

@@ -14,6 +14,7 @@ pub(crate) mod copy;
 pub(crate) mod cut_over;
 pub(crate) mod ddl;
 pub(crate) mod definition;
+pub(crate) mod done;
 pub(crate) mod feed;
 pub(crate) mod halt;
 pub(crate) mod orders;
@@ -59,6 +60,12 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// Reserves a database for the sessions with a key, or ends that.
 pub(crate) trait Reserve {
+    /// Whether it is reserved.
+    ///
+    /// # Errors
+    /// Dormouse does not answer.
+    fn is_reserved(&self) -> Outcome<bool>;
+
     /// Lets only sessions with this key in.
     ///
     /// # Errors
@@ -101,7 +108,7 @@ impl Follower<'_> {
                 Err(halt) => halt,
             };
             let text = match halt {
-                Halt::Stop(error) => return Err(error),
+                Halt::Stop(error) => return Err(self.with_way_out(error)),
                 Halt::Source(text) | Halt::Target(text) => text,
             };
             report.waits(&text);
@@ -126,11 +133,10 @@ impl Follower<'_> {
         restart: &mut bool,
         failures: &mut usize,
     ) -> Result<CutOver, Halt> {
-        let reserved = self.reserve.reserve(&self.access.key);
-        reserved.map_err(|error| match error.code.as_str() {
-            "not_found" | "refused" | "forbidden" => Halt::Stop(error),
-            _ => Halt::Target(error.message),
-        })?;
+        if self.reserve.is_reserved().map_err(unreserved)? {
+            // with the key of an earlier run
+            self.reserve()?;
+        }
         let mut target = self.access.connect()?;
         let row = position::read(&mut target)?;
         let row = match row {
@@ -138,6 +144,7 @@ impl Follower<'_> {
                 self.is_mine(&row.kept)?;
                 row
             }
+            None if !*restart && let Some(done) = self.done_before()? => return Ok(done),
             row => {
                 copy::copy(self, &mut target, row.as_ref(), *restart)?;
                 *restart = false;
@@ -146,9 +153,42 @@ impl Follower<'_> {
             }
         };
         if row.kept.phase == Phase::Done {
-            return self.complete(&mut target, "an earlier run has cut over");
+            return self.complete(&mut target);
         }
+        self.reserve()?;
         self.follow(target, row, orders, report, failures)
+    }
+
+    /// Lets only this import in.
+    fn reserve(&self) -> Result<(), Halt> {
+        self.reserve.reserve(&self.access.key).map_err(unreserved)
+    }
+
+    /// What a run that has ended did.
+    fn done_before(&self) -> Outcome<Option<CutOver>> {
+        let source = self.address.shown();
+        let done = done::read(self.data_dir, &self.access.name, &source)?;
+        Ok(done.map(|mut done| {
+            let remark = "this was done by an earlier run; --restart begins anew";
+            done.remarks.push(remark.to_owned());
+            done
+        }))
+    }
+
+    /// Names what opens the database, if it is closed for others.
+    fn with_way_out(&self, error: ErrorBody) -> ErrorBody {
+        if !self.reserve.is_reserved().unwrap_or(false) {
+            return error;
+        }
+        let name = &self.access.name;
+        let mut hint = error.hint.clone().unwrap_or_default();
+        if !hint.is_empty() {
+            hint.push_str("; ");
+        }
+        hint.push_str(&format!(
+            "{name} holds the statements of others until then, or until `dormouse import {name} --abandon`"
+        ));
+        error.with_hint(hint)
     }
 
     /// Checks that the database follows the server that the user names.
@@ -275,7 +315,6 @@ impl Follower<'_> {
         // from here on there is no way back: the database is the one that takes writes
         self.let_in()?;
         let held_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        position::remove(&mut applier.target)?;
         if !applier.done.accounts.is_empty() {
             remarks.push(format!(
                 "statements about accounts were not run as they came: {}; accounts were read again now, and those that are there already keep their passwords",
@@ -283,14 +322,23 @@ impl Follower<'_> {
             ));
         }
         remarks.extend(not_brought);
-        Ok(CutOver {
+        let done = CutOver {
             event: "cut_over".to_owned(),
             end: end.to_string(),
             held_ms,
             transactions: applier.done.transactions,
             rows: applier.done.rows,
             remarks,
-        })
+        };
+        self.forget(&mut applier.target, &done)?;
+        Ok(done)
+    }
+
+    /// Removes the position; that it is done is told outside of the database from then on.
+    fn forget(&self, target: &mut Target, done: &CutOver) -> Result<(), Halt> {
+        let source = self.address.shown();
+        done::write(self.data_dir, &self.access.name, &source, done)?;
+        position::remove(target)
     }
 
     /// Ends the reservation; tries for a while, since the cut-over is done.
@@ -307,17 +355,18 @@ impl Follower<'_> {
     }
 
     /// What is left to do after a cut-over whose import has died.
-    fn complete(&self, target: &mut Target, remark: &str) -> Result<CutOver, Halt> {
+    fn complete(&self, target: &mut Target) -> Result<CutOver, Halt> {
         self.let_in()?;
-        position::remove(target)?;
-        Ok(CutOver {
+        let done = CutOver {
             event: "cut_over".to_owned(),
             end: String::new(),
             held_ms: 0,
             transactions: 0,
             rows: 0,
-            remarks: vec![remark.to_owned()],
-        })
+            remarks: vec!["an earlier run has cut over".to_owned()],
+        };
+        self.forget(target, &done)?;
+        Ok(done)
     }
 
     /// The schemas that are followed, as the database has them now.
@@ -337,6 +386,14 @@ impl Follower<'_> {
     /// A connection for the importer of dumps.
     fn plain(&self) -> Outcome<Connection> {
         self.access.plain()
+    }
+}
+
+/// An answer of Dormouse about the reservation that is no good one.
+fn unreserved(error: ErrorBody) -> Halt {
+    match error.code.as_str() {
+        "not_found" | "refused" | "forbidden" => Halt::Stop(error),
+        _ => Halt::Target(error.message),
     }
 }
 

@@ -52,7 +52,12 @@ pub(super) fn copy(
     for remark in &found.remarks {
         follower.output.remark(remark);
     }
-    make_room(target, &schemas, former, restart)?;
+    room(target, &schemas, former, restart)?;
+    // what was there may be in use until here
+    follower.reserve()?;
+    for schema in room(target, &schemas, former, restart)? {
+        target.ask(&format!("DROP DATABASE IF EXISTS {}", quoted(&schema)))?;
+    }
     let mut kept = Kept {
         phase: Phase::Copying,
         source: follower.address.shown(),
@@ -74,13 +79,14 @@ pub(super) fn copy(
     Ok(())
 }
 
-/// The schemas that come must not be there, unless an earlier copy has made them.
-fn make_room(
+/// The schemas that come must not be there, unless an earlier copy has made them; returns those.
+fn room(
     target: &mut Target,
     schemas: &[String],
     former: Option<&Row>,
     restart: bool,
-) -> Result<(), Halt> {
+) -> Result<Vec<String>, Halt> {
+    let mut old = Vec::new();
     let there: Vec<String> = target
         .ask("SHOW DATABASES")?
         .into_iter()
@@ -94,7 +100,7 @@ fn make_room(
         }
         let is_own = own.contains(schema) || former.is_some_and(|row| row.kept.all);
         if is_own || restart && is_empty(target, schema)? {
-            target.ask(&format!("DROP DATABASE IF EXISTS {}", quoted(schema)))?;
+            old.push(schema.clone());
         } else if !is_empty(target, schema)? {
             return Err(Halt::stop(
                 format!("the database has a schema {schema} already, with tables"),
@@ -102,7 +108,7 @@ fn make_room(
             ));
         }
     }
-    Ok(())
+    Ok(old)
 }
 
 fn is_empty(target: &mut Target, schema: &str) -> Result<bool, Halt> {
