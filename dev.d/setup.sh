@@ -13,7 +13,7 @@ packages come from this machine's package sources; none starts a system service.
 packages of the test clients and apps, WordPress, and a second MariaDB version go into a cache
 folder (set by DORMOUSE_CACHE), not into the system.
 
-  up      a C compiler, mariadb-server-core, mariadb-client-core
+  up      a C compiler, mariadb-server-core, mariadb-client-core, mariadb-backup
   test    also a C++ compiler, mariadb-client, zstd, btrfs-progs, xfsprogs,
           restic, openssh-server (its service stays off), the clients' languages (python3-venv, nodejs, npm, a JDK, PHP),
           HikariCP, and MariaDB 11.8 (10.11 on Debian 13) unpacked into the cache

@@ -16,6 +16,8 @@ need_server() {
     have mariadb-install-db || need_packages mariadb-server-core
     # my_print_defaults, which mariadb-install-db calls, comes with the client.
     have mariadb || need_packages mariadb-client-core
+    # copies of servers that write too much to stand still; it starts nothing
+    have mariadb-backup || need_packages mariadb-backup
 }
 
 # Prints the path of the server to run, with its plugins if they can be fetched.

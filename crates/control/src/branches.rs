@@ -126,11 +126,12 @@ impl Creator {
                 self.warm.discard(id).await;
                 Err(match error {
                     DriverError::Unknown(_) => Error::NotFound(parent.name.clone()),
-                    DriverError::Busy { limit, .. } => refused(
+                    DriverError::Busy { limit, reason, .. } => refused(
                         parent,
                         &format!(
                             "its server writes so much that its files cannot be copied while it stands still for \
-                             snapshot.frozen_at_most = {} ms; try again, or raise that",
+                             snapshot.frozen_at_most = {} ms; and while it runs on: {reason}. Raising \
+                             snapshot.frozen_at_most is the other way",
                             limit.as_millis()
                         ),
                     ),

@@ -25,6 +25,7 @@ mod copy;
 mod files;
 mod instance;
 mod logs;
+mod tool;
 
 use instance::{ChangeLock, Instance, Running};
 
@@ -364,6 +365,9 @@ impl Driver for LocalDriver {
 
     async fn apply(&self, id: InstanceId, desired: Desired) -> Result<Observed, Error> {
         let instance = self.shared.find(id)?;
+        if desired.run != Run::Running {
+            instance.interrupt();
+        }
         let lock = instance.lock().await;
         match desired.run {
             Run::Stopped => instance::stop(&self.shared, id, &instance).await?,
@@ -449,6 +453,7 @@ impl Driver for LocalDriver {
             Err(Error::Unknown(_)) => Arc::new(Instance::default()),
             Err(other) => return Err(other),
         };
+        instance.interrupt();
         let lock = instance.lock().await;
         instance::kill(&self.shared, id, &instance).await?;
         let layout = self.shared.layout(id)?;

@@ -6,6 +6,7 @@
 //! refuse, and is then put on every server that starts. What holds for a running server is read from `/proc`
 //! ([`layers`]), so that one that an older Dormouse has started shows what it has.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
@@ -24,7 +25,7 @@ mod image;
 pub(crate) mod layers;
 mod limits;
 
-use calls::Filters;
+use calls::{Filters, Use};
 use image::Image;
 use layers::{Kind, missing, present};
 use limits::limits;
@@ -51,6 +52,13 @@ pub enum SandboxMode {
      docs/sandbox.md says what each one needs", missing_names(.0)
 )]
 pub struct SandboxMissing(Vec<Layer>);
+
+fn use_of(transport: Transport) -> Use {
+    match transport {
+        Transport::Unix => Use::Unix,
+        Transport::Tcp => Use::Tcp,
+    }
+}
 
 fn missing_names(layers: &[Layer]) -> String {
     let each = layers
@@ -173,6 +181,42 @@ impl Sandbox {
         Ok(confinement)
     }
 
+    /// The sandbox of a program that reads the directory `from` and writes `to`, and connects to a Unix socket.
+    ///
+    /// # Errors
+    /// The program does not run, or the system refused something.
+    pub(crate) fn helper(
+        &self,
+        program: &Path,
+        installation: &Installation,
+        arguments: &[OsString],
+        (from, to): (&Path, &Path),
+        plugins: Option<&Path>,
+    ) -> io::Result<Confinement> {
+        let mut confinement = Confinement {
+            limits: limits(matches!(self.owners, Owners::Each(_))),
+            network: self.network(self.network),
+            ..Confinement::default()
+        };
+        if self.image.is_none() {
+            return Ok(confinement);
+        }
+        let image = Image::of(program, None, installation)?;
+        if self.landlock {
+            confinement.rules = files::helper(from, to, &image, plugins)?;
+        }
+        if !self.filters.0.is_empty() {
+            confinement.filters = Filters::compile(Use::Helper, self.secret)?.0;
+        }
+        confinement.exec = Some(Exec {
+            program: image.program.clone(),
+            arguments: image.arguments_of(arguments)?,
+            environment: image.environment,
+            secret: self.secret,
+        });
+        Ok(confinement)
+    }
+
     fn network(&self, own: bool) -> Network {
         match (own, self.owners) {
             (false, _) => Network::Shared,
@@ -262,7 +306,7 @@ impl Sandbox {
                     .iter()
                     .fold(0, |word, byte| word << 8 | u64::from(*byte));
             }
-            let filters = Filters::compile(transport == Transport::Tcp, secret)?;
+            let filters = Filters::compile(use_of(transport), secret)?;
             let confinement = Confinement {
                 filters: filters.0.clone(),
                 ..Confinement::default()

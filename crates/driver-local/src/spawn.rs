@@ -21,7 +21,10 @@ use dormouse_engine::{Layout, Owner};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit, setsid, umask};
+use rustix::process::{
+    Gid, Resource, Rlimit, Signal, Uid, getpid, getppid, getrlimit,
+    set_parent_process_death_signal, setpriority_process, setrlimit, setsid, umask,
+};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use seccompiler::BpfProgram;
 
@@ -61,6 +64,8 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Confinement {
     /// Limits of resources.
     pub(crate) limits: Vec<(Resource, Rlimit)>,
+    /// Whether it yields CPU and disk to others, and ends with the process that started it.
+    pub(crate) helper: bool,
     pub(crate) network: Network,
     /// Landlock's ruleset.
     pub(crate) rules: Option<OwnedFd>,
@@ -231,6 +236,68 @@ pub(crate) fn start(mut start: Start<'_>, Lock(lock): Lock) -> io::Result<Child>
     command.spawn().map_err(Step::told)
 }
 
+/// A program that works on the files of an instance. It ends when the thread that started it does.
+#[derive(Debug)]
+pub(crate) struct Helper<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: Vec<OsString>,
+    /// Its user; `None` for the user of this process.
+    pub(crate) owner: Option<Owner>,
+    /// Keys of an encrypted instance.
+    pub(crate) keys: Option<KeyPipe>,
+    pub(crate) confinement: Confinement,
+    /// Gets its standard output and standard error.
+    pub(crate) log: File,
+}
+
+/// Starts a program that works on the files of an instance. Blocks until `exec`.
+pub(crate) fn start_helper(mut helper: Helper<'_>) -> io::Result<Child> {
+    let mut command = Command::new(helper.program);
+    command.args(&helper.arguments);
+    command.env_clear().envs(environment());
+    if let Some(keys) = &helper.keys {
+        command.envs(keys.variables());
+        if let Some(exec) = &mut helper.confinement.exec {
+            for (name, value) in keys.variables() {
+                exec.environment
+                    .push(CString::new(format!("{name}={value}"))?);
+            }
+        }
+    }
+    command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(helper.log.try_clone()?)
+        .stderr(helper.log);
+    let (owner, keys) = (helper.owner, helper.keys);
+    let confinement = Confinement {
+        helper: true,
+        ..helper.confinement
+    };
+    let parent = getpid();
+    let become_helper = move || {
+        setsid().map_err(|e| Step::Session.failed(e))?;
+        let _ = raise_oom_score();
+        umask(Mode::from_raw_mode(0o077));
+        close_on_exec();
+        if let Some(keys) = &keys {
+            fcntl_setfd(&keys.pipe, FdFlags::empty()).map_err(|e| Step::Descriptors.failed(e))?;
+        }
+        confine(&confinement, owner)?;
+        if getppid() != Some(parent) {
+            // it has ended before it was watched
+            return Err(Step::Session.failed(Errno::SRCH));
+        }
+        match &confinement.exec {
+            Some(exec) => Err(Step::Program.failed(execute(exec))),
+            None => Ok(()),
+        }
+    };
+    // SAFETY: as in `start`
+    unsafe { command.pre_exec(become_helper) };
+    command.spawn().map_err(Step::told)
+}
+
 /// Something that a sandbox must refuse.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Attempt {
@@ -284,12 +351,19 @@ fn refused(attempt: Attempt) -> bool {
 
 /// Confines the current process: after a fork, its only thread.
 fn confine(to: &Confinement, owner: Option<Owner>) -> io::Result<()> {
+    if to.helper {
+        yield_to_others();
+    }
     enter(&to.network).map_err(|e| Step::Network.failed(e))?;
     for (resource, limit) in &to.limits {
         set_limit(*resource, *limit).map_err(|e| Step::Limits.failed(e))?;
     }
     if let Some(owner) = owner {
         change_user(owner).map_err(|e| Step::User.failed(e))?;
+    }
+    if to.helper {
+        // after the change of the user, which would undo it
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| Step::User.failed(e))?;
     }
     set_no_new_privs(true).map_err(|e| Step::User.failed(e))?;
     if let Some(rules) = &to.rules {
@@ -327,6 +401,15 @@ fn close_on_exec() {
             libc::CLOSE_RANGE_CLOEXEC,
         )
     };
+}
+
+/// Lowers the priorities of CPU and disk. Not to the lowest: what reads a log must not fall behind its writers.
+fn yield_to_others() {
+    const WHO_PROCESS: libc::c_int = 1;
+    const BEST_EFFORT_LOWEST: libc::c_int = 2 << 13 | 7;
+    // SAFETY: changes priorities of the current process only; if the kernel refuses, nothing is lost but their order
+    let _ = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, BEST_EFFORT_LOWEST) };
+    let _ = setpriority_process(None, 10);
 }
 
 fn enter(network: &Network) -> Result<(), Errno> {

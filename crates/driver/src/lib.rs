@@ -125,7 +125,8 @@ pub enum Check {
 pub struct Copied {
     /// Size of their content.
     pub size: Bytes,
-    /// How long its server was frozen for that; zero if it did not run.
+    /// How long its server was frozen for that; zero if it did not run. Of a server that ran on: how long commits had
+    /// to wait for the end of the copy.
     pub frozen: Duration,
     /// Whether the copy shares its blocks with the source, and takes space only for what changes.
     pub shared: bool,
@@ -170,13 +171,15 @@ pub enum Error {
     /// A server writes faster than its files can be copied.
     #[error(
         "the files of instance {id} cannot be copied while its server stands still for {limit:?} at most, because it \
-         writes too much; try again, or raise the limit"
+         writes too much; and while it runs on: {reason}"
     )]
     Busy {
         /// The instance.
         id: InstanceId,
         /// How long its server may be frozen.
         limit: Duration,
+        /// Why its files cannot be copied while it runs, and what to do.
+        reason: String,
     },
     /// Pages of a data file have wrong checksums. Another copy would have them too.
     #[error(
@@ -212,7 +215,8 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Makes the files of the new instance `to`, owned by its own user, equal to those of `from` at one moment: as a
     /// crash would leave them, if its server runs. A server that runs is frozen meanwhile, as long as the options allow, and
-    /// thawed even if Dormouse ends; one that is frozen or stopped stays so. Does nothing if `to` exists. Runs to its
+    /// thawed even if Dormouse ends; one that is frozen or stopped stays so. If that is not long enough, a driver may let it
+    /// run on; then the copy is as after a clean stop. Does nothing if `to` exists. Runs to its
     /// end if its caller is cancelled.
     async fn copy(
         &self,

@@ -33,6 +33,8 @@ mod memory_tables;
 mod on_demand;
 mod protect;
 pub mod quiesce;
+pub mod redo_log;
+pub mod relay;
 pub mod replay;
 mod settings;
 mod users;
@@ -180,8 +182,18 @@ impl Admin {
         secret: &Secret,
         instance: InstanceId,
     ) -> Result<Self, AdminError> {
+        let capabilities = Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF;
+        Self::connect_with(endpoint, secret, instance, capabilities).await
+    }
+
+    async fn connect_with(
+        endpoint: &Endpoint,
+        secret: &Secret,
+        instance: InstanceId,
+        capabilities: Capabilities,
+    ) -> Result<Self, AdminError> {
         let connect = async {
-            let mut admin = Self::log_in(endpoint, secret, instance).await?;
+            let mut admin = Self::log_in(endpoint, secret, instance, capabilities).await?;
             // independent of the global settings of the database's owner
             admin.query(OWN_SESSION).await?;
             admin.query("SET SESSION TRANSACTION READ WRITE").await?;
@@ -194,11 +206,11 @@ impl Admin {
         endpoint: &Endpoint,
         secret: &Secret,
         instance: InstanceId,
+        capabilities: Capabilities,
     ) -> Result<Self, AdminError> {
         let tls = matches!(endpoint, Endpoint::Tcp { .. });
         let mut login = ClientLogin::new(ClientConfig {
-            capabilities: (Capabilities::TRANSACTIONS | Capabilities::DEPRECATE_EOF)
-                .set(Capabilities::SSL, tls),
+            capabilities: capabilities.set(Capabilities::SSL, tls),
             collation: UTF8MB4,
             max_packet: 1 << 24,
             user: b"dormouse".to_vec(),
@@ -289,6 +301,11 @@ impl Admin {
     /// The server's encryption.
     pub fn encryption(&mut self) -> Encryption<'_> {
         Encryption(self)
+    }
+
+    /// The server's redo log.
+    pub fn redo_log(&mut self) -> redo_log::RedoLog<'_> {
+        redo_log::RedoLog(self)
     }
 
     /// Logs that a server is to apply.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use dormouse_types::Units;
+use dormouse_types::{Bytes, Units};
 
 use crate::{History, Installation, Layout, buffer_pool, encryption, history};
 
@@ -201,6 +201,20 @@ pub fn render(
         set("init-file", &quoted(&maintenance));
     }
     text
+}
+
+/// Size of the redo log in a configuration file of [`render`].
+#[must_use]
+pub fn log_size(text: &str) -> Option<Bytes> {
+    let mut values = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("innodb-log-file-size="));
+    // the last one holds
+    let value = values.next_back()?;
+    match value.strip_suffix('M') {
+        Some(mib) => mib.parse().ok().map(Bytes::mib),
+        None => value.parse().ok().map(Bytes),
+    }
 }
 
 /// Quotes a path, which may have blanks; [`Layout`] excludes quotes and backslashes.

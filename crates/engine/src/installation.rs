@@ -198,7 +198,8 @@ fn find_installer(search: &Search, server: &Path) -> Result<PathBuf, EngineError
         })
 }
 
-fn path_dirs() -> Vec<PathBuf> {
+/// The directories of `PATH`.
+pub(crate) fn path_dirs() -> Vec<PathBuf> {
     std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default()

@@ -12,6 +12,7 @@
 //! Called by `driver-local` (files and configuration) and `control` (a running server).
 
 pub mod admin;
+pub mod backup_tool;
 pub mod buffer_pool;
 pub mod config;
 pub mod encryption;
@@ -29,6 +30,7 @@ pub mod version;
 
 pub use admin::encryption::{Converted, Progress};
 pub use admin::{Admin, AdminError, Rows};
+pub use backup_tool::{BackupTool, NoBackupTool};
 pub use encryption::{Keeper, KeeperConfig, KeyError, MasterSource, PlainRing};
 pub use error::EngineError;
 pub use history::History;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::check::{self, Damage};
+use crate::check::{Damage, damage, has_pages};
 use crate::file::{BLOCK, THREADS, create, share, update};
 use crate::tree::{Root, Stamp, sync};
 
@@ -182,10 +182,7 @@ impl Copy {
     /// [`Error::Damaged`] for the first file with damaged pages; [`Error::Io`] if the copy cannot be read.
     pub fn check(&mut self) -> Result<(), Error> {
         let files = self.copied.keys().map(PathBuf::as_path);
-        let files = files.filter(|path| check::has_pages(path)).collect();
-        let found = check::damage(&self.to, files).map_err(|unread| {
-            Error::io(format!("checking {}", unread.path.display()))(unread.source)
-        })?;
+        let found = damaged(&self.to, files)?;
         for damage in &found {
             self.copied.remove(&damage.file);
         }
@@ -211,6 +208,27 @@ impl Copy {
             self.to.display()
         )))
     }
+}
+
+/// Checks the checksums of the pages of InnoDB's files below a directory to which nobody writes.
+///
+/// # Errors
+/// [`Error::Damaged`] for the first file with damaged pages; [`Error::Io`] if the directory cannot be read.
+pub fn check(dir: &Path) -> Result<(), Error> {
+    let listed = Root::open(dir).and_then(|root| root.walk(&|_| false));
+    let tree = listed.map_err(Error::io(format!("listing {}", dir.display())))?;
+    match damaged(dir, tree.files.iter().map(PathBuf::as_path))?
+        .into_iter()
+        .next()
+    {
+        Some(damage) => Err(Error::Damaged(damage)),
+        None => Ok(()),
+    }
+}
+
+fn damaged<'a>(dir: &Path, files: impl Iterator<Item = &'a Path>) -> Result<Vec<Damage>, Error> {
+    damage(dir, files.filter(|path| has_pages(path)).collect())
+        .map_err(|unread| Error::io(format!("checking {}", unread.path.display()))(unread.source))
 }
 
 fn private_dir(path: &Path) -> Result<(), Error> {

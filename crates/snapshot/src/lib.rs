@@ -12,7 +12,8 @@
 //! Files and directories of a copy have the times of change of their originals at the moment of the copy. Two copies of
 //! a file with the same size and time are equal, so a backup need not read it again.
 //!
-//! [`Copy::check`](fn@Copy::check) checks the checksums of InnoDB's pages in a copy.
+//! [`Copy::check`](fn@Copy::check) checks the checksums of InnoDB's pages in a copy, [`check`](fn@check) those of any
+//! directory to which nobody writes.
 //!
 //! The files belong to a server that may be hostile: links are not followed, and only plain files and directories are
 //! copied.
@@ -25,5 +26,5 @@ mod pages;
 mod tree;
 
 pub use check::Damage;
-pub use copy::{Copied, Copy, Error, Stop};
+pub use copy::{Copied, Copy, Error, Stop, check};
 pub use file::shares_blocks;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dormouse_api::ErrorBody;
 use dormouse_driver_local::examine;
-use dormouse_engine::Installation;
+use dormouse_engine::{BackupTool, Installation};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -87,6 +87,7 @@ pub(crate) fn run(data_dir: &Path, args: &DoctorArgs, output: &Output) -> Outcom
             let path = installation.mariadbd.display();
             let detail = format!("{} ({path})", installation.version);
             report.add("server", Finding::Ok, detail);
+            backup_tool(&mut report, &installation);
             isolation(&mut report, data_dir, &config, &installation);
         }
     }
@@ -97,6 +98,22 @@ pub(crate) fn run(data_dir: &Path, args: &DoctorArgs, output: &Output) -> Outcom
         n => Err(
             ErrorBody::new("machine", format!("{n} of the checks failed"))
                 .with_hint("the lines that begin with 'fail' say what to change"),
+        ),
+    }
+}
+
+/// The program that copies servers which write too much to stand still for it.
+fn backup_tool(report: &mut Report, installation: &Installation) {
+    match BackupTool::find(installation) {
+        Ok(tool) => report.add(
+            "mariadb-backup",
+            Finding::Ok,
+            tool.program.display().to_string(),
+        ),
+        Err(none) => report.add(
+            "mariadb-backup",
+            Finding::Warn,
+            format!("{none}; without it a database that writes much can be copied only if [snapshot] frozen_at_most is long enough"),
         ),
     }
 }

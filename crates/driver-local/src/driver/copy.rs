@@ -13,11 +13,14 @@ use dormouse_types::{Bytes, InstanceId};
 use tracing::{debug, warn};
 
 use super::instance::{ChangeLock, Instance, Running};
-use super::{Shared, blocking, files, key_error};
+use super::{Shared, blocking, files, key_error, tool};
 use crate::watchdog::Watchdog;
 
 /// Attempts to copy the rest while a server is frozen. Between them it runs, and what it wrote is copied.
 const ATTEMPTS: u32 = 4;
+
+/// Series of attempts.
+const ROUNDS: u32 = 3;
 
 pub(super) async fn copy(
     shared: Arc<Shared>,
@@ -26,9 +29,8 @@ pub(super) async fn copy(
     options: CopyOptions,
     quiesce: Arc<dyn Quiesce>,
 ) -> Result<Copied, Error> {
-    let limit = options.frozen_at_most;
     let source = shared.find(from)?;
-    let (layout, target) = (shared.layout(from)?, shared.layout(to)?);
+    let target = shared.layout(to)?;
     // one copy at a time: the disk is the bottleneck
     let disk = Arc::new(Arc::clone(&shared.provisioning).lock_owned().await);
     if target.root().is_dir() {
@@ -39,6 +41,43 @@ pub(super) async fn copy(
             shared: false,
         });
     }
+    // each time that a freeze or a stop ends a copy beside the server, this one has it easy
+    for _ in 0..ROUNDS {
+        let stood = still(&shared, (from, to), &source, &disk, (options, &*quiesce)).await?;
+        if let Some(copied) = stood {
+            return Ok(copied);
+        }
+        let beside = tool::copy(&shared, (from, to), &source, &disk, options).await;
+        match beside {
+            Ok(None) => {}
+            Ok(Some(copied)) => return Ok(copied),
+            Err(error) => {
+                let unfinished = target.unfinished();
+                let clean = move || {
+                    files::if_there(fs::remove_dir_all(unfinished)).map_err(doing(from, to))
+                };
+                blocking(&disk, clean).await?;
+                return Err(error);
+            }
+        }
+    }
+    Err(Error::Busy {
+        id: from,
+        limit: options.frozen_at_most,
+        reason: "its server was frozen or stopped meanwhile, again and again; try again".to_owned(),
+    })
+}
+
+/// Copies the files of a server that stands still at the end; `None` if it writes too much for that.
+async fn still(
+    shared: &Arc<Shared>,
+    (from, to): (InstanceId, InstanceId),
+    source: &Arc<Instance>,
+    disk: &ChangeLock,
+    (options, quiesce): (CopyOptions, &dyn Quiesce),
+) -> Result<Option<Copied>, Error> {
+    let limit = options.frozen_at_most;
+    let (layout, target) = (shared.layout(from)?, shared.layout(to)?);
     let begin = move || {
         let unfinished = target.unfinished();
         let root = layout.root();
@@ -53,15 +92,15 @@ pub(super) async fn copy(
         }
         Ok((copy, target))
     };
-    let (mut copy, target) = blocking(&disk, begin).await?;
+    let (mut copy, target) = blocking(disk, begin).await?;
     let mut damaged = None;
     for _ in 0..ATTEMPTS {
         let lock = source.lock().await;
-        let (after, rest) = standing_still(from, &source, &lock, copy, (limit, &*quiesce)).await?;
+        let (after, rest) = standing_still(from, source, &lock, copy, (limit, quiesce)).await?;
         drop(lock);
         copy = after;
         if let Some(copied) = rest {
-            let (after, damage) = checked(from, &disk, copy, options.check).await?;
+            let (after, damage) = checked(from, disk, copy, options.check).await?;
             copy = after;
             if damage.is_some() {
                 // a write to this page may have been under way; if so, it is complete in the next copy
@@ -71,23 +110,23 @@ pub(super) async fn copy(
                 damaged = damage;
                 continue;
             }
-            let shared = Arc::clone(&shared);
+            let shared = Arc::clone(shared);
             let publish = move || publish(&shared, from, to, copy, &target);
-            blocking(&disk, publish).await?;
+            blocking(disk, publish).await?;
             debug!(instance = %to, %from, ?copied, "copied");
-            return Ok(copied);
+            return Ok(Some(copied));
         }
         let again = move || {
             copy.pass(&skips, Stop::default())
                 .map_err(|e| failed(from, limit, e))
                 .map(|_| copy)
         };
-        copy = blocking(&disk, again).await?;
+        copy = blocking(disk, again).await?;
     }
-    Err(match damaged {
-        Some(damage) => failed(from, limit, CopyError::Damaged(damage)),
-        None => Error::Busy { id: from, limit },
-    })
+    match damaged {
+        Some(damage) => Err(failed(from, limit, CopyError::Damaged(damage))),
+        None => Ok(None),
+    }
 }
 
 /// Checks a complete copy; returns what is wrong with its first damaged file.
@@ -173,7 +212,7 @@ async fn freeze(id: InstanceId, running: &Running) -> Result<Watchdog, Error> {
 }
 
 /// Completes a copy, and gives it its name.
-fn publish(
+pub(super) fn publish(
     shared: &Shared,
     from: InstanceId,
     to: InstanceId,
@@ -225,7 +264,7 @@ fn name(target: &Layout) -> io::Result<()> {
 }
 
 /// What belongs to one run of a server.
-fn skips(path: &Path) -> bool {
+pub(super) fn skips(path: &Path) -> bool {
     let text = path.to_str().unwrap_or_default();
     text == "tmp"
         || text == "error.log"
@@ -236,9 +275,13 @@ fn skips(path: &Path) -> bool {
         || text.ends_with(".pid")
 }
 
-fn failed(id: InstanceId, limit: Duration, error: CopyError) -> Error {
+pub(super) fn failed(id: InstanceId, limit: Duration, error: CopyError) -> Error {
     match error {
-        CopyError::Late => Error::Busy { id, limit },
+        CopyError::Late => Error::Busy {
+            id,
+            limit,
+            reason: "not tried".to_owned(),
+        },
         CopyError::Damaged(damage) => Error::Damaged {
             id,
             file: damage.file.display().to_string(),

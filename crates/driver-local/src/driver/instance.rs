@@ -11,7 +11,8 @@ use dormouse_engine::tls::Authority;
 use dormouse_engine::{config, history};
 use dormouse_types::{Bytes, Endpoint, InstanceId, Units};
 use rustix::process::Signal;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -37,6 +38,8 @@ pub(super) type ChangeLock = Arc<OwnedMutexGuard<()>>;
 pub(super) struct Instance {
     lock: Arc<tokio::sync::Mutex<()>>,
     slot: Mutex<Slot>,
+    /// Tells a copy that needs a running server that it is about to be frozen or stopped.
+    interruption: Notify,
 }
 
 /// The instance's process, or the counters of its last one.
@@ -136,6 +139,11 @@ impl Running {
             child: Mutex::new(child),
             copied: AtomicBool::new(false),
         }
+    }
+
+    /// How its server is reached.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Whether it is frozen.
@@ -252,6 +260,16 @@ impl Instance {
     /// Waits for the lock for changing the instance.
     pub(super) async fn lock(&self) -> ChangeLock {
         Arc::new(Arc::clone(&self.lock).lock_owned().await)
+    }
+
+    /// Ends a copy that needs a running server.
+    pub(super) fn interrupt(&self) {
+        self.interruption.notify_waiters();
+    }
+
+    /// Waits until [`interrupt`](Self::interrupt) is called.
+    pub(super) fn interrupted(&self) -> Notified<'_> {
+        self.interruption.notified()
     }
 
     /// The process, if it is alive.

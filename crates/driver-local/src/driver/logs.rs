@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -49,21 +50,69 @@ pub(super) fn copy(layout: &Layout, to: &Path) -> io::Result<Option<Log>> {
     }
     let mut files = Vec::new();
     for (_, name) in names {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&dir, &name, flags, Mode::empty()) {
-            // the server has removed it meanwhile
-            Err(rustix::io::Errno::NOENT) => continue,
-            other => other?,
-        };
-        let stat = fstat(&file)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+        let Some((file, size)) = plain(&dir, &name)? else {
             continue;
-        }
-        let size = u64::try_from(stat.st_size).unwrap_or_default();
-        add(file.into(), size, &to.join(&name))?;
+        };
+        add(file, size, &to.join(&name))?;
         files.push((name, size));
     }
     Ok(Some(Log { base, files }))
+}
+
+/// Copies an instance's log up to a place into the directory of a copy: the copy stands there.
+pub(super) fn cut(layout: &Layout, root: &Path, last: &str, position: u64) -> io::Result<()> {
+    let Some(base) = history::base(layout.root())? else {
+        return Ok(());
+    };
+    let until = number(&base, last).ok_or_else(|| io::Error::other("a place in another log"))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = open(layout.logs(), flags, Mode::empty())?;
+    let to = root.join(history::LOGS);
+    DirBuilder::new().mode(0o700).create(&to)?;
+    let mut names = BTreeSet::new();
+    for entry in Dir::read_from(&dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_str().unwrap_or_default();
+        if let Some(number) = number(&base, name).filter(|number| *number <= until) {
+            names.insert((number, name.to_owned()));
+        }
+    }
+    let mut index = String::new();
+    let mut whole = false;
+    for (number, name) in names {
+        let Some((file, size)) = plain(&dir, &name)? else {
+            continue;
+        };
+        whole = number == until && size >= position;
+        let size = if number == until { position } else { size };
+        add(file, size, &to.join(&name))?;
+        index.push_str(&format!("../{}/{name}\n", history::LOGS));
+    }
+    if !whole {
+        return Err(io::Error::other(format!(
+            "the binary log no longer has {last} up to {position}"
+        )));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(to.join(format!("{base}.index")))?;
+    file.write_all(index.as_bytes())
+}
+
+/// A plain file with one name, and its size.
+fn plain(dir: &OwnedFd, name: &str) -> io::Result<Option<(File, u64)>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(dir, name, flags, Mode::empty()) {
+        // the server has removed it meanwhile
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        other => other?,
+    };
+    let stat = fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+        return Ok(None);
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    Ok(Some((file.into(), size)))
 }
 
 /// The number of a log's file; `None` if it is none.

@@ -312,14 +312,26 @@ const NEW_NAMESPACE: u64 = (libc::CLONE_NEWNS
 /// Bits of a socket's type that are its type; the others are flags.
 const SOCKET_TYPE: u64 = 0xf;
 
+/// Who the filters are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// A server on its Unix socket.
+    Unix,
+    /// A server that also listens on TCP.
+    Tcp,
+    /// A program that works on the files of an instance, and connects to a Unix socket.
+    Helper,
+}
+
 /// The filters in the order of their installation.
 #[derive(Debug, Clone)]
 pub(crate) struct Filters(pub(crate) Vec<BpfProgram>);
 
 impl Filters {
-    /// Compiles the filters for servers on Unix sockets, or also on TCP. `execve` is permitted with the secret
+    /// Compiles the filters for servers on Unix sockets, or also on TCP, or for a program that connects to a Unix
+    /// socket. `execve` is permitted with the secret
     /// only: the child of this process starts the server with it, and the server cannot know it.
-    pub(crate) fn compile(tcp: bool, secret: ExecSecret) -> io::Result<Self> {
+    pub(crate) fn compile(use_of: Use, secret: ExecSecret) -> io::Result<Self> {
         let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
         let filter = |rules, otherwise, action| {
             let filter = SeccompFilter::new(rules, otherwise, action, arch);
@@ -330,7 +342,7 @@ impl Filters {
         let (allow, errno) = (SeccompAction::Allow, SeccompAction::Errno);
         // The kernel takes the strictest result of all. The filter of all other calls is the last, since it does
         // not allow to install another one.
-        let mut permitted = allowed(tcp, secret)?;
+        let mut permitted = allowed(use_of, secret)?;
         permitted.extend(absent());
         Ok(Self(vec![
             filter(absent(), allow.clone(), errno(ABSENT))?,
@@ -356,7 +368,7 @@ fn absent() -> Rules {
         .collect()
 }
 
-fn allowed(tcp: bool, secret: ExecSecret) -> io::Result<Rules> {
+fn allowed(use_of: Use, secret: ExecSecret) -> io::Result<Rules> {
     let groups = [STATEMENTS, SOCKETS, FILES, MEMORY, PROCESS, OF_THE_MACHINE];
     let mut rules = always(&groups.concat());
     let low = |argument, op, value| condition(argument, SeccompCmpArgLen::Dword, op, value);
@@ -369,7 +381,10 @@ fn allowed(tcp: bool, secret: ExecSecret) -> io::Result<Rules> {
     rules.insert(libc::SYS_prctl, one_of(0, &PRCTLS)?);
     // of its own process only
     rules.insert(libc::SYS_prlimit64, one_of(0, &[0])?);
-    let families: &[i32] = if tcp {
+    if use_of == Use::Helper {
+        rules.insert(libc::SYS_connect, Vec::new());
+    }
+    let families: &[i32] = if use_of == Use::Tcp {
         &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
     } else {
         &[libc::AF_UNIX]
@@ -414,8 +429,8 @@ mod tests {
 
     #[test]
     fn the_filters_fit_into_the_kernel() {
-        for tcp in [false, true] {
-            let Filters(filters) = Filters::compile(tcp, [1, 2, 3]).unwrap();
+        for use_of in [Use::Unix, Use::Tcp, Use::Helper] {
+            let Filters(filters) = Filters::compile(use_of, [1, 2, 3]).unwrap();
             // BPF_MAXINSNS
             assert!(filters.iter().all(|f| !f.is_empty() && f.len() <= 4096));
         }
@@ -423,7 +438,7 @@ mod tests {
 
     #[test]
     fn no_call_is_both_allowed_and_deadly() {
-        let allowed = allowed(true, [1, 2, 3]).unwrap();
+        let allowed = allowed(Use::Tcp, [1, 2, 3]).unwrap();
         for call in DEADLY {
             assert!(!allowed.contains_key(call), "{call}");
         }

@@ -85,10 +85,34 @@ pub(crate) fn ruleset(
 ) -> io::Result<Option<OwnedFd>> {
     let mut rules = Rules::new(port).map_err(io::Error::other)?;
     rules.add(layout.root(), own())?;
-    let read = AccessFs::ReadFile | AccessFs::ReadDir;
     for path in beside(layout) {
-        rules.add(&path, read)?;
+        rules.add(&path, read())?;
     }
+    shared(&mut rules, layout.root(), image, plugins)?;
+    Ok(rules.0.into())
+}
+
+/// The rules for a program that reads the directory `from` and writes `to`.
+pub(crate) fn helper(
+    from: &Path,
+    to: &Path,
+    image: &Image,
+    plugins: Option<&Path>,
+) -> io::Result<Option<OwnedFd>> {
+    let mut rules = Rules::new(None).map_err(io::Error::other)?;
+    rules.add(from, read())?;
+    rules.add(to, own())?;
+    shared(&mut rules, to, image, plugins)?;
+    Ok(rules.0.into())
+}
+
+fn read() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile | AccessFs::ReadDir
+}
+
+/// What any program of the server needs, with its files on the disk of `on`.
+fn shared(rules: &mut Rules, on: &Path, image: &Image, plugins: Option<&Path>) -> io::Result<()> {
+    let read = read();
     for path in SYSTEM {
         rules.add(Path::new(path), read)?;
     }
@@ -107,11 +131,11 @@ pub(crate) fn ruleset(
         rules.add(Path::new(path), AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
     rules.add(Path::new(BLOCK_DEVICES), AccessFs::ReadDir.into())?;
-    if let Some(device) = block_device(layout.root()) {
+    if let Some(device) = block_device(on) {
         rules.add(&device.join("dev"), read)?;
         rules.add(&device.join("queue"), read)?;
     }
-    Ok(rules.0.into())
+    Ok(())
 }
 
 struct Rules(RulesetCreated);

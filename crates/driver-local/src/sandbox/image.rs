@@ -32,6 +32,9 @@ const PIPE: usize = 4096;
 /// First argument, in whose place `--defaults-file` is given to a server.
 const MARK: &str = "--no-defaults";
 
+/// Arguments that let it print much.
+const ASKED: [&str; 2] = ["--verbose", "--help"];
+
 /// Environment variables that a shell sets for itself.
 const OF_SHELLS: [&str; 4] = ["PWD", "OLDPWD", "SHLVL", "_"];
 
@@ -59,16 +62,28 @@ impl Image {
     /// # Errors
     /// The program does not run, or it is a script that does not end in the server.
     pub(crate) fn observe(installation: &Installation) -> io::Result<Self> {
-        let program = &installation.mariadbd;
-        let mut command = Command::new(program);
-        command.arg(MARK);
-        if let Some(basedir) = &installation.basedir {
+        let basedir = installation.basedir.as_ref().map(|basedir| {
             let mut option = OsString::from("--basedir=");
             option.push(basedir);
-            command.arg(option);
-        }
+            option
+        });
+        Self::of(&installation.mariadbd, basedir, installation)
+    }
+
+    /// The same for another program of the server.
+    ///
+    /// # Errors
+    /// As those of [`observe`](Self::observe).
+    pub(crate) fn of(
+        program: &Path,
+        option: Option<OsString>,
+        installation: &Installation,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program);
         command
-            .args(["--verbose", "--help"])
+            .arg(MARK)
+            .args(option)
+            .args(ASKED)
             .env_clear()
             .envs(environment())
             .current_dir("/")
@@ -87,9 +102,15 @@ impl Image {
     pub(crate) fn arguments(&self, config: &Path) -> io::Result<Vec<CString>> {
         let mut option = OsString::from("--defaults-file=");
         option.push(config);
-        let option = CString::new(option.into_vec())?;
-        let all: Vec<_> = [&self.before[..], &[option], &self.after[..]].concat();
-        Ok(all)
+        self.arguments_of(&[option])
+    }
+
+    /// Arguments of the program, where the first of these is about option files.
+    pub(crate) fn arguments_of(&self, given: &[OsString]) -> io::Result<Vec<CString>> {
+        let word = |word: &OsString| CString::new(word.clone().into_vec());
+        let given: Vec<_> = given.iter().map(word).collect::<Result<_, _>>()?;
+        let (first, rest) = given.split_at(given.len().min(1));
+        Ok([&self.before[..], first, &self.after[..], rest].concat())
     }
 }
 
@@ -119,14 +140,13 @@ fn look(
             program.display()
         ))
     })?;
-    let asked = ["--verbose", "--help"];
     // the configuration file has the server's --basedir
     let given = |word: &CString| {
         let bytes = word.as_bytes();
         let basedir = installation.basedir.as_ref().is_some_and(|dir| {
             bytes.strip_prefix(b"--basedir=") == Some(dir.as_os_str().as_bytes())
         });
-        !basedir && !asked.iter().any(|a| a.as_bytes() == bytes)
+        !basedir && !ASKED.iter().any(|a| a.as_bytes() == bytes)
     };
     let mut environment = self::words(&fs::read(proc.join("environ"))?)?;
     environment.retain(|word| {

@@ -1,0 +1,221 @@
+//! Connections of another program to a server, with Dormouse's account but without its password.
+//!
+//! Dormouse logs in to the server; the program is welcomed without any proof, and then the two exchange bytes. So no
+//! credential leaves this process, and what the program has locked is released when Dormouse ends. Whoever may connect
+//! is checked by the caller.
+
+use std::io;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use dormouse_types::{Endpoint, InstanceId};
+use dormouse_wire::{
+    Capabilities, Command, Greeting, Login, NATIVE, OkPacket, PacketBuffer, Status, write_packet,
+};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Admin, AdminError, UTF8MB4};
+use crate::Secret;
+
+/// Time for a stage of the locks: until it is reached, and from the one that stops commits until the end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What both connections can do: nothing that changes the layout of an answer.
+const OFFERED: Capabilities = Capabilities(
+    Capabilities::PROTOCOL_41.0
+        | Capabilities::TRANSACTIONS.0
+        | Capabilities::SECURE_CONNECTION.0
+        | Capabilities::PLUGIN_AUTH.0,
+);
+
+/// Largest packet of the program that is read.
+const LARGEST: usize = 1 << 20;
+
+/// When the stages of `BACKUP STAGE` were reached.
+#[derive(Debug, Default)]
+pub struct Stages {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When commits were stopped.
+    since: Option<Instant>,
+    /// How long they were.
+    stopped: Duration,
+    /// Whether a connection was closed because a stage took too long.
+    late: bool,
+}
+
+impl Stages {
+    /// How long commits had to wait.
+    #[must_use]
+    pub fn stopped(&self) -> Duration {
+        let state = self.lock();
+        state.stopped + state.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Whether a stage was not reached in [time](PATIENCE).
+    #[must_use]
+    pub fn was_late(&self) -> bool {
+        self.lock().late
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        let mut state = self.lock();
+        if let Some(since) = state.since.take() {
+            state.stopped += since.elapsed();
+        }
+    }
+}
+
+/// Serves a connection of a program until one side closes it.
+///
+/// # Errors
+/// The server cannot be reached or refuses the account, or a connection breaks.
+pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
+    mut client: S,
+    endpoint: &Endpoint,
+    secret: &Secret,
+    instance: InstanceId,
+    stages: &Stages,
+) -> Result<(), AdminError> {
+    let mut admin = Admin::connect_with(endpoint, secret, instance, OFFERED).await?;
+    // tables and stages are waited for as long as `PATIENCE` says
+    admin.query("SET SESSION lock_wait_timeout = 86400").await?;
+    welcome(&mut client, admin.greeting_version()).await?;
+    let mut server = admin.line.link;
+    let mut packets = PacketBuffer::new(LARGEST);
+    let mut locks = Locks::default();
+    let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
+    let ended = loop {
+        let deadline = locks.deadline;
+        tokio::select! {
+            read = client.read(&mut up) => {
+                let bytes = up.get(..read?).unwrap_or_default();
+                if bytes.is_empty() {
+                    break Ok(());
+                }
+                packets.push(bytes);
+                while let Some((_, payload)) = packets.next().map_err(protocol)? {
+                    locks.asked(&payload, stages);
+                }
+                server.write_all(bytes).await?;
+                server.flush().await?;
+            }
+            read = server.read(&mut down) => {
+                let bytes = down.get(..read?).unwrap_or_default();
+                if bytes.is_empty() {
+                    break Ok(());
+                }
+                locks.answered(stages);
+                client.write_all(bytes).await?;
+            }
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                stages.lock().late = true;
+                break Err(AdminError::Late { doing: "locking for a backup", after: PATIENCE });
+            }
+        }
+    };
+    // the server releases the locks with the connection
+    if locks.commits {
+        stages.end();
+    }
+    ended
+}
+
+/// The locks of one connection.
+#[derive(Debug, Default)]
+struct Locks {
+    deadline: Option<Instant>,
+    /// Whether commits are stopped.
+    commits: bool,
+    /// Whether the end of the stages was asked for.
+    ends: bool,
+}
+
+impl Locks {
+    fn asked(&mut self, payload: &[u8], stages: &Stages) {
+        let Some((&command, text)) = payload.split_first() else {
+            return;
+        };
+        let Some(stage) = text.strip_prefix(b"BACKUP STAGE ") else {
+            return;
+        };
+        if command != Command::Query as u8 {
+            return;
+        }
+        self.deadline = Some(Instant::now() + PATIENCE);
+        match stage {
+            b"BLOCK_COMMIT" => {
+                self.commits = true;
+                stages.lock().since = Some(Instant::now());
+            }
+            b"END" => self.ends = true,
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, stages: &Stages) {
+        if self.ends {
+            (self.ends, self.commits) = (false, false);
+            stages.end();
+        }
+        if !self.commits {
+            self.deadline = None;
+        }
+    }
+}
+
+/// Logs the program in, whoever it says it is.
+async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut S,
+    version: &str,
+) -> Result<(), AdminError> {
+    let greeting = Greeting {
+        version: version.to_owned(),
+        connection_id: 0,
+        salt: [b'-'; 20],
+        capabilities: OFFERED,
+        collation: UTF8MB4,
+        status: Status(Status::AUTOCOMMIT.0),
+        auth_plugin: NATIVE.to_owned(),
+    };
+    let mut bytes = Vec::new();
+    write_packet(&mut bytes, 0, &greeting.encode());
+    client.write_all(&bytes).await?;
+    let mut packets = PacketBuffer::new(LARGEST);
+    let mut buffer = [0; 1024];
+    let (seq, payload) = loop {
+        if let Some(packet) = packets.next().map_err(protocol)? {
+            break packet;
+        }
+        match client.read(&mut buffer).await? {
+            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            read => packets.push(buffer.get(..read).unwrap_or_default()),
+        }
+    };
+    Login::parse(&payload, OFFERED).map_err(protocol)?;
+    let ok = OkPacket {
+        affected: 0,
+        last_insert_id: 0,
+        status: Status(Status::AUTOCOMMIT.0),
+        warnings: 0,
+        info: Vec::new(),
+        session_changes: Vec::new(),
+    };
+    bytes.clear();
+    write_packet(&mut bytes, seq.wrapping_add(1), &ok.encode(OFFERED, false));
+    Ok(client.write_all(&bytes).await?)
+}
+
+fn protocol(error: impl std::fmt::Display) -> AdminError {
+    AdminError::Protocol(error.to_string())
+}
