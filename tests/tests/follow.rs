@@ -264,6 +264,18 @@ fn a_cut_over_that_fails_sets_the_source_back_and_the_import_follows_on() {
     let who = dormouse.create("shop", &[]);
     let following = Following::start(&dormouse, &url(&source, "s"));
     following.until("following");
+    // a lock is in the way of read_only
+    let mut locker = source.connect();
+    locker.query("LOCK TABLES s.t WRITE").ok();
+    let (done, said) =
+        output_of(&mut dormouse.command(&["import", "shop", "--cut-over", "--limit", "2"]));
+    assert!(
+        !done && said.contains("LOCK TABLES there is in the way"),
+        "{said}"
+    );
+    assert_eq!(is_read_only(&source), "0");
+    drop(locker);
+    following.until("following");
     // a superuser is not stopped by read_only
     let (stop, stopped) = channel::<()>();
     let mut writer = source.connect();
@@ -275,8 +287,8 @@ fn a_cut_over_that_fails_sets_the_source_back_and_the_import_follows_on() {
     let (done, said) =
         output_of(&mut dormouse.command(&["import", "shop", "--cut-over", "--limit", "3"]));
     assert!(!done && said.contains("follows on"), "{said}");
-    following.until("following");
     assert_eq!(is_read_only(&source), "0");
+    following.until("following");
     stop.send(()).unwrap();
     writer.join().unwrap();
     let expected = all(&mut source.connect());

@@ -262,16 +262,38 @@ impl Follower<'_> {
             }
             let Some(order) = orders.take() else { continue };
             match self.cut_over(&mut applier, &feed, &mut kept, &scope, order.request) {
-                Ok(done) => return Ok(answer(order, done)),
+                Ok(done) => return Ok(answer(order, orders, done)),
                 Err(halt) => {
-                    let error = halt.into_error();
+                    let mut error = halt.into_error();
                     report.remark(&format!("no cut-over: {}", error.message));
+                    if let Err(halt) = self.set_back(&mut applier, &mut kept, &scope) {
+                        let cause = halt.into_error().message;
+                        error.message.push_str(&format!(
+                            "; the other server is not set back yet, which is tried again: {cause}"
+                        ));
+                    }
                     order.answer(&Reply::Failed(error));
-                    // connects again: what the cut-over has changed is set back there
+                    // what was read ahead may be lost: from the stored position
                     return Err(Halt::Target("the cut-over was given up".to_owned()));
                 }
             }
         }
+    }
+
+    /// Sets back what a cut-over that failed has changed.
+    fn set_back(&self, applier: &mut Applier, kept: &mut Kept, scope: &Scope) -> Result<(), Halt> {
+        if kept.phase != Phase::Cutting {
+            return Ok(());
+        }
+        let mut source = source::connect(&self.address)?;
+        // not in a transaction of the applier's that is open
+        let mut target = self.access.connect()?;
+        drop(std::mem::replace(
+            &mut applier.target,
+            self.access.connect()?,
+        ));
+        let schemas = self.schemas(&mut target, scope)?;
+        cut_over::undo(&mut source, &mut target, kept, &schemas)
     }
 
     fn cut_over(
@@ -397,7 +419,10 @@ fn unreserved(error: ErrorBody) -> Halt {
     }
 }
 
-fn answer(order: Order, done: CutOver) -> CutOver {
-    order.answer(&Reply::Done(done.clone()));
+/// Answers an order, and those that came meanwhile.
+fn answer(order: Order, orders: &Orders, done: CutOver) -> CutOver {
+    for order in std::iter::once(order).chain(std::iter::from_fn(|| orders.take())) {
+        order.answer(&Reply::Done(done.clone()));
+    }
     done
 }

@@ -25,6 +25,9 @@ const NEAR: Duration = Duration::from_secs(1);
 /// How long nothing may be written if the user says that the source is quiet.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// Most seconds that writes at the other server wait until it is read-only.
+const READ_ONLY: u64 = 20;
+
 /// What a cut-over was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CutOver {
@@ -127,7 +130,17 @@ pub(crate) fn stop_writes(
         );
     }
     if !read_only {
+        // it waits for statements and LOCK TABLES, and all writes wait behind it
+        let patience = request.limit_seconds.clamp(1, READ_ONLY);
+        source::ask(
+            source,
+            &format!("SET SESSION lock_wait_timeout = {patience}"),
+        )?;
         source::ask(source, "SET GLOBAL read_only = ON").map_err(|halt| match halt {
+            Halt::Stop(error) if error.message.contains("Lock wait timeout") => Halt::stop(
+                format!("the other server could not be made read-only within {patience} s: a statement or LOCK TABLES there is in the way; the import follows on"),
+                "end it there (SHOW PROCESSLIST), or cut over at a quieter time",
+            ),
             Halt::Stop(error) => Halt::stop(
                 format!("the other server cannot be made read-only: {}", error.message),
                 "GRANT READ_ONLY ADMIN ON *.* to the account, or stop all writes there yourself and add --source-is-quiet",
