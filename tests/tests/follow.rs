@@ -9,9 +9,12 @@
 #[path = "import/server.rs"]
 mod server;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
 
 use dormouse_testkit::dormouse::output_of;
 use dormouse_testkit::{Client, Dormouse, process};
@@ -88,7 +91,7 @@ const CHANGES: &[&str] = &[
 ];
 
 const DEFINITIONS: &[&str] = &[
-    "ALTER TABLE s.counted ADD COLUMN more VARCHAR(10) DEFAULT 'x'",
+    "ALTER TABLE s.counted ADD COLUMN more VARCHAR(10) DEFAULT 'x', ADD COLUMN at TIMESTAMP(6) DEFAULT NOW(6)",
     "CREATE TABLE s.made (a INT PRIMARY KEY) SELECT 7 AS a, 'b' AS b",
     "RENAME TABLE s.made TO s.renamed",
     "INSERT INTO s.renamed VALUES (8, 'c')",
@@ -101,6 +104,58 @@ const DEFINITIONS: &[&str] = &[
 
 fn dormouse() -> Dormouse {
     Dormouse::start_with("[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n")
+}
+
+/// A line to a server, on which nothing moves while it is held.
+struct Line {
+    dir: tempfile::TempDir,
+    held: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Line {
+    fn to(server: PathBuf) -> Self {
+        let line = Self {
+            dir: tempfile::tempdir().unwrap(),
+            held: Arc::default(),
+        };
+        let listener = UnixListener::bind(line.path()).unwrap();
+        let held = Arc::clone(&line.held);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = UnixStream::connect(&server) else {
+                    continue;
+                };
+                let (client2, server2) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                for (from, to) in [(client, server), (server2, client2)] {
+                    let held = Arc::clone(&held);
+                    std::thread::spawn(move || carry(from, to, &held));
+                }
+            }
+        });
+        line
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("line")
+    }
+
+    fn hold(&self, hold: bool) {
+        *self.held.0.lock().unwrap() = hold;
+        self.held.1.notify_all();
+    }
+}
+
+fn carry(mut from: UnixStream, mut to: UnixStream, held: &(Mutex<bool>, Condvar)) {
+    let mut bytes = [0; 4096];
+    loop {
+        let read = from.read(&mut bytes).unwrap_or(0);
+        let waits = held.1.wait_while(held.0.lock().unwrap(), |held| *held);
+        drop(waits.unwrap());
+        if read == 0 || to.write_all(&bytes[..read]).is_err() {
+            let _ = to.shutdown(std::net::Shutdown::Both);
+            return;
+        }
+    }
 }
 
 /// The import, as a process whose events are read.
@@ -300,6 +355,31 @@ fn a_cut_over_that_fails_sets_the_source_back_and_the_import_follows_on() {
 }
 
 #[test]
+fn a_source_that_answers_no_more_ends_a_cut_over_within_its_limit() {
+    let source = Server::start_with(&LOGGED);
+    source.run(&[
+        "CREATE DATABASE s",
+        "CREATE TABLE s.t (id INT AUTO_INCREMENT PRIMARY KEY)",
+    ]);
+    let dormouse = dormouse();
+    let _who = dormouse.create("shop", &[]);
+    let line = Line::to(source.socket());
+    let url = format!("mysql://root@localhost/s?socket={}", line.path().display());
+    let following = Following::start(&dormouse, &url);
+    following.until("following");
+    line.hold(true);
+    let (done, said) =
+        output_of(&mut dormouse.command(&["import", "shop", "--cut-over", "--limit", "1"]));
+    assert!(!done && said.contains("the connection broke"), "{said}");
+    line.hold(false);
+    following.until("following");
+    source.run(&["INSERT INTO s.t VALUES ()"]);
+    let done = dormouse.json(&["import", "shop", "--cut-over"]);
+    assert_eq!(done["rows"], 1, "{done}");
+    assert!(following.ended());
+}
+
+#[test]
 fn what_cannot_be_followed_is_refused_and_a_divergence_names_table_and_key() {
     let source = Server::start_with(&LOGGED);
     source.run(&[
@@ -435,4 +515,42 @@ fn a_log_that_was_removed_or_begun_anew_is_told_and_a_restart_copies_again() {
     let following = Following::start_with(&dormouse, &url, &["--restart"]);
     following.until("copied");
     assert_eq!(platform.query("SELECT COUNT(*) FROM s.t").value(), "23");
+}
+
+/// Its files have the same names, and the same transactions stand at the same places.
+#[test]
+fn a_log_that_was_begun_anew_with_the_same_layout_is_told() {
+    let source = Server::start_with(&LOGGED);
+    source.run(&["CREATE DATABASE s", "CREATE TABLE s.t (id INT PRIMARY KEY)"]);
+    let dormouse = dormouse();
+    let _who = dormouse.create("shop", &[]);
+    let url = url(&source, "s");
+    source.run(&["RESET MASTER", "INSERT INTO s.t VALUES (1)"]);
+    let following = Following::start(&dormouse, &url);
+    following.until("following");
+    following.kill();
+    let mut observer = source.connect();
+    process::until("nobody reads the log", || {
+        let readers =
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND = 'Binlog Dump'";
+        observer.query(readers).value() == "0"
+    });
+    let second = observer.query("SELECT UNIX_TIMESTAMP() + 1").value();
+    process::until("the next second has begun", || {
+        observer
+            .query(&format!("SELECT UNIX_TIMESTAMP() > {second}"))
+            .value()
+            == "1"
+    });
+    source.run(&[
+        "RESET MASTER",
+        "INSERT INTO s.t VALUES (2)",
+        "INSERT INTO s.t VALUES (3)",
+    ]);
+    let (done, said) =
+        output_of(&mut dormouse.command(&["import", "shop", "--from", &url, "--follow"]));
+    assert!(
+        !done && said.contains("was begun at another time"),
+        "{said}"
+    );
 }

@@ -46,6 +46,11 @@ pub enum Event {
         /// The position.
         position: u64,
     },
+    /// The description of a file's events: it was begun at this second since 1970.
+    File {
+        /// The second.
+        began: u32,
+    },
     /// A group begins.
     Begin(Begin),
     /// A statement, or the end of a group that has no XID.
@@ -101,7 +106,8 @@ impl Decoder {
         if header.kind == FORMAT {
             let (_, format) = crate::event::first(bytes)?;
             self.checksums = format.checksums;
-            return Ok((head, Event::Nothing));
+            let began = header.timestamp;
+            return Ok((head, Event::File { began }));
         }
         // the first rotation is sent in front of the description that says whether there are checksums
         let bytes = match self.checksums {

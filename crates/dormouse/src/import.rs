@@ -19,3 +19,4 @@ pub(crate) mod run;
 pub(crate) mod splitter;
 pub(crate) mod summary;
 pub(crate) mod text;
+pub(crate) mod until;

@@ -12,6 +12,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dormouse_types::InstanceId;
 use rustix::fs::OFlags;
@@ -134,6 +135,10 @@ pub fn prepare(
     {
         let base = base.clone();
         return Ok(Some(History::of(base)));
+    }
+    if there == Some(format!("{id}-{now}")) {
+        // the next log of this second would have its name
+        std::thread::sleep(Duration::from_secs(1));
     }
     if_there(fs::remove_file(layout.timeline()))?;
     if_there(fs::remove_dir_all(&logs))?;

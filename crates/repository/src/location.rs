@@ -116,16 +116,21 @@ fn place(text: &str) -> Result<Place, InvalidLocation> {
     };
     match scheme {
         "local" => local(rest),
-        "sftp" => sftp(rest).map(Place::Sftp).ok_or_else(|| wrong(SFTP)),
+        "sftp" => {
+            no_password(rest, "log in with a key")?;
+            sftp(rest).map(Place::Sftp).ok_or_else(|| wrong(SFTP))
+        }
         "s3" => {
             no_secret(rest, "leave it out of the URL")?;
             s3(rest).ok_or_else(|| wrong(S3))
         }
         "gs" => {
+            no_password(rest, "leave it out")?;
             let (bucket, root) = bucket(rest).ok_or_else(|| wrong(GS))?;
             Ok(Place::Gs { bucket, root })
         }
         "azure" => {
+            no_password(rest, "leave it out")?;
             let (container, root) = bucket(rest).ok_or_else(|| wrong(AZURE))?;
             Ok(Place::Azure { container, root })
         }
@@ -142,12 +147,21 @@ fn place(text: &str) -> Result<Place, InvalidLocation> {
 
 /// Refuses a URL with a password or a query.
 fn no_secret(url: &str, advice: &'static str) -> Result<(), InvalidLocation> {
+    match url.contains(['?', '#']) {
+        true => Err(InvalidLocation::Secret(advice)),
+        false => no_password(url, advice),
+    }
+}
+
+/// Refuses a location with a password.
+fn no_password(url: &str, advice: &'static str) -> Result<(), InvalidLocation> {
+    let url = url.strip_prefix("//").unwrap_or(url);
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let authority = rest.split('/').next().unwrap_or_default();
     let password = authority
         .rsplit_once('@')
         .is_some_and(|(login, _)| login.contains(':'));
-    match password || url.contains(['?', '#']) {
+    match password {
         true => Err(InvalidLocation::Secret(advice)),
         false => Ok(()),
     }

@@ -21,6 +21,8 @@ pub struct Query {
     pub defaults: Vec<(u16, u16)>,
     /// `time_zone`, if the statement depends on it.
     pub time_zone: Option<String>,
+    /// Microseconds of the second at which it began.
+    pub micros: u32,
     /// The error with which it ended.
     pub error: u16,
 }
@@ -86,7 +88,8 @@ fn variables(mut body: Reader<'_>, query: &mut Query) -> Result<(), Wrong> {
                 }
             }
             13 | 128 => {
-                body.take(3)?;
+                let [low, middle, high] = [body.u8()?, body.u8()?, body.u8()?];
+                query.micros = u32::from_le_bytes([low, middle, high, 0]);
             }
             130 => {
                 body.u16()?;

@@ -302,7 +302,7 @@ fn copy_all(program: Child, target: &mut Target, figures: &Figures) -> Outcome {
         ErrorBody::new("refused", format!("the dump failed: {e}"))
             .with_hint("the message of the program stands above")
     };
-    let mut input = Input::program(program, "mariadb-dump", None).map_err(failed)?;
+    let mut input = Input::program(program, "mariadb-dump", None, None).map_err(failed)?;
     let (mut piece, mut tail) = (Vec::new(), Vec::new());
     loop {
         input.read(&mut piece, PIECE).map_err(failed)?;

@@ -185,7 +185,7 @@ fn from_server(
             size: 0,
         };
         let failed = |e| input::unreadable(&part.name, &e);
-        let input = Input::program(program, "mariadb-dump", None).map_err(failed)?;
+        let input = Input::program(program, "mariadb-dump", None, None).map_err(failed)?;
         let progress = Progress::of(importer.figures(), output);
         let done = importer.part(&part, input, 0);
         drop(progress);

@@ -211,7 +211,7 @@ impl Follower<'_> {
         report: &mut Report<'_>,
         failures: &mut usize,
     ) -> Result<CutOver, Halt> {
-        let mut kept = row.kept;
+        let mut kept = row.kept.clone();
         let mut source = source::connect(&self.address)?;
         let id = source::value(&mut source, "SELECT @@server_id")?.unwrap_or_default();
         if id != kept.server_id {
@@ -237,7 +237,7 @@ impl Follower<'_> {
         let end = checks::log_end(&mut source)?;
         drop(source);
         let feed = Feed::open(source::connect(&self.address)?, &row.place)?;
-        let mut applier = Applier::new(target, scope.clone(), row.place, row.intent);
+        let mut applier = Applier::new(target, scope.clone(), row);
         applier.expect_checksums(feed.checksums);
         loop {
             match feed.try_next()? {
@@ -250,7 +250,7 @@ impl Follower<'_> {
                 None => {
                     applier.commit()?;
                     *failures = 0;
-                    if applier.place().has_reached(&end) {
+                    if applier.knows_file() && applier.place().has_reached(&end) {
                         report.caught_up(&applier);
                     }
                     if let Some(events) = feed.next(IDLE)? {
@@ -305,7 +305,9 @@ impl Follower<'_> {
         request: Request,
     ) -> Result<CutOver, Halt> {
         let limit = Duration::from_secs(request.limit_seconds);
-        let mut source = source::connect(&self.address)?;
+        // longer than the other server waits for a lock
+        let patience = limit + Duration::from_secs(2);
+        let mut source = source::connect_for(&self.address, patience)?;
         cut_over::come_near(&mut source, applier, feed, limit)?;
         let not_brought = match self.accounts && kept.all {
             true => copy::accounts(self)?,
@@ -318,7 +320,7 @@ impl Follower<'_> {
         position::keep(&mut applier.target, kept)?;
         let end = cut_over::drain(&mut source, applier, feed, request, deadline)?;
         let schemas = self.schemas(&mut applier.target, scope)?;
-        remarks.extend(copy::code(self, &schemas)?);
+        remarks.extend(copy::code(self, &schemas, deadline)?);
         let after = checks::log_end(&mut source)?;
         if after != end {
             return Err(Halt::stop(

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use dormouse_api::ErrorBody;
 
+use super::until::Until;
 use crate::Outcome;
 
 /// First bytes of the compressed formats.
@@ -238,10 +240,10 @@ impl Input {
             ),
             _ => e,
         })?;
-        Self::program(child, "zstd", Some(again))
+        Self::program(child, "zstd", Some(again), None)
     }
 
-    /// The output of a program.
+    /// The output of a program, which is read until a deadline, if there is one.
     ///
     /// # Errors
     /// Its output is not piped.
@@ -249,11 +251,15 @@ impl Input {
         mut child: Child,
         name: &'static str,
         file: Option<File>,
+        deadline: Option<Instant>,
     ) -> io::Result<Self> {
         let output = child.stdout.take();
         let output = output.ok_or_else(|| io::Error::other("a program without output"))?;
         Ok(Self {
-            reader: Box::new(output),
+            reader: match deadline {
+                None => Box::new(output),
+                Some(deadline) => Box::new(Until::new(output, deadline)),
+            },
             file,
             child: Some((child, name)),
             read: 0,

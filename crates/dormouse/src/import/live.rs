@@ -4,14 +4,16 @@
 //! only its owner can read and that is removed at the end.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use dormouse_api::ErrorBody;
 
 use super::classify::is_reserved;
+use super::until::Until;
 use crate::Outcome;
 use crate::credentials::quote;
 
@@ -19,6 +21,9 @@ use crate::credentials::quote;
 const DUMP: [&str; 2] = ["mariadb-dump", "mysqldump"];
 /// Names of the client program.
 const CLIENT: [&str; 2] = ["mariadb", "mysql"];
+
+/// Time limit for the answer to a query.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// Variable with the password of the other server, if it is not in the URL.
 pub(crate) const PASSWORD: &str = "DORMOUSE_FROM_PASSWORD";
@@ -247,7 +252,7 @@ impl OptionFile {
                 "-e",
                 sql,
             ]);
-            match program.output() {
+            match output(program) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => {
                     let message = format!("cannot run {name}: {e}");
@@ -281,6 +286,23 @@ fn missing(program: &str) -> ErrorBody {
     let message = format!("the program {program} is not installed");
     ErrorBody::new("machine", message)
         .with_hint("install it (Debian and Ubuntu: apt install mariadb-client)")
+}
+
+/// What a program answers, which must be soon.
+fn output(mut program: Command) -> io::Result<Output> {
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn()?;
+    let mut text = Vec::new();
+    if let Some(pipe) = child.stdout.take()
+        && let Err(error) = Until::new(pipe, Instant::now() + ANSWER).read_to_end(&mut text)
+    {
+        let _ended = child.kill();
+        let _status = child.wait();
+        return Err(error);
+    }
+    let mut output = child.wait_with_output()?;
+    output.stdout = text;
+    Ok(output)
 }
 
 fn rows(output: &Output) -> Outcome<Vec<Vec<String>>> {

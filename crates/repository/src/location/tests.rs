@@ -91,6 +91,9 @@ fn a_location_with_a_secret_is_refused_without_showing_it() {
         "rest:https://me:sesame@host/x",
         "s3:https://key:sesame@host/bucket",
         "s3:https://host/bucket?token=sesame",
+        "sftp://root:sesame@127.0.0.1/x",
+        "sftp:root:sesame@host:/x",
+        "azure:me:sesame@container:/x",
     ] {
         let error = text.parse::<Location>().unwrap_err();
         assert!(matches!(error, InvalidLocation::Secret(_)), "{text}");

@@ -11,7 +11,7 @@ use super::batch::Batch;
 use super::ddl::{Plan, Scope, plan};
 use super::definition;
 use super::halt::Halt;
-use super::position::{Intent, Place, intend, store};
+use super::position::{Intent, Place, Row, intend, store};
 use super::tables::{Table, Tables};
 use super::target::Target;
 
@@ -62,6 +62,8 @@ pub(crate) struct Applier {
     place: Place,
     /// The file of the events.
     file: String,
+    /// When that was begun, in seconds since 1970; 0 if it is not known yet.
+    began: u32,
     intent: Option<Intent>,
     mapped: HashMap<u64, Mapped>,
     tables: Tables,
@@ -73,17 +75,26 @@ pub(crate) struct Applier {
     stored: Instant,
     /// Whether the place has moved since.
     moved: bool,
+    /// Whether it is to be stored at once when the file began.
+    is_new: bool,
     pub(crate) done: Done,
 }
 
 impl Applier {
     /// An applier that begins at a place.
-    pub(crate) fn new(target: Target, scope: Scope, place: Place, intent: Option<Intent>) -> Self {
+    pub(crate) fn new(target: Target, scope: Scope, row: Row) -> Self {
+        let Row {
+            place,
+            began,
+            intent,
+            ..
+        } = row;
         Self {
             target,
             decoder: Decoder::default(),
             scope,
             file: place.file.clone(),
+            began,
             place,
             intent,
             mapped: HashMap::new(),
@@ -93,6 +104,7 @@ impl Applier {
             last: None,
             stored: Instant::now(),
             moved: false,
+            is_new: false,
             done: Done::default(),
         }
     }
@@ -105,6 +117,11 @@ impl Applier {
     /// The end of the last group that was applied.
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Whether it is known, and stored, when the file of the events was begun.
+    pub(crate) fn knows_file(&self) -> bool {
+        self.began != 0
     }
 
     /// Whether no group has begun.
@@ -127,6 +144,7 @@ impl Applier {
         match event {
             Event::Nothing => self.passed(&head),
             Event::Rotate { file, position } => self.rotated(file, position),
+            Event::File { began } => self.is_file(began)?,
             Event::Begin(begin) => self.begins(begin)?,
             Event::Table(map) => self.maps(map)?,
             Event::Rows(rows) => self.rows(&rows)?,
@@ -153,7 +171,7 @@ impl Applier {
         let since = self.stored.elapsed();
         match self.batch.is_open() {
             true => self.batch.rows >= ROWS || since > GATHER,
-            false => self.moved && since > SELDOM,
+            false => self.is_new || self.moved && since > SELDOM,
         }
     }
 
@@ -162,14 +180,17 @@ impl Applier {
     /// # Errors
     /// The database is gone, or has diverged.
     pub(crate) fn commit(&mut self) -> Result<(), Halt> {
-        let due = self.batch.is_open() || self.moved && self.stored.elapsed() > SELDOM;
+        let due =
+            self.batch.is_open() || self.is_new || self.moved && self.stored.elapsed() > SELDOM;
         if !self.is_between() || !due {
             return Ok(());
         }
+        let began = self.began();
         self.batch
-            .commit(&mut self.target, &self.place, self.last.as_ref())?;
+            .commit(&mut self.target, (&self.place, began), self.last.as_ref())?;
         self.stored = Instant::now();
         self.moved = false;
+        self.is_new = false;
         Ok(())
     }
 
@@ -198,7 +219,36 @@ impl Applier {
             };
             self.moved = true;
         }
+        if file != self.file {
+            self.began = 0;
+        }
         self.file = file;
+    }
+
+    /// Checks that a file is the one that was followed: a log that was begun anew uses the same names again.
+    fn is_file(&mut self, began: u32) -> Result<(), Halt> {
+        if self.began == 0 {
+            self.began = began;
+            self.is_new = true;
+        }
+        if began == self.began {
+            return Ok(());
+        }
+        Err(Halt::stop(
+            format!(
+                "the log of the other server is not the one that was followed: its file {} was begun at another time",
+                self.file
+            ),
+            "it was begun anew there (RESET MASTER), or this is another server: begin anew with --restart",
+        ))
+    }
+
+    /// When the file of the place was begun.
+    fn began(&self) -> u32 {
+        match self.place.file == self.file {
+            true => self.began,
+            false => 0,
+        }
     }
 
     fn begins(&mut self, begin: Begin) -> Result<(), Halt> {
@@ -329,8 +379,9 @@ impl Applier {
             position: head.end.into(),
         };
         if self.batch.is_open() {
+            let began = self.began();
             self.batch
-                .commit(&mut self.target, &self.place, self.last.as_ref())?;
+                .commit(&mut self.target, (&self.place, began), self.last.as_ref())?;
         }
         let now = definition::look(&mut self.target, names)?;
         let before = self.intent.take().filter(|intent| intent.end == end);
@@ -342,7 +393,7 @@ impl Applier {
                 before: now,
             };
             intend(&mut self.target, &intent)?;
-            let run = definition::run(&mut self.target, query, text, names);
+            let run = definition::run(&mut self.target, head.timestamp, query, text, names);
             self.target.prepare()?;
             self.batch.prepared();
             match run? {
@@ -357,7 +408,7 @@ impl Applier {
         self.done.definitions += 1;
         if self.group.begin.is_none_or(|begin| begin.alone) {
             let begin = self.group.begin;
-            self.target.ask(&store(&end, begin.as_ref()))?;
+            self.target.ask(&store(&end, self.began, begin.as_ref()))?;
             self.stored = Instant::now();
         }
         Ok(())

@@ -171,10 +171,10 @@ impl Batch {
     pub(crate) fn commit(
         &mut self,
         target: &mut Target,
-        place: &Place,
+        (place, began): (&Place, u32),
         begin: Option<&Begin>,
     ) -> Result<(), Halt> {
-        let position = store(place, begin);
+        let position = store(place, began, begin);
         self.statement(None, false);
         self.sql.extend_from_slice(position.as_bytes());
         // what the statements gave is looked at before anything is committed

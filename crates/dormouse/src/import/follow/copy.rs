@@ -1,5 +1,7 @@
 //! The copy in front of the log, and what comes at the cut-over: triggers, events, accounts.
 
+use std::time::Instant;
+
 use dormouse_api::ErrorBody;
 
 use super::Follower;
@@ -73,7 +75,7 @@ pub(super) fn copy(
     kept.phase = Phase::Following;
     // both in one transaction: a place without the phase would be none
     target.ask("START TRANSACTION")?;
-    target.ask(&position::store(&place, None))?;
+    target.ask(&position::store(&place, 0, None))?;
     position::keep(target, &kept)?;
     target.ask("COMMIT")?;
     Ok(())
@@ -174,7 +176,7 @@ fn run_copy(
             "make at least one there, or name the right server",
         ));
     }
-    dump(follower, options, schemas, &COPY, &mut importer)?;
+    dump(follower, options, schemas, &COPY, &mut importer, None)?;
     bring::grants(&mut importer, plan)?;
     let place = importer.master().and_then(place);
     let mut summary = importer.finish()?;
@@ -196,6 +198,7 @@ fn dump(
     schemas: &[String],
     more: &[&str],
     importer: &mut Importer<'_>,
+    deadline: Option<Instant>,
 ) -> Outcome {
     let program = options.dump(schemas, more)?;
     let part = Part {
@@ -206,7 +209,7 @@ fn dump(
         size: 0,
     };
     let failed = |e| input::unreadable(&part.name, &e);
-    let input = Input::program(program, "mariadb-dump", None).map_err(failed)?;
+    let input = Input::program(program, "mariadb-dump", None, deadline).map_err(failed)?;
     let progress = Progress::of(importer.figures(), follower.output);
     let done = importer.part(&part, input, 0);
     drop(progress);
@@ -243,14 +246,25 @@ pub(super) fn accounts(follower: &Follower<'_>) -> Result<Vec<String>, Halt> {
 /// Makes the triggers and events; returns what is to be known of them.
 ///
 /// # Errors
-/// One of them cannot be made.
-pub(super) fn code(follower: &Follower<'_>, schemas: &[String]) -> Result<Vec<String>, Halt> {
+/// One of them cannot be made, or the other server has not told them by the deadline.
+pub(super) fn code(
+    follower: &Follower<'_>,
+    schemas: &[String],
+    deadline: Instant,
+) -> Result<Vec<String>, Halt> {
     if schemas.is_empty() {
         return Ok(Vec::new());
     }
     let options = follower.options()?;
     let mut importer = importer(follower)?;
-    dump(follower, &options, schemas, &CODE, &mut importer)?;
+    dump(
+        follower,
+        &options,
+        schemas,
+        &CODE,
+        &mut importer,
+        Some(deadline),
+    )?;
     let summary = importer.finish()?;
     let definers = summary.left_out.get(&Reason::Definer);
     Ok(definers

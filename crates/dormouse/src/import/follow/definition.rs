@@ -68,12 +68,13 @@ fn has_defaults(target: &mut Target) -> Result<bool, Halt> {
     Ok(!rows.is_empty())
 }
 
-/// Runs a definition; the inner error is a refusal. The session is another one afterwards.
+/// Runs a definition of this second since 1970; the inner error is a refusal. The session is another one afterwards.
 ///
 /// # Errors
 /// The database is gone.
 pub(crate) fn run(
     target: &mut Target,
+    second: u32,
     query: &Query,
     text: &[u8],
     names: &[Name],
@@ -82,6 +83,10 @@ pub(crate) fn run(
         format!("sql_mode = {}", query.sql_mode.unwrap_or(0)),
         format!("foreign_key_checks = {}", u8::from(!query.unchecked)),
     ];
+    if second > 0 {
+        // what DEFAULT CURRENT_TIMESTAMP gives to the rows that are there
+        sets.push(format!("timestamp = {second}.{:06}", query.micros));
+    }
     if let Some([client, connection, server]) = query.collations {
         let (set, _) = collation(target, client)?;
         sets.push(format!("character_set_client = {set}"));

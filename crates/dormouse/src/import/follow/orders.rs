@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use dormouse_api::ErrorBody;
 use dormouse_types::DatabaseName;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::cut_over::CutOver;
 use crate::Outcome;
+
+/// How long after twice its limit a cut-over is waited for, in seconds.
+const MARGIN: u64 = 60;
 
 /// The order to cut over.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -83,7 +87,7 @@ impl Orders {
                 let Ok(copy) = stream.try_clone() else {
                     continue;
                 };
-                let patience = std::time::Duration::from_secs(5);
+                let patience = Duration::from_secs(5);
                 let _unset = copy.set_read_timeout(Some(patience));
                 if BufReader::new(copy).read_line(&mut line).is_err() {
                     continue;
@@ -124,10 +128,20 @@ pub(crate) fn give(data_dir: &Path, name: &DatabaseName, request: Request) -> Ou
     let mut text = serde_json::to_vec(&request).unwrap_or_default();
     text.push(b'\n');
     let mut line = String::new();
-    stream
-        .write_all(&text)
-        .and_then(|()| BufReader::new(stream).read_line(&mut line))
-        .map_err(|_| absent())?;
+    let patience = 2 * request.limit_seconds + MARGIN;
+    let asked = stream
+        .set_read_timeout(Some(Duration::from_secs(patience)))
+        .and_then(|()| stream.write_all(&text))
+        .and_then(|()| BufReader::new(stream).read_line(&mut line));
+    match asked {
+        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+            let message = format!("the import has not answered for {patience} s");
+            return Err(ErrorBody::new("timeout", message).with_hint(
+                "look at what it prints; if the other server is read-only, `SET GLOBAL read_only = OFF` there sets it back",
+            ));
+        }
+        asked => drop(asked.map_err(|_| absent())?),
+    }
     match serde_json::from_str(&line) {
         Ok(Reply::Done(done)) => Ok(done),
         Ok(Reply::Failed(error)) => Err(error),

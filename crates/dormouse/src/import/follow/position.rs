@@ -78,6 +78,8 @@ pub(crate) struct Row {
     pub(crate) place: Place,
     /// The GTID of the last group in front of it; empty right after the copy.
     pub(crate) gtid: String,
+    /// When the file of the place was begun, in seconds since 1970; 0 if that is not known yet.
+    pub(crate) began: u32,
     pub(crate) intent: Option<Intent>,
     pub(crate) kept: Kept,
 }
@@ -94,7 +96,7 @@ pub(crate) fn read(target: &mut Target) -> Result<Option<Row>, Halt> {
         return Ok(None);
     }
     let rows = target.ask(&format!(
-        "SELECT file, position, gtid, intent, kept FROM {SCHEMA}.position WHERE id = 1"
+        "SELECT file, position, gtid, began, intent, kept FROM {SCHEMA}.position WHERE id = 1"
     ))?;
     let Some(row) = rows.into_iter().next() else {
         return Ok(None);
@@ -105,8 +107,8 @@ pub(crate) fn read(target: &mut Target) -> Result<Option<Row>, Halt> {
             "begin anew with --restart",
         )
     };
-    let [file, position, gtid, intent, kept] =
-        <[Option<String>; 5]>::try_from(row).map_err(|_| damaged("columns"))?;
+    let [file, position, gtid, began, intent, kept] =
+        <[Option<String>; 6]>::try_from(row).map_err(|_| damaged("columns"))?;
     let position = position.and_then(|text| text.parse().ok());
     let intent = intent.map(|text| serde_json::from_str(&text));
     Ok(Some(Row {
@@ -115,6 +117,7 @@ pub(crate) fn read(target: &mut Target) -> Result<Option<Row>, Halt> {
             position: position.ok_or_else(|| damaged("position"))?,
         },
         gtid: gtid.unwrap_or_default(),
+        began: began.and_then(|text| text.parse().ok()).unwrap_or(0),
         intent: intent.transpose().map_err(|_| damaged("intent"))?,
         kept: serde_json::from_str(&kept.unwrap_or_default()).map_err(|_| damaged("kept"))?,
     }))
@@ -130,19 +133,19 @@ pub(crate) fn create(target: &mut Target, kept: &Kept) -> Result<(), Halt> {
     ))?;
     target.ask(&format!(
         "CREATE OR REPLACE TABLE {SCHEMA}.position (id INT PRIMARY KEY, file VARCHAR(512) NOT NULL, \
-         position BIGINT UNSIGNED NOT NULL, gtid VARCHAR(60) NOT NULL, intent LONGTEXT, kept LONGTEXT NOT NULL) \
+         position BIGINT UNSIGNED NOT NULL, gtid VARCHAR(60) NOT NULL, began INT UNSIGNED NOT NULL, intent LONGTEXT, kept LONGTEXT NOT NULL) \
          ENGINE = InnoDB CHARACTER SET utf8mb4"
     ))?;
     let kept = serde_json::to_string(kept).unwrap_or_default();
     let kept = literal(&kept);
     target.ask(&format!(
-        "INSERT INTO {SCHEMA}.position VALUES (1, '', 0, '', NULL, {kept})"
+        "INSERT INTO {SCHEMA}.position VALUES (1, '', 0, '', 0, NULL, {kept})"
     ))?;
     Ok(())
 }
 
-/// The statement that stores a place. It is the last one of its transaction.
-pub(crate) fn store(place: &Place, begin: Option<&Begin>) -> String {
+/// The statement that stores a place, in a file that was begun then. It is the last one of its transaction.
+pub(crate) fn store(place: &Place, began: u32, begin: Option<&Begin>) -> String {
     let gtid = begin.map_or_else(String::new, |begin| {
         let gtid = &begin.gtid;
         format!(
@@ -151,7 +154,7 @@ pub(crate) fn store(place: &Place, begin: Option<&Begin>) -> String {
         )
     });
     format!(
-        "UPDATE {SCHEMA}.position SET file = {}, position = {}{gtid}, intent = NULL WHERE id = 1",
+        "UPDATE {SCHEMA}.position SET file = {}, position = {}, began = {began}{gtid}, intent = NULL WHERE id = 1",
         literal(&place.file),
         place.position
     )

@@ -26,16 +26,25 @@ const PASSING: [u16; 6] = [1040, 1053, 1203, 2013, 1927, 1158];
 /// # Errors
 /// [`Halt::Source`] if the server is not reached now, [`Halt::Stop`] if it refuses.
 pub(crate) fn connect(address: &Address) -> Result<Connection, Halt> {
+    connect_for(address, SILENCE)
+}
+
+/// The same; each answer must come within `patience`, 30 s at most.
+///
+/// # Errors
+/// As those of [`connect`].
+pub(crate) fn connect_for(address: &Address, patience: Duration) -> Result<Connection, Halt> {
+    let patience = Some(patience.min(SILENCE));
     let gone = |e: io::Error| Halt::Source(format!("{} cannot be reached: {e}", address.host));
     let stream: Box<dyn Stream> = match &address.socket {
         Some(path) => {
             let stream = UnixStream::connect(path).map_err(gone)?;
-            stream.set_read_timeout(Some(SILENCE)).map_err(gone)?;
+            stream.set_read_timeout(patience).map_err(gone)?;
             Box::new(stream)
         }
         None => {
             let stream = TcpStream::connect((address.host.as_str(), address.port)).map_err(gone)?;
-            stream.set_read_timeout(Some(SILENCE)).map_err(gone)?;
+            stream.set_read_timeout(patience).map_err(gone)?;
             stream.set_nodelay(true).map_err(gone)?;
             Box::new(stream)
         }

@@ -15,7 +15,7 @@ use crate::import::connection::{Connection, Each, Failure};
 /// the log has no rows that they delete or change.
 const SESSION: &str = "SET NAMES utf8mb4, sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', \
      time_zone = '+00:00', foreign_key_checks = 1, check_constraint_checks = 0, \
-     innodb_lock_wait_timeout = 3600, lock_wait_timeout = 3600";
+     innodb_lock_wait_timeout = 3600, lock_wait_timeout = 3600, timestamp = DEFAULT";
 
 /// The server's codes after which a new connection may succeed: it stops, starts, or has ended this one.
 const PASSING: [u16; 8] = [1040, 1053, 1205, 1213, 1203, 1927, 2006, 2013];
