@@ -16,8 +16,8 @@ fn flip(path: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }
 
-#[test]
-fn a_backup_of_a_damaged_page_is_refused_with_its_place_and_wakes_nothing() {
+/// A Dormouse with a repository in the directory.
+fn start() -> (tempfile::TempDir, Dormouse) {
     let place = tempfile::tempdir().unwrap();
     let key = place.path().join("key");
     fs::write(&key, "open sesame\n").unwrap();
@@ -28,6 +28,12 @@ fn a_backup_of_a_damaged_page_is_refused_with_its_place_and_wakes_nothing() {
         key.display()
     ));
     let _ = dormouse.json(&["backup", "init"]);
+    (place, dormouse)
+}
+
+#[test]
+fn a_backup_of_a_damaged_page_is_refused_with_its_place_and_wakes_nothing() {
+    let (_place, dormouse) = start();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
     for text in [
@@ -65,16 +71,7 @@ fn a_backup_of_a_damaged_page_is_refused_with_its_place_and_wakes_nothing() {
 
 #[test]
 fn a_table_without_its_definition_is_found_by_verify() {
-    let place = tempfile::tempdir().unwrap();
-    let key = place.path().join("key");
-    fs::write(&key, "open sesame\n").unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    let dormouse = Dormouse::start_with(&format!(
-        "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[backup]\nrepository = '{}'\nkey_file = '{}'\n",
-        place.path().join("repository").display(),
-        key.display()
-    ));
-    let _ = dormouse.json(&["backup", "init"]);
+    let (_place, dormouse) = start();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
     for text in [

@@ -190,14 +190,11 @@ pub(crate) fn start(mut start: Start<'_>, Lock(lock): Lock) -> io::Result<Child>
     command.env_clear().envs(environment());
     let (keys, mut confinement) = (start.keys.take(), start.confinement);
     if let Some(keys) = &keys {
-        command.envs(keys.variables()).arg(&keys.option);
+        command.arg(&keys.option);
         if let Some(exec) = &mut confinement.exec {
             exec.arguments.push(keys.option()?);
-            for (name, value) in keys.variables() {
-                exec.environment
-                    .push(CString::new(format!("{name}={value}"))?);
-            }
         }
+        tell_keys(&mut command, confinement.exec.as_mut(), keys)?;
     }
     command
         .current_dir("/")
@@ -256,13 +253,7 @@ pub(crate) fn start_helper(mut helper: Helper<'_>) -> io::Result<Child> {
     command.args(&helper.arguments);
     command.env_clear().envs(environment());
     if let Some(keys) = &helper.keys {
-        command.envs(keys.variables());
-        if let Some(exec) = &mut helper.confinement.exec {
-            for (name, value) in keys.variables() {
-                exec.environment
-                    .push(CString::new(format!("{name}={value}"))?);
-            }
-        }
+        tell_keys(&mut command, helper.confinement.exec.as_mut(), keys)?;
     }
     command
         .current_dir("/")
@@ -462,6 +453,18 @@ fn install(filter: &BpfProgram) -> Result<(), Errno> {
             ptr::from_ref(&program),
         )
     })
+}
+
+/// Puts what names the key pipe into the environment of a program, also of one that is executed behind the confinement.
+fn tell_keys(command: &mut Command, exec: Option<&mut Exec>, keys: &KeyPipe) -> io::Result<()> {
+    command.envs(keys.variables());
+    if let Some(exec) = exec {
+        for (name, value) in keys.variables() {
+            exec.environment
+                .push(CString::new(format!("{name}={value}"))?);
+        }
+    }
+    Ok(())
 }
 
 /// Executes the program; returns why that failed.
