@@ -14,6 +14,12 @@ pub(super) struct Running {
     pub(super) statement: Option<u32>,
     /// What to change in its answer.
     pub(super) edit: Option<Edit>,
+    /// Whether its text may tell ids of connections.
+    pub(super) tells: bool,
+    /// The client's text, if another one has taken its place for that.
+    pub(super) untranslated: Option<Vec<u8>>,
+    /// The value of an answer that was [taken](Edit::Take).
+    pub(super) taken: Option<Vec<u8>>,
     /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
     /// The command's text, if needed after it has run.
@@ -28,6 +34,10 @@ pub(super) enum Edit {
     Row(Vec<ValuePatch>),
     /// Its rows are connections: their ids and addresses are replaced by those that clients know.
     Processes,
+    /// It is a text that names connections.
+    EngineStatus,
+    /// The client does not get it, unless it is an error: the only value is [taken](Running::taken).
+    Take,
 }
 
 impl Running {
@@ -36,6 +46,9 @@ impl Running {
             incoming,
             statement,
             edit: None,
+            tells: false,
+            untranslated: None,
+            taken: None,
             timeout: None,
             noted: None,
             steps: Steps::new(cx.limits().hold_timeout),
