@@ -12,7 +12,7 @@ use super::change_user::change_user;
 use super::connections::tells;
 use super::main_loop::Session;
 use super::running::{Edit, Running};
-use super::{asleep, mediate, show};
+use super::{asleep, kill, mediate, show};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -61,7 +61,7 @@ impl Session {
                 Box::pin(change_user(cx, client, state, hold, relogin, incoming)).await
             }
             Command::SetOption => self.set_option(incoming).await,
-            Command::ProcessKill => Box::pin(self.kill_command(&incoming)).await,
+            Command::ProcessKill => Box::pin(kill::command(self, &incoming)).await,
             Command::FieldList
             | Command::CreateDb
             | Command::DropDb
@@ -163,7 +163,7 @@ impl Session {
                 && kill.connection != Named::Parameter
             {
                 let text = text.to_vec();
-                return Box::pin(self.kill(kill, &text, None)).await;
+                return Box::pin(kill::kill(self, kill, &text, None)).await;
             }
             match Show::parse(text) {
                 None => {}

@@ -46,8 +46,8 @@ pub(super) fn translate(
     }
     let command = running.incoming.command;
     let text = running
-        .untranslated
-        .get_or_insert_with(|| running.incoming.argument().to_vec());
+        .kept
+        .get_or_insert_with(|| running.incoming.argument().into());
     if let Some(text) = translate_text(cx, state, hold, text, command == Command::StmtPrepare) {
         running.incoming = Incoming::made(command, &text);
     }

@@ -165,7 +165,7 @@ async fn exchange_edited(
                 edit_rows(bytes, capabilities, |rows| Some(engine_status(cx, rows)))
             }
             Some(Edit::Take) if reply.end.error.is_none() => {
-                running.taken = only_value(bytes, capabilities);
+                running.kept = only_value(bytes, capabilities).map(Into::into);
                 return Ok(reply.end);
             }
             Some(Edit::Take) | None => None,

@@ -12,7 +12,7 @@ use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::ErrPacket;
 
-use super::connections::tells;
+use super::connections::{tells, translate_text};
 use super::context::SessionContext;
 use super::main_loop::Session;
 use super::mediate;
@@ -136,94 +136,97 @@ fn begin(cx: &SessionContext, id: u32, query_only: bool) -> Verdict {
     }
 }
 
-impl Session {
-    /// `COM_PROCESS_KILL`.
-    pub(super) async fn kill_command(&mut self, incoming: &Incoming) -> Result<(), Over> {
-        match of_command(incoming) {
-            Some(id) => self.kill_id(id, false).await,
-            None => self.client.reply_error(&refusal::malformed()).await,
+/// `COM_PROCESS_KILL`.
+pub(super) async fn command(session: &mut Session, incoming: &Incoming) -> Result<(), Over> {
+    match of_command(incoming) {
+        Some(id) => kill_id(session, id, false).await,
+        None => session.client.reply_error(&refusal::malformed()).await,
+    }
+}
+
+/// A `KILL` with this text. `parameter`: the value of its only one.
+pub(super) async fn kill(
+    session: &mut Session,
+    kill: Kill,
+    text: &[u8],
+    parameter: Option<u32>,
+) -> Result<(), Over> {
+    let id = match kill.connection {
+        Named::Id(id) => Some(id),
+        Named::Parameter => parameter,
+        Named::Value(place) => {
+            match value_of(session, text.get(place).unwrap_or_default()).await? {
+                Some(value) => number(&value),
+                None => return Ok(()),
+            }
         }
-    }
+    };
+    // as a server does with what is no id
+    kill_id(session, id.unwrap_or(0), kill.query_only).await
+}
 
-    /// A `KILL` with this text. `parameter`: the value of its only one.
-    pub(super) async fn kill(
-        &mut self,
-        kill: Kill,
-        text: &[u8],
-        parameter: Option<u32>,
-    ) -> Result<(), Over> {
-        let id = match kill.connection {
-            Named::Id(id) => Some(id),
-            Named::Parameter => parameter,
-            Named::Value(place) => {
-                match self.value_of(text.get(place).unwrap_or_default()).await? {
-                    Some(value) => number(&value),
-                    None => return Ok(()),
-                }
-            }
-        };
-        // as a server does with what is no id
-        self.kill_id(id.unwrap_or(0), kill.query_only).await
+/// The server's value of an expression; `None`: the client has got an error. NULL is empty.
+async fn value_of(session: &mut Session, expression: &[u8]) -> Result<Option<Vec<u8>>, Over> {
+    let text = [b"SELECT (", expression, b") + 0"].concat();
+    let effects = session.state.judge(&text, true);
+    session.state.will_run(&text, effects);
+    let mut running = Running::new(&session.cx, Incoming::made(Command::Query, &text), None);
+    running.edit = Some(Edit::Take);
+    // translated at once: its value is kept in place of the text
+    if tells(&session.state, &running.incoming)
+        && let Some(text) = translate_text(&session.cx, &session.state, &session.hold, &text, false)
+    {
+        running.incoming = Incoming::made(Command::Query, &text);
     }
+    let Some(end) = session.run_on_server(&mut running).await? else {
+        return Ok(None);
+    };
+    session.state.ran(&text, effects, Kind::of(&text), &end);
+    session.state.arrived();
+    Ok(match end.error {
+        Some(_) => None,
+        None => Some(running.kept.map_or(Vec::new(), Vec::from)),
+    })
+}
 
-    /// The server's value of an expression; `None`: the client has got an error. NULL is empty.
-    async fn value_of(&mut self, expression: &[u8]) -> Result<Option<Vec<u8>>, Over> {
-        let text = [b"SELECT (", expression, b") + 0"].concat();
-        let effects = self.state.judge(&text, true);
-        self.state.will_run(&text, effects);
-        let mut running = Running::new(&self.cx, Incoming::made(Command::Query, &text), None);
-        running.edit = Some(Edit::Take);
-        running.tells = tells(&self.state, &running.incoming);
-        let Some(end) = self.run_on_server(&mut running).await? else {
-            return Ok(None);
-        };
-        self.state.ran(&text, effects, Kind::of(&text), &end);
-        self.state.arrived();
-        Ok(match end.error {
-            Some(_) => None,
-            None => Some(running.taken.unwrap_or_default()),
-        })
-    }
-
-    async fn kill_id(&mut self, id: u32, query_only: bool) -> Result<(), Over> {
-        match begin(&self.cx, id, query_only) {
-            Verdict::Refused(error) => self.client.reply_error(&error).await,
-            Verdict::Done(aim) => {
-                if let Some(aim) = aim {
-                    aim.answered(&self.cx, Some(&ReplyEnd::default())).await;
-                }
-                self.client.reply_ok(self.state.status()).await
+async fn kill_id(session: &mut Session, id: u32, query_only: bool) -> Result<(), Over> {
+    match begin(&session.cx, id, query_only) {
+        Verdict::Refused(error) => session.client.reply_error(&error).await,
+        Verdict::Done(aim) => {
+            if let Some(aim) = aim {
+                aim.answered(&session.cx, Some(&ReplyEnd::default())).await;
             }
-            Verdict::Ask {
-                thread,
-                statement,
-                aim,
-            } => {
-                let end = match Box::pin(mediate::kill(self, thread, query_only)).await? {
-                    Some(end) => Some(end),
-                    None => {
-                        let mut running = Running::new(&self.cx, statement, None);
-                        self.run_on_server(&mut running).await?
-                    }
-                };
-                aim.answered(&self.cx, end.as_ref()).await;
-                Ok(())
-            }
-            Verdict::Run(statement, aim) => {
-                let mut running = Running::new(&self.cx, statement, None);
-                let aim = aim.filter(|aim| !aim.query_only);
-                let other = aim.as_ref().is_some_and(|aim| !aim.is_own(&self.cx));
-                // the client gets the answer when the other one's connection is closed
-                running.edit = other.then_some(Edit::Take);
-                let end = self.run_on_server(&mut running).await?;
-                if let Some(aim) = aim {
-                    aim.answered(&self.cx, end.as_ref()).await;
+            session.client.reply_ok(session.state.status()).await
+        }
+        Verdict::Ask {
+            thread,
+            statement,
+            aim,
+        } => {
+            let end = match Box::pin(mediate::kill(session, thread, query_only)).await? {
+                Some(end) => Some(end),
+                None => {
+                    let mut running = Running::new(&session.cx, statement, None);
+                    session.run_on_server(&mut running).await?
                 }
-                if other && end.is_some_and(|end| end.error.is_none()) {
-                    return self.client.reply_ok(self.state.status()).await;
-                }
-                Ok(())
+            };
+            aim.answered(&session.cx, end.as_ref()).await;
+            Ok(())
+        }
+        Verdict::Run(statement, aim) => {
+            let mut running = Running::new(&session.cx, statement, None);
+            let aim = aim.filter(|aim| !aim.query_only);
+            let other = aim.as_ref().is_some_and(|aim| !aim.is_own(&session.cx));
+            // the client gets the answer when the other one's connection is closed
+            running.edit = other.then_some(Edit::Take);
+            let end = session.run_on_server(&mut running).await?;
+            if let Some(aim) = aim {
+                aim.answered(&session.cx, end.as_ref()).await;
             }
+            if other && end.is_some_and(|end| end.error.is_none()) {
+                return session.client.reply_ok(session.state.status()).await;
+            }
+            Ok(())
         }
     }
 }

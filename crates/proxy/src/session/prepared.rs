@@ -16,9 +16,9 @@ use super::answer::try_answer;
 use super::asleep::is_asleep;
 use super::connections::tells;
 use super::main_loop::Session;
-use super::mediate;
 use super::parameters::types_of;
 use super::running::Running;
+use super::{kill, mediate};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -118,7 +118,7 @@ impl Session {
             return Ok(());
         };
         if let Some((kill, text, parameter)) = kill_of(statement, &incoming) {
-            return Box::pin(self.kill(kill, &text, parameter)).await;
+            return Box::pin(kill::kill(self, kill, &text, parameter)).await;
         }
         let reply_kind = ReplyKind::of(incoming.payload());
         if let Some(types) = types_of(&incoming, statement.params) {

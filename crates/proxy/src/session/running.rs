@@ -16,10 +16,8 @@ pub(super) struct Running {
     pub(super) edit: Option<Edit>,
     /// Whether its text may tell ids of connections.
     pub(super) tells: bool,
-    /// The client's text, if another one has taken its place for that.
-    pub(super) untranslated: Option<Vec<u8>>,
-    /// The value of an answer that was [taken](Edit::Take).
-    pub(super) taken: Option<Vec<u8>>,
+    /// The client's text, if another one has taken its place for that; or the value that was [taken](Edit::Take).
+    pub(super) kept: Option<Box<[u8]>>,
     /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
     /// The command's text, if needed after it has run.
@@ -36,7 +34,7 @@ pub(super) enum Edit {
     Processes,
     /// It is a text that names connections.
     EngineStatus,
-    /// The client does not get it, unless it is an error: the only value is [taken](Running::taken).
+    /// The client does not get it, unless it is an error: the only value is [kept](Running::kept).
     Take,
 }
 
@@ -47,8 +45,7 @@ impl Running {
             statement,
             edit: None,
             tells: false,
-            untranslated: None,
-            taken: None,
+            kept: None,
             timeout: None,
             noted: None,
             steps: Steps::new(cx.limits().hold_timeout),
