@@ -15,6 +15,8 @@ mod asleep;
 mod change_user;
 mod command;
 mod context;
+mod edits;
+mod ending;
 mod entering;
 mod exchange;
 mod hold;
@@ -28,5 +30,6 @@ mod prepared;
 mod running;
 mod show;
 mod statement;
+mod wide;
 
 pub(crate) use admission::{Arrival, serve};

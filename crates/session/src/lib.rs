@@ -28,6 +28,7 @@ mod restricted;
 pub mod kill;
 pub mod show;
 pub mod timeout;
+pub mod tls_status;
 
 // answers while the server sleeps
 pub mod sleeping;

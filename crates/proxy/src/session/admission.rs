@@ -133,6 +133,7 @@ fn begin(
         state,
         hold: Hold::new(admitted.account.enrolled),
         relogin: Relogin::new(admitted.salt),
+        idle_since: None,
         cx: SessionContext {
             never_wakes: identity.is_one_of(&shared.config.never_wakes),
             expired: has_expired(&admitted.account),

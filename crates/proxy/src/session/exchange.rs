@@ -8,15 +8,13 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::reply::Tracking;
-use dormouse_wire::rows::edit_rows;
 use dormouse_wire::text::TextOutcome;
 
-use super::answer::patch_row;
 use super::context::SessionContext;
+use super::edits::{self, Answer};
 use super::hold::Hold;
 use super::parameters::address;
 use super::running::{Edit, Running};
-use super::show::processes;
 use crate::backend::BackendError;
 use crate::client::{Client, Incoming, Over};
 use crate::refusal;
@@ -94,15 +92,15 @@ async fn pass_through(
 ) -> Result<ReplyEnd, Broken> {
     let tracking = cx.tracking(state);
     let incoming = &mut running.incoming;
+    if let Some(id) = running.statement {
+        address(&mut state.statements, incoming, id);
+    }
     if let Some(edit) = &running.edit
         && incoming.is_whole()
     {
         return exchange_edited(cx, client, hold, incoming, edit, tracking).await;
     }
     let kind = ReplyKind::of(incoming.payload());
-    if let Some(id) = running.statement {
-        address(&mut state.statements, incoming, id);
-    }
     let Some(mut backend) = hold.take_backend() else {
         return Err(Broken::unread());
     };
@@ -147,6 +145,7 @@ async fn exchange_edited(
         return Err(Broken::unread());
     };
     let capabilities = backend.capabilities;
+    let instance = backend.target.instance;
     let (backend, reply) = match backend.reply_to(&incoming.bytes, tracking).await {
         Ok(answered) => answered,
         Err(BackendError::Malformed(what)) => {
@@ -157,13 +156,13 @@ async fn exchange_edited(
     };
     hold.put_back(backend);
     let sent = if reply.whole {
-        let edited = match edit {
-            Edit::Row(patches) => patch_row(&reply.bytes, patches, capabilities),
-            Edit::Processes => {
-                let edited = |rows| Some(processes(cx, rows));
-                edit_rows(&reply.bytes, capabilities, edited)
-            }
+        let answer = Answer {
+            reply: &reply.bytes,
+            capabilities,
+            binary: incoming.command == Command::StmtExecute,
+            instance,
         };
+        let edited = edits::edit(cx, edit, &answer);
         let packets = edited.as_ref().unwrap_or(&reply.bytes);
         client.send_packets(packets).await
     } else {

@@ -3,6 +3,7 @@
 use dormouse_session::ValuePatch;
 use dormouse_session::steps::Steps;
 use dormouse_session::timeout::Timeout;
+use dormouse_session::tls_status::TlsStatus;
 
 use super::context::SessionContext;
 use crate::client::Incoming;
@@ -28,6 +29,10 @@ pub(super) enum Edit {
     Row(Vec<ValuePatch>),
     /// Its rows are connections: their ids and addresses are replaced by those that clients know.
     Processes,
+    /// Its rows show the account: without Dormouse's credential.
+    Account,
+    /// Its rows are status variables: the client's own TLS session.
+    Tls(TlsStatus),
 }
 
 impl Running {
