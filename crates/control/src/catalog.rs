@@ -24,6 +24,7 @@ mod alike;
 mod columns;
 mod endpoint;
 mod ledger;
+mod manifest;
 mod record;
 mod rows;
 mod schema;
@@ -31,7 +32,8 @@ mod tokens;
 mod usage;
 
 pub(crate) use record::{
-    Change, Contents, DatabaseRow, Durability, Entry, InstanceRow, Noted, Phase, TokenChange,
+    Change, Contents, DatabaseRow, Durability, Entry, InstanceRow, Manifest, Noted, Phase,
+    TokenChange,
 };
 pub(crate) use tokens::NotChanged;
 pub(crate) use usage::{Account as UsageOf, Detail, Wanted};
@@ -52,6 +54,7 @@ pub(crate) struct Catalog {
 
 struct Writer {
     connection: Connection,
+    manifests: manifest::Manifests,
     keep: LedgerKeep,
     events: broadcast::Sender<Event>,
     until_prune: u32,
@@ -78,7 +81,11 @@ impl Catalog {
             schema::Unfit::Damaged(what) => damaged(&path, &what),
         })?;
         let models = Arc::new(alike::Models::default());
-        let contents = rows::load(&connection, &models).map_err(explain)?;
+        let mut contents = rows::load(&connection, &models).map_err(explain)?;
+        let id = identity(&connection, &path)?;
+        let manifests = manifest::Manifests::new(dir, id);
+        contents.manifests = manifests.found();
+        contents.catalog = id;
         ledger::prune(&connection, keep).map_err(explain)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = || {
@@ -89,6 +96,7 @@ impl Catalog {
         let (reader, gate) = (reader()?, reader()?);
         let writer = Writer {
             connection,
+            manifests,
             keep,
             events,
             until_prune: ledger::PRUNE_EVERY,
@@ -111,6 +119,24 @@ impl Catalog {
     ) -> Result<(), Error> {
         self.with_writer(move |writer| writer.commit(durability, &changes))
             .await
+    }
+
+    /// Writes the files with name and settings that a crash, or a former version, has not written.
+    pub(crate) async fn write_manifests(&self, instances: &[InstanceId]) -> Result<(), Error> {
+        for some in instances.chunks(64) {
+            let some = some.to_vec();
+            self.with_writer(move |writer| {
+                let mut all = some.into_iter();
+                all.try_for_each(|id| writer.manifests.write(&writer.connection, id))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Assigns the next instance id, in phase [`Phase::Preparing`].
@@ -204,6 +230,7 @@ impl Catalog {
 impl Writer {
     fn commit(&mut self, durability: Durability, changes: &[Change]) -> rusqlite::Result<()> {
         set_durability(&self.connection, durability)?;
+        self.manifests.before(changes);
         let now = Timestamp::now();
         let mut written = Vec::new();
         let mut taken = TakenMeters::default();
@@ -222,6 +249,7 @@ impl Writer {
             }
         }
         transaction.commit()?;
+        self.manifests.after(&self.connection, changes)?;
         taken.0.clear();
         let count = u32::try_from(written.len()).unwrap_or(u32::MAX);
         for event in written {
@@ -263,6 +291,28 @@ impl Drop for TakenMeters {
     }
 }
 
+/// Names this catalog: a random number in its header, made when it is opened for the first time.
+fn identity(connection: &Connection, path: &Path) -> Result<i32, Error> {
+    const PRAGMA: &str = "application_id";
+    let explain = |e: rusqlite::Error| explain(path, &e);
+    let known: i32 = connection
+        .pragma_query_value(None, PRAGMA, |row| row.get(0))
+        .map_err(explain)?;
+    if known != 0 {
+        return Ok(known);
+    }
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|e| Error::Machine {
+        doing: "drawing a random number for the catalog".to_owned(),
+        reason: e.to_string(),
+    })?;
+    let made = i32::from_le_bytes(bytes) | 1;
+    connection
+        .pragma_update(None, PRAGMA, made)
+        .map_err(explain)?;
+    Ok(made)
+}
+
 fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
     let level = match durability {
         Durability::Soon => "NORMAL",
@@ -298,8 +348,9 @@ fn damaged(path: &Path, what: &str) -> Error {
     Error::Catalog {
         path: path.to_owned(),
         reason: format!("it is damaged ({what})"),
-        hint: "put a copy of it back from a backup; the databases' own files are untouched, and \
-               dormouse will not remove what the catalog does not know"
+        hint: "put a copy of it back from a backup, or move it away with its -wal and -shm: dormouse up then makes \
+               a new one, with the names and settings that it finds beside the databases' files (usage, tokens and the \
+               ledger are lost)"
             .to_owned(),
     }
 }

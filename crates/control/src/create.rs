@@ -295,6 +295,7 @@ fn owner(stage2: [u8; 20]) -> Account {
         expiry: None,
         max_sessions: 0,
         max_sessions_global: 0,
+        password_errors_most: u32::MAX,
         manager: dormouse_types::Manager::default(),
         on_demand: dormouse_types::Mark::None,
         login_status: 2,

@@ -22,6 +22,7 @@ use requests::Inbox;
 pub(crate) use view::{Rare, View};
 
 pub(crate) mod actor;
+mod busy;
 pub(crate) mod context;
 mod habits;
 mod hours;

@@ -31,6 +31,9 @@ pub trait Doors: Send + Sync + 'static {
     /// opens it again and returns `false`.
     async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool;
 
+    /// Ends the sessions whose statements are running, at once, and the statements with them.
+    fn end_running(&self, database: &DatabaseName);
+
     /// Refuses held and new statements with this reason, until the door is opened or shut again: the server
     /// cannot be started, or the spend limit is used up.
     fn refuse(&self, database: &DatabaseName, reason: &str);

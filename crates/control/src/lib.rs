@@ -54,12 +54,13 @@ mod create;
 pub mod error;
 pub mod lock;
 pub mod plane;
+mod rebuild;
 mod startup;
 
 pub use calendar::Calendar;
 pub use config::{Deadlines, LedgerKeep, PlaneConfig, UsageKeep};
 pub use create::OWNER;
-pub use disk::Disk;
+pub use disk::{Ballast, BallastState, Disk};
 pub use doors::Doors;
 pub use dormouse_policy::placement::Capacity;
 pub use dormouse_policy::spend::{Ladder, Prices, Rung};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_driver::Driver;
+use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_tenant::{Caller, Outcome, Statement};
@@ -58,6 +59,8 @@ struct Shared {
     events: broadcast::Sender<Event>,
     /// Held while settings are changed.
     settings: tokio::sync::Mutex<()>,
+    /// What the start found that the catalog did not know.
+    found: Vec<String>,
 }
 
 impl Plane {
@@ -74,17 +77,28 @@ impl Plane {
         doors: Arc<dyn Doors>,
     ) -> Result<Self, Error> {
         let started = Box::pin(startup::start(&config, driver, servers, doors)).await?;
-        let Started { creator, events } = started;
+        let Started {
+            creator,
+            events,
+            found,
+        } = started;
         Ok(Self {
             context: Arc::clone(&creator.context),
             creator,
             shared: Arc::new(Shared {
                 defaults: config.defaults,
                 events,
+                found,
                 settings: tokio::sync::Mutex::default(),
             }),
             principal: Principal::Dormouse,
         })
+    }
+
+    /// What the start found that the catalog did not know, for whoever runs Dormouse.
+    #[must_use]
+    pub fn found(&self) -> &[String] {
+        &self.shared.found
     }
 
     /// The same plane for the orders of someone else: the ledger names them.
@@ -371,6 +385,24 @@ impl Plane {
         self.context.catalog.events(&filter)
     }
 
+    /// Why the server of a database failed last, if that was within the last two minutes.
+    #[must_use]
+    pub fn last_failure(&self, name: &DatabaseName) -> Option<String> {
+        const LATELY: i64 = 120;
+        let filter = EventFilter {
+            database: Some(name.clone()),
+            present: true,
+            after: None,
+            limit: 20,
+        };
+        let events = self.events(filter).ok()?;
+        let now = self.context.calendar.timestamp().as_second();
+        let failed =
+            |event: &&Event| event.cause == Cause::Failed && now - event.at.as_second() <= LATELY;
+        let last = events.iter().rev().find(failed)?;
+        Some(last.reason.clone())
+    }
+
     /// Entries of the ledger as they are written. A slow subscriber loses the oldest; [`Plane::events`] still
     /// has them.
     #[must_use]
@@ -606,6 +638,7 @@ impl Plane {
             database.wake_actor();
         }
         tasks.join(GRACE).await;
+        self.creator.warm.empty().await;
         self.context.metering.write_all().await;
     }
 

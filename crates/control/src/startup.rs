@@ -35,6 +35,7 @@ use crate::instance::room::Room;
 use crate::lock::Lock;
 use crate::meter::Meter;
 use crate::metering::{self, Metering};
+use crate::rebuild::{self, Found};
 use crate::registry::Registry;
 use crate::servers::Servers;
 use crate::status::Event;
@@ -50,6 +51,8 @@ const EVENTS_BEHIND: usize = 1024;
 pub(crate) struct Started {
     pub(crate) creator: Creator,
     pub(crate) events: broadcast::Sender<Event>,
+    /// What was found that the catalog did not know, for whoever runs Dormouse.
+    pub(crate) found: Vec<String>,
 }
 
 /// Opens the catalog, removes incomplete instances, and starts the actors and the background tasks.
@@ -67,11 +70,21 @@ pub(crate) async fn start(
     let backups = Arc::new(Backups::new(vault, contents.backups.clone()));
     let parts = (catalog, tasks, backups);
     let creator = assemble(config, driver, servers, doors, parts);
-    clear_up(&creator, &contents).await?;
+    let found = clear_up(&creator, &contents).await?;
     creator.context.storage.look_at_disk().await;
-    start_actors(&creator, contents.databases).await?;
-    spawn_background(&creator);
-    Ok(Started { creator, events })
+    let databases: Vec<_> = contents
+        .databases
+        .into_iter()
+        .chain(found.rebuilt)
+        .collect();
+    let instances = databases.iter().map(|row| row.instance).collect();
+    start_actors(&creator, databases).await?;
+    spawn_background(&creator, instances);
+    Ok(Started {
+        creator,
+        events,
+        found: found.told,
+    })
 }
 
 /// Takes the lock and reads the catalog.
@@ -83,7 +96,9 @@ async fn open(
     let opened = tokio::task::spawn_blocking(move || {
         make_dir(&dir)?;
         let lock = Lock::of_plane(&dir)?;
-        Catalog::open(&dir, keep, events).map(|(catalog, contents)| (lock, catalog, contents))
+        let (catalog, contents) = Catalog::open(&dir, keep, events)?;
+        rebuild::check(&catalog, &contents)?;
+        Ok((lock, catalog, contents))
     });
     opened.await.map_err(|_| Error::Stopping)?
 }
@@ -165,7 +180,7 @@ fn assemble(
 
 /// Removes instances that are half made, half removed, or have lost their files; puts warm ones into the
 /// pool. Instances whose ids this catalog did not assign are left alone.
-async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
+async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error> {
     let (host, warm) = (&creator.context.host, &creator.warm);
     let present: BTreeSet<InstanceId> = within(host.deadlines.start, host.driver.list())
         .await
@@ -183,9 +198,29 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
     } = contents;
     let claimed: BTreeSet<InstanceId> = databases.iter().map(|d| d.instance).collect();
     let known: BTreeMap<InstanceId, Phase> = instances.iter().map(|i| (i.id, i.phase)).collect();
-    for id in &present {
-        if !known.contains_key(id) {
-            unknown_instance(creator, *id, *last_instance).await?;
+    let unknown: BTreeSet<InstanceId> = present
+        .iter()
+        .filter(|id| matches!(known.get(id), None | Some(Phase::Foreign)))
+        .copied()
+        .collect();
+    let catalog = &creator.context.catalog;
+    let mut found = rebuild::rebuild(host, catalog, contents, &unknown).await?;
+    let named: BTreeSet<InstanceId> = contents.manifests.iter().map(|(id, _)| *id).collect();
+    for id in unknown {
+        if found.rebuilt.iter().any(|row| row.instance == id) || known.contains_key(&id) {
+            continue;
+        }
+        // files with a name are never removed
+        let last = if named.contains(&id) {
+            0
+        } else {
+            *last_instance
+        };
+        if unknown_instance(creator, id, last).await? == Left::Alone && !named.contains(&id) {
+            found.told.push(format!(
+                "the files of instance {id} belong to no database that is known, and no name stands beside them: they, \
+                 and a server that may run on them, are left alone"
+            ));
         }
     }
     for InstanceRow {
@@ -203,18 +238,19 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<(), Error> {
                 warn!(instance = %id, "claimed by an unknown database: left alone");
             }
             Phase::Claimed => {}
+            Phase::Foreign if found.rebuilt.iter().any(|row| row.instance == *id) => {}
             Phase::Foreign => warn!(instance = %id, "id not assigned by this catalog: left alone"),
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Handles an instance of the driver that has no row.
-async fn unknown_instance(creator: &Creator, id: InstanceId, last: u32) -> Result<(), Error> {
+async fn unknown_instance(creator: &Creator, id: InstanceId, last: u32) -> Result<Left, Error> {
     if id.0 <= last {
         info!(instance = %id, "left over from an instance that was removed: removing the rest");
         creator.warm.discard(id).await;
-        return Ok(());
+        return Ok(Left::Removed);
     }
     warn!(instance = %id, "the catalog never assigned its id: left alone");
     // its id is in use and must not be assigned
@@ -224,7 +260,15 @@ async fn unknown_instance(creator: &Creator, id: InstanceId, last: u32) -> Resul
         version: String::new(),
     };
     let catalog = &creator.context.catalog;
-    catalog.write(Durability::Now, vec![foreign]).await
+    catalog.write(Durability::Now, vec![foreign]).await?;
+    Ok(Left::Alone)
+}
+
+/// What became of an instance without a row.
+#[derive(PartialEq, Eq)]
+enum Left {
+    Alone,
+    Removed,
 }
 
 /// Starts the actor of every database, each with its meter.
@@ -275,7 +319,7 @@ async fn remove_half_made(creator: &Creator, row: &DatabaseRow) {
 }
 
 /// Starts the background tasks.
-fn spawn_background(creator: &Creator) {
+fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     let Context {
         metering,
         storage,
@@ -285,6 +329,12 @@ fn spawn_background(creator: &Creator) {
         ..
     } = &*creator.context;
     let ends = || Arc::clone(tasks);
+    let catalog = creator.context.catalog.clone();
+    tasks.spawn(async move {
+        if let Err(error) = catalog.write_manifests(&instances).await {
+            warn!(%error, "cannot write the files with names and settings");
+        }
+    });
     tasks.spawn(backups::watch::watch(creator.clone()));
     tasks.spawn(history::watch::watch(creator.clone()));
     tasks.spawn(Arc::clone(metering).run(ends()));

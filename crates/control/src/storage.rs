@@ -27,7 +27,7 @@ use tracing::{debug, error, info, warn};
 use crate::calendar::Calendar;
 use crate::catalog::{Catalog, Change, Durability, Entry};
 use crate::database::Database;
-use crate::disk::Disk;
+use crate::disk::{Disk, Looked};
 use crate::doors::Doors;
 use crate::instance::host::Host;
 use crate::principal::Principal;
@@ -241,28 +241,33 @@ impl Storage {
         let Some(disk) = &self.parts.disk else {
             return;
         };
-        let free = match disk.free() {
-            Ok(free) => free,
+        let was_full = self.full().is_some();
+        let Looked {
+            free,
+            enough,
+            given,
+        } = match disk.look(was_full) {
+            Ok(looked) => looked,
             Err(error) => {
                 debug!(%error, "cannot measure how much of the disk is free");
                 return;
             }
         };
-        let was_full = self.full().is_some();
-        let enough = if was_full {
-            disk.reserve.0 + disk.reserve.0 / 10
-        } else {
-            disk.reserve.0
-        };
-        let is_full = free.0 < enough;
+        let is_full = free < enough;
         if is_full == was_full {
             return;
         }
         let (place, reserve) = (self.parts.place.display(), disk.reserve);
         let reason = if is_full {
-            let reason = format!(
-                "the disk of {place} has {free} left, and {reserve} are kept free (disk_reserve)"
-            );
+            let reason = match given {
+                true => format!(
+                    "the disk of {place} was full: {} that Dormouse had kept are used up now, until {enough} are free",
+                    Disk::BALLAST
+                ),
+                false => format!(
+                    "the disk of {place} has {free} left, and {reserve} are kept free (disk_reserve)"
+                ),
+            };
             error!(reason, "no database may grow");
             *self.full() = Some(reason.as_str().into());
             reason

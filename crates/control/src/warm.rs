@@ -63,6 +63,14 @@ impl WarmPool {
         self.ready().push_back(id);
     }
 
+    /// Removes its instances, with their servers: they belong to nobody, and Dormouse ends.
+    pub(crate) async fn empty(&self) {
+        let ready = std::mem::take(&mut *self.ready());
+        for id in ready {
+            self.discard(id).await;
+        }
+    }
+
     /// Keeps the pool full until Dormouse stops.
     pub(crate) async fn keep_full(self: Arc<Self>, tasks: Arc<Tasks>) {
         let mut pause = FIRST_PAUSE;

@@ -54,6 +54,8 @@ impl Doors for Targets {
 
     fn reserve(&self, _: &DatabaseName, _: Option<&str>) {}
 
+    fn end_running(&self, _: &DatabaseName) {}
+
     fn add(&self, name: &DatabaseName) {
         self.set(name, None);
     }

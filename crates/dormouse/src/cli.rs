@@ -161,14 +161,17 @@ The authority's certificate in the data directory signs the certificate that cli
     #[command(after_help = "A statement for a database wakes it as well.")]
     Wake(NameArgs),
     /// Freeze a database's server now; it keeps everything and thaws within milliseconds
-    #[command(after_help = "Refused while a statement is running.")]
+    #[command(after_help = "\
+Refused while a statement is running; the error names its session. A statement runs until its client
+has read the result. `dormouse park --force` ends such sessions.")]
     Suspend(NameArgs),
     /// Stop a database's server now; client connections stay open
     #[command(after_help = "\
 Refused while a session has state that would be lost, such as an open transaction, and while
 tables of the MEMORY engine have rows, which are lost when the server stops; the error names them.
 Dormouse does not park such a database by itself either, it only suspends it. --force parks it and
-loses the rows, but not the state of sessions. `dormouse drop` checks none of this.
+loses the rows, but not the state of sessions that are between two statements; sessions whose
+statements have not ended within 5 seconds are ended. `dormouse drop` checks none of this.
 
 Examples:
   dormouse park shop
@@ -463,7 +466,7 @@ pub(crate) struct ParkArgs {
     /// Name of the database
     pub(crate) name: DatabaseName,
 
-    /// Park although rows of MEMORY tables are lost
+    /// Park although rows of MEMORY tables are lost; end sessions whose statements go on
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -23,9 +23,11 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::cli::UpArgs;
 use crate::config::Config;
 use crate::output::{Colours, Output, Style};
+use crate::up::ballast::Ballast;
 use crate::wiring::{DataPath, Settings};
 use crate::{Outcome, tls};
 
+mod ballast;
 pub(crate) mod data_dir;
 pub(crate) mod machine;
 pub(crate) mod recover;
@@ -221,6 +223,7 @@ impl Up {
 
     fn ready(&self, mut warnings: Vec<String>) -> Ready {
         warnings.extend(self.warnings.iter().cloned());
+        warnings.extend(self.plane.found().iter().cloned());
         let Listening { tcp, socket } = self.data_path.listening().clone();
         Ready {
             pid: std::process::id(),
@@ -338,10 +341,13 @@ fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
         ladder: config.spend.ladder(),
         archive_every: config.history.archive_every.0,
         frozen_at_most: config.snapshot.frozen_at_most.0,
-        disk: Some(Disk::new(config.limits.disk_reserve.0, {
-            let data_dir = data_dir.to_owned();
-            move || data_dir::free(&data_dir)
-        })),
+        disk: Some(
+            Disk::new(config.limits.disk_reserve.0, {
+                let data_dir = data_dir.to_owned();
+                move || data_dir::free(&data_dir)
+            })
+            .with_ballast(Ballast::new(data_dir)),
+        ),
         ..PlaneConfig::new(data_dir)
     }
 }

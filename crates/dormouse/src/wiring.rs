@@ -226,6 +226,10 @@ impl dormouse_proxy::ControlPath for Control {
         }
     }
 
+    fn last_failure(&self, database: &DatabaseName) -> Option<String> {
+        self.plane().ok()?.last_failure(database)
+    }
+
     async fn accounts(
         &self,
         database: &DatabaseName,
@@ -350,6 +354,10 @@ impl Doors for Steering {
 
     async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool {
         self.0.drain(database, deadline).await
+    }
+
+    fn end_running(&self, database: &DatabaseName) {
+        self.0.end_running(database);
     }
 
     fn refuse(&self, database: &DatabaseName, reason: &str) {

@@ -36,9 +36,41 @@ pub fn reason(log: &str) -> String {
     text
 }
 
+/// Reason of a failure, from what a program that is no server has said: the lines marked as errors, or the first ones,
+/// for they are the cause and what follows is advice.
+#[must_use]
+pub fn reason_of_program(said: &str) -> String {
+    let marked = said.contains("[ERROR] ") || said.lines().any(|line| line.starts_with("ERROR: "));
+    if marked {
+        return reason(said);
+    }
+    let first: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .take(4)
+        .collect();
+    reason(&format!("ERROR: {}", first.join(" ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_quoted_from_its_first_line() {
+        let said = "\nNeither host 'box' nor 'localhost' could be looked up with\n'/usr/bin/resolveip'\nPlease \
+                    configure the 'hostname' command to return a correct\nhostname.\nIf you want to solve this at a \
+                    later stage, restart this script\nwith the --force option\n";
+        assert_eq!(
+            reason_of_program(said),
+            "Neither host 'box' nor 'localhost' could be looked up with '/usr/bin/resolveip' Please configure the \
+             'hostname' command to return a correct hostname."
+        );
+        let marked = "Installing\n2026-11-22  8:49:42 0 [ERROR] InnoDB: disk full\nmore\n";
+        assert_eq!(reason_of_program(marked), "InnoDB: disk full");
+        assert_eq!(reason_of_program(""), "its error log is empty");
+    }
 
     #[test]
     fn error_lines_are_the_reason() {

@@ -160,6 +160,8 @@ fn run_installer(
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
         "--skip-name-resolve",
+        // or it looks up the machine's own name, which no account here needs
+        "--force",
     ]);
     command.args(
         config::FILES
@@ -181,7 +183,7 @@ fn run_installer(
     said.push_str(&String::from_utf8_lossy(&output.stdout));
     Err(EngineError::Program {
         program: program.clone(),
-        reason: error_log::reason(&said),
+        reason: error_log::reason_of_program(&said),
     })
 }
 

@@ -4,6 +4,7 @@
 //! Invariant: a [`Backend`] is between two commands. Using it turns it into another type
 //! ([`states`]), and only complete replies turn that back. In every other case the connection is closed.
 
+mod alive;
 mod error;
 mod login;
 mod question;
@@ -12,6 +13,7 @@ mod restore;
 mod statement_cache;
 mod states;
 
+pub(crate) use alive::is_alive;
 pub(crate) use error::BackendError;
 pub(crate) use login::Connection;
 pub(crate) use residue::ChangeCounts;

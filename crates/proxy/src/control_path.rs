@@ -25,6 +25,9 @@ pub trait ControlPath: Send + Sync + 'static {
     /// the door opens or refuses the statement.
     fn demand(&self, database: &DatabaseName, user: &str);
 
+    /// Why the database's server failed last, as its own log says, if that was lately.
+    fn last_failure(&self, database: &DatabaseName) -> Option<String>;
+
     /// The accounts that a login of `user` could match: read from the server while it is awake, else
     /// as stored before it slept. If the server is being restarted, waits for at most `patience`.
     async fn accounts(

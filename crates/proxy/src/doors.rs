@@ -9,6 +9,7 @@ use dormouse_types::{
 use tokio::sync::oneshot;
 
 use crate::accept::Proxy;
+use crate::handle::LeaseState;
 use crate::mailbox::SessionOrder;
 
 impl Proxy {
@@ -52,6 +53,18 @@ impl Proxy {
         match self.shared.directory.find(database) {
             Some(database) => database.door.drain(deadline).await,
             None => true,
+        }
+    }
+
+    /// Ends the sessions whose statements are running, at once: their clients find the connection closed.
+    pub fn end_running(&self, database: &DatabaseName) {
+        let Some(database) = self.shared.directory.find(database) else {
+            return;
+        };
+        for session in database.all_sessions() {
+            if session.lease() == LeaseState::Running {
+                session.cut();
+            }
         }
     }
 

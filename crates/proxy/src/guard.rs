@@ -1,13 +1,17 @@
 //! Limits by client: how many connections there are, how often logins failed, how many wakes it caused.
 //!
-//! Failed logins are counted for each client and for each database:
-//! - a client that has used up its own attempts is refused before anything else is done for it;
+//! Failed logins are counted for each client, for each client at each account, and for each database:
+//! - a client that fails at one account again and again has to wait longer and longer there, and its attempts
+//!   meanwhile count nowhere: an old password in one program locks out nobody else behind the same address;
+//! - a client that has used up its own attempts is refused before anything else is done for it, unless somebody
+//!   there has logged in before: then only those who have may go on, each at that account;
 //! - if a database has used up its attempts, many addresses are guessing its passwords. Then a client that
 //!   has failed within the last minute is refused, and only such a client: if everyone were, anybody could
 //!   lock out a database's users. So each address has one attempt in a minute, instead of as many as
 //!   its own limit allows, and a client that sends the right password is let in at its first.
 
 mod bucket;
+mod errors;
 mod memory;
 
 use std::collections::HashMap;
@@ -15,8 +19,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dormouse_types::Account;
+
 use crate::config::Limits;
 use bucket::Bucket;
+use errors::PasswordErrors;
 pub(crate) use memory::Client;
 use memory::Memory;
 
@@ -45,9 +52,30 @@ struct OfDatabase {
     failures: Bucket,
     wakes: Bucket,
     on_demand: Bucket,
+    errors: PasswordErrors,
 }
 
 impl DatabaseBuckets {
+    /// Whether an account has had `max_password_errors` wrong passwords in a row.
+    pub(crate) fn blocks(&self, account: &Account) -> bool {
+        self.get().errors.blocks(account)
+    }
+
+    /// Notes a password for an account that exists.
+    pub(crate) fn password(&self, account: &Account, right: bool) {
+        let errors = &mut self.get().errors;
+        match right {
+            true => errors.right(account),
+            false => errors.wrong(account),
+        }
+    }
+
+    /// Unblocks the accounts of these users; all with `None`.
+    pub(crate) fn unblock(&self, users: Option<&[&str]>) {
+        let named = |user: &str| users.is_none_or(|users| users.contains(&user));
+        self.get().errors.forget(|(user, _)| named(user));
+    }
+
     fn get(&self) -> MutexGuard<'_, OfDatabase> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,8 +89,22 @@ pub(crate) struct Reached {
     pub(crate) wait: Duration,
 }
 
+/// Failures in a row at one account after which a client has to wait there, at least.
+const FREE: u32 = 5;
+
+/// The longest of these waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// A failure within this time is a recent one.
 const RECENT: u64 = 60_000_000;
+
+/// A client that logs in to an account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoginOf<'a> {
+    pub(crate) client: Client,
+    pub(crate) database: &'a str,
+    pub(crate) user: &'a str,
+}
 
 /// One counted connection; dropping it removes it from the count.
 pub(crate) struct Seat {
@@ -173,6 +215,56 @@ impl Guard {
             value,
             wait: Duration::from_micros(wait),
         })
+    }
+
+    /// How long a client has to wait before it may try this account again; the number of failures in a row.
+    pub(crate) fn must_wait(&self, login: &LoginOf<'_>, now: Instant) -> Option<(u32, Duration)> {
+        let free = FREE.max(self.limits.failed_logins_per_minute / 10);
+        let now = self.micros(now);
+        let memory = self.memory();
+        let record = memory.of(memory.login(login.client, login.database, login.user))?;
+        let beyond = record.in_row.checked_sub(free)?;
+        let wait = Duration::from_secs(1 << beyond.min(6)).min(LONGEST_WAIT);
+        let until = record.failed_at + u64::try_from(wait.as_micros()).unwrap_or(u64::MAX / 2);
+        let left = until.saturating_sub(now);
+        (left > 0).then(|| (record.in_row, Duration::from_micros(left)))
+    }
+
+    /// Whether a client has logged in to this account before.
+    pub(crate) fn has_entered(&self, login: &LoginOf<'_>) -> bool {
+        let memory = self.memory();
+        let login = memory.login(login.client, login.database, login.user);
+        memory.of(login).is_some_and(|record| record.has_entered)
+    }
+
+    /// Whether somebody there has logged in before.
+    pub(crate) fn somebody_has_entered(&self, client: Client) -> bool {
+        let memory = self.memory();
+        memory.of(client).is_some_and(|record| record.has_entered)
+    }
+
+    /// Notes a login that did not fail.
+    pub(crate) fn entered(&self, login: &LoginOf<'_>, now: Instant) {
+        let now = self.micros(now);
+        let mut memory = self.memory();
+        let this = memory.login(login.client, login.database, login.user);
+        for client in [login.client, this] {
+            if let Some(record) = memory.remember(client, now) {
+                record.has_entered = true;
+                record.in_row = 0;
+            }
+        }
+    }
+
+    /// Notes a failed login at an account.
+    pub(crate) fn failed_at_account(&self, login: &LoginOf<'_>, now: Instant) {
+        let now = self.micros(now);
+        let mut memory = self.memory();
+        let this = memory.login(login.client, login.database, login.user);
+        if let Some(record) = memory.remember(this, now) {
+            record.in_row = record.in_row.saturating_add(1);
+            record.failed_at = now;
+        }
     }
 
     /// Notes a failed login, at a database if it named one.

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
 
 use dormouse_session::Pin;
 use dormouse_types::{Doing, SessionStatus};
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::mailbox::Mailbox;
@@ -41,6 +43,9 @@ pub(crate) struct SessionHandle {
     /// Number of `KILL`s that are about to be sent for its backend; the session keeps the backend until
     /// this is 0.
     pub(crate) aimed_at: AtomicU32,
+    /// Whether it is to end at once, in the middle of its statement.
+    cut: AtomicBool,
+    cut_waker: AtomicWaker,
 }
 
 /// Value of [`SessionHandle::heard`] while a command runs.
@@ -92,6 +97,8 @@ impl SessionHandle {
             held_since: AtomicU64::new(0),
             pins: Mutex::default(),
             aimed_at: AtomicU32::new(0),
+            cut: AtomicBool::new(false),
+            cut_waker: AtomicWaker::new(),
         })
     }
 
@@ -106,6 +113,18 @@ impl SessionHandle {
             6 => LeaseState::Waiting,
             _ => LeaseState::None,
         }
+    }
+
+    /// Ends it at once, in the middle of its statement.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        self.cut_waker.wake();
+    }
+
+    /// Whether it is to end at once; if not, the task is woken when it is.
+    pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> bool {
+        self.cut_waker.register(cx.waker());
+        self.cut.load(Ordering::SeqCst)
     }
 
     /// Sets the state of its lease.

@@ -174,6 +174,7 @@ async fn login(
     // it may have been blocked since it connected, and is then refused before any work is done for it
     if let Some(client) = client
         && let Some(reached) = shared.guard.blocked(client, Instant::now())
+        && !shared.guard.somebody_has_entered(client)
     {
         return Err(refusal::too_many_failures(&peer.host(), &reached).into());
     }
@@ -198,6 +199,11 @@ async fn login(
         salt,
     };
     let Some(database) = find(&shared.directory, &route) else {
+        if let Some(client) = client
+            && let Some(reached) = shared.guard.blocked(client, Instant::now())
+        {
+            return Err(refusal::too_many_failures(&peer.host(), &reached).into());
+        }
         return Err(count(match peer {
             Peer::Unix => refusal::unknown_database(&route.database),
             Peer::Tcp { .. } => disprove(shared, io, claim).await?,

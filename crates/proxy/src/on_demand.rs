@@ -156,7 +156,10 @@ impl Making<'_> {
             Ok(Ok(Ok(pass))) => Ok(pass),
             Ok(Ok(Err(reason))) => Err(refusal::cannot_wake(&reason)),
             Ok(Err(_)) => Err(refusal::ended()),
-            Err(_) => Err(refusal::hold_timeout(limits.hold_timeout.as_secs())),
+            Err(_) => {
+                let why = shared.control.last_failure(&database.name);
+                Err(refusal::hold_timeout(limits.hold_timeout.as_secs(), why))
+            }
         }
     }
 }

@@ -182,13 +182,13 @@ pub(crate) fn too_many_of_account(user: &str, account: &Account) -> ErrPacket {
 }
 
 /// All backends are taken and none came free in time.
-pub(crate) fn no_backend(most: u32, seconds: u64) -> ErrPacket {
+pub(crate) fn no_backend(most: u32, seconds: u64, holders: &str) -> ErrPacket {
     ErrPacket::new(
         1040,
         "08004",
         format!(
             "Too many connections: no backend came free for {seconds} s (limit lease_timeout); \
-             limit backends_max = {most} is reached, SHOW DORMOUSE SESSIONS tells who holds them"
+             limit backends_max = {most} is reached{holders}; SHOW DORMOUSE SESSIONS tells more"
         ),
     )
 }
@@ -231,6 +231,19 @@ pub(crate) fn too_many_failures(host: &str, reached: &Reached) -> ErrPacket {
         format!(
             "Host '{host}' is blocked because of failed logins: limit {limit} = {value} is reached; \
              correct the password and try again in {seconds} s"
+        ),
+    )
+}
+
+/// Too many wrong passwords in a row for one account from one address.
+pub(crate) fn must_wait(user: &str, host: &str, failures: u32, wait: Duration) -> ErrPacket {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    ErrPacket::new(
+        1129,
+        "HY000",
+        format!(
+            "Host '{host}' is blocked because of failed logins of user '{user}': {failures} in a row; correct the \
+             password and try again in {seconds} s (other users are not concerned)"
         ),
     )
 }
@@ -387,13 +400,19 @@ pub(crate) fn reserved(database: &DatabaseName, seconds: u64) -> ErrPacket {
 }
 
 /// A server did not come up in time.
-pub(crate) fn hold_timeout(seconds: u64) -> ErrPacket {
+///
+/// `why`: the last failure of its server, if there was one.
+pub(crate) fn hold_timeout(seconds: u64, why: Option<String>) -> ErrPacket {
+    let why = why.map_or_else(
+        || "'dormouse events' tells why".to_owned(),
+        |why| format!("its last failure: {why}"),
+    );
     ErrPacket::new(
         1205,
         "HY000",
         format!(
             "the database's server was not ready within limit hold_timeout = {seconds}s; the \
-             statement was not run, try again ('dormouse events' tells why)"
+             statement was not run, try again ({why})"
         ),
     )
 }
@@ -491,6 +510,24 @@ pub(crate) fn state_lost(pins: &[dormouse_session::Pin]) -> ErrPacket {
             names.join(", ")
         ),
     )
+}
+
+/// The server runs on and has ended the connection in the middle of a statement, as `KILL` does
+/// (`ER_CONNECTION_KILLED`).
+pub(crate) fn killed() -> ErrPacket {
+    ErrPacket::new(1927, "08S01", "Connection was killed")
+}
+
+/// The character set cannot be a client's (`ER_WRONG_VALUE_FOR_VAR`), the server's own text.
+pub(crate) fn no_client_charset(name: &str) -> ErrPacket {
+    let text = format!("Variable 'character_set_client' can't be set to the value of '{name}'");
+    ErrPacket::new(1231, "42000", text)
+}
+
+/// An account whose passwords were wrong too often (`max_password_errors`), the server's own text.
+pub(crate) fn user_blocked() -> ErrPacket {
+    let text = "User is blocked because of too many credential errors; unblock with 'ALTER USER / FLUSH PRIVILEGES'";
+    ErrPacket::new(4150, "HY000", text)
 }
 
 /// The session's state could not be restored on a new server.

@@ -1,9 +1,10 @@
 //! What an account requires of its client's TLS session, and what the backends of its sessions show to the server.
 
 use dormouse_link::Cipher;
+use dormouse_session::tls_status::TlsStatus;
 use dormouse_types::{CertificateNames, Transport};
 use dormouse_wire::x509;
-use rustls::ServerConnection;
+use rustls::{ProtocolVersion, ServerConnection};
 
 /// What a client's TLS session proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,20 @@ impl ClientTls {
                 subject: names.subject.into(),
             }),
         }
+    }
+}
+
+/// What a server would tell of this session.
+pub(crate) fn status_of(session: &ServerConnection) -> TlsStatus {
+    let suite = session.negotiated_cipher_suite();
+    let cipher = suite.and_then(|suite| Cipher::of(suite.suite()));
+    TlsStatus {
+        cipher: cipher.map_or("", |cipher| cipher.name),
+        version: match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "",
+        },
     }
 }
 

@@ -16,6 +16,8 @@ mod change_user;
 mod command;
 mod connections;
 mod context;
+mod edits;
+mod ending;
 mod entering;
 mod exchange;
 mod hold;
@@ -29,5 +31,6 @@ mod prepared;
 mod running;
 mod show;
 mod statement;
+mod wide;
 
 pub(crate) use admission::{Arrival, serve};

@@ -128,7 +128,10 @@ impl Shared {
         let admitted = self.access().check(host);
         admitted.map_err(|list| refusal::not_admitted(host, list, None))?;
         let now = Instant::now();
-        if let Some(reached) = self.guard.blocked(Client::at(address), now) {
+        let client = Client::at(address);
+        if let Some(reached) = self.guard.blocked(client, now)
+            && !self.guard.somebody_has_entered(client)
+        {
             return Err(refusal::too_many_failures(&host.to_string(), &reached));
         }
         let seat = self.guard.seat_of(address);

@@ -17,7 +17,7 @@ use set::{of_set, sets_hidden};
 use words::{is_suspect, names_unreadable};
 
 pub use effect::{Effects, Kind, Replay};
-pub use outside::{may_change_rights, may_commit, may_set_globals};
+pub use outside::{flushes_privileges, may_change_rights, may_commit, may_set_globals};
 
 impl Effects {
     /// Judges one text as sent with `COM_QUERY` or prepared with `COM_STMT_PREPARE`.

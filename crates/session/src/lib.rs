@@ -29,6 +29,7 @@ pub mod connections;
 pub mod kill;
 pub mod show;
 pub mod timeout;
+pub mod tls_status;
 
 // answers while the server sleeps
 pub mod sleeping;

@@ -101,6 +101,9 @@ pub enum Event {
         delivered: bool,
         /// Whether the whole command is still in memory.
         whole: bool,
+        /// Whether the server runs on and has ended this connection alone: by `KILL`, or by a limit of its own. Asked
+        /// only if the command may have been read, or if state is lost with the connection.
+        alive: bool,
     },
     /// [`Step::Pause`], [`Step::EndStatement`] or [`Step::LoseBackend`] has been performed.
     Performed,
@@ -169,6 +172,8 @@ pub enum Why {
     TransactionLost,
     /// The server died while the command ran.
     OutcomeUnknown,
+    /// The server runs on and has ended the connection while the command ran.
+    Killed,
     /// This state was lost with the backend.
     StateLost(Vec<Pin>),
     /// A server that is alive closed the connection on this command [`TRIES`] times without reading it.
@@ -281,8 +286,9 @@ impl Steps {
                     unread,
                     delivered,
                     whole,
+                    alive,
                 },
-            ) => self.connection_lost(unread, delivered, whole),
+            ) => self.connection_lost(unread, delivered, whole, alive),
             (Awaiting::BackendDropped(next), Event::Performed) => *next,
             (
                 Awaiting::Interrupted,
@@ -311,12 +317,17 @@ impl Steps {
 
     /// The connection broke after sending had begun. A command is sent again only if it is known unread and
     /// still in memory.
-    fn connection_lost(&mut self, unread: bool, delivered: bool, whole: bool) -> Step {
-        if unread && whole {
+    fn connection_lost(&mut self, unread: bool, delivered: bool, whole: bool, alive: bool) -> Step {
+        if unread && whole && alive {
+            // it ended the connection before the command came: its client finds the connection closed
+            self.lose(Step::end(None))
+        } else if unread && whole {
             self.send_again()
         } else if delivered {
             // the reply is cut short, and no error can be sent in the middle of it
             Step::end(None)
+        } else if whole && alive {
+            self.lose(Step::end(Some(Why::Killed)))
         } else if whole {
             Step::Interrupt
         } else {

@@ -26,6 +26,7 @@ pub mod variables;
 pub mod check;
 pub mod outcome;
 pub mod render;
+pub mod shown;
 
 pub use ast::{Name, Statement};
 pub use check::{Caller, Denied, Fact, Facts, Plan, Step, check};

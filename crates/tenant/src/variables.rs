@@ -52,7 +52,7 @@ const fn of(name: &'static str, values: Values, reason: &'static str) -> Variabl
 use Values::{Engine, Fraction, Switch, Whole, Words};
 
 /// All of them, by reason.
-pub static VARIABLES: [Variable; 78] = [
+pub static VARIABLES: [Variable; 79] = [
     of("autocommit", Switch, DEFAULTS),
     of("auto_increment_increment", Whole(1, 65_535), DEFAULTS),
     of("auto_increment_offset", Whole(1, 65_535), DEFAULTS),
@@ -132,6 +132,7 @@ pub static VARIABLES: [Variable; 78] = [
     of("wait_timeout", Whole(1, YEAR), WAITS),
     of("disconnect_on_expired_password", Switch, ACCOUNTS),
     of("local_infile", Switch, ACCOUNTS),
+    of("max_password_errors", Whole(1, 4_294_967_295), ACCOUNTS),
     of("max_user_connections", Whole(0, 100_000), ACCOUNTS),
     of("default_storage_engine", Engine, TABLES),
     of("innodb_default_row_format", Words, TABLES),

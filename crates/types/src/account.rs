@@ -28,6 +28,9 @@ pub struct Account {
     /// none.
     #[serde(default)]
     pub max_sessions_global: u32,
+    /// The server's global `max_password_errors`: with so many wrong passwords in a row it is blocked.
+    #[serde(default = "unlimited")]
+    pub password_errors_most: u32,
     /// Status flags of the protocol at a login, computed from the server's current global variables.
     #[serde(default = "autocommit")]
     pub login_status: u16,
@@ -86,6 +89,11 @@ impl Manager {
 /// `SERVER_STATUS_AUTOCOMMIT`: the default of a server.
 fn autocommit() -> u16 {
     0x0002
+}
+
+/// The default of `max_password_errors`.
+fn unlimited() -> u32 {
+    u32::MAX
 }
 
 /// One credential of an account.

@@ -144,12 +144,39 @@ fn complete(
     out
 }
 
+/// As [`edit_rows`], for the result of a prepared statement all of whose columns are texts.
+#[must_use]
+pub fn edit_binary_rows(
+    reply: &[u8],
+    capabilities: Capabilities,
+    edit: impl FnOnce(Vec<Vec<Value>>) -> Option<Vec<Vec<Value>>>,
+) -> Option<Vec<u8>> {
+    edit_with(
+        reply,
+        capabilities,
+        (parse_binary_row, encode_binary_row),
+        edit,
+    )
+}
+
 /// Applies `edit` to the rows of a text result and renumbers the packets. Returns `None` if the
 /// reply is not one successful result, or if `edit` returns `None`.
 #[must_use]
 pub fn edit_rows(
     reply: &[u8],
     capabilities: Capabilities,
+    edit: impl FnOnce(Vec<Vec<Value>>) -> Option<Vec<Vec<Value>>>,
+) -> Option<Vec<u8>> {
+    edit_with(reply, capabilities, (parse_row, encode_row), edit)
+}
+
+/// How a row is parsed, and how it is encoded.
+type Format = (fn(&[u8], u8) -> Option<Vec<Value>>, fn(&[Value]) -> Vec<u8>);
+
+fn edit_with(
+    reply: &[u8],
+    capabilities: Capabilities,
+    (parse, encode): Format,
     edit: impl FnOnce(Vec<Vec<Value>>) -> Option<Vec<Vec<Value>>>,
 ) -> Option<Vec<u8>> {
     let mut packets = Vec::new();
@@ -168,12 +195,12 @@ pub fn edit_rows(
     if last.first() != Some(&0xfe) || columns == 0 {
         return None;
     }
-    let rows: Option<Vec<_>> = rows.iter().map(|row| parse_row(row, columns)).collect();
+    let rows: Option<Vec<_>> = rows.iter().map(|row| parse(row, columns)).collect();
     let mut out = Vec::with_capacity(reply.len());
     let mut seq = 1;
     let mut put = |payload: &[u8]| seq = write_packet(&mut out, seq, payload);
     before.iter().for_each(|payload| put(payload));
-    edit(rows?)?.iter().for_each(|row| put(&encode_row(row)));
+    edit(rows?)?.iter().for_each(|row| put(&encode(row)));
     put(last);
     Some(out)
 }
@@ -206,6 +233,22 @@ fn parse_row(row: &[u8], columns: u8) -> Option<Vec<Value>> {
     let values = (0..columns).map(|_| {
         if reader.peek() == Some(0xfb) {
             reader.u8().ok()?;
+            return Some(None);
+        }
+        Some(Some(reader.lenenc_bytes().ok()?.to_vec()))
+    });
+    let values: Option<Vec<Value>> = values.collect();
+    values.filter(|_| reader.remaining() == 0)
+}
+
+/// See [`encode_binary_row`].
+fn parse_binary_row(row: &[u8], columns: u8) -> Option<Vec<Value>> {
+    let (head, values) = row.split_at_checked(1 + (usize::from(columns) + 9) / 8)?;
+    let nulls = head.split_first().filter(|(first, _)| **first == 0)?.1;
+    let mut reader = Reader::new(values);
+    let values = (0..usize::from(columns)).map(|n| {
+        let bits = nulls.get((n + 2) / 8)?;
+        if bits & (1 << ((n + 2) % 8)) != 0 {
             return Some(None);
         }
         Some(Some(reader.lenenc_bytes().ok()?.to_vec()))
@@ -292,6 +335,26 @@ mod tests {
                 panic!("no rows");
             };
             assert_eq!(read, rows);
+        }
+    }
+
+    #[test]
+    fn texts_in_the_result_of_a_prepared_statement_are_replaced() {
+        let columns = [Column::text("Variable_name"), Column::text("Value")];
+        let row = |value: Option<&str>| vec![Some(b"Ssl_cipher".to_vec()), value.map(Into::into)];
+        for bits in [Capabilities::NONE, Capabilities::DEPRECATE_EOF] {
+            let capabilities = Capabilities::PROTOCOL_41 | Capabilities::TRANSACTIONS | bits;
+            let make = |rows: &[Vec<Value>]| {
+                binary_result(&columns, rows, capabilities, Status::AUTOCOMMIT)
+            };
+            let reply = make(&[row(None), row(Some(""))]);
+            let edited = edit_binary_rows(&reply, capabilities, |mut rows| {
+                assert_eq!(rows.len(), 2);
+                assert_eq!(rows.remove(0), row(None));
+                rows[0][1] = Some(b"TLS_AES_256_GCM_SHA384".to_vec());
+                Some(rows)
+            });
+            assert_eq!(edited, Some(make(&[row(Some("TLS_AES_256_GCM_SHA384"))])));
         }
     }
 

@@ -372,6 +372,8 @@ struct Quiet;
 
 #[async_trait]
 impl Doors for Quiet {
+    fn end_running(&self, _: &DatabaseName) {}
+
     fn set_access(&self, _: &DatabaseName, _: &Access) {}
 
     fn reserve(&self, _: &DatabaseName, _: Option<&str>) {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dormouse_policy::{Cause, Spec};
 use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::backups::known::Known;
 use crate::instance::serving::Serving;
@@ -94,6 +95,22 @@ pub(crate) enum Role {
     Primary,
 }
 
+/// What stands of a database beside the files of its instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// The catalog that knows it.
+    pub(crate) catalog: i32,
+    /// The database.
+    pub(crate) name: DatabaseName,
+    /// The server's version.
+    pub(crate) version: String,
+    /// Version of the rights of the accounts in its files.
+    pub(crate) rights: u8,
+    pub(crate) spec: Spec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) branch: Option<Box<BranchOf>>,
+}
+
 /// Everything stored but the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Contents {
@@ -103,6 +120,10 @@ pub(crate) struct Contents {
     pub(crate) backups: BTreeMap<InstanceId, Known>,
     /// The highest instance id ever assigned.
     pub(crate) last_instance: u32,
+    /// Names the catalog.
+    pub(crate) catalog: i32,
+    /// What stands beside the files of instances.
+    pub(crate) manifests: Vec<(InstanceId, Manifest)>,
 }
 
 /// An entry of the ledger that is not written yet.

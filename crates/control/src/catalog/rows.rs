@@ -75,6 +75,8 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
         instances,
         backups,
         last_instance,
+        catalog: 0,
+        manifests: Vec::new(),
     })
 }
 

@@ -19,10 +19,10 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-use super::Database;
 use super::context::Context;
 use super::habits::Habits;
 use super::scaling::Scaling;
+use super::{Database, busy};
 use crate::catalog::{Change, Durability, Entry};
 use crate::error::Error;
 use crate::instance::warming::Warmed;
@@ -345,7 +345,13 @@ impl Actor {
         let doors = &self.context.doors;
         let shut = if self.carries_through {
             let limit = self.context.host.deadlines.drain;
-            doors.drain(&self.database.name, limit).await
+            let name = &self.database.name;
+            let mut shut = doors.drain(name, limit).await;
+            if !shut && self.database.current_order(self.door) == Some(Order::ParkAndLose) {
+                doors.end_running(name);
+                shut = doors.drain(name, limit).await;
+            }
+            shut
         } else {
             doors.shut(&self.database.name, false)
         };
@@ -361,7 +367,8 @@ impl Actor {
     /// Cancels a sleep because a statement is running.
     pub(super) async fn in_use(&mut self) -> Done {
         tokio::time::sleep(SOON).await;
-        Done::Refused(vec!["a statement is running".to_owned()])
+        let sessions = self.context.doors.sessions(&self.database.name);
+        Done::Refused(vec![busy::running(&sessions)])
     }
 
     /// Shuts the door although statements may run: there is no server for them.

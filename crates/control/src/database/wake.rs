@@ -57,6 +57,8 @@ pub(super) async fn start(actor: &mut Actor, mut act: Act) -> Done {
             return Done::Again;
         }
     }
+    // on a full disk it could not start, and nothing could be deleted
+    actor.context.storage.look_at_disk().await;
     if let Err(unmet) = actor.start_server().await {
         drop(admitted);
         start_failed(actor, unmet.into(), began).await;

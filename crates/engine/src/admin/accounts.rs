@@ -73,6 +73,8 @@ struct Rules {
     socket_names: bool,
     /// The global `max_user_connections`; 0 for none.
     sessions: u32,
+    /// `max_password_errors`.
+    password_errors: u32,
     /// Status flags in the reply to a login.
     login_status: Status,
 }
@@ -219,6 +221,7 @@ fn account(user: &str, host: &str, json: &str, ours: Ours, rules: Rules) -> Opti
         } else {
             0
         },
+        password_errors_most: rules.password_errors,
         login_status: rules.login_status.0,
         manager: Manager::from_text(row.dormouse.as_deref().unwrap_or_default()),
         on_demand: Mark::from_text(row.dormouse_on_demand.as_deref().unwrap_or_default()),
@@ -263,7 +266,7 @@ impl Accounts<'_> {
     /// As [`AdminError`] says.
     pub async fn list(self, user: Option<&str>) -> Result<Vec<Account>, AdminError> {
         let mut sql = String::from(
-            "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password, @@global.max_user_connections, @@global.autocommit, @@global.sql_mode FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
+            "SELECT User, Host, Priv, @@default_password_lifetime, @@disconnect_on_expired_password, @@global.max_user_connections, @@global.autocommit, @@global.sql_mode, @@global.max_password_errors FROM mysql.global_priv WHERE NOT (User = 'dormouse' AND Host = 'localhost') \
              AND User <> 'mariadb.sys'",
         );
         if let Some(user) = user {
@@ -283,7 +286,8 @@ impl Accounts<'_> {
             sessions,
             autocommit,
             sql_mode,
-        ]: [String; 8]| {
+            password_errors,
+        ]: [String; 9]| {
             let (secret, instance) = (&self.0.secret, self.0.instance);
             let ours = Ours {
                 present: native::stage2(&secret.account_stage1(instance, &user, &host)),
@@ -294,6 +298,7 @@ impl Accounts<'_> {
                 turns_away: turns_away == "1",
                 socket_names,
                 sessions: at_most(sessions.parse().unwrap_or(0)),
+                password_errors: password_errors.parse().unwrap_or(u32::MAX),
                 login_status: login_status(&autocommit, &sql_mode),
             };
             account(&user, &host, &json, ours, rules)

@@ -4,9 +4,10 @@
 //! The rights of the caller are read from the server's account table just before. Two plans must not run at
 //! the same time on a server: the caller of [`Accounts::run`] sees to that.
 
+use dormouse_tenant::shown::{is_shadow, without_credential};
 use dormouse_tenant::{Caller, Condition, Fact, Facts, Name, Outcome, Statement, Step};
 use dormouse_types::Manager;
-use dormouse_wire::{Command, ErrPacket, NATIVE, TextOutcome};
+use dormouse_wire::{Command, ErrPacket, TextOutcome};
 
 use super::accounts::Accounts;
 use super::{Admin, AdminError, Rows, TIMEOUT, literal};
@@ -210,15 +211,12 @@ impl Admin {
     /// credential and the shadow rows, and with what Dormouse keeps in place of the server.
     fn shown(&self, mut rows: Rows, who: &Name, manager: Manager) -> Rows {
         let ours = match who {
-            Name::Account { user, host } => {
-                let hash = self.secret.account_hash(self.instance, user, host);
-                format!(" OR {NATIVE} USING '{hash}'")
-            }
+            Name::Account { user, host } => self.secret.account_hash(self.instance, user, host),
             _ => return without_shadows(rows),
         };
         for value in rows.rows.iter_mut().flatten().flatten() {
             let text = String::from_utf8_lossy(value);
-            let text = text.replace(&ours, "");
+            let text = without_credential(&text, &ours).unwrap_or_else(|| text.into_owned());
             *value = with_manager(text, manager).into_bytes();
         }
         let mut rows = without_shadows(rows);
@@ -239,8 +237,10 @@ fn begins(row: &[Option<Vec<u8>>], with: &str) -> bool {
 /// Leaves out the rows about `sys`, on which no tenant can grant anything. Those about `mysql`, without any
 /// privilege, are not shown by the server.
 fn without_shadows(mut rows: Rows) -> Rows {
-    const SHADOW: &str = "GRANT SELECT, CREATE TEMPORARY TABLES, EXECUTE ON `sys`.* TO ";
-    rows.rows.retain(|row| !begins(row, SHADOW));
+    rows.rows.retain(|row| {
+        let first = row.first().and_then(Option::as_deref);
+        !is_shadow(first.unwrap_or_default())
+    });
     rows
 }
 

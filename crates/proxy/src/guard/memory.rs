@@ -23,6 +23,8 @@ pub(crate) enum Client {
     Address(IpAddr),
     /// A user of the operating system, on the Unix socket.
     User(u32),
+    /// One of these at one account of one database, by a keyed hash.
+    Login(u64),
 }
 
 impl Client {
@@ -46,11 +48,17 @@ pub(super) struct Record {
     pub(super) wakes: Bucket,
     /// The time of the last failed login, in microseconds; 0 for never.
     pub(super) failed_at: u64,
+    /// The number of failed logins since the last that did not fail.
+    pub(super) in_row: u32,
+    /// Whether one did not fail.
+    pub(super) has_entered: bool,
 }
 
 impl Record {
     fn missing(&self, now: u64) -> u64 {
-        self.failures.missing(now).max(self.wakes.missing(now))
+        let missing = self.failures.missing(now).max(self.wakes.missing(now));
+        // one that has logged in is worth more than one that did nothing, and less than one that is blocked
+        missing.max(u64::from(self.has_entered))
     }
 }
 
@@ -74,6 +82,11 @@ impl Memory {
         usize::try_from(self.hash.hash_one(client) % SETS as u64).unwrap_or(0)
     }
 
+    /// A client at one account of one database.
+    pub(super) fn login(&self, client: Client, database: &str, user: &str) -> Client {
+        Client::Login(self.hash.hash_one((client, database, user)))
+    }
+
     /// What is remembered of a client.
     pub(super) fn of(&self, client: Client) -> Option<&Record> {
         let set = self.sets.get(self.set(client))?;
@@ -91,6 +104,8 @@ impl Memory {
                 failures: Bucket::default(),
                 wakes: Bucket::default(),
                 failed_at: 0,
+                in_row: 0,
+                has_entered: false,
             };
             if set.len() < PLACES {
                 set.reserve_exact(1);

@@ -104,3 +104,64 @@ fn wakes_are_limited_by_database_and_by_address() {
     assert_eq!(wake(&b, None), Ok(()));
     assert_eq!(wake(&b, None), Err("wakes_per_minute"));
 }
+
+#[test]
+fn an_old_password_in_one_program_locks_out_nobody_else_at_its_address() {
+    let guard = Guard::new(&Limits {
+        failed_logins_per_minute: 20,
+        ..Limits::default()
+    });
+    let shop = DatabaseBuckets::default();
+    let start = Instant::now();
+    let login = |database, user| LoginOf {
+        client: client(1),
+        database,
+        user,
+    };
+    let (cron, other) = (login("shop", "cron"), login("blog", "admin"));
+    guard.entered(&other, start);
+    // once in a second, for an hour
+    let mut tried = 0;
+    for second in 0..3600 {
+        let now = start + Duration::from_secs(second);
+        if guard.must_wait(&cron, now).is_none() {
+            tried += 1;
+            guard.failed(client(1), Some(&shop), now);
+            guard.failed_at_account(&cron, now);
+        }
+        assert_eq!(guard.blocked(client(1), now), None, "second {second}");
+    }
+    assert!((60..80).contains(&tried), "{tried}");
+    let later = start + Duration::from_secs(3600);
+    assert!(guard.must_wait(&cron, later).is_some());
+    assert_eq!(guard.must_wait(&other, later), None);
+    // the right password ends it
+    guard.entered(&cron, later);
+    assert_eq!(guard.must_wait(&cron, later), None);
+}
+
+#[test]
+fn who_has_logged_in_before_is_let_in_from_a_blocked_address() {
+    let (guard, start) = (guard(), Instant::now());
+    let login = |user| LoginOf {
+        client: client(1),
+        database: "shop",
+        user,
+    };
+    assert!(!guard.somebody_has_entered(client(1)));
+    guard.entered(&login("admin"), start);
+    for _ in 0..3 {
+        guard.failed(client(1), None, start);
+    }
+    assert!(guard.blocked(client(1), start).is_some());
+    assert!(guard.somebody_has_entered(client(1)) && guard.has_entered(&login("admin")));
+    assert!(!guard.has_entered(&login("bob")));
+    assert!(!guard.somebody_has_entered(client(2)));
+    // but not to guess at that account
+    for _ in 0..FREE {
+        assert_eq!(guard.must_wait(&login("admin"), start), None);
+        guard.failed_at_account(&login("admin"), start);
+    }
+    let (failures, wait) = guard.must_wait(&login("admin"), start).unwrap();
+    assert_eq!((failures, wait), (FREE, Duration::from_secs(1)));
+}

@@ -14,6 +14,7 @@ use super::exchange::Exchange;
 use super::io::PacketIo;
 use super::rejected::Rejected;
 use crate::database::Database;
+use crate::guard::LoginOf;
 use crate::on_demand::{Making, candidates};
 use crate::refusal;
 use crate::security::{Lacking, Security};
@@ -54,6 +55,10 @@ pub(crate) async fn prove(
         }
     }
     let account = account::find(&accounts, claim.user, &claim.peer);
+    // as on a server, before the password is checked
+    if account.is_some_and(|account| database.buckets.blocks(account)) {
+        return Ok(Proof::Missing(refusal::user_blocked()));
+    }
     let verifiers = account.map_or(&[][..], |account| &account.verifiers);
     let mut exchange = Exchange::new(io, &claim, &shared.slow_checks);
     let proved = exchange.proves_any(verifiers).await?;
@@ -64,10 +69,16 @@ pub(crate) async fn prove(
         return Ok(Proof::Missing(error));
     }
     let denied = refusal::access_denied(claim.user, &claim.peer.host(), with_password);
+    if let Some(account) = account.filter(|_| !hopeless) {
+        database.buckets.password(account, proved);
+    }
     let Some(account) = account.filter(|_| proved) else {
         if let Some(client) = claim.client {
             let buckets = Some(&database.buckets);
             shared.guard.failed(client, buckets, Instant::now());
+        }
+        if let Some(login) = login_of(database, &claim) {
+            shared.guard.failed_at_account(&login, Instant::now());
         }
         debug!(database = %database.name, user = claim.user, "login refused");
         let error = if hopeless {
@@ -77,6 +88,9 @@ pub(crate) async fn prove(
         };
         return Ok(Proof::Missing(error));
     };
+    if let Some(login) = login_of(database, &claim) {
+        shared.guard.entered(&login, Instant::now());
+    }
     let unix = match database.door.target() {
         Some(target) => matches!(target.endpoint, Endpoint::Unix(_)),
         None => shared.config.servers_on_sockets,
@@ -121,13 +135,33 @@ pub(crate) async fn prove(
 
 /// The error for a client that has failed too often, or recently at a database where many fail.
 fn blocked(shared: &Shared, database: &Database, claim: &Claim<'_>) -> Option<ErrPacket> {
-    let (client, now) = (claim.client?, Instant::now());
-    let buckets = &database.buckets;
+    let (login, now) = (login_of(database, claim)?, Instant::now());
+    let (client, buckets) = (login.client, &database.buckets);
+    if let Some((failures, wait)) = shared.guard.must_wait(&login, now) {
+        return Some(refusal::must_wait(
+            claim.user,
+            &claim.peer.host(),
+            failures,
+            wait,
+        ));
+    }
+    if shared.guard.has_entered(&login) {
+        return None;
+    }
     let reached = shared
         .guard
         .blocked(client, now)
         .or_else(|| shared.guard.blocked_at(client, buckets, now))?;
     Some(refusal::too_many_failures(&claim.peer.host(), &reached))
+}
+
+/// Who logs in where; `None`: its failures are not counted.
+fn login_of<'a>(database: &'a Database, claim: &Claim<'a>) -> Option<LoginOf<'a>> {
+    Some(LoginOf {
+        client: claim.client?,
+        database: database.name.as_str(),
+        user: claim.user,
+    })
 }
 
 /// Has the client prove an account of a database that does not exist: the exchange and the error are those of a

@@ -134,6 +134,7 @@ fn begin(
         hold: Hold::new(admitted.account.enrolled),
         shown_schema: None,
         relogin: Relogin::new(admitted.salt),
+        idle_since: None,
         cx: SessionContext {
             never_wakes: identity.is_one_of(&shared.config.never_wakes),
             expired: has_expired(&admitted.account),

@@ -11,6 +11,7 @@ use dormouse_wire::status::Status;
 use super::context::SessionContext;
 use super::hold::Hold;
 use super::on_demand;
+use super::wide::wide_charset;
 use crate::client::{Client, Incoming, Over};
 use crate::database::{Full, Membership};
 use crate::handle::Who;
@@ -82,6 +83,11 @@ pub(super) async fn change_user(
     let Ok(login) = ChangeUser::parse(incoming.argument(), client.capabilities) else {
         return Err(client.end_with(&refusal::malformed()).await);
     };
+    if let Some(charset) = wide_charset(login.collation) {
+        let error = refusal::no_client_charset(charset);
+        client.reply_error(&error).await?;
+        return refused(cx, state, hold, relogin);
+    }
     let name = String::from_utf8_lossy(&login.user).into_owned();
     let own = format!("{}.", cx.database().name);
     let user = name.strip_prefix(&own).unwrap_or(&name);

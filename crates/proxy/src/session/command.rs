@@ -1,6 +1,6 @@
 //! Handles each command of a session's client.
 
-use dormouse_session::effects::{may_change_rights, may_set_globals};
+use dormouse_session::effects::{flushes_privileges, may_change_rights, may_set_globals};
 use dormouse_session::kill::{Kill, Named};
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Show};
@@ -12,7 +12,7 @@ use super::change_user::change_user;
 use super::connections::tells;
 use super::main_loop::Session;
 use super::running::{Edit, Running};
-use super::{asleep, kill, mediate, show};
+use super::{asleep, edits, kill, mediate, show};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -178,6 +178,9 @@ impl Session {
                 }
             }
         }
+        if edit.is_none() && incoming.is_whole() {
+            edit = edits::of_text(&self.cx, &self.client, &self.state, text);
+        }
         if self.cx.database().door.is_shut() {
             let answer = asleep::query(&self.cx, &mut self.state, &self.hold, &incoming);
             if self.answer_asleep(answer).await? {
@@ -187,12 +190,21 @@ impl Session {
         let tells = tells(&self.state, &incoming);
         let text = incoming.argument();
         let changes_rights = may_change_rights(text, mode, kind, effects);
+        let unblocks = changes_rights && flushes_privileges(text, mode);
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().to_vec());
         self.state.will_run(text, effects);
         let timeout = match first {
             Some(b'S' | b's' | b'/') => Timeout::of(text, mode),
             _ => None,
+        };
+        let rewritten = match incoming.is_whole() && effects == Effects::None {
+            true => edits::rewritten(&self.cx, &self.client, &self.state, text),
+            false => None,
+        };
+        let incoming = match rewritten {
+            Some(text) => Incoming::made(Command::Query, &text),
+            None => incoming,
         };
         let mut running = Running::new(&self.cx, incoming, None);
         running.edit = edit;
@@ -210,6 +222,9 @@ impl Session {
             }
             if changes_rights {
                 self.cx.pool().rights_changed();
+                if unblocks && end.error.is_none() {
+                    self.cx.database().buckets.unblock(None);
+                }
             }
             if running.timeout.is_some() {
                 // the last statement that the server ran is one of Dormouse's own

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dormouse_session::SessionState;
 use dormouse_session::sleeping::AsleepContext;
@@ -17,7 +17,7 @@ use crate::control_path::ControlPath;
 use crate::database::{Database, Membership};
 use crate::guard::Client;
 use crate::guard::Seat;
-use crate::handle::{BUSY, SessionHandle};
+use crate::handle::{BUSY, LeaseState, SessionHandle};
 use crate::identity::Identity;
 use crate::pool::{Counters, Pool};
 use crate::refusal;
@@ -101,6 +101,22 @@ impl SessionContext {
         let limit = &self.handle().idle_limit;
         if limit.swap(seconds, Ordering::Relaxed) > seconds {
             self.database().recheck_idle();
+        }
+    }
+
+    /// The error for a statement whose server was not ready in time.
+    pub(crate) fn hold_timeout(&self) -> ErrPacket {
+        let why = self.control().last_failure(&self.database().name);
+        refusal::hold_timeout(self.limits().hold_timeout.as_secs(), why)
+    }
+
+    /// How long the session may wait for its client now.
+    pub(crate) fn may_be_idle(&self) -> Duration {
+        let handle = self.handle();
+        let limit = Duration::from_secs(handle.idle_limit.load(Ordering::Relaxed));
+        match self.limits().idle_transaction_timeout {
+            Some(shorter) if handle.lease() == LeaseState::Transaction => limit.min(shorter),
+            _ => limit,
         }
     }
 

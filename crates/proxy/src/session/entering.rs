@@ -94,7 +94,7 @@ pub(super) async fn enter(
             order = std::future::poll_fn(|poll| cx.handle().mailbox.poll_next(poll)) => {
                 Box::pin(hold.obey(cx, state, order)).await?;
             }
-            () = &mut deadline => return Ok(Err(refusal::hold_timeout(limit.as_secs()))),
+            () = &mut deadline => return Ok(Err(cx.hold_timeout())),
         }
     }
 }

@@ -4,17 +4,14 @@ use std::sync::atomic::Ordering;
 
 use dormouse_session::SessionState;
 use dormouse_session::timeout::{HIGHEST, Timeout};
-use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::reply::Tracking;
-use dormouse_wire::rows::edit_rows;
 use dormouse_wire::text::TextOutcome;
 
-use super::answer::patch_row;
-use super::connections::{engine_status, processes};
 use super::context::SessionContext;
+use super::edits::{self, Answer};
 use super::hold::Hold;
 use super::parameters::address;
 use super::running::{Edit, Running};
@@ -95,13 +92,13 @@ async fn pass_through(
 ) -> Result<ReplyEnd, Broken> {
     let tracking = cx.tracking(state);
     let incoming = &mut running.incoming;
+    if let Some(id) = running.statement {
+        address(&mut state.statements, incoming, id);
+    }
     if running.edit.is_some() && incoming.is_whole() {
         return exchange_edited(cx, client, hold, running, tracking).await;
     }
     let kind = ReplyKind::of(incoming.payload());
-    if let Some(id) = running.statement {
-        address(&mut state.statements, incoming, id);
-    }
     let Some(mut backend) = hold.take_backend() else {
         return Err(Broken::unread());
     };
@@ -145,6 +142,7 @@ async fn exchange_edited(
         return Err(Broken::unread());
     };
     let capabilities = backend.capabilities;
+    let instance = backend.target.instance;
     let (backend, reply) = match backend.reply_to(&running.incoming.bytes, tracking).await {
         Ok(answered) => answered,
         Err(BackendError::Malformed(what)) => {
@@ -155,20 +153,19 @@ async fn exchange_edited(
     };
     hold.put_back(backend);
     let sent = if reply.whole {
-        let bytes = &reply.bytes;
+        let answer = Answer {
+            reply: &reply.bytes,
+            capabilities,
+            binary: running.incoming.command == Command::StmtExecute,
+            instance,
+        };
         let edited = match &running.edit {
-            Some(Edit::Row(patches)) => patch_row(bytes, patches, capabilities),
-            Some(Edit::Processes) => {
-                edit_rows(bytes, capabilities, |rows| Some(processes(cx, rows, None)))
-            }
-            Some(Edit::EngineStatus) => {
-                edit_rows(bytes, capabilities, |rows| Some(engine_status(cx, rows)))
-            }
             Some(Edit::Take) if reply.end.error.is_none() => {
-                running.kept = only_value(bytes, capabilities).map(Into::into);
+                running.kept = answer.only_value().map(Into::into);
                 return Ok(reply.end);
             }
-            Some(Edit::Take) | None => None,
+            Some(edit) => edits::edit(cx, edit, &answer),
+            None => None,
         };
         let packets = edited.as_ref().unwrap_or(&reply.bytes);
         client.send_packets(packets).await
@@ -177,16 +174,6 @@ async fn exchange_edited(
     };
     sent.map_err(|Over| Broken::Client { running: false })?;
     Ok(reply.end)
-}
-
-/// The only value of a reply with one row.
-fn only_value(reply: &[u8], capabilities: Capabilities) -> Option<Vec<u8>> {
-    let mut value = None;
-    let _unchanged = edit_rows(reply, capabilities, |rows| {
-        value = rows.into_iter().next()?.into_iter().next()?;
-        None
-    });
-    value
 }
 
 /// `COM_STMT_CLOSE` for each of the server's statement ids; they have no replies.

@@ -8,9 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dormouse_session::{Certainty, SessionState};
+use tokio::time::Instant;
 
 use super::change_user::Relogin;
 use super::context::SessionContext;
+use super::ending::end_cut_statement;
 use super::hold::Hold;
 use crate::chunk::Chunk;
 use crate::client::{Client, Over};
@@ -18,6 +20,9 @@ use crate::mailbox::SessionOrder;
 
 /// How long a session whose state is not known must be idle before it is probed.
 const SETTLED: Duration = Duration::from_millis(5);
+
+/// A limit on idleness below this is kept to the moment: the clock is read after each command.
+const SHORT: Duration = Duration::from_secs(600);
 
 /// One client's session, in parts. Functions are given the parts that they use.
 pub(crate) struct Session {
@@ -33,6 +38,8 @@ pub(crate) struct Session {
     pub(super) shown_schema: Option<Arc<[u8]>>,
     /// What `COM_CHANGE_USER` needs.
     pub(super) relogin: Relogin,
+    /// Since when it waits for its client, if it may do so for a short time only.
+    pub(super) idle_since: Option<Instant>,
 }
 
 /// What ends a wait for the client.
@@ -45,7 +52,24 @@ enum Turn {
 impl Session {
     /// Serves the client until it leaves or its session is ended.
     pub(super) async fn run(mut self: Box<Self>) {
-        while self.turn().await.is_ok() {
+        let handle = Arc::clone(self.cx.handle());
+        loop {
+            let turn = {
+                let mut turn = pin!(self.turn());
+                poll_fn(|cx| match turn.as_mut().poll(cx) {
+                    Poll::Pending if handle.poll_cut(cx) => Poll::Ready(None),
+                    polled => polled.map(Some),
+                })
+                .await
+            };
+            match turn {
+                Some(Ok(())) => {}
+                Some(Err(Over)) => break,
+                None => {
+                    Box::pin(end_cut_statement(&self.cx)).await;
+                    break;
+                }
+            }
             if self.cx.handle().killed.load(Ordering::Acquire) {
                 break;
             }
@@ -78,10 +102,16 @@ impl Session {
     }
 
     async fn serve_command(&mut self) -> Result<(), Over> {
+        let idle = self.idle_since.take();
+        if idle.is_some_and(|since| since.elapsed() >= self.cx.may_be_idle()) {
+            // the sweep, which looks once in a second, has not seen it yet
+            return Err(Over);
+        }
         self.cx.mark_busy();
         self.command().await?;
         self.cx.mark_idle();
         self.show_schema();
+        self.idle_since = (self.cx.may_be_idle() < SHORT).then(Instant::now);
         Ok(())
     }
 

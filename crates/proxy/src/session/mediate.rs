@@ -6,6 +6,7 @@
 
 use dormouse_session::{Diagnostics, Effects, Kind, Pin, SessionState};
 use dormouse_tenant::ast::Value;
+use dormouse_tenant::check::named;
 use dormouse_tenant::{Caller, Condition, Outcome, Statement, parse};
 use dormouse_types::Manager;
 use dormouse_wire::command::Command;
@@ -190,8 +191,7 @@ impl<'a> Mediation<'a> {
                     tokio::time::sleep(MOMENT).await;
                 }
                 Err(Unready::ServerGone | Unready::Shutting) => {
-                    let limit = self.cx.limits().hold_timeout;
-                    return Ok(Err(refusal::hold_timeout(limit.as_secs())));
+                    return Ok(Err(self.cx.hold_timeout()));
                 }
                 Err(Unready::SessionStateLost(pins)) => return Ok(Err(refusal::state_lost(&pins))),
                 Err(Unready::Refused(error) | Unready::CannotRestore(error)) => {
@@ -212,6 +212,10 @@ impl<'a> Mediation<'a> {
         let name = &self.cx.database().name;
         let asked = control.manage(name, &pass.target, caller, statement.clone());
         let answer = asked.await;
+        if matches!(answer, Ok(Outcome::Done(_))) {
+            let named = named(&statement);
+            self.cx.database().buckets.unblock(Some(&named));
+        }
         // also after an error: it may have run
         if statement.commits() {
             self.cx.pool().rights_changed();

@@ -94,7 +94,7 @@ async fn create(
                 tokio::time::sleep(MOMENT).await;
             }
             Err(Unready::ServerGone | Unready::Shutting) => {
-                return Err(refusal::hold_timeout(limit.as_secs()));
+                return Err(cx.hold_timeout());
             }
             Err(Unready::SessionStateLost(pins)) => return Err(refusal::state_lost(&pins)),
             Err(Unready::Refused(error) | Unready::CannotRestore(error)) => return Err(error),

@@ -15,6 +15,7 @@ use dormouse_wire::stmt::{ExecuteView, first_number, statement_of};
 use super::answer::try_answer;
 use super::asleep::is_asleep;
 use super::connections::tells;
+use super::edits;
 use super::main_loop::Session;
 use super::parameters::types_of;
 use super::running::Running;
@@ -130,7 +131,10 @@ impl Session {
         }
         let (effects, kind, timeout) = (statement.effects, statement.kind, statement.timeout);
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
+        let text_of = text.as_deref().unwrap_or_default();
+        let edit = edits::of_prepared(&self.cx, &self.client, &self.state, &incoming, text_of);
         let mut running = Running::new(&self.cx, incoming, Some(id));
+        running.edit = edit;
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }

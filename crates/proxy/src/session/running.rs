@@ -3,6 +3,7 @@
 use dormouse_session::ValuePatch;
 use dormouse_session::steps::Steps;
 use dormouse_session::timeout::Timeout;
+use dormouse_session::tls_status::TlsStatus;
 
 use super::context::SessionContext;
 use crate::client::Incoming;
@@ -36,6 +37,10 @@ pub(super) enum Edit {
     EngineStatus,
     /// The client does not get it, unless it is an error: the only value is [kept](Running::kept).
     Take,
+    /// Its rows show the account: without Dormouse's credential.
+    Account,
+    /// Its rows are status variables: the client's own TLS session.
+    Tls(TlsStatus),
 }
 
 impl Running {

@@ -2,9 +2,6 @@
 //!
 //! [`dormouse_session::steps`] decides which step follows which; this file performs the steps.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
 use dormouse_session::SessionState;
 use dormouse_session::effects::may_commit;
 use dormouse_session::steps::{Event, Step, Why};
@@ -16,6 +13,7 @@ use tokio::time::Instant;
 use super::answer::try_answer;
 use super::connections::translate;
 use super::context::SessionContext;
+use super::ending::end_statement;
 use super::entering::{MOMENT, check_restriction, enter, ready};
 use super::exchange::exchange;
 use super::hold::Unready;
@@ -23,14 +21,10 @@ use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
 use super::prepare_again::prepare_missing;
 use super::running::Running;
+use crate::backend::is_alive;
 use crate::client::{Incoming, LONGEST_GATHERED, Over};
-use crate::door::Pass;
-use crate::pool::Counters;
 use crate::refusal;
 use crate::relay::Broken;
-
-/// Timeout of killing a statement.
-const END: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Runs a command on the server and passes its reply on; wakes the database if necessary. `None`: the
@@ -110,7 +104,12 @@ impl Session {
                         end = Some(reply);
                         Event::Replied
                     }
-                    Err(broken) => event_of(cx, &running.incoming, &broken),
+                    Err(broken) => {
+                        let target = pass.as_ref().map(|pass| &*pass.target);
+                        let alive =
+                            may_be_killed(state, &broken) && Box::pin(is_alive(target)).await;
+                        event_of(cx, &running.incoming, &broken, alive)
+                    }
                 },
                 Step::EndStatement => {
                     if let Some(pass) = &pass {
@@ -154,7 +153,16 @@ impl Session {
     }
 }
 
-fn event_of(cx: &SessionContext, incoming: &Incoming, broken: &Broken) -> Event {
+/// Whether it matters why the connection to the server ended: the command may have been read, or state is lost.
+fn may_be_killed(state: &SessionState, broken: &Broken) -> bool {
+    match *broken {
+        Broken::Server { unread: true, .. } => !state.pins().is_empty(),
+        Broken::Server { delivered, .. } => !delivered,
+        Broken::Client { .. } | Broken::Fault { .. } => false,
+    }
+}
+
+fn event_of(cx: &SessionContext, incoming: &Incoming, broken: &Broken, alive: bool) -> Event {
     match *broken {
         Broken::Client { running } => Event::ClientLeft { running },
         Broken::Fault { what, delivered } => {
@@ -165,20 +173,9 @@ fn event_of(cx: &SessionContext, incoming: &Incoming, broken: &Broken) -> Event 
             unread,
             delivered,
             whole: incoming.is_whole(),
+            alive,
         },
     }
-}
-
-/// Makes the server kill the statement of a client that has left: a server in a long computation does
-/// not notice that its connection is closed.
-async fn end_statement(cx: &SessionContext, pass: &Pass) {
-    let thread = cx.handle().thread.load(Ordering::SeqCst);
-    let name = &cx.database().name;
-    let ended = cx.control().end_statement(name, &pass.target, thread);
-    if tokio::time::timeout(END, ended).await.is_err() {
-        tracing::warn!(thread, "cannot end the statement of a client that has left");
-    }
-    Counters::count(&cx.pool().counters().departures);
 }
 
 /// Whether a command that was running in a transaction may have ended it.
@@ -199,9 +196,10 @@ fn may_have_committed(state: &mut SessionState, running: &Running) -> bool {
 fn error_of(cx: &SessionContext, why: Why) -> ErrPacket {
     match why {
         Why::Given(error) => error,
-        Why::HoldTimeout => refusal::hold_timeout(cx.limits().hold_timeout.as_secs()),
+        Why::HoldTimeout => cx.hold_timeout(),
         Why::TransactionLost => refusal::transaction_lost(),
         Why::OutcomeUnknown => refusal::outcome_unknown(),
+        Why::Killed => refusal::killed(),
         Why::StateLost(pins) => refusal::state_lost(&pins),
         Why::Unread => refusal::unread(),
         Why::OutOfTurn => refusal::out_of_turn(),

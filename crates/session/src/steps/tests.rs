@@ -46,6 +46,17 @@ fn connection_lost(unread: bool, delivered: bool, whole: bool) -> Event {
         unread,
         delivered,
         whole,
+        alive: false,
+    }
+}
+
+/// The server runs on and has ended the connection alone.
+fn ended_alone(unread: bool, delivered: bool) -> Event {
+    Event::ConnectionLost {
+        unread,
+        delivered,
+        whole: true,
+        alive: true,
     }
 }
 
@@ -324,4 +335,37 @@ fn an_event_out_of_place_ends_the_session_and_sends_nothing() {
     }
     let over = vec![(Event::Replied, Step::Done), (Event::Begun, end(None))];
     follows("when it is over", &[to_door(), to_sending(1), over]);
+}
+
+#[test]
+fn a_connection_that_a_living_server_ends_ends_its_session() {
+    // in the middle of the command: the client is told, as after KILL
+    let killed = |why| Step::End { why, unsent: false };
+    for (event, expected) in [
+        (ended_alone(false, false), killed(Some(Why::Killed))),
+        // with state on it, before the command came: a limit of the server's own
+        (ended_alone(true, false), killed(None)),
+    ] {
+        let mut steps = sent();
+        assert_eq!(steps.next(event), Step::LoseBackend);
+        assert_eq!(steps.next(Event::Performed), expected);
+    }
+    // a reply that is cut short can be followed by no error
+    assert_eq!(sent().next(ended_alone(false, true)), killed(None));
+}
+
+/// A command that has been sent.
+fn sent() -> Steps {
+    let mut steps = Steps::new(Duration::from_secs(60));
+    for event in [
+        Event::Begun,
+        Event::Allowed,
+        Event::Passed { generation: 1 },
+        Event::Allowed,
+        Event::Ready,
+        Event::Completed,
+    ] {
+        let _step = steps.next(event);
+    }
+    steps
 }

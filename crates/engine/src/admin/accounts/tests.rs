@@ -14,6 +14,7 @@ const NEVER: Rules = Rules {
     turns_away: false,
     socket_names: true,
     sessions: 9,
+    password_errors: 7,
     login_status: Status::AUTOCOMMIT,
 };
 
@@ -141,6 +142,7 @@ fn a_password_expires_as_on_the_server() {
         turns_away: true,
         socket_names: false,
         sessions: 0,
+        password_errors: 7,
         login_status: Status::AUTOCOMMIT,
     };
     for (json, server, at) in [

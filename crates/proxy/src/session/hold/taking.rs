@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_link::Unusable;
 use dormouse_session::SessionState;
-use dormouse_types::Target;
+use dormouse_types::{Doing, Manager, SessionStatus, Target, pin};
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::ErrPacket;
 use tokio::sync::oneshot;
@@ -24,6 +24,9 @@ use crate::session::context::SessionContext;
 
 /// Pause before another attempt while the server has no connection free.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// Number of sessions that an error names.
+const NAMED: usize = 3;
 
 /// Why a session that waited for a lease has none.
 enum Short {
@@ -165,6 +168,7 @@ impl Hold {
                 Unready::Refused(refusal::no_backend(
                     limits.backends_max,
                     limits.lease_timeout.as_secs(),
+                    &holders(cx),
                 ))
             }
         }))
@@ -275,5 +279,38 @@ impl Hold {
             }
         }
         Connection::connect(target, identity, credential, certificate()?).await
+    }
+}
+
+/// The sessions that hold the backends, as far as this one may see them: an owner sees all, others those of their own
+/// user.
+fn holders(cx: &SessionContext) -> String {
+    let now = cx.shared.seconds();
+    let sees_all = cx.identity.manager == Manager::Owner;
+    let mut holders: Vec<SessionStatus> = cx
+        .pool()
+        .backends()
+        .into_iter()
+        .filter_map(|backend| Some(backend.session?.status(now)))
+        .filter(|session| sees_all || session.user == cx.identity.user)
+        .collect();
+    // those that have it longest are the likeliest cause
+    holders.sort_by_key(|session| std::cmp::Reverse(session.held_s));
+    let named: Vec<String> = holders
+        .iter()
+        .take(NAMED)
+        .map(|session| {
+            let (id, user, host) = (session.id, &session.user, &session.host);
+            let held = session.held_s.unwrap_or_default();
+            let why = match session.doing {
+                Doing::Pinned => pin::list(&session.pins),
+                doing => doing.as_str().to_owned(),
+            };
+            format!("session {id} of '{user}' at {host} ({why}, for {held} s)")
+        })
+        .collect();
+    match named.is_empty() {
+        true => String::new(),
+        false => format!(": {}", named.join(", ")),
     }
 }

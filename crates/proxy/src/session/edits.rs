@@ -1,0 +1,148 @@
+//! Changes of a server's answer: values that the server knows of its connection to Dormouse, and that differ for the
+//! client.
+
+use dormouse_session::SessionState;
+use dormouse_session::tls_status::{TlsStatus, shows_status};
+use dormouse_tenant::parse::shows_account;
+use dormouse_tenant::shown::{is_shadow, without_credential};
+use dormouse_types::InstanceId;
+use dormouse_wire::auth::native;
+use dormouse_wire::caps::Capabilities;
+use dormouse_wire::command::Command;
+use dormouse_wire::rows::{Value, edit_binary_rows, edit_rows};
+
+use super::answer::patch_row;
+use super::connections::{engine_status, processes};
+use super::context::SessionContext;
+use super::running::Edit;
+use crate::client::{Client, Incoming};
+use crate::security::status_of;
+
+/// A server's answer, and how it is to be read.
+pub(super) struct Answer<'a> {
+    pub(super) reply: &'a [u8],
+    pub(super) capabilities: Capabilities,
+    /// Whether its rows are binary: the command was `COM_STMT_EXECUTE`.
+    pub(super) binary: bool,
+    /// Whose it is.
+    pub(super) instance: InstanceId,
+}
+
+/// The edited answer; `None`: it stays as it is.
+pub(super) fn edit(cx: &SessionContext, edit: &Edit, answer: &Answer<'_>) -> Option<Vec<u8>> {
+    let Answer {
+        reply,
+        capabilities,
+        ..
+    } = *answer;
+    match edit {
+        Edit::Row(patches) => patch_row(reply, patches, capabilities),
+        Edit::Processes => answer.edit(|rows| processes(cx, rows, None)),
+        Edit::EngineStatus => answer.edit(|rows| engine_status(cx, rows)),
+        Edit::Take => None,
+        Edit::Account => {
+            let identity = &cx.identity;
+            let (user, host) = (&identity.account_user, &identity.account_host);
+            let stage1 = cx.control().credential(answer.instance, user, host);
+            let hash = native::to_text(&native::stage2(&stage1));
+            answer.edit(|rows| account_rows(rows, &hash))
+        }
+        Edit::Tls(status) => answer.edit(|mut rows| {
+            rows.iter_mut().for_each(|row| status.put(row));
+            rows
+        }),
+    }
+}
+
+impl Answer<'_> {
+    /// The only value of a text answer with one row.
+    pub(super) fn only_value(&self) -> Option<Vec<u8>> {
+        let mut value = None;
+        let _unchanged = edit_rows(self.reply, self.capabilities, |rows| {
+            value = rows.into_iter().next()?.into_iter().next()?;
+            None
+        });
+        value
+    }
+
+    fn edit(&self, edit: impl FnOnce(Vec<Vec<Value>>) -> Vec<Vec<Value>>) -> Option<Vec<u8>> {
+        let edit = |rows| Some(edit(rows));
+        match self.binary {
+            true => edit_binary_rows(self.reply, self.capabilities, edit),
+            false => edit_rows(self.reply, self.capabilities, edit),
+        }
+    }
+}
+
+/// The rows of `SHOW GRANTS` or `SHOW CREATE USER` without Dormouse's credential.
+fn account_rows(mut rows: Vec<Vec<Value>>, hash: &str) -> Vec<Vec<Value>> {
+    rows.retain(|row| !matches!(row.as_slice(), [Some(text)] if is_shadow(text)));
+    for value in rows.iter_mut().flatten().flatten() {
+        if let Some(shown) = without_credential(&String::from_utf8_lossy(value), hash) {
+            *value = shown.into_bytes();
+        }
+    }
+    rows
+}
+
+/// How the answer to this text is to be edited. Cheap for a text that begins with another letter than `SHOW` and
+/// `EXECUTE` do.
+pub(super) fn of_text(
+    cx: &SessionContext,
+    client: &Client,
+    state: &SessionState,
+    text: &[u8],
+) -> Option<Edit> {
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace())?;
+    if !matches!(first, b'S' | b's' | b'E' | b'e' | b'/' | b'#' | b'-') {
+        return None;
+    }
+    let mode = state.mode();
+    let inner = state.executed(text);
+    let text = inner.as_deref().unwrap_or(text);
+    if shows_account(text, mode) {
+        return Some(Edit::Account);
+    }
+    let status = tls_status(cx, client).filter(|_| shows_status(text, mode))?;
+    Some(Edit::Tls(status))
+}
+
+/// The same for a prepared statement; without a cursor its rows are in the reply.
+pub(super) fn of_prepared(
+    cx: &SessionContext,
+    client: &Client,
+    state: &SessionState,
+    incoming: &Incoming,
+    text: &[u8],
+) -> Option<Edit> {
+    // the flags of the command, behind the statement's id
+    let without_cursor = incoming.payload().get(5) == Some(&0);
+    let executes = incoming.command == Command::StmtExecute && incoming.is_whole();
+    if !executes || !without_cursor {
+        return None;
+    }
+    of_text(cx, client, state, text)
+}
+
+/// The text of a query with the client's own values, if it asks for what the server knows of its connection to
+/// Dormouse.
+pub(super) fn rewritten(
+    cx: &SessionContext,
+    client: &Client,
+    state: &SessionState,
+    text: &[u8],
+) -> Option<Vec<u8>> {
+    tls_status(cx, client)?.put_into(text, state.mode())
+}
+
+/// The client's cipher, if the server would tell another.
+fn tls_status(cx: &SessionContext, client: &Client) -> Option<TlsStatus> {
+    match client.stream.tls() {
+        Some(tls) => Some(status_of(tls)),
+        None if cx.shared.config.servers_on_sockets => None,
+        None => Some(TlsStatus {
+            cipher: "",
+            version: "",
+        }),
+    }
+}

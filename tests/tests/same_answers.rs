@@ -1,0 +1,269 @@
+//! Answers that concern the connection between a client and its server: they are those that the server would give if there
+//! were nothing between the two.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
+use dormouse_wire::command::Command;
+
+const AWAKE: &str = "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n";
+
+fn one(config: &str) -> (Dormouse, Created) {
+    let dormouse = Dormouse::start_with(&format!("{AWAKE}{config}"));
+    let who = dormouse.create("shop", &[]);
+    (dormouse, who)
+}
+
+fn log_in(dormouse: &Dormouse, user: &str, password: &str) -> (Client, Reply) {
+    let mut client = Client::tcp(dormouse.address());
+    let reply = client.login(user, password, None);
+    (client, reply)
+}
+
+fn user(dormouse: &Dormouse, user: &str, password: &str) -> Client {
+    let (client, reply) = log_in(dormouse, user, password);
+    reply.ok();
+    client
+}
+
+fn is_closed(client: &mut Client, text: &str) -> bool {
+    client.try_query(text).is_err()
+}
+
+/// Waits until the server runs this statement.
+fn until_it_runs(other: &mut Client, text: &str) {
+    let count = format!(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = '{text}' AND STATE <> ''"
+    );
+    process::until("the statement runs", || other.query(&count).value() == "1");
+}
+
+#[test]
+fn a_statement_that_is_killed_says_so_and_its_connection_ends() {
+    let (dormouse, who) = one("");
+    let mut other = dormouse.connect(&who);
+    for text in [
+        "CREATE SCHEMA s",
+        "CREATE TABLE s.t (i INT)",
+        "BEGIN",
+        "SELECT * FROM s.t",
+    ] {
+        let _ = other.try_query(text).unwrap();
+    }
+    let mut killer = dormouse.connect(&who);
+    for text in ["ALTER TABLE s.t ADD COLUMN j INT", "SELECT SLEEP(100)"] {
+        let mut victim = dormouse.connect(&who);
+        victim.command(Command::Query, text.as_bytes());
+        until_it_runs(&mut killer, text);
+        killer.query(&format!("KILL {}", victim.id())).ok();
+        let error = victim.result().unwrap().err();
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            (1927, "Connection was killed"),
+            "{text}"
+        );
+        assert!(is_closed(&mut victim, "SELECT 1"));
+    }
+    // by another way than by its number
+    let mut bob = {
+        killer.query("CREATE USER bob IDENTIFIED BY 'b'").ok();
+        user(&dormouse, "shop.bob", "b")
+    };
+    let mut bob_too = user(&dormouse, "shop.bob", "b");
+    bob.command(Command::Query, b"SELECT SLEEP(100)");
+    until_it_runs(&mut killer, "SELECT SLEEP(100)");
+    let _ = bob_too.try_query("KILL USER bob");
+    assert_eq!(bob.result().unwrap().err().code, 1927);
+
+    let mut victim = dormouse.connect(&who);
+    victim.command(Command::Query, b"SELECT SLEEP(100)");
+    until_it_runs(&mut killer, "SELECT SLEEP(100)");
+    killer.query(&format!("KILL QUERY {}", victim.id())).ok();
+    assert_eq!(victim.result().unwrap().err().code, 1317);
+    assert_eq!(victim.query("SELECT 1").value(), "1");
+    // a server that dies is something else
+    victim.command(Command::Query, b"SELECT SLEEP(100)");
+    until_it_runs(&mut killer, "SELECT SLEEP(100)");
+    process::kill(dormouse.server("shop"));
+    assert_eq!(victim.result().unwrap().err().code, 1053);
+    assert_eq!(victim.query("SELECT 1 FROM DUAL WHERE 1").value(), "1");
+}
+
+#[test]
+fn a_transaction_that_its_server_ends_for_idleness_closes_the_connection() {
+    let (dormouse, who) = one("");
+    let mut other = dormouse.connect(&who);
+    other.query("CREATE SCHEMA s").ok();
+    other.query("CREATE TABLE s.t (i INT PRIMARY KEY)").ok();
+    for variable in ["idle_transaction_timeout", "idle_write_transaction_timeout"] {
+        let mut client = dormouse.connect(&who);
+        client.query(&format!("SET {variable} = 1")).ok();
+        client.query("BEGIN").ok();
+        client.query("INSERT INTO s.t VALUES (7)").ok();
+        // waits for the lock of the row, until the server has rolled it back
+        let count = "SELECT COUNT(*) FROM s.t WHERE i = 7 FOR UPDATE";
+        assert_eq!(other.query(count).value(), "0", "{variable}");
+        assert!(is_closed(&mut client, "SELECT 1 FROM s.t"), "{variable}");
+    }
+    other.query("INSERT INTO s.t VALUES (7)").ok();
+}
+
+#[test]
+fn accounts_are_shown_without_the_credential_that_dormouse_adds() {
+    let (dormouse, who) = one("");
+    let mut admin = dormouse.connect(&who);
+    admin.query("CREATE USER eve IDENTIFIED BY 'e'").ok();
+    let mut eve = user(&dormouse, "shop.eve", "e");
+    // now the account has it
+    assert_eq!(eve.query("SELECT 1 FROM DUAL WHERE 1").value(), "1");
+    // SELECT PASSWORD('e')
+    const HASH: &str = "*33E0B212CC71ADACB7017A3790B8D662986E504B";
+    let grants = format!("GRANT USAGE ON *.* TO `eve`@`%` IDENTIFIED BY PASSWORD '{HASH}'");
+    let account = format!("CREATE USER `eve`@`%` IDENTIFIED BY PASSWORD '{HASH}'");
+    for text in [
+        "SHOW GRANTS",
+        "/* a */ show grants for CURRENT_USER()",
+        "SHOW GRANTS FOR eve",
+        "EXECUTE IMMEDIATE 'SHOW GRANTS'",
+    ] {
+        assert_eq!(eve.query(text).rows(), [[Some(grants.clone())]], "{text}");
+    }
+    for text in ["SHOW CREATE USER", "SHOW CREATE USER eve"] {
+        assert_eq!(eve.query(text).value(), account, "{text}");
+    }
+    for text in ["SHOW GRANTS FOR eve", "SHOW CREATE USER eve"] {
+        let shown = admin.query(text).value();
+        assert!(shown == grants || shown == account, "{shown}");
+    }
+    let id = eve.prepare("SHOW GRANTS");
+    eve.command(
+        Command::StmtExecute,
+        &[&id.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat(),
+    );
+    let rows = eve.binary_reply();
+    let shown = |row: &Vec<u8>| String::from_utf8_lossy(row).ends_with(&grants);
+    assert!(rows.iter().any(shown), "{rows:?}");
+}
+
+#[test]
+fn max_password_errors_blocks_an_account_until_privileges_are_flushed() {
+    let (dormouse, who) = one("");
+    let mut admin = dormouse.connect(&who);
+    for text in [
+        "CREATE USER guess IDENTIFIED BY 'right'",
+        "CREATE USER other IDENTIFIED BY 'right'",
+        "SET GLOBAL max_password_errors = 2",
+    ] {
+        admin.query(text).ok();
+    }
+    let code = |user: &str, password: &str| match log_in(&dormouse, user, password).1 {
+        Reply::Err(error) => error.code,
+        _ => 0,
+    };
+    let wrong = || code("shop.guess", "wrong");
+    let right = || code("shop.guess", "right");
+    assert_eq!((wrong(), right(), wrong(), wrong()), (1045, 0, 1045, 1045));
+    assert_eq!((right(), wrong()), (4150, 4150));
+    assert_eq!(code("shop.other", "right"), 0);
+    // also while it sleeps
+    let _ = dormouse.json(&["park", "shop"]);
+    assert_eq!(right(), 4150);
+    admin.query("FLUSH PRIVILEGES").ok();
+    assert_eq!((right(), wrong(), wrong(), right()), (0, 1045, 1045, 4150));
+    admin.query("ALTER USER guess IDENTIFIED BY 'right'").ok();
+    assert_eq!(right(), 0);
+}
+
+#[test]
+fn the_status_of_tls_is_that_of_the_clients_connection() {
+    let (dormouse, who) = one("");
+    let mut client = Client::tls(dormouse.address());
+    client.login(&who.user, &who.password, None).ok();
+    let mut plain = dormouse.connect(&who);
+    for (text, column) in [
+        ("SHOW STATUS LIKE 'Ssl_cipher'", 1),
+        ("show session status where variable_name = 'ssl_cipher'", 1),
+        ("EXECUTE IMMEDIATE 'SHOW STATUS LIKE \"Ssl_cipher\"'", 1),
+        (
+            "SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_cipher'",
+            0,
+        ),
+    ] {
+        let rows = client.query(text).rows();
+        assert_eq!(
+            rows[0][column].as_deref(),
+            Some("TLS_AES_256_GCM_SHA384"),
+            "{text}"
+        );
+        let rows = plain.query(text).rows();
+        assert_eq!(rows[0][column].as_deref(), Some(""), "{text}");
+    }
+    let version = client.query("SHOW STATUS LIKE 'Ssl_version'").rows();
+    assert_eq!(version[0][1].as_deref(), Some("TLSv1.3"));
+    let id = client.prepare("SHOW STATUS LIKE 'Ssl_version'");
+    client.command(
+        Command::StmtExecute,
+        &[&id.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat(),
+    );
+    let rows = client.binary_reply();
+    assert!(
+        rows.iter().any(|row| row.ends_with(b"\x07TLSv1.3")),
+        "{rows:?}"
+    );
+}
+
+#[test]
+fn a_user_is_not_changed_to_a_character_set_that_no_client_may_have() {
+    let (dormouse, who) = one("");
+    for (collation, name) in [
+        (35_u16, "ucs2"),
+        (54, "utf16"),
+        (60, "utf32"),
+        (56, "utf16le"),
+    ] {
+        let mut client = dormouse.connect(&who);
+        let mut argument = b"admin\0\0\0".to_vec();
+        argument.extend_from_slice(&collation.to_le_bytes());
+        argument.extend_from_slice(b"mysql_native_password\0");
+        client.command(Command::ChangeUser, &argument);
+        let error = client.result().unwrap().err();
+        let text = format!("Variable 'character_set_client' can't be set to the value of '{name}'");
+        assert_eq!((error.code, error.message), (1231, text));
+        assert_eq!(client.query("SELECT CURRENT_USER()").value(), "admin@%");
+    }
+}
+
+#[test]
+fn a_statement_that_gets_no_backend_is_told_who_has_them() {
+    let (dormouse, who) =
+        one("[pool]\nbackends_max = 1\nlease_timeout = \"100ms\"\nopen_after = \"0\"\n");
+    let mut holder = dormouse.connect(&who);
+    for text in ["CREATE SCHEMA s", "CREATE TABLE s.t (i INT)", "BEGIN"] {
+        holder.query(text).ok();
+    }
+    assert!(
+        holder
+            .query("SELECT * FROM s.t FOR UPDATE")
+            .rows()
+            .is_empty()
+    );
+    let mut other = dormouse.connect(&who);
+    let error = other.query("SELECT * FROM s.t FOR UPDATE").err();
+    let expected = format!("session {} of 'admin' at 127.0.0.1:", holder.id());
+    assert!(error.message.contains(&expected), "{}", error.message);
+    assert!(
+        error.message.contains("(transaction, for "),
+        "{}",
+        error.message
+    );
+    holder.query("COMMIT").ok();
+    assert!(
+        other
+            .query("SELECT * FROM s.t FOR UPDATE")
+            .rows()
+            .is_empty()
+    );
+}
