@@ -62,11 +62,16 @@ pub struct Probe {
     next: Vec<Asked>,
     asked: Vec<Asked>,
     sequences: Vec<Asked>,
+    /// The `ROW_COUNT()` of the last statement, if profiling is on: then it is off while the server is asked,
+    /// and switching it off changes that.
+    profiled: Option<i64>,
     pub(crate) found: Found,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Asked {
+    ProfilingOff,
+    ProfilingOn,
     Diagnostics,
     Warnings,
     Errors,
@@ -149,11 +154,20 @@ impl Probe {
             next,
             asked: Vec::new(),
             sequences: Vec::new(),
+            profiled: None,
             found: Found {
                 temporaries,
                 ..Found::default()
             },
         }
+    }
+
+    /// Keeps the questions out of the profiles of a session that has profiling on. `row_count` is the `ROW_COUNT()`
+    /// of its last statement.
+    pub(crate) fn unprofiled(mut self, row_count: i64) -> Self {
+        self.next.insert(0, Asked::ProfilingOff);
+        self.profiled = Some(row_count);
+        self
     }
 
     /// Adds questions about sequences; `rollback` ends the transaction that they open.
@@ -181,7 +195,7 @@ impl Probe {
             self.answer(asked, answer);
         }
         match first {
-            Some(Asked::Diagnostics) => self.look_closer(),
+            Some(Asked::Diagnostics | Asked::ProfilingOff) => self.look_closer(),
             Some(_) => self.finish(),
             None => {}
         }
@@ -197,6 +211,9 @@ impl Probe {
             self.next.extend(tables.map(Asked::Temporary));
         }
         self.next.append(&mut self.sequences);
+        if self.profiled.is_some() {
+            self.next.push(Asked::ProfilingOn);
+        }
         if self.next.is_empty() {
             self.finish();
         }
@@ -222,6 +239,10 @@ impl Probe {
         match asked {
             Asked::Diagnostics => {
                 found.diagnostics = answer.rows().and_then(|rows| diagnostics(rows.first()?));
+                if let (Some(row_count), Some((read, _))) = (self.profiled, &mut found.diagnostics)
+                {
+                    read.row_count = row_count;
+                }
                 if found.diagnostics.is_none() {
                     found.pins.push(Pin::Unreadable);
                 }
@@ -244,7 +265,7 @@ impl Probe {
                 let on = |column: usize| {
                     row.and_then(|row| number(row.get(column)?.as_deref()?)) == Some(1)
                 };
-                if on(5) || on(6) {
+                if on(5) || on(6) || self.profiled.is_some() {
                     found.pins.push(Pin::Profiling);
                 }
                 if on(7) {
@@ -291,7 +312,7 @@ impl Probe {
                 let value = row.and_then(|row| row.first().cloned());
                 found.sequences.get_or_insert_default().push(value);
             }
-            Asked::Rollback => {}
+            Asked::Rollback | Asked::ProfilingOff | Asked::ProfilingOn => {}
             Asked::Texts(_) => found.texts = answer.rows().cloned(),
             Asked::Temporary(_) if answer == Answer::TooLong => {
                 // an answer that is too long means that the table exists
@@ -329,6 +350,8 @@ impl Asked {
             Self::Counters => rows(COUNTERS),
             Self::Locks => rows(LOCKS),
             Self::Rollback => rows("ROLLBACK"),
+            Self::ProfilingOff => rows("SET profiling = 0"),
+            Self::ProfilingOn => rows("SET profiling = 1"),
             Self::Texts(text) | Self::Temporary(text) | Self::Sequence(text) => rows(text),
         }
     }
@@ -352,6 +375,7 @@ fn diagnostics(row: &[Option<Vec<u8>>]) -> Option<(Diagnostics, u64)> {
     let diagnostics = Diagnostics {
         row_count: text(0)?.parse().ok()?,
         found_rows: text(1)?.parse().ok()?,
+        found_rows_lost: false,
         warnings: text(2)?.parse().ok()?,
         errors: text(3)?.parse().ok()?,
         warning_list: None,

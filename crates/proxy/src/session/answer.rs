@@ -1,6 +1,8 @@
 //! Answers that the session's present backend cannot give: the connection's id, and what the last
 //! statement left (`FOUND_ROWS()`, warnings), once the session has left the backend that ran it.
 
+use std::ops::Range;
+
 use dormouse_session::diagnostics::{ConnectionFacts, mentioned};
 use dormouse_session::{Override, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
@@ -32,7 +34,8 @@ pub(super) async fn try_answer(
             *incoming = Incoming::made(Command::Query, &text);
             return Ok(false);
         }
-        Override::Reply(mut packets) => {
+        Override::List(list, shown) => {
+            let mut packets = shown_rows(list, &shown, cx.identity.capabilities);
             set_status(&mut packets, state.status());
             client.skip(incoming.left, incoming.continues).await?;
             client.send_packets(&packets).await?;
@@ -90,6 +93,23 @@ fn override_for(
         }
         _ => Override::None,
     }
+}
+
+/// These rows of a kept reply.
+fn shown_rows(list: Box<[u8]>, shown: &Range<u64>, capabilities: Capabilities) -> Vec<u8> {
+    if *shown == (0..u64::MAX) {
+        return list.into();
+    }
+    let edited = edit_rows(&list, capabilities, |rows| {
+        let numbered = (0_u64..).zip(rows);
+        Some(
+            numbered
+                .filter(|(n, _)| shown.contains(n))
+                .map(|(_, row)| row)
+                .collect(),
+        )
+    });
+    edited.unwrap_or_else(|| list.into())
 }
 
 /// The reply with values of its only row replaced, or an error in its place. `None` if the reply has not

@@ -22,6 +22,13 @@ impl SessionState {
         self.certainty() != Certainty::Known || self.last.needs_probe()
     }
 
+    /// Whether the session should be probed as soon as it is idle: its state is not known, or its server has what
+    /// the next statement may ask for and only it can tell.
+    #[must_use]
+    pub fn wants_probe(&self) -> bool {
+        self.certainty() == Certainty::Unknown || self.last.wants_asking()
+    }
+
     /// A probe of the session's backend.
     #[must_use]
     pub fn probe(&self, depth: Depth) -> Probe {
@@ -32,8 +39,12 @@ impl SessionState {
         } else {
             Vec::new()
         };
-        Probe::new(everything, warned, self.backend.temporaries.clone())
-            .with_sequences(sequences, !self.status.contains(Status::AUTOCOMMIT))
+        let probe = Probe::new(everything, warned, self.backend.temporaries.clone())
+            .with_sequences(sequences, !self.status.contains(Status::AUTOCOMMIT));
+        match self.last.row_count().filter(|_| self.backend.profiling) {
+            Some(row_count) => probe.unprofiled(row_count),
+            None => probe,
+        }
     }
 
     /// Whether the values of sequences must and can be read now. Reading them takes a transaction, which
@@ -92,6 +103,7 @@ impl SessionState {
         let unread = self.sequences.is_stale() && !self.asks_sequences();
         pin(self.sequences.pin() || unread, Pin::Sequence);
         pin(self.backend.hidden_variable, Pin::HiddenVariable);
+        pin(self.backend.profiling, Pin::Profiling);
         let context = self.statements.parsing_context();
         let stuck = self.texts.is_stuck(self.schema.as_ref(), context);
         pin(stuck, Pin::TextPrepare);

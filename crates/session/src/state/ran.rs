@@ -94,6 +94,7 @@ impl SessionState {
         self.noted(text, schema, failed);
         if effects != Effects::None && contains(text, "PROFILING") {
             self.backend.leaves(Leftover::Permanent);
+            self.backend.profiling = !failed && switches_profiling_on(text, self.last_mode);
         }
         if !self.next_transaction.is_empty() {
             self.note_next_transaction(text, effects, end);
@@ -271,6 +272,25 @@ fn begins(text: &[u8]) -> bool {
 /// which is an error.
 fn ends_early(text: &[u8], mode: Mode) -> bool {
     Lexer::new(text, mode).any(|token| token == Token::Semicolon)
+}
+
+/// Whether a text surely leaves profiling on: a `SET profiling = 1` and nothing else.
+fn switches_profiling_on(text: &[u8], mode: Mode) -> bool {
+    let told = |token: &Token<'_>| {
+        let scope = token.is_any(&["SESSION", "LOCAL"]);
+        !scope
+            && !matches!(
+                token,
+                Token::SystemVariable | Token::Semicolon | Token::Other(b'.' | b':')
+            )
+    };
+    let tokens: Vec<Token<'_>> = Lexer::new(text, mode).filter(told).collect();
+    match tokens.as_slice() {
+        [set, name, Token::Other(b'='), value] if set.is("SET") && name.names("PROFILING") => {
+            *value == Token::Number(b"1") || value.is_any(&["ON", "TRUE"])
+        }
+        _ => false,
+    }
 }
 
 fn sets_tracking(text: &[u8], mode: Mode) -> bool {

@@ -13,7 +13,7 @@ use super::on_backend::{BackendState, Leftover};
 use super::replay_log::ReplayLog;
 use crate::diagnostics::{self, ConnectionFacts, Diagnostics, Override};
 use crate::effects::Effects;
-use crate::lexer::{Charset, Lexer, Mode, begins_with, is_one_statement};
+use crate::lexer::{Charset, Lexer, Mode, Token, begins_with, is_one_statement};
 use crate::literal::literal;
 use crate::restricted::is_allowed;
 use crate::sequence_name;
@@ -301,7 +301,11 @@ impl SessionState {
         let read = diagnostics::override_for(asked, mode, self.last.kept(), connection);
         let read = match read {
             // the text has parameters where the values would be
-            Override::Rewrite(text) if executed.is_some() && !begins_with(&text, &["SHOW"]) => {
+            Override::Rewrite(text)
+                if executed.is_some()
+                    && !begins_with(&text, &["SHOW"])
+                    && Lexer::new(asked, mode).any(|token| token == Token::Other(b'?')) =>
+            {
                 Override::Refuse(diagnostics::mentioned(asked, mode).unwrap_or("it"))
             }
             read => read,
