@@ -225,16 +225,17 @@ impl Diagnostics {
             let variable =
                 target.token == Token::UserVariable && equals.token == Token::Other(b'=');
             let value = if name.token.is("ROW_COUNT") {
-                self.row_count
+                self.row_count.to_string()
             } else if name.token.is("NUMBER") && self.warnings <= KEPT {
-                i64::try_from(self.warnings).ok()?
+                // the server's type
+                format!("CAST({} AS UNSIGNED)", self.warnings)
             } else {
                 return None;
             };
             variable.then_some(())?;
             let comma: &[u8] = if number > 0 { b", " } else { b"" };
             let target = text.get(target.start..target.end)?;
-            out.extend_from_slice(&[comma, target, b" = ", value.to_string().as_bytes()].concat());
+            out.extend_from_slice(&[comma, target, b" = ", value.as_bytes()].concat());
         }
         Some(out)
     }

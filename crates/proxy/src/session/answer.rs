@@ -8,7 +8,7 @@ use dormouse_session::{Override, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
-use dormouse_wire::rows::{edit_rows, set_status};
+use dormouse_wire::rows::{edit_rows, replace_numbers, set_status};
 
 use super::context::SessionContext;
 use super::running::{Edit, Running};
@@ -87,6 +87,10 @@ fn override_for(
                 {
                     Override::None
                 }
+                // not a cursor
+                Override::PatchRow(patches) if incoming.argument().get(4) == Some(&0) => {
+                    Override::PatchRow(patches)
+                }
                 // the reply has binary rows, which cannot be edited
                 _ => Override::Refuse(mentioned(&text, state.mode()).unwrap_or("LASTVAL()")),
             }
@@ -110,6 +114,27 @@ fn shown_rows(list: Box<[u8]>, shown: &Range<u64>, capabilities: Capabilities) -
         )
     });
     edited.unwrap_or_else(|| list.into())
+}
+
+/// The reply of a prepared statement with numbers of its only row replaced, or an error in its place.
+pub(super) fn patch_numbers(
+    reply: &[u8],
+    patches: &[ValuePatch],
+    capabilities: Capabilities,
+) -> Vec<u8> {
+    let number = |patch: &ValuePatch| match patch {
+        ValuePatch::Keep => Some(None),
+        ValuePatch::Replace(digits) => std::str::from_utf8(digits).ok()?.parse().ok().map(Some),
+        ValuePatch::ReplaceNull(_) | ValuePatch::RefuseNull(_) => None,
+    };
+    let values: Option<Vec<Option<i64>>> = patches.iter().map(number).collect();
+    let edited = values.and_then(|values| replace_numbers(reply, &values, capabilities));
+    edited.unwrap_or_else(|| {
+        let mut packet = Vec::new();
+        let error = refusal::cannot_tell("a value").encode(capabilities);
+        write_packet(&mut packet, 1, &error);
+        packet
+    })
 }
 
 /// The reply with values of its only row replaced, or an error in its place. `None` if the reply has not

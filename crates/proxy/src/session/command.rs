@@ -212,10 +212,8 @@ impl Session {
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().to_vec());
         self.state.will_run(text, effects);
-        let timeout = match first {
-            Some(b'S' | b's' | b'/') => Timeout::of(text, mode),
-            _ => None,
-        };
+        let executed = self.state.executed(text);
+        let timeout = Timeout::of(executed.as_deref().unwrap_or(text), mode);
         let mut running = Running::new(&self.cx, incoming, None);
         running.edit = edit;
         running.timeout = timeout;
@@ -232,9 +230,8 @@ impl Session {
             if changes_rights {
                 self.cx.pool().rights_changed();
             }
-            if running.timeout.is_some() {
-                // the last statement that the server ran is one of Dormouse's own
-                self.state.arrived();
+            if let Some(how) = running.timeout {
+                Box::pin(self.hold.hide_values(&self.cx, &mut self.state, how)).await;
             }
         }
         Ok(())
@@ -302,6 +299,7 @@ impl Session {
             if let Some(backend) = self.hold.backend_mut() {
                 backend.cache.clear();
             }
+            self.hold.be_patient(&self.cx, &mut self.state).await;
         }
         Ok(())
     }

@@ -37,8 +37,8 @@ const ENDS: [&str; 13] = [
     "ON",
 ];
 /// Statements in which a value may take the place of a question.
-const FIRST: [&str; 9] = [
-    "SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "SET", "DO", "CALL",
+const FIRST: [&str; 10] = [
+    "CREATE", "SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "SET", "DO", "CALL",
 ];
 
 /// The text with values in place of the questions; `None` if the name or the type of a column might change.

@@ -35,6 +35,8 @@ pub(super) struct LastStatement {
     told: (Option<i64>, Option<u64>),
     /// Whether it may have left a `FOUND_ROWS()` that its reply does not tell (`SQL_CALC_FOUND_ROWS`).
     counted: bool,
+    /// Whether the server has been asked since.
+    asked: bool,
     failed: bool,
     insert_id: u64,
     on_backend: OnBackend,
@@ -57,6 +59,7 @@ impl LastStatement {
             }),
             told: (Some(0), found_rows),
             counted: false,
+            asked: false,
             failed: false,
             insert_id: 0,
             on_backend: OnBackend::default(),
@@ -107,7 +110,12 @@ impl LastStatement {
 
     /// Whether the server has something that it should be asked for soon, since it would be lost with it.
     pub(super) fn wants_asking(&self) -> bool {
-        self.kept.is_none() && (self.counted || self.has_conditions())
+        self.kept.is_none() && !self.asked && (self.counted || self.has_conditions())
+    }
+
+    /// Notes that the server was asked, whatever it has answered.
+    pub(super) fn was_asked(&mut self) {
+        self.asked = true;
     }
 
     /// Notes the end of a statement.
@@ -145,6 +153,7 @@ impl LastStatement {
             (_, None) if one => (i64::try_from(end.affected).ok(), None),
             (_, None) => (None, None),
         };
+        self.asked = false;
         self.counted = kind == Kind::Select && effects == Effects::Counted;
         self.counts = match (kind, end.rows, self.counts) {
             (Kind::Select, Some(found_rows), _) if certain => Some(Counts {
@@ -157,6 +166,21 @@ impl LastStatement {
             }),
             _ => None,
         };
+    }
+
+    /// Notes that this text was prepared with the protocol. That changes neither `ROW_COUNT()` nor `FOUND_ROWS()`.
+    pub(super) fn prepared(&mut self, text: &[u8], mode: Mode, end: &ReplyEnd) {
+        if end.error.is_some() || end.warnings > 0 {
+            return self.ended(text, mode, Effects::Counted, Kind::Other, end);
+        }
+        if diagnostics::keeps_warnings(text, mode) {
+            return;
+        }
+        self.on_backend.conditions = 0;
+        if let Some(kept) = &mut self.kept {
+            (kept.warnings, kept.errors) = (0, 0);
+            (kept.warning_list, kept.error_list) = (None, None);
+        }
     }
 
     /// Notes that the statement whose end was noted was answered without a server: what it left is kept here

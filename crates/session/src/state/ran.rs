@@ -38,6 +38,12 @@ impl SessionState {
         self.last_mode = self.mode;
     }
 
+    /// Notes that a text was prepared with the protocol, successfully or not.
+    pub fn prepared(&mut self, text: &[u8], end: &ReplyEnd) {
+        self.last.prepared(text, self.last_mode, end);
+        self.last_mode = self.mode;
+    }
+
     /// Notes what a statement leaves for later statements to ask.
     pub(super) fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         let settings = matches!(
@@ -189,7 +195,10 @@ impl SessionState {
         }
         match (effects, end.error) {
             (_, Some(error)) if BEFORE_RUNNING.contains(&error) => {}
-            (Effects::None | Effects::Counted, None) if begins(text) => {
+            // a query of server tables alone may leave it for the next statement
+            (Effects::None | Effects::Counted, None)
+                if begins(text) && !contains(text, "_SCHEMA") =>
+            {
                 self.next_transaction.clear();
             }
             (Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp, _) => {}
