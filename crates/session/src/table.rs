@@ -148,7 +148,7 @@ pub const TABLE: &[Row] = &[
         noticed: "the reply, or the server is asked",
         fates: &[
             Fate::Answered(
-                "in every expression of one statement, `SHOW WARNINGS` and `SHOW ERRORS` with or without `LIMIT`, \
+                "in expressions of one statement, not behind a minus sign, `SHOW WARNINGS` and `SHOW ERRORS` with or without `LIMIT`, \
                  `GET DIAGNOSTICS` of `NUMBER` and `ROW_COUNT`",
             ),
             Fate::Lost(

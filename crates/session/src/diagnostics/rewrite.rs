@@ -36,6 +36,8 @@ const ENDS: [&str; 13] = [
     "LOCK",
     "ON",
 ];
+/// What `IS` and `IS NOT` check.
+const CHECKED: [&str; 4] = ["NULL", "TRUE", "FALSE", "UNKNOWN"];
 /// Statements in which a value may take the place of a question.
 const FIRST: [&str; 10] = [
     "CREATE", "SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "SET", "DO", "CALL",
@@ -237,6 +239,8 @@ fn has_alias(item: &[Spanned<'_>]) -> Option<bool> {
         Token::Other(_) | Token::Number(_) | Token::Bits(_) | Token::National(_) => Some(false),
         // CASE … END
         token if token.is("END") => Some(false),
+        // a IS NOT NULL
+        token if token.is_any(&CHECKED) && before.token.is_any(&["IS", "NOT"]) => Some(false),
         Token::Word(_) | Token::Quoted(..) | Token::Text(..) if ends_operand => Some(true),
         Token::Word(_) | Token::Quoted(..) | Token::Text(..) => {
             // an operand follows an operator; behind a word it may be either

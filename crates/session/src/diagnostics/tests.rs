@@ -322,6 +322,10 @@ fn a_value_among_others_is_sent_as_a_constant_of_the_same_type_and_name() {
             "select (select R as n) AS `(select ROW_COUNT() as n)`, 1 union select F AS `FOUND_ROWS()`, 2",
         ),
         (
+            "select ROW_COUNT() is not null, ROW_COUNT() is true as t",
+            "select R is not null AS `ROW_COUNT() is not null`, R is true as t",
+        ),
+        (
             "select ROW_COUNT() into @x",
             "select R AS `ROW_COUNT()` into @x",
         ),
@@ -371,7 +375,7 @@ fn what_no_constant_can_stand_for_is_refused() {
         "SELECT -ROW_COUNT()",
         "SELECT a FROM t WHERE a = 1 LIMIT ROW_COUNT()",
         // it may be an alias or not
-        "SELECT ROW_COUNT() IS TRUE",
+        "SELECT 1 AND ROW_COUNT() LIKE a",
         "INSERT INTO t VALUES (1) RETURNING ROW_COUNT()",
         "VALUES (ROW_COUNT())",
         "SET STATEMENT max_statement_time = 1 FOR SELECT ROW_COUNT()",
