@@ -8,9 +8,8 @@
 use dormouse_testkit::{Client, Created, Dormouse, Reply};
 use dormouse_wire::command::Command;
 
-/// The value on the server, whatever the session sees.
-const ON_THE_SERVER: &str = "SELECT VARIABLE_VALUE FROM information_schema.SESSION_VARIABLES \
-                             WHERE VARIABLE_NAME = 'wait_timeout'";
+/// The value on the server between statements that ask for it: a stored function shows it.
+const ON_THE_SERVER: &str = "SELECT d.present()";
 const HIGHEST: &str = "31536000";
 
 fn one(limits: &str) -> (Dormouse, Created) {
@@ -21,6 +20,14 @@ fn one(limits: &str) -> (Dormouse, Created) {
     (dormouse, who)
 }
 
+/// Makes the function of [`ON_THE_SERVER`].
+fn make_function(client: &mut Client) {
+    client.query("CREATE DATABASE d").ok();
+    client
+        .query("CREATE FUNCTION d.present() RETURNS BIGINT RETURN @@wait_timeout")
+        .ok();
+}
+
 fn shown(client: &mut Client) -> String {
     client.query("SELECT @@wait_timeout").value()
 }
@@ -29,6 +36,7 @@ fn shown(client: &mut Client) -> String {
 fn a_session_ends_after_its_own_wait_timeout_also_while_the_database_sleeps() {
     let (dormouse, who) = one("");
     let mut other = dormouse.connect(&who);
+    make_function(&mut other);
     let mut client = dormouse.connect(&who);
     assert_eq!(shown(&mut client), "28800");
     client.query("SET SESSION wait_timeout = 1 + 1").ok();
@@ -46,6 +54,7 @@ fn a_session_ends_after_its_own_wait_timeout_also_while_the_database_sleeps() {
 fn wait_timeout_follows_the_session_and_is_never_set_on_a_server() {
     let (dormouse, who) = one("wait_timeout = \"90s\"\ninteractive_timeout = \"100s\"");
     let mut client = dormouse.connect(&who);
+    make_function(&mut client);
     client
         .query("SET NAMES utf8mb4, @@SESSION.wait_timeout = 2147483")
         .ok();

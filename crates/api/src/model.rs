@@ -11,8 +11,8 @@ pub use dormouse_control::{
     NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
 };
 use dormouse_types::{
-    Backups, Bytes, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern, Networks,
-    NewUser, OnDemand, Pooling, State, Timetable, UnitRange, Units, UserLimits, UserRole,
+    Backups, Bytes, Carry, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern,
+    Networks, NewUser, OnDemand, Pooling, State, Timetable, UnitRange, Units, UserLimits, UserRole,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -181,6 +181,8 @@ pub struct Database {
     pub units_range: UnitRange,
     /// Whether its sessions share backends.
     pub pooling: Pooling,
+    /// Which state of sessions a park carries to the next server.
+    pub carry: Carry,
     /// Suspend after this long without a statement.
     pub idle_suspend: Delay,
     /// Park after this long without a statement.

@@ -338,6 +338,7 @@ fn database(status: Status) -> Database {
         units: status.units,
         units_range: status.spec.units,
         pooling: status.spec.pooling,
+        carry: status.spec.carry,
         idle_suspend: status.spec.idle_suspend,
         idle_park: status.spec.idle_park,
         keep_awake: status.spec.keep_awake,

@@ -232,6 +232,7 @@ impl Creator {
             generation: row.generation,
             endpoint: serving.endpoint.clone(),
             pooling: row.spec.pooling,
+            carry: row.spec.carry,
         });
         let row = DatabaseRow {
             state: State::Active,

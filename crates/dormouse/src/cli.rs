@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{
-    Bytes, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff, Networks, Pooling, Timetable,
-    UnitRange,
+    Bytes, Carry, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff, Networks, Pooling,
+    Timetable, UnitRange,
 };
 
 pub(crate) mod user;
@@ -373,6 +373,11 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "KIND")]
     pooling: Option<Pooling>,
 
+    /// Which state of sessions a park carries to the next server instead of being prevented by it:
+    /// temporary_tables (small ones), or none
+    #[arg(long, value_name = "WHAT")]
+    carry: Option<Carry>,
+
     /// Hours in which it is awake, used or not: 'mon-fri 08:00-18:00', or never
     #[arg(long, value_name = "HOURS")]
     keep_awake: Option<Timetable>,
@@ -423,6 +428,7 @@ impl From<SettingsArgs> for SettingsPatch {
             idle_park,
             units,
             pooling,
+            carry,
             keep_awake,
             prewake,
             history,
@@ -439,6 +445,7 @@ impl From<SettingsArgs> for SettingsPatch {
             idle_park,
             units,
             pooling,
+            carry,
             keep_awake,
             prewake,
             history,

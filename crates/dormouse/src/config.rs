@@ -8,7 +8,7 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::Cap;
 use dormouse_control::{Ladder, Prices};
 use dormouse_types::{
-    Access, Bytes, Cron, Delay, Keep, Money, Networks, Pooling, Timetable, UnitRange, Units,
+    Access, Bytes, Carry, Cron, Delay, Keep, Money, Networks, Pooling, Timetable, UnitRange, Units,
 };
 use serde::{Deserialize, Serialize};
 
@@ -214,6 +214,8 @@ pub(crate) struct Defaults {
     pub(crate) units: UnitRange,
     /// Whether sessions share backends.
     pub(crate) pooling: Pooling,
+    /// Which state of sessions a park carries to the next server.
+    pub(crate) carry: Carry,
     /// Hours in which it is kept awake.
     pub(crate) keep_awake: Timetable,
     /// Whether it is woken before its usual hours.
@@ -396,6 +398,7 @@ impl Default for Defaults {
                 max: Units(2),
             },
             pooling: Pooling::default(),
+            carry: Carry::default(),
             keep_awake: Timetable::default(),
             prewake: false,
             history: false,

@@ -155,6 +155,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("schemas on demand", d.on_demand.schemas.to_string()),
         ("users on demand", templates(&d.on_demand.users)),
         ("pooling", d.pooling.to_string()),
+        ("carry", d.carry.to_string()),
         ("sessions", d.sessions.to_string()),
         ("held statements", d.held.to_string()),
         ("transactions", d.transactions.to_string()),

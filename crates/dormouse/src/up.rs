@@ -317,6 +317,7 @@ fn spec(config: &Config) -> Spec {
         idle_suspend: defaults.idle_suspend,
         idle_park: defaults.idle_park,
         pooling: defaults.pooling,
+        carry: defaults.carry,
         keep_awake: defaults.keep_awake,
         prewake: defaults.prewake,
         history: defaults.history,

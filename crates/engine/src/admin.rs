@@ -58,7 +58,8 @@ const OWN_SESSION: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci, SESSION
     SESSION lock_wait_timeout = 5, SESSION sql_select_limit = 18446744073709551615, \
     SESSION max_statement_time = 0, SESSION sql_safe_updates = 0, SESSION autocommit = 1, \
     SESSION completion_type = 0, SESSION low_priority_updates = 0, SESSION sql_notes = 1, \
-    SESSION group_concat_max_len = 1048576, SESSION idle_transaction_timeout = 0";
+    SESSION group_concat_max_len = 1048576, SESSION idle_transaction_timeout = 0, \
+    SESSION wait_timeout = 31536000, SESSION net_read_timeout = 31536000, SESSION net_write_timeout = 31536000";
 
 /// Why a statement on Dormouse's own connection failed.
 #[derive(Debug, thiserror::Error)]

@@ -41,19 +41,17 @@ const LOG_SIZE: u64 = 8 << 20;
 const LOG_BLOCK: u64 = 4096;
 
 /// Settings of every instance. Options that the server does not know are left out.
-const COMMON: [(&str, &str); 35] = [
+const COMMON: [(&str, &str); 34] = [
     ("skip-name-resolve", "ON"),
     ("max-connect-errors", "4294967295"),
     ("local-infile", "ON"),
     // no limit; 0 would mean the same, but then it could not be changed while the server runs
     ("max-user-connections", "2147483647"),
-    // no timeouts: a thawed server sees its clocks jump; the proxy enforces the clients' own limits (no
-    // backend is an interactive client)
-    ("wait-timeout", "31536000"),
-    ("net-read-timeout", "31536000"),
-    ("net-write-timeout", "31536000"),
-    // replies report changes of the session by stored code; the proxy does not pass that on
-    ("session-track-state-change", "ON"),
+    // what clients read; the connections of Dormouse set higher values for themselves, since a thawed server
+    // sees its clocks jump and the proxy enforces the clients' own limits
+    ("wait-timeout", "28800"),
+    ("net-read-timeout", "30"),
+    ("net-write-timeout", "60"),
     // defaults of the Debian package
     ("character-set-server", "utf8mb4"),
     ("symbolic-links", "OFF"),

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use dormouse_types::{
-    Access, Backups, Bytes, Cron, Delay, Keep, Money, NamesOrOff, Networks, OnDemand, Pooling,
-    Timetable, UnitRange,
+    Access, Backups, Bytes, Carry, Cron, Delay, Keep, Money, NamesOrOff, Networks, OnDemand,
+    Pooling, Timetable, UnitRange,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ pub struct SettingsPatch {
     /// Whether its sessions share backends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooling: Option<Pooling>,
+    /// Which state of sessions a park carries to the next server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carry: Option<Carry>,
     /// Hours in which it is kept awake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_awake: Option<Timetable>,
@@ -68,6 +71,7 @@ impl SettingsPatch {
             idle_park: self.idle_park.unwrap_or(spec.idle_park),
             units: self.units.unwrap_or(spec.units),
             pooling: self.pooling.unwrap_or(spec.pooling),
+            carry: self.carry.unwrap_or(spec.carry),
             keep_awake: self.keep_awake.unwrap_or(spec.keep_awake),
             prewake: self.prewake.unwrap_or(spec.prewake),
             history: self.history.unwrap_or(spec.history),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dormouse_types::{
-    Access, Backups, Bytes, Delay, Money, OnDemand, Pooling, Timetable, UnitRange, Units,
+    Access, Backups, Bytes, Carry, Delay, Money, OnDemand, Pooling, Timetable, UnitRange, Units,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub struct Spec {
     pub units: UnitRange,
     /// Whether its sessions share backends.
     pub pooling: Pooling,
+    /// Which state of sessions a park carries to the next server.
+    pub carry: Carry,
     /// Hours in which it is awake, idle or not.
     pub keep_awake: Timetable,
     /// Whether it is woken before the hours in which it was used on earlier days.
@@ -51,6 +53,7 @@ impl Default for Spec {
                 max: Units(2),
             },
             pooling: Pooling::default(),
+            carry: Carry::default(),
             keep_awake: Timetable::default(),
             prewake: false,
             history: false,

@@ -26,6 +26,8 @@ pub struct Diagnostics {
     pub row_count: i64,
     /// `FOUND_ROWS()`.
     pub found_rows: u64,
+    /// Whether `FOUND_ROWS()` went with its server before it was asked.
+    pub found_rows_lost: bool,
     /// `@@warning_count`, which counts errors and notes too.
     pub warnings: u64,
     /// `@@error_count`.
@@ -42,8 +44,9 @@ pub struct Diagnostics {
 pub enum Override {
     /// It is not replaced: the server's answer is right.
     None,
-    /// This is the reply to `SHOW WARNINGS` or `SHOW ERRORS`; the server is not asked.
-    Reply(Box<[u8]>),
+    /// This is the reply to `SHOW WARNINGS` or `SHOW ERRORS`, of which these rows are shown; the server is not
+    /// asked.
+    List(Box<[u8]>, std::ops::Range<u64>),
     /// The reply is one row, whose values are patched.
     PatchRow(Vec<ValuePatch>),
     /// This text is sent to the server in place of the client's.
@@ -96,8 +99,15 @@ pub fn override_for(
         return Override::None;
     }
     if let Some(left) = left
+        && left.found_rows_lost
+        && asked
+            .iter()
+            .any(|question| question.item == Item::FoundRows)
+    {
+        return Override::Refuse("FOUND_ROWS()");
+    }
+    if let Some(left) = left
         && plain
-        && questions::is_one(&spans)
         && let Some(answer) = left.answers(text, &spans, &asked)
     {
         return answer;
@@ -145,15 +155,21 @@ fn asks_for_connection(text: &[u8]) -> bool {
 }
 
 impl Diagnostics {
-    /// The override for one statement with these questions about the past, unless it is a plain `SELECT` of
-    /// values.
+    /// The override for a text with these questions about the past, unless it is a plain `SELECT` of values.
     fn answers(&self, text: &[u8], spans: &[Spanned<'_>], asked: &[Question]) -> Option<Override> {
         let [first, ..] = asked else {
             return None;
         };
+        let one = questions::is_one(spans);
         match first.name {
-            name @ ("SHOW WARNINGS" | "SHOW ERRORS") => Some(self.show(spans, name, first.item)),
-            name if items::of(spans).is_none() => {
+            name @ ("SHOW WARNINGS" | "SHOW ERRORS") if one => {
+                Some(self.show(spans, name, first.item))
+            }
+            name @ "GET DIAGNOSTICS" if one => {
+                let text = self.get_diagnostics(text, spans);
+                Some(text.map_or(Override::Refuse(name), Override::Rewrite))
+            }
+            name if !one || items::of(spans).is_none() => {
                 let text = rewrite::rewritten(text, spans, asked, |item| self.value(item));
                 Some(text.map_or(Override::Refuse(name), Override::Rewrite))
             }
@@ -172,13 +188,56 @@ impl Diagnostics {
         } else {
             (self.errors, &self.error_list)
         };
-        let whole = spans.iter().filter(|s| s.token != Token::Semicolon).count() == 2;
-        match list {
+        match (list, shown(spans)) {
             // the server's own list may come from a statement of Dormouse's
-            None if count == 0 => Override::Rewrite(format!("{name} LIMIT 0").into_bytes()),
-            Some(list) if whole => Override::Reply(list.clone()),
+            (None, Some(_)) if count == 0 => {
+                Override::Rewrite(format!("{name} LIMIT 0").into_bytes())
+            }
+            (Some(list), Some(rows)) => Override::List(list.clone(), rows),
             _ => Override::Refuse(name),
         }
+    }
+
+    /// `GET DIAGNOSTICS` of the number of conditions and of `ROW_COUNT` as a `SET` with these values.
+    fn get_diagnostics(&self, text: &[u8], spans: &[Spanned<'_>]) -> Option<Vec<u8>> {
+        /// `max_error_count`, unless somebody has set it: no more conditions are kept.
+        const KEPT: u64 = 64;
+        let current = usize::from(spans.get(1)?.token.is("CURRENT"));
+        let mut rest = spans.get(2 + current..)?;
+        while let [
+            before @ ..,
+            Spanned {
+                token: Token::Semicolon,
+                ..
+            },
+        ] = rest
+        {
+            rest = before;
+        }
+        let mut out = b"SET ".to_vec();
+        for (number, item) in rest
+            .split(|span| span.token == Token::Other(b','))
+            .enumerate()
+        {
+            let [target, equals, name] = item else {
+                return None;
+            };
+            let variable =
+                target.token == Token::UserVariable && equals.token == Token::Other(b'=');
+            let value = if name.token.is("ROW_COUNT") {
+                self.row_count.to_string()
+            } else if name.token.is("NUMBER") && self.warnings <= KEPT {
+                // the server's type
+                format!("CAST({} AS UNSIGNED)", self.warnings)
+            } else {
+                return None;
+            };
+            variable.then_some(())?;
+            let comma: &[u8] = if number > 0 { b", " } else { b"" };
+            let target = text.get(target.start..target.end)?;
+            out.extend_from_slice(&[comma, target, b" = ", value.as_bytes()].concat());
+        }
+        Some(out)
     }
 
     fn value(&self, item: Item) -> i64 {
@@ -202,16 +261,56 @@ impl Diagnostics {
         }
         self.row_count = if end.rows.is_some() { -1 } else { 0 };
         if begins_with(text, &["SELECT"]) {
+            self.found_rows_lost &= end.rows.is_none();
             self.found_rows = end.rows.unwrap_or(self.found_rows);
         }
         Some(self)
     }
 }
 
+/// The rows that a `SHOW WARNINGS` or `SHOW ERRORS` asks for: all, or those of its `LIMIT`. `None`: it has none
+/// that can be read.
+fn shown(spans: &[Spanned<'_>]) -> Option<std::ops::Range<u64>> {
+    let tokens: Vec<Token<'_>> = spans.iter().map(|span| span.token).collect();
+    let mut rest = tokens.get(2..)?;
+    while let [before @ .., Token::Semicolon] = rest {
+        rest = before;
+    }
+    // a limit of rows examined does not count here
+    if let [before @ .., rows, examined, Token::Number(_)] = rest
+        && rows.is("ROWS")
+        && examined.is("EXAMINED")
+    {
+        rest = match before {
+            [limit] if limit.is("LIMIT") => &[],
+            [] => return None,
+            _ => before,
+        };
+    }
+    let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<u64>().ok();
+    let (from, count) = match rest {
+        [] => return Some(0..u64::MAX),
+        [limit, ..] if !limit.is("LIMIT") => return None,
+        [_, Token::Number(count)] => (0, number(count)?),
+        [
+            _,
+            Token::Number(from),
+            Token::Other(b','),
+            Token::Number(count),
+        ] => (number(from)?, number(count)?),
+        [_, Token::Number(count), offset, Token::Number(from)] if offset.is("OFFSET") => {
+            (number(from)?, number(count)?)
+        }
+        _ => return None,
+    };
+    Some(from..from.saturating_add(count))
+}
+
 /// Whether a text keeps the warnings of the statement before: one that uses no table does
 /// (`sql/sql_parse.cc`, `mysql_execute_command`).
 pub(crate) fn keeps_warnings(text: &[u8], mode: Mode) -> bool {
-    const WITHOUT_TABLES: [&str; 11] = [
+    const WITHOUT_TABLES: [&str; 12] = [
+        "GET",
         "SELECT",
         "DO",
         "SET",

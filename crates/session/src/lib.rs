@@ -44,6 +44,7 @@ pub mod statements;
 mod text_prepared;
 
 // what a statement that has run may leave on the backend
+pub mod carried;
 mod locks;
 mod savepoints;
 mod temporary;

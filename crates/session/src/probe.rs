@@ -62,11 +62,16 @@ pub struct Probe {
     next: Vec<Asked>,
     asked: Vec<Asked>,
     sequences: Vec<Asked>,
+    /// The `ROW_COUNT()` of the last statement, if profiling is on: then it is off while the server is asked,
+    /// and switching it off changes that.
+    profiled: Option<i64>,
     pub(crate) found: Found,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Asked {
+    ProfilingOff,
+    ProfilingOn,
     Diagnostics,
     Warnings,
     Errors,
@@ -119,10 +124,13 @@ const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
 const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING utf8mb4)), VARIABLE_TYPE \
      FROM information_schema.SYSTEM_VARIABLES \
      WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
-     AND BINARY SESSION_VALUE <> BINARY GLOBAL_VALUE \
+     AND IF(VARIABLE_NAME = 'SESSION_TRACK_STATE_CHANGE', SESSION_VALUE = 'OFF', \
+     BINARY SESSION_VALUE <> BINARY GLOBAL_VALUE) \
      AND VARIABLE_NAME NOT IN ('CHARACTER_SET_CLIENT', 'CHARACTER_SET_RESULTS', \
      'CHARACTER_SET_CONNECTION', 'COLLATION_CONNECTION', 'CHARACTER_SET_DATABASE', \
-     'COLLATION_DATABASE', 'MAX_ALLOWED_PACKET', 'NET_BUFFER_LENGTH') LIMIT 10000";
+     'COLLATION_DATABASE', 'MAX_ALLOWED_PACKET', 'NET_BUFFER_LENGTH', 'WAIT_TIMEOUT') \
+     AND NOT (VARIABLE_NAME IN ('NET_READ_TIMEOUT', 'NET_WRITE_TIMEOUT') AND SESSION_VALUE = '31536000') \
+     LIMIT 10000";
 
 const COUNTERS: &str = "SHOW SESSION STATUS WHERE Variable_name IN \
      ('Com_create_temporary_table', 'Com_prepare_sql')";
@@ -156,11 +164,20 @@ impl Probe {
             next,
             asked: Vec::new(),
             sequences: Vec::new(),
+            profiled: None,
             found: Found {
                 temporaries,
                 ..Found::default()
             },
         }
+    }
+
+    /// Keeps the questions out of the profiles of a session that has profiling on. `row_count` is the `ROW_COUNT()`
+    /// of its last statement.
+    pub(crate) fn unprofiled(mut self, row_count: i64) -> Self {
+        self.next.insert(0, Asked::ProfilingOff);
+        self.profiled = Some(row_count);
+        self
     }
 
     /// Adds questions about sequences; `rollback` ends the transaction that they open.
@@ -188,7 +205,7 @@ impl Probe {
             self.answer(asked, answer);
         }
         match first {
-            Some(Asked::Diagnostics) => self.look_closer(),
+            Some(Asked::Diagnostics | Asked::ProfilingOff) => self.look_closer(),
             Some(_) => self.finish(),
             None => {}
         }
@@ -204,6 +221,9 @@ impl Probe {
             self.next.extend(tables.map(Asked::Temporary));
         }
         self.next.append(&mut self.sequences);
+        if self.profiled.is_some() {
+            self.next.push(Asked::ProfilingOn);
+        }
         if self.next.is_empty() {
             self.finish();
         }
@@ -229,6 +249,10 @@ impl Probe {
         match asked {
             Asked::Diagnostics => {
                 found.diagnostics = answer.rows().and_then(|rows| diagnostics(rows.first()?));
+                if let (Some(row_count), Some((read, _))) = (self.profiled, &mut found.diagnostics)
+                {
+                    read.row_count = row_count;
+                }
                 if found.diagnostics.is_none() {
                     found.pins.push(Pin::Unreadable);
                 }
@@ -251,7 +275,7 @@ impl Probe {
                 let on = |column: usize| {
                     row.and_then(|row| number(row.get(column)?.as_deref()?)) == Some(1)
                 };
-                if on(5) || on(6) {
+                if on(5) || on(6) || self.profiled.is_some() {
                     found.pins.push(Pin::Profiling);
                 }
                 if on(7) {
@@ -298,7 +322,7 @@ impl Probe {
                 let value = row.and_then(|row| row.first().cloned());
                 found.sequences.get_or_insert_default().push(value);
             }
-            Asked::Rollback => {}
+            Asked::Rollback | Asked::ProfilingOff | Asked::ProfilingOn => {}
             Asked::Texts(_) => found.texts = answer.rows().cloned(),
             Asked::Temporary(_) if answer == Answer::TooLong => {
                 // an answer that is too long means that the table exists
@@ -336,6 +360,8 @@ impl Asked {
             Self::Counters => rows(COUNTERS),
             Self::Locks(thread) => rows(&format!("{LOCKS}{thread} LIMIT 100")),
             Self::Rollback => rows("ROLLBACK"),
+            Self::ProfilingOff => rows("SET profiling = 0"),
+            Self::ProfilingOn => rows("SET profiling = 1"),
             Self::Texts(text) | Self::Temporary(text) | Self::Sequence(text) => rows(text),
         }
     }
@@ -359,6 +385,7 @@ fn diagnostics(row: &[Option<Vec<u8>>]) -> Option<(Diagnostics, u64)> {
     let diagnostics = Diagnostics {
         row_count: text(0)?.parse().ok()?,
         found_rows: text(1)?.parse().ok()?,
+        found_rows_lost: false,
         warnings: text(2)?.parse().ok()?,
         errors: text(3)?.parse().ok()?,
         warning_list: None,

@@ -42,15 +42,19 @@ pub const TABLE: &[Row] = &[
     Row {
         item: "system variables, SQL mode, time zone, isolation level, autocommit",
         noticed: PROBE,
-        fates: &[Fate::Restored(
-            "the statements that set them, or one `SET` of what differs from the global values",
-        )],
+        fates: &[
+            Fate::Restored(
+                "the statements that set them, or one `SET` of what differs from the global values",
+            ),
+            Fate::Pins(&[Pin::HiddenVariable]),
+        ],
     },
     Row {
-        item: "`wait_timeout`",
+        item: "`wait_timeout`, `net_read_timeout`, `net_write_timeout`, `session_track_state_change`",
         noticed: TEXT,
         fates: &[Fate::Answered(
-            "enforced by Dormouse, and set on the backend only while a statement reads or sets it",
+            "the backend has the session's values while a statement names them or shows variables; else they are \
+             Dormouse's, which enforces `wait_timeout` itself",
         )],
     },
     Row {
@@ -102,7 +106,8 @@ pub const TABLE: &[Row] = &[
     },
     Row {
         item: "open transaction, savepoints, XA",
-        noticed: "the reply's status; a savepoint while `autocommit` is off, the statement's text",
+        noticed: "the reply's status; a savepoint while `autocommit` is off, the statement's text (a `CALL` or \
+                  unknown `EXECUTE` counts as one)",
         fates: &[Fate::Pins(&[Pin::Transaction])],
     },
     Row {
@@ -116,7 +121,13 @@ pub const TABLE: &[Row] = &[
     Row {
         item: "temporary tables",
         noticed: "the statement's text, and the server's count of them",
-        fates: &[Fate::Pins(&[Pin::TemporaryTable])],
+        fates: &[
+            Fate::Restored(
+                "over a planned park with `carry = \"temporary_tables\"`: tables that the session's own texts have \
+                 created, of InnoDB, Aria, MyISAM or MEMORY, with ASCII names; 1 MiB of SQL in all",
+            ),
+            Fate::Pins(&[Pin::TemporaryTable]),
+        ],
     },
     Row {
         item: "`LOCK TABLES`, `HANDLER`, `GET_LOCK`, `FLUSH TABLES WITH READ LOCK`, `BACKUP`",
@@ -137,12 +148,14 @@ pub const TABLE: &[Row] = &[
         noticed: "the reply, or the server is asked",
         fates: &[
             Fate::Answered(
-                "`SELECT FOUND_ROWS()`, `SELECT ROW_COUNT()`, `SHOW WARNINGS` and the like, right after; \
-                 as values in `WHERE`, in a change of rows, `SET` and `DO`",
+                "in expressions of one statement, not behind a minus sign, `SHOW WARNINGS` and `SHOW ERRORS` with or without `LIMIT`, \
+                 `GET DIAGNOSTICS` of `NUMBER` and `ROW_COUNT`",
             ),
             Fate::Lost(
-                "refused with error 1235 inside other statements, `GET DIAGNOSTICS` and long lists of \
-                 warnings; asked about a statement of the same batch, block or body they are the server's",
+                "error 1235 in blocks, for lists of warnings above 64 KiB, and for texts of conditions in `GET \
+                 DIAGNOSTICS`, which has no place for them but the server's own list; and for what a server that was \
+                 killed within 5 ms of a statement with warnings or `SQL_CALC_FOUND_ROWS` was not asked for, since \
+                 asking at once would delay the next statement",
             ),
         ],
     },
@@ -161,7 +174,7 @@ pub const TABLE: &[Row] = &[
     },
     Row {
         item: "profiling, optimizer trace",
-        noticed: "a probe",
+        noticed: "the statement's text, or a probe",
         fates: &[Fate::Pins(&[Pin::Profiling])],
     },
     Row {
@@ -197,13 +210,16 @@ pub const TABLE: &[Row] = &[
         fates: &[
             Fate::Answered("a `SELECT` of them alone, if the session's own texts advanced them"),
             Fate::Pins(&[Pin::Sequence]),
-            Fate::Lost("else refused with error 1235 after a move"),
+            Fate::Lost("else refused with error 1235 after a move: no server lets them be set"),
         ],
     },
     Row {
         item: "session status counters",
         noticed: "not noticed",
-        fates: &[Fate::Lost("they are those of the present backend")],
+        fates: &[Fate::Lost(
+            "they are those of the present backend: a server counts them for each connection, and Dormouse's own \
+             statements with them",
+        )],
     },
 ];
 
@@ -297,39 +313,27 @@ started.
 
 ## Known weaknesses
 
-- The server does not report when a stored function or trigger, called by a plain `SELECT` or `INSERT`, takes a lock
-  with `GET_LOCK` or sets a user variable by `SELECT … INTO` (it does report `SET`). The probe before a park finds
-  that. A session that gives its backend to another one before does not notice it: the lock or the change is lost, or
-  passes to the next session. Databases that do this should be created with `--pooling session`, as should those
-  whose clients switch `session_track_state_change` off.
-- `FOUND_ROWS()` is exact right after a `SELECT`; asked for later, after statements that failed or found no rows,
-  it may be that of a statement of Dormouse's own.
-- A `SET TRANSACTION` or `SET rand_seed1` in a procedure cannot be read and is lost. So is a `timestamp` that it sets
-  to within two seconds of the present.
-- While `autocommit` is off, a `CALL` or an `EXECUTE` of an unknown text that leaves no transaction open may have set a
-  savepoint: the session is pinned until the next COMMIT or ROLLBACK.
-- A session variable of 2,048 characters or more may be read truncated: it pins (`hidden_variable`).
-- A sequence that a stored function advances in a `SELECT` is not noticed. Nor are questions of a procedure or function
-  about the statement before its call.
-- `EXECUTE … USING`, within a batch or a procedure, of a statement whose table is gone fails with 1210, not 1146.
-- A session whose schema was dropped by another one has no schema on its next backend; on its old one it would still
-  have the name.
-- A new backend begins with the present global values: after `SET GLOBAL`, a session that moves has the new ones unless
-  it has set its own, except for `autocommit`, which stays as the session was told. A backend gets the new values before
-  another session uses it, unless a procedure has set them.
-- The greeting is sent before the database is known and says that autocommit is on. A driver that relies on
-  that (PyMySQL, aiomysql, asyncmy) has it on, even if the database's global value is off.
-- After a move, `EXECUTE`, `PREPARE`, `CALL`, `CREATE PROCEDURE` and other statements without a table may lose the
-  warnings before them, which a server would keep.
-- Session tracking of transactions (`session_track_transaction_info`) may report differently after a move.
-- A pooled backend keeps the global privileges of the time when it was opened, as any connection does. After a statement
-  that may change privileges (`GRANT`, `REVOKE`, `DROP USER`, …) older backends are not reused, nor is one that was
-  opened for another row of the account table. Changes by a procedure to privileges on single schemas or to roles
-  take effect when a backend has been idle for a minute and is closed.
-- `USE` of a schema that the user may not use is answered with OK while the database sleeps.
-- A login with `IGNORE_SPACE` or `INTERACTIVE` has the same state after `COM_RESET_CONNECTION` as after the login; a
-  server drops these two.
-- `--pooling session` switches sharing of backends off for a database: then only parks and kills move sessions.
+`--pooling session` switches sharing of backends off for a database: then only parks and kills move sessions.
+
+- Stored code that a plain `SELECT` or `INSERT` calls: the server does not report that it takes a lock with `GET_LOCK`,
+  sets a variable by `SELECT … INTO`, or advances a sequence; and no text shows that it asks about the statement before,
+  or for `@@wait_timeout`, which is 31536000 there. A probe before a park finds locks and variables. Databases that do
+  this should be created with `--pooling session`, as should those whose clients switch `session_track_state_change` off.
+- A `SET TRANSACTION`, `rand_seed1` or a `timestamp` of the present, set by a procedure: no server shows them.
+- After a move, `FOUND_ROWS()` after statements that failed or found no rows, and the warnings before an `EXECUTE`, `CALL` or
+  `CREATE PROCEDURE`, may be missing: no reply tells whether a server keeps them.
+- A new backend has the present global values, also for a session that began before a `SET GLOBAL` and has not set its own:
+  the old ones are known only to the old backend. `autocommit` stays as the session was told. The same holds for a
+  schema that another session has dropped: it cannot be entered again.
+- The greeting is sent before the database is known and says that autocommit is on, even if its global value is off; a
+  driver that relies on it (PyMySQL, aiomysql, asyncmy) has it on.
+- A backend keeps global privileges of the time when it was opened, as any connection does, until a statement that may
+  change privileges; those that a procedure changes, until it has been idle for a minute: no server reports it.
+- While the database sleeps, `USE` of a schema that the user may not use is answered with OK: privileges are not noted.
+- `EXECUTE … USING`, within a batch or a procedure, of a statement whose table is gone fails with 1210, not 1146: the
+  statement in its place has no parameters. `COM_RESET_CONNECTION` keeps `IGNORE_SPACE` and `INTERACTIVE` of the login,
+  which a backend has for life; `session_track_transaction_info` may report differently after a move.
+- Profiles that a session has kept when it switches profiling off are gone with its backend: nothing can set them.
 
 This page is generated by `cargo run -p dormouse-session --example session-state > docs/session-state.md`.
 ";

@@ -29,6 +29,21 @@ impl Temporaries {
         self.obscure || !self.names.is_empty()
     }
 
+    /// The names, if all tables are known by theirs.
+    pub(crate) fn known(&self) -> Option<Vec<String>> {
+        let known = !self.obscure && !self.names.is_empty();
+        known.then(|| self.names.iter().cloned().collect())
+    }
+
+    /// These tables, which Dormouse has just created.
+    pub(crate) fn created(names: Vec<String>) -> Self {
+        Self {
+            seen: names.len() as u64,
+            names: names.into_iter().collect(),
+            obscure: false,
+        }
+    }
+
     /// Notes a text that has run in this schema.
     pub(crate) fn ran(&mut self, text: &[u8], mode: Mode, schema: Option<&[u8]>) {
         if let Some(rest) = after_create_temporary(text, mode) {

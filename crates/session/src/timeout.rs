@@ -1,44 +1,65 @@
-//! `wait_timeout`, which Dormouse enforces in place of the server.
+//! Variables whose values on a backend are Dormouse's own: `wait_timeout`, `net_read_timeout`,
+//! `net_write_timeout`, and `session_track_state_change`.
 //!
-//! On a backend the variable has its highest value, so that the server never closes a pooled connection. For
-//! a statement that reads or sets the variable the backend gets the session's value, and the highest one
-//! again afterwards.
+//! On a backend the timeouts have their highest values, because a thawed server sees its clocks jump, and Dormouse
+//! enforces `wait_timeout` in place of the server; and changes of state are tracked. For a statement that may read or
+//! set one of them, the backend gets the session's values ([`show`]), and Dormouse's again afterwards ([`hide`]).
 
 use crate::lexer::{Lexer, Mode, Token};
 
-/// The variable's highest value, in seconds: a year.
+/// The highest value of the timeouts, in seconds: a year.
 pub const HIGHEST: u32 = 31_536_000;
 
-/// How a statement uses the variable.
+/// The variables.
+const NAMES: [&str; 4] = [
+    "WAIT_TIMEOUT",
+    "NET_READ_TIMEOUT",
+    "NET_WRITE_TIMEOUT",
+    "SESSION_TRACK_STATE_CHANGE",
+];
+/// The tables of `information_schema` and `performance_schema` that show variables.
+const TABLES: [&str; 3] = ["SYSTEM_VARIABLES", "SESSION_VARIABLES", "GLOBAL_VARIABLES"];
+
+/// How a statement uses the variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
-    /// It may read it.
+    /// It may read them.
     Asks,
-    /// It sets it; the new value must be read from the server.
+    /// It may set `wait_timeout`; the new value must be read from the server.
     Sets,
-    /// It sets it to `DEFAULT`.
+    /// It sets `wait_timeout` to `DEFAULT`.
     SetsDefault,
 }
 
 impl Timeout {
-    /// Judges a statement by its text. Not recognised: a query of `information_schema`, and a statement after
-    /// another one in the same text.
+    /// Judges a statement by its text. Not recognised: one that runs stored code which names them.
     #[must_use]
     pub fn of(text: &[u8], mode: Mode) -> Option<Self> {
         let mut tokens = Lexer::new(text, mode);
         let first = tokens.next()?;
-        if first.is("SELECT") {
-            memchr::memchr(b'@', text)?;
-            return tokens.any(|token| is_name(&token)).then_some(Self::Asks);
-        }
         if first.is("SHOW") {
             let asks = tokens.any(|token| token.is("VARIABLES"));
             return asks.then_some(Self::Asks);
         }
-        if !first.is("SET") {
+        if !may_name(text) {
             return None;
         }
-        tokens.find(is_name)?;
+        let shows = |token: &Token<'_>| is_name(token) || is_any(token, &TABLES);
+        if !Lexer::new(text, mode).any(|token| shows(&token)) {
+            return None;
+        }
+        // the body runs later
+        let table = Lexer::new(text, mode)
+            .take(5)
+            .any(|token| token.is("TABLE"));
+        let stores = first.is_any(&["CREATE", "ALTER"]) && !table;
+        let sets = Lexer::new(text, mode).any(|token| token.is("SET"));
+        if stores || !sets {
+            return (!stores).then_some(Self::Asks);
+        }
+        if !first.is("SET") || !tokens.any(|token| token.names("WAIT_TIMEOUT")) {
+            return Some(Self::Sets);
+        }
         let value = tokens.find(|token| !matches!(token, Token::Other(b':' | b'=')));
         let default = value.is_some_and(|value| value.is("DEFAULT"));
         Some(if default {
@@ -49,14 +70,66 @@ impl Timeout {
     }
 }
 
-/// Whether a statement of [`restore`](crate::SessionState::restore) names the variable.
+/// A fast check, so that most texts are not read.
+fn may_name(text: &[u8]) -> bool {
+    let follows = |at: usize, word: &str| {
+        let there = text.get(at + 1..at + 1 + word.len());
+        there.is_some_and(|there| there.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let ends = ["TIMEOUT", "VARIABLES", "STATE_CHANGE"];
+    memchr::memchr_iter(b'_', text).any(|at| ends.iter().any(|end| follows(at, end)))
+}
+
+/// Whether a statement of [`restore`](crate::SessionState::restore) names `wait_timeout`.
 #[must_use]
 pub fn is_named(text: &[u8]) -> bool {
-    Lexer::new(text, Mode::default()).any(|token| is_name(&token))
+    Lexer::new(text, Mode::default()).any(|token| token.names("WAIT_TIMEOUT"))
 }
 
 fn is_name(token: &Token<'_>) -> bool {
-    token.names("WAIT_TIMEOUT")
+    is_any(token, &NAMES)
+}
+
+fn is_any(token: &Token<'_>, names: &[&str]) -> bool {
+    names.iter().any(|name| token.names(name))
+}
+
+/// The statement that gives a backend the session's values. `tracks`: whether the client has set
+/// `session_track_state_change` itself; then its value is on the backend already.
+#[must_use]
+pub fn show(seconds: u64, tracks: bool) -> String {
+    let seconds = seconds.clamp(1, HIGHEST.into());
+    let net = |name: &str| {
+        format!("{name} = IF(@@SESSION.{name} = {HIGHEST}, @@GLOBAL.{name}, @@SESSION.{name})")
+    };
+    let track = if tracks {
+        ""
+    } else {
+        ", session_track_state_change = @@GLOBAL.session_track_state_change"
+    };
+    format!(
+        "SET SESSION wait_timeout = {seconds}, {}, {}{track}",
+        net("net_read_timeout"),
+        net("net_write_timeout")
+    )
+}
+
+/// The statement that gives a backend Dormouse's own values.
+#[must_use]
+pub fn hide(tracks: bool) -> String {
+    let net = |name: &str| {
+        format!("{name} = IF(@@SESSION.{name} = @@GLOBAL.{name}, {HIGHEST}, @@SESSION.{name})")
+    };
+    let track = if tracks {
+        ""
+    } else {
+        ", session_track_state_change = ON"
+    };
+    format!(
+        "SET SESSION wait_timeout = {HIGHEST}, {}, {}{track}",
+        net("net_read_timeout"),
+        net("net_write_timeout")
+    )
 }
 
 #[cfg(test)]
@@ -73,8 +146,29 @@ mod tests {
                 Some(Timeout::Asks),
             ),
             ("SHOW VARIABLES LIKE 'wait%'", Some(Timeout::Asks)),
+            ("show /* a */ global variables", Some(Timeout::Asks)),
+            ("(SELECT @@net_read_timeout)", Some(Timeout::Asks)),
+            ("INSERT INTO t SELECT @@wait_timeout", Some(Timeout::Asks)),
+            ("SELECT 1; SELECT @@wait_timeout", Some(Timeout::Asks)),
+            (
+                "SELECT * FROM information_schema.SESSION_VARIABLES",
+                Some(Timeout::Asks),
+            ),
+            (
+                "WITH a AS (SELECT @@session_track_state_change) SELECT * FROM a",
+                Some(Timeout::Asks),
+            ),
+            (
+                "BEGIN NOT ATOMIC SET wait_timeout = 5; END",
+                Some(Timeout::Sets),
+            ),
+            ("DO 1; SET wait_timeout = 5", Some(Timeout::Sets)),
+            ("SET @a = @@wait_timeout", Some(Timeout::Sets)),
+            (
+                "CREATE TEMPORARY TABLE t AS SELECT @@wait_timeout",
+                Some(Timeout::Asks),
+            ),
             ("SHOW TABLES", None),
-            ("SELECT wait_timeout FROM t", None),
             ("SELECT '@@wait_timeout'", None),
             ("SET wait_timeout = 5", Some(Timeout::Sets)),
             (
@@ -87,6 +181,10 @@ mod tests {
             ),
             ("SET interactive_timeout = 5", None),
             ("INSERT INTO t VALUES ('@@wait_timeout')", None),
+            (
+                "CREATE FUNCTION f() RETURNS INT RETURN @@wait_timeout",
+                None,
+            ),
             ("", None),
         ] {
             assert_eq!(

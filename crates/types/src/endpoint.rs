@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{InstanceId, Pooling};
+use crate::{Carry, InstanceId, Pooling};
 
 /// Address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// Whether sessions share backends.
     pub pooling: Pooling,
+    /// Which state of sessions a park carries to the next server.
+    pub carry: Carry,
 }
 
 /// Id of one run of a server process. Opaque: only the driver that created it can decode it; other

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod activity;
 pub mod backup;
+pub mod carry;
 pub mod delay;
 pub mod endpoint;
 pub mod events;
@@ -31,6 +32,7 @@ pub mod variables;
 pub use account::{Account, CertificateNames, Expiry, Manager, Specified, Transport, Verifier};
 pub use activity::{Activity, Veto, VetoReason};
 pub use backup::{Backups, Cron, Keep};
+pub use carry::{Carry, InvalidCarry};
 pub use delay::Delay;
 pub use endpoint::{Endpoint, Incarnation, Target, TlsIdentity};
 pub use events::Events;

@@ -112,6 +112,16 @@ fn complete(
     status: Status,
     encode_row: fn(&[Value]) -> Vec<u8>,
 ) -> Vec<u8> {
+    complete_with(columns, rows, capabilities, status, &encode_row)
+}
+
+fn complete_with(
+    columns: &[Column],
+    rows: &[Vec<Value>],
+    capabilities: Capabilities,
+    status: Status,
+    encode_row: &dyn Fn(&[Value]) -> Vec<u8>,
+) -> Vec<u8> {
     let mut out = Vec::new();
     let mut seq = 1;
     let mut put = |payload: &[u8]| seq = write_packet(&mut out, seq, payload);
@@ -202,6 +212,49 @@ fn edit_with(
     before.iter().for_each(|payload| put(payload));
     edit(rows?)?.iter().for_each(|row| put(&encode(row)));
     put(last);
+    Some(out)
+}
+
+/// Replaces numbers in the only row of the result of a prepared statement, all of whose columns are `BIGINT`s; `None` in
+/// `values` keeps the old one. Returns `None` if the reply is anything else.
+#[must_use]
+pub fn replace_numbers(
+    reply: &[u8],
+    values: &[Option<i64>],
+    capabilities: Capabilities,
+) -> Option<Vec<u8>> {
+    /// `MYSQL_TYPE_LONGLONG`, of 8 bytes.
+    const BIGINT: u8 = 8;
+    let mut out = reply.to_vec();
+    let mut at = 0;
+    let mut packets = Vec::new();
+    while let Some(header) = reply.get(at..)?.first_chunk::<HEADER>() {
+        let end = at + HEADER + Header::parse(*header).len;
+        packets.push((at + HEADER, reply.get(at + HEADER..end)?));
+        at = end;
+    }
+    let ((_, count), rest) = packets.split_first()?;
+    let (columns, rest) = rest.split_at_checked(values.len())?;
+    let eof = usize::from(!capabilities.contains(Capabilities::DEPRECATE_EOF));
+    let [(row_at, row), (_, last)] = rest.get(eof..)? else {
+        return None;
+    };
+    // behind the type follow two bytes of flags, the decimals, and two bytes of filler
+    let is_bigint =
+        |column: &[u8]| column.len().checked_sub(6).and_then(|at| column.get(at)) == Some(&BIGINT);
+    let nulls = (values.len() + 9) / 8;
+    let plain = usize::from(*count.first()?) == values.len()
+        && columns.iter().all(|(_, column)| is_bigint(column))
+        && row.len() == 1 + nulls + 8 * values.len()
+        && last.first() == Some(&0xfe);
+    plain.then_some(())?;
+    for (n, value) in values.iter().enumerate() {
+        if let Some(value) = value {
+            let begin = row_at + 1 + nulls + 8 * n;
+            out.get_mut(begin..begin + 8)?
+                .copy_from_slice(&value.to_le_bytes());
+        }
+    }
     Some(out)
 }
 
@@ -355,6 +408,38 @@ mod tests {
                 Some(rows)
             });
             assert_eq!(edited, Some(make(&[row(Some("TLS_AES_256_GCM_SHA384"))])));
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_prepared_statement_are_replaced() {
+        let columns = [Column::number("a"), Column::number("b")];
+        for bits in [Capabilities::NONE, Capabilities::DEPRECATE_EOF] {
+            let capabilities = Capabilities::PROTOCOL_41 | Capabilities::TRANSACTIONS | bits;
+            let make = |a: i64, b: i64| {
+                let row = |_: &[Value]| [&[0, 0][..], &a.to_le_bytes(), &b.to_le_bytes()].concat();
+                let encode: &dyn Fn(&[Value]) -> Vec<u8> = &row;
+                complete_with(
+                    &columns,
+                    &[vec![]],
+                    capabilities,
+                    Status::AUTOCOMMIT,
+                    encode,
+                )
+            };
+            let values = [Some(-1), None];
+            assert_eq!(
+                replace_numbers(&make(5, 6), &values, capabilities),
+                Some(make(-1, 6))
+            );
+            assert_eq!(replace_numbers(&make(5, 6), &[Some(1)], capabilities), None);
+            let texts = result(
+                &[Column::text("a")],
+                &[vec![None]],
+                capabilities,
+                Status::AUTOCOMMIT,
+            );
+            assert_eq!(replace_numbers(&texts, &[Some(1)], capabilities), None);
         }
     }
 

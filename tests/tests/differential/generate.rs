@@ -86,6 +86,39 @@ fn asked_about(dice: &mut Dice, session: char) -> [Step; 2] {
         ],
         ["SELECT nonsense".to_owned(), "SHOW ERRORS".to_owned()],
         [
+            "SELECT nonsense".to_owned(),
+            "SHOW ERRORS LIMIT 1".to_owned(),
+        ],
+        [
+            format!("INSERT IGNORE INTO {t} (n) VALUES (1000), (2000), (5)"),
+            dice.one_of(&[
+                "/* a */ SHOW WARNINGS LIMIT 1",
+                "SHOW WARNINGS LIMIT 1,1",
+                "SHOW WARNINGS LIMIT 2 OFFSET 1",
+                "SHOW /* a */ COUNT(*) WARNINGS",
+                "SHOW WARNINGS LIMIT 0",
+            ])
+            .to_owned(),
+        ],
+        [
+            format!("INSERT IGNORE INTO {t} (n) VALUES (1000), (5)"),
+            dice.one_of(&[
+                "SELECT @@warning_count + 1, CONCAT(ROW_COUNT(), '/', @@error_count) AS c",
+                "GET DIAGNOSTICS @x = NUMBER, @y = ROW_COUNT",
+                "SELECT IF(ROW_COUNT() > 1, 'yes', 'no'), (SELECT ROW_COUNT()) n",
+                "SELECT i FROM d.a WHERE i < 3 UNION SELECT ROW_COUNT() ORDER BY 1",
+            ])
+            .to_owned(),
+        ],
+        [
+            format!("SELECT SQL_CALC_FOUND_ROWS i FROM {t} ORDER BY i LIMIT 1"),
+            "SELECT FOUND_ROWS() + 1, FOUND_ROWS() DIV 2 AS half".to_owned(),
+        ],
+        [
+            format!("UPDATE {t} SET n = n + 1 WHERE i < 7"),
+            "SELECT ROW_COUNT() * 2; SELECT 1".to_owned(),
+        ],
+        [
             "DROP TABLE IF EXISTS d.missing".to_owned(),
             "SHOW COUNT(*) WARNINGS".to_owned(),
         ],
@@ -111,7 +144,7 @@ fn step(dice: &mut Dice, session: char) -> Step {
     ]);
     let variable = dice.one_of(&["@x", "@y", "@`z z`"]);
     let n = dice.below(300);
-    let text = match dice.below(72) {
+    let text = match dice.below(78) {
         0 | 1 => format!("SET {variable} = {value}"),
         2 => format!("SELECT {variable}, COLLATION({variable}), COERCIBILITY({variable})"),
         3 => "SELECT @x, @y, @`z z`".to_owned(),
@@ -181,6 +214,12 @@ fn step(dice: &mut Dice, session: char) -> Step {
         68 => format!("PREPARE r FROM 'SELECT COUNT(*) FROM d.comes_{session}'"),
         69 => "EXECUTE r".to_owned(),
         70 => dice.one_of(&[&format!("CREATE TABLE IF NOT EXISTS d.comes_{session} (i INT)"), &format!("DROP TABLE IF EXISTS d.comes_{session}")]).to_owned(),
+        71 => format!("SET wait_timeout = {}", n + 100),
+        72 => dice.one_of(&["SELECT @@wait_timeout, @@global.wait_timeout", "SHOW VARIABLES LIKE '%_timeout'", "SHOW GLOBAL VARIABLES LIKE 'net%'"]).to_owned(),
+        73 => "SELECT VARIABLE_NAME, SESSION_VALUE, GLOBAL_VALUE FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME LIKE '%TIMEOUT' ORDER BY 1".to_owned(),
+        74 => dice.one_of(&["SET @x = @@wait_timeout", "SELECT 1; SELECT @@wait_timeout", "(SELECT @@net_read_timeout)", "EXECUTE IMMEDIATE 'SELECT @@wait_timeout'"]).to_owned(),
+        75 => dice.one_of(&["SET net_read_timeout = 7", "SET net_read_timeout = DEFAULT", "SELECT @@net_read_timeout, @@session_track_state_change"]).to_owned(),
+        76 => "SELECT QUERY_ID FROM information_schema.PROFILING GROUP BY QUERY_ID".to_owned(),
         _ => format!("UPDATE {t} SET n = LAST_INSERT_ID(i % 50) ORDER BY i DESC LIMIT 1"),
     };
     query(session, text)

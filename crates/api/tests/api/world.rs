@@ -15,7 +15,7 @@ use dormouse_control::{
 };
 use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Quiesce, Run};
 use dormouse_types::{
-    Access, Account, Activity, Bytes, Carried, DatabaseName, Delay, Endpoint, Incarnation,
+    Access, Account, Activity, Bytes, Carried, Carry, DatabaseName, Delay, Endpoint, Incarnation,
     InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -63,6 +63,7 @@ impl World {
             idle_suspend: Delay::Never,
             idle_park: Delay::Never,
             pooling: Pooling::default(),
+            carry: Carry::default(),
             ..Spec::default()
         };
         let config = PlaneConfig {

@@ -313,6 +313,7 @@ impl Actor {
                 generation: view.generation,
                 endpoint: serving.endpoint.clone(),
                 pooling: self.database.spec().pooling,
+                carry: self.database.spec().carry,
             };
             self.context.doors.open(&self.database.name, target);
         }

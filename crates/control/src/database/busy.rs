@@ -30,6 +30,7 @@ mod tests {
             id,
             user: "admin".to_owned(),
             host: "127.0.0.1:9".to_owned(),
+            schema: None,
             doing,
             pins: Vec::new(),
             server_thread: Some(1),

@@ -63,6 +63,7 @@ fn database(d: Database) -> Known {
             idle_park: d.idle_park,
             units: d.units_range,
             pooling: d.pooling,
+            carry: d.carry,
             keep_awake: d.keep_awake,
             prewake: d.prewake,
             history: d.history,

@@ -1,6 +1,7 @@
 use dormouse_api::model::Role;
 use dormouse_types::{
-    Backups, Carried, Delay, InstanceId, Layer, Networks, OnDemand, Pooling, UnitRange, Units,
+    Backups, Carried, Carry, Delay, InstanceId, Layer, Networks, OnDemand, Pooling, UnitRange,
+    Units,
 };
 
 use super::*;
@@ -37,6 +38,7 @@ fn shop() -> Database {
         idle_suspend: "10s".parse().unwrap(),
         idle_park: Delay::Never,
         pooling: Pooling::Statement,
+        carry: Carry::default(),
         keep_awake: "mon-fri 08:00-18:00".parse().unwrap(),
         prewake: false,
         history: false,
@@ -144,6 +146,7 @@ fn one_database_is_shown_with_all_details() {
         "units            1 of 1..2",
         "idle park        never",
         "pooling          statement",
+        "carry            none",
     ] {
         assert!(
             text.lines().any(|l| l == line),

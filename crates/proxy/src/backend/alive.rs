@@ -45,6 +45,7 @@ mod tests {
             generation: 1,
             endpoint: Endpoint::Unix(path.clone()),
             pooling: Pooling::Statement,
+            carry: Default::default(),
         });
         assert!(!is_alive(None).await);
         assert!(!is_alive(Some(&target)).await, "nobody listens");

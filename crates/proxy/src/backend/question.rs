@@ -91,26 +91,32 @@ impl Backend {
             if questions.is_empty() {
                 return Ok(self);
             }
-            let mut bytes = Vec::new();
-            for question in &questions {
-                let (Question::Rows(text) | Question::Raw(text)) = question;
-                write_packet(&mut bytes, 0, &[&[Command::Query as u8], &**text].concat());
-            }
-            let mut speaking = self.speak();
-            speaking.send(&bytes, PATIENCE).await?;
-            let mut listening = speaking.sent_all(questions.iter().map(|_| ReplyKind::ResultSet));
-            let mut answers = Vec::with_capacity(questions.len());
-            for question in &questions {
-                let most = match question {
-                    Question::Rows(_) => LONGEST_ANSWER,
-                    Question::Raw(_) => LONGEST_LIST,
-                };
-                let reply = listening.reply_within(most, Tracking::All).await?;
-                answers.push(listening.answer(question, reply)?);
-            }
-            self = listening.answered(())?.0;
+            let answers;
+            (self, answers) = self.ask_all(&questions).await?;
             probe.answers(answers);
         }
+    }
+
+    /// Asks several questions in one round trip.
+    pub(crate) async fn ask_all(self: Box<Self>, questions: &[Question]) -> Answered<Vec<Answer>> {
+        let mut bytes = Vec::new();
+        for question in questions {
+            let (Question::Rows(text) | Question::Raw(text)) = question;
+            write_packet(&mut bytes, 0, &[&[Command::Query as u8], &**text].concat());
+        }
+        let mut speaking = self.speak();
+        speaking.send(&bytes, PATIENCE).await?;
+        let mut listening = speaking.sent_all(questions.iter().map(|_| ReplyKind::ResultSet));
+        let mut answers = Vec::with_capacity(questions.len());
+        for question in questions {
+            let most = match question {
+                Question::Rows(_) => LONGEST_ANSWER,
+                Question::Raw(_) => LONGEST_LIST,
+            };
+            let reply = listening.reply_within(most, Tracking::All).await?;
+            answers.push(listening.answer(question, reply)?);
+        }
+        listening.answered(answers)
     }
 
     /// Runs a statement, given as its packet, and returns its reply with as much of session tracking as
@@ -118,11 +124,12 @@ impl Backend {
     pub(crate) async fn reply_to(
         self: Box<Self>,
         command: &[u8],
+        kind: ReplyKind,
         tracking: Tracking,
     ) -> Answered<Reply> {
         let mut speaking = self.speak();
         speaking.send(command, PATIENCE).await?;
-        let mut listening = speaking.sent(ReplyKind::ResultSet, 0);
+        let mut listening = speaking.sent(kind, 0);
         let reply = listening.reply(tracking).await?;
         listening.answered(reply)
     }

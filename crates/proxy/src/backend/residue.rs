@@ -20,6 +20,9 @@ pub(crate) struct Residue {
     pub(crate) last_insert_id: u64,
     /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
     pub(crate) multi_statements: Option<bool>,
+    /// Whether it has Dormouse's own values of [`timeout`](dormouse_session::timeout)'s variables, which a login and
+    /// a reset set to the global ones.
+    pub(crate) patient: bool,
     /// The role it had after its login; outer `None`: not asked yet.
     pub(super) role: Option<Option<Vec<u8>>>,
     /// Statements that could not be prepared with `PREPARE` when it was brought to a session's state, and
@@ -45,6 +48,7 @@ impl Residue {
             connection_id: thread,
             last_insert_id: 0,
             multi_statements: None,
+            patient: false,
             role: None,
             missing: Vec::new(),
             expired: false,

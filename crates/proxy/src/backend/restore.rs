@@ -119,6 +119,9 @@ impl Backend {
         if self.residue.role.is_none() {
             steps.push(RestoreStep::AskRole);
         }
+        if !std::mem::replace(&mut self.residue.patient, true) {
+            steps.push(patience());
+        }
         let overlay = session.overlay();
         let schema = session.schema();
         // a schema's name is interpreted in the session's character set
@@ -163,6 +166,7 @@ impl Backend {
             }
         } else {
             steps.push(RestoreStep::Reset);
+            steps.push(patience());
             self.was_reset();
             // a reset keeps the role (sql/sql_class.cc, THD::change_user)
             let role = self.residue.role.as_ref().and_then(Option::as_ref);
@@ -243,7 +247,10 @@ impl Backend {
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
                 // the client gets this error for its next statement
                 (
-                    RestoreStep::AskRole | RestoreStep::Attach(_) | RestoreStep::Use(_),
+                    RestoreStep::AskRole
+                    | RestoreStep::Attach(_)
+                    | RestoreStep::Use(_)
+                    | RestoreStep::Run(_),
                     TextOutcome::Err(error),
                 ) if error.code == MUST_CHANGE_PASSWORD => {
                     backend.residue.expired = true;
@@ -302,6 +309,11 @@ fn as_told(has: Status, told: Status) -> Vec<RestoreStep> {
         }
     }
     steps
+}
+
+/// The step that gives a backend Dormouse's own values of some variables.
+fn patience() -> RestoreStep {
+    RestoreStep::Run(timeout::hide(false).into_bytes())
 }
 
 fn set_role(role: Option<&Vec<u8>>) -> Vec<u8> {

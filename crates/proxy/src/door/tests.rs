@@ -6,6 +6,7 @@ fn target(generation: u64) -> Target {
         generation,
         endpoint: dormouse_types::Endpoint::unix("/s"),
         pooling: dormouse_types::Pooling::Statement,
+        carry: dormouse_types::Carry::default(),
     }
 }
 

@@ -25,6 +25,7 @@ fn target(generation: u64) -> Arc<Target> {
         generation,
         endpoint: Endpoint::unix(""),
         pooling: Pooling::Statement,
+        carry: dormouse_types::Carry::default(),
     })
 }
 

@@ -1,12 +1,14 @@
 //! Answers that the session's present backend cannot give: the connection's id, and what the last
 //! statement left (`FOUND_ROWS()`, warnings), once the session has left the backend that ran it.
 
+use std::ops::Range;
+
 use dormouse_session::diagnostics::{ConnectionFacts, mentioned};
 use dormouse_session::{Override, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
-use dormouse_wire::rows::{edit_rows, set_status};
+use dormouse_wire::rows::{edit_rows, replace_numbers, set_status};
 
 use super::context::SessionContext;
 use super::running::{Edit, Running};
@@ -32,7 +34,8 @@ pub(super) async fn try_answer(
             *incoming = Incoming::made(Command::Query, &text);
             return Ok(false);
         }
-        Override::Reply(mut packets) => {
+        Override::List(list, shown) => {
+            let mut packets = shown_rows(list, &shown, cx.identity.capabilities);
             set_status(&mut packets, state.status());
             client.skip(incoming.left, incoming.continues).await?;
             client.send_packets(&packets).await?;
@@ -84,12 +87,54 @@ fn override_for(
                 {
                     Override::None
                 }
+                // not a cursor
+                Override::PatchRow(patches) if incoming.argument().get(4) == Some(&0) => {
+                    Override::PatchRow(patches)
+                }
                 // the reply has binary rows, which cannot be edited
                 _ => Override::Refuse(mentioned(&text, state.mode()).unwrap_or("LASTVAL()")),
             }
         }
         _ => Override::None,
     }
+}
+
+/// These rows of a kept reply.
+fn shown_rows(list: Box<[u8]>, shown: &Range<u64>, capabilities: Capabilities) -> Vec<u8> {
+    if *shown == (0..u64::MAX) {
+        return list.into();
+    }
+    let edited = edit_rows(&list, capabilities, |rows| {
+        let numbered = (0_u64..).zip(rows);
+        Some(
+            numbered
+                .filter(|(n, _)| shown.contains(n))
+                .map(|(_, row)| row)
+                .collect(),
+        )
+    });
+    edited.unwrap_or_else(|| list.into())
+}
+
+/// The reply of a prepared statement with numbers of its only row replaced, or an error in its place.
+pub(super) fn patch_numbers(
+    reply: &[u8],
+    patches: &[ValuePatch],
+    capabilities: Capabilities,
+) -> Vec<u8> {
+    let number = |patch: &ValuePatch| match patch {
+        ValuePatch::Keep => Some(None),
+        ValuePatch::Replace(digits) => std::str::from_utf8(digits).ok()?.parse().ok().map(Some),
+        ValuePatch::ReplaceNull(_) | ValuePatch::RefuseNull(_) => None,
+    };
+    let values: Option<Vec<Option<i64>>> = patches.iter().map(number).collect();
+    let edited = values.and_then(|values| replace_numbers(reply, &values, capabilities));
+    edited.unwrap_or_else(|| {
+        let mut packet = Vec::new();
+        let error = refusal::cannot_tell("a value").encode(capabilities);
+        write_packet(&mut packet, 1, &error);
+        packet
+    })
 }
 
 /// The reply with values of its only row replaced, or an error in its place. `None` if the reply has not

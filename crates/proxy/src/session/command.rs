@@ -194,10 +194,8 @@ impl Session {
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().to_vec());
         self.state.will_run(text, effects);
-        let timeout = match first {
-            Some(b'S' | b's' | b'/') => Timeout::of(text, mode),
-            _ => None,
-        };
+        let executed = self.state.executed(text);
+        let timeout = Timeout::of(executed.as_deref().unwrap_or(text), mode);
         let rewritten = match incoming.is_whole() && effects == Effects::None {
             true => edits::rewritten(&self.cx, &self.client, &self.state, text),
             false => None,
@@ -226,9 +224,8 @@ impl Session {
                     self.cx.database().buckets.unblock(None);
                 }
             }
-            if running.timeout.is_some() {
-                // the last statement that the server ran is one of Dormouse's own
-                self.state.arrived();
+            if let Some(how) = running.timeout {
+                Box::pin(self.hold.hide_values(&self.cx, &mut self.state, how)).await;
             }
         }
         Ok(())
@@ -296,6 +293,7 @@ impl Session {
             self.state.reset();
             self.hold.count_transaction(&self.cx, false);
             self.hold.was_reset(&self.cx, &mut self.state).await;
+            self.hold.be_patient(&self.cx, &mut self.state).await;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::rows::{Value, edit_binary_rows, edit_rows};
 
-use super::answer::patch_row;
+use super::answer::{patch_numbers, patch_row};
 use super::connections::{engine_status, processes};
 use super::context::SessionContext;
 use super::running::Edit;
@@ -36,6 +36,7 @@ pub(super) fn edit(cx: &SessionContext, edit: &Edit, answer: &Answer<'_>) -> Opt
         ..
     } = *answer;
     match edit {
+        Edit::Row(patches) if answer.binary => Some(patch_numbers(reply, patches, capabilities)),
         Edit::Row(patches) => patch_row(reply, patches, capabilities),
         Edit::Processes => answer.edit(|rows| processes(cx, rows, None)),
         Edit::EngineStatus => answer.edit(|rows| engine_status(cx, rows)),

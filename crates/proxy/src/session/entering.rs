@@ -151,9 +151,9 @@ pub(super) async fn ready(
     let Some(pass) = pass else {
         return Ok(Err(Unready::ServerGone));
     };
-    if !hold.resume_on(cx, &pass.target)
-        && let Err(unready) = Box::pin(hold.replace(cx, state, pass)).await?
-    {
+    if hold.resume_on(cx, &pass.target) {
+        state.stays();
+    } else if let Err(unready) = Box::pin(hold.replace(cx, state, pass)).await? {
         return Ok(Err(unready));
     }
     if state.owes()

@@ -3,12 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use dormouse_session::SessionState;
-use dormouse_session::timeout::{HIGHEST, Timeout};
+use dormouse_session::timeout::show;
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::reply::Tracking;
-use dormouse_wire::text::TextOutcome;
 
 use super::context::SessionContext;
 use super::edits::{self, Answer};
@@ -29,57 +28,26 @@ pub(super) async fn exchange(
     running: &mut Running,
 ) -> Result<ReplyEnd, Broken> {
     match running.timeout {
-        Some(timeout) => {
-            Box::pin(exchange_with_timeout(
-                cx, client, state, hold, running, timeout,
-            ))
-            .await
-        }
+        Some(_) => Box::pin(exchange_shown(cx, client, state, hold, running)).await,
         None => pass_through(cx, client, state, hold, running).await,
     }
 }
 
-/// Runs a statement that asks for `wait_timeout` or sets it, with the session's value on the backend
-/// for as long as it runs. Dormouse keeps that limit; on a backend it always has its highest value.
-async fn exchange_with_timeout(
+/// Runs a statement that may read or set a variable whose value on a backend is Dormouse's own, with the session's
+/// value there. [`Hold::hide_values`] follows once the statement's end is noted.
+async fn exchange_shown(
     cx: &SessionContext,
     client: &mut Client,
     state: &mut SessionState,
     hold: &mut Hold,
     running: &mut Running,
-    timeout: Timeout,
 ) -> Result<ReplyEnd, Broken> {
     let limit = cx.handle().idle_limit.load(Ordering::Relaxed);
-    let shown = set_timeout(hold, limit.clamp(1, HIGHEST.into())).await;
+    let shown = hold
+        .set_unprofiled(state, &show(limit, state.tracks_state()))
+        .await;
     shown.map_err(|_| Broken::unread())?;
-    let end = pass_through(cx, client, state, hold, running).await?;
-    match (hide_timeout(hold, timeout).await, timeout) {
-        (Ok(_), Timeout::SetsDefault) => cx.limit_idle(cx.idle_default),
-        (Ok(Some(seconds)), _) => cx.limit_idle(seconds),
-        (Ok(None), _) => {}
-        // the client has its reply; the next statement is answered with an error that names the lost state
-        (Err(error), _) => hold.broke(cx, state, &error),
-    }
-    Ok(end)
-}
-
-async fn set_timeout(hold: &mut Hold, seconds: u64) -> Result<(), BackendError> {
-    let statement = format!("SET SESSION wait_timeout = {seconds}");
-    hold.ask(statement.as_bytes()).await.map(|_| ())
-}
-
-/// Sets the backend's value back to the highest. Returns the session's value, if the statement may have
-/// changed it.
-async fn hide_timeout(hold: &mut Hold, timeout: Timeout) -> Result<Option<u64>, BackendError> {
-    let mut seconds = None;
-    if timeout == Timeout::Sets
-        && let TextOutcome::Rows { rows, .. } = hold.ask(b"SELECT @@wait_timeout").await?
-    {
-        let value = rows.first().and_then(|row| row.first()?.as_deref());
-        seconds = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
-    }
-    set_timeout(hold, HIGHEST.into()).await?;
-    Ok(seconds)
+    pass_through(cx, client, state, hold, running).await
 }
 
 /// Sends the command and relays the reply.
@@ -143,7 +111,10 @@ async fn exchange_edited(
     };
     let capabilities = backend.capabilities;
     let instance = backend.target.instance;
-    let (backend, reply) = match backend.reply_to(&running.incoming.bytes, tracking).await {
+    let kind = ReplyKind::of(running.incoming.payload());
+    let bytes = &running.incoming.bytes;
+    let asked = backend.reply_to(bytes, kind, tracking).await;
+    let (backend, reply) = match asked {
         Ok(answered) => answered,
         Err(BackendError::Malformed(what)) => {
             let delivered = false;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use dormouse_session::{Certainty, SessionState};
+use dormouse_session::SessionState;
 use tokio::time::Instant;
 
 use super::change_user::Relogin;
@@ -131,9 +131,7 @@ impl Session {
     /// Whether the session should be probed as soon as it is idle and the door open. While the door is
     /// shut, no probe is needed: the capture before a park reads the state.
     fn is_unsettled(&self) -> bool {
-        self.state.certainty() == Certainty::Unknown
-            && self.hold.has_backend()
-            && !self.state.in_transaction()
+        self.state.wants_probe() && self.hold.has_backend() && !self.state.in_transaction()
     }
 
     async fn wait(&mut self) -> Turn {

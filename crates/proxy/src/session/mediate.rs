@@ -385,6 +385,7 @@ impl<'a> Mediation<'a> {
         Diagnostics {
             row_count: 0,
             found_rows: 0,
+            found_rows_lost: false,
             warnings: conditions.len() as u64,
             errors: errors as u64,
             warning_list: list(false),

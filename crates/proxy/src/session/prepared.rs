@@ -59,7 +59,7 @@ impl Session {
         let end = self.run_on_server(&mut running).await?;
         if let Some(end) = &end {
             self.state
-                .ran_command(text.as_deref().unwrap_or_default(), end);
+                .prepared(text.as_deref().unwrap_or_default(), end);
         }
         let prepared = end.and_then(|end| end.prepared);
         match (prepared, self.state.statements.get(id)) {
@@ -159,8 +159,8 @@ impl Session {
         if may_change_rights(text, self.state.mode(), kind, effects) {
             self.cx.pool().rights_changed();
         }
-        if timeout.is_some() {
-            self.state.arrived();
+        if let Some(how) = timeout {
+            Box::pin(self.hold.hide_values(&self.cx, &mut self.state, how)).await;
         }
         Ok(())
     }

@@ -349,7 +349,7 @@ fn is_stored(spans: &[Spanned<'_>]) -> bool {
 
 /// Whether a statement is a block that runs now. `BEGIN` alone begins a transaction, except in SQL mode
 /// `ORACLE`.
-fn is_block(spans: &[Spanned<'_>]) -> bool {
+pub(super) fn is_block(spans: &[Spanned<'_>]) -> bool {
     if byte_at(spans, 1, b':') {
         return true;
     }

@@ -9,6 +9,7 @@ fn diagnostics() -> Diagnostics {
     Diagnostics {
         row_count: -1,
         found_rows: 12,
+        found_rows_lost: false,
         warnings: 3,
         errors: 1,
         warning_list: Some(b"list".as_slice().into()),
@@ -26,7 +27,8 @@ fn patch<const N: usize>(values: [&str; N]) -> Override {
 
 #[test]
 fn a_statement_that_asks_for_it_is_recognised() {
-    let list = |text: &str| Override::Reply(text.as_bytes().into());
+    let rows = |text: &str, rows| Override::List(text.as_bytes().into(), rows);
+    let list = |text: &str| rows(text, 0..u64::MAX);
     for (text, expected) in [
         ("SELECT 1", Override::None),
         ("SELECT 'FOUND_ROWS()'", Override::None),
@@ -43,26 +45,25 @@ fn a_statement_that_asks_for_it_is_recognised() {
             "SELECT ROW_COUNT() `rows`, LAST_INSERT_ID()",
             patch(["-1", ""]),
         ),
-        ("SELECT FOUND_ROWS() + 1", Override::Refuse("FOUND_ROWS()")),
-        (
-            "SELECT FOUND_ROWS() FROM t",
-            Override::Refuse("FOUND_ROWS()"),
-        ),
-        (
-            "SELECT ROW_COUNT(), a FROM t",
-            Override::Refuse("ROW_COUNT()"),
-        ),
-        (
-            "SELECT ROW_COUNT() INTO @x",
-            Override::Refuse("ROW_COUNT()"),
-        ),
         ("SHOW WARNINGS", list("list")),
         ("SHOW ERRORS;", list("errors")),
         ("SHOW COUNT(*) WARNINGS", patch(["3"])),
         ("SHOW COUNT(*) ERRORS", patch(["1"])),
-        ("SHOW WARNINGS LIMIT 1", Override::Refuse("SHOW WARNINGS")),
+        ("/* a */ SHOW WARNINGS LIMIT 1", rows("list", 0..1)),
+        ("SHOW WARNINGS LIMIT 1,1;", rows("list", 1..2)),
+        ("SHOW ERRORS LIMIT 3 OFFSET 2", rows("errors", 2..5)),
         (
-            "GET DIAGNOSTICS @n = NUMBER",
+            "SHOW WARNINGS LIMIT 1, 18446744073709551615",
+            rows("list", 1..u64::MAX),
+        ),
+        ("SHOW WARNINGS LIMIT ROWS EXAMINED 5", list("list")),
+        ("SHOW WARNINGS LIMIT ?", Override::Refuse("SHOW WARNINGS")),
+        (
+            "GET DIAGNOSTICS @n = NUMBER, @`r` = ROW_COUNT",
+            Override::Rewrite("SET @n = CAST(3 AS UNSIGNED), @`r` = -1".into()),
+        ),
+        (
+            "GET DIAGNOSTICS CONDITION 1 @m = MESSAGE_TEXT",
             Override::Refuse("GET DIAGNOSTICS"),
         ),
     ] {
@@ -245,9 +246,7 @@ fn what_no_statement_of_the_text_surely_sets_is_about_the_past() {
             "SHOW WARNINGS",
         ),
         ("DO 1; GET DIAGNOSTICS @n = NUMBER", "GET DIAGNOSTICS"),
-        ("SELECT ROW_COUNT(); UPDATE t SET a = 1", "ROW_COUNT()"),
         ("SHOW WARNINGS; SELECT 1", "SHOW WARNINGS"),
-        ("CREATE TABLE u SELECT ROW_COUNT() AS n", "ROW_COUNT()"),
         (
             "CREATE PROCEDURE p() SELECT 1; SELECT FOUND_ROWS()",
             "FOUND_ROWS()",
@@ -281,37 +280,124 @@ fn what_no_statement_of_the_text_surely_sets_is_about_the_past() {
     }
 }
 
+/// The text with `R` for the constant of `ROW_COUNT()`, `F` and `W` for those of the others.
+fn sent(text: &str) -> Vec<u8> {
+    text.replace('R', "(9223372036854775806 - 9223372036854775807)")
+        .replace('F', "(9223372036854775807 - 9223372036854775795)")
+        .replace(
+            'W',
+            "NULLIF(18446744073709551615 - 18446744073709551612, 18446744073709551615)",
+        )
+        .into_bytes()
+}
+
 #[test]
-fn a_value_among_others_is_sent_as_it_is() {
-    for (text, sent) in [
+fn a_value_among_others_is_sent_as_a_constant_of_the_same_type_and_name() {
+    for (text, expected) in [
         (
-            "SELECT id FROM t WHERE ROW_COUNT() = 1 AND id = LAST_INSERT_ID()",
-            "SELECT id FROM t WHERE  (-1)  = 1 AND id = LAST_INSERT_ID()",
+            "select id from t where ROW_COUNT() = 1 AND id = last_insert_id()",
+            "select id from t where R = 1 AND id = last_insert_id()",
         ),
         (
-            "INSERT INTO t VALUES (FOUND_ROWS(), row_count());",
-            "INSERT INTO t VALUES ( (12) ,  (-1) );",
+            "insert into t values (FOUND_ROWS(), row_count());",
+            "insert into t values (F, R);",
         ),
-        ("SET @n = @@warning_count + 1", "SET @n =  (3)  + 1"),
-        ("DO @@session.error_count", "DO  (1) "),
-        ("UPDATE t SET a = ROW_COUNT()", "UPDATE t SET a =  (-1) "),
+        ("set @n = @@warning_count + 1", "set @n = W + 1"),
+        ("update t set a = ROW_COUNT()", "update t set a = R"),
+        ("select @@warning_count + 1 n", "select W + 1 n"),
+        (
+            "select FOUND_ROWS() + 1",
+            "select F + 1 AS `FOUND_ROWS() + 1`",
+        ),
+        (
+            "select distinct concat( ROW_COUNT(), 'x' ), a, @@warning_count + 1 n from t",
+            "select distinct concat( R, 'x' ) AS `concat( ROW_COUNT(), 'x' )`, a, @@warning_count + 1 n from t",
+        ),
+        (
+            "select a from t where a in (select ROW_COUNT()) order by ROW_COUNT()",
+            "select a from t where a in (select R AS `ROW_COUNT()`) order by R",
+        ),
+        (
+            "select (select ROW_COUNT() as n), 1 union select FOUND_ROWS(), 2",
+            "select (select R as n) AS `(select ROW_COUNT() as n)`, 1 union select F AS `FOUND_ROWS()`, 2",
+        ),
+        (
+            "select ROW_COUNT() is not null, ROW_COUNT() is true as t",
+            "select R is not null AS `ROW_COUNT() is not null`, R is true as t",
+        ),
+        (
+            "select ROW_COUNT() into @x",
+            "select R AS `ROW_COUNT()` into @x",
+        ),
+        (
+            "create table u select ROW_COUNT() as n",
+            "create table u select R as n",
+        ),
+        ("call p(ROW_COUNT())", "call p(R)"),
+        (
+            "(select 1 + ROW_COUNT())",
+            "(select 1 + R AS `1 + ROW_COUNT()`)",
+        ),
+        (
+            "select case when ROW_COUNT() then 1 end, 5 - ROW_COUNT()",
+            "select case when R then 1 end AS `case when ROW_COUNT() then 1 end`, \
+             5 - R AS `5 - ROW_COUNT()`",
+        ),
+        (
+            "select ROW_COUNT(); update t set a = 1",
+            "select R AS `ROW_COUNT()`; update t set a = 1",
+        ),
     ] {
         let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
-        assert_eq!(read, Override::Rewrite(sent.into()), "{text}");
+        let expected = Override::Rewrite(expected_text(text, expected));
+        assert_eq!(read, expected, "{text}");
     }
+}
+
+/// As [`sent`], with the aliases as they are.
+fn expected_text(text: &str, expected: &str) -> Vec<u8> {
+    let mut out = String::new();
+    for (n, part) in expected.split('`').enumerate() {
+        if n % 2 == 1 {
+            assert!(text.contains(part), "{part} in {text}");
+            out.push_str(&format!("`{part}`"));
+        } else {
+            out.push_str(std::str::from_utf8(&sent(part)).unwrap());
+        }
+    }
+    out.into_bytes()
+}
+
+#[test]
+fn what_no_constant_can_stand_for_is_refused() {
     for text in [
-        // it would show in a name, or mean a column
-        "SELECT ROW_COUNT() + 1",
-        "SELECT a FROM t WHERE a IN (SELECT ROW_COUNT())",
-        "SELECT a FROM t WHERE a = 1 GROUP BY ROW_COUNT()",
-        "SELECT a FROM t WHERE ROW_COUNT() ORDER BY 1",
+        // the server computes the negative of a constant, with another type
+        "SELECT -ROW_COUNT()",
+        "SELECT a FROM t WHERE a = 1 LIMIT ROW_COUNT()",
+        // it may be an alias or not
+        "SELECT 1 AND ROW_COUNT() LIKE a",
         "INSERT INTO t VALUES (1) RETURNING ROW_COUNT()",
-        "DELETE FROM t ORDER BY ROW_COUNT()",
+        "VALUES (ROW_COUNT())",
         "SET STATEMENT max_statement_time = 1 FOR SELECT ROW_COUNT()",
+        "SELECT CONCAT('a text that is too long for a name of a column, so it is cut', ROW_COUNT())",
     ] {
         let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
         assert_eq!(read, Override::Refuse("ROW_COUNT()"), "{text}");
     }
+}
+
+#[test]
+fn rows_that_nobody_counted_in_time_are_refused() {
+    let lost = Diagnostics {
+        found_rows_lost: true,
+        ..diagnostics()
+    };
+    let read = |text: &str| override_for(text.as_bytes(), Mode::default(), Some(&lost), HERE);
+    assert_eq!(
+        read("SELECT FOUND_ROWS()"),
+        Override::Refuse("FOUND_ROWS()")
+    );
+    assert_eq!(read("SELECT ROW_COUNT()"), patch(["-1"]));
 }
 
 proptest::proptest! {

@@ -130,6 +130,10 @@ impl SessionState {
             Answer::Begin { read_only } => self.begin(text, read_only, known),
             Answer::End => {
                 self.deferred = None;
+                if context.backend && !self.next_transaction.is_empty() {
+                    // the backend may have a SET TRANSACTION, which this uses up
+                    self.backend.owed.push(text.into());
+                }
                 self.next_transaction.clear();
             }
         }

@@ -6,7 +6,7 @@ use dormouse_wire::framer::ReplyEnd;
 use super::certainty::Certainty;
 use crate::diagnostics::{self, Diagnostics};
 use crate::effects::{Effects, Kind};
-use crate::lexer::Mode;
+use crate::lexer::{Lexer, Mode, is_one_statement};
 
 /// `ROW_COUNT()` and `FOUND_ROWS()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,12 @@ pub(super) struct LastStatement {
     kept: Option<Box<Diagnostics>>,
     /// What the reply tells, if there were no warnings; `None`: the server must be asked.
     counts: Option<Counts>,
+    /// What the reply tells of each, in case that the server can no longer be asked.
+    told: (Option<i64>, Option<u64>),
+    /// Whether it may have left a `FOUND_ROWS()` that its reply does not tell (`SQL_CALC_FOUND_ROWS`).
+    counted: bool,
+    /// Whether the server has been asked since.
+    asked: bool,
     failed: bool,
     insert_id: u64,
     on_backend: OnBackend,
@@ -51,6 +57,9 @@ impl LastStatement {
                 row_count: 0,
                 found_rows,
             }),
+            told: (Some(0), found_rows),
+            counted: false,
+            asked: false,
             failed: false,
             insert_id: 0,
             on_backend: OnBackend::default(),
@@ -61,6 +70,11 @@ impl LastStatement {
     pub(super) fn found_rows(&self) -> Option<u64> {
         let kept = self.kept.as_ref().map(|kept| kept.found_rows);
         kept.or(self.counts.map(|counts| counts.found_rows))
+    }
+
+    /// `ROW_COUNT()`, as far as the reply has told it.
+    pub(super) fn row_count(&self) -> Option<i64> {
+        self.told.0
     }
 
     /// What Dormouse must answer itself.
@@ -94,6 +108,16 @@ impl LastStatement {
             || self.counts.is_none() && self.kept.is_none()
     }
 
+    /// Whether the server has something that it should be asked for soon, since it would be lost with it.
+    pub(super) fn wants_asking(&self) -> bool {
+        self.kept.is_none() && !self.asked && (self.counted || self.has_conditions())
+    }
+
+    /// Notes that the server was asked, whatever it has answered.
+    pub(super) fn was_asked(&mut self) {
+        self.asked = true;
+    }
+
     /// Notes the end of a statement.
     pub(super) fn ended(
         &mut self,
@@ -120,6 +144,17 @@ impl LastStatement {
             self.on_backend.conditions = end.warnings.max(u16::from(self.failed));
         }
         let certain = !self.has_conditions() && told;
+        let one = effects != Effects::Unknown || is_one_statement(Lexer::new(text, mode));
+        self.told = match (kind, end.rows) {
+            _ if self.failed => (Some(-1), None),
+            (Kind::Select, Some(rows)) => (Some(-1), Some(rows).filter(|_| told)),
+            (_, Some(_)) => (Some(-1), None),
+            (Kind::Change, None) if one => (i64::try_from(end.affected).ok(), self.told.1),
+            (_, None) if one => (i64::try_from(end.affected).ok(), None),
+            (_, None) => (None, None),
+        };
+        self.asked = false;
+        self.counted = kind == Kind::Select && effects == Effects::Counted;
         self.counts = match (kind, end.rows, self.counts) {
             (Kind::Select, Some(found_rows), _) if certain => Some(Counts {
                 row_count: -1,
@@ -131,6 +166,21 @@ impl LastStatement {
             }),
             _ => None,
         };
+    }
+
+    /// Notes that this text was prepared with the protocol. That changes neither `ROW_COUNT()` nor `FOUND_ROWS()`.
+    pub(super) fn prepared(&mut self, text: &[u8], mode: Mode, end: &ReplyEnd) {
+        if end.error.is_some() || end.warnings > 0 {
+            return self.ended(text, mode, Effects::Counted, Kind::Other, end);
+        }
+        if diagnostics::keeps_warnings(text, mode) {
+            return;
+        }
+        self.on_backend.conditions = 0;
+        if let Some(kept) = &mut self.kept {
+            (kept.warnings, kept.errors) = (0, 0);
+            (kept.warning_list, kept.error_list) = (None, None);
+        }
     }
 
     /// Notes that the statement whose end was noted was answered without a server: what it left is kept here
@@ -152,6 +202,8 @@ impl LastStatement {
     pub(super) fn ran_elsewhere(&mut self, left: Diagnostics) {
         self.failed = left.errors > 0;
         let found_rows = self.found_rows().unwrap_or(left.found_rows);
+        self.told = (Some(left.row_count), Some(found_rows));
+        self.counted = false;
         self.kept = Some(Box::new(Diagnostics { found_rows, ..left }));
         self.counts = None;
         self.on_backend.conditions = 0;
@@ -169,6 +221,7 @@ impl LastStatement {
         if self.counts.is_some() {
             self.keep();
         }
+        self.told.0 = Some(0);
         if let Some(kept) = &mut self.kept {
             kept.row_count = 0;
         }
@@ -181,6 +234,8 @@ impl LastStatement {
     pub(super) fn captured(&mut self, diagnostics: Diagnostics, insert_id: u64) {
         self.insert_id = insert_id;
         self.on_backend.insert_id = Certainty::Known;
+        self.counted = false;
+        self.told = (Some(diagnostics.row_count), Some(diagnostics.found_rows));
         self.kept.get_or_insert_with(|| Box::new(diagnostics));
     }
 
@@ -189,13 +244,14 @@ impl LastStatement {
         if self.kept.is_some() {
             return;
         }
-        let counts = self.counts.unwrap_or(Counts {
-            row_count: -1,
-            found_rows: 0,
-        });
+        let (row_count, found_rows) = match self.counts {
+            Some(counts) => (Some(counts.row_count), Some(counts.found_rows)),
+            None => self.told,
+        };
         self.kept = Some(Box::new(Diagnostics {
-            row_count: counts.row_count,
-            found_rows: counts.found_rows,
+            row_count: row_count.unwrap_or(-1),
+            found_rows: found_rows.unwrap_or(0),
+            found_rows_lost: found_rows.is_none(),
             // the lists went with a backend that was not asked: a statement that asks for them is refused
             warnings: self.on_backend.conditions.into(),
             errors: u64::from(self.failed),

@@ -9,9 +9,11 @@ use dormouse_wire::status::Status;
 use super::certainty::Certainty;
 use super::on_backend::{BackendState, Leftover};
 use super::session_state::SessionState;
+use crate::carried::Tables;
 use crate::lexer::{Lexer, Token};
 use crate::literal::quoted_name;
 use crate::probe::{Depth, Probe};
+use crate::temporary::Temporaries;
 use crate::text_prepared::stand_in;
 use dormouse_types::Pin;
 
@@ -20,6 +22,39 @@ impl SessionState {
     #[must_use]
     pub fn needs_probe(&self) -> bool {
         self.certainty() != Certainty::Known || self.last.needs_probe()
+    }
+
+    /// A probe of what the last statement left, and of nothing else.
+    #[must_use]
+    pub fn probe_last_statement(&self) -> Probe {
+        let warned = self.last.has_unread_conditions();
+        self.quietly(Probe::new(
+            0,
+            false,
+            warned,
+            self.backend.temporaries.clone(),
+        ))
+    }
+
+    /// Keeps a probe out of the session's profiles.
+    fn quietly(&self, probe: Probe) -> Probe {
+        match self.last.row_count().filter(|_| self.backend.profiling) {
+            Some(row_count) => probe.unprofiled(row_count),
+            None => probe,
+        }
+    }
+
+    /// Whether profiling is on, according to the session's own texts.
+    #[must_use]
+    pub fn is_profiling(&self) -> bool {
+        self.backend.profiling
+    }
+
+    /// Whether the session should be probed as soon as it is idle: its state is not known, or its server has what
+    /// the next statement may ask for and only it can tell.
+    #[must_use]
+    pub fn wants_probe(&self) -> bool {
+        self.certainty() == Certainty::Unknown || self.last.wants_asking()
     }
 
     /// A probe of the session's backend, whose id at its server is `thread`.
@@ -32,8 +67,9 @@ impl SessionState {
         } else {
             Vec::new()
         };
-        Probe::new(thread, everything, warned, self.backend.temporaries.clone())
-            .with_sequences(sequences, !self.status.contains(Status::AUTOCOMMIT))
+        let probe = Probe::new(thread, everything, warned, self.backend.temporaries.clone())
+            .with_sequences(sequences, !self.status.contains(Status::AUTOCOMMIT));
+        self.quietly(probe)
     }
 
     /// Whether the values of sequences must and can be read now. Reading them takes a transaction, which
@@ -46,6 +82,7 @@ impl SessionState {
 
     /// Takes what a finished probe has read; it replaces the log.
     pub fn captured(&mut self, probe: Probe) {
+        self.last.was_asked();
         let mut found = probe.found;
         let locks = found.lock_pins(self.backend.locks.any());
         if let Some(values) = found.sequences.take() {
@@ -92,6 +129,7 @@ impl SessionState {
         let unread = self.sequences.is_stale() && !self.asks_sequences();
         pin(self.sequences.pin() || unread, Pin::Sequence);
         pin(self.backend.hidden_variable, Pin::HiddenVariable);
+        pin(self.backend.profiling, Pin::Profiling);
         let context = self.statements.parsing_context();
         let stuck = self.texts.is_stuck(self.schema.as_ref(), context);
         pin(stuck, Pin::TextPrepare);
@@ -267,6 +305,39 @@ impl SessionState {
         match self.log.captured() {
             Some(captured) => captured.schema.as_ref(),
             None => self.schema.as_ref(),
+        }
+    }
+
+    /// The names of the temporary tables, quoted, if nothing else keeps the session on its backend.
+    #[must_use]
+    pub fn tables_to_carry(&self) -> Option<Vec<String>> {
+        let alone = self.pins() == [Pin::TemporaryTable];
+        alone.then(|| self.backend.temporaries.known()).flatten()
+    }
+
+    /// Takes the tables, as they are on the backend until its next statement; they are made again on the next
+    /// backend.
+    pub fn carry(&mut self, tables: Tables) {
+        self.carried = Some(Box::new(tables));
+    }
+
+    /// The tables to be made again on the backend.
+    #[must_use]
+    pub fn carried(&self) -> Option<&Tables> {
+        self.carried.as_deref()
+    }
+
+    /// Notes that the session's next statement runs on the backend that has the tables.
+    pub fn stays(&mut self) {
+        self.carried = None;
+    }
+
+    /// Notes that the tables have been made again on the backend.
+    pub fn carried_over(&mut self) {
+        if let Some(tables) = self.carried.take() {
+            self.backend.temporaries = Temporaries::created(tables.names);
+            self.backend.pins.push(Pin::TemporaryTable);
+            self.backend.doubt(Certainty::Unknown);
         }
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct BackendState {
     /// How well the session's state there is known.
     pub(super) certainty: Certainty,
     pub(super) leftover: Leftover,
+    /// Whether the session's own texts have switched profiling on there: then Dormouse's own statements are kept
+    /// out of the profiles.
+    pub(super) profiling: bool,
     /// What the last probe found that keeps the session on the backend.
     pub(super) pins: Vec<Pin>,
     /// Whether a variable may be set that can neither be read nor set again.

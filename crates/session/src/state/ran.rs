@@ -38,6 +38,12 @@ impl SessionState {
         self.last_mode = self.mode;
     }
 
+    /// Notes that a text was prepared with the protocol, successfully or not.
+    pub fn prepared(&mut self, text: &[u8], end: &ReplyEnd) {
+        self.last.prepared(text, self.last_mode, end);
+        self.last_mode = self.mode;
+    }
+
     /// Notes what a statement leaves for later statements to ask.
     pub(super) fn ended(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         let settings = matches!(
@@ -94,6 +100,7 @@ impl SessionState {
         self.noted(text, schema, failed);
         if effects != Effects::None && contains(text, "PROFILING") {
             self.backend.leaves(Leftover::Permanent);
+            self.backend.profiling = !failed && switches_profiling_on(text, self.last_mode);
         }
         if !self.next_transaction.is_empty() {
             self.note_next_transaction(text, effects, end);
@@ -188,7 +195,10 @@ impl SessionState {
         }
         match (effects, end.error) {
             (_, Some(error)) if BEFORE_RUNNING.contains(&error) => {}
-            (Effects::None | Effects::Counted, None) if begins(text) => {
+            // a query of server tables alone may leave it for the next statement
+            (Effects::None | Effects::Counted, None)
+                if begins(text) && !contains(text, "_SCHEMA") =>
+            {
                 self.next_transaction.clear();
             }
             (Effects::Replay(_) | Effects::NextTransaction | Effects::Timestamp, _) => {}
@@ -271,6 +281,25 @@ fn begins(text: &[u8]) -> bool {
 /// which is an error.
 fn ends_early(text: &[u8], mode: Mode) -> bool {
     Lexer::new(text, mode).any(|token| token == Token::Semicolon)
+}
+
+/// Whether a text surely leaves profiling on: a `SET profiling = 1` and nothing else.
+fn switches_profiling_on(text: &[u8], mode: Mode) -> bool {
+    let told = |token: &Token<'_>| {
+        let scope = token.is_any(&["SESSION", "LOCAL"]);
+        !scope
+            && !matches!(
+                token,
+                Token::SystemVariable | Token::Semicolon | Token::Other(b'.' | b':')
+            )
+    };
+    let tokens: Vec<Token<'_>> = Lexer::new(text, mode).filter(told).collect();
+    match tokens.as_slice() {
+        [set, name, Token::Other(b'='), value] if set.is("SET") && name.names("PROFILING") => {
+            *value == Token::Number(b"1") || value.is_any(&["ON", "TRUE"])
+        }
+        _ => false,
+    }
 }
 
 fn sets_tracking(text: &[u8], mode: Mode) -> bool {

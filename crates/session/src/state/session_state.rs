@@ -11,9 +11,10 @@ use super::last_statement::LastStatement;
 use super::next_transaction::NextTransaction;
 use super::on_backend::{BackendState, Leftover};
 use super::replay_log::ReplayLog;
+use crate::carried::Tables;
 use crate::diagnostics::{self, ConnectionFacts, Diagnostics, Override};
 use crate::effects::Effects;
-use crate::lexer::{Charset, Lexer, Mode, begins_with, is_one_statement};
+use crate::lexer::{Charset, Lexer, Mode, Token, begins_with, is_one_statement};
 use crate::literal::literal;
 use crate::restricted::is_allowed;
 use crate::sequence_name;
@@ -88,6 +89,8 @@ pub struct SessionState {
     /// A transaction said to be open while the server slept.
     pub(super) deferred: Option<Deferred>,
     multi_statements: Option<bool>,
+    /// Temporary tables that are made again on the next backend.
+    pub(super) carried: Option<Box<Tables>>,
     /// Whether the client has asked for session tracking of changes of state.
     pub(super) tracks_state: bool,
     /// Whether `COM_RESET_CONNECTION` has been seen.
@@ -115,6 +118,7 @@ impl SessionState {
             backend: BackendState::default(),
             deferred: None,
             multi_statements: None,
+            carried: None,
             tracks_state: false,
             was_reset: false,
         }
@@ -301,7 +305,11 @@ impl SessionState {
         let read = diagnostics::override_for(asked, mode, self.last.kept(), connection);
         let read = match read {
             // the text has parameters where the values would be
-            Override::Rewrite(text) if executed.is_some() && !begins_with(&text, &["SHOW"]) => {
+            Override::Rewrite(text)
+                if executed.is_some()
+                    && !begins_with(&text, &["SHOW"])
+                    && Lexer::new(asked, mode).any(|token| token == Token::Other(b'?')) =>
+            {
                 Override::Refuse(diagnostics::mentioned(asked, mode).unwrap_or("it"))
             }
             read => read,

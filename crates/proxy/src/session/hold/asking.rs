@@ -1,5 +1,6 @@
 //! Dormouse's own queries on a session's backend.
 
+use dormouse_session::timeout::Timeout;
 use dormouse_session::{Depth, SessionState, timeout};
 use dormouse_wire::status::Status;
 use dormouse_wire::text::TextOutcome;
@@ -35,6 +36,78 @@ impl Hold {
             Ok(TextOutcome::Rows { .. } | TextOutcome::Err(_)) => self.lose(state),
             Err(error) => self.broke(cx, state, &error),
         }
+    }
+
+    /// Runs a `SET` of Dormouse's own, which does not show in the session's profiles.
+    pub(crate) async fn set_unprofiled(
+        &mut self,
+        state: &SessionState,
+        statement: &str,
+    ) -> Result<(), BackendError> {
+        if state.is_profiling() {
+            let quiet = format!(
+                "SET SESSION profiling = 0, {}",
+                statement.trim_start_matches("SET ")
+            );
+            self.ask(quiet.as_bytes()).await?;
+            self.ask(b"SET SESSION profiling = 1").await?;
+        } else {
+            self.ask(statement.as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// After a statement that was run with the session's own values of [the variables that have others on a
+    /// backend](timeout), whose end is noted: gives the backend Dormouse's values again.
+    pub(crate) async fn hide_values(
+        &mut self,
+        cx: &SessionContext,
+        state: &mut SessionState,
+        how: Timeout,
+    ) {
+        match self.hidden(state, how).await {
+            Ok(_) if how == Timeout::SetsDefault => cx.limit_idle(cx.idle_default),
+            Ok(Some(seconds)) => cx.limit_idle(seconds),
+            Ok(None) => {}
+            // the client has its reply; the next statement is answered with an error that names the lost state
+            Err(error) => self.broke(cx, state, &error),
+        }
+        // the last statement that the server ran is one of Dormouse's own
+        state.arrived();
+    }
+
+    /// After a reset: gives the backend Dormouse's values.
+    pub(crate) async fn be_patient(&mut self, cx: &SessionContext, state: &mut SessionState) {
+        if self.has_backend()
+            && let Err(error) = self.ask(timeout::hide(false).as_bytes()).await
+        {
+            self.broke(cx, state, &error);
+        }
+    }
+
+    /// Hides the values. Returns the session's `wait_timeout`, if the statement may have changed it.
+    async fn hidden(
+        &mut self,
+        state: &mut SessionState,
+        how: Timeout,
+    ) -> Result<Option<u64>, BackendError> {
+        let Some(backend) = self.take_backend() else {
+            return Ok(None);
+        };
+        let mut probe = state.probe_last_statement();
+        let backend = backend.probe(&mut probe).await?;
+        self.put_back(backend);
+        state.captured(probe);
+        let mut seconds = None;
+        if how == Timeout::Sets
+            && let TextOutcome::Rows { rows, .. } = self.ask(b"SELECT @@wait_timeout").await?
+        {
+            let value = rows.first().and_then(|row| row.first()?.as_deref());
+            seconds = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        }
+        let hide = timeout::hide(state.tracks_state());
+        self.set_unprofiled(state, &hide).await?;
+        Ok(seconds)
     }
 
     /// Reads the session's state from the backend.

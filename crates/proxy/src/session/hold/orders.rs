@@ -6,6 +6,7 @@ use dormouse_session::{Depth, Pin, SessionState};
 use dormouse_types::Pooling;
 use dormouse_wire::status::Status;
 
+use super::carrying::read_tables;
 use super::held::Hold;
 use crate::client::Over;
 use crate::handle::LeaseState;
@@ -65,7 +66,10 @@ impl Hold {
             // a session that never wakes the database does not prevent a park; its client is told what is lost
             return Vec::new();
         }
-        let pins = state.pins();
+        let mut pins = state.pins();
+        if read_tables(self, cx, state).await {
+            pins.clear();
+        }
         if !pins.is_empty() && !state.in_transaction() {
             cx.handle().pinned_by(pins.clone());
         }

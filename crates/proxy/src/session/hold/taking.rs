@@ -11,6 +11,7 @@ use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::ErrPacket;
 use tokio::sync::oneshot;
 
+use super::carrying::make_tables;
 use super::held::Hold;
 use super::lease::Lease;
 use super::unready::Unready;
@@ -100,9 +101,14 @@ impl Hold {
             }
             Err(error) => Err(error),
         };
+        let opened = match opened {
+            Ok(backend) => Box::pin(make_tables(backend, state)).await,
+            Err(error) => Err(error),
+        };
         Ok(match opened {
             Ok(mut backend) => {
                 state.arrived();
+                state.carried_over();
                 for (name, _why) in std::mem::take(&mut backend.residue.missing) {
                     // a stand-in has been prepared for it
                     state.tried_text(&name, 1, true);

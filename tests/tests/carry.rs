@@ -1,0 +1,155 @@
+//! Small temporary tables are carried over a planned park, if the database is set so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use dormouse_testkit::dormouse::output_of;
+use dormouse_testkit::{Client, Created, Dormouse, process};
+
+fn shop(settings: &[&str]) -> (Dormouse, Created) {
+    let dormouse = Dormouse::start_with(
+        "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[warm_pool]\nsize = 0\n",
+    );
+    let who = dormouse.create("shop", settings);
+    let mut client = dormouse.connect(&who);
+    client
+        .query("CREATE DATABASE app CHARACTER SET utf8mb4")
+        .ok();
+    (dormouse, who)
+}
+
+fn carrying() -> (Dormouse, Created) {
+    shop(&["--carry", "temporary_tables"])
+}
+
+/// Parks the database; returns whether it could be parked, and what the command said.
+fn park(dormouse: &Dormouse) -> (bool, String) {
+    let (done, said) = output_of(&mut dormouse.command(&["park", "shop"]));
+    (done, said.to_string())
+}
+
+fn all(client: &mut Client, texts: &[&str]) -> Vec<Vec<Vec<Option<String>>>> {
+    texts.iter().map(|text| client.query(text).rows()).collect()
+}
+
+const EVERY_TYPE: &str = "CREATE TEMPORARY TABLE app.kinds (
+    id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    t TINYINT, b BIGINT UNSIGNED, z INT(6) ZEROFILL, d DECIMAL(30,10), f FLOAT, g DOUBLE, y YEAR, bits BIT(40),
+    e ENUM('one', 'two'), s SET('x', 'y', 'z'),
+    da DATE, ti TIME(3), dt DATETIME(6), ts TIMESTAMP(6) NULL,
+    c CHAR(5) CHARACTER SET latin1, v VARCHAR(50) COLLATE utf8mb4_bin, u VARCHAR(20) CHARACTER SET ucs2,
+    te TEXT, bi BINARY(4), vb VARBINARY(20), bl BLOB, js JSON, p POINT, ip INET6,
+    double_t INT AS (t * 2) VIRTUAL, `odd ``name` INT INVISIBLE DEFAULT 4, KEY (v), CHECK (t < 100)
+) ENGINE=InnoDB AUTO_INCREMENT=40 COMMENT='its own'";
+
+#[test]
+fn a_temporary_table_has_the_same_rows_and_definition_after_a_park() {
+    let (dormouse, who) = carrying();
+    let mut client = dormouse.connect(&who);
+    for text in [
+        "USE app",
+        "SET time_zone = '+05:30', sql_mode = 'ALLOW_INVALID_DATES'",
+        EVERY_TYPE,
+        "INSERT INTO kinds (t, b, z, d, f, g, y, bits, e, s, da, ti, dt, ts, c, v, u, te, bi, vb, bl, js, p, ip) VALUES \
+         (-7, 18446744073709551615, 42, -12345678901234567890.0123456789, 0.1, 0.1, 2026, 0xFF00FF00FF, 'two', 'x,z', \
+          '2026-02-31', '-12:34:56.789', '0000-00-00', '2026-10-25 02:30:00.123456', _latin1 0xE4, \
+          'a\u{1f42d}''\\\\ \\0', _ucs2 0x00E40416, REPEAT('long ', 1000), X'0001', X'', X'00FF27', '{\"a\": [1]}', \
+          POINT(1.5, -2), '::1'), (NULL, NULL, NULL, NULL, 1e-38, -1.7976931348623157e308, NULL, NULL, NULL, '', NULL, NULL, \
+          NULL, NULL, '', '', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+        "CREATE TEMPORARY TABLE memory (a INT) ENGINE=MEMORY AS SELECT 5 AS a UNION SELECT 3",
+        "CREATE TEMPORARY TABLE empty (a INT) ENGINE=Aria",
+        "SET @a = 5, sql_mode = DEFAULT",
+        "INSERT INTO kinds (t, `odd ``name`) VALUES (1, 9)",
+    ] {
+        client.query(text).ok();
+    }
+    let questions = [
+        "SELECT ROW_COUNT(), LAST_INSERT_ID()",
+        "SHOW CREATE TABLE kinds",
+        "SHOW CREATE TABLE memory",
+        "SHOW CREATE TABLE empty",
+        "SELECT *, `odd ``name`, CAST(f AS DOUBLE), HEX(c), HEX(v), HEX(u), HEX(bl), ST_AsText(p), HEX(bits), e + 0, \
+         MD5(te), @a, double_t FROM kinds ORDER BY id",
+        "SELECT * FROM memory",
+        "SELECT COUNT(*) FROM empty",
+    ];
+    let before = all(&mut client, &questions);
+    // a vetoed park and a statement behind it make no difference
+    let mut other = dormouse.connect(&who);
+    assert_eq!(other.query("SELECT GET_LOCK('a', 0)").value(), "1");
+    assert!(!park(&dormouse).0);
+    client.query("INSERT INTO memory VALUES (7)").ok();
+    other.query("DO RELEASE_LOCK('a')").ok();
+    client.query("DELETE FROM memory WHERE a = 7").ok();
+    for round in 0..2 {
+        let (parked, said) = park(&dormouse);
+        assert!(parked, "{said}");
+        assert_eq!(dormouse.state("shop"), "parked");
+        let after = all(&mut client, &questions[1..]);
+        assert_eq!(after, before[1..], "round {round}");
+    }
+    client.query("INSERT INTO kinds (t) VALUES (2)").ok();
+    assert_eq!(client.query("SELECT LAST_INSERT_ID()").value(), "43");
+    client
+        .query("DROP TEMPORARY TABLE kinds, memory, empty")
+        .ok();
+    assert!(park(&dormouse).0);
+    assert_eq!(client.query("SELECT 1 FROM kinds").err().code, 1146);
+}
+
+#[test]
+fn what_is_not_carried_prevents_the_park_as_ever() {
+    let (dormouse, who) = carrying();
+    let mut client = dormouse.connect(&who);
+    client.query("USE app").ok();
+    let vetoed = |client: &mut Client, made: &str, ended: &str| {
+        client.query(made).ok();
+        let (parked, said) = park(&dormouse);
+        assert!(
+            !parked && said.contains("temporary_table"),
+            "{made}: {said}"
+        );
+        client.query(ended).ok();
+        assert!(park(&dormouse).0, "{ended}");
+    };
+    let large = "CREATE TEMPORARY TABLE t AS SELECT REPEAT('x', 1000) FROM seq_1_to_600";
+    vetoed(&mut client, large, "DROP TEMPORARY TABLE t");
+    // made by a procedure: its name is not known
+    client
+        .query("CREATE PROCEDURE p() CREATE TEMPORARY TABLE u (i INT)")
+        .ok();
+    client.query("CALL p()").ok();
+    let (parked, said) = park(&dormouse);
+    assert!(!parked && said.contains("temporary_table"), "{said}");
+    client.command(dormouse_wire::command::Command::ResetConnection, b"");
+    assert_eq!(client.receive().unwrap()[0], 0);
+    // a killed server takes it with it, and the session is told
+    client.query("CREATE TEMPORARY TABLE t (i INT)").ok();
+    process::kill(dormouse.server("shop"));
+    let error = client.query("SELECT * FROM app.t").err();
+    assert!(error.message.contains("temporary_table"), "{error}");
+}
+
+#[test]
+fn without_the_setting_a_temporary_table_prevents_a_park() {
+    let (dormouse, who) = shop(&[]);
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE TEMPORARY TABLE app.t (i INT)").ok();
+    let (parked, said) = park(&dormouse);
+    assert!(!parked && said.contains("temporary_table"), "{said}");
+    let _ = dormouse.json(&["set", "shop", "--carry", "temporary_tables"]);
+    assert_eq!(dormouse.show("shop")["carry"], "temporary_tables");
+}
+
+#[test]
+fn a_reset_drops_what_is_carried() {
+    let (dormouse, who) = carrying();
+    let mut client = dormouse.connect(&who);
+    client.query("CREATE TEMPORARY TABLE app.t (i INT)").ok();
+    assert!(park(&dormouse).0);
+    client.command(dormouse_wire::command::Command::ResetConnection, b"");
+    assert_eq!(client.receive().unwrap()[0], 0);
+    assert_eq!(client.query("SELECT * FROM app.t").err().code, 1146);
+}
