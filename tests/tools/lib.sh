@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Shared by the tools' shell programs. Sourced, never run.
+# Shared by the tools' shell programs. Sourced, never run; $tools is the folder of the tools.
+: "${tools:?}"
 
 fail() {
     printf '%s\n' "$*" >&2
