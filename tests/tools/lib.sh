@@ -7,11 +7,14 @@ fail() {
     exit 1
 }
 
-# sql [SCHEMA]: runs the statements on stdin; rows on stdout.
-sql() {
+# sql_in SCHEMA: runs the statements on stdin; rows on stdout.
+sql_in() {
     MYSQL_PWD=$PASSWORD mariadb --no-defaults --batch --raw --skip-column-names --skip-reconnect \
-        --default-character-set=utf8mb4 --protocol=tcp --host="$HOST" --port="$PORT" --user="$USER_NAME" "${1-$SCHEMA}"
+        --default-character-set=utf8mb4 --protocol=tcp --host="$HOST" --port="$PORT" --user="$USER_NAME" "$1"
 }
+
+# sql: the same, in the tool's schema.
+sql() { sql_in "$SCHEMA"; }
 
 # outcome COMMAND…: runs it, and says its exit code after its output (stderr too).
 outcome() {
