@@ -150,7 +150,7 @@ $db->do('CREATE TABLE big (id INT PRIMARY KEY, s CHAR(200))');
 $db->do("INSERT INTO big SELECT seq, REPEAT(MD5(seq), 5) FROM seq_1_to_5000");
 my $reader = session();
 # DBD::MariaDB 1.22 fetches no rows that way
-my $rows = $reader->prepare('SELECT id, s FROM big ORDER BY id', { mysql_use_result => 1 });
+my $rows = $reader->prepare('SELECT id, s FROM big ORDER BY id', $driver eq 'mysql' ? { mysql_use_result => 1 } : {});
 $rows->execute;
 my ($count, $sum) = (0, 0);
 while (my $row = $rows->fetchrow_arrayref) {
