@@ -135,7 +135,7 @@ def serve():
     server = subprocess.Popen(
         ["php", "-d", f"session.save_path={os.getcwd()}", "-d", "display_errors=stderr", "-d", "error_reporting=8191",
          "-S", f"127.0.0.1:{port}", "-t", ADMINER],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PHP_CLI_SERVER_WORKERS": "2"})
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def listens():
         with socket.socket() as one:
