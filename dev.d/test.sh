@@ -3,7 +3,7 @@
 
 help_text() {
     cat <<'EOF'
-usage: ./dev test [--quick | --remotes] [ARGUMENTS of 'cargo test']
+usage: ./dev test [--quick | --remotes | --suites] [ARGUMENTS of 'cargo test']
 
 Installs missing packages and runs these steps:
 
@@ -16,6 +16,10 @@ Installs missing packages and runs these steps:
 
 --remotes runs the tests of backups on other hosts alone, those in S3 with them: it installs moto (300 MB
 of Python packages in the cache folder). Without it these say 'skipped'; those by SFTP run always.
+
+--suites runs the long tests of other people's software alone, each on a bare server and through Dormouse,
+and compares: real tools (tests/tools/run --help), and the test suites of drivers and frameworks
+(tests/suites/run --help). It installs Java, Go, Ruby, R and Percona's tools (about 1 GB).
 
 --quick runs the Rust tests alone. With arguments for cargo, as in './dev test -p dormouse-wire',
 only those tests. Tests that need another MariaDB version than the installed one find its server
@@ -65,6 +69,11 @@ test_remotes() {
     moto=$(moto_server) || die "moto is not installed"
     DORMOUSE_TEST_MOTO=$moto cargo test -p dormouse-tests --test remote --no-fail-fast "$@" </dev/null
 }
+
+# Real tools, then third-party test suites.
+test_tools() { tests/tools/run --self "$binary"; }
+
+test_suites() { tests/suites/run --self "$binary"; }
 
 test_rust() { cargo test --workspace --no-fail-fast "$@" </dev/null; }
 
@@ -118,6 +127,13 @@ run() {
         need_for test
         test_environment
         step "backups on other hosts" test_remotes "$@"
+    elif [ "${1-}" = --suites ]; then
+        [ $# -eq 1 ] || die "--suites takes no arguments; tests/tools/run and tests/suites/run take names"
+        need_for up
+        tests/tools/run setup
+        test_environment
+        step "tools" test_tools
+        [ ! -x tests/suites/run ] || step "third-party suites" test_suites
     elif [ $# -gt 0 ]; then
         [ "$1" != --quick ] || shift
         need_for up

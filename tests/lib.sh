@@ -43,7 +43,7 @@ node_packages() {
 
 # --- starting and stopping servers ---------------------------------------------------------------------
 
-# start_bare: starts a plain mariadbd with a certificate; all files are in $scratch.
+# start_bare [CONFIGURATION]: starts a plain mariadbd with a certificate; all files are in $scratch.
 start_bare() {
     local dir=$scratch/bare
     need_server
@@ -65,6 +65,7 @@ innodb-log-file-size=64M
 skip-name-resolve
 local-infile=ON
 log-error=$dir/log.err
+${1-}
 EOF
     local as=()
     if [ "$(id -u)" -eq 0 ]; then
