@@ -1,0 +1,36 @@
+"""Runs tests that are programs of their own, one process each: files.py FOLDER PATTERN COMMAND…"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+from record import Record
+
+
+def main():
+    folder, pattern, *command = sys.argv[1:]
+    record = Record()
+    for file in sorted(pathlib.Path(folder).glob(pattern)):
+        name = str(file.relative_to(folder))
+        print(f"--- {name}", flush=True)
+        began = time.monotonic()
+        try:
+            ended = subprocess.run(
+                [*command, str(file)], stdin=subprocess.DEVNULL, timeout=float(os.environ["TEST_LIMIT"]),
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )
+            output, outcome = ended.stdout, "passed" if ended.returncode == 0 else "failed"
+            if outcome == "passed" and output.startswith(b"skipping - "):
+                outcome = "skipped"
+        except subprocess.TimeoutExpired as error:
+            output, outcome = error.stdout or b"", "failed: TimeoutError"
+        if outcome != "passed":
+            print(output.decode(errors="replace"), flush=True)
+        print(outcome, flush=True)
+        record.write(name, outcome, time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    main()
