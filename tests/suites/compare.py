@@ -64,6 +64,10 @@ def main():
         findings = compare(suite, bare, through, known)
         if not bare or not passed(bare):
             findings.append(("new", "(the suite itself)", "no test passed", f"{passed(through)} passed"))
+        jostle = given.folder / f"{suite}.jostle"
+        if jostle.exists():
+            # the last line of a traceback
+            findings.append(("new", "(other sessions)", "", jostle.read_text(encoding="utf-8").strip().split("\n")[-1]))
         row = {
             "suite": suite,
             "bare": {"run": len(bare), "passed": passed(bare)},

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Downloads the sources of the suites, each checked against its SHA-256 in sources.txt.
-# Sourced, never run; needs dev.d/lib.sh and $suites.
+# Sourced, never run, under 'set -e'; needs dev.d/lib.sh and $suites.
+# shellcheck disable=SC2154,SC2164
 
 # source_of SUITE: the folder with the suite's unpacked source.
 source_of() {
