@@ -37,7 +37,7 @@ def jostle(number, end):
                 raise AssertionError(f"expected {wanted}, got {got}")
             cursor.execute("BEGIN")
             cursor.execute("SELECT COUNT(*) FROM mysql.help_category")
-            time.sleep(dice.random() / 50)
+            time.sleep(dice.random() / 100)
             cursor.execute("COMMIT")
 
 
