@@ -5,6 +5,9 @@ import json
 import pathlib
 import sys
 
+#: At most so many findings of a suite are printed.
+SHOWN = 50
+
 
 def results(path):
     """The outcome of each test. Of a test that ran twice, the one that failed."""
@@ -30,8 +33,8 @@ def listed(path):
     return known
 
 
-def compare(suite, bare, through, known):
-    """Returns the counts of a suite, and its findings: (kind, test, on the plain server, through Dormouse)."""
+def compare(suite, bare, through, known, partial):
+    """Returns what was found about a suite: (kind, test, on the plain server, through Dormouse)."""
     findings = []
     for test in sorted(bare.keys() | through.keys()):
         one, other = bare.get(test, "not run"), through.get(test, "not run")
@@ -40,7 +43,7 @@ def compare(suite, bare, through, known):
         elif (suite, test) in known:
             findings.append(("gone", test, one, other))
     for other_suite, test in known:
-        if other_suite == suite and test not in bare and test not in through:
+        if other_suite == suite and test not in bare and test not in through and not partial:
             findings.append(("gone", test, "not run", "not run"))
     return findings
 
@@ -52,6 +55,7 @@ def passed(outcomes):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--json", action="store_true")
+    arguments.add_argument("--partial", action="store_true", help="not all tests were to run")
     arguments.add_argument("--differences", type=pathlib.Path, required=True)
     arguments.add_argument("folder", type=pathlib.Path)
     arguments.add_argument("suites", nargs="+")
@@ -61,7 +65,7 @@ def main():
     for suite in given.suites:
         bare = results(given.folder / f"{suite}.bare")
         through = results(given.folder / f"{suite}.dormouse")
-        findings = compare(suite, bare, through, known)
+        findings = compare(suite, bare, through, known, given.partial)
         if not bare or not passed(bare):
             findings.append(("new", "(the suite itself)", "no test passed", f"{passed(through)} passed"))
         jostle = given.folder / f"{suite}.jostle"
@@ -89,13 +93,15 @@ def main():
 
 def show(rows):
     for row in rows:
-        for finding in row["findings"]:
+        for finding in row["findings"][:SHOWN]:
             if finding["kind"] == "new":
                 print(f"DIFFERS {row['suite']}: {finding['test']}")
                 print(f"        plain server: {finding['bare']}; through Dormouse: {finding['dormouse']}")
             else:
                 print(f"NO LONGER DIFFERS {row['suite']}: {finding['test']}")
-                print(f"        both: {finding['bare']}; remove its line from differences.txt")
+                print(f"        both: {finding['bare']}; remove its line from tests/suites/differences.txt")
+        if len(row["findings"]) > SHOWN:
+            print(f"        … and {len(row['findings']) - SHOWN} more; --json has them all")
     print(f"{'suite':12} {'plain: run':>10} {'passed':>7} {'Dormouse: run':>14} {'passed':>7} {'known':>6} {'new':>5} {'gone':>5}")
     for row in rows:
         kinds = [finding["kind"] for finding in row["findings"]]
