@@ -69,7 +69,7 @@ def main():
         if not bare or not passed(bare):
             findings.append(("new", "(the suite itself)", "no test passed", f"{passed(through)} passed"))
         jostle = given.folder / f"{suite}.jostle"
-        if jostle.exists():
+        if jostle.exists() and jostle.stat().st_size:
             # the last line of a traceback
             findings.append(("new", "(other sessions)", "", jostle.read_text(encoding="utf-8").strip().split("\n")[-1]))
         row = {
