@@ -1,5 +1,6 @@
 """Plugin for pytest: records the results of the tests."""
 
+import os
 import re
 
 import pytest
@@ -27,7 +28,7 @@ class Plugin:
             outcome, seconds = self._outcomes.pop(item.nodeid)
             # SQLAlchemy's classes have the server's version in their names.
             name = re.sub(r"_(mysql|mariadb)\+pymysql_[0-9_]+(?=::)", "", item.nodeid)
-            self._record.write(name, outcome, seconds)
+            self._record.write(os.environ.get("PREFIX", "") + name, outcome, seconds)
         return report
 
 
