@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,13 @@ from record import Record
 
 #: One file may take this long; some of the tests end only if the driver does.
 LIMIT = min(20.0, float(os.environ["TEST_LIMIT"]))
+
+
+def kind_of(output):
+    """The class of the error that ended a program, and a server's code for it."""
+    error = re.search(rb"^(?:Uncaught )?([A-Z]\w*Error|Error)\b", output, re.MULTILINE)
+    code = re.search(rb"^ +code: '(ER_\w+)'", output, re.MULTILINE)
+    return " ".join(found[1].decode() for found in (error, code) if found) or "no error"
 
 
 def main():
@@ -25,7 +33,7 @@ def main():
                 [*command, str(file)], stdin=subprocess.DEVNULL, timeout=LIMIT,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )
-            output, outcome = ended.stdout, "passed" if ended.returncode == 0 else "failed"
+            output, outcome = ended.stdout, "passed" if ended.returncode == 0 else "failed: " + kind_of(ended.stdout)
             if outcome == "passed" and output.startswith(b"skipping - "):
                 outcome = "skipped"
         except subprocess.TimeoutExpired as error:

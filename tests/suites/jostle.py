@@ -29,10 +29,8 @@ def jostle(number, end):
             turn += 1
             cursor.execute("SET @jostle = %s", (f"{number}-{turn}",))
             time.sleep(dice.random() / 10)
-            cursor.execute("SELECT @jostle, @@group_concat_max_len")
-            got, wanted = cursor.fetchone(), (f"{number}-{turn}", 4096 + number)
-            cursor.execute("SELECT CONNECTION_ID()")
-            got, wanted = got + cursor.fetchone(), (*wanted, connection.thread_id())
+            cursor.execute("SELECT @jostle, @@group_concat_max_len, CONNECTION_ID()")
+            got, wanted = cursor.fetchone(), (f"{number}-{turn}", 4096 + number, connection.thread_id())
             if got != wanted:
                 raise AssertionError(f"expected {wanted}, got {got}")
             cursor.execute("BEGIN")
