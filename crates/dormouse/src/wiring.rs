@@ -14,6 +14,7 @@ use dormouse_api::ErrorBody;
 use dormouse_api::model::Listening;
 use dormouse_control::{Doors, Plane};
 use dormouse_engine::Secret;
+use dormouse_engine::attach;
 use dormouse_engine::tls::Authority;
 use dormouse_link::ClientCertificate;
 use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
@@ -309,6 +310,11 @@ impl dormouse_proxy::ControlPath for Control {
 
     fn credential(&self, instance: InstanceId, user: &str, host: &str) -> [u8; 20] {
         self.secret.account_stage1(instance, user, host)
+    }
+
+    fn attach(&self, instance: InstanceId, from: u32, to: u32) -> String {
+        let key = attach::key(&self.secret, instance);
+        attach::statement(&key, from, to)
     }
 
     fn client_certificate(

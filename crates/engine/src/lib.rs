@@ -12,6 +12,7 @@
 //! Called by `driver-local` (files and configuration) and `control` (a running server).
 
 pub mod admin;
+pub mod attach;
 pub mod backup_tool;
 pub mod buffer_pool;
 pub mod config;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::Version;
 
 /// Version of the rights: a data directory with an older one is brought to this one before it serves again.
-pub const CURRENT: u8 = 1;
+pub const CURRENT: u8 = 2;
 
 /// The owner's account.
 pub const OWNER: (&str, &str) = ("admin", "%");
@@ -236,6 +236,11 @@ pub(crate) fn server_json() -> String {
     )
 }
 
+/// JSON of the role that every account has.
+pub(crate) fn public_json() -> String {
+    format!("{{\"access\":0,\"version_id\":{MASK_VERSION},\"is_role\":true}}")
+}
+
 /// Statements that give an account, in `mysql.db`, all schemas but the server's own; `user` and `host` are SQL
 /// literals. The rows that close system schemas come first.
 pub(crate) fn all_schemas(user: &str, host: &str, version: Option<&Version>) -> Vec<String> {
@@ -362,7 +367,7 @@ pub(crate) fn user_view() -> String {
     ]);
     format!(
         "CREATE OR REPLACE DEFINER='mariadb.sys'@'localhost' SQL SECURITY DEFINER VIEW mysql.user AS \
-         SELECT {} FROM mysql.global_priv WHERE NOT (Host = 'localhost' AND User IN ('dormouse', 'mariadb.sys'))",
+         SELECT {} FROM mysql.global_priv WHERE NOT (Host = 'localhost' AND User IN ('dormouse', 'mariadb.sys') OR Host = '' AND User = 'PUBLIC')",
         columns.join(", ")
     )
 }

@@ -148,6 +148,11 @@ impl Secret {
         self.derive(&[b"authority", &instance.0.to_be_bytes(), &[attempt]])
     }
 
+    /// The key of [`attach`](crate::attach).
+    pub(crate) fn attach_key(&self, instance: InstanceId) -> [u8; 32] {
+        self.derive(&[b"attach", &instance.0.to_be_bytes()])
+    }
+
     /// The password is an HMAC-SHA256 of the parts in hexadecimal. Different lists of parts give different
     /// bytes, since only the last part varies in length without its length standing before it.
     fn stage1(&self, parts: &[&[u8]]) -> Stage1 {
@@ -172,7 +177,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|b| [b >> 4, b & 15])

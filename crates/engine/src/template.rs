@@ -15,10 +15,12 @@ use dormouse_wire::auth::native;
 
 use crate::error::doing;
 use crate::installation::basedir_option;
-use crate::{EngineError, Installation, Layout, Secret, Version, config, error_log, rights};
+use crate::{
+    EngineError, Installation, Layout, Secret, Version, attach, config, error_log, rights,
+};
 
 /// Version of a template's content, part of its name: increase it when the content changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The user and group that own an instance's files and run its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +205,7 @@ fn accounts_sql(secret: &Secret, version: &Version) -> String {
     statements.push(rights::readable("'admin'", "'%'"));
     statements.push(rights::SERVER_READS.to_owned());
     statements.push(rights::user_view());
+    statements.extend(attach::statements());
     statements.iter().map(|s| format!("{s};\n")).collect()
 }
 

@@ -15,7 +15,7 @@ mod states;
 pub(crate) use error::BackendError;
 pub(crate) use login::Connection;
 pub(crate) use residue::ChangeCounts;
-pub(crate) use restore::Schema;
+pub(crate) use restore::{ConnectionId, Schema};
 pub(crate) use states::{Backend, Listening, Speaking};
 
 #[cfg(test)]

@@ -89,6 +89,9 @@ pub trait ControlPath: Send + Sync + 'static {
     /// `mysql_native_password`.
     fn credential(&self, instance: InstanceId, user: &str, host: &str) -> [u8; 20];
 
+    /// The statement that gives a connection of the instance's server the connection id `to`, while it has `from`.
+    fn attach(&self, instance: InstanceId, from: u32, to: u32) -> String;
+
     /// A certificate with these names that the instance's server trusts, for one connection.
     fn client_certificate(
         &self,

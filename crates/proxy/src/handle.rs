@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_session::Pin;
 use dormouse_types::{Doing, SessionStatus};
+use tokio::sync::Notify;
 
 use crate::mailbox::Mailbox;
 use crate::stream::Peer;
 
-/// The lowest connection id that Dormouse assigns. A server's ids count from 1 after each start.
-pub(crate) const OWN_IDS: u32 = 1 << 31;
+/// The lowest connection id that Dormouse assigns; there are as many. A server's ids count from 1 after each start.
+/// Some drivers read ids as signed numbers (MariaDB Connector/J), so none is 2³¹ or more.
+pub(crate) const OWN_IDS: u32 = 1 << 30;
 
 /// The part of a session that the rest of the proxy can access.
 pub(crate) struct SessionHandle {
@@ -21,6 +23,10 @@ pub(crate) struct SessionHandle {
     pub(crate) mailbox: Mailbox,
     /// The server's id of its backend; 0 while it has none.
     pub(crate) thread: AtomicU32,
+    /// Its schema, as of its last command.
+    schema: Mutex<Option<Arc<[u8]>>>,
+    /// Notified when its client's connection is closed.
+    pub(crate) ended: Notify,
     /// Since when it has been idle, in seconds of the proxy's clock; [`BUSY`] if it is not.
     pub(crate) heard: AtomicU64,
     /// How many seconds it may be idle.
@@ -77,6 +83,8 @@ impl SessionHandle {
             peer,
             mailbox: Mailbox::default(),
             thread: AtomicU32::new(0),
+            schema: Mutex::default(),
+            ended: Notify::new(),
             heard: AtomicU64::new(BUSY),
             idle_limit: AtomicU64::new(u64::MAX),
             killed: AtomicBool::new(false),
@@ -111,6 +119,17 @@ impl SessionHandle {
         self.set_lease(LeaseState::Pinned);
     }
 
+    /// Notes its schema.
+    pub(crate) fn set_schema(&self, schema: Option<Arc<[u8]>>) {
+        *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = schema;
+    }
+
+    fn schema(&self) -> Option<String> {
+        let schema = self.schema.lock().unwrap_or_else(PoisonError::into_inner);
+        let schema = schema.as_deref()?;
+        Some(String::from_utf8_lossy(schema).into_owned())
+    }
+
     /// Its status at this second.
     pub(crate) fn status(&self, now: u64) -> SessionStatus {
         let lease = self.lease();
@@ -129,6 +148,7 @@ impl SessionHandle {
             id: self.id,
             user: self.user(),
             host: self.peer.to_string(),
+            schema: self.schema(),
             doing: match lease {
                 LeaseState::None => Doing::Resting,
                 LeaseState::Running => Doing::Running,

@@ -14,6 +14,7 @@ mod answer;
 mod asleep;
 mod change_user;
 mod command;
+mod connections;
 mod context;
 mod entering;
 mod exchange;

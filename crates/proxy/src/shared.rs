@@ -166,9 +166,9 @@ impl Shared {
         }
     }
 
-    /// A new connection id. An id is reused after two billion others. Ids of the proxy are above those
+    /// A new connection id. An id is reused after one billion others. Ids of the proxy are above those
     /// that servers give, so that `KILL` can tell the two apart.
     pub(crate) fn connection_id(&self) -> u32 {
-        self.next_id.fetch_add(1, Ordering::Relaxed) | OWN_IDS
+        self.next_id.fetch_add(1, Ordering::Relaxed) % OWN_IDS + OWN_IDS
     }
 }

@@ -1,43 +1,90 @@
 //! Parses `KILL`: its connection id is the one that Dormouse gave the client, not the server's.
 
-use crate::lexer::{Lexer, Mode, Token};
+use std::ops::Range;
+
+use crate::lexer::{Lexer, Mode, Spanned, Token};
 
 /// A `KILL` statement as parsed from its text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kill {
     /// Whether it ends only the running statement (`QUERY`).
     pub query_only: bool,
-    /// The connection id, as given by Dormouse.
-    pub connection: u32,
+    /// Which connection.
+    pub connection: Named,
+}
+
+/// How a `KILL` names its connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// By its id, as given by Dormouse.
+    Id(u32),
+    /// By a value that only the server can compute: the expression's place in the text.
+    Value(Range<usize>),
+    /// By the only parameter of a prepared statement.
+    Parameter,
 }
 
 impl Kill {
-    /// Parses `KILL [HARD | SOFT] [CONNECTION | QUERY] id`; anything else (`KILL USER`, `KILL QUERY
-    /// ID`, an expression) is `None` and goes to the server unchanged.
+    /// Parses `KILL [HARD | SOFT] [CONNECTION | QUERY] id`; anything else (`KILL USER`, `KILL QUERY ID`, several
+    /// statements) is `None` and goes to the server unchanged.
     #[must_use]
-    pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut tokens =
-            Lexer::new(text, Mode::default()).filter(|token| *token != Token::Semicolon);
-        if !tokens.next()?.is("KILL") {
-            return None;
+    pub fn parse(text: &[u8], mode: Mode) -> Option<Self> {
+        let mut lexer = Lexer::new(text, mode);
+        // most statements are not read further
+        lexer.next_spanned().filter(|span| span.token.is("KILL"))?;
+        let mut spans: Vec<_> = lexer.spanned().collect();
+        while spans
+            .last()
+            .is_some_and(|span| span.token == Token::Semicolon)
+        {
+            spans.pop();
         }
-        let mut token = tokens.next()?;
-        if token.is("HARD") || token.is("SOFT") {
-            token = tokens.next()?;
-        }
-        let query_only = token.is("QUERY");
-        if query_only || token.is("CONNECTION") {
-            token = tokens.next()?;
-        }
-        let Token::Number(digits) = token else {
-            return None;
+        let mut rest = spans.as_slice();
+        let mut next_is = |words: &[&str]| match rest {
+            [first, more @ ..] if !more.is_empty() && first.token.is_any(words) => {
+                rest = more;
+                true
+            }
+            _ => false,
         };
-        let connection = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        tokens.next().is_none().then_some(Self {
+        next_is(&["HARD", "SOFT"]);
+        let query_only = next_is(&["QUERY"]);
+        if !query_only {
+            next_is(&["CONNECTION"]);
+        }
+        let connection = named(rest)?;
+        Some(Self {
             query_only,
             connection,
         })
     }
+}
+
+fn named(rest: &[Spanned<'_>]) -> Option<Named> {
+    match rest {
+        [only] => match only.token {
+            Token::Number(digits) | Token::Text(digits, _) if !digits.is_empty() => {
+                number(digits).map(Named::Id)
+            }
+            Token::Other(b'?') => Some(Named::Parameter),
+            // it would be a column
+            Token::UserVariable => Some(Named::Value(only.start..only.end)),
+            _ => None,
+        },
+        [first, .., last] => {
+            // KILL USER name, KILL QUERY ID number
+            let other = first.token.is("USER") || first.token.is("ID");
+            let several = rest.iter().any(|span| span.token == Token::Semicolon);
+            (!other && !several).then_some(Named::Value(first.start..last.end))
+        }
+        [] => None,
+    }
+}
+
+/// The id that a value is.
+#[must_use]
+pub fn number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -49,7 +96,7 @@ mod tests {
         let kill = |query_only, connection| {
             Some(Kill {
                 query_only,
-                connection,
+                connection: Named::Id(connection),
             })
         };
         for (text, expected) in [
@@ -57,13 +104,42 @@ mod tests {
             ("kill connection 7;", kill(false, 7)),
             ("/* ^C */ KILL QUERY 12", kill(true, 12)),
             ("KILL SOFT QUERY 3", kill(true, 3)),
+            ("KILL '7'", kill(false, 7)),
             ("KILL QUERY ID 3", None),
             ("KILL USER joe", None),
             ("KILL 7; SELECT 1", None),
-            ("KILL CONNECTION_ID()", None),
+            ("KILL", None),
             ("SELECT 7", None),
         ] {
-            assert_eq!(Kill::parse(text.as_bytes()), expected, "{text}");
+            assert_eq!(
+                Kill::parse(text.as_bytes(), Mode::default()),
+                expected,
+                "{text}"
+            );
         }
+    }
+
+    #[test]
+    fn kill_by_a_value_is_recognised() {
+        for (text, query_only, value) in [
+            ("KILL CONNECTION_ID()", false, "CONNECTION_ID()"),
+            ("KILL QUERY CONNECTION_ID();", true, "CONNECTION_ID()"),
+            ("KILL @a", false, "@a"),
+            ("KILL HARD QUERY (SELECT 1) + 2", true, "(SELECT 1) + 2"),
+            ("KILL CAST('7' AS UNSIGNED)", false, "CAST('7' AS UNSIGNED)"),
+        ] {
+            let kill = Kill::parse(text.as_bytes(), Mode::default());
+            let Some(Named::Value(range)) = kill.as_ref().map(|kill| kill.connection.clone())
+            else {
+                panic!("{text}: {kill:?}");
+            };
+            assert_eq!(text.get(range), Some(value));
+            assert!(
+                kill.is_some_and(|kill| kill.query_only == query_only),
+                "{text}"
+            );
+        }
+        let parameter = Kill::parse(b"KILL QUERY ?", Mode::default());
+        assert!(parameter.is_some_and(|kill| kill.connection == Named::Parameter));
     }
 }

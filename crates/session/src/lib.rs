@@ -25,6 +25,7 @@ pub mod effects;
 mod restricted;
 
 // statements that Dormouse answers or changes itself
+pub mod connections;
 pub mod kill;
 pub mod show;
 pub mod timeout;

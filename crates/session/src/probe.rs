@@ -74,7 +74,8 @@ enum Asked {
     Variables,
     Names,
     Counters,
-    Locks,
+    /// The locks of the server's connection with this id.
+    Locks(u32),
     Texts(String),
     Temporary(String),
     Sequence(String),
@@ -126,11 +127,17 @@ const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING u
 const COUNTERS: &str = "SHOW SESSION STATUS WHERE Variable_name IN \
      ('Com_create_temporary_table', 'Com_prepare_sql')";
 
-const LOCKS: &str = "SELECT DISTINCT LOCK_TYPE FROM information_schema.METADATA_LOCK_INFO \
-     WHERE THREAD_ID = CONNECTION_ID() LIMIT 100";
+/// The server's own id of the connection stands behind it: `CONNECTION_ID()` is the session's.
+const LOCKS: &str =
+    "SELECT DISTINCT LOCK_TYPE FROM information_schema.METADATA_LOCK_INFO WHERE THREAD_ID = ";
 
 impl Probe {
-    pub(crate) fn new(everything: bool, warned: bool, temporaries: Temporaries) -> Self {
+    pub(crate) fn new(
+        thread: u32,
+        everything: bool,
+        warned: bool,
+        temporaries: Temporaries,
+    ) -> Self {
         let mut next = vec![Asked::Diagnostics];
         if warned {
             next.extend([Asked::Warnings, Asked::Errors]);
@@ -140,7 +147,7 @@ impl Probe {
                 Asked::Identity,
                 Asked::Variables,
                 Asked::Names,
-                Asked::Locks,
+                Asked::Locks(thread),
                 // last, because it clears warnings of the others
                 Asked::Counters,
             ]);
@@ -285,7 +292,7 @@ impl Probe {
                     _ => found.pins.push(Pin::Unreadable),
                 }
             }
-            Asked::Locks => found.locks = answer.rows().map(locks),
+            Asked::Locks(_) => found.locks = answer.rows().map(locks),
             Asked::Sequence(_) => {
                 let row = answer.rows().and_then(|rows| rows.first());
                 let value = row.and_then(|row| row.first().cloned());
@@ -327,7 +334,7 @@ impl Asked {
             Self::Variables => rows(VARIABLES),
             Self::Names => rows(user_variables::NAMES),
             Self::Counters => rows(COUNTERS),
-            Self::Locks => rows(LOCKS),
+            Self::Locks(thread) => rows(&format!("{LOCKS}{thread} LIMIT 100")),
             Self::Rollback => rows("ROLLBACK"),
             Self::Texts(text) | Self::Temporary(text) | Self::Sequence(text) => rows(text),
         }

@@ -15,6 +15,8 @@ pub enum Show {
     Status,
     /// `SHOW PROCESSLIST`: the server's list, with the connection ids that Dormouse gave its clients.
     Processes,
+    /// `SHOW ENGINE INNODB STATUS`, whose text names connections.
+    EngineStatus,
     /// A statement that begins with `SHOW DORMOUSE` and is not valid.
     Unknown,
 }
@@ -35,6 +37,10 @@ impl Show {
         }
         if second.is("PROCESSLIST") && tokens.next().is_none() {
             return Some(Self::Processes);
+        }
+        if second.is("ENGINE") {
+            let innodb = tokens.next()?.names("INNODB") && tokens.next()?.is("STATUS");
+            return (innodb && tokens.next().is_none()).then_some(Self::EngineStatus);
         }
         if !second.is("DORMOUSE") {
             return None;
@@ -69,6 +75,8 @@ mod tests {
             ("SHOW DORMOUSE STATUS LIKE 'a'", Some(Show::Unknown)),
             ("SHOW PROCESSLIST", Some(Show::Processes)),
             ("show full processlist;", Some(Show::Processes)),
+            ("SHOW ENGINE InnoDB STATUS;", Some(Show::EngineStatus)),
+            ("SHOW ENGINE Aria STATUS", None),
             ("SHOW FULL TABLES", None),
             ("SHOW STATUS", None),
             ("SELECT 'SHOW DORMOUSE POOL'", None),

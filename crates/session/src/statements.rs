@@ -30,6 +30,8 @@ pub struct Statement {
     pub kind: Kind,
     /// Whether it reads or sets `wait_timeout`.
     pub timeout: Option<Timeout>,
+    /// Whether it may tell ids of connections: then it is translated and prepared for each execution.
+    pub tells: bool,
     /// The schema in which its names were resolved; `None` for none.
     pub schema: Option<Arc<[u8]>>,
     /// The parsing context in which it was prepared.
@@ -73,7 +75,7 @@ impl Statement {
         let text = self
             .text
             .clone()
-            .filter(|_| self.parsing_context == present);
+            .filter(|_| self.parsing_context == present && !self.tells);
         Some(SpareStatement {
             id: self.backend?,
             key: text.map(|text| (text, self.schema.clone())),

@@ -45,6 +45,8 @@ pub struct SessionStatus {
     pub user: String,
     /// Address of the client: IP address and port, or `localhost`.
     pub host: String,
+    /// Its schema, as of its last command.
+    pub schema: Option<String>,
     /// Activity.
     pub doing: Doing,
     /// Reasons why it cannot release its backend.

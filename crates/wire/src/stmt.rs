@@ -78,6 +78,28 @@ impl<'a> ExecuteView<'a> {
     }
 }
 
+/// The value of an execution's first parameter as a whole number: an integer, or a string that is one. `types` are those
+/// of the parameters, two bytes each. `None` for NULL and other values.
+#[must_use]
+pub fn first_number(view: &ExecuteView<'_>, types: &[u8]) -> Option<u64> {
+    if view.nulls.first()? & 1 != 0 {
+        return None;
+    }
+    let mut r = Reader::new(view.values);
+    // enum_field_types
+    match *types.first()? {
+        1 => r.u8().ok().map(u64::from),
+        2 | 13 => r.u16().ok().map(u64::from),
+        3 | 9 => r.u32().ok().map(u64::from),
+        8 => r.u64().ok(),
+        0 | 15 | 246 | 249..=254 => {
+            let text = r.lenenc_bytes().ok()?;
+            std::str::from_utf8(text).ok()?.parse().ok()
+        }
+        _ => None,
+    }
+}
+
 /// The parts of a COM_STMT_BULK_EXECUTE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BulkView<'a> {

@@ -6,8 +6,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 use std::time::Duration;
 
-use dormouse_engine::{Layout, Owner};
+use dormouse_engine::{Layout, Owner, attach};
 use dormouse_types::InstanceId;
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 /// Creates the root directory with mode 0700.
 pub(super) fn make_root(root: &Path) -> io::Result<()> {
@@ -91,6 +92,24 @@ pub(super) fn write_key(layout: &Layout, text: &str, owner: Option<Owner>) -> io
 /// Writes the certificate of the authority for client certificates atomically.
 pub(super) fn write_client_authority(layout: &Layout, text: &str) -> io::Result<()> {
     write(&layout.client_authority(), text, 0o644, None)
+}
+
+/// Writes the key of [`attach`] for a server that does not run. Its directories belong to the server's user, so no link
+/// in them is followed. `LOAD_FILE` reads no file that others cannot read; the directory is closed to them.
+pub(super) fn write_attach_key(layout: &Layout, key: &str) -> io::Result<()> {
+    let dir = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = rustix::fs::open(layout.root(), dir, Mode::empty())?;
+    let files = layout.files();
+    let files = rustix::fs::openat(
+        root,
+        files.file_name().unwrap_or_default(),
+        dir,
+        Mode::empty(),
+    )?;
+    if_there(rustix::fs::unlinkat(&files, attach::KEY_FILE, AtFlags::empty()).map_err(Into::into))?;
+    let new = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&files, attach::KEY_FILE, new, Mode::from_raw_mode(0o644))?;
+    fs::File::from(file).write_all(key.as_bytes())
 }
 
 /// Writes the SQL of a start for maintenance, or removes it; readable by the server's user only.

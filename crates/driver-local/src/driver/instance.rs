@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dormouse_driver::{Desired, Error, Observed, Run, Strain};
 use dormouse_engine::tls::Authority;
-use dormouse_engine::{config, history};
+use dormouse_engine::{attach, config, history};
 use dormouse_types::{Bytes, Endpoint, InstanceId, Units};
 use rustix::process::Signal;
 use tokio::sync::futures::Notified;
@@ -528,6 +528,8 @@ fn start_blocking(
         files::write_key(&layout, &key, owner)?;
         let authority = Authority::new(&shared.config.secret, id).map_err(io::Error::other)?;
         files::write_client_authority(&layout, &authority.pem())?;
+        let key = attach::key(&shared.config.secret, id);
+        files::write_attach_key(&layout, &key)?;
         files::write_config(&layout, &text)?;
         files::forget_socket(&layout)?;
         // after the files, which it names

@@ -11,6 +11,7 @@ use dormouse_tenant::check::names;
 use dormouse_types::Manager;
 
 use super::{Admin, AdminError, Rows, TIMEOUT, literal};
+use crate::attach;
 use crate::rights::{self, PLATFORM, SERVER};
 
 mod definers;
@@ -94,6 +95,9 @@ impl Hardening<'_> {
         self.plugins(&mut taken).await?;
         definers::harden(self, &mut taken).await?;
         self.system_views(&mut taken).await?;
+        for sql in attach::statements() {
+            self.change(&sql).await?;
+        }
         self.change("FLUSH PRIVILEGES").await?;
         Ok(taken)
     }

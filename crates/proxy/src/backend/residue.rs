@@ -14,6 +14,8 @@ pub(crate) struct Residue {
     pub(crate) overlay: Option<Vec<Vec<u8>>>,
     /// Its schema.
     pub(crate) schema: Option<Arc<[u8]>>,
+    /// Its `CONNECTION_ID()`: the server's own until a session's is set.
+    pub(crate) connection_id: u32,
     /// Its `LAST_INSERT_ID()`.
     pub(crate) last_insert_id: u64,
     /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
@@ -36,10 +38,11 @@ pub(crate) struct Residue {
 
 impl Residue {
     /// The state after a login: `before` was counted before it, `status` came with its answer.
-    pub(super) fn of_login(status: Status, before: ChangeCounts) -> Self {
+    pub(super) fn of_login(thread: u32, status: Status, before: ChangeCounts) -> Self {
         Self {
             overlay: Some(Vec::new()),
             schema: None,
+            connection_id: thread,
             last_insert_id: 0,
             multi_statements: None,
             role: None,

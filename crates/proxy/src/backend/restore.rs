@@ -11,6 +11,7 @@ use dormouse_wire::text::TextOutcome;
 
 use super::error::{BackendError, PATIENCE};
 use super::states::Backend;
+use crate::control_path::ControlPath;
 
 /// What happens if the schema does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +25,17 @@ pub(crate) enum Schema {
 /// `ER_MUST_CHANGE_PASSWORD`.
 const MUST_CHANGE_PASSWORD: u16 = 1820;
 
+/// The connection id of the session, and what makes the statement that sets it on a backend.
+pub(crate) struct ConnectionId<'a> {
+    pub(crate) id: u32,
+    pub(crate) control: &'a dyn ControlPath,
+}
+
 enum RestoreStep {
     /// A statement whose failure ends the attempt.
     Run(Vec<u8>),
+    /// The statement that sets the connection id.
+    Attach(Vec<u8>),
     /// A `PREPARE`, with its statement's name: its failure is noted.
     Prepare(Vec<u8>, Vec<u8>),
     Reset,
@@ -38,7 +47,7 @@ enum RestoreStep {
 impl RestoreStep {
     fn packet(&self) -> (Command, Vec<u8>) {
         match self {
-            Self::Run(statement) | Self::Prepare(_, statement) => {
+            Self::Run(statement) | Self::Attach(statement) | Self::Prepare(_, statement) => {
                 (Command::Query, statement.clone())
             }
             Self::Reset => (Command::ResetConnection, Vec::new()),
@@ -58,6 +67,7 @@ impl Backend {
     pub(crate) async fn restore(
         mut self: Box<Self>,
         session: &SessionState,
+        connection: ConnectionId<'_>,
         missing: Schema,
     ) -> Result<Box<Self>, BackendError> {
         let globals = self.place.globals();
@@ -66,7 +76,7 @@ impl Backend {
             // requires a reset, after which the session's variables have the new global values
             self.residue.overlay = None;
         }
-        let steps = self.steps(session);
+        let steps = self.steps(session, &connection);
         if !steps.is_empty() {
             self = self.take(&steps, missing).await?;
         }
@@ -84,7 +94,24 @@ impl Backend {
         Ok(self)
     }
 
-    fn steps(&mut self, session: &SessionState) -> Vec<RestoreStep> {
+    /// The statement that sets this connection id; `None` if the backend has it. It counts as run.
+    pub(crate) fn attach(&mut self, connection: &ConnectionId<'_>) -> Option<Vec<u8>> {
+        let from = std::mem::replace(&mut self.residue.connection_id, connection.id);
+        let statement = |()| {
+            let control = connection.control;
+            control.attach(self.target.instance, from, connection.id)
+        };
+        let wanted = (from != connection.id).then_some(());
+        wanted.map(statement).map(String::into_bytes)
+    }
+
+    /// Notes that the server has reset the connection: it has its own id again.
+    pub(crate) fn was_reset(&mut self) {
+        self.cache.clear();
+        self.residue.connection_id = self.thread;
+    }
+
+    fn steps(&mut self, session: &SessionState, connection: &ConnectionId<'_>) -> Vec<RestoreStep> {
         let mut steps = Vec::new();
         if session.wants_reset() {
             self.residue.overlay = None;
@@ -98,6 +125,7 @@ impl Backend {
         let same_name = schema == self.residue.schema.as_ref()
             || schema.is_some_and(|schema| schema.is_ascii());
         if self.residue.overlay.as_ref() == Some(&overlay) && same_name {
+            steps.extend(self.attach(connection).map(RestoreStep::Attach));
             if schema != self.residue.schema.as_ref() {
                 steps.extend(schema.cloned().map(RestoreStep::Use));
             }
@@ -108,7 +136,7 @@ impl Backend {
                 ));
             }
         } else {
-            self.steps_from_start(session, &mut steps);
+            self.steps_from_start(session, connection, &mut steps);
         }
         let handshake_multi = self
             .identity
@@ -122,7 +150,12 @@ impl Backend {
         steps
     }
 
-    fn steps_from_start(&mut self, session: &SessionState, steps: &mut Vec<RestoreStep>) {
+    fn steps_from_start(
+        &mut self,
+        session: &SessionState,
+        connection: &ConnectionId<'_>,
+        steps: &mut Vec<RestoreStep>,
+    ) {
         if self.residue.overlay.as_ref().is_some_and(Vec::is_empty) {
             self.cache.retire();
             if self.residue.last_insert_id != 0 {
@@ -130,11 +163,12 @@ impl Backend {
             }
         } else {
             steps.push(RestoreStep::Reset);
-            self.cache.clear();
+            self.was_reset();
             // a reset keeps the role (sql/sql_class.cc, THD::change_user)
             let role = self.residue.role.as_ref().and_then(Option::as_ref);
             steps.push(RestoreStep::Run(set_role(role)));
         }
+        steps.extend(self.attach(connection).map(RestoreStep::Attach));
         let outside = session.restore();
         let inside = session.restore_inside();
         let timed = outside.iter().any(|text| timeout::is_named(text));
@@ -183,9 +217,10 @@ impl Backend {
         for step in steps {
             let reply = listening.reply(Tracking::All).await?;
             let outcome = match step {
-                RestoreStep::Run(_) | RestoreStep::Prepare(..) | RestoreStep::AskRole => {
-                    listening.outcome_of(&reply)?
-                }
+                RestoreStep::Run(_)
+                | RestoreStep::Attach(_)
+                | RestoreStep::Prepare(..)
+                | RestoreStep::AskRole => listening.outcome_of(&reply)?,
                 RestoreStep::Reset | RestoreStep::Use(_) | RestoreStep::SetOption(_) => {
                     match reply.error()? {
                         Some(error) => TextOutcome::Err(error),
@@ -207,9 +242,10 @@ impl Backend {
                 }
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
                 // the client gets this error for its next statement
-                (RestoreStep::AskRole | RestoreStep::Use(_), TextOutcome::Err(error))
-                    if error.code == MUST_CHANGE_PASSWORD =>
-                {
+                (
+                    RestoreStep::AskRole | RestoreStep::Attach(_) | RestoreStep::Use(_),
+                    TextOutcome::Err(error),
+                ) if error.code == MUST_CHANGE_PASSWORD => {
                     backend.residue.expired = true;
                 }
                 (RestoreStep::Use(_), TextOutcome::Err(error)) => {
@@ -220,6 +256,11 @@ impl Backend {
                 }
                 (RestoreStep::Run(statement), TextOutcome::Err(error)) => {
                     let statement = statement.clone();
+                    return Err(BackendError::Restore { statement, error });
+                }
+                (RestoreStep::Attach(_), TextOutcome::Err(error)) => {
+                    // the client is not shown the proof
+                    let statement = b"the connection id".to_vec();
                     return Err(BackendError::Restore { statement, error });
                 }
                 (_, TextOutcome::Err(error)) => return Err(BackendError::Refused(error)),

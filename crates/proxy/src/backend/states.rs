@@ -109,7 +109,7 @@ impl Backend {
             capabilities: connection.capabilities,
             place,
             cache: StatementCache::default(),
-            residue: Residue::of_login(connection.status, before),
+            residue: Residue::of_login(connection.thread, connection.status, before),
             worker: std::thread::current().id(),
         })
     }

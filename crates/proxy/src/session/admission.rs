@@ -132,6 +132,7 @@ fn begin(
         client: Client::new(stream, identity.capabilities, tally, limits),
         state,
         hold: Hold::new(admitted.account.enrolled),
+        shown_schema: None,
         relogin: Relogin::new(admitted.salt),
         cx: SessionContext {
             never_wakes: identity.is_one_of(&shared.config.never_wakes),

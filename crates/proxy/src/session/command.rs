@@ -1,7 +1,7 @@
 //! Handles each command of a session's client.
 
 use dormouse_session::effects::{may_change_rights, may_set_globals};
-use dormouse_session::kill::Kill;
+use dormouse_session::kill::{Kill, Named};
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Show};
 use dormouse_wire::command::{Command, ReplyKind};
@@ -9,6 +9,7 @@ use dormouse_wire::framer::ReplyEnd;
 
 use super::answer::try_answer;
 use super::change_user::change_user;
+use super::connections::tells;
 use super::main_loop::Session;
 use super::running::{Edit, Running};
 use super::{asleep, kill, mediate, show};
@@ -55,14 +56,12 @@ impl Session {
                     state,
                     hold,
                     relogin,
+                    ..
                 } = self;
                 Box::pin(change_user(cx, client, state, hold, relogin, incoming)).await
             }
             Command::SetOption => self.set_option(incoming).await,
-            Command::ProcessKill => match kill::of_command(&incoming) {
-                Some(kill) => Box::pin(self.kill(kill)).await,
-                None => self.client.reply_error(&refusal::malformed()).await,
-            },
+            Command::ProcessKill => Box::pin(kill::command(self, &incoming)).await,
             Command::FieldList
             | Command::CreateDb
             | Command::DropDb
@@ -133,38 +132,8 @@ impl Session {
         Ok(true)
     }
 
-    async fn kill(&mut self, kill: Kill) -> Result<(), Over> {
-        match kill::begin(&self.cx, &kill) {
-            kill::Verdict::Refused(error) => self.client.reply_error(&error).await,
-            kill::Verdict::Done => self.client.reply_ok(self.state.status()).await,
-            kill::Verdict::Ask {
-                thread,
-                statement,
-                aim,
-            } => {
-                let end = match Box::pin(mediate::kill(self, thread, kill.query_only)).await? {
-                    Some(end) => Some(end),
-                    None => {
-                        let mut running = Running::new(&self.cx, statement, None);
-                        self.run_on_server(&mut running).await?
-                    }
-                };
-                aim.answered(&self.cx, end.as_ref());
-                Ok(())
-            }
-            kill::Verdict::Run(statement, aim) => {
-                let mut running = Running::new(&self.cx, statement, None);
-                let end = self.run_on_server(&mut running).await?;
-                if let Some(aim) = aim {
-                    aim.answered(&self.cx, end.as_ref());
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn show(&mut self, show: Show) -> Result<(), Over> {
-        match show::show(&self.cx, &self.client, &self.state, &self.hold, show) {
+    async fn show(&mut self, show: Show, text: &[u8]) -> Result<(), Over> {
+        match show::show(&self.cx, &self.client, &self.state, &self.hold, show, text) {
             Ok(packets) => self.client.send_packets(&packets).await,
             Err(error) => self.client.reply_error(&error).await,
         }
@@ -190,16 +159,23 @@ impl Session {
             && incoming.is_whole()
             && matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/'))
         {
-            if let Some(kill) = Kill::parse(text) {
-                return Box::pin(self.kill(kill)).await;
+            if let Some(kill) = Kill::parse(text, mode)
+                && kill.connection != Named::Parameter
+            {
+                let text = text.to_vec();
+                return Box::pin(kill::kill(self, kill, &text, None)).await;
             }
             match Show::parse(text) {
                 None => {}
+                Some(Show::EngineStatus) => edit = Some(Edit::EngineStatus),
                 // the server sends the list, which is then edited
                 Some(Show::Processes) if self.cx.database().door.target().is_some() => {
                     edit = Some(Edit::Processes);
                 }
-                Some(show) => return self.show(show).await,
+                Some(show) => {
+                    let text = text.to_vec();
+                    return self.show(show, &text).await;
+                }
             }
         }
         if self.cx.database().door.is_shut() {
@@ -208,6 +184,8 @@ impl Session {
                 return Ok(());
             }
         }
+        let tells = tells(&self.state, &incoming);
+        let text = incoming.argument();
         let changes_rights = may_change_rights(text, mode, kind, effects);
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().to_vec());
@@ -218,6 +196,7 @@ impl Session {
         };
         let mut running = Running::new(&self.cx, incoming, None);
         running.edit = edit;
+        running.tells = tells;
         running.timeout = timeout;
         running.noted = noted;
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
@@ -247,7 +226,9 @@ impl Session {
             Command::InitDb => b"USE",
             _ => b"",
         };
+        let lists = incoming.command == Command::ProcessInfo;
         let mut running = Running::new(&self.cx, incoming, None);
+        running.edit = lists.then_some(Edit::Processes);
         let end = self.run_on_server(&mut running).await?;
         if let Some(end) = &end {
             self.state.ran_command(like, end);
@@ -299,9 +280,7 @@ impl Session {
         {
             self.state.reset();
             self.hold.count_transaction(&self.cx, false);
-            if let Some(backend) = self.hold.backend_mut() {
-                backend.cache.clear();
-            }
+            self.hold.was_reset(&self.cx, &mut self.state).await;
         }
         Ok(())
     }

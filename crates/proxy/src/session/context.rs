@@ -11,6 +11,7 @@ use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{ErrPacket, Tracking};
 
+use crate::backend::ConnectionId;
 use crate::config::Limits;
 use crate::control_path::ControlPath;
 use crate::database::{Database, Membership};
@@ -57,6 +58,14 @@ impl SessionContext {
 
     pub(crate) fn control(&self) -> &dyn ControlPath {
         &*self.shared.control
+    }
+
+    /// The connection id that its backends have.
+    pub(crate) fn connection_id(&self) -> ConnectionId<'_> {
+        ConnectionId {
+            id: self.handle().id,
+            control: self.control(),
+        }
     }
 
     /// Tells the control path that a statement needs the server, unless the session never wakes it.

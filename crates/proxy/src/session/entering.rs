@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use dormouse_session::SessionState;
 use dormouse_session::steps::Event;
+use dormouse_session::{SessionState, Statement};
 use dormouse_wire::command::Command;
 use dormouse_wire::reply::ErrPacket;
 
@@ -134,6 +134,11 @@ async fn until_admitted(
     }
 }
 
+/// Whether the connections that a prepared statement was translated for may be others now.
+fn is_stale(statement: &Statement, command: Command) -> bool {
+    statement.tells && !statement.long_data && command == Command::StmtExecute
+}
+
 /// Makes sure that there is a backend on the pass's server, in the session's state, with the statement
 /// prepared.
 pub(super) async fn ready(
@@ -159,7 +164,7 @@ pub(super) async fn ready(
     if let Some(id) = running.statement
         && running.incoming.command != Command::StmtPrepare
         && let Some(statement) = state.statements.get(id)
-        && statement.backend.is_none()
+        && (statement.backend.is_none() || is_stale(statement, running.incoming.command))
     {
         return Ok(Box::pin(prepare_again(cx, state, hold, id)).await);
     }

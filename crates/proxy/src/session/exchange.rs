@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use dormouse_session::SessionState;
 use dormouse_session::timeout::{HIGHEST, Timeout};
+use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
@@ -12,13 +13,13 @@ use dormouse_wire::rows::edit_rows;
 use dormouse_wire::text::TextOutcome;
 
 use super::answer::patch_row;
+use super::connections::{engine_status, processes};
 use super::context::SessionContext;
 use super::hold::Hold;
 use super::parameters::address;
 use super::running::{Edit, Running};
-use super::show::processes;
 use crate::backend::BackendError;
-use crate::client::{Client, Incoming, Over};
+use crate::client::{Client, Over};
 use crate::refusal;
 use crate::relay::{Broken, pass_on, relay};
 
@@ -94,10 +95,8 @@ async fn pass_through(
 ) -> Result<ReplyEnd, Broken> {
     let tracking = cx.tracking(state);
     let incoming = &mut running.incoming;
-    if let Some(edit) = &running.edit
-        && incoming.is_whole()
-    {
-        return exchange_edited(cx, client, hold, incoming, edit, tracking).await;
+    if running.edit.is_some() && incoming.is_whole() {
+        return exchange_edited(cx, client, hold, running, tracking).await;
     }
     let kind = ReplyKind::of(incoming.payload());
     if let Some(id) = running.statement {
@@ -139,15 +138,14 @@ async fn exchange_edited(
     cx: &SessionContext,
     client: &mut Client,
     hold: &mut Hold,
-    incoming: &Incoming,
-    edit: &Edit,
+    running: &mut Running,
     tracking: Tracking,
 ) -> Result<ReplyEnd, Broken> {
     let Some(backend) = hold.take_backend() else {
         return Err(Broken::unread());
     };
     let capabilities = backend.capabilities;
-    let (backend, reply) = match backend.reply_to(&incoming.bytes, tracking).await {
+    let (backend, reply) = match backend.reply_to(&running.incoming.bytes, tracking).await {
         Ok(answered) => answered,
         Err(BackendError::Malformed(what)) => {
             let delivered = false;
@@ -157,12 +155,20 @@ async fn exchange_edited(
     };
     hold.put_back(backend);
     let sent = if reply.whole {
-        let edited = match edit {
-            Edit::Row(patches) => patch_row(&reply.bytes, patches, capabilities),
-            Edit::Processes => {
-                let edited = |rows| Some(processes(cx, rows));
-                edit_rows(&reply.bytes, capabilities, edited)
+        let bytes = &reply.bytes;
+        let edited = match &running.edit {
+            Some(Edit::Row(patches)) => patch_row(bytes, patches, capabilities),
+            Some(Edit::Processes) => {
+                edit_rows(bytes, capabilities, |rows| Some(processes(cx, rows, None)))
             }
+            Some(Edit::EngineStatus) => {
+                edit_rows(bytes, capabilities, |rows| Some(engine_status(cx, rows)))
+            }
+            Some(Edit::Take) if reply.end.error.is_none() => {
+                running.kept = only_value(bytes, capabilities).map(Into::into);
+                return Ok(reply.end);
+            }
+            Some(Edit::Take) | None => None,
         };
         let packets = edited.as_ref().unwrap_or(&reply.bytes);
         client.send_packets(packets).await
@@ -171,6 +177,16 @@ async fn exchange_edited(
     };
     sent.map_err(|Over| Broken::Client { running: false })?;
     Ok(reply.end)
+}
+
+/// The only value of a reply with one row.
+fn only_value(reply: &[u8], capabilities: Capabilities) -> Option<Vec<u8>> {
+    let mut value = None;
+    let _unchanged = edit_rows(reply, capabilities, |rows| {
+        value = rows.into_iter().next()?.into_iter().next()?;
+        None
+    });
+    value
 }
 
 /// `COM_STMT_CLOSE` for each of the server's statement ids; they have no replies.

@@ -1,28 +1,36 @@
-//! `KILL` and `COM_PROCESS_KILL`: a connection is named by the id its client was given at the
-//! login, or by the one the server shows (`SHOW PROCESSLIST`, `CONNECTION_ID()`): that of its
-//! present backend. The two kinds do not overlap.
+//! `KILL` and `COM_PROCESS_KILL`: a connection is named by the id its client was given at the login
+//! (`CONNECTION_ID()`), or by the server's id of its present backend. The two kinds do not overlap.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use dormouse_session::kill::Kill;
+use dormouse_session::Kind;
+use dormouse_session::kill::{Kill, Named, number};
 use dormouse_types::Manager;
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::ErrPacket;
 
+use super::connections::{tells, translate_text};
 use super::context::SessionContext;
-use crate::client::Incoming;
+use super::main_loop::Session;
+use super::mediate;
+use super::running::{Edit, Running};
+use crate::client::{Incoming, Over};
 use crate::handle::{OWN_IDS, SessionHandle};
 use crate::mailbox::SessionOrder;
 use crate::refusal;
 
+/// The longest wait until the connection of a killed session is closed.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// How a `KILL` is carried out.
-pub(super) enum Verdict {
+enum Verdict {
     /// It is refused.
     Refused(ErrPacket),
-    /// Done: the session has no backend.
-    Done,
+    /// The session has no backend; end it, if it is to be killed.
+    Done(Option<Aim>),
     /// Run this statement on the server. While the [`Aim`] exists, the session that is to be killed
     /// keeps its backend.
     Run(Incoming, Option<Aim>),
@@ -39,7 +47,7 @@ pub(super) enum Verdict {
 }
 
 /// Guard on a session that is to be killed: while it exists, the session keeps its backend.
-pub(super) struct Aim {
+struct Aim {
     victim: Arc<SessionHandle>,
     query_only: bool,
 }
@@ -53,13 +61,25 @@ impl Aim {
         }
     }
 
-    /// Ends the session if its server has killed its connection. `end`: the reply, if there was one.
-    pub(super) fn answered(&self, cx: &SessionContext, end: Option<&ReplyEnd>) {
+    /// Whether a session ends itself.
+    fn is_own(&self, cx: &SessionContext) -> bool {
+        Arc::ptr_eq(&self.victim, cx.handle())
+    }
+
+    /// Ends the session if its server has killed its connection. `end`: the reply, if there was one. Returns when the
+    /// client's connection is closed, as a server answers only then; a session that ends itself is not waited for.
+    async fn answered(&self, cx: &SessionContext, end: Option<&ReplyEnd>) {
         // a session that kills itself gets an error
-        let own = Arc::ptr_eq(&self.victim, cx.handle());
-        if !self.query_only && end.is_some_and(|end| end.error.is_none() || own) {
-            self.victim.killed.store(true, Ordering::Release);
-            self.victim.mailbox.send(SessionOrder::End);
+        let own = self.is_own(cx);
+        if self.query_only || !end.is_some_and(|end| end.error.is_none() || own) {
+            return;
+        }
+        let ended = self.victim.ended.notified();
+        self.victim.killed.store(true, Ordering::Release);
+        self.victim.mailbox.send(SessionOrder::End);
+        if !own {
+            // one whose client does not read what it is sent ends later
+            let _ = tokio::time::timeout(CLOSING, ended).await;
         }
     }
 }
@@ -72,23 +92,15 @@ impl Drop for Aim {
     }
 }
 
-/// What `COM_PROCESS_KILL` asks for.
-pub(super) fn of_command(incoming: &Incoming) -> Option<Kill> {
+/// The connection that `COM_PROCESS_KILL` names.
+fn of_command(incoming: &Incoming) -> Option<u32> {
     let id = incoming.argument().first_chunk::<4>()?;
-    Some(Kill {
-        query_only: false,
-        connection: u32::from_le_bytes(*id),
-    })
+    Some(u32::from_le_bytes(*id))
 }
 
 /// Begins a `KILL`: ends a session that has no backend, or says what to run on the server.
-pub(super) fn begin(cx: &SessionContext, kill: &Kill) -> Verdict {
-    let id = kill.connection;
-    let what = if kill.query_only {
-        "QUERY"
-    } else {
-        "CONNECTION"
-    };
+fn begin(cx: &SessionContext, id: u32, query_only: bool) -> Verdict {
+    let what = if query_only { "QUERY" } else { "CONNECTION" };
     let statement = |thread: u32| {
         let text = format!("KILL {what} {thread}");
         Incoming::made(Command::Query, text.as_bytes())
@@ -101,7 +113,7 @@ pub(super) fn begin(cx: &SessionContext, kill: &Kill) -> Verdict {
         return Verdict::Run(statement(id), None);
     };
     // from here on the session keeps its backend
-    let aim = Aim::at(&victim, kill.query_only);
+    let aim = Aim::at(&victim, query_only);
     let thread = victim.thread.load(Ordering::SeqCst);
     let foreign = victim.user() != cx.handle().user();
     if thread != 0 && foreign && cx.identity.manager == Manager::Owner {
@@ -118,8 +130,103 @@ pub(super) fn begin(cx: &SessionContext, kill: &Kill) -> Verdict {
     if foreign {
         return Verdict::Refused(refusal::not_owner(id));
     }
-    if !kill.query_only {
-        victim.mailbox.send(SessionOrder::End);
+    match query_only {
+        true => Verdict::Done(None),
+        false => Verdict::Done(Some(aim)),
     }
-    Verdict::Done
+}
+
+/// `COM_PROCESS_KILL`.
+pub(super) async fn command(session: &mut Session, incoming: &Incoming) -> Result<(), Over> {
+    match of_command(incoming) {
+        Some(id) => kill_id(session, id, false).await,
+        None => session.client.reply_error(&refusal::malformed()).await,
+    }
+}
+
+/// A `KILL` with this text. `parameter`: the value of its only one.
+pub(super) async fn kill(
+    session: &mut Session,
+    kill: Kill,
+    text: &[u8],
+    parameter: Option<u32>,
+) -> Result<(), Over> {
+    let id = match kill.connection {
+        Named::Id(id) => Some(id),
+        Named::Parameter => parameter,
+        Named::Value(place) => {
+            match value_of(session, text.get(place).unwrap_or_default()).await? {
+                Some(value) => number(&value),
+                None => return Ok(()),
+            }
+        }
+    };
+    // as a server does with what is no id
+    kill_id(session, id.unwrap_or(0), kill.query_only).await
+}
+
+/// The server's value of an expression; `None`: the client has got an error. NULL is empty.
+async fn value_of(session: &mut Session, expression: &[u8]) -> Result<Option<Vec<u8>>, Over> {
+    let text = [b"SELECT (", expression, b") + 0"].concat();
+    let effects = session.state.judge(&text, true);
+    session.state.will_run(&text, effects);
+    let mut running = Running::new(&session.cx, Incoming::made(Command::Query, &text), None);
+    running.edit = Some(Edit::Take);
+    // translated at once: its value is kept in place of the text
+    if tells(&session.state, &running.incoming)
+        && let Some(text) = translate_text(&session.cx, &session.state, &session.hold, &text, false)
+    {
+        running.incoming = Incoming::made(Command::Query, &text);
+    }
+    let Some(end) = session.run_on_server(&mut running).await? else {
+        return Ok(None);
+    };
+    session.state.ran(&text, effects, Kind::of(&text), &end);
+    session.state.arrived();
+    Ok(match end.error {
+        Some(_) => None,
+        None => Some(running.kept.map_or(Vec::new(), Vec::from)),
+    })
+}
+
+async fn kill_id(session: &mut Session, id: u32, query_only: bool) -> Result<(), Over> {
+    match begin(&session.cx, id, query_only) {
+        Verdict::Refused(error) => session.client.reply_error(&error).await,
+        Verdict::Done(aim) => {
+            if let Some(aim) = aim {
+                aim.answered(&session.cx, Some(&ReplyEnd::default())).await;
+            }
+            session.client.reply_ok(session.state.status()).await
+        }
+        Verdict::Ask {
+            thread,
+            statement,
+            aim,
+        } => {
+            let end = match Box::pin(mediate::kill(session, thread, query_only)).await? {
+                Some(end) => Some(end),
+                None => {
+                    let mut running = Running::new(&session.cx, statement, None);
+                    session.run_on_server(&mut running).await?
+                }
+            };
+            aim.answered(&session.cx, end.as_ref()).await;
+            Ok(())
+        }
+        Verdict::Run(statement, aim) => {
+            let mut running = Running::new(&session.cx, statement, None);
+            let aim = aim.filter(|aim| !aim.query_only);
+            let other = aim.as_ref().is_some_and(|aim| !aim.is_own(&session.cx));
+            // the client gets the answer when the other one's connection is closed
+            running.edit = other.then_some(Edit::Take);
+            let end = session.run_on_server(&mut running).await?;
+            if let Some(aim) = aim {
+                aim.answered(&session.cx, end.as_ref()).await;
+            }
+            if other && end.is_some_and(|end| end.error.is_none()) {
+                return session.client.reply_ok(session.state.status()).await;
+            }
+            Ok(())
+        }
+    }
 }

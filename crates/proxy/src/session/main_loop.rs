@@ -29,6 +29,8 @@ pub(crate) struct Session {
     pub(super) state: SessionState,
     /// The hold on a backend.
     pub(super) hold: Hold,
+    /// The schema that others are told.
+    pub(super) shown_schema: Option<Arc<[u8]>>,
     /// What `COM_CHANGE_USER` needs.
     pub(super) relogin: Relogin,
 }
@@ -51,6 +53,9 @@ impl Session {
         }
         self.client.count_received();
         self.hold.retire(&self.cx, &mut self.state);
+        let Self { cx, client, .. } = *self;
+        drop(client);
+        cx.handle().ended.notify_waiters();
     }
 
     async fn turn(&mut self) -> Result<(), Over> {
@@ -76,7 +81,21 @@ impl Session {
         self.cx.mark_busy();
         self.command().await?;
         self.cx.mark_idle();
+        self.show_schema();
         Ok(())
+    }
+
+    /// Tells others the session's schema, if it has changed.
+    fn show_schema(&mut self) {
+        let same = match (&self.shown_schema, self.state.schema()) {
+            (Some(shown), Some(schema)) => Arc::ptr_eq(shown, schema),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            self.shown_schema = self.state.schema().cloned();
+            self.cx.handle().set_schema(self.shown_schema.clone());
+        }
     }
 
     /// Whether the session should be probed as soon as it is idle and the door open. While the door is

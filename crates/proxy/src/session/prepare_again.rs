@@ -8,6 +8,7 @@ use dormouse_wire::framer::Prepared;
 use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::text::TextOutcome;
 
+use super::connections::translate_text;
 use super::context::SessionContext;
 use super::hold::{Hold, Unready};
 use super::running::Running;
@@ -35,7 +36,11 @@ pub(super) async fn prepare_again(
             Pin::PreparedText,
         ])));
     };
-    let mut cached = match same_context {
+    let tells = statement.tells;
+    if tells && let Some(stale) = statement.backend.take() {
+        backend.cache.close(stale);
+    }
+    let mut cached = match same_context && !tells {
         true => backend.cache.take(&text, schema.as_ref()),
         false => None,
     };
@@ -60,7 +65,16 @@ pub(super) async fn prepare_again(
     }
     let there = schema.filter(|_| elsewhere);
     let back = current.filter(|_| elsewhere);
-    let prepared = match prepare_in(backend, &text, there.as_deref(), back.as_deref()).await {
+    hold.put_back(backend);
+    let new = match tells {
+        true => translate_text(cx, state, hold, &text, true),
+        false => None,
+    };
+    let Some(backend) = hold.take_backend() else {
+        return Err(Unready::ServerGone);
+    };
+    let text = new.as_deref().unwrap_or(&text);
+    let prepared = match prepare_in(backend, text, there.as_deref(), back.as_deref()).await {
         Ok((backend, prepared)) => {
             hold.put_back(backend);
             prepared.map_err(Unready::Refused)?

@@ -4,18 +4,21 @@
 use std::sync::Arc;
 
 use dormouse_session::effects::{may_change_rights, may_set_globals};
+use dormouse_session::kill::{Kill, Named};
+use dormouse_session::lexer::Mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::status::Status;
-use dormouse_wire::stmt::statement_of;
+use dormouse_wire::stmt::{ExecuteView, first_number, statement_of};
 
 use super::answer::try_answer;
 use super::asleep::is_asleep;
+use super::connections::tells;
 use super::main_loop::Session;
-use super::mediate;
 use super::parameters::types_of;
 use super::running::Running;
+use super::{kill, mediate};
 use crate::client::{Incoming, Over};
 use crate::refusal;
 
@@ -31,11 +34,13 @@ impl Session {
         let text = incoming.argument();
         let keep = incoming.is_whole() && self.state.statements.can_keep(text.len());
         let effects = self.state.judge(text, incoming.is_whole());
+        let tells = tells(&self.state, &incoming);
         let statement = Statement {
             text: keep.then(|| text.into()),
             effects,
             kind: Kind::of(text),
             timeout: Timeout::of(text, self.state.mode()),
+            tells,
             schema: self.state.schema().cloned(),
             parsing_context: self.state.statements.parsing_context(),
             params: 0,
@@ -49,6 +54,7 @@ impl Session {
         let id = self.state.statements.add(statement);
         let text = self.state.statements.get(id).and_then(|s| s.text.clone());
         let mut running = Running::new(&self.cx, incoming, Some(id));
+        running.tells = tells;
         let end = self.run_on_server(&mut running).await?;
         if let Some(end) = &end {
             self.state
@@ -111,6 +117,9 @@ impl Session {
         let Some(statement) = self.state.statements.get(id) else {
             return Ok(());
         };
+        if let Some((kill, text, parameter)) = kill_of(statement, &incoming) {
+            return Box::pin(kill::kill(self, kill, &text, parameter)).await;
+        }
         let reply_kind = ReplyKind::of(incoming.payload());
         if let Some(types) = types_of(&incoming, statement.params) {
             statement.types = Some(types);
@@ -237,5 +246,33 @@ impl Session {
         };
         backend.keep_statement(left);
         Ok(())
+    }
+}
+
+/// The `KILL` that an execution runs, with its text and the value of its parameter.
+fn kill_of(
+    statement: &mut Statement,
+    incoming: &Incoming,
+) -> Option<(Kill, Arc<[u8]>, Option<u32>)> {
+    let text = statement.text.clone()?;
+    // fast check
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace())?;
+    let may_be = matches!(first, b'K' | b'k' | b'/') && incoming.is_whole();
+    let kill = match incoming.command {
+        Command::StmtExecute if may_be => Kill::parse(&text, Mode::default())?,
+        _ => return None,
+    };
+    if let Some(types) = types_of(incoming, statement.params) {
+        statement.types = Some(types);
+    }
+    let view = ExecuteView::parse(incoming.payload(), statement.params).ok()?;
+    match (&kill.connection, statement.params, &statement.types) {
+        (Named::Parameter, 1, Some(types)) => {
+            let id = first_number(&view, types).and_then(|id| u32::try_from(id).ok());
+            Some((kill, text, id))
+        }
+        (Named::Parameter, ..) => None,
+        (_, 0, _) => Some((kill, text, None)),
+        _ => None,
     }
 }

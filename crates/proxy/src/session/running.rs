@@ -14,6 +14,10 @@ pub(super) struct Running {
     pub(super) statement: Option<u32>,
     /// What to change in its answer.
     pub(super) edit: Option<Edit>,
+    /// Whether its text may tell ids of connections.
+    pub(super) tells: bool,
+    /// The client's text, if another one has taken its place for that; or the value that was [taken](Edit::Take).
+    pub(super) kept: Option<Box<[u8]>>,
     /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
     /// The command's text, if needed after it has run.
@@ -28,6 +32,10 @@ pub(super) enum Edit {
     Row(Vec<ValuePatch>),
     /// Its rows are connections: their ids and addresses are replaced by those that clients know.
     Processes,
+    /// It is a text that names connections.
+    EngineStatus,
+    /// The client does not get it, unless it is an error: the only value is [kept](Running::kept).
+    Take,
 }
 
 impl Running {
@@ -36,6 +44,8 @@ impl Running {
             incoming,
             statement,
             edit: None,
+            tells: false,
+            kept: None,
             timeout: None,
             noted: None,
             steps: Steps::new(cx.limits().hold_timeout),

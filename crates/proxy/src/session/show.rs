@@ -6,17 +6,15 @@
 use std::sync::atomic::Ordering;
 
 use dormouse_session::{Certainty, SessionState, Show};
-use dormouse_types::{SessionStatus, pin};
+use dormouse_types::pin;
 use dormouse_wire::reply::ErrPacket;
 use dormouse_wire::rows::{self, Column, Value};
 
+use super::connections::{processes, sees_all, visible};
 use super::context::SessionContext;
 use super::hold::Hold;
 use crate::client::Client;
 use crate::refusal;
-
-/// The account that `dormouse create` makes.
-const OWNER: &str = "admin";
 
 fn text(text: impl ToString) -> Value {
     Some(text.to_string().into_bytes())
@@ -38,21 +36,23 @@ fn process_columns() -> Vec<Column> {
     .into()
 }
 
-/// The packets of the answer.
+/// The packets of the answer to the statement `text_of`.
 pub(super) fn show(
     cx: &SessionContext,
     client: &Client,
     state: &SessionState,
     hold: &Hold,
     show: Show,
+    text_of: &[u8],
 ) -> Result<Vec<u8>, ErrPacket> {
     let (columns, rows) = match show {
         Show::Session => show_session(cx, client, state, hold),
         Show::Sessions => show_sessions(cx),
         Show::Pool => show_pool(cx),
         Show::Status => show_status(cx),
-        Show::Processes => (process_columns(), processes(cx, Vec::new())),
-        Show::Unknown => return Err(refusal::show_what()),
+        Show::Processes => (process_columns(), processes(cx, Vec::new(), Some(text_of))),
+        // the server has it
+        Show::EngineStatus | Show::Unknown => return Err(refusal::show_what()),
     };
     let capabilities = cx.identity.capabilities;
     Ok(rows::result(&columns, &rows, capabilities, state.status()))
@@ -107,51 +107,6 @@ fn show_session(
     (vec![Column::text("Name"), Column::text("Value")], rows)
 }
 
-/// The rows of `SHOW PROCESSLIST` as the server gives them, with the ids and addresses that
-/// clients have here, and the sessions that have no backend.
-pub(super) fn processes(cx: &SessionContext, mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
-    let sessions = visible_sessions(cx);
-    for row in &mut rows {
-        let [Some(id), _, Some(host), ..] = row.as_mut_slice() else {
-            continue;
-        };
-        let thread = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
-        let session = sessions
-            .iter()
-            .find(|session| thread.is_some() && session.server_thread == thread);
-        if let Some(session) = session {
-            *id = session.id.to_string().into_bytes();
-            *host = session.host.clone().into_bytes();
-        }
-    }
-    let resting = sessions
-        .into_iter()
-        .filter(|session| session.server_thread.is_none());
-    rows.extend(resting.map(|session| {
-        vec![
-            text(session.id),
-            text(session.user),
-            text(session.host),
-            None,
-            text("Sleep"),
-            text(session.idle_s),
-            text("sleeping in dormouse"),
-            None,
-            text("0.000"),
-        ]
-    }));
-    rows
-}
-
-fn visible_sessions(cx: &SessionContext) -> Vec<SessionStatus> {
-    let mut all = cx.database().session_statuses(cx.shared.seconds());
-    let user = &cx.identity.user;
-    if user != OWNER {
-        all.retain(|session| session.user == *user);
-    }
-    all
-}
-
 fn show_sessions(cx: &SessionContext) -> (Vec<Column>, Vec<Vec<Value>>) {
     let columns = vec![
         Column::number("Id"),
@@ -163,7 +118,7 @@ fn show_sessions(cx: &SessionContext) -> (Vec<Column>, Vec<Vec<Value>>) {
         Column::number("Idle_s"),
         Column::number("Held_s"),
     ];
-    let rows = visible_sessions(cx).into_iter().map(|session| {
+    let rows = visible(cx).into_iter().map(|session| {
         vec![
             text(session.id),
             text(session.user),
@@ -188,9 +143,9 @@ fn show_pool(cx: &SessionContext) -> (Vec<Column>, Vec<Vec<Value>>) {
         Column::number("Spare_statements"),
     ];
     let now = cx.shared.seconds();
-    let user = &cx.identity.user;
     let all = cx.database().pool().backends().into_iter();
-    let visible = all.filter(|backend| user == OWNER || backend.user == *user);
+    let seen = |user: &str| sees_all(cx) || user == cx.identity.user;
+    let visible = all.filter(|backend| seen(&backend.user));
     let rows = visible.map(|backend| {
         let session = backend.session.map(|session| session.status(now));
         let state = session.as_ref().map_or("idle", |s| s.doing.as_str());

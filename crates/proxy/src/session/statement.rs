@@ -14,6 +14,7 @@ use dormouse_wire::reply::ErrPacket;
 use tokio::time::Instant;
 
 use super::answer::try_answer;
+use super::connections::translate;
 use super::context::SessionContext;
 use super::entering::{MOMENT, check_restriction, enter, ready};
 use super::exchange::exchange;
@@ -96,6 +97,7 @@ impl Session {
                     {
                         Event::NotCompleted(refusal::too_long_to_complete(LONGEST_GATHERED))
                     } else {
+                        translate(cx, state, hold, running);
                         Event::Completed
                     }
                 }

@@ -52,7 +52,7 @@ pub(crate) fn but(change: &'static str, answer: Answer) -> Script<'static> {
 
 /// Asks the script everything.
 pub(crate) fn probe(session: &mut SessionState, script: &Script<'_>) {
-    let mut probe = session.probe(Depth::Everything);
+    let mut probe = session.probe(Depth::Everything, 7);
     loop {
         let questions = probe.questions();
         if questions.is_empty() {
@@ -192,7 +192,7 @@ fn what_the_last_statement_left_is_kept_and_only_asked_when_needed() {
     assert_eq!((left.row_count, left.found_rows), (7, 3));
     assert_eq!(session.last_insert_id(), 12);
     assert!(!session.needs_probe());
-    let questions = session.probe(Depth::Needed).questions();
+    let questions = session.probe(Depth::Needed, 7).questions();
     assert_eq!(questions.len(), 1, "{questions:?}");
 }
 

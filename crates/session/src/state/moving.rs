@@ -22,9 +22,9 @@ impl SessionState {
         self.certainty() != Certainty::Known || self.last.needs_probe()
     }
 
-    /// A probe of the session's backend.
+    /// A probe of the session's backend, whose id at its server is `thread`.
     #[must_use]
-    pub fn probe(&self, depth: Depth) -> Probe {
+    pub fn probe(&self, depth: Depth, thread: u32) -> Probe {
         let everything = depth == Depth::Everything || self.backend.certainty != Certainty::Known;
         let warned = self.last.has_unread_conditions();
         let sequences = if self.asks_sequences() {
@@ -32,7 +32,7 @@ impl SessionState {
         } else {
             Vec::new()
         };
-        Probe::new(everything, warned, self.backend.temporaries.clone())
+        Probe::new(thread, everything, warned, self.backend.temporaries.clone())
             .with_sequences(sequences, !self.status.contains(Status::AUTOCOMMIT))
     }
 

@@ -59,7 +59,7 @@ const DOUBLE_BYTE_COLLATIONS: [u8; 8] = [1, 84, 13, 88, 28, 87, 95, 96];
 /// session.ran(text, effects, Kind::of(text), &ReplyEnd::default());
 /// assert_eq!(session.certainty(), Certainty::Unknown);
 /// assert!(session.needs_probe() && !session.is_free());
-/// assert!(!session.probe(Depth::Needed).questions().is_empty());
+/// assert!(!session.probe(Depth::Needed, 7).questions().is_empty());
 /// ```
 #[derive(Debug)]
 pub struct SessionState {

@@ -6,6 +6,7 @@ fn statement(text: &str) -> Statement {
         effects: Effects::None,
         kind: Kind::Select,
         timeout: None,
+        tells: false,
         schema: None,
         parsing_context: ParsingContext(0),
         params: 0,

@@ -20,6 +20,23 @@ impl Hold {
         Ok(outcome)
     }
 
+    /// Gives the backend, which its client has had reset, the session's connection id again. If that fails, the session
+    /// goes on with another backend.
+    pub(crate) async fn was_reset(&mut self, cx: &SessionContext, state: &mut SessionState) {
+        let Some(backend) = self.backend_mut() else {
+            return;
+        };
+        backend.was_reset();
+        let Some(statement) = backend.attach(&cx.connection_id()) else {
+            return;
+        };
+        match self.ask(&statement).await {
+            Ok(TextOutcome::Ok(_)) => {}
+            Ok(TextOutcome::Rows { .. } | TextOutcome::Err(_)) => self.lose(state),
+            Err(error) => self.broke(cx, state, &error),
+        }
+    }
+
     /// Reads the session's state from the backend.
     pub(super) async fn ask_state(
         &mut self,
@@ -33,7 +50,7 @@ impl Hold {
         let Some(backend) = self.take_backend() else {
             return;
         };
-        let mut probe = state.probe(depth);
+        let mut probe = state.probe(depth, backend.thread);
         match backend.probe(&mut probe).await {
             Ok(backend) => {
                 self.put_back(backend);

@@ -91,7 +91,10 @@ impl Hold {
             Err(unready) => return Ok(Err(unready)),
         };
         let opened = match self.open(cx, pass, grant).await {
-            Ok(backend) => backend.restore(state, missing).await,
+            Ok(backend) => {
+                let connection = cx.connection_id();
+                backend.restore(state, connection, missing).await
+            }
             Err(error) => Err(error),
         };
         Ok(match opened {

@@ -1,0 +1,333 @@
+//! Statements that name connections by their ids.
+//!
+//! `CONNECTION_ID()` is the session's on each of its backends. The tables and the function of [`TABLES`] and
+//! `IS_USED_LOCK()` tell the server's own ids, which mean nothing to clients. In a text that asks for them, queries that
+//! translate the ids take their places. Definitions that are only stored keep their text.
+
+mod items;
+mod queries;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use crate::lexer::{Lexer, Mode, Spanned, Token};
+
+/// A session that has a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// The server's id of its backend.
+    pub thread: u32,
+    /// The id that its client was given.
+    pub id: u32,
+    /// Where its client is.
+    pub host: String,
+}
+
+/// A session without a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resting {
+    /// The id that its client was given.
+    pub id: u32,
+    /// Its user.
+    pub user: String,
+    /// Where its client is.
+    pub host: String,
+    /// Its schema.
+    pub schema: Option<String>,
+    /// For how many seconds it has been idle.
+    pub idle_s: u64,
+}
+
+/// The connections that a session may know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Connections {
+    /// The server's id of the session's own backend.
+    pub own: u32,
+    /// Sessions of any user: the server shows those that the user may see.
+    pub present: Vec<Present>,
+    /// Sessions that the user may see.
+    pub resting: Vec<Resting>,
+    /// The server's version, major and minor.
+    pub version: (u16, u16),
+}
+
+/// The longest text that is translated, in bytes.
+const LONGEST: usize = 1 << 20;
+
+/// A table that tells ids of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Processes,
+    Transactions,
+    Locks,
+}
+
+/// The tables of `information_schema`.
+const TABLES: [(&str, Table); 3] = [
+    ("PROCESSLIST", Table::Processes),
+    ("INNODB_TRX", Table::Transactions),
+    ("METADATA_LOCK_INFO", Table::Locks),
+];
+
+const SCHEMA: &str = "INFORMATION_SCHEMA";
+
+const FUNCTION: &str = "IS_USED_LOCK";
+
+/// Whether a text may tell ids of connections: a fast check, so that most texts are not read further. `schema` is
+/// the session's.
+#[must_use]
+pub fn may_tell(text: &[u8], schema: Option<&[u8]>) -> bool {
+    let there = |at: usize, before: usize, word: &str| {
+        let begin = at.checked_sub(before);
+        let found = begin.and_then(|begin| text.get(begin..begin + word.len()));
+        found.is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let named =
+        memchr::memchr_iter(b'_', text).any(|at| there(at, 11, SCHEMA) || there(at, 2, FUNCTION));
+    (named || is_schema(schema)) && text.len() <= LONGEST
+}
+
+fn is_schema(schema: Option<&[u8]>) -> bool {
+    schema.is_some_and(|schema| schema.eq_ignore_ascii_case(SCHEMA.as_bytes()))
+}
+
+/// The text to send to the server in place of a client's; `None` if it tells no ids. With `prepared` the text is one
+/// for `COM_STMT_PREPARE`: its reply cannot be edited, so `SHOW PROCESSLIST` is translated too.
+#[must_use]
+pub fn translated(
+    text: &[u8],
+    mode: Mode,
+    schema: Option<&[u8]>,
+    prepared: bool,
+    known: &Connections,
+) -> Option<Vec<u8>> {
+    let mut lexer = Lexer::new(text, mode);
+    let spans: Vec<_> = lexer.spanned().collect();
+    if prepared && let Some(list) = queries::shown(&spans, known) {
+        return Some(list.into_bytes());
+    }
+    let mut edits = Edits::default();
+    let statements = spans.split(|span| span.token == Token::Semicolon);
+    for statement in statements {
+        if is_stored(statement) {
+            break;
+        }
+        if runs(statement) {
+            let places = places(statement, is_schema(schema));
+            edits.translate(text, statement, &places, known);
+        }
+    }
+    edits.applied(text)
+}
+
+/// Whether a statement defines something whose text is kept.
+fn is_stored(statement: &[Spanned<'_>]) -> bool {
+    const KINDS: [&str; 7] = [
+        "VIEW",
+        "PROCEDURE",
+        "FUNCTION",
+        "TRIGGER",
+        "EVENT",
+        "PACKAGE",
+        "PREPARE",
+    ];
+    let mut words = statement.iter().map(|span| span.token);
+    let first = words.next();
+    first.is_some_and(|first| {
+        first.is("PREPARE")
+            || first.is_any(&["CREATE", "ALTER"]) && words.take(20).any(|word| word.is_any(&KINDS))
+    })
+}
+
+/// Whether a statement reads tables and gives their rows.
+fn runs(statement: &[Spanned<'_>]) -> bool {
+    const WORDS: [&str; 19] = [
+        "SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "SET", "DO", "CALL", "CREATE",
+        "VALUES", "BEGIN", "IF", "WHILE", "FOR", "RETURN", "ELSE", "EXECUTE", "END",
+    ];
+    statement
+        .first()
+        .is_some_and(|first| first.token.is_any(&WORDS) || first.token == Token::Other(b'('))
+}
+
+/// What is translated in a statement, by the numbers of its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// A table, from its schema's name on, and its alias if it has one.
+    Table {
+        table: Table,
+        tokens: Range<usize>,
+        aliased: bool,
+    },
+    /// A schema's name and a dot, in front of the table of a column.
+    Qualifier(Range<usize>),
+    /// A call of the function.
+    Call(Range<usize>),
+}
+
+fn places(statement: &[Spanned<'_>], inside: bool) -> Vec<Place> {
+    let token = |at: usize| statement.get(at).map(|span| span.token);
+    let is_dot = |at: usize| token(at) == Some(Token::Other(b'.'));
+    let table = |at: usize| {
+        let found = TABLES
+            .iter()
+            .find(|(name, _)| token(at).is_some_and(|t| t.names(name)));
+        found.map(|(_, table)| *table)
+    };
+    let mut found = Vec::new();
+    for at in 0..statement.len() {
+        let after_dot = at > 0 && is_dot(at - 1);
+        if after_dot {
+            continue;
+        }
+        let qualified = token(at).is_some_and(|t| t.names(SCHEMA)) && is_dot(at + 1);
+        let from = at.checked_sub(1).and_then(token);
+        let from = from.is_some_and(|t| t.is_any(&["FROM", "JOIN", "STRAIGHT_JOIN"]));
+        let (name, from_schema) = if qualified {
+            (at + 2, true)
+        } else {
+            (at, inside && from)
+        };
+        if from_schema && let Some(table) = table(name) {
+            if is_dot(name + 1) {
+                if qualified {
+                    found.push(Place::Qualifier(at..name));
+                }
+                continue;
+            }
+            found.push(Place::Table {
+                table,
+                tokens: at..name + 1,
+                aliased: is_alias(token(name + 1)),
+            });
+        }
+        let called =
+            token(at).is_some_and(|t| t.is(FUNCTION)) && token(at + 1) == Some(Token::Other(b'('));
+        if called && let Some(end) = items::closing(statement, at + 1) {
+            found.push(Place::Call(at..end + 1));
+        }
+    }
+    found
+}
+
+/// Whether the token behind a table is its alias, or begins it.
+fn is_alias(token: Option<Token<'_>>) -> bool {
+    const OTHERS: [&str; 37] = [
+        "WHERE",
+        "JOIN",
+        "INNER",
+        "LEFT",
+        "RIGHT",
+        "CROSS",
+        "NATURAL",
+        "STRAIGHT_JOIN",
+        "ON",
+        "USING",
+        "GROUP",
+        "ORDER",
+        "HAVING",
+        "LIMIT",
+        "UNION",
+        "EXCEPT",
+        "INTERSECT",
+        "MINUS",
+        "FOR",
+        "LOCK",
+        "INTO",
+        "PROCEDURE",
+        "USE",
+        "IGNORE",
+        "FORCE",
+        "WINDOW",
+        "PARTITION",
+        "SET",
+        "OFFSET",
+        "FETCH",
+        "RETURNING",
+        "OUTER",
+        "THEN",
+        "DO",
+        "LOOP",
+        "END",
+        "FULL",
+    ];
+    match token {
+        Some(word @ Token::Word(_)) => !word.is_any(&OTHERS),
+        Some(Token::Quoted(..)) => true,
+        _ => false,
+    }
+}
+
+/// Changes of a text: what takes the place of which bytes.
+#[derive(Debug, Default)]
+struct Edits(Vec<(Range<usize>, String)>);
+
+impl Edits {
+    fn translate(
+        &mut self,
+        text: &[u8],
+        statement: &[Spanned<'_>],
+        places: &[Place],
+        known: &Connections,
+    ) {
+        for place in places {
+            let (Place::Table { tokens, .. } | Place::Qualifier(tokens) | Place::Call(tokens)) =
+                place;
+            let (Some(first), Some(last)) =
+                (statement.get(tokens.start), statement.get(tokens.end - 1))
+            else {
+                continue;
+            };
+            let bytes = first.start..last.end;
+            let written = text.get(bytes.clone()).unwrap_or_default();
+            match place {
+                Place::Table { table, aliased, .. } => {
+                    let mut query = queries::of(*table, known, text);
+                    if !aliased {
+                        let name = text.get(last.start..last.end).unwrap_or_default();
+                        query.push_str(" AS ");
+                        query.push_str(&String::from_utf8_lossy(name));
+                    }
+                    self.0.push((bytes, query));
+                }
+                Place::Qualifier(_) => {
+                    self.0.push((bytes, String::new()));
+                    continue;
+                }
+                Place::Call(_) => {
+                    let call = String::from_utf8_lossy(written);
+                    self.0.push((bytes, queries::holder(&call, known)));
+                }
+            }
+            // an item without an alias is named by its text
+            for (end, name) in items::names(text, statement, tokens.clone()) {
+                let alias = (end..end, format!(" AS {name}"));
+                if !self.0.contains(&alias) {
+                    self.0.push(alias);
+                }
+            }
+        }
+    }
+
+    fn applied(mut self, text: &[u8]) -> Option<Vec<u8>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        // an alias stands behind what ends where it is put
+        self.0.sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
+        let mut out = Vec::with_capacity(text.len() + 1024);
+        let mut at = 0;
+        for (bytes, new) in &self.0 {
+            if bytes.start < at {
+                // inside of another one
+                return None;
+            }
+            out.extend_from_slice(text.get(at..bytes.start)?);
+            out.extend_from_slice(new.as_bytes());
+            at = bytes.end;
+        }
+        out.extend_from_slice(text.get(at..)?);
+        Some(out)
+    }
+}

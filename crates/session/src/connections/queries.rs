@@ -1,0 +1,203 @@
+//! The queries that translate ids of connections.
+
+use std::fmt::Write as _;
+
+use super::{Connections, Table};
+use crate::lexer::{Spanned, Token};
+
+/// The longest text of the session's own statement that is shown as the client wrote it, in bytes.
+const LONGEST_OWN: usize = 4096;
+
+/// The most sessions without a backend that a list shows.
+const MOST_RESTING: usize = 5000;
+
+/// Columns of `PROCESSLIST` from the first to the last, their values for a session without a backend, and the versions
+/// from which on servers have them.
+const PROCESSES: [(&str, &str, (u16, u16)); 20] = [
+    ("ID", "", (0, 0)),
+    ("USER", "", (0, 0)),
+    ("HOST", "", (0, 0)),
+    ("DB", "", (0, 0)),
+    ("COMMAND", "'Sleep'", (0, 0)),
+    ("TIME", "", (0, 0)),
+    ("STATE", "''", (0, 0)),
+    ("INFO", "NULL", (0, 0)),
+    ("TIME_MS", "", (0, 0)),
+    ("STAGE", "0", (0, 0)),
+    ("MAX_STAGE", "0", (0, 0)),
+    ("PROGRESS", "0.000", (0, 0)),
+    ("MEMORY_USED", "0", (0, 0)),
+    ("MAX_MEMORY_USED", "0", (0, 0)),
+    ("EXAMINED_ROWS", "0", (0, 0)),
+    ("SENT_ROWS", "0", (11, 3)),
+    ("QUERY_ID", "0", (0, 0)),
+    ("INFO_BINARY", "NULL", (0, 0)),
+    ("TID", "0", (0, 0)),
+    ("TMP_SPACE_USED", "0", (11, 5)),
+];
+
+const TRANSACTIONS: [&str; 22] = [
+    "trx_id",
+    "trx_state",
+    "trx_started",
+    "trx_requested_lock_id",
+    "trx_wait_started",
+    "trx_weight",
+    "trx_mysql_thread_id",
+    "trx_query",
+    "trx_operation_state",
+    "trx_tables_in_use",
+    "trx_tables_locked",
+    "trx_lock_structs",
+    "trx_lock_memory_bytes",
+    "trx_rows_locked",
+    "trx_rows_modified",
+    "trx_concurrency_tickets",
+    "trx_isolation_level",
+    "trx_unique_checks",
+    "trx_foreign_key_checks",
+    "trx_last_foreign_key_error",
+    "trx_is_read_only",
+    "trx_autocommit_non_locking",
+];
+
+const LOCKS: [&str; 6] = [
+    "THREAD_ID",
+    "LOCK_MODE",
+    "LOCK_DURATION",
+    "LOCK_TYPE",
+    "TABLE_SCHEMA",
+    "TABLE_NAME",
+];
+
+/// The query in brackets that has the columns of a table. `text` is the whole text of the client.
+pub(super) fn of(table: Table, known: &Connections, text: &[u8]) -> String {
+    match table {
+        Table::Processes => processes(known, text),
+        Table::Transactions => with_ids("INNODB_TRX", &TRANSACTIONS, "trx_mysql_thread_id", known),
+        Table::Locks => with_ids("METADATA_LOCK_INFO", &LOCKS, "THREAD_ID", known),
+    }
+}
+
+/// A call of `IS_USED_LOCK` whose value is translated.
+pub(super) fn holder(call: &str, known: &Connections) -> String {
+    translate(call, known)
+}
+
+/// The list that `SHOW [FULL] PROCESSLIST` gives, if that is the statement.
+pub(super) fn shown(statement: &[Spanned<'_>], known: &Connections) -> Option<String> {
+    let mut words = statement.iter().map(|span| span.token);
+    let mut words = words.by_ref().filter(|token| *token != Token::Semicolon);
+    words.next().filter(|word| word.is("SHOW"))?;
+    let mut word = words.next()?;
+    let full = word.is("FULL");
+    if full {
+        word = words.next()?;
+    }
+    if !word.is("PROCESSLIST") || words.next().is_some() {
+        return None;
+    }
+    let info = if full { "INFO" } else { "LEFT(INFO, 100)" };
+    let list = processes(known, b"");
+    Some(format!(
+        "SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, TIME AS Time, \
+         STATE AS State, {info} AS Info, PROGRESS AS Progress FROM {list} AS PROCESSLIST"
+    ))
+}
+
+/// An expression whose value, the server's id of a backend, becomes the id of its session.
+fn translate(value: &str, known: &Connections) -> String {
+    if known.present.is_empty() {
+        return value.to_owned();
+    }
+    let mut out = format!("(CASE {value}");
+    for session in &known.present {
+        // writing to a String cannot fail
+        let _ = write!(out, " WHEN {} THEN {}", session.thread, session.id);
+    }
+    let _ = write!(out, " ELSE {value} END)");
+    out
+}
+
+fn with_ids(table: &str, columns: &[&str], id: &str, known: &Connections) -> String {
+    let columns: Vec<_> = { columns.iter() }
+        .map(|column| match *column == id {
+            true => format!("{} AS {id}", translate(id, known)),
+            false => (*column).to_owned(),
+        })
+        .collect();
+    let columns = columns.join(", ");
+    format!("(SELECT {columns} FROM information_schema.{table})")
+}
+
+/// Sessions and the server's own threads; no other connections.
+fn processes(known: &Connections, text: &[u8]) -> String {
+    let columns: Vec<_> = { PROCESSES.iter() }
+        .filter(|(_, _, since)| *since <= known.version)
+        .collect();
+    // the list has no characters of four bytes
+    let plain = std::str::from_utf8(text).is_ok() && !text.iter().any(|byte| *byte >= 0xf0);
+    let shown = plain && !text.is_empty() && text.len() <= LONGEST_OWN;
+    let own = shown.then(|| literal(text));
+    let mut out = "(SELECT ".to_owned();
+    for (at, (name, _, _)) in columns.iter().enumerate() {
+        let separator = if at == 0 { "" } else { ", " };
+        let column = match (*name, &own) {
+            ("ID", _) => "IFNULL(m.i, p.ID) AS ID".to_owned(),
+            ("HOST", _) => "IFNULL(m.h, p.HOST) AS HOST".to_owned(),
+            ("INFO" | "INFO_BINARY", Some(own)) => {
+                format!("IF(p.ID = {}, {own}, p.{name}) AS {name}", known.own)
+            }
+            (name, _) => format!("p.{name}"),
+        };
+        out.push_str(separator);
+        out.push_str(&column);
+    }
+    out.push_str(" FROM information_schema.PROCESSLIST p LEFT JOIN (");
+    if known.present.is_empty() {
+        out.push_str("SELECT 0 AS t, 0 AS i, '' AS h");
+    }
+    for (at, session) in known.present.iter().enumerate() {
+        let (all, host) = (
+            if at == 0 { "" } else { " UNION ALL " },
+            literal(session.host.as_bytes()),
+        );
+        let _ = write!(
+            out,
+            "{all}SELECT {} AS t, {} AS i, {host} AS h",
+            session.thread, session.id
+        );
+    }
+    out.push_str(
+        ") m ON m.t = p.ID WHERE m.t IS NOT NULL OR p.USER IN ('event_scheduler', 'system user')",
+    );
+    for session in known.resting.iter().take(MOST_RESTING) {
+        let values: Vec<_> = { columns.iter() }
+            .map(|(name, value, _)| match *name {
+                "ID" => session.id.to_string(),
+                "USER" => literal(session.user.as_bytes()),
+                "HOST" => literal(session.host.as_bytes()),
+                "DB" => match &session.schema {
+                    Some(schema) => literal(schema.as_bytes()),
+                    None => "NULL".to_owned(),
+                },
+                "TIME" => session.idle_s.to_string(),
+                "TIME_MS" => format!("{}.000", u128::from(session.idle_s) * 1000),
+                _ => (*value).to_owned(),
+            })
+            .collect();
+        let _ = write!(out, " UNION ALL SELECT {}", values.join(", "));
+    }
+    out.push(')');
+    out
+}
+
+/// A text as a literal that every SQL mode reads alike.
+fn literal(text: &[u8]) -> String {
+    let mut out = "_utf8mb3 X'".to_owned();
+    for byte in text {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out.push('\'');
+    out
+}

@@ -1,0 +1,151 @@
+use super::*;
+
+fn known() -> Connections {
+    Connections {
+        own: 5,
+        present: vec![Present {
+            thread: 5,
+            id: 900,
+            host: "h:1".to_owned(),
+        }],
+        resting: Vec::new(),
+        version: (10, 11),
+    }
+}
+
+fn new_text(text: &str) -> Option<String> {
+    let new = translated(text.as_bytes(), Mode::default(), None, false, &known())?;
+    String::from_utf8(new).ok()
+}
+
+/// The text with what was put in place of the table reduced to a word.
+fn outline(text: &str) -> Option<String> {
+    let new = new_text(text)?;
+    let lock = super::queries::holder("IS_USED_LOCK('a')", &known());
+    let list = super::queries::of(Table::Processes, &known(), text.as_bytes());
+    Some(new.replace(&list, "(LIST)").replace(&lock, "(LOCK)"))
+}
+
+#[test]
+fn tables_get_the_ids_of_sessions() {
+    for (text, expected) in [
+        (
+            "SELECT id FROM information_schema.processlist WHERE id = 900",
+            "SELECT id FROM (LIST) AS processlist WHERE id = 900",
+        ),
+        (
+            "select p.ID from `INFORMATION_SCHEMA`.PROCESSLIST p join t",
+            "select p.ID from (LIST) p join t",
+        ),
+        (
+            "SELECT * FROM t, information_schema.processlist AS q",
+            "SELECT * FROM t, (LIST) AS q",
+        ),
+        (
+            "SELECT information_schema.processlist.id FROM information_schema.processlist LIMIT 1",
+            "SELECT processlist.id FROM (LIST) AS processlist LIMIT 1",
+        ),
+        (
+            "DO 1; SET @a = (SELECT COUNT(*) FROM information_schema.processlist)",
+            "DO 1; SET @a = (SELECT COUNT(*) FROM (LIST) AS processlist)",
+        ),
+        (
+            "INSERT INTO t SELECT id FROM information_schema.processlist ON DUPLICATE KEY UPDATE a = 1",
+            "INSERT INTO t SELECT id FROM (LIST) AS processlist ON DUPLICATE KEY UPDATE a = 1",
+        ),
+    ] {
+        assert_eq!(outline(text).as_deref(), Some(expected), "{text}");
+        assert!(may_tell(text.as_bytes(), None), "{text}");
+    }
+}
+
+#[test]
+fn columns_keep_their_names() {
+    for (text, expected) in [
+        (
+            "SELECT IS_USED_LOCK('a')",
+            "SELECT (LOCK) AS `IS_USED_LOCK('a')`",
+        ),
+        (
+            "SELECT DISTINCT 1, IS_USED_LOCK('a') = 2 FROM t",
+            "SELECT DISTINCT 1, (LOCK) = 2 AS `IS_USED_LOCK('a') = 2` FROM t",
+        ),
+        (
+            "SELECT IS_USED_LOCK('a') l, IS_USED_LOCK('a') AS `m`, (IS_USED_LOCK('a')) 'n'",
+            "SELECT (LOCK) l, (LOCK) AS `m`, ((LOCK)) 'n'",
+        ),
+        (
+            "SELECT 1 FROM t WHERE IS_USED_LOCK('a') IS NULL",
+            "SELECT 1 FROM t WHERE (LOCK) IS NULL",
+        ),
+        (
+            "SELECT (SELECT COUNT(*) FROM information_schema.processlist)",
+            "SELECT (SELECT COUNT(*) FROM (LIST) AS processlist) AS `(SELECT COUNT(*) FROM information_schema.processlist)`",
+        ),
+        (
+            "SELECT * FROM (SELECT IS_USED_LOCK('a')) AS d",
+            "SELECT * FROM (SELECT (LOCK) AS `IS_USED_LOCK('a')`) AS d",
+        ),
+        (
+            "SELECT IS_USED_LOCK('a') IS NULL",
+            "SELECT (LOCK) IS NULL AS `IS_USED_LOCK('a') IS NULL`",
+        ),
+        ("DO IS_USED_LOCK('a')", "DO (LOCK)"),
+    ] {
+        assert_eq!(outline(text).as_deref(), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn other_texts_are_sent_as_they_are() {
+    for text in [
+        "SELECT 1",
+        "SELECT 'information_schema.processlist'",
+        "SELECT processlist FROM t",
+        "SELECT * FROM mine.processlist",
+        "SELECT * FROM information_schema.tables",
+        "SELECT f.is_used_lock('a')",
+        "SHOW COLUMNS FROM information_schema.processlist",
+        "CREATE VIEW v AS SELECT * FROM information_schema.processlist",
+        "CREATE OR REPLACE DEFINER = a PROCEDURE p() BEGIN DO 1; SELECT IS_USED_LOCK('a'); END",
+        "PREPARE s FROM 'SELECT 1'; SELECT 1",
+    ] {
+        assert_eq!(new_text(text), None, "{text}");
+    }
+    for text in [
+        "SELECT 1",
+        "INSERT INTO a_b VALUES (1)",
+        "",
+        "_",
+        "SELECT _s",
+    ] {
+        assert!(!may_tell(text.as_bytes(), None), "{text}");
+    }
+}
+
+#[test]
+fn in_information_schema_its_name_may_be_missing() {
+    let schema = Some(b"information_schema".as_slice());
+    let text = b"SELECT * FROM processlist";
+    assert!(may_tell(text, schema));
+    let new = translated(text, Mode::default(), schema, false, &known());
+    assert!(new.is_some_and(|new| new.ends_with(b") AS processlist")));
+    assert_eq!(
+        translated(text, Mode::default(), None, false, &known()),
+        None
+    );
+}
+
+#[test]
+fn a_prepared_list_is_a_query() {
+    let prepared = |text: &str| translated(text.as_bytes(), Mode::default(), None, true, &known());
+    assert!(
+        prepared("SHOW FULL PROCESSLIST").is_some_and(|new| new.starts_with(b"SELECT ID AS Id"))
+    );
+    assert_eq!(prepared("SHOW TABLES"), None);
+    assert_eq!(
+        new_text("SHOW FULL PROCESSLIST"),
+        None,
+        "its reply is edited"
+    );
+}

@@ -1,0 +1,296 @@
+//! One id for a connection: in expressions, lists, locks, `KILL` and error texts, whatever backend a session is on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+use dormouse_testkit::{Client, Created, Dormouse, process};
+use dormouse_wire::command::Command;
+
+/// A Dormouse whose databases never sleep by themselves, with `most` backends for each.
+fn with_backends(most: u32) -> (Dormouse, Created) {
+    let dormouse = Dormouse::start_with(&format!(
+        "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[pool]\nbackends_max = {most}\n"
+    ));
+    let who = dormouse.create("shop", &[]);
+    let mut platform = dormouse.platform("shop");
+    platform.query("CREATE DATABASE app").ok();
+    platform
+        .query("CREATE TABLE app.t (a INT PRIMARY KEY, n BIGINT DEFAULT CONNECTION_ID()) ENGINE=InnoDB")
+        .ok();
+    (dormouse, who)
+}
+
+/// Ids as a program keeps them: in a variable of its own.
+fn id(client: &mut Client, text: &str) -> u32 {
+    client.query(text).value().parse().unwrap()
+}
+
+#[test]
+fn a_connection_id_is_the_same_in_every_expression_and_on_every_backend() {
+    let (dormouse, who) = with_backends(1);
+    let mut client = dormouse.connect(&who);
+    let mut rival = dormouse.connect(&who);
+    let own = client.id();
+    client.query("USE app").ok();
+    client
+        .query("CREATE FUNCTION who() RETURNS BIGINT RETURN CONNECTION_ID()")
+        .ok();
+    client
+        .query("CREATE VIEW v AS SELECT CONNECTION_ID() AS id")
+        .ok();
+    client
+        .query("CREATE TRIGGER b BEFORE INSERT ON t FOR EACH ROW SET NEW.n = CONNECTION_ID()")
+        .ok();
+    for round in 0..4 {
+        let prepared = client.prepare("SELECT CONNECTION_ID() + 0");
+        match round {
+            1 => {
+                // on the same backend, in the same state
+                rival.query("USE app").ok();
+                rival.query("SELECT 1").value();
+            }
+            2 => drop(dormouse.json(&["park", "shop"])),
+            3 => process::kill(dormouse.server("shop")),
+            _ => {}
+        }
+        for text in [
+            "SELECT CONNECTION_ID() FROM DUAL WHERE 1",
+            "SELECT CONNECTION_ID() + 0",
+            "SELECT who()",
+            "SELECT id FROM v",
+            "SELECT @@pseudo_thread_id",
+            "SELECT id FROM information_schema.PROCESSLIST WHERE id = CONNECTION_ID()",
+        ] {
+            assert_eq!(id(&mut client, text), own, "{text}, round {round}");
+        }
+        client
+            .query(&format!("INSERT INTO t (a) VALUES ({round})"))
+            .ok();
+        let row = format!("SELECT n FROM t WHERE a = {round}");
+        assert_eq!(id(&mut client, &row), own, "a trigger");
+        client.command(Command::StmtExecute, &execution(prepared));
+        let reply = client.binary_reply();
+        let row = &reply[reply.len() - 2];
+        assert_eq!(row.get(2..6), Some(&own.to_le_bytes()[..]), "prepared");
+        client.command(Command::ResetConnection, b"");
+        client.receive().unwrap();
+        client.query("USE app").ok();
+        assert_eq!(id(&mut client, "SELECT who()"), own, "after a reset");
+    }
+}
+
+/// The argument of a COM_STMT_EXECUTE without parameters.
+fn execution(statement: u32) -> Vec<u8> {
+    let mut argument = statement.to_le_bytes().to_vec();
+    argument.extend([0, 1, 0, 0, 0]);
+    argument
+}
+
+#[test]
+fn nobody_gives_itself_the_id_of_another() {
+    let (dormouse, who) = with_backends(1);
+    let mut client = dormouse.connect(&who);
+    let own = client.id();
+    for text in [
+        "CALL mysql.dormouse_attach(7, REPEAT('0', 64))",
+        "CALL mysql.dormouse_attach(7, NULL)",
+        "CALL mysql.dormouse_attach(NULL, NULL)",
+        "SET pseudo_thread_id = 7",
+        "DROP PROCEDURE mysql.dormouse_attach",
+        "CREATE OR REPLACE PROCEDURE mysql.dormouse_attach(id INT, proof INT) SELECT 1",
+        "REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC",
+        "REVOKE EXECUTE ON PROCEDURE mysql.dormouse_attach FROM PUBLIC",
+    ] {
+        let error = client.query(text).err();
+        assert!(
+            [1227, 1044, 1142, 1370, 1644].contains(&error.code),
+            "{text}: {error:?}"
+        );
+        assert_eq!(id(&mut client, "SELECT CONNECTION_ID() + 0"), own, "{text}");
+    }
+    let key = "SELECT IFNULL(LOAD_FILE(CONCAT(@@secure_file_priv, 'attach.key')), 'hidden')";
+    assert_eq!(client.query(key).value(), "hidden");
+    assert!(dormouse.instance("shop").join("files/attach.key").is_file());
+}
+
+#[test]
+fn lists_show_sessions_by_their_ids_whoever_asks() {
+    let (dormouse, who) = with_backends(2);
+    let mut asker = dormouse.connect(&who);
+    let mut locker = dormouse.connect(&who);
+    let resting = dormouse.connect(&who);
+    locker.query("BEGIN").ok();
+    locker.query("INSERT INTO app.t (a) VALUES (1)").ok();
+    assert_eq!(locker.query("SELECT GET_LOCK('l', 1)").value(), "1");
+
+    let mut expected = vec![asker.id(), locker.id(), resting.id()];
+    expected.sort_unstable();
+    // as drivers keep them: some read the id as a signed number
+    assert!(expected.iter().all(|id| *id < 1 << 31));
+    let list = "SELECT id FROM information_schema.processlist WHERE user = 'admin' ORDER BY id";
+    let ids = |reply: Vec<Vec<Option<String>>>| -> Vec<u32> {
+        let ids = reply.into_iter().map(|row| row[0].clone().unwrap());
+        ids.map(|id| id.parse().unwrap()).collect()
+    };
+    assert_eq!(ids(asker.query(list).rows()), expected);
+    let mut shown = ids(asker.query("SHOW PROCESSLIST").rows());
+    shown.retain(|id| expected.contains(id));
+    shown.sort_unstable();
+    assert_eq!(shown, expected);
+    let own = "SELECT info FROM information_schema.processlist p WHERE p.id = CONNECTION_ID()";
+    assert_eq!(asker.query(own).value(), own);
+
+    for text in [
+        "SELECT IS_USED_LOCK('l')",
+        "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_mysql_thread_id > 0",
+        "SELECT THREAD_ID FROM information_schema.METADATA_LOCK_INFO WHERE LOCK_TYPE = 'User lock'",
+    ] {
+        assert_eq!(id(&mut asker, text), locker.id(), "{text}");
+    }
+    let status = asker.query("SHOW ENGINE INNODB STATUS").rows()[0][2].clone();
+    let named = format!("thread id {},", locker.id());
+    assert!(status.unwrap().contains(&named));
+
+    // a name of a column is that of the client's text
+    let reply = asker
+        .exchange_whole(Command::Query, b"SELECT IS_USED_LOCK('l')")
+        .unwrap();
+    let name = b"IS_USED_LOCK('l')";
+    assert!(reply.windows(name.len()).any(|part| part == name));
+
+    // prepared: each execution shows what is so then
+    let statement = asker.prepare("SELECT IS_USED_LOCK('l') IS NULL");
+    let free = |asker: &mut Client| {
+        asker.command(Command::StmtExecute, &execution(statement));
+        let reply = asker.binary_reply();
+        reply[reply.len() - 2][2]
+    };
+    assert_eq!(free(&mut asker), 0);
+    locker.query("ROLLBACK").ok();
+    locker.query("SELECT RELEASE_ALL_LOCKS()").value();
+    assert_eq!(free(&mut asker), 1);
+}
+
+#[test]
+fn kill_takes_every_form_of_an_id() {
+    let (dormouse, who) = with_backends(3);
+    let mut killer = dormouse.connect(&who);
+    let mut victim = dormouse.connect(&who);
+    let victim_id = victim.id();
+    killer.query(&format!("SET @id = {victim_id}")).ok();
+    for form in [
+        format!("{victim_id}"),
+        format!("'{victim_id}'"),
+        format!("{victim_id} + 0"),
+        "@id".to_owned(),
+        format!("CAST('{victim_id}' AS UNSIGNED)"),
+        "(SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(60)%')"
+            .to_owned(),
+    ] {
+        victim.command(Command::Query, b"SELECT SLEEP(60), 1 FROM DUAL");
+        until_it_runs(&mut killer, "SELECT SLEEP(60)");
+        killer.query(&format!("KILL QUERY {form}")).ok();
+        let ended = victim.result().unwrap();
+        let error = format!("{:?}", ended.err());
+        assert!(error.contains("1317"), "{form}: {error}");
+    }
+    let prepared = killer.prepare("KILL QUERY ?");
+    victim.command(Command::Query, b"SELECT SLEEP(60), 1 FROM DUAL");
+    until_it_runs(&mut killer, "SELECT SLEEP(60)");
+    // one parameter, of type BIGINT
+    let mut execute = execution(prepared);
+    execute.extend([0, 1, 8, 0]);
+    execute.extend(u64::from(victim_id).to_le_bytes());
+    killer.command(Command::StmtExecute, &execute);
+    assert_eq!(killer.receive().unwrap().first(), Some(&0), "OK");
+    assert_eq!(victim.result().unwrap().err().code, 1317);
+
+    assert_eq!(killer.query("KILL QUERY CONNECTION_ID()").err().code, 1317);
+    assert_eq!(killer.query("KILL QUERY 1 + 1").err().code, 1094);
+    assert_eq!(killer.query("KILL QUERY no_column + 1").err().code, 1054);
+
+    // the other's connection is closed when the answer is there
+    killer.query(&format!("KILL {victim_id}")).ok();
+    let mut byte = [0];
+    assert!(matches!(victim.read(&mut byte), Ok(0) | Err(_)));
+    assert_eq!(killer.query(&format!("KILL {victim_id}")).err().code, 1094);
+}
+
+/// Waits until a statement runs.
+fn until_it_runs(watcher: &mut Client, begins: &str) {
+    let text = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE info LIKE '{begins}%' AND command = 'Query' AND id <> CONNECTION_ID()"
+    );
+    process::until("it runs", || watcher.query(&text).value() == "1");
+}
+
+/// The cut-over of an online schema change as gh-ost does it (`go/logic/applier.go`, `AtomicCutOverMagicLock`): one
+/// session holds a lock named after its id and locks two tables, another one waits to swap them, and a third one finds
+/// the waiting one by its id in the list of processes.
+#[test]
+fn the_cut_over_of_an_online_schema_change_finds_its_sessions() {
+    let (dormouse, who) = with_backends(4);
+    let mut control = dormouse.connect(&who);
+    for text in [
+        "USE app",
+        "CREATE TABLE _t_gho (a INT PRIMARY KEY, b INT, n BIGINT) ENGINE=InnoDB",
+        "INSERT INTO t (a) VALUES (1)",
+        "INSERT INTO _t_gho (a, b) VALUES (1, 2)",
+    ] {
+        control.query(text).ok();
+    }
+    let mut locking = dormouse.connect(&who);
+    let mut renaming = dormouse.connect(&who);
+    let mut writing = dormouse.connect(&who);
+    for client in [&mut locking, &mut renaming, &mut writing] {
+        client.query("USE app").ok();
+    }
+    locking.query("BEGIN").ok();
+    let locking_id = id(&mut locking, "select connection_id()");
+    let lock = format!("gh-ost.{locking_id}.lock");
+    let taken = locking
+        .query(&format!("select get_lock('{lock}', 0)"))
+        .value();
+    assert_eq!(taken, "1");
+    locking.query("set session lock_wait_timeout:=10").ok();
+    locking
+        .query("create table `app`.`_t_del` (id int auto_increment primary key) engine=InnoDB comment='ghost-cut-over-sentry'")
+        .ok();
+    locking
+        .query("lock /* gh-ost */ tables `app`.`t` write, `app`.`_t_del` write")
+        .ok();
+    writing.command(Command::Query, b"INSERT INTO t (a) VALUES (2)");
+
+    let renaming_id = id(&mut renaming, "select connection_id()");
+    renaming.query("set session lock_wait_timeout:=10").ok();
+    renaming.command(
+        Command::Query,
+        b"rename /* gh-ost */ table `app`.`t` to `app`.`_t_del`, `app`.`_t_gho` to `app`.`t`",
+    );
+    let waits = format!(
+        "select id from information_schema.processlist where id != connection_id() and {renaming_id} in (0, id) \
+         and state like concat('%', 'metadata lock', '%') and info like concat('%', 'rename', '%')"
+    );
+    process::until("the rename is seen to wait", || {
+        let rows = control.query(&waits).rows();
+        rows == [[Some(renaming_id.to_string())]]
+    });
+    let held = format!("select is_used_lock('{lock}')");
+    assert_eq!(
+        id(&mut control, &held),
+        locking_id,
+        "the lock is still held by it"
+    );
+
+    locking.query("drop table if exists `app`.`_t_del`").ok();
+    locking.query("unlock tables").ok();
+    renaming.result().unwrap().ok();
+    locking.query("ROLLBACK").ok();
+    // the write that waited goes to the new table
+    writing.result().unwrap();
+    assert_eq!(control.query("SELECT b FROM t WHERE a = 1").value(), "2");
+    assert_eq!(control.query("SELECT COUNT(*) FROM _t_del").value(), "1");
+}
