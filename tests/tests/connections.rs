@@ -149,6 +149,8 @@ fn lists_show_sessions_by_their_ids_whoever_asks() {
     ] {
         assert_eq!(id(&mut asker, text), locker.id(), "{text}");
     }
+    let text = format!("SHOW EXPLAIN FOR {}", locker.id());
+    assert_eq!(asker.query(&text).err().code, 1933, "it runs nothing");
     let status = asker.query("SHOW ENGINE INNODB STATUS").rows()[0][2].clone();
     let named = format!("thread id {},", locker.id());
     assert!(status.unwrap().contains(&named));
@@ -159,6 +161,8 @@ fn lists_show_sessions_by_their_ids_whoever_asks() {
         .unwrap();
     let name = b"IS_USED_LOCK('l')";
     assert!(reply.windows(name.len()).any(|part| part == name));
+
+    assert_eq!(id(&mut asker, "SELECT IFNULL(IS_USED_LOCK('free'), 0)"), 0);
 
     // prepared: each execution shows what is so then
     let statement = asker.prepare("SELECT IS_USED_LOCK('l') IS NULL");

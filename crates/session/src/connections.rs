@@ -107,6 +107,12 @@ pub fn translated(
     if prepared && let Some(list) = queries::shown(&spans, known) {
         return Some(list.into_bytes());
     }
+    if let Some((place, id)) = explained(&spans) {
+        let known = known.present.iter().find(|session| session.id == id)?;
+        let mut edits = Edits::default();
+        edits.0.push((place, known.thread.to_string()));
+        return edits.applied(text);
+    }
     let mut edits = Edits::default();
     let statements = spans.split(|span| span.token == Token::Semicolon);
     for statement in statements {
@@ -119,6 +125,37 @@ pub fn translated(
         }
     }
     edits.applied(text)
+}
+
+/// Whether a text is `SHOW EXPLAIN FOR id`, `SHOW ANALYZE FOR id` or `EXPLAIN FOR CONNECTION id`.
+#[must_use]
+pub fn may_explain(text: &[u8], mode: Mode) -> bool {
+    let mut tokens = Lexer::new(text, mode);
+    match tokens.next() {
+        Some(first) if first.is("SHOW") => tokens
+            .next()
+            .is_some_and(|t| t.is_any(&["EXPLAIN", "ANALYZE"])),
+        Some(first) if first.is("EXPLAIN") => tokens.any(|token| token.is("CONNECTION")),
+        _ => false,
+    }
+}
+
+/// The id of the connection whose statement is explained, and where it stands.
+fn explained(spans: &[Spanned<'_>]) -> Option<(Range<usize>, u32)> {
+    let first = spans.first()?.token;
+    let words: Vec<_> = { spans.iter() }
+        .filter(|span| span.token != Token::Semicolon)
+        .collect();
+    let [.., before, last] = words.as_slice() else {
+        return None;
+    };
+    let Token::Number(digits) = last.token else {
+        return None;
+    };
+    let shows = first.is("SHOW") && before.token.is("FOR");
+    let explains = first.is("EXPLAIN") && before.token.is("CONNECTION");
+    let id = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (shows || explains).then_some((last.start..last.end, id))
 }
 
 /// Whether a statement defines something whose text is kept.

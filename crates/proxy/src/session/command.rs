@@ -1,5 +1,6 @@
 //! Handles each command of a session's client.
 
+use dormouse_session::connections::may_explain;
 use dormouse_session::effects::{flushes_privileges, may_change_rights, may_set_globals};
 use dormouse_session::kill::{Kill, Named};
 use dormouse_session::timeout::Timeout;
@@ -187,7 +188,10 @@ impl Session {
                 return Ok(());
             }
         }
-        let tells = tells(&self.state, &incoming);
+        let explains = kind == Kind::Other
+            && matches!(first, Some(b'S' | b's' | b'E' | b'e' | b'/'))
+            && may_explain(text, mode);
+        let tells = explains && incoming.is_whole() || tells(&self.state, &incoming);
         let text = incoming.argument();
         let changes_rights = may_change_rights(text, mode, kind, effects);
         let unblocks = changes_rights && flushes_privileges(text, mode);

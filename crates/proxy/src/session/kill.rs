@@ -32,8 +32,8 @@ enum Verdict {
     /// The session has no backend; end it, if it is to be killed.
     Done(Option<Aim>),
     /// Run this statement on the server. While the [`Aim`] exists, the session that is to be killed
-    /// keeps its backend.
-    Run(Incoming, Option<Aim>),
+    /// keeps its backend, which has this number at the server.
+    Run(Incoming, Option<(Aim, u32)>),
     /// The session is another user's, and this one may be an owner: ask the plane to kill its connection, or
     /// run the statement as above if this is no owner.
     Ask {
@@ -124,7 +124,7 @@ fn begin(cx: &SessionContext, id: u32, query_only: bool) -> Verdict {
         };
     }
     if thread != 0 {
-        return Verdict::Run(statement(thread), Some(aim));
+        return Verdict::Run(statement(thread), Some((aim, thread)));
     }
     // the session has no backend, so no server can check whether this user may kill it
     if foreign {
@@ -190,43 +190,60 @@ async fn value_of(session: &mut Session, expression: &[u8]) -> Result<Option<Vec
 }
 
 async fn kill_id(session: &mut Session, id: u32, query_only: bool) -> Result<(), Over> {
-    match begin(&session.cx, id, query_only) {
-        Verdict::Refused(error) => session.client.reply_error(&error).await,
+    // a database that sleeps and wakes all the time
+    const TRIES: usize = 10;
+    for _ in 0..TRIES {
+        if kill_once(session, id, query_only).await? {
+            return Ok(());
+        }
+    }
+    let error = refusal::unknown_thread(id);
+    session.client.reply_error(&error).await
+}
+
+/// Returns whether the client has been answered; if not, the session has lost its backend meanwhile.
+async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<bool, Over> {
+    let (statement, aim) = match begin(&session.cx, id, query_only) {
+        Verdict::Refused(error) => {
+            session.client.reply_error(&error).await?;
+            return Ok(true);
+        }
         Verdict::Done(aim) => {
             if let Some(aim) = aim {
                 aim.answered(&session.cx, Some(&ReplyEnd::default())).await;
             }
-            session.client.reply_ok(session.state.status()).await
+            session.client.reply_ok(session.state.status()).await?;
+            return Ok(true);
         }
         Verdict::Ask {
             thread,
             statement,
             aim,
-        } => {
-            let end = match Box::pin(mediate::kill(session, thread, query_only)).await? {
-                Some(end) => Some(end),
-                None => {
-                    let mut running = Running::new(&session.cx, statement, None);
-                    session.run_on_server(&mut running).await?
-                }
-            };
-            aim.answered(&session.cx, end.as_ref()).await;
-            Ok(())
-        }
-        Verdict::Run(statement, aim) => {
-            let mut running = Running::new(&session.cx, statement, None);
-            let aim = aim.filter(|aim| !aim.query_only);
-            let other = aim.as_ref().is_some_and(|aim| !aim.is_own(&session.cx));
-            // the client gets the answer when the other one's connection is closed
-            running.edit = other.then_some(Edit::Take);
-            let end = session.run_on_server(&mut running).await?;
-            if let Some(aim) = aim {
-                aim.answered(&session.cx, end.as_ref()).await;
+        } => match Box::pin(mediate::kill(session, thread, query_only)).await? {
+            Some(end) => {
+                aim.answered(&session.cx, Some(&end)).await;
+                return Ok(true);
             }
-            if other && end.is_some_and(|end| end.error.is_none()) {
-                return session.client.reply_ok(session.state.status()).await;
-            }
-            Ok(())
-        }
+            None => (statement, Some((aim, thread))),
+        },
+        Verdict::Run(statement, aim) => (statement, aim),
+    };
+    let mut running = Running::new(&session.cx, statement, None);
+    let Some((aim, thread)) = aim else {
+        session.run_on_server(&mut running).await?;
+        return Ok(true);
+    };
+    running.victim = Some(Box::new((Arc::clone(&aim.victim), thread)));
+    // the client gets the answer when the other one's connection is closed
+    let waits = !query_only && !aim.is_own(&session.cx);
+    running.edit = waits.then_some(Edit::Take);
+    let end = session.run_on_server(&mut running).await?;
+    if running.victim.is_none() {
+        return Ok(false);
     }
+    aim.answered(&session.cx, end.as_ref()).await;
+    if waits && end.is_some_and(|end| end.error.is_none()) {
+        session.client.reply_ok(session.state.status()).await?;
+    }
+    Ok(true)
 }

@@ -1,5 +1,7 @@
 //! The running command.
 
+use std::sync::Arc;
+
 use dormouse_session::ValuePatch;
 use dormouse_session::steps::Steps;
 use dormouse_session::timeout::Timeout;
@@ -7,6 +9,7 @@ use dormouse_session::tls_status::TlsStatus;
 
 use super::context::SessionContext;
 use crate::client::Incoming;
+use crate::handle::SessionHandle;
 
 /// A command for the server, with what is needed until its reply has ended.
 pub(super) struct Running {
@@ -19,6 +22,9 @@ pub(super) struct Running {
     pub(super) tells: bool,
     /// The client's text, if another one has taken its place for that; or the value that was [taken](Edit::Take).
     pub(super) kept: Option<Box<[u8]>>,
+    /// The session that it kills, by the server's id of its backend in the text. Taken out, and the command not sent, if
+    /// the session has another backend then.
+    pub(super) victim: Option<Box<(Arc<SessionHandle>, u32)>>,
     /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
     /// The command's text, if needed after it has run.
@@ -51,6 +57,7 @@ impl Running {
             edit: None,
             tells: false,
             kept: None,
+            victim: None,
             timeout: None,
             noted: None,
             steps: Steps::new(cx.limits().hold_timeout),

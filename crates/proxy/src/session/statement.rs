@@ -2,6 +2,9 @@
 //!
 //! [`dormouse_session::steps`] decides which step follows which; this file performs the steps.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use dormouse_session::SessionState;
 use dormouse_session::effects::may_commit;
 use dormouse_session::steps::{Event, Step, Why};
@@ -23,6 +26,7 @@ use super::prepare_again::prepare_missing;
 use super::running::Running;
 use crate::backend::is_alive;
 use crate::client::{Incoming, LONGEST_GATHERED, Over};
+use crate::handle::SessionHandle;
 use crate::refusal;
 use crate::relay::Broken;
 
@@ -41,6 +45,7 @@ impl Session {
             ..
         } = self;
         let knew = state.diagnostics().is_some();
+        hold.begin();
         let mut pass = None;
         let mut end = None;
         let mut event = Event::Begun;
@@ -90,6 +95,8 @@ impl Session {
                         && !Box::pin(complete_types(client, &mut state.statements, running)).await?
                     {
                         Event::NotCompleted(refusal::too_long_to_complete(LONGEST_GATHERED))
+                    } else if misses(running) {
+                        Event::Answered
                     } else {
                         translate(cx, state, hold, running);
                         Event::Completed
@@ -160,6 +167,14 @@ fn may_be_killed(state: &SessionState, broken: &Broken) -> bool {
         Broken::Server { delivered, .. } => !delivered,
         Broken::Client { .. } | Broken::Fault { .. } => false,
     }
+}
+
+/// Whether a `KILL` would meet another session: a sleep of the database has come between.
+fn misses(running: &mut Running) -> bool {
+    let changed = |(victim, thread): &mut (Arc<SessionHandle>, u32)| {
+        victim.thread.load(Ordering::SeqCst) != *thread
+    };
+    running.victim.take_if(|victim| changed(victim)).is_some()
 }
 
 fn event_of(cx: &SessionContext, incoming: &Incoming, broken: &Broken, alive: bool) -> Event {

@@ -79,9 +79,17 @@ pub(super) fn of(table: Table, known: &Connections, text: &[u8]) -> String {
     }
 }
 
-/// A call of `IS_USED_LOCK` whose value is translated.
+/// A call of `IS_USED_LOCK` whose value is translated. The call stands there once, since it may have a parameter or
+/// another effect; the id of a connection that is no session becomes 0.
 pub(super) fn holder(call: &str, known: &Connections) -> String {
-    translate(call, known)
+    let mut ids = "0|".to_owned();
+    for session in &known.present {
+        // writing to a String cannot fail
+        let _ = write!(ids, "{}={}|", session.thread, session.id);
+    }
+    format!(
+        "CAST(SUBSTRING_INDEX(SUBSTRING_INDEX('{ids}', CONCAT('|', {call}, '='), -1), '|', 1) AS UNSIGNED)"
+    )
 }
 
 /// The list that `SHOW [FULL] PROCESSLIST` gives, if that is the statement.

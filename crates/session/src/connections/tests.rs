@@ -149,3 +149,24 @@ fn a_prepared_list_is_a_query() {
         "its reply is edited"
     );
 }
+
+#[test]
+fn the_connection_whose_statement_is_explained_is_translated() {
+    for (text, expected) in [
+        ("SHOW EXPLAIN FOR 900", Some("SHOW EXPLAIN FOR 5")),
+        (
+            "SHOW ANALYZE FORMAT = JSON FOR 900;",
+            Some("SHOW ANALYZE FORMAT = JSON FOR 5;"),
+        ),
+        (
+            "EXPLAIN FOR CONNECTION 900",
+            Some("EXPLAIN FOR CONNECTION 5"),
+        ),
+        ("SHOW EXPLAIN FOR 901", None),
+        ("EXPLAIN SELECT 900", None),
+    ] {
+        assert_eq!(new_text(text).as_deref(), expected, "{text}");
+    }
+    assert!(may_explain(b"SHOW EXPLAIN FOR 900", Mode::default()));
+    assert!(!may_explain(b"SHOW TABLES", Mode::default()));
+}

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use dormouse_session::{Pin, SessionState};
 use dormouse_types::Target;
+use std::time::Instant;
 
 use super::lease::Lease;
 use crate::backend::{Backend, BackendError};
@@ -18,6 +19,8 @@ pub(crate) struct Hold {
     lost: Vec<Pin>,
     /// Whether the account is known to carry the proxy's credential.
     pub(super) enrolled: bool,
+    /// Since when the statement waits for a lease, also if sleeps of the database interrupt that.
+    pub(super) waits_since: Option<Instant>,
 }
 
 impl Hold {
@@ -27,7 +30,13 @@ impl Hold {
             lease: None,
             lost: Vec::new(),
             enrolled,
+            waits_since: None,
         }
+    }
+
+    /// A statement begins.
+    pub(crate) fn begin(&mut self) {
+        self.waits_since = None;
     }
 
     /// The backend, unless it is in the middle of a command.

@@ -149,10 +149,13 @@ impl Hold {
             Offer::Wait(receiver) => receiver,
         };
         let began = Instant::now();
+        // one deadline, however often the door is shut meanwhile
+        let since = *self.waits_since.get_or_insert(began);
+        let most = limits.lease_timeout.saturating_sub(since.elapsed());
         let first = if patient {
-            limits.open_after.min(limits.lease_timeout)
+            limits.open_after.min(most)
         } else {
-            limits.lease_timeout
+            most
         };
         cx.handle().set_lease(LeaseState::Waiting);
         let mut granted = self.wait_for_grant(cx, state, receiver, first).await?;
@@ -160,7 +163,7 @@ impl Hold {
             granted = match pool.ask(&need, true) {
                 Offer::Now(grant) => Ok(grant),
                 Offer::Wait(receiver) => {
-                    let rest = limits.lease_timeout.saturating_sub(first);
+                    let rest = most.saturating_sub(first);
                     self.wait_for_grant(cx, state, receiver, rest).await?
                 }
             };
