@@ -267,3 +267,14 @@ fn a_statement_that_gets_no_backend_is_told_who_has_them() {
             .is_empty()
     );
 }
+
+#[test]
+fn a_session_is_not_answered_once_its_wait_timeout_has_passed() {
+    let (dormouse, who) = one("");
+    let mut client = dormouse.connect(&who);
+    client.query("SET wait_timeout = 1").ok();
+    assert_eq!(client.query("SELECT 1").value(), "1");
+    // the time that the client lets pass
+    std::thread::sleep(std::time::Duration::from_millis(1010));
+    assert!(is_closed(&mut client, "SELECT 1"));
+}

@@ -50,6 +50,9 @@ pub fn reason_of_program(said: &str) -> String {
         .filter(|line| !line.is_empty())
         .take(4)
         .collect();
+    if first.is_empty() {
+        return reason("");
+    }
     reason(&format!("ERROR: {}", first.join(" ")))
 }
 

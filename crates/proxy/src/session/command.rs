@@ -179,7 +179,7 @@ impl Session {
                 }
             }
         }
-        if edit.is_none() && incoming.is_whole() {
+        if edit.is_none() && kind == Kind::Other && incoming.is_whole() {
             edit = edits::of_text(&self.cx, &self.client, &self.state, text);
         }
         if self.cx.database().door.is_shut() {
