@@ -167,6 +167,9 @@ impl SessionState {
     pub fn lost_backend(&mut self) -> Vec<Pin> {
         let mut lost = self.pins();
         if self.backend.certainty == Certainty::Unknown {
+            if self.backend.temporaries.may_exist() && !lost.contains(&Pin::TemporaryTable) {
+                lost.push(Pin::TemporaryTable);
+            }
             lost.push(Pin::Unreadable);
         }
         self.last.lose_backend();
