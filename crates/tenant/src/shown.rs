@@ -1,8 +1,12 @@
 //! The rows of `SHOW GRANTS` and `SHOW CREATE USER` as the account's owner knows them: without Dormouse's credential, and
 //! without the privileges that every account has for Dormouse's sake.
 
-/// What the row begins with that every account has: on `sys` no tenant can grant anything.
-const SHADOW: &[u8] = b"GRANT SELECT, CREATE TEMPORARY TABLES, EXECUTE ON `sys`.* TO ";
+/// What these rows begin with: on `sys` and `mysql` no tenant can grant anything.
+const SHADOWS: [&[u8]; 3] = [
+    b"GRANT SELECT, CREATE TEMPORARY TABLES, EXECUTE ON `sys`.* TO ",
+    b"GRANT SELECT ON `mysql`.`",
+    b"GRANT EXECUTE ON PROCEDURE `mysql`.`dormouse_attach` TO ",
+];
 
 const NATIVE: &str = "mysql_native_password";
 const VIA: &str = " IDENTIFIED VIA ";
@@ -10,7 +14,7 @@ const VIA: &str = " IDENTIFIED VIA ";
 /// Whether a row is there for Dormouse's sake.
 #[must_use]
 pub fn is_shadow(row: &[u8]) -> bool {
-    row.starts_with(SHADOW)
+    SHADOWS.iter().any(|begin| row.starts_with(begin))
 }
 
 /// The text without the credential that has this hash (`*…`). A single credential of `mysql_native_password` that is

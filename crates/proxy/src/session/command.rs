@@ -43,12 +43,12 @@ impl Session {
             Command::Ping => self.ping().await,
             Command::Quit => Err(Over),
             Command::StmtExecute | Command::StmtBulkExecute => self.execute(incoming).await,
-            Command::StmtPrepare => self.prepare(incoming).await,
+            Command::StmtPrepare => Box::pin(self.prepare(incoming)).await,
             Command::StmtClose => self.close_statement(incoming),
             Command::StmtReset => self.reset_statement(incoming).await,
-            Command::StmtFetch => self.fetch(incoming).await,
-            Command::StmtSendLongData => self.long_data(incoming).await,
-            Command::InitDb => self.init_db(incoming).await,
+            Command::StmtFetch => Box::pin(self.fetch(incoming)).await,
+            Command::StmtSendLongData => Box::pin(self.long_data(incoming)).await,
+            Command::InitDb => Box::pin(self.init_db(incoming)).await,
             Command::ResetConnection => Box::pin(self.reset_connection(incoming)).await,
             Command::ChangeUser => {
                 let Self {
@@ -61,7 +61,7 @@ impl Session {
                 } = self;
                 Box::pin(change_user(cx, client, state, hold, relogin, incoming)).await
             }
-            Command::SetOption => self.set_option(incoming).await,
+            Command::SetOption => Box::pin(self.set_option(incoming)).await,
             Command::ProcessKill => Box::pin(kill::command(self, &incoming)).await,
             Command::FieldList
             | Command::CreateDb
@@ -196,10 +196,12 @@ impl Session {
         let changes_rights = may_change_rights(text, mode, kind, effects);
         let unblocks = changes_rights && flushes_privileges(text, mode);
         let noted = effects != Effects::None || self.state.wants_text(text);
-        let noted = noted.then(|| incoming.argument().to_vec());
+        let noted = noted.then(|| incoming.argument().into());
         self.state.will_run(text, effects);
-        let executed = self.state.executed(text);
-        let timeout = Timeout::of(executed.as_deref().unwrap_or(text), mode);
+        let timeout = {
+            let executed = self.state.executed(text);
+            Timeout::of(executed.as_deref().unwrap_or(text), mode)
+        };
         let rewritten = match incoming.is_whole() && effects == Effects::None {
             true => edits::rewritten(&self.cx, &self.client, &self.state, text),
             false => None,

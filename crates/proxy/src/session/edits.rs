@@ -105,7 +105,7 @@ pub(super) fn of_text(
         return Some(Edit::Account);
     }
     let status = tls_status(cx, client).filter(|_| shows_status(text, mode))?;
-    Some(Edit::Tls(status))
+    Some(Edit::Tls(Box::new(status)))
 }
 
 /// The same for a prepared statement; without a cursor its rows are in the reply.

@@ -28,7 +28,7 @@ pub(super) struct Running {
     /// Whether it reads or sets `wait_timeout`.
     pub(super) timeout: Option<Timeout>,
     /// The command's text, if needed after it has run.
-    pub(super) noted: Option<Vec<u8>>,
+    pub(super) noted: Option<Box<[u8]>>,
     /// Decides which step is next; counts attempts.
     pub(super) steps: Steps,
 }
@@ -46,7 +46,7 @@ pub(super) enum Edit {
     /// Its rows show the account: without Dormouse's credential.
     Account,
     /// Its rows are status variables: the client's own TLS session.
-    Tls(TlsStatus),
+    Tls(Box<TlsStatus>),
 }
 
 impl Running {
