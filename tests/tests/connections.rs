@@ -164,6 +164,20 @@ fn lists_show_sessions_by_their_ids_whoever_asks() {
 
     assert_eq!(id(&mut asker, "SELECT IFNULL(IS_USED_LOCK('free'), 0)"), 0);
 
+    // in every form of a statement
+    let by_id = "select id from information_schema.processlist where id = ?";
+    asker.query(&format!("PREPARE s FROM '{by_id}'")).ok();
+    asker.query("SET @i = CONNECTION_ID()").ok();
+    assert_eq!(id(&mut asker, "EXECUTE s USING @i"), asker.id());
+    let immediate = format!("EXECUTE IMMEDIATE '{by_id}' USING @i");
+    assert_eq!(id(&mut asker, &immediate), asker.id());
+    asker
+        .query("CREATE TABLE app.l AS SELECT id, Info FROM information_schema.processlist")
+        .ok();
+    let columns =
+        "SELECT GROUP_CONCAT(COLUMN_NAME) FROM information_schema.COLUMNS WHERE TABLE_NAME = 'l'";
+    assert_eq!(asker.query(columns).value(), "id,Info");
+
     // prepared: each execution shows what is so then
     let statement = asker.prepare("SELECT IS_USED_LOCK('l') IS NULL");
     let free = |asker: &mut Client| {
@@ -215,11 +229,50 @@ fn kill_takes_every_form_of_an_id() {
     assert_eq!(killer.query("KILL QUERY 1 + 1").err().code, 1094);
     assert_eq!(killer.query("KILL QUERY no_column + 1").err().code, 1054);
 
+    let own = format!("KILL QUERY {}", killer.id());
+    let _ = dormouse.json(&["park", "shop"]);
+    assert_eq!(
+        killer.query(&own).err().code,
+        1317,
+        "without a backend, too"
+    );
+
     // the other's connection is closed when the answer is there
     killer.query(&format!("KILL {victim_id}")).ok();
     let mut byte = [0];
     assert!(matches!(victim.read(&mut byte), Ok(0) | Err(_)));
     assert_eq!(killer.query(&format!("KILL {victim_id}")).err().code, 1094);
+}
+
+#[test]
+fn kill_user_ends_the_sessions_of_a_user() {
+    let (dormouse, who) = with_backends(2);
+    let mut owner = dormouse.connect(&who);
+    owner.query("CREATE USER bob IDENTIFIED BY 'secret'").ok();
+    let bob = |dormouse: &Dormouse| {
+        let mut client = Client::tcp(dormouse.address());
+        client.login("shop.bob", "secret", None).ok();
+        client
+    };
+    let mut others = [bob(&dormouse), bob(&dormouse)];
+    let mut byte = [0];
+    let _ = dormouse.json(&["park", "shop"]);
+    assert_eq!(owner.query("KILL USER bob@'%'").ok().affected, 2);
+    for client in &mut others {
+        assert!(
+            matches!(client.read(&mut byte), Ok(0) | Err(_)),
+            "it is closed"
+        );
+    }
+    let mut running = bob(&dormouse);
+    running.command(Command::Query, b"SELECT SLEEP(60), 1 FROM DUAL");
+    until_it_runs(&mut owner, "SELECT SLEEP(60)");
+    assert_eq!(owner.query("KILL USER 'bob'").ok().affected, 1);
+    assert!(running.result().is_err(), "it is closed");
+    let mut rival = bob(&dormouse);
+    assert_eq!(rival.query("KILL USER admin").ok().affected, 0);
+    assert_eq!(rival.query("KILL USER CURRENT_USER()").err().code, 1927);
+    owner.query("SELECT 1 FROM app.t").rows();
 }
 
 /// Waits until a statement runs.

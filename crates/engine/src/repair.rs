@@ -46,5 +46,11 @@ pub fn sql(secret: &Secret) -> String {
             block.push(';');
         }
     }
-    format!("{block} END;\nFLUSH PRIVILEGES;\n")
+    let needed = rights::NEEDED.map(|name| format!("'{name}'")).join(", ");
+    let all = rights::NEEDED.len();
+    // a server that has rights for PUBLIC crashes if one of the tables is missing; without this it reads none
+    format!(
+        "{block} END;\nBEGIN NOT ATOMIC IF (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'mysql' \
+         AND TABLE_NAME IN ({needed})) = {all} THEN FLUSH PRIVILEGES; END IF; END;\n"
+    )
 }

@@ -95,6 +95,22 @@ pub(crate) const READABLE: [&str; 22] = [
     "table_stats",
 ];
 
+/// Tables without which rights cannot be checked or brought up to date.
+pub(crate) const NEEDED: [&str; 12] = [
+    "columns_priv",
+    "db",
+    "event",
+    "func",
+    "global_priv",
+    "plugin",
+    "proc",
+    "procs_priv",
+    "proxies_priv",
+    "roles_mapping",
+    "servers",
+    "tables_priv",
+];
+
 /// Global privileges that accounts of older databases may have and lose, for the ledger.
 const LOST: [(&str, u64); 14] = [
     ("SHUTDOWN", 1 << 7),

@@ -545,6 +545,11 @@ pub(crate) fn unknown_thread(id: u32) -> ErrPacket {
     ErrPacket::new(1094, "HY000", format!("Unknown thread id: {id}"))
 }
 
+/// A statement that was killed (`ER_QUERY_INTERRUPTED`), the server's own text.
+pub(crate) fn interrupted() -> ErrPacket {
+    ErrPacket::new(1317, "70100", "Query execution was interrupted")
+}
+
 /// `KILL` of another user's session.
 pub(crate) fn not_owner(id: u32) -> ErrPacket {
     ErrPacket::new(1095, "HY000", format!("You are not owner of thread {id}"))

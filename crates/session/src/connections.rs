@@ -12,6 +12,7 @@ mod tests;
 use std::ops::Range;
 
 use crate::lexer::{Lexer, Mode, Spanned, Token};
+use queries::Spelling;
 
 /// A session that has a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,16 +116,79 @@ pub fn translated(
     }
     let mut edits = Edits::default();
     let statements = spans.split(|span| span.token == Token::Semicolon);
+    let spelling = Spelling::of(&spans);
     for statement in statements {
         if is_stored(statement) {
             break;
         }
+        if let (Some(first), Some(last)) = (statement.first(), statement.last())
+            && spans.len() > statement.len() + 1
+            && let Some(list) = queries::shown(statement, known)
+        {
+            edits.0.push((first.start..last.end, list));
+        }
+        if let Some(place) = killed(statement) {
+            let value = text.get(place.clone()).unwrap_or_default();
+            let value = String::from_utf8_lossy(value);
+            edits.0.push((place, queries::holder(&value, known)));
+        }
         if runs(statement) {
             let places = places(statement, is_schema(schema));
-            edits.translate(text, statement, &places, known);
+            edits.translate(text, statement, &places, known, &spelling);
         }
     }
     edits.applied(text)
+}
+
+/// Whether a text of several statements has a `KILL` or a `SHOW PROCESSLIST` among them.
+#[must_use]
+pub fn may_tell_within(text: &[u8], mode: Mode) -> bool {
+    let of_ids = |token: Token<'_>| token.is_any(&["KILL", "PROCESSLIST"]);
+    text.len() <= LONGEST && Lexer::new(text, mode).any(of_ids)
+}
+
+/// The value by which a `KILL` in this statement, or in the block that it begins, names a connection.
+fn killed(statement: &[Spanned<'_>]) -> Option<Range<usize>> {
+    let at = statement.iter().position(|span| span.token.is("KILL"))?;
+    let before = at.checked_sub(1).and_then(|at| statement.get(at));
+    let begins = ["ATOMIC", "BEGIN", "THEN", "ELSE", "DO"];
+    if before.is_some_and(|before| !before.token.is_any(&begins)) {
+        return None;
+    }
+    let options = ["HARD", "SOFT", "CONNECTION", "QUERY"];
+    let rest = statement.get(at + 1..)?;
+    let begin = rest.iter().position(|span| !span.token.is_any(&options))?;
+    let (first, last) = (rest.get(begin)?, rest.last()?);
+    let other = first.token.is_any(&["USER", "ID"]);
+    (!other).then_some(first.start..last.end)
+}
+
+/// The statement that `EXECUTE name USING values` or `EXECUTE IMMEDIATE` runs, whose text is `inner`, with the values in
+/// the places of its parameters; `None` if they do not fit.
+#[must_use]
+pub fn with_values(text: &[u8], inner: &[u8], mode: Mode) -> Option<Vec<u8>> {
+    let mut lexer = Lexer::new(text, mode);
+    let mut spans = lexer.spanned().skip_while(|span| !span.token.is("USING"));
+    let mut values: Vec<Range<usize>> = Vec::new();
+    if spans.next().is_some() {
+        let rest: Vec<_> = spans
+            .filter(|span| span.token != Token::Semicolon)
+            .collect();
+        for part in rest.split(|span| span.token == Token::Other(b',')) {
+            values.push(part.first()?.start..part.last()?.end);
+        }
+    }
+    let mut out = Vec::new();
+    let (mut at, mut values) = (0, values.into_iter());
+    for span in Lexer::new(inner, mode).spanned() {
+        if span.token == Token::Other(b'?') {
+            out.extend_from_slice(inner.get(at..span.start)?);
+            out.extend_from_slice(text.get(values.next()?)?);
+            at = span.end;
+        }
+    }
+    out.extend_from_slice(inner.get(at..)?);
+    values.next().is_none().then_some(out)
 }
 
 /// Whether a text is `SHOW EXPLAIN FOR id`, `SHOW ANALYZE FOR id` or `EXPLAIN FOR CONNECTION id`.
@@ -307,6 +371,7 @@ impl Edits {
         statement: &[Spanned<'_>],
         places: &[Place],
         known: &Connections,
+        spelling: &Spelling<'_>,
     ) {
         for place in places {
             let (Place::Table { tokens, .. } | Place::Qualifier(tokens) | Place::Call(tokens)) =
@@ -320,7 +385,7 @@ impl Edits {
             let written = text.get(bytes.clone()).unwrap_or_default();
             match place {
                 Place::Table { table, aliased, .. } => {
-                    let mut query = queries::of(*table, known, text);
+                    let mut query = queries::of(*table, known, spelling, text);
                     if !aliased {
                         let name = text.get(last.start..last.end).unwrap_or_default();
                         query.push_str(" AS ");

@@ -22,6 +22,15 @@ pub enum Named {
     Value(Range<usize>),
     /// By the only parameter of a prepared statement.
     Parameter,
+    /// Those of a user, and of this host part of its account.
+    User {
+        /// The name.
+        name: Vec<u8>,
+        /// The host part, if it is given.
+        host: Option<Vec<u8>>,
+    },
+    /// Those of the own user.
+    CurrentUser,
 }
 
 impl Kill {
@@ -52,7 +61,12 @@ impl Kill {
         if !query_only {
             next_is(&["CONNECTION"]);
         }
-        let connection = named(rest)?;
+        let connection = match rest {
+            [user, account @ ..] if user.token.is("USER") && !query_only => {
+                account_of(text, account)?
+            }
+            _ => named(rest)?,
+        };
         Some(Self {
             query_only,
             connection,
@@ -81,10 +95,37 @@ fn named(rest: &[Spanned<'_>]) -> Option<Named> {
     }
 }
 
-/// The id that a value is.
+/// The account in `KILL USER account`.
+fn account_of(text: &[u8], account: &[Spanned<'_>]) -> Option<Named> {
+    let unquoted = |token: &Token<'_>| match *token {
+        Token::Text(name, _) => Some(name.to_vec()),
+        ref other => other.name().map(std::borrow::Cow::into_owned),
+    };
+    match account {
+        [word, ..] if word.token.is("CURRENT_USER") => Some(Named::CurrentUser),
+        [name] => Some(Named::User {
+            name: unquoted(&name.token)?,
+            host: None,
+        }),
+        // the lexer takes @host for a variable
+        [name, host] if host.token == Token::UserVariable => {
+            let host = text.get(host.start + 1..host.end)?;
+            let host = Lexer::new(host, Mode::default()).next()?;
+            Some(Named::User {
+                name: unquoted(&name.token)?,
+                host: Some(unquoted(&host)?),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The id that a value is; of a decimal number its whole part.
 #[must_use]
 pub fn number(text: &[u8]) -> Option<u32> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let text = std::str::from_utf8(text).ok()?;
+    let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
+    whole.parse().ok()
 }
 
 #[cfg(test)]
@@ -106,7 +147,7 @@ mod tests {
             ("KILL SOFT QUERY 3", kill(true, 3)),
             ("KILL '7'", kill(false, 7)),
             ("KILL QUERY ID 3", None),
-            ("KILL USER joe", None),
+            ("KILL QUERY USER joe", None),
             ("KILL 7; SELECT 1", None),
             ("KILL", None),
             ("SELECT 7", None),
@@ -136,6 +177,18 @@ mod tests {
             assert_eq!(text.get(range), Some(value));
             assert!(
                 kill.is_some_and(|kill| kill.query_only == query_only),
+                "{text}"
+            );
+        }
+        for (text, host) in [
+            ("KILL USER 'joe'", None),
+            ("kill user joe@'%'", Some(b"%".to_vec())),
+        ] {
+            let kill = Kill::parse(text.as_bytes(), Mode::default());
+            let name = b"joe".to_vec();
+            assert_eq!(
+                kill.map(|kill| kill.connection),
+                Some(Named::User { name, host }),
                 "{text}"
             );
         }

@@ -56,8 +56,8 @@ impl Temporaries {
             }
             return;
         }
-        if begins_with(text, &["ALTER", "RENAME"]) && self.may_exist() {
-            // one may have a new name now
+        if begins_with(text, &["ALTER", "RENAME", "HANDLER"]) && self.may_exist() {
+            // one may have a new name now, or a handler, of which the server has no list
             self.obscure = true;
         }
     }
@@ -161,6 +161,7 @@ mod tests {
         }
         assert!(after(&["CREATE TEMPORARY SEQUENCE s"]).obscure);
         assert!(after(&["CREATE TEMPORARY TABLE t (i INT)", "ALTER TABLE t RENAME u"]).obscure);
+        assert!(after(&["CREATE TEMPORARY TABLE t (i INT)", "HANDLER t OPEN"]).obscure);
         assert!(!after(&["CREATE TABLE t (i INT)", "DROP TABLE t"]).may_exist());
         let mut all = after(&["CREATE PROCEDURE p() CREATE TEMPORARY TABLE t (i INT)"]);
         all.counted(1);

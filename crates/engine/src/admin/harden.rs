@@ -20,22 +20,6 @@ mod schemas;
 /// What is being done, for errors.
 const DOING: &str = "bringing its accounts to this version's rights";
 
-/// Tables without which rights cannot be checked or brought up to date.
-const NEEDED: [&str; 12] = [
-    "columns_priv",
-    "db",
-    "event",
-    "func",
-    "global_priv",
-    "plugin",
-    "proc",
-    "procs_priv",
-    "proxies_priv",
-    "roles_mapping",
-    "servers",
-    "tables_priv",
-];
-
 /// Libraries of plugins that reach neither the host nor the network; data or logins may depend on them.
 const HARMLESS: [&str; 4] = [
     "ha_archive",
@@ -106,7 +90,7 @@ impl Hardening<'_> {
         let sql = "SELECT TABLE_NAME FROM information_schema.TABLES \
                    WHERE TABLE_SCHEMA = 'mysql' AND TABLE_TYPE = 'BASE TABLE'";
         let found: BTreeSet<_> = self.read(sql).await?.texts().map(|[name]| name).collect();
-        let missing: Vec<_> = { NEEDED.iter() }
+        let missing: Vec<_> = { rights::NEEDED.iter() }
             .filter(|name| !found.contains(**name))
             .map(|name| format!("mysql.{name}"))
             .collect();

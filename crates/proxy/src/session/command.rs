@@ -1,10 +1,10 @@
 //! Handles each command of a session's client.
 
-use dormouse_session::connections::may_explain;
+use dormouse_session::connections::{may_explain, may_tell, may_tell_within, with_values};
 use dormouse_session::effects::{flushes_privileges, may_change_rights, may_set_globals};
 use dormouse_session::kill::{Kill, Named};
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Effects, Kind, Show};
+use dormouse_session::{Effects, Kind, SessionState, Show};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 
@@ -179,6 +179,15 @@ impl Session {
                 }
             }
         }
+        let executed = match first {
+            Some(b'E' | b'e' | b'/') if incoming.is_whole() => executed(&self.state, text),
+            _ => None,
+        };
+        if let Some(text) = &executed
+            && let Some(kill) = Kill::parse(text, mode)
+        {
+            return Box::pin(kill::kill(self, kill, text, None)).await;
+        }
         if edit.is_none() && kind == Kind::Other && incoming.is_whole() {
             edit = edits::of_text(&self.cx, &self.client, &self.state, text);
         }
@@ -191,7 +200,9 @@ impl Session {
         let explains = kind == Kind::Other
             && matches!(first, Some(b'S' | b's' | b'E' | b'e' | b'/'))
             && may_explain(text, mode);
-        let tells = explains && incoming.is_whole() || tells(&self.state, &incoming);
+        let within =
+            effects == Effects::Unknown && incoming.is_whole() && may_tell_within(text, mode);
+        let tells = explains && incoming.is_whole() || within || tells(&self.state, &incoming);
         let text = incoming.argument();
         let changes_rights = may_change_rights(text, mode, kind, effects);
         let unblocks = changes_rights && flushes_privileges(text, mode);
@@ -212,7 +223,8 @@ impl Session {
         };
         let mut running = Running::new(&self.cx, incoming, None);
         running.edit = edit;
-        running.tells = tells;
+        running.tells = tells || executed.is_some();
+        running.kept = executed;
         running.timeout = timeout;
         running.noted = noted;
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
@@ -303,6 +315,15 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// The text that an `EXECUTE` runs, if it may tell ids of connections or kill one.
+fn executed(state: &SessionState, text: &[u8]) -> Option<Box<[u8]>> {
+    let mode = state.mode();
+    let inner = with_values(text, &state.executed(text)?, mode)?;
+    let schema = state.schema().map(|schema| &**schema);
+    let named = may_tell(&inner, schema) || may_tell_within(&inner, mode);
+    named.then(|| inner.into())
 }
 
 /// Whether a command's argument has a fixed length of a few bytes. These may be answered without a

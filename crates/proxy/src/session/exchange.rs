@@ -12,6 +12,7 @@ use dormouse_wire::reply::Tracking;
 use super::context::SessionContext;
 use super::edits::{self, Answer};
 use super::hold::Hold;
+use super::kill::{NOT_OWNER, UNKNOWN_THREAD};
 use super::parameters::address;
 use super::running::{Edit, Running};
 use crate::backend::BackendError;
@@ -131,6 +132,9 @@ async fn exchange_edited(
             instance,
         };
         let edited = match &running.edit {
+            Some(Edit::Take) if running.victim.is_some() && is_of_kill(reply.end.error) => {
+                return Ok(reply.end);
+            }
             Some(Edit::Take) if reply.end.error.is_none() => {
                 running.kept = answer.only_value().map(Into::into);
                 return Ok(reply.end);
@@ -145,6 +149,11 @@ async fn exchange_edited(
     };
     sent.map_err(|Over| Broken::Client { running: false })?;
     Ok(reply.end)
+}
+
+/// Whether an error says that a connection cannot be killed.
+fn is_of_kill(error: Option<u16>) -> bool {
+    matches!(error, Some(UNKNOWN_THREAD | NOT_OWNER))
 }
 
 /// `COM_STMT_CLOSE` for each of the server's statement ids; they have no replies.

@@ -10,7 +10,7 @@ use dormouse_session::kill::{Kill, Named, number};
 use dormouse_types::Manager;
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
-use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::reply::{ErrPacket, OkPacket};
 
 use super::connections::{tells, translate_text};
 use super::context::SessionContext;
@@ -24,6 +24,12 @@ use crate::refusal;
 
 /// The longest wait until the connection of a killed session is closed.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// `ER_NO_SUCH_THREAD`.
+pub(super) const UNKNOWN_THREAD: u16 = 1094;
+
+/// `ER_KILL_DENIED_ERROR`.
+pub(super) const NOT_OWNER: u16 = 1095;
 
 /// How a `KILL` is carried out.
 enum Verdict {
@@ -126,6 +132,13 @@ fn begin(cx: &SessionContext, id: u32, query_only: bool) -> Verdict {
     if thread != 0 {
         return Verdict::Run(statement(thread), Some((aim, thread)));
     }
+    if aim.is_own(cx) {
+        if !query_only {
+            victim.mailbox.send(SessionOrder::End);
+            return Verdict::Refused(refusal::killed());
+        }
+        return Verdict::Refused(refusal::interrupted());
+    }
     // the session has no backend, so no server can check whether this user may kill it
     if foreign {
         return Verdict::Refused(refusal::not_owner(id));
@@ -152,6 +165,11 @@ pub(super) async fn kill(
     parameter: Option<u32>,
 ) -> Result<(), Over> {
     let id = match kill.connection {
+        Named::User { name, host } => return kill_user(session, &name, host.as_deref()).await,
+        Named::CurrentUser => {
+            let name = session.cx.handle().user();
+            return kill_user(session, name.as_bytes(), None).await;
+        }
         Named::Id(id) => Some(id),
         Named::Parameter => parameter,
         Named::Value(place) => {
@@ -163,6 +181,41 @@ pub(super) async fn kill(
     };
     // as a server does with what is no id
     kill_id(session, id.unwrap_or(0), kill.query_only).await
+}
+
+/// Ends the sessions of a user: an owner those of any, others their own.
+async fn kill_user(session: &mut Session, name: &[u8], host: Option<&[u8]>) -> Result<(), Over> {
+    let cx = &session.cx;
+    let own = cx.handle().user();
+    let may = cx.identity.manager == Manager::Owner || own.as_bytes() == name;
+    let mut ended = 0;
+    let mut itself = false;
+    for victim in cx.database().all_sessions() {
+        let who = victim.who().clone();
+        let same = who.user.as_bytes() == name
+            && host.is_none_or(|host| who.account_host.as_bytes().eq_ignore_ascii_case(host));
+        if !may || !same {
+            continue;
+        }
+        ended += 1;
+        if Arc::ptr_eq(&victim, cx.handle()) {
+            itself = true;
+            continue;
+        }
+        victim.killed.store(true, Ordering::Release);
+        victim.cut();
+        victim.mailbox.send(SessionOrder::End);
+    }
+    if itself {
+        return Err(session.client.end_with(&refusal::killed()).await);
+    }
+    let ok = OkPacket {
+        affected: ended,
+        status: session.state.status(),
+        ..OkPacket::default()
+    };
+    let ok = ok.encode(session.client.capabilities, false);
+    session.client.reply(&ok).await
 }
 
 /// The server's value of an expression; `None`: the client has got an error. NULL is empty.
@@ -235,15 +288,24 @@ async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<b
     };
     running.victim = Some(Box::new((Arc::clone(&aim.victim), thread)));
     // the client gets the answer when the other one's connection is closed
-    let waits = !query_only && !aim.is_own(&session.cx);
-    running.edit = waits.then_some(Edit::Take);
+    let other = !aim.is_own(&session.cx);
+    running.edit = other.then_some(Edit::Take);
     let end = session.run_on_server(&mut running).await?;
     if running.victim.is_none() {
         return Ok(false);
     }
     aim.answered(&session.cx, end.as_ref()).await;
-    if waits && end.is_some_and(|end| end.error.is_none()) {
-        session.client.reply_ok(session.state.status()).await?;
+    match end.filter(|_| other).map(|end| end.error) {
+        Some(None) => session.client.reply_ok(session.state.status()).await?,
+        // the server's text names the backend
+        Some(Some(NOT_OWNER)) => session.client.reply_error(&refusal::not_owner(id)).await?,
+        Some(Some(UNKNOWN_THREAD)) => {
+            session
+                .client
+                .reply_error(&refusal::unknown_thread(id))
+                .await?;
+        }
+        _ => {}
     }
     Ok(true)
 }

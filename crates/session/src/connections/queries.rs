@@ -70,12 +70,52 @@ const LOCKS: [&str; 6] = [
     "TABLE_NAME",
 ];
 
+/// How a text writes the names of columns: the server names a column of the result as the text does.
+pub(super) struct Spelling<'a>(&'a [Spanned<'a>]);
+
+impl<'a> Spelling<'a> {
+    /// That of a text with these tokens.
+    pub(super) fn of(spans: &'a [Spanned<'a>]) -> Self {
+        let all = |at: usize| {
+            let before = at.checked_sub(1).and_then(|at| spans.get(at));
+            before.is_some_and(|before| {
+                before.token.is_any(&["SELECT", "DISTINCT", "ALL"])
+                    || matches!(before.token, Token::Other(b'.' | b','))
+            })
+        };
+        let star = |(at, span): (usize, &Spanned<'_>)| span.token == Token::Other(b'*') && all(at);
+        // for all columns the names are the table's
+        match spans.iter().enumerate().any(star) {
+            true => Self(&[]),
+            false => Self(spans),
+        }
+    }
+
+    fn name(&self, column: &str) -> String {
+        let written = self.0.iter().find(|span| span.token.names(column));
+        let written = written.and_then(|span| span.token.name());
+        let name = written.and_then(|name| String::from_utf8(name.into_owned()).ok());
+        name.unwrap_or_else(|| column.to_owned())
+    }
+}
+
 /// The query in brackets that has the columns of a table. `text` is the whole text of the client.
-pub(super) fn of(table: Table, known: &Connections, text: &[u8]) -> String {
+pub(super) fn of(
+    table: Table,
+    known: &Connections,
+    spelling: &Spelling<'_>,
+    text: &[u8],
+) -> String {
     match table {
-        Table::Processes => processes(known, text),
-        Table::Transactions => with_ids("INNODB_TRX", &TRANSACTIONS, "trx_mysql_thread_id", known),
-        Table::Locks => with_ids("METADATA_LOCK_INFO", &LOCKS, "THREAD_ID", known),
+        Table::Processes => processes(known, spelling, text),
+        Table::Transactions => {
+            let id = "trx_mysql_thread_id";
+            with_ids("INNODB_TRX", &TRANSACTIONS, id, known, spelling)
+        }
+        Table::Locks => {
+            let id = "THREAD_ID";
+            with_ids("METADATA_LOCK_INFO", &LOCKS, id, known, spelling)
+        }
     }
 }
 
@@ -106,7 +146,7 @@ pub(super) fn shown(statement: &[Spanned<'_>], known: &Connections) -> Option<St
         return None;
     }
     let info = if full { "INFO" } else { "LEFT(INFO, 100)" };
-    let list = processes(known, b"");
+    let list = processes(known, &Spelling(&[]), b"");
     Some(format!(
         "SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, TIME AS Time, \
          STATE AS State, {info} AS Info, PROGRESS AS Progress FROM {list} AS PROCESSLIST"
@@ -127,11 +167,20 @@ fn translate(value: &str, known: &Connections) -> String {
     out
 }
 
-fn with_ids(table: &str, columns: &[&str], id: &str, known: &Connections) -> String {
+fn with_ids(
+    table: &str,
+    columns: &[&str],
+    id: &str,
+    known: &Connections,
+    spelling: &Spelling<'_>,
+) -> String {
     let columns: Vec<_> = { columns.iter() }
-        .map(|column| match *column == id {
-            true => format!("{} AS {id}", translate(id, known)),
-            false => (*column).to_owned(),
+        .map(|column| {
+            let name = spelling.name(column);
+            match *column == id {
+                true => format!("CAST({} AS UNSIGNED) AS `{name}`", translate(id, known)),
+                false => format!("{column} AS `{name}`"),
+            }
         })
         .collect();
     let columns = columns.join(", ");
@@ -139,7 +188,7 @@ fn with_ids(table: &str, columns: &[&str], id: &str, known: &Connections) -> Str
 }
 
 /// Sessions and the server's own threads; no other connections.
-fn processes(known: &Connections, text: &[u8]) -> String {
+fn processes(known: &Connections, spelling: &Spelling<'_>, text: &[u8]) -> String {
     let columns: Vec<_> = { PROCESSES.iter() }
         .filter(|(_, _, since)| *since <= known.version)
         .collect();
@@ -151,15 +200,15 @@ fn processes(known: &Connections, text: &[u8]) -> String {
     for (at, (name, _, _)) in columns.iter().enumerate() {
         let separator = if at == 0 { "" } else { ", " };
         let column = match (*name, &own) {
-            ("ID", _) => "IFNULL(m.i, p.ID) AS ID".to_owned(),
-            ("HOST", _) => "IFNULL(m.h, p.HOST) AS HOST".to_owned(),
+            ("ID", _) => "IFNULL(m.i, p.ID)".to_owned(),
+            ("HOST", _) => "IFNULL(m.h, p.HOST)".to_owned(),
             ("INFO" | "INFO_BINARY", Some(own)) => {
-                format!("IF(p.ID = {}, {own}, p.{name}) AS {name}", known.own)
+                format!("IF(p.ID = {}, {own}, p.{name})", known.own)
             }
             (name, _) => format!("p.{name}"),
         };
-        out.push_str(separator);
-        out.push_str(&column);
+        let name = spelling.name(name);
+        let _ = write!(out, "{separator}{column} AS `{name}`");
     }
     out.push_str(" FROM information_schema.PROCESSLIST p LEFT JOIN (");
     if known.present.is_empty() {

@@ -22,7 +22,11 @@ fn new_text(text: &str) -> Option<String> {
 fn outline(text: &str) -> Option<String> {
     let new = new_text(text)?;
     let lock = super::queries::holder("IS_USED_LOCK('a')", &known());
-    let list = super::queries::of(Table::Processes, &known(), text.as_bytes());
+    let spans: Vec<_> = Lexer::new(text.as_bytes(), Mode::default())
+        .spanned()
+        .collect();
+    let spelling = Spelling::of(&spans);
+    let list = super::queries::of(Table::Processes, &known(), &spelling, text.as_bytes());
     Some(new.replace(&list, "(LIST)").replace(&lock, "(LOCK)"))
 }
 
@@ -94,6 +98,53 @@ fn columns_keep_their_names() {
     ] {
         assert_eq!(outline(text).as_deref(), Some(expected), "{text}");
     }
+}
+
+#[test]
+fn columns_are_named_as_the_text_writes_them() {
+    let new = |text: &str| new_text(text).unwrap_or_default();
+    assert!(new("SELECT id, p.Info FROM information_schema.processlist p").contains("AS `id`"));
+    assert!(new("SELECT id, p.Info FROM information_schema.processlist p").contains("AS `Info`"));
+    assert!(new("SELECT * FROM information_schema.processlist WHERE id = 1").contains("AS `ID`"));
+    assert!(new("SELECT COUNT(*), id FROM information_schema.processlist").contains("AS `id`"));
+}
+
+#[test]
+fn several_statements_are_translated_one_by_one() {
+    let kill = |value: &str| super::queries::holder(value, &known());
+    for (text, expected) in [
+        (
+            "SELECT 1; KILL QUERY 900",
+            format!("SELECT 1; KILL QUERY {}", kill("900")),
+        ),
+        ("DO 1; KILL @v;", format!("DO 1; KILL {};", kill("@v"))),
+        (
+            "BEGIN NOT ATOMIC KILL HARD QUERY 900; END",
+            format!("BEGIN NOT ATOMIC KILL HARD QUERY {}; END", kill("900")),
+        ),
+    ] {
+        assert_eq!(new_text(text), Some(expected), "{text}");
+        assert!(may_tell_within(text.as_bytes(), Mode::default()));
+    }
+    assert!(
+        new_text("SHOW PROCESSLIST; SELECT 1").is_some_and(|new| new.starts_with("SELECT ID AS"))
+    );
+    assert_eq!(new_text("SELECT 1; KILL USER bob"), None);
+}
+
+#[test]
+fn values_take_the_places_of_parameters() {
+    let with = |text: &str, inner: &str| {
+        let out = with_values(text.as_bytes(), inner.as_bytes(), Mode::default());
+        out.and_then(|out| String::from_utf8(out).ok())
+    };
+    assert_eq!(
+        with("EXECUTE s USING @a, 5", "SELECT ?, '?' WHERE x = ?").as_deref(),
+        Some("SELECT @a, '?' WHERE x = 5")
+    );
+    assert_eq!(with("EXECUTE s", "SELECT 1").as_deref(), Some("SELECT 1"));
+    assert_eq!(with("EXECUTE s USING @a", "SELECT 1"), None);
+    assert_eq!(with("EXECUTE s", "SELECT ?"), None);
 }
 
 #[test]

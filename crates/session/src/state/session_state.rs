@@ -361,6 +361,7 @@ impl SessionState {
             || self.last.kept().is_some()
             || !self.next_transaction.is_empty()
             || self.backend.savepoints.any()
+            || self.backend.temporaries.may_exist()
             || sequence_name::mentions(text)
     }
 
