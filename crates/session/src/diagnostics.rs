@@ -1,5 +1,5 @@
 //! What a statement can ask about the one before it: `ROW_COUNT()`, `FOUND_ROWS()`, warnings and errors;
-//! and `CONNECTION_ID()` and `@@socket`, for which the server's values are wrong.
+//! and `@@socket`, for which the server's value is wrong.
 //!
 //! These values cannot be set on a server. When Dormouse has run a statement of its own between two of a
 //! client's, or the session has moved to another backend, the values are kept in [`Diagnostics`], and
@@ -68,27 +68,13 @@ pub enum ValuePatch {
     RefuseNull(&'static str),
 }
 
-/// What Dormouse answers about a connection in place of the server.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnectionFacts<'a> {
-    /// The id that the client was given.
-    pub id: u32,
-    /// Dormouse's own Unix socket: connections to the server's would bypass Dormouse.
-    pub socket: &'a str,
-}
-
 /// How the answer to a text sent with `COM_QUERY` must be replaced. `left` is what the last statement left, if
-/// the backend does not have it. Inside other statements than a `SELECT` of plain values, `CONNECTION_ID()`
-/// is the backend's, as is what `information_schema.PROCESSLIST` shows.
+/// the backend does not have it; `socket` is Dormouse's own Unix socket, since connections to the server's would
+/// bypass Dormouse.
 #[must_use]
-pub fn override_for(
-    text: &[u8],
-    mode: Mode,
-    left: Option<&Diagnostics>,
-    connection: ConnectionFacts<'_>,
-) -> Override {
+pub fn override_for(text: &[u8], mode: Mode, left: Option<&Diagnostics>, socket: &str) -> Override {
     let left = left.filter(|_| mentioned(text, mode).is_some());
-    let connected = asks_for_connection(text);
+    let connected = asks_for_socket(text);
     if left.is_none() && !connected {
         return Override::None;
     }
@@ -113,8 +99,7 @@ pub fn override_for(
         return answer;
     }
     let value = |item: items::Asked| match item {
-        items::Asked::Connection => ValuePatch::Replace(connection.id.to_string().into_bytes()),
-        items::Asked::Socket => ValuePatch::Replace(connection.socket.into()),
+        items::Asked::Socket => ValuePatch::Replace(socket.into()),
         items::Asked::Value(item) => match left {
             Some(left) => ValuePatch::Replace(left.value(item).to_string().into_bytes()),
             None => ValuePatch::Keep,
@@ -143,15 +128,12 @@ fn about_the_past(spans: &[Spanned<'_>], plain: bool) -> Vec<Question> {
     question.into_iter().collect()
 }
 
-/// Whether a text may ask for `CONNECTION_ID()` or `@@socket`: a fast check, so that most texts are not
-/// tokenized.
-fn asks_for_connection(text: &[u8]) -> bool {
-    let is = |range: std::ops::Range<usize>, word: &[u8]| {
-        let there = text.get(range);
-        there.is_some_and(|there| there.eq_ignore_ascii_case(word))
-    };
-    memchr::memchr2_iter(b'_', b'@', text)
-        .any(|at| is(at.saturating_sub(10)..at + 3, b"CONNECTION_ID") || is(at..at + 7, b"@socket"))
+/// Whether a text may ask for `@@socket`: a fast check, so that most texts are not tokenized.
+fn asks_for_socket(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'@', text).any(|at| {
+        let there = text.get(at..at + 7);
+        there.is_some_and(|there| there.eq_ignore_ascii_case(b"@socket"))
+    })
 }
 
 impl Diagnostics {

@@ -172,8 +172,6 @@ pub enum Why {
     TransactionLost,
     /// The server died while the command ran.
     OutcomeUnknown,
-    /// The server runs on and has ended the connection while the command ran.
-    Killed,
     /// This state was lost with the backend.
     StateLost(Vec<Pin>),
     /// A server that is alive closed the connection on this command [`TRIES`] times without reading it.
@@ -318,16 +316,14 @@ impl Steps {
     /// The connection broke after sending had begun. A command is sent again only if it is known unread and
     /// still in memory.
     fn connection_lost(&mut self, unread: bool, delivered: bool, whole: bool, alive: bool) -> Step {
-        if unread && whole && alive {
-            // it ended the connection before the command came: its client finds the connection closed
+        if whole && alive && !delivered {
+            // the server has ended this connection alone (KILL, a limit of its own): so does Dormouse
             self.lose(Step::end(None))
         } else if unread && whole {
             self.send_again()
         } else if delivered {
             // the reply is cut short, and no error can be sent in the middle of it
             Step::end(None)
-        } else if whole && alive {
-            self.lose(Step::end(Some(Why::Killed)))
         } else if whole {
             Step::Interrupt
         } else {

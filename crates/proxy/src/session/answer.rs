@@ -1,9 +1,9 @@
-//! Answers that the session's present backend cannot give: the connection's id, and what the last
+//! Answers that the session's present backend cannot give: Dormouse's own socket, and what the last
 //! statement left (`FOUND_ROWS()`, warnings), once the session has left the backend that ran it.
 
 use std::ops::Range;
 
-use dormouse_session::diagnostics::{ConnectionFacts, mentioned};
+use dormouse_session::diagnostics::mentioned;
 use dormouse_session::{Override, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
@@ -57,14 +57,11 @@ fn override_for(
     incoming: &Incoming,
     statement: Option<u32>,
 ) -> Override {
-    let connection = ConnectionFacts {
-        id: cx.handle().id,
-        socket: cx.shared.socket(),
-    };
+    let socket = cx.shared.socket();
     match (incoming.command, statement) {
         (Command::Query, _) => {
             let whole = incoming.is_whole();
-            match state.override_for(incoming.argument(), connection) {
+            match state.override_for(incoming.argument(), socket) {
                 Override::Rewrite(_) if !whole => {
                     let name = mentioned(incoming.argument(), state.mode());
                     Override::Refuse(name.unwrap_or("it"))
@@ -76,9 +73,9 @@ fn override_for(
             let prepared = state.statements.get(id);
             let text = prepared.and_then(|statement| statement.text.clone());
             let text = text.unwrap_or_default();
-            match state.override_for(&text, connection) {
+            match state.override_for(&text, socket) {
                 Override::None => Override::None,
-                // it asks for the connection's id alone
+                // it asks for the socket alone
                 Override::PatchRow(patches)
                     if state.diagnostics().is_none()
                         && patches.iter().all(|patch| {

@@ -214,7 +214,6 @@ fn error_of(cx: &SessionContext, why: Why) -> ErrPacket {
         Why::HoldTimeout => cx.hold_timeout(),
         Why::TransactionLost => refusal::transaction_lost(),
         Why::OutcomeUnknown => refusal::outcome_unknown(),
-        Why::Killed => refusal::killed(),
         Why::StateLost(pins) => refusal::state_lost(&pins),
         Why::Unread => refusal::unread(),
         Why::OutOfTurn => refusal::out_of_turn(),

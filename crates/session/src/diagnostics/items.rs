@@ -9,8 +9,6 @@ use crate::sequence_name::Name;
 pub(crate) enum Asked {
     /// A value that the last statement left.
     Value(Item),
-    /// `CONNECTION_ID()`
-    Connection,
     /// `@@socket`
     Socket,
     /// The last value of a sequence.
@@ -49,7 +47,7 @@ fn item(item: &[Token<'_>]) -> Option<Asked> {
                 ("ROW_COUNT", Asked::Value(Item::RowCount)),
                 ("FOUND_ROWS", Asked::Value(Item::FoundRows)),
                 ("LAST_INSERT_ID", Asked::Other),
-                ("CONNECTION_ID", Asked::Connection),
+                ("CONNECTION_ID", Asked::Other),
             ];
             let found = table.into_iter().find(|(word, _)| name.is(word))?;
             (found.1, rest)

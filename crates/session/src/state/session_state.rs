@@ -12,7 +12,7 @@ use super::next_transaction::NextTransaction;
 use super::on_backend::{BackendState, Leftover};
 use super::replay_log::ReplayLog;
 use crate::carried::Tables;
-use crate::diagnostics::{self, ConnectionFacts, Diagnostics, Override};
+use crate::diagnostics::{self, Diagnostics, Override};
 use crate::effects::Effects;
 use crate::lexer::{Charset, Lexer, Mode, Token, begins_with, is_one_statement};
 use crate::literal::literal;
@@ -298,11 +298,11 @@ impl SessionState {
 
     /// How the server's answer to a text must be replaced, because the present backend would answer wrongly.
     #[must_use]
-    pub fn override_for(&mut self, text: &[u8], connection: ConnectionFacts<'_>) -> Override {
+    pub fn override_for(&mut self, text: &[u8], socket: &str) -> Override {
         let mode = self.mode();
         let executed = self.executed(text);
         let asked = executed.as_deref().unwrap_or(text);
-        let read = diagnostics::override_for(asked, mode, self.last.kept(), connection);
+        let read = diagnostics::override_for(asked, mode, self.last.kept(), socket);
         let read = match read {
             // the text has parameters where the values would be
             Override::Rewrite(text)
