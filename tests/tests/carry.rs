@@ -153,3 +153,41 @@ fn a_reset_drops_what_is_carried() {
     assert_eq!(client.receive().unwrap()[0], 0);
     assert_eq!(client.query("SELECT * FROM app.t").err().code, 1146);
 }
+
+#[test]
+fn a_table_that_could_not_be_made_again_prevents_the_park() {
+    let (dormouse, who) = carrying();
+    for (text, question, expected) in [
+        ("ALTER TABLE t RENAME u", "SELECT i FROM u", "7"),
+        ("RENAME TABLE t TO u", "SELECT i FROM u", "7"),
+        ("HANDLER t OPEN", "HANDLER t READ FIRST", "7"),
+        ("SET SESSION TRANSACTION READ ONLY", "SELECT i FROM t", "7"),
+        ("SET TRANSACTION READ ONLY", "SELECT i FROM t", "7"),
+    ] {
+        let mut client = dormouse.connect(&who);
+        client.query("USE app").ok();
+        client.query("CREATE TEMPORARY TABLE t (i INT)").ok();
+        client.query("INSERT INTO t VALUES (7)").ok();
+        client.query(text).ok();
+        assert!(!park(&dormouse).0, "{text}");
+        assert_eq!(client.query(question).value(), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_change_of_the_setting_loses_nothing() {
+    let (dormouse, who) = shop(&[]);
+    let mut client = dormouse.connect(&who);
+    client.query("USE app").ok();
+    client.query("CREATE TEMPORARY TABLE t (i INT)").ok();
+    client.query("INSERT INTO t VALUES (7)").ok();
+    let mut other = dormouse.connect(&who);
+    let _ = dormouse.json(&["suspend", "shop"]);
+    let _ = dormouse.json(&["set", "shop", "--carry", "temporary_tables"]);
+    // the door opens with the new setting
+    other
+        .query("SELECT COUNT(*) FROM information_schema.TABLES")
+        .value();
+    let _ = park(&dormouse);
+    assert_eq!(client.query("SELECT i FROM t").value(), "7");
+}

@@ -178,6 +178,20 @@ fn lists_show_sessions_by_their_ids_whoever_asks() {
         "SELECT GROUP_CONCAT(COLUMN_NAME) FROM information_schema.COLUMNS WHERE TABLE_NAME = 'l'";
     assert_eq!(asker.query(columns).value(), "id,Info");
 
+    let prepared = asker.prepare("SHOW PROCESSLIST");
+    asker.command(Command::StmtExecute, &execution(prepared));
+    let rows = asker.binary_reply();
+    let listed = |id: u32| {
+        let id = id.to_le_bytes();
+        rows.iter().any(|row| row.windows(4).any(|part| part == id))
+    };
+    assert!(listed(asker.id()) && listed(resting.id()), "{rows:?}");
+    let prepared = prepared_id(&dormouse, &who);
+    assert_eq!(
+        prepared.0, prepared.1,
+        "as the first statement of a session"
+    );
+
     // prepared: each execution shows what is so then
     let statement = asker.prepare("SELECT IS_USED_LOCK('l') IS NULL");
     let free = |asker: &mut Client| {
@@ -189,6 +203,19 @@ fn lists_show_sessions_by_their_ids_whoever_asks() {
     locker.query("ROLLBACK").ok();
     locker.query("SELECT RELEASE_ALL_LOCKS()").value();
     assert_eq!(free(&mut asker), 1);
+}
+
+/// The id of a new session, and what it gets by a prepared statement before any other.
+fn prepared_id(dormouse: &Dormouse, who: &Created) -> (u32, u32) {
+    let mut client = dormouse.connect(who);
+    let prepared = client.prepare("SELECT CONNECTION_ID()");
+    client.command(Command::StmtExecute, &execution(prepared));
+    let reply = client.binary_reply();
+    let row = &reply[reply.len() - 2];
+    let told = row
+        .get(2..6)
+        .map(|id| u32::from_le_bytes(id.try_into().unwrap()));
+    (client.id(), told.unwrap())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use dormouse_session::effects::{may_change_rights, may_set_globals};
 use dormouse_session::kill::{Kill, Named};
 use dormouse_session::lexer::Mode;
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Effects, Kind, Statement, Statements};
+use dormouse_session::{Effects, Kind, Show, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::status::Status;
 use dormouse_wire::stmt::{ExecuteView, first_number, statement_of};
@@ -35,7 +35,9 @@ impl Session {
         let text = incoming.argument();
         let keep = incoming.is_whole() && self.state.statements.can_keep(text.len());
         let effects = self.state.judge(text, incoming.is_whole());
-        let tells = tells(&self.state, &incoming);
+        // its reply has binary rows, which are not edited
+        let lists = incoming.is_whole() && Show::parse(text) == Some(Show::Processes);
+        let tells = lists || tells(&self.state, &incoming);
         let statement = Statement {
             text: keep.then(|| text.into()),
             effects,

@@ -107,6 +107,17 @@ impl Captured {
 
     /// `SET NAMES` where it suffices: it also sets the collation that result columns report, which no
     /// variable shows.
+    /// Whether the session's transactions are read only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let names = ["TX_READ_ONLY", "TRANSACTION_READ_ONLY"];
+        let named = |variable: &Variable| {
+            names
+                .iter()
+                .any(|name| variable.name.eq_ignore_ascii_case(name))
+        };
+        self.variables.iter().any(named)
+    }
+
     fn character_sets(&self) -> String {
         let Self {
             client_charset: client,

@@ -12,7 +12,7 @@ use super::session_state::SessionState;
 use crate::carried::Tables;
 use crate::lexer::{Lexer, Token};
 use crate::literal::quoted_name;
-use crate::probe::{Depth, Probe};
+use crate::probe::{Captured, Depth, Probe};
 use crate::temporary::Temporaries;
 use crate::text_prepared::stand_in;
 use dormouse_types::Pin;
@@ -314,7 +314,11 @@ impl SessionState {
     /// The names of the temporary tables, quoted, if nothing else keeps the session on its backend.
     #[must_use]
     pub fn tables_to_carry(&self) -> Option<Vec<String>> {
-        let alone = self.pins() == [Pin::TemporaryTable];
+        // their rows could not be written
+        let captured = self.log.captured();
+        let read_only = captured.is_some_and(Captured::is_read_only);
+        let writes = !read_only && self.next_transaction.is_empty();
+        let alone = writes && self.pins() == [Pin::TemporaryTable];
         alone.then(|| self.backend.temporaries.known()).flatten()
     }
 

@@ -166,6 +166,7 @@ impl Hold {
     }
 }
 
-fn same_server(a: &Target, b: &Target) -> bool {
+/// Whether it is one server process, whatever its database's settings are now.
+pub(super) fn same_server(a: &Target, b: &Target) -> bool {
     a.generation == b.generation && a.instance == b.instance
 }

@@ -7,7 +7,7 @@ use dormouse_types::Pooling;
 use dormouse_wire::status::Status;
 
 use super::carrying::read_tables;
-use super::held::Hold;
+use super::held::{Hold, same_server};
 use crate::client::Over;
 use crate::handle::LeaseState;
 use crate::mailbox::SessionOrder;
@@ -83,7 +83,7 @@ impl Hold {
         };
         if self
             .backend()
-            .is_some_and(|backend| backend.target == pass.target)
+            .is_some_and(|backend| same_server(&backend.target, &pass.target))
         {
             self.ask_state(cx, state, Depth::Needed).await;
         } else {
