@@ -378,3 +378,23 @@ fn the_cut_over_of_an_online_schema_change_finds_its_sessions() {
     assert_eq!(control.query("SELECT b FROM t WHERE a = 1").value(), "2");
     assert_eq!(control.query("SELECT COUNT(*) FROM _t_del").value(), "1");
 }
+
+#[test]
+fn kill_needs_no_backend() {
+    let (dormouse, who) = with_backends(1);
+    let mut holder = dormouse.connect(&who);
+    let mut killer = dormouse.connect(&who);
+    holder.command(Command::Query, b"SELECT SLEEP(60), 1 FROM DUAL");
+    process::until("it runs", || {
+        let sessions = killer.query("SHOW DORMOUSE SESSIONS").rows();
+        sessions
+            .iter()
+            .any(|row| row[3].as_deref() == Some("running"))
+    });
+    killer.query(&format!("KILL QUERY {}", holder.id())).ok();
+    assert_eq!(holder.result().unwrap().err().code, 1317);
+    holder.query("BEGIN").ok();
+    holder.query("INSERT INTO app.t (a) VALUES (1)").ok();
+    killer.query(&format!("KILL {}", holder.id())).ok();
+    assert_eq!(killer.query("SELECT COUNT(*) FROM app.t").value(), "0");
+}

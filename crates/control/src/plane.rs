@@ -8,7 +8,9 @@ use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, DatabaseName, PoolStatus, SessionStatus, State, Usage, Variables};
+use dormouse_types::{
+    Account, DatabaseName, Ended, PoolStatus, SessionStatus, State, Usage, Variables,
+};
 use tokio::sync::broadcast;
 
 use crate::catalog::{Change, Durability};
@@ -599,9 +601,15 @@ impl Plane {
         }
     }
 
-    /// Kills the connection `thread` and its statement on the server of this generation; does nothing if
+    /// Kills the connection `thread`, or its statement, on the server of this generation; does nothing if
     /// another server runs. Returns when the server has confirmed.
-    pub async fn end_statement(&self, name: &DatabaseName, generation: u64, thread: u32) {
+    pub async fn end_statement(
+        &self,
+        name: &DatabaseName,
+        generation: u64,
+        thread: u32,
+        what: Ended,
+    ) {
         let Ok(database) = self.find(name) else {
             return;
         };
@@ -613,7 +621,7 @@ impl Plane {
             self.context
                 .host
                 .servers
-                .end(&database.server()?, thread)
+                .end(&database.server()?, thread, what)
                 .await
         };
         if let Err(error) = within(limit, end).await {

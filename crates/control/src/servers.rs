@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, Bytes, Endpoint, Events, InstanceId, UserChange, Variables};
+use dormouse_types::{Account, Bytes, Ended, Endpoint, Events, InstanceId, UserChange, Variables};
 
 pub mod admin;
 
@@ -152,7 +152,7 @@ pub trait Servers: Send + Sync + 'static {
     async fn variables(&self, server: &Server) -> Result<Variables, ServerError>;
 
     /// Kills a connection and the statement that runs on it; does nothing if it no longer exists.
-    async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError>;
+    async fn end(&self, server: &Server, thread: u32, what: Ended) -> Result<(), ServerError>;
 
     /// All data needed while the server sleeps.
     async fn snapshot(&self, server: &Server) -> Result<Snapshot, ServerError>;

@@ -20,7 +20,7 @@ use dormouse_link::ClientCertificate;
 use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
-    Access, Account, Activity, Carried, CertificateNames, DatabaseName, Delay, InstanceId,
+    Access, Account, Activity, Carried, CertificateNames, DatabaseName, Delay, Ended, InstanceId,
     OnDemand, PoolStatus, SessionStatus, Target, UserOnDemand, Variables, Veto,
 };
 
@@ -305,10 +305,18 @@ impl dormouse_proxy::ControlPath for Control {
         }
     }
 
-    async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32) {
+    async fn end_statement(
+        &self,
+        database: &DatabaseName,
+        target: &Target,
+        thread: u32,
+        what: Ended,
+    ) {
         if let Ok(plane) = self.plane() {
             let generation = target.generation;
-            plane.end_statement(database, generation, thread).await;
+            plane
+                .end_statement(database, generation, thread, what)
+                .await;
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dormouse_link::{Link, Origin, proxy_header};
 use dormouse_tenant::render::{quoted, text as literal};
-use dormouse_types::{Endpoint, InstanceId, UserChange};
+use dormouse_types::{Ended, Endpoint, InstanceId, UserChange};
 use dormouse_wire::{
     Capabilities, ClientConfig, ClientLogin, Command, ErrPacket, Limits, LoginError, LoginStep,
     PacketBuffer, TextOutcome, TextResultSet, write_packet,
@@ -337,20 +337,18 @@ impl Admin {
         users::Users(self).change(change).await
     }
 
-    /// Kills a connection of the server; no error if it has already ended.
+    /// Kills a connection of the server, or its statement; no error if it has already ended.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn kill(&mut self, connection: u32) -> Result<(), AdminError> {
+    pub async fn kill(&mut self, connection: u32, what: Ended) -> Result<(), AdminError> {
         const NO_SUCH_THREAD: u16 = 1094;
-        match self
-            .run(
-                "KILL CONNECTION",
-                &format!("KILL CONNECTION {connection}"),
-                TIMEOUT,
-            )
-            .await
-        {
+        let kill = match what {
+            Ended::Statement => "KILL QUERY",
+            Ended::Connection => "KILL CONNECTION",
+        };
+        let text = format!("{kill} {connection}");
+        match self.run(kill, &text, TIMEOUT).await {
             Err(AdminError::Sql { error, .. }) if error.code == NO_SUCH_THREAD => Ok(()),
             other => other.map(drop),
         }

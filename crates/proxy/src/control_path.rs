@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use dormouse_link::ClientCertificate;
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, CertificateNames, DatabaseName, InstanceId, OnDemand, Target, UserOnDemand, Variables,
+    Account, CertificateNames, DatabaseName, Ended, InstanceId, OnDemand, Target, UserOnDemand,
+    Variables,
 };
 
 /// Why the control path could not answer. The text is for the client.
@@ -84,9 +85,15 @@ pub trait ControlPath: Send + Sync + 'static {
     /// Notes in the ledger that a login of this user has made a schema.
     async fn made_schema(&self, database: &DatabaseName, user: &str, schema: &str);
 
-    /// Ends a connection of this server and the statement that runs on it, because its client has left.
-    /// Returns when the server has accepted the request or is gone.
-    async fn end_statement(&self, database: &DatabaseName, target: &Target, thread: u32);
+    /// Ends a connection of this server with the statement that runs on it, or that statement alone: its client has left,
+    /// or another session kills it. Returns when the server has accepted the request or is gone.
+    async fn end_statement(
+        &self,
+        database: &DatabaseName,
+        target: &Target,
+        thread: u32,
+        what: Ended,
+    );
 
     /// The credential that [`enroll`](ControlPath::enroll) gives: SHA1 of the password, for
     /// `mysql_native_password`.

@@ -44,7 +44,7 @@ pub use network::{Access, InvalidNetwork, Network, Networks, RefusedBy};
 pub use on_demand::{Mark, NamePattern, NamesOrOff, OnDemand, Template, UserOnDemand};
 pub use pin::Pin;
 pub use pooling::{InvalidPooling, Pooling};
-pub use sessions::{Doing, PoolStatus, SessionStatus};
+pub use sessions::{Doing, Ended, PoolStatus, SessionStatus};
 pub use state::State;
 pub use strain::Strain;
 pub use timetable::Timetable;

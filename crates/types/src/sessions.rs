@@ -36,6 +36,15 @@ impl Doing {
     }
 }
 
+/// What is ended at a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The running statement of a connection (`KILL QUERY`).
+    Statement,
+    /// A connection with its statement (`KILL CONNECTION`).
+    Connection,
+}
+
 /// Status of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStatus {

@@ -15,8 +15,8 @@ use dormouse_control::{
 };
 use dormouse_driver::{Copied, CopyOptions, Desired, Driver, Error, Fill, Observed, Quiesce, Run};
 use dormouse_types::{
-    Access, Account, Activity, Bytes, Carried, Carry, DatabaseName, Delay, Endpoint, Incarnation,
-    InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
+    Access, Account, Activity, Bytes, Carried, Carry, DatabaseName, Delay, Ended, Endpoint,
+    Incarnation, InstanceId, PoolStatus, Pooling, SessionStatus, Target, Veto,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
@@ -323,7 +323,7 @@ impl Servers for Answers {
     async fn variables(&self, _: &At) -> Result<dormouse_types::Variables, ServerError> {
         Ok(String::new().into())
     }
-    async fn end(&self, _: &At, _: u32) -> Result<(), ServerError> {
+    async fn end(&self, _: &At, _: u32, _: Ended) -> Result<(), ServerError> {
         Ok(())
     }
     async fn snapshot(&self, _: &At) -> Result<Snapshot, ServerError> {

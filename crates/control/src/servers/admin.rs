@@ -13,7 +13,7 @@ use dormouse_engine::admin::replay::ReplayError;
 use dormouse_engine::{Admin, AdminError, Secret, Version, buffer_pool, repair};
 use dormouse_tenant::render::text;
 use dormouse_tenant::{Caller, Outcome, Statement};
-use dormouse_types::{Account, Bytes, InstanceId, UserChange, Variables};
+use dormouse_types::{Account, Bytes, Ended, InstanceId, UserChange, Variables};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
@@ -236,8 +236,8 @@ impl Servers for AdminServers {
             .await
     }
 
-    async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError> {
-        self.ask(server, move |admin| Box::pin(admin.kill(thread)))
+    async fn end(&self, server: &Server, thread: u32, what: Ended) -> Result<(), ServerError> {
+        self.ask(server, move |admin| Box::pin(admin.kill(thread, what)))
             .await
     }
 

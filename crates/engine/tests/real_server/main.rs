@@ -363,8 +363,14 @@ async fn a_refused_statement_keeps_the_connection_and_a_crash_ends_it() {
         .text(0, 0)
         .parse()
         .unwrap();
-    admin.kill(id).await.unwrap();
-    admin.kill(id).await.unwrap();
+    admin
+        .kill(id, dormouse_types::Ended::Connection)
+        .await
+        .unwrap();
+    admin
+        .kill(id, dormouse_types::Ended::Connection)
+        .await
+        .unwrap();
     assert!(other.ping().await.is_err());
     assert!(matches!(other.ping().await, Err(AdminError::Spent)));
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use dormouse_types::Ended;
+
 use super::context::SessionContext;
 use crate::door::Pass;
 use crate::pool::Counters;
@@ -15,7 +17,9 @@ const END: Duration = Duration::from_secs(10);
 pub(super) async fn end_statement(cx: &SessionContext, pass: &Pass) {
     let thread = cx.handle().thread.load(Ordering::SeqCst);
     let name = &cx.database().name;
-    let ended = cx.control().end_statement(name, &pass.target, thread);
+    let ended = cx
+        .control()
+        .end_statement(name, &pass.target, thread, Ended::Connection);
     if tokio::time::timeout(END, ended).await.is_err() {
         tracing::warn!(thread, "cannot end the statement of a client that has left");
     }
@@ -31,7 +35,9 @@ pub(super) async fn end_cut_statement(cx: &SessionContext) {
     }
     if let Some(target) = cx.database().door.target() {
         let name = &cx.database().name;
-        let ended = cx.control().end_statement(name, &target, thread);
+        let ended = cx
+            .control()
+            .end_statement(name, &target, thread, Ended::Connection);
         if tokio::time::timeout(END, ended).await.is_err() {
             tracing::warn!(
                 thread,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dormouse_session::Kind;
 use dormouse_session::kill::{Kill, Named, number};
-use dormouse_types::Manager;
+use dormouse_types::{Ended, Manager};
 use dormouse_wire::command::Command;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::{ErrPacket, OkPacket};
@@ -286,6 +286,19 @@ async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<b
         session.run_on_server(&mut running).await?;
         return Ok(true);
     };
+    let target = session.cx.database().door.target();
+    if let Some(target) = target.filter(|_| may_without_backend(&session.cx, &aim)) {
+        // all backends may be held, perhaps by the one that is killed; while it is aimed at, the session keeps its own
+        let what = match query_only {
+            true => Ended::Statement,
+            false => Ended::Connection,
+        };
+        let (name, control) = (&session.cx.database().name, session.cx.control());
+        control.end_statement(name, &target, thread, what).await;
+        aim.answered(&session.cx, Some(&ReplyEnd::default())).await;
+        session.client.reply_ok(session.state.status()).await?;
+        return Ok(true);
+    }
     running.victim = Some(Box::new((Arc::clone(&aim.victim), thread)));
     // the client gets the answer when the other one's connection is closed
     let other = !aim.is_own(&session.cx);
@@ -308,4 +321,9 @@ async fn kill_once(session: &mut Session, id: u32, query_only: bool) -> Result<b
         _ => {}
     }
     Ok(true)
+}
+
+/// Whether the control path may kill in this session's place: another session of the same user.
+fn may_without_backend(cx: &SessionContext, aim: &Aim) -> bool {
+    !aim.is_own(cx) && aim.victim.user() == cx.handle().user()
 }

@@ -1,6 +1,7 @@
 //! The servers of the simulated machine, as the plane queries them.
 
 use super::*;
+use dormouse_types::Ended;
 
 #[async_trait]
 impl Servers for Machine {
@@ -79,7 +80,7 @@ impl Servers for Machine {
             .await
     }
 
-    async fn end(&self, server: &Server, thread: u32) -> Result<(), ServerError> {
+    async fn end(&self, server: &Server, thread: u32, _: Ended) -> Result<(), ServerError> {
         let kill = format!("end {thread}");
         self.asked(&kill, server, |_| ()).await
     }
