@@ -74,7 +74,8 @@ fn a_branch_has_the_data_and_the_accounts_of_its_parent_and_goes_its_own_way() {
         let mut user = dormouse.connect(&bo(&name));
         assert_eq!(user.query("SELECT COUNT(*) FROM app.log").value(), "2");
         // no internal credential of the parent
-        let shown = user.query("SHOW CREATE USER").value();
+        let mut platform = dormouse.platform(&name);
+        let shown = platform.query("SHOW CREATE USER bo@'%'").value();
         assert_eq!(shown.matches("USING").count(), 2, "{shown}");
         let _ = dormouse.json(&["park", &name]);
         assert_eq!(user.query("SELECT COUNT(*) FROM app.log").value(), "2");

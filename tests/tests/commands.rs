@@ -430,14 +430,14 @@ fn a_running_statement_is_killed_by_the_id_of_its_client_or_of_the_server() {
     watcher.query("SELECT 1 FROM DUAL").value();
     for (connection, by_server) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut client = dormouse.connect(&who);
-        // within an expression it is the id of the server connection
-        let shown: u32 = client
-            .query("SELECT CONNECTION_ID() + 0")
-            .value()
-            .parse()
-            .unwrap();
-        let id = if by_server { shown } else { client.id() };
-        let running = std::thread::spawn(move || (client.query("SELECT SLEEP(600)"), client));
+        client.query("SELECT 1 FROM DUAL").value();
+        let session = client.query("SHOW DORMOUSE SESSION").rows();
+        let thread = session
+            .iter()
+            .find(|row| row[0].as_deref() == Some("server_thread"));
+        let of_server: u32 = thread.unwrap()[1].clone().unwrap().parse().unwrap();
+        let id = if by_server { of_server } else { client.id() };
+        let running = std::thread::spawn(move || (client.try_query("SELECT SLEEP(600)"), client));
         process::until("the statement runs", || {
             let count =
                 "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
@@ -451,11 +451,13 @@ fn a_running_statement_is_killed_by_the_id_of_its_client_or_of_the_server() {
         }
         let (reply, mut client) = running.join().unwrap();
         if connection {
+            assert!(reply.is_err(), "its connection is closed without a reply");
             assert!(
                 client.try_query("SELECT 1 FROM DUAL").is_err(),
                 "a killed connection is still usable"
             );
         } else {
+            let reply = reply.unwrap();
             assert!(matches!(reply, Reply::Err(_)) || reply.value() == "1");
             assert_eq!(client.query("SELECT 1 FROM DUAL").value(), "1");
         }

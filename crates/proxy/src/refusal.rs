@@ -545,6 +545,12 @@ pub(crate) fn unknown_thread(id: u32) -> ErrPacket {
     ErrPacket::new(1094, "HY000", format!("Unknown thread id: {id}"))
 }
 
+/// `KILL USER` of the platform's own account (`ER_SPECIFIC_ACCESS_DENIED_ERROR`).
+pub(crate) fn reserved_user() -> ErrPacket {
+    let text = "Access denied: these connections are the platform's; nothing that a client does depends on them";
+    ErrPacket::new(1227, "42000", text)
+}
+
 /// A statement that was killed (`ER_QUERY_INTERRUPTED`), the server's own text.
 pub(crate) fn interrupted() -> ErrPacket {
     ErrPacket::new(1317, "70100", "Query execution was interrupted")

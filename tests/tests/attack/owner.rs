@@ -594,12 +594,16 @@ fn settings_that_others_depend_on_cannot_be_changed() {
     world.try_all(&world.owner, &RESOURCES);
     // the platform's connections, by their numbers
     let mut owner = world.dormouse.connect(&world.owner);
+    let mut platform = world.dormouse.platform("shop");
     let list = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'dormouse'";
-    for row in owner.query(list).rows() {
+    assert_eq!(owner.query(list).rows().len(), 0, "they are not shown");
+    let ids = platform.query(list).rows();
+    assert!(!ids.is_empty());
+    for row in ids {
         let id = row[0].clone().unwrap();
         let _ = owner.query(&format!("KILL {id}"));
         let still = format!("{list} AND ID = {id}");
-        assert_eq!(owner.query(&still).rows().len(), 1, "KILL {id} ended it");
+        assert_eq!(platform.query(&still).rows().len(), 1, "KILL {id} ended it");
     }
     world.is_intact();
 }

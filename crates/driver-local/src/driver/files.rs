@@ -96,7 +96,7 @@ pub(super) fn write_client_authority(layout: &Layout, text: &str) -> io::Result<
 
 /// Writes the key of [`attach`] for a server that does not run. Its directories belong to the server's user, so no link
 /// in them is followed. `LOAD_FILE` reads no file that others cannot read; the directory is closed to them.
-pub(super) fn write_attach_key(layout: &Layout, key: &str) -> io::Result<()> {
+pub(super) fn write_attach_key(layout: &Layout, key: &str, owner: Option<Owner>) -> io::Result<()> {
     let dir = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(layout.root(), dir, Mode::empty())?;
     let files = layout.files();
@@ -109,6 +109,9 @@ pub(super) fn write_attach_key(layout: &Layout, key: &str) -> io::Result<()> {
     if_there(rustix::fs::unlinkat(&files, attach::KEY_FILE, AtFlags::empty()).map_err(Into::into))?;
     let new = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(&files, attach::KEY_FILE, new, Mode::from_raw_mode(0o644))?;
+    if let Some(Owner { uid, gid }) = owner {
+        fchown(&file, Some(uid), Some(gid))?;
+    }
     fs::File::from(file).write_all(key.as_bytes())
 }
 

@@ -529,7 +529,7 @@ fn start_blocking(
         let authority = Authority::new(&shared.config.secret, id).map_err(io::Error::other)?;
         files::write_client_authority(&layout, &authority.pem())?;
         let key = attach::key(&shared.config.secret, id);
-        files::write_attach_key(&layout, &key)?;
+        files::write_attach_key(&layout, &key, owner)?;
         files::write_config(&layout, &text)?;
         files::forget_socket(&layout)?;
         // after the files, which it names

@@ -31,6 +31,9 @@ pub(super) const UNKNOWN_THREAD: u16 = 1094;
 /// `ER_KILL_DENIED_ERROR`.
 pub(super) const NOT_OWNER: u16 = 1095;
 
+/// The users whose connections are the platform's.
+const RESERVED: [&[u8]; 2] = [b"dormouse", b"mariadb.sys"];
+
 /// How a `KILL` is carried out.
 enum Verdict {
     /// It is refused.
@@ -185,6 +188,10 @@ pub(super) async fn kill(
 
 /// Ends the sessions of a user: an owner those of any, others their own.
 async fn kill_user(session: &mut Session, name: &[u8], host: Option<&[u8]>) -> Result<(), Over> {
+    if RESERVED.contains(&name) {
+        let error = refusal::reserved_user();
+        return session.client.reply_error(&error).await;
+    }
     let cx = &session.cx;
     let own = cx.handle().user();
     let may = cx.identity.manager == Manager::Owner || own.as_bytes() == name;
