@@ -255,6 +255,7 @@ fn literal(text: &[u8]) -> String {
     for byte in text {
         let _ = write!(out, "{byte:02x}");
     }
-    out.push('\'');
+    // that of the tables, whatever a server's default is
+    out.push_str("' COLLATE utf8mb3_general_ci");
     out
 }
