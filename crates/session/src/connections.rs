@@ -313,7 +313,7 @@ fn places(statement: &[Spanned<'_>], inside: bool) -> Vec<Place> {
 }
 
 /// Whether the token behind a table is its alias, or begins it.
-fn is_alias(token: Option<Token<'_>>) -> bool {
+pub(crate) fn is_alias(token: Option<Token<'_>>) -> bool {
     const OTHERS: [&str; 37] = [
         "WHERE",
         "JOIN",

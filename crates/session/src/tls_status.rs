@@ -1,5 +1,6 @@
 //! `Ssl_cipher` and `Ssl_version`: a server knows them of the connection that Dormouse has to it, not of the client's.
 
+use crate::connections::is_alias;
 use crate::lexer::{Lexer, Mode, Spanned, Token};
 
 /// The values for one client; both are empty for a client without TLS.
@@ -16,33 +17,6 @@ const LONGEST: usize = 16 * 1024;
 
 /// The tables with the server's status variables.
 const TABLES: [&str; 2] = ["SESSION_STATUS", "GLOBAL_STATUS"];
-
-/// What may follow a table in place of an alias.
-const NO_ALIAS: [&str; 23] = [
-    "WHERE",
-    "ORDER",
-    "GROUP",
-    "HAVING",
-    "LIMIT",
-    "JOIN",
-    "INNER",
-    "LEFT",
-    "RIGHT",
-    "CROSS",
-    "NATURAL",
-    "STRAIGHT_JOIN",
-    "ON",
-    "USING",
-    "UNION",
-    "EXCEPT",
-    "INTERSECT",
-    "MINUS",
-    "FOR",
-    "INTO",
-    "LOCK",
-    "PROCEDURE",
-    "OFFSET",
-];
 
 impl TlsStatus {
     /// Puts the client's value into a row of `SHOW STATUS`.
@@ -91,7 +65,7 @@ impl TlsStatus {
             }
             changed.extend_from_slice(text.get(copied..schema.start)?);
             changed.extend_from_slice(self.table(name).as_bytes());
-            if !has_alias(next) {
+            if !is_alias(next) {
                 changed.extend_from_slice(b" AS ");
                 changed.extend_from_slice(text.get(table.start..table.end)?);
             }
@@ -110,14 +84,6 @@ impl TlsStatus {
             "(SELECT VARIABLE_NAME, CASE VARIABLE_NAME WHEN 'SSL_CIPHER' THEN '{cipher}' WHEN 'SSL_VERSION' THEN \
              '{version}' ELSE VARIABLE_VALUE END AS VARIABLE_VALUE FROM information_schema.{name})"
         )
-    }
-}
-
-fn has_alias(next: Option<Token<'_>>) -> bool {
-    match next {
-        Some(Token::Quoted(..)) => true,
-        Some(word @ Token::Word(_)) => !word.is_any(&NO_ALIAS),
-        _ => false,
     }
 }
 
