@@ -11,7 +11,7 @@ use super::last_statement::LastStatement;
 use super::next_transaction::NextTransaction;
 use super::on_backend::{BackendState, Leftover};
 use super::replay_log::ReplayLog;
-use crate::carried::Tables;
+use crate::carried::Carried;
 use crate::diagnostics::{self, Diagnostics, Override};
 use crate::effects::Effects;
 use crate::lexer::{Charset, Lexer, Mode, Token, begins_with, is_one_statement};
@@ -89,8 +89,8 @@ pub struct SessionState {
     /// A transaction said to be open while the server slept.
     pub(super) deferred: Option<Deferred>,
     multi_statements: Option<bool>,
-    /// Temporary tables that are made again on the next backend.
-    pub(super) carried: Option<Box<Tables>>,
+    /// What is made again on the next backend.
+    pub(super) carried: Option<Box<Carried>>,
     /// Whether the client has asked for session tracking of changes of state.
     pub(super) tracks_state: bool,
     /// Whether `COM_RESET_CONNECTION` has been seen.
