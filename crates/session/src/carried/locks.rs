@@ -5,8 +5,6 @@
 //! they are taken again as often. A name that the list does not show as it is (it is cut at 64 characters, and has `?`
 //! for what `utf8mb3` lacks) keeps its session on the backend.
 
-use std::fmt::Write as _;
-
 use crate::rows::Rows;
 
 /// The most locks of a session that are carried.
@@ -15,6 +13,8 @@ const MOST: usize = 32;
 const MOST_TIMES: usize = 256;
 /// How many releases one question asks for.
 const AT_ONCE: usize = 8;
+/// How long the session's former backend may still have a lock, in seconds: the server has not yet seen that it is closed.
+const PATIENCE: u8 = 5;
 
 /// A lock, and how often its session has taken it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl UserLock {
     /// The question that releases it some times; [`released`](Self::released) takes the answer.
     #[must_use]
     pub fn release_question(&self) -> String {
-        self.calls("RELEASE_LOCK(X'", "')", AT_ONCE)
+        let call = format!("RELEASE_LOCK(X'{}')", self.name);
+        format!("SELECT {} LIMIT 1", vec![call; AT_ONCE].join(", "))
     }
 
     /// Counts the releases that the answer tells. Returns whether it is free now.
@@ -73,26 +74,21 @@ impl UserLock {
         self.times > MOST_TIMES
     }
 
-    /// The question that takes it as often as it was released, without waiting for anybody.
+    /// The question that takes it as often as it was released.
     #[must_use]
     pub fn take_question(&self) -> String {
-        self.calls("GET_LOCK(X'", "', 0)", self.times)
+        let call = |n| {
+            let patience = if n == 0 { PATIENCE } else { 0 };
+            format!("GET_LOCK(X'{}', {patience})", self.name)
+        };
+        let calls: Vec<_> = (0..self.times).map(call).collect();
+        format!("SELECT {} LIMIT 1", calls.join(", "))
     }
 
     /// Whether the answer to [`take_question`](Self::take_question) tells that it is taken.
     #[must_use]
     pub fn is_taken(&self, rows: &Rows) -> bool {
         ones(rows) == self.times
-    }
-
-    fn calls(&self, before: &str, after: &str, times: usize) -> String {
-        let mut text = "SELECT ".to_owned();
-        for n in 0..times {
-            let comma = if n == 0 { "" } else { ", " };
-            let _ = write!(text, "{comma}{before}{}{after}", self.name);
-        }
-        text.push_str(" LIMIT 1");
-        text
     }
 }
 
@@ -156,10 +152,9 @@ mod tests {
         );
         assert!(lock.released(&vec![row(&[Some("1"), Some("1"), None, None])]));
         assert_eq!(lock.times, AT_ONCE + 2);
-        assert_eq!(
-            lock.take_question().matches("GET_LOCK(X'61', 0)").count(),
-            AT_ONCE + 2
-        );
+        let question = lock.take_question();
+        assert!(question.starts_with("SELECT GET_LOCK(X'61', 5), GET_LOCK(X'61', 0), "));
+        assert_eq!(question.matches("GET_LOCK(").count(), AT_ONCE + 2);
         let taken = |times| lock.is_taken(&vec![row(&vec![Some("1"); times])]);
         assert!(taken(AT_ONCE + 2) && !taken(AT_ONCE + 1));
         assert!(!lock.is_taken(&vec![row(&[Some("1"), Some("0")])]));
