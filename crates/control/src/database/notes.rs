@@ -75,8 +75,11 @@ pub(super) async fn take_memory_tables(actor: &mut Actor, patience: Duration) ->
         host.servers.memory_tables(&server, patience).await
     });
     let Some(memory_tables) = actor.unless_wanted(asked).await? else {
-        let reason = "it has too many tables to find those in memory in time";
-        return Err(Hitch::Failed(Failure::NotNow(reason.to_owned())));
+        let reason = format!(
+            "its MEMORY tables were not found within {} ms: it has many tables, or the machine is busy",
+            patience.as_millis()
+        );
+        return Err(Hitch::Failed(Failure::NotNow(reason)));
     };
     let rare = (!memory_tables.is_empty()).then(|| {
         Box::new(Rare {
