@@ -75,6 +75,9 @@ impl Hold {
         pass: &Pass,
     ) -> Result<Result<(), Unready>, Over> {
         self.lose(state);
+        if !self.has_told() && Box::pin(self.was_ended_alone(cx, &pass.target)).await {
+            return Err(Over);
+        }
         let lost = self.take_lost();
         if !lost.is_empty() {
             return Ok(Err(Unready::SessionStateLost(lost)));
