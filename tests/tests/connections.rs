@@ -5,7 +5,10 @@
     reason = "a helper that fails fails its test"
 )]
 
-use dormouse_testkit::{Client, Created, Dormouse, process};
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+
+use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
 use dormouse_wire::command::Command;
 
 /// A Dormouse whose databases never sleep by themselves, with `most` backends for each.
@@ -385,16 +388,110 @@ fn kill_needs_no_backend() {
     let mut holder = dormouse.connect(&who);
     let mut killer = dormouse.connect(&who);
     holder.command(Command::Query, b"SELECT SLEEP(60), 1 FROM DUAL");
-    process::until("it runs", || {
-        let sessions = killer.query("SHOW DORMOUSE SESSIONS").rows();
-        sessions
-            .iter()
-            .any(|row| row[3].as_deref() == Some("running"))
-    });
+    until_it_runs(&mut dormouse.platform("shop"), "SELECT SLEEP(60)");
     killer.query(&format!("KILL QUERY {}", holder.id())).ok();
     assert_eq!(holder.result().unwrap().err().code, 1317);
     holder.query("BEGIN").ok();
     holder.query("INSERT INTO app.t (a) VALUES (1)").ok();
     killer.query(&format!("KILL {}", holder.id())).ok();
     assert_eq!(killer.query("SELECT COUNT(*) FROM app.t").value(), "0");
+}
+
+/// What a client finds whose connection is killed while it sends a statement: its answer, and whether the connection is
+/// closed then.
+fn killed_in_between(
+    victim: &mut Client,
+    killer: &mut Client,
+    text: &str,
+    pause: usize,
+) -> (String, bool) {
+    let kill = format!("KILL {}", victim.id());
+    let begin = Barrier::new(2);
+    let found = std::thread::scope(|scope| {
+        let killing = scope.spawn(|| {
+            begin.wait();
+            killer.query(&kill).ok();
+        });
+        begin.wait();
+        for _ in 0..pause {
+            std::hint::spin_loop();
+        }
+        let found = match victim.try_query(text) {
+            Ok(Reply::Err(error)) => format!("error {}", error.code),
+            Ok(_) => "an answer".to_owned(),
+            Err(_) => "closed".to_owned(),
+        };
+        killing.join().unwrap();
+        found
+    });
+    (found, victim.try_query("SELECT 1 FROM app.t").is_err())
+}
+
+#[test]
+fn who_is_killed_while_sending_a_statement_finds_what_a_server_would_do() {
+    const ROUNDS: usize = 170;
+    let (dormouse, who) = with_backends(20);
+    let mut admin = dormouse.connect(&who);
+    for text in [
+        "CREATE USER bob IDENTIFIED BY 'b'",
+        "GRANT ALL ON app.* TO bob",
+        "CREATE PROCEDURE app.p() DO GET_LOCK('p', 0)",
+    ] {
+        admin.query(text).ok();
+    }
+    let socket = dormouse.instance("shop").join("mysqld.sock");
+    let on_server = |user: &str, password: &str| {
+        let mut client = Client::unix(&socket);
+        client.login(user, password, None).ok();
+        client
+    };
+    let through = |user: &str, password: &str| {
+        let mut client = Client::tcp(dormouse.address());
+        client.login(&format!("shop.{user}"), password, None).ok();
+        client
+    };
+    type Connect<'a> = &'a dyn Fn(&str, &str) -> Client;
+    let places: [(&str, Connect<'_>); 2] = [
+        ("on the server", &on_server),
+        ("through Dormouse", &through),
+    ];
+    // the platform may kill all connections of the server, as an owner may kill all sessions
+    let mut platform = dormouse.platform("shop");
+    for (place, connect) in places {
+        let mut own_killer = connect("bob", "b");
+        for before in [
+            &[][..],
+            &["CREATE TEMPORARY TABLE app.x (i INT)"],
+            &["BEGIN", "SELECT * FROM app.t"],
+            &["DO GET_LOCK('a', 0)"],
+            &["CALL app.p()"],
+            &["SET @a = 1"],
+        ] {
+            let mut found = BTreeSet::new();
+            for round in 0..ROUNDS {
+                let mut victim = connect("bob", "b");
+                for text in before {
+                    let _ = victim.query(text);
+                }
+                let texts = [
+                    "SELECT COUNT(*) FROM app.t",
+                    "DO SLEEP(0)",
+                    "SELECT @@wait_timeout, COUNT(*) FROM app.t",
+                    "SET @b = 1",
+                ];
+                let killer = match (round % 2, place) {
+                    (0, _) => &mut own_killer,
+                    (_, "on the server") => &mut platform,
+                    _ => &mut admin,
+                };
+                let (text, pause) = (texts[round % 4], round * 37 % 4001);
+                found.insert(killed_in_between(&mut victim, killer, text, pause));
+            }
+            let allowed = ["an answer", "closed"].map(|what| (what.to_owned(), true));
+            assert!(
+                found.iter().all(|one| allowed.contains(one)),
+                "{place}, after {before:?}: {found:?}"
+            );
+        }
+    }
 }

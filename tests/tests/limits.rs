@@ -122,8 +122,7 @@ fn the_session_limit_of_an_account_is_enforced() {
     let mut admin = dormouse.connect(&who);
     for statement in [
         "CREATE USER limited IDENTIFIED BY 'pw' WITH MAX_USER_CONNECTIONS 1",
-        "CREATE USER plain IDENTIFIED BY 'pw'",
-        "SET GLOBAL max_user_connections = 2",
+        "CREATE USER plain IDENTIFIED BY 'pw' WITH MAX_USER_CONNECTIONS 2",
     ] {
         admin.query(statement).ok();
     }
@@ -154,6 +153,72 @@ fn the_session_limit_of_an_account_is_enforced() {
     let (mut changing, reply) = log_in(&dormouse, "shop.plain");
     reply.ok();
     let (_, reply) = log_in(&dormouse, "shop.plain");
-    assert_eq!(reply.err().code, 1203);
+    assert_eq!(reply.err().code, 1226);
     assert_eq!(changing.query("SELECT 1").value(), "1");
+}
+
+#[test]
+fn the_global_limit_of_sessions_is_that_of_a_server_with_its_defaults() {
+    let (dormouse, who) = one("");
+    let mut admin = dormouse.connect(&who);
+    let id = admin.prepare("SELECT @@max_user_connections");
+    let shown = |admin: &mut Client| {
+        let mut shown = Vec::new();
+        for text in [
+            "SELECT @@max_user_connections",
+            "SELECT @@GLOBAL.max_user_connections",
+            "SELECT CONCAT(@@SESSION.max_user_connections)",
+            "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'max_user_connections'",
+            "SELECT VARIABLE_VALUE FROM information_schema.SESSION_VARIABLES WHERE VARIABLE_NAME = 'max_user_connections'",
+            "SELECT CONCAT_WS(' ', SESSION_VALUE, GLOBAL_VALUE, GLOBAL_VALUE_ORIGIN, DEFAULT_VALUE) \
+             FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'max_user_connections'",
+        ] {
+            shown.push(admin.query(text).value());
+        }
+        let row = admin
+            .query("SHOW VARIABLES LIKE 'max_user_connections'")
+            .rows();
+        shown.extend(row[0][1].clone());
+        admin.command(
+            Command::StmtExecute,
+            &[&id.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat(),
+        );
+        let rows = admin.binary_reply();
+        // a header, the bits of NULLs, a BIGINT or an INT
+        shown.push(format!("{:?}", &rows[rows.len() - 2][2..6]));
+        shown
+    };
+    let expected = [
+        "0",
+        "0",
+        "0",
+        "0",
+        "0",
+        "0 0 COMPILE-TIME 0",
+        "0",
+        "[0, 0, 0, 0]",
+    ];
+    assert_eq!(shown(&mut admin), expected);
+    for text in [
+        "SET GLOBAL max_user_connections = 2",
+        "SET GLOBAL max_user_connections = 0",
+        "SET @@GLOBAL.max_user_connections = DEFAULT",
+        "EXECUTE IMMEDIATE 'SET GLOBAL max_user_connections = 2'",
+    ] {
+        let error = admin.query(text).err();
+        // seen on 10.11 and 11.8
+        let message = "The MariaDB server is running with the --max-user-connections=0 option so it cannot execute this statement";
+        assert_eq!((error.code, &error.sqlstate), (1290, b"HY000"), "{text}");
+        assert_eq!(error.message, message, "{text}");
+    }
+    let error = admin.query("SET max_user_connections = 2").err();
+    assert_eq!(error.code, 1621, "{}", error.message);
+    let _ = dormouse.json(&["park", "shop"]);
+    assert_eq!(admin.query("SELECT @@max_user_connections").value(), "0");
+    assert_eq!(
+        admin.query("SELECT @@GLOBAL.max_user_connections").value(),
+        "0"
+    );
+    let _ = dormouse.json(&["park", "shop"]);
+    assert_eq!(shown(&mut admin), expected);
 }

@@ -19,6 +19,15 @@ fn one() -> (Dormouse, Created) {
     (dormouse, who)
 }
 
+fn remove_catalog(dormouse: &Dormouse) {
+    for entry in fs::read_dir(dormouse.data_dir()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("catalog.sqlite") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_database_survives_the_loss_of_the_catalog_awake_and_parked() {
     let (mut dormouse, who) = one();
@@ -31,12 +40,7 @@ fn a_database_survives_the_loss_of_the_catalog_awake_and_parked() {
     let _ = dormouse.json(&["park", "blog"]);
     let server = dormouse.server("shop");
     dormouse.stop();
-    for entry in fs::read_dir(dormouse.data_dir()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.to_string_lossy().contains("catalog.sqlite") {
-            fs::remove_file(path).unwrap();
-        }
-    }
+    remove_catalog(&dormouse);
     dormouse.up();
     assert_eq!(dormouse.server("shop"), server, "its server has run on");
     assert_eq!(dormouse.show("blog")["idle_park"], "77s");
@@ -84,6 +88,66 @@ fn warm_servers_end_with_dormouse_and_others_do_not() {
     assert_eq!(dormouse.servers(), [server]);
     dormouse.up();
     assert_eq!(dormouse.server("shop"), server);
+}
+
+#[test]
+fn warm_servers_that_nobody_remembers_are_removed() {
+    let mut dormouse = Dormouse::start_with(&format!("{AWAKE}[warm_pool]\nsize = 2\n"));
+    let who = dormouse.create("shop", &[]);
+    process::until("the pool is full", || dormouse.servers().len() == 3);
+    let server = dormouse.server("shop");
+    let before = dormouse.servers();
+    dormouse.kill();
+    remove_catalog(&dormouse);
+    dormouse.up();
+    assert_eq!(dormouse.server("shop"), server);
+    process::until("the former ones have ended, and the pool is full", || {
+        let now = dormouse.servers();
+        now.len() == 3 && { before.iter() }.all(|old| *old == server || !now.contains(old))
+    });
+    let mut client = dormouse.connect(&who);
+    assert_eq!(client.query("SELECT 1 FROM DUAL WHERE 1").value(), "1");
+    let entries = fs::read_dir(dormouse.data_dir().join("instances")).unwrap();
+    let directories = entries.filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(directories.count(), 3);
+}
+
+#[test]
+fn the_catalog_of_another_installation_is_refused() {
+    let mut dormouse = Dormouse::start_with(AWAKE);
+    let who = dormouse.create("shop", &[]);
+    let mut other = Dormouse::start_with(AWAKE);
+    let _ = other.create("shop", &[]);
+    dormouse.stop();
+    other.stop();
+    let own = dormouse.data_dir().join("own");
+    fs::create_dir(&own).unwrap();
+    for ending in ["", "-wal"] {
+        let name = format!("catalog.sqlite{ending}");
+        let (ours, theirs) = (
+            dormouse.data_dir().join(&name),
+            other.data_dir().join(&name),
+        );
+        if ours.exists() {
+            fs::rename(&ours, own.join(&name)).unwrap();
+        }
+        if theirs.exists() {
+            fs::copy(&theirs, &ours).unwrap();
+        }
+    }
+    let config = dormouse.config_file();
+    let config = config.to_str().unwrap();
+    let (started, said) = output_of(&mut dormouse.command(&["up", "--config", config]));
+    assert!(!started, "{said}");
+    assert!(
+        said.contains("the catalog of another data directory"),
+        "{said}"
+    );
+    assert!(said.contains("move this one away"), "{said}");
+    remove_catalog(&dormouse);
+    dormouse.up();
+    let mut client = dormouse.connect(&who);
+    assert_eq!(client.query("SELECT 1 FROM DUAL WHERE 1").value(), "1");
 }
 
 #[test]

@@ -6,6 +6,9 @@
     reason = "a helper that fails fails its test"
 )]
 
+#[path = "same_answers/accounts.rs"]
+mod accounts;
+
 use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
 use dormouse_wire::command::Command;
 
@@ -103,72 +106,6 @@ fn a_transaction_that_its_server_ends_for_idleness_closes_the_connection() {
         assert!(is_closed(&mut client, "SELECT 1 FROM s.t"), "{variable}");
     }
     other.query("INSERT INTO s.t VALUES (7)").ok();
-}
-
-#[test]
-fn accounts_are_shown_without_the_credential_that_dormouse_adds() {
-    let (dormouse, who) = one("");
-    let mut admin = dormouse.connect(&who);
-    admin.query("CREATE USER eve IDENTIFIED BY 'e'").ok();
-    let mut eve = user(&dormouse, "shop.eve", "e");
-    // now the account has it
-    assert_eq!(eve.query("SELECT 1 FROM DUAL WHERE 1").value(), "1");
-    // SELECT PASSWORD('e')
-    const HASH: &str = "*33E0B212CC71ADACB7017A3790B8D662986E504B";
-    let grants = format!("GRANT USAGE ON *.* TO `eve`@`%` IDENTIFIED BY PASSWORD '{HASH}'");
-    let account = format!("CREATE USER `eve`@`%` IDENTIFIED BY PASSWORD '{HASH}'");
-    for text in [
-        "SHOW GRANTS",
-        "/* a */ show grants for CURRENT_USER()",
-        "SHOW GRANTS FOR eve",
-        "EXECUTE IMMEDIATE 'SHOW GRANTS'",
-    ] {
-        assert_eq!(eve.query(text).rows(), [[Some(grants.clone())]], "{text}");
-    }
-    for text in ["SHOW CREATE USER", "SHOW CREATE USER eve"] {
-        assert_eq!(eve.query(text).value(), account, "{text}");
-    }
-    for text in ["SHOW GRANTS FOR eve", "SHOW CREATE USER eve"] {
-        let shown = admin.query(text).value();
-        assert!(shown == grants || shown == account, "{shown}");
-    }
-    let id = eve.prepare("SHOW GRANTS");
-    eve.command(
-        Command::StmtExecute,
-        &[&id.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat(),
-    );
-    let rows = eve.binary_reply();
-    let shown = |row: &Vec<u8>| String::from_utf8_lossy(row).ends_with(&grants);
-    assert!(rows.iter().any(shown), "{rows:?}");
-}
-
-#[test]
-fn max_password_errors_blocks_an_account_until_privileges_are_flushed() {
-    let (dormouse, who) = one("");
-    let mut admin = dormouse.connect(&who);
-    for text in [
-        "CREATE USER guess IDENTIFIED BY 'right'",
-        "CREATE USER other IDENTIFIED BY 'right'",
-        "SET GLOBAL max_password_errors = 2",
-    ] {
-        admin.query(text).ok();
-    }
-    let code = |user: &str, password: &str| match log_in(&dormouse, user, password).1 {
-        Reply::Err(error) => error.code,
-        _ => 0,
-    };
-    let wrong = || code("shop.guess", "wrong");
-    let right = || code("shop.guess", "right");
-    assert_eq!((wrong(), right(), wrong(), wrong()), (1045, 0, 1045, 1045));
-    assert_eq!((right(), wrong()), (4150, 4150));
-    assert_eq!(code("shop.other", "right"), 0);
-    // also while it sleeps
-    let _ = dormouse.json(&["park", "shop"]);
-    assert_eq!(right(), 4150);
-    admin.query("FLUSH PRIVILEGES").ok();
-    assert_eq!((right(), wrong(), wrong(), right()), (0, 1045, 1045, 4150));
-    admin.query("ALTER USER guess IDENTIFIED BY 'right'").ok();
-    assert_eq!(right(), 0);
 }
 
 #[test]

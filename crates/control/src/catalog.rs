@@ -23,12 +23,14 @@ use crate::token::{Stored, TokenId};
 mod alike;
 mod columns;
 mod endpoint;
+mod identity;
 mod ledger;
 mod manifest;
 mod record;
 mod rows;
 mod schema;
 mod tokens;
+mod unclaimed;
 mod usage;
 
 pub(crate) use record::{
@@ -55,6 +57,7 @@ pub(crate) struct Catalog {
 struct Writer {
     connection: Connection,
     manifests: manifest::Manifests,
+    marks: unclaimed::Marks,
     keep: LedgerKeep,
     events: broadcast::Sender<Event>,
     until_prune: u32,
@@ -82,10 +85,12 @@ impl Catalog {
         })?;
         let models = Arc::new(alike::Models::default());
         let mut contents = rows::load(&connection, &models).map_err(explain)?;
-        let id = identity(&connection, &path)?;
-        let manifests = manifest::Manifests::new(dir, id);
-        contents.manifests = manifests.found();
-        contents.catalog = id;
+        contents.manifests = manifest::found(dir);
+        contents.unclaimed = unclaimed::Marks::found(dir);
+        contents.installation = identity::of(&connection, &contents).map_err(explain)??;
+        let manifests = manifest::Manifests::new(dir, contents.installation);
+        let marks = unclaimed::Marks::new(dir, contents.installation);
+        marks.complete(&contents.instances);
         ledger::prune(&connection, keep).map_err(explain)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = || {
@@ -97,6 +102,7 @@ impl Catalog {
         let writer = Writer {
             connection,
             manifests,
+            marks,
             keep,
             events,
             until_prune: ledger::PRUNE_EVERY,
@@ -143,7 +149,9 @@ impl Catalog {
     pub(crate) async fn new_instance(&self, version: String) -> Result<InstanceId, Error> {
         self.with_writer(move |writer| {
             set_durability(&writer.connection, Durability::Now)?;
-            rows::new_instance(&writer.connection, &version)
+            let id = rows::new_instance(&writer.connection, &version)?;
+            writer.marks.mark(id);
+            Ok(id)
         })
         .await
     }
@@ -230,6 +238,11 @@ impl Catalog {
 impl Writer {
     fn commit(&mut self, durability: Durability, changes: &[Change]) -> rusqlite::Result<()> {
         set_durability(&self.connection, durability)?;
+        self.marks.before(changes).map_err(|error| {
+            let failure = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+            let what = format!("removing the mark of an instance that no database has: {error}");
+            rusqlite::Error::SqliteFailure(failure, Some(what))
+        })?;
         self.manifests.before(changes);
         let now = Timestamp::now();
         let mut written = Vec::new();
@@ -250,6 +263,7 @@ impl Writer {
         }
         transaction.commit()?;
         self.manifests.after(&self.connection, changes)?;
+        self.marks.after(changes);
         taken.0.clear();
         let count = u32::try_from(written.len()).unwrap_or(u32::MAX);
         for event in written {
@@ -289,28 +303,6 @@ impl Drop for TakenMeters {
                 .put_back(taken);
         }
     }
-}
-
-/// Names this catalog: a random number in its header, made when it is opened for the first time.
-fn identity(connection: &Connection, path: &Path) -> Result<i32, Error> {
-    const PRAGMA: &str = "application_id";
-    let explain = |e: rusqlite::Error| explain(path, &e);
-    let known: i32 = connection
-        .pragma_query_value(None, PRAGMA, |row| row.get(0))
-        .map_err(explain)?;
-    if known != 0 {
-        return Ok(known);
-    }
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(|e| Error::Machine {
-        doing: "drawing a random number for the catalog".to_owned(),
-        reason: e.to_string(),
-    })?;
-    let made = i32::from_le_bytes(bytes) | 1;
-    connection
-        .pragma_update(None, PRAGMA, made)
-        .map_err(explain)?;
-    Ok(made)
 }
 
 fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {

@@ -28,30 +28,35 @@ pub(crate) struct Found {
     pub(crate) told: Vec<String>,
 }
 
-/// Refuses a catalog that says something else of an instance than its own files do: it belongs to another data directory.
+/// Refuses the catalog of another installation: files of its instances, or all files that are there, are those of this one.
 pub(crate) fn check(catalog: &Catalog, contents: &Contents) -> Result<(), Error> {
     let known: BTreeMap<InstanceId, &DatabaseName> = contents
         .databases
         .iter()
         .map(|row| (row.instance, &row.name))
         .collect();
+    let own = |manifest: &Manifest| manifest.catalog == contents.installation;
+    let has_own = contents.manifests.iter().any(|(_, one)| own(one));
     for (id, manifest) in &contents.manifests {
-        if let Some(name) = known.get(id)
-            && manifest.catalog != contents.catalog
-            && **name != manifest.name
-        {
-            let own = &manifest.name;
-            return Err(Error::Catalog {
-                path: catalog.path().to_owned(),
-                reason: format!(
-                    "it is the catalog of another data directory: it says that instance {id} is '{name}', and the files \
-                     of instance {id} are those of '{own}'; nothing was changed"
-                ),
-                hint: "put the right catalog back, or move this one away with its -wal and -shm: dormouse up then makes a \
-                       new one, with the names and settings that it finds beside the databases' files"
-                    .to_owned(),
-            });
+        let name = known.get(id);
+        if own(manifest) || name.is_none() && has_own {
+            continue;
         }
+        let says = match name {
+            Some(name) => format!("it says that instance {id} is '{name}'"),
+            None => format!("it does not know instance {id}"),
+        };
+        return Err(Error::Catalog {
+            path: catalog.path().to_owned(),
+            reason: format!(
+                "it is the catalog of another data directory: {says}, and the files of instance {id} are those of '{}' \
+                 of another installation; nothing was changed",
+                manifest.name
+            ),
+            hint: "put the right catalog back, or move this one away with its -wal and -shm: dormouse up then makes a \
+                   new one, with the names and settings that it finds beside the databases' files"
+                .to_owned(),
+        });
     }
     Ok(())
 }
@@ -74,6 +79,15 @@ pub(crate) async fn rebuild(
             continue;
         }
         let name = &manifest.name;
+        if manifest.catalog != contents.installation {
+            let told = format!(
+                "the files of instance {id} are those of a database '{name}' of another installation, so they are left \
+                 alone: have that one make a backup, and restore it here"
+            );
+            warn!(instance = %id, database = %name, "{told}");
+            found.told.push(told);
+            continue;
+        }
         if let Some(other) = taken.get(name) {
             let told = format!(
                 "the files of instance {id} are those of a database '{name}', which the catalog does not know; there is \

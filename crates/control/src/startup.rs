@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use dormouse_driver::Driver;
+use dormouse_driver::{Desired, Driver, History, Run};
 use dormouse_engine::rights;
-use dormouse_types::{InstanceId, State};
+use dormouse_types::{InstanceId, State, Units};
 use tokio::sync::broadcast;
 use tracing::{info, warn};
 
@@ -206,8 +206,19 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
     let catalog = &creator.context.catalog;
     let mut found = rebuild::rebuild(host, catalog, contents, &unknown).await?;
     let named: BTreeSet<InstanceId> = contents.manifests.iter().map(|(id, _)| *id).collect();
+    let own_mark = |(id, by): &(InstanceId, i32)| (*by == contents.installation).then_some(*id);
+    let unclaimed: BTreeSet<InstanceId> = contents.unclaimed.iter().filter_map(own_mark).collect();
     for id in unknown {
-        if found.rebuilt.iter().any(|row| row.instance == id) || known.contains_key(&id) {
+        if found.rebuilt.iter().any(|row| row.instance == id) {
+            continue;
+        }
+        if unclaimed.contains(&id) && !named.contains(&id) {
+            info!(instance = %id, "no database had it, and the catalog does not know it: removing it");
+            remove_unknown(creator, id).await?;
+            continue;
+        }
+        stop_unknown(creator, id).await;
+        if known.contains_key(&id) {
             continue;
         }
         // files with a name are never removed
@@ -218,8 +229,8 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
         };
         if unknown_instance(creator, id, last).await? == Left::Alone && !named.contains(&id) {
             found.told.push(format!(
-                "the files of instance {id} belong to no database that is known, and no name stands beside them: they, \
-                 and a server that may run on them, are left alone"
+                "the files of instance {id} belong to no database that is known, and no name stands beside them: they are \
+                 left alone"
             ));
         }
     }
@@ -243,6 +254,37 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
         }
     }
     Ok(found)
+}
+
+/// Removes an instance that no database had when the catalog was lost. Its id is not assigned again meanwhile.
+async fn remove_unknown(creator: &Creator, id: InstanceId) -> Result<(), Error> {
+    let removing = Change::Instance {
+        id,
+        phase: Phase::Removing,
+        version: String::new(),
+    };
+    let catalog = &creator.context.catalog;
+    catalog.write(Durability::Now, vec![removing]).await?;
+    creator.warm.discard(id).await;
+    Ok(())
+}
+
+/// Stops a server that nobody can reach.
+async fn stop_unknown(creator: &Creator, id: InstanceId) {
+    let host = &creator.context.host;
+    let running = within(host.deadlines.ask, host.driver.observe(id)).await;
+    if !running.is_ok_and(|seen| seen.run != Run::Stopped) {
+        return;
+    }
+    warn!(instance = %id, "stopping its server: it belongs to no database that is known");
+    let stopped = Desired {
+        run: Run::Stopped,
+        units: Units(1),
+        history: History::Off,
+    };
+    if let Err(error) = within(host.deadlines.stop, host.driver.apply(id, stopped)).await {
+        warn!(instance = %id, %error, "cannot stop it");
+    }
 }
 
 /// Handles an instance of the driver that has no row.

@@ -41,12 +41,10 @@ const LOG_SIZE: u64 = 8 << 20;
 const LOG_BLOCK: u64 = 4096;
 
 /// Settings of every instance. Options that the server does not know are left out.
-const COMMON: [(&str, &str); 34] = [
+const COMMON: [(&str, &str); 33] = [
     ("skip-name-resolve", "ON"),
     ("max-connect-errors", "4294967295"),
     ("local-infile", "ON"),
-    // no limit; 0 would mean the same, but then it could not be changed while the server runs
-    ("max-user-connections", "2147483647"),
     // what clients read; the connections of Dormouse set higher values for themselves, since a thawed server
     // sees its clocks jump and the proxy enforces the clients' own limits
     ("wait-timeout", "28800"),

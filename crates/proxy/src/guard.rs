@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dormouse_tenant::check::PasswordErrors as Change;
 use dormouse_types::Account;
 
 use crate::config::Limits;
@@ -56,7 +57,7 @@ struct OfDatabase {
 }
 
 impl DatabaseBuckets {
-    /// Whether an account has had `max_password_errors` wrong passwords in a row.
+    /// Whether an account has had `max_password_errors` wrong passwords in a row: its first method lets nobody in.
     pub(crate) fn blocks(&self, account: &Account) -> bool {
         self.get().errors.blocks(account)
     }
@@ -70,10 +71,15 @@ impl DatabaseBuckets {
         }
     }
 
-    /// Unblocks the accounts of these users; all with `None`.
-    pub(crate) fn unblock(&self, users: Option<&[&str]>) {
-        let named = |user: &str| users.is_none_or(|users| users.contains(&user));
-        self.get().errors.forget(|(user, _)| named(user));
+    /// Follows a statement about accounts.
+    pub(crate) fn changed(&self, changes: &[Change]) {
+        let errors = &mut self.get().errors;
+        changes.iter().for_each(|change| errors.change(change));
+    }
+
+    /// Unblocks all accounts: privileges were flushed.
+    pub(crate) fn unblock(&self) {
+        self.get().errors.forget();
     }
 
     fn get(&self) -> MutexGuard<'_, OfDatabase> {

@@ -29,6 +29,8 @@ pub(crate) struct SessionHandle {
     schema: Mutex<Option<Arc<[u8]>>>,
     /// Notified when its client's connection is closed.
     pub(crate) ended: Notify,
+    /// Whether it is closed.
+    pub(crate) gone: AtomicBool,
     /// Since when it has been idle, in seconds of the proxy's clock; [`BUSY`] if it is not.
     pub(crate) heard: AtomicU64,
     /// How many seconds it may be idle.
@@ -43,6 +45,8 @@ pub(crate) struct SessionHandle {
     /// Number of `KILL`s that are about to be sent for its backend; the session keeps the backend until
     /// this is 0.
     pub(crate) aimed_at: AtomicU32,
+    /// Number of those that are to end it.
+    pub(crate) enders: AtomicU32,
     /// Whether it is to end at once, in the middle of its statement.
     cut: AtomicBool,
     cut_waker: AtomicWaker,
@@ -90,6 +94,7 @@ impl SessionHandle {
             thread: AtomicU32::new(0),
             schema: Mutex::default(),
             ended: Notify::new(),
+            gone: AtomicBool::new(false),
             heard: AtomicU64::new(BUSY),
             idle_limit: AtomicU64::new(u64::MAX),
             killed: AtomicBool::new(false),
@@ -97,6 +102,7 @@ impl SessionHandle {
             held_since: AtomicU64::new(0),
             pins: Mutex::default(),
             aimed_at: AtomicU32::new(0),
+            enders: AtomicU32::new(0),
             cut: AtomicBool::new(false),
             cut_waker: AtomicWaker::new(),
         })
@@ -113,6 +119,12 @@ impl SessionHandle {
             6 => LeaseState::Waiting,
             _ => LeaseState::None,
         }
+    }
+
+    /// Whether a `KILL` has ended its connection to the server, or is about to: its client gets no error that the end
+    /// of that connection would cause.
+    pub(crate) fn is_being_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire) || self.enders.load(Ordering::SeqCst) > 0
     }
 
     /// Ends it at once, in the middle of its statement.

@@ -1,13 +1,15 @@
 //! Relays a reply from the server to the client.
 //!
-//! Bytes are forwarded unchanged, except for statement ids and session tracking; the framer finds where
-//! the reply ends.
+//! Bytes are forwarded unchanged, except for statement ids, session tracking, and rows that a filter edits; the framer
+//! finds where the reply ends.
 
+use std::borrow::Cow;
 use std::future::{Future as _, poll_fn};
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::Poll;
 
+use dormouse_wire::filter::{EditRows, RowFilter};
 use dormouse_wire::framer::{Event, ReplyEnd};
 use dormouse_wire::packet::{HEADER, Header};
 use dormouse_wire::reader::Malformed;
@@ -50,13 +52,20 @@ impl Broken {
     }
 }
 
-/// Passes one reply on. In the reply to `COM_STMT_PREPARE` the server's id for the statement is
-/// replaced by `statement`. When it has returned an end, the backend is between two commands.
-pub(crate) async fn relay(
+/// What is changed in a reply while it passes.
+pub(crate) struct Changes<E> {
+    pub(crate) tracking: Tracking,
+    /// In the reply to `COM_STMT_PREPARE`: the id in place of the server's id for the statement.
+    pub(crate) statement: Option<u32>,
+    /// Edits rows.
+    pub(crate) filter: Option<Box<RowFilter<E>>>,
+}
+
+/// Passes one reply on. When it has returned an end, the backend is between two commands.
+pub(crate) async fn relay<E: EditRows>(
     listening: &mut Listening,
     client: &mut Client,
-    tracking: Tracking,
-    statement: Option<u32>,
+    changes: &mut Changes<E>,
 ) -> Result<ReplyEnd, Broken> {
     let mut delivered = false;
     let mut chunk = read(listening, client, delivered).await?;
@@ -68,18 +77,22 @@ pub(crate) async fn relay(
             .map_err(|what| Broken::Fault { what, delivered })?;
         seen += step.consumed;
         if step.tracks > 0 {
-            seen = track(&mut chunk, seen, step.tracks, tracking);
+            seen = track(&mut chunk, seen, step.tracks, changes.tracking);
         }
         if step.event == Event::More && seen < chunk.len() {
             continue;
         }
         let ready = seen - step.held;
-        if !delivered && let Some(id) = statement {
+        if !delivered && let Some(id) = changes.statement {
             rename(&mut chunk, ready, id);
         }
         let bytes = chunk.get(..ready).unwrap_or_default();
+        let bytes = match &mut changes.filter {
+            Some(filter) => filter.pass(bytes),
+            None => Cow::Borrowed(bytes),
+        };
         client.tally.sends(bytes.len());
-        let written = write_all(&mut client.stream, bytes, client.write_timeout).await;
+        let written = write_all(&mut client.stream, &bytes, client.write_timeout).await;
         delivered |= ready > 0;
         if let Err(error) = written {
             let running = match (step.event, error.kind()) {

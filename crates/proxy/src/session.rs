@@ -9,6 +9,7 @@
 //! the loop, the commands and the interpreter of [`dormouse_session::steps`] access all of them; every
 //! other function receives only the parts that it uses.
 
+mod account_rows;
 mod admission;
 mod answer;
 mod asleep;

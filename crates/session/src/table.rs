@@ -338,8 +338,6 @@ started.
 - `EXECUTE … USING`, within a batch or a procedure, of a statement whose table is gone fails with 1210, not 1146: the
   statement in its place has no parameters. `COM_RESET_CONNECTION` keeps `IGNORE_SPACE` and `INTERACTIVE` of the login,
   which a backend has for life; `session_track_transaction_info` may report differently after a move.
-- `@@max_user_connections` is 2147483647 in place of 0, both of which mean no limit: a server that begins with 0 refuses
-  to change it while it runs.
 - Views and stored code that read `information_schema.PROCESSLIST` and the like, or `KILL`, use the server's own ids: their
   texts are in the server, which cannot be told others. No id of a session is one of a server, so none meets another
   session.

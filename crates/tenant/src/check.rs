@@ -1,5 +1,6 @@
 //! Decides whether a statement may run, and what runs in its place.
 
+mod errors;
 pub mod names;
 mod plan;
 
@@ -9,6 +10,7 @@ use dormouse_types::Manager;
 
 use crate::ast::{Name, Statement};
 
+pub use errors::{PasswordErrors, password_errors};
 pub use plan::check;
 
 /// Who sent the statement: the account that the login matched.
@@ -43,6 +45,31 @@ impl Facts {
         // the server compares hosts without regard to case
         let mut rows = self.0.iter();
         rows.find(|one| one.user == user && one.host.eq_ignore_ascii_case(host))
+    }
+
+    /// An account by the name with which the server stores it.
+    fn stored(&self, user: &str, host: &str) -> Name {
+        let host = self.of(user, host).map_or(host, |one| &one.host);
+        Name::Account {
+            user: user.to_owned(),
+            host: host.to_owned(),
+        }
+    }
+
+    /// What precedes a rename: Dormouse's credential is that of the former name, and nobody would know it under the new
+    /// one. The next login gets a new one, also if the rename fails.
+    fn withdrawals(&self, pairs: &[(Name, Name)]) -> Vec<Step> {
+        let step = |(from, _): &(Name, Name)| match from {
+            Name::Account { user, host } => {
+                let account = self.of(user, host).filter(|one| !one.is_role)?;
+                Some(Step::Withdraw {
+                    user: account.user.clone(),
+                    host: account.host.clone(),
+                })
+            }
+            _ => None,
+        };
+        pairs.iter().filter_map(step).collect()
     }
 
     fn is_role(&self, name: &str) -> bool {
@@ -84,6 +111,17 @@ impl Denied {
         }
     }
 
+    /// `ER_OPTION_PREVENTS_STATEMENT`
+    pub(crate) fn option(option: &str) -> Self {
+        Self {
+            code: 1290,
+            state: "HY000",
+            message: format!(
+                "The MariaDB server is running with the {option} option so it cannot execute this statement"
+            ),
+        }
+    }
+
     /// `ER_WRONG_VALUE_FOR_VAR`
     pub(crate) fn value(what: &str) -> Self {
         Self {
@@ -110,6 +148,13 @@ pub enum Step {
         /// The host; empty for a role.
         host: String,
     },
+    /// Take Dormouse's credential from the account.
+    Withdraw {
+        /// The user.
+        user: String,
+        /// The host, as the server stores it.
+        host: String,
+    },
     /// Note what the account may manage.
     Flag {
         /// The user.
@@ -131,6 +176,7 @@ impl fmt::Debug for Step {
             Self::RunIfGranted(_) => f.write_str("RunIfGranted"),
             Self::Show(_) => f.write_str("Show"),
             Self::Protect { user, host } => write!(f, "Protect {user}@{host}"),
+            Self::Withdraw { user, host } => write!(f, "Withdraw {user}@{host}"),
             Self::Flag {
                 user,
                 host,
@@ -146,7 +192,7 @@ impl fmt::Debug for Step {
 pub struct Plan {
     /// The steps.
     pub steps: Vec<Step>,
-    /// For a list of grants: what the shown account may manage.
+    /// For what shows an account: the account as the server stores it, and what it may manage.
     pub shows: Option<(Name, Manager)>,
 }
 

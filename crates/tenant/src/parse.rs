@@ -93,12 +93,6 @@ pub fn is_mediated(text: &[u8], mode: Mode) -> bool {
     kind(text, mode).is_some()
 }
 
-/// Whether a text begins as `SHOW GRANTS` or `SHOW CREATE USER` do.
-#[must_use]
-pub fn shows_account(text: &[u8], mode: Mode) -> bool {
-    kind(text, mode) == Some(Kind::Show)
-}
-
 /// Whether a text means the same only in UTF-8: it has other characters than ASCII.
 #[must_use]
 pub fn needs_utf8(text: &[u8]) -> bool {

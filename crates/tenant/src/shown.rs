@@ -2,18 +2,24 @@
 //! without the privileges that every account has for Dormouse's sake.
 
 /// What these rows begin with: on `sys` and `mysql` no tenant can grant anything.
-const SHADOWS: [&[u8]; 3] = [
-    b"GRANT SELECT, CREATE TEMPORARY TABLES, EXECUTE ON `sys`.* TO ",
-    b"GRANT SELECT ON `mysql`.`",
-    b"GRANT EXECUTE ON PROCEDURE `mysql`.`dormouse_attach` TO ",
+const SHADOWS: [&str; 3] = [
+    "GRANT SELECT, CREATE TEMPORARY TABLES, EXECUTE ON `sys`.* TO ",
+    "GRANT SELECT ON `mysql`.`",
+    "GRANT EXECUTE ON PROCEDURE `mysql`.`dormouse_attach` TO ",
 ];
 
 const NATIVE: &str = "mysql_native_password";
 const VIA: &str = " IDENTIFIED VIA ";
 
+/// Whether the rows of a result with this only column show an account.
+#[must_use]
+pub fn shows_account(column: &str) -> bool {
+    column.starts_with("Grants for ") || column.starts_with("CREATE USER for ")
+}
+
 /// Whether a row is there for Dormouse's sake.
 #[must_use]
-pub fn is_shadow(row: &[u8]) -> bool {
+pub fn is_shadow(row: &str) -> bool {
     SHADOWS.iter().any(|begin| row.starts_with(begin))
 }
 

@@ -52,7 +52,7 @@ const fn of(name: &'static str, values: Values, reason: &'static str) -> Variabl
 use Values::{Engine, Fraction, Switch, Whole, Words};
 
 /// All of them, by reason.
-pub static VARIABLES: [Variable; 79] = [
+pub static VARIABLES: [Variable; 78] = [
     of("autocommit", Switch, DEFAULTS),
     of("auto_increment_increment", Whole(1, 65_535), DEFAULTS),
     of("auto_increment_offset", Whole(1, 65_535), DEFAULTS),
@@ -133,7 +133,6 @@ pub static VARIABLES: [Variable; 79] = [
     of("disconnect_on_expired_password", Switch, ACCOUNTS),
     of("local_infile", Switch, ACCOUNTS),
     of("max_password_errors", Whole(1, 4_294_967_295), ACCOUNTS),
-    of("max_user_connections", Whole(0, 100_000), ACCOUNTS),
     of("default_storage_engine", Engine, TABLES),
     of("innodb_default_row_format", Words, TABLES),
     of("innodb_strict_mode", Switch, TABLES),
@@ -144,6 +143,13 @@ pub static VARIABLES: [Variable; 79] = [
 
 /// Engines whose tables are in the files of the database.
 const ENGINES: [&str; 5] = ["InnoDB", "Aria", "MyISAM", "MEMORY", "CSV"];
+
+/// The option because of which no server of a database lets anybody set this variable (in lower case).
+#[must_use]
+pub fn prevented_by(name: &str) -> Option<&'static str> {
+    // as on every server that begins without a limit
+    (name == "max_user_connections").then_some("--max-user-connections=0")
+}
 
 /// The variable of this name (in lower case), if an owner may set it.
 #[must_use]

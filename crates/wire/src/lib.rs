@@ -6,7 +6,8 @@
 //! Invariants:
 //! - a decoder returns a value or an error for any bytes and never panics (see `fuzz/`);
 //! - encoding a decoded value and decoding it again gives the same value;
-//! - rows are never copied: [`ReplyFramer`] reads packet headers and the last packets only.
+//! - rows are never copied: [`ReplyFramer`] reads packet headers and the last packets only. A [`filter`] copies what it
+//!   edits.
 //!
 //! Modules, in groups in the order of use on a connection: bytes and packets; connecting; commands and
 //! their replies.
@@ -40,6 +41,7 @@ pub mod status;
 
 pub mod reply;
 
+pub mod filter;
 pub mod framer;
 pub mod rows;
 pub mod text;
@@ -49,6 +51,7 @@ pub use caps::Capabilities;
 pub use client::{ClientConfig, ClientLogin, LoginError, LoginStep};
 pub use command::{Command, ReplyKind};
 pub use compress::{BadPacket, Packer, Unpacked, Unpacker};
+pub use filter::{EditRows, Edited, RowFilter};
 pub use framer::{Event, Prepared, ReplyEnd, ReplyFramer, Step};
 pub use greeting::{Greeting, GreetingError};
 pub use login::{AuthSwitch, ChangeUser, Login, SSL_REQUEST_LEN, SslRequest, auth_more};

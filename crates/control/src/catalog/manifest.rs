@@ -21,8 +21,8 @@ use super::record::{Change, Manifest, Phase};
 #[derive(Debug, Clone)]
 pub(super) struct Manifests {
     dir: PathBuf,
-    /// Names the catalog.
-    catalog: i32,
+    /// Names the installation.
+    installation: i32,
 }
 
 const ENDING: &str = "database";
@@ -31,10 +31,10 @@ const QUERY: &str = "SELECT d.name, i.version, i.rights, d.spec, d.branch FROM d
                      JOIN instances i ON i.database = d.name AND i.role = 'primary' WHERE i.id = ?1";
 
 impl Manifests {
-    pub(super) fn new(data_dir: &Path, catalog: i32) -> Self {
+    pub(super) fn new(data_dir: &Path, installation: i32) -> Self {
         Self {
             dir: data_dir.join("instances"),
-            catalog,
+            installation,
         }
     }
 
@@ -103,7 +103,7 @@ impl Manifests {
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        if let Err(error) = write(&path, &text) {
+        if let Err(error) = write_file(&path, &text) {
             warn!(instance = %id, %error, "cannot write the file with its name and settings");
         }
         Ok(())
@@ -112,7 +112,7 @@ impl Manifests {
     fn read_row(&self, row: &Row<'_>) -> rusqlite::Result<Manifest> {
         let branch: Option<String> = row.get(4)?;
         Ok(Manifest {
-            catalog: self.catalog,
+            catalog: self.installation,
             name: parsed(row, 0)?,
             version: row.get(1)?,
             rights: row.get(2)?,
@@ -121,45 +121,46 @@ impl Manifests {
         })
     }
 
-    /// All that can be read.
-    pub(super) fn found(&self) -> Vec<(InstanceId, Manifest)> {
-        let Ok(entries) = fs::read_dir(&self.dir) else {
-            return Vec::new();
-        };
-        let mut all: Vec<_> = entries
-            .flatten()
-            .filter_map(|entry| {
-                let path = entry.path();
-                let is_one = path.extension().is_some_and(|ending| ending == ENDING);
-                let id = path.file_stem()?.to_str()?.parse().ok().map(InstanceId);
-                let id = id.filter(|_| is_one)?;
-                let text = fs::read_to_string(&path).ok()?;
-                match serde_json::from_str(&text) {
-                    Ok(manifest) => Some((id, manifest)),
-                    Err(error) => {
-                        warn!(path = %path.display(), %error, "cannot read it");
-                        None
-                    }
-                }
-            })
-            .collect();
-        all.sort_by_key(|(id, _)| *id);
-        all
-    }
-
     fn path(&self, id: InstanceId) -> PathBuf {
         self.dir.join(format!("{id}.{ENDING}"))
     }
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
+/// All that can be read in a data directory.
+pub(super) fn found(data_dir: &Path) -> Vec<(InstanceId, Manifest)> {
+    let Ok(entries) = fs::read_dir(data_dir.join("instances")) else {
+        return Vec::new();
+    };
+    let mut all: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.path();
+            let is_one = path.extension().is_some_and(|ending| ending == ENDING);
+            let id = path.file_stem()?.to_str()?.parse().ok().map(InstanceId);
+            let id = id.filter(|_| is_one)?;
+            let text = fs::read_to_string(&path).ok()?;
+            match serde_json::from_str(&text) {
+                Ok(manifest) => Some((id, manifest)),
+                Err(error) => {
+                    warn!(path = %path.display(), %error, "cannot read it");
+                    None
+                }
+            }
+        })
+        .collect();
+    all.sort_by_key(|(id, _)| *id);
+    all
+}
+
+/// Writes a file beside those of an instance, as a whole or not at all.
+pub(super) fn write_file(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent().filter(|dir| !dir.exists()) {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(dir)?;
     }
-    let unfinished = path.with_extension("database-new");
+    let unfinished = path.with_added_extension("new");
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(&unfinished)?.write_all(text.as_bytes())?;

@@ -98,7 +98,7 @@ pub(crate) enum Role {
 /// What stands of a database beside the files of its instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    /// The catalog that knows it.
+    /// The installation, by the number that its catalog has.
     pub(crate) catalog: i32,
     /// The database.
     pub(crate) name: DatabaseName,
@@ -120,10 +120,12 @@ pub(crate) struct Contents {
     pub(crate) backups: BTreeMap<InstanceId, Known>,
     /// The highest instance id ever assigned.
     pub(crate) last_instance: u32,
-    /// Names the catalog.
-    pub(crate) catalog: i32,
+    /// Names the installation.
+    pub(crate) installation: i32,
     /// What stands beside the files of instances.
     pub(crate) manifests: Vec<(InstanceId, Manifest)>,
+    /// The instances that are marked as nobody's, and the installation that has marked them.
+    pub(crate) unclaimed: Vec<(InstanceId, i32)>,
 }
 
 /// An entry of the ledger that is not written yet.

@@ -75,8 +75,9 @@ pub(super) fn load(connection: &Connection, models: &Models) -> rusqlite::Result
         instances,
         backups,
         last_instance,
-        catalog: 0,
+        installation: 0,
         manifests: Vec::new(),
+        unclaimed: Vec::new(),
     })
 }
 

@@ -20,8 +20,9 @@ const KEEP: LedgerKeep = LedgerKeep {
 fn open(dir: &Path) -> (Catalog, Contents) {
     let (catalog, mut contents) = Catalog::open(dir, KEEP, broadcast::Sender::new(16)).unwrap();
     // it is random, and stands in the files beside the instances, which tests of the plane read
-    assert_ne!(std::mem::take(&mut contents.catalog), 0);
+    assert_ne!(std::mem::take(&mut contents.installation), 0);
     contents.manifests.clear();
+    contents.unclaimed.clear();
     (catalog, contents)
 }
 

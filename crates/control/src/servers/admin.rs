@@ -157,6 +157,9 @@ impl Servers for AdminServers {
     }
 
     async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError> {
+        // not in the middle of a rename, which takes the credential away first
+        let turn = self.turn(server.instance);
+        let _alone = turn.lock().await;
         let account: Arc<(String, String)> = Arc::new((user.to_owned(), host.to_owned()));
         self.ask(server, move |admin| {
             let account = Arc::clone(&account);

@@ -9,6 +9,7 @@ mod doors;
 mod hours;
 mod intent;
 mod life;
+mod lost_catalog;
 mod machine;
 mod memory_tables;
 mod rights;

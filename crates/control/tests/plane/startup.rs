@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use dormouse_control::{Error, ErrorKind, PlaneConfig, SettingsPatch};
+use dormouse_control::{Error, ErrorKind, PlaneConfig};
 use dormouse_driver::{Driver, Run as Process};
 use dormouse_types::{InstanceId, State};
 
 use crate::machine::Machine;
 use crate::run::{PATIENCE, Run, S, config, name, spec, virtually};
 
-fn run<T>(machine: &Machine, dir: &Path, script: impl AsyncFnOnce(&Run) -> T) -> T {
+pub(crate) fn run<T>(machine: &Machine, dir: &Path, script: impl AsyncFnOnce(&Run) -> T) -> T {
     let done = virtually(machine, async {
         let run = Run::start(machine, dir).await.unwrap();
         script(&run).await
@@ -17,7 +17,7 @@ fn run<T>(machine: &Machine, dir: &Path, script: impl AsyncFnOnce(&Run) -> T) ->
     done.expect("it was not killed")
 }
 
-fn fails(machine: &Machine, dir: &Path) -> Error {
+pub(crate) fn fails(machine: &Machine, dir: &Path) -> Error {
     virtually(machine, async {
         Run::start(machine, dir).await.err().expect("it started")
     })
@@ -112,166 +112,6 @@ fn instances_with_unassigned_ids_are_left_alone() {
     }
     let ids: Vec<u32> = machine.lock().instances.keys().map(|id| id.0).collect();
     assert_eq!(ids, [1, 40, 41, 42, 43]);
-}
-
-#[test]
-fn a_lost_catalog_loses_no_files() {
-    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
-    run(&machine, dir.path(), async |run| {
-        for n in 0..3 {
-            run.plane
-                .create(&name(&format!("db{n}")), spec("never", "never"))
-                .await
-                .unwrap();
-        }
-    });
-    let other = tempfile::tempdir().unwrap();
-    for _ in 0..2 {
-        run(&machine, other.path(), async |run| {
-            tokio::time::sleep(S).await;
-            assert!(run.plane.list().is_empty());
-        });
-        assert_eq!(machine.lock().instances.len(), 3);
-    }
-}
-
-fn remove_catalog(dir: &Path) {
-    for ending in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(dir.join(format!("catalog.sqlite{ending}")));
-    }
-}
-
-/// The catalog, with what is not written to its main file yet.
-fn copy_catalog(from: &Path, to: &Path) {
-    remove_catalog(to);
-    for ending in ["", "-wal"] {
-        let name = format!("catalog.sqlite{ending}");
-        if from.join(&name).exists() {
-            std::fs::copy(from.join(&name), to.join(&name)).unwrap();
-        }
-    }
-}
-
-#[test]
-fn databases_of_a_lost_catalog_are_taken_up_again_with_their_settings() {
-    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
-    let (shop, blog, gone) = (name("shop"), name("blog"), name("gone"));
-    run(&machine, dir.path(), async |run| {
-        for database in [&shop, &blog, &gone] {
-            run.plane
-                .create(database, spec("never", "never"))
-                .await
-                .unwrap();
-        }
-        let settings = SettingsPatch {
-            idle_suspend: Some("7s".parse().unwrap()),
-            idle_park: Some("70s".parse().unwrap()),
-            ..SettingsPatch::default()
-        };
-        run.plane.set(&blog, settings).await.unwrap();
-        run.plane.park(&blog).await.unwrap();
-        run.plane.drop_database(&gone).await.unwrap();
-    });
-    for emptied in [false, true] {
-        remove_catalog(dir.path());
-        if emptied {
-            std::fs::write(dir.path().join("catalog.sqlite"), "").unwrap();
-        }
-        run(&machine, dir.path(), async |run| {
-            let found = run.plane.found().join(" ");
-            assert!(
-                found.contains("was new or empty: 2 databases were (shop, blog)"),
-                "{found}"
-            );
-            tokio::time::sleep(S).await;
-            assert_eq!(run.plane.list().len(), 2);
-            assert_eq!(run.query(&shop).await, Ok(1));
-            assert!(run.query(&blog).await.is_ok());
-            assert_eq!(run.status(&blog).spec, spec("7s", "70s"));
-            // its name is not given away
-            let taken = run.plane.create(&shop, spec("never", "never")).await;
-            assert_eq!(taken.unwrap_err().kind(), ErrorKind::Exists);
-            let lines = run.ledger(&shop);
-            let why = "the catalog did not know it; name and settings were read beside its files";
-            assert!(lines.iter().any(|line| line.contains(why)), "{lines:?}");
-            // a new database gets another instance
-            run.plane
-                .create(&gone, spec("never", "never"))
-                .await
-                .unwrap();
-            run.plane.drop_database(&gone).await.unwrap();
-        });
-    }
-    run(&machine, dir.path(), async |run| {
-        assert_eq!(run.plane.found(), Vec::<String>::new());
-        assert_eq!(run.plane.list().len(), 2);
-    });
-    assert_eq!(machine.lock().violations, Vec::<String>::new());
-}
-
-#[test]
-fn an_old_copy_of_the_catalog_loses_no_database() {
-    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
-    let (old, new) = (name("old"), name("new"));
-    let copy = tempfile::tempdir().unwrap();
-    let never = || spec("never", "never");
-    run(&machine, dir.path(), async |run| {
-        run.plane.create(&old, never()).await.unwrap();
-    });
-    copy_catalog(dir.path(), copy.path());
-    run(&machine, dir.path(), async |run| {
-        run.plane.create(&new, never()).await.unwrap();
-    });
-    copy_catalog(copy.path(), dir.path());
-    run(&machine, dir.path(), async |run| {
-        tokio::time::sleep(S).await;
-        let found = run.plane.found().join(" ");
-        assert!(
-            found.contains("did not know them: 1 database was (new)"),
-            "{found}"
-        );
-        for database in [&old, &new] {
-            assert!(run.query(database).await.is_ok(), "{database}");
-        }
-    });
-}
-
-#[test]
-fn the_catalog_of_another_data_directory_is_refused_and_removes_nothing() {
-    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
-    let (elsewhere, other) = (Machine::new(), tempfile::tempdir().unwrap());
-    let never = || spec("never", "never");
-    run(&machine, dir.path(), async |run| {
-        run.plane.create(&name("shop"), never()).await.unwrap();
-    });
-    run(&elsewhere, other.path(), async |run| {
-        for n in 0..9 {
-            let made = run.plane.create(&name(&format!("db{n}")), never()).await;
-            made.unwrap();
-        }
-        // the ids of dropped instances would be free to be removed
-        for n in 0..5 {
-            let dropped = run.plane.drop_database(&name(&format!("db{n}"))).await;
-            dropped.unwrap();
-        }
-    });
-    copy_catalog(other.path(), dir.path());
-    // instance 1 is none of the other's any more: it is taken up, not removed
-    run(&machine, dir.path(), async |run| {
-        tokio::time::sleep(S).await;
-        assert!(run.query(&name("shop")).await.is_ok());
-    });
-    let (third, third_dir) = (Machine::new(), tempfile::tempdir().unwrap());
-    run(&third, third_dir.path(), async |run| {
-        run.plane.create(&name("blog"), never()).await.unwrap();
-    });
-    copy_catalog(third_dir.path(), dir.path());
-    let error = fails(&machine, dir.path());
-    let text = error.to_string();
-    assert!(text.contains("instance 1 is 'blog'"), "{text}");
-    assert!(text.contains("are those of 'shop'"), "{text}");
-    assert!(error.hint().contains("move this one away"));
-    assert_eq!(machine.lock().instances.len(), 1);
 }
 
 #[test]

@@ -382,6 +382,40 @@ impl Accounts<'_> {
             .map(drop)
     }
 
+    /// Takes Dormouse's credential from an account, whose host is given as the server stores it; the account is then as
+    /// it was before [`enroll`](Self::enroll).
+    ///
+    /// # Errors
+    /// As [`AdminError`] says.
+    pub(super) async fn withdraw(self, user: &str, host: &str) -> Result<(), AdminError> {
+        const DOING: &str = "taking Dormouse's credential from an account";
+        let (secret, instance) = (&self.0.secret, self.0.instance);
+        let ours = [
+            secret.account_hash(instance, user, host),
+            native::to_text(&secret.former_stage2(instance, user)),
+        ];
+        let account = format!("User = {} AND Host = {}", literal(user), literal(host));
+        let mut statements: Vec<String> = Vec::with_capacity(4);
+        statements.extend(ours.map(|hash| {
+            let found = format!("JSON_SEARCH(Priv, 'one', '{hash}', NULL, '$.auth_or')");
+            format!(
+                "UPDATE mysql.global_priv SET Priv = \
+                 JSON_REMOVE(Priv, REPLACE(JSON_UNQUOTE({found}), '.authentication_string', '')) \
+                 WHERE {account} AND {found} IS NOT NULL"
+            )
+        }));
+        // a list of the account's own credential alone
+        statements.push(format!(
+            "UPDATE mysql.global_priv SET Priv = JSON_REMOVE(Priv, '$.auth_or') \
+             WHERE {account} AND JSON_COMPACT(JSON_EXTRACT(Priv, '$.auth_or')) = '[{{}}]'"
+        ));
+        statements.push("FLUSH LOCAL PRIVILEGES".to_owned());
+        for sql in statements {
+            self.0.run(DOING, &sql, TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
     /// Sets the password of the owner's account `admin`@`%`, enrols and unlocks it, in one statement, and gives it
     /// its rights again; creates the account if it was dropped.
     ///

@@ -132,6 +132,10 @@ impl Admin {
                 self.accounts().protect(user, host).await?;
                 Ok(Done::Ok(Vec::new()))
             }
+            Step::Withdraw { user, host } => {
+                self.accounts().withdraw(user, host).await?;
+                Ok(Done::Ok(Vec::new()))
+            }
             Step::Flag {
                 user,
                 host,
@@ -239,7 +243,7 @@ fn begins(row: &[Option<Vec<u8>>], with: &str) -> bool {
 fn without_shadows(mut rows: Rows) -> Rows {
     rows.rows.retain(|row| {
         let first = row.first().and_then(Option::as_deref);
-        !is_shadow(first.unwrap_or_default())
+        !is_shadow(&String::from_utf8_lossy(first.unwrap_or_default()))
     });
     rows
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use dormouse_types::{Account, Endpoint, Mark, Verifier};
+use dormouse_wire::auth::{CACHING_SHA2, NATIVE, ed25519, parsec};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::ErrPacket;
 use tracing::debug;
@@ -35,7 +36,7 @@ pub(crate) async fn prove(
     database: &Arc<Database>,
     claim: Claim<'_>,
 ) -> Result<Proof, Rejected> {
-    if let Some(error) = blocked(shared, database, &claim) {
+    if let Some(error) = too_many(shared, database, &claim) {
         return Ok(Proof::Missing(error));
     }
     let limit = shared.config.limits.handshake_timeout;
@@ -55,21 +56,24 @@ pub(crate) async fn prove(
         }
     }
     let account = account::find(&accounts, claim.user, &claim.peer);
-    // as on a server, before the password is checked
-    if account.is_some_and(|account| database.buckets.blocks(account)) {
-        return Ok(Proof::Missing(refusal::user_blocked()));
-    }
     let verifiers = account.map_or(&[][..], |account| &account.verifiers);
+    let blocked = account.is_some_and(|account| database.buckets.blocks(account));
+    // as on a server, before the password is checked; an account's further methods stay open
+    let verifiers = match (blocked, verifiers) {
+        (false, all) => all,
+        (true, [_, others @ ..]) if !others.is_empty() => others,
+        (true, _) => return Ok(Proof::Missing(refusal::user_blocked())),
+    };
     let mut exchange = Exchange::new(io, &claim, &shared.slow_checks);
     let proved = exchange.proves_any(verifiers).await?;
     let (hopeless, with_password) = (exchange.is_hopeless(verifiers), exchange.with_password());
     // other logins of the client may have failed meanwhile: those beyond its limit tell it nothing, right
     // or wrong, however many it has begun at once
-    if let Some(error) = blocked(shared, database, &claim) {
+    if let Some(error) = too_many(shared, database, &claim) {
         return Ok(Proof::Missing(error));
     }
     let denied = refusal::access_denied(claim.user, &claim.peer.host(), with_password);
-    if let Some(account) = account.filter(|_| !hopeless) {
+    if let Some(account) = account.filter(|_| with_password && !hopeless) {
         database.buckets.password(account, proved);
     }
     let Some(account) = account.filter(|_| proved) else {
@@ -134,7 +138,7 @@ pub(crate) async fn prove(
 }
 
 /// The error for a client that has failed too often, or recently at a database where many fail.
-fn blocked(shared: &Shared, database: &Database, claim: &Claim<'_>) -> Option<ErrPacket> {
+fn too_many(shared: &Shared, database: &Database, claim: &Claim<'_>) -> Option<ErrPacket> {
     let (login, now) = (login_of(database, claim)?, Instant::now());
     let (client, buckets) = (login.client, &database.buckets);
     if let Some((failures, wait)) = shared.guard.must_wait(&login, now) {
@@ -194,8 +198,10 @@ pub(crate) fn has_expired(account: &Account) -> bool {
 /// The error for an account that no client could prove, or none from this host.
 fn impossible(claim: &Claim<'_>, verifiers: &[Verifier]) -> Option<ErrPacket> {
     let is_socket = |v: &Verifier| matches!(v, Verifier::UnixSocket(_));
+    // a hash that no password has, such as that of a locked account, is refused like a wrong password
+    const KNOWN: [&str; 4] = [NATIVE, CACHING_SHA2, ed25519::PLUGIN, parsec::PLUGIN];
     let other = verifiers.iter().find_map(|verifier| match verifier {
-        Verifier::Other(plugin) => Some(plugin),
+        Verifier::Other(plugin) => Some(plugin).filter(|plugin| !KNOWN.contains(&plugin.as_str())),
         _ => None,
     });
     let all = |test: &dyn Fn(&Verifier) -> bool| verifiers.iter().all(test);

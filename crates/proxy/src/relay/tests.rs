@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::ReplyKind;
+use dormouse_wire::filter::Edited;
 use dormouse_wire::packet::write_packet;
 use dormouse_wire::reply::OkPacket;
 
@@ -53,13 +54,34 @@ fn ok(seq: u8) -> Vec<u8> {
     packet
 }
 
+/// Edits nothing.
+struct Nothing;
+
+impl EditRows for Nothing {
+    fn concerns(&self, _column: &[u8]) -> bool {
+        false
+    }
+
+    fn edit(&self, _value: &[u8]) -> Edited {
+        Edited::Kept
+    }
+}
+
+fn unchanged() -> Changes<Nothing> {
+    Changes {
+        tracking: Tracking::All,
+        statement: None,
+        filter: None,
+    }
+}
+
 #[tokio::test]
 async fn a_reply_to_another_command_reaches_no_client() {
     let (_pool, backend, mut server) = rig();
     let mut ends = Ends::new();
     let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
     server.write_all(&ok(3)).unwrap();
-    let broken = relay(&mut listening, &mut ends.ours, Tracking::All, None).await;
+    let broken = relay(&mut listening, &mut ends.ours, &mut unchanged()).await;
     assert!(
         matches!(
             broken,
@@ -80,7 +102,7 @@ async fn bytes_behind_a_reply_reach_no_client() {
     let mut ends = Ends::new();
     let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
     server.write_all(&[ok(1), ok(1)].concat()).unwrap();
-    let broken = relay(&mut listening, &mut ends.ours, Tracking::All, None).await;
+    let broken = relay(&mut listening, &mut ends.ours, &mut unchanged()).await;
     assert!(matches!(broken, Err(Broken::Fault { .. })), "{broken:?}");
     assert_eq!(ends.told(), b"");
 }
@@ -91,7 +113,7 @@ async fn a_complete_reply_reaches_the_client_and_frees_the_backend() {
     let mut ends = Ends::new();
     let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
     server.write_all(&ok(1)).unwrap();
-    relay(&mut listening, &mut ends.ours, Tracking::All, None)
+    relay(&mut listening, &mut ends.ours, &mut unchanged())
         .await
         .unwrap();
     assert_eq!(ends.told(), ok(1));
@@ -106,7 +128,7 @@ async fn a_client_that_has_left_is_not_waited_for_long_whatever_it_has_sent() {
         let mut listening = backend.speak().sent(ReplyKind::ResultSet, 0);
         ends.client.write_all(ahead).unwrap();
         ends.client.shutdown(std::net::Shutdown::Both).unwrap();
-        let broken = relay(&mut listening, &mut ends.ours, Tracking::All, None).await;
+        let broken = relay(&mut listening, &mut ends.ours, &mut unchanged()).await;
         assert!(
             matches!(broken, Err(Broken::Client { running: true })),
             "{broken:?}"

@@ -8,6 +8,7 @@ use dormouse_session::{Effects, Kind, SessionState, Show};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 
+use super::account_rows::may_show_account;
 use super::answer::try_answer;
 use super::change_user::change_user;
 use super::connections::tells;
@@ -63,10 +64,10 @@ impl Session {
             }
             Command::SetOption => Box::pin(self.set_option(incoming)).await,
             Command::ProcessKill => Box::pin(kill::command(self, &incoming)).await,
+            Command::Refresh => Box::pin(self.refresh(incoming)).await,
             Command::FieldList
             | Command::CreateDb
             | Command::DropDb
-            | Command::Refresh
             | Command::Statistics
             | Command::ProcessInfo
             | Command::Debug => self.run_command(incoming).await.map(|_| ()),
@@ -204,15 +205,15 @@ impl Session {
             effects == Effects::Unknown && incoming.is_whole() && may_tell_within(text, mode);
         let tells = explains && incoming.is_whole() || within || tells(&self.state, &incoming);
         let text = incoming.argument();
-        let changes_rights = may_change_rights(text, mode, kind, effects);
-        let unblocks = changes_rights && flushes_privileges(text, mode);
+        let (timeout, unblocks) = {
+            let inner = self.state.executed(text);
+            let inner = inner.as_deref().unwrap_or(text);
+            (Timeout::of(inner, mode), flushes_privileges(inner, mode))
+        };
+        let changes_rights = unblocks || may_change_rights(text, mode, kind, effects);
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().into());
         self.state.will_run(text, effects);
-        let timeout = {
-            let executed = self.state.executed(text);
-            Timeout::of(executed.as_deref().unwrap_or(text), mode)
-        };
         let rewritten = match incoming.is_whole() && effects == Effects::None {
             true => edits::rewritten(&self.cx, &self.client, &self.state, text),
             false => None,
@@ -223,6 +224,7 @@ impl Session {
         };
         let mut running = Running::new(&self.cx, incoming, None);
         running.edit = edit;
+        running.shows_account = may_show_account(kind, effects);
         running.tells = tells || executed.is_some();
         running.kept = executed;
         running.timeout = timeout;
@@ -239,7 +241,7 @@ impl Session {
             if changes_rights {
                 self.cx.pool().rights_changed();
                 if unblocks && end.error.is_none() {
-                    self.cx.database().buckets.unblock(None);
+                    self.cx.database().buckets.unblock();
                 }
             }
             if let Some(how) = running.timeout {
@@ -264,6 +266,19 @@ impl Session {
             self.state.ran_command(like, end);
         }
         Ok(end)
+    }
+
+    /// `COM_REFRESH`, whose first bit stands for privileges.
+    async fn refresh(&mut self, incoming: Incoming) -> Result<(), Over> {
+        let privileges = matches!(incoming.argument(), [what, ..] if what & 1 != 0);
+        let end = self.run_command(incoming).await?;
+        if privileges {
+            self.cx.pool().rights_changed();
+            if end.is_some_and(|end| end.error.is_none()) {
+                self.cx.database().buckets.unblock();
+            }
+        }
+        Ok(())
     }
 
     async fn init_db(&mut self, incoming: Incoming) -> Result<(), Over> {

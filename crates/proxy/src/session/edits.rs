@@ -3,10 +3,6 @@
 
 use dormouse_session::SessionState;
 use dormouse_session::tls_status::{TlsStatus, shows_status};
-use dormouse_tenant::parse::shows_account;
-use dormouse_tenant::shown::{is_shadow, without_credential};
-use dormouse_types::InstanceId;
-use dormouse_wire::auth::native;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::rows::{Value, edit_binary_rows, edit_rows};
@@ -24,8 +20,6 @@ pub(super) struct Answer<'a> {
     pub(super) capabilities: Capabilities,
     /// Whether its rows are binary: the command was `COM_STMT_EXECUTE`.
     pub(super) binary: bool,
-    /// Whose it is.
-    pub(super) instance: InstanceId,
 }
 
 /// The edited answer; `None`: it stays as it is.
@@ -41,13 +35,6 @@ pub(super) fn edit(cx: &SessionContext, edit: &Edit, answer: &Answer<'_>) -> Opt
         Edit::Processes => answer.edit(|rows| processes(cx, rows, None)),
         Edit::EngineStatus => answer.edit(|rows| engine_status(cx, rows)),
         Edit::Take => None,
-        Edit::Account => {
-            let identity = &cx.identity;
-            let (user, host) = (&identity.account_user, &identity.account_host);
-            let stage1 = cx.control().credential(answer.instance, user, host);
-            let hash = native::to_text(&native::stage2(&stage1));
-            answer.edit(|rows| account_rows(rows, &hash))
-        }
         Edit::Tls(status) => answer.edit(|mut rows| {
             rows.iter_mut().for_each(|row| status.put(row));
             rows
@@ -75,17 +62,6 @@ impl Answer<'_> {
     }
 }
 
-/// The rows of `SHOW GRANTS` or `SHOW CREATE USER` without Dormouse's credential.
-fn account_rows(mut rows: Vec<Vec<Value>>, hash: &str) -> Vec<Vec<Value>> {
-    rows.retain(|row| !matches!(row.as_slice(), [Some(text)] if is_shadow(text)));
-    for value in rows.iter_mut().flatten().flatten() {
-        if let Some(shown) = without_credential(&String::from_utf8_lossy(value), hash) {
-            *value = shown.into_bytes();
-        }
-    }
-    rows
-}
-
 /// How the answer to this text is to be edited. Cheap for a text that begins with another letter than `SHOW` and
 /// `EXECUTE` do.
 pub(super) fn of_text(
@@ -101,9 +77,6 @@ pub(super) fn of_text(
     let mode = state.mode();
     let inner = state.executed(text);
     let text = inner.as_deref().unwrap_or(text);
-    if shows_account(text, mode) {
-        return Some(Edit::Account);
-    }
     let status = tls_status(cx, client).filter(|_| shows_status(text, mode))?;
     Some(Edit::Tls(Box::new(status)))
 }

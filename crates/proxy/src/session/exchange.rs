@@ -5,20 +5,22 @@ use std::sync::atomic::Ordering;
 use dormouse_session::SessionState;
 use dormouse_session::timeout::show;
 use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::filter::RowFilter;
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::packet::{HEADER, write_packet};
 use dormouse_wire::reply::Tracking;
 
+use super::account_rows::AccountRows;
 use super::context::SessionContext;
 use super::edits::{self, Answer};
 use super::hold::Hold;
 use super::kill::{NOT_OWNER, UNKNOWN_THREAD};
 use super::parameters::address;
 use super::running::{Edit, Running};
-use crate::backend::BackendError;
+use crate::backend::{Backend, BackendError};
 use crate::client::{Client, Over};
 use crate::refusal;
-use crate::relay::{Broken, pass_on, relay};
+use crate::relay::{Broken, Changes, pass_on, relay};
 
 /// Sends a command on the session's backend and passes the reply on.
 pub(super) async fn exchange(
@@ -72,6 +74,8 @@ async fn pass_through(
         return Err(Broken::unread());
     };
     let closing = backend.cache.take_closing();
+    let filter = filter_of(cx, running, &backend);
+    let incoming = &mut running.incoming;
     let mut speaking = backend.speak();
     let sent = if closing.is_empty() {
         speaking.send(&incoming.bytes, client.write_timeout).await
@@ -87,10 +91,16 @@ async fn pass_through(
         pass_on(&mut speaking, client, left, continues).await?
     };
     let mut listening = speaking.sent(kind, seq);
-    let renamed = running.statement.filter(|_| kind == ReplyKind::Prepare);
     let end = match kind {
         ReplyKind::None => ReplyEnd::default(),
-        _ => relay(&mut listening, client, tracking, renamed).await?,
+        _ => {
+            let mut changes = Changes {
+                tracking,
+                statement: running.statement.filter(|_| kind == ReplyKind::Prepare),
+                filter,
+            };
+            relay(&mut listening, client, &mut changes).await?
+        }
     };
     if let Some(backend) = listening.into_backend() {
         hold.put_back(backend);
@@ -111,8 +121,8 @@ async fn exchange_edited(
         return Err(Broken::unread());
     };
     let capabilities = backend.capabilities;
-    let instance = backend.target.instance;
     let kind = ReplyKind::of(running.incoming.payload());
+    let mut filter = filter_of(cx, running, &backend);
     let bytes = &running.incoming.bytes;
     let asked = backend.reply_to(bytes, kind, tracking).await;
     let (backend, reply) = match asked {
@@ -129,7 +139,6 @@ async fn exchange_edited(
             reply: &reply.bytes,
             capabilities,
             binary: running.incoming.command == Command::StmtExecute,
-            instance,
         };
         let edited = match &running.edit {
             Some(Edit::Take) if running.victim.is_some() && is_of_kill(reply.end.error) => {
@@ -143,12 +152,27 @@ async fn exchange_edited(
             None => None,
         };
         let packets = edited.as_ref().unwrap_or(&reply.bytes);
-        client.send_packets(packets).await
+        match &mut filter {
+            Some(filter) => client.send_packets(&filter.pass(packets)).await,
+            None => client.send_packets(packets).await,
+        }
     } else {
         client.reply_error(&refusal::too_long_to_edit()).await
     };
     sent.map_err(|Over| Broken::Client { running: false })?;
     Ok(reply.end)
+}
+
+/// What keeps Dormouse's credential out of the answer, if that may show the account.
+fn filter_of(
+    cx: &SessionContext,
+    running: &Running,
+    backend: &Backend,
+) -> Option<Box<RowFilter<AccountRows>>> {
+    let binary = running.incoming.command == Command::StmtExecute;
+    let rows = || AccountRows::of(cx, backend.target.instance);
+    let shows = running.shows_account;
+    shows.then(|| Box::new(RowFilter::new(rows(), backend.capabilities, binary)))
 }
 
 /// Whether an error says that a connection cannot be killed.

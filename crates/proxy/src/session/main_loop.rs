@@ -79,6 +79,7 @@ impl Session {
         self.hold.retire(&self.cx, &mut self.state);
         let Self { cx, client, .. } = *self;
         drop(client);
+        cx.handle().gone.store(true, Ordering::SeqCst);
         cx.handle().ended.notify_waiters();
     }
 

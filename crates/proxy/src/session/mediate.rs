@@ -6,7 +6,7 @@
 
 use dormouse_session::{Diagnostics, Effects, Kind, Pin, SessionState};
 use dormouse_tenant::ast::Value;
-use dormouse_tenant::check::named;
+use dormouse_tenant::check::password_errors;
 use dormouse_tenant::{Caller, Condition, Outcome, Statement, parse};
 use dormouse_types::Manager;
 use dormouse_wire::command::Command;
@@ -208,13 +208,13 @@ impl<'a> Mediation<'a> {
             user: identity.user.clone(),
             host: identity.account_host.clone(),
         };
+        let errors = password_errors(&statement, &caller);
         let control = self.cx.control();
         let name = &self.cx.database().name;
         let asked = control.manage(name, &pass.target, caller, statement.clone());
         let answer = asked.await;
         if matches!(answer, Ok(Outcome::Done(_))) {
-            let named = named(&statement);
-            self.cx.database().buckets.unblock(Some(&named));
+            self.cx.database().buckets.changed(&errors);
         }
         // also after an error: it may have run
         if statement.commits() {

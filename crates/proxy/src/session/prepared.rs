@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dormouse_session::effects::{may_change_rights, may_set_globals};
+use dormouse_session::effects::{flushes_privileges, may_change_rights, may_set_globals};
 use dormouse_session::kill::{Kill, Named};
 use dormouse_session::lexer::Mode;
 use dormouse_session::timeout::Timeout;
@@ -12,6 +12,7 @@ use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::status::Status;
 use dormouse_wire::stmt::{ExecuteView, first_number, statement_of};
 
+use super::account_rows::may_show_account;
 use super::answer::try_answer;
 use super::asleep::is_asleep;
 use super::connections::tells;
@@ -137,6 +138,7 @@ impl Session {
         let edit = edits::of_prepared(&self.cx, &self.client, &self.state, &incoming, text_of);
         let mut running = Running::new(&self.cx, incoming, Some(id));
         running.edit = edit;
+        running.shows_account = may_show_account(kind, effects);
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
@@ -158,8 +160,12 @@ impl Session {
         if may_set_globals(text, effects) {
             self.cx.pool().globals().note_set();
         }
-        if may_change_rights(text, self.state.mode(), kind, effects) {
+        let mode = self.state.mode();
+        if may_change_rights(text, mode, kind, effects) {
             self.cx.pool().rights_changed();
+            if end.error.is_none() && flushes_privileges(text, mode) {
+                self.cx.database().buckets.unblock();
+            }
         }
         if let Some(how) = timeout {
             Box::pin(self.hold.hide_values(&self.cx, &mut self.state, how)).await;

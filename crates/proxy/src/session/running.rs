@@ -18,6 +18,8 @@ pub(super) struct Running {
     pub(super) statement: Option<u32>,
     /// What to change in its answer.
     pub(super) edit: Option<Edit>,
+    /// Whether its answer may show the account.
+    pub(super) shows_account: bool,
     /// Whether its text may tell ids of connections.
     pub(super) tells: bool,
     /// The client's text, if another one has taken its place for that; or the value that was [taken](Edit::Take).
@@ -43,8 +45,6 @@ pub(super) enum Edit {
     EngineStatus,
     /// The client does not get it, unless it is an error: the only value is [kept](Running::kept).
     Take,
-    /// Its rows show the account: without Dormouse's credential.
-    Account,
     /// Its rows are status variables: the client's own TLS session.
     Tls(Box<TlsStatus>),
 }
@@ -55,6 +55,7 @@ impl Running {
             incoming,
             statement,
             edit: None,
+            shows_account: false,
             tells: false,
             kept: None,
             victim: None,

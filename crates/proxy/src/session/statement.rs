@@ -113,8 +113,8 @@ impl Session {
                     }
                     Err(broken) => {
                         let target = pass.as_ref().map(|pass| &*pass.target);
-                        let alive =
-                            may_be_killed(state, &broken) && Box::pin(is_alive(target)).await;
+                        let alive = may_be_killed(state, &broken)
+                            && (cx.handle().is_being_killed() || Box::pin(is_alive(target)).await);
                         event_of(cx, &running.incoming, &broken, alive)
                     }
                 },

@@ -37,12 +37,15 @@ pub fn may_change_rights(text: &[u8], mode: Mode, kind: Kind, effects: Effects) 
     }
 }
 
-/// Whether a text is a `FLUSH PRIVILEGES`, also among other things.
+/// Whether a text has a `FLUSH PRIVILEGES`, also among other things.
 #[must_use]
 pub fn flushes_privileges(text: &[u8], mode: Mode) -> bool {
-    let mut tokens = Lexer::new(text, mode);
-    let flushes = tokens.next().is_some_and(|first| first.is("FLUSH"));
-    flushes && tokens.any(|token| token.is("PRIVILEGES"))
+    let mut flushes = false;
+    contains(text, "PRIVILEGES")
+        && Lexer::new(text, mode).any(|token| {
+            flushes = token.is("FLUSH") || flushes && token != Token::Semicolon;
+            flushes && token.is("PRIVILEGES")
+        })
 }
 
 /// Whether a text, run in a transaction, may have ended it. Only one plain query or change of rows cannot:

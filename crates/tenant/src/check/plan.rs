@@ -141,8 +141,14 @@ impl Rules<'_> {
                 steps
             }
             Statement::RenameUser(pairs) => {
-                let mut steps = vec![Step::Run(text)];
-                steps.extend(pairs.iter().filter_map(|(_, to)| protect(to)));
+                let mut steps = self.facts.withdrawals(pairs);
+                steps.push(Step::Run(text));
+                // a name that is given on has no account in the end, and rows of it would keep others from getting it
+                let ends = (1..).zip(pairs).filter(|(next, (_, to))| {
+                    let later = pairs.get(*next..).unwrap_or_default();
+                    later.iter().all(|(from, _)| from != to)
+                });
+                steps.extend(ends.filter_map(|(_, (_, to))| protect(to)));
                 steps
             }
             Statement::CreateRole { roles, .. } => {
@@ -188,18 +194,24 @@ impl Rules<'_> {
                 vec![Step::RunAsAdminOf(roles.clone(), text)]
             }
             Statement::ShowGrants(who) | Statement::ShowCreateUser(who) => {
-                let manager = match who {
-                    Name::Account { user, host } => self.facts.manager(user, host),
-                    _ => Manager::None,
+                let (who, manager) = match who {
+                    Name::Account { user, host } => (
+                        self.facts.stored(user, host),
+                        self.facts.manager(user, host),
+                    ),
+                    other => (other.clone(), Manager::None),
                 };
                 return Ok(Plan {
                     steps: vec![Step::Show(text)],
-                    shows: Some((who.clone(), manager)),
+                    shows: Some((who, manager)),
                 });
             }
             Statement::SetGlobal(assignments) => {
                 let mut parts = Vec::with_capacity(assignments.len());
                 for one in assignments {
+                    if let Some(option) = variables::prevented_by(&one.variable) {
+                        return Err(Denied::option(option));
+                    }
                     let Some(variable) = variables::find(&one.variable) else {
                         return Err(Denied::privilege(&format!(
                             "the global variable '{}' is not one that the owner of a database may set; \

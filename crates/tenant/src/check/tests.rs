@@ -43,6 +43,7 @@ fn steps(text: &str) -> Vec<String> {
         Step::Run(sql) | Step::Show(sql) => sql.clone(),
         Step::RunIfGranted(sql) => format!("? {sql}"),
         Step::Protect { user, host } => format!("protect {user}@{host}"),
+        Step::Withdraw { user, host } => format!("withdraw {user}@{host}"),
         Step::Flag {
             user,
             host,
@@ -62,6 +63,15 @@ fn the_plan_gives_only_what_a_tenant_may_have() {
             vec!["CREATE ROLE 's' WITH ADMIN 'admin'@'%'", "protect s@"],
         ),
         ("DROP USER app", vec!["DROP USER 'app'@'%'"]),
+        (
+            "RENAME USER app TO web, web TO app, nobody TO x",
+            vec![
+                "withdraw app@%",
+                "RENAME USER 'app'@'%' TO 'web'@'%', 'web'@'%' TO 'app'@'%', 'nobody'@'%' TO 'x'@'%'",
+                "protect app@%",
+                "protect x@%",
+            ],
+        ),
         (
             "ALTER USER CURRENT_USER ACCOUNT UNLOCK",
             vec!["ALTER USER 'admin'@'%' ACCOUNT UNLOCK"],
@@ -350,4 +360,26 @@ fn no_account_is_made_that_nobody_could_use_or_that_takes_the_place_of_others() 
     ] {
         assert_eq!(decide("admin", text).is_ok(), allowed, "{text}");
     }
+}
+
+#[test]
+fn an_account_is_found_under_the_name_with_which_it_is_stored() {
+    let statement = match parse(b"SHOW CREATE USER app@LOCALHOST", Mode::default()) {
+        Some(Ok(statement)) => statement,
+        other => panic!("{other:?}"),
+    };
+    let caller = Caller {
+        user: "admin".to_owned(),
+        host: "%".to_owned(),
+    };
+    let mut facts = facts();
+    facts.0.push(fact("app", "LocalHost", Manager::None));
+    let stored = Name::Account {
+        user: "app".to_owned(),
+        host: "LocalHost".to_owned(),
+    };
+    let shows = check(&statement, &caller, &facts)
+        .ok()
+        .and_then(|plan| plan.shows);
+    assert_eq!(shows, Some((stored, Manager::None)));
 }

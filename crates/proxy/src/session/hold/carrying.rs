@@ -15,75 +15,68 @@ use crate::door::Pass;
 use crate::handle::LeaseState;
 use crate::session::context::SessionContext;
 
-impl Hold {
-    /// Reads what the database carries over parks, if nothing else keeps the session on its backend. Returns whether all
-    /// of it can be made again. The door is shut.
-    pub(super) async fn read_carried(
-        &mut self,
-        cx: &SessionContext,
-        state: &mut SessionState,
-    ) -> bool {
-        let carry = self.backend().map(|backend| backend.target.carry);
-        let Some(wanted) = carry.and_then(|carry| state.to_carry(carry)) else {
-            return false;
-        };
-        let Some(backend) = self.take_backend() else {
-            return false;
-        };
-        match read(backend, &wanted).await {
-            Ok((backend, carried)) => {
-                self.put_back(backend);
-                let whole = carried.is_some();
-                if let Some(carried) = carried {
-                    state.carry(carried);
-                }
-                whole
+/// Reads what the database carries over parks, if nothing else keeps the session on its backend. Returns whether all
+/// of it can be made again. The door is shut.
+pub(super) async fn read_carried(
+    hold: &mut Hold,
+    cx: &SessionContext,
+    state: &mut SessionState,
+) -> bool {
+    let carry = hold.backend().map(|backend| backend.target.carry);
+    let Some(wanted) = carry.and_then(|carry| state.to_carry(carry)) else {
+        return false;
+    };
+    let Some(backend) = hold.take_backend() else {
+        return false;
+    };
+    match read(backend, &wanted).await {
+        Ok((backend, carried)) => {
+            hold.put_back(backend);
+            let whole = carried.is_some();
+            if let Some(carried) = carried {
+                state.carry(carried);
             }
-            Err(error) => {
-                self.broke(cx, state, &error);
-                false
-            }
+            whole
+        }
+        Err(BackendError::LockTaken) => {
+            hold.lose(state);
+            false
+        }
+        Err(error) => {
+            hold.broke(cx, state, &error);
+            false
         }
     }
+}
 
-    /// Gets a backend and takes the session's carried locks on it, while the door is open for this alone. Returns whether
-    /// that is settled: they are taken, or lost and the client will be told.
-    pub(super) async fn take_locks(
-        &mut self,
-        cx: &SessionContext,
-        state: &mut SessionState,
-        pass: Pass,
-    ) -> Result<bool, Over> {
-        if !state.carries_locks() {
-            return Ok(true);
-        }
-        if self.has_backend() || cx.handle().lease() == LeaseState::Waiting {
-            return Ok(false);
-        }
-        let taken = Box::pin(self.take(cx, state, &pass, Schema::IfThere)).await?;
-        let in_time = cx.database().door.opens_for(&pass.target);
-        drop(pass);
-        match taken {
-            Ok(()) if in_time => {
-                Box::pin(self.share_lease(cx, state)).await;
-                Ok(true)
-            }
-            // others may have had the locks meanwhile
-            Ok(()) => {
-                self.lose(state);
-                Ok(true)
-            }
-            Err(Unready::ServerGone | Unready::Shutting) => Ok(false),
-            Err(Unready::SessionStateLost(lost)) => {
-                self.will_tell(lost);
-                Ok(true)
-            }
-            Err(Unready::Refused(_) | Unready::CannotRestore(_)) => {
-                self.will_tell(state.lose_carried());
-                Ok(true)
-            }
+/// Gets a backend and takes the session's carried locks on it, while the door is open for this alone. Returns whether
+/// that is settled: they are taken, or lost and the client will be told.
+pub(super) async fn take_locks(
+    hold: &mut Hold,
+    cx: &SessionContext,
+    state: &mut SessionState,
+    pass: Pass,
+) -> Result<bool, Over> {
+    if !state.carries_locks() {
+        return Ok(true);
+    }
+    if hold.has_backend() || cx.handle().lease() == LeaseState::Waiting {
+        return Ok(false);
+    }
+    let taken = Box::pin(hold.take(cx, state, &pass, Schema::IfThere)).await?;
+    let in_time = cx.database().door.opens_for(&pass.target);
+    drop(pass);
+    match taken {
+        Ok(()) if in_time => Box::pin(hold.share_lease(cx, state)).await,
+        // others may have had the locks meanwhile
+        Ok(()) => hold.lose(state),
+        Err(Unready::ServerGone | Unready::Shutting) => return Ok(false),
+        Err(Unready::SessionStateLost(lost)) => hold.will_tell(lost),
+        Err(Unready::Refused(_) | Unready::CannotRestore(_)) => {
+            hold.will_tell(state.lose_carried());
         }
     }
+    Ok(true)
 }
 
 /// Reads all of this; `None` if something cannot be carried.

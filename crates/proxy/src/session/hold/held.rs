@@ -8,19 +8,26 @@ use dormouse_types::Target;
 use std::time::Instant;
 
 use super::lease::Lease;
-use crate::backend::{Backend, BackendError};
+use crate::backend::{Backend, BackendError, is_alive};
 use crate::handle::LeaseState;
 use crate::session::context::SessionContext;
 
 /// A session's hold on a backend, and the state that was lost with the last one.
 pub(crate) struct Hold {
     pub(super) lease: Option<Lease>,
-    /// State that was lost with the last backend and has not been reported to the client yet.
-    lost: Vec<Pin>,
+    /// What was lost with the last backend and has not been reported to the client yet.
+    lost: Option<Box<Lost>>,
     /// Whether the account is known to carry the proxy's credential.
     pub(super) enrolled: bool,
     /// Since when the statement waits for a lease, also if sleeps of the database interrupt that.
     pub(super) waits_since: Option<Instant>,
+}
+
+/// State that was lost with a backend.
+struct Lost {
+    pins: Vec<Pin>,
+    /// The backend's server, if its connection broke.
+    broke_on: Option<Arc<Target>>,
 }
 
 impl Hold {
@@ -28,7 +35,7 @@ impl Hold {
     pub(crate) fn new(enrolled: bool) -> Self {
         Self {
             lease: None,
-            lost: Vec::new(),
+            lost: None,
             enrolled,
             waits_since: None,
         }
@@ -92,29 +99,30 @@ impl Hold {
 
     /// Whether all lost state has been reported to the client.
     pub(crate) fn has_told(&self) -> bool {
-        self.lost.is_empty()
+        self.lost.is_none()
     }
 
     /// Clears the lost state without reporting it to the client.
     pub(crate) fn forget_lost(&mut self) {
-        self.lost.clear();
+        self.lost = None;
     }
 
     /// Takes out the lost state, to report it to the client.
     pub(crate) fn take_lost(&mut self) -> Vec<Pin> {
-        std::mem::take(&mut self.lost)
+        self.lost.take().map_or(Vec::new(), |lost| lost.pins)
     }
 
     /// Notes that this state is lost; the client gets an error at its next statement that names it.
-    pub(super) fn will_tell(&mut self, lost: Vec<Pin>) {
-        self.lost = lost;
+    pub(super) fn will_tell(&mut self, pins: Vec<Pin>) {
+        let broke_on = None;
+        self.lost = (!pins.is_empty()).then(|| Box::new(Lost { pins, broke_on }));
     }
 
     /// Drops the backend. The client gets an error at its next statement that names what was lost with it.
     pub(crate) fn lose(&mut self, state: &mut SessionState) {
         if let Some(lease) = self.lease.take() {
             drop(lease);
-            self.lost = state.lost_backend();
+            self.will_tell(state.lost_backend());
         }
     }
 
@@ -129,7 +137,21 @@ impl Hold {
             BackendError::Malformed(what) => cx.fault(*what),
             error => tracing::debug!(%error, "one of Dormouse's own queries failed"),
         }
+        let target = self.lease.as_ref().map(|lease| Arc::clone(&lease.target));
         self.lose(state);
+        if let (Some(lost), Some(target)) = (&mut self.lost, target) {
+            lost.broke_on = Some(target);
+        }
+    }
+
+    /// Whether state was lost because the server, which is this one, has ended the connection of the last backend alone,
+    /// by `KILL` or by a limit of its own, and runs on.
+    pub(super) async fn was_ended_alone(&self, cx: &SessionContext, target: &Arc<Target>) -> bool {
+        let Some(lost) = &self.lost else {
+            return false;
+        };
+        let here = { lost.broke_on.as_ref() }.is_some_and(|on| same_server(on, target));
+        cx.handle().is_being_killed() || here && is_alive(Some(target)).await
     }
 
     /// Gives the backend to the pool; the session's state must be free to leave it. Returns whether it was

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dormouse_session::ParsingContext;
+use dormouse_types::Target;
 
 use crate::backend::Backend;
 use crate::database::Database;
@@ -15,6 +16,8 @@ use crate::shared::Shared;
 pub(super) struct Lease {
     /// `None` while a command is on it: then it is a `Speaking` or a `Listening`.
     pub(super) backend: Option<Box<Backend>>,
+    /// The server.
+    pub(super) target: Arc<Target>,
     /// The parsing context of the statements in the backend's cache.
     pub(super) parsing_context: ParsingContext,
     /// Whether the door counts an open transaction of it.
@@ -38,6 +41,7 @@ impl Lease {
         handle.held_since.store(now, Ordering::Relaxed);
         backend.place.hold(&handle);
         Self {
+            target: Arc::clone(&backend.target),
             backend: Some(backend),
             parsing_context,
             transaction: false,

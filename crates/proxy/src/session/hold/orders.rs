@@ -6,6 +6,7 @@ use dormouse_session::{Depth, Pin, SessionState};
 use dormouse_types::Pooling;
 use dormouse_wire::status::Status;
 
+use super::carrying::{read_carried, take_locks};
 use super::held::{Hold, same_server};
 use crate::client::Over;
 use crate::handle::LeaseState;
@@ -39,7 +40,7 @@ impl Hold {
                 let _ = reply.send(());
             }
             SessionOrder::TakeLocks(pass, reply) => {
-                let _ = reply.send(Box::pin(self.take_locks(cx, state, pass)).await?);
+                let _ = reply.send(Box::pin(take_locks(self, cx, state, pass)).await?);
             }
             SessionOrder::Yield => Box::pin(self.give_up(cx, state)).await,
             SessionOrder::End => return Err(Over),
@@ -71,7 +72,7 @@ impl Hold {
             // a session that never wakes the database does not prevent a park; its client is told what is lost
             return Vec::new();
         }
-        let pins = match self.read_carried(cx, state).await {
+        let pins = match read_carried(self, cx, state).await {
             true => Vec::new(),
             false => state.pins(),
         };

@@ -75,6 +75,9 @@ impl Hold {
         pass: &Pass,
     ) -> Result<Result<(), Unready>, Over> {
         self.lose(state);
+        if !self.has_told() && Box::pin(self.was_ended_alone(cx, &pass.target)).await {
+            return Err(Over);
+        }
         let mut lost = self.take_lost();
         if state.carries_locks() {
             // the door has opened without them: others may have had the locks
