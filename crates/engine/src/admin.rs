@@ -37,6 +37,7 @@ pub mod redo_log;
 pub mod relay;
 pub mod replay;
 mod settings;
+mod stored_code;
 mod users;
 
 pub use accounts::Accounts;
