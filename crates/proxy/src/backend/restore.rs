@@ -70,9 +70,8 @@ impl Backend {
         connection: ConnectionId<'_>,
         missing: Schema,
     ) -> Result<Box<Self>, BackendError> {
-        let globals = self.place.globals();
-        if self.residue.globals != globals {
-            self.residue.globals = globals;
+        if self.has_old_globals() {
+            self.residue.globals = self.place.globals();
             // requires a reset, after which the session's variables have the new global values
             self.residue.overlay = None;
         }
@@ -85,13 +84,18 @@ impl Backend {
             self = self.take(&same, missing).await?;
         }
         for (name, error) in &self.residue.missing.clone() {
-            (self, _) = self.ask(&SessionState::stand_in(name, error)).await?;
+            (self, _) = self.ask(&session.stand_in(name, error)).await?;
         }
         self.residue.overlay = Some(session.overlay());
         self.residue.schema = session.schema().cloned();
         self.residue.last_insert_id = session.last_insert_id();
         self.residue.multi_statements = session.multi_statements();
         Ok(self)
+    }
+
+    /// Whether global variables have been set since it was opened, reset or brought to a session's state.
+    pub(crate) fn has_old_globals(&self) -> bool {
+        self.residue.globals != self.place.globals()
     }
 
     /// The statement that sets this connection id; `None` if the backend has it. It counts as run.
@@ -192,10 +196,7 @@ impl Backend {
             steps.extend(outside.into_iter().map(RestoreStep::Run));
         }
         if timed {
-            let highest = timeout::HIGHEST;
-            steps.push(RestoreStep::Run(
-                format!("SET SESSION wait_timeout = {highest}").into_bytes(),
-            ));
+            steps.push(RestoreStep::Run(timeout::hide_again().into_bytes()));
         }
         let texts = session.restore_texts();
         steps.extend(texts.map(|(name, text)| RestoreStep::Prepare(name.to_vec(), text.to_vec())));
@@ -244,6 +245,7 @@ impl Backend {
                         .and_then(|row| row.into_iter().next());
                     backend.residue.role = Some(role.flatten());
                 }
+                (RestoreStep::Use(_), TextOutcome::Ok(_)) => backend.residue.entered = true,
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
                 // the client gets this error for its next statement
                 (
@@ -313,7 +315,7 @@ fn as_told(has: Status, told: Status) -> Vec<RestoreStep> {
 
 /// The step that gives a backend Dormouse's own values of some variables.
 fn patience() -> RestoreStep {
-    RestoreStep::Run(timeout::hide(false).into_bytes())
+    RestoreStep::Run(timeout::hide().into_bytes())
 }
 
 fn set_role(role: Option<&Vec<u8>>) -> Vec<u8> {

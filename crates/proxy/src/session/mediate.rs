@@ -317,7 +317,6 @@ impl<'a> Mediation<'a> {
     async fn evaluate(&mut self, expression: &[u8]) -> Result<Value, ErrPacket> {
         // brackets of the client's own cannot close these: they are balanced
         let query = [b"SELECT (\n", expression, b"\n)"].concat();
-        self.state.will_run(&query, Effects::Unknown);
         let value = self.ask_value(&query).await;
         let end = ReplyEnd {
             status: Some(self.state.status()),

@@ -127,6 +127,14 @@ impl Hold {
         self.lose(state);
     }
 
+    /// Before the session leaves its backend: global variables that were set meanwhile have not changed what the session
+    /// has there, so only a probe tells how it differs from a new one.
+    pub(crate) fn note_globals(&self, state: &mut SessionState) {
+        if self.backend().is_some_and(Backend::has_old_globals) {
+            state.globals_were_set();
+        }
+    }
+
     /// Gives the backend to the pool; the session's state must be free to leave it. Returns whether it was
     /// given.
     pub(crate) fn leave(&mut self, cx: &SessionContext, state: &mut SessionState) -> bool {
