@@ -1,5 +1,5 @@
-//! Settings of a session that its backends have otherwise: those of a login that a reset drops, and
-//! `session_track_state_change`.
+//! Settings of a session that its backends have otherwise: those of a login that a reset drops,
+//! `session_track_state_change`, and global values of the time when it began.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -24,7 +24,7 @@ fn one() -> (Dormouse, Created) {
 
 fn with(dormouse: &Dormouse, who: &Created, capability: Capabilities) -> Client {
     let mut client = Client::tcp(dormouse.address());
-    client.capabilities = client.capabilities | capability;
+    client.capabilities |= capability;
     client.login(&who.user, &who.password, None).ok();
     client
 }
@@ -196,7 +196,7 @@ fn what_is_told_of_transactions_is_told_on_a_database_that_sleeps_too() {
 }
 
 #[test]
-fn a_session_keeps_the_global_values_that_its_backend_has() {
+fn a_session_keeps_the_global_values_with_which_it_began() {
     let dormouse = Dormouse::start_with(
         "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n[pool]\nbackends_max = 2\n",
     );
@@ -207,6 +207,7 @@ fn a_session_keeps_the_global_values_that_its_backend_has() {
         client.query(&text).value()
     };
     let mut first = dormouse.connect(&who);
+    let mut early = dormouse.connect(&who);
     let old = both(&mut first);
     let mut second = dormouse.connect(&who);
     second.query("SET GLOBAL group_concat_max_len = 5555").ok();
@@ -216,7 +217,24 @@ fn a_session_keeps_the_global_values_that_its_backend_has() {
     assert_eq!(both(&mut third), "5555 7.000000");
     assert_eq!(both(&mut first), old);
     assert_eq!(both(&mut second), old);
+    // it has had no backend yet, and then sets one of them itself
+    assert_eq!(both(&mut early), old);
+    early.query("SET group_concat_max_len = 777").ok();
+    assert_eq!(both(&mut third), "5555 7.000000");
+    assert_eq!(both(&mut second), old);
+    let (_, time) = old.split_once(' ').unwrap();
+    assert_eq!(both(&mut early), format!("777 {time}"));
     park(&dormouse);
     assert_eq!(both(&mut first), old);
     assert_eq!(both(&mut dormouse.connect(&who)), "5555 7.000000");
+    park(&dormouse);
+    // asleep, and after a later change
+    let text = "SELECT @@group_concat_max_len";
+    assert_eq!(early.query(text).value(), "777");
+    second.query("SET GLOBAL group_concat_max_len = 6666").ok();
+    assert_eq!(both(&mut third), "5555 7.000000");
+    early.command(Command::ResetConnection, b"");
+    assert_eq!(early.receive().unwrap()[0], 0);
+    assert_eq!(both(&mut early), "6666 7.000000");
+    assert_eq!(both(&mut first), old);
 }

@@ -315,7 +315,7 @@ impl Admin {
         replay::Replay(self)
     }
 
-    /// The server's schemas and global variables.
+    /// The server's schemas, global variables and stored code.
     pub fn settings(&mut self) -> Settings<'_> {
         Settings(self)
     }

@@ -136,6 +136,35 @@ const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING u
      AND NOT (VARIABLE_NAME IN ('NET_READ_TIMEOUT', 'NET_WRITE_TIMEOUT') AND SESSION_VALUE = '31536000') \
      LIMIT 10000";
 
+/// Asks for the global values of these variables, as far as sessions begin with them and a session may set its own.
+#[must_use]
+pub fn globals_question(names: &[&str]) -> String {
+    let plain = |name: &&&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let names: Vec<_> = names
+        .iter()
+        .filter(plain)
+        .map(|name| format!("'{name}'"))
+        .collect();
+    format!(
+        "SELECT VARIABLE_NAME, HEX(CONVERT(GLOBAL_VALUE USING utf8mb4)), VARIABLE_TYPE \
+         FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' \
+         AND GLOBAL_VALUE IS NOT NULL AND VARIABLE_NAME IN ('', {}) AND VARIABLE_NAME NOT LIKE 'CHARACTER%' \
+         AND VARIABLE_NAME NOT LIKE 'COLLATION%' AND VARIABLE_NAME NOT IN ('MAX_ALLOWED_PACKET', \
+         'NET_BUFFER_LENGTH', 'WAIT_TIMEOUT', 'NET_READ_TIMEOUT', 'NET_WRITE_TIMEOUT', \
+         'SESSION_TRACK_STATE_CHANGE') LIMIT 100",
+        names.join(", ")
+    )
+}
+
+/// The answer to that: each variable's name, and the `SET` that gives it its present value in a session.
+#[must_use]
+pub fn globals_answer(rows: &Rows) -> Vec<(String, String)> {
+    let all = rows.iter().filter_map(|row| variable(row));
+    all.filter(|variable| !variable.may_be_cut())
+        .map(Variable::keep)
+        .collect()
+}
+
 const COUNTERS: &str = "SHOW SESSION STATUS WHERE Variable_name IN \
      ('Com_create_temporary_table', 'Com_prepare_sql', 'Com_create_function', 'Com_create_procedure', \
      'Com_create_trigger', 'Com_create_package_body', 'Com_create_view')";
@@ -209,6 +238,12 @@ impl Probe {
     #[must_use]
     pub fn created_code(&self) -> Option<u64> {
         self.found.created_code
+    }
+
+    /// Whether it has read the session's variables.
+    #[must_use]
+    pub fn has_variables(&self) -> bool {
+        self.found.captured.is_some()
     }
 
     /// The next batch of questions, to be sent together; an empty one means that the probe is finished.

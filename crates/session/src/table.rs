@@ -321,9 +321,8 @@ started.
 - A `SET TRANSACTION`, `rand_seed1` or a `timestamp` of the present, set by a procedure: no server shows them.
 - After a move, `FOUND_ROWS()` after statements that failed or found no rows, and the warnings before an `EXECUTE`, `CALL` or
   `CREATE PROCEDURE`, may be missing: no reply tells whether a server keeps them.
-- A new backend has the present global values, also for a session that began before a `SET GLOBAL`, has not set its own
-  and had no backend then: only a backend still knows the old ones. `autocommit` stays as the session was told. A
-  schema that another session has dropped cannot be entered again.
+- A schema that another session has dropped cannot be entered again on a new backend: it does not exist.
+- Of the values that global variables had when a session began the last 128 are known, since Dormouse was started.
 - The greeting is sent before the database is known and says that autocommit is on, even if its global value is off; a
   driver that relies on it (PyMySQL, aiomysql, asyncmy) has it on.
 - A backend keeps global privileges of the time when it was opened, as any connection does, until a statement that may

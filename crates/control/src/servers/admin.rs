@@ -239,7 +239,7 @@ impl Servers for AdminServers {
     async fn hides_changes(&self, server: &Server) -> Result<bool, ServerError> {
         // a connection of its own: it may take long, and a KILL does not wait for it
         let mut admin = self.connect(server).await?;
-        Ok(admin.hides_changes().await?)
+        Ok(admin.settings().hides_changes().await?)
     }
 
     async fn end(&self, server: &Server, thread: u32, what: Ended) -> Result<(), ServerError> {

@@ -1,7 +1,7 @@
 //! Stored code that changes its caller's session in ways that no reply reports: the server's session tracking is
 //! silent about `GET_LOCK()`, about variables that are set by `INTO` or `:=`, and about sequences.
 
-use super::{Admin, AdminError, TIMEOUT};
+use super::{AdminError, Settings, TIMEOUT};
 
 /// The body of a function, procedure, package or trigger that may do so. `@@name` alone is a system variable.
 const BODY: &str = "(?i)(^|[^@])@[^@]|GET_LOCK|RELEASE_(ALL_)?LOCK|NEXTVAL|SETVAL|NEXT[^A-Z]+VALUE";
@@ -13,14 +13,14 @@ const VIEW: &str = "(?i)GET_LOCK|RELEASE_(ALL_)?LOCK|NEXTVAL|SETVAL|LAST_INSERT_
 /// Schemas that no user can write to.
 const OWN: &str = "('mysql', 'sys', 'information_schema', 'performance_schema')";
 
-impl Admin {
+impl Settings<'_> {
     /// Whether the server has stored code or views that may take user locks, set user variables or advance
     /// sequences, of which no reply tells. The routines are one small table; triggers and views are searched by
     /// their files, 15 ms for a thousand tables.
     ///
     /// # Errors
     /// As [`AdminError`] says.
-    pub async fn hides_changes(&mut self) -> Result<bool, AdminError> {
+    pub async fn hides_changes(self) -> Result<bool, AdminError> {
         for sql in [
             format!(
                 "SELECT 1 FROM mysql.proc WHERE db NOT IN {OWN} AND body REGEXP '{BODY}' LIMIT 1"
@@ -34,7 +34,7 @@ impl Admin {
                  AND VIEW_DEFINITION REGEXP '{VIEW}' LIMIT 1"
             ),
         ] {
-            let found = self.run("reading stored code", &sql, TIMEOUT).await?;
+            let found = self.0.run("reading stored code", &sql, TIMEOUT).await?;
             if !found.rows.is_empty() {
                 return Ok(true);
             }

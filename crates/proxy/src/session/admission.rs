@@ -100,6 +100,7 @@ async fn answer_login(
         hold,
         ..
     } = &mut *session;
+    cx.begins_with_globals();
     if let Err(error) = on_demand::arrive(cx, state, hold).await {
         let packet = error.encode(client.capabilities);
         let _ = client.reply_as(seq, &packet).await;

@@ -115,6 +115,8 @@ fn ask<T>(
     // a backend may be older than a change of a global variable
     let backend = hold.has_backend();
     let trusted = |all: &&Variables| !backend || all.get(Variables::CHANGED) == Some("0");
-    let globals = variables.as_ref().filter(trusted);
+    // nor may the session have begun with those
+    let began = backend || cx.former_globals().is_empty();
+    let globals = variables.as_ref().filter(trusted).filter(|_| began);
     cx.ask_state(state, globals, backend, ask)
 }

@@ -332,6 +332,7 @@ impl Session {
         self.cx.limit_idle(self.cx.idle_default());
         asleep::before_reset(&self.cx, &mut self.state, &mut self.hold);
         if !self.hold.has_backend() && !self.state.outlasts_reset() {
+            self.cx.begins_with_globals();
             self.state.reset();
             return self.client.reply_ok(self.state.status()).await;
         }
@@ -339,6 +340,7 @@ impl Session {
         if let Some(end) = self.run_on_server(&mut running).await?
             && end.error.is_none()
         {
+            self.cx.begins_with_globals();
             self.state.reset();
             self.hold.count_transaction(&self.cx, false);
             self.hold.was_reset(&self.cx, &mut self.state).await;

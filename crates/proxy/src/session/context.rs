@@ -160,6 +160,23 @@ impl SessionContext {
         }
     }
 
+    /// Notes that the session begins, or begins anew, with the present global values.
+    pub(crate) fn begins_with_globals(&self) {
+        let count = self
+            .database()
+            .used_pool()
+            .map_or(0, |pool| pool.globals().count());
+        self.handle().globals.store(count, Ordering::Relaxed);
+    }
+
+    /// The statements that give a new backend the global values with which the session began, where others have been
+    /// set since.
+    pub(crate) fn former_globals(&self) -> Vec<Vec<u8>> {
+        let began = self.handle().globals.load(Ordering::Relaxed);
+        let pool = self.database().used_pool();
+        pool.map_or(Vec::new(), |pool| pool.globals().former(began))
+    }
+
     /// Whether the session, which has this role, is known to be allowed to enter a schema.
     fn may_enter(&self, role: Option<&Role>, schema: &[u8]) -> bool {
         const OF_SERVER: [&[u8]; 3] = [b"mysql", b"sys", b"performance_schema"];

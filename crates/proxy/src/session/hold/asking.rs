@@ -1,5 +1,7 @@
 //! Dormouse's own queries on a session's backend.
 
+use std::sync::atomic::Ordering;
+
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Depth, SessionState, timeout};
 use dormouse_wire::status::Status;
@@ -131,6 +133,7 @@ impl Hold {
             return;
         };
         let mut probe = state.probe(depth, backend.thread);
+        let globals = cx.pool().globals().count();
         match backend.probe(&mut probe).await {
             Ok(mut backend) => {
                 let created = probe.created_code();
@@ -142,6 +145,9 @@ impl Hold {
                     drop(cx.pool().stored_code().changes());
                 }
                 self.put_back(backend);
+                if probe.has_variables() {
+                    cx.handle().globals.store(globals, Ordering::Relaxed);
+                }
                 state.captured(probe);
             }
             Err(error) => self.broke(cx, state, &error),

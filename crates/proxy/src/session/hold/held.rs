@@ -148,7 +148,8 @@ impl Hold {
             backend.keep_statement(left);
         }
         let tainted = state.is_tainted();
-        backend.residue.overlay = (!tainted).then(|| state.overlay());
+        let overlay = || [cx.former_globals(), state.overlay()].concat();
+        backend.residue.overlay = (!tainted).then(overlay);
         backend.residue.schema = state.schema().cloned();
         backend.residue.last_insert_id = state.last_insert_id();
         backend.residue.multi_statements = state.multi_statements();

@@ -98,7 +98,8 @@ impl Hold {
         let opened = match self.open(cx, pass, grant).await {
             Ok(backend) => {
                 let connection = cx.connection_id();
-                backend.restore(state, connection, missing).await
+                let former = cx.former_globals();
+                backend.restore(state, &former, connection, missing).await
             }
             Err(error) => Err(error),
         };
