@@ -1,4 +1,4 @@
-//! Small temporary tables are carried over a planned park, if the database is set so.
+//! Small temporary tables and locks of `GET_LOCK` are carried over a planned park, if the database is set so.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -190,4 +190,151 @@ fn a_change_of_the_setting_loses_nothing() {
         .value();
     let _ = park(&dormouse);
     assert_eq!(client.query("SELECT i FROM t").value(), "7");
+}
+
+fn carrying_locks() -> (Dormouse, Created) {
+    shop(&["--carry", "temporary_tables, user_locks"])
+}
+
+#[test]
+fn a_lock_is_still_the_sessions_after_a_park() {
+    let (dormouse, who) = carrying_locks();
+    let mut client = dormouse.connect(&who);
+    let name = "a/b''c\\\\ \u{fc}";
+    client.query("USE app").ok();
+    client
+        .query("CREATE TEMPORARY TABLE t AS SELECT 7 AS i")
+        .ok();
+    for _ in 0..11 {
+        let taken = client.query(&format!("SELECT GET_LOCK('{name}', 0)"));
+        assert_eq!(taken.value(), "1");
+    }
+    assert_eq!(client.query("SELECT GET_LOCK('once', 0)").value(), "1");
+    let mut other = dormouse.connect(&who);
+    for round in 0..3 {
+        let (parked, said) = park(&dormouse);
+        assert!(parked, "{said}");
+        // the other session wakes the database, and comes second
+        let there = "SELECT GET_LOCK('once', 0), IS_USED_LOCK('once') = {id}, IS_FREE_LOCK('free')";
+        let id = client.id().to_string();
+        let found = other.query(&there.replace("{id}", &id)).rows();
+        assert_eq!(
+            found,
+            [["0", "1", "1"].map(|s| Some(s.to_owned())).to_vec()],
+            "{round}"
+        );
+    }
+    assert_eq!(client.query("SELECT i FROM t").value(), "7");
+    for _ in 0..11 {
+        let released = client.query(&format!("SELECT RELEASE_LOCK('{name}')"));
+        assert_eq!(released.value(), "1");
+        assert_eq!(other.query("SELECT GET_LOCK('once', 0)").value(), "0");
+    }
+    let free = client.query(&format!(
+        "SELECT IS_FREE_LOCK('{name}'), RELEASE_ALL_LOCKS()"
+    ));
+    assert_eq!(
+        free.rows(),
+        [["1", "1"].map(|s| Some(s.to_owned())).to_vec()]
+    );
+    assert_eq!(other.query("SELECT GET_LOCK('once', 0)").value(), "1");
+}
+
+#[test]
+fn sessions_that_come_in_crowds_find_carried_locks_taken() {
+    let (dormouse, who) = carrying_locks();
+    let mut holders: Vec<Client> = (0..8).map(|_| dormouse.connect(&who)).collect();
+    let mut others: Vec<Client> = (0..24).map(|_| dormouse.connect(&who)).collect();
+    for (n, holder) in holders.iter_mut().enumerate() {
+        let taken = holder.query(&format!("SELECT GET_LOCK('lock {n}', 0)"));
+        assert_eq!(taken.value(), "1");
+    }
+    assert!(park(&dormouse).0);
+    std::thread::scope(|scope| {
+        for (n, other) in others.iter_mut().enumerate() {
+            scope.spawn(move || {
+                let taken = other.query(&format!("SELECT GET_LOCK('lock {}', 0)", n % 8));
+                assert_eq!(taken.value(), "0", "two sessions have lock {}", n % 8);
+            });
+        }
+    });
+    for (n, holder) in holders.iter_mut().enumerate() {
+        let released = holder.query(&format!("SELECT RELEASE_LOCK('lock {n}')"));
+        assert_eq!(released.value(), "1");
+    }
+}
+
+#[test]
+fn a_lock_of_a_client_that_leaves_while_the_database_sleeps_is_free() {
+    let (dormouse, who) = carrying_locks();
+    let mut client = dormouse.connect(&who);
+    let mut resetting = dormouse.connect(&who);
+    client.query("DO GET_LOCK('a', 0)").ok();
+    resetting.query("DO GET_LOCK('b', 0)").ok();
+    assert!(park(&dormouse).0);
+    resetting.command(dormouse_wire::command::Command::ResetConnection, b"");
+    assert_eq!(resetting.receive().unwrap()[0], 0);
+    drop(client);
+    process::until("the session has ended", || {
+        dormouse.show("shop")["sessions"] == 1
+    });
+    let mut other = dormouse.connect(&who);
+    let taken = other.query("SELECT GET_LOCK('a', 0) + GET_LOCK('b', 0)");
+    assert_eq!(taken.value(), "2");
+}
+
+#[test]
+fn a_lock_that_cannot_be_carried_prevents_the_park_and_stays() {
+    let (dormouse, who) = carrying_locks();
+    let mut client = dormouse.connect(&who);
+    client.query("USE app").ok();
+    let mut other = dormouse.connect(&who);
+    let long = format!("SELECT GET_LOCK('{}', 0)", "x".repeat(65));
+    let often = "SELECT SUM(GET_LOCK('often', 0)) FROM seq_1_to_300";
+    let many = "SELECT SUM(GET_LOCK(CONCAT('l', seq), 0)) FROM seq_1_to_33";
+    for (text, name) in [
+        (&*long, "x".repeat(65)),
+        ("SELECT GET_LOCK('\u{1f42d}', 0)", "\u{1f42d}".to_owned()),
+        ("SELECT GET_LOCK(X'00FF', 0)", "\\0\u{ff}".to_owned()),
+        (often, "often".to_owned()),
+        (many, "l33".to_owned()),
+    ] {
+        client.query("SET NAMES utf8mb4").ok();
+        client.query(text).value();
+        let (parked, said) = park(&dormouse);
+        assert!(!parked && said.contains("user_lock"), "{text}: {said}");
+        let name = match name.starts_with("\\0") {
+            true => "X'00FF'".to_owned(),
+            false => format!("'{name}'"),
+        };
+        other.query("SET NAMES utf8mb4").ok();
+        assert_eq!(
+            other.query(&format!("SELECT IS_FREE_LOCK({name})")).value(),
+            "0",
+            "{text}"
+        );
+        let expected = client.query("SELECT RELEASE_ALL_LOCKS()").value();
+        let taken = match text {
+            text if text == often => "300",
+            text if text == many => "33",
+            _ => "1",
+        };
+        assert_eq!(expected, taken, "{text}");
+    }
+    assert!(park(&dormouse).0);
+}
+
+#[test]
+fn a_killed_server_takes_carried_locks_with_it_and_the_session_is_told() {
+    let (dormouse, who) = carrying_locks();
+    let mut client = dormouse.connect(&who);
+    client.query("DO GET_LOCK('a', 0)").ok();
+    assert!(park(&dormouse).0);
+    let mut other = dormouse.connect(&who);
+    assert_eq!(other.query("SELECT GET_LOCK('a', 0)").value(), "0");
+    process::kill(dormouse.server("shop"));
+    let error = client.query("SELECT COUNT(*) FROM mysql.db").err();
+    assert!(error.message.contains("user_lock"), "{error}");
+    let mut later = dormouse.connect(&who);
+    assert_eq!(later.query("SELECT GET_LOCK('a', 0)").value(), "1");
 }

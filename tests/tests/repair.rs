@@ -88,20 +88,10 @@ fn warm_servers_end_with_dormouse_and_others_do_not() {
 
 #[test]
 fn a_disk_that_a_client_has_filled_leaves_a_way_back() {
-    let mut dormouse = Dormouse::prepare(&format!(
-        "{AWAKE}[warm_pool]\nsize = 0\n[limits]\ndisk_reserve = \"0B\"\n"
-    ));
-    let small = dormouse.data_dir();
-    fs::create_dir_all(&small).unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=400m,mode=711", "tmpfs"])
-        .arg(&small)
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !mounted {
-        println!("skipped: only root can make a small disk");
+    let config = format!("{AWAKE}[warm_pool]\nsize = 0\n[limits]\ndisk_reserve = \"0B\"\n");
+    let Some((_disk, mut dormouse)) = Dormouse::prepare_on_small_disk(&config, 400) else {
         return;
-    }
+    };
     dormouse.up();
     let who = dormouse.create("shop", &[]);
     let mut client = dormouse.connect(&who);
@@ -117,10 +107,4 @@ fn a_disk_that_a_client_has_filled_leaves_a_way_back() {
     process::until("it may grow again", || {
         matches!(client.query(insert), Reply::Ok(_))
     });
-    drop(client);
-    drop(dormouse);
-    let _ = std::process::Command::new("umount")
-        .arg("-l")
-        .arg(&small)
-        .status();
 }

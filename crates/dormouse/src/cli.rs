@@ -374,7 +374,7 @@ pub(crate) struct SettingsArgs {
     pooling: Option<Pooling>,
 
     /// Which state of sessions a park carries to the next server instead of being prevented by it:
-    /// temporary_tables (small ones), or none
+    /// temporary_tables (small ones), user_locks (of GET_LOCK), both with a comma, or none
     #[arg(long, value_name = "WHAT")]
     carry: Option<Carry>,
 

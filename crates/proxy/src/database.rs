@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use dormouse_types::{Access, Carried, DatabaseName, PoolStatus, SessionStatus, Variables};
 use dormouse_wire::reply::ErrPacket;
 
+use crate::carriers::Carriers;
 use crate::config::PoolLimits;
 use crate::control_path::ControlPath;
 use crate::door::Door;
@@ -32,6 +33,8 @@ pub(crate) struct Database {
     /// Made for the first session that needs a backend: most databases may be asleep.
     pool: OnceLock<Arc<Pool>>,
     pool_limits: Arc<PoolLimits>,
+    /// The sessions that carry locks to its next server.
+    pub(crate) carriers: Carriers,
     /// Number of statements answered while it slept.
     pub(crate) sleeping_answers: AtomicU64,
     sessions: Mutex<HashMap<u32, Arc<SessionHandle>>>,
@@ -76,6 +79,7 @@ impl Database {
             reservation: Reservation::default(),
             pool: OnceLock::new(),
             pool_limits,
+            carriers: Carriers::default(),
             sleeping_answers: AtomicU64::new(0),
             sessions: Mutex::default(),
             buckets: DatabaseBuckets::default(),

@@ -1,11 +1,12 @@
 //! The door in front of one database's server.
 //!
-//! The door is in one of four states:
+//! The door is in one of five states:
 //! - *open*: statements get a pass and are counted while they run;
 //! - *closing* ([`Door::drain`]): new statements are held, running ones finish. It ends shut, or, if that
 //!   takes too long, open again;
 //! - *shut*: statements are held in order of arrival until the door opens, refuses, or they reach a limit.
 //!   [`Door::shut`] shuts at once, but only if no statement runs, or by force when the server has died;
+//! - *open for some* ([`Door::open_for`]): shut, but for sessions that must be served before all others;
 //! - *refusing* ([`Door::refuse`]): shut, and every statement gets the reason as an error, because the
 //!   server cannot be started (`failed`) or may not (the spend limit).
 //!
@@ -51,6 +52,8 @@ const STUCK: Duration = Duration::from_millis(20);
 #[derive(Default)]
 struct Queue {
     target: Option<Arc<Target>>,
+    /// Whether it is open for some: the next step opens it for all.
+    opening: bool,
     held: VecDeque<Held>,
     refused: Option<String>,
 }
@@ -246,6 +249,7 @@ impl Door {
         let target = {
             let mut queue = self.queue();
             let was_open = self.state.fetch_and(!OPEN, Ordering::AcqRel) & OPEN != 0;
+            let was_open = std::mem::take(&mut queue.opening) || was_open;
             queue.refused = None;
             queue.target.clone().filter(|_| was_open)
         };
@@ -305,15 +309,62 @@ impl Door {
     /// again.
     pub(crate) fn open(self: &Arc<Self>, target: Target) {
         let mut queue = self.queue();
+        let target = self.stand_behind(&mut queue, target);
+        self.admit_all(&mut queue, &target);
+    }
+
+    /// Opens it for this number of statements, whose passes are returned; others are held until it is
+    /// [opened for all](Self::open_for_all).
+    pub(crate) fn open_for(self: &Arc<Self>, target: Target, some: usize) -> Vec<Pass> {
+        let mut queue = self.queue();
+        let target = self.stand_behind(&mut queue, target);
+        queue.opening = true;
+        let pass = || {
+            self.state.fetch_add(1, Ordering::AcqRel);
+            self.pass(Arc::clone(&target), true)
+        };
+        std::iter::repeat_with(pass).take(some).collect()
+    }
+
+    /// Whether it is open for some, with this server behind it.
+    pub(crate) fn opens_for(&self, target: &Arc<Target>) -> bool {
+        let queue = self.queue();
+        let same = queue
+            .target
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, target));
+        queue.opening && same
+    }
+
+    /// Opens it for all, if it is open for some with this server behind it. Returns whether it was.
+    pub(crate) fn open_for_all(self: &Arc<Self>, target: &Arc<Target>) -> bool {
+        let mut queue = self.queue();
+        let same = queue
+            .target
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, target));
+        let opens = queue.opening && same;
+        if opens {
+            self.admit_all(&mut queue, target);
+        }
+        opens
+    }
+
+    fn stand_behind(&self, queue: &mut Queue, target: Target) -> Arc<Target> {
         let target = Arc::new(target);
         queue.target = Some(Arc::clone(&target));
         queue.refused = None;
         self.cold.store(false, Ordering::Release);
         self.causes_none();
         self.generation.store(target.generation, Ordering::Release);
+        target
+    }
+
+    fn admit_all(self: &Arc<Self>, queue: &mut Queue, target: &Arc<Target>) {
+        queue.opening = false;
         self.state.fetch_or(OPEN, Ordering::AcqRel);
         for held in std::mem::take(&mut queue.held) {
-            self.let_in(held.sender, Arc::clone(&target));
+            self.let_in(held.sender, Arc::clone(target));
         }
         self.opened.notify_waiters();
     }
@@ -323,7 +374,10 @@ impl Door {
         let mut queue = self.queue();
         let shut = if force {
             self.state.fetch_and(!OPEN, Ordering::AcqRel);
+            queue.opening = false;
             true
+        } else if queue.opening {
+            false
         } else {
             match self
                 .state
@@ -343,6 +397,7 @@ impl Door {
     pub(crate) fn refuse(&self, reason: &str) {
         let mut queue = self.queue();
         self.state.fetch_and(!OPEN, Ordering::AcqRel);
+        queue.opening = false;
         queue.refused = Some(reason.to_owned());
         // a later start is another one
         self.cold.store(true, Ordering::Release);

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::accept::Proxy;
 use crate::handle::LeaseState;
 use crate::mailbox::SessionOrder;
+use crate::opening;
 
 impl Proxy {
     /// Adds a database with its door shut; from now on logins to it are possible.
@@ -31,10 +32,10 @@ impl Proxy {
         }
     }
 
-    /// Opens the door; held statements go first.
+    /// Opens the door; sessions that carry locks go first, then held statements.
     pub fn open(&self, database: &DatabaseName, target: Target) {
         if let Some(database) = self.shared.directory.find(database) {
-            database.door.open(target);
+            opening::open(&database, target);
         }
     }
 

@@ -38,8 +38,10 @@ mod backend;
 mod relay;
 
 mod doors;
+mod opening;
 
 // used by several of them
+mod carriers;
 mod chunk;
 mod client;
 mod database;

@@ -10,12 +10,16 @@ use dormouse_session::Pin;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
+use crate::door::Pass;
+
 /// An order to a session from outside it.
 pub(crate) enum SessionOrder {
     /// Read the state so that it can be restored; answer with the pins that prevent it.
     Capture(oneshot::Sender<Vec<Pin>>),
     /// Give up the backend; the state has been captured.
     Release(oneshot::Sender<()>),
+    /// Take the locks that the session carries with this pass, before others are let in; answer whether that is settled.
+    TakeLocks(Pass, oneshot::Sender<bool>),
     /// Another session needs a backend: give this one up if nothing pins it.
     Yield,
     /// End the session.

@@ -1,11 +1,17 @@
-//! Small temporary tables that a planned park carries to the next server: their definitions and rows are read, and
-//! made again on the session's next backend.
+//! What a planned park carries to the next server: small temporary tables, and [locks](UserLock). The definitions and rows
+//! of tables are read, and made again on the session's next backend.
 //!
 //! A value is read as an SQL literal that means exactly this value: texts, binaries and geometries as hexadecimal bytes,
 //! which a column takes as they are; `ENUM`, `SET` and `BIT` as numbers; `FLOAT` as `DOUBLE`; times in UTC.
 //! (`SHOW CREATE TABLE` has the next `AUTO_INCREMENT`.) What cannot be read so keeps its session on the backend.
 
+mod locks;
+
+use dormouse_types::Pin;
+
 use crate::rows::Rows;
+
+pub use locks::{UserLock, named, names_question};
 
 /// The most bytes of the statements that make one session's tables again.
 pub const MOST_BYTES: usize = 1 << 20;
@@ -14,7 +20,33 @@ const CHUNK: usize = 64 << 10;
 /// Engines whose temporary tables are plain.
 const ENGINES: [&str; 4] = ["InnoDB", "MEMORY", "Aria", "MyISAM"];
 
-/// What is carried, and how a table is made again.
+/// What a session carries to its next backend.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Its temporary tables.
+    pub tables: Tables,
+    /// Its locks.
+    pub locks: Vec<UserLock>,
+}
+
+impl Carried {
+    pub(crate) fn pins(&self) -> Vec<Pin> {
+        let tables = (!self.tables.names.is_empty()).then_some(Pin::TemporaryTable);
+        let locks = (!self.locks.is_empty()).then_some(Pin::UserLock);
+        tables.into_iter().chain(locks).collect()
+    }
+}
+
+/// What a session would carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The names of its temporary tables, quoted.
+    pub tables: Vec<String>,
+    /// Whether it has locks.
+    pub locks: bool,
+}
+
+/// Temporary tables, and how they are made again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tables {
     pub(crate) names: Vec<String>,

@@ -130,13 +130,21 @@ pub const TABLE: &[Row] = &[
         ],
     },
     Row {
-        item: "`LOCK TABLES`, `HANDLER`, `GET_LOCK`, `FLUSH TABLES WITH READ LOCK`, `BACKUP`",
+        item: "`LOCK TABLES`, `HANDLER`, `FLUSH TABLES WITH READ LOCK`, `BACKUP`",
         noticed: "the server's list of metadata locks (plugin metadata_lock_info), else the text",
-        fates: &[Fate::Pins(&[
-            Pin::TableLock,
-            Pin::UserLock,
-            Pin::GlobalLock,
-        ])],
+        fates: &[Fate::Pins(&[Pin::TableLock, Pin::GlobalLock])],
+    },
+    Row {
+        item: "locks of `GET_LOCK`",
+        noticed: "the same list",
+        fates: &[
+            Fate::Restored(
+                "over a planned park with `carry = \"user_locks\"`: at most 32 of a session, with names of at most 64 \
+                 characters of `utf8mb3`, each taken at most 256 times; on the next server the sessions take them before any \
+                 other session is let in, within 10 s, and an `EVENT` alone can come before them",
+            ),
+            Fate::Pins(&[Pin::UserLock]),
+        ],
     },
     Row {
         item: "`LAST_INSERT_ID()`",

@@ -73,6 +73,27 @@ impl Dormouse {
         Self::prepare_program(program(), &config, "debug")
     }
 
+    /// Prepared, with its data on a disk of `megabytes`; `None` if this user may not mount one. Drop the disk last.
+    ///
+    /// # Panics
+    /// The folder cannot be made.
+    #[must_use]
+    pub fn prepare_on_small_disk(config: &str, megabytes: u32) -> Option<(SmallDisk, Self)> {
+        let dormouse = Self::prepare(config);
+        let folder = dormouse.data_dir();
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        let size = format!("size={megabytes}m,mode=711");
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(&folder);
+        if !mount.output().is_ok_and(|output| output.status.success()) {
+            println!("skipped: only root can make a small disk");
+            return None;
+        }
+        Some((SmallDisk(folder), dormouse))
+    }
+
     /// As [`prepare`](Self::prepare), for another build of the program, with exactly this configuration
     /// and log level.
     #[must_use]
@@ -296,6 +317,15 @@ impl Dormouse {
             process::terminate(running.child.id());
             running.child.wait().expect("it is ours to wait for");
         }
+    }
+}
+
+/// A mounted disk. Dropping it unmounts it.
+pub struct SmallDisk(PathBuf);
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use dormouse_session::diagnostics::{ConnectionFacts, override_for};
+use dormouse_session::diagnostics::override_for;
 use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
@@ -53,13 +53,12 @@ fuzz_target!(|bytes: &[u8]| {
         has_schema: &|name| Some(name == b"shop"),
         may_enter: &|_| true,
     };
-    let connection = ConnectionFacts { id: 7, socket: "/here" };
     let mut session = SessionState::new(None);
     for text in script.split(|byte| *byte == b'\n') {
         let mode = session.mode();
-        let _ = (Show::parse(text), Kill::parse(text), Timeout::of(text, mode), may_commit(text, mode));
-        let _ = override_for(text, mode, session.diagnostics(), connection);
-        let _ = session.override_for(text, connection);
+        let _ = (Show::parse(text), Kill::parse(text, mode), Timeout::of(text, mode), may_commit(text, mode));
+        let _ = override_for(text, mode, session.diagnostics(), "/here");
+        let _ = session.override_for(text, "/here");
         let _ = (session.missing_texts(text, true), session.without_parameters(text));
         let _ = session.allows_restricted(text);
         if session.answer_asleep(text, &context).is_none() {

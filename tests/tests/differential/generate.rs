@@ -1,5 +1,8 @@
 //! Random scripts of statements that use every kind of session state.
 
+#[path = "generate/connections.rs"]
+mod connections;
+
 use dormouse_testkit::Dice;
 
 use crate::script::{Action, Step};
@@ -16,10 +19,10 @@ pub(crate) fn script(seed: u64) -> Vec<Step> {
     }
     for _ in 0..STEPS {
         let session = if dice.below(2) == 0 { 'a' } else { 'b' };
-        if dice.below(6) == 0 {
-            steps.extend(asked_about(&mut dice, session));
-        } else {
-            steps.push(step(&mut dice, session));
+        match dice.below(12) {
+            0 | 1 => steps.extend(asked_about(&mut dice, session)),
+            2 => steps.push(connections::step(&mut dice, session)),
+            _ => steps.push(step(&mut dice, session)),
         }
     }
     steps

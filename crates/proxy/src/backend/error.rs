@@ -34,6 +34,9 @@ pub(crate) enum BackendError {
     /// The account no longer exists.
     #[error("{}", .0.message)]
     NoAccount(ErrPacket),
+    /// Another connection has a lock that the session carries.
+    #[error("another connection has taken a lock that the session carries")]
+    LockTaken,
     /// A statement that restores the session failed.
     #[error("'{}' failed: {}", String::from_utf8_lossy(statement), error.message)]
     Restore {

@@ -167,3 +167,48 @@ async fn a_drain_lets_in_sessions_that_may_hold_locks() {
     assert!(other.try_recv().is_err(), "others must wait");
     assert_eq!(door.activity().held, 1);
 }
+
+#[test]
+fn it_opens_for_some_before_all_others() {
+    let door = Door::new();
+    let mut waiting = held(&door);
+    let passes = door.open_for(target(1), 2);
+    assert!(
+        waiting.try_recv().is_err(),
+        "a statement was let in too early"
+    );
+    held(&door);
+    assert!(!door.shut(false), "shut while sessions are being served");
+    let server = Arc::clone(&passes[0].target);
+    assert!(door.opens_for(&server));
+    drop(passes);
+    assert!(!door.shut(false), "shut before it has opened for all");
+    assert!(door.open_for_all(&server) && !door.opens_for(&server));
+    assert!(matches!(waiting.try_recv(), Ok(Ok(_))));
+    assert!(!door.open_for_all(&server), "it is open already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_door_that_is_shut_meanwhile_does_not_open_for_all() {
+    type End = fn(&Arc<Door>);
+    let ends: [End; 3] = [
+        |door| assert!(door.shut(true)),
+        |door| door.refuse("no disk"),
+        |door| door.open(target(2)),
+    ];
+    for end in ends {
+        let door = Door::new();
+        let passes = door.open_for(target(1), 1);
+        end(&door);
+        let server = Arc::clone(&passes[0].target);
+        assert!(!door.opens_for(&server) && !door.open_for_all(&server));
+    }
+    let door = Door::new();
+    let passes = door.open_for(target(1), 1);
+    let server = Arc::clone(&passes[0].target);
+    assert!(
+        !door.drain(Duration::from_secs(1)).await,
+        "a session is being served"
+    );
+    assert!(!door.is_shut() && !door.open_for_all(&server));
+}

@@ -9,12 +9,12 @@ use dormouse_wire::status::Status;
 use super::certainty::Certainty;
 use super::on_backend::{BackendState, Leftover};
 use super::session_state::SessionState;
-use crate::carried::Tables;
+use crate::carried::{Carried, Wanted};
 use crate::lexer::{Lexer, Token};
 use crate::probe::{Captured, Depth, Probe};
 use crate::temporary::Temporaries;
 use crate::text_prepared::{parameters, stand_in};
-use dormouse_types::Pin;
+use dormouse_types::{Carry, Pin};
 
 impl SessionState {
     /// Whether a probe must read something before the session can leave its backend.
@@ -299,39 +299,66 @@ impl SessionState {
         }
     }
 
-    /// The names of the temporary tables, quoted, if nothing else keeps the session on its backend.
+    /// What a park may carry to the next backend, if that is all that keeps the session on this one.
     #[must_use]
-    pub fn tables_to_carry(&self) -> Option<Vec<String>> {
-        // their rows could not be written
+    pub fn to_carry(&self, carry: Carry) -> Option<Wanted> {
+        let mut wanted = Wanted {
+            tables: Vec::new(),
+            locks: false,
+        };
+        let pins = self.pins();
+        for pin in &pins {
+            match pin {
+                Pin::TemporaryTable if carry.temporary_tables && self.may_write() => {
+                    wanted.tables = self.backend.temporaries.known()?;
+                }
+                Pin::UserLock if carry.user_locks => wanted.locks = true,
+                _ => return None,
+            }
+        }
+        (!pins.is_empty()).then_some(wanted)
+    }
+
+    /// Whether a next transaction could write rows.
+    fn may_write(&self) -> bool {
         let captured = self.log.captured();
-        let read_only = captured.is_some_and(Captured::is_read_only);
-        let writes = !read_only && self.next_transaction.is_empty();
-        let alone = writes && self.pins() == [Pin::TemporaryTable];
-        alone.then(|| self.backend.temporaries.known()).flatten()
+        !captured.is_some_and(Captured::is_read_only) && self.next_transaction.is_empty()
     }
 
-    /// Takes the tables, as they are on the backend until its next statement; they are made again on the next
-    /// backend.
-    pub fn carry(&mut self, tables: Tables) {
-        self.carried = Some(Box::new(tables));
+    /// Takes what is carried, as it is on the backend until its next statement; it is made again on the next backend.
+    pub fn carry(&mut self, carried: Carried) {
+        self.carried = Some(Box::new(carried));
     }
 
-    /// The tables to be made again on the backend.
+    /// What is to be made again on the backend.
     #[must_use]
-    pub fn carried(&self) -> Option<&Tables> {
+    pub fn carried(&self) -> Option<&Carried> {
         self.carried.as_deref()
     }
 
-    /// Notes that the session's next statement runs on the backend that has the tables.
+    /// Whether locks are to be taken again.
+    #[must_use]
+    pub fn carries_locks(&self) -> bool {
+        self.carried()
+            .is_some_and(|carried| !carried.locks.is_empty())
+    }
+
+    /// Notes that the session's next statement runs on the backend that has what was to be carried.
     pub fn stays(&mut self) {
         self.carried = None;
     }
 
-    /// Notes that the tables have been made again on the backend.
+    /// Notes that what was carried cannot be made again, and returns what that was.
+    pub fn lose_carried(&mut self) -> Vec<Pin> {
+        let carried = self.carried.take();
+        carried.map_or_else(Vec::new, |carried| carried.pins())
+    }
+
+    /// Notes that what was carried has been made again on the backend.
     pub fn carried_over(&mut self) {
-        if let Some(tables) = self.carried.take() {
-            self.backend.temporaries = Temporaries::created(tables.names);
-            self.backend.pins.push(Pin::TemporaryTable);
+        if let Some(carried) = self.carried.take() {
+            self.backend.pins.extend(carried.pins());
+            self.backend.temporaries = Temporaries::created(carried.tables.names);
             self.backend.doubt(Certainty::Unknown);
         }
     }

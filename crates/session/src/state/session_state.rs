@@ -12,7 +12,7 @@ use super::next_transaction::NextTransaction;
 use super::on_backend::{BackendState, Leftover};
 use super::replay_log::ReplayLog;
 use super::role::Role;
-use crate::carried::Tables;
+use crate::carried::Carried;
 use crate::diagnostics::{self, Diagnostics, Override};
 use crate::effects::Effects;
 use crate::lexer::{Charset, Lexer, Mode, Token, begins_with, is_one_statement};
@@ -88,8 +88,8 @@ pub struct SessionState {
     /// A transaction said to be open while the server slept.
     pub(super) deferred: Option<Deferred>,
     multi_statements: Option<bool>,
-    /// Temporary tables that are made again on the next backend.
-    pub(super) carried: Option<Box<Tables>>,
+    /// What is made again on the next backend.
+    pub(super) carried: Option<Box<Carried>>,
     /// The session's own value of `session_track_state_change`, if it may differ from the global one: backends have
     /// Dormouse's.
     pub(super) state_tracking: Option<bool>,

@@ -105,6 +105,11 @@ impl Hold {
         std::mem::take(&mut self.lost)
     }
 
+    /// Notes that this state is lost; the client gets an error at its next statement that names it.
+    pub(super) fn will_tell(&mut self, lost: Vec<Pin>) {
+        self.lost = lost;
+    }
+
     /// Drops the backend. The client gets an error at its next statement that names what was lost with it.
     pub(crate) fn lose(&mut self, state: &mut SessionState) {
         if let Some(lease) = self.lease.take() {

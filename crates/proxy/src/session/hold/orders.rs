@@ -6,7 +6,6 @@ use dormouse_session::{Depth, Pin, SessionState};
 use dormouse_types::Pooling;
 use dormouse_wire::status::Status;
 
-use super::carrying::read_tables;
 use super::held::{Hold, same_server};
 use crate::client::Over;
 use crate::handle::LeaseState;
@@ -34,7 +33,13 @@ impl Hold {
                         self.forget_lost();
                     }
                 }
+                if state.carries_locks() {
+                    cx.database().carriers.add(cx.handle().id);
+                }
                 let _ = reply.send(());
+            }
+            SessionOrder::TakeLocks(pass, reply) => {
+                let _ = reply.send(Box::pin(self.take_locks(cx, state, pass)).await?);
             }
             SessionOrder::Yield => Box::pin(self.give_up(cx, state)).await,
             SessionOrder::End => return Err(Over),
@@ -66,10 +71,10 @@ impl Hold {
             // a session that never wakes the database does not prevent a park; its client is told what is lost
             return Vec::new();
         }
-        let mut pins = state.pins();
-        if read_tables(self, cx, state).await {
-            pins.clear();
-        }
+        let pins = match self.read_carried(cx, state).await {
+            true => Vec::new(),
+            false => state.pins(),
+        };
         if !pins.is_empty() && !state.in_transaction() {
             cx.handle().pinned_by(pins.clone());
         }

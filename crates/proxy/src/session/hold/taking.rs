@@ -11,7 +11,7 @@ use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::ErrPacket;
 use tokio::sync::oneshot;
 
-use super::carrying::make_tables;
+use super::carrying::make_again;
 use super::held::Hold;
 use super::lease::Lease;
 use super::unready::Unready;
@@ -75,7 +75,11 @@ impl Hold {
         pass: &Pass,
     ) -> Result<Result<(), Unready>, Over> {
         self.lose(state);
-        let lost = self.take_lost();
+        let mut lost = self.take_lost();
+        if state.carries_locks() {
+            // the door has opened without them: others may have had the locks
+            lost.extend(state.lose_carried());
+        }
         if !lost.is_empty() {
             return Ok(Err(Unready::SessionStateLost(lost)));
         }
@@ -83,7 +87,7 @@ impl Hold {
     }
 
     /// Gets a lease on the pass's server and restores the session's state on its backend.
-    async fn take(
+    pub(super) async fn take(
         &mut self,
         cx: &SessionContext,
         state: &mut SessionState,
@@ -104,7 +108,7 @@ impl Hold {
             Err(error) => Err(error),
         };
         let opened = match opened {
-            Ok(backend) => Box::pin(make_tables(backend, state)).await,
+            Ok(backend) => Box::pin(make_again(backend, state)).await,
             Err(error) => Err(error),
         };
         Ok(match opened {
@@ -122,6 +126,7 @@ impl Hold {
                 self.lease = Some(Lease::new(cx, backend, context));
                 Ok(())
             }
+            Err(BackendError::LockTaken) => Err(Unready::SessionStateLost(state.lose_carried())),
             Err(BackendError::Refused(error)) => Err(Unready::Refused(error)),
             Err(BackendError::NoAccount(error)) => Err(Unready::CannotRestore(error)),
             Err(BackendError::Restore { statement, error }) => Err(Unready::CannotRestore(
