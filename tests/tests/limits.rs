@@ -87,6 +87,13 @@ fn wait_timeout_follows_the_session_and_is_never_set_on_a_server() {
     person.send(&login);
     assert_eq!(person.receive().unwrap()[0], 0);
     assert_eq!(shown(&mut person), "100");
+    // only the login of an interactive client differs
+    person.query("SET wait_timeout = DEFAULT").ok();
+    assert_eq!(shown(&mut person), "90");
+    person.query("SET wait_timeout = 100").ok();
+    person.command(Command::ResetConnection, b"");
+    assert_eq!(person.receive().unwrap()[0], 0);
+    assert_eq!(shown(&mut person), "90");
 }
 
 #[test]

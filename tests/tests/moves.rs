@@ -128,6 +128,36 @@ fn a_text_prepared_statement_without_privileges_fails_only_its_execution() {
 }
 
 #[test]
+fn parameters_of_a_text_prepared_statement_whose_table_is_gone_are_taken() {
+    let dormouse = awake();
+    let (_, mut client) = app(&dormouse);
+    client.query("CREATE TABLE t (i INT)").ok();
+    client.query("INSERT INTO t VALUES (5)").ok();
+    client
+        .query("PREPARE p FROM 'SELECT ''?'', ? + i FROM t WHERE i = ?'")
+        .ok();
+    client.query("DROP TABLE t").ok();
+    park(&dormouse).unwrap();
+    for text in [
+        "EXECUTE p USING 1, 5",
+        "BEGIN NOT ATOMIC EXECUTE p USING 'a', NULL; END",
+        "EXECUTE IMMEDIATE 'BEGIN NOT ATOMIC SET @a = 1; EXECUTE p USING @a, @b; END'",
+        "EXECUTE p USING DEFAULT, IGNORE",
+    ] {
+        let error = client.query(text).err();
+        assert_eq!((error.code, &error.sqlstate), (1146, b"42S02"), "{text}");
+        assert_eq!(error.message, "Table 'app.t' doesn't exist", "{text}");
+    }
+    for text in ["EXECUTE p", "BEGIN NOT ATOMIC EXECUTE p USING 1; END"] {
+        assert_eq!(client.query(text).err().code, 1210, "{text}");
+    }
+    client.query("CREATE TABLE t (i INT)").ok();
+    client.query("INSERT INTO t VALUES (5)").ok();
+    let rows = client.query("EXECUTE p USING 1, 5").rows();
+    assert_eq!(rows, [[Some("?".to_owned()), Some("6".to_owned())]]);
+}
+
+#[test]
 fn a_failed_text_prepare_leaves_no_pin() {
     let dormouse = awake();
     let (_, mut client) = app(&dormouse);

@@ -47,11 +47,8 @@ fn statements_of_drivers_are_answered_as_by_a_server() {
 /// All kinds of client; those for which a reset differs from a new login only if there is no reset.
 fn kinds_for(steps: &[Step]) -> Vec<Kind> {
     let resets = steps.iter().any(|step| step.action == Action::Reset);
-    let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
-    let plain =
-        |kind: &Kind| (kind.capabilities & odd) == Capabilities::NONE && kind.collation != 255;
     let mut kinds = kinds();
-    kinds.retain(|kind| !resets || plain(kind));
+    kinds.retain(|kind| !resets || kind.collation != 255);
     kinds
 }
 

@@ -498,6 +498,20 @@ impl Plane {
         }
     }
 
+    /// Whether its server has stored code that changes sessions in ways that no reply reports; `None` while it does
+    /// not answer.
+    pub async fn hides_changes(&self, name: &DatabaseName) -> Option<bool> {
+        let database = self.find(name).ok()?;
+        let server = database.server().ok()?;
+        let servers = &self.context.host.servers;
+        let limit = self.context.host.deadlines.ask;
+        // a server that is being frozen does not answer
+        tokio::select! {
+            asked = within(limit, servers.hides_changes(&server)) => asked.ok(),
+            () = database.until(accounts::asleep) => None,
+        }
+    }
+
     /// The accounts that a login with this user name may use, including anonymous ones: read from the server
     /// while it is active, else from the notes. The database is woken only if the notes are missing or stale.
     /// Waits at most `patience`, also through deaths and restarts of the server. A failed database is started

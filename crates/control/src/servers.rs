@@ -151,6 +151,9 @@ pub trait Servers: Send + Sync + 'static {
     /// The current global variables that clients query.
     async fn variables(&self, server: &Server) -> Result<Variables, ServerError>;
 
+    /// Whether the server has stored code that changes sessions in ways that no reply reports.
+    async fn hides_changes(&self, server: &Server) -> Result<bool, ServerError>;
+
     /// Kills a connection and the statement that runs on it; does nothing if it no longer exists.
     async fn end(&self, server: &Server, thread: u32, what: Ended) -> Result<(), ServerError>;
 

@@ -253,6 +253,10 @@ impl dormouse_proxy::ControlPath for Control {
         self.plane().ok()?.present_variables(database).await
     }
 
+    async fn hides_changes(&self, database: &DatabaseName) -> Option<bool> {
+        self.plane().ok()?.hides_changes(database).await
+    }
+
     async fn enroll(
         &self,
         database: &DatabaseName,

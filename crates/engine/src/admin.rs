@@ -37,6 +37,7 @@ pub mod redo_log;
 pub mod relay;
 pub mod replay;
 mod settings;
+mod stored_code;
 mod users;
 
 pub use accounts::Accounts;
@@ -314,7 +315,7 @@ impl Admin {
         replay::Replay(self)
     }
 
-    /// The server's schemas and global variables.
+    /// The server's schemas, global variables and stored code.
     pub fn settings(&mut self) -> Settings<'_> {
         Settings(self)
     }

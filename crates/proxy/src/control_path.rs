@@ -47,6 +47,10 @@ pub trait ControlPath: Send + Sync + 'static {
     /// The present global variables, asked of the server while it is awake.
     async fn present_variables(&self, database: &DatabaseName) -> Option<Variables>;
 
+    /// Whether the server, which is awake, has stored code that changes sessions in ways that no reply reports; `None`
+    /// if it does not answer.
+    async fn hides_changes(&self, database: &DatabaseName) -> Option<bool>;
+
     /// Gives the account the credential with which the proxy logs in as its user. Answers `false`
     /// if there is no such account.
     async fn enroll(

@@ -35,6 +35,9 @@ pub(crate) struct SessionHandle {
     pub(crate) heard: AtomicU64,
     /// How many seconds it may be idle.
     pub(crate) idle_limit: AtomicU64,
+    /// The [count](crate::pool::place::Place::globals) of changes of global variables when it began, or when its
+    /// variables were read.
+    pub(crate) globals: AtomicU64,
     /// Whether its server has killed its connection on a client's `KILL`.
     pub(crate) killed: AtomicBool,
     lease: AtomicU8,
@@ -96,6 +99,7 @@ impl SessionHandle {
             ended: Notify::new(),
             gone: AtomicBool::new(false),
             heard: AtomicU64::new(BUSY),
+            globals: AtomicU64::new(0),
             idle_limit: AtomicU64::new(u64::MAX),
             killed: AtomicBool::new(false),
             lease: AtomicU8::new(LeaseState::None as u8),

@@ -95,12 +95,14 @@ impl Identity {
 
 /// The capabilities to ask the server for: those agreed on with the client, without those that concern
 /// only the client's connection. Session tracking is always on: the relay passes on what the client has
-/// asked for. `NO_SCHEMA`, which forbids `schema.table`, would forbid it to the probe too.
+/// asked for. `NO_SCHEMA`, which forbids `schema.table`, would forbid it to the probe too. `IGNORE_SPACE` is a
+/// setting of the session: a server drops it when the connection is reset.
 pub(crate) fn wanted(agreed: Capabilities) -> Capabilities {
     agreed
         .set(Capabilities::SSL, false)
         .set(Capabilities::COMPRESS, false)
         .set(Capabilities::NO_SCHEMA, false)
+        .set(Capabilities::IGNORE_SPACE, false)
         .set(Capabilities::CONNECT_WITH_DB, false)
         .set(Capabilities::SESSION_TRACK, true)
         .set(Capabilities::PLUGIN_AUTH, true)

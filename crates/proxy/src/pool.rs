@@ -13,13 +13,16 @@
 
 mod contents;
 mod counters;
+pub(crate) mod entered;
 mod globals;
 pub(crate) mod place;
+pub(crate) mod stored_code;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dormouse_session::Role;
 use dormouse_types::{PoolStatus, Pooling};
 use tokio::sync::oneshot;
 
@@ -31,8 +34,10 @@ use crate::mailbox::SessionOrder;
 use contents::{BackendStatus, Contents, Holder, Idle, Waiter};
 pub(crate) use contents::{Grant, Need};
 pub(crate) use counters::Counters;
+use entered::Entering;
 use globals::Globals;
 use place::{Changes, Place, Places};
+use stored_code::StoredCode;
 
 /// The backends of one database.
 pub(crate) struct Pool {
@@ -79,6 +84,21 @@ impl Pool {
         self.clear();
     }
 
+    /// Number of statements that may have changed privileges.
+    pub(crate) fn rights(&self) -> u64 {
+        self.changes.rights()
+    }
+
+    /// Notes that a session has entered a schema.
+    pub(crate) fn entered(&self, entering: Entering<'_>) {
+        self.changes.entered.note(entering, self.rights());
+    }
+
+    /// Whether an account with this role is known to be allowed to enter a schema.
+    pub(crate) fn may_enter(&self, who: &Identity, role: &Role, schema: &[u8]) -> bool {
+        self.changes.entered.may(who, role, schema, self.rights())
+    }
+
     fn is_of_old_rights(&self, backend: &Backend) -> bool {
         backend.residue.rights != self.changes.rights()
     }
@@ -86,6 +106,11 @@ impl Pool {
     /// What is known of the server's global variables.
     pub(crate) fn globals(&self) -> &Globals {
         &self.changes.globals
+    }
+
+    /// What is known of the server's stored code.
+    pub(crate) fn stored_code(&self) -> &StoredCode {
+        &self.changes.stored_code
     }
 
     /// Its limits.

@@ -32,6 +32,7 @@ mod prepared;
 mod running;
 mod show;
 mod statement;
+mod stored_code;
 mod wide;
 
 pub(crate) use admission::{Arrival, serve};

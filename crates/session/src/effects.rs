@@ -1,8 +1,8 @@
 //! Judges by its text what a statement may do to the state of its session.
 //!
-//! In doubt a judgement is [`Effects::Unknown`]. A change that no text shows and the server does not report
-//! (a stored function that takes a lock) is found by the [probe](crate::probe) before a park. If the session
-//! gives up its backend before that, the change is lost; see "Known weaknesses" in `docs/session-state.md`.
+//! In doubt a judgement is [`Effects::Unknown`]. A change that no text shows and the server does not report (a stored
+//! function that takes a lock) is found by the [probe](crate::probe): in a database that has such code, each statement
+//! that [may run stored code](may_run_stored_code) leaves the state in doubt.
 //!
 //! Called by `proxy` through [`SessionState::judge`](crate::SessionState::judge).
 
@@ -10,6 +10,7 @@ mod effect;
 mod outside;
 mod set;
 pub(crate) mod sql_mode;
+mod stored;
 pub(crate) mod words;
 
 use crate::lexer::{Lexer, Mode, Token};
@@ -18,6 +19,7 @@ use words::{is_suspect, names_unreadable};
 
 pub use effect::{Effects, Kind, Replay};
 pub use outside::{flushes_privileges, may_change_rights, may_commit, may_set_globals};
+pub use stored::{may_change_stored_code, may_run_stored_code};
 
 impl Effects {
     /// Judges one text as sent with `COM_QUERY` or prepared with `COM_STMT_PREPARE`.

@@ -67,5 +67,5 @@ pub use effects::{Effects, Kind};
 pub use probe::{Answer, Captured, Depth, Probe, Question};
 pub use show::Show;
 pub use sleeping::AsleepContext;
-pub use state::{Certainty, SessionState};
+pub use state::{Certainty, Role, SessionState};
 pub use statements::{ParsingContext, SpareStatement, Statement, StatementKey, Statements};

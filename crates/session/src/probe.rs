@@ -72,6 +72,7 @@ pub struct Probe {
 enum Asked {
     ProfilingOff,
     ProfilingOn,
+    TrackingOn,
     Diagnostics,
     Warnings,
     Errors,
@@ -95,8 +96,11 @@ pub(crate) struct Found {
     pub(crate) captured: Option<Captured>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) prepared: u64,
+    created_code: Option<u64>,
     /// Whether `timestamp` is set.
     pub(crate) clock_stands: bool,
+    /// Whether tracking of changes of state was off.
+    pub(crate) untracked: bool,
     pub(crate) temporaries: Temporaries,
     /// The last values of the sequences, in the order of the questions; `None` inside if the server refused.
     pub(crate) sequences: Option<Vec<Option<Option<Vec<u8>>>>>,
@@ -111,29 +115,68 @@ pub(crate) struct Found {
 const DIAGNOSTICS: &str =
     "SELECT ROW_COUNT(), FOUND_ROWS(), @@warning_count, @@error_count, LAST_INSERT_ID()";
 
-/// The last two columns show what stored code may have set: variables without a global value, and a
-/// fixed `timestamp`.
+/// The last three columns show what stored code may have set: variables without a global value, a fixed
+/// `timestamp`, and tracking off, which Dormouse needs.
 const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
      HEX(CONVERT(CURRENT_ROLE() USING utf8mb4)), \
      @@character_set_client, @@character_set_results, @@collation_connection, \
      @@profiling, @@optimizer_trace LIKE '%enabled=on%', \
      @@insert_id <> 0 OR @@sql_log_bin = 0 OR @@skip_replication OR @@pseudo_slave_mode, \
-     ABS(TIMESTAMPDIFF(SECOND, NOW(), SYSDATE())) > 2";
+     ABS(TIMESTAMPDIFF(SECOND, NOW(), SYSDATE())) > 2, @@session_track_state_change = 0";
 
 /// The last two variables have session values but can be set only globally.
 const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING utf8mb4)), VARIABLE_TYPE \
      FROM information_schema.SYSTEM_VARIABLES \
      WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' AND GLOBAL_VALUE IS NOT NULL \
-     AND IF(VARIABLE_NAME = 'SESSION_TRACK_STATE_CHANGE', SESSION_VALUE = 'OFF', \
-     BINARY SESSION_VALUE <> BINARY GLOBAL_VALUE) \
+     AND BINARY SESSION_VALUE <> BINARY GLOBAL_VALUE \
      AND VARIABLE_NAME NOT IN ('CHARACTER_SET_CLIENT', 'CHARACTER_SET_RESULTS', \
      'CHARACTER_SET_CONNECTION', 'COLLATION_CONNECTION', 'CHARACTER_SET_DATABASE', \
-     'COLLATION_DATABASE', 'MAX_ALLOWED_PACKET', 'NET_BUFFER_LENGTH', 'WAIT_TIMEOUT') \
+     'COLLATION_DATABASE', 'MAX_ALLOWED_PACKET', 'NET_BUFFER_LENGTH', 'WAIT_TIMEOUT', \
+     'SESSION_TRACK_STATE_CHANGE') \
      AND NOT (VARIABLE_NAME IN ('NET_READ_TIMEOUT', 'NET_WRITE_TIMEOUT') AND SESSION_VALUE = '31536000') \
      LIMIT 10000";
 
+/// Asks for the global values of these variables, as far as sessions begin with them and a session may set its own.
+#[must_use]
+pub fn globals_question(names: &[&str]) -> String {
+    let plain = |name: &&&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let names: Vec<_> = names
+        .iter()
+        .filter(plain)
+        .map(|name| format!("'{name}'"))
+        .collect();
+    format!(
+        "SELECT VARIABLE_NAME, HEX(CONVERT(GLOBAL_VALUE USING utf8mb4)), VARIABLE_TYPE \
+         FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' \
+         AND GLOBAL_VALUE IS NOT NULL AND VARIABLE_NAME IN ('', {}) AND VARIABLE_NAME NOT LIKE 'CHARACTER%' \
+         AND VARIABLE_NAME NOT LIKE 'COLLATION%' AND VARIABLE_NAME NOT IN ('MAX_ALLOWED_PACKET', \
+         'NET_BUFFER_LENGTH', 'WAIT_TIMEOUT', 'NET_READ_TIMEOUT', 'NET_WRITE_TIMEOUT', \
+         'SESSION_TRACK_STATE_CHANGE') LIMIT 100",
+        names.join(", ")
+    )
+}
+
+/// The answer to that: each variable's name, and the `SET` that gives it its present value in a session.
+#[must_use]
+pub fn globals_answer(rows: &Rows) -> Vec<(String, String)> {
+    let all = rows.iter().filter_map(|row| variable(row));
+    all.filter(|variable| !variable.may_be_cut())
+        .map(Variable::keep)
+        .collect()
+}
+
 const COUNTERS: &str = "SHOW SESSION STATUS WHERE Variable_name IN \
-     ('Com_create_temporary_table', 'Com_prepare_sql')";
+     ('Com_create_temporary_table', 'Com_prepare_sql', 'Com_create_function', 'Com_create_procedure', \
+     'Com_create_trigger', 'Com_create_package_body', 'Com_create_view')";
+
+/// Those of them that count stored code.
+const CREATED: [&str; 5] = [
+    "Com_create_function",
+    "Com_create_procedure",
+    "Com_create_trigger",
+    "Com_create_package_body",
+    "Com_create_view",
+];
 
 /// The server's own id of the connection stands behind it: `CONNECTION_ID()` is the session's.
 const LOCKS: &str =
@@ -191,6 +234,18 @@ impl Probe {
         self
     }
 
+    /// How many statements of the backend have created stored code, as its server counts; `None` if it was not asked.
+    #[must_use]
+    pub fn created_code(&self) -> Option<u64> {
+        self.found.created_code
+    }
+
+    /// Whether it has read the session's variables.
+    #[must_use]
+    pub fn has_variables(&self) -> bool {
+        self.found.captured.is_some()
+    }
+
     /// The next batch of questions, to be sent together; an empty one means that the probe is finished.
     pub fn questions(&mut self) -> Vec<Question> {
         self.asked = std::mem::take(&mut self.next);
@@ -221,6 +276,9 @@ impl Probe {
             self.next.extend(tables.map(Asked::Temporary));
         }
         self.next.append(&mut self.sequences);
+        if self.found.untracked {
+            self.next.push(Asked::TrackingOn);
+        }
         if self.profiled.is_some() {
             self.next.push(Asked::ProfilingOn);
         }
@@ -282,6 +340,7 @@ impl Probe {
                     found.pins.push(Pin::HiddenVariable);
                 }
                 found.clock_stands = on(8);
+                found.untracked = on(9);
                 if found.captured.is_none() {
                     found.pins.push(Pin::Unreadable);
                 }
@@ -305,6 +364,7 @@ impl Probe {
             },
             Asked::Counters => {
                 let count = |name| answer.rows().and_then(|rows| counter(rows, name));
+                found.created_code = CREATED.into_iter().map(count).sum();
                 match (
                     count("Com_create_temporary_table"),
                     count("Com_prepare_sql"),
@@ -322,7 +382,7 @@ impl Probe {
                 let value = row.and_then(|row| row.first().cloned());
                 found.sequences.get_or_insert_default().push(value);
             }
-            Asked::Rollback | Asked::ProfilingOff | Asked::ProfilingOn => {}
+            Asked::Rollback | Asked::ProfilingOff | Asked::ProfilingOn | Asked::TrackingOn => {}
             Asked::Texts(_) => found.texts = answer.rows().cloned(),
             Asked::Temporary(_) if answer == Answer::TooLong => {
                 // an answer that is too long means that the table exists
@@ -362,6 +422,7 @@ impl Asked {
             Self::Rollback => rows("ROLLBACK"),
             Self::ProfilingOff => rows("SET profiling = 0"),
             Self::ProfilingOn => rows("SET profiling = 1"),
+            Self::TrackingOn => rows("SET SESSION session_track_state_change = ON"),
             Self::Texts(text) | Self::Temporary(text) | Self::Sequence(text) => rows(text),
         }
     }

@@ -104,13 +104,23 @@ pub(crate) fn answer(
         };
         let is_name = matches!(name.token, Token::Word(_) | Token::Quoted(..));
         let exists = (context.has_schema)(name.text.as_bytes()) == Some(true);
-        return (is_name && exists).then(|| Answer::Use(name.text.as_bytes().to_vec()));
+        let may = is_name && exists && (context.may_enter)(name.text.as_bytes());
+        return may.then(|| Answer::Use(name.text.as_bytes().to_vec()));
+    }
+    if tells_of_transactions(known, context) {
+        return None;
     }
     // else COMMIT may begin another transaction, or close the connection
     if known.text("completion_type")? != "NO_CHAIN" {
         return None;
     }
     transaction(first, rest)
+}
+
+/// Whether the answer to a statement about a transaction would report what has become of it: only a server words that.
+fn tells_of_transactions(known: &SessionVariables<'_>, context: &AsleepContext<'_>) -> bool {
+    context.capabilities.contains(Capabilities::SESSION_TRACK)
+        && known.text("session_track_transaction_info") != Some("OFF")
 }
 
 fn transaction(first: &Plain<'_>, rest: &[Plain<'_>]) -> Option<Answer> {
@@ -166,6 +176,10 @@ fn set_answer(
                 )
         );
         if deferred && transaction {
+            return None;
+        }
+        let next = matches!(change, Change::NextTransaction { .. });
+        if next && tells_of_transactions(known, context) {
             return None;
         }
         // whether a variable of the old list is reported depends on the order of assignments

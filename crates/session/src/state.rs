@@ -13,10 +13,12 @@ mod next_transaction;
 mod on_backend;
 mod ran;
 mod replay_log;
+mod role;
 mod session_state;
 
 pub use asleep::AsleepAnswer;
 pub use certainty::Certainty;
+pub use role::Role;
 pub use session_state::SessionState;
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub const TABLE: &[Row] = &[
         noticed: TEXT,
         fates: &[Fate::Answered(
             "the backend has the session's values while a statement names them or shows variables; else they are \
-             Dormouse's, which enforces `wait_timeout` itself",
+             Dormouse's, which enforces `wait_timeout` itself and tracks changes of state",
         )],
     },
     Row {
@@ -279,7 +279,9 @@ session on the present one (it *pins*), or is lost as said below.
 A *probe* reads the state from the server. It runs before a session leaves its backend after statements whose
 texts do not show what they changed (`CALL`, `@variables`, `GET_LOCK`, several statements in one text, more than
 32 KiB) or whose replies report a change by stored code (session tracking); 5 ms after such a statement; and always
-before a park.
+before a park. Servers do not report that stored code takes a lock, sets a variable with `INTO` or `:=`, or advances a
+sequence: in a database that has such functions, triggers or views, every statement that may run stored code is
+followed by a probe. Dormouse searches for them when a server has started and when stored code changes.
 
 | state | a change is noticed by | when the session leaves |
 |---|---|---|
@@ -300,7 +302,8 @@ Everything else wakes the database, and so do these if the answer is not certain
 set, or whose SQL mode is `ORACLE`, is woken by all of them except commands.
 
 - `COM_PING`, `COM_RESET_CONNECTION`, `COM_CHANGE_USER`, `COM_SET_OPTION`, `COM_STMT_CLOSE`, `COM_STMT_RESET`,
-  `COM_QUIT`; `COM_INIT_DB` and `USE` of a schema that exists.
+  `COM_QUIT`; `COM_INIT_DB` and `USE` of a schema that exists, by the owner, or by an account that has entered it
+  with its present role since privileges may have changed last and Dormouse was started.
 - `SELECT`, with aliases and `LIMIT`, of integers, strings, `@@name`, `@@SESSION.name`, `@@GLOBAL.name`,
   `VERSION()`, `DATABASE()`, `SCHEMA()`, `CONNECTION_ID()`; `DO 1`; a comment.
 - `SET` of `NAMES` (utf8mb4, utf8mb3, latin1, ascii, with or without `COLLATE`), `autocommit`, `sql_mode` (also with
@@ -320,24 +323,20 @@ started.
 
 `--pooling session` switches sharing of backends off for a database: then only parks and kills move sessions.
 
-- Stored code that a plain `SELECT` or `INSERT` calls: the server does not report that it takes a lock with `GET_LOCK`,
-  sets a variable by `SELECT … INTO`, or advances a sequence; and no text shows that it asks about the statement before,
-  or for `@@wait_timeout`, which is 31536000 there. A probe before a park finds locks and variables. Databases that do
-  this should be created with `--pooling session`, as should those whose clients switch `session_track_state_change` off.
+- Stored code that asks about the statement before, or for `@@wait_timeout`, which is 31536000 there: its text is in the
+  server, and no text that a client sends shows it. A column's default that sets a variable (`DEFAULT (@a := 1)`) is not
+  searched for: every table would have to be opened.
 - A `SET TRANSACTION`, `rand_seed1` or a `timestamp` of the present, set by a procedure: no server shows them.
 - After a move, `FOUND_ROWS()` after statements that failed or found no rows, and the warnings before an `EXECUTE`, `CALL` or
   `CREATE PROCEDURE`, may be missing: no reply tells whether a server keeps them.
-- A new backend has the present global values, also for a session that began before a `SET GLOBAL` and has not set its own:
-  the old ones are known only to the old backend. `autocommit` stays as the session was told. The same holds for a
-  schema that another session has dropped: it cannot be entered again.
+- A schema that another session has dropped cannot be entered again on a new backend: it does not exist.
+- Of the values that global variables had when a session began the last 128 are known, since Dormouse was started.
 - The greeting is sent before the database is known and says that autocommit is on, even if its global value is off; a
   driver that relies on it (PyMySQL, aiomysql, asyncmy) has it on.
 - A backend keeps global privileges of the time when it was opened, as any connection does, until a statement that may
   change privileges; those that a procedure changes, until it has been idle for a minute: no server reports it.
-- While the database sleeps, `USE` of a schema that the user may not use is answered with OK: privileges are not noted.
-- `EXECUTE … USING`, within a batch or a procedure, of a statement whose table is gone fails with 1210, not 1146: the
-  statement in its place has no parameters. `COM_RESET_CONNECTION` keeps `IGNORE_SPACE` and `INTERACTIVE` of the login,
-  which a backend has for life; `session_track_transaction_info` may report differently after a move.
+- While the database sleeps, a login that names a schema which the user may not use is answered with OK, and its
+  statements run without a schema: privileges are not noted, and a login wakes no database.
 - Views and stored code that read `information_schema.PROCESSLIST` and the like, or `KILL`, use the server's own ids: their
   texts are in the server, which cannot be told others. No id of a session is one of a server, so none meets another
   session.

@@ -167,8 +167,18 @@ impl TextPrepared {
     }
 }
 
-/// The `PREPARE` of a substitute: executing it fails with this error.
-pub(crate) fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
+/// The number of parameters of the statement that a `PREPARE` prepares.
+pub(crate) fn parameters(prepare: &[u8], mode: Mode) -> usize {
+    let mut tokens = Lexer::new(prepare, mode);
+    tokens.by_ref().take(3).for_each(drop);
+    let is_parameter = |token: &Token<'_>| *token == Token::Other(b'?');
+    let text = literal(tokens).unwrap_or_default();
+    Lexer::new(&text, mode).filter(is_parameter).count()
+}
+
+/// The `PREPARE` of a substitute with this number of parameters: executing it fails with this error. The parameters
+/// stand where any value will do, in a limit that stays none.
+pub(crate) fn stand_in(name: &[u8], parameters: usize, error: &ErrPacket) -> Vec<u8> {
     let ErrPacket {
         code,
         sqlstate,
@@ -177,8 +187,15 @@ pub(crate) fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
     let state = String::from_utf8_lossy(sqlstate);
     // in every SQL mode: no backslash, and quotes doubled for each level
     let message = message.replace('\\', "?").replace('\'', "''''");
+    let takes = match parameters {
+        0 => String::new(),
+        some => format!(
+            "SET STATEMENT max_statement_time = 0 * COALESCE({}0) FOR ",
+            "? IS NULL, ".repeat(some)
+        ),
+    };
     let signal = format!(
-        " FROM 'SIGNAL SQLSTATE ''{state}'' SET MYSQL_ERRNO = {code}, \
+        " FROM '{takes}SIGNAL SQLSTATE ''{state}'' SET MYSQL_ERRNO = {code}, \
          MESSAGE_TEXT = ''{message}'''"
     );
     [b"PREPARE ", &*quoted_name(name), signal.as_bytes()].concat()
@@ -261,9 +278,20 @@ mod tests {
             message: "Table 'd.t' doesn't exist".into(),
         };
         assert_eq!(
-            String::from_utf8_lossy(&stand_in(b"a", &error)),
+            String::from_utf8_lossy(&stand_in(b"a", 0, &error)),
             "PREPARE `a` FROM 'SIGNAL SQLSTATE ''42S02'' SET MYSQL_ERRNO = 1146, \
              MESSAGE_TEXT = ''Table ''''d.t'''' doesn''''t exist'''"
+        );
+        let prepare = b"PREPARE a FROM 'SELECT ''?'', ? FROM t WHERE i = ? -- ?'";
+        assert_eq!(parameters(prepare, Mode::default()), 2);
+        let error = ErrPacket {
+            message: "no".into(),
+            ..error
+        };
+        assert_eq!(
+            String::from_utf8_lossy(&stand_in(b"a", 2, &error)),
+            "PREPARE `a` FROM 'SET STATEMENT max_statement_time = 0 * COALESCE(? IS NULL, ? IS NULL, 0) \
+             FOR SIGNAL SQLSTATE ''42S02'' SET MYSQL_ERRNO = 1146, MESSAGE_TEXT = ''no'''"
         );
         let mut all = after(&["PREPARE a FROM 'SELECT 1 FROM t'"]);
         all.moved();

@@ -25,7 +25,7 @@ const TABLES: [&str; 3] = ["SYSTEM_VARIABLES", "SESSION_VARIABLES", "GLOBAL_VARI
 pub enum Timeout {
     /// It may read them.
     Asks,
-    /// It may set `wait_timeout`; the new value must be read from the server.
+    /// It may set `wait_timeout` or `session_track_state_change`; the new values must be read from the server.
     Sets,
     /// It sets `wait_timeout` to `DEFAULT`.
     SetsDefault,
@@ -80,10 +80,19 @@ fn may_name(text: &[u8]) -> bool {
     memchr::memchr_iter(b'_', text).any(|at| ends.iter().any(|end| follows(at, end)))
 }
 
-/// Whether a statement of [`restore`](crate::SessionState::restore) names `wait_timeout`.
+/// Whether a statement of [`restore`](crate::SessionState::restore) may set `wait_timeout` or
+/// `session_track_state_change`: [`hide_again`] follows.
 #[must_use]
 pub fn is_named(text: &[u8]) -> bool {
-    Lexer::new(text, Mode::default()).any(|token| token.names("WAIT_TIMEOUT"))
+    let named =
+        |token: Token<'_>| token.names("WAIT_TIMEOUT") || token.names("SESSION_TRACK_STATE_CHANGE");
+    Lexer::new(text, Mode::default()).any(named)
+}
+
+/// The statement that gives a backend Dormouse's own values of these two.
+#[must_use]
+pub fn hide_again() -> String {
+    format!("SET SESSION wait_timeout = {HIGHEST}, session_track_state_change = ON")
 }
 
 fn is_name(token: &Token<'_>) -> bool {
@@ -94,21 +103,21 @@ fn is_any(token: &Token<'_>, names: &[&str]) -> bool {
     names.iter().any(|name| token.names(name))
 }
 
-/// The statement that gives a backend the session's values. `tracks`: whether the client has set
-/// `session_track_state_change` itself; then its value is on the backend already.
+/// The statement that gives a backend the session's values. `tracking`: its own value of
+/// `session_track_state_change`, if it has set one.
 #[must_use]
-pub fn show(seconds: u64, tracks: bool) -> String {
+pub fn show(seconds: u64, tracking: Option<bool>) -> String {
     let seconds = seconds.clamp(1, HIGHEST.into());
     let net = |name: &str| {
         format!("{name} = IF(@@SESSION.{name} = {HIGHEST}, @@GLOBAL.{name}, @@SESSION.{name})")
     };
-    let track = if tracks {
-        ""
-    } else {
-        ", session_track_state_change = @@GLOBAL.session_track_state_change"
+    let track = match tracking {
+        Some(true) => "ON",
+        Some(false) => "OFF",
+        None => "@@GLOBAL.session_track_state_change",
     };
     format!(
-        "SET SESSION wait_timeout = {seconds}, {}, {}{track}",
+        "SET SESSION wait_timeout = {seconds}, {}, {}, session_track_state_change = {track}",
         net("net_read_timeout"),
         net("net_write_timeout")
     )
@@ -116,17 +125,12 @@ pub fn show(seconds: u64, tracks: bool) -> String {
 
 /// The statement that gives a backend Dormouse's own values.
 #[must_use]
-pub fn hide(tracks: bool) -> String {
+pub fn hide() -> String {
     let net = |name: &str| {
         format!("{name} = IF(@@SESSION.{name} = @@GLOBAL.{name}, {HIGHEST}, @@SESSION.{name})")
     };
-    let track = if tracks {
-        ""
-    } else {
-        ", session_track_state_change = ON"
-    };
     format!(
-        "SET SESSION wait_timeout = {HIGHEST}, {}, {}{track}",
+        "SET SESSION wait_timeout = {HIGHEST}, {}, {}, session_track_state_change = ON",
         net("net_read_timeout"),
         net("net_write_timeout")
     )

@@ -26,6 +26,7 @@ static GLOBALS: LazyLock<Variables> = LazyLock::new(|| {
         ("old_mode", "UTF8_IS_UTF8MB3"),
         ("session_track_schema", "1"),
         ("session_track_system_variables", "autocommit,time_zone"),
+        ("session_track_transaction_info", "OFF"),
         ("sql_mode", "STRICT_TRANS_TABLES"),
         ("time_zone", "SYSTEM"),
         ("tx_isolation", "REPEATABLE-READ"),
@@ -50,6 +51,7 @@ fuzz_target!(|bytes: &[u8]| {
         socket: "/here",
         backend: how & 1 != 0,
         has_schema: &|name| Some(name == b"shop"),
+        may_enter: &|_| true,
     };
     let mut session = SessionState::new(None);
     for text in script.split(|byte| *byte == b'\n') {

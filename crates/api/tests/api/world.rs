@@ -323,6 +323,9 @@ impl Servers for Answers {
     async fn variables(&self, _: &At) -> Result<dormouse_types::Variables, ServerError> {
         Ok(String::new().into())
     }
+    async fn hides_changes(&self, _: &At) -> Result<bool, ServerError> {
+        Ok(false)
+    }
     async fn end(&self, _: &At, _: u32, _: Ended) -> Result<(), ServerError> {
         Ok(())
     }

@@ -239,6 +239,12 @@ impl Servers for AdminServers {
             .await
     }
 
+    async fn hides_changes(&self, server: &Server) -> Result<bool, ServerError> {
+        // a connection of its own: it may take long, and a KILL does not wait for it
+        let mut admin = self.connect(server).await?;
+        Ok(admin.settings().hides_changes().await?)
+    }
+
     async fn end(&self, server: &Server, thread: u32, what: Ended) -> Result<(), ServerError> {
         self.ask(server, move |admin| Box::pin(admin.kill(thread, what)))
             .await

@@ -41,7 +41,7 @@ pub struct NotSet {
     pub reason: String,
 }
 
-/// The schemas and global variables of a running server.
+/// The schemas, the global variables and the stored code of a running server.
 #[derive(Debug)]
 pub struct Settings<'a>(pub(super) &'a mut Admin);
 

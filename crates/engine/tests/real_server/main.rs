@@ -24,6 +24,7 @@ mod harden;
 mod manage;
 mod memory_tables;
 mod server;
+mod stored_code;
 
 fn find<'a>(accounts: &'a [Account], user: &str) -> &'a Account {
     accounts

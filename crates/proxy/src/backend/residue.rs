@@ -25,6 +25,8 @@ pub(crate) struct Residue {
     pub(crate) patient: bool,
     /// The role it had after its login; outer `None`: not asked yet.
     pub(super) role: Option<Option<Vec<u8>>>,
+    /// Whether it has entered the schema of the session to whose state it was brought.
+    pub(crate) entered: bool,
     /// Statements that could not be prepared with `PREPARE` when it was brought to a session's state, and
     /// the errors.
     pub(crate) missing: Vec<(Vec<u8>, ErrPacket)>,
@@ -32,6 +34,8 @@ pub(crate) struct Residue {
     pub(crate) expired: bool,
     /// The status flags of the server's last reply.
     pub(crate) status: Status,
+    /// How many statements on it have created stored code, as its server counted last.
+    pub(crate) created_code: u64,
     /// The [count](crate::pool::place::Place::globals) of changes of global variables at its login, or its
     /// last reset.
     pub(super) globals: u64,
@@ -40,6 +44,11 @@ pub(crate) struct Residue {
 }
 
 impl Residue {
+    /// The role that it had after its login, if it has been asked and had one.
+    pub(crate) fn login_role(&self) -> Option<&[u8]> {
+        self.role.as_ref()?.as_deref()
+    }
+
     /// The state after a login: `before` was counted before it, `status` came with its answer.
     pub(super) fn of_login(thread: u32, status: Status, before: ChangeCounts) -> Self {
         Self {
@@ -50,9 +59,11 @@ impl Residue {
             multi_statements: None,
             patient: false,
             role: None,
+            entered: false,
             missing: Vec::new(),
             expired: false,
             status,
+            created_code: 0,
             globals: before.globals,
             rights: before.rights,
         }

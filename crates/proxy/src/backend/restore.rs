@@ -34,6 +34,8 @@ pub(crate) struct ConnectionId<'a> {
 enum RestoreStep {
     /// A statement whose failure ends the attempt.
     Run(Vec<u8>),
+    /// A statement whose failure does not matter.
+    Try(Vec<u8>),
     /// The statement that sets the connection id.
     Attach(Vec<u8>),
     /// A `PREPARE`, with its statement's name: its failure is noted.
@@ -47,9 +49,10 @@ enum RestoreStep {
 impl RestoreStep {
     fn packet(&self) -> (Command, Vec<u8>) {
         match self {
-            Self::Run(statement) | Self::Attach(statement) | Self::Prepare(_, statement) => {
-                (Command::Query, statement.clone())
-            }
+            Self::Run(statement)
+            | Self::Try(statement)
+            | Self::Attach(statement)
+            | Self::Prepare(_, statement) => (Command::Query, statement.clone()),
             Self::Reset => (Command::ResetConnection, Vec::new()),
             Self::Use(schema) => (Command::InitDb, schema.to_vec()),
             // enum_mysql_set_option: 0 switches on, 1 off
@@ -63,20 +66,21 @@ impl RestoreStep {
 }
 
 impl Backend {
-    /// Restores the session's state on the backend.
+    /// Restores the session's state on the backend. `former`: the statements that give it the global values with which
+    /// the session began.
     pub(crate) async fn restore(
         mut self: Box<Self>,
         session: &SessionState,
+        former: &[Vec<u8>],
         connection: ConnectionId<'_>,
         missing: Schema,
     ) -> Result<Box<Self>, BackendError> {
-        let globals = self.place.globals();
-        if self.residue.globals != globals {
-            self.residue.globals = globals;
+        if self.has_old_globals() {
+            self.residue.globals = self.place.globals();
             // requires a reset, after which the session's variables have the new global values
             self.residue.overlay = None;
         }
-        let steps = self.steps(session, &connection);
+        let steps = self.steps(session, former, &connection);
         if !steps.is_empty() {
             self = self.take(&steps, missing).await?;
         }
@@ -85,13 +89,18 @@ impl Backend {
             self = self.take(&same, missing).await?;
         }
         for (name, error) in &self.residue.missing.clone() {
-            (self, _) = self.ask(&SessionState::stand_in(name, error)).await?;
+            (self, _) = self.ask(&session.stand_in(name, error)).await?;
         }
-        self.residue.overlay = Some(session.overlay());
+        self.residue.overlay = Some([former, &session.overlay()].concat());
         self.residue.schema = session.schema().cloned();
         self.residue.last_insert_id = session.last_insert_id();
         self.residue.multi_statements = session.multi_statements();
         Ok(self)
+    }
+
+    /// Whether global variables have been set since it was opened, reset or brought to a session's state.
+    pub(crate) fn has_old_globals(&self) -> bool {
+        self.residue.globals != self.place.globals()
     }
 
     /// The statement that sets this connection id; `None` if the backend has it. It counts as run.
@@ -111,7 +120,12 @@ impl Backend {
         self.residue.connection_id = self.thread;
     }
 
-    fn steps(&mut self, session: &SessionState, connection: &ConnectionId<'_>) -> Vec<RestoreStep> {
+    fn steps(
+        &mut self,
+        session: &SessionState,
+        former: &[Vec<u8>],
+        connection: &ConnectionId<'_>,
+    ) -> Vec<RestoreStep> {
         let mut steps = Vec::new();
         if session.wants_reset() {
             self.residue.overlay = None;
@@ -122,7 +136,7 @@ impl Backend {
         if !std::mem::replace(&mut self.residue.patient, true) {
             steps.push(patience());
         }
-        let overlay = session.overlay();
+        let overlay = [former, &session.overlay()].concat();
         let schema = session.schema();
         // a schema's name is interpreted in the session's character set
         let same_name = schema == self.residue.schema.as_ref()
@@ -139,7 +153,7 @@ impl Backend {
                 ));
             }
         } else {
-            self.steps_from_start(session, connection, &mut steps);
+            self.steps_from_start(session, former, connection, &mut steps);
         }
         let handshake_multi = self
             .identity
@@ -156,6 +170,7 @@ impl Backend {
     fn steps_from_start(
         &mut self,
         session: &SessionState,
+        former: &[Vec<u8>],
         connection: &ConnectionId<'_>,
         steps: &mut Vec<RestoreStep>,
     ) {
@@ -173,6 +188,7 @@ impl Backend {
             steps.push(RestoreStep::Run(set_role(role)));
         }
         steps.extend(self.attach(connection).map(RestoreStep::Attach));
+        steps.extend(former.iter().cloned().map(RestoreStep::Try));
         let outside = session.restore();
         let inside = session.restore_inside();
         let timed = outside.iter().any(|text| timeout::is_named(text));
@@ -192,10 +208,7 @@ impl Backend {
             steps.extend(outside.into_iter().map(RestoreStep::Run));
         }
         if timed {
-            let highest = timeout::HIGHEST;
-            steps.push(RestoreStep::Run(
-                format!("SET SESSION wait_timeout = {highest}").into_bytes(),
-            ));
+            steps.push(RestoreStep::Run(timeout::hide_again().into_bytes()));
         }
         let texts = session.restore_texts();
         steps.extend(texts.map(|(name, text)| RestoreStep::Prepare(name.to_vec(), text.to_vec())));
@@ -222,6 +235,7 @@ impl Backend {
             let reply = listening.reply(Tracking::All).await?;
             let outcome = match step {
                 RestoreStep::Run(_)
+                | RestoreStep::Try(_)
                 | RestoreStep::Attach(_)
                 | RestoreStep::Prepare(..)
                 | RestoreStep::AskRole => listening.outcome_of(&reply)?,
@@ -244,6 +258,8 @@ impl Backend {
                         .and_then(|row| row.into_iter().next());
                     backend.residue.role = Some(role.flatten());
                 }
+                (RestoreStep::Try(_), TextOutcome::Err(_)) => {}
+                (RestoreStep::Use(_), TextOutcome::Ok(_)) => backend.residue.entered = true,
                 (_, TextOutcome::Ok(_) | TextOutcome::Rows { .. }) => {}
                 // the client gets this error for its next statement
                 (
@@ -313,7 +329,7 @@ fn as_told(has: Status, told: Status) -> Vec<RestoreStep> {
 
 /// The step that gives a backend Dormouse's own values of some variables.
 fn patience() -> RestoreStep {
-    RestoreStep::Run(timeout::hide(false).into_bytes())
+    RestoreStep::Run(timeout::hide().into_bytes())
 }
 
 fn set_role(role: Option<&Vec<u8>>) -> Vec<u8> {

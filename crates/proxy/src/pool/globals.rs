@@ -1,5 +1,6 @@
 //! Cache of a server's global variables, with which its sessions begin.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,6 +13,19 @@ pub(crate) struct Era {
     count: u64,
 }
 
+/// Most former values that are kept for one database.
+const MOST_FORMER: usize = 128;
+
+/// The value that a global variable had before it was set.
+#[derive(Debug)]
+struct Former {
+    /// The count after it was set.
+    count: u64,
+    name: String,
+    /// The statement that gives a session this value.
+    statement: String,
+}
+
 /// The global variables of one database's server.
 #[derive(Debug, Default)]
 pub(crate) struct Globals {
@@ -19,6 +33,8 @@ pub(crate) struct Globals {
     count: AtomicU64,
     /// Their values when they were last asked for.
     present: Mutex<Option<(Era, Variables)>>,
+    /// The former values, oldest first.
+    former: Mutex<VecDeque<Former>>,
 }
 
 impl Globals {
@@ -49,6 +65,63 @@ impl Globals {
 
     /// Notes that a statement has ended that may have set global variables.
     pub(crate) fn note_set(&self) {
-        self.count.fetch_add(1, Ordering::AcqRel);
+        self.note_set_from(Vec::new());
+    }
+
+    /// The same for one that has set these: their names, and the statements that give a session their former values.
+    pub(crate) fn note_set_from(&self, former: Vec<(String, String)>) {
+        let mut all = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = self.count.fetch_add(1, Ordering::AcqRel) + 1;
+        all.extend(former.into_iter().map(|(name, statement)| Former {
+            count,
+            name,
+            statement,
+        }));
+        let excess = all.len().saturating_sub(MOST_FORMER);
+        all.drain(..excess);
+    }
+
+    /// The statements that give a session the global values of the time when this many had been set.
+    pub(crate) fn former(&self, count: u64) -> Vec<Vec<u8>> {
+        if self.count() == count {
+            return Vec::new();
+        }
+        let all = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = BTreeMap::new();
+        for former in all.iter().filter(|former| former.count > count) {
+            since.entry(&former.name).or_insert(&former.statement);
+        }
+        since
+            .into_values()
+            .map(|text| text.clone().into_bytes())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_gets_the_values_with_which_it_began() {
+        let globals = Globals::default();
+        let set = |name: &str, old: u32| {
+            let former = vec![(name.to_owned(), format!("SET {name} = {old}"))];
+            globals.note_set_from(former);
+        };
+        let began = globals.count();
+        assert!(globals.former(began).is_empty());
+        set("a", 1);
+        let later = globals.count();
+        set("a", 2);
+        set("b", 5);
+        globals.note_set();
+        assert_eq!(globals.former(began), [&b"SET a = 1"[..], b"SET b = 5"]);
+        assert_eq!(globals.former(later), [&b"SET a = 2"[..], b"SET b = 5"]);
+        assert!(globals.former(globals.count()).is_empty());
+        for old in 0..1000 {
+            set("c", old);
+        }
+        assert_eq!(globals.former.lock().unwrap().len(), MOST_FORMER);
     }
 }

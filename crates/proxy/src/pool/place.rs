@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::entered::Entered;
 use super::globals::Globals;
+use super::stored_code::StoredCode;
 use crate::handle::SessionHandle;
 
 /// What a place needs of its pool. A trait, because a pool holds backends and each backend holds its
@@ -24,6 +26,10 @@ pub(crate) trait Places: Send + Sync {
 pub(crate) struct Changes {
     /// What is known of the server's global variables.
     pub(crate) globals: Globals,
+    /// What is known of its stored code.
+    pub(crate) stored_code: StoredCode,
+    /// The schemas that accounts have entered.
+    pub(crate) entered: Entered,
     /// Counts the statements that may have changed privileges.
     rights: AtomicU64,
 }

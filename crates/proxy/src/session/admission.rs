@@ -60,8 +60,13 @@ async fn enter(
     let admitted = admitted.login;
     let (seq, compress) = (io.seq(), admitted.compress);
     let span = span_of(&admitted);
+    let limits = &shared.config.limits;
+    let idle_limit = match admitted.interactive {
+        true => limits.interactive_timeout.as_secs(),
+        false => limits.wait_timeout.as_secs(),
+    };
     let session = begin(shared, stream, admitted, seats);
-    let session = answer_login(session, seq, compress).instrument(span.clone());
+    let session = answer_login(session, seq, compress, idle_limit).instrument(span.clone());
     Some((session.await?, span))
 }
 
@@ -81,7 +86,12 @@ fn span_of(admitted: &Admitted) -> Span {
 }
 
 /// Opens a backend if the login needs one, and sends the login's answer.
-async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Option<Box<Session>> {
+async fn answer_login(
+    mut session: Box<Session>,
+    seq: u8,
+    compress: bool,
+    idle_limit: u64,
+) -> Option<Box<Session>> {
     debug!("login");
     let Session {
         cx,
@@ -90,6 +100,7 @@ async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Opt
         hold,
         ..
     } = &mut *session;
+    cx.begins_with_globals();
     if let Err(error) = on_demand::arrive(cx, state, hold).await {
         let packet = error.encode(client.capabilities);
         let _ = client.reply_as(seq, &packet).await;
@@ -100,7 +111,7 @@ async fn answer_login(mut session: Box<Session>, seq: u8, compress: bool) -> Opt
     if compress {
         client.compress();
     }
-    cx.limit_idle(cx.idle_default);
+    cx.limit_idle(idle_limit);
     cx.mark_idle();
     Some(session)
 }
@@ -113,16 +124,15 @@ fn begin(
     seats: Vec<Seat>,
 ) -> Box<Session> {
     let limits = &shared.config.limits;
-    let idle_default = if admitted.interactive {
-        limits.interactive_timeout.as_secs()
-    } else {
-        limits.wait_timeout.as_secs()
-    };
     let identity = admitted.identity;
     let database = &admitted.membership.database;
     let state = SessionState::new(admitted.schema.map(Into::into))
         .with_collation(identity.collation)
         .with_status(Status(admitted.account.login_status));
+    let state = match identity.capabilities.contains(Capabilities::IGNORE_SPACE) {
+        true => state.with_ignore_space(),
+        false => state,
+    };
     let state = match identity.believes_the_greeting() {
         true => state.with_autocommit(),
         false => state,
@@ -138,7 +148,6 @@ fn begin(
         cx: SessionContext {
             never_wakes: identity.is_one_of(&shared.config.never_wakes),
             expired: has_expired(&admitted.account),
-            idle_default,
             identity: Arc::new(identity),
             membership: admitted.membership,
             _seats: seats,

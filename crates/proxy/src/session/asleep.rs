@@ -38,7 +38,7 @@ pub(super) fn query(
     })?;
     if let Some(seconds) = asleep.wait_timeout {
         let default = Timeout::of(text, mode) == Some(Timeout::SetsDefault);
-        cx.limit_idle(if default { cx.idle_default } else { seconds });
+        cx.limit_idle(if default { cx.idle_default() } else { seconds });
     }
     Some(asleep.packets)
 }
@@ -100,6 +100,7 @@ pub(super) fn before_reset(cx: &SessionContext, state: &mut SessionState, hold: 
 
 /// Leaves the backend, if nothing keeps the session on it.
 fn leave(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) -> bool {
+    hold.note_globals(state);
     state.is_free() && hold.leave(cx, state)
 }
 
@@ -114,6 +115,8 @@ fn ask<T>(
     // a backend may be older than a change of a global variable
     let backend = hold.has_backend();
     let trusted = |all: &&Variables| !backend || all.get(Variables::CHANGED) == Some("0");
-    let globals = variables.as_ref().filter(trusted);
+    // nor may the session have begun with those
+    let began = backend || cx.former_globals().is_empty();
+    let globals = variables.as_ref().filter(trusted).filter(|_| began);
     cx.ask_state(state, globals, backend, ask)
 }

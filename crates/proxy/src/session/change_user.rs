@@ -61,7 +61,8 @@ fn refused(
 fn drop_state(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) {
     hold.retire(cx, state);
     hold.forget_lost();
-    cx.limit_idle(cx.idle_default);
+    cx.limit_idle(cx.idle_default());
+    cx.begins_with_globals();
 }
 
 /// Checks the new login and begins a new session for it.

@@ -1,7 +1,10 @@
 //! Handles each command of a session's client.
 
 use dormouse_session::connections::{may_explain, may_tell, may_tell_within, with_values};
-use dormouse_session::effects::{flushes_privileges, may_change_rights, may_set_globals};
+use dormouse_session::effects::{
+    flushes_privileges, may_change_rights, may_change_stored_code, may_run_stored_code,
+    may_set_globals,
+};
 use dormouse_session::kill::{Kill, Named};
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, SessionState, Show};
@@ -14,6 +17,7 @@ use super::change_user::change_user;
 use super::connections::tells;
 use super::main_loop::Session;
 use super::running::{Edit, Running};
+use super::stored_code::{How, note_stored_code, run_changing_code};
 use super::{asleep, edits, kill, mediate, show};
 use crate::client::{Incoming, Over};
 use crate::refusal;
@@ -205,15 +209,18 @@ impl Session {
             effects == Effects::Unknown && incoming.is_whole() && may_tell_within(text, mode);
         let tells = explains && incoming.is_whole() || within || tells(&self.state, &incoming);
         let text = incoming.argument();
-        let (timeout, unblocks) = {
+        let (timeout, unblocks, changes_code) = {
             let inner = self.state.executed(text);
             let inner = inner.as_deref().unwrap_or(text);
-            (Timeout::of(inner, mode), flushes_privileges(inner, mode))
+            (
+                Timeout::of(inner, mode),
+                flushes_privileges(inner, mode),
+                may_change_stored_code(inner, kind, effects),
+            )
         };
         let changes_rights = unblocks || may_change_rights(text, mode, kind, effects);
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().into());
-        self.state.will_run(text, effects);
         let rewritten = match incoming.is_whole() && effects == Effects::None {
             true => edits::rewritten(&self.cx, &self.client, &self.state, text),
             false => None,
@@ -232,9 +239,24 @@ impl Session {
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
-        if let Some(end) = self.run_on_server(&mut running).await? {
+        let rights = self.cx.pool().rights();
+        let ran = match changes_code {
+            true => Box::pin(run_changing_code(self, &mut running)).await?,
+            false => self.run_on_server(&mut running).await?,
+        };
+        if let Some(end) = ran {
             let text = running.noted.as_deref().unwrap_or_default();
             self.state.ran(text, effects, kind, &end);
+            let how = How {
+                effects,
+                untracked: running.timeout.is_some(),
+            };
+            note_stored_code(&self.cx, &mut self.state, &self.hold, how, || {
+                may_run_stored_code(running.incoming.argument(), mode)
+            });
+            if matches!(effects, Effects::Replay(replay) if replay.schema) && end.error.is_none() {
+                self.entered(rights);
+            }
             if may_set_globals(text, effects) {
                 self.cx.pool().globals().note_set();
             }
@@ -287,12 +309,21 @@ impl Session {
             return Ok(());
         }
         let name = incoming.argument().to_vec();
+        let rights = self.cx.pool().rights();
         if let Some(end) = self.run_command(incoming).await?
             && end.error.is_none()
         {
             self.state.changed_schema(&name);
+            self.entered(rights);
         }
         Ok(())
+    }
+
+    /// Notes that the server has let the session into its schema. `rights`: the count of changes of privileges before.
+    fn entered(&self, rights: u64) {
+        if let Some(backend) = self.hold.backend() {
+            self.cx.entered(&self.state, backend, rights);
+        }
     }
 
     async fn set_option(&mut self, incoming: Incoming) -> Result<(), Over> {
@@ -313,9 +344,10 @@ impl Session {
     /// With a backend the server resets it; without one usually only the session's state is reset.
     async fn reset_connection(&mut self, incoming: Incoming) -> Result<(), Over> {
         self.hold.forget_lost();
-        self.cx.limit_idle(self.cx.idle_default);
+        self.cx.limit_idle(self.cx.idle_default());
         asleep::before_reset(&self.cx, &mut self.state, &mut self.hold);
         if !self.hold.has_backend() && !self.state.outlasts_reset() {
+            self.cx.begins_with_globals();
             self.state.reset();
             return self.client.reply_ok(self.state.status()).await;
         }
@@ -323,6 +355,7 @@ impl Session {
         if let Some(end) = self.run_on_server(&mut running).await?
             && end.error.is_none()
         {
+            self.cx.begins_with_globals();
             self.state.reset();
             self.hold.count_transaction(&self.cx, false);
             self.hold.was_reset(&self.cx, &mut self.state).await;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dormouse_session::SessionState;
 use dormouse_session::sleeping::AsleepContext;
-use dormouse_types::Variables;
+use dormouse_session::{Role, SessionState};
+use dormouse_types::{Manager, Variables};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{ErrPacket, Tracking};
 
-use crate::backend::ConnectionId;
+use crate::backend::{Backend, ConnectionId};
 use crate::config::Limits;
 use crate::control_path::ControlPath;
 use crate::database::{Database, Membership};
@@ -19,6 +19,7 @@ use crate::guard::Client;
 use crate::guard::Seat;
 use crate::handle::{BUSY, LeaseState, SessionHandle};
 use crate::identity::Identity;
+use crate::pool::entered::Entering;
 use crate::pool::{Counters, Pool};
 use crate::refusal;
 use crate::shared::Shared;
@@ -35,8 +36,6 @@ pub(crate) struct SessionContext {
     pub(crate) expired: bool,
     /// Whether it does not wake the database, nor keep it awake.
     pub(crate) never_wakes: bool,
-    /// `wait_timeout` in seconds, until the session sets another.
-    pub(crate) idle_default: u64,
 }
 
 impl SessionContext {
@@ -96,6 +95,11 @@ impl SessionContext {
             })
     }
 
+    /// `wait_timeout` in seconds after a reset, and by `DEFAULT`; an interactive client has another after its login.
+    pub(crate) fn idle_default(&self) -> u64 {
+        self.limits().wait_timeout.as_secs()
+    }
+
     /// Sets how many seconds the session may be idle.
     pub(crate) fn limit_idle(&self, seconds: u64) {
         let limit = &self.handle().idle_limit;
@@ -145,13 +149,61 @@ impl SessionContext {
         tracing::error!(thread, %what, "a reply out of turn: its connection is closed");
     }
 
-    /// How much of session tracking the client is sent.
-    pub(crate) fn tracking(&self, state: &SessionState) -> Tracking {
+    /// How much of session tracking the client is sent. `own_values`: the backend has the session's own
+    /// `session_track_state_change`, not Dormouse's, and reports what the client has asked for.
+    pub(crate) fn tracking(&self, state: &SessionState, own_values: bool) -> Tracking {
         let asked = self.identity.capabilities;
         match asked.contains(Capabilities::SESSION_TRACK) {
             false => Tracking::Nothing,
-            true if state.tracks_state() => Tracking::All,
+            true if own_values || state.state_tracking() == Some(true) => Tracking::All,
             true => Tracking::AllButState,
+        }
+    }
+
+    /// Notes that the session begins, or begins anew, with the present global values.
+    pub(crate) fn begins_with_globals(&self) {
+        let count = self
+            .database()
+            .used_pool()
+            .map_or(0, |pool| pool.globals().count());
+        self.handle().globals.store(count, Ordering::Relaxed);
+    }
+
+    /// The statements that give a new backend the global values with which the session began, where others have been
+    /// set since.
+    pub(crate) fn former_globals(&self) -> Vec<Vec<u8>> {
+        let began = self.handle().globals.load(Ordering::Relaxed);
+        let pool = self.database().used_pool();
+        pool.map_or(Vec::new(), |pool| pool.globals().former(began))
+    }
+
+    /// Whether the session, which has this role, is known to be allowed to enter a schema.
+    fn may_enter(&self, role: Option<&Role>, schema: &[u8]) -> bool {
+        const OF_SERVER: [&[u8]; 3] = [b"mysql", b"sys", b"performance_schema"];
+        let own = !OF_SERVER
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(schema));
+        if own && self.identity.manager == Manager::Owner {
+            return true;
+        }
+        let known = self.database().used_pool().zip(role);
+        known.is_some_and(|(pool, role)| pool.may_enter(&self.identity, role, schema))
+    }
+
+    /// Notes that the session has entered its schema on this backend. `rights`: the count of changes of privileges
+    /// before.
+    pub(crate) fn entered(&self, state: &SessionState, backend: &Backend, rights: u64) {
+        // an older backend has the global privileges of its login
+        let present = backend.residue.rights == rights;
+        if let (true, Some(schema), Some(role)) = (present, state.schema(), state.role()) {
+            let entering = Entering {
+                who: &self.identity,
+                of_login: backend.residue.login_role(),
+                role,
+                schema,
+                rights,
+            };
+            self.pool().entered(entering);
         }
     }
 
@@ -166,6 +218,7 @@ impl SessionContext {
     ) -> T {
         let control = self.control();
         let name = &self.database().name;
+        let role = state.role();
         let context = AsleepContext {
             globals,
             capabilities: self.identity.capabilities,
@@ -175,6 +228,7 @@ impl SessionContext {
             socket: self.shared.socket(),
             backend,
             has_schema: &|schema| control.has_schema(name, schema),
+            may_enter: &|schema| self.may_enter(role.as_ref(), schema),
         };
         ask(state, &context)
     }

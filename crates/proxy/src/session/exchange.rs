@@ -47,7 +47,7 @@ async fn exchange_shown(
 ) -> Result<ReplyEnd, Broken> {
     let limit = cx.handle().idle_limit.load(Ordering::Relaxed);
     let shown = hold
-        .set_unprofiled(state, &show(limit, state.tracks_state()))
+        .set_unprofiled(state, &show(limit, state.state_tracking()))
         .await;
     shown.map_err(|_| Broken::unread())?;
     pass_through(cx, client, state, hold, running).await
@@ -61,7 +61,7 @@ async fn pass_through(
     hold: &mut Hold,
     running: &mut Running,
 ) -> Result<ReplyEnd, Broken> {
-    let tracking = cx.tracking(state);
+    let tracking = cx.tracking(state, running.timeout.is_some());
     let incoming = &mut running.incoming;
     if let Some(id) = running.statement {
         address(&mut state.statements, incoming, id);

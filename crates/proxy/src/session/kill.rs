@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dormouse_session::Kind;
+use dormouse_session::effects::may_run_stored_code;
 use dormouse_session::kill::{Kill, Named, number};
 use dormouse_types::{Ended, Manager};
 use dormouse_wire::command::Command;
@@ -17,6 +18,7 @@ use super::context::SessionContext;
 use super::main_loop::Session;
 use super::mediate;
 use super::running::{Edit, Running};
+use super::stored_code::{How, note_stored_code};
 use crate::client::{Incoming, Over};
 use crate::handle::{OWN_IDS, SessionHandle};
 use crate::mailbox::SessionOrder;
@@ -234,7 +236,6 @@ async fn kill_user(session: &mut Session, name: &[u8], host: Option<&[u8]>) -> R
 async fn value_of(session: &mut Session, expression: &[u8]) -> Result<Option<Vec<u8>>, Over> {
     let text = [b"SELECT (", expression, b") + 0"].concat();
     let effects = session.state.judge(&text, true);
-    session.state.will_run(&text, effects);
     let mut running = Running::new(&session.cx, Incoming::made(Command::Query, &text), None);
     running.edit = Some(Edit::Take);
     // translated at once: its value is kept in place of the text
@@ -247,6 +248,14 @@ async fn value_of(session: &mut Session, expression: &[u8]) -> Result<Option<Vec
         return Ok(None);
     };
     session.state.ran(&text, effects, Kind::of(&text), &end);
+    let how = How {
+        effects,
+        untracked: false,
+    };
+    let mode = session.state.mode();
+    note_stored_code(&session.cx, &mut session.state, &session.hold, how, || {
+        may_run_stored_code(&text, mode)
+    });
     session.state.arrived();
     Ok(match end.error {
         Some(_) => None,

@@ -4,6 +4,7 @@
 //! plane decides whether the account may run it. All that happens here on the session's own backend is what
 //! the server would do too: the open transaction is committed, and expressions are evaluated as the client.
 
+use dormouse_session::probe::{globals_answer, globals_question};
 use dormouse_session::{Diagnostics, Effects, Kind, Pin, SessionState};
 use dormouse_tenant::ast::Value;
 use dormouse_tenant::check::password_errors;
@@ -209,6 +210,7 @@ impl<'a> Mediation<'a> {
             host: identity.account_host.clone(),
         };
         let errors = password_errors(&statement, &caller);
+        let former = self.former_globals(&statement).await;
         let control = self.cx.control();
         let name = &self.cx.database().name;
         let asked = control.manage(name, &pass.target, caller, statement.clone());
@@ -220,10 +222,32 @@ impl<'a> Mediation<'a> {
         if statement.commits() {
             self.cx.pool().rights_changed();
         } else if statement.sets_globals() {
-            self.cx.pool().globals().note_set();
+            self.cx.pool().globals().note_set_from(former);
             self.state.globals_were_set();
         }
         answer.map_err(|error| refusal::not_managed(&error.0))
+    }
+
+    /// The present values of the variables that a statement sets for new sessions: those that have begun keep them.
+    async fn former_globals(&mut self, statement: &Statement) -> Vec<(String, String)> {
+        let names = match statement {
+            Statement::SetGlobal(all) => all.iter().map(|one| &*one.variable).collect(),
+            Statement::SetGlobalTransaction { .. } => vec![
+                "tx_isolation",
+                "tx_read_only",
+                "transaction_isolation",
+                "transaction_read_only",
+            ],
+            _ => return Vec::new(),
+        };
+        match self.hold.ask(globals_question(&names).as_bytes()).await {
+            Ok(TextOutcome::Rows { rows, .. }) => globals_answer(&rows),
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                self.hold.broke(self.cx, self.state, &error);
+                Vec::new()
+            }
+        }
     }
 
     /// Whether something must happen on the session's own backend first.
@@ -317,7 +341,6 @@ impl<'a> Mediation<'a> {
     async fn evaluate(&mut self, expression: &[u8]) -> Result<Value, ErrPacket> {
         // brackets of the client's own cannot close these: they are balanced
         let query = [b"SELECT (\n", expression, b"\n)"].concat();
-        self.state.will_run(&query, Effects::Unknown);
         let value = self.ask_value(&query).await;
         let end = ReplyEnd {
             status: Some(self.state.status()),

@@ -13,7 +13,6 @@ use super::context::SessionContext;
 use super::hold::{Hold, Unready};
 use super::running::Running;
 use crate::backend::{Backend, BackendError};
-use crate::client::Incoming;
 use crate::refusal;
 
 /// Prepares a statement on a backend that does not have it yet, under the schema it was first
@@ -114,9 +113,9 @@ async fn prepare_in(
 pub(super) async fn prepare_missing(
     state: &mut SessionState,
     hold: &mut Hold,
-    running: &mut Running,
+    running: &Running,
 ) -> Result<(), BackendError> {
-    let (incoming, statement) = (&mut running.incoming, running.statement);
+    let (incoming, statement) = (&running.incoming, running.statement);
     let text = match (incoming.command, statement) {
         (Command::Query, _) => incoming.argument().to_vec(),
         (Command::StmtExecute, Some(id)) => {
@@ -132,14 +131,8 @@ pub(super) async fn prepare_missing(
             state.tried_text(&name, 1, false);
             continue;
         };
-        let _taken = hold.ask(&SessionState::stand_in(&name, &error)).await?;
+        let _taken = hold.ask(&state.stand_in(&name, &error)).await?;
         state.tried_text(&name, 2, true);
-    }
-    if incoming.command == Command::Query
-        && incoming.is_whole()
-        && let Some(text) = state.without_parameters(&text)
-    {
-        *incoming = Incoming::made(Command::Query, &text);
     }
     Ok(())
 }

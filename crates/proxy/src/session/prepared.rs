@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use dormouse_session::effects::{flushes_privileges, may_change_rights, may_set_globals};
+use dormouse_session::effects::{
+    flushes_privileges, may_change_rights, may_change_stored_code, may_run_stored_code,
+    may_set_globals,
+};
 use dormouse_session::kill::{Kill, Named};
 use dormouse_session::lexer::Mode;
 use dormouse_session::timeout::Timeout;
@@ -20,6 +23,7 @@ use super::edits;
 use super::main_loop::Session;
 use super::parameters::types_of;
 use super::running::Running;
+use super::stored_code::{How, note_stored_code, run_changing_code};
 use super::{kill, mediate};
 use crate::client::{Incoming, Over};
 use crate::refusal;
@@ -143,7 +147,12 @@ impl Session {
             return Ok(());
         }
         running.timeout = timeout;
-        let Some(end) = self.run_on_server(&mut running).await? else {
+        let changes_code = may_change_stored_code(text_of, kind, effects);
+        let ran = match changes_code {
+            true => Box::pin(run_changing_code(self, &mut running)).await?,
+            false => self.run_on_server(&mut running).await?,
+        };
+        let Some(end) = ran else {
             return Ok(());
         };
         if let Some(statement) = self.state.statements.get(id) {
@@ -157,6 +166,14 @@ impl Session {
         let text = text.as_deref().unwrap_or_default();
         self.state
             .ran_within(schema.as_deref(), text, effects, kind, &end);
+        let mode = self.state.mode();
+        let how = How {
+            effects,
+            untracked: timeout.is_some(),
+        };
+        note_stored_code(&self.cx, &mut self.state, &self.hold, how, || {
+            may_run_stored_code(text, mode)
+        });
         if may_set_globals(text, effects) {
             self.cx.pool().globals().note_set();
         }

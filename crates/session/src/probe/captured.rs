@@ -146,6 +146,12 @@ impl Variable {
         self.value.chars().count() >= LONGEST_VALUE
     }
 
+    /// Its name, and the statement that sets it.
+    pub(super) fn keep(self) -> (String, String) {
+        let statement = format!("SET {}", self.assignment());
+        (self.name, statement)
+    }
+
     fn assignment(&self) -> String {
         let Self { name, value, plain } = self;
         let value = if *plain {

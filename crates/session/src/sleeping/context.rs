@@ -23,4 +23,6 @@ pub struct AsleepContext<'a> {
     pub backend: bool,
     /// Whether a schema of this name exists; `None` if not known.
     pub has_schema: &'a dyn Fn(&[u8]) -> Option<bool>,
+    /// Whether the session is known to be allowed to enter it.
+    pub may_enter: &'a dyn Fn(&[u8]) -> bool,
 }

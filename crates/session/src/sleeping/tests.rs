@@ -17,6 +17,7 @@ pub(super) fn globals(changes: &[(&str, &str)]) -> Variables {
         ("old_mode", "UTF8_IS_UTF8MB3"),
         ("session_track_schema", "1"),
         ("session_track_system_variables", "autocommit,time_zone"),
+        ("session_track_transaction_info", "OFF"),
         ("sql_mode", "STRICT_TRANS_TABLES"),
         ("time_zone", "SYSTEM"),
         ("tx_isolation", "REPEATABLE-READ"),
@@ -41,6 +42,7 @@ pub(super) fn context(globals: &Variables) -> AsleepContext<'_> {
         socket: "/here",
         backend: false,
         has_schema: &|schema| Some(schema == b"shop"),
+        may_enter: &|_| true,
     }
 }
 
@@ -291,4 +293,38 @@ fn values_that_dormouse_keeps_replace_those_of_the_server() {
     assert!(has(b"\x0277\x05/here"), "{}", told.escape_ascii());
     assert_eq!(ask("SET wait_timeout = 5").wait_timeout, Some(5));
     assert_eq!(ask("SET autocommit = 1").wait_timeout, None);
+}
+
+#[test]
+fn what_session_tracking_tells_of_transactions_only_a_server_tells() {
+    const STATEMENTS: [&str; 4] = [
+        "BEGIN",
+        "START TRANSACTION",
+        "COMMIT",
+        "SET TRANSACTION READ ONLY",
+    ];
+    let told = ("session_track_transaction_info", "STATE");
+    for (changes, capability, answered) in [
+        (&[told][..], true, false),
+        (&[told][..], false, true),
+        (&[][..], true, true),
+    ] {
+        let all = globals(changes);
+        let plain = Capabilities::OWN_CLIENT - Capabilities::SESSION_TRACK;
+        let context = AsleepContext {
+            capabilities: match capability {
+                true => plain | Capabilities::SESSION_TRACK,
+                false => plain,
+            },
+            ..context(&all)
+        };
+        for text in STATEMENTS {
+            let mut session = SessionState::new(None);
+            assert_eq!(
+                is_answered(&mut session, text, &context),
+                answered,
+                "{text}"
+            );
+        }
+    }
 }

@@ -10,6 +10,7 @@ use super::certainty::Certainty;
 use super::deferred::Deferred;
 use super::session_state::SessionState;
 use crate::effects::{Effects, Kind};
+use crate::lexer::contains;
 use crate::sleeping::change::Change;
 use crate::sleeping::set;
 use crate::sleeping::variables::SessionVariables;
@@ -69,8 +70,11 @@ impl SessionState {
             return None;
         }
         self.status = lasting;
-        if known.is_some() {
+        if let Some(known) = &known {
             self.mode = lasting.into();
+            if contains(text, "STATE_CHANGE") {
+                self.state_tracking = known.flag("session_track_state_change");
+            }
         }
         let wait_timeout = answer.wait_timeout();
         let packets = self.give(text, effects, answer, known.as_ref(), context);
@@ -87,18 +91,21 @@ impl SessionState {
     /// The session's variables; `None` if they are not known.
     fn variables<'a>(&self, context: &AsleepContext<'a>) -> Option<SessionVariables<'a>> {
         // a reset does not restore everything that such a login sets
-        let odd = Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
-        let plain = (context.capabilities & odd) == Capabilities::NONE && context.collation < 250;
-        if self.was_reset && !plain {
+        if self.was_reset && context.collation >= 250 {
             return None;
         }
+        // if the login was with it, `restore` has it until a reset
+        let capabilities = context.capabilities - Capabilities::IGNORE_SPACE;
         let mut known =
-            SessionVariables::at_login(context.globals?, context.collation, context.capabilities)?;
+            SessionVariables::at_login(context.globals?, context.collation, capabilities)?;
         for text in self.restore() {
             set::follow(&mut known, &text)?;
         }
         known.keep("wait_timeout", context.wait_timeout.to_string());
         known.keep("socket", context.socket.to_owned());
+        if let Some(on) = self.state_tracking {
+            known.keep("session_track_state_change", u8::from(on).to_string());
+        }
         known.status().map(|_| known)
     }
 

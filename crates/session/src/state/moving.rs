@@ -11,10 +11,9 @@ use super::on_backend::{BackendState, Leftover};
 use super::session_state::SessionState;
 use crate::carried::{Carried, Wanted};
 use crate::lexer::{Lexer, Token};
-use crate::literal::quoted_name;
 use crate::probe::{Captured, Depth, Probe};
 use crate::temporary::Temporaries;
-use crate::text_prepared::stand_in;
+use crate::text_prepared::{parameters, stand_in};
 use dormouse_types::{Carry, Pin};
 
 impl SessionState {
@@ -105,6 +104,9 @@ impl SessionState {
                 backend.pins.push(Pin::HiddenVariable);
             }
             backend.certainty = Certainty::Known;
+            if found.untracked {
+                self.state_tracking = Some(false);
+            }
             self.schema.clone_from(&captured.schema);
             if captured.is_double_bytes() {
                 self.charset.lower_to(Certainty::Doubtful);
@@ -202,8 +204,10 @@ impl SessionState {
 
     /// The `PREPARE` of a substitute for a statement that cannot be prepared now.
     #[must_use]
-    pub fn stand_in(name: &[u8], error: &ErrPacket) -> Vec<u8> {
-        stand_in(name, error)
+    pub fn stand_in(&self, name: &[u8], error: &ErrPacket) -> Vec<u8> {
+        let prepare = self.texts.find(name, self.statements.parsing_context());
+        let parameters = prepare.map_or(0, |prepare| parameters(prepare, self.mode()));
+        stand_in(name, parameters, error)
     }
 
     /// Notes that one of [`restore_texts`](Self::restore_texts) was tried again. `taken`: the number of
@@ -230,22 +234,6 @@ impl SessionState {
         missing
             .map(|(name, text)| (name.to_vec(), text.to_vec()))
             .collect()
-    }
-
-    /// What to send in place of an `EXECUTE … USING` of a statement that the backend lacks: the substitute
-    /// has no parameters.
-    #[must_use]
-    pub fn without_parameters(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let tokens: Vec<_> = Lexer::new(text, self.mode()).collect();
-        let [execute, name, using, ..] = tokens.as_slice() else {
-            return None;
-        };
-        let name = name.name()?;
-        let one = !tokens.contains(&Token::Semicolon);
-        let is = one && execute.is("EXECUTE") && using.is("USING");
-        let lower = name.to_ascii_lowercase();
-        let missing = self.texts.missing().any(|(missing, ..)| missing == lower);
-        (is && missing).then(|| [b"EXECUTE ", &*quoted_name(&name)].concat())
     }
 
     /// The statements that restore the rest, once the backend is in the session's schema.

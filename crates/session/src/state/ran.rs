@@ -24,13 +24,6 @@ const SYNTAX: u16 = 1064;
 const BEFORE_RUNNING: [u16; 4] = [SYNTAX, 1146, 1054, 1792];
 
 impl SessionState {
-    /// Notes that a statement with these effects is about to run: if it switches session tracking on, its
-    /// own reply is already tracked.
-    pub fn will_run(&mut self, text: &[u8], effects: Effects) {
-        let sets = matches!(effects, Effects::Replay(_) | Effects::Unknown);
-        self.tracks_state |= sets && sets_tracking(text, self.mode());
-    }
-
     /// Notes that a command other than a statement has run for the client; `text` is the text that it
     /// prepared, if any.
     pub fn ran_command(&mut self, text: &[u8], end: &ReplyEnd) {
@@ -60,6 +53,13 @@ impl SessionState {
     pub fn ran(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
         let schema = self.schema.clone();
         self.ran_within(schema.as_deref(), text, effects, kind, end);
+    }
+
+    /// Notes that the statement that has ended may have run stored code that changes the session in ways that no reply
+    /// reports. `certainty`: how well the state is known then.
+    pub fn ran_stored_code(&mut self, certainty: Certainty) {
+        self.sequences.mark_stale();
+        self.backend.doubt(certainty);
     }
 
     /// The same for a statement whose names were looked up in this schema when it was prepared.
@@ -256,6 +256,22 @@ impl SessionState {
         self
     }
 
+    /// Begins the session as a server does for a client that logs in with `IGNORE_SPACE`. The backend is not told of it
+    /// at its login: only a login sets it, and after a reset or a change of user it is gone.
+    #[must_use]
+    pub fn with_ignore_space(mut self) -> Self {
+        let changes = Replay {
+            parsing: true,
+            relative: true,
+            schema: false,
+        };
+        self.replayable(
+            b"SET sql_mode = CONCAT(@@sql_mode, ',IGNORE_SPACE')",
+            changes,
+        );
+        self
+    }
+
     /// Notes a `COM_INIT_DB` that succeeded.
     pub fn changed_schema(&mut self, name: &[u8]) {
         self.replayable(
@@ -300,10 +316,6 @@ fn switches_profiling_on(text: &[u8], mode: Mode) -> bool {
         }
         _ => false,
     }
-}
-
-fn sets_tracking(text: &[u8], mode: Mode) -> bool {
-    Lexer::new(text, mode).any(|token| token.is("SESSION_TRACK_STATE_CHANGE"))
 }
 
 fn schema_of_use(text: &[u8], mode: Mode) -> Option<Arc<[u8]>> {

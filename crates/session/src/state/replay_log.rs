@@ -1,5 +1,6 @@
 //! The statements that bring a new backend to a session's settings.
 
+use super::role::Role;
 use crate::effects::words::may_change_parsing;
 use crate::lexer::{Mode, begins_with, contains};
 use crate::probe::Captured;
@@ -82,6 +83,16 @@ impl ReplayLog {
     pub(super) fn may_set_role(&self) -> bool {
         self.captured().is_some_and(|c| c.role.is_some())
             || self.statements.iter().any(|text| contains(text, "ROLE"))
+    }
+
+    /// The role, unless a statement since the last probe may have set it.
+    pub(super) fn role(&self) -> Option<Role> {
+        let may_set = |text: &[u8]| contains(text, "ROLE") && !begins_with(text, &["USE"]);
+        if self.statements.iter().any(|text| may_set(text)) {
+            return None;
+        }
+        let captured = self.captured();
+        Some(captured.map_or(Role::OfLogin, |captured| Role::Is(captured.role.clone())))
     }
 
     /// Whether a statement since the last probe may have set the SQL mode or a character set.

@@ -11,6 +11,7 @@ use super::last_statement::LastStatement;
 use super::next_transaction::NextTransaction;
 use super::on_backend::{BackendState, Leftover};
 use super::replay_log::ReplayLog;
+use super::role::Role;
 use crate::carried::Carried;
 use crate::diagnostics::{self, Diagnostics, Override};
 use crate::effects::Effects;
@@ -27,9 +28,8 @@ const DOUBLE_BYTE_COLLATIONS: [u8; 8] = [1, 84, 13, 88, 28, 87, 95, 96];
 
 /// A session's state.
 ///
-/// A caller that passes statements on uses, for each: [`judge`](Self::judge) and
-/// [`will_run`](Self::will_run) before it, [`saw_status`](Self::saw_status) and [`ran`](Self::ran) after
-/// it. A caller that gives backends up uses [`needs_probe`](Self::needs_probe), [`pins`](Self::pins) and
+/// A caller that passes statements on uses, for each: [`judge`](Self::judge) before it,
+/// [`saw_status`](Self::saw_status) and [`ran`](Self::ran) after it. A caller that gives backends up uses [`needs_probe`](Self::needs_probe), [`pins`](Self::pins) and
 /// [`leave`](Self::leave), and on the next backend [`restore`](Self::restore).
 ///
 /// ```
@@ -39,7 +39,6 @@ const DOUBLE_BYTE_COLLATIONS: [u8; 8] = [1, 84, 13, 88, 28, 87, 95, 96];
 /// let mut session = SessionState::new(None);
 /// let mut run = |text: &[u8]| {
 ///     let effects = session.judge(text, true);
-///     session.will_run(text, effects);
 ///     // the server runs it, and replies with OK
 ///     session.ran(text, effects, Kind::of(text), &ReplyEnd::default());
 ///     (effects, session.certainty())
@@ -91,8 +90,9 @@ pub struct SessionState {
     multi_statements: Option<bool>,
     /// What is made again on the next backend.
     pub(super) carried: Option<Box<Carried>>,
-    /// Whether the client has asked for session tracking of changes of state.
-    pub(super) tracks_state: bool,
+    /// The session's own value of `session_track_state_change`, if it may differ from the global one: backends have
+    /// Dormouse's.
+    pub(super) state_tracking: Option<bool>,
     /// Whether `COM_RESET_CONNECTION` has been seen.
     pub(super) was_reset: bool,
 }
@@ -119,7 +119,7 @@ impl SessionState {
             deferred: None,
             multi_statements: None,
             carried: None,
-            tracks_state: false,
+            state_tracking: None,
             was_reset: false,
         }
     }
@@ -215,6 +215,13 @@ impl SessionState {
         self.schema.as_ref()
     }
 
+    /// The session's role, if it is certain.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        let known = self.backend.certainty == Certainty::Known;
+        known.then(|| self.log.role()).flatten()
+    }
+
     /// How well the state is known, values of sequences included.
     #[must_use]
     pub fn certainty(&self) -> Certainty {
@@ -225,10 +232,15 @@ impl SessionState {
         }
     }
 
-    /// Whether the client has set `session_track_state_change`, which is off by default.
+    /// The session's own value of `session_track_state_change`; `None`: the global one.
     #[must_use]
-    pub fn tracks_state(&self) -> bool {
-        self.tracks_state
+    pub fn state_tracking(&self) -> Option<bool> {
+        self.state_tracking
+    }
+
+    /// Notes the session's own value of `session_track_state_change`.
+    pub fn set_state_tracking(&mut self, on: bool) {
+        self.state_tracking = Some(on);
     }
 
     /// Whether its backend may have profiles of its statements (`SHOW PROFILES`): no reset removes them.
@@ -273,8 +285,8 @@ impl SessionState {
         self.last_mode = self.mode;
     }
 
-    /// Global variables were set elsewhere for this session, which keeps the values with which it began: its backend has
-    /// them and is probed before it leaves.
+    /// Global variables were set while the session has a backend. It keeps the values with which it began: its backend
+    /// has them and is probed before it leaves.
     pub fn globals_were_set(&mut self) {
         self.backend.doubt(Certainty::Unknown);
     }

@@ -303,22 +303,6 @@ fn stored_code_behind_a_plain_statement_is_noticed() {
 }
 
 #[test]
-fn a_client_that_tracks_changes_of_state_receives_them() {
-    let mut session = SessionState::new(None);
-    let mut asks = |text: &str| {
-        session.will_run(
-            text.as_bytes(),
-            Effects::of(text.as_bytes(), Mode::default()),
-        );
-        session.tracks_state()
-    };
-    assert!(!asks("SET time_zone = '+00:00'"));
-    assert!(asks("SET SESSION session_track_state_change = ON"));
-    session.reset();
-    assert!(!session.tracks_state());
-}
-
-#[test]
 fn a_text_is_read_in_the_mode_in_which_the_server_read_it() {
     let with = |status: Status| SessionState::new(Some(b"shop"[..].into())).with_status(status);
     let ansi = Status::AUTOCOMMIT.with(Status::ANSI_QUOTES);

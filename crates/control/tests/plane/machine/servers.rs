@@ -80,6 +80,10 @@ impl Servers for Machine {
             .await
     }
 
+    async fn hides_changes(&self, server: &Server) -> Result<bool, ServerError> {
+        self.asked("hides_changes", server, |_| false).await
+    }
+
     async fn end(&self, server: &Server, thread: u32, _: Ended) -> Result<(), ServerError> {
         let kill = format!("end {thread}");
         self.asked(&kill, server, |_| ()).await

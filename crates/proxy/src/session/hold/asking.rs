@@ -1,5 +1,7 @@
 //! Dormouse's own queries on a session's backend.
 
+use std::sync::atomic::Ordering;
+
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Depth, SessionState, timeout};
 use dormouse_wire::status::Status;
@@ -66,7 +68,7 @@ impl Hold {
         how: Timeout,
     ) {
         match self.hidden(state, how).await {
-            Ok(_) if how == Timeout::SetsDefault => cx.limit_idle(cx.idle_default),
+            Ok(_) if how == Timeout::SetsDefault => cx.limit_idle(cx.idle_default()),
             Ok(Some(seconds)) => cx.limit_idle(seconds),
             Ok(None) => {}
             // the client has its reply; the next statement is answered with an error that names the lost state
@@ -79,7 +81,7 @@ impl Hold {
     /// After a reset: gives the backend Dormouse's values.
     pub(crate) async fn be_patient(&mut self, cx: &SessionContext, state: &mut SessionState) {
         if self.has_backend()
-            && let Err(error) = self.ask(timeout::hide(false).as_bytes()).await
+            && let Err(error) = self.ask(timeout::hide().as_bytes()).await
         {
             self.broke(cx, state, &error);
         }
@@ -99,13 +101,20 @@ impl Hold {
         self.put_back(backend);
         state.captured(probe);
         let mut seconds = None;
-        if how == Timeout::Sets
-            && let TextOutcome::Rows { rows, .. } = self.ask(b"SELECT @@wait_timeout").await?
+        const SET: &[u8] = b"SELECT @@wait_timeout, @@session_track_state_change";
+        if how != Timeout::Asks
+            && let TextOutcome::Rows { rows, .. } = self.ask(SET).await?
         {
-            let value = rows.first().and_then(|row| row.first()?.as_deref());
-            seconds = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+            let value = |column: usize| {
+                let row = rows.first()?;
+                std::str::from_utf8(row.get(column)?.as_deref()?).ok()
+            };
+            seconds = value(0).and_then(|value| value.parse().ok());
+            if let Some(tracking) = value(1) {
+                state.set_state_tracking(tracking == "1");
+            }
         }
-        let hide = timeout::hide(state.tracks_state());
+        let hide = timeout::hide();
         self.set_unprofiled(state, &hide).await?;
         Ok(seconds)
     }
@@ -124,9 +133,21 @@ impl Hold {
             return;
         };
         let mut probe = state.probe(depth, backend.thread);
+        let globals = cx.pool().globals().count();
         match backend.probe(&mut probe).await {
-            Ok(backend) => {
+            Ok(mut backend) => {
+                let created = probe.created_code();
+                if let Some(created) =
+                    created.filter(|count| *count != backend.residue.created_code)
+                {
+                    // a procedure may have done so, with a text of its own
+                    backend.residue.created_code = created;
+                    drop(cx.pool().stored_code().changes());
+                }
                 self.put_back(backend);
+                if probe.has_variables() {
+                    cx.handle().globals.store(globals, Ordering::Relaxed);
+                }
                 state.captured(probe);
             }
             Err(error) => self.broke(cx, state, &error),
@@ -144,7 +165,7 @@ impl Hold {
         for text in state.take_owed() {
             self.run_owed(cx, state, &text).await?;
             if timeout::is_named(&text) {
-                let hidden = format!("SET SESSION wait_timeout = {}", timeout::HIGHEST);
+                let hidden = timeout::hide_again();
                 self.run_owed(cx, state, hidden.as_bytes()).await?;
             }
         }

@@ -154,6 +154,14 @@ impl Hold {
         cx.handle().is_being_killed() || here && is_alive(Some(target)).await
     }
 
+    /// Before the session leaves its backend: global variables that were set meanwhile have not changed what the session
+    /// has there, so only a probe tells how it differs from a new one.
+    pub(crate) fn note_globals(&self, state: &mut SessionState) {
+        if self.backend().is_some_and(Backend::has_old_globals) {
+            state.globals_were_set();
+        }
+    }
+
     /// Gives the backend to the pool; the session's state must be free to leave it. Returns whether it was
     /// given.
     pub(crate) fn leave(&mut self, cx: &SessionContext, state: &mut SessionState) -> bool {
@@ -167,7 +175,8 @@ impl Hold {
             backend.keep_statement(left);
         }
         let tainted = state.is_tainted();
-        backend.residue.overlay = (!tainted).then(|| state.overlay());
+        let overlay = || [cx.former_globals(), state.overlay()].concat();
+        backend.residue.overlay = (!tainted).then(overlay);
         backend.residue.schema = state.schema().cloned();
         backend.residue.last_insert_id = state.last_insert_id();
         backend.residue.multi_statements = state.multi_statements();

@@ -148,6 +148,7 @@ impl Hold {
         if !pool.is_wanted() {
             return;
         }
+        self.note_globals(state);
         if state.needs_probe() {
             self.ask_state(cx, state, Depth::Needed).await;
         }

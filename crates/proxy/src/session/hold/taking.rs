@@ -97,6 +97,7 @@ impl Hold {
         pass: &Pass,
         missing: Schema,
     ) -> Result<Result<(), Unready>, Over> {
+        let rights = cx.pool().rights();
         let grant = match self.grant(cx, state, pass).await? {
             Ok(grant) => grant,
             Err(unready) => return Ok(Err(unready)),
@@ -104,7 +105,8 @@ impl Hold {
         let opened = match self.open(cx, pass, grant).await {
             Ok(backend) => {
                 let connection = cx.connection_id();
-                backend.restore(state, connection, missing).await
+                let former = cx.former_globals();
+                backend.restore(state, &former, connection, missing).await
             }
             Err(error) => Err(error),
         };
@@ -119,6 +121,9 @@ impl Hold {
                 for (name, _why) in std::mem::take(&mut backend.residue.missing) {
                     // a stand-in has been prepared for it
                     state.tried_text(&name, 1, true);
+                }
+                if std::mem::take(&mut backend.residue.entered) {
+                    cx.entered(state, &backend, rights);
                 }
                 let context = state.statements.parsing_context();
                 self.lease = Some(Lease::new(cx, backend, context));
