@@ -53,6 +53,7 @@ impl Session {
             cursor: false,
             long_data: false,
             data_lost: false,
+            replaced: false,
         };
         let id = self.state.statements.add(statement);
         let text = self.state.statements.get(id).and_then(|s| s.text.clone());
@@ -134,13 +135,13 @@ impl Session {
         let (effects, kind, timeout) = (statement.effects, statement.kind, statement.timeout);
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
         let text_of = text.as_deref().unwrap_or_default();
-        let edit = edits::of_prepared(&self.cx, &self.client, &self.state, &incoming, text_of);
+        let edit = edits::of_prepared(&self.cx, &self.state, &incoming, text_of);
         let mut running = Running::new(&self.cx, incoming, Some(id));
         running.edit = edit;
+        running.timeout = timeout;
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
-        running.timeout = timeout;
         let Some(end) = self.run_on_server(&mut running).await? else {
             return Ok(());
         };
