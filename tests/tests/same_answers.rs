@@ -122,6 +122,20 @@ fn the_status_of_tls_is_that_of_the_clients_connection() {
             "SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_cipher'",
             0,
         ),
+        (
+            "SELECT (SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'ssl_cipher')",
+            0,
+        ),
+        (
+            "SELECT 'none' FROM DUAL WHERE FALSE UNION SELECT g.VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS g WHERE \
+             g.VARIABLE_NAME = 'SSL_CIPHER'",
+            0,
+        ),
+        (
+            "EXECUTE IMMEDIATE 'SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = ?' \
+             USING 'Ssl_cipher'",
+            0,
+        ),
     ] {
         let rows = client.query(text).rows();
         assert_eq!(
@@ -134,16 +148,21 @@ fn the_status_of_tls_is_that_of_the_clients_connection() {
     }
     let version = client.query("SHOW STATUS LIKE 'Ssl_version'").rows();
     assert_eq!(version[0][1].as_deref(), Some("TLSv1.3"));
-    let id = client.prepare("SHOW STATUS LIKE 'Ssl_version'");
-    client.command(
-        Command::StmtExecute,
-        &[&id.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat(),
-    );
-    let rows = client.binary_reply();
-    assert!(
-        rows.iter().any(|row| row.ends_with(b"\x07TLSv1.3")),
-        "{rows:?}"
-    );
+    for text in [
+        "SHOW STATUS LIKE 'Ssl_version'",
+        "SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_version'",
+    ] {
+        let id = client.prepare(text);
+        client.command(
+            Command::StmtExecute,
+            &[&id.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat(),
+        );
+        let rows = client.binary_reply();
+        assert!(
+            rows.iter().any(|row| row.ends_with(b"\x07TLSv1.3")),
+            "{text}: {rows:?}"
+        );
+    }
 }
 
 #[test]

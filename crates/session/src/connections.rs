@@ -1,17 +1,18 @@
-//! Statements that name connections by their ids.
+//! Statements about what the server knows of the connections that Dormouse has to it, not of those of clients.
 //!
-//! `CONNECTION_ID()` is the session's on each of its backends. The tables and the function of [`TABLES`] and
-//! `IS_USED_LOCK()` tell the server's own ids, which mean nothing to clients. In a text that asks for them, queries that
-//! translate the ids take their places. Definitions that are only stored keep their text.
+//! `CONNECTION_ID()` is the session's on each of its backends. The tables of [`TABLES`] and `IS_USED_LOCK()` tell the
+//! server's own ids, which mean nothing to clients, and the cipher of the backend. In a text that asks for them, queries
+//! with the ids and the cipher that the client knows take their places. Definitions that are only stored keep their text.
 
-mod items;
 mod queries;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
+use crate::edits::{Edits, is_stored, items};
 use crate::lexer::{Lexer, Mode, Spanned, Token};
+use crate::tls_status::TlsStatus;
 use queries::Spelling;
 
 /// A session that has a backend.
@@ -51,31 +52,36 @@ pub struct Connections {
     pub resting: Vec<Resting>,
     /// The server's version, major and minor.
     pub version: (u16, u16),
+    /// The client's cipher, if the server would tell another.
+    pub tls: Option<TlsStatus>,
 }
 
 /// The longest text that is translated, in bytes.
 const LONGEST: usize = 1 << 20;
 
-/// A table that tells ids of connections.
+/// A table that tells ids of connections, or the cipher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Table {
     Processes,
     Transactions,
     Locks,
+    Status(&'static str),
 }
 
 /// The tables of `information_schema`.
-const TABLES: [(&str, Table); 3] = [
+const TABLES: [(&str, Table); 5] = [
     ("PROCESSLIST", Table::Processes),
     ("INNODB_TRX", Table::Transactions),
     ("METADATA_LOCK_INFO", Table::Locks),
+    ("SESSION_STATUS", Table::Status("SESSION_STATUS")),
+    ("GLOBAL_STATUS", Table::Status("GLOBAL_STATUS")),
 ];
 
 const SCHEMA: &str = "INFORMATION_SCHEMA";
 
 const FUNCTION: &str = "IS_USED_LOCK";
 
-/// Whether a text may tell ids of connections: a fast check, so that most texts are not read further. `schema` is
+/// Whether a text may tell what [`translated`] replaces: a fast check, so that most texts are not read further. `schema` is
 /// the session's.
 #[must_use]
 pub fn may_tell(text: &[u8], schema: Option<&[u8]>) -> bool {
@@ -111,7 +117,7 @@ pub fn translated(
     if let Some((place, id)) = explained(&spans) {
         let known = known.present.iter().find(|session| session.id == id)?;
         let mut edits = Edits::default();
-        edits.0.push((place, known.thread.to_string()));
+        edits.replace(place, known.thread.to_string());
         return edits.applied(text);
     }
     let mut edits = Edits::default();
@@ -125,16 +131,16 @@ pub fn translated(
             && spans.len() > statement.len() + 1
             && let Some(list) = queries::shown(statement, known)
         {
-            edits.0.push((first.start..last.end, list));
+            edits.replace(first.start..last.end, list);
         }
         if let Some(place) = killed(statement) {
             let value = text.get(place.clone()).unwrap_or_default();
             let value = String::from_utf8_lossy(value);
-            edits.0.push((place, queries::holder(&value, known)));
+            edits.replace(place, queries::holder(&value, known));
         }
         if runs(statement) {
-            let places = places(statement, is_schema(schema));
-            edits.translate(text, statement, &places, known, &spelling);
+            let places = places(statement, is_schema(schema), known.tls.is_some());
+            translate(&mut edits, (text, statement), &places, known, &spelling);
         }
     }
     edits.applied(text)
@@ -222,25 +228,6 @@ fn explained(spans: &[Spanned<'_>]) -> Option<(Range<usize>, u32)> {
     (shows || explains).then_some((last.start..last.end, id))
 }
 
-/// Whether a statement defines something whose text is kept.
-fn is_stored(statement: &[Spanned<'_>]) -> bool {
-    const KINDS: [&str; 7] = [
-        "VIEW",
-        "PROCEDURE",
-        "FUNCTION",
-        "TRIGGER",
-        "EVENT",
-        "PACKAGE",
-        "PREPARE",
-    ];
-    let mut words = statement.iter().map(|span| span.token);
-    let first = words.next();
-    first.is_some_and(|first| {
-        first.is("PREPARE")
-            || first.is_any(&["CREATE", "ALTER"]) && words.take(20).any(|word| word.is_any(&KINDS))
-    })
-}
-
 /// Whether a statement reads tables and gives their rows.
 fn runs(statement: &[Spanned<'_>]) -> bool {
     const WORDS: [&str; 19] = [
@@ -267,14 +254,16 @@ enum Place {
     Call(Range<usize>),
 }
 
-fn places(statement: &[Spanned<'_>], inside: bool) -> Vec<Place> {
+/// `inside`: the session's schema is that of the tables; `tls`: the cipher is another.
+fn places(statement: &[Spanned<'_>], inside: bool, tls: bool) -> Vec<Place> {
     let token = |at: usize| statement.get(at).map(|span| span.token);
     let is_dot = |at: usize| token(at) == Some(Token::Other(b'.'));
     let table = |at: usize| {
         let found = TABLES
             .iter()
             .find(|(name, _)| token(at).is_some_and(|t| t.names(name)));
-        found.map(|(_, table)| *table)
+        let found = found.map(|(_, table)| *table);
+        found.filter(|table| tls || !matches!(table, Table::Status(_)))
     };
     let mut found = Vec::new();
     for at in 0..statement.len() {
@@ -313,7 +302,7 @@ fn places(statement: &[Spanned<'_>], inside: bool) -> Vec<Place> {
 }
 
 /// Whether the token behind a table is its alias, or begins it.
-pub(crate) fn is_alias(token: Option<Token<'_>>) -> bool {
+fn is_alias(token: Option<Token<'_>>) -> bool {
     const OTHERS: [&str; 37] = [
         "WHERE",
         "JOIN",
@@ -360,76 +349,42 @@ pub(crate) fn is_alias(token: Option<Token<'_>>) -> bool {
     }
 }
 
-/// Changes of a text: what takes the place of which bytes.
-#[derive(Debug, Default)]
-struct Edits(Vec<(Range<usize>, String)>);
-
-impl Edits {
-    fn translate(
-        &mut self,
-        text: &[u8],
-        statement: &[Spanned<'_>],
-        places: &[Place],
-        known: &Connections,
-        spelling: &Spelling<'_>,
-    ) {
-        for place in places {
-            let (Place::Table { tokens, .. } | Place::Qualifier(tokens) | Place::Call(tokens)) =
-                place;
-            let (Some(first), Some(last)) =
-                (statement.get(tokens.start), statement.get(tokens.end - 1))
-            else {
+/// Puts queries and expressions into the places that a statement of the text has.
+fn translate(
+    edits: &mut Edits,
+    (text, statement): (&[u8], &[Spanned<'_>]),
+    places: &[Place],
+    known: &Connections,
+    spelling: &Spelling<'_>,
+) {
+    for place in places {
+        let (Place::Table { tokens, .. } | Place::Qualifier(tokens) | Place::Call(tokens)) = place;
+        let (Some(first), Some(last)) =
+            (statement.get(tokens.start), statement.get(tokens.end - 1))
+        else {
+            continue;
+        };
+        let bytes = first.start..last.end;
+        let written = text.get(bytes.clone()).unwrap_or_default();
+        match place {
+            Place::Table { table, aliased, .. } => {
+                let mut query = queries::of(*table, known, spelling, text);
+                if !aliased {
+                    let name = text.get(last.start..last.end).unwrap_or_default();
+                    query.push_str(" AS ");
+                    query.push_str(&String::from_utf8_lossy(name));
+                }
+                edits.replace(bytes, query);
+            }
+            Place::Qualifier(_) => {
+                edits.replace(bytes, String::new());
                 continue;
-            };
-            let bytes = first.start..last.end;
-            let written = text.get(bytes.clone()).unwrap_or_default();
-            match place {
-                Place::Table { table, aliased, .. } => {
-                    let mut query = queries::of(*table, known, spelling, text);
-                    if !aliased {
-                        let name = text.get(last.start..last.end).unwrap_or_default();
-                        query.push_str(" AS ");
-                        query.push_str(&String::from_utf8_lossy(name));
-                    }
-                    self.0.push((bytes, query));
-                }
-                Place::Qualifier(_) => {
-                    self.0.push((bytes, String::new()));
-                    continue;
-                }
-                Place::Call(_) => {
-                    let call = String::from_utf8_lossy(written);
-                    self.0.push((bytes, queries::holder(&call, known)));
-                }
             }
-            // an item without an alias is named by its text
-            for (end, name) in items::names(text, statement, tokens.clone()) {
-                let alias = (end..end, format!(" AS {name}"));
-                if !self.0.contains(&alias) {
-                    self.0.push(alias);
-                }
+            Place::Call(_) => {
+                let call = String::from_utf8_lossy(written);
+                edits.replace(bytes, queries::holder(&call, known));
             }
         }
-    }
-
-    fn applied(mut self, text: &[u8]) -> Option<Vec<u8>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        // an alias stands behind what ends where it is put
-        self.0.sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
-        let mut out = Vec::with_capacity(text.len() + 1024);
-        let mut at = 0;
-        for (bytes, new) in &self.0 {
-            if bytes.start < at {
-                // inside of another one
-                return None;
-            }
-            out.extend_from_slice(text.get(at..bytes.start)?);
-            out.extend_from_slice(new.as_bytes());
-            at = bytes.end;
-        }
-        out.extend_from_slice(text.get(at..)?);
-        Some(out)
+        let _kept = edits.keep_names(text, statement, tokens.clone());
     }
 }

@@ -9,7 +9,9 @@
 //!
 //! Called by `proxy` through [`SessionState::override_for`](crate::SessionState::override_for).
 
+pub mod conditions;
 pub(crate) mod items;
+pub mod put_back;
 mod questions;
 mod rewrite;
 
@@ -17,6 +19,7 @@ use dormouse_wire::framer::ReplyEnd;
 
 use crate::lexer::{Lexer, Mode, Spanned, Token, begins_with, is_one_statement};
 use crate::sequence_name;
+use put_back::PutBack;
 use questions::{Item, Question};
 
 /// What the last statement left for later ones to ask.
@@ -36,6 +39,8 @@ pub struct Diagnostics {
     pub warning_list: Option<Box<[u8]>>,
     /// The server's whole reply to `SHOW ERRORS`, if there were any.
     pub error_list: Option<Box<[u8]>>,
+    /// What `GET DIAGNOSTICS CONDITION` tells of each, if there were any and the server has told it.
+    pub conditions: Option<Box<str>>,
 }
 
 /// How the server's answer to a statement must be replaced, because it would be about another statement or
@@ -51,8 +56,19 @@ pub enum Override {
     PatchRow(Vec<ValuePatch>),
     /// This text is sent to the server in place of the client's.
     Rewrite(Vec<u8>),
+    /// These statements are run before it.
+    PutBack(Vec<PutBack>, &'static str),
     /// The right answer is lost: the statement is refused, with the name of what it asks for.
     Refuse(&'static str),
+}
+
+/// How the rows of a reply are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// As texts: their values are patched.
+    Text,
+    /// As those of `COM_STMT_EXECUTE`: a text with the values in it is prepared in the statement's place.
+    Binary,
 }
 
 /// How one value of the server's row is patched.
@@ -68,13 +84,18 @@ pub enum ValuePatch {
     RefuseNull(&'static str),
 }
 
-/// How the answer to a text sent with `COM_QUERY` must be replaced. `left` is what the last statement left, if
-/// the backend does not have it; `socket` is Dormouse's own Unix socket, since connections to the server's would
-/// bypass Dormouse.
+/// How the answer to a text must be replaced. `left` is what the last statement left, if the backend does not have it;
+/// `socket` is Dormouse's own Unix socket, since connections to the server's would bypass Dormouse.
 #[must_use]
-pub fn override_for(text: &[u8], mode: Mode, left: Option<&Diagnostics>, socket: &str) -> Override {
+pub fn override_for(
+    text: &[u8],
+    mode: Mode,
+    left: Option<&Diagnostics>,
+    socket: &str,
+    format: Format,
+) -> Override {
     let left = left.filter(|_| mentioned(text, mode).is_some());
-    let connected = asks_for_socket(text);
+    let connected = format == Format::Text && asks_for_socket(text);
     if left.is_none() && !connected {
         return Override::None;
     }
@@ -94,7 +115,7 @@ pub fn override_for(text: &[u8], mode: Mode, left: Option<&Diagnostics>, socket:
     }
     if let Some(left) = left
         && plain
-        && let Some(answer) = left.answers(text, &spans, &asked)
+        && let Some(answer) = left.answers(text, &spans, &asked, format)
     {
         return answer;
     }
@@ -107,9 +128,11 @@ pub fn override_for(text: &[u8], mode: Mode, left: Option<&Diagnostics>, socket:
         items::Asked::Sequence(_) | items::Asked::Other => ValuePatch::Keep,
     };
     match (items::of(&spans), name) {
-        (Some(items), _) => Override::PatchRow(items.into_iter().map(value).collect()),
-        (None, Some(name)) => Override::Refuse(name),
-        (None, None) => Override::None,
+        (Some(items), _) if format == Format::Text => {
+            Override::PatchRow(items.into_iter().map(value).collect())
+        }
+        (_, Some(name)) => Override::Refuse(name),
+        (_, None) => Override::None,
     }
 }
 
@@ -138,31 +161,79 @@ fn asks_for_socket(text: &[u8]) -> bool {
 
 impl Diagnostics {
     /// The override for a text with these questions about the past, unless it is a plain `SELECT` of values.
-    fn answers(&self, text: &[u8], spans: &[Spanned<'_>], asked: &[Question]) -> Option<Override> {
+    fn answers(
+        &self,
+        text: &[u8],
+        spans: &[Spanned<'_>],
+        asked: &[Question],
+        format: Format,
+    ) -> Option<Override> {
         let [first, ..] = asked else {
             return None;
         };
         let one = questions::is_one(spans);
         match first.name {
             name @ ("SHOW WARNINGS" | "SHOW ERRORS") if one => {
-                Some(self.show(spans, name, first.item))
+                Some(self.show(spans, name, first.item, format))
             }
             name @ "GET DIAGNOSTICS" if one => {
                 let text = self.get_diagnostics(text, spans);
-                Some(text.map_or(Override::Refuse(name), Override::Rewrite))
+                Some(self.sent(text, asked, name))
             }
-            name if !one || items::of(spans).is_none() => {
+            name if !one || format == Format::Binary || items::of(spans).is_none() => {
                 let text = rewrite::rewritten(text, spans, asked, |item| self.value(item));
-                Some(text.map_or(Override::Refuse(name), Override::Rewrite))
+                Some(self.sent(text, asked, name))
             }
             _ => None,
         }
     }
 
-    fn show(&self, spans: &[Spanned<'_>], name: &'static str, item: Item) -> Override {
-        if item != Item::Conditions {
-            let value = self.value(item).to_string().into_bytes();
-            return Override::PatchRow(vec![ValuePatch::Replace(value)]);
+    /// Sends the text with values, or else the client's after the state that it asks for has been put back.
+    fn sent(&self, text: Option<Vec<u8>>, asked: &[Question], name: &'static str) -> Override {
+        match text {
+            Some(text) => Override::Rewrite(text),
+            None => match put_back::put_back(self.left(), asked) {
+                Some(statements) => Override::PutBack(statements, name),
+                None => Override::Refuse(name),
+            },
+        }
+    }
+
+    fn left(&self) -> put_back::Left<'_> {
+        put_back::Left {
+            row_count: self.row_count,
+            found_rows: self.found_rows,
+            warnings: self.warnings,
+            errors: self.errors,
+            list: self.warning_list.as_deref(),
+            told: self.conditions.as_deref(),
+        }
+    }
+
+    fn show(
+        &self,
+        spans: &[Spanned<'_>],
+        name: &'static str,
+        item: Item,
+        format: Format,
+    ) -> Override {
+        let value = self.value(item);
+        match (item, format) {
+            (Item::Conditions, _) => {}
+            (_, Format::Text) => {
+                let value = value.to_string().into_bytes();
+                return Override::PatchRow(vec![ValuePatch::Replace(value)]);
+            }
+            (_, Format::Binary) => {
+                let of = if item == Item::Errors {
+                    "error"
+                } else {
+                    "warning"
+                };
+                let value = rewrite::constant(item, value);
+                let text = format!("SELECT {value} AS `@@session.{of}_count`");
+                return Override::Rewrite(text.into_bytes());
+            }
         }
         let warnings = name == "SHOW WARNINGS";
         let (count, list) = if warnings {
@@ -180,7 +251,7 @@ impl Diagnostics {
         }
     }
 
-    /// `GET DIAGNOSTICS` of the number of conditions and of `ROW_COUNT` as a `SET` with these values.
+    /// `GET DIAGNOSTICS` as a `SET` with its values.
     fn get_diagnostics(&self, text: &[u8], spans: &[Spanned<'_>]) -> Option<Vec<u8>> {
         /// `max_error_count`, unless somebody has set it: no more conditions are kept.
         const KEPT: u64 = 64;
@@ -195,6 +266,9 @@ impl Diagnostics {
         ] = rest
         {
             rest = before;
+        }
+        if rest.first()?.token.is("CONDITION") {
+            return conditions::assignments(text, rest, self.conditions.as_deref()?);
         }
         let mut out = b"SET ".to_vec();
         for (number, item) in rest

@@ -17,6 +17,9 @@
 pub mod lexer;
 mod literal;
 
+// its text is changed
+mod edits;
+
 // the whole state, which calls most of the rest
 pub mod state;
 
@@ -62,7 +65,7 @@ pub mod table;
 
 pub use dormouse_types::{Pin, pin};
 
-pub use diagnostics::{Diagnostics, Override, ValuePatch};
+pub use diagnostics::{Diagnostics, Format, Override, ValuePatch};
 pub use effects::{Effects, Kind};
 pub use probe::{Answer, Captured, Depth, Probe, Question};
 pub use show::Show;

@@ -39,6 +39,17 @@ pub(crate) fn unquoted(token: Token<'_>, mode: Mode) -> Option<Vec<u8>> {
     Some(text)
 }
 
+/// A text as a string.
+pub(crate) fn quoted(text: &[u8], mode: Mode) -> Vec<u8> {
+    let mut out = vec![b'\''];
+    for byte in text {
+        let twice = *byte == b'\'' || *byte == b'\\' && !mode.no_backslash_escapes;
+        out.extend(std::iter::repeat_n(*byte, 1 + usize::from(twice)));
+    }
+    out.push(b'\'');
+    out
+}
+
 /// A name in backticks.
 pub(crate) fn quoted_name(name: &[u8]) -> Vec<u8> {
     let doubled = |&byte: &u8| std::iter::repeat_n(byte, 1 + usize::from(byte == b'`'));

@@ -5,7 +5,7 @@
 
 mod captured;
 
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, conditions};
 use crate::rows::Rows;
 use crate::temporary::Temporaries;
 use crate::user_variables::{self, UserVariable};
@@ -55,7 +55,7 @@ pub enum Depth {
 }
 
 /// Reads a session's state from its backend: batches of questions out, answers in. Every question is
-/// valid in any SQL mode and is ASCII, except for names of variables and tables; explicit `LIMIT`s
+/// valid in any SQL mode (but the one about conditions, which `ORACLE` refuses) and is ASCII, except for names of variables and tables; explicit `LIMIT`s
 /// override `sql_select_limit`. Questions must be asked outside a transaction.
 #[derive(Debug)]
 pub struct Probe {
@@ -76,6 +76,8 @@ enum Asked {
     Diagnostics,
     Warnings,
     Errors,
+    /// What those do not tell.
+    Conditions,
     Identity,
     Variables,
     Names,
@@ -110,8 +112,8 @@ pub(crate) struct Found {
     locks: Option<Vec<Pin>>,
 }
 
-/// Must be the first question: it reads what the client's last statement left. `SHOW WARNINGS` and
-/// `SHOW ERRORS`, which follow, leave that as it is.
+/// Must be the first question: it reads what the client's last statement left. `SHOW WARNINGS`, `SHOW ERRORS` and the
+/// question about conditions, which follow, leave that as it is.
 const DIAGNOSTICS: &str =
     "SELECT ROW_COUNT(), FOUND_ROWS(), @@warning_count, @@error_count, LAST_INSERT_ID()";
 
@@ -191,7 +193,7 @@ impl Probe {
     ) -> Self {
         let mut next = vec![Asked::Diagnostics];
         if warned {
-            next.extend([Asked::Warnings, Asked::Errors]);
+            next.extend([Asked::Warnings, Asked::Errors, Asked::Conditions]);
         }
         if everything {
             next.extend([
@@ -327,6 +329,13 @@ impl Probe {
                     *list = (count > 0).then(|| bytes.into());
                 }
             }
+            Asked::Conditions => {
+                if let (Some((diagnostics, _)), Answer::Raw(bytes)) =
+                    (&mut found.diagnostics, answer)
+                {
+                    diagnostics.conditions = conditions::told(&bytes);
+                }
+            }
             Asked::Identity => {
                 let row = answer.rows().and_then(|rows| rows.first());
                 found.captured = row.and_then(|row| identity(row));
@@ -414,6 +423,7 @@ impl Asked {
             Self::Diagnostics => rows(DIAGNOSTICS),
             Self::Warnings => Question::Raw(b"SHOW WARNINGS".to_vec()),
             Self::Errors => Question::Raw(b"SHOW ERRORS".to_vec()),
+            Self::Conditions => Question::Raw(conditions::QUESTION.as_bytes().to_vec()),
             Self::Identity => rows(IDENTITY),
             Self::Variables => rows(VARIABLES),
             Self::Names => rows(user_variables::NAMES),
@@ -451,6 +461,7 @@ fn diagnostics(row: &[Option<Vec<u8>>]) -> Option<(Diagnostics, u64)> {
         errors: text(3)?.parse().ok()?,
         warning_list: None,
         error_list: None,
+        conditions: None,
     };
     Some((diagnostics, text(4)?.parse().ok()?))
 }

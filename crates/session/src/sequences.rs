@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use crate::diagnostics::ValuePatch;
 use crate::diagnostics::items::{self, Asked};
-use crate::lexer::{Lexer, Mode, Token};
+use crate::edits::{Edits, is_stored};
+use crate::lexer::{Gap, Lexer, Mode, Spanned, Token};
 use crate::sequence_name::{Name, mentions};
 
 /// The most sequences kept for one session.
@@ -52,6 +53,17 @@ pub(crate) struct Sequences {
     changed: bool,
     /// Whether an unknown one may have been advanced on an earlier backend.
     left: bool,
+}
+
+/// How a text gets the last values that the present backend does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// The reply is one row, whose values are patched.
+    Row(Vec<ValuePatch>),
+    /// This text is sent in its place.
+    Text(Vec<u8>),
+    /// A value is lost.
+    Refuse(&'static str),
 }
 
 /// How a text uses sequences.
@@ -154,23 +166,65 @@ impl Sequences {
         self.stale = false;
     }
 
-    /// The patches for the answer to a text that asks for last values. `values` are the patches that are
-    /// already known for other items. The error is the name of a value that is lost. `None`: the server's
+    /// How a text that asks for last values gets those that the present backend does not have. `values` are the patches
+    /// that are already known for other items of its row; `None`: its rows are not edited. Outer `None`: the server's
     /// answer is right.
-    pub(crate) fn patches(
+    pub(crate) fn put(
         &mut self,
         text: &[u8],
         mode: Mode,
         schema: Option<&[u8]>,
         values: Option<Vec<ValuePatch>>,
-    ) -> Option<Result<Vec<ValuePatch>, &'static str>> {
+    ) -> Option<Put> {
         let uses = uses(text, mode);
         if uses.asks.is_empty() {
             return None;
         }
         // its next backend must be a reset one
         self.asked = true;
-        let patch = |name: Option<Name>| match name.and_then(|name| name.within(schema)) {
+        let is_here = |name: &Option<Name>| {
+            let name = name.clone().and_then(|name| name.within(schema));
+            let held = name.and_then(|name| self.by_name.get(&name));
+            held.is_some_and(|held| held.here)
+        };
+        let there = |name: &Option<Name>| {
+            is_here(name) || self.patch(name.clone(), schema) == ValuePatch::Keep
+        };
+        if uses.asks.iter().all(there) {
+            return None;
+        }
+        let mut lexer = Lexer::new(text, mode);
+        let spans: Vec<_> = lexer.spanned().collect();
+        // of a text that also advances one only a server knows the order
+        let items = values.filter(|_| uses.advances.is_empty());
+        let items = items.and_then(|values| Some((items::of(&spans)?, values)));
+        let Some((items, values)) = items else {
+            let special = |span: &Spanned<'_>| span.gap == Gap::Special && span.start > 0;
+            let text = match lexer.is_versioned() || spans.iter().any(special) {
+                true => Err(LASTVAL),
+                false => self.written(text, &spans, schema),
+            };
+            return match text {
+                Ok(text) => text.map(Put::Text),
+                Err(name) => Some(Put::Refuse(name)),
+            };
+        };
+        let values = values
+            .into_iter()
+            .chain(std::iter::repeat(ValuePatch::Keep));
+        let patches = items
+            .into_iter()
+            .zip(values)
+            .map(|(item, value)| match item {
+                Asked::Sequence(name) => self.patch(Some(name), schema),
+                _ => value,
+            });
+        Some(Put::Row(patches.collect()))
+    }
+
+    /// What is put in the place of the last value of a sequence.
+    fn patch(&self, name: Option<Name>, schema: Option<&[u8]>) -> ValuePatch {
+        match name.and_then(|name| name.within(schema)) {
             None => ValuePatch::RefuseNull(LASTVAL),
             Some(name) => match self.by_name.get(&name).map(|held| &held.before) {
                 Some(Earlier::Nothing) => ValuePatch::Keep,
@@ -179,38 +233,77 @@ impl Sequences {
                 None if self.left => ValuePatch::RefuseNull(LASTVAL),
                 None => ValuePatch::Keep,
             },
-        };
-        let is_here = |name: &Option<Name>| {
-            let name = name.clone().and_then(|name| name.within(schema));
-            let held = name.and_then(|name| self.by_name.get(&name));
-            held.is_some_and(|held| held.here)
-        };
-        if uses
-            .asks
-            .iter()
-            .all(|name| is_here(name) || patch(name.clone()) == ValuePatch::Keep)
-        {
-            return None;
         }
-        // a text that also advances one is only answered by a server: the order matters
-        let items = if uses.advances.is_empty() {
-            items::of(&Lexer::new(text, mode).spanned().collect::<Vec<_>>())
-        } else {
-            None
-        };
-        let Some(items) = items else {
-            return Some(Err(LASTVAL));
-        };
-        let values = values.into_iter().flatten();
-        let values = values.chain(std::iter::repeat(ValuePatch::Keep));
-        let patches = items
-            .into_iter()
-            .zip(values)
-            .map(|(item, value)| match item {
-                Asked::Sequence(name) => patch(Some(name)),
-                _ => value,
-            });
-        Some(Ok(patches.collect()))
+    }
+
+    /// The text in which each question for a last value has the earlier value beside it, in case that the server has
+    /// none: also within a statement that advances the sequence before or after it asks. Type and name of a column stay
+    /// as they are. Inner `None`: it asks only in what is stored. The error is the name of a value that is lost or cannot
+    /// be put in its place.
+    fn written(
+        &self,
+        text: &[u8],
+        spans: &[Spanned<'_>],
+        schema: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, &'static str> {
+        let mut edits = Edits::default();
+        for statement in spans.split(|span| span.token == Token::Semicolon) {
+            if is_stored(statement) {
+                break;
+            }
+            let tokens: Vec<_> = statement.iter().map(|span| span.token).collect();
+            let defines = tokens
+                .first()
+                .is_some_and(|first| first.is_any(&["CREATE", "ALTER"]));
+            let select = tokens.iter().position(|token| token.is("SELECT"));
+            let returns = tokens.iter().any(|token| token.is("RETURNING"));
+            // a default of a column is stored
+            let begin = if defines {
+                select.unwrap_or(tokens.len())
+            } else {
+                0
+            };
+            for at in begin..tokens.len() {
+                if at > 0 && tokens.get(at - 1) == Some(&Token::Other(b'.')) {
+                    continue;
+                }
+                let rest = tokens.get(at..).unwrap_or_default();
+                let (name, length) = match Name::asked(rest) {
+                    Some((name, length)) => (Some(name), length),
+                    None if rest.first().is_some_and(|token| token.is("LASTVAL")) => (None, 1),
+                    None => continue,
+                };
+                let value = match self.patch(name, schema) {
+                    ValuePatch::Keep => continue,
+                    ValuePatch::ReplaceNull(value) => value,
+                    _ => return Err(LASTVAL),
+                };
+                let tokens = at..at + length;
+                let bytes = statement.get(at).zip(statement.get(tokens.end - 1));
+                let bytes = bytes.map(|(first, last)| first.start..last.end);
+                let asked = bytes.clone().and_then(|bytes| text.get(bytes));
+                let asked = asked.and_then(|asked| std::str::from_utf8(asked).ok());
+                let (Some(bytes), Some(asked), Ok(value)) =
+                    (bytes, asked, String::from_utf8(value))
+                else {
+                    return Err(LASTVAL);
+                };
+                // NULLIF: an expression of the same type that may be NULL
+                edits.replace(bytes, format!("IFNULL({asked}, NULLIF({value}, NULL))"));
+                // items of RETURNING are not found
+                let named = edits.keep_names(text, statement, tokens) && !returns;
+                let plain = value
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'-');
+                if !named || !plain {
+                    return Err(LASTVAL);
+                }
+            }
+        }
+        if edits.is_empty() {
+            return Ok(None);
+        }
+        edits.applied(text).map(Some).ok_or(LASTVAL)
     }
 }
 

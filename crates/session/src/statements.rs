@@ -50,6 +50,8 @@ pub struct Statement {
     pub long_data: bool,
     /// Whether a part of the long data was lost.
     pub data_lost: bool,
+    /// Whether the backend's statement has another text, with values that were right for one execution.
+    pub replaced: bool,
 }
 
 /// What identifies a prepared statement on a backend: its text, and the schema in which its names are
@@ -75,7 +77,7 @@ impl Statement {
         let text = self
             .text
             .clone()
-            .filter(|_| self.parsing_context == present && !self.tells);
+            .filter(|_| self.parsing_context == present && !self.tells && !self.replaced);
         Some(SpareStatement {
             id: self.backend?,
             key: text.map(|text| (text, self.schema.clone())),
@@ -170,6 +172,7 @@ impl Statements {
             statement.bound = false;
             statement.cursor = false;
             statement.long_data = false;
+            statement.replaced = false;
         }
     }
 

@@ -156,14 +156,14 @@ pub const TABLE: &[Row] = &[
         noticed: "the reply, or the server is asked",
         fates: &[
             Fate::Answered(
-                "in expressions of one statement, not behind a minus sign, `SHOW WARNINGS` and `SHOW ERRORS` with or without `LIMIT`, \
-                 `GET DIAGNOSTICS` of `NUMBER` and `ROW_COUNT`",
+                "in expressions of one statement, `SHOW WARNINGS`, `SHOW ERRORS`, `GET DIAGNOSTICS`, prepared or run by `EXECUTE` too; \
+                 **or put back**: for blocks and wherever no value can stand, if a statement can make it on another server",
             ),
             Fate::Lost(
-                "error 1235 in blocks, for lists of warnings above 64 KiB, and for texts of conditions in `GET \
-                 DIAGNOSTICS`, which has no place for them but the server's own list; and for what a server that was \
-                 killed within 5 ms of a statement with warnings or `SQL_CALC_FOUND_ROWS` was not asked for, since \
-                 asking at once would delay the next statement",
+                "error 1235 for lists above 64 KiB, which are not kept; for what no statement can make: there `ROW_COUNT()` above 1, \
+                 `FOUND_ROWS()` above 10,000, more than 63 conditions, notes, and warnings with an error's SQLSTATE; for texts of \
+                 conditions in SQL modes `ORACLE` and `EMPTY_STRING_IS_NULL`, in which no server tells them; for what a \
+                 server that was killed within 5 ms was not asked for: asking at once would delay the next statement",
             ),
         ],
     },
@@ -213,9 +213,12 @@ pub const TABLE: &[Row] = &[
         item: "`LASTVAL()`, `PREVIOUS VALUE FOR`, `s.currval`",
         noticed: "the statement's text (`NEXTVAL()`, `SETVAL()`), then the server is asked",
         fates: &[
-            Fate::Answered("a `SELECT` of them alone, if the session's own texts advanced them"),
+            Fate::Answered("in every expression, if the session's own texts advanced them"),
             Fate::Pins(&[Pin::Sequence]),
-            Fate::Lost("else refused with error 1235 after a move: no server lets them be set"),
+            Fate::Lost(
+                "else error 1235 after a move: no server lets them be set, or tells which sequences have one; also in `RETURNING`, \
+                 whose columns a server names by its text",
+            ),
         ],
     },
     Row {

@@ -189,73 +189,95 @@ fn edit_with(
     (parse, encode): Format,
     edit: impl FnOnce(Vec<Vec<Value>>) -> Option<Vec<Vec<Value>>>,
 ) -> Option<Vec<u8>> {
-    let mut packets = Vec::new();
-    let mut rest = reply;
-    while let Some((header, tail)) = rest.split_first_chunk::<HEADER>() {
-        let (payload, tail) = tail.split_at_checked(Header::parse(*header).len)?;
-        packets.push(payload);
-        rest = tail;
-    }
-    let (&&[columns], _) = packets.split_first()? else {
-        return None;
-    };
-    let eof = usize::from(!capabilities.contains(Capabilities::DEPRECATE_EOF));
-    let (before, rest) = packets.split_at_checked(1 + usize::from(columns) + eof)?;
-    let (last, rows) = rest.split_last()?;
-    if last.first() != Some(&0xfe) || columns == 0 {
-        return None;
-    }
-    let rows: Option<Vec<_>> = rows.iter().map(|row| parse(row, columns)).collect();
-    let mut out = Vec::with_capacity(reply.len());
-    let mut seq = 1;
-    let mut put = |payload: &[u8]| seq = write_packet(&mut out, seq, payload);
-    before.iter().for_each(|payload| put(payload));
-    edit(rows?)?.iter().for_each(|row| put(&encode(row)));
-    put(last);
-    Some(out)
+    let parts = Parts::of(reply, capabilities)?;
+    let rows: Option<Vec<_>> = { parts.rows.iter() }
+        .map(|row| parse(row, parts.columns))
+        .collect();
+    Some(parts.with_rows(edit(rows?)?.iter().map(|row| encode(row))))
 }
 
-/// Replaces numbers in the only row of the result of a prepared statement, all of whose columns are `BIGINT`s; `None` in
-/// `values` keeps the old one. Returns `None` if the reply is anything else.
-#[must_use]
-pub fn replace_numbers(
-    reply: &[u8],
-    values: &[Option<i64>],
-    capabilities: Capabilities,
-) -> Option<Vec<u8>> {
-    /// `MYSQL_TYPE_LONGLONG`, of 8 bytes.
-    const BIGINT: u8 = 8;
-    let mut out = reply.to_vec();
-    let mut at = 0;
-    let mut packets = Vec::new();
-    while let Some(header) = reply.get(at..)?.first_chunk::<HEADER>() {
-        let end = at + HEADER + Header::parse(*header).len;
-        packets.push((at + HEADER, reply.get(at + HEADER..end)?));
-        at = end;
+/// The packets of a complete result with at least one column.
+struct Parts<'a> {
+    columns: u8,
+    /// The number of columns, their definitions, and the EOF packet behind them.
+    before: Vec<&'a [u8]>,
+    rows: Vec<&'a [u8]>,
+    last: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(reply: &'a [u8], capabilities: Capabilities) -> Option<Self> {
+        let mut packets = Vec::new();
+        let mut rest = reply;
+        while let Some((header, tail)) = rest.split_first_chunk::<HEADER>() {
+            let (payload, tail) = tail.split_at_checked(Header::parse(*header).len)?;
+            packets.push(payload);
+            rest = tail;
+        }
+        let (&&[columns], _) = packets.split_first()? else {
+            return None;
+        };
+        let eof = usize::from(!capabilities.contains(Capabilities::DEPRECATE_EOF));
+        let (before, rest) = packets.split_at_checked(1 + usize::from(columns) + eof)?;
+        let (last, rows) = rest.split_last()?;
+        (last.first() == Some(&0xfe) && columns > 0).then(|| Self {
+            columns,
+            before: before.to_vec(),
+            rows: rows.to_vec(),
+            last,
+        })
     }
-    let ((_, count), rest) = packets.split_first()?;
-    let (columns, rest) = rest.split_at_checked(values.len())?;
-    let eof = usize::from(!capabilities.contains(Capabilities::DEPRECATE_EOF));
-    let [(row_at, row), (_, last)] = rest.get(eof..)? else {
-        return None;
-    };
-    // behind the type follow two bytes of flags, the decimals, and two bytes of filler
-    let is_bigint =
-        |column: &[u8]| column.len().checked_sub(6).and_then(|at| column.get(at)) == Some(&BIGINT);
-    let nulls = (values.len() + 9) / 8;
-    let plain = usize::from(*count.first()?) == values.len()
-        && columns.iter().all(|(_, column)| is_bigint(column))
-        && row.len() == 1 + nulls + 8 * values.len()
-        && last.first() == Some(&0xfe);
-    plain.then_some(())?;
-    for (n, value) in values.iter().enumerate() {
-        if let Some(value) = value {
-            let begin = row_at + 1 + nulls + 8 * n;
-            out.get_mut(begin..begin + 8)?
-                .copy_from_slice(&value.to_le_bytes());
+
+    /// The numbers of the columns' types: behind the type follow two bytes of flags, the decimals, and two bytes of filler.
+    fn kinds(&self) -> Option<Vec<u8>> {
+        let definitions = self.before.get(1..1 + usize::from(self.columns))?.iter();
+        definitions
+            .map(|column| column.get(column.len().checked_sub(6)?).copied())
+            .collect()
+    }
+
+    fn with_rows(&self, rows: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut seq = 1;
+        let mut put = |payload: &[u8]| seq = write_packet(&mut out, seq, payload);
+        self.before.iter().for_each(|payload| put(payload));
+        rows.for_each(|row| put(&row));
+        put(self.last);
+        out
+    }
+}
+
+/// A text result as that of a prepared statement. Returns `None` if the reply is not one successful result, or has columns
+/// of other types than texts and integers of four or eight bytes.
+#[must_use]
+pub fn binary_rows(reply: &[u8], capabilities: Capabilities) -> Option<Vec<u8>> {
+    let parts = Parts::of(reply, capabilities)?;
+    let kinds = parts.kinds()?;
+    let rows: Option<Vec<_>> = { parts.rows.iter() }
+        .map(|row| encode_typed_row(&parse_row(row, parts.columns)?, &kinds))
+        .collect();
+    Some(parts.with_rows(rows?.into_iter()))
+}
+
+/// See [`encode_binary_row`].
+fn encode_typed_row(row: &[Value], kinds: &[u8]) -> Option<Vec<u8>> {
+    let mut payload = vec![0; 1 + (row.len() + 9) / 8];
+    for (n, (value, kind)) in row.iter().zip(kinds).enumerate() {
+        let Some(bytes) = value else {
+            *payload.get_mut(1 + (n + 2) / 8)? |= 1 << ((n + 2) % 8);
+            continue;
+        };
+        let number = || std::str::from_utf8(bytes).ok()?.parse::<i64>().ok();
+        match kind {
+            // MYSQL_TYPE_LONG, of 4 bytes
+            3 => payload.extend_from_slice(number()?.to_le_bytes().get(..4)?),
+            // MYSQL_TYPE_LONGLONG
+            8 => payload.extend_from_slice(&number()?.to_le_bytes()),
+            0x0f | 0xfc..=0xfe => put_lenenc_bytes(&mut payload, bytes),
+            _ => return None,
         }
     }
-    Some(out)
+    Some(payload)
 }
 
 fn encode_row(row: &[Value]) -> Vec<u8> {
@@ -412,34 +434,35 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_a_prepared_statement_are_replaced() {
-        let columns = [Column::number("a"), Column::number("b")];
+    fn a_text_result_becomes_that_of_a_prepared_statement() {
+        let code = Column {
+            kind: 3,
+            ..Column::number("Code")
+        };
+        let columns = [Column::text("Level"), code, Column::number("n")];
+        let rows = vec![
+            vec![Some(b"Note".to_vec()), Some(b"1051".to_vec()), None],
+            vec![None, Some(b"4294967295".to_vec()), Some(b"7".to_vec())],
+        ];
+        let binary: Vec<Vec<Value>> = vec![vec![None], vec![None, None]];
         for bits in [Capabilities::NONE, Capabilities::DEPRECATE_EOF] {
             let capabilities = Capabilities::PROTOCOL_41 | Capabilities::TRANSACTIONS | bits;
-            let make = |a: i64, b: i64| {
-                let row = |_: &[Value]| [&[0, 0][..], &a.to_le_bytes(), &b.to_le_bytes()].concat();
-                let encode: &dyn Fn(&[Value]) -> Vec<u8> = &row;
-                complete_with(
-                    &columns,
-                    &[vec![]],
-                    capabilities,
-                    Status::AUTOCOMMIT,
-                    encode,
-                )
+            let text = result(&columns, &rows, capabilities, Status::AUTOCOMMIT);
+            let encode: &dyn Fn(&[Value]) -> Vec<u8> = &|row: &[Value]| match row.len() {
+                1 => b"\0\x10\x04Note\x1b\x04\0\0".to_vec(),
+                _ => b"\0\x04\xff\xff\xff\xff\x07\0\0\0\0\0\0\0".to_vec(),
             };
-            let values = [Some(-1), None];
-            assert_eq!(
-                replace_numbers(&make(5, 6), &values, capabilities),
-                Some(make(-1, 6))
-            );
-            assert_eq!(replace_numbers(&make(5, 6), &[Some(1)], capabilities), None);
-            let texts = result(
-                &[Column::text("a")],
-                &[vec![None]],
-                capabilities,
-                Status::AUTOCOMMIT,
-            );
-            assert_eq!(replace_numbers(&texts, &[Some(1)], capabilities), None);
+            let expected =
+                complete_with(&columns, &binary, capabilities, Status::AUTOCOMMIT, encode);
+            assert_eq!(binary_rows(&text, capabilities), Some(expected));
+            let double = Column {
+                kind: 5,
+                ..Column::number("d")
+            };
+            let row = [vec![Some(b"1".to_vec())]];
+            let other = result(&[double], &row, capabilities, Status::AUTOCOMMIT);
+            assert_eq!(binary_rows(&other, capabilities), None);
+            assert_eq!(binary_rows(b"\x01\0\0\x01\xff", capabilities), None);
         }
     }
 

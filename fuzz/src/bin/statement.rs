@@ -8,7 +8,7 @@ use dormouse_session::diagnostics::override_for;
 use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
-use dormouse_session::{Effects, AsleepContext, Kind, SessionState, Show};
+use dormouse_session::{Effects, AsleepContext, Format, Kind, SessionState, Show};
 use dormouse_types::Variables;
 use dormouse_wire::{Capabilities, ReplyEnd, Status};
 use libfuzzer_sys::fuzz_target;
@@ -57,8 +57,10 @@ fuzz_target!(|bytes: &[u8]| {
     for text in script.split(|byte| *byte == b'\n') {
         let mode = session.mode();
         let _ = (Show::parse(text), Kill::parse(text, mode), Timeout::of(text, mode), may_commit(text, mode));
-        let _ = override_for(text, mode, session.diagnostics(), "/here");
-        let _ = session.override_for(text, "/here");
+        let format = if how & 16 != 0 { Format::Text } else { Format::Binary };
+        let _ = override_for(text, mode, session.diagnostics(), "/here", format);
+        let executed = session.executed(text);
+        let _ = session.override_for(text, executed.as_deref(), "/here", format);
         let _ = (session.missing_texts(text, true), session.without_parameters(text));
         let _ = session.allows_restricted(text);
         if session.answer_asleep(text, &context).is_none() {

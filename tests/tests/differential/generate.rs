@@ -125,9 +125,49 @@ fn asked_about(dice: &mut Dice, session: char) -> [Step; 2] {
             "DROP TABLE IF EXISTS d.missing".to_owned(),
             "SHOW COUNT(*) WARNINGS".to_owned(),
         ],
+        [
+            dice.one_of(&[
+                "DROP TABLE IF EXISTS d.missing",
+                "SELECT `it's \u{e4}` FROM d.a",
+                "SELECT 1/0, CAST('x' AS SIGNED)",
+                "SIGNAL SQLSTATE '01234' SET MESSAGE_TEXT = 'a ''b'''",
+            ])
+            .to_owned(),
+            "GET DIAGNOSTICS CONDITION 1 @x = MESSAGE_TEXT, @y = RETURNED_SQLSTATE".to_owned(),
+        ],
+        // prepared with the protocol
+        [
+            format!("INSERT IGNORE INTO {t} (n) VALUES (1000), ('x')"),
+            dice.one_of(&[
+                "SHOW WARNINGS | ",
+                "SHOW ERRORS | ",
+                "SHOW COUNT(*) WARNINGS | ",
+            ])
+            .to_owned(),
+        ],
+        [
+            format!("UPDATE {t} SET n = n + 1 WHERE i < 7"),
+            dice.one_of(&[
+                "SELECT ROW_COUNT(), ? | 5",
+                "SELECT i, ROW_COUNT() + ? FROM d.a ORDER BY i | 5",
+                "SET @x = ROW_COUNT() + ? | 5",
+            ])
+            .to_owned(),
+        ],
+        [
+            format!("SELECT SQL_CALC_FOUND_ROWS i FROM {t} ORDER BY i LIMIT 1"),
+            "EXECUTE IMMEDIATE 'SELECT FOUND_ROWS() + ?' USING 5".to_owned(),
+        ],
     ];
     let at = usize::try_from(dice.below(pairs.len() as u64)).unwrap();
-    pairs[at].clone().map(|text| query(session, text))
+    pairs[at].clone().map(|text| match text.split_once(" | ") {
+        Some((text, values)) => {
+            let values = values.split_whitespace().map(str::to_owned).collect();
+            let action = Action::Once(text.to_owned(), values);
+            Step { session, action }
+        }
+        None => query(session, text),
+    })
 }
 
 fn step(dice: &mut Dice, session: char) -> Step {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dormouse_session::SessionState;
 use dormouse_session::sleeping::login_changes;
+use dormouse_session::tls_status::TlsStatus;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reply::OkPacket;
 use dormouse_wire::status::Status;
@@ -18,6 +19,7 @@ use crate::client::Client;
 use crate::database::Membership;
 use crate::guard::Seat;
 use crate::handshake::{Admitted, PacketIo, admit, has_expired};
+use crate::security::status_of;
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{ClientStream, Peer, Socket};
 
@@ -138,6 +140,7 @@ fn begin(
         false => state,
     };
     let tally = Arc::clone(database.tally());
+    let tls = tls_status(&stream, &shared).map(Box::new);
     Box::new(Session {
         client: Client::new(stream, identity.capabilities, tally, limits),
         state,
@@ -150,10 +153,23 @@ fn begin(
             expired: has_expired(&admitted.account),
             identity: Arc::new(identity),
             membership: admitted.membership,
-            _seats: seats,
+            tls,
+            _seats: seats.into(),
             shared,
         },
     })
+}
+
+/// The client's cipher, if the server would tell that of the connection which Dormouse has to it.
+fn tls_status(stream: &ClientStream, shared: &Shared) -> Option<TlsStatus> {
+    match stream.tls() {
+        Some(tls) => Some(status_of(tls)),
+        None if shared.config.servers_on_sockets => None,
+        None => Some(TlsStatus {
+            cipher: "",
+            version: "",
+        }),
+    }
 }
 
 /// The answer to the login.

@@ -4,18 +4,18 @@
 use std::ops::Range;
 
 use dormouse_session::diagnostics::mentioned;
-use dormouse_session::{Override, SessionState, ValuePatch};
+use dormouse_session::{Format, Override, SessionState, ValuePatch};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
-use dormouse_wire::rows::{edit_rows, replace_numbers, set_status};
+use dormouse_wire::rows::{binary_rows, edit_rows, set_status};
 
 use super::context::SessionContext;
 use super::running::{Edit, Running};
 use crate::client::{Client, Incoming, Over};
 use crate::refusal;
 
-/// Answers a command in the server's place, or notes what is to be changed in the server's answer.
+/// Answers a command in the server's place, or notes what is to be changed in the command or in the server's answer.
 /// Returns whether it is answered.
 pub(super) async fn try_answer(
     cx: &SessionContext,
@@ -24,10 +24,30 @@ pub(super) async fn try_answer(
     running: &mut Running,
 ) -> Result<bool, Over> {
     let incoming = &mut running.incoming;
-    match override_for(cx, state, incoming, running.statement) {
+    let executes = running.statement.is_some();
+    match override_for(
+        cx,
+        state,
+        incoming,
+        running.statement,
+        running.executed.as_deref(),
+    ) {
         Override::None => return Ok(false),
         Override::PatchRow(values) => {
             running.edit = Some(Edit::Row(values));
+            return Ok(false);
+        }
+        // they would show in the profiles, or other statements of Dormouse's would come between
+        Override::PutBack(_, what) if state.is_profiling() || running.timeout.is_some() => {
+            client.skip(incoming.left, incoming.continues).await?;
+            client.reply_error(&refusal::cannot_tell(what)).await?;
+        }
+        Override::PutBack(statements, what) => {
+            running.put_back = Some(Box::new((statements, what)));
+            return Ok(false);
+        }
+        Override::Rewrite(text) if executes => {
+            running.instead = Some(text.into());
             return Ok(false);
         }
         Override::Rewrite(text) => {
@@ -35,7 +55,11 @@ pub(super) async fn try_answer(
             return Ok(false);
         }
         Override::List(list, shown) => {
-            let mut packets = shown_rows(list, &shown, cx.identity.capabilities);
+            let capabilities = cx.identity.capabilities;
+            let mut packets = shown_rows(list, &shown, capabilities);
+            if executes && let Some(binary) = binary_rows(&packets, capabilities) {
+                packets = binary;
+            }
             set_status(&mut packets, state.status());
             client.skip(incoming.left, incoming.continues).await?;
             client.send_packets(&packets).await?;
@@ -50,46 +74,37 @@ pub(super) async fn try_answer(
     Ok(true)
 }
 
-/// How the server's answer to this command must be replaced or changed.
+/// How the server's answer to this command must be replaced or changed. `executed` is the text that an `EXECUTE` runs.
 fn override_for(
     cx: &SessionContext,
     state: &mut SessionState,
     incoming: &Incoming,
     statement: Option<u32>,
+    executed: Option<&[u8]>,
 ) -> Override {
     let socket = cx.shared.socket();
+    let name = |text: &[u8], mode| Override::Refuse(mentioned(text, mode).unwrap_or("LASTVAL()"));
     match (incoming.command, statement) {
         (Command::Query, _) => {
-            let whole = incoming.is_whole();
-            match state.override_for(incoming.argument(), socket) {
-                Override::Rewrite(_) if !whole => {
-                    let name = mentioned(incoming.argument(), state.mode());
-                    Override::Refuse(name.unwrap_or("it"))
-                }
+            let text = incoming.argument();
+            match state.override_for(text, executed, socket, Format::Text) {
+                Override::Rewrite(_) if !incoming.is_whole() => name(text, state.mode()),
                 other => other,
             }
         }
-        (Command::StmtExecute, Some(id)) => {
+        (Command::StmtExecute | Command::StmtBulkExecute, Some(id)) => {
             let prepared = state.statements.get(id);
+            // what was sent for it is at the backend's own statement
+            let stays = prepared
+                .as_ref()
+                .is_some_and(|statement| statement.long_data);
             let text = prepared.and_then(|statement| statement.text.clone());
             let text = text.unwrap_or_default();
-            match state.override_for(&text, socket) {
-                Override::None => Override::None,
-                // it asks for the socket alone
-                Override::PatchRow(patches)
-                    if state.diagnostics().is_none()
-                        && patches.iter().all(|patch| {
-                            matches!(patch, ValuePatch::Keep | ValuePatch::Replace(_))
-                        }) =>
-                {
-                    Override::None
-                }
-                // not a cursor
-                Override::PatchRow(patches) if incoming.argument().get(4) == Some(&0) => {
-                    Override::PatchRow(patches)
-                }
-                // the reply has binary rows, which cannot be edited
-                _ => Override::Refuse(mentioned(&text, state.mode()).unwrap_or("LASTVAL()")),
+            let cursor = incoming.argument().get(4) != Some(&0);
+            match state.override_for(&text, None, socket, Format::Binary) {
+                Override::Rewrite(_) if stays => name(&text, state.mode()),
+                Override::List(..) if cursor => name(&text, state.mode()),
+                other => other,
             }
         }
         _ => Override::None,
@@ -111,27 +126,6 @@ fn shown_rows(list: Box<[u8]>, shown: &Range<u64>, capabilities: Capabilities) -
         )
     });
     edited.unwrap_or_else(|| list.into())
-}
-
-/// The reply of a prepared statement with numbers of its only row replaced, or an error in its place.
-pub(super) fn patch_numbers(
-    reply: &[u8],
-    patches: &[ValuePatch],
-    capabilities: Capabilities,
-) -> Vec<u8> {
-    let number = |patch: &ValuePatch| match patch {
-        ValuePatch::Keep => Some(None),
-        ValuePatch::Replace(digits) => std::str::from_utf8(digits).ok()?.parse().ok().map(Some),
-        ValuePatch::ReplaceNull(_) | ValuePatch::RefuseNull(_) => None,
-    };
-    let values: Option<Vec<Option<i64>>> = patches.iter().map(number).collect();
-    let edited = values.and_then(|values| replace_numbers(reply, &values, capabilities));
-    edited.unwrap_or_else(|| {
-        let mut packet = Vec::new();
-        let error = refusal::cannot_tell("a value").encode(capabilities);
-        write_packet(&mut packet, 1, &error);
-        packet
-    })
 }
 
 /// The reply with values of its only row replaced, or an error in its place. `None` if the reply has not

@@ -160,7 +160,7 @@ impl Session {
         let kind = Kind::of(text);
         let mut edit = None;
         // fast check: a statement that Dormouse itself answers begins with KILL, SHOW or a comment
-        let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+        let first = text.iter().find(|byte| **byte > b' ');
         if kind == Kind::Other
             && incoming.is_whole()
             && matches!(first, Some(b'K' | b'k' | b'S' | b's' | b'/'))
@@ -184,17 +184,26 @@ impl Session {
                 }
             }
         }
+        // the text that is meant, read once
         let executed = match first {
-            Some(b'E' | b'e' | b'/') if incoming.is_whole() => executed(&self.state, text),
+            Some(b'E' | b'e' | b'/' | b'#' | b'-') if incoming.is_whole() => {
+                self.state.executed(text)
+            }
             _ => None,
         };
-        if let Some(text) = &executed
+        let meant = executed.as_deref().unwrap_or(text);
+        let with_values = executed.is_some().then(|| with_values(text, meant, mode));
+        let told = with_values
+            .flatten()
+            .filter(|text| tells_ids(&self.state, text));
+        if let Some(text) = &told
             && let Some(kill) = Kill::parse(text, mode)
         {
             return Box::pin(kill::kill(self, kill, text, None)).await;
         }
+        let timeout = Timeout::of(meant, mode);
         if edit.is_none() && kind == Kind::Other && incoming.is_whole() {
-            edit = edits::of_text(&self.cx, &self.client, &self.state, text);
+            edit = edits::of_text(&self.cx, &self.state, meant);
         }
         if self.cx.database().door.is_shut() {
             let answer = asleep::query(&self.cx, &mut self.state, &self.hold, &incoming);
@@ -209,31 +218,18 @@ impl Session {
             effects == Effects::Unknown && incoming.is_whole() && may_tell_within(text, mode);
         let tells = explains && incoming.is_whole() || within || tells(&self.state, &incoming);
         let text = incoming.argument();
-        let (timeout, unblocks, changes_code) = {
-            let inner = self.state.executed(text);
-            let inner = inner.as_deref().unwrap_or(text);
-            (
-                Timeout::of(inner, mode),
-                flushes_privileges(inner, mode),
-                may_change_stored_code(inner, kind, effects),
-            )
-        };
+        let meant = executed.as_deref().unwrap_or(text);
+        let unblocks = flushes_privileges(meant, mode);
+        let changes_code = may_change_stored_code(meant, kind, effects);
         let changes_rights = unblocks || may_change_rights(text, mode, kind, effects);
         let noted = effects != Effects::None || self.state.wants_text(text);
         let noted = noted.then(|| incoming.argument().into());
-        let rewritten = match incoming.is_whole() && effects == Effects::None {
-            true => edits::rewritten(&self.cx, &self.client, &self.state, text),
-            false => None,
-        };
-        let incoming = match rewritten {
-            Some(text) => Incoming::made(Command::Query, &text),
-            None => incoming,
-        };
         let mut running = Running::new(&self.cx, incoming, None);
         running.edit = edit;
         running.shows_account = may_show_account(kind, effects);
-        running.tells = tells || executed.is_some();
-        running.kept = executed;
+        running.tells = tells || told.is_some();
+        running.kept = told.map(Into::into);
+        running.executed = executed.map(Into::into);
         running.timeout = timeout;
         running.noted = noted;
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
@@ -365,13 +361,10 @@ impl Session {
     }
 }
 
-/// The text that an `EXECUTE` runs, if it may tell ids of connections or kill one.
-fn executed(state: &SessionState, text: &[u8]) -> Option<Box<[u8]>> {
-    let mode = state.mode();
-    let inner = with_values(text, &state.executed(text)?, mode)?;
+/// Whether the text that an `EXECUTE` runs may tell ids of connections or kill one.
+fn tells_ids(state: &SessionState, text: &[u8]) -> bool {
     let schema = state.schema().map(|schema| &**schema);
-    let named = may_tell(&inner, schema) || may_tell_within(&inner, mode);
-    named.then(|| inner.into())
+    may_tell(text, schema) || may_tell_within(text, state.mode())
 }
 
 /// Whether a command's argument has a fixed length of a few bytes. These may be answered without a

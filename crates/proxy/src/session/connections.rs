@@ -89,6 +89,7 @@ fn known(cx: &SessionContext, hold: &Hold) -> Connections {
         present: present.collect(),
         resting: resting.collect(),
         version: version(&cx.control().greeting_version()),
+        tls: cx.tls.as_deref().copied(),
     }
 }
 

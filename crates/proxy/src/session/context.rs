@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dormouse_session::sleeping::AsleepContext;
+use dormouse_session::tls_status::TlsStatus;
 use dormouse_session::{Role, SessionState};
 use dormouse_types::{Manager, Variables};
 use dormouse_wire::caps::Capabilities;
@@ -30,12 +31,14 @@ pub(crate) struct SessionContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) membership: Membership,
     /// Its places in the counts of connections, held until it ends.
-    pub(crate) _seats: Vec<Seat>,
+    pub(crate) _seats: Box<[Seat]>,
     pub(crate) identity: Arc<Identity>,
     /// Whether the password had expired at the login: then only the server can answer.
     pub(crate) expired: bool,
     /// Whether it does not wake the database, nor keep it awake.
     pub(crate) never_wakes: bool,
+    /// The client's cipher, if its server would tell another.
+    pub(crate) tls: Option<Box<TlsStatus>>,
 }
 
 impl SessionContext {

@@ -2,17 +2,16 @@
 //! client.
 
 use dormouse_session::SessionState;
-use dormouse_session::tls_status::{TlsStatus, shows_status};
+use dormouse_session::tls_status::shows_status;
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::command::Command;
 use dormouse_wire::rows::{Value, edit_binary_rows, edit_rows};
 
-use super::answer::{patch_numbers, patch_row};
+use super::answer::patch_row;
 use super::connections::{engine_status, processes};
 use super::context::SessionContext;
 use super::running::Edit;
-use crate::client::{Client, Incoming};
-use crate::security::status_of;
+use crate::client::Incoming;
 
 /// A server's answer, and how it is to be read.
 pub(super) struct Answer<'a> {
@@ -30,7 +29,6 @@ pub(super) fn edit(cx: &SessionContext, edit: &Edit, answer: &Answer<'_>) -> Opt
         ..
     } = *answer;
     match edit {
-        Edit::Row(patches) if answer.binary => Some(patch_numbers(reply, patches, capabilities)),
         Edit::Row(patches) => patch_row(reply, patches, capabilities),
         Edit::Processes => answer.edit(|rows| processes(cx, rows, None)),
         Edit::EngineStatus => answer.edit(|rows| engine_status(cx, rows)),
@@ -62,29 +60,20 @@ impl Answer<'_> {
     }
 }
 
-/// How the answer to this text is to be edited. Cheap for a text that begins with another letter than `SHOW` and
-/// `EXECUTE` do.
-pub(super) fn of_text(
-    cx: &SessionContext,
-    client: &Client,
-    state: &SessionState,
-    text: &[u8],
-) -> Option<Edit> {
+/// How the answer to this text is to be edited. Cheap for a text that begins with another letter than `SHOW` does.
+pub(super) fn of_text(cx: &SessionContext, state: &SessionState, text: &[u8]) -> Option<Edit> {
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace())?;
-    if !matches!(first, b'S' | b's' | b'E' | b'e' | b'/' | b'#' | b'-') {
+    if !matches!(first, b'S' | b's' | b'/' | b'#' | b'-') {
         return None;
     }
     let mode = state.mode();
-    let inner = state.executed(text);
-    let text = inner.as_deref().unwrap_or(text);
-    let status = tls_status(cx, client).filter(|_| shows_status(text, mode))?;
-    Some(Edit::Tls(Box::new(status)))
+    let status = cx.tls.as_deref().filter(|_| shows_status(text, mode))?;
+    Some(Edit::Tls(Box::new(*status)))
 }
 
 /// The same for a prepared statement; without a cursor its rows are in the reply.
 pub(super) fn of_prepared(
     cx: &SessionContext,
-    client: &Client,
     state: &SessionState,
     incoming: &Incoming,
     text: &[u8],
@@ -95,28 +84,5 @@ pub(super) fn of_prepared(
     if !executes || !without_cursor {
         return None;
     }
-    of_text(cx, client, state, text)
-}
-
-/// The text of a query with the client's own values, if it asks for what the server knows of its connection to
-/// Dormouse.
-pub(super) fn rewritten(
-    cx: &SessionContext,
-    client: &Client,
-    state: &SessionState,
-    text: &[u8],
-) -> Option<Vec<u8>> {
-    tls_status(cx, client)?.put_into(text, state.mode())
-}
-
-/// The client's cipher, if the server would tell another.
-fn tls_status(cx: &SessionContext, client: &Client) -> Option<TlsStatus> {
-    match client.stream.tls() {
-        Some(tls) => Some(status_of(tls)),
-        None if cx.shared.config.servers_on_sockets => None,
-        None => Some(TlsStatus {
-            cipher: "",
-            version: "",
-        }),
-    }
+    of_text(cx, state, text)
 }

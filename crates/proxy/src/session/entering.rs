@@ -134,9 +134,15 @@ async fn until_admitted(
     }
 }
 
-/// Whether the connections that a prepared statement was translated for may be others now.
+/// Whether what the backend has prepared for a statement was right for an earlier command only: the connections that it
+/// was translated for, or the values in its text, may be others now.
 fn is_stale(statement: &Statement, command: Command) -> bool {
-    statement.tells && !statement.long_data && command == Command::StmtExecute
+    let uses = match command {
+        Command::StmtExecute => statement.tells || statement.replaced,
+        Command::StmtBulkExecute | Command::StmtSendLongData => statement.replaced,
+        _ => false,
+    };
+    uses && !statement.long_data
 }
 
 /// Makes sure that there is a backend on the pass's server, in the session's state, with the statement
@@ -166,7 +172,7 @@ pub(super) async fn ready(
         && let Some(statement) = state.statements.get(id)
         && (statement.backend.is_none() || is_stale(statement, running.incoming.command))
     {
-        return Ok(Box::pin(prepare_again(cx, state, hold, id)).await);
+        return Ok(Box::pin(prepare_again(cx, state, hold, id, None)).await);
     }
     Ok(Ok(()))
 }

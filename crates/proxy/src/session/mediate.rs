@@ -4,6 +4,7 @@
 //! plane decides whether the account may run it. All that happens here on the session's own backend is what
 //! the server would do too: the open transaction is committed, and expressions are evaluated as the client.
 
+use dormouse_session::diagnostics::conditions;
 use dormouse_session::probe::{globals_answer, globals_question};
 use dormouse_session::{Diagnostics, Effects, Kind, Pin, SessionState};
 use dormouse_tenant::ast::Value;
@@ -381,6 +382,11 @@ impl<'a> Mediation<'a> {
         };
         Ok(Diagnostics {
             row_count: -1,
+            conditions: Some(conditions::only(
+                &String::from_utf8_lossy(&error.sqlstate),
+                error.code,
+                &error.message,
+            )),
             ..self.diagnostics(&[condition], 1)
         })
     }
@@ -413,6 +419,7 @@ impl<'a> Mediation<'a> {
             errors: errors as u64,
             warning_list: list(false),
             error_list: list(true),
+            conditions: None,
         }
     }
 }

@@ -16,12 +16,13 @@ use crate::backend::{Backend, BackendError};
 use crate::refusal;
 
 /// Prepares a statement on a backend that does not have it yet, under the schema it was first
-/// prepared in.
+/// prepared in; or the text `instead` in its place, for one execution.
 pub(super) async fn prepare_again(
     cx: &SessionContext,
     state: &mut SessionState,
     hold: &mut Hold,
     id: u32,
+    instead: Option<&[u8]>,
 ) -> Result<(), Unready> {
     let current = state.schema().cloned();
     let context = state.statements.parsing_context();
@@ -36,10 +37,14 @@ pub(super) async fn prepare_again(
         ])));
     };
     let tells = statement.tells;
-    if tells && let Some(stale) = statement.backend.take() {
+    let anew = tells || instead.is_some();
+    let replaced = std::mem::replace(&mut statement.replaced, instead.is_some());
+    if (anew || replaced)
+        && let Some(stale) = statement.backend.take()
+    {
         backend.cache.close(stale);
     }
-    let mut cached = match same_context && !tells {
+    let mut cached = match same_context && !anew {
         true => backend.cache.take(&text, schema.as_ref()),
         false => None,
     };
@@ -65,14 +70,15 @@ pub(super) async fn prepare_again(
     let there = schema.filter(|_| elsewhere);
     let back = current.filter(|_| elsewhere);
     hold.put_back(backend);
+    let text = instead.unwrap_or(&text);
     let new = match tells {
-        true => translate_text(cx, state, hold, &text, true),
+        true => translate_text(cx, state, hold, text, true),
         false => None,
     };
     let Some(backend) = hold.take_backend() else {
         return Err(Unready::ServerGone);
     };
-    let text = new.as_deref().unwrap_or(&text);
+    let text = new.as_deref().unwrap_or(text);
     let prepared = match prepare_in(backend, text, there.as_deref(), back.as_deref()).await {
         Ok((backend, prepared)) => {
             hold.put_back(backend);

@@ -58,6 +58,7 @@ impl Session {
             cursor: false,
             long_data: false,
             data_lost: false,
+            replaced: false,
         };
         let id = self.state.statements.add(statement);
         let text = self.state.statements.get(id).and_then(|s| s.text.clone());
@@ -139,14 +140,14 @@ impl Session {
         let (effects, kind, timeout) = (statement.effects, statement.kind, statement.timeout);
         let (text, schema) = (statement.text.clone(), statement.schema.clone());
         let text_of = text.as_deref().unwrap_or_default();
-        let edit = edits::of_prepared(&self.cx, &self.client, &self.state, &incoming, text_of);
+        let edit = edits::of_prepared(&self.cx, &self.state, &incoming, text_of);
         let mut running = Running::new(&self.cx, incoming, Some(id));
         running.edit = edit;
         running.shows_account = may_show_account(kind, effects);
+        running.timeout = timeout;
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
-        running.timeout = timeout;
         let changes_code = may_change_stored_code(text_of, kind, effects);
         let ran = match changes_code {
             true => Box::pin(run_changing_code(self, &mut running)).await?,

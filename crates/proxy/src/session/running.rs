@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_session::ValuePatch;
+use dormouse_session::diagnostics::put_back::PutBack;
 use dormouse_session::steps::Steps;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::tls_status::TlsStatus;
@@ -24,6 +25,12 @@ pub(super) struct Running {
     pub(super) tells: bool,
     /// The client's text, if another one has taken its place for that; or the value that was [taken](Edit::Take).
     pub(super) kept: Option<Box<[u8]>>,
+    /// The text that an `EXECUTE` runs.
+    pub(super) executed: Option<Box<[u8]>>,
+    /// The text that is prepared in the place of its prepared statement for this execution.
+    pub(super) instead: Option<Box<[u8]>>,
+    /// What is run before it, so that the backend has what it asks for, and the name of that.
+    pub(super) put_back: Option<Box<(Vec<PutBack>, &'static str)>>,
     /// The session that it kills, by the server's id of its backend in the text. Taken out, and the command not sent, if
     /// the session has another backend then.
     pub(super) victim: Option<Box<(Arc<SessionHandle>, u32)>>,
@@ -58,6 +65,9 @@ impl Running {
             shows_account: false,
             tells: false,
             kept: None,
+            executed: None,
+            instead: None,
+            put_back: None,
             victim: None,
             timeout: None,
             noted: None,

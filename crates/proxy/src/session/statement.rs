@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dormouse_session::SessionState;
+use dormouse_session::diagnostics::put_back::{Ends, PutBack};
 use dormouse_session::effects::may_commit;
 use dormouse_session::steps::{Event, Step, Why};
 use dormouse_wire::command::{Command, ReplyKind};
 use dormouse_wire::framer::ReplyEnd;
 use dormouse_wire::reply::ErrPacket;
+use dormouse_wire::text::TextOutcome;
 use tokio::time::Instant;
 
 use super::answer::try_answer;
@@ -19,10 +21,10 @@ use super::context::SessionContext;
 use super::ending::end_statement;
 use super::entering::{MOMENT, check_restriction, enter, ready};
 use super::exchange::exchange;
-use super::hold::Unready;
+use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
-use super::prepare_again::prepare_missing;
+use super::prepare_again::{prepare_again, prepare_missing};
 use super::running::Running;
 use crate::backend::is_alive;
 use crate::client::{Incoming, LONGEST_GATHERED, Over};
@@ -86,6 +88,8 @@ impl Session {
                     let knows = !knew && state.diagnostics().is_some();
                     if knows && try_answer(cx, client, state, running).await? {
                         Event::Answered
+                    } else if let Some(error) = prepare_instead(cx, state, hold, running).await {
+                        error
                     } else if state.misses_texts()
                         && let Err(error) = Box::pin(prepare_missing(state, hold, running)).await
                     {
@@ -97,6 +101,8 @@ impl Session {
                         Event::NotCompleted(refusal::too_long_to_complete(LONGEST_GATHERED))
                     } else if misses(running) {
                         Event::Answered
+                    } else if let Some(other) = put_back(cx, state, hold, running).await {
+                        other
                     } else {
                         translate(cx, state, hold, running);
                         Event::Completed
@@ -158,6 +164,51 @@ impl Session {
             }
         }
     }
+}
+
+/// Prepares the text that takes the place of the prepared statement that the command executes, if there is one.
+async fn prepare_instead(
+    cx: &SessionContext,
+    state: &mut SessionState,
+    hold: &mut Hold,
+    running: &Running,
+) -> Option<Event> {
+    let (id, text) = (running.statement?, running.instead.as_deref()?);
+    match Box::pin(prepare_again(cx, state, hold, id, Some(text))).await {
+        Ok(()) => None,
+        Err(Unready::Refused(error) | Unready::CannotRestore(error)) => {
+            Some(Event::NotCompleted(error))
+        }
+        Err(Unready::ServerGone | Unready::Shutting | Unready::SessionStateLost(_)) => {
+            Some(Event::BackendBroke)
+        }
+    }
+}
+
+/// Gives the backend what the last statement left, if the command asks for it in a way that only a server can answer.
+async fn put_back(
+    cx: &SessionContext,
+    state: &mut SessionState,
+    hold: &mut Hold,
+    running: &Running,
+) -> Option<Event> {
+    let (statements, what) = &**running.put_back.as_ref()?;
+    for PutBack { text, ends } in statements {
+        let done = match (Box::pin(hold.ask(text.as_bytes())).await, ends) {
+            (Ok(TextOutcome::Ok(ok)), Ends::Warned(warnings)) => ok.warnings == *warnings,
+            (Ok(TextOutcome::Err(error)), Ends::Failed(code)) => error.code == *code,
+            (Ok(TextOutcome::Ok(_) | TextOutcome::Rows { .. }), Ends::Well) => true,
+            (Ok(_), _) => false,
+            (Err(error), _) => {
+                hold.broke(cx, state, &error);
+                return Some(Event::BackendBroke);
+            }
+        };
+        if !done {
+            return Some(Event::NotCompleted(refusal::cannot_tell(what)));
+        }
+    }
+    None
 }
 
 /// Whether it matters why the connection to the server ended: the command may have been read, or state is lost.

@@ -1,4 +1,4 @@
-//! The queries that translate ids of connections.
+//! The queries with the ids and the cipher that the client knows.
 
 use std::fmt::Write as _;
 
@@ -116,7 +116,20 @@ pub(super) fn of(
             let id = "THREAD_ID";
             with_ids("METADATA_LOCK_INFO", &LOCKS, id, known, spelling)
         }
+        Table::Status(table) => status(table, known, spelling),
     }
+}
+
+/// The status variables with the client's cipher.
+fn status(table: &str, known: &Connections, spelling: &Spelling<'_>) -> String {
+    let tls = known.tls.as_ref();
+    let (cipher, version) = tls.map_or(("", ""), |tls| (tls.cipher, tls.version));
+    let [name, value] = ["VARIABLE_NAME", "VARIABLE_VALUE"].map(|column| spelling.name(column));
+    format!(
+        "(SELECT VARIABLE_NAME AS `{name}`, CASE VARIABLE_NAME WHEN 'SSL_CIPHER' THEN '{cipher}' \
+         WHEN 'SSL_VERSION' THEN '{version}' ELSE VARIABLE_VALUE END AS `{value}` \
+         FROM information_schema.{table})"
+    )
 }
 
 /// A call of `IS_USED_LOCK` whose value is translated. The call stands there once, since it may have a parameter or

@@ -10,6 +10,7 @@ fn known() -> Connections {
         }],
         resting: Vec::new(),
         version: (10, 11),
+        tls: None,
     }
 }
 
@@ -220,4 +221,57 @@ fn the_connection_whose_statement_is_explained_is_translated() {
     }
     assert!(may_explain(b"SHOW EXPLAIN FOR 900", Mode::default()));
     assert!(!may_explain(b"SHOW TABLES", Mode::default()));
+}
+
+#[test]
+fn tables_of_status_variables_have_the_clients_cipher() {
+    let tls = TlsStatus {
+        cipher: "TLS_AES_256_GCM_SHA384",
+        version: "TLSv1.3",
+    };
+    let tls = Connections {
+        tls: Some(tls),
+        ..known()
+    };
+    let query = |table: &str, name: &str, value: &str| {
+        format!(
+            "(SELECT VARIABLE_NAME AS `{name}`, CASE VARIABLE_NAME WHEN 'SSL_CIPHER' THEN 'TLS_AES_256_GCM_SHA384' \
+             WHEN 'SSL_VERSION' THEN 'TLSv1.3' ELSE VARIABLE_VALUE END AS `{value}` \
+             FROM information_schema.{table})"
+        )
+    };
+    let (name, value) = ("VARIABLE_NAME", "VARIABLE_VALUE");
+    let session = query("SESSION_STATUS", name, value);
+    for (text, expected) in [
+        (
+            "SELECT * FROM information_schema.SESSION_STATUS WHERE a = 1",
+            format!("SELECT * FROM {session} AS SESSION_STATUS WHERE a = 1"),
+        ),
+        (
+            "select variable_value from `information_schema` . global_status g",
+            format!(
+                "select variable_value from {} g",
+                query("GLOBAL_STATUS", name, "variable_value")
+            ),
+        ),
+        (
+            "INSERT INTO t SELECT 1 UNION SELECT COUNT(*) FROM information_schema.session_status",
+            format!(
+                "INSERT INTO t SELECT 1 UNION SELECT COUNT(*) FROM {session} AS session_status"
+            ),
+        ),
+    ] {
+        let new = translated(text.as_bytes(), Mode::default(), None, true, &tls);
+        assert_eq!(new, Some(expected.into_bytes()), "{text}");
+        assert_eq!(new_text(text), None, "the server tells the same: {text}");
+    }
+    let inside = translated(
+        b"SELECT * FROM session_status",
+        Mode::default(),
+        Some(b"information_schema"),
+        false,
+        &tls,
+    );
+    let expected = format!("SELECT * FROM {session} AS session_status");
+    assert_eq!(inside, Some(expected.into_bytes()));
 }

@@ -3,39 +3,12 @@
 //! alias. So no name and no type of a column changes.
 
 use super::questions::{Item, Question, is_block};
+use crate::edits::Edits;
+use crate::edits::items::{OPTIONS, ends};
 use crate::lexer::{Gap, Spanned, Token};
 
 /// The longest name of a column that a server takes from a text as it is, in bytes.
 const LONGEST_NAME: usize = 64;
-/// Words in front of the first item of a `SELECT`.
-const OPTIONS: [&str; 10] = [
-    "ALL",
-    "DISTINCT",
-    "DISTINCTROW",
-    "HIGH_PRIORITY",
-    "STRAIGHT_JOIN",
-    "SQL_SMALL_RESULT",
-    "SQL_BIG_RESULT",
-    "SQL_BUFFER_RESULT",
-    "SQL_CACHE",
-    "SQL_NO_CACHE",
-];
-/// Words that end the items of a `SELECT`.
-const ENDS: [&str; 13] = [
-    "FROM",
-    "INTO",
-    "WHERE",
-    "GROUP",
-    "HAVING",
-    "ORDER",
-    "LIMIT",
-    "UNION",
-    "EXCEPT",
-    "INTERSECT",
-    "FOR",
-    "LOCK",
-    "ON",
-];
 /// What `IS` and `IS NOT` check.
 const CHECKED: [&str; 4] = ["NULL", "TRUE", "FALSE", "UNKNOWN"];
 /// Statements in which a value may take the place of a question.
@@ -77,46 +50,30 @@ pub(super) fn rewritten(
     {
         return None;
     }
-    let mut edits: Vec<(usize, usize, Vec<u8>)> = asked
-        .iter()
-        .map(|question| {
-            let range = &question.place;
-            (
-                range.start,
-                range.end,
-                constant(question.item, value(question.item)),
-            )
-        })
-        .collect();
+    let mut edits = Edits::default();
+    for question in asked {
+        let constant = constant(question.item, value(question.item));
+        edits.replace(question.place.clone(), constant);
+    }
     for (begin, end) in items(&one) {
         let item = one.get(begin..end)?;
         let (from, to) = (item.first()?.start, item.last()?.end);
         let inside = |question: &Question| from <= question.place.start && question.place.end <= to;
         if asked.iter().any(inside) && !has_alias(item)? {
             let name = text.get(from..to)?;
-            let plain = name.is_ascii() && name.len() <= LONGEST_NAME;
-            plain.then_some(())?;
-            edits.push((to, to, alias(name)));
+            let name = std::str::from_utf8(name).ok().filter(|n| n.is_ascii())?;
+            (name.len() <= LONGEST_NAME).then_some(())?;
+            edits.replace(to..to, format!(" AS `{}`", name.replace('`', "``")));
         }
     }
-    // an alias comes after the value at whose end it stands
-    edits.sort_by_key(|(start, end, _)| (*start, *end));
-    let mut out = Vec::with_capacity(text.len() + 64);
-    let mut at = 0;
-    for (start, end, new) in edits {
-        out.extend_from_slice(text.get(at..start)?);
-        out.extend_from_slice(&new);
-        at = end;
-    }
-    out.extend_from_slice(text.get(at..)?);
-    Some(out)
+    edits.applied(text)
 }
 
 /// An expression with the value, and with the type that the server gives to the question: `BIGINT(21) NOT NULL`
 /// for the functions, `BIGINT(21) UNSIGNED` for the variables. (`sql/item_func.cc`,
 /// `Item_func_additive_op::result_precision`: the difference of two numbers of 19 or 20 digits.)
-fn constant(item: Item, value: i64) -> Vec<u8> {
-    let text = match item {
+pub(super) fn constant(item: Item, value: i64) -> String {
+    match item {
         Item::RowCount | Item::FoundRows if value < 0 => {
             let high = i64::MAX;
             format!("({} - {high})", high.saturating_add(value))
@@ -137,17 +94,7 @@ fn constant(item: Item, value: i64) -> Vec<u8> {
             let low = high.saturating_sub(value.unsigned_abs());
             format!("NULLIF({high} - {low}, {high})")
         }
-    };
-    text.into_bytes()
-}
-
-fn alias(name: &[u8]) -> Vec<u8> {
-    let mut out = b" AS `".to_vec();
-    for byte in name {
-        out.extend(std::iter::repeat_n(*byte, 1 + usize::from(*byte == b'`')));
     }
-    out.push(b'`');
-    out
 }
 
 /// Whether a constant at the question's place would be read otherwise: the server computes the negative of a
@@ -199,13 +146,10 @@ fn items(spans: &[Spanned<'_>]) -> Vec<(usize, usize)> {
             }
             Token::Other(b',') if item.is_some() => close(item, Some(at + 1)),
             token if token.is("SELECT") => *item = Some(at + 1),
-            token
-                if *item == Some(at)
-                    && (token.is_any(&OPTIONS) || token.is("SQL_CALC_FOUND_ROWS")) =>
-            {
+            token if *item == Some(at) && token.is_any(&OPTIONS) => {
                 *item = Some(at + 1);
             }
-            token if item.is_some() && token.is_any(&ENDS) => close(item, None),
+            _ if item.is_some() && ends(spans, at) => close(item, None),
             _ => {}
         }
     }

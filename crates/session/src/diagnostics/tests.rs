@@ -11,6 +11,7 @@ fn diagnostics() -> Diagnostics {
         errors: 1,
         warning_list: Some(b"list".as_slice().into()),
         error_list: Some(b"errors".as_slice().into()),
+        conditions: Some("22003 1264 2 C3A4,01000 1 0 62!,42S02 1146 0 63,".into()),
     }
 }
 
@@ -60,12 +61,43 @@ fn a_statement_that_asks_for_it_is_recognised() {
             Override::Rewrite("SET @n = CAST(3 AS UNSIGNED), @`r` = -1".into()),
         ),
         (
-            "GET DIAGNOSTICS CONDITION 1 @m = MESSAGE_TEXT",
+            "get current diagnostics condition 1 @m = MESSAGE_TEXT, @`r` = row_number;",
+            Override::Rewrite(
+                "SET @m = _utf8mb3 X'C3A4' COLLATE utf8mb3_general_ci, @`r` = CAST(2 AS UNSIGNED)"
+                    .into(),
+            ),
+        ),
+        (
+            "GET DIAGNOSTICS CONDITION 3 @s = RETURNED_SQLSTATE, @n = MYSQL_ERRNO, @t = TABLE_NAME",
+            Override::Rewrite(
+                "SET @s = _utf8mb3 X'3432533032' COLLATE utf8mb3_general_ci, @n = CAST(1146 AS UNSIGNED), \
+                 @t = _utf8mb3 X'' COLLATE utf8mb3_general_ci"
+                    .into(),
+            ),
+        ),
+        (
+            "GET DIAGNOSTICS CONDITION 2 @m = MESSAGE_TEXT",
+            Override::Rewrite("SET @m = _utf8mb3 X'62' COLLATE utf8mb3_general_ci".into()),
+        ),
+        (
+            "GET DIAGNOSTICS CONDITION 2 @t = TABLE_NAME",
+            Override::Refuse("GET DIAGNOSTICS"),
+        ),
+        (
+            "GET DIAGNOSTICS CONDITION 4 @m = MESSAGE_TEXT",
+            Override::Refuse("GET DIAGNOSTICS"),
+        ),
+        (
+            "GET DIAGNOSTICS CONDITION 0 @m = MESSAGE_TEXT",
+            Override::Refuse("GET DIAGNOSTICS"),
+        ),
+        (
+            "GET DIAGNOSTICS CONDITION @n @m = MESSAGE_TEXT",
             Override::Refuse("GET DIAGNOSTICS"),
         ),
     ] {
         assert_eq!(
-            override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE),
+            override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE, Format::Text),
             expected,
             "{text}"
         );
@@ -81,7 +113,13 @@ fn an_empty_list_of_warnings_comes_from_the_server() {
         ("SHOW WARNINGS LIMIT 1", "SHOW WARNINGS LIMIT 0"),
     ] {
         assert_eq!(
-            override_for(text.as_bytes(), Mode::default(), Some(&none), HERE),
+            override_for(
+                text.as_bytes(),
+                Mode::default(),
+                Some(&none),
+                HERE,
+                Format::Text
+            ),
             Override::Rewrite(sent.into()),
             "{text}"
         );
@@ -133,7 +171,7 @@ fn a_select_without_a_table_keeps_the_warnings() {
 fn the_socket_is_dormouses_own() {
     let text = b"SELECT @@max_allowed_packet, CONNECTION_ID(), @@socket";
     assert_eq!(
-        override_for(text, Mode::default(), None, HERE),
+        override_for(text, Mode::default(), None, HERE, Format::Text),
         Override::PatchRow(vec![
             ValuePatch::Keep,
             ValuePatch::Keep,
@@ -141,7 +179,7 @@ fn the_socket_is_dormouses_own() {
         ])
     );
     for text in ["SELECT CONNECTION_ID()", "SELECT '@socket'", "SELECT 1"] {
-        let found = override_for(text.as_bytes(), Mode::default(), None, HERE);
+        let found = override_for(text.as_bytes(), Mode::default(), None, HERE, Format::Text);
         assert_eq!(found, Override::None, "{text}");
     }
 }
@@ -189,7 +227,13 @@ fn a_question_about_a_statement_of_the_same_text_is_none_about_the_past() {
         "EXPLAIN SELECT ROW_COUNT()",
         "SHOW TABLES LIKE 'WARNINGS'",
     ] {
-        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
+        let read = override_for(
+            text.as_bytes(),
+            Mode::default(),
+            Some(&diagnostics()),
+            HERE,
+            Format::Text,
+        );
         assert_eq!(read, Override::None, "{text}");
     }
 }
@@ -236,8 +280,17 @@ fn what_no_statement_of_the_text_surely_sets_is_about_the_past() {
             "FOUND_ROWS()",
         ),
     ] {
-        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
-        assert_eq!(read, Override::Refuse(name), "{text}");
+        let read = override_for(
+            text.as_bytes(),
+            Mode::default(),
+            Some(&diagnostics()),
+            HERE,
+            Format::Text,
+        );
+        let (Override::Refuse(found) | Override::PutBack(_, found)) = read else {
+            panic!("{text}: {read:?}");
+        };
+        assert_eq!(found, name, "{text}");
     }
 }
 
@@ -309,7 +362,13 @@ fn a_value_among_others_is_sent_as_a_constant_of_the_same_type_and_name() {
             "select R AS `ROW_COUNT()`; update t set a = 1",
         ),
     ] {
-        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
+        let read = override_for(
+            text.as_bytes(),
+            Mode::default(),
+            Some(&diagnostics()),
+            HERE,
+            Format::Text,
+        );
         let expected = Override::Rewrite(expected_text(text, expected));
         assert_eq!(read, expected, "{text}");
     }
@@ -330,7 +389,7 @@ fn expected_text(text: &str, expected: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_no_constant_can_stand_for_is_refused() {
+fn what_no_constant_can_stand_for_is_put_back() {
     for text in [
         // the server computes the negative of a constant, with another type
         "SELECT -ROW_COUNT()",
@@ -342,8 +401,82 @@ fn what_no_constant_can_stand_for_is_refused() {
         "SET STATEMENT max_statement_time = 1 FOR SELECT ROW_COUNT()",
         "SELECT CONCAT('a text that is too long for a name of a column, so it is cut', ROW_COUNT())",
     ] {
-        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
-        assert_eq!(read, Override::Refuse("ROW_COUNT()"), "{text}");
+        let read = |row_count| {
+            let left = Diagnostics {
+                row_count,
+                ..diagnostics()
+            };
+            let text = text.as_bytes();
+            override_for(text, Mode::default(), Some(&left), HERE, Format::Text)
+        };
+        let put_back = |text: &str| {
+            let text = text.to_owned();
+            let ends = put_back::Ends::Well;
+            Override::PutBack(vec![PutBack { text, ends }], "ROW_COUNT()")
+        };
+        assert_eq!(read(-1), put_back("SHOW WARNINGS LIMIT 0"), "{text}");
+        assert_eq!(read(0), put_back("DO 0"), "{text}");
+        let one = "BEGIN NOT ATOMIC DECLARE x INT; SELECT 1 INTO x; END";
+        assert_eq!(read(1), put_back(one), "{text}");
+        assert_eq!(read(2), Override::Refuse("ROW_COUNT()"), "{text}");
+    }
+}
+
+#[test]
+fn a_list_of_conditions_is_put_back_if_their_levels_are_those_of_their_states() {
+    let block = "BEGIN NOT ATOMIC SHOW WARNINGS; END";
+    let read = |told: &str, warnings, errors, list: &str| {
+        let left = Diagnostics {
+            warnings,
+            errors,
+            warning_list: Some(list.as_bytes().into()),
+            conditions: Some(told.into()),
+            ..Diagnostics::default()
+        };
+        let text = block.as_bytes();
+        override_for(text, Mode::default(), Some(&left), HERE, Format::Text)
+    };
+    let put_back = |text: &str, ends| {
+        let text = text.to_owned();
+        Override::PutBack(vec![PutBack { text, ends }], "SHOW WARNINGS")
+    };
+    assert_eq!(
+        read("42S02 1146 0 61,", 1, 1, "Error"),
+        put_back(
+            "SIGNAL SQLSTATE '42S02' SET MYSQL_ERRNO = 1146, MESSAGE_TEXT = _utf8mb3 X'61'",
+            put_back::Ends::Failed(1146)
+        )
+    );
+    assert_eq!(
+        read("42S02 1146 0 61,01000 1265 7 62,01000 1 0 ,", 3, 1, ""),
+        put_back(
+            "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLWARNING \
+             RESIGNAL SQLSTATE '01000' SET MYSQL_ERRNO = 1, MESSAGE_TEXT = _utf8mb3 X''; \
+             BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION \
+             RESIGNAL SQLSTATE '01000' SET MYSQL_ERRNO = 1265, MESSAGE_TEXT = _utf8mb3 X'62', ROW_NUMBER = 7; \
+             SIGNAL SQLSTATE '42S02' SET MYSQL_ERRNO = 1146, MESSAGE_TEXT = _utf8mb3 X'61'; END; END",
+            put_back::Ends::Warned(3)
+        )
+    );
+    for (told, warnings, errors, list) in [
+        (
+            "22003 1264 1 61,",
+            1,
+            0,
+            "a warning with the state of an error",
+        ),
+        ("01000 1265 1 61,", 1, 0, "\x04Note"),
+        ("01000 1265 1 61,", 2, 0, "one is not listed"),
+        (
+            "01000 1 0 61,42S02 1146 0 61,",
+            2,
+            1,
+            "the last is an error",
+        ),
+        ("01000 1 0 61!,", 1, 0, "with other items"),
+    ] {
+        let refused = Override::Refuse("SHOW WARNINGS");
+        assert_eq!(read(told, warnings, errors, list), refused, "{list}");
     }
 }
 
@@ -353,7 +486,15 @@ fn rows_that_nobody_counted_in_time_are_refused() {
         found_rows_lost: true,
         ..diagnostics()
     };
-    let read = |text: &str| override_for(text.as_bytes(), Mode::default(), Some(&lost), HERE);
+    let read = |text: &str| {
+        override_for(
+            text.as_bytes(),
+            Mode::default(),
+            Some(&lost),
+            HERE,
+            Format::Text,
+        )
+    };
     assert_eq!(
         read("SELECT FOUND_ROWS()"),
         Override::Refuse("FOUND_ROWS()")
@@ -366,7 +507,7 @@ proptest::proptest! {
     fn any_text_is_read(words in proptest::collection::vec(0..WORDS.len(), 0..40)) {
         let text: Vec<_> = words.iter().map(|at| WORDS[*at]).collect();
         let text = text.join(" ");
-        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE);
+        let read = override_for(text.as_bytes(), Mode::default(), Some(&diagnostics()), HERE, Format::Text);
         let asks = ["ROW_COUNT", "FOUND_ROWS", "WARNINGS", "_count", "DIAGNOSTICS"];
         if !asks.iter().any(|word| text.contains(word)) {
             proptest::prop_assert_eq!(read, Override::None);
@@ -417,3 +558,53 @@ const WORDS: [&str; 40] = [
     "/*!999999",
     "*/",
 ];
+
+#[test]
+fn a_prepared_statement_is_prepared_with_the_values_in_its_text() {
+    let left = diagnostics();
+    for (text, sent) in [
+        (
+            "SELECT FOUND_ROWS(), ?",
+            Some("SELECT (9223372036854775807 - 9223372036854775795) AS `FOUND_ROWS()`, ?"),
+        ),
+        (
+            "SHOW COUNT(*) ERRORS",
+            Some(
+                "SELECT NULLIF(18446744073709551615 - 18446744073709551614, 18446744073709551615) \
+                 AS `@@session.error_count`",
+            ),
+        ),
+        ("SELECT @@socket", None),
+    ] {
+        let expected = sent.map_or(Override::None, |sent| Override::Rewrite(sent.into()));
+        let read = override_for(
+            text.as_bytes(),
+            Mode::default(),
+            Some(&left),
+            HERE,
+            Format::Binary,
+        );
+        assert_eq!(read, expected, "{text}");
+    }
+}
+
+#[test]
+fn conditions_are_read_from_the_servers_reply() {
+    let packet = |seq: u8, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[length, 0, 0, seq], payload].concat()
+    };
+    let (count, column, end) = (packet(1, &[1]), packet(2, b"\x03def"), [0xfe, 0, 0, 2, 0]);
+    let row = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let told = "42S02 1146 0 61,";
+    for eof in [&[][..], &packet(3, &end)] {
+        let reply =
+            |row: &[u8]| [&*count, &column, eof, &packet(4, row), &packet(5, &end)].concat();
+        let read = |row: &[u8]| conditions::told(&reply(row));
+        assert_eq!(read(&row(told)).as_deref(), Some(told));
+        assert_eq!(read(&[0xfb]), None, "NULL");
+        assert_eq!(read(&row("")), None);
+    }
+    assert_eq!(conditions::told(&packet(1, b"\xff\x28\x04")), None);
+    assert_eq!(&*conditions::only("42S02", 1146, "a"), told);
+}

@@ -8,8 +8,9 @@ fn after(texts: &[&str]) -> Sequences {
     all
 }
 
-fn put(all: &mut Sequences, text: &str) -> Option<Result<Vec<ValuePatch>, &'static str>> {
-    all.patches(text.as_bytes(), Mode::default(), Some(b"shop"), None)
+fn put(all: &mut Sequences, text: &str) -> Option<Put> {
+    let values = Some(Vec::new());
+    all.put(text.as_bytes(), Mode::default(), Some(b"shop"), values)
 }
 
 #[test]
@@ -73,14 +74,54 @@ fn a_value_that_was_read_is_put_where_the_server_has_none() {
         ),
         ("SELECT s.currval FROM DUAL", vec![kept("1")]),
     ] {
-        assert_eq!(put(&mut all, text), Some(Ok(expected)), "{text}");
+        assert_eq!(put(&mut all, text), Some(Put::Row(expected)), "{text}");
+    }
+    for (text, sent) in [
+        (
+            "SELECT LASTVAL(s) + 1",
+            "SELECT IFNULL(LASTVAL(s), NULLIF(1, NULL)) + 1 AS `LASTVAL(s) + 1`",
+        ),
+        (
+            "INSERT INTO t VALUES (LASTVAL(s)); SELECT 1",
+            "INSERT INTO t VALUES (IFNULL(LASTVAL(s), NULLIF(1, NULL))); SELECT 1",
+        ),
+        (
+            "SELECT NEXTVAL(s), LASTVAL(e.s) + PREVIOUS VALUE FOR s FROM t",
+            "SELECT NEXTVAL(s), IFNULL(LASTVAL(e.s), NULLIF(9, NULL)) + IFNULL(PREVIOUS VALUE FOR s, NULLIF(1, NULL)) \
+             AS `LASTVAL(e.s) + PREVIOUS VALUE FOR s` FROM t",
+        ),
+        (
+            "CREATE TABLE t (i INT DEFAULT LASTVAL(s)) SELECT LASTVAL(s) AS i",
+            "CREATE TABLE t (i INT DEFAULT LASTVAL(s)) SELECT IFNULL(LASTVAL(s), NULLIF(1, NULL)) AS i",
+        ),
+        (
+            "BEGIN NOT ATOMIC IF LASTVAL(s) > 1 THEN SELECT s.currval; END IF; END",
+            "BEGIN NOT ATOMIC IF IFNULL(LASTVAL(s), NULLIF(1, NULL)) > 1 THEN SELECT \
+             IFNULL(s.currval, NULLIF(1, NULL)) AS `s.currval`; END IF; END",
+        ),
+    ] {
+        let sent = Some(Put::Text(sent.into()));
+        assert_eq!(put(&mut all, text), sent, "{text}");
+    }
+    let binary = all.put(b"SELECT LASTVAL(s)", Mode::default(), Some(b"shop"), None);
+    let sent = "SELECT IFNULL(LASTVAL(s), NULLIF(1, NULL)) AS `LASTVAL(s)`";
+    assert_eq!(binary, Some(Put::Text(sent.into())));
+    for text in [
+        "CREATE VIEW v AS SELECT LASTVAL(s)",
+        "ALTER TABLE t ADD j INT DEFAULT LASTVAL(s)",
+    ] {
+        assert_eq!(put(&mut all, text), None, "it is stored: {text}");
     }
     for text in [
-        "SELECT LASTVAL(s) + 1",
-        "INSERT INTO t VALUES (LASTVAL(s))",
-        "SELECT LASTVAL(s) FROM t",
+        "INSERT INTO t VALUES (1) RETURNING LASTVAL(s)",
+        "SELECT LASTVAL(other) + 1",
+        "SELECT /*!50000 LASTVAL(s) + */ 1",
     ] {
-        assert_eq!(put(&mut all, text), Some(Err("LASTVAL()")), "{text}");
+        assert_eq!(
+            put(&mut all, text),
+            Some(Put::Refuse("LASTVAL()")),
+            "{text}"
+        );
     }
     all.ran(b"SELECT NEXTVAL(s)", Mode::default(), Some(b"shop"), false);
     assert_eq!(
@@ -92,10 +133,12 @@ fn a_value_that_was_read_is_put_where_the_server_has_none() {
 
 #[test]
 fn a_value_lost_with_a_backend_is_never_null() {
-    let lost = || Some(Ok(vec![ValuePatch::RefuseNull("LASTVAL()")]));
+    let lost = || Some(Put::Row(vec![ValuePatch::RefuseNull("LASTVAL()")]));
     let mut all = after(&["SELECT NEXTVAL(s)"]);
     all.left();
     assert_eq!(put(&mut all, "SELECT LASTVAL(s)"), lost());
+    let refused = Some(Put::Refuse("LASTVAL()"));
+    assert_eq!(put(&mut all, "SELECT LASTVAL(s) + 1"), refused);
     let mut all = Sequences::default();
     all.left();
     assert_eq!(

@@ -92,6 +92,13 @@ impl LastStatement {
         self.insert_id
     }
 
+    /// How many warnings and errors there may be to be shown.
+    fn conditions(&self) -> u16 {
+        let kept = self.kept.as_ref().map_or(0, |kept| kept.warnings);
+        let kept = u16::try_from(kept).unwrap_or(u16::MAX);
+        kept.max(self.on_backend.conditions)
+    }
+
     /// Whether the backend has warnings or errors of it.
     pub(super) fn has_conditions(&self) -> bool {
         self.on_backend.conditions > 0
@@ -128,6 +135,7 @@ impl LastStatement {
         end: &ReplyEnd,
     ) {
         let told = !matches!(effects, Effects::Counted | Effects::Unknown);
+        let before = self.conditions();
         let kept = self.kept.take().filter(|_| end.error.is_none());
         self.kept = kept
             .and_then(|kept| kept.after(text, mode, end, told))
@@ -142,6 +150,10 @@ impl LastStatement {
         self.failed = end.error.is_some();
         if self.failed || end.warnings > 0 || !diagnostics::keeps_warnings(text, mode) {
             self.on_backend.conditions = end.warnings.max(u16::from(self.failed));
+            if effects == Effects::Unknown && !self.failed {
+                // a block, CALL or EXECUTE that uses no table leaves them, and its reply does not say so
+                self.on_backend.conditions = self.on_backend.conditions.max(before);
+            }
         }
         let certain = !self.has_conditions() && told;
         let one = effects != Effects::Unknown || is_one_statement(Lexer::new(text, mode));
@@ -179,7 +191,7 @@ impl LastStatement {
         self.on_backend.conditions = 0;
         if let Some(kept) = &mut self.kept {
             (kept.warnings, kept.errors) = (0, 0);
-            (kept.warning_list, kept.error_list) = (None, None);
+            (kept.warning_list, kept.error_list, kept.conditions) = (None, None, None);
         }
     }
 

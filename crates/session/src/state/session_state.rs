@@ -13,13 +13,13 @@ use super::on_backend::{BackendState, Leftover};
 use super::replay_log::ReplayLog;
 use super::role::Role;
 use crate::carried::Carried;
-use crate::diagnostics::{self, Diagnostics, Override};
+use crate::diagnostics::{Diagnostics, Format, Override, mentioned, override_for};
 use crate::effects::Effects;
-use crate::lexer::{Charset, Lexer, Mode, Token, begins_with, is_one_statement};
-use crate::literal::literal;
+use crate::lexer::{Charset, Lexer, Mode, is_one_statement};
+use crate::literal::{literal, quoted};
 use crate::restricted::is_allowed;
 use crate::sequence_name;
-use crate::sequences::Sequences;
+use crate::sequences::{Put, Sequences};
 use crate::statements::Statements;
 use crate::text_prepared::TextPrepared;
 
@@ -309,33 +309,49 @@ impl SessionState {
     }
 
     /// How the server's answer to a text must be replaced, because the present backend would answer wrongly.
+    /// `executed` is the text that it [executes](Self::executed).
     #[must_use]
-    pub fn override_for(&mut self, text: &[u8], socket: &str) -> Override {
+    pub fn override_for(
+        &mut self,
+        text: &[u8],
+        executed: Option<&[u8]>,
+        socket: &str,
+        format: Format,
+    ) -> Override {
         let mode = self.mode();
-        let executed = self.executed(text);
-        let asked = executed.as_deref().unwrap_or(text);
-        let read = diagnostics::override_for(asked, mode, self.last.kept(), socket);
-        let read = match read {
-            // the text has parameters where the values would be
-            Override::Rewrite(text)
-                if executed.is_some()
-                    && !begins_with(&text, &["SHOW"])
-                    && Lexer::new(asked, mode).any(|token| token == Token::Other(b'?')) =>
-            {
-                Override::Refuse(diagnostics::mentioned(asked, mode).unwrap_or("it"))
+        let asked = executed.unwrap_or(text);
+        let read = override_for(asked, mode, self.last.kept(), socket, format);
+        let (new, values) = match &read {
+            Override::Rewrite(new) => (Some(&**new), None),
+            Override::PatchRow(values) => (None, Some(values.clone())),
+            Override::None if format == Format::Text => (None, Some(Vec::new())),
+            Override::None => (None, None),
+            // the text itself is sent
+            Override::PutBack(..) => {
+                let schema = self.schema.as_deref();
+                return match self.sequences.put(asked, mode, schema, None) {
+                    None => read,
+                    Some(_) => Override::Refuse("LASTVAL()"),
+                };
             }
-            read => read,
-        };
-        let values = match &read {
-            Override::PatchRow(values) => Some(values.clone()),
-            Override::None => None,
-            _ => return read,
+            Override::List(..) | Override::Refuse(_) => return read,
         };
         let schema = self.schema.as_deref();
-        match self.sequences.patches(asked, mode, schema, values) {
+        let read = match self
+            .sequences
+            .put(new.unwrap_or(asked), mode, schema, values)
+        {
             None => read,
-            Some(Ok(values)) => Override::PatchRow(values),
-            Some(Err(name)) => Override::Refuse(name),
+            Some(Put::Row(values)) => Override::PatchRow(values),
+            Some(Put::Text(text)) => Override::Rewrite(text),
+            Some(Put::Refuse(name)) => Override::Refuse(name),
+        };
+        match read {
+            Override::Rewrite(new) if executed.is_some() => match self.can_read(&new) {
+                true => Override::Rewrite(with_parameters(text, new, mode)),
+                false => Override::Refuse(mentioned(asked, mode).unwrap_or("LASTVAL()")),
+            },
+            read => read,
         }
     }
 
@@ -416,4 +432,17 @@ impl SessionState {
         }
         known
     }
+}
+
+/// What is sent in the place of an `EXECUTE` of another text: that text, or an `EXECUTE IMMEDIATE` of it with the same
+/// parameters.
+fn with_parameters(execute: &[u8], text: Vec<u8>, mode: Mode) -> Vec<u8> {
+    let using = Lexer::new(execute, mode)
+        .spanned()
+        .find(|span| span.token.is("USING"));
+    let Some(parameters) = using.and_then(|using| execute.get(using.start..)) else {
+        return text;
+    };
+    let text = quoted(&text, mode);
+    [b"EXECUTE IMMEDIATE ", &*text, b" ", parameters].concat()
 }

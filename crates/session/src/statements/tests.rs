@@ -16,6 +16,7 @@ fn statement(text: &str) -> Statement {
         cursor: false,
         long_data: false,
         data_lost: false,
+        replaced: false,
     }
 }
 

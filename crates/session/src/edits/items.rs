@@ -1,5 +1,4 @@
-//! The items of `SELECT`s. The server names a column by the text of its item, so an item whose text is changed needs its
-//! old text as an alias.
+//! The items of `SELECT`s: where they begin and end, and whether they have aliases.
 
 use std::ops::Range;
 
@@ -9,7 +8,7 @@ use crate::lexer::{Spanned, Token};
 const LONGEST_NAME: usize = 256;
 
 /// The token that closes the bracket which `open` opens.
-pub(super) fn closing(statement: &[Spanned<'_>], open: usize) -> Option<usize> {
+pub(crate) fn closing(statement: &[Spanned<'_>], open: usize) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, span) in statement.iter().enumerate().skip(open) {
         match span.token {
@@ -26,13 +25,18 @@ pub(super) fn closing(statement: &[Spanned<'_>], open: usize) -> Option<usize> {
     None
 }
 
-/// The names of the items around these tokens that have no alias, and where each name is to be put.
+/// A name, and where it is to be put.
+type Name = (usize, String);
+
+/// The names of the items around these tokens that have no alias, and where each name is to be put. The error: one has a
+/// name that cannot be written, because it is too long or not UTF-8.
 pub(super) fn names(
     text: &[u8],
     statement: &[Spanned<'_>],
     tokens: Range<usize>,
-) -> Vec<(usize, String)> {
+) -> Result<Vec<Name>, Vec<Name>> {
     let mut found = Vec::new();
+    let mut all = true;
     let mut level = Level::of(tokens.start);
     let mut depth = 0_usize;
     for at in (0..tokens.start).rev() {
@@ -50,14 +54,17 @@ pub(super) fn names(
             }
             word if word.is("SELECT") => {
                 let begin = *level.begin.get_or_insert(behind_options(statement, at + 1));
-                found.extend(name(text, statement, begin, level.inner));
+                match name(text, statement, begin, level.inner) {
+                    Some(name) => found.extend(name),
+                    None => all = false,
+                }
                 level.over = true;
             }
             word if word.is_any(&CLAUSES) => level.over = true,
             _ => {}
         }
     }
-    found
+    if all { Ok(found) } else { Err(found) }
 }
 
 /// What is known of one level of brackets.
@@ -87,7 +94,7 @@ const CLAUSES: [&str; 17] = [
 ];
 
 /// Words that end the items.
-const ENDS: [&str; 13] = [
+const ENDS: [&str; 15] = [
     "FROM",
     "INTO",
     "WHERE",
@@ -100,24 +107,36 @@ const ENDS: [&str; 13] = [
     "INTERSECT",
     "PROCEDURE",
     "FOR",
+    "LOCK",
+    "ON",
     "WINDOW",
 ];
 
+/// Whether the items end in front of this token. `NEXT VALUE FOR` is no end.
+pub(crate) fn ends(statement: &[Spanned<'_>], at: usize) -> bool {
+    let token = |at: usize| statement.get(at).map(|span| span.token);
+    let before = at.checked_sub(1).and_then(token);
+    token(at).is_some_and(|word| {
+        word.is_any(&ENDS) && !(word.is("FOR") && before.is_some_and(|word| word.is("VALUE")))
+    })
+}
+
+/// Words in front of the first item.
+pub(crate) const OPTIONS: [&str; 11] = [
+    "ALL",
+    "DISTINCT",
+    "DISTINCTROW",
+    "HIGH_PRIORITY",
+    "STRAIGHT_JOIN",
+    "SQL_SMALL_RESULT",
+    "SQL_BIG_RESULT",
+    "SQL_BUFFER_RESULT",
+    "SQL_CACHE",
+    "SQL_NO_CACHE",
+    "SQL_CALC_FOUND_ROWS",
+];
+
 fn behind_options(statement: &[Spanned<'_>], mut at: usize) -> usize {
-    const OPTIONS: [&str; 12] = [
-        "ALL",
-        "DISTINCT",
-        "DISTINCTROW",
-        "HIGH_PRIORITY",
-        "STRAIGHT_JOIN",
-        "SQL_SMALL_RESULT",
-        "SQL_BIG_RESULT",
-        "SQL_BUFFER_RESULT",
-        "SQL_CACHE",
-        "SQL_NO_CACHE",
-        "SQL_CALC_FOUND_ROWS",
-        "TOP",
-    ];
     while statement
         .get(at)
         .is_some_and(|span| span.token.is_any(&OPTIONS))
@@ -127,13 +146,9 @@ fn behind_options(statement: &[Spanned<'_>], mut at: usize) -> usize {
     at
 }
 
-/// The name of the item that begins at `begin` and has the token `from`, and where it ends; `None` if it has one.
-fn name(
-    text: &[u8],
-    statement: &[Spanned<'_>],
-    begin: usize,
-    from: usize,
-) -> Option<(usize, String)> {
+/// The name of the item that begins at `begin` and has the token `from`, and where it ends; inner `None`: it has an
+/// alias; outer `None`: it cannot be written.
+fn name(text: &[u8], statement: &[Spanned<'_>], begin: usize, from: usize) -> Option<Option<Name>> {
     let mut depth = 0_usize;
     let mut end = from;
     for span in statement.get(from..)? {
@@ -144,7 +159,7 @@ fn name(
                 None => break,
             },
             Token::Other(b',') if depth == 0 => break,
-            word if depth == 0 && end > from && word.is_any(&ENDS) => break,
+            _ if depth == 0 && end > from && ends(statement, end) => break,
             _ => {}
         }
         end += 1;
@@ -152,11 +167,12 @@ fn name(
     let item = statement.get(begin..end)?;
     let (first, last) = (item.first()?, item.last()?);
     let written = text.get(first.start..last.end)?;
-    if has_alias(item) || written.len() > LONGEST_NAME {
-        return None;
+    if has_alias(item) {
+        return Some(None);
     }
     let written = std::str::from_utf8(written).ok()?;
-    Some((last.end, format!("`{}`", written.replace('`', "``"))))
+    let name = format!("`{}`", written.replace('`', "``"));
+    (written.len() <= LONGEST_NAME).then_some(Some((last.end, name)))
 }
 
 /// Whether an item ends with an alias.
