@@ -19,11 +19,17 @@ pub(crate) enum SessionOrder {
     /// Give up the backend; the state has been captured.
     Release(oneshot::Sender<()>),
     /// Take the locks that the session carries with this pass, before others are let in; answer whether that is settled.
-    TakeLocks(Pass, oneshot::Sender<bool>),
+    TakeLocks(Box<TakeLocks>),
     /// Another session needs a backend: give this one up if nothing pins it.
     Yield,
     /// End the session.
     End,
+}
+
+/// What a session needs to take its locks.
+pub(crate) struct TakeLocks {
+    pub(crate) pass: Pass,
+    pub(crate) reply: oneshot::Sender<bool>,
 }
 
 /// The queue of orders to one session.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::database::Database;
 use crate::door::Door;
-use crate::mailbox::SessionOrder;
+use crate::mailbox::{SessionOrder, TakeLocks};
 
 /// How long the others wait. Sessions that are late lose their locks, and their clients are told.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -35,7 +35,8 @@ pub(crate) fn open(database: &Arc<Database>, target: Target) {
     };
     let asked = sessions.iter().zip(passes).map(|(session, pass)| {
         let (reply, answer) = oneshot::channel();
-        session.mailbox.send(SessionOrder::TakeLocks(pass, reply));
+        let order = Box::new(TakeLocks { pass, reply });
+        session.mailbox.send(SessionOrder::TakeLocks(order));
         (session.id, answer)
     });
     let asked = asked.collect();

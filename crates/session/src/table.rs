@@ -44,7 +44,8 @@ pub const TABLE: &[Row] = &[
         noticed: PROBE,
         fates: &[
             Fate::Restored(
-                "the statements that set them, or one `SET` of what differs from the global values",
+                "the statements that set them, or one `SET` of what differs from the global values; of global values \
+                 that have changed since the session began, its own, for the last 128 changes since Dormouse was started",
             ),
             Fate::Pins(&[Pin::HiddenVariable]),
         ],
@@ -67,6 +68,13 @@ pub const TABLE: &[Row] = &[
         noticed: PROBE,
         fates: &[Fate::Restored(
             "`SET ROLE`, at every handover (a reset leaves it)",
+        )],
+    },
+    Row {
+        item: "global privileges",
+        noticed: "the text of a statement that may change them",
+        fates: &[Fate::Restored(
+            "those of the present: a server reads them at each login, and keeps them for its connection",
         )],
     },
     Row {
@@ -201,7 +209,8 @@ pub const TABLE: &[Row] = &[
         fates: &[Fate::Restored(
             "set on each backend by `mysql.dormouse_attach`, so every expression, view and routine has the id that the \
                  client was given; `PROCESSLIST`, `INNODB_TRX` and `METADATA_LOCK_INFO`, `IS_USED_LOCK()`, `KILL`, \
-                 `SHOW EXPLAIN` and the engine's status are translated in what clients send",
+                 `SHOW EXPLAIN` and the engine's status are translated in what clients send, where columns of the three \
+                 tables have the metadata of a query's columns",
         )],
     },
     Row {
@@ -333,11 +342,8 @@ started.
 - After a move, `FOUND_ROWS()` after statements that failed or found no rows, and the warnings before an `EXECUTE`, `CALL` or
   `CREATE PROCEDURE`, may be missing: no reply tells whether a server keeps them.
 - A schema that another session has dropped cannot be entered again on a new backend: it does not exist.
-- Of the values that global variables had when a session began the last 128 are known, since Dormouse was started.
 - The greeting is sent before the database is known and says that autocommit is on, even if its global value is off; a
   driver that relies on it (PyMySQL, aiomysql, asyncmy) has it on.
-- A backend keeps global privileges of the time when it was opened, as any connection does, until a statement that may
-  change privileges; those that a procedure changes, until it has been idle for a minute: no server reports it.
 - While the database sleeps, a login that names a schema which the user may not use is answered with OK, and its
   statements run without a schema: privileges are not noted, and a login wakes no database.
 - Views and stored code that read `information_schema.PROCESSLIST` and the like, or `KILL`, use the server's own ids: their

@@ -184,6 +184,13 @@ impl Session {
                 }
             }
         }
+        if self.cx.database().door.is_shut() {
+            let answer = asleep::query(&self.cx, &mut self.state, &self.hold, &incoming);
+            if self.answer_asleep(answer).await? {
+                return Ok(());
+            }
+        }
+        let text = incoming.argument();
         // the text that is meant, read once
         let executed = match first {
             Some(b'E' | b'e' | b'/' | b'#' | b'-') if incoming.is_whole() => {
@@ -205,20 +212,12 @@ impl Session {
         if edit.is_none() && kind == Kind::Other && incoming.is_whole() {
             edit = edits::of_text(&self.cx, &self.state, meant);
         }
-        if self.cx.database().door.is_shut() {
-            let answer = asleep::query(&self.cx, &mut self.state, &self.hold, &incoming);
-            if self.answer_asleep(answer).await? {
-                return Ok(());
-            }
-        }
         let explains = kind == Kind::Other
             && matches!(first, Some(b'S' | b's' | b'E' | b'e' | b'/'))
             && may_explain(text, mode);
         let within =
             effects == Effects::Unknown && incoming.is_whole() && may_tell_within(text, mode);
         let tells = explains && incoming.is_whole() || within || tells(&self.state, &incoming);
-        let text = incoming.argument();
-        let meant = executed.as_deref().unwrap_or(text);
         let unblocks = flushes_privileges(meant, mode);
         let changes_code = may_change_stored_code(meant, kind, effects);
         let changes_rights = unblocks || may_change_rights(text, mode, kind, effects);

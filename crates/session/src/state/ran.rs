@@ -19,9 +19,9 @@ use crate::sequence_name;
 
 /// `ER_PARSE_ERROR`.
 const SYNTAX: u16 = 1064;
-/// Errors of statements that began no transaction: a syntax error, a missing table or column, a change
-/// where a transaction may only read.
-const BEFORE_RUNNING: [u16; 4] = [SYNTAX, 1146, 1054, 1792];
+/// Errors of statements that began no transaction: a syntax error, a missing table, a change where a transaction may
+/// only read. (Not a missing column: the table is open by then.)
+const BEFORE_RUNNING: [u16; 3] = [SYNTAX, 1146, 1792];
 
 impl SessionState {
     /// Notes that a command other than a statement has run for the client; `text` is the text that it

@@ -13,6 +13,7 @@ use crate::backend::{Backend, BackendError, Schema};
 use crate::client::Over;
 use crate::door::Pass;
 use crate::handle::LeaseState;
+use crate::mailbox::TakeLocks;
 use crate::session::context::SessionContext;
 
 /// Reads what the database carries over parks, if nothing else keeps the session on its backend. Returns whether all
@@ -49,9 +50,20 @@ pub(super) async fn read_carried(
     }
 }
 
-/// Gets a backend and takes the session's carried locks on it, while the door is open for this alone. Returns whether
+/// Gets a backend and takes the session's carried locks on it, while the door is open for this alone. Answers whether
 /// that is settled: they are taken, or lost and the client will be told.
 pub(super) async fn take_locks(
+    hold: &mut Hold,
+    cx: &SessionContext,
+    state: &mut SessionState,
+    order: TakeLocks,
+) -> Result<(), Over> {
+    let settled = taken(hold, cx, state, order.pass).await?;
+    let _ = order.reply.send(settled);
+    Ok(())
+}
+
+async fn taken(
     hold: &mut Hold,
     cx: &SessionContext,
     state: &mut SessionState,

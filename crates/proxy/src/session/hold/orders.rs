@@ -39,8 +39,8 @@ impl Hold {
                 }
                 let _ = reply.send(());
             }
-            SessionOrder::TakeLocks(pass, reply) => {
-                let _ = reply.send(Box::pin(take_locks(self, cx, state, pass)).await?);
+            SessionOrder::TakeLocks(order) => {
+                Box::pin(take_locks(self, cx, state, *order)).await?;
             }
             SessionOrder::Yield => Box::pin(self.give_up(cx, state)).await,
             SessionOrder::End => return Err(Over),
