@@ -209,8 +209,8 @@ pub const TABLE: &[Row] = &[
         fates: &[Fate::Restored(
             "set on each backend by `mysql.dormouse_attach`, so every expression, view and routine has the id that the \
                  client was given; `PROCESSLIST`, `INNODB_TRX` and `METADATA_LOCK_INFO`, `IS_USED_LOCK()`, `KILL`, \
-                 `SHOW EXPLAIN` and the engine's status are translated in what clients send, where columns of the three \
-                 tables have the metadata of a query's columns",
+                 `SHOW EXPLAIN` and the engine's status are translated in what clients send; the metadata of columns that \
+                 tell ids are those of the translating query",
         )],
     },
     Row {
