@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 
+use dormouse_testkit::dormouse::output_of;
 use dormouse_testkit::{Client, Created, Dormouse, Reply, process};
 use dormouse_wire::command::Command;
 
@@ -312,6 +313,33 @@ fn until_it_runs(watcher: &mut Client, begins: &str) {
          WHERE info LIKE '{begins}%' AND command = 'Query' AND id <> CONNECTION_ID()"
     );
     process::until("it runs", || watcher.query(&text).value() == "1");
+}
+
+#[test]
+fn kill_ends_statements_of_others_from_within_a_text() {
+    let (dormouse, who) = with_backends(3);
+    let mut killer = dormouse.connect(&who);
+    let mut victim = dormouse.connect(&who);
+    let id = victim.id();
+    killer.query(&format!("SET @id = {id}")).ok();
+    for text in [
+        format!("SELECT 1; KILL QUERY {id}; SELECT 2"),
+        "DO 0; KILL QUERY @id".to_owned(),
+        format!("BEGIN NOT ATOMIC KILL QUERY {id}; END"),
+        format!("EXECUTE IMMEDIATE 'KILL QUERY {id}'"),
+    ] {
+        victim.command(Command::Query, b"SELECT SLEEP(60), 1 FROM DUAL");
+        until_it_runs(&mut killer, "SELECT SLEEP(60)");
+        let done = killer.query(&text);
+        assert!(!matches!(done, Reply::Err(_)), "{text}: {done:?}");
+        assert_eq!(victim.result().unwrap().err().code, 1317, "{text}");
+    }
+    // a session without a backend
+    assert!(output_of(&mut dormouse.command(&["park", "shop"])).0);
+    let text = format!("SELECT 1; KILL QUERY {id}; SELECT 2");
+    assert_eq!(killer.query(&text).value(), "2");
+    let missing = killer.query("SELECT 1; KILL QUERY 99999999").err();
+    assert_eq!(missing.code, 1094);
 }
 
 /// The cut-over of an online schema change as gh-ost does it (`go/logic/applier.go`, `AtomicCutOverMagicLock`): one

@@ -158,6 +158,25 @@ fn parameters_of_a_text_prepared_statement_whose_table_is_gone_are_taken() {
 }
 
 #[test]
+fn a_denied_variable_leaves_no_pin() {
+    let dormouse = awake();
+    let (_, mut owner) = app(&dormouse);
+    owner.query("CREATE USER bob IDENTIFIED BY 'b'").ok();
+    let mut bob = Client::unix(dormouse.socket());
+    bob.login("shop.bob", "b", None).ok();
+    for text in [
+        "SET pseudo_thread_id = 5",
+        "SET @a = 7, SESSION sql_log_bin = 0",
+        "CALL mysql.dormouse_attach(5, 'x')",
+    ] {
+        bob.query(text).err();
+        park(&dormouse).unwrap_or_else(|said| panic!("{text}: {said}"));
+        let set = bob.query("SELECT COALESCE(@a, 5) FROM information_schema.ENGINES LIMIT 1");
+        assert_eq!(set.value(), "5", "{text}");
+    }
+}
+
+#[test]
 fn a_failed_text_prepare_leaves_no_pin() {
     let dormouse = awake();
     let (_, mut client) = app(&dormouse);

@@ -363,7 +363,7 @@ pub(crate) fn malformed() -> ErrPacket {
     ErrPacket::new(1835, "HY000", "Malformed communication packet")
 }
 
-/// A statement id that the session does not have, the server's own text.
+/// A statement id that the session does not have, the server's own text; `doing` is the server's function.
 pub(crate) fn unknown_statement(id: u32, doing: &str) -> ErrPacket {
     let text = format!("Unknown prepared statement handler ({id}) given to {doing}");
     ErrPacket::new(1243, "HY000", text)

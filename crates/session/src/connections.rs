@@ -111,7 +111,7 @@ pub fn translated(
 ) -> Option<Vec<u8>> {
     let mut lexer = Lexer::new(text, mode);
     let spans: Vec<_> = lexer.spanned().collect();
-    if prepared && let Some(list) = queries::shown(&spans, known) {
+    if prepared && let Some((_, list)) = listed(&spans, text, known) {
         return Some(list.into_bytes());
     }
     if let Some((place, id)) = explained(&spans) {
@@ -127,16 +127,20 @@ pub fn translated(
         if is_stored(statement) {
             break;
         }
-        if let (Some(first), Some(last)) = (statement.first(), statement.last())
-            && spans.len() > statement.len() + 1
-            && let Some(list) = queries::shown(statement, known)
+        if spans.len() > statement.len() + 1
+            && let Some((place, list)) = listed(statement, text, known)
         {
-            edits.replace(first.start..last.end, list);
+            edits.replace(place, list);
         }
-        if let Some(place) = killed(statement) {
-            let value = text.get(place.clone()).unwrap_or_default();
-            let value = String::from_utf8_lossy(value);
-            edits.replace(place, queries::holder(&value, known));
+        if let Some(kill) = killed(statement) {
+            let value = text.get(kill.value.clone()).unwrap_or_default();
+            let rests = |session: &Resting| session.id.to_string().as_bytes() == value;
+            if kill.query_only && known.resting.iter().any(rests) {
+                // it has no statement that could be ended
+                edits.replace(kill.place, "DO 0");
+            } else {
+                edits.replace(kill.value, queries::victim(value, known));
+            }
         }
         if runs(statement) {
             let places = places(statement, is_schema(schema), known.tls.is_some());
@@ -153,20 +157,50 @@ pub fn may_tell_within(text: &[u8], mode: Mode) -> bool {
     text.len() <= LONGEST && Lexer::new(text, mode).any(of_ids)
 }
 
-/// The value by which a `KILL` in this statement, or in the block that it begins, names a connection.
-fn killed(statement: &[Spanned<'_>]) -> Option<Range<usize>> {
-    let at = statement.iter().position(|span| span.token.is("KILL"))?;
+/// A `KILL` of a connection within a text.
+struct Killed {
+    /// The statement, without what ends it.
+    place: Range<usize>,
+    /// The value that names the connection.
+    value: Range<usize>,
+    query_only: bool,
+}
+
+/// The command with this first word that a statement is, or that stands first in the block which it begins.
+fn command<'s, 't>(statement: &'s [Spanned<'t>], word: &str) -> Option<&'s [Spanned<'t>]> {
+    let at = statement.iter().position(|span| span.token.is(word))?;
     let before = at.checked_sub(1).and_then(|at| statement.get(at));
     let begins = ["ATOMIC", "BEGIN", "THEN", "ELSE", "DO"];
     if before.is_some_and(|before| !before.token.is_any(&begins)) {
         return None;
     }
+    statement.get(at..)
+}
+
+/// The `SHOW PROCESSLIST` in a statement of this text, and the list in its place.
+fn listed(
+    statement: &[Spanned<'_>],
+    text: &[u8],
+    known: &Connections,
+) -> Option<(Range<usize>, String)> {
+    let show = command(statement, "SHOW")?;
+    let place = show.first()?.start..show.last()?.end;
+    let list = queries::shown(show, text.get(place.clone())?, known)?;
+    Some((place, list))
+}
+
+/// The `KILL` in a statement.
+fn killed(statement: &[Spanned<'_>]) -> Option<Killed> {
+    let (kill, rest) = command(statement, "KILL")?.split_first()?;
     let options = ["HARD", "SOFT", "CONNECTION", "QUERY"];
-    let rest = statement.get(at + 1..)?;
     let begin = rest.iter().position(|span| !span.token.is_any(&options))?;
     let (first, last) = (rest.get(begin)?, rest.last()?);
     let other = first.token.is_any(&["USER", "ID"]);
-    (!other).then_some(first.start..last.end)
+    (!other).then(|| Killed {
+        place: kill.start..last.end,
+        value: first.start..last.end,
+        query_only: rest.iter().take(begin).any(|span| span.token.is("QUERY")),
+    })
 }
 
 /// The statement that `EXECUTE name USING values` or `EXECUTE IMMEDIATE` runs, whose text is `inner`, with the values in
@@ -368,22 +402,19 @@ fn translate(
         let written = text.get(bytes.clone()).unwrap_or_default();
         match place {
             Place::Table { table, aliased, .. } => {
-                let mut query = queries::of(*table, known, spelling, text);
+                let mut query = queries::of(*table, known, spelling, text).into_bytes();
                 if !aliased {
                     let name = text.get(last.start..last.end).unwrap_or_default();
-                    query.push_str(" AS ");
-                    query.push_str(&String::from_utf8_lossy(name));
+                    query.extend_from_slice(b" AS ");
+                    query.extend_from_slice(name);
                 }
                 edits.replace(bytes, query);
             }
             Place::Qualifier(_) => {
-                edits.replace(bytes, String::new());
+                edits.replace(bytes, "");
                 continue;
             }
-            Place::Call(_) => {
-                let call = String::from_utf8_lossy(written);
-                edits.replace(bytes, queries::holder(&call, known));
-            }
+            Place::Call(_) => edits.replace(bytes, queries::holder(written, known)),
         }
         let _kept = edits.keep_names(text, statement, tokens.clone());
     }

@@ -26,14 +26,14 @@ pub(crate) fn is_stored(statement: &[Spanned<'_>]) -> bool {
     })
 }
 
-/// Changes of one text.
+/// Changes of one text, in bytes: the character set of a session may be another than UTF-8.
 #[derive(Debug, Default)]
-pub(crate) struct Edits(Vec<(Range<usize>, String)>);
+pub(crate) struct Edits(Vec<(Range<usize>, Vec<u8>)>);
 
 impl Edits {
     /// Puts `new` in the place of these bytes.
-    pub(crate) fn replace(&mut self, bytes: Range<usize>, new: String) {
-        self.0.push((bytes, new));
+    pub(crate) fn replace(&mut self, bytes: Range<usize>, new: impl Into<Vec<u8>>) {
+        self.0.push((bytes, new.into()));
     }
 
     /// Gives the items around these tokens of a statement, one of which is changed, the names that they have now.
@@ -48,7 +48,7 @@ impl Edits {
         let all = names.is_ok();
         let (Ok(names) | Err(names)) = names;
         for (end, name) in names {
-            let alias = (end..end, format!(" AS {name}"));
+            let alias = (end..end, [b" AS ", &*name].concat());
             if !self.0.contains(&alias) {
                 self.0.push(alias);
             }
@@ -75,7 +75,7 @@ impl Edits {
                 return None;
             }
             out.extend_from_slice(text.get(at..bytes.start)?);
-            out.extend_from_slice(new.as_bytes());
+            out.extend_from_slice(new);
             at = bytes.end;
         }
         out.extend_from_slice(text.get(at..)?);

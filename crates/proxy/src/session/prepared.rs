@@ -114,7 +114,11 @@ impl Session {
     }
 
     pub(super) async fn execute(&mut self, incoming: Incoming) -> Result<(), Over> {
-        let Some(id) = self.known(&incoming, "EXECUTE").await? else {
+        let doing = match incoming.command {
+            Command::StmtBulkExecute => "mysqld_stmt_bulk_execute",
+            _ => "mysqld_stmt_execute",
+        };
+        let Some(id) = self.known(&incoming, doing).await? else {
             return Ok(());
         };
         // first, so that an idle client's memory has no room for what follows and for this at once
@@ -212,7 +216,7 @@ impl Session {
     }
 
     pub(super) async fn fetch(&mut self, incoming: Incoming) -> Result<(), Over> {
-        let Some(id) = self.known(&incoming, "FETCH").await? else {
+        let Some(id) = self.known(&incoming, "mysqld_stmt_fetch").await? else {
             return Ok(());
         };
         let mut running = Running::new(&self.cx, incoming, Some(id));
@@ -246,7 +250,7 @@ impl Session {
     }
 
     pub(super) async fn reset_statement(&mut self, incoming: Incoming) -> Result<(), Over> {
-        let Some(id) = self.known(&incoming, "RESET").await? else {
+        let Some(id) = self.known(&incoming, "mysqld_stmt_reset").await? else {
             return Ok(());
         };
         let Some(statement) = self.state.statements.get(id) else {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Connections, Table};
+use super::{Connections, Present, Table};
 use crate::lexer::{Spanned, Token};
 
 /// The longest text of the session's own statement that is shown as the client wrote it, in bytes.
@@ -132,21 +132,36 @@ fn status(table: &str, known: &Connections, spelling: &Spelling<'_>) -> String {
     )
 }
 
-/// A call of `IS_USED_LOCK` whose value is translated. The call stands there once, since it may have a parameter or
-/// another effect; the id of a connection that is no session becomes 0.
-pub(super) fn holder(call: &str, known: &Connections) -> String {
-    let mut ids = "0|".to_owned();
-    for session in &known.present {
-        // writing to a String cannot fail
-        let _ = write!(ids, "{}={}|", session.thread, session.id);
-    }
-    format!(
-        "CAST(SUBSTRING_INDEX(SUBSTRING_INDEX('{ids}', CONCAT('|', {call}, '='), -1), '|', 1) AS UNSIGNED)"
-    )
+/// A call of `IS_USED_LOCK` whose value, the server's id of a backend, becomes the id of its session.
+pub(super) fn holder(call: &[u8], known: &Connections) -> Vec<u8> {
+    mapped(call, known, |session| (session.thread, session.id))
 }
 
-/// The list that `SHOW [FULL] PROCESSLIST` gives, if that is the statement.
-pub(super) fn shown(statement: &[Spanned<'_>], known: &Connections) -> Option<String> {
+/// The value by which a `KILL` names a session, as the server's id of its backend.
+pub(super) fn victim(value: &[u8], known: &Connections) -> Vec<u8> {
+    mapped(value, known, |session| (session.id, session.thread))
+}
+
+/// A value that becomes another one for each session. It stands there once, since it may have a parameter or another
+/// effect; one that is of no session becomes 0.
+fn mapped(value: &[u8], known: &Connections, ids: impl Fn(&Present) -> (u32, u32)) -> Vec<u8> {
+    let mut list = "0|".to_owned();
+    for session in &known.present {
+        let (from, to) = ids(session);
+        // writing to a String cannot fail
+        let _ = write!(list, "{from}={to}|");
+    }
+    let before = format!("CAST(SUBSTRING_INDEX(SUBSTRING_INDEX('{list}', CONCAT('|', ");
+    [
+        before.as_bytes(),
+        value,
+        b", '='), -1), '|', 1) AS UNSIGNED)",
+    ]
+    .concat()
+}
+
+/// The list that `SHOW [FULL] PROCESSLIST` gives, if that is the statement, whose text is `text`.
+pub(super) fn shown(statement: &[Spanned<'_>], text: &[u8], known: &Connections) -> Option<String> {
     let mut words = statement.iter().map(|span| span.token);
     let mut words = words.by_ref().filter(|token| *token != Token::Semicolon);
     words.next().filter(|word| word.is("SHOW"))?;
@@ -159,7 +174,7 @@ pub(super) fn shown(statement: &[Spanned<'_>], known: &Connections) -> Option<St
         return None;
     }
     let info = if full { "INFO" } else { "LEFT(INFO, 100)" };
-    let list = processes(known, &Spelling(&[]), b"");
+    let list = processes(known, &Spelling(&[]), text);
     Some(format!(
         "SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, TIME AS Time, \
          STATE AS State, {info} AS Info, PROGRESS AS Progress FROM {list} AS PROCESSLIST"
@@ -205,10 +220,8 @@ fn processes(known: &Connections, spelling: &Spelling<'_>, text: &[u8]) -> Strin
     let columns: Vec<_> = { PROCESSES.iter() }
         .filter(|(_, _, since)| *since <= known.version)
         .collect();
-    // the list has no characters of four bytes
-    let plain = std::str::from_utf8(text).is_ok() && !text.iter().any(|byte| *byte >= 0xf0);
-    let shown = plain && !text.is_empty() && text.len() <= LONGEST_OWN;
-    let own = shown.then(|| literal(text));
+    let shown = !text.is_empty() && text.len() <= LONGEST_OWN;
+    let own = shown.then(|| literal(shown_as(text).as_bytes()));
     let mut out = "(SELECT ".to_owned();
     for (at, (name, _, _)) in columns.iter().enumerate() {
         let separator = if at == 0 { "" } else { ", " };
@@ -260,6 +273,24 @@ fn processes(known: &Connections, spelling: &Spelling<'_>, text: &[u8]) -> Strin
     }
     out.push(')');
     out
+}
+
+/// A text as a list shows it: with question marks for characters of four bytes, which it cannot have, and for what is not
+/// UTF-8.
+fn shown_as(text: &[u8]) -> String {
+    match std::str::from_utf8(text) {
+        Ok(text) => text.replace(|char: char| char.len_utf8() == 4, "?"),
+        Err(_) => text
+            .iter()
+            .map(|byte| {
+                if byte.is_ascii() {
+                    char::from(*byte)
+                } else {
+                    '?'
+                }
+            })
+            .collect(),
+    }
 }
 
 /// A text as a literal that every SQL mode reads alike.

@@ -19,10 +19,14 @@ fn new_text(text: &str) -> Option<String> {
     String::from_utf8(new).ok()
 }
 
+fn holder(call: &str) -> String {
+    String::from_utf8(super::queries::holder(call.as_bytes(), &known())).unwrap()
+}
+
 /// The text with what was put in place of the table reduced to a word.
 fn outline(text: &str) -> Option<String> {
     let new = new_text(text)?;
-    let lock = super::queries::holder("IS_USED_LOCK('a')", &known());
+    let lock = holder("IS_USED_LOCK('a')");
     let spans: Vec<_> = Lexer::new(text.as_bytes(), Mode::default())
         .spanned()
         .collect();
@@ -112,7 +116,9 @@ fn columns_are_named_as_the_text_writes_them() {
 
 #[test]
 fn several_statements_are_translated_one_by_one() {
-    let kill = |value: &str| super::queries::holder(value, &known());
+    let kill = |value: &str| {
+        String::from_utf8(super::queries::victim(value.as_bytes(), &known())).unwrap()
+    };
     for (text, expected) in [
         (
             "SELECT 1; KILL QUERY 900",
@@ -130,6 +136,9 @@ fn several_statements_are_translated_one_by_one() {
     assert!(
         new_text("SHOW PROCESSLIST; SELECT 1").is_some_and(|new| new.starts_with("SELECT ID AS"))
     );
+    let block = new_text("BEGIN NOT ATOMIC SHOW FULL PROCESSLIST; END");
+    assert!(block.is_some_and(|new| new.starts_with("BEGIN NOT ATOMIC SELECT ID AS")));
+    assert_eq!(new_text("BEGIN NOT ATOMIC SHOW TABLES; END"), None);
     assert_eq!(new_text("SELECT 1; KILL USER bob"), None);
 }
 
@@ -274,4 +283,22 @@ fn tables_of_status_variables_have_the_clients_cipher() {
     );
     let expected = format!("SELECT * FROM {session} AS session_status");
     assert_eq!(inside, Some(expected.into_bytes()));
+}
+
+#[test]
+fn texts_in_other_character_sets_keep_their_bytes() {
+    let new = |text: &[u8]| translated(text, Mode::default(), None, false, &known()).unwrap();
+    let has = |new: &[u8], part: &[u8]| new.windows(part.len()).any(|window| window == part);
+    let latin1 = new(b"SELECT IS_USED_LOCK('\xe9`')");
+    assert!(has(&latin1, b"IS_USED_LOCK('\xe9`')"));
+    assert!(latin1.ends_with(b" AS `IS_USED_LOCK('\xe9``')`"));
+    // a name has no characters of four bytes
+    let mouse = new("SELECT IS_USED_LOCK('\u{1f42d}')".as_bytes());
+    assert!(has(&mouse, "IS_USED_LOCK('\u{1f42d}')".as_bytes()));
+    assert!(mouse.ends_with(b" AS `IS_USED_LOCK('?')`"));
+    // the list shows the client's text, not the changed one
+    let list = new(b"SELECT info, '\xe9' FROM information_schema.processlist");
+    let shown = "SELECT info, '?' FROM information_schema.processlist";
+    let hex: String = shown.bytes().map(|byte| format!("{byte:02x}")).collect();
+    assert!(has(&list, hex.as_bytes()));
 }

@@ -26,10 +26,10 @@ pub(crate) fn closing(statement: &[Spanned<'_>], open: usize) -> Option<usize> {
 }
 
 /// A name, and where it is to be put.
-type Name = (usize, String);
+type Name = (usize, Vec<u8>);
 
 /// The names of the items around these tokens that have no alias, and where each name is to be put. The error: one has a
-/// name that cannot be written, because it is too long or not UTF-8.
+/// name that cannot be written, because it is too long.
 pub(super) fn names(
     text: &[u8],
     statement: &[Spanned<'_>],
@@ -170,9 +170,34 @@ fn name(text: &[u8], statement: &[Spanned<'_>], begin: usize, from: usize) -> Op
     if has_alias(item) {
         return Some(None);
     }
-    let written = std::str::from_utf8(written).ok()?;
-    let name = format!("`{}`", written.replace('`', "``"));
-    (written.len() <= LONGEST_NAME).then_some(Some((last.end, name)))
+    (written.len() <= LONGEST_NAME).then(|| Some((last.end, quoted(written))))
+}
+
+/// A text as a name in backticks. A name has no characters of four bytes in UTF-8: a server puts a question mark in
+/// their place when it names a column by a text.
+fn quoted(text: &[u8]) -> Vec<u8> {
+    let mut name = vec![b'`'];
+    match std::str::from_utf8(text) {
+        Ok(text) => {
+            for char in text.chars() {
+                match char {
+                    '`' => name.extend_from_slice(b"``"),
+                    _ if char.len_utf8() == 4 => name.push(b'?'),
+                    _ => name.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+                }
+            }
+        }
+        Err(_) => {
+            for byte in text {
+                name.push(*byte);
+                if *byte == b'`' {
+                    name.push(b'`');
+                }
+            }
+        }
+    }
+    name.push(b'`');
+    name
 }
 
 /// Whether an item ends with an alias.

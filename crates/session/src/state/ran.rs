@@ -19,6 +19,8 @@ use crate::sequence_name;
 
 /// `ER_PARSE_ERROR`.
 const SYNTAX: u16 = 1064;
+/// `ER_SPECIFIC_ACCESS_DENIED_ERROR`.
+const DENIED: u16 = 1227;
 /// Errors of statements that began no transaction: a syntax error, a missing table, a change where a transaction may
 /// only read. (Not a missing column: the table is open by then.)
 const BEFORE_RUNNING: [u16; 3] = [SYNTAX, 1146, 1792];
@@ -139,6 +141,12 @@ impl SessionState {
                 self.backend.leaves(Leftover::UntilReset);
             }
             Effects::Timestamp => self.log.set_timestamp(text),
+            // a SET sets nothing if one of its variables is denied
+            Effects::HiddenVariable
+                if end.error == Some(DENIED) && !ends_early(text, self.last_mode) =>
+            {
+                self.unknown(text);
+            }
             Effects::HiddenVariable => {
                 self.backend.hidden_variable = true;
                 self.unknown(text);
