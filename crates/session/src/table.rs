@@ -337,8 +337,8 @@ started.
 `--pooling session` switches sharing of backends off for a database: then only parks and kills move sessions.
 
 - Stored code, and texts put together while they run, that ask about the statement before, for `@@wait_timeout`, which is
-  31536000 there, or for `@@session_track_state_change`: no text that a client sends shows it. A column's default that sets a variable (`DEFAULT (@a := 1)`) is not
-  searched for: every table would have to be opened.
+  31536000 there, or for `@@session_track_state_change`: no text that a client sends shows it. A column's default that
+  sets a variable (`DEFAULT (@a := 1)`) is not searched for: every table would have to be opened.
 - A `SET TRANSACTION`, `rand_seed1` or a `timestamp` of the present, set by a procedure: no server shows them.
 - After a move, `FOUND_ROWS()` after statements that failed or found no rows, and the warnings before an `EXECUTE`, `CALL` or
   `CREATE PROCEDURE`, an `EXPLAIN` or a `RESIGNAL`, may be missing: no reply tells whether a server keeps them.
