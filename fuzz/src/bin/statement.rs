@@ -61,7 +61,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = override_for(text, mode, session.diagnostics(), "/here", format);
         let executed = session.executed(text);
         let _ = session.override_for(text, executed.as_deref(), "/here", format);
-        let _ = (session.missing_texts(text, true), session.without_parameters(text));
+        let _ = (session.missing_texts(text, true), session.executed(text));
         let _ = session.allows_restricted(text);
         if session.answer_asleep(text, &context).is_none() {
             let end = ReplyEnd {
