@@ -6,8 +6,8 @@ help_text() {
     cat <<'EOF'
 usage: ./dev lint
 
-Runs these checks as separate steps: formatting (cargo fmt), clippy with warnings as errors,
-documentation without broken links, dependencies (tools/check-dependencies: licences, sources, bans,
+Runs these checks as separate steps: formatting (cargo fmt), clippy with warnings as errors
+(of the fuzz targets too), documentation without broken links, dependencies (tools/check-dependencies: licences, sources, bans,
 wildcards and duplicates as deny.toml says; and cargo-deny for the same and advisories, if it is
 installed), the bill of materials (tools/sbom), shell scripts (shellcheck), and that no text names a
 path of one machine. './dev test' checks the dependencies between crates.
@@ -52,6 +52,8 @@ run() {
     need_for lint
     step "formatting" cargo fmt --all --check
     step "clippy" cargo clippy --workspace --all-targets -- -D warnings
+    # a workspace of its own
+    step "clippy of the fuzz targets" cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target -- -D warnings
     # private items are documented too, so that links to them resolve
     step "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
     step "dependencies" lint_dependencies

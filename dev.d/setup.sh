@@ -17,7 +17,7 @@ folder (set by DORMOUSE_CACHE), not into the system.
   test    also a C++ compiler, mariadb-client, zstd, btrfs-progs, xfsprogs,
           restic, openssh-server (its service stays off), the clients' languages (python3-venv, nodejs, npm, a JDK, PHP),
           HikariCP, and MariaDB 11.8 (10.11 on Debian 13) unpacked into the cache
-  lint    shellcheck, python3
+  lint    a C++ compiler, shellcheck, python3
   bench   sysbench, haproxy (its service stays off)
 
 Rust is not installed; get it from rustup.

@@ -58,6 +58,7 @@ need_for() {
         ;;
     lint)
         need_rust
+        have c++ || need_packages g++
         have shellcheck || need_packages shellcheck
         have python3 || need_packages python3
         ;;

@@ -6,15 +6,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut at = 0;
-    loop {
-        match bytes.get(..at).map(parse) {
-            Some(Ok(Header::Needs(n))) => {
-                assert!(n > 0);
-                at += n;
-                assert!(at <= LONGEST);
-            }
-            Some(Ok(Header::Complete(_)) | Err(_)) | None => break,
-        }
+    while let Some(Ok(Header::Needs(n))) = bytes.get(..at).map(parse) {
+        assert!(n > 0);
+        at += n;
+        assert!(at <= LONGEST);
     }
     let _ = parse(bytes);
 });
