@@ -58,6 +58,13 @@ struct Queue {
     refused: Option<String>,
 }
 
+impl Queue {
+    fn opens_for(&self, target: &Arc<Target>) -> bool {
+        let same = |now: &Arc<Target>| Arc::ptr_eq(now, target);
+        self.opening && self.target.as_ref().is_some_and(same)
+    }
+}
+
 /// A statement that is held.
 struct Held {
     sender: oneshot::Sender<Result<Pass, String>>,
@@ -328,22 +335,13 @@ impl Door {
 
     /// Whether it is open for some, with this server behind it.
     pub(crate) fn opens_for(&self, target: &Arc<Target>) -> bool {
-        let queue = self.queue();
-        let same = queue
-            .target
-            .as_ref()
-            .is_some_and(|now| Arc::ptr_eq(now, target));
-        queue.opening && same
+        self.queue().opens_for(target)
     }
 
     /// Opens it for all, if it is open for some with this server behind it. Returns whether it was.
     pub(crate) fn open_for_all(self: &Arc<Self>, target: &Arc<Target>) -> bool {
         let mut queue = self.queue();
-        let same = queue
-            .target
-            .as_ref()
-            .is_some_and(|now| Arc::ptr_eq(now, target));
-        let opens = queue.opening && same;
+        let opens = queue.opens_for(target);
         if opens {
             self.admit_all(&mut queue, target);
         }

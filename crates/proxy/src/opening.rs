@@ -10,7 +10,6 @@ use dormouse_types::Target;
 use tokio::sync::oneshot;
 
 use crate::database::Database;
-use crate::door::Door;
 use crate::mailbox::{SessionOrder, TakeLocks};
 
 /// How long the others wait. Sessions that are late lose their locks, and their clients are told.
@@ -55,7 +54,7 @@ async fn open_for_all(database: &Database, target: &Arc<Target>, asked: Vec<Aske
             Ok(Ok(false)) | Err(_) => unsettled.push(session),
         }
     }
-    if !Door::open_for_all(&database.door, target) {
+    if !database.door.open_for_all(target) {
         // the server is gone: they carry the locks to the next one
         unsettled
             .into_iter()
