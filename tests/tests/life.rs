@@ -5,7 +5,8 @@
     reason = "a helper that fails fails its test"
 )]
 
-use dormouse_testkit::{Client, Dormouse, process};
+use dormouse_testkit::dormouse::output_of;
+use dormouse_testkit::{Client, Dormouse, Reply, process};
 use dormouse_wire::command::Command;
 
 /// A Dormouse whose databases sleep only when told to.
@@ -130,13 +131,9 @@ fn a_suspend_keeps_everything_including_an_open_transaction() {
 fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, undo: &[&str]) {
     for text in make {
         let reply = client.query(text);
-        assert!(
-            !matches!(reply, dormouse_testkit::Reply::Err(_)),
-            "{text}: {reply:?}"
-        );
+        assert!(!matches!(reply, Reply::Err(_)), "{text}: {reply:?}");
     }
-    let (success, said) =
-        dormouse_testkit::dormouse::output_of(&mut dormouse.command(&["park", "shop"]));
+    let (success, said) = output_of(&mut dormouse.command(&["park", "shop"]));
     assert!(
         !success && said.contains(pin),
         "a park with {make:?} said: {said}"
@@ -148,10 +145,7 @@ fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, un
     );
     for text in undo {
         let reply = client.query(text);
-        assert!(
-            !matches!(reply, dormouse_testkit::Reply::Err(_)),
-            "{text}: {reply:?}"
-        );
+        assert!(!matches!(reply, Reply::Err(_)), "{text}: {reply:?}");
     }
     if pin.ends_with("_lock") && !tells_of_locks(client) || pin == "text_prepare" {
         // the pin holds until the connection is reset
@@ -167,7 +161,7 @@ fn vetoes(dormouse: &Dormouse, client: &mut Client, make: &[&str], pin: &str, un
 fn tells_of_locks(client: &mut Client) -> bool {
     !matches!(
         client.query("SELECT 1 FROM information_schema.METADATA_LOCK_INFO LIMIT 0"),
-        dormouse_testkit::Reply::Err(_)
+        Reply::Err(_)
     )
 }
 
@@ -178,7 +172,7 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
     let mut client = dormouse.connect(&who);
     client.query("CREATE DATABASE app").ok();
     client.query("CREATE TABLE app.t (i INT)").ok();
-    let table: [(&[&str], &str, &[&str]); 7] = [
+    let table: [(&[&str], &str, &[&str]); 6] = [
         (
             &["BEGIN", "INSERT INTO app.t VALUES (1)"],
             "transaction",
@@ -209,7 +203,6 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
             "text_prepare",
             &["DEALLOCATE PREPARE s"],
         ),
-        (&["SET profiling = 1"], "profiling", &["SET profiling = 0"]),
     ];
     for (make, pin, undo) in table {
         vetoes(&dormouse, &mut client, make, pin, undo);
@@ -221,8 +214,7 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
     ] {
         let mut client = dormouse.connect(&who);
         client.query(make).ok();
-        let (success, said) =
-            dormouse_testkit::dormouse::output_of(&mut dormouse.command(&["park", "shop"]));
+        let (success, said) = output_of(&mut dormouse.command(&["park", "shop"]));
         assert!(
             !success && said.contains(pin),
             "a park after {make} said: {said}"
@@ -232,6 +224,24 @@ fn state_that_cannot_be_restored_vetoes_a_park_and_the_ledger_names_it() {
         let _ = dormouse.json(&["park", "shop"]);
         assert_eq!(dormouse.state("shop"), "parked", "after a reset of {make}");
     }
+    // a pin that only the end of the connection ends
+    let mut client = dormouse.connect(&who);
+    client.query("SET profiling = 1").ok();
+    client.query("DO 42").ok();
+    client.query("SET profiling = 0").ok();
+    let (success, said) = output_of(&mut dormouse.command(&["park", "shop"]));
+    assert!(!success && said.contains("profiling"), "{said}");
+    let Reply::Rows(profiles) = client.query("SHOW PROFILES") else {
+        panic!("no profiles");
+    };
+    assert_eq!(profiles.len(), 1, "{profiles:?}");
+    drop(client);
+    let mut client = dormouse.connect(&who);
+    client.query("SET profiling = 0").ok();
+    process::until("the pin has ended with its connection", || {
+        output_of(&mut dormouse.command(&["park", "shop"])).0
+    });
+    assert_eq!(dormouse.state("shop"), "parked", "without profiles");
 }
 
 #[test]

@@ -226,6 +226,8 @@ fn profiles_are_not_visible_to_the_next_session() {
     owner.query("SET profiling = 1").ok();
     owner.query("SELECT 'a secret' FROM DUAL WHERE 1").value();
     owner.query("SET profiling = 0").ok();
+    // its backend, the only one, is closed with it
+    owner.command(Command::Quit, b"");
     let mut other = dormouse.connect(&who);
     assert_eq!(other.query("SHOW PROFILES"), Reply::Rows(Vec::new()));
 }

@@ -107,7 +107,7 @@ impl Pin {
             Self::PreparedText => "ends when the statement with the long text is closed",
             Self::HiddenVariable => "ends with a reset of the connection",
             Self::Sequence => "ends with a reset of the connection",
-            Self::Profiling => "ends with SET profiling = 0, SET optimizer_trace = 'enabled=off'",
+            Self::Profiling => "ends with the connection: no reset removes profiles or traces",
             Self::Unreadable => "the session's state could not be read; a reset ends it",
         }
     }

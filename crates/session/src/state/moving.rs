@@ -131,7 +131,7 @@ impl SessionState {
         let unread = self.sequences.is_stale() && !self.asks_sequences();
         pin(self.sequences.pin() || unread, Pin::Sequence);
         pin(self.backend.hidden_variable, Pin::HiddenVariable);
-        pin(self.backend.profiling, Pin::Profiling);
+        pin(self.has_profiled(), Pin::Profiling);
         let context = self.statements.parsing_context();
         let stuck = self.texts.is_stuck(self.schema.as_ref(), context);
         pin(stuck, Pin::TextPrepare);

@@ -101,8 +101,11 @@ impl SessionState {
         let failed = end.error.is_some();
         self.noted(text, schema, failed);
         if effects != Effects::None && contains(text, "PROFILING") {
-            self.backend.leaves(Leftover::Permanent);
-            self.backend.profiling = !failed && switches_profiling_on(text, self.last_mode);
+            let switched = switches_profiling(text, self.last_mode);
+            if switched != Some(false) {
+                self.backend.leaves(Leftover::Permanent);
+            }
+            self.backend.profiling = !failed && switched == Some(true);
         }
         if !self.next_transaction.is_empty() {
             self.note_next_transaction(text, effects, end);
@@ -307,8 +310,8 @@ fn ends_early(text: &[u8], mode: Mode) -> bool {
     Lexer::new(text, mode).any(|token| token == Token::Semicolon)
 }
 
-/// Whether a text surely leaves profiling on: a `SET profiling = 1` and nothing else.
-fn switches_profiling_on(text: &[u8], mode: Mode) -> bool {
+/// What a text surely switches profiling to: it is a `SET profiling = 1` or `0` and nothing else.
+fn switches_profiling(text: &[u8], mode: Mode) -> Option<bool> {
     let told = |token: &Token<'_>| {
         let scope = token.is_any(&["SESSION", "LOCAL"]);
         !scope
@@ -320,9 +323,11 @@ fn switches_profiling_on(text: &[u8], mode: Mode) -> bool {
     let tokens: Vec<Token<'_>> = Lexer::new(text, mode).filter(told).collect();
     match tokens.as_slice() {
         [set, name, Token::Other(b'='), value] if set.is("SET") && name.names("PROFILING") => {
-            *value == Token::Number(b"1") || value.is_any(&["ON", "TRUE"])
+            let on = *value == Token::Number(b"1") || value.is_any(&["ON", "TRUE"]);
+            let off = *value == Token::Number(b"0") || value.is_any(&["OFF", "FALSE"]);
+            (on || off).then_some(on)
         }
-        _ => false,
+        _ => None,
     }
 }
 
