@@ -31,6 +31,7 @@ use backups::Backups;
 use branches::Branches;
 use tokens::Tokens;
 use transfers::Transfer;
+use understudies::Understudies;
 
 mod accounts;
 pub mod backups;
@@ -40,6 +41,7 @@ mod encryption;
 mod on_demand;
 pub mod tokens;
 pub mod transfers;
+pub mod understudies;
 mod users;
 
 /// Time limit for transitions to end when Dormouse stops; the next start settles the rest.
@@ -136,6 +138,14 @@ impl Plane {
         Backups {
             creator: &self.creator,
             principal: &self.principal,
+        }
+    }
+
+    /// Servers that answer in place of those of sleeping databases.
+    #[must_use]
+    pub fn understudies(&self) -> Understudies<'_> {
+        Understudies {
+            creator: &self.creator,
         }
     }
 

@@ -249,6 +249,25 @@ impl dormouse_proxy::ControlPath for Control {
         self.plane().ok()?.variables(database)
     }
 
+    fn set_globals(&self, database: &DatabaseName) -> Option<Vec<(String, String)>> {
+        self.plane().ok()?.understudies().set_globals(database)
+    }
+
+    fn understudy(&self, database: &DatabaseName) -> Option<Arc<Target>> {
+        self.plane().ok()?.understudies().of(database)
+    }
+
+    async fn enroll_on_understudy(
+        &self,
+        target: &Target,
+        user: &str,
+        host: &str,
+    ) -> Result<(), ControlError> {
+        let understudies = self.plane()?.understudies();
+        let enrolled = understudies.enroll(target, user, host).await;
+        enrolled.map_err(|error| ControlError(error.to_string()))
+    }
+
     async fn present_variables(&self, database: &DatabaseName) -> Option<Variables> {
         self.plane().ok()?.present_variables(database).await
     }

@@ -1,5 +1,6 @@
 //! What the data path asks of the control path.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +44,25 @@ pub trait ControlPath: Send + Sync + 'static {
 
     /// The global variables of a database whose server sleeps; `None` if they are not known.
     fn variables(&self, database: &DatabaseName) -> Option<Variables>;
+
+    /// The global variables that its users had set when its server went to sleep, with their values as SQL literals;
+    /// `None` if they are not known.
+    fn set_globals(&self, database: &DatabaseName) -> Option<Vec<(String, String)>>;
+
+    /// A server without data that answers in place of this database's while it sleeps: of the same version, and with the
+    /// same settings but for [`set_globals`](ControlPath::set_globals). `None` if none runs, or none is like it. One run of
+    /// a server is one `Arc`, and has a generation of its own.
+    fn understudy(&self, database: &DatabaseName) -> Option<Arc<Target>>;
+
+    /// Makes an account without rights on an understudy, unless it has it, with the credential that
+    /// [`credential`](ControlPath::credential) gives. Accounts may go again while no connection uses them. Not for
+    /// Dormouse's own accounts.
+    async fn enroll_on_understudy(
+        &self,
+        target: &Target,
+        user: &str,
+        host: &str,
+    ) -> Result<(), ControlError>;
 
     /// The present global variables, asked of the server while it is awake.
     async fn present_variables(&self, database: &DatabaseName) -> Option<Variables>;
