@@ -8,7 +8,7 @@
 
 mod effect;
 mod outside;
-mod set;
+pub(crate) mod set;
 pub(crate) mod sql_mode;
 mod stored;
 pub(crate) mod words;

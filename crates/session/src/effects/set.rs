@@ -38,6 +38,13 @@ const PURE: [&str; 8] = [
 ];
 
 pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
+    if sets_user_variables(lexer.clone()) {
+        return Effects::Replay(Replay {
+            parsing: false,
+            relative: false,
+            schema: false,
+        });
+    }
     let mut replay = Replay {
         parsing: false,
         relative: false,
@@ -110,6 +117,40 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
         Effects::Unknown
     } else {
         Effects::Replay(replay)
+    }
+}
+
+/// Whether the tokens after `SET` give literals to user variables, and do nothing else: run again, they give the same
+/// values.
+pub(crate) fn sets_user_variables(mut lexer: Lexer<'_>) -> bool {
+    loop {
+        let assigns = match (lexer.next(), lexer.next()) {
+            (Some(Token::UserVariable), Some(Token::Other(b'='))) => true,
+            (Some(Token::UserVariable), Some(Token::Other(b':'))) => {
+                lexer.next() == Some(Token::Other(b'='))
+            }
+            _ => false,
+        };
+        let mut value = lexer.next();
+        while let Some(Token::Other(b'-' | b'+')) = value {
+            value = lexer.next();
+        }
+        let literal = match value {
+            Some(Token::Number(_) | Token::Bits(_) | Token::Text(..) | Token::National(_)) => true,
+            Some(word) => word.is_any(&["NULL", "TRUE", "FALSE"]),
+            None => false,
+        };
+        if !assigns || !literal || lexer.is_versioned() {
+            return false;
+        }
+        match lexer.next() {
+            Some(Token::Other(b',')) => {}
+            Some(Token::Semicolon) => {
+                return lexer.all(|token| token == Token::Semicolon) && !lexer.is_versioned();
+            }
+            None => return !lexer.is_versioned(),
+            Some(_) => return false,
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use super::expression::{Value, evaluate, is_text};
 use super::modes;
 use super::plain::{Plain, is_session, plain, split};
 use super::variables::{SessionVariables, variable};
-use crate::lexer::Token;
+use crate::effects::set::sets_user_variables;
+use crate::lexer::{Lexer, Token};
 
 /// How far a statement's values are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,10 @@ pub(crate) fn has_bare_variable(tokens: &[Plain<'_>]) -> bool {
 
 /// The changes that a statement of [`restore`](crate::SessionState::restore) makes. `None`: not known.
 pub(crate) fn followed(text: &[u8], known: &SessionVariables<'_>) -> Option<Vec<Change>> {
-    // user variables are set in separate statements
-    if text.starts_with(b"SET @`") {
+    // a probe sets user variables in separate statements, and a client does so if its text is kept
+    let mut lexer = Lexer::new(text, known.status()?.into());
+    let user = lexer.next().is_some_and(|first| first.is("SET")) && sets_user_variables(lexer);
+    if user || text.starts_with(b"SET @`") {
         return Some(Vec::new());
     }
     let tokens = plain(text)?;

@@ -1,8 +1,9 @@
 //! The statements that bring a new backend to a session's settings.
 
 use super::role::Role;
+use crate::effects::set::sets_user_variables;
 use crate::effects::words::may_change_parsing;
-use crate::lexer::{Mode, begins_with, contains};
+use crate::lexer::{Lexer, Mode, begins_with, contains};
 use crate::probe::Captured;
 
 /// The most statements that the log holds before a probe must replace it.
@@ -40,8 +41,14 @@ impl ReplayLog {
 
     /// Whether a statement can be added. `relative`: its outcome depends on what was set before.
     pub(super) fn has_room(&self, text: &[u8], relative: bool) -> bool {
-        let replaces = !relative && self.statements.iter().any(|entry| **entry == *text);
-        replaces || self.fits(text)
+        self.replaced_by(text, relative).is_some() || self.fits(text)
+    }
+
+    /// The place of an equal statement whose values a new one gives again: none of those in between has read them.
+    fn replaced_by(&self, text: &[u8], relative: bool) -> Option<usize> {
+        let at = self.statements.iter().position(|entry| **entry == *text)?;
+        let mut later = self.statements.iter().skip(at + 1);
+        (!relative && later.all(|entry| stands_alone(entry))).then_some(at)
     }
 
     fn fits(&self, text: &[u8]) -> bool {
@@ -51,14 +58,7 @@ impl ReplayLog {
     /// Adds a statement, in place of an equal one if the order does not matter. Returns whether there
     /// was room.
     pub(super) fn add(&mut self, text: &[u8], relative: bool) -> bool {
-        if !relative
-            && let Some(at) = self.statements.iter().position(|entry| **entry == *text)
-            && self
-                .statements
-                .iter()
-                .skip(at)
-                .all(|entry| stands_alone(entry))
-        {
+        if let Some(at) = self.replaced_by(text, relative) {
             self.bytes -= self.statements.remove(at).len();
         }
         let fits = self.fits(text);
@@ -117,5 +117,12 @@ impl ReplayLog {
 /// Whether a `SET` means the same whatever was set before: it reads no variable, and no SQL mode or
 /// character set matters to it.
 fn stands_alone(text: &[u8]) -> bool {
-    text.is_ascii() && !text.iter().any(|byte| b"@\"\\".contains(byte))
+    let plain = text.is_ascii() && !text.iter().any(|byte| b"\"\\".contains(byte));
+    plain && (!text.contains(&b'@') || gives_literals(text))
+}
+
+/// Whether it gives literals to user variables.
+fn gives_literals(text: &[u8]) -> bool {
+    let mut lexer = Lexer::new(text, Mode::default());
+    lexer.next().is_some_and(|first| first.is("SET")) && sets_user_variables(lexer)
 }

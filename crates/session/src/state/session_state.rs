@@ -54,7 +54,7 @@ const DOUBLE_BYTE_COLLATIONS: [u8; 8] = [1, 84, 13, 88, 28, 87, 95, 96];
 /// assert_eq!(session.restore(), [b"SET time_zone = '+01:00'".to_vec()]);
 ///
 /// // the value of a user variable may be anything: a probe must read it from the backend
-/// let text = b"SET @a = 1";
+/// let text = b"SET @a = UUID()";
 /// let effects = session.judge(text, true);
 /// session.ran(text, effects, Kind::of(text), &ReplyEnd::default());
 /// assert_eq!(session.certainty(), Certainty::Unknown);

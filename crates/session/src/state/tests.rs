@@ -67,6 +67,32 @@ fn settings_are_replayed_in_order_and_once() {
 }
 
 #[test]
+fn a_statement_that_is_repeated_takes_no_room_if_nothing_in_between_has_read_what_it_sets() {
+    let kept = |texts: &[&str]| {
+        let mut session = SessionState::new(None);
+        for text in texts {
+            run(&mut session, text);
+        }
+        session.restore().len()
+    };
+    assert_eq!(kept(&["SET @a = 1"; 100]), 1);
+    assert_eq!(kept(&["SET @a = 1", "SET @b = 'x'", "SET @a = 1"]), 2);
+    assert_eq!(
+        kept(&[
+            "SET time_zone = '+01:00'",
+            "SET @a = 1",
+            "SET time_zone = '+01:00'"
+        ]),
+        2
+    );
+    // the second one depends on the first
+    assert_eq!(
+        kept(&["SET NAMES utf8mb4", "SET @a = \"x\"", "SET NAMES utf8mb4"]),
+        3
+    );
+}
+
+#[test]
 fn a_relative_setting_is_replayed_as_often_as_it_ran() {
     let mut session = SessionState::new(None);
     let text = "SET sql_mode=CONCAT(@@sql_mode,',ANSI')";
