@@ -87,6 +87,7 @@ impl Context {
             api_listen: self.about.api_listen,
             engine: self.about.engine.clone(),
             capabilities: self.about.capabilities.clone(),
+            understudies: self.plane.understudies().counts(),
             databases,
         }
     }

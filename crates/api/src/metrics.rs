@@ -1,13 +1,13 @@
 //! Metrics for Prometheus, in OpenMetrics text.
 //!
 //! Values are read from the plane and the data path at each request. The only labels are the names of
-//! the database and of the pin, which are few; what concerns all backups has none.
+//! the database and of the pin, which are few; what concerns all backups or understudies has none.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use dormouse_control::backups::Counts;
-use dormouse_control::{Plane, Status};
+use dormouse_control::{Plane, Status, UnderstudyCounts};
 use dormouse_types::{PoolStatus, State, Usage};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
@@ -163,8 +163,8 @@ const FIGURES: [Figure; 28] = [
     }),
 ];
 
-/// The values of one moment: of each database, and of all backups.
-struct Snapshot(Vec<Figures>, Counts);
+/// The values of one moment: of each database, of all backups, and of all understudies.
+struct Snapshot(Vec<Figures>, Counts, UnderstudyCounts);
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,6 +195,7 @@ impl Collector for Snapshot {
             }
         }
         self.states(&mut encoder)?;
+        self.understudies(&mut encoder)?;
         self.backups(&mut encoder)
     }
 }
@@ -212,6 +213,20 @@ impl Snapshot {
             ConstGauge::new(count).encode(metric.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+
+    fn understudies(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let UnderstudyCounts {
+            wanted: _,
+            running,
+            restarts,
+        } = self.2;
+        let help = "servers that answer in place of those of sleeping databases";
+        let metric = encoder.encode_descriptor("understudies", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(running).unwrap_or(i64::MAX)).encode(metric)?;
+        let (name, help) = ("understudy_restarts", "understudies that have died");
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(restarts).encode(metric)
     }
 
     fn backups(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -277,6 +292,7 @@ pub(crate) fn text(plane: &Plane) -> Result<String, fmt::Error> {
     registry.register_collector(Box::new(Snapshot(
         figures.collect(),
         plane.backups().counts(),
+        plane.understudies().counts(),
     )));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
     BranchOf, By, Cap, DatabaseKeys, Direction, Encryption, EncryptionState, Figures, KeyList,
-    NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UsageReport, UsageRow,
+    NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UnderstudyCounts, UsageReport,
+    UsageRow,
 };
 use dormouse_types::{
     Backups, Bytes, Carry, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern,
@@ -373,6 +374,9 @@ pub struct ServerStatus {
     pub engine: String,
     /// Capabilities of the driver on this machine, as text.
     pub capabilities: String,
+    /// Servers that answer in place of those of sleeping databases.
+    #[serde(default)]
+    pub understudies: UnderstudyCounts,
     /// Number of databases in each state; states without databases are left out.
     pub databases: BTreeMap<String, usize>,
 }

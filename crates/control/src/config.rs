@@ -21,6 +21,8 @@ pub struct PlaneConfig {
     pub data_dir: PathBuf,
     /// Number of started, unclaimed instances to keep.
     pub warm_pool: usize,
+    /// Number of servers that answer in place of those of sleeping databases.
+    pub understudies: usize,
     /// Maximum number of concurrent server starts.
     pub wakes_at_once: usize,
     /// The machine's CPU and memory, shared by the awake databases.
@@ -119,6 +121,7 @@ impl PlaneConfig {
             keys: Keeper::off(&data_dir.join("instances")),
             data_dir,
             warm_pool: 2,
+            understudies: 1,
             wakes_at_once: dormouse_policy::admission::width(None, cores),
             capacity: Capacity {
                 millicores: u32::try_from(cores).map_or(u32::MAX, |c| c.saturating_mul(1000)),

@@ -25,6 +25,7 @@ use crate::principal::Principal;
 use crate::random;
 use crate::status::{Created, EventKind, Figures};
 use crate::time::{millis, millis_since, now, within};
+use crate::understudy::Understudies;
 use crate::warm::WarmPool;
 
 /// The owner's user name in every database.
@@ -37,6 +38,7 @@ const PASSWORD_LENGTH: usize = 24;
 pub(crate) struct Creator {
     pub(crate) context: Arc<Context>,
     pub(crate) warm: Arc<WarmPool>,
+    pub(crate) understudies: Arc<Understudies>,
 }
 
 impl Creator {

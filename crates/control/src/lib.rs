@@ -45,8 +45,10 @@ pub mod backups;
 mod branches;
 pub mod history;
 mod metering;
+mod spares;
 mod storage;
 mod tasks;
+mod understudy;
 mod warm;
 // the whole
 pub mod config;
@@ -75,7 +77,7 @@ pub use servers::admin::AdminServers;
 pub use servers::{Converted, Origin, PoolHits, Progress, Server, ServerError, Servers, Snapshot};
 pub use status::{
     BranchOf, Branched, Created, DatabaseKeys, Encryption, EncryptionState, Event, EventFilter,
-    EventKind, Figures, KeyList, Spend, Status,
+    EventKind, Figures, KeyList, Spend, Status, UnderstudyCounts,
 };
 pub use token::{NewToken, Role, Token, TokenId, TokenName};
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};

@@ -671,6 +671,7 @@ impl Plane {
         }
         tasks.join(GRACE).await;
         self.creator.warm.empty().await;
+        self.creator.understudies.empty().await;
         self.context.metering.write_all().await;
     }
 

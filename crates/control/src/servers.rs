@@ -112,6 +112,22 @@ pub trait Servers: Send + Sync + 'static {
     /// exist.
     async fn enroll(&self, server: &Server, user: &str, host: &str) -> Result<bool, ServerError>;
 
+    /// Makes an understudy of a server that no database has: takes every account but Dormouse's away, and limits what its
+    /// sessions use.
+    async fn make_understudy(&self, server: &Server) -> Result<(), ServerError>;
+
+    /// Makes an account without rights on an understudy, with the credential with which the proxy logs in, in place of
+    /// those of the same user with other hosts. Sessions go on.
+    async fn enroll_on_understudy(
+        &self,
+        server: &Server,
+        user: &str,
+        host: &str,
+    ) -> Result<(), ServerError>;
+
+    /// Takes every account but Dormouse's away from an understudy. Sessions go on.
+    async fn empty_understudy(&self, server: &Server) -> Result<(), ServerError>;
+
     /// Gives the accounts of a server that runs on files of elsewhere the credentials of its own instance.
     async fn take_over(&self, server: &Server, from: &Origin) -> Result<(), ServerError>;
 

@@ -38,10 +38,12 @@ use crate::metering::{self, Metering};
 use crate::rebuild::{self, Found};
 use crate::registry::Registry;
 use crate::servers::Servers;
+use crate::spares::Spares;
 use crate::status::Event;
 use crate::storage::{self, Storage};
 use crate::tasks::Tasks;
 use crate::time::within;
+use crate::understudy::Understudies;
 use crate::warm::{self, WarmPool};
 
 /// Number of events that a slow subscriber may lag behind.
@@ -151,13 +153,17 @@ fn assemble(
         ladder: config.ladder.clone(),
         keep: config.usage_keep,
     }));
-    let warm = Arc::new(WarmPool::new(warm::Parts {
+    let spares = Arc::new(Spares {
         host: Arc::clone(&host),
         catalog: catalog.clone(),
         admission: Arc::clone(&admission),
+    });
+    let warm = Arc::new(WarmPool::new(warm::Parts {
+        spares: Arc::clone(&spares),
         size: config.warm_pool,
         units: config.defaults.units.min,
     }));
+    let understudies = Arc::new(Understudies::new(spares, config.understudies));
     let context = Arc::new(Context {
         host,
         doors,
@@ -175,7 +181,11 @@ fn assemble(
         frozen_at_most: config.frozen_at_most,
         baseline: config.ladder.baseline,
     });
-    Creator { context, warm }
+    Creator {
+        context,
+        warm,
+        understudies,
+    }
 }
 
 /// Removes instances that are half made, half removed, or have lost their files; puts warm ones into the
@@ -381,6 +391,7 @@ fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     tasks.spawn(history::watch::watch(creator.clone()));
     tasks.spawn(Arc::clone(metering).run(ends()));
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
+    creator.understudies.keep(tasks);
     tasks.spawn(Arc::clone(storage).watch(ends()));
     tasks.spawn(branches::expiry::watch(
         Arc::clone(registry),

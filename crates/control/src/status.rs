@@ -102,6 +102,17 @@ pub struct Status {
     pub last_reason: String,
 }
 
+/// Servers that answer in place of those of sleeping databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UnderstudyCounts {
+    /// How many there should be.
+    pub wanted: usize,
+    /// How many run.
+    pub running: usize,
+    /// How many have died since Dormouse started.
+    pub restarts: u64,
+}
+
 /// Encryption of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encryption {

@@ -9,13 +9,11 @@ use dormouse_types::{InstanceId, Units};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use crate::admission::{Admission, Importance};
-use crate::catalog::{Catalog, Change, Durability, Phase};
+use crate::admission::Importance;
+use crate::catalog::{Change, Durability, Phase};
 use crate::error::Error;
-use crate::instance::host::Host;
-use crate::instance::{Instance, rekeying};
+use crate::spares::Spares;
 use crate::tasks::Tasks;
-use crate::time::within;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -30,9 +28,7 @@ pub(crate) struct WarmPool {
 
 /// Dependencies of [`WarmPool`].
 pub(crate) struct Parts {
-    pub(crate) host: Arc<Host>,
-    pub(crate) catalog: Catalog,
-    pub(crate) admission: Arc<Admission>,
+    pub(crate) spares: Arc<Spares>,
     /// Number of instances to keep.
     pub(crate) size: usize,
     /// Units of each.
@@ -107,64 +103,24 @@ impl WarmPool {
 
     /// Creates an instance and starts it. After a crash, the next start removes a half-made one.
     async fn prepare(&self, importance: Importance) -> Result<InstanceId, Error> {
-        let Parts { host, catalog, .. } = &self.parts;
-        let version = host.servers.version();
-        let id = catalog.new_instance(version.clone()).await?;
-        match self.make(id, importance).await {
-            Ok(()) => {
-                let warm = Change::Instance {
-                    id,
-                    phase: Phase::Warm,
-                    version,
-                };
-                catalog.write(Durability::Soon, vec![warm]).await?;
-                debug!(instance = %id, "warm");
-                Ok(id)
-            }
-            Err(error) => {
-                self.discard(id).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn make(&self, id: InstanceId, importance: Importance) -> Result<(), Error> {
-        let host = &self.parts.host;
-        within(host.deadlines.start, host.driver.provision(id))
-            .await
-            .map_err(|error| Error::Machine {
-                doing: format!("making instance {id}"),
-                reason: error.to_string(),
-            })?;
-        let _admitted = self.parts.admission.start(importance).await?;
-        let mut instance = Instance::new(Arc::clone(host), id, self.parts.units);
-        instance.start().await.map_err(|error| Error::Machine {
-            doing: format!("starting instance {id}"),
-            reason: error.to_string(),
-        })?;
-        let encrypted = async {
-            let server = instance.server().map_err(|error| error.to_string())?;
-            rekeying::first(host, id, &server).await
+        let Parts { spares, units, .. } = &self.parts;
+        let id = spares.make(*units, importance).await?.id();
+        let warm = Change::Instance {
+            id,
+            phase: Phase::Warm,
+            version: spares.host.servers.version(),
         };
-        within(host.deadlines.start, encrypted)
-            .await
-            .map_err(|error| Error::Machine {
-                doing: format!("encrypting instance {id}"),
-                reason: error.to_string(),
-            })
+        if let Err(error) = spares.catalog.write(Durability::Soon, vec![warm]).await {
+            self.discard(id).await;
+            return Err(error);
+        }
+        debug!(instance = %id, "warm");
+        Ok(id)
     }
 
     /// Removes an instance that no database has. If that fails, the next start tries again.
     pub(crate) async fn discard(&self, id: InstanceId) {
-        let Parts { host, catalog, .. } = &self.parts;
-        if let Err(error) = host.remove(id).await {
-            warn!(instance = %id, %error, "an unused instance is left to the next start");
-            return;
-        }
-        let gone = vec![Change::InstanceGone(id)];
-        if let Err(error) = catalog.write(Durability::Soon, gone).await {
-            warn!(instance = %id, %error, "an unused instance is left to the next start");
-        }
+        self.parts.spares.discard(id).await;
     }
 
     fn ready(&self) -> MutexGuard<'_, VecDeque<InstanceId>> {

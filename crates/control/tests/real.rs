@@ -141,6 +141,7 @@ impl House {
         let servers = AdminServers::new(self.secret.clone(), &self.installation.version);
         let config = PlaneConfig {
             warm_pool: 1,
+            understudies: 0,
             ..PlaneConfig::new(self.dir.path())
         };
         let driver = Arc::new(self.driver());

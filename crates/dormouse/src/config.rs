@@ -28,6 +28,9 @@ mod history;
 /// Maximum size of the warm pool.
 const WARM_MOST: usize = 100;
 
+/// Maximum number of understudies.
+const UNDERSTUDIES_MOST: usize = 8;
+
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) time_zone: Zone,
     /// Started servers for new databases.
     pub(crate) warm_pool: WarmPool,
+    /// Answers in place of sleeping databases.
+    pub(crate) asleep: Asleep,
     /// Settings of a new database.
     pub(crate) defaults: Defaults,
     /// Backends of a database.
@@ -200,6 +205,14 @@ pub(crate) enum Transport {
 pub(crate) struct WarmPool {
     /// Number of started servers.
     pub(crate) size: usize,
+}
+
+/// `[asleep]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Asleep {
+    /// Number of servers that answer in place of those of sleeping databases.
+    pub(crate) understudies: usize,
 }
 
 /// `[defaults]`
@@ -388,6 +401,12 @@ impl Default for WarmPool {
     }
 }
 
+impl Default for Asleep {
+    fn default() -> Self {
+        Self { understudies: 1 }
+    }
+}
+
 impl Default for Defaults {
     fn default() -> Self {
         Self {
@@ -548,6 +567,12 @@ impl Config {
             return invalid(
                 &format!("[warm_pool] size is more than {WARM_MOST}"),
                 "use a smaller number; each server takes memory, and 2 are enough for most machines",
+            );
+        }
+        if self.asleep.understudies > UNDERSTUDIES_MOST {
+            return invalid(
+                &format!("[asleep] understudies is more than {UNDERSTUDIES_MOST}"),
+                "use a smaller number; each server takes memory, and 1 is enough for most machines",
             );
         }
         if let Err(error) = self.spend.ladder().check() {

@@ -335,6 +335,7 @@ fn spec(config: &Config) -> Spec {
 fn plane_config(config: &Config, data_dir: &Path) -> PlaneConfig {
     PlaneConfig {
         warm_pool: config.warm_pool.size,
+        understudies: config.asleep.understudies,
         databases_most: config.limits.databases,
         defaults: spec(config),
         time_zone: config.time_zone.0.clone(),

@@ -38,6 +38,7 @@ pub mod relay;
 pub mod replay;
 mod settings;
 mod stored_code;
+pub mod understudy;
 mod users;
 
 pub use accounts::Accounts;
@@ -308,6 +309,11 @@ impl Admin {
     /// The server's redo log.
     pub fn redo_log(&mut self) -> redo_log::RedoLog<'_> {
         redo_log::RedoLog(self)
+    }
+
+    /// The server as an understudy.
+    pub fn understudy(&mut self) -> understudy::Understudy<'_> {
+        understudy::Understudy(self)
     }
 
     /// Logs that a server is to apply.

@@ -68,6 +68,7 @@ impl World {
         };
         let config = PlaneConfig {
             warm_pool: 0,
+            understudies: 0,
             defaults: defaults.clone(),
             ..PlaneConfig::new(dir.path())
         };
@@ -311,6 +312,15 @@ impl Servers for Answers {
 
     async fn enroll(&self, _: &At, _: &str, _: &str) -> Result<bool, ServerError> {
         Ok(true)
+    }
+    async fn make_understudy(&self, _: &At) -> Result<(), ServerError> {
+        Ok(())
+    }
+    async fn enroll_on_understudy(&self, _: &At, _: &str, _: &str) -> Result<(), ServerError> {
+        Ok(())
+    }
+    async fn empty_understudy(&self, _: &At) -> Result<(), ServerError> {
+        Ok(())
     }
     async fn manage(
         &self,

@@ -19,7 +19,7 @@ use crate::token::{Hash, Stored, TokenId};
 /// Use of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
-    /// It is being made.
+    /// It is being made, or it is an understudy: no database ever claims that, and the next start removes it.
     Preparing,
     /// It waits for a database to claim it.
     Warm,

@@ -7,6 +7,7 @@ use dormouse_types::{DatabaseName, Target};
 
 use crate::create::Creator;
 use crate::error::Error;
+use crate::status::UnderstudyCounts;
 
 /// Servers that answer in place of those of sleeping databases.
 pub struct Understudies<'a> {
@@ -14,21 +15,27 @@ pub struct Understudies<'a> {
 }
 
 impl Understudies<'_> {
-    /// One that runs now and is like the server of this database; the same `Arc` for one run of it.
+    /// One that runs now and is like the server of this database; the same `Arc` for one run of it. `None` also if the
+    /// database has changed since it was asked about, or is awake.
     #[must_use]
-    pub fn of(&self, _name: &DatabaseName) -> Option<Arc<Target>> {
-        None
+    pub fn of(&self, name: &DatabaseName) -> Option<Arc<Target>> {
+        let view = self.creator.context.registry.find(name)?.view();
+        if view.notes() != Notes::Fresh {
+            return None;
+        }
+        let noted = &view.noted;
+        self.creator
+            .understudies
+            .like(noted.variables.as_ref()?, &noted.globals)
     }
 
-    /// Makes an account without rights on it, unless it has it.
+    /// Makes an account without rights on it, unless it has it. One of the same user with another host goes; sessions go
+    /// on. All may go when there are too many, so it is to be called before each login.
     ///
     /// # Errors
-    /// [`Error::Machine`].
-    pub async fn enroll(&self, _target: &Target, _user: &str, _host: &str) -> Result<(), Error> {
-        Err(Error::Machine {
-            doing: "making an account on an understudy".to_owned(),
-            reason: "none runs".to_owned(),
-        })
+    /// [`Error::Machine`] if it has ended, if it does not answer, or for an account that it may not have.
+    pub async fn enroll(&self, target: &Target, user: &str, host: &str) -> Result<(), Error> {
+        self.creator.understudies.enroll(target, user, host).await
     }
 
     /// The global variables that users of a database had set when its server went to sleep, with their values as SQL
@@ -40,5 +47,11 @@ impl Understudies<'_> {
             Notes::Fresh => Some(view.noted.globals.clone()),
             Notes::Stale | Notes::Awaited => None,
         }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn counts(&self) -> UnderstudyCounts {
+        self.creator.understudies.counts()
     }
 }

@@ -175,6 +175,32 @@ impl Servers for AdminServers {
         .await
     }
 
+    async fn make_understudy(&self, server: &Server) -> Result<(), ServerError> {
+        self.ask(server, |admin| Box::pin(admin.understudy().prepare()))
+            .await
+    }
+
+    async fn enroll_on_understudy(
+        &self,
+        server: &Server,
+        user: &str,
+        host: &str,
+    ) -> Result<(), ServerError> {
+        let account: Arc<(String, String)> = Arc::new((user.to_owned(), host.to_owned()));
+        self.ask(server, move |admin| {
+            let account = Arc::clone(&account);
+            Box::pin(async move { admin.understudy().enroll(&account.0, &account.1).await })
+        })
+        .await
+    }
+
+    async fn empty_understudy(&self, server: &Server) -> Result<(), ServerError> {
+        self.ask(server, |admin| {
+            Box::pin(async move { admin.understudy().drop_accounts().await })
+        })
+        .await
+    }
+
     async fn take_over(&self, server: &Server, from: &Origin) -> Result<(), ServerError> {
         let mut admin = self.connect(server).await?;
         Ok(admin.accounts().take_over(from).await?)

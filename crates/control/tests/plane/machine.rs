@@ -49,6 +49,8 @@ pub struct Instance {
     pub process: Option<Incarnation>,
     pub owner: Option<[u8; 20]>,
     pub globals: Vec<(String, String)>,
+    /// Accounts made on it as an understudy, in order.
+    pub guests: Vec<String>,
     /// MEMORY tables that have rows.
     pub memory_tables: Vec<String>,
     /// The size of its server's buffer pool, and whether the hot pages are in it.
@@ -87,6 +89,7 @@ impl Instance {
             run: Run::Stopped,
             process: None,
             globals: Vec::new(),
+            guests: Vec::new(),
             memory_tables: Vec::new(),
             demand: 0,
             thawed: false,
@@ -462,6 +465,7 @@ impl Driver for Machine {
                 process: None,
                 owner: None,
                 globals: Vec::new(),
+                guests: Vec::new(),
                 memory_tables: Vec::new(),
                 pool: START,
                 hydrated: false,

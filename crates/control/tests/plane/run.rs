@@ -106,6 +106,7 @@ impl Run {
 pub fn config(dir: &Path) -> PlaneConfig {
     PlaneConfig {
         warm_pool: 0,
+        understudies: 0,
         wakes_at_once: 2,
         ..PlaneConfig::new(dir)
     }

@@ -44,6 +44,7 @@ pub(crate) fn run(data_dir: &Path, args: RecoverArgs, output: &Output) -> Outcom
     config.backup.options.extend(args.options);
     // only what a recovery needs
     config.warm_pool.size = 0;
+    config.asleep.understudies = 0;
     config.api.listen = Listen::Off;
     config.socket = None;
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));

@@ -76,6 +76,8 @@ fn the_plane_gets_the_configured_values() {
     };
     assert_eq!(format!("{rest:?}"), format!("{:?}", PlaneConfig::new("/d")));
     (config.warm_pool.size, config.limits.databases) = (5, 6);
+    config.asleep.understudies = 7;
     let plane = plane_config(&config, Path::new("/d"));
     assert_eq!((plane.warm_pool, plane.databases_most), (5, 6));
+    assert_eq!(plane.understudies, 7);
 }

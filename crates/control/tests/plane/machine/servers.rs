@@ -63,6 +63,26 @@ impl Servers for Machine {
         self.asked("enroll", server, |_| user == "admin").await
     }
 
+    async fn make_understudy(&self, server: &Server) -> Result<(), ServerError> {
+        self.asked("make understudy", server, |_| ()).await
+    }
+
+    async fn enroll_on_understudy(
+        &self,
+        server: &Server,
+        user: &str,
+        host: &str,
+    ) -> Result<(), ServerError> {
+        let account = format!("{user}@{host}");
+        self.asked("enroll on understudy", server, |i| i.guests.push(account))
+            .await
+    }
+
+    async fn empty_understudy(&self, server: &Server) -> Result<(), ServerError> {
+        self.asked("empty understudy", server, |i| i.guests.clear())
+            .await
+    }
+
     async fn manage(
         &self,
         server: &Server,
@@ -76,8 +96,7 @@ impl Servers for Machine {
     }
 
     async fn variables(&self, server: &Server) -> Result<dormouse_types::Variables, ServerError> {
-        self.asked("variables", server, |_| String::new().into())
-            .await
+        self.asked("variables", server, |_| variables()).await
     }
 
     async fn hides_changes(&self, server: &Server) -> Result<bool, ServerError> {
@@ -182,7 +201,7 @@ impl Machine {
                 .collect(),
             schemas: vec!["mysql".to_owned(), "shop".to_owned()],
             globals: i.globals.clone(),
-            variables: None,
+            variables: Some(variables()),
             events: Events {
                 next,
                 running: false,
@@ -190,4 +209,8 @@ impl Machine {
         })
         .await
     }
+}
+
+fn variables() -> dormouse_types::Variables {
+    "version=10.11.0-MariaDB\n".to_owned().into()
 }
