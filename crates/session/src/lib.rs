@@ -36,6 +36,7 @@ pub mod tls_status;
 
 // answers while the server sleeps
 pub mod sleeping;
+pub mod understudy;
 
 // answers that the present backend does not have
 pub mod diagnostics;

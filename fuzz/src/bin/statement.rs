@@ -8,6 +8,7 @@ use dormouse_session::diagnostics::override_for;
 use dormouse_session::effects::may_commit;
 use dormouse_session::kill::Kill;
 use dormouse_session::timeout::Timeout;
+use dormouse_session::understudy::stands_in;
 use dormouse_session::{Effects, AsleepContext, Format, Kind, SessionState, Show};
 use dormouse_types::Variables;
 use dormouse_wire::{Capabilities, ReplyEnd, Status};
@@ -56,7 +57,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut session = SessionState::new(None);
     for text in script.split(|byte| *byte == b'\n') {
         let mode = session.mode();
-        let _ = (Show::parse(text), Kill::parse(text, mode), Timeout::of(text, mode), may_commit(text, mode));
+        let _ = (Show::parse(text), Kill::parse(text, mode), Timeout::of(text, mode), may_commit(text, mode), stands_in(text, mode));
         let format = if how & 16 != 0 { Format::Text } else { Format::Binary };
         let _ = override_for(text, mode, session.diagnostics(), "/here", format);
         let executed = session.executed(text);
