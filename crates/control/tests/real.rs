@@ -17,6 +17,9 @@ use dormouse_types::{
     Verifier, Veto,
 };
 
+#[path = "real/understudy.rs"]
+mod understudy;
+
 /// Maximum wait of a login for its accounts.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -138,10 +141,14 @@ impl House {
     }
 
     async fn plane(&self, targets: &Arc<Targets>) -> Plane {
+        self.plane_with(targets, 0).await
+    }
+
+    async fn plane_with(&self, targets: &Arc<Targets>, understudies: usize) -> Plane {
         let servers = AdminServers::new(self.secret.clone(), &self.installation.version);
         let config = PlaneConfig {
             warm_pool: 1,
-            understudies: 0,
+            understudies,
             ..PlaneConfig::new(self.dir.path())
         };
         let driver = Arc::new(self.driver());

@@ -69,7 +69,13 @@ impl Dormouse {
         // and how much of the sandbox
         let sandbox = std::env::var("DORMOUSE_TEST_SANDBOX").ok();
         let sandbox = sandbox.map_or(String::new(), |mode| format!("sandbox.mode = '{mode}'\n"));
-        let config = format!("{server}{transport}{sandbox}{config}");
+        // a test that is not about understudies counts the servers of its databases only
+        let understudies = if config.contains("understudies") {
+            ""
+        } else {
+            "asleep.understudies = 0\n"
+        };
+        let config = format!("{server}{transport}{sandbox}{understudies}{config}");
         Self::prepare_program(program(), &config, "debug")
     }
 

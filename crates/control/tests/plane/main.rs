@@ -20,5 +20,6 @@ mod startup;
 mod storage;
 mod tokens;
 mod trouble;
+mod understudy;
 mod usage;
 mod who;

@@ -55,8 +55,10 @@ impl Understudy<'_> {
     /// # Errors
     /// As [`AdminError`] says; [`AdminError::BadUser`] if it would be an anonymous account or one of Dormouse's own.
     pub async fn enroll(self, user: &str, host: &str) -> Result<(), AdminError> {
-        if user.is_empty() || user == "root" || PLATFORM_USERS.contains(&user) {
-            let why = format!("an understudy has no account '{user}'");
+        // an account without a host would be a role
+        let own = user == "root" || PLATFORM_USERS.contains(&user);
+        if own || user.is_empty() || host.is_empty() || user.eq_ignore_ascii_case("PUBLIC") {
+            let why = format!("an understudy has no account '{user}'@'{host}'");
             return Err(AdminError::BadUser(why));
         }
         let name = |host: &str| format!("{}@{}", literal(user), literal(host));
