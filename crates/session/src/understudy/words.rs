@@ -131,7 +131,7 @@ pub(super) fn is_bare_alias(token: Token<'_>) -> bool {
 /// Whether this is the name of a character set of the list.
 pub(super) fn is_charset(name: &[u8]) -> bool {
     let is = |one: &&str| name.eq_ignore_ascii_case(one.as_bytes());
-    CHARSETS.iter().any(|one| is(&one))
+    CHARSETS.iter().any(is)
 }
 
 /// Whether a token is a character set before a string: `_utf8mb4`.
