@@ -11,8 +11,14 @@
 
 #[path = "sleeping/generate.rs"]
 mod generate;
+#[path = "understudy/refused.rs"]
+mod refused;
 #[path = "differential/script.rs"]
 mod script;
+#[path = "understudy/generate.rs"]
+mod tableless;
+#[path = "sleeping/understudy.rs"]
+mod understudy;
 #[path = "sleeping/world.rs"]
 mod world;
 

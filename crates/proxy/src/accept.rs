@@ -243,6 +243,9 @@ impl Proxy {
             }
             let seldom = turn % 10 == 0;
             let now = self.shared.seconds();
+            if seldom {
+                self.shared.understudies.trim(Instant::now());
+            }
             for database in self.shared.directory.all() {
                 if seldom && let Some(pool) = database.used_pool() {
                     pool.trim(Instant::now());

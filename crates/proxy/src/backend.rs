@@ -18,7 +18,7 @@ pub(crate) use error::BackendError;
 pub(crate) use login::Connection;
 pub(crate) use residue::ChangeCounts;
 pub(crate) use restore::{ConnectionId, Schema};
-pub(crate) use states::{Backend, Listening, Speaking};
+pub(crate) use states::{Backend, Listening, Reply, Speaking};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -204,6 +204,11 @@ impl Door {
         self.is_shut() && self.queue().refused.is_none()
     }
 
+    /// Whether there is no server: one must be started for the next statement.
+    pub(crate) fn is_without_server(&self) -> bool {
+        self.cold.load(Ordering::Acquire) && self.sleeps()
+    }
+
     /// The server behind the door; `None` while it is shut.
     pub(crate) fn target(&self) -> Option<Arc<Target>> {
         let queue = self.queue();

@@ -59,6 +59,7 @@ mod security;
 mod shared;
 mod stream;
 mod tally;
+mod understudies;
 
 pub use accept::Proxy;
 pub use config::{Limits, PoolLimits, ProxyConfig, Tls};

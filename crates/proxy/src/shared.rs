@@ -17,6 +17,7 @@ use crate::directory::Directory;
 use crate::guard::{Client, Guard, Seat};
 use crate::handle::OWN_IDS;
 use crate::refusal;
+use crate::understudies::Understudies;
 
 /// What all sessions share.
 pub(crate) struct Shared {
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) control: Arc<dyn ControlPath>,
     pub(crate) directory: Directory,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) understudies: Understudies,
     /// TLS for clients; replaced when certificates are loaded again.
     tls: RwLock<Option<Tls>>,
     /// Addresses that may connect; replaced when the configuration is loaded again.
@@ -75,6 +77,7 @@ impl Shared {
         Arc::new(Self {
             directory: Directory::new(config.pool.clone()),
             guard: Guard::new(&config.limits),
+            understudies: Understudies::default(),
             tls: RwLock::new(config.tls.clone()),
             access: RwLock::new(Arc::new(config.access.clone())),
             slow_checks: Arc::new(Semaphore::new(config.workers.max(1))),

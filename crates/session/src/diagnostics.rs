@@ -17,7 +17,7 @@ mod rewrite;
 
 use dormouse_wire::framer::ReplyEnd;
 
-use crate::lexer::{Lexer, Mode, Spanned, Token, begins_with, is_one_statement};
+use crate::lexer::{Lexer, Mode, Spanned, Token, begins_with, contains, is_one_statement};
 use crate::sequence_name;
 use put_back::PutBack;
 use questions::{Item, Question};
@@ -365,9 +365,10 @@ fn shown(spans: &[Spanned<'_>]) -> Option<std::ops::Range<u64>> {
 /// Whether a text keeps the warnings of the statement before: one that uses no table does
 /// (`sql/sql_parse.cc`, `mysql_execute_command`).
 pub(crate) fn keeps_warnings(text: &[u8], mode: Mode) -> bool {
-    const WITHOUT_TABLES: [&str; 12] = [
+    const WITHOUT_TABLES: [&str; 13] = [
         "GET",
         "SELECT",
+        "VALUES",
         "DO",
         "SET",
         "USE",
@@ -379,16 +380,19 @@ pub(crate) fn keeps_warnings(text: &[u8], mode: Mode) -> bool {
         "RELEASE",
         "DEALLOCATE",
     ];
-    let mut tokens = Lexer::new(text, mode);
-    let first = tokens.next();
+    let tokens = Lexer::new(text, mode);
+    let first = tokens.clone().next();
     let is = |word: &str| first.is_some_and(|token| token.is(word));
     if is("SHOW") {
         return mentioned(text, mode).is_some();
     }
     let one = is_one_statement(tokens.clone());
-    let plain = WITHOUT_TABLES.iter().any(|word| is(word)) && one;
-    // a sequence is a table
-    plain && !sequence_name::mentions(text) && !uses_table(tokens)
+    let query = first == Some(Token::Other(b'('));
+    let plain = (query || WITHOUT_TABLES.iter().any(|word| is(word))) && one;
+    // a sequence is a table, and the first of these makes a derived one behind the others
+    let derives =
+        contains(text, "INTERSECT") && (contains(text, "UNION") || contains(text, "EXCEPT"));
+    plain && !derives && !sequence_name::mentions(text) && !uses_table(tokens)
 }
 
 /// Whether a table may be used or a variable set: after `FROM`, except in `EXTRACT(YEAR FROM a)` and

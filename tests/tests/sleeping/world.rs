@@ -1,5 +1,6 @@
 //! A server that is used directly, and a sleeping database.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use dormouse_testkit::{Client, Created, Dormouse};
@@ -69,10 +70,15 @@ const TRUTH: [&str; 3] = [
 
 impl World {
     pub(crate) fn new() -> Self {
-        let dormouse = Dormouse::start_with(
+        Self::with("")
+    }
+
+    /// With more in the configuration.
+    pub(crate) fn with(config: &str) -> Self {
+        let dormouse = Dormouse::start_with(&format!(
             "never_wakes = [\"monitor\", \"program:mysqld_exporter\"]\n\
-             [defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n",
-        );
+             [defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n{config}"
+        ));
         let plain = dormouse.create("plain", &[]);
         let asleep = dormouse.create("asleep", &[]);
         let folder = dormouse.instance("plain");
@@ -206,15 +212,15 @@ impl World {
     }
 }
 
-/// A client of each side; both run the same steps.
-struct Pair {
+/// A client of each side; both do the same.
+pub(crate) struct Pair {
     kind: Kind,
-    clients: [Client; 2],
-    history: String,
+    pub(crate) clients: [Client; 2],
+    pub(crate) history: String,
 }
 
 impl Pair {
-    fn new(world: &World, kind: Kind) -> Self {
+    pub(crate) fn new(world: &World, kind: Kind) -> Self {
         Self {
             kind,
             clients: [world.server(kind), world.dormouse(kind)],
@@ -222,9 +228,14 @@ impl Pair {
         }
     }
 
-    fn same(&mut self, step: &Step) {
-        self.history.push_str(&format!("{step}\n"));
-        let [expected, found] = self.clients.each_mut().map(|client| run(client, step));
+    pub(crate) fn same(&mut self, step: &Step) {
+        self.alike(step, |client| run(client, step));
+    }
+
+    /// Does the same on both sides: the replies must be equal.
+    pub(crate) fn alike(&mut self, what: impl Display, run: impl FnMut(&mut Client) -> Vec<u8>) {
+        self.history.push_str(&format!("{what}\n"));
+        let [expected, found] = self.clients.each_mut().map(run);
         assert!(
             told(&expected, self.kind) == told(&found, self.kind),
             "{}server:   {}\ndormouse: {}",

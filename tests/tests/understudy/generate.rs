@@ -150,15 +150,21 @@ fn limit(dice: &mut Dice) -> &'static str {
 fn compound(dice: &mut Dice, depth: usize) -> String {
     let columns = 1 + dice.index(2);
     let mut text = String::new();
+    let mut weaker = false;
     for part in 0..2 + dice.index(2) {
         if part > 0 {
-            text += dice.one_of(&[
+            let operators = [
                 " UNION ",
                 " UNION ALL ",
                 " EXCEPT ",
-                " INTERSECT ",
                 " union distinct ",
-            ]);
+                " INTERSECT ",
+            ];
+            // behind a weaker operator it makes a derived table
+            let some = operators.len() - usize::from(weaker);
+            let operator = dice.one_of(&operators[..some]);
+            weaker |= operator != " INTERSECT ";
+            text += operator;
         }
         let items: Vec<_> = (0..columns).map(|_| number(dice, depth)).collect();
         let items = items.join(", ");

@@ -125,7 +125,6 @@ pub(crate) fn bad_value(dice: &mut Dice) -> String {
         "ST_AsText(POINT(1, 1))",
         "*",
         "t.*",
-        "?",
         "{d '2024-01-01'}",
         "\"",
         "'open",

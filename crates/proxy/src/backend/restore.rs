@@ -20,6 +20,14 @@ pub(crate) enum Schema {
     Required,
     /// The session continues without one, as it does when its schema is dropped.
     IfThere,
+    /// The server is an understudy, which has no schemas: none is entered. Every statement must succeed.
+    NotHere,
+}
+
+impl Schema {
+    fn of(self, session: &SessionState) -> Option<&Arc<[u8]>> {
+        session.schema().filter(|_| self != Self::NotHere)
+    }
 }
 
 /// `ER_MUST_CHANGE_PASSWORD`.
@@ -80,7 +88,7 @@ impl Backend {
             // requires a reset, after which the session's variables have the new global values
             self.residue.overlay = None;
         }
-        let steps = self.steps(session, former, &connection);
+        let steps = self.steps(session, former, &connection, missing);
         if !steps.is_empty() {
             self = self.take(&steps, missing).await?;
         }
@@ -92,7 +100,7 @@ impl Backend {
             (self, _) = self.ask(&session.stand_in(name, error)).await?;
         }
         self.residue.overlay = Some([former, &session.overlay()].concat());
-        self.residue.schema = session.schema().cloned();
+        self.residue.schema = missing.of(session).cloned();
         self.residue.last_insert_id = session.last_insert_id();
         self.residue.multi_statements = session.multi_statements();
         Ok(self)
@@ -125,6 +133,7 @@ impl Backend {
         session: &SessionState,
         former: &[Vec<u8>],
         connection: &ConnectionId<'_>,
+        missing: Schema,
     ) -> Vec<RestoreStep> {
         let mut steps = Vec::new();
         if session.wants_reset() {
@@ -137,7 +146,7 @@ impl Backend {
             steps.push(patience());
         }
         let overlay = [former, &session.overlay()].concat();
-        let schema = session.schema();
+        let schema = missing.of(session);
         // a schema's name is interpreted in the session's character set
         let same_name = schema == self.residue.schema.as_ref()
             || schema.is_some_and(|schema| schema.is_ascii());
@@ -153,7 +162,7 @@ impl Backend {
                 ));
             }
         } else {
-            self.steps_from_start(session, former, connection, &mut steps);
+            self.steps_from_start(session, former, connection, missing, &mut steps);
         }
         let handshake_multi = self
             .identity
@@ -172,6 +181,7 @@ impl Backend {
         session: &SessionState,
         former: &[Vec<u8>],
         connection: &ConnectionId<'_>,
+        missing: Schema,
         steps: &mut Vec<RestoreStep>,
     ) {
         if self.residue.overlay.as_ref().is_some_and(Vec::is_empty) {
@@ -188,15 +198,21 @@ impl Backend {
             steps.push(RestoreStep::Run(set_role(role)));
         }
         steps.extend(self.attach(connection).map(RestoreStep::Attach));
-        steps.extend(former.iter().cloned().map(RestoreStep::Try));
+        let former = former.iter().cloned();
+        steps.extend(former.map(match missing {
+            Schema::NotHere => RestoreStep::Run,
+            Schema::Required | Schema::IfThere => RestoreStep::Try,
+        }));
         let outside = session.restore();
         let inside = session.restore_inside();
         let timed = outside.iter().any(|text| timeout::is_named(text));
         if session.has_plain_schema() {
             steps.extend(outside.into_iter().map(RestoreStep::Run));
-            steps.extend(session.schema().cloned().map(RestoreStep::Use));
+            steps.extend(missing.of(session).cloned().map(RestoreStep::Use));
         } else {
-            if let Some(schema) = session.restore_schema() {
+            if let Some(schema) = session.restore_schema()
+                && missing != Schema::NotHere
+            {
                 if session.is_captured() {
                     // a captured name is in UTF-8; later statements set the session's own character set
                     steps.push(RestoreStep::Run(
@@ -299,7 +315,7 @@ impl Backend {
             Schema::IfThere if self.residue.schema.is_some() => {
                 Err(BackendError::Gone(std::io::Error::other(error.message)))
             }
-            Schema::IfThere => Ok(()),
+            Schema::IfThere | Schema::NotHere => Ok(()),
         }
     }
 }

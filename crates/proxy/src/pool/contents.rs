@@ -52,6 +52,8 @@ pub(crate) struct Need {
     pub(crate) target: Arc<Target>,
     /// Whether it is in a schema. A backend in a schema cannot go back to none.
     pub(crate) schema: bool,
+    /// Its connection id, if the backend that it has left last is preferred.
+    pub(crate) session: Option<u32>,
 }
 
 impl Need {
@@ -124,12 +126,15 @@ impl Contents {
         dead
     }
 
-    /// Takes out the most recently used idle backend of the right class.
+    /// Takes out the most recently used idle backend of the right class, or the one that the session has left.
     pub(super) fn take_idle(&mut self, need: &Need) -> Option<Box<Backend>> {
-        let at = self
-            .idle
-            .iter()
-            .rposition(|idle| need.is_met_by(&idle.backend))?;
+        let meets = |idle: &Idle| need.is_met_by(&idle.backend);
+        let left = |idle: &Idle| Some(idle.backend.residue.connection_id) == need.session;
+        let own = need.session.and_then(|_| {
+            let both = |idle: &Idle| left(idle) && meets(idle);
+            self.idle.iter().rposition(both)
+        });
+        let at = own.or_else(|| self.idle.iter().rposition(meets))?;
         Some(self.idle.remove(at).backend)
     }
 

@@ -47,6 +47,7 @@ pub(crate) fn need(user: &str, generation: u64) -> Need {
         }),
         target: target(generation),
         schema: false,
+        session: None,
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn before_reset(cx: &SessionContext, state: &mut SessionState, hold: 
 }
 
 /// Leaves the backend, if nothing keeps the session on it.
-fn leave(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) -> bool {
+pub(super) fn leave(cx: &SessionContext, state: &mut SessionState, hold: &mut Hold) -> bool {
     hold.note_globals(state);
     state.is_free() && hold.leave(cx, state)
 }

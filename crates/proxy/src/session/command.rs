@@ -234,6 +234,11 @@ impl Session {
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
             return Ok(());
         }
+        if self.cx.database().door.is_shut()
+            && Box::pin(self.stand_in(&running, effects, kind)).await?
+        {
+            return Ok(());
+        }
         let rights = self.cx.pool().rights();
         let ran = match changes_code {
             true => Box::pin(run_changing_code(self, &mut running)).await?,

@@ -51,6 +51,23 @@ impl Answer<'_> {
         value
     }
 
+    /// The first value of each row of a text answer; `None` if there is none, or it cannot be read.
+    pub(super) fn first_values(&self) -> Option<Vec<Vec<u8>>> {
+        let mut values = None;
+        let read = |rows: Vec<Vec<Value>>| {
+            values = rows
+                .into_iter()
+                .map(|row| row.into_iter().next()?)
+                .collect();
+            None
+        };
+        let _unchanged = match self.binary {
+            true => edit_binary_rows(self.reply, self.capabilities, read),
+            false => edit_rows(self.reply, self.capabilities, read),
+        };
+        values
+    }
+
     fn edit(&self, edit: impl FnOnce(Vec<Vec<Value>>) -> Vec<Vec<Value>>) -> Option<Vec<u8>> {
         let edit = |rows| Some(edit(rows));
         match self.binary {

@@ -122,7 +122,8 @@ fn begin(cx: &SessionContext, id: u32, query_only: bool) -> Verdict {
         Incoming::made(Command::Query, text.as_bytes())
     };
     let Some(victim) = cx.database().session(id).filter(|_| id != 0) else {
-        if id >= OWN_IDS {
+        // a server that does not run has no threads
+        if id >= OWN_IDS || cx.database().door.is_without_server() {
             return Verdict::Refused(refusal::unknown_thread(id));
         }
         // one of the server's own threads or an unknown id: the server answers

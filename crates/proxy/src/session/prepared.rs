@@ -12,6 +12,7 @@ use dormouse_session::lexer::Mode;
 use dormouse_session::timeout::Timeout;
 use dormouse_session::{Effects, Kind, Show, Statement, Statements};
 use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::framer::Prepared;
 use dormouse_wire::status::Status;
 use dormouse_wire::stmt::{ExecuteView, first_number, statement_of};
 
@@ -64,17 +65,23 @@ impl Session {
         let text = self.state.statements.get(id).and_then(|s| s.text.clone());
         let mut running = Running::new(&self.cx, incoming, Some(id));
         running.tells = tells;
-        let end = self.run_on_server(&mut running).await?;
-        if let Some(end) = &end {
-            self.state
-                .prepared(text.as_deref().unwrap_or_default(), end);
-        }
-        let prepared = end.and_then(|end| end.prepared);
+        let may = text.is_some() && !tells && self.cx.database().door.is_shut();
+        let stood_in = match may {
+            true => Box::pin(self.prepare_stand_in(&running.incoming, id, effects)).await?,
+            false => None,
+        };
+        let prepared = match stood_in {
+            Some(params) => Some((None, params)),
+            None => self
+                .prepare_on_server(&mut running, text.as_deref())
+                .await?
+                .map(|prepared| (Some(prepared.statement), prepared.params)),
+        };
         match (prepared, self.state.statements.get(id)) {
-            (Some(prepared), Some(statement)) => {
-                statement.backend = Some(prepared.statement);
-                statement.params = prepared.params;
-                if prepared.params > 0 && matches!(statement.effects, Effects::Replay(_)) {
+            (Some((backend, params)), Some(statement)) => {
+                statement.backend = backend;
+                statement.params = params;
+                if params > 0 && matches!(statement.effects, Effects::Replay(_)) {
                     // its text alone does not tell what it sets
                     statement.effects = Effects::Unknown;
                 }
@@ -84,6 +91,18 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    async fn prepare_on_server(
+        &mut self,
+        running: &mut Running,
+        text: Option<&[u8]>,
+    ) -> Result<Option<Prepared>, Over> {
+        let end = self.run_on_server(running).await?;
+        if let Some(end) = &end {
+            self.state.prepared(text.unwrap_or_default(), end);
+        }
+        Ok(end.and_then(|end| end.prepared))
     }
 
     /// The client's statement id in a command. `None`: there is no such statement, and the client has
@@ -150,6 +169,11 @@ impl Session {
         running.shows_account = may_show_account(kind, effects);
         running.timeout = timeout;
         if try_answer(&self.cx, &mut self.client, &mut self.state, &mut running).await? {
+            return Ok(());
+        }
+        if self.cx.database().door.is_shut()
+            && Box::pin(self.execute_stand_in(&running, effects, kind)).await?
+        {
             return Ok(());
         }
         let changes_code = may_change_stored_code(text_of, kind, effects);

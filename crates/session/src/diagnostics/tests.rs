@@ -146,12 +146,16 @@ fn a_select_without_a_table_keeps_the_warnings() {
         "SELECT 1 FROM DUAL",
         "SELECT EXTRACT(YEAR FROM '2024-01-01'), SUBSTRING('abc' FROM 1 FOR 2)",
         "SET @a = TRIM('x' FROM 'xa')",
+        "VALUES (1), (EXTRACT(DAY FROM '2024-01-01'))",
+        "(SELECT 1) UNION (SELECT 2 FROM DUAL)",
     ] {
         assert!(keeps_warnings(text.as_bytes(), Mode::default()), "{text}");
     }
     for text in [
         "SELECT (SELECT 1 FROM t)",
         "SELECT ((SELECT a FROM t) + 1)",
+        "(SELECT a FROM t)",
+        "(SELECT 1) UNION SELECT a FROM t",
         "SELECT a FROM t FOR UPDATE",
         "SELECT NEXTVAL(s)",
         "SELECT 1 INTO @a",

@@ -84,6 +84,38 @@ impl SessionState {
         })
     }
 
+    /// Whether a statement with these effects can run on an understudy: a server that is brought to the session's state
+    /// for it and left at once. The session has no backend, or one that it is free to leave.
+    #[must_use]
+    pub fn can_be_stood_in_for(&self, text: &[u8], effects: Effects) -> bool {
+        let open = self.in_transaction() || self.deferred.is_some();
+        let more = self.carried.is_some() || self.sequences.any() || !self.texts.is_empty();
+        let noted = match effects {
+            Effects::None | Effects::Counted => true,
+            // prepared statements would be prepared again under other rules
+            Effects::Replay(replay) => {
+                let reparses = replay.parsing && self.has_prepared();
+                !replay.schema && !reparses && self.log.has_room(text, replay.relative)
+            }
+            _ => false,
+        };
+        let next = self.next_transaction.is_empty();
+        // there other words are keywords
+        let settings = self.log.statements(false);
+        let oracle = settings.iter().any(|text| contains(text, "ORACLE"));
+        noted && !open && !more && next && !oracle && self.is_free() && self.can_read(text)
+    }
+
+    /// Notes that an understudy has run a statement. [`probe_last_statement`](Self::probe_last_statement) follows if the
+    /// state [needs it](Self::needs_probe) or [wants it](Self::wants_probe), then [`leave`](Self::leave).
+    pub fn stood_in_for(&mut self, text: &[u8], effects: Effects, kind: Kind, end: &ReplyEnd) {
+        self.arrived();
+        if let Some(status) = end.status {
+            self.saw_status(status);
+        }
+        self.ran(text, effects, kind, end);
+    }
+
     fn has_prepared(&self) -> bool {
         !self.statements.is_empty() || !self.texts.is_empty()
     }

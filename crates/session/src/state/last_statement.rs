@@ -37,6 +37,8 @@ pub(super) struct LastStatement {
     counted: bool,
     /// Whether the server has been asked since.
     asked: bool,
+    /// Whether what is kept has the warnings of an earlier statement, and the backend the counts of the last one.
+    uncounted: bool,
     failed: bool,
     insert_id: u64,
     on_backend: OnBackend,
@@ -60,6 +62,7 @@ impl LastStatement {
             told: (Some(0), found_rows),
             counted: false,
             asked: false,
+            uncounted: false,
             failed: false,
             insert_id: 0,
             on_backend: OnBackend::default(),
@@ -112,6 +115,7 @@ impl LastStatement {
     /// Whether the backend must be asked before it is left.
     pub(super) fn needs_probe(&self) -> bool {
         self.on_backend.insert_id != Certainty::Known
+            || self.uncounted
             || self.counts.is_none() && self.kept.is_none()
     }
 
@@ -140,6 +144,7 @@ impl LastStatement {
         self.kept = kept
             .and_then(|kept| kept.after(text, mode, end, told))
             .map(Box::new);
+        self.uncounted = self.kept.is_some() && !told;
         if end.last_insert_id != 0 {
             // if the client gave the value, LAST_INSERT_ID() is unchanged: a probe decides
             self.insert_id = end.last_insert_id;
@@ -215,7 +220,7 @@ impl LastStatement {
         self.failed = left.errors > 0;
         let found_rows = self.found_rows().unwrap_or(left.found_rows);
         self.told = (Some(left.row_count), Some(found_rows));
-        self.counted = false;
+        (self.counted, self.uncounted) = (false, false);
         self.kept = Some(Box::new(Diagnostics { found_rows, ..left }));
         self.counts = None;
         self.on_backend.conditions = 0;
@@ -248,7 +253,15 @@ impl LastStatement {
         self.on_backend.insert_id = Certainty::Known;
         self.counted = false;
         self.told = (Some(diagnostics.row_count), Some(diagnostics.found_rows));
-        self.kept.get_or_insert_with(|| Box::new(diagnostics));
+        match &mut self.kept {
+            Some(kept) if std::mem::take(&mut self.uncounted) => {
+                kept.row_count = diagnostics.row_count;
+                kept.found_rows = diagnostics.found_rows;
+                kept.found_rows_lost = false;
+            }
+            Some(_) => {}
+            None => self.kept = Some(Box::new(diagnostics)),
+        }
     }
 
     /// Keeps what is known: the backend is another one, or has run something else.
@@ -274,6 +287,7 @@ impl LastStatement {
     /// Notes that the backend is gone.
     pub(super) fn lose_backend(&mut self) {
         self.keep();
+        self.uncounted = false;
         self.on_backend = OnBackend::default();
     }
 }

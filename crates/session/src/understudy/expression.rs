@@ -112,7 +112,8 @@ impl Parser<'_, '_> {
                 self.more_text();
                 Some(())
             }
-            Token::Number(_) | Token::Bits(_) => {
+            // the last is a parameter of a prepared statement, and an error elsewhere
+            Token::Number(_) | Token::Bits(_) | Token::Other(b'?') => {
                 self.skip();
                 Some(())
             }

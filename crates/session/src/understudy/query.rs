@@ -1,30 +1,40 @@
-//! Reads queries without tables.
+//! Reads queries without tables, derived ones included.
+//!
+//! A server makes a derived table of `UNION … INTERSECT …`, of several queries in parentheses between others, and of
+//! `(… LIMIT 1) ORDER BY …`. Such a statement loses the warnings of the one before, as any with a table does.
 
 use super::parser::Parser;
 use super::words::is_bare_alias;
 use crate::lexer::Token;
 
 impl Parser<'_, '_> {
-    /// `SELECT`, `VALUES`, a query in parentheses, or several of them with `UNION` and the like between.
+    /// `SELECT`, `VALUES`, one of them in parentheses, or several with `UNION` and the like between.
     pub(super) fn query(&mut self) -> Option<()> {
         self.nested(|parser| {
+            parser.term(false)?;
+            let mut weaker = false;
             loop {
-                parser.term()?;
-                if !parser.takes_any(&["UNION", "EXCEPT", "INTERSECT"]) {
+                if parser.takes_any(&["UNION", "EXCEPT"]) {
+                    weaker = true;
+                } else if weaker || !parser.takes("INTERSECT") {
                     return Some(());
                 }
                 parser.takes_any(&["ALL", "DISTINCT"]);
+                parser.term(true)?;
             }
         })
     }
 
-    fn term(&mut self) -> Option<()> {
+    fn term(&mut self, behind_another: bool) -> Option<()> {
         if self.takes("SELECT") {
             self.select()?;
         } else if self.takes("VALUES") {
             self.list(|parser| parser.enclosed(Self::expressions))?;
         } else {
-            self.enclosed(Self::query)?;
+            self.nested(|parser| parser.enclosed(|parser| parser.term(false)))?;
+            if !behind_another {
+                return Some(());
+            }
         }
         if self.takes("ORDER") {
             self.word("BY")?;

@@ -102,11 +102,17 @@ fn find(names: &'static [&'static str], name: &[u8]) -> Option<&'static str> {
     names.iter().find(is).copied()
 }
 
+/// What the statement before has left, as [`diagnostics`](crate::diagnostics) tells.
+const LEFT: [&str; 2] = ["error_count", "warning_count"];
+
 /// Whether `@@name` and `@@SESSION.name` may be read.
 pub(super) fn is_readable(name: &[u8]) -> bool {
-    find(&SESSION, name)
-        .or_else(|| find(&CONSTANTS, name))
-        .is_some()
+    is_alike(name) || find(&LEFT, name).is_some()
+}
+
+fn is_alike(name: &[u8]) -> bool {
+    let known = find(&SESSION, name).or_else(|| find(&CONSTANTS, name));
+    known.is_some()
 }
 
 /// The variable of this name, in lower case, if a session may set it on an understudy. Not `autocommit`: it decides
@@ -122,5 +128,5 @@ pub(super) fn settable(name: Token<'_>) -> Option<&'static str> {
 /// variable's name in any case. The caller wakes the database if it is not.
 #[must_use]
 pub fn may_show(name: &str) -> bool {
-    is_readable(name.as_bytes())
+    is_alike(name.as_bytes())
 }

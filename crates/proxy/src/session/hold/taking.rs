@@ -154,6 +154,7 @@ impl Hold {
             identity: Arc::clone(&cx.identity),
             target: Arc::clone(&pass.target),
             schema: state.schema().is_some(),
+            session: None,
         };
         let limits = pool.limits();
         let patient = !limits.open_after.is_zero();

@@ -1,0 +1,463 @@
+//! Runs commands of a sleeping database on an understudy, so that they do not wake it.
+//!
+//! `dormouse_session::understudy` tells which ones. The code that brings a session to any backend brings it to one
+//! there, and it leaves after each command. In every doubt (none runs, an error, a limit) the session is as before, and its
+//! database wakes and answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_session::understudy::{Script, Shown, may_show, stands_in};
+use dormouse_session::{Effects, Kind, SessionState, SpareStatement};
+use dormouse_types::Target;
+use dormouse_wire::command::{Command, ReplyKind};
+use dormouse_wire::packet::{HEADER, write_packet};
+use dormouse_wire::status::Status;
+use dormouse_wire::stmt::{ExecuteView, set_statement};
+
+use super::asleep::{is_asleep, leave};
+use super::context::SessionContext;
+use super::edits::{self, Answer};
+use super::main_loop::Session;
+use super::parameters::types_of;
+use super::running::{Edit, Running};
+use crate::backend::{Backend, BackendError, ChangeCounts, Connection, Reply, Schema};
+use crate::client::{Incoming, Over};
+use crate::pool::{Grant, Need, Offer, Pool};
+
+/// How long an answer may take, with the way there.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// What an understudy is to run.
+enum Scene<'a> {
+    /// A command as the client has sent it.
+    Whole(&'a Incoming),
+    /// An execution of a prepared text.
+    Execution {
+        incoming: &'a Incoming,
+        text: Arc<[u8]>,
+        params: u16,
+        types: Option<Box<[u8]>>,
+    },
+}
+
+/// A command that an understudy has run.
+struct Played {
+    pool: Arc<Pool>,
+    backend: Box<Backend>,
+    /// What gave it the global values of the database.
+    globals: Vec<Vec<u8>>,
+    reply: Reply,
+    /// Whether its rows are binary.
+    binary: bool,
+    script: Script,
+}
+
+impl Session {
+    /// Answers a query of a sleeping database. Returns whether the client has its answer.
+    pub(super) async fn stand_in(
+        &mut self,
+        running: &Running,
+        effects: Effects,
+        kind: Kind,
+    ) -> Result<bool, Over> {
+        let incoming = &running.incoming;
+        let text = incoming.argument();
+        let script = match is_plain(running) {
+            true => self.script(incoming, text, effects),
+            false => None,
+        };
+        let Some(script) = script else {
+            return Ok(false);
+        };
+        let Some(mut played) = self.play(script, Scene::Whole(incoming)).await else {
+            return Ok(false);
+        };
+        if let Some(edit) = &running.edit {
+            let Some(edited) = edits::edit(&self.cx, edit, &played.answer()) else {
+                return Ok(false);
+            };
+            played.reply.bytes = edited;
+        }
+        let end = played.reply.end.clone();
+        let note = |state: &mut SessionState| state.stood_in_for(text, effects, kind, &end);
+        self.end_play(played, note).await?;
+        Ok(true)
+    }
+
+    /// Prepares a statement for a client of a sleeping database, under this id. Returns the number of its parameters, if
+    /// the client has its answer.
+    pub(super) async fn prepare_stand_in(
+        &mut self,
+        incoming: &Incoming,
+        id: u32,
+        effects: Effects,
+    ) -> Result<Option<u16>, Over> {
+        let text: Arc<[u8]> = incoming.argument().into();
+        let Some(script) = self.script(incoming, &text, effects) else {
+            return Ok(None);
+        };
+        let Some(mut played) = self.play(script, Scene::Whole(incoming)).await else {
+            return Ok(None);
+        };
+        let end = played.reply.end.clone();
+        let Some(prepared) = end.prepared else {
+            return Ok(None);
+        };
+        // the client's id takes the place of the server's, behind the first byte
+        if let Some(place) = played.reply.bytes.get_mut(HEADER + 1..HEADER + 5) {
+            place.copy_from_slice(&id.to_le_bytes());
+        }
+        played.backend.keep_statement(SpareStatement {
+            id: prepared.statement,
+            key: Some((Arc::clone(&text), None)),
+            types: None,
+        });
+        let note = |state: &mut SessionState| {
+            state.arrived();
+            state.prepared(&text, &end);
+        };
+        self.end_play(played, note).await?;
+        Ok(Some(prepared.params))
+    }
+
+    /// Executes a prepared statement for a client of a sleeping database. Returns whether the client has its answer.
+    pub(super) async fn execute_stand_in(
+        &mut self,
+        running: &Running,
+        effects: Effects,
+        kind: Kind,
+    ) -> Result<bool, Over> {
+        let incoming = &running.incoming;
+        // the flags of the command, behind the statement's id
+        let without_cursor = incoming.payload().get(5) == Some(&0);
+        let executes = incoming.command == Command::StmtExecute && without_cursor;
+        let id = running.statement.filter(|_| executes && is_plain(running));
+        let statement = id.and_then(|id| self.state.statements.get(id));
+        let Some(statement) = statement.filter(|statement| !statement.long_data) else {
+            return Ok(false);
+        };
+        let (params, types) = (statement.params, statement.types.clone());
+        let instead = running.instead.as_deref().map(Into::into);
+        let text: Option<Arc<[u8]>> = instead.or_else(|| statement.text.clone());
+        let script = { text.as_ref() }.and_then(|text| self.script(incoming, text, effects));
+        let (Some(text), Some(script)) = (text, script) else {
+            return Ok(false);
+        };
+        let scene = Scene::Execution {
+            incoming,
+            text: Arc::clone(&text),
+            params,
+            types,
+        };
+        let Some(played) = self.play(script, scene).await else {
+            return Ok(false);
+        };
+        let end = played.reply.end.clone();
+        let note = |state: &mut SessionState| state.stood_in_for(&text, effects, kind, &end);
+        self.end_play(played, note).await?;
+        Ok(true)
+    }
+
+    /// What an understudy is to run, if the database sleeps and the session is not bound to its server. The session leaves
+    /// that then.
+    fn script(&mut self, incoming: &Incoming, text: &[u8], effects: Effects) -> Option<Script> {
+        let cx = &self.cx;
+        let admitted = cx.database().reservation.admits(|| cx.identity.key());
+        let may = incoming.is_whole()
+            && incoming.last_seq() == 0
+            && admitted
+            && !cx.identity.account_user.is_empty()
+            && is_asleep(cx, &self.hold)
+            && self.state.can_be_stood_in_for(text, effects);
+        let script = may.then(|| stands_in(text, self.state.mode()))??;
+        let left = !self.hold.has_backend() || leave(cx, &mut self.state, &mut self.hold);
+        left.then_some(script)
+    }
+
+    /// Runs a command on an understudy. `None`: only the database can answer.
+    async fn play(&mut self, script: Script, scene: Scene<'_>) -> Option<Played> {
+        let (cx, state) = (&self.cx, &self.state);
+        let target = cx.control().understudy(&cx.database().name)?;
+        let door = Arc::clone(&cx.database().door);
+        let played = tokio::time::timeout(PATIENCE, play(cx, state, &target, script, scene));
+        let played = tokio::select! {
+            biased;
+            played = Box::pin(played) => played.ok()?,
+            // the session is not held up when its database wakes
+            () = door.until_open() => return None,
+        };
+        played
+            .inspect_err(|error| tracing::debug!(%error, "an understudy did not answer"))
+            .ok()
+            .filter(Played::is_right)
+    }
+
+    /// Sends the client its answer; `note` notes what has run. Then the session leaves the understudy.
+    async fn end_play(
+        &mut self,
+        played: Played,
+        note: impl FnOnce(&mut SessionState),
+    ) -> Result<(), Over> {
+        let Played {
+            pool,
+            backend,
+            globals,
+            reply,
+            script,
+            ..
+        } = played;
+        let state = &mut self.state;
+        self.cx.count_asleep();
+        note(state);
+        self.client.send_packets(&reply.bytes).await?;
+        let backend = match state.needs_probe() || state.wants_probe() {
+            true => {
+                let mut probe = state.probe_last_statement();
+                let asked = tokio::time::timeout(PATIENCE, backend.probe(&mut probe));
+                match Box::pin(asked).await {
+                    Ok(Ok(backend)) => {
+                        state.captured(probe);
+                        Some(backend)
+                    }
+                    Ok(Err(_)) | Err(_) => None,
+                }
+            }
+            false => Some(backend),
+        };
+        if let Some(mut backend) = backend {
+            let tainted = matches!(script, Script::Set(_)) || state.is_tainted();
+            let overlay = || [globals, state.overlay()].concat();
+            backend.residue.overlay = (!tainted).then(overlay);
+            backend.residue.last_insert_id = state.last_insert_id();
+            pool.give_back(backend);
+        }
+        state.leave();
+        Ok(())
+    }
+}
+
+/// Whether nothing of a command or of its answer is to be changed but values of its only row.
+fn is_plain(running: &Running) -> bool {
+    matches!(running.edit, None | Some(Edit::Row(_)))
+        && !running.tells
+        && running.executed.is_none()
+        && running.put_back.is_none()
+        && running.victim.is_none()
+}
+
+async fn play(
+    cx: &SessionContext,
+    state: &SessionState,
+    target: &Arc<Target>,
+    script: Script,
+    scene: Scene<'_>,
+) -> Result<Played, BackendError> {
+    let pool = cx.shared.understudies.pool(target);
+    let globals = globals(cx, &script)?;
+    let backend = backend(cx, &pool, target).await?;
+    let connection = cx.connection_id();
+    let mut backend = backend
+        .restore(state, &globals, connection, Schema::NotHere)
+        .await?;
+    let tracking = cx.tracking(state, false);
+    let reply;
+    let binary = matches!(scene, Scene::Execution { .. });
+    match scene {
+        Scene::Whole(incoming) => {
+            let kind = ReplyKind::of(incoming.payload());
+            (backend, reply) = backend.reply_to(&incoming.bytes, kind, tracking).await?;
+        }
+        Scene::Execution {
+            incoming,
+            text,
+            params,
+            types,
+        } => {
+            let cached = backend.cache.take(&text, None);
+            let id = match cached {
+                Some(cached) => cached.id,
+                None => {
+                    let prepared;
+                    (backend, prepared) = backend.prepare(&text).await?;
+                    prepared.map_err(BackendError::Refused)?.statement
+                }
+            };
+            let sent = types_of(incoming, params);
+            let mut payload = match (&sent, &types) {
+                (None, Some(types)) => ExecuteView::with_types(incoming.payload(), params, types),
+                _ => incoming.payload().to_vec(),
+            };
+            set_statement(&mut payload, id);
+            let mut packet = Vec::with_capacity(payload.len() + HEADER);
+            write_packet(&mut packet, 0, &payload);
+            (backend, reply) = backend
+                .reply_to(&packet, ReplyKind::Execute, tracking)
+                .await?;
+            backend.keep_statement(SpareStatement {
+                id,
+                key: Some((text, None)),
+                types: sent.or(types),
+            });
+        }
+    }
+    Ok(Played {
+        pool,
+        backend,
+        globals,
+        reply,
+        binary,
+        script,
+    })
+}
+
+impl Played {
+    /// Whether the reply is what the database's server would send, as far as that can be seen.
+    fn is_right(&self) -> bool {
+        let end = &self.reply.end;
+        let open = end
+            .status
+            .is_some_and(|status| status.contains(Status::IN_TRANS));
+        let changed = end.session_changes && !matches!(self.script, Script::Set(_));
+        // a prepared SHOW is checked when it is executed
+        let shows = self.script == Script::Show(Shown::Variables) && end.prepared.is_none();
+        let right = self.reply.whole
+            && end.error.is_none()
+            && !open
+            && !changed
+            && (!shows || self.may_show());
+        if !right {
+            tracing::debug!(?end, "an understudy's answer is not passed on");
+        }
+        right
+    }
+
+    fn answer(&self) -> Answer<'_> {
+        Answer {
+            reply: &self.reply.bytes,
+            capabilities: self.backend.capabilities,
+            binary: self.binary,
+        }
+    }
+
+    /// Whether each row is of a variable that has the same value on every server.
+    fn may_show(&self) -> bool {
+        let may = |name: &Vec<u8>| std::str::from_utf8(name).is_ok_and(may_show);
+        let names = self.answer().first_values();
+        names.is_some_and(|names| names.iter().all(may))
+    }
+}
+
+/// The statements that give a session there the global values with which it began.
+fn globals(cx: &SessionContext, script: &Script) -> Result<Vec<Vec<u8>>, BackendError> {
+    let unknown =
+        || BackendError::Gone(std::io::Error::other("its global variables are not known"));
+    let set = cx
+        .control()
+        .set_globals(&cx.database().name)
+        .ok_or_else(unknown)?;
+    let mut all = Vec::new();
+    for (name, value) in set {
+        // a default is the global value, and in the SQL mode ORACLE other words are keywords
+        let defaults = matches!(script, Script::Set(assigned) if assigned.defaults);
+        if defaults || value.to_ascii_uppercase().contains("ORACLE") {
+            return Err(unknown());
+        }
+        match of_session(&name) {
+            Of::Session => all.push(format!("SET SESSION `{name}` = {value}").into_bytes()),
+            Of::Nothing => {}
+            Of::Server => return Err(unknown()),
+        }
+    }
+    all.extend(cx.former_globals());
+    Ok(all)
+}
+
+/// What the global value of a variable decides.
+enum Of {
+    /// The value with which a session begins.
+    Session,
+    /// Nothing that a statement without a table shows: Dormouse, the login or an account decides.
+    Nothing,
+    /// Something that a session cannot set.
+    Server,
+}
+
+fn of_session(name: &str) -> Of {
+    match name {
+        "max_allowed_packet" | "net_buffer_length" => Of::Server,
+        "wait_timeout"
+        | "interactive_timeout"
+        | "net_read_timeout"
+        | "net_write_timeout"
+        | "max_statement_time"
+        | "idle_transaction_timeout"
+        | "session_track_state_change"
+        | "character_set_client"
+        | "character_set_connection"
+        | "character_set_results"
+        | "collation_connection"
+        | "disconnect_on_expired_password"
+        | "max_password_errors"
+        | "event_scheduler" => Of::Nothing,
+        _ => Of::Session,
+    }
+}
+
+/// A backend on the understudy.
+async fn backend(
+    cx: &SessionContext,
+    pool: &Arc<Pool>,
+    target: &Arc<Target>,
+) -> Result<Box<Backend>, BackendError> {
+    let need = Need {
+        identity: Arc::clone(&cx.identity),
+        target: Arc::clone(target),
+        schema: false,
+        session: Some(cx.handle().id),
+    };
+    let grant = match pool.ask(&need, true) {
+        Offer::Now(grant) => grant,
+        Offer::Wait(receiver) => {
+            let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
+            receiver.await.map_err(|_| gone())?
+        }
+    };
+    let place = match grant {
+        Grant::Backend(mut backend) => match backend.check_idle() {
+            Ok(()) => {
+                if backend.residue.connection_id != cx.handle().id {
+                    // nothing of one session may be seen by another
+                    backend.residue.overlay = None;
+                }
+                return Ok(backend.move_here()?);
+            }
+            Err(_) => backend.close(),
+        },
+        Grant::Open(place) => place,
+    };
+    let before = ChangeCounts::now(&place);
+    let connection = log_in(cx, target).await?;
+    Ok(Backend::new(
+        connection,
+        target,
+        &cx.identity,
+        place,
+        before,
+    ))
+}
+
+/// Logs in as an account of the same name, which is made if it is missing.
+async fn log_in(cx: &SessionContext, target: &Arc<Target>) -> Result<Connection, BackendError> {
+    let identity = &*cx.identity;
+    let (user, host) = (&identity.account_user, &identity.account_host);
+    let credential = cx.control().credential(target.instance, user, host);
+    match Connection::connect(target, identity, credential, None).await {
+        Err(BackendError::Refused(error)) if error.code == 1045 => {}
+        done => return done,
+    }
+    cx.control()
+        .enroll_on_understudy(target, user, host)
+        .await?;
+    Connection::connect(target, identity, credential, None).await
+}
