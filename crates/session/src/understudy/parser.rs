@@ -2,7 +2,7 @@
 
 use crate::lexer::{Charset, Lexer, Mode, Spanned, Token};
 
-use super::LONGEST;
+use super::script::LONGEST;
 
 /// How deep parentheses and the like may be nested: some functions evaluate an argument more than once.
 const DEEPEST: usize = 20;

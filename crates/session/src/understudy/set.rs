@@ -1,7 +1,7 @@
 //! Reads `SET` of a session's own variables.
 
-use super::Assigned;
 use super::parser::Parser;
+use super::script::Assigned;
 use super::variables::settable;
 use super::words::{is_charset, is_value};
 use crate::lexer::Token;

@@ -1,7 +1,7 @@
 //! Reads `SHOW` of what does not depend on the database.
 
-use super::Shown;
 use super::parser::Parser;
+use super::script::Shown;
 use crate::lexer::Token;
 
 /// Columns by which variables may be chosen. Not by `Value`: a row whose value differs would be missing.
