@@ -146,8 +146,10 @@ fn start_dormouse(options: &Options, more: &str) -> Dormouse {
     let server = server.map_or(String::new(), |path| {
         format!("engine.mariadbd = '{}'\n", path.display())
     });
-    let config =
-        format!("{server}[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n{more}");
+    // the figures are those of the servers of databases
+    let config = format!(
+        "{server}asleep.understudies = 0\n[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n{more}"
+    );
     // it was checked at the start that the program exists
     let program = options.program().unwrap_or_default();
     let mut dormouse = Dormouse::prepare_program(program, &config, "info");

@@ -206,29 +206,16 @@ impl Understudies {
         let of = |one: &&Arc<Understudy>| *one.target == *target;
         let one = self.read().iter().find(of).cloned();
         let one = one.ok_or_else(|| failed(DOING, "it has ended".to_owned()))?;
-        let mut accounts = one.accounts.lock().await;
-        if accounts.get(user).is_some_and(|known| known == host) {
+        let known = one.accounts.lock().await.get(user).cloned();
+        if known.is_some_and(|known| known == host) {
             return Ok(());
         }
-        let Spares { host: machine, .. } = &*self.spares;
-        let limit = machine.deadlines.ask;
-        // what the server has is not known while this is under way
-        accounts.remove(user);
-        let enrolled = within(limit, async {
-            if accounts.len() >= ACCOUNTS_MOST {
-                machine.servers.empty_understudy(&one.server).await?;
-                accounts.clear();
-            }
-            let enroll = machine
-                .servers
-                .enroll_on_understudy(&one.server, user, host);
-            enroll.await
-        });
-        enrolled
-            .await
-            .map_err(|error| failed(DOING, error.to_string()))?;
-        accounts.insert(user.to_owned(), host.to_owned());
-        Ok(())
+        // it runs to its end also if the caller stops waiting: a statement that still runs could undo the next one
+        let account = (user.to_owned(), host.to_owned());
+        let spares = Arc::clone(&self.spares);
+        let made = tokio::spawn(async move { one.make_account(&spares, account).await });
+        let made = made.await.unwrap_or_else(|broken| Err(broken.to_string()));
+        made.map_err(|reason| failed(DOING, reason))
     }
 
     /// How many there are.
@@ -246,6 +233,32 @@ impl Understudies {
 
     fn change(&self) -> RwLockWriteGuard<'_, Vec<Arc<Understudy>>> {
         self.running.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Understudy {
+    async fn make_account(
+        &self,
+        spares: &Spares,
+        (user, host): (String, String),
+    ) -> Result<(), String> {
+        let mut accounts = self.accounts.lock().await;
+        // what the server has is not known while this is under way
+        accounts.remove(&user);
+        let Spares { host: machine, .. } = spares;
+        let made = within(machine.deadlines.ask, async {
+            if accounts.len() >= ACCOUNTS_MOST {
+                machine.servers.empty_understudy(&self.server).await?;
+                accounts.clear();
+            }
+            let enroll = machine
+                .servers
+                .enroll_on_understudy(&self.server, &user, &host);
+            enroll.await
+        });
+        made.await.map_err(|error| error.to_string())?;
+        accounts.insert(user, host);
+        Ok(())
     }
 }
 

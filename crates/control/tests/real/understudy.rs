@@ -32,7 +32,7 @@ impl Scene {
             ..Spec::default()
         };
         let created = plane.create(&shop, spec).await.unwrap();
-        let target = targets.of(&shop).expect("open");
+        let target = targets.of(&shop).unwrap();
         let mut owner = connect(&target);
         owner.login("admin", &created.password, None).ok();
         let of_owner = variables(&mut owner);
@@ -50,7 +50,7 @@ impl Scene {
         Self {
             house,
             plane,
-            understudy: understudy.expect("an understudy"),
+            understudy: understudy.unwrap(),
             of_owner,
         }
     }

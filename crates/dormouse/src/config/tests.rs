@@ -121,6 +121,8 @@ fn an_error_in_the_file_names_its_place() {
     assert!(refused("[limits]\nhandshake_timeout = '0'").contains("more than 0"));
     assert!(refused("[tls]\ncert = '/c'").contains("only one of tls.cert and tls.key"));
     assert!(refused("[limits]\nheld_statements = 0").contains("limit is 0"));
+    assert!(refused("[asleep]\nunderstudies = 9").contains("more than 8"));
+    assert!(from_file("[asleep]\nunderstudies = 8", "dormouse up").is_ok());
     assert!(refused("domain = '*.example.org'").contains("not a domain name"));
     assert!(refused("[prices]\ncpu_hour = '-1'").contains("not an amount of money"));
     assert!(refused("[spend]\nslow = 'soon'").contains("write a percentage"));
