@@ -7,7 +7,7 @@ use dormouse_types::{Bytes, DatabaseName};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Entry;
-use crate::principal::{Principal, misleads};
+use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 
 /// Most characters of a text of a client's.
