@@ -33,6 +33,7 @@ mod running;
 mod show;
 mod statement;
 mod stored_code;
+mod waker;
 mod wide;
 
 pub(crate) use admission::{Arrival, serve};
