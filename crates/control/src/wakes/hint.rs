@@ -3,7 +3,7 @@
 use dormouse_policy::schedule::Due;
 use dormouse_types::WokenBy;
 
-use super::Kind;
+use super::kind::Kind;
 
 const HEALTH_CHECK: &str = "a health check that reads a table: use SELECT 1, which wakes nothing";
 const NO_TABLE: &str =

@@ -1,3 +1,4 @@
+use dormouse_policy::Cause;
 use dormouse_types::Carried;
 
 use super::*;
