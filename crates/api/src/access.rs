@@ -25,6 +25,8 @@ pub enum Verb {
     Usage,
     /// Read the use of all databases.
     UsageOfAll,
+    /// Read what woke a database.
+    Wakes,
     /// Read the ledger.
     Events,
     /// Create a database; the answer has its first password.
@@ -103,7 +105,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Status,
         Self::Metrics,
         Self::List,
@@ -112,6 +114,7 @@ impl Verb {
         Self::Sessions,
         Self::Usage,
         Self::UsageOfAll,
+        Self::Wakes,
         Self::Events,
         Self::Create,
         Self::Branch,
@@ -163,6 +166,7 @@ impl Verb {
             Self::Sessions => "read a database's sessions",
             Self::Usage => "read a database's use",
             Self::UsageOfAll => "read the use of all databases",
+            Self::Wakes => "read what woke a database",
             Self::Events => "read the ledger",
             Self::Create => "create a database",
             Self::Branch => "branch a database",
@@ -205,7 +209,7 @@ impl Verb {
 }
 
 /// The verb of each route: method, path, verb. HEAD is GET.
-pub const RULES: [(&str, &str, Verb); 44] = [
+pub const RULES: [(&str, &str, Verb); 45] = [
     ("GET", "/v1/status", Verb::Status),
     ("GET", "/metrics", Verb::Metrics),
     ("GET", "/v1/databases", Verb::List),
@@ -225,6 +229,7 @@ pub const RULES: [(&str, &str, Verb); 44] = [
     ("PUT", "/v1/databases/{name}/reservation", Verb::Reserve),
     ("GET", "/v1/databases/{name}/usage", Verb::Usage),
     ("GET", "/v1/usage", Verb::UsageOfAll),
+    ("GET", "/v1/databases/{name}/wakes", Verb::Wakes),
     ("GET", "/v1/events", Verb::Events),
     ("GET", "/v1/tokens", Verb::ListTokens),
     ("POST", "/v1/tokens", Verb::AddToken),
@@ -325,6 +330,7 @@ pub fn field(role: Role, verb: Verb) -> Field {
         Verb::Sessions => [Yes, Yes, Yes, Own],
         Verb::Usage => [Yes, Yes, Yes, Own],
         Verb::UsageOfAll => [Yes, Yes, Yes, Own],
+        Verb::Wakes => [Yes, Yes, Yes, Own],
         Verb::Events => [Yes, Yes, Yes, Own],
         Verb::Create | Verb::Branch | Verb::Reset => [Yes, No, No, No],
         Verb::Set => [Yes, Yes, No, Own],

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
+use dormouse_types::{DatabaseName, Delay, PoolStatus, SessionStatus};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
@@ -19,7 +19,7 @@ use crate::error::{Envelope, ErrorBody};
 use crate::model::{
     BranchRequest, Branched, By, CreateRequest, Created, Database, Event, EventQuery, KeyList,
     MasterKeyRotated, NewToken, RotateRequest, ServerStatus, SettingsPatch, Token, TokenId,
-    TokenRequest, UsageQuery, UsageReport,
+    TokenRequest, UsageQuery, UsageReport, WakesReport,
 };
 use crate::routes::ORDER_DEADLINE;
 use target::{Stream, Target};
@@ -154,6 +154,15 @@ impl Client {
         if let Some(month) = query.month {
             path.push_str(&format!("&month={month}"));
         }
+        self.json(Method::GET, &path, None).await
+    }
+
+    /// `GET /v1/databases/NAME/wakes`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn wakes(&self, name: &DatabaseName, since: Delay) -> Answer<WakesReport> {
+        let path = format!("/v1/databases/{name}/wakes?since={since}");
         self.json(Method::GET, &path, None).await
     }
 

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
     BranchOf, By, Cap, DatabaseKeys, Direction, Encryption, EncryptionState, Figures, KeyList,
-    NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UnderstudyCounts, UsageReport,
-    UsageRow,
+    Measure, NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UnderstudyCounts,
+    UsageReport, UsageRow, WakesReport, WakesRow,
 };
 use dormouse_types::{
     Backups, Bytes, Carry, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern,
     Networks, NewUser, OnDemand, Pooling, State, Timetable, UnitRange, Units, UserLimits, UserRole,
+    WokenBy,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -280,6 +281,9 @@ pub struct Event {
     /// a version that did not record it.
     #[serde(default)]
     pub actor: Option<String>,
+    /// The statement that needed the server, for causes `demand`; `null` in entries of a version that did not record it.
+    #[serde(default)]
+    pub woken_by: Option<WokenBy>,
     /// Kind: `created`, `changed`, `scaled`, `refused`, `noted`, `dropped`, `set`, `token`, `imported`, `exported`.
     pub event: String,
     /// The state before, for a transition.
@@ -295,6 +299,15 @@ pub struct Event {
     /// Figures of it, as far as known.
     #[serde(default)]
     pub figures: Figures,
+}
+
+/// Query of `GET /v1/databases/NAME/wakes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WakesQuery {
+    /// How long ago the time begins: `24h` if missing, at most `35d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Delay>,
 }
 
 /// Query for events.

@@ -15,7 +15,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
 use dormouse_control::{Plane, Status};
-use dormouse_types::{DatabaseName, PoolStatus, SessionStatus};
+use dormouse_types::{DatabaseName, Delay, PoolStatus, SessionStatus};
 
 use crate::access::Verb;
 use crate::context::Context;
@@ -25,7 +25,7 @@ use crate::login;
 use crate::metrics;
 use crate::model::{
     By as Detail, CreateRequest, Created, Database, EventQuery, ParkQuery, ServerStatus,
-    SettingsPatch, Spend, UsageQuery, UsageReport,
+    SettingsPatch, Spend, UsageQuery, UsageReport, WakesQuery, WakesReport,
 };
 
 mod backups;
@@ -83,6 +83,7 @@ pub(crate) fn router(context: Arc<Context>, peer: Peer) -> Router {
         .route("/v1/databases/{name}/transfers", post(transfers::note))
         .route("/v1/databases/{name}/reservation", put(transfers::reserve))
         .route("/v1/databases/{name}/usage", get(usage_of))
+        .route("/v1/databases/{name}/wakes", get(wakes))
         .route(
             "/v1/databases/{name}/users",
             get(users::list).post(users::add),
@@ -172,6 +173,19 @@ async fn report(
         by,
     };
     Ok(Json(context.plane.usage(wanted).await?))
+}
+
+async fn wakes(
+    State(context): Shared,
+    Path(name): Path<String>,
+    query: Result<Query<WakesQuery>, QueryRejection>,
+) -> Answer<Json<WakesReport>> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let Query(WakesQuery { since }) = query.map_err(|e| Failure::invalid(e.body_text()))?;
+    let last = since.unwrap_or(Delay::After(DAY));
+    // `never` is too long, as the plane says
+    let last = last.duration().unwrap_or(Duration::MAX);
+    Ok(Json(context.plane.wakes(&parse(&name)?, last).await?))
 }
 
 async fn figures(State(context): Shared) -> Answer<Response> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dormouse_types::InstanceId;
+use dormouse_types::{DatabaseName, InstanceId};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::broadcast;
@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::meter::{Mark, Metered, SharedMeter, Taken};
 use crate::status::{Event, EventFilter};
 use crate::token::{Stored, TokenId};
+use crate::wakes::Transition;
 
 mod alike;
 mod columns;
@@ -196,6 +197,16 @@ impl Catalog {
     pub(crate) fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, Error> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         ledger::read(&reader, filter).map_err(|e| explain(&self.path, &e))
+    }
+
+    /// The changes of state of a database since a time in milliseconds since 1970, and the last one before.
+    pub(crate) fn transitions(
+        &self,
+        database: &DatabaseName,
+        since: i64,
+    ) -> Result<Vec<Transition>, Error> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger::transitions(&reader, database, since).map_err(|e| explain(&self.path, &e))
     }
 
     /// The mark of the meter of every existing database, with its usage since a day.

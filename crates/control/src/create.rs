@@ -189,6 +189,7 @@ impl Creator {
         let entry = Entry {
             database: Some(row.name.clone()),
             actor: by,
+            woken_by: None,
             event: EventKind::Created,
             from: None,
             to: Some(State::Active),

@@ -38,6 +38,7 @@ mod catalog;
 mod meter;
 pub mod status;
 pub mod usage;
+pub mod wakes;
 // what watches all databases
 mod actors;
 mod adopt;
@@ -81,3 +82,4 @@ pub use status::{
 };
 pub use token::{NewToken, Role, Token, TokenId, TokenName};
 pub use usage::{By, UsageQuery, UsageReport, UsageRow};
+pub use wakes::{Measure, WakesReport, WakesRow};

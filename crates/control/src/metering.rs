@@ -27,6 +27,7 @@ use crate::storage::Storage;
 use crate::tasks::Tasks;
 
 pub(crate) mod report;
+mod wakes;
 
 /// Interval between two writes.
 const PACE: Duration = Duration::from_secs(5);
@@ -181,6 +182,7 @@ impl Metering {
         let entry = Entry {
             database: Some(database.name.clone()),
             actor: Principal::Dormouse,
+            woken_by: None,
             event: EventKind::Noted,
             from: Some(view.state),
             to: Some(view.state),

@@ -9,7 +9,7 @@ use dormouse_policy::lifecycle::{Notes, Order};
 use dormouse_policy::{SettingsPatch, Spec};
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
-    Account, DatabaseName, Ended, PoolStatus, SessionStatus, State, Usage, Variables,
+    Account, DatabaseName, Ended, PoolStatus, SessionStatus, State, Usage, Variables, WokenBy,
 };
 use tokio::sync::broadcast;
 
@@ -27,6 +27,7 @@ use crate::startup::{self, Started};
 use crate::status::{Created, Event, EventFilter, Status};
 use crate::time::within;
 use crate::usage::{UsageQuery, UsageReport};
+use crate::wakes::WakesReport;
 use backups::Backups;
 use branches::Branches;
 use tokens::Tokens;
@@ -430,6 +431,14 @@ impl Plane {
         self.context.metering.usage(query).await
     }
 
+    /// What woke a database in the last while, up to now, and what that cost.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] if that is too long; [`Error::Catalog`].
+    pub async fn wakes(&self, name: &DatabaseName, last: Duration) -> Result<WakesReport, Error> {
+        self.context.metering.wakes(name, last).await
+    }
+
     /// Usage of a database since Dormouse started, up to now.
     ///
     /// # Errors
@@ -449,10 +458,11 @@ impl Plane {
             .is_some_and(|d| d.state() != State::Dropping)
     }
 
-    /// Requests the server for a held statement of this user. Returns at once; the door opens or refuses later.
-    pub fn demand(&self, name: &DatabaseName, user: &str) {
+    /// Requests the server for a held statement of this user. Returns at once; the door opens or refuses later. `by` is
+    /// called if the statement is the first: the ledger names it.
+    pub fn demand(&self, name: &DatabaseName, user: &str, by: &dyn Fn() -> WokenBy) {
         if let Some(database) = self.context.registry.find(name) {
-            database.demand(user);
+            database.demand(user, by);
         }
     }
 
@@ -533,10 +543,11 @@ impl Plane {
         &self,
         name: &DatabaseName,
         user: &str,
+        address: &str,
         patience: Duration,
     ) -> Result<Vec<Account>, Error> {
         let database = self.find(name)?;
-        accounts::read(&self.context, &database, user, patience).await
+        accounts::read(&self.context, &database, (user, address), patience).await
     }
 
     /// Adds the credential with which the proxy logs in as this account; `false` if the account does not

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dormouse_types::DatabaseName;
+use dormouse_types::{DatabaseName, misleads};
 
 use crate::token::id::{TokenId, TokenName};
 
@@ -57,12 +57,6 @@ impl fmt::Display for Principal {
             }
         }
     }
-}
-
-/// Whether a character changes how the text around it looks on a terminal.
-pub(crate) fn misleads(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

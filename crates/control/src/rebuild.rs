@@ -159,6 +159,7 @@ fn changes(row: &DatabaseRow, manifest: &Manifest) -> Vec<Change> {
     let entry = Entry {
         database: Some(row.name.clone()),
         actor: Principal::Dormouse,
+        woken_by: None,
         event: EventKind::Noted,
         from: None,
         to: Some(row.state),

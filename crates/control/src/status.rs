@@ -2,7 +2,7 @@
 
 use dormouse_policy::spend::Rung;
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Bytes, DatabaseName, InstanceId, Layer, Money, State, Units};
+use dormouse_types::{Bytes, DatabaseName, InstanceId, Layer, Money, State, Units, WokenBy};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -286,6 +286,8 @@ pub struct Event {
     pub database: Option<DatabaseName>,
     /// Who caused it; `None` in entries of a version that did not record it.
     pub actor: Option<String>,
+    /// The statement that needed the server, if one did; `None` in entries of a version that did not record it.
+    pub woken_by: Option<WokenBy>,
     /// The kind of entry.
     pub event: EventKind,
     /// The state before.

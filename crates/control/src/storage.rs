@@ -300,6 +300,7 @@ fn noted(database: &Database, reason: String) -> Change {
     Change::Ledger(Box::new(Entry {
         database: Some(database.name.clone()),
         actor: Principal::Dormouse,
+        woken_by: None,
         event: EventKind::Noted,
         from: None,
         to: None,

@@ -14,7 +14,7 @@ use dormouse_driver_local::{LocalConfig, LocalDriver};
 use dormouse_engine::{Admin, Installation, Search, Secret};
 use dormouse_types::{
     Access, Activity, Carried, DatabaseName, Delay, PoolStatus, SessionStatus, State, Target,
-    Verifier, Veto,
+    Verifier, Veto, WokenBy,
 };
 
 #[path = "real/understudy.rs"]
@@ -217,7 +217,10 @@ async fn a_database_keeps_its_data_over_sleeps_crashes_and_upgrades() {
     eprintln!("created in {:?}", began.elapsed());
 
     let first = targets.of(&shop).expect("open");
-    let owner = plane.accounts(&shop, "admin", PATIENCE).await.unwrap();
+    let owner = plane
+        .accounts(&shop, "admin", "10.0.0.7", PATIENCE)
+        .await
+        .unwrap();
     assert!(
         matches!(owner[..], [ref a] if a.enrolled && !a.locked && matches!(a.verifiers[..], [Verifier::Native(_)])),
         "{owner:?}"
@@ -230,7 +233,11 @@ async fn a_database_keeps_its_data_over_sleeps_crashes_and_upgrades() {
     house.ask(&first, "CREATE USER eve IDENTIFIED BY 'x'").await;
     house.ask(&first, "SET GLOBAL long_query_time = 7").await;
     assert_eq!(
-        plane.accounts(&shop, "eve", PATIENCE).await.unwrap().len(),
+        plane
+            .accounts(&shop, "eve", "10.0.0.7", PATIENCE)
+            .await
+            .unwrap()
+            .len(),
         1
     );
     assert!(plane.enroll(&shop, "eve", "%").await.unwrap());
@@ -241,10 +248,17 @@ async fn a_database_keeps_its_data_over_sleeps_crashes_and_upgrades() {
     eprintln!("suspended in {:?}, {:?}", began.elapsed(), suspended.memory);
     assert_eq!(suspended.state, State::Suspended);
     assert_eq!(targets.of(&shop), None);
-    assert!(plane.accounts(&shop, "eve", PATIENCE).await.unwrap()[0].enrolled);
+    assert!(
+        plane
+            .accounts(&shop, "eve", "10.0.0.7", PATIENCE)
+            .await
+            .unwrap()[0]
+            .enrolled
+    );
     assert_eq!(plane.has_schema(&shop, "goods"), Some(true));
     let began = Instant::now();
-    plane.demand(&shop, "app");
+    let by = || WokenBy::new("SELECT ?".to_owned(), "app", "10.0.0.7");
+    plane.demand(&shop, "app", &by);
     let thawed = targets.opened(&shop, 1).await;
     eprintln!("thawed in {:?}", began.elapsed());
     assert_eq!(thawed, first);

@@ -23,6 +23,7 @@ mod import;
 mod keys;
 mod remote;
 mod token;
+mod wakes;
 
 pub(crate) use backup::{
     BackupCommand, BackupKeyCommand, BackupVerifyArgs, HistoryArgs, RecoverArgs, RestoreArgs,
@@ -31,6 +32,7 @@ pub(crate) use import::{ExportArgs, ImportArgs};
 pub(crate) use keys::{KeyArgs, KeyCommand, KeyRotateArgs};
 pub(crate) use remote::Remote;
 pub(crate) use token::TokenCommand;
+pub(crate) use wakes::WakesArgs;
 
 /// Serverless MariaDB that you run yourself.
 #[derive(Debug, Parser)]
@@ -48,7 +50,8 @@ First steps:
   dormouse create shop             create a database; prints how to log in
   dormouse connect shop            open it in the mariadb client
   dormouse ls                      list databases and states; an idle one is suspended, then parked
-  dormouse events shop --follow    show each change of state, its reason and duration";
+  dormouse events shop --follow    show each change of state, its reason and duration
+  dormouse wakes shop              show what woke it, how often, and what to change";
 
 /// Heading of the options of every command.
 const EVERYWHERE: &str = "Options of every command";
@@ -157,6 +160,8 @@ The authority's certificate in the data directory signs the certificate that cli
     Tls,
     /// Show the use of the databases, and its cost
     Usage(UsageArgs),
+    /// Show what woke a database, how often, and what to change
+    Wakes(WakesArgs),
     /// Wake a database now
     #[command(after_help = "A statement for a database wakes it as well.")]
     Wake(NameArgs),

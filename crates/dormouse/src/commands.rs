@@ -84,6 +84,10 @@ pub(crate) fn run(global: &Global, command: Command, output: &Output) -> Outcome
                 output.result(&text, |_| text.clone())
             }
             Command::Usage(args) => usage(&client, args, output).await,
+            Command::Wakes(args) => {
+                let report = client.wakes(&args.name, args.since).await.map_err(told)?;
+                output.result(&report, |colours| format::wakes::wakes(&report, colours))
+            }
             Command::Wake(args) => done(client.wake(&args.name).await, output),
             Command::Suspend(args) => done(client.suspend(&args.name).await, output),
             Command::Park(args) if args.force => {

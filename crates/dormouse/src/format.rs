@@ -15,6 +15,8 @@ use jiff::Timestamp;
 use crate::commands::keys;
 use crate::output::{Colours, Style};
 
+pub(crate) mod wakes;
+
 /// Age in the largest unit and the next one: `3s`, `2m 05s`, `4h 10m`, `3d 2h`.
 pub(crate) fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = u64::try_from(now.as_second() - since.as_second()).unwrap_or(0);
@@ -447,12 +449,15 @@ pub(crate) fn event(e: &Event, colours: Colours) -> String {
     // Dormouse's own decisions are the rule, so they are not marked
     let by = e.actor.as_deref().filter(|who| *who != "dormouse");
     let by = by.map(|who| format!(" by {who}"));
+    let statement = e.woken_by.as_ref();
+    let statement = statement.map(|by| format!(": `{}` by {}", by.statement, by.account));
     format!(
-        "{at}  {database}  {what}{}  [{}{}] {}",
+        "{at}  {database}  {what}{}  [{}{}] {}{}",
         took.unwrap_or_default(),
         e.cause,
         by.unwrap_or_default(),
-        one_line(&e.reason)
+        one_line(&e.reason),
+        statement.unwrap_or_default()
     )
 }
 

@@ -21,7 +21,7 @@ use dormouse_proxy::{ControlError, Listeners, Proxy, ProxyConfig, StartError};
 use dormouse_tenant::{Caller, Outcome as Managed, Statement};
 use dormouse_types::{
     Access, Account, Activity, Carried, CertificateNames, DatabaseName, Delay, Ended, InstanceId,
-    OnDemand, PoolStatus, SessionStatus, Target, UserOnDemand, Variables, Veto,
+    OnDemand, PoolStatus, SessionStatus, Target, UserOnDemand, Variables, Veto, WokenBy,
 };
 
 use crate::Outcome;
@@ -220,9 +220,9 @@ impl dormouse_proxy::ControlPath for Control {
         self.greeting.clone()
     }
 
-    fn demand(&self, database: &DatabaseName, user: &str) {
+    fn demand(&self, database: &DatabaseName, user: &str, by: &dyn Fn() -> WokenBy) {
         if let Ok(plane) = self.plane() {
-            plane.demand(database, user);
+            plane.demand(database, user, by);
         }
     }
 
@@ -234,9 +234,11 @@ impl dormouse_proxy::ControlPath for Control {
         &self,
         database: &DatabaseName,
         user: &str,
+        address: &str,
         patience: Duration,
     ) -> Result<Vec<Account>, ControlError> {
-        let accounts = self.plane()?.accounts(database, user, patience).await;
+        let plane = self.plane()?;
+        let accounts = plane.accounts(database, user, address, patience).await;
         accounts.map_err(|error| ControlError(error.to_string()))
     }
 

@@ -46,6 +46,50 @@ enum Source {
     Pattern,
 }
 
+/// What the clock requires a database for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Due {
+    /// The hours of its timetable.
+    Timetable,
+    /// Its pattern of use.
+    Pattern,
+    /// An event of its server.
+    Event,
+}
+
+impl Due {
+    /// What an agenda's reason is about.
+    #[must_use]
+    pub fn of_reason(reason: &str) -> Option<Self> {
+        let begins = |with: &[&str]| with.iter().any(|start| reason.starts_with(start));
+        if begins(&[BY_TIMETABLE, TIMETABLE_BEGINS]) {
+            Some(Self::Timetable)
+        } else if begins(&[BY_PATTERN, PATTERN_BEGINS]) {
+            Some(Self::Pattern)
+        } else if begins(&[EVENT_DUE]) {
+            Some(Self::Event)
+        } else {
+            None
+        }
+    }
+
+    /// The word used in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timetable => "timetable",
+            Self::Pattern => "pattern",
+            Self::Event => "event",
+        }
+    }
+}
+
+const BY_TIMETABLE: &str = "its timetable keeps it awake";
+const TIMETABLE_BEGINS: &str = "its timetable begins";
+const BY_PATTERN: &str = "it was wanted at this time on earlier days";
+const PATTERN_BEGINS: &str = "by its earlier days it will be wanted soon after";
+const EVENT_DUE: &str = "an event is due";
+
 /// A time in which it must be awake.
 #[derive(Debug, Clone, Copy)]
 struct Span {
@@ -74,8 +118,8 @@ pub fn agenda(
             },
         );
         let what = match span.source {
-            Source::Timetable => "its timetable keeps it awake",
-            Source::Pattern => "it was wanted at this time on earlier days",
+            Source::Timetable => BY_TIMETABLE,
+            Source::Pattern => BY_PATTERN,
         };
         let end = Some(end).filter(|end| horizon(tz, now).is_some_and(|last| *end < last));
         return Agenda {
@@ -92,11 +136,11 @@ pub fn agenda(
     let begins = span.map(|s| s.from);
     let by_event = event.is_some_and(|event| begins.is_none_or(|begins| event <= begins));
     let reason = match (span, next_event) {
-        (_, Some(at)) if by_event => format!("an event is due {}", local(at)),
+        (_, Some(at)) if by_event => format!("{EVENT_DUE} {}", local(at)),
         (Some(span), _) => {
             let what = match span.source {
-                Source::Timetable => "its timetable begins",
-                Source::Pattern => "by its earlier days it will be wanted soon after",
+                Source::Timetable => TIMETABLE_BEGINS,
+                Source::Pattern => PATTERN_BEGINS,
             };
             format!("{what} {}", local(span.from))
         }

@@ -8,7 +8,7 @@ use dormouse_link::ClientCertificate;
 use dormouse_tenant::{Caller, Outcome, Statement};
 use dormouse_types::{
     Account, CertificateNames, DatabaseName, Ended, InstanceId, OnDemand, Target, UserOnDemand,
-    Variables,
+    Variables, WokenBy,
 };
 
 /// Why the control path could not answer. The text is for the client.
@@ -24,18 +24,21 @@ pub trait ControlPath: Send + Sync + 'static {
     fn greeting_version(&self) -> String;
 
     /// Requests a wake of this database, because a statement of this user is held. Returns at once; later
-    /// the door opens or refuses the statement.
-    fn demand(&self, database: &DatabaseName, user: &str);
+    /// the door opens or refuses the statement. `by` is called if the statement is the first that is held: the ledger
+    /// names it.
+    fn demand(&self, database: &DatabaseName, user: &str, by: &dyn Fn() -> WokenBy);
 
     /// Why the database's server failed last, as its own log says, if that was lately.
     fn last_failure(&self, database: &DatabaseName) -> Option<String>;
 
     /// The accounts that a login of `user` could match: read from the server while it is awake, else
-    /// as stored before it slept. If the server is being restarted, waits for at most `patience`.
+    /// as stored before it slept. If the server is being restarted, waits for at most `patience`. `address` is the
+    /// client's, for the ledger.
     async fn accounts(
         &self,
         database: &DatabaseName,
         user: &str,
+        address: &str,
         patience: Duration,
     ) -> Result<Vec<Account>, ControlError>;
 

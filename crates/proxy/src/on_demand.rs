@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dormouse_types::{Account, DatabaseName, Mark, UserOnDemand, Verifier};
+use dormouse_types::{Account, DatabaseName, Mark, UserOnDemand, Verifier, WokenBy};
 use dormouse_wire::reply::ErrPacket;
 
 use crate::database::Database;
@@ -14,11 +14,11 @@ use crate::shared::Shared;
 use crate::stream::Peer;
 
 /// The accounts for a user that does not exist: those that would be made, each with its template's credential. Only an
-/// account that is marked as a template counts, and only for clients that are admitted by the template's host.
+/// account that is marked as a template counts, and only for clients that are admitted by the template's host. `address`: the client's.
 pub(crate) async fn candidates(
     shared: &Shared,
     database: &DatabaseName,
-    user: &str,
+    (user, address): (&str, &str),
     patience: std::time::Duration,
 ) -> Vec<(Account, String)> {
     let policy = shared.control.on_demand(database);
@@ -26,7 +26,7 @@ pub(crate) async fn candidates(
     for template in policy.templates_of(user) {
         let accounts = shared
             .control
-            .accounts(database, &template.user, patience)
+            .accounts(database, &template.user, address, patience)
             .await
             .unwrap_or_default();
         let found = accounts.into_iter().find(|account| {
@@ -105,7 +105,11 @@ impl Making<'_> {
             .await
             .map_err(|why| failed(&why))?;
         let patience = shared.config.limits.handshake_timeout;
-        let accounts = shared.control.accounts(name, &account.user, patience).await;
+        let address = self.peer.host();
+        let accounts = shared
+            .control
+            .accounts(name, &account.user, &address, patience)
+            .await;
         let accounts = accounts.map_err(|why| refusal::no_accounts(why, patience))?;
         // another login may have made it, and its password may have been changed since
         accounts
@@ -142,16 +146,18 @@ impl Making<'_> {
                 refusal::too_many_wakes(&reached)
             })?;
         }
+        let by: &dyn Fn() -> WokenBy =
+            &|| WokenBy::new(WokenBy::LOGIN.to_owned(), user, &peer.host());
         let receiver = match door.enter(None, || false, limits.held_statements) {
             Entry::Pass(pass) => return Ok(pass),
             Entry::Held(receiver) => receiver,
             Entry::Full => return Err(refusal::too_many_held(limits.held_statements)),
             Entry::Refused(reason) => {
-                shared.control.demand(&database.name, user);
+                shared.control.demand(&database.name, user, by);
                 return Err(refusal::cannot_wake(&reason));
             }
         };
-        shared.control.demand(&database.name, user);
+        shared.control.demand(&database.name, user, by);
         match tokio::time::timeout(limits.hold_timeout, receiver).await {
             Ok(Ok(Ok(pass))) => Ok(pass),
             Ok(Ok(Err(reason))) => Err(refusal::cannot_wake(&reason)),

@@ -34,6 +34,7 @@ mod show;
 mod statement;
 mod stored_code;
 mod understudy;
+mod waker;
 mod wide;
 
 pub(crate) use admission::{Arrival, serve};

@@ -17,6 +17,9 @@
 pub mod lexer;
 mod literal;
 
+// what is kept of its text
+pub mod digest;
+
 // its text is changed
 mod edits;
 

@@ -144,6 +144,14 @@ impl Statements {
         self.by_id.get_mut(&id).map(AsMut::as_mut)
     }
 
+    /// The text of the statement with this client's id, if it is kept, and is read now as when it was prepared.
+    #[must_use]
+    pub fn text_as_prepared(&self, id: u32) -> Option<&[u8]> {
+        let statement = self.by_id.get(&id)?;
+        let text = statement.text.as_deref();
+        text.filter(|_| statement.parsing_context == self.parsing_context)
+    }
+
     /// Forgets a statement and returns it.
     pub fn remove(&mut self, id: u32) -> Option<Box<Statement>> {
         let statement = self.by_id.remove(&id)?;

@@ -28,6 +28,7 @@ pub mod units;
 pub mod usage;
 pub mod user;
 pub mod variables;
+pub mod woken;
 
 pub use account::{Account, CertificateNames, Expiry, Manager, Specified, Transport, Verifier};
 pub use activity::{Activity, Veto, VetoReason};
@@ -52,3 +53,4 @@ pub use units::{Bytes, UnitRange, Units};
 pub use usage::{Carried, Usage};
 pub use user::{NewUser, UserChange, UserLimits, UserRole};
 pub use variables::{VARIABLES, Variable, VariableKind, Variables};
+pub use woken::{WokenBy, misleads};

@@ -96,6 +96,21 @@ commands! {
     StmtBulkExecute = 0xfa,
 }
 
+impl Command {
+    /// The protocol's name of the command: `COM_INIT_DB`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let mut name = "COM".to_owned();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_uppercase());
+        }
+        name
+    }
+}
+
 /// Layout of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplyKind {
@@ -160,6 +175,17 @@ impl ReplyKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_has_the_name_of_the_protocol() {
+        for (command, name) in [
+            (Command::Quit, "COM_QUIT"),
+            (Command::InitDb, "COM_INIT_DB"),
+            (Command::StmtBulkExecute, "COM_STMT_BULK_EXECUTE"),
+        ] {
+            assert_eq!(command.name(), name);
+        }
+    }
 
     #[test]
     fn every_command_has_a_byte_of_its_own() {

@@ -161,6 +161,7 @@ fn event(event: dormouse_control::Event) -> Event {
         at: event.at,
         database: event.database,
         actor: event.actor,
+        woken_by: event.woken_by,
         event: event.event.as_str().to_owned(),
         from: event.from,
         to: event.to,

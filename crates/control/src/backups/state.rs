@@ -233,6 +233,7 @@ pub(crate) fn entry(
     Entry {
         database: Some(database.clone()),
         actor: by,
+        woken_by: None,
         event,
         from: None,
         to: None,

@@ -1,7 +1,7 @@
 //! The ledger: the events of every database, and their reasons.
 
 use dormouse_policy::Cause;
-use dormouse_types::DatabaseName;
+use dormouse_types::{DatabaseName, State, WokenBy};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -9,6 +9,7 @@ use super::columns::{bad, json, parsed, text, word};
 use super::record::Entry;
 use crate::config::LedgerKeep;
 use crate::status::{Event, EventFilter, EventKind};
+use crate::wakes::Transition;
 
 /// Number of new entries after which those that are too many or too old are removed.
 pub(super) const PRUNE_EVERY: u32 = 1024;
@@ -56,7 +57,8 @@ pub(super) fn append(
     let id = connection
         .prepare_cached(
             "INSERT INTO ledger (at, database, event, from_state, to_state, cause, reason, \
-             duration_ms, figures, actor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             duration_ms, figures, actor, statement, account) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
              RETURNING id",
         )?
         .query_row(
@@ -73,7 +75,9 @@ pub(super) fn append(
                 entry.reason,
                 entry.duration_ms.map(u64::cast_signed),
                 text(&entry.figures)?,
-                actor
+                actor,
+                entry.woken_by.as_ref().map(|by| &by.statement),
+                entry.woken_by.as_ref().map(|by| &by.account)
             ],
             |row| row.get(0),
         )?;
@@ -82,6 +86,7 @@ pub(super) fn append(
         at,
         database: entry.database.clone(),
         actor: Some(actor),
+        woken_by: entry.woken_by.as_deref().cloned(),
         event: entry.event,
         from: entry.from,
         to: entry.to,
@@ -110,7 +115,7 @@ pub(super) fn read(connection: &Connection, filter: &EventFilter) -> rusqlite::R
     let mut events = connection
         .prepare_cached(&format!(
             "SELECT id, at, database, event, from_state, to_state, cause, reason, duration_ms, \
-             figures, actor FROM ledger WHERE {of_one} AND id > ?2 ORDER BY id {order} LIMIT ?3"
+             figures, actor, statement, account FROM ledger WHERE {of_one} AND id > ?2 ORDER BY id {order} LIMIT ?3"
         ))?
         .query_map(
             params![
@@ -127,12 +132,44 @@ pub(super) fn read(connection: &Connection, filter: &EventFilter) -> rusqlite::R
     Ok(events)
 }
 
+/// Reads the changes of state of the database that has this name, since a time in milliseconds since 1970, and the last
+/// one before.
+pub(super) fn transitions(
+    connection: &Connection,
+    database: &DatabaseName,
+    since: i64,
+) -> rusqlite::Result<Vec<Transition>> {
+    connection
+        .prepare_cached(
+            "SELECT at, from_state, to_state, cause, reason, duration_ms, actor, statement, account \
+             FROM ledger WHERE database = ?1 AND event IN ('created', 'changed') AND to_state IS NOT NULL \
+             AND id >= coalesce((SELECT max(id) FROM ledger WHERE database = ?1 AND event = 'created'), 0) \
+             AND id >= coalesce((SELECT id FROM ledger WHERE database = ?1 AND at < ?2 \
+             AND event IN ('created', 'changed') ORDER BY id DESC LIMIT 1), 0) ORDER BY id",
+        )?
+        .query_map(params![database.as_str(), since], |row| {
+            let duration: Option<i64> = row.get(5)?;
+            Ok(Transition {
+                at: row.get(0)?,
+                from: state(row, 1)?,
+                to: parsed(row, 2)?,
+                cause: word(row, 3, CAUSES, Cause::as_str)?,
+                reason: row.get(4)?,
+                duration_ms: duration.map_or(0, i64::cast_unsigned),
+                actor: row.get(6)?,
+                woken_by: woken_by(row, 7)?,
+            })
+        })?
+        .collect()
+}
+
+fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<State>> {
+    let word: Option<String> = row.get(column)?;
+    word.map(|_| parsed(row, column)).transpose()
+}
+
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let duration: Option<i64> = row.get(8)?;
-    let state = |column: usize| {
-        let word: Option<String> = row.get(column)?;
-        word.map(|_| parsed(row, column)).transpose()
-    };
     let named: String = row.get(2)?;
     let database = (named != NO_DATABASE).then(|| parsed(row, 2));
     Ok(Event {
@@ -140,14 +177,23 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         at: Timestamp::from_millisecond(row.get(1)?).map_err(|e| bad(1, e.into()))?,
         database: database.transpose()?,
         actor: row.get(10)?,
+        woken_by: woken_by(row, 11)?,
         event: word(row, 3, KINDS, EventKind::as_str)?,
-        from: state(4)?,
-        to: state(5)?,
+        from: state(row, 4)?,
+        to: state(row, 5)?,
         cause: word(row, 6, CAUSES, Cause::as_str)?,
         reason: row.get(7)?,
         duration_ms: duration.map(i64::cast_unsigned),
         figures: json(row, 9)?,
     })
+}
+
+/// What woke the database, from this column and the next.
+fn woken_by(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<WokenBy>> {
+    let statement: Option<String> = row.get(column)?;
+    let account: Option<String> = row.get(column + 1)?;
+    let known = statement.zip(account);
+    Ok(known.map(|(statement, account)| WokenBy { statement, account }))
 }
 
 /// Removes entries that are too many or too old. Ids and times rise together.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables};
+use dormouse_types::{
+    Account, Bytes, DatabaseName, Events, InstanceId, State, Units, Variables, WokenBy,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +136,8 @@ pub(crate) struct Entry {
     /// `None`: it is about no database.
     pub(crate) database: Option<DatabaseName>,
     pub(crate) actor: Principal,
+    /// The statement that needed the server, if one did.
+    pub(crate) woken_by: Option<Arc<WokenBy>>,
     pub(crate) event: EventKind,
     pub(crate) from: Option<State>,
     pub(crate) to: Option<State>,

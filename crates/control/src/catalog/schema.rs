@@ -184,6 +184,11 @@ pub(super) const STEPS: &[&str] = &[
         known       TEXT NOT NULL               -- JSON: the last one, and the last attempt
     ) STRICT;
 ",
+    "
+    -- what needed the server: its statement without values, and whose it was
+    ALTER TABLE ledger ADD COLUMN statement TEXT;
+    ALTER TABLE ledger ADD COLUMN account TEXT;         -- USER@ADDRESS
+",
 ];
 
 /// Why a catalog cannot be used.

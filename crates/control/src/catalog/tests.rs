@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use dormouse_engine::rights;
 use dormouse_policy::{Cause, Spec};
-use dormouse_types::{DatabaseName, Endpoint, Events, Incarnation, State, Units};
+use dormouse_types::{DatabaseName, Endpoint, Events, Incarnation, State, Units, WokenBy};
 
 use super::record::{InstanceRow, Role};
 use super::*;
@@ -60,6 +60,7 @@ fn entry(text: &str, reason: &str) -> Change {
     Change::Ledger(Box::new(Entry {
         database: Some(name(text)),
         actor: Principal::Dormouse,
+        woken_by: None,
         event: EventKind::Changed,
         from: Some(State::Active),
         to: Some(State::Suspended),
@@ -238,6 +239,61 @@ async fn the_ledger_is_read_from_either_end() {
             })
             .unwrap()[0]
     );
+}
+
+#[tokio::test]
+async fn changes_of_state_are_read_with_what_woke_it_and_the_last_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (catalog, _) = open(dir.path());
+    let change = |to: State, event, woken_by: Option<&str>| {
+        let Change::Ledger(mut entry) = entry("a", "") else {
+            panic!("no entry");
+        };
+        entry.event = event;
+        entry.to = Some(to);
+        entry.woken_by = woken_by
+            .map(|statement| Arc::new(WokenBy::new(statement.to_owned(), "app", "10.0.0.7")));
+        Change::Ledger(entry)
+    };
+    let (changed, created) = (EventKind::Changed, EventKind::Created);
+    let changes = vec![
+        // of an earlier database of this name
+        change(State::Active, created, None),
+        change(State::Parked, changed, None),
+        change(State::Active, created, None),
+        change(State::Suspended, changed, None),
+        entry("b", ""),
+        change(State::Active, EventKind::Refused, Some("no change")),
+        change(State::Active, changed, Some("SELECT ?")),
+    ];
+    catalog.write(Durability::Soon, changes).await.unwrap();
+    let read = |since| -> Vec<(State, Option<String>)> {
+        let all = catalog.transitions(&name("a"), since).unwrap();
+        let told = |t: Transition| {
+            (
+                t.to,
+                t.woken_by
+                    .map(|by| format!("{} {}", by.statement, by.account)),
+            )
+        };
+        all.into_iter().map(told).collect()
+    };
+    let woken = (State::Active, Some("SELECT ? app@10.0.0.7".to_owned()));
+    let all = [
+        (State::Active, None),
+        (State::Suspended, None),
+        woken.clone(),
+    ];
+    assert_eq!(read(0), all);
+    assert_eq!(read(i64::MAX), [woken]);
+    assert_eq!(catalog.transitions(&name("c"), 0).unwrap(), []);
+    let filter = EventFilter {
+        limit: 1,
+        ..EventFilter::default()
+    };
+    let last = catalog.events(&filter).unwrap().pop().unwrap();
+    let by = WokenBy::new("SELECT ?".to_owned(), "app", "10.0.0.7");
+    assert_eq!(last.woken_by, Some(by));
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use tracing::{error, info};
 
 use super::context::Context;
 use super::habits::Habits;
+use super::requests::Originator;
 use super::scaling::Scaling;
 use super::{Database, busy};
 use crate::catalog::{Change, Durability, Entry};
@@ -64,7 +65,7 @@ pub(crate) struct Actor {
     /// The intent of a wake is being written.
     pub(super) intent: Option<JoinHandle<Result<(), Error>>>,
     /// Who caused the current act; `None`: Dormouse.
-    pub(super) acts_for: Option<Box<Principal>>,
+    pub(super) acts_for: Option<Box<Originator>>,
 }
 
 /// Result of an act.
@@ -279,6 +280,7 @@ impl Actor {
                 cause: Cause::Load,
                 reason: format!("its hot pages are back: {}", warmed.read),
                 duration_ms: Some(millis_since(warmed.began)),
+                woken_by: None,
                 figures: Figures {
                     hit_ratio_ppm: warmed.hit_ratio_ppm,
                     ..database.view().figures()

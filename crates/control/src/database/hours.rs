@@ -159,6 +159,7 @@ mod tests {
             at: Timestamp::from_second(at).unwrap(),
             database: "shop".parse().ok(),
             actor: None,
+            woken_by: None,
             event: EventKind::Changed,
             from: None,
             to: Some(to),

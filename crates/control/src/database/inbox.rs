@@ -1,14 +1,14 @@
 //! Requests to a database's actor: demands, logins that wait for accounts, and orders with their answers.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use dormouse_policy::Cause;
 use dormouse_policy::lifecycle::{Door, Order};
-use dormouse_types::State;
+use dormouse_types::{State, WokenBy};
 use tokio::sync::oneshot;
 
 use super::Database;
-use super::requests::{Heir, Inbox, Pending};
+use super::requests::{Demander, Heir, Inbox, Originator, Pending};
 use crate::error::Error;
 use crate::principal::Principal;
 
@@ -16,30 +16,49 @@ use crate::principal::Principal;
 const ORDERS_MOST: usize = 64;
 
 impl Database {
-    /// Requests the server for a statement of this user that is held.
-    pub(crate) fn demand(&self, user: &str) {
+    /// Requests the server for a statement of this user that is held. `by` is called if it is the first.
+    pub(crate) fn demand(&self, user: &str, by: &dyn Fn() -> WokenBy) {
+        // called without the lock: it reads the statement
+        let is_first = self.inbox().demanded_by.is_none();
+        let by = is_first.then(|| Demander::new(user, by()));
         {
             let mut inbox = self.inbox();
             if inbox.demanded_by.is_none() {
-                inbox.demanded_by = Some(user.into());
+                inbox.demanded_by = by;
             }
             inbox.demanded = true;
         }
         self.wake_actor();
     }
 
-    /// Who needs the server: the client whose statement was held first.
-    pub(super) fn demander(&self) -> Principal {
-        Principal::Client {
-            user: self.inbox().demanded_by.clone(),
+    /// Who needs the server: the client whose statement was held first, or whose login waited first.
+    pub(super) fn demander(&self) -> Originator {
+        let first = {
+            let inbox = self.inbox();
+            let first = inbox.demanded_by.as_ref();
+            first.or(inbox.accounts_wanted.as_ref()).cloned()
+        };
+        let first = first.as_deref();
+        let woken_by = first.map(|first| Arc::clone(&first.woken_by));
+        let user = first.map(|first| Arc::clone(&first.user));
+        let principal = Principal::Client {
+            user,
             database: self.name.clone(),
+        };
+        Originator {
+            principal,
+            woken_by,
         }
     }
 
     /// Who causes an act with this cause, unless it is Dormouse.
-    pub(super) fn originator(&self, cause: Cause) -> Option<Principal> {
+    pub(super) fn originator(&self, cause: Cause) -> Option<Originator> {
         match cause {
-            Cause::Operator => self.inbox().orders.front().map(|order| order.by.clone()),
+            Cause::Operator => {
+                let inbox = self.inbox();
+                let by = inbox.orders.front()?.by.clone();
+                Some(by.into())
+            }
             Cause::Demand => Some(self.demander()),
             _ => None,
         }
@@ -57,20 +76,23 @@ impl Database {
         inbox.demanded_by = None;
     }
 
-    /// Requests the accounts for a login that waits; only the server, which does not run, has them.
-    pub(crate) fn want_accounts(&self) {
-        self.inbox().accounts_wanted = true;
+    /// Requests the accounts for a login of this user that waits; only the server, which does not run, has them.
+    pub(crate) fn want_accounts(&self, user: &str, address: &str) {
+        self.inbox().accounts_wanted.get_or_insert_with(|| {
+            let login = WokenBy::LOGIN.to_owned();
+            Demander::new(user, WokenBy::new(login, user, address))
+        });
         self.wake_actor();
     }
 
     /// Whether a login has waited for accounts since the last [`Database::accounts_read`].
     pub(crate) fn accounts_wanted(&self) -> bool {
-        self.inbox().accounts_wanted
+        self.inbox().accounts_wanted.is_some()
     }
 
     /// Clears the request for accounts: they have been read, or cannot be.
     pub(crate) fn accounts_read(&self) {
-        self.inbox().accounts_wanted = false;
+        self.inbox().accounts_wanted = None;
     }
 
     /// Queues an order; the receiver gets the answer when it is met or refused.

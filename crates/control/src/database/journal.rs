@@ -16,9 +16,9 @@ use jiff::Timestamp;
 use tracing::error;
 
 use super::actor::Actor;
+use super::requests::Originator;
 use crate::catalog::{Change, Durability, Entry};
 use crate::error::Error;
-use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 use crate::time::{millis, millis_since, now};
 
@@ -155,11 +155,11 @@ impl Actor {
     }
 
     /// Who caused what is recorded: the act's originator, or the client that needs the server.
-    fn originator(&self, cause: Cause) -> Principal {
+    fn originator(&self, cause: Cause) -> Originator {
         match &self.acts_for {
-            Some(principal) => (**principal).clone(),
+            Some(originator) => (**originator).clone(),
             None if cause == Cause::Demand => self.database.demander(),
-            None => Principal::Dormouse,
+            None => Originator::default(),
         }
     }
 
@@ -172,9 +172,14 @@ impl Actor {
         reason: impl Display,
         began: Instant,
     ) -> Entry {
+        let Originator {
+            principal,
+            woken_by,
+        } = self.originator(cause);
         Entry {
             database: Some(self.database.name.clone()),
-            actor: self.originator(cause),
+            actor: principal,
+            woken_by,
             event,
             from: Some(from),
             to: Some(to),

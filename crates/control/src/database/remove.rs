@@ -24,7 +24,8 @@ pub(super) async fn remove(actor: &mut Actor, act: Act) -> Done {
     let from = actor.database.state();
     if from != State::Dropping {
         // kept until the files are gone, also by the next start: then nobody has ordered it
-        let by = actor.acts_for.as_deref().unwrap_or(&Principal::Dormouse);
+        let by = actor.acts_for.as_deref().map(|by| &by.principal);
+        let by = by.unwrap_or(&Principal::Dormouse);
         let reason = format!("{} by {by}", act.reason);
         actor.show(State::Dropping, reason);
         let changes = vec![actor.state_change()];

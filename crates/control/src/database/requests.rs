@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dormouse_policy::lifecycle::Order;
-use dormouse_types::DatabaseName;
+use dormouse_types::{DatabaseName, WokenBy};
 use tokio::sync::oneshot;
 
 use crate::catalog::DatabaseRow;
@@ -15,15 +15,46 @@ use crate::principal::Principal;
 #[derive(Default)]
 pub(super) struct Inbox {
     pub(super) demanded: bool,
-    /// The user whose statement was the first to be held since the last answer to a demand.
-    pub(super) demanded_by: Option<Arc<str>>,
-    /// A login waits for accounts that only the server knows.
-    pub(super) accounts_wanted: bool,
+    /// Whose statement was the first to be held since the last answer to a demand.
+    pub(super) demanded_by: Option<Arc<Demander>>,
+    /// Whose login was the first to wait for accounts that only the server knows.
+    pub(super) accounts_wanted: Option<Arc<Demander>>,
     /// A wake was ordered: failures before it no longer count.
     pub(super) reset: bool,
     /// The actor has ended: orders are answered at once.
     pub(super) over: bool,
     pub(super) orders: VecDeque<Pending>,
+}
+
+/// A client that needs the server.
+pub(super) struct Demander {
+    pub(super) user: Arc<str>,
+    /// Its statement.
+    pub(super) woken_by: Arc<WokenBy>,
+}
+
+impl Demander {
+    pub(super) fn new(user: &str, woken_by: WokenBy) -> Arc<Self> {
+        let (user, woken_by) = (user.into(), Arc::new(woken_by));
+        Arc::new(Self { user, woken_by })
+    }
+}
+
+/// Who causes an act, for the ledger.
+#[derive(Clone, Default)]
+pub(super) struct Originator {
+    pub(super) principal: Principal,
+    /// The statement, if it is a client's.
+    pub(super) woken_by: Option<Arc<WokenBy>>,
+}
+
+impl From<Principal> for Originator {
+    fn from(principal: Principal) -> Self {
+        Self {
+            principal,
+            woken_by: None,
+        }
+    }
 }
 
 /// What takes the place of a database.

@@ -28,17 +28,7 @@ impl Metering {
             days: month.days(),
             detail,
         };
-        let (metering, named) = (Arc::clone(self), query.database.clone());
-        let unwritten = move || metering.unwritten(named.as_ref(), now, detail, month.days());
-        let (written, unwritten) = self.parts.catalog.usage(wanted, unwritten).await?;
-        let mut all: BTreeMap<(DatabaseName, InstanceId, i64), UsageOf> = BTreeMap::new();
-        for account in written.into_iter().chain(unwritten) {
-            let key = (account.database.clone(), account.instance, account.at);
-            match all.get_mut(&key) {
-                Some(sum) => sum.metered += account.metered,
-                None => drop(all.insert(key, account)),
-            }
-        }
+        let mut all = self.gather(wanted, now).await?;
         if query.present {
             all.retain(|_, account| account.ended.is_none());
         }
@@ -77,6 +67,27 @@ impl Metering {
             cost: cost(&total.charged),
             currency: self.parts.prices.currency.clone(),
         })
+    }
+
+    /// Usage, written or not, by database and time.
+    pub(super) async fn gather(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        now: Moment,
+    ) -> Result<BTreeMap<(DatabaseName, InstanceId, i64), UsageOf>, Error> {
+        let (metering, also) = (Arc::clone(self), wanted.clone());
+        let unwritten =
+            move || metering.unwritten(also.database.as_ref(), now, also.detail, also.days.clone());
+        let (written, unwritten) = self.parts.catalog.usage(wanted, unwritten).await?;
+        let mut all: BTreeMap<_, UsageOf> = BTreeMap::new();
+        for account in written.into_iter().chain(unwritten) {
+            let key = (account.database.clone(), account.instance, account.at);
+            match all.get_mut(&key) {
+                Some(sum) => sum.metered += account.metered,
+                None => drop(all.insert(key, account)),
+            }
+        }
+        Ok(all)
     }
 
     /// Usage that the meters have counted but not written.

@@ -16,6 +16,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// One login's query.
 struct Question<'a> {
     user: &'a str,
+    /// The client's address.
+    address: &'a str,
     /// Deadline of the answer.
     deadline: Instant,
     /// Reason for the missing answer, if the server gave one.
@@ -24,15 +26,16 @@ struct Question<'a> {
     on_its_way: bool,
 }
 
-/// The accounts that this user name may use, within `patience`.
+/// The accounts that this user name may use, within `patience`. `address`: the client's.
 pub(super) async fn read(
     context: &Context,
     database: &Database,
-    user: &str,
+    (user, address): (&str, &str),
     patience: Duration,
 ) -> Result<Vec<Account>, Error> {
     let mut question = Question {
         user,
+        address,
         deadline: now() + patience,
         heard: None,
         on_its_way: false,
@@ -95,7 +98,7 @@ async fn ask(
                         reason: view.reason.as_ref().to_owned(),
                     });
                 }
-                database.want_accounts();
+                database.want_accounts(question.user, question.address);
             }
             State::Dropping => return Err(Error::NotFound(database.name.clone())),
             _ => question.on_its_way = true,

@@ -15,6 +15,7 @@ pub(super) fn entry(database: &Database, before: &Spec, after: &Spec, by: Princi
     Entry {
         database: Some(database.name.clone()),
         actor: by,
+        woken_by: None,
         event: EventKind::Set,
         from: None,
         to: None,

@@ -172,6 +172,7 @@ impl Plane {
                 user: Some(user.into()),
                 database: database.name.clone(),
             },
+            woken_by: None,
             event: EventKind::Noted,
             from: None,
             to: None,

@@ -249,6 +249,7 @@ impl Tokens<'_> {
         let entry = Entry {
             database: None,
             actor: self.principal.clone(),
+            woken_by: None,
             event: EventKind::Token,
             from: None,
             to: None,

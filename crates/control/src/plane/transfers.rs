@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use dormouse_policy::Cause;
-use dormouse_types::{Bytes, DatabaseName};
+use dormouse_types::{Bytes, DatabaseName, misleads};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Entry;
-use crate::principal::{Principal, misleads};
+use crate::principal::Principal;
 use crate::status::{EventKind, Figures};
 
 /// Most characters of a text of a client's.
@@ -47,6 +47,7 @@ pub(super) fn entry(database: &DatabaseName, transfer: &Transfer, by: Principal)
     Entry {
         database: Some(database.clone()),
         actor: by,
+        woken_by: None,
         event: match transfer.direction {
             Direction::Import => EventKind::Imported,
             Direction::Export => EventKind::Exported,

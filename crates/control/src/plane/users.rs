@@ -161,6 +161,7 @@ impl Plane {
         let entry = Entry {
             database: Some(database.name.clone()),
             actor: self.principal.clone(),
+            woken_by: None,
             event: EventKind::Noted,
             from: None,
             to: None,

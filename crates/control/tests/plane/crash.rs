@@ -95,7 +95,7 @@ async fn converges(run: &Run, told: &Told) {
             }
             assert_eq!(
                 run.plane
-                    .accounts(&status.name, "admin", PATIENCE)
+                    .accounts(&status.name, "admin", "10.0.0.7", PATIENCE)
                     .await
                     .unwrap()
                     .len(),

@@ -9,7 +9,7 @@ use dormouse_control::{Doors, Plane};
 use dormouse_driver::Run;
 use dormouse_types::{
     Access, Activity, Carried, DatabaseName, Pin, PoolStatus, SessionStatus, Target, Veto,
-    VetoReason,
+    VetoReason, WokenBy,
 };
 use tokio::sync::watch;
 
@@ -145,7 +145,8 @@ impl Lanes {
                     if !held {
                         held = true;
                         self.with(name, |l| l.held += 1);
-                        plane.demand(name, "app");
+                        let by = || WokenBy::new("SELECT ?".to_owned(), "app", "10.0.0.7");
+                        plane.demand(name, "app", &by);
                     }
                 }
             }

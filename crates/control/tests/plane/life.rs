@@ -1,10 +1,11 @@
 //! The life of a database without failures.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use dormouse_control::{ErrorKind, EventKind, PlaneConfig};
+use dormouse_control::{ErrorKind, Event, EventKind, PlaneConfig};
 use dormouse_driver::Run as Process;
-use dormouse_types::{Bytes, Pin, State};
+use dormouse_types::{Bytes, Pin, State, WokenBy};
 
 use crate::doors::Door;
 use crate::run::{MS, PATIENCE, S, name, spec, with, with_config};
@@ -381,13 +382,61 @@ fn a_dropped_database_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_statement_that_was_held_first_is_named_for_its_wake_only() {
+    with(async |run| {
+        let shop = name("shop");
+        run.plane.create(&shop, spec("10s", "5m")).await.unwrap();
+        let asked = Cell::new(0);
+        let demand = |statement: &str, user: &str| {
+            run.plane.demand(&shop, user, &|| {
+                asked.set(asked.get() + 1);
+                WokenBy::new(statement.to_owned(), user, "10.0.0.7")
+            });
+        };
+        for (state, first, user) in [
+            (State::Parked, "SELECT a FROM t", "app"),
+            (State::Suspended, "SELECT b FROM t", "eve"),
+            (State::Parked, "COM_STATISTICS", "root"),
+        ] {
+            run.until(&shop, state).await;
+            asked.set(0);
+            demand(first, user);
+            demand("SELECT c FROM t", "other");
+            run.until(&shop, State::Active).await;
+            let woken = run.events(&shop).pop().unwrap();
+            assert_eq!(woken.actor, Some(format!("client:{user}@shop")));
+            let by = WokenBy::new(first.to_owned(), user, "10.0.0.7");
+            assert_eq!(woken.woken_by, Some(by));
+            assert_eq!(
+                asked.get(),
+                1,
+                "others are held, and their text is not read"
+            );
+        }
+        // an order has no statement
+        run.until(&shop, State::Parked).await;
+        run.plane.wake(&shop).await.unwrap();
+        let ordered = run.events(&shop).pop().unwrap();
+        assert_eq!((ordered.to, ordered.woken_by), (Some(State::Active), None));
+        // nor has anything but a wake
+        let sleeps = |e: &Event| e.to != Some(State::Active);
+        let all = run.events(&shop);
+        assert!(
+            all.iter()
+                .filter(|e| sleeps(e))
+                .all(|e| e.woken_by.is_none())
+        );
+    });
+}
+
+#[test]
 fn logins_are_answered_from_the_server_or_from_notes_and_wake_nothing() {
     with(async |run| {
         let shop = name("shop");
         run.plane.create(&shop, spec("10s", "5m")).await.unwrap();
         let users = async |user: &str| {
             run.plane
-                .accounts(&shop, user, PATIENCE)
+                .accounts(&shop, user, "10.0.0.7", PATIENCE)
                 .await
                 .unwrap()
                 .len()

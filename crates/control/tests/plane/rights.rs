@@ -48,7 +48,11 @@ fn wakes_with_fault(from: State, at: u32, fault: Fault) -> bool {
     virtually(&machine, async {
         let run = Run::start(&machine, dir.path()).await.unwrap();
         run.query(&shop).await.unwrap();
-        let accounts = run.plane.accounts(&shop, "admin", PATIENCE).await.unwrap();
+        let accounts = run
+            .plane
+            .accounts(&shop, "admin", "10.0.0.7", PATIENCE)
+            .await
+            .unwrap();
         assert_eq!(accounts.len(), 1);
         run.until(&shop, State::Parked).await;
     });
@@ -116,7 +120,11 @@ fn a_database_that_locks_dormouse_out_sleeps_and_is_repaired() {
         tokio::time::sleep(11 * S).await;
         run.until(&shop, State::Parked).await;
         // its accounts are not known, so a login wakes it, after the repair
-        let accounts = run.plane.accounts(&shop, "admin", PATIENCE).await.unwrap();
+        let accounts = run
+            .plane
+            .accounts(&shop, "admin", "10.0.0.7", PATIENCE)
+            .await
+            .unwrap();
         assert_eq!(accounts.len(), 1);
         run.query(&shop).await.unwrap();
         let ledger = run.ledger(&shop);

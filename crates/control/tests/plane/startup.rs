@@ -152,13 +152,16 @@ fn a_power_failure_restores_no_old_account() {
         });
         run(&machine, dir.path(), async |run| {
             assert_eq!(
-                run.plane.accounts(&shop, "eve", PATIENCE).await.unwrap(),
+                run.plane
+                    .accounts(&shop, "eve", "10.0.0.7", PATIENCE)
+                    .await
+                    .unwrap(),
                 [],
                 "after {slept}"
             );
             assert_eq!(
                 run.plane
-                    .accounts(&shop, "admin", PATIENCE)
+                    .accounts(&shop, "admin", "10.0.0.7", PATIENCE)
                     .await
                     .unwrap()
                     .len(),
@@ -185,7 +188,10 @@ fn a_cancelled_suspend_restores_no_old_account() {
     });
     run(&machine, dir.path(), async |run| {
         assert_eq!(
-            run.plane.accounts(&shop, "eve", PATIENCE).await.unwrap(),
+            run.plane
+                .accounts(&shop, "eve", "10.0.0.7", PATIENCE)
+                .await
+                .unwrap(),
             []
         );
     });

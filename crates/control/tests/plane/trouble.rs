@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dormouse_control::ErrorKind;
 use dormouse_driver::Run as Process;
-use dormouse_types::State;
+use dormouse_types::{State, WokenBy};
 
 use crate::run::{MS, PATIENCE, S, name, spec, with};
 
@@ -74,7 +74,7 @@ fn statements_are_held_while_starting_servers_are_killed() {
         let asked = tokio::time::Instant::now();
         let (statement, login) = tokio::join!(
             run.query(&shop),
-            run.plane.accounts(&shop, "admin", PATIENCE)
+            run.plane.accounts(&shop, "admin", "10.0.0.7", PATIENCE)
         );
         assert!(statement.is_ok(), "{statement:?}");
         assert_eq!(login.unwrap().len(), 1);
@@ -120,7 +120,7 @@ fn a_login_whose_accounts_cannot_be_read_in_time_gets_the_reason() {
             .unwrap();
         run.machine.set(|m| m.start_takes = 60 * S);
         run.machine.kill(run.status(&shop).instance);
-        let login = run.plane.accounts(&shop, "admin", 10 * S).await;
+        let login = run.plane.accounts(&shop, "admin", "10.0.0.7", 10 * S).await;
         assert_eq!(
             login.unwrap_err().to_string(),
             "the accounts of database 'shop' cannot be read: it is waking (its server died)"
@@ -136,7 +136,11 @@ fn a_login_without_known_accounts_retries_the_start_of_a_failed_database() {
             .create(&shop, spec("never", "never"))
             .await
             .unwrap();
-        let log_in = async |patience| run.plane.accounts(&shop, "admin", patience).await;
+        let log_in = async |patience| {
+            run.plane
+                .accounts(&shop, "admin", "10.0.0.7", patience)
+                .await
+        };
         run.machine.set(|m| m.broken = Some("no files".to_owned()));
         run.machine.kill(run.status(&shop).instance);
         run.until(&shop, State::Failed).await;
@@ -157,6 +161,11 @@ fn a_login_without_known_accounts_retries_the_start_of_a_failed_database() {
         run.machine.set(|m| m.broken = None);
         assert_eq!(log_in(PATIENCE).await.unwrap().len(), 1);
         assert_eq!(run.state(&shop), State::Active);
+        tokio::time::sleep(S).await;
+        let woken = run.events(&shop).pop().unwrap();
+        let by = WokenBy::new(WokenBy::LOGIN.to_owned(), "admin", "10.0.0.7");
+        assert_eq!((woken.to, woken.woken_by), (Some(State::Active), Some(by)));
+        assert_eq!(woken.actor.as_deref(), Some("client:admin@shop"));
     });
 }
 
@@ -171,7 +180,7 @@ fn a_frozen_server_that_dies_is_parked_and_wakes_on_demand() {
         assert_eq!(run.state(&shop), State::Parked);
         assert_eq!(
             run.plane
-                .accounts(&shop, "admin", PATIENCE)
+                .accounts(&shop, "admin", "10.0.0.7", PATIENCE)
                 .await
                 .unwrap()
                 .len(),
@@ -191,7 +200,11 @@ fn a_login_after_a_crash_waits_for_the_server_rather_than_trust_old_notes() {
         run.machine
             .set(|m| m.extra_account = Some("eve".to_owned()));
         run.machine.kill(run.status(&shop).instance);
-        let eve = run.plane.accounts(&shop, "eve", PATIENCE).await.unwrap();
+        let eve = run
+            .plane
+            .accounts(&shop, "eve", "10.0.0.7", PATIENCE)
+            .await
+            .unwrap();
         assert_eq!(eve.len(), 1);
         assert_eq!(run.status(&shop).generation, 2);
     });

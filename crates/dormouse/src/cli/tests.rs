@@ -77,6 +77,8 @@ fn an_invalid_argument_gets_an_error_with_the_rule() {
     assert!(refusal("dormouse set shop --spend-limit -1").contains("(12.50), or none"));
     assert!(refusal("dormouse set shop --storage-quota 20GB").contains("20GiB), or none"));
     assert!(refusal("dormouse usage --by hour").contains("month, day or minute"));
+    assert!(refusal("dormouse wakes shop --since never").contains("at most 35 days: 90m, 24h, 7d"));
+    assert!(refusal("dormouse wakes shop --since 36d").contains("at most 35 days"));
     assert!(refusal("dormouse simulate --days 0").contains("from 1 to 3660"));
     assert!(refusal("dormouse events --limit many").contains("from 1 to 10000"));
     assert!(refusal("dormouse up --listen 3306").contains("IP:PORT"));

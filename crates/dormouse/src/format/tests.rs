@@ -1,7 +1,7 @@
 use dormouse_api::model::Role;
 use dormouse_types::{
     Backups, Carried, Carry, Delay, InstanceId, Layer, Networks, OnDemand, Pooling, UnitRange,
-    Units,
+    Units, WokenBy,
 };
 
 use super::*;
@@ -162,6 +162,7 @@ fn an_event_is_one_line() {
         at: at("2026-01-01T00:00:00.1234Z"),
         database: "shop".parse().ok(),
         actor: Some("dormouse".to_owned()),
+        woken_by: None,
         event: "changed".to_owned(),
         from: Some(State::Parked),
         to: Some(State::Active),
@@ -173,6 +174,13 @@ fn an_event_is_one_line() {
     let expected =
         "2026-01-01T00:00:00.123Z  shop  parked → active in 93 ms  [demand] a statement arrived";
     assert_eq!(event(&entry, Colours::Off), expected);
+    entry.woken_by = Some(WokenBy {
+        statement: "SELECT ? FROM t".to_owned(),
+        account: "app@10.0.0.7".to_owned(),
+    });
+    let expected = format!("{expected}: `SELECT ? FROM t` by app@10.0.0.7");
+    assert_eq!(event(&entry, Colours::Off), expected);
+    entry.woken_by = None;
     (entry.event, entry.duration_ms) = ("refused".to_owned(), None);
     assert!(event(&entry, Colours::Off).contains("  shop  refused parked → active  [demand]"));
     (entry.from, entry.to) = (None, None);

@@ -50,6 +50,48 @@ fn golden(timetable: &str, event: Option<&str>, cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn every_reason_tells_what_it_is_about() {
+    let about = |timetable: &str, event: Option<&str>, now: &str| {
+        let timetable = timetable.parse().unwrap();
+        let agenda = agenda(&timetable, &zone(), event.map(at), None, at(now));
+        Due::of_reason(&agenda.reason)
+    };
+    for (timetable, event, now, due) in [
+        (
+            "mon 08:00-18:00",
+            None,
+            "2026-03-02T09:00",
+            Some(Due::Timetable),
+        ),
+        (
+            "mon 08:00-18:00",
+            None,
+            "2026-03-02T07:00",
+            Some(Due::Timetable),
+        ),
+        (
+            "never",
+            Some("2026-03-02T07:30"),
+            "2026-03-02T07:00",
+            Some(Due::Event),
+        ),
+        ("never", None, "2026-03-02T07:00", None),
+    ] {
+        assert_eq!(
+            about(timetable, event, now),
+            due,
+            "{timetable} {event:?} {now}"
+        );
+    }
+    for reason in [
+        "it was wanted at this time on earlier days, until Mon 09:00 CET",
+        "by its earlier days it will be wanted soon after Mon 09:00 CET",
+    ] {
+        assert_eq!(Due::of_reason(reason), Some(Due::Pattern));
+    }
+}
+
+#[test]
 fn a_timetable_keeps_it_awake_and_wakes_it() {
     // 2 March 2026 is a Monday
     golden(

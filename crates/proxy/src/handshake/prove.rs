@@ -40,16 +40,17 @@ pub(crate) async fn prove(
         return Ok(Proof::Missing(error));
     }
     let limit = shared.config.limits.handshake_timeout;
+    let address = claim.peer.host();
     let accounts = shared
         .control
-        .accounts(&database.name, claim.user, io.patience(limit))
+        .accounts(&database.name, claim.user, &address, io.patience(limit))
         .await
         .map_err(|why| refusal::no_accounts(why, limit))?;
     let mut accounts = accounts;
     let mut templates = Vec::new();
     if account::find(&accounts, claim.user, &claim.peer).is_none() {
         let name = &database.name;
-        let made = candidates(shared, name, claim.user, io.patience(limit)).await;
+        let made = candidates(shared, name, (claim.user, &address), io.patience(limit)).await;
         for (account, template) in made {
             templates.push((account.host.clone(), template));
             accounts.push(account);
@@ -72,7 +73,7 @@ pub(crate) async fn prove(
     if let Some(error) = too_many(shared, database, &claim) {
         return Ok(Proof::Missing(error));
     }
-    let denied = refusal::access_denied(claim.user, &claim.peer.host(), with_password);
+    let denied = refusal::access_denied(claim.user, &address, with_password);
     if let Some(account) = account.filter(|_| with_password && !hopeless) {
         database.buckets.password(account, proved);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dormouse_session::sleeping::AsleepContext;
 use dormouse_session::tls_status::TlsStatus;
 use dormouse_session::{Role, SessionState};
-use dormouse_types::{Manager, Variables};
+use dormouse_types::{Manager, Variables, WokenBy};
 use dormouse_wire::caps::Capabilities;
 use dormouse_wire::reader::Malformed;
 use dormouse_wire::reply::{ErrPacket, Tracking};
@@ -70,11 +70,12 @@ impl SessionContext {
         }
     }
 
-    /// Tells the control path that a statement needs the server, unless the session never wakes it.
-    pub(crate) fn demand(&self) {
+    /// Tells the control path that a statement needs the server, unless the session never wakes it. `by`: what the
+    /// ledger says of it, if it is the first.
+    pub(crate) fn demand(&self, by: &dyn Fn() -> WokenBy) {
         if !self.never_wakes {
             let name = &self.database().name;
-            self.control().demand(name, &self.identity.user);
+            self.control().demand(name, &self.identity.user, by);
         }
     }
 

@@ -12,6 +12,7 @@ use super::context::SessionContext;
 use super::hold::{Hold, Unready};
 use super::prepare_again::prepare_again;
 use super::running::Running;
+use super::waker::woken_by;
 use crate::client::{Incoming, Over};
 use crate::door::{Entry, Pass};
 use crate::refusal;
@@ -74,13 +75,13 @@ pub(super) async fn enter(
         Entry::Held(receiver) => receiver,
         Entry::Full => return Ok(Err(refusal::too_many_held(limits.held_statements))),
         Entry::Refused(reason) => {
-            cx.demand();
+            cx.demand(&|| woken_by(cx, state, incoming));
             return Ok(Err(refusal::cannot_wake(&reason)));
         }
     };
     let limit = limits.hold_timeout;
     incoming.bytes.settle();
-    cx.demand();
+    cx.demand(&|| woken_by(cx, state, incoming));
     let deadline = tokio::time::sleep(limit);
     tokio::pin!(deadline);
     loop {

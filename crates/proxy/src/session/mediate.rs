@@ -24,6 +24,7 @@ use super::entering::{MOMENT, check_restriction, enter, ready};
 use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::running::Running;
+use super::waker::woken_by;
 use crate::client::{Client, Incoming, Over};
 use crate::door::Pass;
 use crate::refusal;
@@ -189,7 +190,8 @@ impl<'a> Mediation<'a> {
                 },
                 Err(Unready::ServerGone | Unready::Shutting) if Instant::now() < deadline => {
                     drop(pass);
-                    self.cx.demand();
+                    self.cx
+                        .demand(&|| woken_by(self.cx, self.state, &running.incoming));
                     tokio::time::sleep(MOMENT).await;
                 }
                 Err(Unready::ServerGone | Unready::Shutting) => {

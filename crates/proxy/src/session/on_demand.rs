@@ -13,6 +13,7 @@ use super::context::SessionContext;
 use super::entering::{MOMENT, enter, ready};
 use super::hold::{Hold, Unready};
 use super::running::Running;
+use super::waker::woken_by;
 use crate::client::Incoming;
 use crate::refusal;
 
@@ -77,7 +78,7 @@ async fn create(
     hold: &mut Hold,
     schema: &str,
 ) -> Result<(), ErrPacket> {
-    let running = &mut Running::new(cx, Incoming::made(Command::Query, b""), None);
+    let running = &mut Running::new(cx, Incoming::made(Command::Connect, b""), None);
     let limit = cx.limits().hold_timeout;
     let deadline = tokio::time::Instant::now() + limit;
     let _pass = loop {
@@ -90,7 +91,7 @@ async fn create(
                 if tokio::time::Instant::now() < deadline =>
             {
                 drop(pass);
-                cx.demand();
+                cx.demand(&|| woken_by(cx, state, &running.incoming));
                 tokio::time::sleep(MOMENT).await;
             }
             Err(Unready::ServerGone | Unready::Shutting) => {

@@ -26,6 +26,7 @@ use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
 use super::prepare_again::{prepare_again, prepare_missing};
 use super::running::Running;
+use super::waker::woken_by;
 use crate::backend::is_alive;
 use crate::client::{Incoming, LONGEST_GATHERED, Over};
 use crate::handle::SessionHandle;
@@ -70,7 +71,7 @@ impl Session {
                     Ok(()) => Event::Ready,
                     Err(Unready::ServerGone) => {
                         pass = None;
-                        cx.demand();
+                        cx.demand(&|| woken_by(cx, state, &running.incoming));
                         let at = Instant::now().into_std();
                         Event::ServerGone { at }
                     }

@@ -28,6 +28,9 @@ use crate::pool::{Grant, Need, Offer, Pool};
 /// How long an answer may take, with the way there.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// `ER_ACCESS_DENIED_ERROR`.
+const ACCESS_DENIED: u16 = 1045;
+
 /// What an understudy is to run.
 enum Scene<'a> {
     /// A command as the client has sent it.
@@ -451,13 +454,14 @@ async fn backend(
 async fn log_in(cx: &SessionContext, target: &Arc<Target>) -> Result<Connection, BackendError> {
     let identity = &*cx.identity;
     let (user, host) = (&identity.account_user, &identity.account_host);
-    let credential = cx.control().credential(target.instance, user, host);
+    let control = cx.control();
+    let credential = control.credential(target.instance, user, host);
+    control.enroll_on_understudy(target, user, host).await?;
     match Connection::connect(target, identity, credential, None).await {
-        Err(BackendError::Refused(error)) if error.code == 1045 => {}
+        // another session has just given the name to an account for another host
+        Err(BackendError::Refused(error)) if error.code == ACCESS_DENIED => {}
         done => return done,
     }
-    cx.control()
-        .enroll_on_understudy(target, user, host)
-        .await?;
+    control.enroll_on_understudy(target, user, host).await?;
     Connection::connect(target, identity, credential, None).await
 }

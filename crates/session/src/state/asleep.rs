@@ -100,10 +100,25 @@ impl SessionState {
             _ => false,
         };
         let next = self.next_transaction.is_empty();
-        // there other words are keywords
-        let settings = self.log.statements(false);
-        let oracle = settings.iter().any(|text| contains(text, "ORACLE"));
-        noted && !open && !more && next && !oracle && self.is_free() && self.can_read(text)
+        noted
+            && !open
+            && !more
+            && next
+            && self.is_free()
+            && self.can_read(text)
+            && !self.is_special()
+    }
+
+    /// Whether its settings lift a limit of an understudy, or make other words keywords there.
+    fn is_special(&self) -> bool {
+        const WORDS: [&str; 4] = [
+            "ORACLE",
+            "MAX_STATEMENT_TIME",
+            "MAX_SESSION_MEM_USED",
+            "TMP_DISK_TABLE_SIZE",
+        ];
+        let special = |text: &Vec<u8>| WORDS.iter().any(|word| contains(text, word));
+        self.log.statements(false).iter().any(special)
     }
 
     /// Notes that an understudy has run a statement. [`probe_last_statement`](Self::probe_last_statement) follows if the

@@ -177,7 +177,8 @@ impl SessionState {
     }
 
     /// Whether a text can be read as the server reads it.
-    pub(super) fn can_read(&self, text: &[u8]) -> bool {
+    #[must_use]
+    pub fn can_read(&self, text: &[u8]) -> bool {
         self.charset == Certainty::Known || Charset::all_read_alike(text)
     }
 

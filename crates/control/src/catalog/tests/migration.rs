@@ -169,6 +169,11 @@ fn all_is_kept(dir: &Path) {
         ..EventFilter::default()
     };
     assert_eq!(reasons(&catalog, &filter), ["a statement arrived"]);
+    let entry = catalog.events(&filter).unwrap().pop().unwrap();
+    assert_eq!(
+        (entry.duration_ms, entry.actor, entry.woken_by),
+        (Some(120), None, None)
+    );
     let meters = catalog.meters(0).unwrap();
     let (shop, used) = &meters[&InstanceId(3)];
     assert_eq!(shop.incarnation, Some(Incarnation((987_654 << 64) | 4711)));
