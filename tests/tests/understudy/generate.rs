@@ -449,7 +449,7 @@ fn date(dice: &mut Dice, depth: usize) -> String {
         2 => format!("LAST_DAY({})", date(dice, depth)),
         3 => format!("DATE({})", date(dice, depth)),
         4 => format!("TIMESTAMPADD(HOUR, 3, {})", date(dice, depth)),
-        5 => format!("STR_TO_DATE('2024,5,1', GET_FORMAT(DATE, 'ISO'))"),
+        5 => "STR_TO_DATE('2024,5,1', GET_FORMAT(DATE, 'ISO'))".to_owned(),
         _ => format!("CAST({} AS DATETIME(3))", date(dice, depth)),
     }
 }
