@@ -165,7 +165,8 @@ pub const TABLE: &[Row] = &[
         fates: &[
             Fate::Answered(
                 "in expressions of one statement, `SHOW WARNINGS`, `SHOW ERRORS`, `GET DIAGNOSTICS`, prepared or run by `EXECUTE` too; \
-                 **or put back**: for blocks and wherever no value can stand, if a statement can make it on another server",
+                 **or put back**: for blocks and wherever no value can stand, if a statement can make it on another server. The \
+                 columns of a list have the collation that results had when it was read",
             ),
             Fate::Lost(
                 "error 1235 for lists above 64 KiB and for other items that `SIGNAL` has set (`CONSTRAINT_NAME` …), which are \
@@ -324,6 +325,10 @@ set, or whose SQL mode is `ORACLE`, is woken by all of them except commands.
   mode (`SET TRANSACTION` too), `foreign_key_checks`, `unique_checks`, `sql_auto_is_null`, `sql_safe_updates`,
   `sql_select_limit`, `max_statement_time`, `group_concat_max_len`, the timeouts for waiting, reading, writing and locks,
   and `session_track_…`. Later answers respect it, and it is set on the next backend.
+- `KILL` of a connection that is none, if there is no server; `SHOW WARNINGS`, `SHOW ERRORS` and what else asks about the
+  statement before.
+- With an [understudy](asleep.md), every `SELECT`, `VALUES`, `DO`, `SET` and `SHOW` that reads no table, prepared ones
+  too.
 - `BEGIN` and `START TRANSACTION`: the answer says that the transaction is open; it is begun before the first
   statement that needs the server. `COMMIT` and `ROLLBACK` of a transaction without such a statement.
 

@@ -97,6 +97,18 @@ fn statement(dice: &mut Dice) -> String {
     }
 }
 
+/// Whether a text shows a list of warnings that may have been kept under another character set: its columns have
+/// the collation of then.
+fn shows_recoded(pair: &Pair, text: &str) -> bool {
+    let names = ["COLLATION", "CHARACTER_SET", "NAMES"];
+    let history = pair.history.to_ascii_uppercase();
+    let text = text.to_ascii_uppercase();
+    let shows = ["WARNINGS", "ERRORS"]
+        .iter()
+        .any(|list| text.contains(list));
+    shows && names.iter().any(|name| history.contains(name))
+}
+
 #[test]
 fn statements_that_read_no_table_are_answered_as_by_a_server() {
     let mut world = world();
@@ -109,6 +121,9 @@ fn statements_that_read_no_table_are_answered_as_by_a_server() {
         let mut pair = Pair::new(&world, kind);
         for _ in 0..OF_ONE {
             let text = statement(&mut dice);
+            if shows_recoded(&pair, &text) {
+                continue;
+            }
             let binary = dice.index(3) == 0 && !text.trim_start().starts_with(['S', 's']);
             match binary {
                 true => same_prepared(&mut pair, &text),
@@ -128,6 +143,9 @@ fn statements_that_read_no_table_are_answered_as_by_a_server() {
             }
         }
         for text in LEFT {
+            if shows_recoded(&pair, text) {
+                continue;
+            }
             same(&mut pair, text);
             assert!(world.is_asleep(), "{text} woke it\n{}", pair.history);
         }
@@ -153,6 +171,9 @@ fn statements_that_read_more_wake_the_database() {
     let mut client = world.dormouse(kinds()[1]);
     for _ in 0..statements {
         let text = tableless::does_not(&mut dice);
+        if text.to_ascii_uppercase().starts_with("SHOW DORMOUSE") {
+            continue;
+        }
         let _ = world.dormouse.json(&["suspend", "asleep"]);
         if matches!(client.query(&text), Reply::Err(error) if error.code == NOT_KNOWN) {
             // Dormouse itself has refused it
