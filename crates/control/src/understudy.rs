@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use dormouse_types::{Carry, Pooling, Target, Units, VARIABLES, Variables};
+use dormouse_types::{Carry, Pooling, Target, Units, Variables};
 use tokio::sync::Mutex;
 use tracing::{debug, warn};
 
@@ -274,15 +274,14 @@ fn alike(one: &Variables, other: &Variables, set: &[(String, String)]) -> bool {
     let is_set = |name: &str| set.iter().any(|(set, _)| set == name);
     let may_differ = |name: &str| {
         name == OF_EACH
+            || name == Variables::CHANGED
             || is_set(name)
             || PAIRS
                 .iter()
                 .any(|(a, b)| (*a == name && is_set(b)) || (*b == name && is_set(a)))
     };
-    let names = VARIABLES.iter().map(|variable| variable.name);
-    names
-        .chain([Variables::TIME_ZONES])
-        .all(|name| one.get(name) == other.get(name) || may_differ(name))
+    let differences = one.differences(other);
+    differences.is_some_and(|names| names.into_iter().all(may_differ))
 }
 
 #[cfg(test)]
@@ -298,23 +297,25 @@ mod tests {
     #[test]
     fn only_what_users_have_set_may_differ() {
         let one = [
+            ("(changed)", "0"),
+            ("(time zones)", "0"),
             ("collation_server", "utf8mb4_general_ci"),
             ("lower_case_table_names", "0"),
             ("socket", "/a"),
+            ("sql_mode", ""),
             ("tx_isolation", "REPEATABLE-READ"),
             ("version", "10.11.0-MariaDB"),
         ];
         let with = |name: &str, value: &str| {
-            let mut other = one.to_vec();
-            other.retain(|(known, _)| *known != name);
-            other.push((name, value));
-            variables(&other)
+            let of = |(known, old)| (known, if known == name { value } else { old });
+            variables(&one.map(of))
         };
         let set = |name: &str| [(name.to_owned(), "1".to_owned())];
         let one = variables(&one);
         for (other, set, expected) in [
             (one.clone(), set("sql_mode"), true),
             (with("socket", "/b"), set("sql_mode"), true),
+            (with("(changed)", "1"), set("time_zone"), true),
             (with("version", "11.8.0-MariaDB"), set("sql_mode"), false),
             (with("lower_case_table_names", "1"), set("sql_mode"), false),
             (with("sql_mode", "ANSI"), set("sql_mode"), true),

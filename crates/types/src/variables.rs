@@ -155,6 +155,21 @@ impl Variables {
         })
     }
 
+    /// The names whose values differ. `None` if the two do not have the same names in the same order.
+    #[must_use]
+    pub fn differences<'a>(&'a self, other: &Self) -> Option<Vec<&'a str>> {
+        let mut theirs = other.lines();
+        let mut all = Vec::new();
+        for ours in self.lines() {
+            let theirs = theirs.next()?;
+            if ours != theirs {
+                (name(ours) == name(theirs)).then_some(())?;
+                all.push(name(ours));
+            }
+        }
+        theirs.next().is_none().then_some(all)
+    }
+
     /// Number of bytes not [shared](Self::like) with others.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
@@ -250,6 +265,20 @@ mod tests {
         // also if the other shares values itself, and in reverse
         assert_eq!(first.like(&shared).unwrap(), first);
         assert_eq!(first.like(&shared).unwrap().own_bytes(), 0);
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let of = |text: &str| Variables::from(text.to_owned());
+        let first = of("a=1\nb=2\nc=3\n");
+        let other = of("a=1\nb=5\nc=4\n");
+        assert_eq!(first.differences(&first), Some(vec![]));
+        assert_eq!(first.differences(&other), Some(vec!["b", "c"]));
+        let shared = other.like(&first).unwrap();
+        assert_eq!(first.differences(&shared), Some(vec!["b", "c"]));
+        for names in ["a=1\nb=2\n", "a=1\nc=3\nb=2\n", "a=1\nb=2\nc=3\nd=4\n"] {
+            assert_eq!(first.differences(&of(names)), None, "{names}");
+        }
     }
 
     #[test]

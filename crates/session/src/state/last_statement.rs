@@ -6,7 +6,7 @@ use dormouse_wire::framer::ReplyEnd;
 use super::certainty::Certainty;
 use crate::diagnostics::{self, Diagnostics};
 use crate::effects::{Effects, Kind};
-use crate::lexer::{Lexer, Mode, is_one_statement};
+use crate::lexer::{Lexer, Mode, begins_with, is_one_statement};
 
 /// `ROW_COUNT()` and `FOUND_ROWS()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) struct LastStatement {
     asked: bool,
     /// Whether what is kept has the warnings of an earlier statement, and the backend the counts of the last one.
     uncounted: bool,
+    /// `FOUND_ROWS()` of an earlier statement, if this one has left it: the backend may have another.
+    found_before: Option<u64>,
     failed: bool,
     insert_id: u64,
     on_backend: OnBackend,
@@ -63,6 +65,7 @@ impl LastStatement {
             counted: false,
             asked: false,
             uncounted: false,
+            found_before: None,
             failed: false,
             insert_id: 0,
             on_backend: OnBackend::default(),
@@ -140,6 +143,10 @@ impl LastStatement {
     ) {
         let told = !matches!(effects, Effects::Counted | Effects::Unknown);
         let before = self.conditions();
+        let other = kind == Kind::Other && begins_with(text, &["DO", "VALUES"]);
+        let leaves = told && (kind == Kind::Change || other) && end.error.is_none();
+        let lost = self.kept.as_ref().is_some_and(|kept| kept.found_rows_lost);
+        self.found_before = self.found_rows().filter(|_| leaves && !lost);
         let kept = self.kept.take().filter(|_| end.error.is_none());
         self.kept = kept
             .and_then(|kept| kept.after(text, mode, end, told))
@@ -252,6 +259,11 @@ impl LastStatement {
         self.insert_id = insert_id;
         self.on_backend.insert_id = Certainty::Known;
         self.counted = false;
+        let found_rows = self.found_before.unwrap_or(diagnostics.found_rows);
+        let diagnostics = Diagnostics {
+            found_rows,
+            ..diagnostics
+        };
         self.told = (Some(diagnostics.row_count), Some(diagnostics.found_rows));
         match &mut self.kept {
             Some(kept) if std::mem::take(&mut self.uncounted) => {
