@@ -115,7 +115,7 @@ fn statements_that_read_no_table_are_answered_as_by_a_server() {
     let statements = number("DORMOUSE_UNDERSTUDY_STATEMENTS").unwrap_or(400);
     let mut dice = Dice::new(20_261_130 + statements as u64);
     let (mut run, mut failed) = (0, 0);
-    while run < statements {
+    'sessions: while run < statements {
         let kinds = kinds();
         let kind = kinds[dice.index(kinds.len())];
         let mut pair = Pair::new(&world, kind);
@@ -140,6 +140,8 @@ fn statements_that_read_no_table_are_answered_as_by_a_server() {
                 );
                 failed += 1;
                 world.sleep();
+                // a park keeps less of a session than a server does
+                continue 'sessions;
             }
         }
         for text in LEFT {
@@ -171,7 +173,8 @@ fn statements_that_read_more_wake_the_database() {
     let mut client = world.dormouse(kinds()[1]);
     for _ in 0..statements {
         let text = tableless::does_not(&mut dice);
-        if text.to_ascii_uppercase().starts_with("SHOW DORMOUSE") {
+        let upper = text.to_ascii_uppercase();
+        if upper.starts_with("SHOW DORMOUSE") || upper.contains("PASSWORD") {
             continue;
         }
         let _ = world.dormouse.json(&["suspend", "asleep"]);

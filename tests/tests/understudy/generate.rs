@@ -173,6 +173,10 @@ fn compound(dice: &mut Dice, depth: usize) -> String {
             _ => format!("SELECT {items}"),
         };
     }
+    if columns > 1 {
+        // rows with equal first columns have no order
+        return text;
+    }
     text + dice.one_of(&["", "", " ORDER BY 1", " ORDER BY 1 LIMIT 1"])
 }
 

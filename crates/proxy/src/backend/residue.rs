@@ -16,6 +16,8 @@ pub(crate) struct Residue {
     pub(crate) schema: Option<Arc<[u8]>>,
     /// Its `CONNECTION_ID()`: the server's own until a session's is set.
     pub(crate) connection_id: u32,
+    /// The session that has left it last, by its connection id, if it is on an understudy.
+    pub(crate) left_by: Option<u32>,
     /// Its `LAST_INSERT_ID()`.
     pub(crate) last_insert_id: u64,
     /// Whether `COM_SET_OPTION` has switched multi-statements, and to what.
@@ -55,6 +57,7 @@ impl Residue {
             overlay: Some(Vec::new()),
             schema: None,
             connection_id: thread,
+            left_by: None,
             last_insert_id: 0,
             multi_statements: None,
             patient: false,

@@ -35,7 +35,8 @@ const MUST_CHANGE_PASSWORD: u16 = 1820;
 
 /// The connection id of the session, and what makes the statement that sets it on a backend.
 pub(crate) struct ConnectionId<'a> {
-    pub(crate) id: u32,
+    /// `None`: no matter which.
+    pub(crate) id: Option<u32>,
     pub(crate) control: &'a dyn ControlPath,
 }
 
@@ -113,13 +114,11 @@ impl Backend {
 
     /// The statement that sets this connection id; `None` if the backend has it. It counts as run.
     pub(crate) fn attach(&mut self, connection: &ConnectionId<'_>) -> Option<Vec<u8>> {
-        let from = std::mem::replace(&mut self.residue.connection_id, connection.id);
-        let statement = |()| {
-            let control = connection.control;
-            control.attach(self.target.instance, from, connection.id)
-        };
-        let wanted = (from != connection.id).then_some(());
-        wanted.map(statement).map(String::into_bytes)
+        let to = connection.id?;
+        let from = std::mem::replace(&mut self.residue.connection_id, to);
+        let control = connection.control;
+        let attach = || control.attach(self.target.instance, from, to);
+        (from != to).then(attach).map(String::into_bytes)
     }
 
     /// Notes that the server has reset the connection: it has its own id again.

@@ -129,7 +129,7 @@ impl Contents {
     /// Takes out the most recently used idle backend of the right class, or the one that the session has left.
     pub(super) fn take_idle(&mut self, need: &Need) -> Option<Box<Backend>> {
         let meets = |idle: &Idle| need.is_met_by(&idle.backend);
-        let left = |idle: &Idle| Some(idle.backend.residue.connection_id) == need.session;
+        let left = |idle: &Idle| idle.backend.residue.left_by == need.session;
         let own = need.session.and_then(|_| {
             let both = |idle: &Idle| left(idle) && meets(idle);
             self.idle.iter().rposition(both)

@@ -65,7 +65,7 @@ impl SessionContext {
     /// The connection id that its backends have.
     pub(crate) fn connection_id(&self) -> ConnectionId<'_> {
         ConnectionId {
-            id: self.handle().id,
+            id: Some(self.handle().id),
             control: self.control(),
         }
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_session::lexer::contains;
 use dormouse_session::understudy::{Script, Shown, may_show, stands_in};
 use dormouse_session::{Effects, Kind, SessionState, SpareStatement};
 use dormouse_types::Target;
@@ -21,7 +22,9 @@ use super::edits::{self, Answer};
 use super::main_loop::Session;
 use super::parameters::types_of;
 use super::running::{Edit, Running};
-use crate::backend::{Backend, BackendError, ChangeCounts, Connection, Reply, Schema};
+use crate::backend::{
+    Backend, BackendError, ChangeCounts, Connection, ConnectionId, Reply, Schema,
+};
 use crate::client::{Incoming, Over};
 use crate::pool::{Grant, Need, Offer, Pool};
 
@@ -233,6 +236,7 @@ impl Session {
             let overlay = || [globals, state.overlay()].concat();
             backend.residue.overlay = (!tainted).then(overlay);
             backend.residue.last_insert_id = state.last_insert_id();
+            backend.residue.left_by = Some(self.cx.handle().id);
             pool.give_back(backend);
         }
         state.leave();
@@ -259,7 +263,17 @@ async fn play(
     let pool = cx.shared.understudies.pool(target);
     let globals = globals(cx, &script)?;
     let backend = backend(cx, &pool, target).await?;
-    let connection = cx.connection_id();
+    let asks = match &scene {
+        Scene::Whole(incoming) => contains(incoming.argument(), "CONNECTION_ID"),
+        Scene::Execution { text, .. } => contains(text, "CONNECTION_ID"),
+    };
+    let connection = match asks {
+        true => cx.connection_id(),
+        false => ConnectionId {
+            id: None,
+            control: cx.control(),
+        },
+    };
     let mut backend = backend
         .restore(state, &globals, connection, Schema::NotHere)
         .await?;
@@ -428,13 +442,7 @@ async fn backend(
     };
     let place = match grant {
         Grant::Backend(mut backend) => match backend.check_idle() {
-            Ok(()) => {
-                if backend.residue.connection_id != cx.handle().id {
-                    // nothing of one session may be seen by another
-                    backend.residue.overlay = None;
-                }
-                return Ok(backend.move_here()?);
-            }
+            Ok(()) => return Ok(backend.move_here()?),
             Err(_) => backend.close(),
         },
         Grant::Open(place) => place,

@@ -78,6 +78,11 @@ impl LastStatement {
         kept.or(self.counts.map(|counts| counts.found_rows))
     }
 
+    fn certain_found_rows(&self) -> Option<u64> {
+        let lost = self.kept.as_ref().is_some_and(|kept| kept.found_rows_lost);
+        self.found_rows().filter(|_| !lost)
+    }
+
     /// `ROW_COUNT()`, as far as the reply has told it.
     pub(super) fn row_count(&self) -> Option<i64> {
         self.told.0
@@ -145,8 +150,7 @@ impl LastStatement {
         let before = self.conditions();
         let other = kind == Kind::Other && begins_with(text, &["DO", "VALUES"]);
         let leaves = told && (kind == Kind::Change || other) && end.error.is_none();
-        let lost = self.kept.as_ref().is_some_and(|kept| kept.found_rows_lost);
-        self.found_before = self.found_rows().filter(|_| leaves && !lost);
+        self.found_before = self.certain_found_rows().filter(|_| leaves);
         let kept = self.kept.take().filter(|_| end.error.is_none());
         self.kept = kept
             .and_then(|kept| kept.after(text, mode, end, told))
@@ -195,7 +199,10 @@ impl LastStatement {
     /// Notes that this text was prepared with the protocol. That changes neither `ROW_COUNT()` nor `FOUND_ROWS()`.
     pub(super) fn prepared(&mut self, text: &[u8], mode: Mode, end: &ReplyEnd) {
         if end.error.is_some() || end.warnings > 0 {
-            return self.ended(text, mode, Effects::Counted, Kind::Other, end);
+            let found_rows = self.certain_found_rows();
+            self.ended(text, mode, Effects::Counted, Kind::Other, end);
+            self.found_before = found_rows;
+            return;
         }
         if diagnostics::keeps_warnings(text, mode) {
             return;
