@@ -66,7 +66,8 @@ impl World {
     pub(crate) fn new() -> Self {
         let dormouse = Dormouse::start_with(&format!(
             "[defaults]\nidle_suspend = \"never\"\nidle_park = \"never\"\n\
-             [pool]\nbackends_max = {BACKENDS}\nlease_timeout = \"200ms\"\n"
+             [pool]\nbackends_max = {BACKENDS}\nlease_timeout = \"200ms\"\n\
+             [asleep]\nunderstudies = 1\n"
         ));
         let plain = dormouse.create("plain", &[]);
         let moved = dormouse.create("moved", &[]);

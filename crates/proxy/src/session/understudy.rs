@@ -47,6 +47,13 @@ enum Scene<'a> {
     },
 }
 
+/// What an understudy runs by this.
+struct Part {
+    script: Script,
+    /// What it runs first.
+    before: Option<String>,
+}
+
 /// A command that an understudy has run.
 struct Played {
     pool: Arc<Pool>,
@@ -69,14 +76,14 @@ impl Session {
     ) -> Result<bool, Over> {
         let incoming = &running.incoming;
         let text = incoming.argument();
-        let script = match is_plain(running) {
-            true => self.script(incoming, text, effects),
+        let part = match is_plain(running) {
+            true => self.part(incoming, text, (effects, kind)),
             false => None,
         };
-        let Some(script) = script else {
+        let Some(part) = part else {
             return Ok(false);
         };
-        let Some(mut played) = self.play(script, Scene::Whole(incoming)).await else {
+        let Some(mut played) = self.play(part, Scene::Whole(incoming)).await else {
             return Ok(false);
         };
         if let Some(edit) = &running.edit {
@@ -100,10 +107,11 @@ impl Session {
         effects: Effects,
     ) -> Result<Option<u16>, Over> {
         let text: Arc<[u8]> = incoming.argument().into();
-        let Some(script) = self.script(incoming, &text, effects) else {
+        // it leaves FOUND_ROWS() as it is
+        let Some(part) = self.part(incoming, &text, (effects, Kind::Select)) else {
             return Ok(None);
         };
-        let Some(mut played) = self.play(script, Scene::Whole(incoming)).await else {
+        let Some(mut played) = self.play(part, Scene::Whole(incoming)).await else {
             return Ok(None);
         };
         let end = played.reply.end.clone();
@@ -146,8 +154,8 @@ impl Session {
         let (params, types) = (statement.params, statement.types.clone());
         let instead = running.instead.as_deref().map(Into::into);
         let text: Option<Arc<[u8]>> = instead.or_else(|| statement.text.clone());
-        let script = { text.as_ref() }.and_then(|text| self.script(incoming, text, effects));
-        let (Some(text), Some(script)) = (text, script) else {
+        let part = { text.as_ref() }.and_then(|text| self.part(incoming, text, (effects, kind)));
+        let (Some(text), Some(part)) = (text, part) else {
             return Ok(false);
         };
         let scene = Scene::Execution {
@@ -156,7 +164,7 @@ impl Session {
             params,
             types,
         };
-        let Some(played) = self.play(script, scene).await else {
+        let Some(played) = self.play(part, scene).await else {
             return Ok(false);
         };
         let end = played.reply.end.clone();
@@ -167,7 +175,12 @@ impl Session {
 
     /// What an understudy is to run, if the database sleeps and the session is not bound to its server. The session leaves
     /// that then.
-    fn script(&mut self, incoming: &Incoming, text: &[u8], effects: Effects) -> Option<Script> {
+    fn part(
+        &mut self,
+        incoming: &Incoming,
+        text: &[u8],
+        (effects, kind): (Effects, Kind),
+    ) -> Option<Part> {
         let cx = &self.cx;
         let admitted = cx.database().reservation.admits(|| cx.identity.key());
         let may = incoming.is_whole()
@@ -177,16 +190,17 @@ impl Session {
             && is_asleep(cx, &self.hold)
             && self.state.can_be_stood_in_for(text, effects);
         let script = may.then(|| stands_in(text, self.state.mode()))??;
+        let before = self.state.before_stand_in(effects, kind)?;
         let left = !self.hold.has_backend() || leave(cx, &mut self.state, &mut self.hold);
-        left.then_some(script)
+        left.then_some(Part { script, before })
     }
 
     /// Runs a command on an understudy. `None`: only the database can answer.
-    async fn play(&mut self, script: Script, scene: Scene<'_>) -> Option<Played> {
+    async fn play(&mut self, part: Part, scene: Scene<'_>) -> Option<Played> {
         let (cx, state) = (&self.cx, &self.state);
         let target = cx.control().understudy(&cx.database().name)?;
         let door = Arc::clone(&cx.database().door);
-        let played = tokio::time::timeout(PATIENCE, play(cx, state, &target, script, scene));
+        let played = tokio::time::timeout(PATIENCE, play(cx, state, &target, part, scene));
         let played = tokio::select! {
             biased;
             played = Box::pin(played) => played.ok()?,
@@ -257,7 +271,7 @@ async fn play(
     cx: &SessionContext,
     state: &SessionState,
     target: &Arc<Target>,
-    script: Script,
+    Part { script, before }: Part,
     scene: Scene<'_>,
 ) -> Result<Played, BackendError> {
     let pool = cx.shared.understudies.pool(target);
@@ -277,6 +291,9 @@ async fn play(
     let mut backend = backend
         .restore(state, &globals, connection, Schema::NotHere)
         .await?;
+    if let Some(before) = before {
+        (backend, _) = backend.ask(before.as_bytes()).await?;
+    }
     let tracking = cx.tracking(state, false);
     let reply;
     let binary = matches!(scene, Scene::Execution { .. });

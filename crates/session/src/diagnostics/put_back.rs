@@ -60,12 +60,7 @@ pub(super) fn put_back(left: Left<'_>, asked: &[Question]) -> Option<Vec<PutBack
         out.push(well(&rows_of(1)));
     }
     if found {
-        out.push(match left.found_rows {
-            0 => well("SELECT 1 FROM DUAL WHERE FALSE"),
-            1 => well("SELECT 1"),
-            number if number <= MOST_ROWS => well(&rows_of(number)),
-            _ => return None,
-        });
+        out.push(well(&found_rows(left.found_rows)?));
     }
     if conditions && left.warnings > 0 {
         out.push(list(left)?);
@@ -85,6 +80,15 @@ pub(super) fn put_back(left: Left<'_>, asked: &[Question]) -> Option<Vec<PutBack
         });
     }
     Some(out)
+}
+
+/// The statement that makes `FOUND_ROWS()` this number; `None` if there is none.
+pub(crate) fn found_rows(number: u64) -> Option<String> {
+    match number {
+        0 => Some("SELECT 1 FROM DUAL WHERE FALSE".to_owned()),
+        1 => Some("SELECT 1".to_owned()),
+        number => (number <= MOST_ROWS).then(|| rows_of(number)),
+    }
 }
 
 /// A `SELECT` that finds so many rows.

@@ -9,6 +9,7 @@ use dormouse_wire::{packet, rows};
 use super::certainty::Certainty;
 use super::deferred::Deferred;
 use super::session_state::SessionState;
+use crate::diagnostics::put_back;
 use crate::effects::{Effects, Kind};
 use crate::lexer::contains;
 use crate::sleeping::change::Change;
@@ -119,6 +120,17 @@ impl SessionState {
         ];
         let special = |text: &Vec<u8>| WORDS.iter().any(|word| contains(text, word));
         self.log.statements(false).iter().any(special)
+    }
+
+    /// What an understudy must run before a statement that may leave `FOUND_ROWS()` as it was; outer `None`: it cannot be
+    /// made what it was.
+    #[must_use]
+    pub fn before_stand_in(&self, effects: Effects, kind: Kind) -> Option<Option<String>> {
+        if effects != Effects::Counted || kind == Kind::Select {
+            return Some(None);
+        }
+        let found_rows = self.last.certain_found_rows()?;
+        put_back::found_rows(found_rows).map(Some)
     }
 
     /// Notes that an understudy has run a statement. [`probe_last_statement`](Self::probe_last_statement) follows if the

@@ -78,7 +78,8 @@ impl LastStatement {
         kept.or(self.counts.map(|counts| counts.found_rows))
     }
 
-    fn certain_found_rows(&self) -> Option<u64> {
+    /// `FOUND_ROWS()`, if it is certain.
+    pub(super) fn certain_found_rows(&self) -> Option<u64> {
         let lost = self.kept.as_ref().is_some_and(|kept| kept.found_rows_lost);
         self.found_rows().filter(|_| !lost)
     }
