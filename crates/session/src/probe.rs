@@ -115,7 +115,7 @@ pub(crate) struct Found {
 /// Must be the first question: it reads what the client's last statement left. `SHOW WARNINGS`, `SHOW ERRORS` and the
 /// question about conditions, which follow, leave that as it is.
 const DIAGNOSTICS: &str =
-    "SELECT ROW_COUNT(), FOUND_ROWS(), @@warning_count, @@error_count, LAST_INSERT_ID()";
+    "SELECT ROW_COUNT(), FOUND_ROWS(), @@warning_count, @@error_count, LAST_INSERT_ID() LIMIT 1";
 
 /// The last three columns show what stored code may have set: variables without a global value, a fixed
 /// `timestamp`, and tracking off, which Dormouse needs.
@@ -124,7 +124,7 @@ const IDENTITY: &str = "SELECT HEX(CONVERT(DATABASE() USING utf8mb4)), \
      @@character_set_client, @@character_set_results, @@collation_connection, \
      @@profiling, @@optimizer_trace LIKE '%enabled=on%', \
      @@insert_id <> 0 OR @@sql_log_bin = 0 OR @@skip_replication OR @@pseudo_slave_mode, \
-     ABS(TIMESTAMPDIFF(SECOND, NOW(), SYSDATE())) > 2, @@session_track_state_change = 0";
+     ABS(TIMESTAMPDIFF(SECOND, NOW(), SYSDATE())) > 2, @@session_track_state_change = 0 LIMIT 1";
 
 /// The last two variables have session values but can be set only globally.
 const VARIABLES: &str = "SELECT VARIABLE_NAME, HEX(CONVERT(SESSION_VALUE USING utf8mb4)), VARIABLE_TYPE \

@@ -79,6 +79,11 @@ pub(crate) fn answer(
         return (!text.is_empty() && text.starts_with(b"/*")).then_some(Answer::Nothing);
     };
     if first.is("SELECT") {
+        // then it has no row
+        let none = |known: &SessionVariables<'_>| known.text("sql_select_limit") == Some("0");
+        if known.as_deref().is_some_and(none) {
+            return None;
+        }
         let select_context = SelectContext {
             text,
             connection_id: context.connection_id,

@@ -196,6 +196,18 @@ impl Statements {
         self.by_id.is_empty()
     }
 
+    /// Those that the backend lacks and that would be parsed now as they were then.
+    pub(crate) fn missing(&self) -> Vec<u32> {
+        let missing = |statement: &Statement| {
+            let same = statement.parsing_context == self.parsing_context;
+            statement.backend.is_none() && statement.text.is_some() && same
+        };
+        let all = self.by_id.iter();
+        all.filter(|(_, one)| missing(one))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Statement> {
         self.by_id.values().map(AsRef::as_ref)
     }

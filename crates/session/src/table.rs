@@ -319,7 +319,7 @@ set, or whose SQL mode is `ORACLE`, is woken by all of them except commands.
   `COM_QUIT`; `COM_INIT_DB` and `USE` of a schema that exists, by the owner, or by an account that has entered it
   with its present role since privileges may have changed last and Dormouse was started.
 - `SELECT`, with aliases and `LIMIT`, of integers, strings, `@@name`, `@@SESSION.name`, `@@GLOBAL.name`,
-  `VERSION()`, `DATABASE()`, `SCHEMA()`, `CONNECTION_ID()`; `DO 1`; a comment.
+  `VERSION()`, `DATABASE()`, `SCHEMA()`, `CONNECTION_ID()`; `DO 1`; a comment (`/* ping */`).
 - `SET` of `NAMES` (utf8mb4, utf8mb3, latin1, ascii, with or without `COLLATE`), `autocommit`, `sql_mode` (also with
   `CONCAT(@@sql_mode, …)`), `time_zone` (an offset or `SYSTEM`), `character_set_results`, isolation level and access
   mode (`SET TRANSACTION` too), `foreign_key_checks`, `unique_checks`, `sql_auto_is_null`, `sql_safe_updates`,

@@ -174,7 +174,9 @@ fn statements_that_read_more_wake_the_database() {
     for _ in 0..statements {
         let text = tableless::does_not(&mut dice);
         let upper = text.to_ascii_uppercase();
-        if upper.starts_with("SHOW DORMOUSE") || upper.contains("PASSWORD") {
+        // Dormouse itself answers the first two
+        let own = upper.starts_with("SHOW DORMOUSE") || upper.contains("PROCESSLIST");
+        if own || upper.contains("PASSWORD") {
             continue;
         }
         let _ = world.dormouse.json(&["suspend", "asleep"]);
@@ -331,4 +333,102 @@ fn a_parameter_of_a_prepared_statement_is_used() {
         whole(client, Command::StmtExecute, &execution)
     });
     assert!(!world.is_asleep());
+}
+
+#[test]
+fn a_prepared_statement_keeps_its_meaning_when_later_ones_are_read_differently() {
+    let world = world();
+    let kind = kinds()[1];
+    for asleep in [true, false] {
+        for (text, set) in [
+            ("SELECT \"a\"", "SET sql_mode = 'ANSI_QUOTES'"),
+            (
+                "SELECT 'a' || 'b'",
+                "SET sql_mode = CONCAT('PIPES_AS', '_CONCAT')",
+            ),
+            ("SELECT CHARSET('x')", "SET NAMES latin1"),
+            (
+                "SELECT 'a' = 'A'",
+                "SET collation_connection = 'utf8mb4_bin'",
+            ),
+        ] {
+            if asleep {
+                world.sleep();
+            }
+            let mut pair = Pair::new(&world, kind);
+            pair.alike(format!("{text}, then {set}, asleep: {asleep}"), |client| {
+                if !asleep {
+                    client.query("SELECT i FROM d.t").value();
+                }
+                let id = client.prepare(text).to_le_bytes();
+                world.sleep();
+                assert!(!matches!(client.query(set), Reply::Err(_)), "{set}");
+                whole(
+                    client,
+                    Command::StmtExecute,
+                    &[&id[..], &[0, 1, 0, 0, 0]].concat(),
+                )
+            });
+        }
+    }
+}
+
+#[test]
+fn settings_that_were_copied_from_global_values_are_the_databases() {
+    let mut world = world();
+    let kind = kinds()[1];
+    for set in [
+        "SET GLOBAL time_zone = '+05:00'",
+        "SET GLOBAL div_precision_increment = 8",
+    ] {
+        for mut client in [world.dormouse.platform("plain"), world.dormouse(kind)] {
+            client.query(set).ok();
+        }
+    }
+    world.sleep();
+    let mut pair = Pair::new(&world, kind);
+    same(&mut pair, "SET time_zone = DEFAULT");
+    same(&mut pair, "SELECT FROM_UNIXTIME(0), @@time_zone");
+    same(
+        &mut pair,
+        "SET div_precision_increment = @@GLOBAL.div_precision_increment + 1",
+    );
+    let _ = world.dormouse.json(&["suspend", "asleep"]);
+    same(&mut pair, "SELECT 1 / 3");
+    // what holds for the next transaction only is no setting
+    world.sleep();
+    let mut pair = Pair::new(&world, kind);
+    for text in [
+        "SET @@tx_read_only = 1",
+        "SELECT 1 + 1",
+        "COMMIT",
+        "UPDATE d.t SET i = 1",
+        "SET sql_select_limit = 0",
+        "SELECT 1",
+        "SET join_buffer_size = 1",
+        "SHOW WARNINGS",
+    ] {
+        same(&mut pair, text);
+    }
+    assert!(!world.is_asleep());
+}
+
+#[test]
+fn a_role_does_not_keep_an_understudy_from_answering() {
+    let mut world = world();
+    let mut owner = world.dormouse(kinds()[1]);
+    for text in [
+        "CREATE ROLE reader",
+        "CREATE USER app IDENTIFIED BY 'secret'",
+        "GRANT reader TO app",
+        "SET DEFAULT ROLE reader FOR app",
+    ] {
+        owner.query(text).ok();
+    }
+    let mut client = Client::unix(world.dormouse.socket());
+    client.login("asleep.app", "secret", None).ok();
+    assert_eq!(client.query("SELECT CURRENT_ROLE()").value(), "reader");
+    world.sleep();
+    assert_eq!(client.query(ASKS).value(), "2");
+    assert!(world.is_asleep());
 }

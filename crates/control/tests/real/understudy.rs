@@ -165,7 +165,7 @@ async fn its_sessions_have_the_variables_of_those_of_a_database() {
     assert!(differ.is_empty(), "{differ:?}");
     let limited = |name: &str| found[name].as_str();
     assert_eq!(limited("max_statement_time"), "1.000000");
-    assert_eq!(limited("max_session_mem_used"), "67108864");
+    assert_eq!(limited("max_session_mem_used"), "16777216");
     assert_eq!(limited("event_scheduler"), "OFF");
     assert_eq!(limited("performance_schema"), "OFF");
     assert_eq!(limited("log_bin"), "OFF");

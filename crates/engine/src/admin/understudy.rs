@@ -19,7 +19,7 @@ const CONNECTIONS: &str = "160";
 /// Limits of its sessions, which they have from their login on. Those that the server does not know are left out.
 pub const LIMITS: [(&str, &str); 6] = [
     ("max_statement_time", "1"),
-    ("max_session_mem_used", "67108864"),
+    ("max_session_mem_used", "16777216"),
     ("tmp_disk_table_size", "67108864"),
     // since 11.5
     ("max_tmp_total_space_usage", "1073741824"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dormouse_session::lexer::{Lexer, Mode};
 use dormouse_session::{SessionState, timeout};
 use dormouse_wire::command::Command;
 use dormouse_wire::packet::write_packet;
@@ -68,7 +69,7 @@ impl RestoreStep {
             Self::SetOption(on) => (Command::SetOption, u16::from(!on).to_le_bytes().to_vec()),
             Self::AskRole => (
                 Command::Query,
-                b"SELECT CONVERT(CURRENT_ROLE() USING utf8mb4)".to_vec(),
+                b"SELECT CONVERT(CURRENT_ROLE() USING utf8mb4) LIMIT 1".to_vec(),
             ),
         }
     }
@@ -202,7 +203,11 @@ impl Backend {
             Schema::NotHere => RestoreStep::Run,
             Schema::Required | Schema::IfThere => RestoreStep::Try,
         }));
-        let outside = session.restore();
+        let mut outside = session.restore();
+        if missing == Schema::NotHere {
+            // nor has it roles
+            outside.retain(|text| !sets_role(text));
+        }
         let inside = session.restore_inside();
         let timed = outside.iter().any(|text| timeout::is_named(text));
         if session.has_plain_schema() {
@@ -345,6 +350,13 @@ fn as_told(has: Status, told: Status) -> Vec<RestoreStep> {
 /// The step that gives a backend Dormouse's own values of some variables.
 fn patience() -> RestoreStep {
     RestoreStep::Run(timeout::hide().into_bytes())
+}
+
+/// Whether a statement of [`SessionState::restore`] sets the role.
+fn sets_role(text: &[u8]) -> bool {
+    let mut tokens = Lexer::new(text, Mode::default());
+    let mut is = |word: &str| tokens.next().is_some_and(|token| token.is(word));
+    is("SET") && is("ROLE")
 }
 
 fn set_role(role: Option<&Vec<u8>>) -> Vec<u8> {

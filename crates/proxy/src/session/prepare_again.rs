@@ -96,6 +96,33 @@ pub(super) async fn prepare_again(
     Ok(())
 }
 
+/// Prepares the statements that the backend lacks before a command that may change how they are parsed. One that cannot be
+/// prepared fails when it is executed.
+pub(super) async fn prepare_first(
+    cx: &SessionContext,
+    state: &mut SessionState,
+    hold: &mut Hold,
+    running: &Running,
+) -> Result<(), Unready> {
+    let (incoming, statement) = (&running.incoming, running.statement);
+    let ids = match (incoming.command, statement) {
+        (Command::Query, _) => state.to_prepare_before(incoming.argument()),
+        (Command::StmtExecute, Some(id)) => {
+            let statement = state.statements.get(id);
+            let text = statement.and_then(|statement| statement.text.clone());
+            text.map_or(Vec::new(), |text| state.to_prepare_before(&text))
+        }
+        _ => Vec::new(),
+    };
+    for id in ids {
+        match prepare_again(cx, state, hold, id, None).await {
+            Ok(()) | Err(Unready::Refused(_) | Unready::CannotRestore(_)) => {}
+            Err(gone) => return Err(gone),
+        }
+    }
+    Ok(())
+}
+
 /// Prepares a text in the schema `there` and goes back to the schema `back`.
 async fn prepare_in(
     mut backend: Box<Backend>,

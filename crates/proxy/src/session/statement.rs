@@ -24,7 +24,7 @@ use super::exchange::exchange;
 use super::hold::{Hold, Unready};
 use super::main_loop::Session;
 use super::parameters::{complete_types, lacks_types};
-use super::prepare_again::{prepare_again, prepare_missing};
+use super::prepare_again::{prepare_again, prepare_first, prepare_missing};
 use super::running::Running;
 use super::waker::woken_by;
 use crate::backend::is_alive;
@@ -100,6 +100,12 @@ impl Session {
                         && !Box::pin(complete_types(client, &mut state.statements, running)).await?
                     {
                         Event::NotCompleted(refusal::too_long_to_complete(LONGEST_GATHERED))
+                    } else if !state.statements.is_empty()
+                        && Box::pin(prepare_first(cx, state, hold, running))
+                            .await
+                            .is_err()
+                    {
+                        Event::BackendBroke
                     } else if misses(running) {
                         Event::Answered
                     } else if let Some(other) = put_back(cx, state, hold, running).await {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_session::lexer::contains;
-use dormouse_session::understudy::{Script, Shown, may_show, stands_in};
+use dormouse_session::understudy::{LONGEST, Script, Shown, may_show, stands_in};
 use dormouse_session::{Effects, Kind, SessionState, SpareStatement};
 use dormouse_types::Target;
 use dormouse_wire::command::{Command, ReplyKind};
@@ -145,7 +145,8 @@ impl Session {
         let incoming = &running.incoming;
         // the flags of the command, behind the statement's id
         let without_cursor = incoming.payload().get(5) == Some(&0);
-        let executes = incoming.command == Command::StmtExecute && without_cursor;
+        let short = incoming.payload().len() <= LONGEST;
+        let executes = incoming.command == Command::StmtExecute && without_cursor && short;
         let id = running.statement.filter(|_| executes && is_plain(running));
         let statement = id.and_then(|id| self.state.statements.get(id));
         let Some(statement) = statement.filter(|statement| !statement.long_data) else {
@@ -275,7 +276,7 @@ async fn play(
     scene: Scene<'_>,
 ) -> Result<Played, BackendError> {
     let pool = cx.shared.understudies.pool(target);
-    let globals = globals(cx, &script)?;
+    let globals = globals(cx, state, &script)?;
     let backend = backend(cx, &pool, target).await?;
     let asks = match &scene {
         Scene::Whole(incoming) => contains(incoming.argument(), "CONNECTION_ID"),
@@ -383,18 +384,27 @@ impl Played {
 }
 
 /// The statements that give a session there the global values with which it began.
-fn globals(cx: &SessionContext, script: &Script) -> Result<Vec<Vec<u8>>, BackendError> {
+fn globals(
+    cx: &SessionContext,
+    state: &SessionState,
+    script: &Script,
+) -> Result<Vec<Vec<u8>>, BackendError> {
     let unknown =
         || BackendError::Gone(std::io::Error::other("its global variables are not known"));
     let set = cx
         .control()
         .set_globals(&cx.database().name)
         .ok_or_else(unknown)?;
+    let former = cx.former_globals();
+    // the global values themselves are not there
+    let defaults = matches!(script, Script::Set(assigned) if assigned.defaults);
+    if (defaults || state.has_copied_globals()) && !(set.is_empty() && former.is_empty()) {
+        return Err(unknown());
+    }
     let mut all = Vec::new();
     for (name, value) in set {
-        // a default is the global value, and in the SQL mode ORACLE other words are keywords
-        let defaults = matches!(script, Script::Set(assigned) if assigned.defaults);
-        if defaults || value.to_ascii_uppercase().contains("ORACLE") {
+        // in the SQL mode ORACLE other words are keywords
+        if value.to_ascii_uppercase().contains("ORACLE") {
             return Err(unknown());
         }
         match of_session(&name) {
@@ -403,7 +413,7 @@ fn globals(cx: &SessionContext, script: &Script) -> Result<Vec<Vec<u8>>, Backend
             Of::Server => return Err(unknown()),
         }
     }
-    all.extend(cx.former_globals());
+    all.extend(former);
     Ok(all)
 }
 

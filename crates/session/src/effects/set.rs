@@ -53,6 +53,8 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
     let mut ended = false;
     let mut hidden = false;
     let mut global = false;
+    let mut next = false;
+    let mut several = false;
     let mut first = true;
     // whether the tokens are part of a value, in which @@GLOBAL is only read
     let mut value = false;
@@ -67,9 +69,15 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
             Token::Other(b'(') => depth += 1,
             Token::Other(b')') => depth = depth.saturating_sub(1),
             Token::Other(b'=') => value = true,
-            Token::Other(b',') if depth == 0 => value = false,
+            Token::Other(b',') if depth == 0 => {
+                value = false;
+                several = true;
+            }
             Token::UserVariable => return Effects::Unknown,
-            Token::SystemVariable => replay.relative = true,
+            Token::SystemVariable => {
+                replay.relative = true;
+                next |= !value && lexer.clone().next().is_some_and(|name| is_of_next(&name));
+            }
             Token::Semicolon => ended = true,
             Token::Word(_) if first && token.is("STATEMENT") => {
                 // SET STATEMENT … FOR … restores the variables, but the statement may do anything
@@ -110,8 +118,10 @@ pub(super) fn of_set(text: &[u8], mut lexer: Lexer<'_>) -> Effects {
         Effects::HiddenVariable
     } else if hidden && sets_timestamp(text, lexer.mode()) {
         Effects::Timestamp
-    } else if hidden {
+    } else if hidden || next && several {
         Effects::HiddenVariable
+    } else if next {
+        Effects::NextTransaction
     } else if global {
         // the probe finds what else the same SET has changed
         Effects::Unknown
@@ -152,6 +162,17 @@ pub(crate) fn sets_user_variables(mut lexer: Lexer<'_>) -> bool {
             Some(_) => return false,
         }
     }
+}
+
+/// Whether `@@name` without a scope is set for the next transaction only.
+fn is_of_next(token: &Token<'_>) -> bool {
+    const NAMES: [&str; 4] = [
+        "TX_ISOLATION",
+        "TX_READ_ONLY",
+        "TRANSACTION_ISOLATION",
+        "TRANSACTION_READ_ONLY",
+    ];
+    NAMES.iter().any(|name| token.names(name))
 }
 
 fn is_hidden(token: &Token<'_>) -> bool {

@@ -151,6 +151,19 @@ fn a_statement_is_judged_by_its_text() {
             }),
         ),
         ("SET TRANSACTION READ ONLY", Effects::NextTransaction),
+        ("SET @@tx_read_only = 1", Effects::NextTransaction),
+        (
+            "SET @@tx_isolation = 'SERIALIZABLE', time_zone = 'UTC'",
+            Effects::HiddenVariable,
+        ),
+        ("SET tx_read_only = 1", Effects::Replay(PLAIN)),
+        (
+            "SET @@session.tx_read_only = 1",
+            Effects::Replay(Replay {
+                relative: true,
+                ..PLAIN
+            }),
+        ),
         (
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             Effects::Replay(PLAIN),

@@ -118,8 +118,18 @@ impl SessionState {
             "MAX_SESSION_MEM_USED",
             "TMP_DISK_TABLE_SIZE",
         ];
-        let special = |text: &Vec<u8>| WORDS.iter().any(|word| contains(text, word));
-        self.log.statements(false).iter().any(special)
+        self.has_settings_with(&WORDS)
+    }
+
+    /// Whether its settings may have been made from the global values with which it began.
+    #[must_use]
+    pub fn has_copied_globals(&self) -> bool {
+        self.has_settings_with(&["DEFAULT", "GLOBAL"])
+    }
+
+    fn has_settings_with(&self, words: &[&str]) -> bool {
+        let with = |text: &Vec<u8>| words.iter().any(|word| contains(text, word));
+        self.log.statements(false).iter().any(with)
     }
 
     /// What an understudy must run before a statement that may leave `FOUND_ROWS()` as it was; outer `None`: it cannot be

@@ -10,6 +10,7 @@ use super::certainty::Certainty;
 use super::on_backend::{BackendState, Leftover};
 use super::session_state::SessionState;
 use crate::carried::{Carried, Wanted};
+use crate::effects::words::may_change_parsing;
 use crate::lexer::{Lexer, Token};
 use crate::probe::{Captured, Depth, Probe};
 use crate::temporary::Temporaries;
@@ -234,6 +235,16 @@ impl SessionState {
         missing
             .map(|(name, text)| (name.to_vec(), text.to_vec()))
             .collect()
+    }
+
+    /// The statements prepared with the protocol that the backend lacks and that must be prepared before this text runs,
+    /// by the client's ids: it may change how they are parsed.
+    #[must_use]
+    pub fn to_prepare_before(&self, text: &[u8]) -> Vec<u32> {
+        if self.statements.is_empty() || !may_change_parsing(text, self.mode()) {
+            return Vec::new();
+        }
+        self.statements.missing()
     }
 
     /// The statements that restore the rest, once the backend is in the session's schema.

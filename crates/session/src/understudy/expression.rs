@@ -112,9 +112,14 @@ impl Parser<'_, '_> {
                 self.more_text();
                 Some(())
             }
-            // the last is a parameter of a prepared statement, and an error elsewhere
-            Token::Number(_) | Token::Bits(_) | Token::Other(b'?') => {
+            Token::Number(_) | Token::Bits(_) => {
                 self.skip();
+                Some(())
+            }
+            // a parameter of a prepared statement, which costs what a variable does; an error elsewhere
+            Token::Other(b'?') => {
+                self.skip();
+                self.reads_variable();
                 Some(())
             }
             Token::UserVariable => {

@@ -159,4 +159,4 @@ DO 1, 2
 do NOW();
 DO LAST_INSERT_ID()
 SELECT @@warning_count, @@error_count
-SELECT ? + 1, CONCAT(?, 'x') LIKE ?
+SELECT ? + 1, CONCAT(?, 'x') = ?
