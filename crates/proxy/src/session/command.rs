@@ -18,6 +18,7 @@ use super::connections::tells;
 use super::main_loop::Session;
 use super::running::{Edit, Running};
 use super::stored_code::{How, note_stored_code, run_changing_code};
+use super::understudy::Sleeper;
 use super::{asleep, edits, kill, mediate, show};
 use crate::client::{Incoming, Over};
 use crate::refusal;
@@ -235,7 +236,7 @@ impl Session {
             return Ok(());
         }
         if self.cx.database().door.is_shut()
-            && Box::pin(self.stand_in(&running, effects, kind)).await?
+            && Box::pin(Sleeper::of(self).query(&running, effects, kind)).await?
         {
             return Ok(());
         }

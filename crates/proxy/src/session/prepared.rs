@@ -25,6 +25,7 @@ use super::main_loop::Session;
 use super::parameters::types_of;
 use super::running::Running;
 use super::stored_code::{How, note_stored_code, run_changing_code};
+use super::understudy::Sleeper;
 use super::{kill, mediate};
 use crate::client::{Incoming, Over};
 use crate::refusal;
@@ -67,7 +68,7 @@ impl Session {
         running.tells = tells;
         let may = text.is_some() && !tells && self.cx.database().door.is_shut();
         let stood_in = match may {
-            true => Box::pin(self.prepare_stand_in(&running.incoming, id, effects)).await?,
+            true => Box::pin(Sleeper::of(self).prepare(&running.incoming, id, effects)).await?,
             false => None,
         };
         let prepared = match stood_in {
@@ -172,7 +173,7 @@ impl Session {
             return Ok(());
         }
         if self.cx.database().door.is_shut()
-            && Box::pin(self.execute_stand_in(&running, effects, kind)).await?
+            && Box::pin(Sleeper::of(self).execute(&running, effects, kind)).await?
         {
             return Ok(());
         }

@@ -4,6 +4,8 @@
 //! there, and it leaves after each command. In every doubt (none runs, an error, a limit) the session is as before, and its
 //! database wakes and answers.
 
+mod arriving;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,20 +21,17 @@ use dormouse_wire::stmt::{ExecuteView, set_statement};
 use super::asleep::{is_asleep, leave};
 use super::context::SessionContext;
 use super::edits::{self, Answer};
+use super::hold::Hold;
 use super::main_loop::Session;
 use super::parameters::types_of;
 use super::running::{Edit, Running};
-use crate::backend::{
-    Backend, BackendError, ChangeCounts, Connection, ConnectionId, Reply, Schema,
-};
-use crate::client::{Incoming, Over};
-use crate::pool::{Grant, Need, Offer, Pool};
+use crate::backend::{Backend, BackendError, ConnectionId, Reply, Schema};
+use crate::client::{Client, Incoming, Over};
+use crate::pool::Pool;
+use arriving::{backend, globals};
 
 /// How long an answer may take, with the way there.
 const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// `ER_ACCESS_DENIED_ERROR`.
-const ACCESS_DENIED: u16 = 1045;
 
 /// What an understudy is to run.
 enum Scene<'a> {
@@ -66,10 +65,34 @@ struct Played {
     script: Script,
 }
 
-impl Session {
-    /// Answers a query of a sleeping database. Returns whether the client has its answer.
-    pub(super) async fn stand_in(
-        &mut self,
+/// A session whose database sleeps, for the time of one command.
+pub(super) struct Sleeper<'a> {
+    cx: &'a SessionContext,
+    client: &'a mut Client,
+    state: &'a mut SessionState,
+    hold: &'a mut Hold,
+}
+
+impl<'a> Sleeper<'a> {
+    pub(super) fn of(session: &'a mut Session) -> Self {
+        let Session {
+            cx,
+            client,
+            state,
+            hold,
+            ..
+        } = session;
+        Self {
+            cx,
+            client,
+            state,
+            hold,
+        }
+    }
+
+    /// Answers a query. Returns whether the client has its answer.
+    pub(super) async fn query(
+        mut self,
         running: &Running,
         effects: Effects,
         kind: Kind,
@@ -87,7 +110,7 @@ impl Session {
             return Ok(false);
         };
         if let Some(edit) = &running.edit {
-            let Some(edited) = edits::edit(&self.cx, edit, &played.answer()) else {
+            let Some(edited) = edits::edit(self.cx, edit, &played.answer()) else {
                 return Ok(false);
             };
             played.reply.bytes = edited;
@@ -98,10 +121,9 @@ impl Session {
         Ok(true)
     }
 
-    /// Prepares a statement for a client of a sleeping database, under this id. Returns the number of its parameters, if
-    /// the client has its answer.
-    pub(super) async fn prepare_stand_in(
-        &mut self,
+    /// Prepares a statement under this id. Returns the number of its parameters, if the client has its answer.
+    pub(super) async fn prepare(
+        mut self,
         incoming: &Incoming,
         id: u32,
         effects: Effects,
@@ -135,9 +157,9 @@ impl Session {
         Ok(Some(prepared.params))
     }
 
-    /// Executes a prepared statement for a client of a sleeping database. Returns whether the client has its answer.
-    pub(super) async fn execute_stand_in(
-        &mut self,
+    /// Executes a prepared statement. Returns whether the client has its answer.
+    pub(super) async fn execute(
+        mut self,
         running: &Running,
         effects: Effects,
         kind: Kind,
@@ -174,31 +196,30 @@ impl Session {
         Ok(true)
     }
 
-    /// What an understudy is to run, if the database sleeps and the session is not bound to its server. The session leaves
-    /// that then.
+    /// What an understudy is to run, if the session is not bound to its server. The session leaves that then.
     fn part(
         &mut self,
         incoming: &Incoming,
         text: &[u8],
         (effects, kind): (Effects, Kind),
     ) -> Option<Part> {
-        let cx = &self.cx;
+        let cx = self.cx;
         let admitted = cx.database().reservation.admits(|| cx.identity.key());
         let may = incoming.is_whole()
             && incoming.last_seq() == 0
             && admitted
             && !cx.identity.account_user.is_empty()
-            && is_asleep(cx, &self.hold)
+            && is_asleep(cx, self.hold)
             && self.state.can_be_stood_in_for(text, effects);
         let script = may.then(|| stands_in(text, self.state.mode()))??;
         let before = self.state.before_stand_in(effects, kind)?;
-        let left = !self.hold.has_backend() || leave(cx, &mut self.state, &mut self.hold);
+        let left = !self.hold.has_backend() || leave(cx, self.state, self.hold);
         left.then_some(Part { script, before })
     }
 
     /// Runs a command on an understudy. `None`: only the database can answer.
     async fn play(&mut self, part: Part, scene: Scene<'_>) -> Option<Played> {
-        let (cx, state) = (&self.cx, &self.state);
+        let (cx, state) = (self.cx, &*self.state);
         let target = cx.control().understudy(&cx.database().name)?;
         let door = Arc::clone(&cx.database().door);
         let played = tokio::time::timeout(PATIENCE, play(cx, state, &target, part, scene));
@@ -216,7 +237,7 @@ impl Session {
 
     /// Sends the client its answer; `note` notes what has run. Then the session leaves the understudy.
     async fn end_play(
-        &mut self,
+        self,
         played: Played,
         note: impl FnOnce(&mut SessionState),
     ) -> Result<(), Over> {
@@ -228,7 +249,7 @@ impl Session {
             script,
             ..
         } = played;
-        let state = &mut self.state;
+        let state = self.state;
         self.cx.count_asleep();
         note(state);
         self.client.send_packets(&reply.bytes).await?;
@@ -381,122 +402,4 @@ impl Played {
         let names = self.answer().first_values();
         names.is_some_and(|names| names.iter().all(may))
     }
-}
-
-/// The statements that give a session there the global values with which it began.
-fn globals(
-    cx: &SessionContext,
-    state: &SessionState,
-    script: &Script,
-) -> Result<Vec<Vec<u8>>, BackendError> {
-    let unknown =
-        || BackendError::Gone(std::io::Error::other("its global variables are not known"));
-    let set = cx
-        .control()
-        .set_globals(&cx.database().name)
-        .ok_or_else(unknown)?;
-    let former = cx.former_globals();
-    // the global values themselves are not there
-    let defaults = matches!(script, Script::Set(assigned) if assigned.defaults);
-    if (defaults || state.has_copied_globals()) && !(set.is_empty() && former.is_empty()) {
-        return Err(unknown());
-    }
-    let mut all = Vec::new();
-    for (name, value) in set {
-        // in the SQL mode ORACLE other words are keywords
-        if value.to_ascii_uppercase().contains("ORACLE") {
-            return Err(unknown());
-        }
-        match of_session(&name) {
-            Of::Session => all.push(format!("SET SESSION `{name}` = {value}").into_bytes()),
-            Of::Nothing => {}
-            Of::Server => return Err(unknown()),
-        }
-    }
-    all.extend(former);
-    Ok(all)
-}
-
-/// What the global value of a variable decides.
-enum Of {
-    /// The value with which a session begins.
-    Session,
-    /// Nothing that a statement without a table shows: Dormouse, the login or an account decides.
-    Nothing,
-    /// Something that a session cannot set.
-    Server,
-}
-
-fn of_session(name: &str) -> Of {
-    match name {
-        "max_allowed_packet" | "net_buffer_length" => Of::Server,
-        "wait_timeout"
-        | "interactive_timeout"
-        | "net_read_timeout"
-        | "net_write_timeout"
-        | "max_statement_time"
-        | "idle_transaction_timeout"
-        | "session_track_state_change"
-        | "character_set_client"
-        | "character_set_connection"
-        | "character_set_results"
-        | "collation_connection"
-        | "disconnect_on_expired_password"
-        | "max_password_errors"
-        | "event_scheduler" => Of::Nothing,
-        _ => Of::Session,
-    }
-}
-
-/// A backend on the understudy.
-async fn backend(
-    cx: &SessionContext,
-    pool: &Arc<Pool>,
-    target: &Arc<Target>,
-) -> Result<Box<Backend>, BackendError> {
-    let need = Need {
-        identity: Arc::clone(&cx.identity),
-        target: Arc::clone(target),
-        schema: false,
-        session: Some(cx.handle().id),
-    };
-    let grant = match pool.ask(&need, true) {
-        Offer::Now(grant) => grant,
-        Offer::Wait(receiver) => {
-            let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
-            receiver.await.map_err(|_| gone())?
-        }
-    };
-    let place = match grant {
-        Grant::Backend(mut backend) => match backend.check_idle() {
-            Ok(()) => return Ok(backend.move_here()?),
-            Err(_) => backend.close(),
-        },
-        Grant::Open(place) => place,
-    };
-    let before = ChangeCounts::now(&place);
-    let connection = log_in(cx, target).await?;
-    Ok(Backend::new(
-        connection,
-        target,
-        &cx.identity,
-        place,
-        before,
-    ))
-}
-
-/// Logs in as an account of the same name, which is made if it is missing.
-async fn log_in(cx: &SessionContext, target: &Arc<Target>) -> Result<Connection, BackendError> {
-    let identity = &*cx.identity;
-    let (user, host) = (&identity.account_user, &identity.account_host);
-    let control = cx.control();
-    let credential = control.credential(target.instance, user, host);
-    control.enroll_on_understudy(target, user, host).await?;
-    match Connection::connect(target, identity, credential, None).await {
-        // another session has just given the name to an account for another host
-        Err(BackendError::Refused(error)) if error.code == ACCESS_DENIED => {}
-        done => return done,
-    }
-    control.enroll_on_understudy(target, user, host).await?;
-    Connection::connect(target, identity, credential, None).await
 }
