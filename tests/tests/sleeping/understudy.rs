@@ -194,6 +194,23 @@ fn statements_that_read_more_wake_the_database() {
     }
 }
 
+#[test]
+fn what_a_statement_has_left_on_a_suspended_server_is_not_asked_of_another() {
+    let world = world();
+    let mut pair = Pair::new(&world, kinds()[1]);
+    for text in [
+        "SELECT i FROM d.t UNION ALL SELECT 5 UNION ALL SELECT 6",
+        "INSERT INTO d.t VALUES (2), (3)",
+        "SELECT i FROM d.t WHERE i < 3",
+        "SET wait_timeout = 337",
+    ] {
+        same(&mut pair, text);
+        let _ = world.dormouse.json(&["suspend", "asleep"]);
+        same(&mut pair, "SELECT FOUND_ROWS(), ROW_COUNT(), 1 + 1");
+        same(&mut pair, "SELECT FOUND_ROWS(), ROW_COUNT(), 1 + 1");
+    }
+}
+
 /// The statement that only an understudy answers asleep.
 const ASKS: &str = "SELECT 1 + 1";
 

@@ -9,6 +9,7 @@ mod arriving;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_session::diagnostics::mentioned;
 use dormouse_session::lexer::contains;
 use dormouse_session::understudy::{LONGEST, Script, Shown, may_show, stands_in};
 use dormouse_session::{Effects, Kind, SessionState, SpareStatement};
@@ -31,7 +32,7 @@ use crate::pool::Pool;
 use arriving::{backend, globals};
 
 /// How long an answer may take, with the way there.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What an understudy is to run.
 enum Scene<'a> {
@@ -211,7 +212,11 @@ impl<'a> Sleeper<'a> {
             && !cx.identity.account_user.is_empty()
             && is_asleep(cx, self.hold)
             && self.state.can_be_stood_in_for(text, effects);
-        let script = may.then(|| stands_in(text, self.state.mode()))??;
+        let mode = self.state.mode();
+        // what the last statement has left may be on the backend alone
+        let there = self.hold.has_backend() && self.state.diagnostics().is_none();
+        let may = may && !(there && mentioned(text, mode).is_some());
+        let script = may.then(|| stands_in(text, mode))??;
         let before = self.state.before_stand_in(effects, kind)?;
         let left = !self.hold.has_backend() || leave(cx, self.state, self.hold);
         left.then_some(Part { script, before })

@@ -152,6 +152,7 @@ impl LastStatement {
         let other = kind == Kind::Other && begins_with(text, &["DO", "VALUES"]);
         let leaves = told && (kind == Kind::Change || other) && end.error.is_none();
         self.found_before = self.certain_found_rows().filter(|_| leaves);
+        let was_kept = self.kept.is_some();
         let kept = self.kept.take().filter(|_| end.error.is_none());
         self.kept = kept
             .and_then(|kept| kept.after(text, mode, end, told))
@@ -184,6 +185,20 @@ impl LastStatement {
         };
         self.asked = false;
         self.counted = kind == Kind::Select && effects == Effects::Counted;
+        if was_kept
+            && kind == Kind::Change
+            && certain
+            && let Some(found_rows) = self.found_before
+        {
+            // the backend has another FOUND_ROWS(), which this statement has left as it was
+            self.kept.get_or_insert_with(|| {
+                Box::new(Diagnostics {
+                    row_count: i64::try_from(end.affected).unwrap_or(-1),
+                    found_rows,
+                    ..Diagnostics::default()
+                })
+            });
+        }
         self.counts = match (kind, end.rows, self.counts) {
             (Kind::Select, Some(found_rows), _) if certain => Some(Counts {
                 row_count: -1,
