@@ -14,4 +14,5 @@ mod taking;
 mod unready;
 
 pub(crate) use held::Hold;
+pub(crate) use taking::reuse;
 pub(crate) use unready::Unready;

@@ -116,10 +116,7 @@ impl<'a> Sleeper<'a> {
             };
             played.reply.bytes = edited;
         }
-        let end = played.reply.end.clone();
-        let note = |state: &mut SessionState| state.stood_in_for(text, effects, kind, &end);
-        self.end_play(played, note).await?;
-        Ok(true)
+        self.end_statement(played, text, (effects, kind)).await
     }
 
     /// Prepares a statement under this id. Returns the number of its parameters, if the client has its answer.
@@ -191,10 +188,7 @@ impl<'a> Sleeper<'a> {
         let Some(played) = self.play(part, scene).await else {
             return Ok(false);
         };
-        let end = played.reply.end.clone();
-        let note = |state: &mut SessionState| state.stood_in_for(&text, effects, kind, &end);
-        self.end_play(played, note).await?;
-        Ok(true)
+        self.end_statement(played, &text, (effects, kind)).await
     }
 
     /// What an understudy is to run, if the session is not bound to its server. The session leaves that then.
@@ -238,6 +232,19 @@ impl<'a> Sleeper<'a> {
             .inspect_err(|error| tracing::debug!(%error, "an understudy did not answer"))
             .ok()
             .filter(Played::is_right)
+    }
+
+    /// Sends the client the answer to a statement.
+    async fn end_statement(
+        self,
+        played: Played,
+        text: &[u8],
+        (effects, kind): (Effects, Kind),
+    ) -> Result<bool, Over> {
+        let end = played.reply.end.clone();
+        let note = |state: &mut SessionState| state.stood_in_for(text, effects, kind, &end);
+        self.end_play(played, note).await?;
+        Ok(true)
     }
 
     /// Sends the client its answer; `note` notes what has run. Then the session leaves the understudy.
@@ -304,11 +311,11 @@ async fn play(
     let pool = cx.shared.understudies.pool(target);
     let globals = globals(cx, state, &script)?;
     let backend = backend(cx, &pool, target).await?;
-    let asks = match &scene {
-        Scene::Whole(incoming) => contains(incoming.argument(), "CONNECTION_ID"),
-        Scene::Execution { text, .. } => contains(text, "CONNECTION_ID"),
+    let text = match &scene {
+        Scene::Whole(incoming) => incoming.argument(),
+        Scene::Execution { text, .. } => text,
     };
-    let connection = match asks {
+    let connection = match contains(text, "CONNECTION_ID") {
         true => cx.connection_id(),
         false => ConnectionId {
             id: None,

@@ -19,6 +19,7 @@ use crate::backend::{Backend, BackendError, ChangeCounts, Connection, Schema};
 use crate::client::Over;
 use crate::door::Pass;
 use crate::handle::LeaseState;
+use crate::pool::place::Place;
 use crate::pool::{Counters, Grant, Need, Offer};
 use crate::refusal;
 use crate::session::context::SessionContext;
@@ -233,20 +234,12 @@ impl Hold {
         pass: &Pass,
         grant: Grant,
     ) -> Result<Box<Backend>, BackendError> {
-        let place = match grant {
-            Grant::Backend(mut backend) => match backend.check_idle() {
-                Ok(()) => {
-                    Counters::count(&cx.pool().counters().restores);
-                    return Ok(backend.move_here()?);
-                }
-                Err(noise) => {
-                    if noise == Unusable::Bytes {
-                        cx.fault(Malformed("bytes on a connection between two commands"));
-                    }
-                    backend.close()
-                }
-            },
-            Grant::Open(place) => place,
+        let place = match reuse(cx, grant)? {
+            Ok(backend) => {
+                Counters::count(&cx.pool().counters().restores);
+                return Ok(backend);
+            }
+            Err(place) => place,
         };
         let before = ChangeCounts::now(&place);
         let mut opened = self.log_in(cx, &pass.target).await;
@@ -302,6 +295,26 @@ impl Hold {
             }
         }
         Connection::connect(target, identity, credential, certificate()?).await
+    }
+}
+
+/// The backend that was granted, if it can be used; else the right to open one in its place.
+pub(crate) fn reuse(
+    cx: &SessionContext,
+    grant: Grant,
+) -> std::io::Result<Result<Box<Backend>, Place>> {
+    let mut backend = match grant {
+        Grant::Backend(backend) => backend,
+        Grant::Open(place) => return Ok(Err(place)),
+    };
+    match backend.check_idle() {
+        Ok(()) => backend.move_here().map(Ok),
+        Err(noise) => {
+            if noise == Unusable::Bytes {
+                cx.fault(Malformed("bytes on a connection between two commands"));
+            }
+            Ok(Err(backend.close()))
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use dormouse_session::understudy::Script;
 use dormouse_types::Target;
 
 use crate::backend::{Backend, BackendError, ChangeCounts, Connection};
-use crate::pool::{Grant, Need, Offer, Pool};
+use crate::pool::{Need, Offer, Pool};
 use crate::session::context::SessionContext;
+use crate::session::hold::reuse;
 
 /// `ER_ACCESS_DENIED_ERROR`.
 const ACCESS_DENIED: u16 = 1045;
@@ -99,12 +100,9 @@ pub(super) async fn backend(
             receiver.await.map_err(|_| gone())?
         }
     };
-    let place = match grant {
-        Grant::Backend(mut backend) => match backend.check_idle() {
-            Ok(()) => return Ok(backend.move_here()?),
-            Err(_) => backend.close(),
-        },
-        Grant::Open(place) => place,
+    let place = match reuse(cx, grant)? {
+        Ok(backend) => return Ok(backend),
+        Err(place) => place,
     };
     let before = ChangeCounts::now(&place);
     let connection = log_in(cx, target).await?;
