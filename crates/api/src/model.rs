@@ -8,8 +8,8 @@ use std::path::PathBuf;
 pub use dormouse_control::token::InvalidId;
 pub use dormouse_control::{
     BranchOf, By, Cap, DatabaseKeys, Direction, Encryption, EncryptionState, Figures, KeyList,
-    Measure, NewToken, Role, SettingsPatch, Token, TokenId, TokenName, UnderstudyCounts,
-    UsageReport, UsageRow, WakesReport, WakesRow,
+    Measure, MoveDone, MoveStatus, NewToken, Role, SettingsPatch, Token, TokenId, TokenName,
+    UnderstudyCounts, UsageReport, UsageRow, WakesReport, WakesRow,
 };
 use dormouse_types::{
     Backups, Bytes, Carry, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern,
@@ -130,6 +130,15 @@ pub struct Branched {
     pub frozen_ms: u64,
 }
 
+/// Request of `POST /v1/databases/NAME/move`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MoveRequest {
+    /// How long the files are kept from which it moves; they are removed at once if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Delay>,
+}
+
 /// Request of `POST /v1/tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -245,6 +254,9 @@ pub struct Database {
     /// Of which database it is a branch.
     #[serde(default)]
     pub branch: Option<BranchOf>,
+    /// Its move to another place, while one is under way.
+    #[serde(default)]
+    pub moving: Option<MoveStatus>,
     /// Reason of the last transition or refusal.
     pub reason: String,
 }

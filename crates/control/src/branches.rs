@@ -120,7 +120,7 @@ impl Creator {
             database: Arc::clone(parent),
             host: Arc::clone(host),
         });
-        match host.driver.copy(parent.instance, id, options, quiet).await {
+        match host.driver.copy(parent.seat(), id, options, quiet).await {
             Ok(copied) => Ok(Copy { id, copied }),
             Err(error) => {
                 self.warm.discard(id).await;

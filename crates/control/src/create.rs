@@ -80,6 +80,7 @@ impl Creator {
         let row = DatabaseRow {
             name: name.clone(),
             instance: id,
+            origin: id,
             units: spec.units.min,
             spec: Arc::new(spec),
             state: State::Creating,
@@ -232,6 +233,7 @@ impl Creator {
         let name = row.name.clone();
         let target = instance.serving().map(|serving| Target {
             instance: row.instance,
+            origin: row.origin,
             generation: row.generation,
             endpoint: serving.endpoint.clone(),
             pooling: row.spec.pooling,
@@ -264,6 +266,7 @@ impl Creator {
             Change::Gone {
                 name: name.clone(),
                 instance,
+                origin: instance,
             },
             Change::Instance {
                 id: instance,

@@ -14,7 +14,9 @@ use dormouse_types::{DatabaseName, InstanceId, State, UnitRange, Units};
 use tokio::sync::Notify;
 
 use crate::catalog::DatabaseRow;
+use crate::error::Error;
 use crate::meter::{Meter, SharedMeter};
+use crate::moves::Moving;
 use crate::servers::{Server, ServerError};
 use crate::status::BranchOf;
 pub(crate) use requests::Heir;
@@ -30,6 +32,7 @@ mod inbox;
 mod journal;
 mod notes;
 mod park;
+mod relocate;
 mod remove;
 mod requests;
 mod restriction;
@@ -48,6 +51,7 @@ mod wake;
 /// the inbox.
 pub(crate) struct Database {
     pub(crate) name: DatabaseName,
+    /// The instance that it began with. It names the database in backups, usage and credentials, wherever it moves.
     pub(crate) instance: InstanceId,
     /// Version of the rights of the accounts in its files.
     rights: AtomicU8,
@@ -64,6 +68,8 @@ pub(crate) struct Database {
     restricted: Mutex<Option<Box<str>>>,
     /// Of which database it is a copy.
     pub(crate) branch: Option<Box<BranchOf>>,
+    /// Its move to another instance, while one is under way.
+    moving: Mutex<Option<Arc<Moving>>>,
 }
 
 impl Database {
@@ -71,6 +77,7 @@ impl Database {
         let before = if row.full { Fill::Full } else { Fill::Fine };
         let of_quota = row.storage.zip(row.spec.storage_quota);
         let view = View {
+            seat: row.instance,
             state: row.state,
             since: row.since,
             generation: row.generation,
@@ -88,7 +95,7 @@ impl Database {
         };
         Arc::new(Self {
             name: row.name,
-            instance: row.instance,
+            instance: row.origin,
             rights: AtomicU8::new(row.rights),
             spec: Mutex::new(row.spec),
             woken: Notify::new(),
@@ -98,6 +105,7 @@ impl Database {
             inbox: Mutex::default(),
             restricted: Mutex::default(),
             branch: row.branch,
+            moving: Mutex::default(),
         })
     }
 
@@ -174,7 +182,39 @@ impl Database {
     pub(crate) fn server(&self) -> Result<Server, ServerError> {
         let view = self.look();
         let endpoint = view.serving.as_ref().map(|serving| &serving.endpoint);
-        Server::reached(self.instance, endpoint)
+        Server::reached((view.seat, self.instance), endpoint)
+    }
+
+    /// The instance that serves it now.
+    pub(crate) fn seat(&self) -> InstanceId {
+        self.look().seat
+    }
+
+    /// Begins a move to another instance: it stays awake until [`Database::end_move`], and its server keeps a log.
+    pub(crate) fn begin_to_move(&self) -> Result<Arc<Moving>, Error> {
+        let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        if moving.is_some() {
+            return Err(Error::Refused {
+                database: self.name.clone(),
+                state: self.state(),
+                reasons: vec!["it is being moved already".to_owned()],
+            });
+        }
+        let begun = Arc::new(Moving::new());
+        *moving = Some(Arc::clone(&begun));
+        Ok(begun)
+    }
+
+    /// The move is over.
+    pub(crate) fn end_move(&self) {
+        *self.moving.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.wake_actor();
+    }
+
+    /// Its move to another instance, while one is under way.
+    pub(crate) fn moving(&self) -> Option<Arc<Moving>> {
+        let moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        moving.clone()
     }
 
     /// The current state.

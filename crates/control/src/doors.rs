@@ -31,6 +31,11 @@ pub trait Doors: Send + Sync + 'static {
     /// opens it again and returns `false`.
     async fn drain(&self, database: &DatabaseName, deadline: Duration) -> bool;
 
+    /// The same, but also waits until no transaction is open: sessions in one may end it.
+    async fn drain_transactions(&self, database: &DatabaseName, deadline: Duration) -> bool {
+        self.drain(database, deadline).await
+    }
+
     /// Ends the sessions whose statements are running, at once, and the statements with them.
     fn end_running(&self, database: &DatabaseName);
 

@@ -30,6 +30,7 @@ use crate::usage::{UsageQuery, UsageReport};
 use crate::wakes::WakesReport;
 use backups::Backups;
 use branches::Branches;
+use moves::Moves;
 use tokens::Tokens;
 use transfers::Transfer;
 use understudies::Understudies;
@@ -39,6 +40,7 @@ pub mod backups;
 pub mod branches;
 mod changes;
 mod encryption;
+pub mod moves;
 mod on_demand;
 pub mod tokens;
 pub mod transfers;
@@ -128,6 +130,15 @@ impl Plane {
     #[must_use]
     pub fn branches(&self) -> Branches<'_> {
         Branches {
+            creator: &self.creator,
+            principal: &self.principal,
+        }
+    }
+
+    /// Moves of databases to other instances.
+    #[must_use]
+    pub fn moves(&self) -> Moves<'_> {
+        Moves {
             creator: &self.creator,
             principal: &self.principal,
         }

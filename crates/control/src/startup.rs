@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use dormouse_driver::{Desired, Driver, History, Run};
 use dormouse_engine::rights;
 use dormouse_types::{InstanceId, State, Units};
+use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tracing::{info, warn};
 
@@ -21,7 +22,9 @@ use crate::backups::state::Backups;
 use crate::backups::vault::Vault;
 use crate::branches;
 use crate::calendar;
-use crate::catalog::{Catalog, Change, Contents, DatabaseRow, Durability, InstanceRow, Phase};
+use crate::catalog::{
+    Catalog, Change, Contents, DatabaseRow, Durability, InstanceRow, Phase, Role,
+};
 use crate::config::PlaneConfig;
 use crate::create::Creator;
 use crate::database::Database;
@@ -35,6 +38,7 @@ use crate::instance::room::Room;
 use crate::lock::Lock;
 use crate::meter::Meter;
 use crate::metering::{self, Metering};
+use crate::moves;
 use crate::rebuild::{self, Found};
 use crate::registry::Registry;
 use crate::servers::Servers;
@@ -248,6 +252,8 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
         id,
         phase,
         rights: of,
+        serves,
+        kept_until,
         ..
     } in instances
     {
@@ -255,6 +261,13 @@ async fn clear_up(creator: &Creator, contents: &Contents) -> Result<Found, Error
             Phase::Preparing | Phase::Removing => warm.discard(*id).await,
             Phase::Warm if present.contains(id) && *of == rights::CURRENT => warm.add(*id),
             Phase::Warm => warm.discard(*id).await,
+            Phase::Claimed if matches!(serves, Some((_, Role::Former))) => {
+                // a crash may have left its server
+                stop_unknown(creator, *id).await;
+                if kept_until.is_none_or(|until| until <= Timestamp::now()) {
+                    warm.discard(*id).await;
+                }
+            }
             Phase::Claimed if !claimed.contains(id) => {
                 warn!(instance = %id, "claimed by an unknown database: left alone");
             }
@@ -331,12 +344,12 @@ async fn start_actors(creator: &Creator, databases: Vec<DatabaseRow>) -> Result<
     let mut model: Option<Arc<Database>> = None;
     for row in databases {
         let baseline = context.baseline;
-        let meter = match meters.remove(&row.instance) {
+        let meter = match meters.remove(&row.origin) {
             Some((mark, spent)) => {
                 let found = (mark, (now.month(), spent));
-                Meter::resumed(row.name.clone(), row.instance, baseline, found, now)
+                Meter::resumed(row.name.clone(), row.origin, baseline, found, now)
             }
-            None => Meter::new(row.name.clone(), row.instance, baseline, now),
+            None => Meter::new(row.name.clone(), row.origin, baseline, now),
         };
         if row.state == State::Creating {
             remove_half_made(creator, &row).await;
@@ -357,6 +370,7 @@ async fn remove_half_made(creator: &Creator, row: &DatabaseRow) {
         Change::Gone {
             name: row.name.clone(),
             instance: row.instance,
+            origin: row.origin,
         },
         Change::Instance {
             id: row.instance,
@@ -392,6 +406,7 @@ fn spawn_background(creator: &Creator, instances: Vec<InstanceId>) {
     tasks.spawn(Arc::clone(metering).run(ends()));
     tasks.spawn(Arc::clone(&creator.warm).keep_full(ends()));
     creator.understudies.keep(tasks);
+    tasks.spawn(moves::expiry::watch(creator.clone()));
     tasks.spawn(Arc::clone(storage).watch(ends()));
     tasks.spawn(branches::expiry::watch(
         Arc::clone(registry),

@@ -6,6 +6,8 @@ use dormouse_types::{Bytes, DatabaseName, InstanceId, Layer, Money, State, Units
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::moves::MoveStatus;
+
 /// A new database.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Created {
@@ -100,6 +102,9 @@ pub struct Status {
     pub branch: Option<BranchOf>,
     /// Why it is in this state.
     pub last_reason: String,
+    /// Its move to another instance, while one is under way.
+    #[serde(default)]
+    pub moving: Option<MoveStatus>,
 }
 
 /// Servers that answer in place of those of sleeping databases.

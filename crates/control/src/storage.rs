@@ -149,7 +149,7 @@ impl Storage {
         let host = &self.parts.host;
         let at = now();
         let carried = self.parts.doors.carried(&database.name);
-        let measured = within(host.deadlines.ask, host.driver.storage(database.instance)).await;
+        let measured = within(host.deadlines.ask, host.driver.storage(database.seat())).await;
         let used = match measured {
             Ok(used) => Some(used),
             Err(error) => {

@@ -126,6 +126,8 @@ settings and the time at which it is dropped. Asks for the branch's name unless 
 Example:
   dormouse reset shop-test --yes")]
     Reset(DropArgs),
+    /// Move a database to another instance while it serves
+    Move(MoveArgs),
     /// Change the settings of a database
     Set(SetArgs),
     /// List the databases
@@ -338,6 +340,34 @@ pub(crate) struct BranchArgs {
     /// What the parent had at this time, from its history: '2026-11-28 14:03:07', in the configured time zone
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
+}
+
+/// `move`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A copy of the files follows the database until it has everything. Then statements wait for a moment,
+the copy takes over, and sessions go on there. Sessions that cannot be carried (temporary tables,
+locks), open transactions and statements that run put the switch off, for ten minutes at most; the
+progress names them. A database that sleeps is not woken. If the database keeps no history, its
+server is restarted first, so that it keeps a log for the copy.
+
+Until the switch, the move can be cancelled, and nothing has changed if it fails.
+
+Examples:
+  dormouse move shop
+  dormouse move shop --keep 1d
+  dormouse move shop --cancel")]
+pub(crate) struct MoveArgs {
+    /// Name of the database
+    pub(crate) name: DatabaseName,
+
+    /// Keep the files from which it moves for this long: 12h, 7d
+    #[arg(long, value_name = "D")]
+    pub(crate) keep: Option<Delay>,
+
+    /// Cancel the move that is under way
+    #[arg(long, conflicts_with_all = ["keep"])]
+    pub(crate) cancel: bool,
 }
 
 /// `set`

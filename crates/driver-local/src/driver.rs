@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_driver::{
-    Copied, CopyOptions, Desired, Driver, Error, Fill, Layer, Log, Observed, Quiesce, Run,
+    Copied, CopyOptions, Desired, Driver, Error, Fill, Layer, Log, Observed, Quiesce, Run, Upstream,
 };
 use dormouse_engine::{EngineError, Installation, Keeper, KeyError, Layout, Secret, Template};
-use dormouse_types::{Bytes, Incarnation, InstanceId};
+use dormouse_types::{Bytes, Endpoint, Incarnation, InstanceId};
 use tracing::warn;
 
 use crate::cgroup::{Capabilities, CgroupMode, Cgroups};
@@ -26,6 +26,7 @@ mod files;
 mod instance;
 mod logs;
 mod tool;
+mod upstream;
 
 use instance::{ChangeLock, Instance, Running};
 
@@ -409,6 +410,20 @@ impl Driver for LocalDriver {
             doing: doing(),
             source,
         })
+    }
+
+    async fn feed(
+        &self,
+        id: InstanceId,
+        source: InstanceId,
+        endpoint: &Endpoint,
+    ) -> Result<Upstream, Error> {
+        let instance = self.shared.find(id)?;
+        let lock = instance.lock().await;
+        let port = instance::upstream(&self.shared, id, &instance)?;
+        let fed = port.feed(id, (source, endpoint), &self.shared.config.secret);
+        drop(lock);
+        fed
     }
 
     async fn ended(&self, id: InstanceId, incarnation: Incarnation) {

@@ -163,7 +163,7 @@ async fn back_to(actor: &mut Actor, from: State, reason: &str) {
 }
 
 /// Vetoes as sentences, one per pin, with the sessions that have it.
-fn describe(vetoes: &[Veto]) -> Vec<String> {
+pub(super) fn describe(vetoes: &[Veto]) -> Vec<String> {
     let mut reasons: Vec<(VetoReason, Vec<u32>)> = Vec::new();
     for veto in vetoes {
         match reasons

@@ -24,9 +24,9 @@ impl Database {
             pid: view.incarnation().and_then(|i| driver.pid(i)),
             layers: view
                 .incarnation()
-                .map(|i| driver.layers(self.instance, i))
+                .map(|i| driver.layers(view.seat, i))
                 .unwrap_or_default(),
-            instance: self.instance,
+            instance: view.seat,
             generation: view.generation,
             spec: self.spec(),
             units: if view.serving.is_some() {
@@ -45,6 +45,7 @@ impl Database {
             encryption: None,
             spend,
             branch: self.branch.as_deref().cloned(),
+            moving: self.moving().map(|moving| moving.status()),
             last_reason: view.reason.as_ref().to_owned(),
         }
     }

@@ -66,7 +66,12 @@ pub(crate) async fn archive(
     let mut state = slot.lock().await;
     let dir = collected(creator, instance);
     let from = Timestamp::now();
-    let copied = creator.context.host.driver.copy_log(instance, &dir).await;
+    let copied = creator
+        .context
+        .host
+        .driver
+        .copy_log(database.seat(), &dir)
+        .await;
     let log = copied.map_err(|error| Error::Machine {
         doing: format!("reading the binary log of database '{}'", database.name),
         reason: error.to_string(),
@@ -197,7 +202,7 @@ async fn send_log(
     ] {
         labels.more.insert(name.to_owned(), value);
     }
-    let id = database.instance;
+    let id = database.seat();
     let keys = with_keys(&creator.context.host.keys, move |keys| keys.reveal(id)).await;
     let keys = keys.map_err(|error| Error::Machine {
         doing: format!("reading the keys of database '{}'", database.name),
