@@ -12,9 +12,9 @@ pub use dormouse_control::{
     UnderstudyCounts, UsageReport, UsageRow, WakesReport, WakesRow,
 };
 use dormouse_types::{
-    Backups, Bytes, Carry, DatabaseName, Delay, InstanceId, Layer, Money, Month, NamePattern,
-    Networks, NewUser, OnDemand, Pooling, State, Timetable, UnitRange, Units, UserLimits, UserRole,
-    WokenBy,
+    Backups, Bytes, Carry, CommitDurability, DatabaseName, Delay, InstanceId, Layer, Money, Month,
+    NamePattern, Networks, NewUser, OnDemand, Pooling, Reads, ReplicaCount, State, Timetable,
+    UnitRange, Units, UserLimits, UserRole, WokenBy,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -205,6 +205,15 @@ pub struct Database {
     /// Whether it keeps its history.
     #[serde(default)]
     pub history: bool,
+    /// Number of servers that follow its primary.
+    #[serde(default)]
+    pub replicas: ReplicaCount,
+    /// Where statements run that only read.
+    #[serde(default)]
+    pub reads: Reads,
+    /// When a commit is acknowledged.
+    #[serde(default)]
+    pub durability: CommitDurability,
     /// Maximum disk space of its files, in bytes.
     pub storage_quota: Option<Bytes>,
     /// Maximum cost in a calendar month.

@@ -198,7 +198,7 @@ async fn bring_up(
             database: name.clone(),
             reason: error.to_string(),
         })?;
-    if new.spec.history {
+    if new.spec.keeps_log() {
         instance.disconnect().await;
         let begun = instance.begin_history().await;
         seen = begun.map_err(|error| Error::Machine {

@@ -136,7 +136,7 @@ impl Creator {
         let host = &self.context.host;
         let started = async {
             let seen = instance.start().await?;
-            match row.spec.history {
+            match row.spec.keeps_log() {
                 // the servers of the warm pool keep none
                 true => instance.begin_history().await,
                 false => Ok(seen),

@@ -149,7 +149,7 @@ impl Creator {
     /// Whether its server keeps a log, which runs if it can.
     async fn keeps_log(&self, database: &Database) -> Result<bool, Error> {
         if database.state() != State::Active {
-            return Ok(database.spec().history);
+            return Ok(database.spec().keeps_log());
         }
         let host = &self.context.host;
         let asked = within(host.deadlines.ask, async {

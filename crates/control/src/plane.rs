@@ -264,19 +264,27 @@ impl Plane {
     /// [`Error::Refused`] if its history was turned on or off and its server cannot be restarted now: the next start
     /// does it.
     pub async fn set(&self, name: &DatabaseName, settings: SettingsPatch) -> Result<Status, Error> {
-        let before = self.find(name)?.spec().history;
-        let after = settings.history.unwrap_or(before);
-        if after && !before {
+        let before = self.find(name)?.spec();
+        let after = settings.clone().applied_to(before.clone());
+        if after.history && !before.history {
             self.context.backups.vault()?;
         }
         let status = self
             .change_spec(name, |spec| settings.applied_to(spec))
             .await?;
-        if before == after || status.state == State::Parked {
+        if before.keeps_log() == after.keeps_log() || status.state == State::Parked {
             return Ok(status);
         }
-        let turned = if after { "on" } else { "off" };
-        let later = format!("its history is turned {turned} when its server starts next");
+        let later = match (before.history == after.history, after.keeps_log()) {
+            (true, true) => {
+                "it gets replicas when its server has started next, with a log".to_owned()
+            }
+            (true, false) => "its server keeps a log until it starts next".to_owned(),
+            (false, on) => {
+                let turned = if on { "on" } else { "off" };
+                format!("its history is turned {turned} when its server starts next")
+            }
+        };
         self.restart(name, &later).await?;
         self.show(name)
     }

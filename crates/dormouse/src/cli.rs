@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use dormouse_api::ErrorBody;
 use dormouse_api::model::{By, Cap, EventQuery, SettingsPatch};
 use dormouse_types::{
-    Bytes, Carry, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff, Networks, Pooling,
-    Timetable, UnitRange,
+    Bytes, Carry, CommitDurability, Cron, DatabaseName, Delay, Keep, Money, Month, NamesOrOff,
+    Networks, Pooling, Reads, ReplicaCount, Timetable, UnitRange,
 };
 
 pub(crate) mod user;
@@ -425,6 +425,19 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "BOOL")]
     history: Option<bool>,
 
+    /// Number of servers that follow it, 0 to 3, for reads and for the loss of its server; a change from or to 0
+    /// restarts its server if it keeps no history
+    #[arg(long, value_name = "N")]
+    replicas: Option<ReplicaCount>,
+
+    /// Where statements run that only read: primary, replica (if one is not behind), any
+    #[arg(long, value_name = "WHERE")]
+    reads: Option<Reads>,
+
+    /// When a commit is acknowledged: local (it is on the primary's disk), replica (a replica has it, too)
+    #[arg(long, value_name = "WHEN")]
+    durability: Option<CommitDurability>,
+
     /// Maximum disk space of its files (20GiB), above which it is read-only; or none
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     storage_quota: Option<Cap<Bytes>>,
@@ -467,6 +480,9 @@ impl From<SettingsArgs> for SettingsPatch {
             keep_awake,
             prewake,
             history,
+            replicas,
+            reads,
+            durability,
             storage_quota,
             spend_limit,
             backup,
@@ -484,6 +500,9 @@ impl From<SettingsArgs> for SettingsPatch {
             keep_awake,
             prewake,
             history,
+            replicas,
+            reads,
+            durability,
             storage_quota,
             spend_limit,
             backup,

@@ -137,6 +137,7 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
         ("keep awake", d.keep_awake.to_string()),
         ("prewake", if d.prewake { "on" } else { "off" }.to_owned()),
         ("history", if d.history { "on" } else { "off" }.to_owned()),
+        ("replicas", replicas(d)),
         ("storage quota", or_none(d.storage_quota.map(size))),
         (
             "spend limit",
@@ -168,6 +169,17 @@ pub(crate) fn database(d: &Database, now: Timestamp, colours: Colours) -> String
     rows.iter()
         .map(|(key, value)| format!("{key:<15}  {value}\n"))
         .collect()
+}
+
+/// The replicas, and what they are for.
+fn replicas(d: &Database) -> String {
+    match d.replicas.get() {
+        0 => "none".to_owned(),
+        count => format!(
+            "{count}, reads: {}, commits wait for: {}",
+            d.reads, d.durability
+        ),
+    }
 }
 
 /// Where a branch came from.

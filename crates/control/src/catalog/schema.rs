@@ -192,7 +192,7 @@ pub(super) const STEPS: &[&str] = &[
     "
     -- a database moves to other instances; the one that it began with names it in backups, usage and credentials
     ALTER TABLE databases ADD COLUMN origin INTEGER;    -- NULL: it has not moved
-    ALTER TABLE instances ADD COLUMN kept_until INTEGER;    -- of one that was moved away from; milliseconds since 1970
+    ALTER TABLE instances ADD COLUMN kept_until INTEGER;    -- of one that the database has left, in milliseconds since 1970
 ",
 ];
 

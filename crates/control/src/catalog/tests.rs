@@ -114,7 +114,7 @@ async fn it_reads_what_it_wrote() {
         Change::State {
             name: shop.name.clone(),
             instance: id,
-            origin: id,
+
             state: shop.state,
             since: shop.since,
             generation: shop.generation,
@@ -145,6 +145,7 @@ async fn it_reads_what_it_wrote() {
     let gone = vec![Change::Gone {
         name: shop.name,
         instance: id,
+        origin: id,
     }];
     drop(catalog);
     let (catalog, contents) = open(dir.path());

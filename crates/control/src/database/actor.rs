@@ -232,7 +232,7 @@ impl Actor {
 
     /// Starts the server.
     pub(super) async fn start_server(&mut self) -> Result<(), Unmet> {
-        let keeps = self.database.spec().history || self.database.moving().is_some();
+        let keeps = self.database.spec().keeps_log() || self.database.moving().is_some();
         self.instance.set_history(keeps);
         let done = self.instance.start().await;
         self.published(done)
