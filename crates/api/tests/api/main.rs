@@ -26,6 +26,8 @@ fn name(text: &str) -> DatabaseName {
 fn request(text: &str) -> CreateRequest {
     CreateRequest {
         name: name(text),
+        root: None,
+        version: None,
         settings: SettingsPatch::default(),
     }
 }
