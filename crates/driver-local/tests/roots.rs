@@ -15,7 +15,9 @@ use dormouse_driver::{
     AsItIs, Check, CopyOptions, Desired, Driver as _, Error, History, Place, Run,
 };
 use dormouse_driver_local::{LocalConfig, LocalDriver};
-use dormouse_engine::{Admin, Installation, Keeper, KeeperConfig, MasterSource, Search, Secret};
+use dormouse_engine::{
+    Admin, BackupTool, Installation, Keeper, KeeperConfig, MasterSource, Search, Secret,
+};
 use dormouse_types::{InstanceId, Series, Units};
 
 const ID: InstanceId = InstanceId(1);
@@ -233,6 +235,37 @@ async fn a_copy_goes_to_another_disk_and_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_instance_is_on_another_disk() {
     copies_go_from_disk_to_disk(true).await;
+}
+
+/// No server is copied in no time while it stands still.
+const AT_ONCE: CopyOptions = CopyOptions {
+    frozen_at_most: std::time::Duration::ZERO,
+    check: Check::Pages,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_runs_on_is_copied_to_another_disk_and_back() {
+    let world = World::new(true);
+    if let Err(none) = BackupTool::find(&world.config.installation) {
+        eprintln!("skipped: {none}");
+        return;
+    }
+    let driver = world.driver();
+    driver.provision(ID, &Place::default()).await.unwrap();
+    world.write(&driver, ID).await;
+    let first = world.config.root.parent().map(Path::to_owned);
+    let first = Place {
+        root: first,
+        series: None,
+    };
+    for (from, to, place) in [(ID, COPY, world.in_second()), (COPY, BACK, first)] {
+        apply(&driver, from, Run::Running).await.unwrap();
+        let quiet = Arc::new(AsItIs);
+        let copied = driver.copy(from, to, &place, AT_ONCE, quiet).await;
+        assert!(!copied.unwrap().shared);
+        assert_eq!(driver.place(to).unwrap().root, place.root);
+        assert_eq!(world.count(&driver, to).await, "2000");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
